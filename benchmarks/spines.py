@@ -49,7 +49,8 @@ def row(seed: int, number: int, data: Path, images: Path) -> dict:
     views = calibrated(np.random.default_rng([seed, number, 2]), views)
     found = refine(case.body.anatomy, views, case.start)
     with patch.object(verdict, "spine_elsewhere", lambda *_: None):
-        without = verdict.assess(case.body.anatomy, views, found, case.start).verdict
+        without = verdict.assess(case.body.anatomy, views, found, case.start)
+    assert without.features is not None  # bone that all views show
     off = [
         _off_mm(case.body.points[label], found.world_from_ct, case.pose, each)
         for label, each in case.moved.items()
@@ -74,9 +75,13 @@ def row(seed: int, number: int, data: Path, images: Path) -> dict:
         ),
         "worst_mm": max(off, default=0.0),
         "slabs": fit_slabs(
-            case.body.anatomy, slabs(case.body.anatomy), found.views, found.world_from_ct
+            case.body.anatomy,
+            slabs(case.body.anatomy),
+            found.views,
+            without.features.uncovered(found.views),
+            found.world_from_ct,
         ),
-        "without": without,
+        "without": without.verdict,
     }
 
 

@@ -15,7 +15,9 @@ from MultiViewRegistrationLib.assessment.places import (
     MIN_NCC_DIFFERENCE,
     best_fits,
     carried_risk,
+    shifted_sums,
     tiles_in_place,
+    view_sums,
 )
 from MultiViewRegistrationLib.registration.objective import tiles
 
@@ -24,14 +26,17 @@ def shares(anatomy, views, pose):
     objective = anatomy.objective(views, anatomy.levels(views, pose)[-1], pose)
     projections = objective.project(pose)
     objective.linearise(projections)
-    return tiles_in_place(objective, projections, tiles(objective, projections))
+    split = tiles(objective, projections)
+    return tiles_in_place(view_sums(objective, projections), split)
 
 
 def test_a_tile_that_is_moved_fits_better_out_of_place():
     image = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(80, 64)), 2.0)
     xray = image.copy()
     xray[:, 32:] = np.roll(image, (2, -3), (0, 1))[:, 32:]
-    there, elsewhere = (each[1:-1] for each in best_fits(image, xray, np.ones(image.shape)))
+    there, elsewhere = (
+        each[1:-1] for each in best_fits(shifted_sums(image, xray, np.ones(image.shape)))
+    )
     assert there.shape == (3, 4)
     assert there[:, 0] == pytest.approx(1) and (elsewhere[:, 0] < 0.95).all()
     assert elsewhere[:, 2] == pytest.approx(1) and (there[:, 2] < 0.95).all()
@@ -39,7 +44,7 @@ def test_a_tile_that_is_moved_fits_better_out_of_place():
 
 def test_a_tile_with_one_straight_edge_fits_as_well_along_it():
     edge = np.tile(np.tanh(np.arange(-24, 24) / 3.0), (48, 1))
-    there, elsewhere = best_fits(edge, edge, np.ones_like(edge))
+    there, elsewhere = best_fits(shifted_sums(edge, edge, np.ones_like(edge)))
     assert there[1, 1] - elsewhere[1, 1] < MIN_NCC_DIFFERENCE
 
 

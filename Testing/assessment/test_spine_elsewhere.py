@@ -69,14 +69,18 @@ def test_slabs_hold_the_spine_and_no_ribs_at_the_sides():
 def test_an_unbent_chest_is_accepted():
     assessment, anatomy, found = assessed(0.0)
     assert assessment.verdict == "accept"
-    assert not fit_slabs(anatomy, slabs(anatomy), found.views, found.world_from_ct).moved
+    assert not fit_slabs(
+        anatomy, slabs(anatomy), found.views, found.views, found.world_from_ct
+    ).moved
 
 
 def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     _, anatomy, found = assessed(4.0)
     monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)  # the parts see it, too
     assessment = verdict.assess(anatomy, found.views, found, START)
-    apart = spine_elsewhere(anatomy, found.views, found.world_from_ct, assessment.targets)
+    apart = spine_elsewhere(
+        anatomy, found.views, found.views, found.world_from_ct, assessment.targets
+    )
     assert (
         apart is not None and apart.reason in assessment.reasons and assessment.verdict != "accept"
     )
@@ -88,7 +92,9 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
 def test_only_targets_in_the_spine_count():
     _, anatomy, found = assessed(4.0)
     assert (
-        spine_elsewhere(anatomy, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]]))
+        spine_elsewhere(
+            anatomy, found.views, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]])
+        )
         is None
     )
 

@@ -42,7 +42,7 @@ from ..registration.pipeline import (
     prune,
 )
 from ..registration.prepared_ct import PreparedCT
-from .places import tiles_in_place
+from .places import tiles_in_place, view_sums
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
 #: at the second resolution. Measured by benchmarks/fault_runs.py, see docs/validation.md.
@@ -696,7 +696,8 @@ class CauseSearch:
         objective = self.anatomy.objective(views, level, pose)
         projections = objective.project(pose)
         objective.linearise(projections)
-        shares = tiles_in_place(objective, projections, tiles(objective, projections))
+        split = tiles(objective, projections)
+        shares = tiles_in_place(view_sums(objective, projections), split)
         return tuple(np.nan_to_num(shares).tolist())
 
     def _of_cameras(

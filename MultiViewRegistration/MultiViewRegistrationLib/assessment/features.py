@@ -35,8 +35,14 @@ from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..rendering.devices import run_tasks
 from .metrics import split_by_view, target_errors
-from .parts import Part, divided, shares_of, shifts_mm
-from .places import carried_risk, tiles_in_place
+from .parts import Part, divided, gains_elsewhere, shares_of, shifts_mm
+from .places import (
+    carried_risk,
+    covered_pixels,
+    covered_shares,
+    tiles_in_place,
+    view_sums,
+)
 from .prediction import DISAGREE
 from .uncertainty import (
     PLACE_SD_DEG,
@@ -127,6 +133,8 @@ class ReliabilityFeatures:
         Share of the compared pixels in tiles that differ by more than noise explains.
     parts
         How the parts of a body fit by themselves; none of a structure.
+    covered
+        Of a body, the `places.covered_pixels` of the finest level, by view.
     in_place
         (V,) share of each view's tiles that fit best where the pose has them, see `places`; NaN of
         one view alone, and of a structure.
@@ -152,6 +160,7 @@ class ReliabilityFeatures:
     wider_similarity: float
     outlier_fraction: float
     parts: list[Part]
+    covered: list[np.ndarray]
     in_place: np.ndarray
 
     @property
@@ -168,6 +177,18 @@ class ReliabilityFeatures:
     def total_uncertainty(self) -> PoseUncertainty:
         """What noise explains and what is not known of the cameras."""
         return self.uncertainty + self.camera_uncertainty
+
+    def uncovered(self, views: Sequence[View]) -> list[View]:
+        """Return the views without the pixels that are covered."""
+        found = []
+        for view, (left, top), covered in zip(views, self.corners, self.covered, strict=True):
+            valid = view.xray.valid.copy()
+            row, column = top * self.pooled, left * self.pooled
+            pixels = np.kron(covered, np.ones((self.pooled, self.pooled), bool))
+            part = valid[row : row + len(pixels), column : column + pixels.shape[1]]
+            part &= ~pixels[: part.shape[0], : part.shape[1]]
+            found.append(replace(view, xray=replace(view.xray, valid=valid)))
+        return found
 
     def tiles(self, view: int) -> list[Tile]:
         """Return the compared tiles of an X-ray.
@@ -219,10 +240,13 @@ def compute_features(
     split = tiles(objective, projections)
     uncertainty = pose_uncertainty(objective, fit, split, unknowns)
     wider = anatomy.objective(views, levels[-2], pose)
+    covered = [] if anatomy.structure else covered_pixels(objective, projections)
     parts = (
         []
         if anatomy.structure
-        else _parts(divided(anatomy, views, pose), pose, objective, projections, fit, split, wider)
+        else _parts(
+            divided(anatomy, views, pose), pose, objective, projections, fit, split, covered, wider
+        )
     )
     moved = _steps(wider, levels[-2], pose, unknowns)
     alone = _alone_mm(wider, levels[-2], moved.world_from_ct, targets) if len(views) > 1 else []
@@ -281,7 +305,8 @@ def compute_features(
             / max(split.pixels[split.comparable].sum(), 1)
         ),
         parts=parts,
-        in_place=tiles_in_place(objective, projections, split)
+        covered=covered,
+        in_place=tiles_in_place(view_sums(objective, projections), split)
         if several and not anatomy.structure
         else np.full(len(views), np.nan),
     )
@@ -294,13 +319,14 @@ def _parts(
     projections: list[Projection],
     fit: PoseFit,
     split: Tiles,
+    covered: Sequence[np.ndarray],
     wider: Objective,
 ) -> list[Part]:
     """Measure how the parts (N, 3), CT mm, of a body fit at a pose.
 
     Parameters
     ----------
-    projections, fit, split
+    projections, fit, split, covered
         Those of the finest level.
     """
     if not divided:
@@ -314,11 +340,14 @@ def _parts(
     weights = shares[0] * split.pixels
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
     contrast = np.abs(contrasts(finest, projections, split))
-    looks = weights @ np.column_stack([split.similarity, split.explained, contrast])
+    visible = 1 - covered_shares(finest, covered, split)
+    looks = weights @ np.column_stack([split.similarity, split.explained, contrast, visible])
+    sums = view_sums(finest, projections, covered)
+    gains = gains_elsewhere(finest, split, shares[0], world, sums)
     several = len(finest.views) > 1
     return [
-        Part(points, *map(float, look), *(several * mm for mm in both))
-        for points, look, *both in zip(divided, looks, *steps, strict=True)
+        Part(points, *map(float, (*look, several * mm, several * wider_mm, gain)))
+        for points, look, mm, wider_mm, gain in zip(divided, looks, *steps, gains, strict=True)
     ]
 
 

@@ -7,6 +7,7 @@ chance. So the tiles are votes, of which each knows nothing but its own few cent
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,9 @@ REACH_PIXELS, IN_PLACE_PIXELS, BESIDE_PIXELS = 5, 1, 2
 #: A tile has a vote where noise leaves its X-ray this correlation with itself, and where its local
 #: NCC in place and out of place differ by this: one that shows but a straight edge slides along it.
 MIN_EXPLAINED, MIN_NCC_DIFFERENCE = 0.5, 0.02
+#: What has more than so many times the detail of bone covers it. Detail is that of windows with this
+#: radius, and so many pixels about what covers are left out, too.
+COVERED, DETAIL_PIXELS, GROWN = 2.0, 2, 2
 #: A view with fewer votes has no share.
 MIN_VOTES = 6
 #: The share in the view where it is smallest is beta distributed about this mean, with this
@@ -32,31 +36,25 @@ CHANCE_SHARE, CONCENTRATION = 0.06, 20.0
 MIN_SHARE = 0.35
 
 
-def tiles_in_place(objective: Objective, projections: list[Projection], split: Tiles) -> np.ndarray:
+def tiles_in_place(sums: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
     """Return the share (V,) of each view's tiles that fit best where the pose has them.
 
     By the local NCC of intensities. NaN of a view with fewer than MIN_VOTES votes.
 
     Parameters
     ----------
-    objective, projections
-        Linearised at the pose, and of that pose.
-    split
-        `objective.tiles` of these.
+    sums, split
+        Of `view_sums` and `objective.tiles`, at the pose.
     """
-    shares = np.full(len(projections), np.nan)
-
-    def fill(index: int) -> None:
-        of_view = split.views == index
-        seen = of_view & split.comparable & (split.explained >= MIN_EXPLAINED)
+    shares = np.full(len(sums), np.nan)
+    for index, of in enumerate(sums):
+        seen = (split.views == index) & split.comparable & (split.explained >= MIN_EXPLAINED)
         column, row = split.places[seen].T
-        there, elsewhere = best_fits(*_normalised(objective, index, projections[index]))
+        there, elsewhere = best_fits(of)
         difference = (there - elsewhere)[row, column]
         votes = difference[np.abs(difference) >= MIN_NCC_DIFFERENCE]
         if len(votes) >= MIN_VOTES:
             shares[index] = np.mean(votes > 0)
-
-    run_tasks([partial(fill, index) for index in range(len(projections))])
     return shares
 
 
@@ -81,16 +79,110 @@ def carried_risk(in_place: np.ndarray) -> float:
     return float(scipy.special.expit(log_chance))
 
 
-def _normalised(
-    objective: Objective, index: int, projection: Projection
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return DRR and X-ray as their intensities are compared, and the mask, (rows, columns) each."""
-    residual, _, _, drr = next(objective.residuals(index, projection, derivative=False))
-    return drr[0], (drr - residual)[0], objective.masks[index]
+def view_sums(
+    objective: Objective,
+    projections: Sequence[Projection],
+    left_out: Sequence[np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """Return the `shifted_sums` of each view, as its intensities are compared.
+
+    Parameters
+    ----------
+    objective, projections
+        Linearised at a pose, and of that pose.
+    left_out
+        (rows, columns) bool, by view: pixels that are not compared.
+    """
+    sums = [np.empty(0)] * len(projections)
+
+    def fill(index: int) -> None:
+        compared = objective.residuals(index, projections[index], derivative=False)
+        residual, _, _, drr = next(compared)
+        mask = objective.masks[index]
+        if left_out is not None:
+            mask = mask * ~left_out[index]
+        sums[index] = shifted_sums(drr[0] * mask, (drr - residual)[0] * mask, mask)
+
+    run_tasks([partial(fill, index) for index in range(len(sums))])
+    return sums
 
 
-def best_fits(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray]:
+    """Return what something covers that the CT does not hold, (rows, columns) bool, by view.
+
+    The X-ray's detail is there more than COVERED times what the DRR has anywhere within
+    REACH_PIXELS: bone that has moved by no more covers nothing.
+
+    Parameters
+    ----------
+    objective, projections
+        As of `view_sums`.
+    """
+    found = []
+    for view, projection, mask in zip(objective.views, projections, objective.masks, strict=True):
+        known = mask > 0
+        if not known.any():
+            found.append(known)
+            continue
+        xray, drr = (_detail(image, mask) for image in (view.xray.line_integrals, projection.image))
+        strong = known & (drr >= np.median(drr[known]))
+        usual = np.median(xray[strong] / drr[strong])
+        near = scipy.ndimage.maximum_filter(drr * known, 2 * REACH_PIXELS + 1)
+        covered = known & (xray > COVERED * usual * near)
+        found.append(scipy.ndimage.maximum_filter(covered, 2 * GROWN + 1) & known)
+    return found
+
+
+def covered_shares(objective: Objective, covered: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
+    """Return the share (T,) of each tile's compared pixels that is covered (rows, columns), by view."""
+    shares = np.zeros(len(split.views))
+    for index, (mask, pixels) in enumerate(zip(objective.masks, covered, strict=True)):
+        of_view = split.views == index
+        column, row = split.places[of_view].T
+        inside, all_ = (_tile_sums(_whole_tiles(each))[row, column] for each in (pixels, mask))
+        shares[of_view] = inside / np.maximum(all_, 1)
+    return shares
+
+
+def _detail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the standard deviation (rows, columns) of the known pixels within DETAIL_PIXELS."""
+    pixels, sum_, squares = (
+        scipy.ndimage.uniform_filter(each.astype(float), 2 * DETAIL_PIXELS + 1)
+        for each in (mask, mask * image, mask * image**2)
+    )
+    pixels = np.maximum(pixels, 1e-9)
+    return np.sqrt(np.maximum(squares / pixels - (sum_ / pixels) ** 2, 1e-18))
+
+
+def best_fits(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the local NCC with which the DRR fits each tile of the X-ray best, in place and out of place.
+
+    Parameters
+    ----------
+    sums
+        Of `shifted_sums`.
+
+    Returns
+    -------
+    ndarray, ndarray
+        (tile rows, tile columns) each.
+    """
+    side = np.abs(np.arange(-REACH_PIXELS, REACH_PIXELS + 1))
+    apart = np.maximum.outer(side, side)
+    similarity = ncc(sums)
+    return (
+        similarity[apart <= IN_PLACE_PIXELS].max(axis=0),
+        similarity[apart > BESIDE_PIXELS].max(axis=0),
+    )
+
+
+def ncc(sums: np.ndarray) -> np.ndarray:
+    """Return the local NCC (...) of sums (3, ...) as of `shifted_sums`."""
+    return sums[0] / np.sqrt(sums[1] * sums[2] + 1e-9)
+
+
+def shifted_sums(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return what the local NCC of each tile of the X-ray is made of, with the DRR shifted to all sides.
 
     Parameters
     ----------
@@ -101,27 +193,28 @@ def best_fits(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> tuple[np.n
 
     Returns
     -------
-    ndarray, ndarray
-        (tile rows, tile columns) each.
+    ndarray
+        (3, 2 REACH_PIXELS + 1, the same, tile rows, tile columns): sums of DRR times X-ray and of
+        both squares, by how many rows and columns before those of the X-ray the DRR's are taken
+        from, less REACH_PIXELS.
     """
     drr, xray, mask = (_whole_tiles(each) for each in (drr, xray, mask))
     rows, columns = mask.shape
     reach = REACH_PIXELS
     padded = [np.pad(each, reach) for each in (drr, drr**2, mask)]
-    squares = xray**2
-    there, elsewhere = (np.full(_tile_sums(mask).shape, -1.0) for _ in range(2))
-    for down, across in np.ndindex(2 * reach + 1, 2 * reach + 1):
-        apart = max(abs(down - reach), abs(across - reach))
-        if IN_PLACE_PIXELS < apart <= BESIDE_PIXELS:
-            continue
+    squares, side = xray**2, 2 * reach + 1
+    sums = np.empty((3, side, side, *_tile_sums(mask).shape), np.float32)
+    for down, across in np.ndindex(side, side):
         moved, moved_squares, known = (
             each[down : down + rows, across : across + columns] for each in padded
         )
-        energy = _tile_sums(moved_squares * mask) * _tile_sums(squares * known)
-        ncc = _tile_sums(moved * xray) / np.sqrt(energy + 1e-9)
-        best = there if apart <= IN_PLACE_PIXELS else elsewhere
-        np.maximum(best, ncc, out=best)
-    return there, elsewhere
+        for sum_, each in zip(
+            sums[:, down, across],
+            (moved * xray, moved_squares * mask, squares * known),
+            strict=True,
+        ):
+            sum_[:] = _tile_sums(each)
+    return sums
 
 
 def _whole_tiles(image: np.ndarray) -> np.ndarray:

@@ -161,21 +161,37 @@ class SlabsFit(NamedTuple):
 
 
 def fit_slabs(
-    anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], world_from_ct: np.ndarray
+    anatomy: PreparedCT,
+    bones: Sequence[Bone],
+    views: Sequence[View],
+    uncovered: Sequence[View],
+    world_from_ct: np.ndarray,
 ) -> SlabsFit:
-    """Fit the slabs each at a pose of its own, from the body's (4, 4); none where two views show fewer than two."""
+    """Fit the slabs each at a pose of its own, from the body's (4, 4); as they are where two views show fewer than two.
+
+    In the views without what is covered, or in those as they are where too little is left.
+    """
+    fit = _fit(anatomy, bones, uncovered, world_from_ct) or _fit(
+        anatomy, bones, views, world_from_ct
+    )
+    return fit or SlabsFit(1.0, 0.0)
+
+
+def _fit(
+    anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], world_from_ct: np.ndarray
+) -> SlabsFit | None:
     if bones:
         middles = rigid.transform_points(world_from_ct, np.array([bone.centroid for bone in bones]))
         seen = in_field(views, middles).sum(axis=0) >= 2
         bones = [bone for bone, twice in zip(bones, seen, strict=True) if twice]
     if len(bones) < 2:
-        return SlabsFit(1.0, 0.0)
+        return None
     poses = [world_from_ct] * len(bones)
     objective = objective_at(anatomy, bones, views, world_from_ct, ties_of(bones), LEVEL)
     here = objective.linearise(poses, objective.shadows(poses))
     shown = np.flatnonzero((here.shown >= SHOWN).sum(axis=1) >= 2)
     if len(shown) < 2:
-        return SlabsFit(1.0, 0.0)
+        return None
     enough = LEAST_LEFT * here.cost
     ends, best = minimise(
         objective, poses, ITERATIONS, LEVEL.tolerance_mm, lambda cost: cost >= enough
@@ -185,15 +201,27 @@ def fit_slabs(
 
 
 def spine_elsewhere(
-    anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray, targets: np.ndarray
+    anatomy: PreparedCT,
+    views: Sequence[View],
+    uncovered: Sequence[View],
+    world_from_ct: np.ndarray,
+    targets: np.ndarray,
 ) -> Elsewhere | None:
-    """Return where the spine lies elsewhere than the pose (4, 4) has it and a target (N, 3), CT mm, belongs to it; else None."""
+    """Return where the spine lies elsewhere than the pose (4, 4) has it and a target (N, 3), CT mm, belongs to it; else None.
+
+    Parameters
+    ----------
+    views, uncovered
+        As of `fit_slabs`.
+    """
     bones = slabs(anatomy)
     if not bones:
         return None
     points = np.concatenate([bone.surface for bone in bones])
     nearest = np.min([np.linalg.norm(targets - bone.centroid, axis=1) for bone in bones], axis=0)
-    if nearest.min() > SLAB_MM or not fit_slabs(anatomy, bones, views, world_from_ct).moved:
+    if nearest.min() > SLAB_MM:
+        return None
+    if not fit_slabs(anatomy, bones, views, uncovered, world_from_ct).moved:
         return None
     return Elsewhere(
         Reason(

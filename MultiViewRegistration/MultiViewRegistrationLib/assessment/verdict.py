@@ -37,7 +37,7 @@ from .diagnosis import OF_ONE_VIEW, Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere
-from .places import carried_risk, tiles_in_place
+from .places import carried_risk, tiles_in_place, view_sums
 from .prediction import (
     COLUMNS,
     DISAGREE,
@@ -310,7 +310,8 @@ def assess(
         not (anatomy.structure or contradictions)
         and decide(prediction, model, measured) == "accept"
     ):
-        apart = spine_elsewhere(anatomy, corrected, found.world_from_ct, chosen)
+        uncovered = features.uncovered(corrected)
+        apart = spine_elsewhere(anatomy, corrected, uncovered, found.world_from_ct, chosen)
         measured = not apart
     if apart:
         prediction = prediction.elsewhere(proven=apart.proven)
@@ -406,7 +407,8 @@ def _rival_is_in_place(
         return False
     projections = objective.project(rival, intrinsics=True)
     objective.linearise(projections)
-    in_place = tiles_in_place(objective, projections, tiles(objective, projections))
+    split = tiles(objective, projections)
+    in_place = tiles_in_place(view_sums(objective, projections), split)
     return carried_risk(in_place) < 1
 
 

@@ -23,6 +23,12 @@ def assessed(motions):
     return verdict.assess(anatomy, views, refine(anatomy, views, START), START), anatomy, views
 
 
+def moved_half(mm):
+    """The upper half to the left."""
+    moved = rigid.from_rotation_translation(np.eye(3), [mm, 0.0, 0.0])
+    return [moved, moved, np.eye(4), np.eye(4)]
+
+
 def part(points, *, similarity=0.9, shift_mm=0.1, wider_shift_mm=0.2, gain=0.2, **odd):
     looks = {"explained": 0.8, "contrast": 0.2, "visible": 1.0} | odd
     return Part(
@@ -55,8 +61,7 @@ def test_an_unbent_body_has_none_elsewhere(unbent):
 
 @pytest.mark.parametrize("mm", [5.0, 10.0])
 def test_the_half_that_has_moved_is_named_and_the_body_never_accepted(mm):
-    moved = rigid.from_rotation_translation(np.eye(3), [mm, 0.0, 0.0])
-    assessment, _, _ = assessed([moved, moved, np.eye(4), np.eye(4)])
+    assessment, _, _ = assessed(moved_half(mm))
     found = elsewhere(assessment.features.parts, assessment.targets)
     assert found is not None and assessment.verdict != "accept"
     assert found.reason in assessment.reasons
@@ -65,6 +70,16 @@ def test_the_half_that_has_moved_is_named_and_the_body_never_accepted(mm):
         assessment.prediction.failure_probability >= risk
         and assessment.prediction.upper95_mm >= upper
     )
+
+
+@pytest.mark.parametrize("mm", [3.0, 8.0])
+def test_a_part_that_has_moved_fits_better_elsewhere_and_is_not_taken_for_covered(mm):
+    assessment, anatomy, _ = assessed(moved_half(mm))
+    height = np.median(anatomy.bone_points()[:, 2])
+    for part in assessment.features.parts:
+        moved = part.points[:, 2].mean() > height
+        assert (part.gain > -0.02) == moved and (part.gain < -0.05) == (not moved)
+        assert part.visible > 0.98
 
 
 def test_only_parts_with_targets_count():
@@ -118,8 +133,7 @@ def test_little_of_the_bone_may_be_hidden_whole():
 @pytest.mark.parametrize("mm", [0.0, 6.0])
 def test_tools_over_a_part_do_not_hide_whether_it_has_moved(mm):
     """Bars over the upper half, between which bone shows."""
-    moved = rigid.from_rotation_translation(np.eye(3), [mm, 0.0, 0.0])
-    _, anatomy, views = assessed([moved, moved, np.eye(4), np.eye(4)])
+    _, anatomy, views = assessed(moved_half(mm))
     points = anatomy.bone_points()
     upper = points[points[:, 2] > np.median(points[:, 2])]
     covered = []

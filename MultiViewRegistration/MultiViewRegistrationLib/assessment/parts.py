@@ -198,41 +198,28 @@ def gains_elsewhere(
     sums
         Of `places.view_sums`, without what is covered.
     """
+    apart = np.linalg.norm(SHIFTS, axis=1)
     gains = []
     for points, share in zip(world_points, shares, strict=True):
         centre = points.mean(axis=0)
         pixel_mm = np.mean([view.camera.pixel_mm(centre) for view in objective.views])
-        similarities = []
-        for index, (view, of) in enumerate(zip(objective.views, sums, strict=True)):
+        of_views = []
+        for index, (view, of_tiles) in enumerate(zip(objective.views, sums, strict=True)):
             tiles = split.views == index
             if share[tiles] @ split.pixels[tiles] < MIN_POINTS:
                 continue
             column, row = split.places[tiles].T
-            at_shift = of[..., row, column] @ share[tiles]
+            of_part = of_tiles[..., row, column] @ share[tiles]
             # The X-ray holds a part that has moved where the DRR, shifted back, does.
-            there = view.camera.project(centre + pixel_mm * SHIFTS) - view.camera.project(centre)
-            there = (REACH_PIXELS - there[:, ::-1]).T
-            similarities.append(
-                ncc(
-                    np.stack(
-                        [
-                            scipy.ndimage.map_coordinates(each, there, order=1, mode="nearest")
-                            for each in at_shift
-                        ]
-                    )
-                )
-            )
-        if not similarities:
-            gains.append(0.0)
-            continue
-        similarity = np.mean(similarities, axis=0)
-        apart = np.linalg.norm(SHIFTS, axis=1)
-        gains.append(
-            float(
-                similarity[apart >= BESIDE_PIXELS].max()
-                - similarity[apart <= IN_PLACE_PIXELS].max()
-            )
-        )
+            moved = view.camera.project(centre + pixel_mm * SHIFTS) - view.camera.project(centre)
+            at = REACH_PIXELS - moved[:, ::-1].T
+            shifted = [
+                scipy.ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in of_part
+            ]
+            of_views.append(ncc(np.array(shifted)))
+        similarity = np.mean(of_views, axis=0) if of_views else np.zeros(len(SHIFTS))
+        away, here = apart >= BESIDE_PIXELS, apart <= IN_PLACE_PIXELS
+        gains.append(float(similarity[away].max() - similarity[here].max()))
     return gains
 
 
@@ -274,21 +261,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     """Return the parts to which a target (N, 3), CT mm, belongs and that lie elsewhere than the pose has them; None for none."""
     if not parts:
         return None
-    numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])
-    seen = np.array(
-        [part.explained >= MIN_EXPLAINED and part.contrast <= MOST_CONTRAST for part in parts]
-    )
-    visible, wider, gain, size = np.array(
-        [(part.visible, part.wider_shift_mm, part.gain, len(part.points)) for part in parts]
-    ).T
-    unlike = numbers[:, 0] > 1 - LEAST_SHARE
-    odd = unlike | (wider > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
-    odd &= (gain > LEAST_GAIN) & (size > LEAST_SIZE * size.mean())
-    hidden = odd & (visible < MIN_VISIBLE)
-    moved = odd & ~hidden & (seen | (gain > LEAST_COVERED_GAIN))
-    if size[hidden].sum() > MOST_HIDDEN * size.sum():
-        moved |= hidden
-    unlike &= moved
+    moved, unlike, seen = _moved(parts)
     is_unlike, proven = bool(unlike.any()), bool((unlike & seen).any())
     middles = np.array([part.points.mean(axis=0) for part in parts])
     if not moved[_nearest(targets, middles)].any():
@@ -321,3 +294,30 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         unlike=is_unlike,
         proven=proven,
     )
+
+
+def _moved(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which parts are not known to be in place, which of these are unlike, and which parts are well seen, (N,) bool each."""
+    numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])
+    explained, contrast, visible, wider_mm, gain, size = np.array(
+        [
+            (
+                part.explained,
+                part.contrast,
+                part.visible,
+                part.wider_shift_mm,
+                part.gain,
+                len(part.points),
+            )
+            for part in parts
+        ]
+    ).T
+    unlike = numbers[:, 0] > 1 - LEAST_SHARE
+    odd = unlike | (wider_mm > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
+    odd &= (gain > LEAST_GAIN) & (size > LEAST_SIZE * size.mean())
+    seen = (explained >= MIN_EXPLAINED) & (contrast <= MOST_CONTRAST)
+    hidden = odd & (visible < MIN_VISIBLE)
+    moved = odd & ~hidden & (seen | (gain > LEAST_COVERED_GAIN))
+    if size[hidden].sum() > MOST_HIDDEN * size.sum():
+        moved |= hidden
+    return moved, unlike & moved, seen

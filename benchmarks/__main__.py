@@ -22,6 +22,7 @@ COMMANDS = {
     "viewer": "measure how soon the page shows what is done",
     "appearances": "register simulated X-rays of many appearances",
     "bent": "register bodies that are not rigid",
+    "further_views": "take the further view that the plan proposes, and others",
     "searches": "search without a start, on X-rays of any part of a CT",
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",

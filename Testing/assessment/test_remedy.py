@@ -109,7 +109,7 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
         + 50.0 * np.arange(4)[:, None, None]
     )
     shifted = [
-        Part(points, 0.9, 0.8, 0.2, 1.0, *((3.0, 9.0) if n == 3 else (0.1, 0.2)), 0.2)
+        Part(points, 0.9, 0.8, 0.2, *((3.0, 9.0) if n == 3 else (0.1, 0.2)), 0.2)
         for n, points in enumerate(places)
     ]
     apart = elsewhere(shifted, places[3])

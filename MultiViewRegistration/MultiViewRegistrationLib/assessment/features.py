@@ -39,7 +39,6 @@ from .parts import Part, divided, gains_elsewhere, shares_of, shifts_mm
 from .places import (
     carried_risk,
     covered_pixels,
-    covered_shares,
     tiles_in_place,
     view_sums,
 )
@@ -340,8 +339,7 @@ def _parts(
     weights = shares[0] * split.pixels
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
     contrast = np.abs(contrasts(finest, projections, split))
-    visible = 1 - covered_shares(finest, covered, split)
-    looks = weights @ np.column_stack([split.similarity, split.explained, contrast, visible])
+    looks = weights @ np.column_stack([split.similarity, split.explained, contrast])
     sums = view_sums(finest, projections, covered)
     gains = gains_elsewhere(finest, split, shares[0], world, sums)
     several = len(finest.views) > 1

@@ -133,17 +133,6 @@ def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> l
     return found
 
 
-def covered_shares(objective: Objective, covered: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
-    """Return the share (T,) of each tile's compared pixels that is covered (rows, columns), by view."""
-    shares = np.zeros(len(split.views))
-    for index, (mask, pixels) in enumerate(zip(objective.masks, covered, strict=True)):
-        of_view = split.views == index
-        column, row = split.places[of_view].T
-        inside, all_ = (_tile_sums(_whole_tiles(each))[row, column] for each in (pixels, mask))
-        shares[of_view] = inside / np.maximum(all_, 1)
-    return shares
-
-
 def _detail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the standard deviation (rows, columns) of the known pixels within DETAIL_PIXELS."""
     pixels, sum_, squares = (

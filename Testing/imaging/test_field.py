@@ -7,7 +7,9 @@ import pytest
 import SimpleITK as sitk
 from radiographs import FIELDS, X, Y, bone, collimated, exposed, limb, trunk
 from scipy import ndimage
+from scipy.spatial import Delaunay
 
+from MultiViewRegistrationLib.imaging.field import hull
 from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals
 
 STYLES = ["lead", "blurred lead", "leaky lead", "painted black", "painted white"]
@@ -159,3 +161,21 @@ def test_angiograms(shared_data, name, frame):
     depth = ndimage.distance_transform_edt(np.pad(shown, 1, mode="edge"))[1:-1, 1:-1]
     assert np.mean(valid[~shown]) < 0.003
     assert np.mean(valid[depth > 0.04 * len(image)]) > 0.99
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
+def test_a_hull_is_that_of_the_pixels_and_little_more(share):
+    """Rows with a pixel or none, too; scipy's hull is another way to it."""
+    pixels = np.argwhere(np.ones((17, 23), bool))
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random((17, 23)) < share
+        of_pixels, wider = (
+            (
+                Delaunay((np.argwhere(mask)[:, None] + around).reshape(-1, 2)).find_simplex(pixels)
+                >= 0
+            )
+            for around in (np.zeros((1, 2)), 0.2 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]))
+        )
+        found = hull(mask).ravel()
+        assert (found >= of_pixels).all() and (found <= wider).all()
+    assert hull(np.zeros((4, 5), bool)).all()

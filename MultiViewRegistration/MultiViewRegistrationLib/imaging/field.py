@@ -225,21 +225,24 @@ def _outermost(mask: np.ndarray) -> np.ndarray:
 
 
 def _corners_of(points: np.ndarray) -> np.ndarray:
-    """Return (n, 2) corners of the convex hull of points (m, 2), in turn (Andrew's monotone chain, Inf. Process. Lett. 9:216-219, 1979)."""
-    ordered = points[np.lexsort(points.T)].tolist()
+    """Return (n, 2) corners of the convex hull of points (m, 2), in turn.
 
-    def chain(points: list[list[float]]) -> list[list[float]]:
-        corners: list[list[float]] = []
-        for x, y in points:
-            while len(corners) > 1:
-                (x0, y0), (x1, y1) = corners[-2:]
-                if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
-                    break
-                corners.pop()
-            corners.append([x, y])
+    Andrew's two chains (Inf. Process. Lett. 9:216-219, 1979), of which all points without a left
+    turn are taken away at once, until each has one.
+    """
+    ordered = points[np.lexsort(points.T)].astype(float)
+    ordered = ordered[np.diff(ordered, axis=0, prepend=np.nan).any(1)]  # each point once
+
+    def chain(corners: np.ndarray) -> np.ndarray:
+        turns_left = np.zeros(1, bool)
+        while not turns_left.all():
+            x, y = np.diff(corners, axis=0).T
+            turns_left = np.ones(len(corners), bool)
+            turns_left[1:-1] = x[:-1] * y[1:] > y[:-1] * x[1:]
+            corners = corners[turns_left]
         return corners[:-1]
 
-    return np.array(chain(ordered) + chain(ordered[::-1]), float)
+    return np.concatenate([chain(ordered), chain(ordered[::-1])])
 
 
 def _half_planes(corners: np.ndarray) -> np.ndarray:

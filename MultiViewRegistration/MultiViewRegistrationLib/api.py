@@ -67,6 +67,7 @@ def register(
     device: str | ComputeDevice = "cpu",
     model: str | Path | Regressor | None = None,
     minutes: float = 2.0,
+    unassessed: Callable[[Result], object] = lambda _: None,
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays, and assess it.
 
@@ -94,6 +95,9 @@ def register(
         The regressor or its folder; by default the newest one of this CT.
     minutes
         Length of the training that `start="regressor"` begins if there is no regressor.
+    unassessed
+        Called with the result before it is assessed, to draw it meanwhile; not for bones with a CT
+        each.
 
     Returns
     -------
@@ -109,14 +113,9 @@ def register(
     Cancelled
         `progress` returned False.
     """
-    from .assessment import verdict
-    from .assessment.bones import register_structures
-    from .assessment.diagnosis import CauseSearch
-    from .assessment.next_view import with_further_view
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
     from .regressor.initialise import missing_pose_error, model_for
-    from .report.result import Result
 
     case = _case_of(case)
     asked, start = start, default_start(case) if start is None else start
@@ -154,8 +153,28 @@ def register(
     found = find_pose(
         case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress
     )
+    from .assessment import verdict  # which another thread may have imported meanwhile
+    from .assessment.bones import register_structures
+    from .assessment.diagnosis import CauseSearch
+    from .assessment.next_view import with_further_view
+    from .report.result import Result
+
     pose, assessed = found.start_world_from_ct, perf_counter()
     registered, assessment, structures, bones_s = found.refinement, None, None, 0.0
+    result = Result(
+        case,
+        anatomy,
+        pose,
+        registered,
+        start,
+        {},
+        landmark_fit,
+        method.name,
+        method.torch_device,
+        found.regressor and replace(found.regressor, trained=training > 0),
+        compute_device=method.compute_device,
+    )
+    unassessed(result)
     if (
         method.name == "joint"
     ):  # the failure probability was measured for poses of this refinement only
@@ -186,19 +205,10 @@ def register(
         "assess": perf_counter() - assessed - bones_s,
         **({"train": training} if training else {}),
     }
-    return Result(
-        case,
-        anatomy,
-        pose,
-        registered,
-        start,
-        {**seconds, "total": sum(seconds.values())},
-        landmark_fit,
-        method.name,
-        method.torch_device,
-        found.regressor and replace(found.regressor, trained=training > 0),
-        assessment,
-        compute_device=method.compute_device,
+    return replace(
+        result,
+        seconds={**seconds, "total": sum(seconds.values())},
+        assessment=assessment,
         structures=structures,
     )
 

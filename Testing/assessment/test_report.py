@@ -22,10 +22,11 @@ from MultiViewRegistrationLib.assessment.diagnosis import Cause
 from MultiViewRegistrationLib.assessment.verdict import with_cause
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.report.html import RESEARCH_USE
+from MultiViewRegistrationLib.report.html import RESEARCH_USE, png
 from MultiViewRegistrationLib.report.pdf import write_pdf
 from MultiViewRegistrationLib.report.result_page import (
     Entry,
+    begin_drrs,
     facts_of,
     sentences_of,
     write_report,
@@ -216,6 +217,34 @@ def test_a_registration_is_told(result, written):
     start, _ = entry.pictures[0]
     layer = np.asarray(Image.open(io.BytesIO(base64.b64decode(images["view1, outlines, start"]))))
     np.testing.assert_array_equal(layer, start["outlines"])
+
+
+def test_pictures_begun_before_the_assessment_are_those_of_the_result(case, anatomy, pictures):
+    begun = []
+    result = register(
+        case, anatomy=anatomy, unassessed=lambda each: begun.append((each, begin_drrs(each)))
+    )
+    ((unassessed, drrs),) = begun
+    assert unassessed.assessment is None and result.assessment is not None
+    assert (unassessed.world_from_ct == result.world_from_ct).all()
+    assert unassessed.world_uid == result.world_uid
+    np.testing.assert_equal(Entry(result, drrs=drrs).pictures, pictures)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (1, 1), (6, 4, 1), (6, 4, 3), (6, 4, 4)])
+def test_a_png_file_holds_every_value(shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    read = Image.open(io.BytesIO(png(picture)))
+    read.verify()  # the sums of its parts
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(png(picture)))),
+        picture.squeeze(-1) if 1 in shape[2:] else picture,
+    )
+
+
+def test_a_grey_picture_is_stored_as_grey():
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert png(np.dstack([grey] * 3)) == png(grey)
 
 
 def test_without_leave_it_names_neither_the_case_nor_its_files(result, written):

@@ -13,6 +13,7 @@ from MultiViewRegistrationLib.rendering import devices
 from MultiViewRegistrationLib.rendering.devices import (
     SAMPLES_PER_TASK,
     available_threads,
+    begin_tasks,
     row_blocks,
     run_tasks,
 )
@@ -34,6 +35,26 @@ def test_every_task_runs_once(thread_count):
     run_tasks([lambda n=n: task(n) for n in range(50)])
     assert sorted(done) == list(range(50))
     assert len(names) <= thread_count
+
+
+def test_tasks_begin_at_once_where_there_is_a_thread_for_them(thread_count):
+    done = []
+    finish = begin_tasks([lambda n=n: done.append(n) for n in range(20)])
+    for _ in range(500):
+        if thread_count == 1 or len(done) == 20:
+            break
+        time.sleep(0.01)
+    assert len(done) == (0 if thread_count == 1 else 20)
+    finish()
+    assert sorted(done) == list(range(20))
+
+
+def test_others_tasks_are_done_while_the_threads_are_busy(thread_count):
+    go_on = threading.Event()
+    finish = begin_tasks([go_on.wait] * (thread_count - 1))
+    test_every_task_runs_once(thread_count)
+    go_on.set()
+    finish()
 
 
 def test_tasks_within_a_task_are_done_by_its_own_thread(thread_count):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,7 +266,6 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
             from ..api import register
             from ..registration.prepared_ct import PreparedCT
             from ..registration.warm_up import warm_up
-            from ..report.result_page import save_result
 
         def with_xrays() -> Case:
             read = ct.result()  # first, so that one child process reads the CT and the X-rays
@@ -279,23 +279,29 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
                 warm_up()
                 if gc.get_freeze_count() == 0:  # later, too; but nothing of an earlier case
                     gc.freeze()
+            loaded, prepared_ct, drrs = ready.result(), anatomy.result(), list[Any]()
+            # It takes a tenth of a second, while kernels find the pose.
+            page = background.submit(import_module, "..report.result_page", __package__)
             result = register(
-                ready.result(),
+                loaded,
                 options.start,
                 progress=line,
-                anatomy=anatomy.result(),
+                anatomy=prepared_ct,
                 seed=options.seed,
                 refinement=options.refine,
                 device=options.device,
                 model=options.model,
                 minutes=options.minutes,
+                unassessed=lambda result: drrs.append(page.result().begin_drrs(result)),
             )
             verdict = result.verdict or "not assessed"
             line.show(1.0, f"verdict: {verdict}; writing the files")
             override = REJECTED if options.override and verdict == "reject" else None
             content, failure = dict[str, Any](), None
             try:
-                content = {**save_result(result, out, override, names=options.names)}
+                content = page.result().save_result(
+                    result, out, override, names=options.names, drrs=drrs[0] if drrs else None
+                )
             except OutputError as error:
                 failure = error
     summarise(result)  # also where the disk is full: the work was done

@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -289,11 +289,17 @@ def run_tasks(tasks: Sequence[Callable[[], object]]) -> None:
     This thread takes part, so that it never waits for the tasks of other threads. Within a task all
     is done by that task's own thread.
     """
-    helpers = available_threads() - 1
-    if not helpers or len(tasks) == 1 or hasattr(_here, "in_pool"):
-        for task in tasks:
-            task()
-        return
+    _shared(tasks, len(tasks) - 1)()
+
+
+def begin_tasks(tasks: Sequence[Callable[[], object]]) -> Callable[[], None]:
+    """Have other threads begin to run tasks; what is returned does the rest as `run_tasks`."""
+    return _shared(tasks, len(tasks))
+
+
+def _shared(tasks: Sequence[Callable[[], object]], most: int) -> Callable[[], None]:
+    """Share tasks with `most` other threads at most; what is returned does the rest."""
+    helpers = 0 if hasattr(_here, "in_pool") else min(available_threads() - 1, most)
     left = deque(tasks)
 
     def work() -> None:
@@ -304,15 +310,19 @@ def run_tasks(tasks: Sequence[Callable[[], object]]) -> None:
                 return
             task()
 
-    helping = [_pool(helpers).submit(work) for _ in range(min(helpers, len(tasks) - 1))]
-    try:
-        with without_pool():
-            work()
-    finally:
-        begun = [each for each in helping if not each.cancel()]
-        wait(begun)
-    for each in begun:
-        each.result()
+    helping = [_pool(available_threads() - 1).submit(work) for _ in range(helpers)]
+
+    def finish() -> None:
+        try:
+            with without_pool() if helping else nullcontext():
+                work()
+        finally:
+            begun = [each for each in helping if not each.cancel()]
+            wait(begun)
+        for each in begun:
+            each.result()
+
+    return finish
 
 
 def row_blocks(rows: int, samples: int) -> list[tuple[int, int]]:

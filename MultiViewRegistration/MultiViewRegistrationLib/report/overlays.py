@@ -28,6 +28,16 @@ from .html import png
 ORANGE = np.array([255, 165, 20], np.float32)
 BLUE = np.array([86, 180, 233], np.float32)
 NEUTRAL = np.array([24, 26, 29], np.float32)
+#: Colours (511, 3) of differences in 255ths of full colour: 0, 1, ... 255, -255, ... -1.
+DIFFERENCES = np.rint(
+    NEUTRAL
+    + np.concatenate(
+        [
+            np.linspace(0, 1, 256)[:, None] * (ORANGE - NEUTRAL),
+            np.linspace(1, 0, 255, endpoint=False)[:, None] * (BLUE - NEUTRAL),
+        ]
+    )
+).astype(np.uint8)
 #: Brightest grey: pure white beside a dark page dazzles.
 WHITE = 235
 TILES = 8
@@ -323,12 +333,9 @@ def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndar
     Elsewhere the dimmed X-ray.
     """
     difference = _normalised(film.smooth, both, film.window) - normalised
-    strength = np.clip(np.abs(difference) / 2, 0, 1)[..., None]
-    colour = np.where(difference[..., None] > 0, ORANGE, BLUE)
-    background = WHITE * DIMMED * film.grey[..., None]
-    return _as_uint8(
-        np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background)
-    )
+    shown = DIFFERENCES[np.rint(255 * np.clip(difference / 2, -1, 1)).astype(int)]
+    shown[~both] = _as_uint8(WHITE * DIMMED * film.grey[~both])[:, None]
+    return shown
 
 
 def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:

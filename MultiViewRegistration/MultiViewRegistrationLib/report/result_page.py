@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -25,7 +25,7 @@ from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files, files_of_result
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.similarity import MIN_PIXELS
-from ..rendering.devices import run_tasks
+from ..rendering.devices import begin_tasks, run_tasks
 from .bones import before_after
 from .details import details
 from .html import Content, embedded, jpeg, number, page, png, table, tag
@@ -77,6 +77,8 @@ class Entry:
         Whether the report names the case and its files: they may hold a patient's name.
     further
         Elements below the note.
+    drrs
+        `begin_drrs` of the result, where they have begun.
     """
 
     result: Result
@@ -84,6 +86,7 @@ class Entry:
     override: str | None = None
     names: bool = False
     further: Sequence[ET.Element] = ()
+    drrs: Callable[[], list[list[DRRs]]] | None = None
 
     @cached_property
     def compared_bones(self) -> np.ndarray | None:
@@ -93,18 +96,40 @@ class Entry:
     @cached_property
     def pictures(self) -> list[list[dict[str, np.ndarray]]]:
         """`overlays` of each view at start and result (at the result alone where nothing was refined)."""
-        result = self.result
-        pictures: list[list[dict[str, np.ndarray]]] = [[] for _ in result.views]
+        drrs = (self.drrs or begin_drrs(self.result))()
+        pictures: list[list[dict[str, np.ndarray]]] = [[] for _ in drrs]
 
         def draw(nth: int) -> None:
-            given, corrected = result.case.views[nth], result.views[nth]
-            drrs = [DRRs.of(result.anatomy, corrected.camera, result.world_from_ct)]
-            if result.refined:
-                drrs.insert(0, DRRs.of(result.anatomy, given.camera, result.start_world_from_ct))
-            pictures[nth] = overlays(given.xray, drrs)
+            pictures[nth] = overlays(self.result.case.views[nth].xray, drrs[nth])
 
         run_tasks([partial(draw, nth) for nth in range(len(pictures))])
         return pictures
+
+
+def begin_drrs(result: Result) -> Callable[[], list[list[DRRs]]]:
+    """Have other threads begin to render the CT over each X-ray, at start and result (at the result alone where nothing was refined).
+
+    What is returned does the rest, and returns those of each view.
+    """
+    found: list[dict[str, DRRs]] = [{} for _ in result.views]
+
+    def render(nth: int, when: str) -> None:
+        views, pose = {
+            "start": (result.case.views, result.start_world_from_ct),
+            "result": (result.views, result.world_from_ct),
+        }[when]
+        found[nth][when] = DRRs.of(result.anatomy, views[nth].camera, pose)
+
+    whens = ("start", "result") if result.refined else ("result",)
+    finish = begin_tasks(
+        [partial(render, nth, when) for nth in range(len(found)) for when in whens]
+    )
+
+    def finished() -> list[list[DRRs]]:
+        finish()
+        return [[drrs[when] for when in whens] for drrs in found]
+
+    return finished
 
 
 def save_result(
@@ -115,6 +140,7 @@ def save_result(
     names: bool = False,
     replace: bool = False,
     pdf: bool = False,
+    drrs: Callable[[], list[list[DRRs]]] | None = None,
 ) -> ResultJson:
     """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
 
@@ -134,6 +160,8 @@ def save_result(
         Also in place of another case's result.
     pdf
         Write report.pdf, too, with matplotlib.
+    drrs
+        `begin_drrs` of the result, where they have begun.
 
     Returns
     -------
@@ -159,27 +187,21 @@ def save_result(
     masks = {f"{name}_mask.png": kept for name, kept in result.suggested_masks.items()}
     masks = {file: kept for file, kept in masks.items() if not is_input(Path(folder, file))}
     with staged(folder, RESULT, earlier) as staging:
-        content = _write_files(result, staging, override, masks, names=names, pdf=pdf)
+        entry = Entry(result, result.withheld(override) or "", override, names, drrs=drrs)
+        content = _write_files(entry, staging, masks, pdf=pdf)
     return content
 
 
 def _write_files(
-    result: Result,
-    folder: Path,
-    override: str | None,
-    masks: Mapping[str, np.ndarray],
-    *,
-    names: bool,
-    pdf: bool,
+    entry: Entry, folder: Path, masks: Mapping[str, np.ndarray], *, pdf: bool
 ) -> ResultJson:
     """Write all files of a result into a new folder, with these masks by their names.
 
     Returns the content of its result.json.
     """
     others = {*folder.iterdir()}  # of a case, say
+    result, override = entry.result, entry.override
     comment = None if override is None else f"Override: {override}"
-    withheld = result.withheld(override)
-    entry = Entry(result, note=withheld or "", override=override, names=names)
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:
         for kind, files in picture_files(shown).items():
@@ -206,10 +228,10 @@ def _write_files(
         said = [*filter(None, warnings), *sentences_of(result)]
         sign, word, _act = VERDICTS[result.verdict]
         badge = f"{sign} {word.upper()}"
-        write_pdf(folder / PDF, result, badge, pictures, said, facts_of(result, names=names))
+        write_pdf(folder / PDF, result, badge, pictures, said, facts_of(result, names=entry.names))
     for name, kept in masks.items():
         write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
-    if not withheld:
+    if not result.withheld(override):
         write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
         write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
     for bone in result.structures.bones if result.structures else ():

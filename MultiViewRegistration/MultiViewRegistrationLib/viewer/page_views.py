@@ -50,6 +50,7 @@ class PageViews:
         self._application, self._state = application, application.state
         self._opened = monotonic()
         self._planes: dict[str, object] = {}
+        self._camera: Any = None
         self._panes: dict[object, XRayPane] = {}
         app = application.slicer_app
         self.three_d = ThreeDView(
@@ -319,7 +320,9 @@ class PageViews:
 
     def camera(self) -> Any:
         """Return the vtkMRMLCameraNode of the 3D view."""
-        return source_view.camera_of(self.three_d.get_view_node())
+        if self._camera is None or self._camera.GetScene() is None:  # every tick asks for it
+            self._camera = source_view.camera_of(self.three_d.get_view_node())
+        return self._camera
 
     def size(self) -> tuple[int, int]:
         """Return (width, height) of the 3D view in pixels."""

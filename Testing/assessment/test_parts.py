@@ -122,7 +122,9 @@ def test_a_part_that_something_hides_is_no_proof():
 
 
 def test_a_part_that_fits_nowhere_better_is_in_place():
-    assert one_unlike(gain=0.0).proven and one_unlike(gain=-0.1) is None
+    assert one_unlike(gain=0.1).proven and one_unlike(gain=-0.1) is None
+    doubtful = one_unlike(gain=0.0)
+    assert doubtful.reason.code == "part-displaced" and not doubtful.proven
     assert one_unlike(contrast=1.5, gain=0.2) and one_unlike(contrast=1.5, gain=0.0) is None
 
 

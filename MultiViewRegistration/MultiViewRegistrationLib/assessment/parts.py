@@ -41,6 +41,8 @@ LEAST_SHARE, MOST_WIDER_SHIFT_MM, MOST_SCORE = 0.5, 2.5, 2.0
 #: MOST_HIDDEN of the bone. One so small beside others is not asked, as it is cut off by the end of
 #: CT or image. Chosen on seeds 6 and, covered, 7 and 8 of benchmarks/bent.py.
 LEAST_GAIN, LEAST_COVERED_GAIN, MOST_HIDDEN, LEAST_SIZE = -0.05, 0.08, 0.15, 0.3
+#: It proves that the pose is wrong only if it has so much more.
+PROVING_GAIN = 0.02
 #: A part whose detail is nearly twice as strong or as weak in the X-rays as that of others (log2)
 #: is covered: by a tool, a tube or contrast agent that only CT or X-ray shows.
 MOST_CONTRAST = 0.9
@@ -228,7 +230,8 @@ class Elsewhere:
     unlike
         Whether the X-rays do not look like one of them, and not only ask for another place.
     proven
-        The same where neither noise nor something that covers it may be why.
+        The same where it would fit better elsewhere, and neither noise nor something that covers it
+        may be why.
     most
         Most of them: the pose may be wrong as a whole.
     points
@@ -256,7 +259,8 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     if not parts:
         return None
     moved, unlike, seen = _moved(parts)
-    is_unlike, proven = bool(unlike.any()), bool((unlike & seen).any())
+    proving = np.array([part.gain > PROVING_GAIN for part in parts])
+    is_unlike, proven = bool(unlike.any()), bool((unlike & seen & proving).any())
     middles = np.array([part.points.mean(axis=0) for part in parts])
     if not moved[_nearest(targets, middles)].any():
         return None
@@ -283,7 +287,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     return Elsewhere(
         displaced if (moved & seen).any() else hidden,
         points=np.concatenate(
-            [part.points for part, there in zip(parts, ~moved, strict=True) if not there]
+            [part.points for part, is_moved in zip(parts, moved, strict=True) if is_moved]
         ),
         unlike=is_unlike,
         proven=proven,

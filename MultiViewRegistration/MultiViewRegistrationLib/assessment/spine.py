@@ -20,7 +20,7 @@ from ..geometry import rigid
 from ..imaging.ct import WATER
 from ..imaging.xray import View
 from ..reasons import Reason
-from ..registration.bones import LEVELS, SHOWN, Bone, minimise, objective_at, ties_of
+from ..registration.bones import LEVELS, Bone, minimise, objective_at, ties_of
 from ..registration.prepared_ct import PreparedCT
 from .bone_features import BONE
 from .metrics import in_field
@@ -40,9 +40,14 @@ LEAST_BONE, SHARE = 0.25, 0.6
 #: Not asked in CTs of larger voxels: all that it was measured on had smaller ones, and one of 5 mm
 #: was refused where it was right.
 LARGEST_VOXEL_MM = 3.5
+#: Where bone encloses more than this, across the body, is a skull, and no spine lies above it.
+LARGEST_CAVITY_MM2 = 8000.0
+#: A slab is shown by a view that compares this share of its shadow.
+SHOWN = 0.2
 #: The spine lies elsewhere if, after so many steps, less than this share of the cost is left, or a
-#: slab has moved by more than this: chosen on seed 73 of benchmarks/spines.py.
-ITERATIONS, LEAST_LEFT, MOST_MM = 8, 0.98, 1.8
+#: slab has moved by more than this; and if the local NCC of one has grown by LEAST_GAIN. Chosen on
+#: seed 73 of benchmarks/spines.py and on right bodies of the protocol.
+ITERATIONS, LEAST_LEFT, MOST_MM, LEAST_GAIN = 8, 0.98, 2.0, 0.0025
 #: Pixels of 1.5 mm need no finer voxels than they are, or the CT's finest would be projected.
 LEVEL = LEVELS[1]._replace(voxel_pixels=1.3)
 
@@ -116,8 +121,10 @@ def _slabs(anatomy: PreparedCT) -> list[Bone]:
     at = at[np.argsort(at[:, 2])]
     x_mm, y_mm, z_mm = volume.spacing_mm
     heights = np.arange(len(volume.values))
+    enclosed = np.array([_enclosed(each > BONE) for each in volume.values]) * x_mm * y_mm
     columns, rows = (np.interp(heights, at[:, 2], at[:, axis]) for axis in (0, 1))
     found: list[Bone] = []
+    skulls_mm: list[float] = []
     for part in np.array_split(heights, max(1, round(len(heights) * z_mm / SLAB_MM))):
         near = [
             np.arange(
@@ -133,10 +140,17 @@ def _slabs(anatomy: PreparedCT) -> list[Bone]:
         across = np.hypot((i - columns[own]) * x_mm, (j[:, None] - rows[own]) * y_mm)
         mask = (across < RADIUS_MM) & (values > BONE)
         if mask.sum() * x_mm * y_mm * z_mm >= LEAST_MM3:
-            found.append(
-                Bone(f"slab {len(found)}", volume, mask, (int(part[0]), int(j[0]), int(i[0])))
-            )
-    return found
+            slab = Bone(f"slab {len(found)}", volume, mask, (int(part[0]), int(j[0]), int(i[0])))
+            found.append(slab)
+            if np.median(enclosed[part]) > LARGEST_CAVITY_MM2:
+                skulls_mm.append(slab.centroid[2])
+    return [slab for slab in found if slab.centroid[2] < min(skulls_mm, default=np.inf)]
+
+
+def _enclosed(bone: np.ndarray) -> int:
+    """Return how many pixels bone (rows, columns) encloses in a slice, gaps of some pixels closed."""
+    filled = scipy.ndimage.binary_fill_holes(scipy.ndimage.binary_closing(bone))
+    return int(np.count_nonzero(filled & ~bone))
 
 
 class SlabsFit(NamedTuple):
@@ -145,19 +159,22 @@ class SlabsFit(NamedTuple):
     Attributes
     ----------
     cost_left
-        The share of the cost at the body's pose that is left; once below LEAST_LEFT, they are not
-        fitted on.
+        The share of the cost at the body's pose that is left.
     farthest_mm
         How far one that two views show has moved, at its surface, root mean square.
+    gain
+        By how much the local NCC about one has grown, mean of the views that show it.
     """
 
     cost_left: float
     farthest_mm: float
+    gain: float
 
     @property
     def moved(self) -> bool:
         """Whether the spine lies elsewhere."""
-        return self.cost_left < LEAST_LEFT or self.farthest_mm > MOST_MM
+        away = self.cost_left < LEAST_LEFT or self.farthest_mm > MOST_MM
+        return away and self.gain > LEAST_GAIN
 
 
 def fit_slabs(
@@ -174,7 +191,7 @@ def fit_slabs(
     fit = _fit(anatomy, bones, uncovered, world_from_ct) or _fit(
         anatomy, bones, views, world_from_ct
     )
-    return fit or SlabsFit(1.0, 0.0)
+    return fit or SlabsFit(1.0, 0.0, 0.0)
 
 
 def _fit(
@@ -189,15 +206,15 @@ def _fit(
     poses = [world_from_ct] * len(bones)
     objective = objective_at(anatomy, bones, views, world_from_ct, ties_of(bones), LEVEL)
     here = objective.linearise(poses, objective.shadows(poses))
-    shown = np.flatnonzero((here.shown >= SHOWN).sum(axis=1) >= 2)
+    by_view = here.shown >= SHOWN
+    shown = np.flatnonzero(by_view.sum(axis=1) >= 2)
     if len(shown) < 2:
         return None
-    enough = LEAST_LEFT * here.cost
-    ends, best = minimise(
-        objective, poses, ITERATIONS, LEVEL.tolerance_mm, lambda cost: cost >= enough
-    )
+    before = here.similarity
+    ends, best = minimise(objective, poses, ITERATIONS, LEVEL.tolerance_mm)
     farthest_mm = max(bones[b].apart(ends[b], world_from_ct) for b in map(int, shown))
-    return SlabsFit(best.cost / here.cost, farthest_mm)
+    gains = np.nanmean(np.where(by_view, best.similarity - before, np.nan)[shown], axis=1)
+    return SlabsFit(best.cost / here.cost, farthest_mm, float(np.nanmax(gains)))
 
 
 def spine_elsewhere(

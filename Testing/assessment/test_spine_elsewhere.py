@@ -89,6 +89,30 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     assert verdict.assess(anatomy, found.views, found, START).verdict == "accept"
 
 
+def test_a_covered_spine_is_not_said_to_have_moved():
+    """Where nothing of it is uncovered, it is asked as it is shown, but tools may be why."""
+    _, anatomy, found = assessed(4.0)
+    nothing = [
+        replace(view, xray=replace(view.xray, valid=np.zeros_like(view.xray.valid)))
+        for view in found.views
+    ]
+    apart = spine_elsewhere(
+        anatomy, found.views, nothing, found.world_from_ct, anatomy.bone_points()
+    )
+    assert apart.reason.code == "part-hidden"
+
+
+def test_slabs_of_a_skull_are_none_of_the_spine():
+    ct, _ = chest()
+    hu = ct.volume.values.copy()
+    k, j, i = np.indices(hu.shape) - (np.array(hu.shape) - 1)[:, None, None, None] / 2
+    skull = (np.abs(np.hypot(i / 38, j / 31) - 1) < 0.15) & (k > 0)
+    hu[skull] = 900
+    below = slabs(PreparedCT(CT(replace(ct.volume, values=hu))))
+    assert 0 < len(below) < len(slabs(PreparedCT(ct)))
+    assert max(slab.centroid[2] for slab in below) < 0
+
+
 def test_only_targets_in_the_spine_count():
     _, anatomy, found = assessed(4.0)
     assert (

@@ -164,11 +164,14 @@ class SlabsFit(NamedTuple):
         How far one that two views show has moved, at its surface, root mean square.
     gain
         By how much the local NCC about one has grown, mean of the views that show it.
+    hidden
+        Whether what covers them leaves too little of them to be seen.
     """
 
     cost_left: float
     farthest_mm: float
     gain: float
+    hidden: bool = False
 
     @property
     def moved(self) -> bool:
@@ -188,10 +191,11 @@ def fit_slabs(
 
     In the views without what is covered, or in those as they are where too little is left.
     """
-    fit = _fit(anatomy, bones, uncovered, world_from_ct) or _fit(
-        anatomy, bones, views, world_from_ct
-    )
-    return fit or SlabsFit(1.0, 0.0, 0.0)
+    fit = _fit(anatomy, bones, uncovered, world_from_ct)
+    if fit is None:
+        covered = _fit(anatomy, bones, views, world_from_ct)
+        fit = covered._replace(hidden=True) if covered else SlabsFit(1.0, 0.0, 0.0)
+    return fit
 
 
 def _fit(
@@ -238,13 +242,17 @@ def spine_elsewhere(
     nearest = np.min([np.linalg.norm(targets - bone.centroid, axis=1) for bone in bones], axis=0)
     if nearest.min() > SLAB_MM:
         return None
-    if not fit_slabs(anatomy, bones, views, uncovered, world_from_ct).moved:
+    fit = fit_slabs(anatomy, bones, views, uncovered, world_from_ct)
+    if not fit.moved:
         return None
-    return Elsewhere(
-        Reason(
-            "part-displaced",
-            "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register "
-            "the bones by themselves.",
-        ),
-        points=points,
+    displaced = Reason(
+        "part-displaced",
+        "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register the "
+        "bones by themselves.",
     )
+    hidden = Reason(
+        "part-hidden",
+        "The spine does not match the X-rays: contrast agent or a tool may hide it, or it lies "
+        "elsewhere.",
+    )
+    return Elsewhere(hidden if fit.hidden else displaced, points=points)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 
-from MultiViewRegistrationLib.assessment.diagnosis import CAUSES, code_of
+from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
 from MultiViewRegistrationLib.reasons import CODES
 
 SCHEMA = json.loads(

@@ -144,7 +144,7 @@ def _schema(path: Path) -> Iterator[str]:
 def _reasons() -> Iterator[str]:
     """The codes of reasons, as a table."""
     sys.path.insert(0, str(LIBRARY.parent))
-    from MultiViewRegistrationLib.assessment.diagnosis import CAUSES, code_of
+    from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
     from MultiViewRegistrationLib.reasons import CODES
 
     yield "| code | meaning |\n| --- | --- |"

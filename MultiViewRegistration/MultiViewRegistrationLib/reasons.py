@@ -10,7 +10,7 @@ from typing import Literal
 Verdict = Literal["accept", "check", "reject"]
 
 #: What each code says. A code keeps its meaning, while its sentence may be reworded; codes are
-#: added. Those of `diagnosis.Cause` follow, with "cause-" before them.
+#: added. Those of `cause.CAUSES` follow, with "cause-" before them.
 CODES = {
     "ambiguous": "another pose fits nearly as well",
     "assumed": "what a header or the case leaves open, and what was taken",
@@ -83,7 +83,7 @@ class Reason(str):
     Attributes
     ----------
     code
-        One of `CODES`, or "cause-" and a `diagnosis.Cause.cause` with hyphens. "" of a sentence
+        One of `CODES`, or "cause-" and a `cause.Cause.cause` with hyphens. "" of a sentence
         that a file had without one.
     """
 

@@ -11,17 +11,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment import diagnosis
-from MultiViewRegistrationLib.assessment.diagnosis import (
+from MultiViewRegistrationLib.assessment import camera_causes
+from MultiViewRegistrationLib.assessment.cause import SLIGHTLY, Cause
+from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
+from MultiViewRegistrationLib.assessment.hypotheses import (
     TURNS,
-    Cause,
-    CauseSearch,
     camera_hypotheses,
     image_hypotheses,
     mirrored_ct,
 )
+from MultiViewRegistrationLib.assessment.level_causes import other_level
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import calibrated
+from MultiViewRegistrationLib.assessment.trials import Trials
 from MultiViewRegistrationLib.assessment.verdict import assess, depth_risk, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
@@ -406,7 +408,7 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
         more.reasons[0] == f"The {kind} seems to be wrong. Correcting this moves the CT by {mm} mm."
     )
     assert more.verdict == verdict
-    if gain < diagnosis.SLIGHTLY:  # it fits no better, and tells nothing of the error
+    if gain < SLIGHTLY:  # it fits no better, and tells nothing of the error
         assert more.prediction == prediction and more.reasons[1:] == reasons
         return
     assert probability in more.reasons[1] and more.reasons[-1] == "view1 ..."
@@ -514,13 +516,15 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
     A principal point counts from 1.5 mm, that is 1.2 pixels.
     """
     sized = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
-    search = CauseSearch(anatomy, sized, found, near)
+    trials = Trials(anatomy, sized, found, near)
     each = next(
         one for one in camera_hypotheses(sized) if one.cause == cause and about in (None, one.about)
     )
     corrections = np.zeros(2 * OWN + 6)
     corrections[index] = value
-    told = search._camera_in_words(each, Descent(TRUE_POSE, corrections, found.fit, []))
+    told = camera_causes._camera_in_words(
+        trials, each, Descent(TRUE_POSE, corrections, found.fit, [])
+    )
     assert told.startswith(words) or (words and words in told) if words else told == ""
 
 
@@ -536,48 +540,43 @@ def test_what_a_case_says_of_its_cameras_is_no_fault_of_theirs(
     known = [
         replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25)), **said) for view in views
     ]
-    search = CauseSearch(anatomy, known, found, near)
+    trials = Trials(anatomy, known, found, near)
     about = ("view1",) if index == 6 else () if index == -6 else ("view1", "view2")
     each = next(one for one in camera_hypotheses(known) if (one.cause, one.about) == (cause, about))
 
     def told(value: float) -> str:
         corrections = np.zeros(2 * OWN + 6)
         corrections[index] = value
-        return search._camera_in_words(each, Descent(TRUE_POSE, corrections, found.fit, []))
+        return camera_causes._camera_in_words(
+            trials, each, Descent(TRUE_POSE, corrections, found.fit, [])
+        )
 
     assert told(0.99 * least) == "" and "the X-rays fit" in told(1.01 * least)
 
 
-class OfScale(CauseSearch):
-    """Finds that a CT's scale and its slice spacing are off by a share."""
-
-    share = 0.02
-
-    def _share(self, axes, evidence):
-        return self.share
-
-    def _scaled(self, shares, rounds=1):
-        return Descent(TRUE_POSE, np.zeros(2 * OWN + 6), self.found.fit, [])
-
-
 @pytest.mark.parametrize("sd_percent, told", [(0.1, True), (0.6, True), (0.7, False), (1.0, False)])
 def test_a_scale_that_the_distance_explains_is_no_fault(
-    anatomy, views, found, near, sd_percent, told
+    anatomy, views, found, near, sd_percent, told, monkeypatch
 ):
     """2 %, where the case knows the distance to a third of that, or not."""
+    run = Descent(TRUE_POSE, np.zeros(2 * OWN + 6), found.fit, [])
+    monkeypatch.setattr(camera_causes, "_share", lambda *_: 0.02)
+    monkeypatch.setattr(camera_causes, "_scaled", lambda *_, rounds: run)
     known = [replace(view, distance_sd_percent=sd_percent) for view in views]
-    causes = [
-        cause.cause
-        for _, cause in OfScale(anatomy, known, found, near)._of_scale(1.0, OfScale.share)
-    ]
-    assert causes == (["slice spacing", "ct scale"] if told else [])
+    causes = camera_causes._of_scale(Trials(anatomy, known, found, near), 1.0, 0.02)
+    named = [cause.cause for cause in causes]
+    assert named == (["slice spacing", "ct scale"] if told else [])
 
 
 def test_a_scale_is_where_the_parabola_has_its_maximum_and_not_far_beyond_what_was_tried():
     for best, expected in ((0.4, 0.4), (-0.9, -0.9), (3.0, 2.0), (-9.0, -2.0)):
         values = [5 - (at - 0.01 * best) ** 2 for at in (-0.01, 0.0, 0.01)]
-        assert diagnosis._vertex(0.01, *values) == pytest.approx(0.01 * expected, rel=1e-3)
-    assert diagnosis._vertex(0.01, 1.0, 0.5, 2.0) == 0.01 == -diagnosis._vertex(0.01, 2.0, 0.5, 1.0)
+        assert camera_causes._vertex(0.01, *values) == pytest.approx(0.01 * expected, rel=1e-3)
+    assert (
+        camera_causes._vertex(0.01, 1.0, 0.5, 2.0)
+        == 0.01
+        == -camera_causes._vertex(0.01, 2.0, 0.5, 1.0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -600,15 +599,15 @@ def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
     elsewhere = found.world_from_ct @ rigid.about(anatomy.centroid, motion)
     here = Descent(found.world_from_ct, np.zeros(2 * OWN + 6), found.fit, [])
 
-    class Levels(CauseSearch):
-        def _registration(self, views):
+    class Levels(Trials):
+        def registration(self, views):
             return SimpleNamespace(
                 descend=lambda number, starts, steps=None: [replace(here, world_from_ct=elsewhere)]
             )
 
-    causes = list(Levels(anatomy, views, found, near)._other_level(here))
-    assert [cause.cause for cause in causes] == ["level"] * bool(words)
-    assert all(words in cause.sentence for cause in causes)
+    cause = other_level(Levels(anatomy, views, found, near), here)
+    assert (cause is not None) == bool(words)
+    assert cause is None or (cause.cause == "level" and words in cause.sentence)
 
 
 def test_a_moved_patient_is_searched_for_from_where_each_view_has_the_ct(views):
@@ -621,18 +620,18 @@ def test_a_moved_patient_is_searched_for_from_where_each_view_has_the_ct(views):
         "view2": off(TRUE_POSE, [-3, 8, 5], [-9, 2, 4]),
     }
     free = [views[0], replace(views[1], rotation_sd_deg=5.0, translation_sd_mm=15.0)]
-    (start,) = diagnosis._where_each_view_has_it(free, alone)
+    (start,) = camera_causes._where_each_view_has_it(free, alone)
     assert_array_equal(start.world_from_ct, alone["view1"])
     corrected = CameraCorrections(free).camera(1, start.corrections, free[1].camera)
     seen = views[1].camera.camera_from_world @ alone["view2"]
     assert_allclose(corrected.camera_from_world @ start.world_from_ct, seen, atol=1e-9)
-    assert diagnosis._where_each_view_has_it(free, {"view1": TRUE_POSE}) == []
+    assert camera_causes._where_each_view_has_it(free, {"view1": TRUE_POSE}) == []
 
 
 def test_a_view_that_nothing_ties_has_no_say(anatomy, ct, found, near):
     views = make_views(ct, ((0, 0), (90, 0), (45, 20)), size=64)
     free = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None), views[2]]
-    assert CauseSearch(anatomy, free, found, near)._views == [free[0], free[2]]
+    assert Trials(anatomy, free, found, near).tied == [free[0], free[2]]
 
 
 @pytest.mark.parametrize(

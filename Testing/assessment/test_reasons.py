@@ -12,7 +12,7 @@ from pathlib import Path
 from result_schema import KNOWN, SCHEMA
 
 import MultiViewRegistrationLib
-from MultiViewRegistrationLib.assessment.diagnosis import CAUSES
+from MultiViewRegistrationLib.assessment.cause import CAUSES
 from MultiViewRegistrationLib.reasons import CODES, Reason, with_codes
 from MultiViewRegistrationLib.report import result_json
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from phantom import make_views, off
 
-from MultiViewRegistrationLib.assessment import diagnosis, verdict
+from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
 from MultiViewRegistrationLib.assessment.remedy import (
@@ -71,11 +72,9 @@ def test_what_is_wrong_with_x_rays_and_cameras_is_settled_by_their_geometry(c_ar
     assert remedy([verdict._camera_limit(c_arms, 3.0, unsure)]) == CALIBRATION
 
 
-@pytest.mark.parametrize("cause", diagnosis.CAUSES)
+@pytest.mark.parametrize("cause", CAUSES)
 def test_each_cause_has_what_settles_it(cause):
-    assert remedy([Reason(diagnosis.code_of(cause), "Any words.")]) == OF_CAUSES.get(
-        cause, GEOMETRY
-    )
+    assert remedy([Reason(code_of(cause), "Any words.")]) == OF_CAUSES.get(cause, GEOMETRY)
 
 
 def test_the_number_of_x_rays(c_arms):

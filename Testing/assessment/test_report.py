@@ -18,7 +18,7 @@ from phantom import TRUE_POSE, make_ct, make_slot_scan, make_views, off
 from PIL import Image
 
 from MultiViewRegistrationLib.api import assess, register
-from MultiViewRegistrationLib.assessment.diagnosis import Cause
+from MultiViewRegistrationLib.assessment.cause import Cause
 from MultiViewRegistrationLib.assessment.verdict import with_cause
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
 from MultiViewRegistrationLib.io.case import Case

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import stats
 
-from MultiViewRegistrationLib.assessment.diagnosis import Cause
+from MultiViewRegistrationLib.assessment.cause import Cause
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.prediction import (

@@ -146,7 +146,7 @@ class Prediction:
         Parameters
         ----------
         precise
-            As of `diagnosis.Cause`.
+            As of `cause.Cause`.
         """
         sd_mm, sd_share, misnamed = (
             (MOVE_SD_MM, MOVE_SD_SHARE, P_WRONG_CAUSE)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..errors import InputError
-from ..imaging.xray import View, XRay
+from ..imaging.xray import View
 from ..registration.objective import PoseFit
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .diagnosis import MIN_EVIDENCE_GAIN, TURNS
+from .cause import MIN_EVIDENCE_GAIN
+from .hypotheses import TURNS, turned_back
 
 #: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and
 #: 0.16 (docs/scouts.md).
@@ -60,9 +60,5 @@ def _fit(
     anatomy: PreparedCT, view: View, pose: np.ndarray, back: Callable[[np.ndarray], np.ndarray]
 ) -> PoseFit | None:
     """Return the fit of a view whose image is turned back; None where that has another size."""
-    image, valid = (
-        np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid)
-    )
-    if image.shape != view.xray.valid.shape:
-        return None
-    return anatomy.fit([replace(view, xray=XRay(image, valid, view.xray.pixel_mm))], pose, pose)
+    turned = turned_back(view, back)
+    return None if turned is None else anatomy.fit([turned], pose, pose)

@@ -33,7 +33,8 @@ from ..registration.pipeline import (
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .bones import RegisteredBone, RegisteredBones
-from .diagnosis import OF_ONE_VIEW, Cause, CauseSearch
+from .cause import OF_ONE_VIEW, Cause
+from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere

@@ -26,7 +26,7 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.bones import register_structures
+from MultiViewRegistrationLib.assessment.bones import register_structures, with_bones
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
@@ -304,7 +304,7 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
     began = process_time()
     found = register_structures(structures, case.body.anatomy, whole, in_doubt=False)
     seconds = process_time() - began
-    body = verdict.with_bones(verdict.assess(case.body.anatomy, views, whole, case.start), found)
+    body = with_bones(verdict.assess(case.body.anatomy, views, whole, case.start), found)
     rows = []
     for n, bone in zip(there, found.bones, strict=True):
         if not np.isfinite(bone.features.noise_mm):

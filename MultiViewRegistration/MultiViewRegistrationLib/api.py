@@ -154,7 +154,7 @@ def register(
         case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress
     )
     from .assessment import verdict  # which another thread may have imported meanwhile
-    from .assessment.bones import register_structures
+    from .assessment.bones import register_structures, with_bones
     from .assessment.diagnosis import CauseSearch
     from .assessment.next_view import with_further_view
     from .report.result import Result
@@ -196,7 +196,7 @@ def register(
                 case.structures, anatomy, registered, in_doubt, of_bones, found.bone_poses
             )
             bones_s = perf_counter() - began_bones
-            assessment = verdict.with_bones(assessment, structures)
+            assessment = with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + loaded + found.prepare_seconds,
@@ -234,7 +234,7 @@ def _register_bone_cts(
 ) -> Result:
     """Register each bone alone, then all together from there."""
     from .assessment import verdict
-    from .assessment.bone_cts import BoneAlone, assess_bone_cts
+    from .assessment.bone_cts import BoneAlone, assess_bone_cts, with_bone_cts
     from .registration.bones import Bone, register_bone_cts
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
@@ -273,7 +273,7 @@ def _register_bone_cts(
         alone.append(BoneAlone(refinement.world_from_ct, assessed, refinement.alternative))
     structures = assess_bone_cts(together, alone, case.bone_cts)
     verdicts = {bone.name: bone.verdict for bone in structures.bones}
-    assessment = verdict.with_bone_cts(alone[0].assessment, verdicts)
+    assessment = with_bone_cts(alone[0].assessment, verdicts)
     pose, compared = (
         together.poses[0],
         anatomies[0].with_background(first.refinement.world_from_background),
@@ -529,7 +529,7 @@ def assess(
         The pose is not rigid, or no view shows enough of the CT there.
     """
     from .assessment import verdict
-    from .assessment.bones import register_structures
+    from .assessment.bones import register_structures, with_bones
     from .registration.pipeline import Refinement, refine
     from .registration.prepared_ct import PreparedCT
     from .registration.similarity import MIN_PIXELS
@@ -583,7 +583,7 @@ def assess(
             levels=(),
         )
         bones_s = perf_counter() - began_bones
-        assessment = verdict.with_bones(assessment, structures)
+        assessment = with_bones(assessment, structures)
     assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + ready - began,
@@ -632,7 +632,7 @@ def register_bones(
         `progress` returned False.
     """
     from .assessment import verdict
-    from .assessment.bones import register_structures
+    from .assessment.bones import register_structures, with_bones
     from .registration.bones import LEVELS
 
     case, assessment = result.case, result.assessment
@@ -648,7 +648,7 @@ def register_bones(
         [bone_poses.get(name, result.world_from_ct) for name in case.structures.names],
         LEVELS,
     )
-    judged = verdict.with_bones(body, structures)
+    judged = with_bones(body, structures)
     if assessment.body is not None:
         judged = verdict.with_identity(judged, case.identity_reasons)
     seconds = perf_counter() - began

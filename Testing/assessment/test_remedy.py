@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from phantom import make_views, off
 
-from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.bones import with_bones
 from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
@@ -25,6 +25,12 @@ from MultiViewRegistrationLib.assessment.remedy import (
     XRAY,
     proposed_view,
     remedy,
+)
+from MultiViewRegistrationLib.assessment.verdict import Assessment
+from MultiViewRegistrationLib.assessment.verdict_reasons import (
+    camera_limits,
+    camera_strain,
+    view_limits,
 )
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.reasons import CODES, Reason
@@ -66,10 +72,10 @@ def test_what_is_wrong_with_x_rays_and_cameras_is_settled_by_their_geometry(c_ar
     known = replace(c_arms[0], rotation_sd_deg=0.01)
     turned = off(known.camera.camera_from_world, [2.0, 0, 0], [0.0, 0, 0])
     corrected = replace(known, camera=replace(known.camera, camera_from_world=turned))
-    _strain, contradictions = verdict._camera_strain([known], [corrected], CALIBRATED)
+    _strain, contradictions = camera_strain([known], [corrected], CALIBRATED)
     assert contradictions and remedy([sentence for _, sentence in contradictions]) == GEOMETRY
     unsure = SimpleNamespace(camera_failure_probability=0.1)
-    assert remedy([verdict._camera_limit(c_arms, 3.0, unsure)]) == CALIBRATION
+    assert remedy(camera_limits(c_arms, 3.0, unsure)) == CALIBRATION
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -79,10 +85,10 @@ def test_each_cause_has_what_settles_it(cause):
 
 def test_the_number_of_x_rays(c_arms):
     features = SimpleNamespace(single_view_shift_mm=[np.nan, 1.0])
-    one, nothing = verdict._view_limits(c_arms[:1], features, CALIBRATED)
-    same, *_rest = verdict._view_limits([c_arms[0], c_arms[0]], features, CALIBRATED)
+    one, nothing = view_limits(c_arms[:1], features, CALIBRATED)
+    same, *_rest = view_limits([c_arms[0], c_arms[0]], features, CALIBRATED)
     assert [remedy([sentence]) for sentence in (one, nothing, same)] == [XRAY] * 3
-    shared = verdict._view_limits(c_arms, features, SharedUnknowns(1.0))[-1]
+    shared = view_limits(c_arms, features, SharedUnknowns(1.0))[-1]
     assert remedy([shared]) == OVERLAYS == remedy([])
 
 
@@ -118,9 +124,8 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     bone = SimpleNamespace(name="L1", displaced_mm=5.2)
     for displaced, lost in (([bone], []), ([], [bone])):
         bones = SimpleNamespace(displaced=displaced, lost=lost, unseen=[])
-        told = verdict.with_bones(verdict.Assessment("accept", [doubt]), bones)
+        told = with_bones(Assessment("accept", [doubt]), bones)
         assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
-    told = verdict.with_bones(
-        verdict.Assessment("accept", []), SimpleNamespace(displaced=[], lost=[], unseen=[bone])
-    )
+    unseen = SimpleNamespace(displaced=[], lost=[], unseen=[bone])
+    told = with_bones(Assessment("accept", []), unseen)
     assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")

@@ -23,17 +23,19 @@ from MultiViewRegistrationLib.assessment.prediction import (
 )
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
 from MultiViewRegistrationLib.assessment.verdict import (
-    _camera_strain,
-    _is_exact,
-    _least_similar,
-    _risk,
-    _weak_points,
     assess,
     decide,
     depth_risk,
-    is_about_risk,
     model_inputs,
     with_cause,
+)
+from MultiViewRegistrationLib.assessment.verdict_reasons import (
+    _is_exact,
+    _least_similar,
+    camera_strain,
+    is_about_risk,
+    risk_reasons,
+    weak_points,
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
@@ -290,8 +292,9 @@ def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(
     sentence = (
         f"The images determine the pose poorly: noise alone explains an error of {noise_mm:.1f} mm."
     )
-    weak = _weak_points(calibrated(), features, views)
-    assert ([sentence] if said else []) == [each for each in weak if "poorly" in each]
+    weak = calibrated().worse_than_usual(model_inputs(features))
+    told = weak_points(weak, features, views)
+    assert ([sentence] if said else []) == [each for each in told if "poorly" in each]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +318,7 @@ def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(
 )
 def test_the_risk_is_told_so_that_it_does_not_contradict_itself(probability, verdict, words):
     prediction = Prediction(0.5, 1.0, probability, probability, True)
-    reasons = _risk(prediction, calibrated(), verdict)
+    reasons = risk_reasons(prediction, calibrated(), verdict)
     assert reasons == ([words] if words else []) and all(
         is_about_risk(reason) for reason in reasons
     )
@@ -344,7 +347,7 @@ def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(
             views[0],
             replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera)),
         ]
-        strain, found = _camera_strain(given, corrected, CALIBRATED)
+        strain, found = camera_strain(given, corrected, CALIBRATED)
         assert strain == pytest.approx(abs(deviations)) and found == contradicted
 
 
@@ -450,8 +453,8 @@ def test_xrays_of_an_unknown_kind_are_accepted_only_by_what_carries_over():
     disagreeing = other.carried(0.001, noise, 2.0)
     assert disagreeing.upper95_mm > WRONG_MM and disagreeing.typical_mm > 2
     assert decide(disagreeing, model, measured=True) == "check"
-    assert "may be" in _risk(disagreeing, model, "check")[0]
-    (reason,) = _risk(other, model, "check")
+    assert "may be" in risk_reasons(disagreeing, model, "check")[0]
+    (reason,) = risk_reasons(other, model, "check")
     assert "another kind" in reason and " %" not in reason and is_about_risk(reason)
 
 

@@ -13,7 +13,7 @@ from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.assessment.prediction import percent
-from MultiViewRegistrationLib.assessment.verdict import is_about_risk
+from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after

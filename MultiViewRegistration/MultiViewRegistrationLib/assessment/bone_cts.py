@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 import numpy as np
@@ -12,12 +12,14 @@ from ..geometry import rigid
 from ..imaging.structures import BoneCT
 from ..reasons import Reason
 from ..registration.bones import SHOWN, BonesRegistration
+from ..registration.pipeline import AlternativeSolution
 from .bone_features import BoneFeatures, MaskEdge, bone_features
 from .bones import RegisteredBone, RegisteredBones
 from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .prediction import WRONG_MM
-from .verdict import AlternativeSolution, Assessment, ambiguity
+from .verdict import Assessment
+from .verdict_reasons import ambiguity
 
 #: What a CT of its own shows is the bone.
 NO_EDGE = MaskEdge(0.0, 0.0)
@@ -105,6 +107,26 @@ def assess_bone_cts(
             )
         )
     return RegisteredBones(bones, relative_poses=_relative_poses(found))
+
+
+def with_bone_cts(assessment: Assessment, verdicts: Mapping[str, str]) -> Assessment:
+    """Return the assessment of the first of bones that have a CT each.
+
+    Never better than the worst of them.
+
+    Parameters
+    ----------
+    verdicts
+        Of all, by name, the first one first.
+    """
+    first = Reason(
+        "pose-of-one-bone", f"This is the pose of {next(iter(verdicts))}: use each bone's own."
+    )
+    rejected = [name for name, verdict in verdicts.items() if verdict == "reject"]
+    if not rejected:
+        return replace(assessment, reasons=[*assessment.reasons, first])
+    why = Reason("bone-rejected", f"{', '.join(rejected)}: rejected, see the reasons of each bone.")
+    return replace(assessment, verdict="reject", reasons=[why, *assessment.reasons, first])
 
 
 def _relative_poses(found: BonesRegistration) -> list[BonePose]:

@@ -33,7 +33,9 @@ from .bone_verdict import judge
 from .joint_motion import BonePose
 from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of
-from .prediction import WRONG_MM
+from .prediction import WRONG_MM, calibrated
+from .verdict import Assessment
+from .verdict_reasons import THIRD_VIEW_MISSING, is_about_risk, risk_reasons
 from .vertebrae import vertebra
 
 SET = Reason(
@@ -242,3 +244,59 @@ def _assessed(
     return RegisteredBone(
         bone.name, pose, verdict, reasons, prediction, similarity, moved, displaced, features, bone
     )
+
+
+def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
+    """Return the assessment of a body with that of its bones.
+
+    It is never "accept" where one lies elsewhere, or is not found or not shown.
+    """
+    displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
+    if not (displaced or lost or unseen):
+        return replace(assessment, body=assessment)
+    verdict = "check" if assessment.verdict == "accept" else assessment.verdict
+    prediction, reasons, besides = assessment.prediction, [], assessment.reasons
+    if displaced:
+        more = len(displaced) - 1
+        others = f", {more} more by over {WRONG_MM:g} mm" if more else ""
+        sentence = (
+            f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has "
+            f"it{others}: use each bone's own pose."
+        )
+        reasons.append(Reason("bone-displaced", sentence))
+    if lost:
+        sentence = f"{_names(lost)} may lie elsewhere than this pose has it."
+        reasons.append(Reason("bone-lost", sentence))
+    if unseen:
+        sentence = (
+            f"No X-ray shows {_names(unseen)}: whether this pose holds there is unknown. Leave out "
+            "what no X-ray shows."
+        )
+        reasons.append(Reason("not-shown", sentence))
+    if prediction is not None and displaced:
+        mm = [bone.displaced_mm for bone in bones.shown]
+        prediction = replace(
+            prediction,
+            mean_mm=max(prediction.mean_mm, float(np.mean(mm))),
+            typical_mm=max(prediction.typical_mm, float(np.mean(mm))),
+            upper95_mm=max(prediction.upper95_mm, max(mm)),
+            failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
+            familiar=True,  # it is known why the X-rays looked unfamiliar
+        )
+        reasons += risk_reasons(prediction, calibrated(), verdict)
+        besides = [
+            reason
+            for reason in besides
+            if not (is_about_risk(reason) or reason.code == THIRD_VIEW_MISSING.code)
+        ]
+    return replace(
+        assessment,
+        verdict=verdict,
+        prediction=prediction,
+        reasons=[*reasons, *besides],
+        body=assessment,
+    )
+
+
+def _names(bones: Sequence[RegisteredBone]) -> str:
+    return ", ".join(bone.name for bone in bones)

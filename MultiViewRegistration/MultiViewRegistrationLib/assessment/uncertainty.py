@@ -40,6 +40,8 @@ from ..geometry.camera import Camera
 from ..registration.cameras import CameraCorrections, independent_residuals
 from ..registration.objective import Objective, PoseFit, Tiles
 
+#: Standard deviations that hold 95 % of a normal error.
+SDS_95 = 1.96
 #: Directions in which nothing at all is seen get this standard deviation (rad, mm) instead of none.
 UNSEEN_SD = 1e3
 #: Curvatures of a Hessian with ones on its diagonal below this are rounding.

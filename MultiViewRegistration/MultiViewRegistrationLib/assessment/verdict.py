@@ -7,32 +7,20 @@ on, or for other X-rays what holds for any kind (`Prediction.carried`). Any othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
 
 import numpy as np
 
 from ..geometry import rigid
-from ..geometry.fields import (
-    C_ARM_PRINCIPAL_POINT_SD_MM,
-    UNCERTAINTY,
-    describe_uncertainty,
-)
 from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason, Verdict
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.objective import tiles
 from ..registration.optimizer import distance, minimise
-from ..registration.pipeline import (
-    DISTINCT_MM,
-    AlternativeSolution,
-    Refinement,
-    pose_difference,
-)
+from ..registration.pipeline import DISTINCT_MM, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .bones import RegisteredBone, RegisteredBones
 from .cause import OF_ONE_VIEW, Cause
 from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
@@ -41,26 +29,34 @@ from .parts import elsewhere
 from .places import carried_risk, tiles_in_place, view_sums
 from .prediction import (
     COLUMNS,
-    DISAGREE,
     EXTRA_FEATURES,
     ONE_VIEW_BEYOND,
     WRONG_MM,
     Model,
     Prediction,
     calibrated,
-    percent,
 )
 from .spine import spine_elsewhere
-from .uncertainty import TargetUncertainty
+from .uncertainty import SDS_95, TargetUncertainty
+from .verdict_reasons import (
+    THIRD_VIEW_MISSING,
+    camera_limits,
+    camera_strain,
+    condition,
+    is_about_risk,
+    pose_limits,
+    prediction_limits,
+    risk_reasons,
+    structure_limits,
+    suspects,
+    view_limits,
+    weak_points,
+)
 
-#: Views whose directions differ by less show little of the depth.
-SAME_DIRECTION_DEG = 15.0
-#: Standard deviations that hold 95 % of a normal error.
-SDS_95 = 1.96
-#: Below this evidence ratio to the next minimum a result is called ambiguous, and below the second
-#: number never accepted: of those between the two with a small failure probability 59 of 59 were
-#: right (docs/tables/verdicts.md, seeds 1 to 4).
-AMBIGUOUS_RATIO, MIN_EVIDENCE_RATIO = 1.3, 1.1
+#: Below this evidence ratio to the next minimum nothing is accepted: of those between it and
+#: `AMBIGUOUS_RATIO` with a small failure probability 59 of 59 were right (docs/tables/verdicts.md,
+#: seeds 1 to 4).
+MIN_EVIDENCE_RATIO = 1.1
 #: Nothing is accepted where the uncertainty of the cameras alone makes an error above WRONG_MM
 #: likelier than this: no X-ray shows it.
 MAX_CAMERA_RISK = 0.001
@@ -71,13 +67,9 @@ UNEVEN = 0.25
 #: a search would name: right sets of portal images 1.2 at most, with a camera turned by 3 degrees
 #: from 1.6 on.
 DOUBTED_TENSION = 1.4
-#: Corrections of cameras are expected within so many standard deviations; beyond the second number
-#: they contradict what is said of them.
-EXPECTED_STRAIN, CONTRADICTION = 2.0, 4.0
-EXACT_CAMERAS = "if the cameras are right to 0.5 px"
-#: Beginning of the reason not to accept X-rays that the model does not know.
-UNFAMILIAR = "The X-rays are of another kind than those"
-#: Fewer of them are never accepted: no third tells which of two is wrong, and whether.
+#: Corrections of cameras are expected within so many standard deviations.
+EXPECTED_STRAIN = 2.0
+#: Fewer X-rays of another kind are never accepted: no third tells which of two is wrong, and whether.
 MIN_UNFAMILIAR_VIEWS = 3
 #: Steps in which the next answer is refined, where its tiles are asked.
 RIVAL_STEPS = 8
@@ -241,51 +233,28 @@ def assess(
     alone = uncalibrated_view_indices(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
     if max(found.fit.shown[i] for i in tied) < MIN_PIXELS or not np.isfinite(found.fit.cost):
-        return Assessment(
-            "reject",
-            [Reason("not-shown", "At this pose no X-ray shows enough of the CT to compare them.")],
-        )
+        sentence = "At this pose no X-ray shows enough of the CT to compare them."
+        return Assessment("reject", [Reason("not-shown", sentence)])
     corrected = [found.views[i] for i in tied]
     chosen, limits = _targets(anatomy, corrected, found.world_from_ct, targets)
-    features = compute_features(
-        anatomy.with_background(found.world_from_background),
-        corrected,
-        found,
-        start,
-        chosen,
-        shared,
-    )
-    strain, contradicted = _camera_strain([views[i] for i in tied], corrected, shared)
+    compared = anatomy.with_background(found.world_from_background)
+    features = compute_features(compared, corrected, found, start, chosen, shared)
+    strain, contradicted = camera_strain([views[i] for i in tied], corrected, shared)
     contradictions = [reason for _name, reason in contradicted]
-    if features.camera_uncertainty and strain > EXPECTED_STRAIN:
-        covariance = features.camera_uncertainty.covariance * (strain / EXPECTED_STRAIN) ** 2
-        features = replace(
-            features, camera_uncertainty=replace(features.camera_uncertainty, covariance=covariance)
-        )
-    limits += [*_structure_limits(anatomy, found), *_view_limits(corrected, features, shared)]
-    if masked:
-        limits.append(
-            Reason(
-                "misfit-left-out",
-                "What did not fit at an earlier pose was left out: a wrong pose would look right, "
-                "too.",
-            )
-        )
-    if not registered:
-        limits.append(
-            Reason(
-                "pose-set",
-                "The pose was set, not registered: the failure probability was not measured for "
-                "such poses.",
-            )
-        )
+    features = _with_strain(features, strain)
+    limits += structure_limits(anatomy, found)
+    limits += view_limits(corrected, features, shared)
+    limits += pose_limits(masked=masked, registered=registered)
     model = model or calibrated("structure" if anatomy.structure else "body")
     points = rigid.transform_points(found.world_from_ct, chosen)
     at = features.total_uncertainty.at(points)
     cameras = features.camera_uncertainty.at(points) if features.camera_uncertainty else None
-    prediction = model.predict(
-        model_inputs(features), cameras.distribution if cameras else None
-    ).no_less_than(at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied)))
+    inputs = model_inputs(features)
+    weak = model.worse_than_usual(inputs)
+    prediction = model.predict(inputs, cameras.distribution if cameras else None)
+    prediction = prediction.no_less_than(
+        at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied))
+    )
     familiar = prediction.familiar
     if not familiar:
         prediction = prediction.carried(features.carried_risk, at, features.disagreement_mm)
@@ -296,13 +265,7 @@ def assess(
         apart = None
     limited = bool(limits)
     if not (familiar or apart) and 1 < len(tied) < MIN_UNFAMILIAR_VIEWS:
-        limits.append(
-            Reason(
-                "third-view-missing",
-                "Two X-rays of such a kind are never accepted: a third would tell whether they "
-                "agree.",
-            )
-        )
+        limits.append(THIRD_VIEW_MISSING)
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
     if ambiguous and not familiar:
         ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
@@ -320,31 +283,22 @@ def assess(
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
     in_doubt = bool(limited or alone or contradictions or unsure)
-    verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
+    verdict = "reject" if contradictions else decide(prediction, model, measured)
+    reasons = []
     if verdict != "accept":
-        if not prediction.agree:
-            by_itself = anatomy.structure and found.world_from_background is None
-            limits.append(_contradiction_of_views(features, by_itself=by_itself))
-        if not prediction.bounded:
-            limits.append(
-                Reason("unlike-known", "This result looks unlike every correct result we know.")
-            )
-        known = (
-            [
-                *_doubts(corrected),
-                _camera_limit(corrected, cameras.bound_mm(), prediction),
-            ]
-            if cameras and unsure
-            else []
-        )
+        by_itself = anatomy.structure and found.world_from_background is None
+        limits += prediction_limits(prediction, features, by_itself=by_itself)
+        known = []
+        if cameras and unsure:
+            known = camera_limits(corrected, cameras.bound_mm(), prediction)
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,
             *([apart.reason] if apart and not apart.most else []),
             *(known if images_suffice else []),
-            *_risk(prediction, model, verdict),
+            *risk_reasons(prediction, model, verdict),
             *([apart.reason] if apart and apart.most else []),
-            *(_weak_points(model, features, corrected) if prediction.familiar else []),
+            *(weak_points(weak, features, corrected) if familiar else []),
             *([] if images_suffice else known),
             *limits,
         ]
@@ -365,10 +319,10 @@ def assess(
         in_doubt=in_doubt,
         contradictions=tuple(contradictions),
         suspects=(
-            *_suspects(model, features, corrected, contradicted),
+            *(dict(contradicted) or suspects(weak, features, corrected)),
             *(views[i].name for i in alone),
         ),
-        condition=_condition(corrected),
+        condition=condition(corrected),
         elsewhere=apart.points if apart else np.empty((0, 3)),
     )
 
@@ -421,12 +375,8 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     which no causes were measured. With a cause, the predicted error is how far correcting it moves the
     targets, and the verdict is never "accept".
     """
-    prediction, pose, similarity = (
-        assessment.prediction,
-        search.found.world_from_ct,
-        search.found.fit.similarity,
-    )
-    features = assessment.features
+    prediction, features = assessment.prediction, assessment.features
+    pose, similarity = search.pose, search.found.fit.similarity
     carried = prediction is not None and not prediction.familiar
     fits = prediction is not None and (
         features is not None and features.tension <= DOUBTED_TENSION
@@ -451,22 +401,16 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
 
     The cause does not say along which beam the error lies, so each view's bound is the whole.
     """
-    before, features, rotation = (
-        assessment.prediction,
-        assessment.features,
-        assessment.least_certain_rotation,
-    )
+    before, features = assessment.prediction, assessment.features
+    rotation = assessment.least_certain_rotation
     verdict: Verdict
     if before is None or features is None or rotation is None or not cause.predicts:
         verdict = "check" if assessment.verdict == "accept" else assessment.verdict
         return replace(
             assessment, cause=cause, verdict=verdict, reasons=[cause.reason, *assessment.reasons]
         )
-    model, at = (
-        calibrated(),
-        features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets)),
-    )
-    views = len(assessment.splits)
+    model, views = calibrated(), len(assessment.splits)
+    at = features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
     prediction = before.moved(cause.moved_mm, precise=cause.precise).no_less_than(
         at.mean_mm, at.bound_mm(), views, depth_risk(at, views)
     )
@@ -489,7 +433,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
             for split in assessment.splits
         ],
         least_certain_rotation=(wider * degrees, axis),
-        reasons=[cause.reason, *contradicted, *_risk(prediction, model, verdict), *others],
+        reasons=[cause.reason, *contradicted, *risk_reasons(prediction, model, verdict), *others],
     )
 
 
@@ -502,99 +446,6 @@ def with_identity(assessment: Assessment, reasons: Sequence[Reason]) -> Assessme
         return assessment
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
     return replace(assessment, verdict=verdict, reasons=[*reasons, *assessment.reasons])
-
-
-def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
-    """Return the assessment of a body with that of its bones.
-
-    It is never "accept" where one lies elsewhere, or is not found or not shown.
-    """
-    displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
-    if not (displaced or lost or unseen):
-        return replace(assessment, body=assessment)
-    reasons = []
-    if lost:
-        sentence = f"{_names(lost)} may lie elsewhere than this pose has it."
-        reasons.append(Reason("bone-lost", sentence))
-    if unseen:
-        sentence = (
-            f"No X-ray shows {_names(unseen)}: whether this pose holds there is unknown. Leave out "
-            "what no X-ray shows."
-        )
-        reasons.append(Reason("not-shown", sentence))
-    prediction, besides = assessment.prediction, assessment.reasons
-    if displaced:
-        others = (
-            f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
-        )
-        sentence = (
-            f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has "
-            f"it{others}: use each bone's own pose."
-        )
-        reasons.insert(0, Reason("bone-displaced", sentence))
-    if prediction is not None and displaced:
-        mm = [bone.displaced_mm for bone in bones.shown]
-        prediction = replace(
-            prediction,
-            mean_mm=max(prediction.mean_mm, float(np.mean(mm))),
-            typical_mm=max(prediction.typical_mm, float(np.mean(mm))),
-            upper95_mm=max(prediction.upper95_mm, max(mm)),
-            failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
-            familiar=True,  # it is known why the X-rays looked unfamiliar
-        )
-    verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-    if prediction is not None and displaced:
-        reasons += _risk(prediction, calibrated(), verdict)
-        besides = [
-            reason
-            for reason in besides
-            if not (is_about_risk(reason) or reason.code == "third-view-missing")
-        ]
-    return replace(
-        assessment,
-        verdict=verdict,
-        prediction=prediction,
-        reasons=[*reasons, *besides],
-        body=assessment,
-    )
-
-
-def _names(bones: Sequence[RegisteredBone]) -> str:
-    return ", ".join(bone.name for bone in bones)
-
-
-def with_bone_cts(assessment: Assessment, verdicts: Mapping[str, str]) -> Assessment:
-    """Return the assessment of the first of bones that have a CT each.
-
-    Never better than the worst of them.
-
-    Parameters
-    ----------
-    verdicts
-        Of all, by name, the first one first.
-    """
-    first = Reason(
-        "pose-of-one-bone", f"This is the pose of {next(iter(verdicts))}: use each bone's own."
-    )
-    rejected = [name for name, verdict in verdicts.items() if verdict == "reject"]
-    if not rejected:
-        return replace(assessment, reasons=[*assessment.reasons, first])
-    why = Reason("bone-rejected", f"{', '.join(rejected)}: rejected, see the reasons of each bone.")
-    return replace(assessment, verdict="reject", reasons=[why, *assessment.reasons, first])
-
-
-def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
-    """Return the reason not to trust a pose where another one fits nearly as well.
-
-    None where there is no such.
-    """
-    if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
-        return []
-    sentence = (
-        f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
-        f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
-    )
-    return [Reason("ambiguous", sentence)]
 
 
 def depth_risk(noise: TargetUncertainty, views: int) -> float:
@@ -641,270 +492,10 @@ def _targets(
     return bone, [Reason("no-shared-bone", sentence)]
 
 
-def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[Reason]:
-    """Return why one structure is never accepted, and what it was compared with."""
-    if not anatomy.structure:
-        return []
-    sentence = "A structure by itself may lie on a similar one. Check its outline."
-    limits = [Reason("one-structure", sentence)]
-    if found.world_from_background is not None:
-        mm, degrees = pose_difference(
-            found.world_from_ct, found.world_from_background, anatomy.centroid
-        )
-        sentence = (
-            f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT."
-        )
-        limits.append(Reason("rest-displaced", sentence))
-    elif anatomy.full_ct is not None:
-        sentence = (
-            "It was compared without the rest of its CT: a similar structure may have attracted it."
-        )
-        limits.append(Reason("no-surroundings", sentence))
-    return limits
-
-
-def _view_limits(
-    views: list[View], features: ReliabilityFeatures, shared: SharedUnknowns
-) -> list[Reason]:
-    """Return why the measured failure probability does not hold for these views."""
-    limits = []
-    if len(views) == 1:
-        sentence = "Only one X-ray determines the pose: the depth along its beam is uncertain."
-        limits.append(Reason("one-view", sentence))
-    elif _widest_deg(views) < SAME_DIRECTION_DEG:
-        sentence = (
-            f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees "
-            "apart): the depth along their beams is uncertain."
-        )
-        limits.append(Reason("same-direction", sentence))
-    limits += [
-        Reason("too-little-shown", f"{view.name} shows too little of the CT to confirm the pose.")
-        for view, shift in zip(views, features.single_view_shift_mm, strict=False)
-        if not np.isfinite(shift)
-    ]
-    if shared != CALIBRATED:
-        sentence = (
-            "All X-rays share an unknown: the failure probability was not measured for such cases."
-        )
-        limits.append(Reason("shared-unknown", sentence))
-    return limits
-
-
-def _is_exact(view: View, first: bool) -> bool:
-    """Return whether nothing of a camera is said to be uncertain.
-
-    The first view's place is the world's.
-    """
-    place = 0 if first else (view.rotation_sd_deg, view.translation_sd_mm) != (0, 0)
-    return not (place or view.presumed.principal_point_sd_px or view.distance_sd_percent)
-
-
-def _camera_strain(
-    given: list[View], corrected: list[View], shared: SharedUnknowns
-) -> tuple[float, list[tuple[str, Reason]]]:
-    """Return the largest correction of a camera in its standard deviations.
-
-    View and reason where it contradicts what is said of it.
-    """
-    largest, contradicted = 0.0, []
-    for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
-        motion = before.camera.world_from_camera @ after.camera.camera_from_world
-        shift = (after.camera.principal_point - before.camera.principal_point).tolist()
-        scale = after.camera.focal_px / before.camera.focal_px - 1
-        corrections = {
-            "angles": (
-                np.degrees(rigid.log_so3(motion[:3, :3])),
-                before.rotation_sd_deg,
-                "degrees",
-            ),
-            "place": (motion[:3, 3], before.translation_sd_mm, "mm"),
-            "principal point": (np.array(shift), before.principal_point_sd_px, "px"),
-            "distance to the detector": (np.array([100 * scale]), before.distance_sd_percent, "%"),
-        }
-        for what, (correction, sd, unit) in corrections.items():
-            strain = float(np.abs(correction).max() / sd) if sd else 0.0
-            largest = max(largest, strain)
-            if strain > CONTRADICTION:
-                sentence = (
-                    f"The X-rays contradict the {what} of {before.name}: "
-                    f"{np.abs(correction).max():.1f} {unit} off, though known to {sd:.2g} {unit}. "
-                    "Check its geometry."
-                )
-                contradicted.append((before.name, Reason("camera-contradicted", sentence)))
-    return largest, contradicted
-
-
-def _condition(views: list[View]) -> str:
-    """Return what a prediction takes for granted of the cameras."""
-    exact = all(_is_exact(view, i == 0) for i, view in enumerate(views))
-    return EXACT_CAMERAS if exact else f"with cameras known to {_least_known(views)}"
-
-
-def _least_known(views: list[View]) -> str:
-    known = [view.presumed for view in views]
-    return describe_uncertainty(
-        {key: max((getattr(view, key) or 0.0) for view in known) for key in UNCERTAINTY}
-    )
-
-
-def _doubts(views: list[View]) -> list[Reason]:
-    """Return why images may not be those that the cameras are for."""
-    advice = "Give the image that was calibrated, or the size that its matrix is for."
-    return [Reason("image-cropped", f"{view.doubt} {advice}") for view in views if view.doubt]
-
-
-def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> Reason:
-    """Return how well the cameras are known, and what it makes of the pose."""
-    risk = percent(prediction.camera_failure_probability)
-    third = "add a third X-ray between the two, tilted to head or feet, or "
-    third = third if len(views) == 2 else ""
-    if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
-        sentence = (
-            f"The case does not say how well the principal point of {' and '.join(unstated)} is "
-            f"known: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
-            f"bends, it may misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than "
-            f"{WRONG_MM:g} mm), and no X-ray shows it. If the camera was measured where the X-ray "
-            f"was taken, say so (principal_point_sd_px 0.5); else {third}show beads in the X-rays "
-            "(mvreg calibrate)."
-        )
-        return Reason("principal-point-unstated", sentence)
-    remedy = f"Show beads in them (mvreg calibrate), {third}check the result by other means."
-    sentence = (
-        f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by "
-        f"up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), and no X-ray shows "
-        f"it. {remedy}"
-    )
-    return Reason("cameras-uncertain", sentence)
-
-
-def _widest_deg(views: list[View]) -> float:
-    axes = [view.camera.camera_from_world[2, :3] for view in views]
-    return float(
-        np.degrees(max(np.arccos(np.clip(abs(a @ b), 0, 1)) for a, b in combinations(axes, 2)))
-    )
-
-
-def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View]) -> list[Reason]:
-    """Return the features that are worse than in nearly all correct results, the worst first."""
-    disagreement = _disagreement(features, views)
-    sentences = {
-        "noise_mm": ("noise", _noise(features)),
-        "single_view_shift_sds": ("view-disagrees", disagreement),
-        "split_half_mm": (
-            "halves-disagree",
-            f"The halves of the images disagree by {features.split_half_mm:.1f} mm: something may have moved, or a distance "
-            "is wrong.",
-        ),
-        "similarity": ("not-like-ct", _least_similar(features, views)),
-        "wider_similarity": (
-            "not-like-ct",
-            f"One X-ray hardly resembles the CT even at a coarse resolution (local NCC {features.wider_similarity:.2f}).",
-        ),
-        "outlier_fraction": (
-            "outliers",
-            f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the compared area: "
-            "tools, tissue that moved, or another patient.",
-        ),
-    }
-    weak = [Reason(*sentences[name]) for name in model.worse_than_usual(model_inputs(features))]
-    return list(dict.fromkeys(filter(None, weak)))
-
-
-def _noise(features: ReliabilityFeatures) -> str:
-    """Return a sentence where noise may misplace the bone by more than WRONG_MM.
-
-    Less is unusual, and no trouble.
-    """
-    if SDS_95 * features.noise_mm <= WRONG_MM:
-        return ""
-    return f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.1f} mm."
-
-
-def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
-    shifts = features.single_view_shift_mm
-    if not np.isfinite(shifts).any():
-        return ""
-    worst = _most_shifted(shifts)
-    others = "the other X-ray" if len(views) == 2 else "the others"
-    return (
-        f"{views[worst].name} disagrees with {others}: alone it moves the CT by "
-        f"{shifts[worst]:.1f} mm across its beam. Check its geometry, whether the patient's right "
-        "is on the left of its image, and whether anything moved between the X-rays."
-    )
-
-
-def _suspects(
-    model: Model,
-    features: ReliabilityFeatures,
-    views: list[View],
-    contradicted: list[tuple[str, Reason]],
-) -> list[str]:
-    """Return the names of the views that contradict their cameras.
-
-    Without any, of those that a weak point is about.
-    """
-    if contradicted:
-        return list(dict(contradicted))
-    names = [view.name for view in views]
-    shifts, weak = features.single_view_shift_mm, model.worse_than_usual(model_inputs(features))
-    found = [name for name, shift in zip(names, shifts, strict=False) if not np.isfinite(shift)]
-    if "single_view_shift_sds" in weak and np.isfinite(shifts).any():
-        found.append(names[_most_shifted(shifts)])
-    if "similarity" in weak:
-        found.append(names[_least_similar_view(features)])
-    return found
-
-
-def _contradiction_of_views(features: ReliabilityFeatures, *, by_itself: bool) -> Reason:
-    """Return that the X-rays disagree; of a structure `by_itself` they show more than it."""
-    sentence = "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
-    if features.disagreement <= DISAGREE and by_itself:
-        return Reason("surroundings-unknown", f"{sentence}: what lies about the bone may be why.")
-    if features.disagreement <= DISAGREE:
-        return Reason("views-disagree", f"{sentence}: a camera may be known less well.")
-    return Reason(
-        "views-disagree",
-        f"{sentence}: if an angle, a distance or the CT's scale is wrong, or the patient moved "
-        f"between them, the CT is off by about {features.disagreement_mm:.1f} mm.",
-    )
-
-
-def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
-    worst = _least_similar_view(features)
-    return f"{views[worst].name} hardly resembles the CT (local NCC {features.fit.similarity[worst]:.2f})."
-
-
-def _most_shifted(shifts_mm: np.ndarray) -> int:
-    return int(np.argmax(np.where(np.isfinite(shifts_mm), shifts_mm, -1)))
-
-
-def _least_similar_view(features: ReliabilityFeatures) -> int:
-    fit = features.fit
-    return int(np.argmin(np.where(np.array(fit.shown) >= MIN_PIXELS, fit.similarity, 1)))
-
-
-def is_about_risk(reason: str) -> bool:
-    """Return whether a reason says how likely the pose is wrong, and not why."""
-    beginnings = "Most likely wrong: ", f"The risk of an error above {WRONG_MM:g} mm", UNFAMILIAR
-    return reason.startswith(beginnings)
-
-
-def _risk(prediction: Prediction, model: Model, verdict: str) -> list[Reason]:
-    """Return a sentence, where the failure probability is too high for an accept."""
-    risk, limit = percent(prediction.failure_probability), percent(model.accept)
-    if verdict == "reject" and prediction.failure_probability >= model.reject:
-        sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
-        return [Reason("most-likely-wrong", sentence)]
-    if not prediction.familiar:
-        up_to = f", but it may be {prediction.upper95_mm:.1f} mm off"
-        beyond = up_to if prediction.upper95_mm > WRONG_MM else ""
-        sentence = (
-            f"{UNFAMILIAR} on which the risk was measured, so that it is not known; most of their "
-            f"parts fit best where this pose has them{beyond}."
-        )
-        return [Reason("unfamiliar-images", sentence)]
-    if prediction.failure_probability <= model.accept:
-        return []
-    risk = f"slightly more than {limit}" if risk == limit else risk
-    sentence = f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted."
-    return [Reason("risk", sentence)]
+def _with_strain(features: ReliabilityFeatures, strain: float) -> ReliabilityFeatures:
+    """Return the features with cameras as uncertain as their largest correction, in standard deviations, says."""
+    cameras = features.camera_uncertainty
+    if cameras is None or strain <= EXPECTED_STRAIN:
+        return features
+    covariance = cameras.covariance * (strain / EXPECTED_STRAIN) ** 2
+    return replace(features, camera_uncertainty=replace(cameras, covariance=covariance))

@@ -13,7 +13,8 @@ from ..assessment import metrics
 from ..assessment.bones import RegisteredBone, RegisteredBones
 from ..assessment.features import Tile
 from ..assessment.metrics import PredictedError
-from ..assessment.verdict import Assessment, ViewSplit, ambiguity
+from ..assessment.verdict import Assessment, ViewSplit
+from ..assessment.verdict_reasons import ambiguity
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
 from ..imaging.xray import View, XRay

@@ -14,8 +14,8 @@ from typing import cast
 
 import numpy as np
 
-from ..assessment.bone_cts import BoneAlone, assess_bone_cts
-from ..assessment.verdict import Assessment, with_bone_cts
+from ..assessment.bone_cts import BoneAlone, assess_bone_cts, with_bone_cts
+from ..assessment.verdict import Assessment
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame

@@ -17,8 +17,14 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from ..assessment.bone_features import MaskEdge, mask_edges
-from ..assessment.bones import RegisteredBone, RegisteredBones, assess_bones, bones_of
-from ..assessment.verdict import Assessment, with_bones
+from ..assessment.bones import (
+    RegisteredBone,
+    RegisteredBones,
+    assess_bones,
+    bones_of,
+    with_bones,
+)
+from ..assessment.verdict import Assessment
 from ..errors import Cancelled
 from ..geometry import rigid
 from ..imaging.structures import Structures

@@ -184,7 +184,7 @@ def headline(session: Session) -> str:
 
 def _headline(entry: HistoryEntry) -> str:
     from ..assessment.prediction import WRONG_MM, percent
-    from ..assessment.verdict import is_about_risk
+    from ..assessment.verdict_reasons import is_about_risk
 
     mm = probable_mm(entry)
     probably = _("probably {mm}").format(mm=mm) if mm else ""

@@ -1,0 +1,347 @@
+"""Why a pose is not accepted, in sentences: what limits it, what is in doubt, how likely it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from ..geometry import rigid
+from ..geometry.fields import C_ARM_PRINCIPAL_POINT_SD_MM, UNCERTAINTY, describe_uncertainty
+from ..imaging.xray import SharedUnknowns, View
+from ..reasons import Reason
+from ..registration.cameras import CALIBRATED
+from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
+from ..registration.prepared_ct import PreparedCT
+from ..registration.similarity import MIN_PIXELS
+from .features import ReliabilityFeatures
+from .prediction import DISAGREE, WRONG_MM, Model, Prediction, percent
+from .uncertainty import SDS_95
+
+#: Views whose directions differ by less show little of the depth.
+SAME_DIRECTION_DEG = 15.0
+#: Below this evidence ratio to the next minimum a result is called ambiguous.
+AMBIGUOUS_RATIO = 1.3
+#: Corrections of cameras beyond so many standard deviations contradict what is said of them.
+CONTRADICTION = 4.0
+EXACT_CAMERAS = "if the cameras are right to 0.5 px"
+#: Beginning of the reason not to accept X-rays that the model does not know.
+UNFAMILIAR = "The X-rays are of another kind than those"
+THIRD_VIEW_MISSING = Reason(
+    "third-view-missing",
+    "Two X-rays of such a kind are never accepted: a third would tell whether they agree.",
+)
+
+
+def structure_limits(anatomy: PreparedCT, found: Refinement) -> list[Reason]:
+    """Return why one structure is never accepted, and what it was compared with."""
+    if not anatomy.structure:
+        return []
+    sentence = "A structure by itself may lie on a similar one. Check its outline."
+    limits = [Reason("one-structure", sentence)]
+    if found.world_from_background is not None:
+        mm, degrees = pose_difference(
+            found.world_from_ct, found.world_from_background, anatomy.centroid
+        )
+        sentence = (
+            f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT."
+        )
+        limits.append(Reason("rest-displaced", sentence))
+    elif anatomy.full_ct is not None:
+        sentence = (
+            "It was compared without the rest of its CT: a similar structure may have attracted it."
+        )
+        limits.append(Reason("no-surroundings", sentence))
+    return limits
+
+
+def view_limits(
+    views: list[View], features: ReliabilityFeatures, shared: SharedUnknowns
+) -> list[Reason]:
+    """Return why the measured failure probability does not hold for these views."""
+    limits = []
+    if len(views) == 1:
+        sentence = "Only one X-ray determines the pose: the depth along its beam is uncertain."
+        limits.append(Reason("one-view", sentence))
+    elif _widest_deg(views) < SAME_DIRECTION_DEG:
+        sentence = (
+            f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees "
+            "apart): the depth along their beams is uncertain."
+        )
+        limits.append(Reason("same-direction", sentence))
+    limits += [
+        Reason("too-little-shown", f"{view.name} shows too little of the CT to confirm the pose.")
+        for view, shift in zip(views, features.single_view_shift_mm, strict=False)
+        if not np.isfinite(shift)
+    ]
+    if shared != CALIBRATED:
+        sentence = (
+            "All X-rays share an unknown: the failure probability was not measured for such cases."
+        )
+        limits.append(Reason("shared-unknown", sentence))
+    return limits
+
+
+def _widest_deg(views: list[View]) -> float:
+    axes = [view.camera.camera_from_world[2, :3] for view in views]
+    return float(
+        np.degrees(max(np.arccos(np.clip(abs(a @ b), 0, 1)) for a, b in combinations(axes, 2)))
+    )
+
+
+def pose_limits(*, masked: bool, registered: bool) -> list[Reason]:
+    """Return why that probability does not hold for a pose that was masked or set, see `verdict.assess`."""
+    limits = []
+    if masked:
+        sentence = (
+            "What did not fit at an earlier pose was left out: a wrong pose would look right, too."
+        )
+        limits.append(Reason("misfit-left-out", sentence))
+    if not registered:
+        sentence = (
+            "The pose was set, not registered: the failure probability was not measured for such "
+            "poses."
+        )
+        limits.append(Reason("pose-set", sentence))
+    return limits
+
+
+def camera_strain(
+    given: list[View], corrected: list[View], shared: SharedUnknowns
+) -> tuple[float, list[tuple[str, Reason]]]:
+    """Return the largest correction of a camera in its standard deviations.
+
+    View and reason where it contradicts what is said of it.
+    """
+    largest, contradicted = 0.0, []
+    for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
+        motion = before.camera.world_from_camera @ after.camera.camera_from_world
+        shift = (after.camera.principal_point - before.camera.principal_point).tolist()
+        scale = after.camera.focal_px / before.camera.focal_px - 1
+        corrections = {
+            "angles": (
+                np.degrees(rigid.log_so3(motion[:3, :3])),
+                before.rotation_sd_deg,
+                "degrees",
+            ),
+            "place": (motion[:3, 3], before.translation_sd_mm, "mm"),
+            "principal point": (np.array(shift), before.principal_point_sd_px, "px"),
+            "distance to the detector": (np.array([100 * scale]), before.distance_sd_percent, "%"),
+        }
+        for what, (correction, sd, unit) in corrections.items():
+            strain = float(np.abs(correction).max() / sd) if sd else 0.0
+            largest = max(largest, strain)
+            if strain > CONTRADICTION:
+                sentence = (
+                    f"The X-rays contradict the {what} of {before.name}: "
+                    f"{np.abs(correction).max():.1f} {unit} off, though known to {sd:.2g} {unit}. "
+                    "Check its geometry."
+                )
+                contradicted.append((before.name, Reason("camera-contradicted", sentence)))
+    return largest, contradicted
+
+
+def condition(views: list[View]) -> str:
+    """Return what a prediction takes for granted of the cameras."""
+    exact = all(_is_exact(view, i == 0) for i, view in enumerate(views))
+    return EXACT_CAMERAS if exact else f"with cameras known to {_least_known(views)}"
+
+
+def _is_exact(view: View, first: bool) -> bool:
+    """Return whether nothing of a camera is said to be uncertain.
+
+    The first view's place is the world's.
+    """
+    place = 0 if first else (view.rotation_sd_deg, view.translation_sd_mm) != (0, 0)
+    return not (place or view.presumed.principal_point_sd_px or view.distance_sd_percent)
+
+
+def _least_known(views: list[View]) -> str:
+    known = [view.presumed for view in views]
+    return describe_uncertainty(
+        {key: max((getattr(view, key) or 0.0) for view in known) for key in UNCERTAINTY}
+    )
+
+
+def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) -> list[Reason]:
+    """Return how well the cameras are known, and what it makes of the pose.
+
+    First why images may not be those that the cameras are for.
+    """
+    advice = "Give the image that was calibrated, or the size that its matrix is for."
+    limits = [Reason("image-cropped", f"{view.doubt} {advice}") for view in views if view.doubt]
+    risk = percent(prediction.camera_failure_probability)
+    misplaced = (
+        f"misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), "
+        "and no X-ray shows it."
+    )
+    third = "add a third X-ray between the two, tilted to head or feet, or "
+    third = third if len(views) == 2 else ""
+    if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
+        sentence = (
+            f"The case does not say how well the principal point of {' and '.join(unstated)} is "
+            f"known: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
+            f"bends, it may {misplaced} If the camera was measured where the X-ray "
+            f"was taken, say so (principal_point_sd_px 0.5); else {third}show beads in the X-rays "
+            "(mvreg calibrate)."
+        )
+        return [*limits, Reason("principal-point-unstated", sentence)]
+    sentence = (
+        f"The cameras are known only to {_least_known(views)}: that alone may {misplaced} "
+        f"Show beads in them (mvreg calibrate), {third}check the result by other means."
+    )
+    return [*limits, Reason("cameras-uncertain", sentence)]
+
+
+def weak_points(
+    weak: Sequence[str], features: ReliabilityFeatures, views: list[View]
+) -> list[Reason]:
+    """Return what is worse than in nearly all correct results, the worst first.
+
+    Parameters
+    ----------
+    weak
+        As `prediction.Model.worse_than_usual` returns it.
+    """
+    disagreement = _disagreement(features, views)
+    sentences = {
+        "noise_mm": ("noise", _noise(features)),
+        "single_view_shift_sds": ("view-disagrees", disagreement),
+        "split_half_mm": (
+            "halves-disagree",
+            f"The halves of the images disagree by {features.split_half_mm:.1f} mm: something may have moved, or a distance "
+            "is wrong.",
+        ),
+        "similarity": ("not-like-ct", _least_similar(features, views)),
+        "wider_similarity": (
+            "not-like-ct",
+            f"One X-ray hardly resembles the CT even at a coarse resolution (local NCC {features.wider_similarity:.2f}).",
+        ),
+        "outlier_fraction": (
+            "outliers",
+            f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the compared area: "
+            "tools, tissue that moved, or another patient.",
+        ),
+    }
+    return list(dict.fromkeys(filter(None, (Reason(*sentences[name]) for name in weak))))
+
+
+def _noise(features: ReliabilityFeatures) -> str:
+    """Return a sentence where noise may misplace the bone by more than WRONG_MM.
+
+    Less is unusual, and no trouble.
+    """
+    if SDS_95 * features.noise_mm <= WRONG_MM:
+        return ""
+    return f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.1f} mm."
+
+
+def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
+    shifts = features.single_view_shift_mm
+    if not np.isfinite(shifts).any():
+        return ""
+    worst = _most_shifted(shifts)
+    others = "the other X-ray" if len(views) == 2 else "the others"
+    return (
+        f"{views[worst].name} disagrees with {others}: alone it moves the CT by "
+        f"{shifts[worst]:.1f} mm across its beam. Check its geometry, whether the patient's right "
+        "is on the left of its image, and whether anything moved between the X-rays."
+    )
+
+
+def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
+    worst = _least_similar_view(features)
+    return f"{views[worst].name} hardly resembles the CT (local NCC {features.fit.similarity[worst]:.2f})."
+
+
+def suspects(weak: Sequence[str], features: ReliabilityFeatures, views: list[View]) -> list[str]:
+    """Return the names of the views that a weak point is about; `weak` as of `weak_points`."""
+    names, shifts = [view.name for view in views], features.single_view_shift_mm
+    found = [name for name, shift in zip(names, shifts, strict=False) if not np.isfinite(shift)]
+    if "single_view_shift_sds" in weak and np.isfinite(shifts).any():
+        found.append(names[_most_shifted(shifts)])
+    if "similarity" in weak:
+        found.append(names[_least_similar_view(features)])
+    return found
+
+
+def _most_shifted(shifts_mm: np.ndarray) -> int:
+    return int(np.argmax(np.where(np.isfinite(shifts_mm), shifts_mm, -1)))
+
+
+def _least_similar_view(features: ReliabilityFeatures) -> int:
+    fit = features.fit
+    return int(np.argmin(np.where(np.array(fit.shown) >= MIN_PIXELS, fit.similarity, 1)))
+
+
+def prediction_limits(
+    prediction: Prediction, features: ReliabilityFeatures, *, by_itself: bool
+) -> list[Reason]:
+    """Return that the X-rays disagree, or that the result looks unlike those that are known.
+
+    Parameters
+    ----------
+    by_itself
+        A structure was compared without the rest of its CT: the X-rays show more than it.
+    """
+    limits = [] if prediction.agree else [_contradiction_of_views(features, by_itself=by_itself)]
+    if not prediction.bounded:
+        sentence = "This result looks unlike every correct result we know."
+        limits.append(Reason("unlike-known", sentence))
+    return limits
+
+
+def _contradiction_of_views(features: ReliabilityFeatures, *, by_itself: bool) -> Reason:
+    """Return that the X-rays disagree, and by what; `by_itself` as of `prediction_limits`."""
+    sentence = "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
+    if features.disagreement <= DISAGREE and by_itself:
+        return Reason("surroundings-unknown", f"{sentence}: what lies about the bone may be why.")
+    if features.disagreement <= DISAGREE:
+        return Reason("views-disagree", f"{sentence}: a camera may be known less well.")
+    return Reason(
+        "views-disagree",
+        f"{sentence}: if an angle, a distance or the CT's scale is wrong, or the patient moved "
+        f"between them, the CT is off by about {features.disagreement_mm:.1f} mm.",
+    )
+
+
+def risk_reasons(prediction: Prediction, model: Model, verdict: str) -> list[Reason]:
+    """Return a sentence, where the failure probability is too high for an accept."""
+    risk, limit = percent(prediction.failure_probability), percent(model.accept)
+    if verdict == "reject" and prediction.failure_probability >= model.reject:
+        sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
+        return [Reason("most-likely-wrong", sentence)]
+    if not prediction.familiar:
+        up_to = f", but it may be {prediction.upper95_mm:.1f} mm off"
+        beyond = up_to if prediction.upper95_mm > WRONG_MM else ""
+        sentence = (
+            f"{UNFAMILIAR} on which the risk was measured, so that it is not known; most of their "
+            f"parts fit best where this pose has them{beyond}."
+        )
+        return [Reason("unfamiliar-images", sentence)]
+    if prediction.failure_probability <= model.accept:
+        return []
+    risk = f"slightly more than {limit}" if risk == limit else risk
+    sentence = f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted."
+    return [Reason("risk", sentence)]
+
+
+def is_about_risk(reason: str) -> bool:
+    """Return whether a reason says how likely the pose is wrong, and not why."""
+    beginnings = "Most likely wrong: ", f"The risk of an error above {WRONG_MM:g} mm", UNFAMILIAR
+    return reason.startswith(beginnings)
+
+
+def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
+    """Return the reason not to trust a pose where another one fits nearly as well.
+
+    None where there is no such.
+    """
+    if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
+        return []
+    sentence = (
+        f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
+        f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
+    )
+    return [Reason("ambiguous", sentence)]

@@ -47,7 +47,7 @@ SHOWN = 0.2
 #: The spine lies elsewhere if, after so many steps, less than this share of the cost is left, or a
 #: slab has moved by more than this; and if the local NCC of one has grown by LEAST_GAIN. Chosen on
 #: seed 73 of benchmarks/spines.py and on right bodies of the protocol.
-ITERATIONS, LEAST_LEFT, MOST_MM, LEAST_GAIN = 8, 0.98, 2.0, 0.0025
+ITERATIONS, LEAST_LEFT, MOST_MM, LEAST_GAIN = 8, 0.98, 1.8, 0.0025
 #: Pixels of 1.5 mm need no finer voxels than they are, or the CT's finest would be projected.
 LEVEL = LEVELS[1]._replace(voxel_pixels=1.3)
 

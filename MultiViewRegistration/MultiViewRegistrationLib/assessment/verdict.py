@@ -376,7 +376,7 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     targets, and the verdict is never "accept".
     """
     prediction, features = assessment.prediction, assessment.features
-    pose, similarity = search.pose, search.found.fit.similarity
+    pose, similarity = search.found.world_from_ct, search.found.fit.similarity
     carried = prediction is not None and not prediction.familiar
     fits = prediction is not None and (
         features is not None and features.tension <= DOUBTED_TENSION

@@ -12,7 +12,6 @@ than the last.
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from dataclasses import replace
@@ -29,9 +28,8 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies.statistics import perturbed
 
-from . import DATA
 from .bent import PEOPLE, person
-from .kept import Rows
+from .kept import Rows, parser_of
 from .protocol.conditions import readings
 from .simulation.body import Body, bone_points, middle
 from .simulation.cases import random_cameras, random_pose, views_of
@@ -94,16 +92,7 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("cases", type=int)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument(
-        "--rows", type=Path, required=True, help="rows that it has are not made again"
-    )
-    options = parser.parse_args()
+    options = parser_of(__doc__).parse_args()
     warnings.simplefilter("ignore")
     rows = Rows(options.rows)
     for number in range(options.cases):

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, ItemsView, Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+from . import DATA
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """The command line of a benchmark whose cases are drawn by a seed and kept as `Rows`: CASES, --seed, --data, --rows."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cases", type=int)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument(
+        "--rows", type=Path, required=True, help="rows that it has are not made again"
+    )
+    return parser
 
 
 class Rows:

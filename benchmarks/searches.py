@@ -11,7 +11,6 @@ the cases another one. A case is found if the targets, bone that both X-rays sho
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from collections.abc import Sequence
@@ -36,8 +35,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
 
-from . import DATA
-from .kept import Rows
+from .kept import Rows, parser_of
 from .people import ON_A_COUCH, ct_path
 from .simulation.cases import Patient, random_cameras, targets_of
 from .simulation.simulator import PIXEL_MM, overlays_with, xrays_with
@@ -157,16 +155,8 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("cases", type=int)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = parser_of(__doc__)
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument(
-        "--rows", type=Path, required=True, help="rows that it has are not made again"
-    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     warm_up()

@@ -13,7 +13,6 @@ accepted with it. Its numbers were chosen on seed 73.
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from collections.abc import Sequence
@@ -30,9 +29,8 @@ from MultiViewRegistrationLib.assessment.spine import SlabsFit, fit_slabs, slabs
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.pipeline import refine
 
-from . import DATA
 from .bones import NAMES, draw, images_of
-from .kept import Rows
+from .kept import Rows, parser_of
 from .protocol.conditions import calibrated
 from .simulation.cases import views_of
 
@@ -108,16 +106,8 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("cases", type=int)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = parser_of(__doc__)
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument(
-        "--rows", type=Path, required=True, help="rows that it has are not made again"
-    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = Rows(options.rows)

@@ -15,19 +15,14 @@ from MultiViewRegistrationLib.assessment.places import (
     MIN_NCC_DIFFERENCE,
     best_fits,
     carried_risk,
+    shares_at,
     shifted_sums,
-    tiles_in_place,
-    view_sums,
 )
-from MultiViewRegistrationLib.registration.objective import tiles
 
 
 def shares(anatomy, views, pose):
     objective = anatomy.objective(views, anatomy.levels(views, pose)[-1], pose)
-    projections = objective.project(pose)
-    objective.linearise(projections)
-    split = tiles(objective, projections)
-    return tiles_in_place(view_sums(objective, projections), split)
+    return shares_at(objective, pose)
 
 
 def test_a_tile_that_is_moved_fits_better_out_of_place():

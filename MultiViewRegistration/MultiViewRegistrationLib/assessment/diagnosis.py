@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..imaging.xray import View
-from ..registration.objective import tiles
 from .camera_causes import camera_cause
 from .cause import MIN_EVIDENCE_GAIN, MIN_NCC, Cause
 from .hypotheses import (
@@ -29,7 +28,7 @@ from .hypotheses import (
     tube_hypotheses,
 )
 from .level_causes import ct_too_short, other_level, other_part
-from .places import tiles_in_place, view_sums
+from .places import shares_at
 from .trials import Trials
 
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes
@@ -137,8 +136,4 @@ class CauseSearch(Trials):
         """Return the share of each view's tiles in place at the second resolution, 0 where unknown."""
         level = self.anatomy.levels(views, self.start)[1]
         objective = self.anatomy.objective(views, level, pose)
-        projections = objective.project(pose)
-        objective.linearise(projections)
-        split = tiles(objective, projections)
-        shares = tiles_in_place(view_sums(objective, projections), split)
-        return tuple(np.nan_to_num(shares).tolist())
+        return tuple(np.nan_to_num(shares_at(objective, pose)).tolist())

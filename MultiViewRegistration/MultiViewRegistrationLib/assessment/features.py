@@ -36,12 +36,7 @@ from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..rendering.devices import run_tasks
 from .metrics import split_by_view, target_errors
 from .parts import Part, divided, gains_elsewhere, shares_of, shifts_mm
-from .places import (
-    carried_risk,
-    covered_pixels,
-    tiles_in_place,
-    view_sums,
-)
+from .places import carried_risk, covered_pixels, tiles_in_place, view_sums
 from .prediction import DISAGREE
 from .uncertainty import (
     PLACE_SD_DEG,

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import scipy
 
-from ..registration.objective import TILE_SIDE, Objective, Projection, Tiles
+from ..registration.objective import TILE_SIDE, Objective, Projection, Tiles, tiles
 from ..rendering.devices import run_tasks
 
 #: Each tile is tried so many pixels to all sides; it is in place up to so many from the pose's, and
@@ -56,6 +56,14 @@ def tiles_in_place(sums: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
         if len(votes) >= MIN_VOTES:
             shares[index] = np.mean(votes > 0)
     return shares
+
+
+def shares_at(objective: Objective, world_from_ct: np.ndarray) -> np.ndarray:
+    """Return the `tiles_in_place` at a pose (4, 4) at which the objective was not linearised."""
+    projections = objective.project(world_from_ct)
+    objective.linearise(projections)
+    split = tiles(objective, projections)
+    return tiles_in_place(view_sums(objective, projections), split)
 
 
 def carried_risk(in_place: np.ndarray) -> float:
@@ -124,7 +132,9 @@ def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> l
         if not known.any():
             found.append(known)
             continue
-        xray, drr = (_detail(image, mask) for image in (view.xray.line_integrals, projection.image))
+        xray, drr = (
+            _local_sd(image, mask) for image in (view.xray.line_integrals, projection.image)
+        )
         strong = known & (drr >= np.median(drr[known]))
         usual = np.median(xray[strong] / drr[strong])
         near = scipy.ndimage.maximum_filter(drr * known, 2 * REACH_PIXELS + 1)
@@ -133,7 +143,7 @@ def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> l
     return found
 
 
-def _detail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _local_sd(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the standard deviation (rows, columns) of the known pixels within DETAIL_PIXELS."""
     pixels, sum_, squares = (
         scipy.ndimage.uniform_filter(each.astype(float), 2 * DETAIL_PIXELS + 1)

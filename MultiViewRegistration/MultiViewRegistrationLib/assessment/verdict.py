@@ -16,7 +16,6 @@ from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason, Verdict
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.objective import tiles
 from ..registration.optimizer import distance, minimise
 from ..registration.pipeline import DISTINCT_MM, Refinement
 from ..registration.prepared_ct import PreparedCT
@@ -26,7 +25,7 @@ from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere
-from .places import carried_risk, tiles_in_place, view_sums
+from .places import carried_risk, shares_at
 from .prediction import (
     COLUMNS,
     EXTRA_FEATURES,
@@ -360,11 +359,7 @@ def _rival_is_in_place(
         rival = minimise(objective, rival, RIVAL_STEPS, level.tolerance_mm).world_from_ct
     if distance(rival, found.world_from_ct, anatomy.centroid) <= DISTINCT_MM:
         return False
-    projections = objective.project(rival, intrinsics=True)
-    objective.linearise(projections)
-    split = tiles(objective, projections)
-    in_place = tiles_in_place(view_sums(objective, projections), split)
-    return carried_risk(in_place) < 1
+    return carried_risk(shares_at(objective, rival)) < 1
 
 
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:

@@ -5,10 +5,13 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+import scipy
 from bent_spine import POSE, START, spine, xrays
+from scipy.ndimage import binary_closing, binary_fill_holes
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.spine import (
+    _enclosed,
     fit_slabs,
     middle,
     slabs,
@@ -111,6 +114,14 @@ def test_slabs_of_a_skull_are_none_of_the_spine():
     below = slabs(PreparedCT(CT(replace(ct.volume, values=hu))))
     assert 0 < len(below) < len(slabs(PreparedCT(ct)))
     assert max(slab.centroid[2] for slab in below) < 0
+
+
+def test_cavities_are_those_that_scipy_fills_slice_by_slice():
+    noise = np.random.default_rng(1).normal(size=(4, 60, 70))
+    bone = scipy.ndimage.gaussian_filter(noise, (0, 2, 2)) > 0.03
+    expected = [np.count_nonzero(binary_fill_holes(binary_closing(each)) & ~each) for each in bone]
+    assert min(expected) > 0
+    np.testing.assert_array_equal(_enclosed(bone), expected)
 
 
 def test_only_targets_in_the_spine_count():

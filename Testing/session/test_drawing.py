@@ -50,7 +50,7 @@ def registration(scene):
     return phantom_registration(scene)
 
 
-def drawing_of(registration, anatomy, xray=None):
+def drawing_of(registration, anatomy, xray=None, busy=lambda: False):
     made = {}
 
     def kept(view):
@@ -58,7 +58,7 @@ def drawing_of(registration, anatomy, xray=None):
             made[view.name] = xray_of(view)
         return made[view.name]
 
-    return Drawing(registration, lambda: anatomy, xray or kept)
+    return Drawing(registration, lambda: anatomy, xray or kept, busy)
 
 
 @pytest.fixture
@@ -103,6 +103,23 @@ def test_coarse_while_it_moves_sharp_at_rest(drawing, registration, clock):
     registration.world_from_ct = TRUE_POSE
     assert drawing.step()
     assert sides(registration) == [64, 64]
+
+
+def test_while_a_registration_runs_it_is_drawn_sharp_only_after_a_long_rest(
+    registration, clock, anatomy
+):
+    busy = [True]
+    drawing = drawing_of(registration, anatomy, busy=lambda: busy[0])
+    drawing.step()
+    clock.now += 1
+    assert not drawing.step()
+    busy[0] = False
+    assert drawing.step()
+    assert sides(registration) == [128, 64]
+    busy[0] = True
+    clock.now += 10
+    assert drawing.step()
+    assert sides(registration) == [128, 128]
 
 
 def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(

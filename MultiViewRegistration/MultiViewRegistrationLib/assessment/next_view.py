@@ -31,6 +31,7 @@ from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_v
 from ..registration.objective import tiles
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
+from ..rendering.devices import run_tasks
 from .prediction import WRONG_MM
 from .uncertainty import PoseUncertainty, sandwich
 from .verdict import Assessment
@@ -161,22 +162,30 @@ def plan_view(
     sds: dict[str, Any] = {
         key: max(getattr(view, key) or 0.0 for view in tied) for key in UNCERTAINTY
     }
-    found = []
-    for primary, secondary in turner.others():
+    pixel_mm = objective.views[0].xray.pixel_mm
+    found: list[FurtherView] = []
+
+    def ask(primary: int, secondary: int) -> None:
         camera = turner.camera(primary, secondary).pooled(level.pool)
-        drr = anatomy.drr(camera, world_from_ct, level.volume)
-        pixel_mm = objective.views[0].xray.pixel_mm
-        xray = XRay(np.nan_to_num(drr), np.isfinite(drr), pixel_mm)
-        view = View("further", xray, camera, **sds)
-        there = anatomy.objective([view], replace(level, pool=1), world_from_ct)
-        of_view = there.linearise(there.project(world_from_ct, intrinsics=True))
+        shape = camera.size[::-1]
+        blank = XRay(np.zeros(shape, np.float32), np.ones(shape, bool), pixel_mm)
+        there = anatomy.objective(
+            [View("further", blank, camera, **sds)], replace(level, pool=1), world_from_ct
+        )
+        drrs = there.project(world_from_ct, intrinsics=True)
+        shown = there.views[0].xray.line_integrals
+        shown[:] = drrs[0].image if there.rest is None else drrs[0].image + there.rest[0]
+        of_view = there.linearise(drrs)
         if of_view.shown[0] < MIN_PIXELS or not np.isfinite(of_view.cost):
-            continue
+            return
         hessian = _whole(of_view.by_view[0][1]) * sum(of_view.pixels)
         new = _Seen(in_pooled_px(there.views[0]), hessian)
         error_mm = _error_mm([*seen, new], ratio, shared, objective.pivot, points)
         found.append(FurtherView(float(primary), float(secondary), error_mm))
-    return Plan(now, sorted(found, key=lambda one: one.error_mm), turner.patient_axes)
+
+    run_tasks([partial(ask, *angles) for angles in turner.others()])
+    best_first = sorted(found, key=lambda one: (one.error_mm, one.rao_lao_deg, one.cra_cau_deg))
+    return Plan(now, best_first, turner.patient_axes)
 
 
 def with_further_view(

@@ -88,8 +88,9 @@ DRAWING_COSTS = (28, 14, 8, 5, 2, 1)
 #: The first one: quick on any machine, and its time shows the machine's speed.
 FIRST_COARSENESS = 3
 SHARP = (768, 1.0)
-#: Seconds without a move after which overlays are drawn sharp.
-REST_S = 0.25
+#: Seconds without a move after which overlays are drawn sharp; while a registration runs, which
+#: needs the processor and soon moves the CT.
+REST_S, BUSY_REST_S = 0.25, 10.0
 #: For so many seconds after the user pointed at a view, the others are drawn so many steps more
 #: coarsely.
 FOCUS_S, COARSER_STEPS = 1.0, 2
@@ -163,6 +164,8 @@ class Drawing:
         Returns the prepared CT, None before there is one.
     xray
         Returns what is used of an X-ray, or raises InputError.
+    busy
+        Returns whether a registration runs.
 
     Attributes
     ----------
@@ -179,8 +182,10 @@ class Drawing:
         registration: Registration,
         anatomy: Callable[[], PreparedCT | None],
         xray: Callable[[XRayView], XRay],
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
+        self._busy = busy
         self.canvas: Canvas = overlay.SliceCanvas()
         self.mode, self.coarse = "blend", True
         self._coarse, self._pace = FIRST_COARSENESS, 0.0
@@ -235,7 +240,8 @@ class Drawing:
             return True
         for detector in self._detectors:
             self._shade(detector)
-        return perf_counter() - self._moved >= REST_S and self._draw_sharp(wanted, anatomy)
+        rest_s = BUSY_REST_S if self._busy() else REST_S
+        return perf_counter() - self._moved >= rest_s and self._draw_sharp(wanted, anatomy)
 
     @property
     def at_rest(self) -> bool:

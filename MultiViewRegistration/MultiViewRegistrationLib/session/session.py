@@ -95,7 +95,12 @@ class Session(Inputs):
         self.running_registration: RunningRegistration | None = None
         self._background_task: tuple[Task, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
-        self.drawing = Drawing(registration, lambda: self.anatomy, self.xray)
+        self.drawing = Drawing(
+            registration,
+            lambda: self.anatomy,
+            self.xray,
+            lambda: self.running_registration is not None,
+        )
         self.bones = Bones(self)
         self._results: dict[str, Result] = {}
         #: The last registration of the CT, and the fingerprint of what it was of but for its bones.

@@ -277,7 +277,7 @@ class AnswerPresenter(Presenter):
         )
 
     def _progress(self, run: RunningRegistration) -> Control:
-        seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
+        seconds = _("{seconds:.0f} s").format(seconds=run.seconds)
         return progress_bar("progress", run.task.progress, run.stage, seconds, run.task.left)
 
     def _undo(self) -> Control | None:

@@ -38,7 +38,9 @@ PIXEL_DATA = 0x7FE00010
 UNDEFINED = 0xFFFFFFFF
 #: Header elements that are longer are left where they are, by the file's word on their length.
 MAX_ELEMENT_BYTES = 64 << 20
-HEADERS_KEPT = 64
+#: As many as a long CT has slices, which are gone through for the CT and then for scouts; some 15
+#: KiB each.
+HEADERS_KEPT = 1000
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,6 +126,17 @@ def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
         fresh.wait_state(f"n().join() === '{','.join(numbers)}'")
 
 
+def test_messages_come_as_bytes_since_slices_of_blobs_are_slow(fresh):
+    fresh.page.evaluate(
+        "() => { const slice = Blob.prototype.slice; window.sliced = 0;"
+        " Blob.prototype.slice = function (...of) { window.sliced++; return slice.apply(this, of); }; }"
+    )
+    for name, mode in (("Edges", "edges"), ("Blend", "blend")):
+        fresh.button(f"Overlay: {name}").click()
+        fresh.wait_state(f"s.overlay.mode === '{mode}'")
+    assert fresh.page.evaluate("window.sliced") == 0
+
+
 def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, server):
     tab = open_tab(server, width=1280, height=720)
     tab.ready()

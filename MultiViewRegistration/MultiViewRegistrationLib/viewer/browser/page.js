@@ -1,5 +1,11 @@
 // What trame has no widget for: files that the server makes, its absence, and keys that work anywhere in the page.
 (() => {
+  // Messages come as bytes, not as Blobs: of these trame takes two slices, each of which asks another process of the browser, in
+  // all some 15 ms a message. It asks slices for their arrayBuffer(), and the socket is known once something is sent.
+  ArrayBuffer.prototype.arrayBuffer ??= async function () { return this; };
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) { this.binaryType = "arraybuffer"; send.call(this, data); };
+
   // Mixed into every element: the sentences of elements.py, which are translated.   fill: puts values into the {names} of one.
   window.mvregWords = {
     inject: ["trame"],

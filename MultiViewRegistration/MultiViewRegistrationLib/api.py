@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from time import perf_counter
@@ -23,18 +23,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, install_command, naming, warn
+from .errors import InputError, naming, warn
+from .finding import (
+    REGRESSOR_STARTS,
+    TimedRegistration,
+    check_structures,
+    default_start,
+    find_pose,
+    part_of,
+    refinement_method,
+    start_pose,
+)
 from .geometry import rigid
-from .published import NAMES
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .geometry.landmarks import LandmarkFit
-    from .imaging.xray import SharedUnknowns, View
     from .io.case import Case
-    from .registration.optimizer import Range
-    from .registration.pipeline import Progress, Refinement, RefinementMethod
+    from .registration.pipeline import Progress, RefinementMethod
     from .registration.prepared_ct import PreparedCT
-    from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport
+    from .regressor.initialise import Regressor
     from .regressor.model import RegressorModel
     from .rendering.devices import ComputeDevice
     from .report.result import Result
@@ -42,15 +49,14 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     Report = Callable[[Progress], object]
     TrainingReport = Callable[[float, str, float | None], object]
 
-REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: The file of a model's folder with the plots of its training.
 LEARNING_CURVES = "curves.svg"
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-#: Share of it that the whole CT and cameras take before its bones, where in it cameras begin, and
-#: that of bones with a CT each alone.
-WHOLE_CT_SHARE, CAMERAS_FROM, ALONE_SHARE = 0.5, 0.4, 0.5
+#: Share of it that the whole CT and cameras take before its bones, and that of bones with a CT each
+#: alone.
+WHOLE_CT_SHARE, ALONE_SHARE = 0.5, 0.5
 
 
 def unwatched(_: Progress) -> None:
@@ -137,10 +143,10 @@ def register(
     anatomy = anatomy or PreparedCT(case.ct)
     if start == "regressor" and regressor is None:
         regressor, training = _train_first(case, anatomy, minutes, seed, progress, method.trains_on)
-        progress = _part_of(progress, TRAINING_SHARE, 1.0)
-    of_bones = _part_of(progress, WHOLE_CT_SHARE, 1.0)
+        progress = part_of(progress, TRAINING_SHARE, 1.0)
+    of_bones = part_of(progress, WHOLE_CT_SHARE, 1.0)
     if case.structures is not None and method.name == "joint":
-        progress = _part_of(progress, 0.0, WHOLE_CT_SHARE)
+        progress = part_of(progress, 0.0, WHOLE_CT_SHARE)
     located = perf_counter()
     landmark_fit = _locate(case) if start == "landmarks" else None
     located = perf_counter() - located
@@ -249,14 +255,14 @@ def _register_bone_cts(
     ]
     loaded = perf_counter() - began
     found = _register_alone(
-        case, anatomies, start, _part_of(progress, 0.0, ALONE_SHARE), seed, method
+        case, anatomies, start, part_of(progress, 0.0, ALONE_SHARE), seed, method
     )
     first, began = found[0], perf_counter()
     views = first.refinement.views
     bones = [Bone.of_ct(bone.name, own) for bone, own in zip(case.bone_cts, anatomies, strict=True)]
     poses = [each.refinement.world_from_ct for each in found]
     together = register_bone_cts(
-        bones, [view.exact() for view in views], poses, _part_of(progress, ALONE_SHARE, 1.0)
+        bones, [view.exact() for view in views], poses, part_of(progress, ALONE_SHARE, 1.0)
     )
     refined, alone = perf_counter(), []
     for own, each in zip(anatomies, found, strict=True):
@@ -328,170 +334,11 @@ def _register_alone(
         how = "search" if single.world_from_ct is None else start or "given"
         pose, part = (
             start_pose(single, anatomy.centroid),
-            _part_of(progress, n / count, (n + 1) / count),
+            part_of(progress, n / count, (n + 1) / count),
         )
         with naming(f'structure "{bone.name}"'):
             found.append(find_pose(single, anatomy, method, how, pose, seed=seed, progress=part))
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class TimedRegistration:
-    """A registration without its assessment, and the seconds that its parts took.
-
-    Attributes
-    ----------
-    refinement
-        The pose and the views with corrected cameras.
-    bone_poses
-        (4, 4) world_from_ct of each of the case's structures, where they were solved for together
-        with the cameras; else None.
-    start_world_from_ct
-        (4, 4) pose from which the refinement started, or about which it searched.
-    regressor
-        The regressor's proposals; None for a start that uses none.
-    prepare_seconds
-        To make the CT's projectors ready.
-    regressor_seconds
-        Of the regressor's predictions.
-    initialise_seconds, refine_seconds
-        Of the regressor and the search, and of the refinement.
-    """
-
-    refinement: Refinement
-    bone_poses: list[np.ndarray] | None
-    start_world_from_ct: np.ndarray
-    regressor: RegressorReport | None
-    prepare_seconds: float
-    regressor_seconds: float
-    initialise_seconds: float
-    refine_seconds: float
-
-    @property
-    def seconds(self) -> float:
-        """Seconds from a prepared CT to the pose."""
-        return self.initialise_seconds + self.refine_seconds
-
-
-def find_pose(
-    case: Case,
-    anatomy: PreparedCT,
-    method: RefinementMethod,
-    start: str,
-    pose: np.ndarray | None,
-    *,
-    regressor: Regressor | None = None,
-    search: Range | None = None,
-    seed: int = 0,
-    with_background: bool = True,
-    progress: Report = lambda _: None,
-) -> TimedRegistration:
-    """Register the case's views from one start, without an assessment.
-
-    The core of `register`, and of every study.
-
-    Parameters
-    ----------
-    case, anatomy
-        The case, and its prepared CT.
-    method
-        The refinement, see `refinement_method`.
-    start
-        "given" or "landmarks" refine `pose`; "search", "regressor" and "auto" as in `register`.
-    pose
-        (4, 4) world_from_ct in mm; the centre of a search; None for "regressor".
-    regressor
-        For "regressor" and "auto".
-    search
-        Range of a search; by default the case's, or all of the CT where it says nothing.
-    seed
-        Of the search.
-    with_background
-        Register a masked structure with the rest of its CT rendered as a fixed background.
-    progress
-        As in `register`.
-
-    Raises
-    ------
-    InputError
-        The views show too little of the CT, or the regressor cannot predict from these views.
-    """
-    from .registration.bones_and_cameras import correct_cameras
-    from .registration.cameras import uncalibrated_view_indices
-    from .registration.optimizer import Range
-    from .registration.variants import register_structure, register_views
-    from .registration.whole_ct import search_whole_ct
-    from .regressor.initialise import RegressorInitialisation
-    from .rendering.devices import CPU
-
-    shared, regressor_seconds = case.shared_unknowns, 0.0
-    initialisation: RegressorInitialisation | None = None
-    reach = (search or Range(**case.search_range)) if start in ("search", "auto") else None
-    if start in REGRESSOR_STARTS:
-        initialisation = RegressorInitialisation(
-            regressor,
-            anatomy,
-            case.views,
-            case.world_from_ct,
-            shared,
-            centre=pose if reach else None,
-            reach=reach,
-            seed=seed if reach else 0,
-        )
-        regressor_seconds = initialisation.seconds
-        if initialisation.candidates:
-            pose = initialisation.candidates[0].world_from_ct
-    assert pose is not None  # a regressor that predicts nothing is an InputError
-    with_background = with_background and method.name == "joint"
-    began = perf_counter()
-    anatomy.prepare(case.views, pose)
-    if with_background and anatomy.full_ct:
-        anatomy.full_ct.prepare(case.views, pose)
-    prepared = perf_counter()
-
-    find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
-    if start == "search":
-        if search is None and case.searches_whole_ct and method.name == "joint":
-            find = partial(search_whole_ct, world_from_ct=pose, shared=shared)
-        find = partial(find, reach=reach, seed=seed)
-    if initialisation:
-        find = partial(initialisation.run, method)
-    if with_background and anatomy.full_ct:
-        find = partial(register_structure, find=find, starts=[] if start == "search" else [pose])
-    device = method.compute_device
-    find = partial(find, anatomy) if device.name == CPU else partial(anatomy.run_on, device, find)
-    if uncalibrated_view_indices(case.views, shared):
-        find = partial(register_views, find=find, shared=shared)
-    structures, of_cameras, bone_poses = (
-        case.structures if method.name == "joint" else None,
-        progress,
-        None,
-    )
-    if structures is not None:
-        progress, of_cameras = (
-            _part_of(progress, 0.0, CAMERAS_FROM),
-            _part_of(progress, CAMERAS_FROM, 1.0),
-        )
-    refinement = find(case.views, progress=progress)
-    if structures is not None:
-        refinement, bone_poses = correct_cameras(
-            anatomy, structures, case.views, shared, refinement, of_cameras
-        )
-    registered = perf_counter() - prepared
-    regressor_seconds = (
-        initialisation.seconds if initialisation else 0.0
-    )  # also of views that are registered alone
-    initialise_seconds = regressor_seconds + refinement.search_seconds
-    return TimedRegistration(
-        refinement,
-        bone_poses,
-        pose,
-        initialisation.report(refinement, method) if initialisation else None,
-        prepare_seconds=prepared - began,
-        regressor_seconds=regressor_seconds,
-        initialise_seconds=initialise_seconds,
-        refine_seconds=regressor_seconds + registered - initialise_seconds,
-    )
 
 
 def assess(
@@ -766,31 +613,6 @@ def _model_of(model: RegressorModel | str | Path | None) -> RegressorModel | Non
     return load_model(model) if isinstance(model, (str, Path)) else model
 
 
-def check_structures(case: Case) -> None:
-    """Refuse a case whose structures cannot be registered.
-
-    Raises
-    ------
-    InputError
-        Where its CT is not in Hounsfield units.
-    """
-    if case.structures is not None and case.ct.unit != "hu":
-        raise InputError(
-            'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
-            "bone's own CT."
-        )
-
-
-def default_start(case: Case) -> str:
-    """Return what a case has to start from.
-
-    Its pose, its landmarks, or nothing, which a search needs.
-    """
-    if case.world_from_ct is not None:
-        return "given"
-    return "landmarks" if case.landmarks else "search"
-
-
 def _case_of(case: Case | str | os.PathLike[str]) -> Case:
     """Return the case, loaded where its path is given."""
     from .io.case import Case
@@ -827,21 +649,6 @@ def _check_start(case: Case, start: str) -> None:
         )
 
 
-def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
-    """Return the case's start pose, or the default pose at the isocentre.
-
-    Parameters
-    ----------
-    centroid
-        (3,) of the CT.
-    """
-    from .geometry.epipolar import default_pose_at_isocentre
-
-    if case.world_from_ct is not None:
-        return case.world_from_ct
-    return default_pose_at_isocentre([view.camera for view in case.views], centroid)
-
-
 def _locate(case: Case) -> LandmarkFit:
     from .geometry.landmarks import locate
 
@@ -871,64 +678,3 @@ def _train_first(
 
     model = train(case, minutes=minutes, seed=seed, progress=report, anatomy=anatomy, device=device)
     return model, perf_counter() - began
-
-
-def _part_of(progress: Report, first: float, last: float) -> Report:
-    """Return a report of work that takes the progress bar from one share to another."""
-    return lambda now: progress(replace(now, fraction=first + (last - first) * now.fraction))
-
-
-def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
-    """Return the refinement of a name.
-
-    InputError for another name; for a published one where torch is not installed, or for a device
-    that is not there.
-
-    Parameters
-    ----------
-    name
-        "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr",
-        see `published.refine`.
-    device
-        Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so,
-        and the processor does the work. Of torch, for the published ones: "cpu", "cuda", "mps",
-        ..., or "auto".
-    """
-    from .registration.cameras import CALIBRATED
-    from .registration.pipeline import RefinementMethod, refine
-    from .rendering.devices import ComputeDevice
-
-    if name == "joint":
-        device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
-        return RefinementMethod(name, refine, compute_device=device)
-    if name not in NAMES:
-        raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
-    try:
-        from .published import refine as published
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise InputError(
-            f'refinement "{name}": needs PyTorch, which is not installed; install it with '
-            f'{install_command("torch")}, or use the refinement "joint".'
-        ) from None
-    chosen = str(published.choose_device(str(device)))
-
-    def run(
-        anatomy: PreparedCT,
-        views: list[View],
-        world_from_ct: np.ndarray,
-        progress: Callable,
-        shared: SharedUnknowns,
-    ) -> Refinement:
-        if shared != CALIBRATED or any(
-            view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]
-        ):
-            warn(
-                f'The geometry of the views is marked as uncertain; the refinement "{name}" takes it as exact.'
-            )
-        return published.refine(
-            anatomy, views, world_from_ct, published.PRESETS[name], chosen, progress
-        )
-
-    return RefinementMethod(name, run, chosen)

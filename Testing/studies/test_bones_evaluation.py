@@ -10,10 +10,11 @@ import pytest
 from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
 
 from benchmarks.protocol.cases import RealCase
-from MultiViewRegistrationLib.api import check_structures, register
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.finding import check_structures
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_file import CaseFile

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ..api import register, start_pose
+from ..api import register
 from ..assessment.metrics import default_targets
 from ..assessment.next_view import plan_view
+from ..finding import start_pose
 from ..io.case import Case
 from ..registration.prepared_ct import PreparedCT
 from .options import CASE_HELP, PREPARING, Parser, add_json, add_progress, case_path, progress_of

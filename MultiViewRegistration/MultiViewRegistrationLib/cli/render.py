@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 
-from ..api import start_pose
 from ..errors import InputError, warn
+from ..finding import start_pose
 from ..imaging.ct import attenuation
 from ..io.case import Case
 from ..io.files import written_atomically

@@ -119,7 +119,7 @@ def add_motion(command: Parser) -> None:
 
 
 def _track(options: argparse.Namespace) -> dict:
-    from ..api import default_start
+    from ..finding import default_start
     from ..registration.prepared_ct import PreparedCT
     from ..rendering.devices import ComputeDevice
     from ..sequence.run import follow

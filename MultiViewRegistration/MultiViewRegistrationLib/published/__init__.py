@@ -1,4 +1,4 @@
 """Published refinements, as their authors describe them."""
 
-#: The refinements of `api.refinement_method`.
+#: The refinements of `finding.refinement_method`.
 NAMES = ("joint", "diffpose", "cui2025", "xvr")

@@ -55,7 +55,7 @@ class Result:
     landmark_fit
         Of a start from landmarks.
     refined_by
-        Name of the refinement, see `api.refinement_method`; None for a pose that was only assessed.
+        Name of the refinement, see `finding.refinement_method`; None for a pose that was only assessed.
     torch_device
         Device of a published refinement.
     regressor

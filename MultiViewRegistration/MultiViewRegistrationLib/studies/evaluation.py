@@ -38,16 +38,16 @@ from typing import Any
 
 import numpy as np
 
-from ..api import (
+from ..assessment import metrics
+from ..assessment.bones import RegisteredBone, register_structures
+from ..errors import InputError
+from ..finding import (
     REGRESSOR_STARTS,
     TimedRegistration,
     check_structures,
     find_pose,
     refinement_method,
 )
-from ..assessment import metrics
-from ..assessment.bones import RegisteredBone, register_structures
-from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..registration.optimizer import Range
@@ -89,7 +89,7 @@ class EvaluationSetup:
     seed
         Seed of all that is drawn.
     refinement, device
-        See `api.refinement_method`.
+        See `finding.refinement_method`.
     search
         (degrees, mm) range of "search" and "auto", by default each case's own. With truth, the
         centres of the ranges are spread evenly about it.

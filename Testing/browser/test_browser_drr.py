@@ -157,7 +157,7 @@ def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.nda
         Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")
     ).astype(int)
     rows, columns = (
-        np.rint(begin + step * np.arange(size)).astype(int)
+        np.floor(begin + step * np.arange(size)).astype(int)
         for begin, size in zip(corner[::-1], layer.shape[:2], strict=True)
     )
     if mode == "edges":

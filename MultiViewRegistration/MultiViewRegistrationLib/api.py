@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, naming, warn
+from .errors import Cancelled, InputError, naming, warn
 from .finding import (
     REGRESSOR_STARTS,
     TimedRegistration,
@@ -163,6 +163,7 @@ def register(
     from .assessment.bones import register_structures, with_bones
     from .assessment.diagnosis import CauseSearch
     from .assessment.next_view import with_further_view
+    from .registration.pipeline import Progress
     from .report.result import Result
 
     pose, assessed = found.start_world_from_ct, perf_counter()
@@ -184,6 +185,9 @@ def register(
     if (
         method.name == "joint"
     ):  # the failure probability was measured for poses of this refinement only
+        judging = Progress(1.0, "judging the pose", registered.world_from_ct, registered.fit.cost)
+        if progress(judging) is False:
+            raise Cancelled
         arguments = anatomy, case.views, registered, pose
         assessment = verdict.assess(
             *arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit

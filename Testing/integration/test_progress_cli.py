@@ -35,6 +35,7 @@ def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
     fractions = [record.fraction for record in reported]
     assert fractions == sorted(fractions) and fractions[-1] == 1 and len(reported) > 2
     assert reported[-1].world_from_ct == job.result["world_from_ct"] and reported[-1].cost > 0
+    assert "judging the pose" in [record.stage for record in reported]
 
 
 @pytest.mark.slow
@@ -51,7 +52,9 @@ def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("refinement, stage", [("joint", "writing"), ("xvr", "xvr at")])
+@pytest.mark.parametrize(
+    "refinement, stage", [("joint", "judging"), ("joint", "writing"), ("xvr", "xvr at")]
+)
 def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, refinement, stage):
     if refinement != "joint":
         pytest.importorskip(

@@ -114,9 +114,9 @@ def write_page(folder: Path) -> None:
         "Tasks, each done by a script through the widgets that a person uses: `python "
         "Testing/walks/page.py` in Chromium, `Testing/walks/panel.py` in 3D Slicer's own "
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
-        "Seconds are the program's on two cores without a graphics card, without a person's "
-        "thinking: the page's beside other work on both, the panel's on idle ones. In brackets the "
-        "page's before a plain drag looked around, of 23 November, on idle cores.",
+        "Seconds are the program's on two idle cores without a graphics card, without a person's "
+        "thinking. In brackets the page's before a plain drag looked around, of 23 November, on "
+        "cores twice as fast, as the panel's are.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
         "| --- |" + " --- | --- |" * len(hosts),

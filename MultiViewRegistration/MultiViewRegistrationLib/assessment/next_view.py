@@ -173,7 +173,7 @@ def plan_view(
             [View("further", blank, camera, **sds)], replace(level, pool=1), world_from_ct
         )
         drrs = there.project(world_from_ct, intrinsics=True)
-        shown = there.views[0].xray.line_integrals
+        shown = there.views[0].xray.line_integrals  # what the X-ray would be, as far as is known
         shown[:] = drrs[0].image if there.rest is None else drrs[0].image + there.rest[0]
         of_view = there.linearise(drrs)
         if of_view.shown[0] < MIN_PIXELS or not np.isfinite(of_view.cost):

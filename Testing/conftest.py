@@ -44,7 +44,6 @@ SLOW = (
     "integration/test_train_cli",
     "panel/test_by_hand",
     "panel/test_first_start",
-    "panel/test_panel_bare",
     "panel/test_panel_packages",
     "panel/test_self_tests",
     "published/test_published_refine",

@@ -10,7 +10,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image
 
 from ..geometry.camera import Camera
 
@@ -249,6 +248,8 @@ def png(image: np.ndarray) -> bytes:
 
     A grey one without opacity is stored as grey.
     """
+    from PIL import Image  # the panel, which needs `tag` alone, opens before it is installed
+
     if image.ndim == 3 and image.shape[2] < 4 and np.all(image == image[..., :1]):
         image = image[..., 0]
     file = io.BytesIO()
@@ -258,6 +259,8 @@ def png(image: np.ndarray) -> bytes:
 
 def jpeg(image: np.ndarray) -> bytes:
     """JPEG file of an RGB picture, for a page: the PNG files keep every grey."""
+    from PIL import Image
+
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

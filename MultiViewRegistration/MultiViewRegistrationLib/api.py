@@ -37,6 +37,7 @@ from .finding import (
 from .geometry import rigid
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
+    from .finding import Report
     from .geometry.landmarks import LandmarkFit
     from .io.case import Case
     from .registration.pipeline import Progress, RefinementMethod
@@ -46,7 +47,6 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .rendering.devices import ComputeDevice
     from .report.result import Result
 
-    Report = Callable[[Progress], object]
     TrainingReport = Callable[[float, str, float | None], object]
 
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)

@@ -182,7 +182,7 @@ class Drawing:
         registration: Registration,
         anatomy: Callable[[], PreparedCT | None],
         xray: Callable[[XRayView], XRay],
-        busy: Callable[[], bool] = lambda: False,
+        busy: Callable[[], bool],
     ) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
         self._busy = busy

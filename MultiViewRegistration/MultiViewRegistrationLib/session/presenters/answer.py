@@ -277,6 +277,7 @@ class AnswerPresenter(Presenter):
         )
 
     def _progress(self, run: RunningRegistration) -> Control:
+        # Whole ones: the page draws all its forms again whenever the text changes.
         seconds = _("{seconds:.0f} s").format(seconds=run.seconds)
         return progress_bar("progress", run.task.progress, run.stage, seconds, run.task.left)
 

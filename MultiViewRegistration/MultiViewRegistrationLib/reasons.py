@@ -8,6 +8,10 @@ from typing import Literal
 
 #: What is said of a pose.
 Verdict = Literal["accept", "check", "reject"]
+#: What is said of a bone's pose: "not shown" where no X-ray can tell.
+BoneVerdict = Literal["accept", "check", "reject", "not shown"]
+#: Poses with these are not to be used.
+UNUSABLE = ("reject", "not shown")
 
 #: What each code says. A code keeps its meaning, while its sentence may be reworded; codes are
 #: added. Those of `cause.CAUSES` follow, with "cause-" before them.

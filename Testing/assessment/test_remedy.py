@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from phantom import make_views, off
 
+from MultiViewRegistrationLib.assessment.bone_cts import with_bone_cts
 from MultiViewRegistrationLib.assessment.bones import with_bones
 from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
@@ -129,3 +130,13 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     unseen = SimpleNamespace(displaced=[], lost=[], unseen=[bone])
     told = with_bones(Assessment("accept", []), unseen)
     assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")
+
+
+def test_a_bone_that_no_view_shows_leaves_the_verdict_on_the_others_at_check():
+    told = with_bone_cts(Assessment("accept", []), {"radius": "check", "ulna": "not shown"})
+    assert told.verdict == "check" and told.reasons[0] == "No X-ray shows ulna."
+
+
+def test_the_pose_of_a_bone_that_no_view_shows_is_not_used():
+    told = with_bone_cts(Assessment("accept", []), {"radius": "not shown", "ulna": "check"})
+    assert told.verdict == "reject"

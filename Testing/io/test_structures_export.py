@@ -163,11 +163,17 @@ def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
         assert np.ptp(columns) < 100 and (tmp_path / "out" / f"{name}_cameras_in_ct.mrml").is_file()
 
 
+def test_a_bone_that_no_view_shows_is_refused_by_name(result, export):
+    path = result(("check", "not shown", "accept", "check"))
+    status, _, said = export(path, "--structure", "L1", "--as", "tfm")
+    assert status == 2 and "L1: no X-ray shows this bone; register again, or add" in said
+
+
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_rejected_bones_are_left_out_of_all_and_refused_by_name(result, export, tmp_path):
     path = result(("check", "reject", "accept", "check"))
     status, answer, said = export(path, "--structure", "all", "--as", "tfm")
-    assert "L1: rejected, and not exported; check them, or add --override." in said
+    assert "L1: rejected or not shown, and not exported; check them, or add --override." in said
     assert status == 0 and [each["name"] for each in answer["structures"]] == ["T12", "L2", "L3"]
     assert not list((tmp_path / "out").glob("L1_*"))
     status, _, said = export(path, "--structure", "T12", "L1", "--as", "tfm")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.structures import BoneCT
-from ..reasons import Reason
+from ..reasons import BoneVerdict, Reason
 from ..registration.bones import SHOWN, BonesRegistration
 from ..registration.pipeline import AlternativeSolution
 from .bone_features import BoneFeatures, MaskEdge, bone_features
@@ -63,11 +63,9 @@ class RegisteredBoneCT(RegisteredBone):
     def predicted_tre_mm(self) -> PredictedError | None:
         """Mean and 95 % bound; None where no view shows it."""
         prediction = self.alone.prediction
-        return (
-            None
-            if prediction is None
-            else PredictedError(prediction.mean_mm, prediction.upper95_mm)
-        )
+        if prediction is None or self.verdict == "not shown":
+            return None
+        return PredictedError(prediction.mean_mm, prediction.upper95_mm)
 
     def to_json(self, views: Sequence[str]) -> dict:
         """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
@@ -84,18 +82,21 @@ def assess_bone_cts(
         zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)
     ):
         bone, pose = found.bones[n], found.poses[n]
-        wrong = _wrong(found, n, bone.apart(pose, single.world_from_ct))
-        wrong += [
-            Reason("bones-overlap", f"{bone.name} overlaps {other}: one of the two is wrong.")
-            for other in shared.get(n, ())
-        ]
-        rejected = wrong or single.assessment.verdict == "reject"
+        wrong = _wrong(bone.name, bone.apart(pose, single.world_from_ct), shared.get(n, ()))
+        reasons = [*wrong, *single.assessment.reasons, *_doubts(bone.name, features, single)]
+        verdict: BoneVerdict = "check"
+        if found.fit.shown[n].max() < SHOWN:
+            sentence = f"No X-ray shows enough of {bone.name} to say where it is."
+            verdict = "not shown"
+            reasons = [Reason("not-shown", sentence)]
+        elif wrong or single.assessment.verdict == "reject":
+            verdict = "reject"
         bones.append(
             RegisteredBoneCT(
                 bone.name,
                 pose,
-                "reject" if rejected else "check",
-                [*wrong, *single.assessment.reasons, *_doubts(bone.name, features, single)],
+                verdict,
+                reasons,
                 None,
                 tuple(float(each) for each in found.fit.similarity[n]),
                 None,
@@ -112,21 +113,29 @@ def assess_bone_cts(
 def with_bone_cts(assessment: Assessment, verdicts: Mapping[str, str]) -> Assessment:
     """Return the assessment of the first of bones that have a CT each.
 
-    Never better than the worst of them.
+    Never better than the worst of them; without one that no X-ray shows at best "check".
 
     Parameters
     ----------
     verdicts
         Of all, by name, the first one first.
     """
-    first = Reason(
-        "pose-of-one-bone", f"This is the pose of {next(iter(verdicts))}: use each bone's own."
-    )
+    first = next(iter(verdicts))
+    own = Reason("pose-of-one-bone", f"This is the pose of {first}: use each bone's own.")
     rejected = [name for name, verdict in verdicts.items() if verdict == "reject"]
-    if not rejected:
-        return replace(assessment, reasons=[*assessment.reasons, first])
-    why = Reason("bone-rejected", f"{', '.join(rejected)}: rejected, see the reasons of each bone.")
-    return replace(assessment, verdict="reject", reasons=[why, *assessment.reasons, first])
+    unseen = [name for name, verdict in verdicts.items() if verdict == "not shown"]
+    verdict = assessment.verdict
+    why = []
+    if rejected:
+        sentence = f"{', '.join(rejected)}: rejected, see the reasons of each bone."
+        why.append(Reason("bone-rejected", sentence))
+    if unseen:
+        why.append(Reason("not-shown", f"No X-ray shows {', '.join(unseen)}."))
+    if rejected or first in unseen:
+        verdict = "reject"
+    elif unseen and verdict == "accept":
+        verdict = "check"
+    return replace(assessment, verdict=verdict, reasons=[*why, *assessment.reasons, own])
 
 
 def _relative_poses(found: BonesRegistration) -> list[BonePose]:
@@ -138,18 +147,19 @@ def _relative_poses(found: BonesRegistration) -> list[BonePose]:
     ]
 
 
-def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[Reason]:
-    """Return why a bone is rejected that ends so far from where it does alone."""
-    name = found.bones[n].name
-    if found.fit.shown[n].max() < SHOWN:
-        return [Reason("not-shown", f"No X-ray shows enough of {name} to say where it is.")]
+def _wrong(name: str, apart_mm: float, overlapped: Sequence[str]) -> list[Reason]:
+    """Return why a bone is rejected that ends so far from where it does alone, and overlaps these."""
+    reasons = []
     if apart_mm > WRONG_MM:
         sentence = (
             f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone: one "
             "of the two is wrong."
         )
-        return [Reason("together-elsewhere", sentence)]
-    return []
+        reasons.append(Reason("together-elsewhere", sentence))
+    return reasons + [
+        Reason("bones-overlap", f"{name} overlaps {other}: one of the two is wrong.")
+        for other in overlapped
+    ]
 
 
 def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[Reason]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..reasons import Reason, Verdict
+from ..reasons import BoneVerdict, Reason
 from .bone_features import BoneFeatures
 from .bone_prediction import BoneModel, BonePrediction, fitted
 from .prediction import WRONG_MM, percent
@@ -31,7 +31,7 @@ OF_WHOLE = Reason(
 
 def decide(
     features: BoneFeatures, model: BoneModel | None = None
-) -> tuple[BonePrediction | None, Verdict]:
+) -> tuple[BonePrediction | None, BoneVerdict]:
     """Return the error to expect, None where no view shows the bone, and the verdict.
 
     Parameters
@@ -40,7 +40,7 @@ def decide(
         By default the one that comes with the program.
     """
     if not np.isfinite(features.noise_mm):
-        return None, "reject"
+        return None, "not shown"
     model = model or fitted()
     prediction = model.predict(features)
     if prediction.risk >= model.reject:
@@ -62,7 +62,7 @@ def decide(
 
 def judge(
     name: str, features: BoneFeatures, showing: Sequence[str], in_doubt: bool
-) -> tuple[BonePrediction | None, Verdict, list[Reason]]:
+) -> tuple[BonePrediction | None, BoneVerdict, list[Reason]]:
     """Return the error to expect, the verdict and its reasons.
 
     Parameters

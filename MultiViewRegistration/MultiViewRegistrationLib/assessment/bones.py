@@ -14,7 +14,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..reasons import Reason, Verdict, with_codes
+from ..reasons import UNUSABLE, BoneVerdict, Reason, with_codes
 from ..registration.bones import (
     SHOWN,
     Bone,
@@ -64,7 +64,7 @@ class RegisteredBone:
     world_from_ct
         (4, 4).
     verdict
-        "accept", "check" or "reject".
+        One of `BoneVerdict`.
     reasons
         None for an accept.
     prediction
@@ -81,7 +81,7 @@ class RegisteredBone:
 
     name: str
     world_from_ct: np.ndarray
-    verdict: Verdict
+    verdict: BoneVerdict
     reasons: list[Reason]
     prediction: BonePrediction | None
     similarity: tuple[float, ...]
@@ -141,19 +141,17 @@ class RegisteredBones:
     @property
     def shown(self) -> list[RegisteredBone]:
         """The bones that are where the X-rays show them."""
-        return [bone for bone in self.bones if bone.verdict != "reject"]
+        return [bone for bone in self.bones if bone.verdict not in UNUSABLE]
 
     @property
     def lost(self) -> list[RegisteredBone]:
         """The bones that X-rays show, and that are most likely wrong."""
-        return [
-            bone for bone in self.bones if bone.verdict == "reject" and bone.prediction is not None
-        ]
+        return [bone for bone in self.bones if bone.verdict == "reject"]
 
     @property
     def unseen(self) -> list[RegisteredBone]:
         """The bones that no X-ray shows."""
-        return [bone for bone in self.bones if bone.prediction is None]
+        return [bone for bone in self.bones if bone.verdict == "not shown"]
 
     @property
     def displaced(self) -> list[RegisteredBone]:

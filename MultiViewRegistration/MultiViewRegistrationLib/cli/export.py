@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MATRICES = ("txt", "npy", "json")
 #: How doubtful a verdict is.
-DOUBT = {"accept": 0, "check": 1, None: 2, "reject": 3}
+DOUBT = {"accept": 0, "check": 1, None: 2, "not shown": 3, "reject": 4}
 
 
 def add_export(command: Parser) -> None:
@@ -193,7 +193,7 @@ def _settled(
     kept = [each for each in exports if each not in refused]
     if refused and kept and options.structure == [ALL]:
         names = ", ".join(str(each.structure) for each in refused)
-        warn(f"{names}: rejected, and not exported; check them, or add --override.")
+        warn(f"{names}: rejected or not shown, and not exported; check them, or add --override.")
         return kept
     for each in refused:
         warning = str(each.warning)

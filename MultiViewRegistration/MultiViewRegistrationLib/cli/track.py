@@ -10,9 +10,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ..errors import InputError
+from ..reasons import BoneVerdict
 from .options import (
     PREPARING,
     Parser,
@@ -217,9 +218,7 @@ def _verdicts(frames: Sequence[Tracked]) -> str:
     """Count the frames with each verdict."""
     counts = Counter(frame.verdict for frame in frames)
     return ", ".join(
-        f"{counts[verdict]} {verdict}"
-        for verdict in ("accept", "check", "reject")
-        if counts[verdict]
+        f"{counts[verdict]} {verdict}" for verdict in get_args(BoneVerdict) if counts[verdict]
     )
 
 

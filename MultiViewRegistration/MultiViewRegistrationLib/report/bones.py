@@ -16,6 +16,7 @@ from ..assessment.bones import RegisteredBone
 from ..assessment.joint_motion import BonePose
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
+from ..reasons import UNUSABLE
 from ..registration.bones import Bone
 from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import BLUE, ORANGE, film_of, local_moments
@@ -33,7 +34,12 @@ POSES = (
     "How the principal axes and the middle of each bone with a CT of its own lie to those of the "
     "first, along its axes that are nearest to left, back and up:"
 )
-WORDS = {"accept": "\u2713 accept", "check": "! check", "reject": "\u2715 reject"}
+WORDS = {
+    "accept": "\u2713 accept",
+    "check": "! check",
+    "reject": "\u2715 reject",
+    "not shown": "\u2013 not shown",
+}
 
 
 def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Element]:
@@ -186,7 +192,7 @@ def _crop(
     pen, font = ImageDraw.Draw(crop), ImageFont.load_default(NAME_ROWS)
     for bone, silhouette in zip(bones, after, strict=True):
         if (silhouette > 0).any():
-            name = f"{bone.name} reject" if bone.verdict == "reject" else bone.name
+            name = f"{bone.name} {bone.verdict}" if bone.verdict in UNUSABLE else bone.name
             row, column = scipy.ndimage.center_of_mass(enlarged(silhouette) > 0)
             pen.text((column, row), name, "white", font, "mm", stroke_width=2, stroke_fill="black")
     return np.asarray(crop)

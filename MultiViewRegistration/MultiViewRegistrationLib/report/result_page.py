@@ -24,6 +24,7 @@ from ..io.files import sha256, write_atomically
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files, files_of_result
 from ..io.transforms import write_slicer_transform, write_transform
+from ..reasons import UNUSABLE
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
 from .bones import before_after
@@ -235,7 +236,7 @@ def _write_files(
         write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
         write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
     for bone in result.structures.bones if result.structures else ():
-        if override or bone.verdict != "reject":
+        if override or bone.verdict not in UNUSABLE:
             write_transform(folder / f"{bone.name}_world_from_ct.tfm", bone.world_from_ct, comment)
             write_slicer_transform(
                 folder / f"{bone.name}_world_from_ct.slicer.tfm", bone.world_from_ct, comment

@@ -29,7 +29,7 @@ from ..errors import Cancelled
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..reasons import Reason, Verdict
+from ..reasons import UNUSABLE, Reason, Verdict
 from ..registration.bones import (
     LEVELS,
     SHOWN,
@@ -223,7 +223,7 @@ class BoneTracker:
 
 def _with_reasons(bone: RegisteredBone, reasons: list[Reason]) -> RegisteredBone:
     """Return the bone with these reasons as well, for which it is never "accept"."""
-    if not reasons or bone.verdict == "reject":
+    if not reasons or bone.verdict in UNUSABLE:
         return bone
     return replace(bone, verdict="check", reasons=[*reasons, *bone.reasons])
 
@@ -243,7 +243,7 @@ def with_structures(
     bones = {
         bone.name: Tracked(
             whole.number,
-            "lost" if bone.verdict == "reject" else how[bone.name],
+            {"reject": "lost", "not shown": "not shown"}.get(bone.verdict, how[bone.name]),
             bone.world_from_ct,
             bone.verdict,
             bone.reasons,

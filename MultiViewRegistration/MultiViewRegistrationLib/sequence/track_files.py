@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from ..io.files import JsonObject, describe, printable, read_json, sha256, uploa
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
-from ..reasons import from_codes, with_codes
+from ..reasons import UNUSABLE, BoneVerdict, Verdict, from_codes, with_codes
 from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
@@ -526,10 +527,12 @@ class StoredTrack:
         )
 
 
-def _stored(number: int, fields: JsonObject) -> Tracked:
+def _stored(
+    number: int, fields: JsonObject, verdicts: tuple[str, ...] = get_args(Verdict)
+) -> Tracked:
     """Return a frame as `Track._frame` wrote it; only its pose is required."""
-    verdict = fields.choice("verdict", ("accept", "check", "reject"))
-    placed = verdict != "reject" or fields.values.get("world_from_ct") is not None
+    verdict = fields.choice("verdict", verdicts)
+    placed = verdict not in UNUSABLE or fields.values.get("world_from_ct") is not None
     how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
     sentences = fields.texts("reasons", "a list of sentences") if fields.has("reasons") else []
     codes = fields.texts("reason_codes", "their codes") if fields.has("reason_codes") else []
@@ -547,7 +550,9 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
         _cameras(fields),
         fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
         bones={
-            bone.text("name", "the name of a structure"): _stored(number, bone)
+            bone.text("name", "the name of a structure"): _stored(
+                number, bone, get_args(BoneVerdict)
+            )
             for bone in (
                 fields.sections("structures", "a list of structures")
                 if fields.has("structures")

@@ -28,7 +28,7 @@ from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameFiles
-from ..reasons import Reason
+from ..reasons import UNUSABLE, Reason
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise, moved
@@ -117,7 +117,7 @@ class Tracked:
     number
         Of the frame, from 0.
     how
-        "registered", "followed", "found again" or "lost".
+        "registered", "followed", "found again", "lost" or "not shown".
     world_from_ct
         (4, 4); None where nothing was found; the best pose of a rejected frame.
     verdict, reasons
@@ -154,7 +154,7 @@ class Tracked:
     @property
     def kept(self) -> bool:
         """Whether it may be used, and starts the next frame."""
-        return self.verdict != "reject"
+        return self.verdict not in UNUSABLE
 
 
 class Tracker:

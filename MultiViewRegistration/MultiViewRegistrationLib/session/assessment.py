@@ -20,6 +20,7 @@ from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
+from ..reasons import UNUSABLE
 from ..translation import _
 from .history import HistoryEntry
 from .tasks import BackgroundValue, within_sentence
@@ -239,7 +240,7 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
             name=each["name"],
             verdict=each["verdict"],
             motion=motion,
-            likely=likely if each["verdict"] != "reject" else "",
+            likely=likely if each["verdict"] not in UNUSABLE else "",
         )
         sentences.append(
             " ".join([told, *(reason for reason in each["reasons"] if reason not in of_all)])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import scipy
@@ -39,6 +39,7 @@ from ..mrml.nodes import (
 )
 from ..mrml.structures import MISFIT_COLOUR, Shape, outlined, shape_of
 from ..mrml.xray import DetectorPlane
+from ..reasons import BoneVerdict
 from ..translation import _
 from .history import CELL_MM, HistoryEntry
 from .tasks import BackgroundValue
@@ -51,7 +52,7 @@ CHECK_S = 0.3
 #: The share of a line that lies in a bone which it moves with, at least.
 LEAST_INSIDE = 0.25
 #: The verdicts, the best first.
-RANKS = ("accept", "check", "reject", None)
+RANKS = (*get_args(BoneVerdict), None)
 
 
 class Outline(NamedTuple):
@@ -86,7 +87,7 @@ class BoneState:
     own
         Whether it has a pose of its own; else it lies as the CT does.
     verdict
-        "accept", "check" or "reject"; None where it was not registered from here, or was moved.
+        One of `BoneVerdict`; None where it was not registered from here, or was moved.
     reasons
         Sentences.
     error_mm

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import export_files
 from ..io.navigation.exports import write_together as write_files_together
 from ..io.navigation.igtl import Messages, messages_of
-from ..io.navigation.registration_export import REJECTED, VERDICTS, RegistrationExport
+from ..io.navigation.registration_export import REJECTED, RegistrationExport
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files
 from ..io.sequence import FrameFiles
@@ -31,7 +31,7 @@ from ..mrml.identity import fingerprint, of_image
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from ..reasons import from_codes
+from ..reasons import BoneVerdict, from_codes
 from ..translation import _
 from .history import VIEW_STATES, History, HistoryEntry
 from .player import Played
@@ -395,7 +395,7 @@ def _structures(result: Path) -> dict[str, list[dict]]:
     )
     for each in structures:
         each.rigid("world_from_ct")
-        each.choice("verdict", VERDICTS)
+        each.choice("verdict", get_args(BoneVerdict))
         for key in ("similarity", "moved"):
             each.section(key)
         each.texts("reasons", "a list of sentences")

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment.prediction import WRONG_MM
+from ..reasons import UNUSABLE
 from ..regressor.model_store import NEAR_MM
 from ..rendering.devices import available_threads
 from .evaluation import (
@@ -406,7 +407,7 @@ def _bones(cases: Rows) -> str:
     for (case, name), group in grouped(found, lambda each: (each[0], each[1]["name"])):
         runs = [row for _, row in group]
         mtre = [row["errors"]["mtre_mm"] for row in runs if row["errors"]]
-        kept = [row for row in runs if row["errors"] and row["verdict"] != "reject"]
+        kept = [row for row in runs if row["errors"] and row["verdict"] not in UNUSABLE]
         wrong = sum(row["errors"]["mtre_mm"] > WRONG_MM for row in kept)
         verdicts = Counter(row["verdict"] or "not registered" for row in runs)
         errors = (
@@ -426,7 +427,7 @@ def _bones(cases: Rows) -> str:
         )
     intro = (
         "## Bones\n\nEach from the pose of the whole CT, at its own pose; mTRE over its surface. "
-        f"Wrong, but kept: more than {WRONG_MM:g} mm off, and not rejected. 95 % bound: as "
+        f"Wrong, but kept: more than {WRONG_MM:g} mm off, and neither rejected nor not shown. 95 % bound: as "
         "predicted; moved: its centre, from the pose of the whole CT. Medians, and the seconds of "
         "all bones together.\n\n"
     )

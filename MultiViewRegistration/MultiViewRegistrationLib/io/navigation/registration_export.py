@@ -7,19 +7,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry.camera import Camera
+from ...reasons import BoneVerdict, Verdict
 from ..case import changed_inputs
 from ..case_file import ALL, CaseFile, DicomImage, new_uid
 from ..files import JsonObject, describe, read_json, write_atomically
 from ..own_folders import complete
 
 VERSION = 2
-VERDICTS = ("accept", "check", "reject")
 REJECTED = "The result was rejected."
+#: Why a result is not to be used, by its verdict.
+WARNINGS = {"reject": REJECTED, "not shown": "No X-ray shows this bone."}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,7 @@ class RegistrationExport:
         verdict = (
             None
             if posed.value("verdict", "a verdict or null") is None
-            else posed.choice("verdict", VERDICTS)
+            else posed.choice("verdict", get_args(BoneVerdict if structure else Verdict))
         )
         uids = fields.optional("frame_of_reference_uid", fields.section)
         known = {
@@ -122,7 +125,7 @@ class RegistrationExport:
             world_from_ct=posed.rigid("world_from_ct"),
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
             verdict=verdict,
-            warning=override or (REJECTED if verdict == "reject" else None),
+            warning=override or WARNINGS.get(verdict or ""),
             overridden=override is not None,
             uids=known,
             views=[
@@ -165,7 +168,7 @@ class RegistrationExport:
         return found
 
     def bones(self) -> list[RegistrationExport]:
-        """Return the bones of this result but for those that were rejected, unless that was overridden."""
+        """Return the bones of this result but for those that were rejected or not shown, unless that was overridden."""
         names = [each["name"] for each in read_json(self.path).get("structures", [])]
         found = self.read_structures(self.path, names) if names else []
         return [bone for bone in found if bone.overridden or not bone.warning]

@@ -37,7 +37,7 @@ from .section import Presenter, progress_bar
 #: Groups of bones that are chosen at one click, by the key of their button.
 GROUPS = {"vertebrae": _("All vertebrae"), "pelvis": _("Pelvis and femurs")}
 OF_GROUP = {"vertebrae": VERTEBRAE, "pelvis": PELVIS_AND_FEMURS}
-TONES = {"check": CAUTION, "reject": ERROR}
+TONES = {"check": CAUTION, "not shown": CAUTION, "reject": ERROR}
 
 
 class BoneChoicePresenter(Presenter):

@@ -9,7 +9,6 @@ from MultiViewRegistrationLib.geometry.bead_cameras import (
     KNOWN,
     Intrinsics,
     Observation,
-    RoughShape,
     bundle,
     changed,
     derivatives,
@@ -179,34 +178,3 @@ def test_planes_give_the_intrinsics_that_opencv_finds():
     ours = bundle(seen, begin, Intrinsics(1e4, 1e4, shared=True)).cameras[0].intrinsics
     assert ours[0, 0] == pytest.approx(theirs[0, 0], rel=2e-3)
     np.testing.assert_allclose(ours[:2, 2], theirs[:2, 2], atol=8)
-
-
-@pytest.mark.parametrize("images, sd_mm", [(4, 0.3), (9, 1.5)])
-def test_a_model_of_rough_shape_is_found_with_its_cameras(images, sd_mm):
-    rng = np.random.default_rng(images)
-    first = random_camera(rng, off_px=60)
-    true, seen = [], []
-    for _ in range(images):
-        pose = random_camera(rng).camera_from_world
-        true.append(Camera(first.intrinsics, pose, first.size))
-    rough = MODEL + rng.normal(0, sd_mm, MODEL.shape)
-    for camera in true:
-        shown = rng.permutation(len(MODEL))[:10]  # two are missing in each
-        observed = seen_by(camera, rng, MODEL[shown])
-        seen.append(Observation(rough[shown], observed.pixels, observed.sd_px, shown))
-    start = [near(camera, rng) for camera in true]
-    fit = bundle(seen, start, free_intrinsics(first.size, shared=True), RoughShape(rough, sd_mm))
-    aligned, scale = similar(fit.points, MODEL)
-    assert np.linalg.norm(aligned - MODEL, axis=1).max() < 0.15
-    spread = np.linalg.norm(MODEL - MODEL.mean(axis=0))
-    assert abs(scale - 1) < 3 * sd_mm / spread  # that of the rough one
-    assert np.mean(fit.rms_px) < 0.15
-    assert np.abs(aligned - MODEL).max() < 4 * fit.point_sd_mm < 1.0
-
-
-def similar(points, others):
-    """Points moved, turned and scaled to lie nearest to others, and the scale."""
-    a, b = points - points.mean(axis=0), others - others.mean(axis=0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    scale = s.sum() / np.sum(a**2)
-    return scale * a @ (u @ vt).T + others.mean(axis=0), scale

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +12,13 @@ from ..errors import InputError, naming
 from .options import Parser, add_json, out_file, progress_of
 
 if TYPE_CHECKING:
-    from ..geometry.camera import Camera
     from ..imaging.reading import RawImage
-    from ..io.bead_model import BeadModel, UnknownBeads
 
 
 def add_calibrate(command: Parser) -> None:
     """Add the options of `mvreg calibrate`."""
     command.describe(
-        "--beads MODEL|--unknown-beads N|--plate holes|beads --view NAME IMAGE... --out FILE.json "
-        "[options]",
+        "--beads MODEL|--plate holes|beads --view NAME IMAGE... --out FILE.json [options]",
         "--beads phantom.csv --view AP ap.dcm --view LAT lat.dcm --out cameras.json",
     )
     add = command.add_argument
@@ -34,19 +29,6 @@ def add_calibrate(command: Parser) -> None:
         type=Path,
         metavar="MODEL",
         help="where the beads are, in mm: lines of name,x,y,z; JSON; or Slicer's .mrk.json, .fcsv",
-    )
-    what.add_argument(
-        "--unknown-beads",
-        type=int,
-        metavar="N",
-        help="so many beads whose places nobody measured: three or more X-rays of one C-arm, about "
-        "whose angles are known, show them; with --farthest-mm",
-    )
-    add(
-        "--farthest-mm",
-        type=float,
-        metavar="MM",
-        help="with --unknown-beads: between the centres of the two furthest apart, by a caliper",
     )
     what.add_argument(
         "--plate",
@@ -60,8 +42,7 @@ def add_calibrate(command: Parser) -> None:
         action="append",
         default=[],
         metavar=("NAME", "RAO_LAO", "CRA_CAU"),
-        help="of the C-arm at an X-ray, degrees, for --plate, --distortion and --unknown-beads, "
-        "where its header does not say them",
+        help="of the C-arm at an X-ray, degrees, for --plate and --distortion",
     )
     add(
         "--distortion",
@@ -84,13 +65,6 @@ def add_calibrate(command: Parser) -> None:
         metavar="free|shared|FILE",
         help="principal point and distance: found for each image, for all together, or those of "
         "the cameras in a calibration (default: %(default)s)",
-    )
-    add(
-        "--rough-mm",
-        type=float,
-        metavar="MM",
-        help="one standard deviation by which beads may lie elsewhere than MODEL says, as by a ruler: "
-        "three or more X-rays of one C-arm show where they are, in proportion",
     )
     add("--pixel-mm", type=float, metavar="MM", help="between the pixels of the detector, if known")
     add(
@@ -209,7 +183,7 @@ def _beads(
     options: argparse.Namespace, names: list[str], angles: dict[str, tuple[float, float]]
 ) -> dict:
     """Find the cameras of X-rays."""
-    from ..io.bead_model import UnknownBeads, model_text, read_bead_model
+    from ..io.bead_model import read_bead_model
     from ..io.calibration.bead_camera import cameras_json
     from ..io.calibration.from_beads import calibrate_from_beads
     from ..io.files import write_atomically
@@ -217,19 +191,10 @@ def _beads(
 
     straight = _straightened(options, angles) if options.distortion else {}
     images: list[Any] = [straight.get(name, image) for name, image in options.views]
-    model: BeadModel | UnknownBeads
     how, cameras = options.intrinsics, None
     if how not in ("free", "shared"):
         how, cameras = "known", _known(Path(options.intrinsics), names)
-    if options.unknown_beads is None:
-        model = read_bead_model(options.beads)
-        called, scale = options.beads.name, f"{options.beads.name} on the whole"
-    else:
-        model = UnknownBeads(options.unknown_beads, options.farthest_mm)
-        called = "beads of unknown places"
-        scale = "the two that are furthest apart"
-        images = [_loaded(image) for image in images]
-        cameras = _as_said(options, images, angles, cameras)
+    model = read_bead_model(options.beads)
     mirrored = None if options.mirrored is None else options.mirrored == "yes"
     with progress_of(options, "Finding the beads") as line:
         found = calibrate_from_beads(
@@ -242,10 +207,8 @@ def _beads(
             pixel_mm=options.pixel_mm,
             distance_mm=options.source_to_detector_mm,
             mirrored=mirrored,
-            rough_mm=options.rough_mm,
             progress=line.show,
         )
-    measured = found[0].measured
     lines = [
         f"{camera.name}: {len(camera.beads)} of {len(camera.beads) + len(camera.missing)} beads, "
         f"{camera.residual_px:.2f} px from the camera that fits them; within 80 mm of the model it "
@@ -253,55 +216,14 @@ def _beads(
         for camera in found
     ]
     report = options.out.with_suffix(".html")
-    if measured:
-        places = options.out.with_suffix(".csv")
-        write_atomically(places, model_text(measured))
-        lines.append(
-            f"The beads' places are known to {found[0].measured_sd_mm:.2g} mm or better, in proportion: no "
-            f"X-ray shows the scale, which is that of {scale}. {places} has them."
-        )
-        called = places.name
-    text = cameras_json(found, called, how)
+    text = cameras_json(found, options.beads.name, how)
     write_atomically(options.out, text)
-    write_atomically(report, bead_page(f"{called}: cameras", found, lines))
+    write_atomically(report, bead_page(f"{options.beads.name}: cameras", found, lines))
     print(f"Wrote {options.out} and {report}", file=sys.stderr)
     if not options.json:
         print("\n".join(lines))
         print(f"Look at {report}, then: mvreg case new --calibration {options.out} ...")
     return {"cameras": str(options.out), "report": str(report), **json.loads(text)}
-
-
-def _loaded(image: str | RawImage) -> RawImage:
-    from ..imaging.xray import load_image
-
-    return load_image(image) if isinstance(image, str) else image
-
-
-def _as_said(
-    options: argparse.Namespace,
-    images: Sequence[RawImage],
-    angles: dict[str, tuple[float, float]],
-    cameras: Sequence[Camera] | None,
-) -> list[Camera]:
-    """Return about the camera of each X-ray, by its header and the options; with the intrinsics of cameras that are known."""
-    from ..io.calibration.bead_places import camera_as_said
-
-    given: dict[str, Any] = {}
-    if options.pixel_mm:
-        given["pixel_mm"] = [options.pixel_mm, options.pixel_mm]
-    if options.source_to_detector_mm:
-        given["source_to_detector_mm"] = options.source_to_detector_mm
-    if options.mirrored:
-        given["mirrored"] = options.mirrored == "yes"
-    said = []
-    for number, ((name, path), raw) in enumerate(zip(options.views, images, strict=True)):
-        turned = dict(zip(("rao_lao_deg", "cra_cau_deg"), angles.get(name, ())))
-        with naming(name):
-            camera = camera_as_said(path, raw, {**given, **turned})
-        if cameras is not None:
-            camera = replace(camera, intrinsics=cameras[number].intrinsics)
-        said.append(camera)
-    return said
 
 
 def _known(file: Path, names: list[str]) -> list:

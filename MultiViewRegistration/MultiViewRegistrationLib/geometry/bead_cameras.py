@@ -1,8 +1,8 @@
 """Cameras from points of known place: bundle adjustment over all images, and how well it is known.
 
 Triggs et al., "Bundle adjustment: a modern synthesis" (2000): reprojection errors over their
-standard deviations, Cauchy's weights, Levenberg and Marquardt's method on the pose of each camera,
-on intrinsics that are known, free, or shared by all images, and on points that are known roughly.
+standard deviations, Cauchy's weights, Levenberg and Marquardt's method on the pose of each camera
+and on intrinsics that are known, free, or shared by all images.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ BOOTSTRAPS = 200
 #: Numbers of a pose, and with them those of intrinsics: logarithm of the distance, column and row
 #: of the principal point.
 POSE, ALL = 6, 9
-#: Weight, per mm^2, by which a model of rough shape stays where it was on the whole.
-CHOSEN = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +42,11 @@ class Observation:
         (n, 2) where the image shows them.
     sd_px
         (n,) standard deviation of each along each axis.
-    numbers
-        (n,) of the points in the model, where its shape is known roughly.
     """
 
     points: np.ndarray
     pixels: np.ndarray
     sd_px: np.ndarray
-    numbers: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -87,25 +82,6 @@ class Intrinsics:
 KNOWN = Intrinsics(0.0, 0.0)
 
 
-@dataclass(frozen=True, eq=False)
-class RoughShape:
-    """A model of which each point is known roughly.
-
-    Attributes
-    ----------
-    points
-        (m, 3) mm.
-    sd_mm
-        Standard deviation of each along each axis.
-    scale_sd
-        Of how large the whole is, as a share, None where the points alone tell it.
-    """
-
-    points: np.ndarray
-    sd_mm: float
-    scale_sd: float | None = None
-
-
 def free_intrinsics(size: tuple[int, int], *, shared: bool = False) -> Intrinsics:
     """Return intrinsics of which little is known: within a tenth of the image, and a third."""
     return Intrinsics(0.1 * max(size), 33.0, shared)
@@ -127,11 +103,9 @@ class Bundle:
         (n,) of each image, 1 for what fits and less for what does not.
     covariance
         Of all parameters: the pose of each camera, as a twist about the middle of its points
-        (radians, then mm), then intrinsics, of all cameras or of each, then the model's points.
+        (radians, then mm), then intrinsics, of all cameras or of each.
     scale
         By how much residuals are larger than their standard deviations say, at least 1.
-    points
-        (m, 3) of a model whose shape was known roughly, none of another.
     """
 
     cameras: list[Camera]
@@ -141,7 +115,6 @@ class Bundle:
     covariance: np.ndarray
     scale: float
     problem: _Problem
-    points: np.ndarray
 
     @property
     def rms_px(self) -> list[float]:
@@ -150,15 +123,6 @@ class Bundle:
             float(np.sqrt(np.sum(w * np.square(r).sum(axis=1)) / np.sum(w)))
             for r, w in zip(self.residuals, self.weights, strict=True)
         ]
-
-    @property
-    def point_sd_mm(self) -> float:
-        """Standard deviation along each axis of the least known point of a model of rough shape, but for its scale."""
-        first, away = self.problem.first_point, self.points - self.points.mean(axis=0)
-        grown = (away / np.linalg.norm(away)).ravel()
-        in_proportion = np.eye(away.size) - np.outer(grown, grown)
-        variance = in_proportion @ self.covariance[first:, first:] @ in_proportion
-        return float(np.sqrt(variance.diagonal().reshape(-1, 3).mean(axis=1).max()))
 
     def covariance_of(self, number: int) -> np.ndarray:
         """Return the covariance (9, 9) of one camera: its pose about the middle of its points, and its intrinsics."""
@@ -181,7 +145,7 @@ class Bundle:
     def bootstrap_sd_px(self, number: int, seed: int = 0) -> float:
         """Return what `sd_px` is by residuals drawn again at random (Efron, 1979), each with one step of the fit."""
         rng = np.random.default_rng(seed)
-        at = self.problem.at(self.cameras, self.points)
+        at = self.problem.at(self.cameras)
         freedom = max(at.residuals.size - at.freedom, 1)
         drawn_from = at.residuals.ravel() * np.sqrt(at.residuals.size / freedom)
         w = np.repeat(np.concatenate(self.weights), 2)
@@ -281,19 +245,13 @@ class _Problem:
     seen: list[Observation]
     start: list[Camera]
     intrinsics: Intrinsics
-    shape: RoughShape | None = None
-
-    @property
-    def first_point(self) -> int:
-        """Parameters before those of the model's points."""
-        images = len(self.seen)
-        own = 0 if self.intrinsics.known else 3 if self.intrinsics.shared else 3 * images
-        return POSE * images + own
 
     @property
     def count(self) -> int:
         """Parameters of all."""
-        return self.first_point + (0 if self.shape is None else self.shape.points.size)
+        if self.intrinsics.known:
+            return POSE * len(self.seen)
+        return POSE * len(self.seen) + 3 * (1 if self.intrinsics.shared else len(self.seen))
 
     def columns_of(self, number: int) -> np.ndarray:
         """Return (9,), or (6,) for known intrinsics: which parameters are those of a camera."""
@@ -306,15 +264,6 @@ class _Problem:
         middle = self.seen[number].points.mean(axis=0)
         return rigid.transform_points(self.start[number].camera_from_world, middle)
 
-    def points_after(self, points: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return the model's points (m, 3) after a step (p,)."""
-        return points if self.shape is None else points + step[self.first_point :].reshape(-1, 3)
-
-    def points_of(self, number: int, points: np.ndarray) -> np.ndarray:
-        """Return the points (n, 3) that an image shows, of the model's (m, 3)."""
-        seen = self.seen[number]
-        return seen.points if seen.numbers is None else points[seen.numbers]
-
     def moved(self, cameras: list[Camera], step: np.ndarray) -> list[Camera]:
         """Return the cameras after a step (p,)."""
         found = []
@@ -325,28 +274,18 @@ class _Problem:
             found.append(changed(camera, own, self.pivot(number)))
         return found
 
-    def at(self, cameras: list[Camera], model: np.ndarray) -> _Linear:
-        """Return the problem about these cameras and points (m, 3) of the model."""
+    def at(self, cameras: list[Camera]) -> _Linear:
+        """Return the problem about these cameras."""
         residuals, rows = [], []
         for number, (camera, seen) in enumerate(zip(cameras, self.seen, strict=True)):
-            points = self.points_of(number, model)
             sd = np.repeat(np.hypot(seen.sd_px, FLOOR_PX), 2)
-            residuals.append((camera.project(points) - seen.pixels).ravel() / sd)
+            residuals.append((camera.project(seen.points) - seen.pixels).ravel() / sd)
             columns = self.columns_of(number)
             own = np.zeros((len(sd), self.count))
-            J = derivatives(camera, points, self.pivot(number))
+            J = derivatives(camera, seen.points, self.pivot(number))
             own[:, columns] = J[:, : len(columns)]
-            if seen.numbers is not None:
-                # A point that moves in the model moves as a twist's translation does in the camera.
-                along = J[:, 3:POSE] @ camera.camera_from_world[:3, :3]
-                for row, point in enumerate(seen.numbers):
-                    first = self.first_point + 3 * point
-                    own[2 * row : 2 * row + 2, first : first + 3] = along[2 * row : 2 * row + 2]
             rows.append(own / sd[:, None])
         prior, off = np.full(self.count, 1e-9), np.zeros(self.count)
-        if self.shape is not None:
-            prior[self.first_point :] = self.shape.sd_mm**-2
-            off[self.first_point :] = (model - self.shape.points).ravel()
         if not self.intrinsics.known:
             for number, (camera, start) in enumerate(zip(cameras, self.start, strict=True)):
                 own = self.columns_of(number)[POSE:]
@@ -360,7 +299,6 @@ def bundle(
     seen: Sequence[Observation],
     cameras: Sequence[Camera],
     intrinsics: Intrinsics,
-    shape: RoughShape | None = None,
     settled: float = SETTLED,
 ) -> Bundle:
     """Return the cameras of least robust reprojection error, from ones nearby.
@@ -371,69 +309,54 @@ def bundle(
         What each image shows.
     cameras
         Where to begin, one for each image; their intrinsics are those that `intrinsics` is about.
-    shape
-        Of the model, where it is found with the cameras; what is seen has its numbers then. No
-        image shows how large it is, nor where it lies: on the whole it stays where it was.
     settled
         Share of the cost below which a step's gain is the last.
     """
-    problem = _Problem(list(seen), list(cameras), intrinsics, shape)
+    problem = _Problem(list(seen), list(cameras), intrinsics)
     if intrinsics.shared and not intrinsics.known:
         K = np.mean([camera.intrinsics for camera in cameras], axis=0)
         problem = replace(problem, start=[replace(camera, intrinsics=K) for camera in cameras])
-    now, points = problem.start, np.empty((0, 3)) if shape is None else shape.points
-    at, damping = problem.at(now, points), 1e-4
+    now = problem.start
+    at = problem.at(now)
+    damping = 1e-4
     for _ in range(MAX_STEPS):
         weights = np.repeat(_cauchy(at.residuals), 2)
         normal = at.normal(weights)
         gradient = at.J.T @ (weights * at.residuals) + at.prior * at.off
         scaled = normal + damping * np.diag(normal.diagonal())
         step = -np.linalg.solve(scaled, gradient)
-        trial, moved = problem.moved(now, step), problem.points_after(points, step)
-        behind = any(
-            (camera.depth(problem.points_of(number, moved)) <= 0).any()
-            for number, camera in enumerate(trial)
-        )
-        at_trial = at if behind else problem.at(trial, moved)
+        trial = problem.moved(now, step)
+        pairs = zip(trial, seen, strict=True)
+        behind = any((camera.depth(one.points) <= 0).any() for camera, one in pairs)
+        at_trial = at if behind else problem.at(trial)
         gain = _cost(at) - _cost(at_trial)
         if gain > 0:
-            now, points, at, damping = trial, moved, at_trial, max(damping / 10, 1e-9)
+            now = trial
+            at = at_trial
+            damping = max(damping / 10, 1e-9)
             if gain < settled * (1 + _cost(at)):
                 break
         else:
             damping *= 10
             if damping > 1e8:
                 break
-    return _with_uncertainty(problem, now, points, at)
+    return _with_uncertainty(problem, now, at)
 
 
-def _with_uncertainty(
-    problem: _Problem, cameras: list[Camera], points: np.ndarray, at: _Linear
-) -> Bundle:
+def _with_uncertainty(problem: _Problem, cameras: list[Camera], at: _Linear) -> Bundle:
     weights = _cauchy(at.residuals)
     both = np.repeat(weights, 2)
     freedom = max(both.sum() - at.freedom, 1.0)
     scale = max(1.0, float(np.sqrt(np.sum(both * at.residuals**2) / freedom)))
     residuals, split, first = [], [], 0
-    for number, (camera, seen) in enumerate(zip(cameras, problem.seen, strict=True)):
-        shown = camera.project(problem.points_of(number, points))
-        residuals.append(shown - seen.pixels)
+    for camera, seen in zip(cameras, problem.seen, strict=True):
+        residuals.append(camera.project(seen.points) - seen.pixels)
         split.append(weights[first : first + len(seen.points)])
         first += len(seen.points)
     # The prior is not made wider by residuals that are larger than expected.
     inside = at.J.T @ (both[:, None] * at.J) / scale**2 + np.diag(at.prior)
-    if problem.shape is not None:
-        # Where the whole model lies is a choice, and no uncertainty.
-        away = points - points.mean(axis=0)
-        turns = np.concatenate([-rigid.hat(away), np.tile(np.eye(3), (len(away), 1, 1))], axis=2)
-        modes = np.linalg.qr(turns.reshape(-1, 6))[0]
-        of_points = inside[problem.first_point :, problem.first_point :]
-        of_points += CHOSEN * modes @ modes.T
-        if problem.shape.scale_sd is not None:
-            grown = away.ravel() / np.sum(away**2)
-            of_points += np.outer(grown, grown) / problem.shape.scale_sd**2
     covariance = np.linalg.inv(inside)
-    return Bundle(cameras, problem.seen, residuals, split, covariance, scale, problem, points)
+    return Bundle(cameras, problem.seen, residuals, split, covariance, scale, problem)
 
 
 def _cauchy(residuals: np.ndarray) -> np.ndarray:

@@ -40,9 +40,6 @@ IN_PLACE_SHARE = 0.85
 #: A second answer is as good as the first where it matches at most so many beads fewer and its
 #: residual is at most so many times as large, or below so many px.
 FEWER_BEADS, SIMILAR_RATIO, SIMILAR_PX = 1, 3.0, 0.3
-#: So many times of a model that is known roughly, and standard deviations of its points within
-#: which a bead is theirs.
-ROUGH_SIMILAR_RATIO, ROUGH_SDS = 1.5, 3.5
 #: Distances from source to detector, in widths of the image, that are tried where none is known.
 LIKELY_DISTANCES = (2.8, 4.8)
 #: Rms distance of points from a plane or a line, as a share of that along it, below which they lie
@@ -79,7 +76,6 @@ def match_beads(
     sd_px: np.ndarray | None = None,
     *,
     free_intrinsics: bool = True,
-    rough_mm: float = 0.0,
     seed: int = 0,
 ) -> list[Match]:
     """Return the matches of an image's beads with a model, the best first; more than one where it is ambiguous.
@@ -97,8 +93,6 @@ def match_beads(
         (m,) standard deviation of each bead along each axis.
     free_intrinsics
         Whether principal point and distance may be other than tried.
-    rough_mm
-        Standard deviation along each axis of the model's points.
     seed
         Of the triples: the same seed gives the same matches.
 
@@ -116,11 +110,7 @@ def match_beads(
         )
     sd_px = np.full(len(pixels), 0.1) if sd_px is None else sd_px
     spread = float(np.sqrt(np.square(pixels - np.median(pixels, axis=0)).sum(axis=1).mean()))
-    size_mm = float(np.sqrt(np.square(model - model.mean(axis=0)).sum(axis=1).mean()))
-    rough_px = rough_mm * spread / (np.sqrt(2 / 3) * size_mm)  # an image shows two axes of three
-    sd_px, fine = np.hypot(sd_px, rough_px), max(FINE_PX, ROUGH_SDS * rough_px)
-    coarse = max(COARSE_SHARE * spread, COARSE_PX, fine)
-    similar = ROUGH_SIMILAR_RATIO if rough_mm else SIMILAR_RATIO
+    coarse = max(COARSE_SHARE * spread, COARSE_PX)
     least = max(MIN_MATCHED, int(np.ceil(MIN_SHARE * min(len(model), len(pixels)))))
     matches: list[Match] = []
     for count in IMAGE_TRIPLES:
@@ -130,12 +120,12 @@ def match_beads(
             starts += _starts(model, pixels, camera, coarse, count, rng)
         starts.sort(key=lambda each: -each[0])
         for camera in _distinct(model, pixels, starts, coarse):
-            match = _refined(model, pixels, sd_px, camera, coarse, fine, free_intrinsics)
+            match = _refined(model, pixels, sd_px, camera, coarse, free_intrinsics)
             if match is not None and not any(_same(match, other) for other in matches):
                 matches.append(match)
         matches.sort(key=lambda each: (-len(each.model), each.rms_px))
         enough = matches and len(matches[0].model) >= least
-        if enough and matches[0].rms_px <= (fine if rough_mm else CLEAR_PX):
+        if enough and matches[0].rms_px <= CLEAR_PX:
             break
     if not enough:
         most = len(matches[0].model) if matches else 0
@@ -145,7 +135,7 @@ def match_beads(
             "in mm, and that the whole of it is in the field."
         )
     best = matches[0]
-    return [best, *(other for other in matches[1:] if _as_good(other, best, similar))]
+    return [best, *(other for other in matches[1:] if _as_good(other, best))]
 
 
 def match_near(
@@ -160,7 +150,7 @@ def match_near(
 
     None where it leaves out more than a few of them. Parameters as of `match_beads`.
     """
-    match = _refined(model, pixels, sd_px, camera, FINE_PX, FINE_PX, free_intrinsics)
+    match = _refined(model, pixels, sd_px, camera, FINE_PX, free_intrinsics)
     enough = IN_PLACE_SHARE * min(len(model), len(pixels))
     return match if match is not None and len(match.model) > enough else None
 
@@ -452,17 +442,16 @@ def _refined(
     sd_px: np.ndarray,
     camera: Camera,
     coarse: float,
-    fine: float,
     free_intrinsics: bool,
 ) -> Match | None:
-    """Return the match near a camera, of beads within `coarse` and then `fine` px; None where too few stay in it."""
-    for limit in (1.5 * coarse, coarse, 0.5 * coarse, fine, fine):
-        rows, columns = _assigned(model, pixels, camera, max(limit, fine))
+    """Return the match near a camera, of beads within `coarse` and then FINE_PX px; None where too few stay in it."""
+    for limit in (1.5 * coarse, coarse, 0.5 * coarse, FINE_PX, FINE_PX):
+        rows, columns = _assigned(model, pixels, camera, max(limit, FINE_PX))
         if len(rows) < MIN_MATCHED - 1:
             return None
         seen = Observation(model[rows], pixels[columns], sd_px[columns])
         camera = fitted_pose(seen, camera, free_intrinsics=free_intrinsics)
-    rows, columns = _assigned(model, pixels, camera, fine)
+    rows, columns = _assigned(model, pixels, camera, FINE_PX)
     if len(rows) < MIN_MATCHED:
         return None
     off = np.linalg.norm(camera.project(model[rows]) - pixels[columns], axis=1)
@@ -477,7 +466,7 @@ def _same(match: Match, other: Match) -> bool:
     return len(pairs & others) >= 0.5 * min(len(pairs), len(others)) and len(set(mirrored)) == 1
 
 
-def _as_good(match: Match, best: Match, similar: float) -> bool:
+def _as_good(match: Match, best: Match) -> bool:
     return len(match.model) >= len(best.model) - FEWER_BEADS and match.rms_px <= max(
-        similar * best.rms_px, SIMILAR_PX
+        SIMILAR_RATIO * best.rms_px, SIMILAR_PX
     )

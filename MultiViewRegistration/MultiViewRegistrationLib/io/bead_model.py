@@ -6,14 +6,13 @@ import csv
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, naming
-from ..geometry.bead_match import MIN_MATCHED, check_model, symmetries
+from ..geometry.bead_match import check_model, symmetries
 from .files import describe, parse_numbers, printable, read_json, read_text
 from .points import MARKUPS, labelled_points
 
@@ -21,8 +20,6 @@ EXPECTED = "a model of beads: lines of name,x,y,z in mm"
 HEADING = ["name", "x", "y", "z"]
 #: Beads nearer to each other than this are one, and the model has it twice.
 MIN_APART_MM = 0.5
-#: Standard deviation of a distance by a caliper; each is shorter than this.
-CALIPER_SD_MM, MAX_APART_MM = 0.05, 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,57 +66,6 @@ class BeadModel:
                 )
 
 
-@dataclass(frozen=True)
-class UnknownBeads:
-    """Beads of which nobody measured the places.
-
-    Attributes
-    ----------
-    count
-        Of the beads.
-    farthest_mm
-        Between the centres of the two that are furthest apart, as no X-ray shows how large they are.
-
-    Raises
-    ------
-    InputError
-        For too few, and without the distance.
-    """
-
-    count: int
-    farthest_mm: float | None
-
-    def __post_init__(self) -> None:
-        if self.count < MIN_MATCHED:
-            raise InputError(
-                f"beads of unknown places: found {self.count}, expected {MIN_MATCHED} or more; use "
-                "more."
-            )
-        if self.farthest_mm is None or not MIN_APART_MM < self.farthest_mm < MAX_APART_MM:
-            raise InputError(
-                "beads of unknown places: no X-ray shows how large they are; give the distance "
-                "between the centres of the two furthest apart in mm (--farthest-mm)."
-            )
-
-    def scale(self, points: np.ndarray) -> tuple[float, float]:
-        """Return by how much places (n, 3) are to be larger, and the standard deviation of that as a share.
-
-        Raises
-        ------
-        InputError
-            Where they are not as many, so that others may be furthest apart.
-        """
-        assert self.farthest_mm is not None
-        if len(points) != self.count:
-            raise InputError(
-                f"beads of unknown places: three or more images show {len(points)} that stay where "
-                f"they are to each other, expected {self.count}, as others would be furthest apart; "
-                "show all of them, and no other beads, or correct their number."
-            )
-        apart = np.linalg.norm(points[:, None] - points, axis=-1).max()
-        return self.farthest_mm / apart, CALIPER_SD_MM / self.farthest_mm
-
-
 def read_bead_model(path: str | os.PathLike) -> BeadModel:
     """Read a model of beads.
 
@@ -150,16 +96,6 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
             )
     points = np.array([point for _, point in beads], float).reshape(-1, 3)
     return BeadModel(tuple(names), points, file)
-
-
-def model_text(model: BeadModel) -> str:
-    """Return the lines of name, x, y, z in mm that `read_bead_model` reads."""
-    text = StringIO()
-    write = csv.writer(text, lineterminator="\n").writerow
-    write(HEADING)
-    for name, point in zip(model.names, model.points.tolist(), strict=True):
-        write([name, *(f"{value:.4f}" for value in point)])
-    return text.getvalue()
 
 
 def is_bead_model(path: Path) -> bool:

@@ -11,9 +11,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.beads import Bead
-from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.io.bead_model import BeadModel, model_text, read_bead_model
+from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
 from MultiViewRegistrationLib.io.calibration.bead_camera import cameras_json
 from MultiViewRegistrationLib.io.calibration.bead_image import BeadImage, find_in_image
 from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
@@ -152,71 +150,3 @@ def test_a_model_is_read_from_json_and_from_markups(tmp_path):
     for file in ("model.json", "list.json", "model.mrk.json"):
         np.testing.assert_array_equal(read_bead_model(tmp_path / file).points, MODEL.points)
     assert read_bead_model(tmp_path / "model.mrk.json").names == MODEL.names
-
-
-def drawn(model, images, apart=0.5):
-    """What several images of one C-arm show of a model, no physics but noise, with two beads missing and three false ones."""
-    rng = np.random.default_rng(images)
-    first, found = random_camera(rng, off_px=40), []
-    for number in range(images):
-        turn = rigid.exp_se3([0.3 * apart * np.cos(2 * number), apart * number, 0.1, 0, 0, 0])
-        about = rigid.about(first.camera_from_world[:3, 3], turn)
-        camera = Camera(first.intrinsics, about @ first.camera_from_world, first.size)
-        shown = camera.project(model.points)[rng.permutation(len(model.points))[:10]]
-        pixels = [*rng.normal(shown, 0.08), *rng.uniform(200, 800, (3, 2))]
-        beads = [Bead(np.array(pixel), 9.0, 1.0, 0.6, 0.08) for pixel in pixels]
-        flat = np.zeros(camera.size[::-1], np.float32)
-        found.append(BeadImage(XRay(flat, np.ones(flat.shape, bool), None), beads))
-    return found
-
-
-def rough(model, sd_mm, seed=0):
-    rng = np.random.default_rng(seed)
-    return BeadModel(model.names, model.points + rng.normal(0, sd_mm, model.points.shape))
-
-
-def test_a_model_that_is_known_by_a_ruler_is_measured_with_its_cameras():
-    near = rough(MODEL, 0.7)
-    cameras = calibrate_from_beads(drawn(MODEL, 5), near, rough_mm=0.7, mirrored=False)
-    measured = cameras[0].measured
-    assert apart_mm(measured.points) < 0.15 < apart_mm(near.points)
-    assert cameras[0].measured_sd_mm < 0.1
-    assert max(camera.residual_px for camera in cameras) < 0.15
-    intrinsics = np.array([camera.camera.intrinsics for camera in cameras])
-    np.testing.assert_allclose(intrinsics, intrinsics[:1].repeat(5, axis=0))
-
-
-def apart_mm(points):
-    """Largest error of the distances between points, but for the scale."""
-    far = [np.linalg.norm(each[:, None] - each, axis=-1) for each in (points, MODEL.points)]
-    return np.abs(far[0] * far[1].sum() / far[0].sum() - far[1]).max()
-
-
-def test_what_is_wrong_with_a_rough_model_is_said():
-    with pytest.raises(InputError, match="found 2, expected 3 or more of a model that is known"):
-        calibrate_from_beads(drawn(MODEL, 2), MODEL, rough_mm=0.5)
-    with pytest.raises(InputError, match="rough_mm: found 8, expected more than 0"):
-        calibrate_from_beads(drawn(MODEL, 3), MODEL, rough_mm=8)
-    with pytest.raises(InputError, match="take more of them, from sides further apart"):
-        alike = drawn(MODEL, 3, apart=0.002)
-        calibrate_from_beads(alike, rough(MODEL, 0.3), rough_mm=0.3, mirrored=False)
-
-
-@pytest.mark.slow
-def test_the_program_writes_a_rough_model_as_the_x_rays_show_it(tmp_path, capsys):
-    pytest.importorskip("itk", reason="itk-rtk makes the X-rays: pip install itk-rtk")
-    first, second = two_cameras()
-    turn = rigid.about(first.camera_from_world[:3, 3], rigid.exp_se3([0.9, 0.5, 0, 0, 0, 0]))
-    third = Camera(second.intrinsics, turn @ first.camera_from_world, SIZE)
-    cameras = [Camera(second.intrinsics, first.camera_from_world, SIZE), second, third]
-    words = ["calibrate", "--beads", str(tmp_path / "ruler.csv"), "--rough-mm", "0.5", "--json"]
-    for name, image in zip("ABC", take_phantom(cameras, MODEL.points), strict=True):
-        sitk.WriteImage(sitk.GetImageFromArray(image), str(tmp_path / f"{name}.png"))
-        words += ["--view", name, str(tmp_path / f"{name}.png")]
-    near = rough(MODEL, 0.5)
-    (tmp_path / "ruler.csv").write_text(model_text(near))
-    assert main([*words, "--intensity", "linear", "--out", str(tmp_path / "cameras.json")]) == 0
-    assert "no X-ray shows the scale" in (tmp_path / "cameras.html").read_text()
-    measured = read_bead_model(tmp_path / "cameras.csv")
-    assert measured.names == MODEL.names
-    assert apart_mm(measured.points) < 0.4 < apart_mm(near.points)

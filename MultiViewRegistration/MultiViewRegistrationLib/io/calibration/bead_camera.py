@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ...geometry.camera import Camera, check_size
-from ..bead_model import BeadModel
 from ..files import JsonObject
 from ..view_record import read_uncertainty
 from .calibrated import CalibratedView
@@ -66,10 +65,6 @@ class BeadCamera:
         (k, 2) pixels of what looked like beads and is none of the model's.
     line_integrals
         (rows, columns) of the image, None where the camera was read from a file.
-    measured
-        The model as all images show it, where it was known roughly.
-    measured_sd_mm
-        Of its least known point, in proportion.
     """
 
     name: str
@@ -82,8 +77,6 @@ class BeadCamera:
     missing_pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
     others: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     line_integrals: np.ndarray | None = field(default=None, repr=False)
-    measured: BeadModel | None = None
-    measured_sd_mm: float = 0.0
 
     @property
     def missing(self) -> tuple[str, ...]:

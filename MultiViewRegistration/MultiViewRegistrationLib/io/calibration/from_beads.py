@@ -1,4 +1,4 @@
-"""Cameras from beads in the X-rays themselves, whose places are known, known roughly, or unknown."""
+"""Cameras from beads of known places in the X-rays themselves."""
 
 from __future__ import annotations
 
@@ -9,39 +9,27 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import InputError, naming
-from ...geometry.bead_cameras import Bundle
+from ...geometry.bead_cameras import KNOWN, Bundle, Observation, bundle, free_intrinsics
 from ...geometry.bead_match import LIKELY_DISTANCES, Match, is_flat, match_beads, match_near
 from ...geometry.camera import Camera
 from ...imaging.beads import Bead
 from ...imaging.xray import XRay
-from ..bead_model import BeadModel, UnknownBeads, read_bead_model
+from ..bead_model import BeadModel, read_bead_model
 from .bead_camera import BeadCamera, SeenBead
 from .bead_image import BeadImage, Image, find_in_image
-from .bead_places import (
-    UNKNOWN_ROUGH_MM,
-    all_beads,
-    check_unknown,
-    fitted,
-    flipped,
-    measured,
-    model_shown,
-)
 
 INTRINSICS = ("free", "shared", "known")
 #: Distances from the source, mm, between which a model in mm lies.
 LIKELY_DEPTH_MM = (150.0, 3000.0)
-#: Images of a flat model from which intrinsics that they share can be found (Zhang, 2000), and of
-#: one that is known roughly.
-FLAT_IMAGES, ROUGH_IMAGES = 3, 3
+#: Images of a flat model from which intrinsics that they share can be found (Zhang, 2000).
+FLAT_IMAGES = 3
 #: Share of the work that finds beads; the rest names them.
 FINDING_SHARE = 0.6
-#: Mm by which beads may lie elsewhere than a model says that is known roughly.
-MAX_ROUGH_MM = 3.0
 
 
 def calibrate_from_beads(
     images: Sequence[Image],
-    model: BeadModel | UnknownBeads | str | os.PathLike,
+    model: BeadModel | str | os.PathLike,
     *,
     names: Sequence[str] | None = None,
     intrinsics: str = "free",
@@ -50,7 +38,6 @@ def calibrate_from_beads(
     pixel_mm: float | None = None,
     distance_mm: float | None = None,
     mirrored: bool | None = None,
-    rough_mm: float | None = None,
     progress: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> list[BeadCamera]:
     """Return the camera of each image, from the beads of a model that it shows.
@@ -61,26 +48,20 @@ def calibrate_from_beads(
         Paths, X-rays, arrays (rows, columns) of detected intensity with bone dark, or what
         `find_in_image` found.
     model
-        Of beads, or its file; or `UnknownBeads`, which three or more images of one C-arm show.
+        Of beads, or its file.
     names
         Of the images; by default view1, view2, ...
     intrinsics
         "free": principal point and distance are found for each image; "shared": for all together;
         "known": they are those of `cameras`.
     cameras
-        For each image a camera, whose intrinsics are near the truth, or None. For `UnknownBeads`
-        their directions are near it, too, as a C-arm's angles say them, and the model's frame is
-        that of their world, but for where it begins: about where the beads are.
+        For each image a camera, whose intrinsics are near the truth, or None.
     intensity
         As of `to_line_integrals`; by default "linear" of an array, "auto" of a file.
     pixel_mm, distance_mm
         Of the detector, and from the source to it, if they are known.
     mirrored
         Whether the images are stored mirrored, if it is known; a model that is not flat shows it.
-    rough_mm
-        Standard deviation of the beads' places along each axis where these are known roughly, None
-        for exact. They are found together with the cameras then, from three or more images with
-        the same intrinsics. No image shows how large the model is: on the whole it stays as it is.
 
     Raises
     ------
@@ -93,62 +74,35 @@ def calibrate_from_beads(
     given: list[Camera | None] = [None] * len(images) if cameras is None else list(cameras)
     if isinstance(model, str | os.PathLike):
         model = read_bead_model(model)
-    unknown = model if isinstance(model, UnknownBeads) else None
-    if intrinsics == "free" and (unknown or rough_mm is not None):
-        intrinsics = "shared"
     if intrinsics not in INTRINSICS:
         raise InputError(
             f'intrinsics: found "{intrinsics}", expected one of {", ".join(INTRINSICS)}; choose one.'
         )
-    if isinstance(model, UnknownBeads):
-        check_unknown(names, given)
-        count = model.count
-    else:
-        _check_question(model, names, intrinsics, given, mirrored)
-        _check_roughness(names, rough_mm)
-        count = len(model.points)
+    _check_question(model, names, intrinsics, given, mirrored)
     seen: list[BeadImage] = []
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
         progress(FINDING_SHARE * number / len(images), name)
         with naming(name):
             if not isinstance(image, BeadImage):
-                image = find_in_image(image, count, intensity, pixel_mm)
+                image = find_in_image(image, len(model.points), intensity, pixel_mm)
         seen.append(image)
-    found = [each.beads for each in seen]
-    if isinstance(model, UnknownBeads):
-        known, given = model_shown(names, found, given, intrinsics, mirrored)
-        rough_mm = UNKNOWN_ROUGH_MM
-    else:
-        known = model
-    candidates_of = []
+    matches = []
     for number, (shown, name) in enumerate(zip(seen, names, strict=True)):
         progress(FINDING_SHARE + (1 - FINDING_SHARE) * number / len(images), name)
         with naming(name):
             guess = given[number]
             tried = [guess] if guess else _guesses(shown.xray, pixel_mm, distance_mm, mirrored)
-            candidates = _matches(known, shown, tried, intrinsics, rough_mm or 0.0)
-            if rough_mm is None:
-                _check_ambiguity(known, shown.beads, candidates)
-        candidates_of.append(candidates)
+            candidates = _matches(model, shown, tried, intrinsics)
+            _check_ambiguity(model, shown.beads, candidates)
+        matches.append(candidates[0])
     progress(1.0, "cameras")
-    if rough_mm is None:
-        matches = [each[0] for each in candidates_of]
-        fit = fitted(known, found, matches, intrinsics, given)
-    else:
-        matches = _alike_mirrored(names, candidates_of)
-        fit = fitted(known, found, matches, intrinsics, given, rough_mm)
-        known, matches, fit = measured(known, names, found, fit, intrinsics, rough_mm)
-    if unknown:
-        known, matches, fit = all_beads(unknown, found, fit, intrinsics)
-    for number, name in enumerate(names):
-        _check_scale(known, name, fit.cameras[number])
-    found_cameras = [
-        _bead_camera(known, name, fit, number, found[number], matches[number], seen[number].xray)
+    fit = _fitted(model, seen, matches, intrinsics, given)
+    for name, camera in zip(names, fit.cameras, strict=True):
+        _check_scale(model, name, camera)
+    return [
+        _bead_camera(model, name, fit, number, matches[number], seen[number])
         for number, name in enumerate(names)
     ]
-    if rough_mm is None:
-        return found_cameras
-    return [replace(each, measured=known, measured_sd_mm=fit.point_sd_mm) for each in found_cameras]
 
 
 def _check_question(
@@ -178,22 +132,6 @@ def _check_question(
         )
 
 
-def _check_roughness(names: Sequence[str], rough_mm: float | None) -> None:
-    if rough_mm is None:
-        return
-    if not 0 < rough_mm <= MAX_ROUGH_MM:
-        raise InputError(
-            f"rough_mm: found {rough_mm:g}, expected more than 0 and at most {MAX_ROUGH_MM:g} mm; "
-            "measure the beads' places anew, by a ruler."
-        )
-    if len(names) < ROUGH_IMAGES:
-        raise InputError(
-            f"images: found {len(names)}, expected {ROUGH_IMAGES} or more of a model that is known "
-            "roughly, as fewer do not show its shape beside their cameras; take more, from other "
-            "sides."
-        )
-
-
 def _guesses(
     xray: XRay, pixel_mm: float | None, distance_mm: float | None, mirrored: bool | None
 ) -> list[Camera]:
@@ -217,7 +155,6 @@ def _matches(
     seen: BeadImage,
     tried: Sequence[Camera],
     intrinsics: str,
-    rough_mm: float,
 ) -> list[Match]:
     """Return the matches of an image's beads, more than one where it is ambiguous.
 
@@ -229,15 +166,15 @@ def _matches(
     pixels = np.array([bead.pixel for bead in seen.beads]).reshape(-1, 2)
     sd = np.array([bead.sd_px for bead in seen.beads])
     free = intrinsics != "known"
-    if seen.near is not None and not rough_mm:
+    if seen.near is not None:
         near = match_near(model.points, pixels, seen.near, sd, free_intrinsics=free)
         if near is not None:
             return [near]
     signs = {bool(each.intrinsics[0, 0] < 0) for each in tried}
     flat = is_flat(model.points)
     # A mirrored image fits nearly as well at another pose: which it is shows only beside the other.
-    both = [*tried, *(flipped(each) for each in tried)] if len(signs) == 1 and not flat else tried
-    found = match_beads(model.points, pixels, both, sd, free_intrinsics=free, rough_mm=rough_mm)
+    both = [*tried, *(_flipped(each) for each in tried)] if len(signs) == 1 and not flat else tried
+    found = match_beads(model.points, pixels, both, sd, free_intrinsics=free)
     said = [match for match in found if bool(match.camera.intrinsics[0, 0] < 0) in signs]
     if not said:
         raise InputError(
@@ -245,6 +182,36 @@ def _matches(
             "correct that, or the image."
         )
     return said
+
+
+def _flipped(camera: Camera) -> Camera:
+    """Return the camera of the mirrored image."""
+    return replace(camera, intrinsics=camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]])
+
+
+def _fitted(
+    model: BeadModel,
+    images: Sequence[BeadImage],
+    matches: Sequence[Match],
+    intrinsics: str,
+    given: Sequence[Camera | None],
+) -> Bundle:
+    """Return the cameras that fit what is matched, with intrinsics that `given` says as well as `intrinsics`."""
+    seen = []
+    for image, match in zip(images, matches, strict=True):
+        beads = [image.beads[n] for n in match.bead]
+        pixels = np.array([bead.pixel for bead in beads])
+        sd_px = np.array([bead.sd_px for bead in beads])
+        seen.append(Observation(model.points[match.model], pixels, sd_px))
+    cameras = [match.camera for match in matches]
+    if intrinsics == "known":
+        return bundle(seen, cameras, KNOWN)
+    # What little is known of intrinsics is known of those tried, not of those that a match found.
+    cameras = [
+        camera if guess is None else replace(camera, intrinsics=guess.intrinsics)
+        for camera, guess in zip(cameras, given, strict=True)
+    ]
+    return bundle(seen, cameras, free_intrinsics(cameras[0].size, shared=intrinsics == "shared"))
 
 
 def _check_ambiguity(model: BeadModel, beads: list[Bead], matches: Sequence[Match]) -> None:
@@ -273,27 +240,6 @@ def _check_ambiguity(model: BeadModel, beads: list[Bead], matches: Sequence[Matc
     )
 
 
-def _alike_mirrored(names: Sequence[str], candidates_of: Sequence[Sequence[Match]]) -> list[Match]:
-    """Return the best match of each image under which all are mirrored, or none, as most are.
-
-    Raises
-    ------
-    InputError
-        Names an image that has none.
-    """
-    mirrored = [each[0].camera.intrinsics[0, 0] < 0 for each in candidates_of]
-    most, matches = 2 * sum(mirrored) > len(mirrored), []
-    for name, candidates in zip(names, candidates_of, strict=True):
-        alike = [one for one in candidates if (one.camera.intrinsics[0, 0] < 0) == most]
-        if not alike:
-            raise InputError(
-                f"{name}: is {'not ' * most}mirrored by its beads, unlike the others, expected "
-                "images of one C-arm; leave it out, or store it as the others are."
-            )
-        matches.append(alike[0])
-    return matches
-
-
 def _check_scale(model: BeadModel, name: str, camera: Camera) -> None:
     depth = float(camera.depth(model.points.mean(axis=0)))
     low, high = LIKELY_DEPTH_MM
@@ -311,11 +257,11 @@ def _bead_camera(
     name: str,
     fit: Bundle,
     number: int,
-    beads: list[Bead],
     match: Match,
-    xray: XRay,
+    image: BeadImage,
 ) -> BeadCamera:
     residuals = fit.residuals[number]
+    beads = image.beads
     seen = tuple(
         SeenBead(model.names[place], beads[bead].pixel, residual, beads[bead].radius_px)
         for place, bead, residual in zip(match.model, match.bead, residuals, strict=True)
@@ -336,5 +282,5 @@ def _bead_camera(
             if each not in matched
         },
         np.array(others).reshape(-1, 2),
-        xray.line_integrals,
+        image.xray.line_integrals,
     )

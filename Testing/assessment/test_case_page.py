@@ -83,6 +83,11 @@ def test_the_image_lies_on_its_detector_in_the_scene(scene):
             assert min(np.linalg.norm(corner - end) for end in ends) < 0.5
 
 
+def test_a_ct_whose_axes_need_not_be_the_patients_has_no_letters(views):
+    scene = Scene(views, [1000.0, 900.0], CORNERS, np.eye(4), patient_axes=False)
+    assert not {text.text for text in xray_svg(scene, 0).iter("text")} & set("LRAPSI")
+
+
 def test_head_is_up_and_the_letters_stand_on_the_right_sides(scene):
     """In the AP view the source looks from the back.
 

@@ -141,6 +141,7 @@ def _page(case: Case, report: dict) -> str:
         detector_mm,
         np.array(report["ct_corners_world"]),
         np.array(report["world_from_ct"]),
+        patient_axes=case.ct.unit == "hu",
     )
     return case_page(report["name"], scene, report["lines"], report["findings"], notes)
 

@@ -277,11 +277,6 @@ class XRayView:
         return DETECTOR_BEHIND_ISOCENTRE * isocentre_mm if isocentre_mm > 1 else DETECTOR_MM
 
     @property
-    def detector_known(self) -> bool:
-        """Whether the distance from source to detector is known."""
-        return self.record.detector_pixel_mm is not None and self.record.kind != "slot_scan"
-
-    @property
     def pixel_aspect(self) -> float:
         """The height of a pixel over its width in the image as it is read.
 

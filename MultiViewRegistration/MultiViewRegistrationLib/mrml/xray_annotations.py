@@ -170,8 +170,7 @@ def title(view: XRayView) -> list[str]:
             f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  "
             f"{_angle(reading.cra_cau_deg, 'CRA', 'CAU')}"
         )
-        if view.detector_known:
-            lines.append(f"SID {reading.source_to_detector_mm:.0f} mm")
+        lines.append(f"SID {reading.source_to_detector_mm:.0f} mm")
     elif isinstance(geometry, SlotScan) and view.placed:
         lines.append(
             f"Slot scan, tube at {side_of_direction(-view.camera.world_from_camera[:3, 2])}"
@@ -183,9 +182,11 @@ def title(view: XRayView) -> list[str]:
 def c_arm_of(view: XRayView) -> CArm | None:
     """Return the C-arm's reading.
 
-    None where the camera is not that of a C-arm in the patient's axes with its isocentre in the
-    beam.
+    None where the isocentre is not in the beam, and where no angles were given: a matrix, or a
+    camera from beads, has a world whose axes need not be the patient's.
     """
+    if view.record.kind != "c_arm":
+        return None
     try:
         camera, depth_mm = view.camera, view.detector_mm
         reading = CArm.from_camera(camera, depth_mm / np.abs(camera.intrinsics.diagonal()[:2]))

@@ -485,7 +485,14 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
 def _scene(result: Result, aspect: float) -> ET.Element:
     corners = rigid.transform_points(result.world_from_ct, _by_bits(result.anatomy.corners()))
     distances = [_detector_mm(view, corners.mean(axis=0)) for view in result.views]
-    scene = Scene(list(result.views), distances, corners, result.world_from_ct, result.anatomy)
+    scene = Scene(
+        list(result.views),
+        distances,
+        corners,
+        result.world_from_ct,
+        result.anatomy,
+        result.case.ct.unit == "hu",
+    )
     return tag("figure", scene_svg(scene, *best_side(scene, aspect), lines=LINES, axes=False))
 
 

@@ -69,6 +69,8 @@ class Scene:
         (4, 4).
     anatomy
         Whose bones are drawn in the box; None for an empty one.
+    patient_axes
+        Whether the CT's axes are the patient's; those of a relative CT need not be.
     """
 
     views: list[View]
@@ -76,6 +78,7 @@ class Scene:
     corners: np.ndarray
     world_from_ct: np.ndarray
     anatomy: PreparedCT | None = None
+    patient_axes: bool = True
 
     @cached_property
     def beams(self) -> np.ndarray:
@@ -363,8 +366,9 @@ def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
 
 def _patient_axes(place, scene: Scene, reach: float, labels: Labels) -> list[ET.Element]:
     """Lines along the CT's axes through the middle of its box, with the letters of the patient's directions at their ends."""
-    parts, em = [], labels.em
-    for axis, (letter, colour) in enumerate(PATIENT.items()):
+    parts: list[ET.Element] = []
+    em = labels.em
+    for axis, (letter, colour) in enumerate(PATIENT.items() if scene.patient_axes else ()):
         step = reach * scene.world_from_ct[:3, axis]
         ends = {letter: place(scene.middle + step), OPPOSITE[letter]: place(scene.middle - step)}
         along = ends[letter] - ends[OPPOSITE[letter]]

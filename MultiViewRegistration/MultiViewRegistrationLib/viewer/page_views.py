@@ -217,6 +217,8 @@ class PageViews:
             }
             display, (least, most) = ct.GetDisplayNode(), ct.GetImageData().GetScalarRange()
             hu = registration.parameter(CT_UNIT, "hu") == "hu"
+            if not hu:  # the axes of a relative CT need not be the patient's
+                at = {name: {**each, "sides": ("",) * 4} for name, each in at.items()}
             greys = {
                 "hu": hu,
                 "width": display.GetWindow(),

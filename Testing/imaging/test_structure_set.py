@@ -9,8 +9,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging import structure_set
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.structure_set import inside
+from MultiViewRegistrationLib.imaging.reading import read_image
+from MultiViewRegistrationLib.imaging.structure_set import fill
 from MultiViewRegistrationLib.imaging.structures import read_structures
 
 RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -23,7 +25,7 @@ def circle(x, y, z, radius, count=60):
     )
 
 
-def write_regions(path, regions, kind="CLOSED_PLANAR"):
+def write_regions(path, regions, kind="CLOSED_PLANAR", digits=".3f"):
     """A structure set with the contours of each region by its name."""
     named, drawn = [], []
     for number, (name, contours) in enumerate(regions.items(), start=1):
@@ -33,7 +35,7 @@ def write_regions(path, regions, kind="CLOSED_PLANAR"):
         for points in contours:
             part = Dataset()
             part.ContourGeometricType, part.NumberOfContourPoints = kind, len(points)
-            part.ContourData = [f"{value:.3f}" for value in points.ravel()]
+            part.ContourData = [f"{value:{digits}}" for value in points.ravel()]
             parts.append(part)
         other.ContourSequence = Sequence(parts)
         named.append(one)
@@ -73,12 +75,48 @@ def test_regions_are_structures_of_the_ct_with_their_holes(tmp_path, ct):
 
 
 def test_a_pixel_is_inside_by_the_even_odd_rule():
-    square = np.array([[1.5, 0.5], [4.5, 0.5], [4.5, 3.5], [1.5, 3.5]])
-    expected = np.zeros((5, 7), bool)
-    expected[1:4, 2:5] = True
-    np.testing.assert_array_equal(inside(square, (5, 7)), expected)
-    np.testing.assert_array_equal(inside(square[::-1], (5, 7)), expected)
-    assert not inside(square + [20, 0], (5, 7)).any()
+    square = [[1.5, 0.5], [4.5, 0.5], [4.5, 3.5], [1.5, 3.5]]
+    aside = (np.array(square) + [20, 0]).tolist()
+    expected = np.zeros((4, 5, 7), bool)
+    expected[:2, 1:4, 2:5] = True
+    _, filled = fill([square, square[::-1], aside, square, square], [0, 1, 2, 3, 3], [4, 5, 7], 9)
+    np.testing.assert_array_equal(np.asarray(filled), 9 * expected)
+
+
+def test_outlines_of_real_bones_fill_to_what_they_were_drawn_around(shared_data):
+    contourpy = pytest.importorskip("contourpy", reason="comes with matplotlib")
+    bones = read_image(shared_data / "labels" / "torso.nii.gz").values > 0
+    outlines, slices = [], []
+    for k, bone in enumerate(bones):
+        lines = contourpy.contour_generator(z=bone.astype(float)).lines(0.5)
+        outlines += [line.tolist() for line in lines]
+        slices += [k] * len(lines)
+    _, filled = fill(outlines, slices, list(bones.shape), 1)
+    np.testing.assert_array_equal(np.asarray(filled), bones)
+    assert bones.sum() > 10_000 and len(outlines) > 100
+
+
+@pytest.mark.parametrize("far", [1e300, 30_000.0])
+def test_a_region_larger_than_a_body_is_refused_before_it_takes_memory(tmp_path, ct, far):
+    corners = np.array([[0, 0, 20.0], [far, 0, 20.0], [far, far, 20.0]])
+    path = write_regions(tmp_path / "far.dcm", {"a": [corners]}, digits=".9g")
+    with pytest.raises(
+        InputError, match="far.dcm: has a region of .* expected no more than a body"
+    ):
+        read_structures(path, [], ct)
+    corners[:, :2] = corners[:, :2].clip(0, 50)
+    near = np.stack([corners, corners + [0, 0, 0.11], corners + [0, 0, 1e9]])
+    path = write_regions(tmp_path / "high.dcm", {"a": near}, digits=".16g")
+    with pytest.raises(InputError, match="expected no more than a body"):
+        read_structures(path, [], ct)
+
+
+def test_contours_are_drawn_in_a_process_with_limits(tmp_path, ct, monkeypatch):
+    monkeypatch.setattr(structure_set, "READING_BYTES", 1 << 20)
+    zigzag = np.array([[x % 3, 900.0 * (x % 2), 20.0] for x in range(2001)])
+    path = write_regions(tmp_path / "zigzag.dcm", {"a": [zigzag]})
+    with pytest.raises(InputError, match="take too long to fill, or too much memory"):
+        read_structures(path, [], ct)
 
 
 def test_what_has_no_closed_contours_or_oblique_ones_is_refused(tmp_path, ct):

@@ -6,6 +6,7 @@ What an even number of them encloses is a hole.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
@@ -13,13 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
+from .child import ChildFailed, call
 from .dicom_file import DicomFile
 from .image_source import check_room
+from .reading import READING_BYTES, READING_S
 
 #: Side of the pixels in which contours are filled, mm.
 PIXEL_MM = 1.0
 #: Points of a contour lie so near to its plane, and planes that are closer are one, mm.
 FLAT_MM = 0.1
+#: Of a region: more than a whole body of 600 x 400 mm has in slices of 1 mm.
+MAX_VOXELS = 1 << 29
 
 
 class StructureSet:
@@ -93,19 +98,35 @@ class StructureSet:
             )
         planes = _distinct(heights)
         step = float(np.diff(planes).min()) if len(planes) > 1 else PIXEL_MM
-        every = np.concatenate(contours)
+        every = np.concatenate(contours)[:, :2]
         low = every.min(axis=0) - PIXEL_MM
-        columns, rows = np.ceil((every.max(axis=0) - low)[:2] / PIXEL_MM).astype(int) + 2
-        count = round((planes[-1] - planes[0]) / step) + 1
-        check_room(self.path, f"{count} slices", count * int(rows) * int(columns))
-        volume = np.zeros((count, rows, columns), bool)
-        for contour, height in zip(contours, heights, strict=True):
-            volume[round((height - planes[0]) / step)] ^= inside(
-                (contour[:, :2] - low[:2]) / PIXEL_MM, (int(rows), int(columns))
+        columns, rows = np.ceil((every.max(axis=0) - low) / PIXEL_MM) + 2
+        slices = np.rint((heights - planes[0]) / step)
+        shape = [slices.max() + 1, rows, columns]
+        voxels = math.prod(map(float, shape))
+        if not voxels <= MAX_VOXELS:  # nor is it a number
+            self._file.refuse(
+                f"has a region of {rows:.3g} x {columns:.3g} mm in {shape[0]:.3g} slices, expected "
+                "no more than a body; export it again, and leave that region out."
+            )
+        sizes = [int(size) for size in shape]
+        check_room(self.path, f"{sizes[0]} slices", 2 * int(voxels))
+        polygons = [((contour[:, :2] - low) / PIXEL_MM).tolist() for contour in contours]
+        try:
+            filled = call(
+                f"{__name__}:fill",
+                [polygons, slices.astype(int).tolist(), sizes, value],
+                READING_BYTES + int(voxels),
+                READING_S,
+            )
+        except ChildFailed:
+            self._file.refuse(
+                "has contours that take too long to fill, or too much memory; export it again with "
+                "fewer points."
             )
         place = np.diag([PIXEL_MM, PIXEL_MM, step, 1.0])
-        place[:3, 3] = [*low[:2], planes[0]]
-        return volume.astype(np.uint8) * np.uint8(value), place
+        place[:3, 3] = [*low, planes[0]]
+        return filled.data.reshape(sizes), place
 
 
 def _distinct(heights: np.ndarray) -> np.ndarray:
@@ -114,16 +135,32 @@ def _distinct(heights: np.ndarray) -> np.ndarray:
     return ordered[np.insert(np.diff(ordered) > FLAT_MM, 0, True)]
 
 
-def inside(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return which pixel centres (rows, columns) lie within a polygon (N, 2) of (column, row), bool.
+def fill(
+    polygons: list[list[list[float]]], slices: list[int], shape: list[int], value: int
+) -> tuple[None, memoryview]:
+    """Return a volume (uint8) with a value within polygons of (column, row), each in a slice, in a child process.
 
-    By how many of its sides lie to the left of each (even-odd rule).
+    A pixel's centre is within by how many sides lie to its left, of all polygons (even-odd rule).
     """
-    rows, columns = shape
-    crossed = np.zeros((rows, columns + 1), int)
-    height = np.arange(rows)
-    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        met = np.flatnonzero((height >= min(y0, y1)) & (height < max(y0, y1)))
-        at = np.ceil(x0 + (height[met] - y0) * (x1 - x0) / ((y1 - y0) or 1.0))
-        np.add.at(crossed, (met, np.clip(at, 0, columns).astype(int)), 1)
-    return crossed.cumsum(axis=1)[:, :columns] % 2 == 1
+    filled = np.zeros(shape, np.uint8)
+    for polygon, k in zip(polygons, slices, strict=True):
+        _toggle(filled[k], np.array(polygon), value)
+    for k in set(slices):
+        np.bitwise_xor.accumulate(filled[k], axis=1, out=filled[k])
+    return None, filled.data
+
+
+def _toggle(pixels: np.ndarray, polygon: np.ndarray, value: int) -> None:
+    """Change the first pixel of each row (rows, columns) that lies right of a side of a polygon, for each."""
+    rows, columns = pixels.shape
+    following = np.roll(polygon, -1, axis=0)
+    ends = np.sort([polygon[:, 1], following[:, 1]], axis=0)
+    first, end = np.ceil(ends).clip(0, rows).astype(int)
+    side = np.repeat(np.arange(len(polygon)), end - first)
+    row = np.arange(len(side)) + np.repeat(end - np.cumsum(end - first), end - first)
+    x, y = polygon[side].T
+    along_x, along_y = (following - polygon)[side].T
+    at = np.ceil(x + (row - y) * along_x / along_y).clip(0)
+    shown = at < columns
+    index = row[shown] * columns + at[shown].astype(int)
+    np.bitwise_xor.at(pixels.reshape(-1), index, np.uint8(value))

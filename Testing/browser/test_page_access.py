@@ -93,6 +93,7 @@ def test_another_address_asks_for_the_token_too(serve):
     )
     assert server.ask(f"?token={server.token}", cookie="")[0] == 200
     assert server.ask("index.html", Host=f"ward.example:{server.port}")[0] == 200
+    assert "Other computers reach this page" in server.output
 
 
 def test_what_is_no_websocket_is_told_so(serve):
@@ -101,6 +102,7 @@ def test_what_is_no_websocket_is_told_so(serve):
         server.ask("ws")[0] == server.ask("ws", Upgrade="websocket", Connection="Upgrade")[0] == 426
     )
     assert server.ask("index.html")[0] == 200
+    assert "Other computers" not in server.output
     assert "Traceback" not in server.output, server.output
 
 

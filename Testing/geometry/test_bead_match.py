@@ -1,5 +1,7 @@
 """Beads in an image are named by a model at any pose, with missing and false ones."""
 
+from time import process_time
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.bead_match import (
     LIKELY_DISTANCES,
+    MAX_BEADS,
     is_flat,
     match_beads,
     match_near,
@@ -92,6 +95,14 @@ def test_a_symmetric_model_is_known():
     assert len(symmetries(CUBE)) == 23  # rotations of a cube but one
     assert symmetries(MODEL) == []
     assert is_flat(CUBE * [1, 1, 0]) and not is_flat(CUBE)
+
+
+def test_as_many_beads_as_a_model_may_have_are_soon_found_to_have_no_symmetry():
+    ball = np.random.default_rng(0).normal(size=(MAX_BEADS, 3))
+    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
+    before = process_time()
+    assert symmetries(50 * ball) == []
+    assert process_time() - before < 20
 
 
 def test_a_symmetric_model_matches_in_several_ways():

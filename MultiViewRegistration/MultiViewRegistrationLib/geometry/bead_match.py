@@ -22,6 +22,8 @@ from .camera import Camera
 #: Beads that must be matched: a pose has six numbers, and four beads that fit by chance are not
 #: rare.
 MIN_MATCHED = 6
+#: Of a model; phantoms have up to some hundred.
+MAX_BEADS = 500
 #: Of the beads that the image has, and of those that the model has, the share of the smaller number
 #: that must be matched.
 MIN_SHARE = 0.5
@@ -99,7 +101,7 @@ def match_beads(
     Raises
     ------
     InputError
-        For a model of fewer than MIN_MATCHED points or on a line, for an image with too few beads,
+        For a model of too few or too many points or on a line, for an image with too few beads,
         and where no pose fits.
     """
     check_model(model)
@@ -156,16 +158,16 @@ def match_near(
 
 
 def check_model(model: np.ndarray) -> None:
-    """Refuse points (n, 3) that are too few, or on one line.
+    """Refuse points (n, 3) that are too few, too many, or on one line.
 
     Raises
     ------
     InputError
         Says which.
     """
-    if len(model) < MIN_MATCHED:
+    if not MIN_MATCHED <= len(model) <= MAX_BEADS:
         raise InputError(
-            f"has {len(model)} beads, expected {MIN_MATCHED} or more; use a model with more."
+            f"has {len(model)} beads, expected {MIN_MATCHED} to {MAX_BEADS}; use another model."
         )
     along, across, _ = np.linalg.svd(model - model.mean(axis=0), compute_uv=False)
     if across <= FLAT_SHARE * along:
@@ -186,25 +188,34 @@ def symmetries(model: np.ndarray) -> list[np.ndarray]:
 
     No image tells them apart.
     """
+    from scipy.spatial import cKDTree
+    from scipy.spatial.distance import cdist
+
     centred = model - model.mean(axis=0)
     away = np.linalg.norm(centred, axis=1)
     tolerance = SYMMETRIC_SHARE * away.max()
     frame = _frame_of(centred)
+    apart = cdist(centred, centred)
+    tree = cKDTree(centred)
     found: list[np.ndarray] = []
-    alike = [np.flatnonzero(np.abs(away - away[n]) < tolerance) for n in frame]
-    for first in alike[0]:
-        for second in alike[1]:
-            for third in alike[2]:
-                chosen = np.array([first, second, third])
-                if len(set(chosen.tolist())) < 3:
-                    continue
-                R = _rotation_between(centred[frame], centred[chosen])
-                distance = np.linalg.norm((centred @ R.T)[:, None] - centred, axis=-1)
-                renamed = distance.argmin(axis=1)
-                whole = len(set(renamed.tolist())) == len(model)
-                new = (renamed != np.arange(len(model))).any()
-                if whole and new and distance.min(axis=1).max() < tolerance:
-                    found.append(renamed)
+    firsts, seconds, thirds = (np.flatnonzero(np.abs(away - away[n]) < tolerance) for n in frame)
+
+    def fit(n: int, those: np.ndarray, m: int, others: np.ndarray) -> np.ndarray:
+        """Return which of these and those points lie as far apart as two of the frame."""
+        return np.abs(apart[np.ix_(those, others)] - apart[frame[n], frame[m]]) < 2 * tolerance
+
+    pairs = fit(1, seconds, 2, thirds)
+    for first in firsts:
+        with_second = fit(0, np.array([first]), 1, seconds).T
+        with_third = fit(0, np.array([first]), 2, thirds)
+        for second, third in np.argwhere(pairs & with_second & with_third):
+            chosen = np.array([first, seconds[second], thirds[third]])
+            R = _rotation_between(centred[frame], centred[chosen])
+            distance, renamed = tree.query(centred @ R.T, distance_upper_bound=tolerance)
+            whole = len(set(renamed.tolist())) == len(model)
+            new = (renamed != np.arange(len(model))).any()
+            if whole and new and np.isfinite(distance).all():
+                found.append(renamed)
     return list(np.unique(found, axis=0)) if found else []
 
 

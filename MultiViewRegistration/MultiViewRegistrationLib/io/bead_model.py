@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class BeadModel:
     Raises
     ------
     InputError
-        Where they are too few, on a line, twice at one place, or the same after a turn, so that no
+        Where they are too few or too many, on a line, twice at one place, or the same after a turn, so that no
         image could tell them apart.
     """
 
@@ -88,8 +89,8 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
     else:
         beads = _of_lines(file, read_text(path, EXPECTED).splitlines())
     names = [name.strip() or str(number) for number, (name, _) in enumerate(beads, start=1)]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise InputError(
                 f"{file}: has the name {describe(name)} twice, expected one for each bead; rename "
                 "it."

@@ -53,7 +53,7 @@ def serve(
     port
         0 for any free one.
     notify
-        Gets the page's address.
+        Gets the page's address, and a warning where it is not this computer's own.
 
     Raises
     ------
@@ -100,9 +100,16 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
         protect(web.app, token, names, first_page(html, server.state), icon_styles())
         web.app.add_routes([uploads.route(), downloads.route()])
 
-    def ready(**_) -> None:
+    def ready(**_state) -> None:
         address = f"http://{name}:{server.port}/?token={token}"
         notify(address)
+        if name not in LOCAL_NAMES:
+            notify(
+                _(
+                    "Other computers reach this page, by its address alone, and nothing is encrypted: "
+                    "serve it in a network that you trust, or leave --host out."
+                )
+            )
         if open_browser:
             closing.append(_open_browser(address))
 

@@ -123,7 +123,11 @@ def test_what_goes_wrong_is_said(images, found):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,x,y,z\na,1,2,3\n", "has 1 beads, expected 6 or more"),
+        ("name,x,y,z\na,1,2,3\n", "has 1 beads, expected 6 to 500"),
+        (
+            "\n".join(f"b{n},{n % 97},{n % 89},{n}" for n in range(20_000)),
+            "has 20000 beads, expected",
+        ),
         ("\n".join(f"b{n},{n},{2 * n},{3 * n}" for n in range(8)), "on one line"),
         ("a,1,2\n", "line 1 is"),
         (

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..imaging.xray import XRay
+from ..imaging.xray import View, XRay
 from ..io.own_folders import staged
-from ..mrml import ct_3d
 from ..mrml.nodes import transform_to_ras
-from ..mrml.structures import Shape, outlined, shape_of
+from ..mrml.structures import Shape, outlined
 from ..mrml.xray import DetectorPlane
 from ..translation import _
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from ..registration.prepared_ct import PreparedCT
     from ..sequence.tracker import Tracked
     from .session import Session
 
 VIDEO = "sequence.gif"
-#: Rows of an X-ray in a picture, columns between two, the size of the letters, and the lines' width.
-ROWS, GAP, LETTERS, WIDTH = 480, 8, 18, 2
+#: Rows of an X-ray in a picture, columns between two, and the size of the letters.
+ROWS, GAP, LETTERS = 480, 8, 18
 
 #: Colour, red, green, blue from 0 to 1, and shape of what is outlined.
 Drawn = tuple[tuple[float, float, float], Shape]
@@ -35,13 +35,13 @@ Drawn = tuple[tuple[float, float, float], Shape]
 def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list[Path]]:
     """Return a function that writes a video of all frames so far, and a still, in any thread.
 
-    Each shows the X-rays side by side, with the outline of each bone where it was found, else of the
-    CT's bone.
+    Each shows the X-rays side by side, with the outline of each bone where it was found, else with
+    the edges of the CT's bone.
 
     Raises
     ------
     InputError
-        Without a sequence.
+        Without a sequence, and without a CT.
     """
     player = session.sequence.player
     if player is None or not player.played.frames:
@@ -54,10 +54,10 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
     views = {name: view for name, view in views.items() if name in played.views and view.placed}
     given = {name: view.camera for name, view in views.items()}
     bones = dict(session.bones.drawn())
-    surface = ct_3d.surface_of(session.registration)
+    ready = session.ready()
 
     def write() -> list[Path]:
-        whole = (1.0, 1.0, 1.0), Shape() if surface is None else shape_of(surface)
+        anatomy = ready(lambda progress: True)
         windows: dict[str, tuple[float, float]] = {}
 
         def picture(frame: Tracked) -> Image:
@@ -66,7 +66,7 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
             except InputError:  # the frame's own verdict says why: it shows nothing
                 found = {}
             cameras = given | dict(zip(played.views, frame.cameras, strict=False))
-            placed = _placed(frame, bones, whole)
+            placed = _placed(frame, bones)
             panes = []
             for name, view in views.items():
                 xray = found[name].xray if found else None
@@ -78,7 +78,10 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
                     for colour, shape, pose in placed
                 ]
                 window = windows.get(name, (0.0, 1.0))
-                panes.append(_pane(_grey(xray, window, cameras[name].size), lines))
+                pane = _pane(_grey(xray, window, cameras[name].size), lines)
+                if xray is not None and frame.kept and not frame.bones.keys() & bones.keys():
+                    _draw_edges(pane, View(name, xray, cameras[name]), anatomy, frame)
+                panes.append(pane)
             return _beside(panes, f"{frame.number}: {frame.verdict}")
 
         with staged(folder, last=VIDEO) as staging:
@@ -95,15 +98,13 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
 
 
 def _placed(
-    frame: Tracked, bones: Mapping[str, Drawn], whole: Drawn
+    frame: Tracked, bones: Mapping[str, Drawn]
 ) -> list[tuple[tuple[float, float, float], Shape, np.ndarray]]:
-    """Return what is outlined in a frame, with its pose (4, 4): nothing that was lost or rejected."""
-    found = {name: each for name, each in frame.bones.items() if name in bones}
-    drawn = [(*bones[name], each) for name, each in found.items()] or [(*whole, frame)]
+    """Return the bones that are outlined in a frame, with their poses (4, 4): none that was lost or rejected."""
     return [
-        (colour, shape, each.world_from_ct)
-        for colour, shape, each in drawn
-        if each.kept and each.world_from_ct is not None
+        (*bones[name], each.world_from_ct)
+        for name, each in frame.bones.items()
+        if name in bones and each.kept and each.world_from_ct is not None
     ]
 
 
@@ -133,8 +134,22 @@ def _pane(grey: np.ndarray, lines: list[tuple[tuple[float, float, float], np.nda
     for colour, pieces in lines:
         rgb = "#" + "".join(f"{round(255 * part):02x}" for part in colour)
         for piece in scale * (pieces + 0.5):
-            pen.line([tuple(point) for point in piece.tolist()], rgb, WIDTH)
+            pen.line([tuple(point) for point in piece.tolist()], rgb)
     return pane
+
+
+def _draw_edges(pane: Image, view: View, anatomy: PreparedCT, frame: Tracked) -> None:
+    """Draw the edges of the CT's bone at the pose of a frame over an X-ray."""
+    from PIL import Image
+
+    from ..report.overlays import film_of, live_layer
+
+    small = view.pooled(max(len(view.xray.valid) // ROWS, 1))
+    assert frame.world_from_ct is not None, "the frame was lost"
+    bones = anatomy.drr(small.camera, frame.world_from_ct, bones=True)
+    layer = live_layer("edges", film_of(small.xray), bones, structure=anatomy.structure)
+    over = Image.fromarray(layer).resize(pane.size)
+    pane.paste(over, (0, 0), over)
 
 
 def _beside(panes: list[Image], words: str) -> Image:

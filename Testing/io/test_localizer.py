@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.imaging.xray import load_image
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import (
     BENT_FAN,
@@ -282,7 +283,7 @@ def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
 @pytest.mark.parametrize(
     "axes, said",
     [
-        (["0", "0", "-1", "1", "0", "0"], "90 degrees off the patient's long axis"),
+        (["0.0872", "0", "-0.9962", "0.9962", "0", "0.0872"], "5 degrees off"),
         (["0.9962", "0", "-0.0872", "-0.0872", "0", "-0.9962"], "5 degrees off"),
     ],
 )
@@ -291,6 +292,34 @@ def test_a_turned_localizer_is_refused(tmp_path, axes, said):
         read_slot_scan(
             write_localizer(tmp_path / "turned.dcm", TubeAngle=0.0, ImageOrientationPatient=axes)
         )
+
+
+def test_a_scout_that_lies_down_is_where_it_was_upright(shared_data, tmp_path):
+    """The real lateral scout, turned with its header so that its columns follow the table."""
+    shutil.copytree(shared_data / "scout", tmp_path / "study")
+    path = tmp_path / "study" / "LAT.dcm"
+    upright = read_slot_scan(path).values
+    data = pydicom.dcmread(path)
+    data.decompress()
+    axes = np.array(data.ImageOrientationPatient, float)
+    across_mm = data.PixelSpacing[1] * axes[:3] * (data.Columns - 1)
+    data.ImagePositionPatient = [f"{x:.6f}" for x in data.ImagePositionPatient + across_mm]
+    data.ImageOrientationPatient = [f"{x:g}" for x in [*axes[3:], *-axes[:3]]]
+    data.PixelSpacing = data.PixelSpacing[::-1]
+    turned = np.rot90(data.pixel_array)
+    data.Rows, data.Columns = turned.shape
+    data.PixelData = turned.tobytes()
+    data.save_as(path)
+    assert_allclose(data.ImageOrientationPatient, [0, 0, -1, 0, 1, 0])
+    study = find_study(tmp_path / "study")
+    assert list(study.localizers) == ["AP", "LAT"] and not study.left_out
+    lying = read_slot_scan(path).values
+    assert lying.keys() == upright.keys()
+    for key in ("size", "pixel_mm", "isocentre", "isocentre_to_source", "columns_along"):
+        assert_allclose(lying[key], upright[key], atol=1e-5)
+    image, before = load_image(path), load_image(shared_data / "scout" / "LAT.dcm")
+    assert_array_equal(image.values, before.values)
+    assert image.pixel_mm == before.pixel_mm
 
 
 def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_path):

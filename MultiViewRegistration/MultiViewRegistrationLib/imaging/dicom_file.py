@@ -221,6 +221,12 @@ def is_localizer(file: DicomFile) -> bool:
     return file.text("Modality") == "CT" and "LOCALIZER" in file.texts("ImageType")
 
 
+def lies_down(file: DicomFile) -> bool:
+    """Return whether a localizer's columns follow the table: its pixels are turned clockwise, upright, when they are read."""
+    axes = file.numbers("ImageOrientationPatient")
+    return is_localizer(file) and len(axes) == 6 and abs(axes[2]) > abs(axes[5])
+
+
 @contextmanager
 def _mapped(path: Path) -> Iterator[mmap.mmap]:
     with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .dicom_file import BIG_ENDIAN, DicomFile, DicomFrame, is_localizer, quiet
+from .dicom_file import BIG_ENDIAN, DicomFile, DicomFrame, is_localizer, lies_down, quiet
 from .reading import MAX_PIXELS, RawImage, read_image
 
 if TYPE_CHECKING:
@@ -312,15 +312,13 @@ def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
         values, sign = np.float32(low + high) - values, None if sign is None else -sign
     if is_localizer(file):
         values, step, curve, sign = _in_nepers(values), 0.0, "log", -1
-    return RawImage(
-        values,
-        step,
-        high,
-        curve,
-        _pixel_mm(header),
-        bone_bright=None if sign is None else sign < 0,
-        open=open_pixels(header, stored.shape),
-    )
+    pixel_mm, opened = _pixel_mm(header), open_pixels(header, stored.shape)
+    if lies_down(file):
+        values = np.ascontiguousarray(np.rot90(values, -1))
+        pixel_mm = pixel_mm and pixel_mm[::-1]
+        opened = None if opened is None else np.ascontiguousarray(np.rot90(opened, -1))
+    bone_bright = None if sign is None else sign < 0
+    return RawImage(values, step, high, curve, pixel_mm, bone_bright, opened)
 
 
 def _in_nepers(values: np.ndarray) -> np.ndarray:

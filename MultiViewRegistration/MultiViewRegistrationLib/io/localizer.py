@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.fields import SLOT_SCAN
-from ..imaging.dicom_file import DicomFile, DicomFrame, is_localizer, read_dicom
+from ..imaging.dicom_file import DicomFile, DicomFrame, is_localizer, lies_down, read_dicom
 from .dicom_geometry import (
     ACROSS_AT_ISOCENTRE,
     AT_PATIENT,
@@ -80,7 +80,7 @@ def read_slot_scan(
     if file is None or not is_slot_scan(file):
         return None
     geometry = HeaderGeometry(dict(given or {}))
-    geometry.values.setdefault("size", [file.whole("Columns"), file.whole("Rows")])
+    geometry.values.setdefault("size", _size(file))
     (_find_localizer if is_localizer(file) else find_eos)(geometry, file)
     return geometry
 
@@ -103,7 +103,7 @@ def _find_localizer(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
     """Find columns_along, rows_along, pixel_mm and isocentre."""
-    axes, spacing, first = map(file.numbers, PLANE)
+    axes, spacing, first = _plane(file)
     for key, axis in (("columns_along", axes[:3]), ("rows_along", axes[3:])):
         geometry.put(key, (axis + 0.0).tolist() if len(axes) == 6 else "ImageOrientationPatient")
     known = len(spacing) == 2 and spacing.min() > 0
@@ -132,6 +132,23 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
     geometry.put("isocentre", (first + column * width * along).tolist())
 
 
+def _size(file: DicomFile) -> list[int]:
+    """Return (columns, rows) of the image as it is read."""
+    size = [file.whole("Columns"), file.whole("Rows")]
+    return size[::-1] if lies_down(file) else size
+
+
+def _plane(file: DicomFile) -> list[np.ndarray]:
+    """Return the PLANE of the image as it is read, which is upright."""
+    axes, spacing, first = map(file.numbers, PLANE)
+    if lies_down(file) and len(spacing) == 2 and len(first) == 3:
+        first = first + (file.whole("Rows") - 1) * spacing[0] * axes[3:]
+    if lies_down(file):
+        axes = np.concatenate([-axes[3:], axes[:3]])
+        spacing = spacing[::-1]
+    return [axes, spacing, first]
+
+
 def _off_axis_mm(middle: np.ndarray, along: np.ndarray, file: DicomFile) -> float:
     """Return how far the middle (3,) of a row lies from the scanner's axis.
 
@@ -147,9 +164,7 @@ def _refuse_turned(geometry: HeaderGeometry, file: DicomFile) -> None:
         angle = np.degrees(np.arccos(abs(along[2]) / np.linalg.norm(along)))
         file.refuse(
             f"its rows follow each other {angle:.0f} degrees off the patient's long axis, expected "
-            "a localizer whose rows follow the table. Export it as the scanner stored it; of "
-            "Toshiba, which stores lateral ones so, turn it by 90 degrees as a PNG or MetaImage "
-            "and describe it as slot_scan."
+            "a localizer along the table; export it as the scanner stored it."
         )
 
 
@@ -363,17 +378,17 @@ def _rows_extent(localizer: DicomFile) -> tuple[float, float] | None:
 
     None where the header does not say it.
     """
-    axes, spacing, first = map(localizer.numbers, PLANE)
+    axes, spacing, first = _plane(localizer)
     if (len(axes), len(spacing), len(first)) != (6, 2, 3):
         return None
-    last = first[2] + (localizer.whole("Rows") - 1) * spacing[0] * axes[5]
+    last = first[2] + (_size(localizer)[1] - 1) * spacing[0] * axes[5]
     return min(first[2], last), max(first[2], last)
 
 
 def _named(files: Sequence[DicomFile]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for file in files:
-        axes = file.numbers("ImageOrientationPatient")
+        axes = _plane(file)[0]
         side = "LAT" if len(axes) == 6 and abs(axes[1]) > abs(axes[0]) else "AP"
         number = sum(name.partition(" ")[0] == side for name in named)
         named[f"{side} {number + 1}" if number else side] = file.path

@@ -10,6 +10,8 @@ import pytest
 from program import run
 from result_schema import assert_fits_schema
 
+from MultiViewRegistrationLib.cli.main import main
+
 
 @pytest.fixture(scope="module")
 def cases(case_file, tmp_path_factory) -> list[Path]:
@@ -55,6 +57,63 @@ def test_resumed_it_registers_only_what_has_no_result_of_its_files(cases, regist
     assert done.stderr.count("Report: ") == 2
     (one,) = json.loads(run("register", cases[0], "--out", out, "--resume", "--json").stdout)
     assert one["out"] == str(out / "one") and (out / "one" / "result.json").read_bytes() == before
+
+
+@pytest.fixture
+def go_on(cases, registered, tmp_path, capsys):
+    """How the first case is gone on with in a copy of the results, whose result.json is `result`."""
+
+    def resume(*options) -> str:
+        words = ["register", cases[0], "--out", tmp_path, "--resume", *options]
+        assert main([*map(str, words)]) == 0
+        return capsys.readouterr().err
+
+    shutil.copytree(registered[0], tmp_path, dirs_exist_ok=True)
+    resume.result = tmp_path / "one" / "result.json"
+    return resume
+
+
+DAMAGES = {
+    "truncated": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "a list": lambda text: "[1, 2]",
+    "without its seconds": lambda text: text.replace('"seconds"', '"hours"'),
+    "without its inputs": lambda text: text.replace('"inputs"', '"outputs"'),
+    "with a wrong time": lambda text: text.replace('"total": ', '"total": "long", "was": '),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_result_is_registered_again(go_on, damage):
+    go_on.result.write_text(DAMAGES[damage](go_on.result.read_text()))
+    assert f"{go_on.result} is damaged; the case is registered again." in go_on()
+    assert_fits_schema(json.loads(go_on.result.read_text()))
+
+
+def test_no_transform_of_a_damaged_result_outlives_it(go_on):
+    stale = go_on.result.with_name("L1_world_from_ct.tfm")
+    stale.write_text("of the damaged result")
+    go_on.result.write_text("")
+    go_on()
+    assert not stale.exists() and go_on.result.with_name("world_from_ct.tfm").exists()
+
+
+@pytest.mark.parametrize("option", ["--start", "--start-pose", "--same-patient"])
+def test_what_decides_a_result_registers_it_again(go_on, registered, option):
+    pose = registered[0] / "three" / "world_from_ct.tfm"
+    frame = ["--frame", "lps", "--direction", "forward"]
+    values = {"--start": ["search"], "--start-pose": [pose, *frame]}
+    chosen = [option, *values.get(option, [])]
+    assert "other options or another version" in go_on(*chosen)
+    before = go_on.result.read_bytes()
+    assert "registered again" not in go_on(*chosen)
+    assert go_on.result.read_bytes() == before
+
+
+def test_what_only_draws_and_says_a_result_keeps_it(go_on):
+    before = go_on.result.read_bytes()
+    assert "registered again" not in go_on("--names", "--exit-code", "--refine", "joint")
+    assert go_on.result.read_bytes() == before
 
 
 def test_two_cases_never_share_a_folder(cases, tmp_path):

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import (
     READING,
@@ -23,7 +24,7 @@ from tiny_case import (
 )
 
 from MultiViewRegistrationLib.geometry.distortion import Distortion
-from MultiViewRegistrationLib.io.case import Case, ct_of
+from MultiViewRegistrationLib.io.case import Case, changed_inputs, ct_of
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
 VIEW = ["views", 0]
@@ -68,6 +69,16 @@ def test_a_full_case(write_case, tmp_path):
     ct = ct_of(CaseFile.read(path))
     assert Case.load(path, read_ct=lambda: ct).ct is ct
     assert Case.load(path, case, read_ct=lambda: ct).ct is case.ct  # as it was loaded before
+
+
+def test_a_ct_whose_header_stays_and_whose_voxels_change_is_another(write_case, tmp_path):
+    image = sitk.ReadImage(str(tmp_path / "ct.mha"))
+    sitk.WriteImage(image, str(tmp_path / "ct.mhd"))
+    path = write_case(changed(minimal(), ["ct"], "ct.mhd"))
+    before = Case.load(path)
+    sitk.WriteImage(image + 1, str(tmp_path / "ct.mhd"))
+    assert Case.load(path, before).ct is not before.ct
+    assert changed_inputs(before.inputs, CaseFile.read(path)) == ["CT"]
 
 
 def test_two_inputs_of_one_name_both_have_their_hash(write_case, tmp_path):

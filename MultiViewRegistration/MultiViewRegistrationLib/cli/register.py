@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,14 +12,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..errors import InputError, OutputError
+from ..finding import REGRESSOR_STARTS
 from ..imaging.structures import StructureSource
 from ..io.case_file import CaseFile, ct_of, refuse_mask_beside_structures
-from ..io.files import InputFile, read_json, sha256
+from ..io.files import InputFile, image_sha256, read_json, sha256
 from ..io.navigation.registration_export import REJECTED
 from ..io.own_folders import complete
 from ..io.result_folder import RESULT, refuse_other_case
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
+from ..io.view_record import sha256_of
+from ..report.result_json import is_whole
 from .options import (
     CASE_HELP,
     PREPARING,
@@ -44,6 +48,8 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported while the
     from ..report.result import Result
 
 
+#: Options that decide nothing about a result: which cases, where it goes, what is said and drawn.
+OTHER_OPTIONS = "cases out resume names override exit_code json log progress run status".split()
 #: By the verdict, with --exit-code; 1, 2 and what `main` returns besides mean something else.
 EXIT_STATUS = {"accept": 0, "check": 3, "reject": 4, "not assessed": 5}
 
@@ -138,7 +144,8 @@ def add_register(command: Parser) -> None:
     add(
         "--resume",
         action="store_true",
-        help="leave out cases whose folder has a result of the same files; then a single case has a folder in --out, too",
+        help="leave out cases whose folder has a whole result of the same files, options and version; then a single case has a "
+        "folder in --out, too",
     )
     add(
         "--override",
@@ -173,9 +180,9 @@ def _register_all(options: argparse.Namespace) -> list[dict]:
     rows = []
     for number, (case, out) in enumerate(_folders(options).items(), start=1):
         row = {"case": str(case), "out": str(out), "problem": ""}
-        done = _result_of(case, out) if options.resume else None
         try:
             title = f"Case {number} of {len(options.cases)}"
+            done = _result_of(options, case, out) if options.resume else None
             content = done or _register_one(options, case, out, title)
             row |= {key: content[key] for key in ("verdict", "predicted_tre_mm", "seconds")}
         except InputError as error:
@@ -218,15 +225,55 @@ def _name(case: Path) -> str:
     return case.resolve().parent.name if case.name == "case.json" else case.stem
 
 
-def _result_of(case: Path, out: Path) -> dict | None:
-    """Return the result in a folder if it is one of the same files as the case's now."""
-    from ..io.case import changed_inputs
+def _result_of(options: argparse.Namespace, case: Path, out: Path) -> dict | None:
+    """Return the result in a folder if it is whole, and of the same files, options and version.
+
+    If not, say why the case is registered again.
+    """
+    from ..io.case import hashes
 
     complete(out)
     if not (out / RESULT).is_file():
         return None
+    if not is_whole(out / RESULT):
+        say(f"mvreg: {case}: {out / RESULT} is damaged; the case is registered again.")
+        return None
     content = read_json(out / RESULT)
-    return None if changed_inputs(content.get("inputs", {}), CaseFile.read(case)) else content
+    file = _case_file(options, case)
+    inputs = hashes(file)[0] | _further_inputs(options)
+    if content.get("digest") != _digest(options, file, inputs, lambda: ct_of(file)):
+        say(
+            f"mvreg: {case}: the result in {out} is of other files, other options or another "
+            "version of the program; the case is registered again."
+        )
+        return None
+    if options.override and "withheld" in content:
+        say(f"mvreg: {case}: the transforms were withheld; the case is registered again.")
+        return None
+    return content
+
+
+def _digest(
+    options: argparse.Namespace,
+    file: CaseFile,
+    inputs: Mapping[str, str],
+    read_ct: Callable[[], CT],
+) -> str:
+    """Return the SHA-256 of all that decides a result.
+
+    Cameras that a marker's beads give and regressors of the CT are no files of the case.
+    """
+    chosen = {key: value for key, value in vars(options).items() if key not in OTHER_OPTIONS}
+    for key, value in chosen.items():
+        if isinstance(value, Path):
+            chosen[key] = image_sha256(value)
+    weights = []
+    if options.start in REGRESSOR_STARTS and options.model is None:
+        from ..regressor.model_store import ct_sha256, models_of
+
+        weights = [each.card.weights_sha256 for each in models_of(ct_sha256(read_ct()))]
+    cameras = [view.geometry_json for view in file.views]
+    return sha256_of([__version__, chosen, inputs, cameras, weights])
 
 
 def _table(rows: Sequence[dict]) -> str:
@@ -258,8 +305,11 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
     """Register a case, write its files, and return what is in its result.json."""
     file = _case_file(options, case)
     complete(out)
-    if (out / RESULT).is_file():
-        refuse_other_case(out, file.path.name, [sha256(view.image_path) for view in file.views])
+    older = (out / RESULT).is_file()
+    damaged = older and options.resume and not is_whole(out / RESULT)
+    if older and not damaged:
+        images = [image_sha256(view.image_path) for view in file.views]
+        refuse_other_case(out, file.path.name, images)
     with ThreadPoolExecutor(2) as background:
         ct = background.submit(ct_of, file)
         with _without_garbage_collection():
@@ -294,13 +344,19 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
                 minutes=options.minutes,
                 unassessed=lambda result: drrs.append(page.result().begin_drrs(result)),
             )
+            result = replace(result, digest=_digest(options, file, loaded.inputs, ct.result))
             verdict = result.verdict or "not assessed"
             line.show(1.0, f"verdict: {verdict}; writing the files")
             override = REJECTED if options.override and verdict == "reject" else None
             content, failure = dict[str, Any](), None
             try:
                 content = page.result().save_result(
-                    result, out, override, names=options.names, drrs=drrs[0] if drrs else None
+                    result,
+                    out,
+                    override,
+                    names=options.names,
+                    replace=damaged,
+                    drrs=drrs[0] if drrs else None,
                 )
             except OutputError as error:
                 failure = error
@@ -390,9 +446,14 @@ def _case_to_register(
         case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
     if options.range:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
-    for path in filter(None, (options.start_pose, options.ct_landmarks)):
-        case.inputs[path.name] = sha256(path)
+    case.inputs |= _further_inputs(options)
     return case
+
+
+def _further_inputs(options: argparse.Namespace) -> dict[str, str]:
+    """Return the SHA-256 of other programs' files that no case.json names, by their names."""
+    paths = filter(None, (options.start_pose, options.ct_landmarks))
+    return {path.name: sha256(path) for path in paths}
 
 
 def summarise(result: Result) -> None:

@@ -56,7 +56,7 @@ from .dicom_identity import (
     read_identity,
     reveals,
 )
-from .files import NAMELESS, InputFile, describe, printable, sha256, upload_root
+from .files import NAMELESS, InputFile, describe, image_sha256, printable, upload_root
 from .ras_axes import in_lps
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
@@ -783,7 +783,7 @@ def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     roles = {
         part.path: role for role, part in reversed(input_files(file))
     }  # several frames are one file
-    by_path = {part.path: sha256(part.path) for _, part in input_files(file)}
+    by_path = {part.path: image_sha256(part.path) for _, part in input_files(file)}
     identities = [read_identity(path) for path in by_path]
     named: dict[str, str] = {}
     for path, digest in by_path.items():

@@ -26,7 +26,7 @@ import numpy as np
 from ..errors import InputError, naming, warn
 from ..geometry.fields import Table
 from ..geometry.rigid import check_rigid
-from ..imaging.image_source import inside
+from ..imaging.image_source import image_source, inside
 
 
 @contextmanager
@@ -73,6 +73,18 @@ def sha256(path: str | os.PathLike) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def image_sha256(path: Path) -> str:
+    """Return SHA-256 in hex of an image, with its voxels where they are in a file of their own."""
+    voxels: Sequence[Path] = ()
+    if path.is_file():
+        with suppress(InputError):  # said where it is read
+            voxels = image_source(path).files[1:]
+    own = sha256(path)
+    if not voxels:
+        return own
+    return hashlib.sha256("".join([own, *map(sha256, voxels)]).encode()).hexdigest()
 
 
 def relative_path(path: Path, folder: Path) -> str:

@@ -64,7 +64,7 @@ def earlier_files(
 def files_of_result(folder: Path, kept: Collection[str] = ()) -> list[str]:
     """Return the names of the files that came with the result in a folder, as they came.
 
-    None where there is no result.
+    None where there is no result; of a damaged one its transforms, which must not outlive it.
 
     Parameters
     ----------
@@ -73,8 +73,12 @@ def files_of_result(folder: Path, kept: Collection[str] = ()) -> list[str]:
     """
     if not (folder / RESULT).is_file():
         return []
-    listed = _content(folder).get("files")
-    files = listed if isinstance(listed, dict) else {}
+    try:
+        files = _content(folder)["files"]
+    except (InputError, KeyError):
+        files = None
+    if not isinstance(files, dict):
+        return [file.name for file in folder.glob("*world_from_ct*.tfm")]
     there = [name for name in files if Path(name).name == name and (folder / name).is_file()]
     return [
         name for name in there if files[name] not in kept and files[name] == sha256(folder / name)

@@ -19,7 +19,14 @@ from ..imaging.xray import View, count_frames
 from .case import Case, in_field, structure_sources, views_of, xray_of
 from .case_file import CaseFile
 from .dicom_identity import mismatches_of
-from .files import JsonObject, check_within_upload, printable, read_json, relative_path, sha256
+from .files import (
+    JsonObject,
+    check_within_upload,
+    image_sha256,
+    printable,
+    read_json,
+    relative_path,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,7 +370,7 @@ def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
 
     def sha256_of(path: Path) -> str:
         if path.resolve() not in hashed:
-            hashed[path.resolve()] = sha256(path)
+            hashed[path.resolve()] = image_sha256(path)
         return hashed[path.resolve()]
 
     mask = file.mask and sha256_of(file.mask.path)

@@ -69,6 +69,8 @@ class Result:
         that has none.
     world_uid
         FrameOfReferenceUID of the X-rays' world in DICOM objects.
+    digest
+        SHA-256 of all that decided it: files, options and version; None where nobody said them.
     """
 
     case: Case
@@ -85,6 +87,7 @@ class Result:
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
     structures: RegisteredBones | None = None
     world_uid: str = field(default_factory=new_uid)
+    digest: str | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -335,6 +338,7 @@ class Result:
             "seconds": self.seconds,
             "software": {**software(self.compute_device), "device": self.device},
             "inputs": case.inputs,
+            "digest": self.digest,
             "case": {"file": case.path.name if case.path else None, "images": list(case.images)},
         }
         if case.same_patient:
@@ -349,6 +353,7 @@ class Result:
             "structures",
             "motions",
             "relative_poses",
+            "digest",
         )
         said = {
             key: value for key, value in content.items() if value is not None or key not in optional

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypedDict
 
+from ..errors import InputError
+from ..io.files import JsonObject
+from ..io.navigation.registration_export import RegistrationExport
 from ..reasons import Verdict
 
 Matrix = list[list[float]]
@@ -96,4 +100,19 @@ class ResultJson(_Required, total=False):
     errors: dict[str, float | None]
     background: dict[str, Any] | None
     case: dict[str, Any]
+    digest: str
     files: dict[str, str]
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a result.json can be read, and has all that it must have."""
+    try:
+        RegistrationExport.read(path)
+        fields = JsonObject.read(path)
+        fields.section("seconds").number("total", "a number of seconds")
+        if fields.value("predicted_tre_mm", "an object or null") is not None:
+            fields.section("predicted_tre_mm").number("mean", "a number of mm")
+        fields.section("inputs")
+    except InputError:
+        return False
+    return ResultJson.__required_keys__ <= fields.values.keys()

@@ -43,8 +43,9 @@ from ..api import train
 from ..errors import InputError, install_command
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
-from ..io.files import sha256
+from ..io.files import image_sha256
 from ..io.own_folders import data_folder
+from ..io.view_record import sha256_of
 from ..registration.warm_up import warm_up
 from ..regressor.model_store import Card, all_models, ct_sha256
 from ..rendering.devices import available_threads
@@ -59,7 +60,7 @@ from .evaluation import (
     evaluate_case,
     motions,
 )
-from .records import digest, read_record, write_record
+from .records import read_record, write_record
 from .statistics import grouped
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Plan:
 
     def write(self, folder: Path) -> str:
         """Write the plan into the cohort's folder and return its name there, the same for the same plan."""
-        name = f"plan-{digest(asdict(self))}.json"
+        name = f"plan-{sha256_of(asdict(self))}.json"
         write_record(folder / name, asdict(self))
         return name
 
@@ -127,14 +128,16 @@ class Plan:
 
     def record(self, folder: Path, number: int) -> Path:
         """Return the file with the record of a case."""
-        return folder / f"{digest([self.cases[number], self.setup, self.minutes])}.json"
+        return folder / f"{sha256_of([self.cases[number], self.setup, self.minutes])}.json"
 
     def model(self, folder: Path, number: int) -> Path:
         """Return the folder of the regressor that is trained for a case, and others of its group."""
         return (
             folder
             / "models"
-            / digest([self.groups[number], self.minutes, self.setup["seed"], self.setup["device"]])
+            / sha256_of(
+                [self.groups[number], self.minutes, self.setup["seed"], self.setup["device"]]
+            )
         )
 
     def training(self, folder: Path, number: int) -> Path:
@@ -495,7 +498,9 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
 
     def fingerprint() -> str:
         inputs, _ = hashes(check(path))
-        return digest([plan.version, plan.setup, inputs, _weights(plan.evaluation(number, folder))])
+        return sha256_of(
+            [plan.version, plan.setup, inputs, _weights(plan.evaluation(number, folder))]
+        )
 
     def make() -> CohortRecord:
         global _last
@@ -504,7 +509,7 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
         done = _last = evaluate_case(path, plan.evaluation(number, folder), last=last)
         pictures = {name: base64.b64encode(data).decode() for name, data in done.pictures.items()}
         pose = None if done.world_from_ct is None else done.world_from_ct.tolist()
-        return CohortRecord("", done.outcome, pictures, pose, digest(done.case.anatomy_key))
+        return CohortRecord("", done.outcome, pictures, pose, sha256_of(done.case.anatomy_key))
 
     return _kept(plan.record(folder, number), fingerprint, make)
 
@@ -547,7 +552,7 @@ def _ct_fingerprint(plan: Plan, number: int) -> str:
         For a case that cannot be read.
     """
     file = CaseFile.read(plan.cases[number])
-    return digest([sha256(part.path) for part in (file.ct, file.mask) if part])
+    return sha256_of([image_sha256(part.path) for part in (file.ct, file.mask) if part])
 
 
 def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
@@ -585,7 +590,7 @@ def regressor_group(file: CaseFile) -> str:
     cameras = [view.geometry_json for view in file.views]
     mask = file.mask and str(file.mask.path.resolve())
     pose = file.world_from_ct is not None and file.world_from_ct.tolist()
-    return digest(
+    return sha256_of(
         [
             str(file.ct.path.resolve()),
             *filter(None, [file.ct_series]),

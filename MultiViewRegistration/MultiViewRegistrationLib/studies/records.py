@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -18,14 +17,8 @@ from ..registration.prepared_ct import PreparedCT
 from ..report.html import jpeg
 from ..report.overlays import DRRs, overlays
 
-_CHARACTERS = 32
 _SIDE = 420
 _GAP = 8
-
-
-def digest(content: object) -> str:
-    """Return the hash, in hex, of plain data."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_CHARACTERS]
 
 
 def write_record(path: Path, content: dict) -> None:

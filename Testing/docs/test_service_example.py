@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import time
 from pathlib import Path
 
@@ -16,13 +17,18 @@ TOKEN = "a-secret-of-the-test-alone"
 
 
 @pytest.fixture
-def client(tmp_path):
+def service():
     pytest.importorskip("starlette", reason='needs starlette: pip install -e ".[dev]"')
-    from starlette.testclient import TestClient
-
     spec = importlib.util.spec_from_file_location("service", FILE)
     service = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(service)
+    return service
+
+
+@pytest.fixture
+def client(service, tmp_path):
+    from starlette.testclient import TestClient
+
     (tmp_path / "cases").mkdir()
     write_phantom_case(tmp_path / "cases")
     (tmp_path / "case.json").write_text("{}")
@@ -67,6 +73,62 @@ def test_it_takes_no_more_than_it_can_do(client):
 def test_it_reads_nothing_beside_its_folder(client, case):
     answer = client.post("/registrations", json={"case": case})
     assert answer.status_code == 404 and "problem" in answer.json()
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["{}/ct.mha", "../ct.mha", "link.mha", "folder", "slices", "{}/dicom"]
+)
+def test_a_case_that_names_a_file_elsewhere_is_refused(client, tmp_path, elsewhere):
+    case = json.loads((tmp_path / "cases" / "case.json").read_text())
+    (tmp_path / "ct.mha").write_bytes((tmp_path / "cases" / case["ct"]).read_bytes())
+    (tmp_path / "dicom").mkdir()
+    (tmp_path / "cases" / "slices").mkdir()
+    (tmp_path / "cases" / "slices" / "1.dcm").symlink_to(tmp_path / "ct.mha")
+    (tmp_path / "cases" / "link.mha").symlink_to(tmp_path / "ct.mha")
+    (tmp_path / "cases" / "folder").symlink_to(tmp_path / "dicom")
+    ct = elsewhere.format(tmp_path)
+    (tmp_path / "cases" / "bad.json").write_text(json.dumps({**case, "ct": ct}))
+    answer = client.post("/registrations", json={"case": "bad.json"})
+    assert answer.status_code == 400
+    assert "names a file outside the folder" in answer.json()["problem"]
+    assert str(tmp_path) not in answer.json()["problem"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"3", b"\xff", b"{}", b"[" * 100000])
+def test_what_is_no_request_is_answered_in_a_sentence(client, body):
+    answer = client.post("/registrations", content=body)
+    assert answer.status_code == 400
+    assert answer.json() == {"problem": 'The request is no JSON object with a "case".'}
+
+
+@pytest.mark.parametrize("case", ["a\0b", "a" * 5000, 3, None, ["case.json"]])
+def test_what_is_no_name_of_a_file_is_not_found(client, case):
+    assert client.post("/registrations", json={"case": case}).status_code == 404
+
+
+def test_it_forgets_the_oldest_that_have_ended(client, service, monkeypatch):
+    monkeypatch.setattr(service, "MOST_KEPT", 1)
+    monkeypatch.setattr(service, "Job", Ended)
+    names = [client.post("/registrations", json={"case": "case.json"}) for _ in range(3)]
+    found = [client.get(f"/registrations/{each.json()['id']}").status_code for each in names]
+    assert found == [404, 200, 200]
+
+
+class Ended:
+    """A job that has ended."""
+
+    state = "done"
+    message = ""
+    result = None
+
+    def __init__(self, arguments) -> None:
+        pass
+
+    def poll(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
 
 
 def test_it_answers_nobody_without_the_token(client):

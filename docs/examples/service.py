@@ -1,6 +1,6 @@
 """Registrations over HTTP: an example, not a product.
 
-    pip install multiview-registration starlette uvicorn
+    pip install . starlette uvicorn                  # in a copy of this repository
     MVREG_TOKEN=... python service.py /data          # cases below /data; listens on 127.0.0.1:8000
 
     POST   /registrations   {"case": "spine/case.json"}     201 {"id": ..., "state": "running"}
@@ -8,8 +8,13 @@
     DELETE /registrations/ID                                stop it
 
 Each request has the header "Authorization: Bearer TOKEN". A registration runs in a process of its
-own (`Job`), so that one that ends badly stops nothing else. Only files below the folder are read,
-and results lie beside their cases, as `mvreg register` writes them.
+own (`Job`), so that one that ends badly stops nothing else. Results lie beside their cases, as
+`mvreg register` writes them; of those that have ended the last 100 are told, older ones are
+forgotten (404).
+
+Only files below the folder are read: a case that names others, by an absolute path, by ".." or by a
+link, is refused (400) before it is begun. Let nobody write into the folder who could change a case
+between that look and its registration.
 """
 
 import os
@@ -19,32 +24,53 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.image_source import inside
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
 from MultiViewRegistrationLib.jobs import Job
 
 #: Registrations at once, each of which uses all cores for a second or two.
 MOST_AT_ONCE = 2
+#: Registrations that have ended and are still told: some megabytes.
+MOST_KEPT = 100
 
 
 class Service:
     """The cases below a folder, and the registrations that were asked for since it began."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.jobs, self.progress = root.resolve(), {}, {}
+        self.root = root.resolve()
+        self.jobs = {}
+        self.progress = {}
+        keep_within(self.root)  # files of a case that lie elsewhere are refused
 
     async def start(self, request: Request) -> Response:
         """Register a case of the folder."""
-        content = await request.json()
-        case = (self.root / str(content.get("case", ""))).resolve()
-        if not case.is_file() or self.root not in case.parents:
+        try:
+            asked = (await request.json())["case"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise HTTPException(400, 'The request is no JSON object with a "case".') from None
+        case = inside(asked, self.root) if isinstance(asked, str) else None
+        if case is None or not os.path.isfile(case):
             raise HTTPException(404, "case: no such file in the folder of cases.")
-        if [self._state(name) for name in self.jobs].count("running") >= MOST_AT_ONCE:
+        try:
+            await run_in_threadpool(CaseFile.read, case)
+        except InputError as error:
+            raise HTTPException(400, redact_upload_paths(str(error))) from None
+        ended = [name for name in self.jobs if self._state(name) != "running"]
+        if len(self.jobs) - len(ended) >= MOST_AT_ONCE:
             raise HTTPException(503, "Too many registrations are running; ask again soon.")
+        for name in ended[:-MOST_KEPT]:
+            del self.jobs[name]
+            self.progress.pop(name, None)
         name = secrets.token_urlsafe(12)
         self.jobs[name] = Job(["register", case])
         return JSONResponse({"id": name, "state": "running"}, 201)

@@ -160,7 +160,10 @@ def _lies_in(home: Path, folder: Path, name: str) -> bool:
         home
     ):  # as a sequence has made it of a name that was checked
         return path.resolve().is_relative_to(home.resolve())
-    return inside(name, folder, home) is not None
+    found = inside(name, folder, home)
+    if found is None or not found.is_dir():
+        return found is not None
+    return all(file.resolve().is_relative_to(home.resolve()) for file in found.iterdir())
 
 
 MAX_FILE_BYTES = 16 << 20  # a case file has some thousand

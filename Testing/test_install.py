@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -196,7 +197,7 @@ def test_what_is_installed_registers_a_case(python, tmp_path):
     )
     assert "--no-browser" in succeeded(run(mvreg, "view", "--help"))
     refused = run(mvreg, "view")
-    assert refused.returncode == 2 and '"multiview-registration[viewer]"' in refused.stderr
+    assert refused.returncode == 2 and '"trame-slicer[standalone]>=2.0"' in refused.stderr
     write_phantom_case(tmp_path)
     code = f"""
 from importlib.util import find_spec
@@ -210,9 +211,9 @@ assert find_spec("torch") is None and find_spec("phantom") is None
 
 
 def test_what_is_missing_is_named_with_a_command_that_installs_it(python, tmp_path):
-    succeeded(
-        run(python, "-m", "pip", "install", "--quiet", f"multiview-registration[{SMALL}]")
-    )  # as messages have it
+    told = f"from {LIBRARY}.errors import install_command; print(install_command('{SMALL}'))"
+    *_, command = succeeded(run(python, "-c", told)).strip().partition(" install ")
+    succeeded(run(python, "-m", "pip", "install", "--quiet", *shlex.split(command)))
     succeeded(run(python, "-c", f"import {BROUGHT}"))
 
 

@@ -116,12 +116,13 @@ def install_command(extra: str) -> str:
     if _is_slicer() and extra in SLICER_PACKAGES:
         return f'slicer.util.pip_install("{SLICER_PACKAGES[extra]}") in Slicer\'s Python console'
     try:
-        distribution(
-            DISTRIBUTION
-        )  # then pip looks for this name nowhere else, in a copy of the source neither
+        required = distribution(DISTRIBUTION).requires or []
     except PackageNotFoundError:
         return f'{_pip()} install -e "{Path(__file__).resolve().parents[2]}[{extra}]"'
-    return f'{_pip()} install "{DISTRIBUTION}[{extra}]"'
+    # Its packages, not its own name: nothing is released by that, and anybody may take it.
+    marked = (each.replace("'", '"').partition(";") for each in required)
+    names = [f'"{name.strip()}"' for name, _, when in marked if f'extra == "{extra}"' in when]
+    return f"{_pip()} install {' '.join(names)}"
 
 
 def _is_slicer() -> bool:

@@ -120,8 +120,8 @@ def _module(command: str, name: str) -> ModuleType:
         if not (error.name or "").startswith(__package__.split(".")[0]):
             raise
         raise InputError(
-            f"{command}: is not part of Slicer's extension; install the package "
-            "multiview-registration with pip."
+            f"{command}: is not part of Slicer's extension; install mvreg from a copy of the "
+            "repository (docs/install.md)."
         ) from None
 
 

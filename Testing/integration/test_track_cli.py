@@ -219,6 +219,8 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(mvreg
     lines = table(tmp_path / "motion" / "motion.csv")
     assert [line["frame"] for line in lines] == list("012345")
     assert lines[LOST]["angle_deg"] == lines[LOST]["axis_x"] == lines[LOST]["m00"] == ""
+    assert lines[5].pop("moving") == "<b>moving</b>"
+    assert lines[5].pop("against").startswith("moving")  # its case's folder
     last = {key: float(value) for key, value in lines[5].items()}
     assert (
         last["rotation_x_deg"],

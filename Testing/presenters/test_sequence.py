@@ -157,7 +157,8 @@ def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence
     ]
     drawn = control(sequence, "motion_of").children[3:7]
     titles, pictures = drawn[::2], drawn[1::2]
-    named = ["Rotation, degrees", "Shift of the centroid, mm"]
+    of = sequence.motion.title
+    named = [f"Rotation of {of}, degrees", f"Shift of the centroid of {of}, mm"]
     assert [title.label for title in titles] == [each.tip for each in pictures] == named
     act(sequence, "motion", "3", 0)
     assert shown(sequence, 3).startswith("Frame 3") and control(sequence, "motion").selected == "3"

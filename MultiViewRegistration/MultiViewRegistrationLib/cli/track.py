@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ..errors import InputError
+from ..io.files import printable
 from ..reasons import BoneVerdict
 from .options import (
     PREPARING,
@@ -227,5 +228,6 @@ def _motion(options: argparse.Namespace) -> dict:
 
     motion = write_motion(options.fixed, options.moving, options.out)
     if not options.json:
-        print("\n  ".join(["Wrote", *motion["files"]]))
+        title = printable(f"{motion['moving']} against {motion['fixed']}")
+        print("\n  ".join([f"Wrote the motion of {title}:", *motion["files"]]))
     return motion

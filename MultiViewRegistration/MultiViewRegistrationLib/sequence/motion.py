@@ -175,18 +175,16 @@ def write_files(
     names = f"{before}motion.csv", f"{before}motion.html"
     with staged(folder, last=names[0]) as staging:
         (staging / names[1]).write_text(page(motion, fixed, moving, count), encoding="utf-8")
-        (staging / names[0]).write_text(motion_table(motion, count), encoding="utf-8", newline="")
+        text = motion_table(motion, fixed, moving, count)
+        (staging / names[0]).write_text(text, encoding="utf-8", newline="")
 
 
-def motion_table(motion: Sequence[Relative], count: int) -> str:
-    """Return CSV: a line for each of `count` frames, empty but for its number where there is no motion."""
-    by_number = {each.number: each for each in motion}
+def motion_table(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
+    """Return CSV: a line for each of `count` frames, with no numbers where there is no motion."""
+    empty = [""] * (len(HEADER) - 1)
+    lines = {n: [n, *empty] for n in range(count)} | {each.number: _line(each) for each in motion}
     return table(
-        HEADER,
-        [
-            _line(by_number[n]) if n in by_number else [n, *[""] * (len(HEADER) - 1)]
-            for n in range(count)
-        ],
+        (*HEADER, "moving", "against"), [[*line, moving, fixed] for line in lines.values()]
     )
 
 
@@ -220,10 +218,17 @@ def to_json(each: Relative) -> dict:
     }
 
 
-def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
+def curves(
+    motion: Sequence[Relative], title: str
+) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
     """Return the plots of a motion against its frames.
 
     A name, a unit, and lines, each with its name and a value for each frame.
+
+    Parameters
+    ----------
+    title
+        Which structure moves against which.
     """
     groups = []
     for name, unit, vectors in (
@@ -234,7 +239,7 @@ def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, l
         columns = [*values.T, np.linalg.norm(values, axis=1)]
         groups.append(
             (
-                name,
+                f"{name} of {title}",
                 unit,
                 [
                     (label, column.tolist())
@@ -249,10 +254,10 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
     """Return the page: turn and shift against the frame."""
     frames, title = [each.number for each in motion], f"{moving} against {fixed}"
     plots = []
-    for name, unit, lines in curves(motion):
+    for name, unit, lines in curves(motion, title):
         plot = line_plot(
             [Line(label, frames, values) for label, values in lines],
-            f"{name} of {title}",
+            name,
             Axis("frame"),
             Axis(unit),
         )

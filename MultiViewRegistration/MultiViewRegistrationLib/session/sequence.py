@@ -48,8 +48,6 @@ class StructureMotion:
         Of all frames.
     motion
         A `sequence.motion.Relative` of each that has both poses.
-    curves
-        What is plotted, see `sequence.motion.curves`.
     poses
         (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or
         rejected; none of a bone of the same CT.
@@ -62,7 +60,6 @@ class StructureMotion:
     moving: str
     count: int
     motion: list
-    curves: list[tuple[str, str, list[tuple[str, list[float]]]]]
     poses: list[np.ndarray | None] = field(default_factory=list)
     structure: Callable[[], CT] | None = None
 
@@ -70,6 +67,13 @@ class StructureMotion:
     def title(self) -> str:
         """Which structure moves against which."""
         return _("{moving} against {fixed}").format(moving=self.moving, fixed=self.fixed)
+
+    @property
+    def curves(self) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
+        """What is plotted, see `sequence.motion.curves`."""
+        from ..sequence.motion import curves
+
+        return curves(self.motion, self.title)
 
     @property
     def rows(self) -> list[tuple[int, float, float]]:
@@ -111,7 +115,7 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
         For another kind of file, for tracks of other frames, and where no two frames have both
         poses.
     """
-    from ..sequence.motion import curves, motion_against
+    from ..sequence.motion import motion_against
     from ..sequence.track_files import StoredTrack
 
     moving = StoredTrack.read(path)
@@ -135,7 +139,6 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
         moving.name,
         played.count,
         motion,
-        curves(motion),
         moving.poses,
         lambda: moving.structure(beside),
     )
@@ -448,7 +451,7 @@ class Sequence:
         return self._bones_motion[1]
 
     def _find_motion(self, played: Played, fixed: str, moving: str) -> StructureMotion | None:
-        from ..sequence.motion import curves, relative_motion
+        from ..sequence.motion import relative_motion
 
         bones = self._session.bones
         try:
@@ -461,7 +464,7 @@ class Sequence:
         motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(own), middle))
         if len(motion) < 2:
             return None
-        return StructureMotion(fixed, moving, played.count, motion, curves(motion))
+        return StructureMotion(fixed, moving, played.count, motion)
 
     def close(self) -> None:
         """Put everything back as it was before the sequence was played."""

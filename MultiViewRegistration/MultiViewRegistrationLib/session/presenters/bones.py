@@ -12,7 +12,7 @@ from ...mrml.anatomy import PELVIS_AND_FEMURS, VERTEBRAE, is_bone, of_group, ter
 from ...mrml.layout import css
 from ...mrml.nodes import OWNER, segmentations
 from ...translation import _
-from ..bones import CT_AXES, BoneState
+from ..bones import CT_AXES, BonePair, BoneState
 from .form import (
     CAUTION,
     ERROR,
@@ -378,7 +378,7 @@ class JointMotionPresenter(Presenter):
         return [
             group(
                 "motion_of_bones",
-                _("Motion of two bones"),
+                self._title(pair),
                 *(
                     Choice(
                         f"pair_{key}",
@@ -407,6 +407,11 @@ class JointMotionPresenter(Presenter):
                 open=bool(pair.fixed and pair.moving),
             )
         ]
+
+    def _title(self, pair: BonePair) -> str:
+        if not (pair.fixed and pair.moving):
+            return _("Motion of two bones")
+        return _("Motion of {moving} against {fixed}").format(moving=pair.moving, fixed=pair.fixed)
 
     def _numbers(self) -> Form:
         pair = self.session.bones.pair

@@ -413,7 +413,7 @@ class SequencePresenter(Presenter):
                 *self._motion_plots(player, motion),
                 Table(
                     "motion",
-                    _("Motion by frame"),
+                    _("{title}, by frame").format(title=motion.title),
                     lambda number, column: player.go(int(number)),
                     columns=(_("Frame"), _("Rotation (\u00b0)"), _("Shift (mm)")),
                     lines=tuple(
@@ -457,12 +457,12 @@ class SequencePresenter(Presenter):
         if self._plots[0] != (motion, here):
             numbers = [each.number for each in motion.motion]
             pictures: Form = []
-            for name, unit, lines in motion.curves:
+            for n, (name, unit, lines) in enumerate(motion.curves):
                 drawn = [(line, list(zip(numbers, values, strict=True))) for line, values in lines]
                 title = f"{name}, {unit}"
                 svg = curves.plot(title, _("frame"), unit, drawn, here=here)
-                pictures.append(Text(f"motion.{name}.title", title, tone=STRONG))
-                pictures.append(Picture(f"motion.{name}", "", tip=title, svg=svg))
+                pictures.append(Text(f"motion.{n}.title", title, tone=STRONG))
+                pictures.append(Picture(f"motion.{n}", "", tip=title, svg=svg))
             self._plots = (motion, here), pictures
         return self._plots[1]
 

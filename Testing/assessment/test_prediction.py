@@ -187,9 +187,24 @@ def test_xrays_that_the_model_does_not_know_have_the_risk_that_carries_over(mode
     assert not other.familiar and other.image_failure_probability == pytest.approx(0.01)
     assert other.typical_mm < wrong.typical_mm and "was not measured" in str(other)
     assert " %" in str(wrong) and " %" not in str(other)
-    assert model.predict({**GOOD, "carried_risk": 0.001}) == model.predict(GOOD)
-    quiet = {**bad, "noise_mm": GOOD["noise_mm"]}
-    assert model.predict({**quiet, "carried_risk": 0.001}) == model.predict(quiet)
+    for familiar in (GOOD, {**bad, "noise_mm": GOOD["noise_mm"]}):
+        placed = model.predict({**familiar, "carried_risk": 0.001})
+        assert placed == replace(model.predict(familiar), in_place=True)
+
+
+def test_a_risk_that_a_rule_raised_is_told_first(model):
+    strict = replace(model, contradicted_risk=0.08)
+    told = strict.predict({**GOOD, "tension": 9.0, "disagreement": 0.009})
+    assert not told.agree and str(told).startswith("8.0 % risk")
+    assert str(strict.predict(GOOD)).startswith("Error probably")
+    deep = strict.predict(GOOD).no_less_than(0.1, 0.2, 1, depth_risk=0.4)
+    assert str(deep).startswith("40 % risk")
+
+
+def test_of_a_body_of_which_a_part_may_lie_elsewhere_no_number_is_told(model):
+    told = model.predict(GOOD).elsewhere(proven=False)
+    assert told.known_risk is None and "not measured" in str(told) and " mm" not in str(told)
+    assert str(model.predict(GOOD).elsewhere(proven=True)).startswith("85 % risk")
 
 
 def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):

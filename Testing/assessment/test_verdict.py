@@ -453,7 +453,7 @@ def test_xrays_of_an_unknown_kind_are_accepted_only_by_what_carries_over():
     disagreeing = other.carried(0.001, noise, 2.0)
     assert disagreeing.upper95_mm > WRONG_MM and disagreeing.typical_mm > 2
     assert decide(disagreeing, model, measured=True) == "check"
-    assert "may be" in risk_reasons(disagreeing, model, "check")[0]
+    assert disagreeing.known_upper95_mm is None
     (reason,) = risk_reasons(other, model, "check")
     assert "another kind" in reason and " %" not in reason and is_about_risk(reason)
 
@@ -471,7 +471,22 @@ def test_of_xrays_of_an_unknown_kind_no_risk_and_no_weak_point_is_told(
     assert not [reason for reason in told.reasons if " %" in reason or "halves" in reason]
     knowing = replace(doubting, usual=generous.usual)
     told = assess(anatomy, views, found, near, CORNERS, model=knowing)
-    assert told.verdict == "reject" and told.prediction.known_risk > 0.99
+    assert told.prediction.known_risk > 0.99 and told.verdict == "check"  # tiles are in place
+    elsewhere = replace(told.prediction, in_place=False)
+    assert decide(elsewhere, knowing, measured=True) == "reject"
+
+
+def test_no_bound_is_told_where_none_was_measured(anatomy, views, found, near):
+    told = assess(anatomy, views, found, near, CORNERS)
+    assert told.bounded and told.to_json()["views"] and told.at_targets(CORNERS)
+    for unmeasured in (
+        replace(told.prediction, familiar=False),
+        told.prediction.elsewhere(proven=False),
+        told.prediction.elsewhere(proven=True),
+    ):
+        other = replace(told, prediction=unmeasured)
+        assert "at most" not in other.summary and not other.bounded
+        assert other.to_json()["views"] == other.at_targets(CORNERS) == []
 
 
 def test_three_xrays_of_an_unknown_kind_are_accepted_where_they_agree(ct, anatomy, near, generous):
@@ -533,6 +548,7 @@ def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, ne
     told = assess(anatomy, one, found, near, CORNERS)
     assert told.verdict == "check" and alone in told.reasons
     assert told.splits[0].depth_mm > 3 * told.splits[0].in_plane_mm
+    assert told.features.in_place[0] > 0.5
     noise = told.features.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS))
     assert told.prediction.upper95_mm >= 1.6 * noise.bound_mm()
 

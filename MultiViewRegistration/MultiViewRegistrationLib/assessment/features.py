@@ -131,7 +131,7 @@ class ReliabilityFeatures:
         Of a body, the `places.covered_pixels` of the finest level, by view.
     in_place
         (V,) share of each view's tiles that fit best where the pose has them, see `places`; NaN of
-        one view alone, and of a structure.
+        a structure.
     """
 
     uncertainty: PoseUncertainty
@@ -300,9 +300,9 @@ def compute_features(
         ),
         parts=parts,
         covered=covered,
-        in_place=tiles_in_place(view_sums(objective, projections), split)
-        if several and not anatomy.structure
-        else np.full(len(views), np.nan),
+        in_place=np.full(len(views), np.nan)
+        if anatomy.structure
+        else tiles_in_place(view_sums(objective, projections), split),
     )
 
 

@@ -153,13 +153,13 @@ class PredictedError:
     mean
         Below the 95 % bound.
     upper95
-        95 % bound.
+        95 % bound; None where it was not measured for such results.
     typical
         Median; None of a bone.
     """
 
     mean: float
-    upper95: float
+    upper95: float | None
     typical: float | None = None
 
     def __getitem__(self, key: str) -> float:

@@ -70,6 +70,9 @@ DOUBTED_TENSION = 1.4
 EXPECTED_STRAIN = 2.0
 #: Fewer X-rays of another kind are never accepted: no third tells which of two is wrong, and whether.
 MIN_UNFAMILIAR_VIEWS = 3
+#: A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part over
+#: 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9 and more.
+MOST_IN_PLACE = 0.85
 #: Steps in which the next answer is refined, where its tiles are asked.
 RIVAL_STEPS = 8
 
@@ -96,7 +99,8 @@ class Assessment:
     prediction, features
         None where no view shows enough of the CT.
     splits
-        Error bounds of each view.
+        Error bounds of each view; those of noise and cameras alone where `Prediction.known_upper95_mm`
+        is None, as the next two.
     least_certain_rotation
         95 % bound in degrees, and world axis (3,), of the rotation that the views show least.
     error_inflation
@@ -156,6 +160,11 @@ class Assessment:
         return {name: "check" if name in (blamed or self.suspects) else "good" for name in names}
 
     @property
+    def bounded(self) -> bool:
+        """Whether bounds of the error were measured for such results."""
+        return self.prediction is not None and self.prediction.known_upper95_mm is not None
+
+    @property
     def summary(self) -> str:
         """The prediction as a sentence; "" without one."""
         if self.prediction is None:
@@ -169,9 +178,9 @@ class Assessment:
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.
 
-        Empty without features.
+        Empty where they are not known.
         """
-        if self.features is None:
+        if self.features is None or not self.bounded:
             return []
         each = [self.features.total_uncertainty.at(point[None]) for point in points]
         return [
@@ -191,7 +200,7 @@ class Assessment:
             else None,
             "camera_mm": self.features.camera_mm,
             "noise_mm": self.features.noise_mm,
-            "views": [asdict(split) for split in self.splits],
+            "views": [asdict(split) for split in self.splits] if self.bounded else [],
             "least_certain_rotation": {"degrees": degrees, "axis": axis.tolist()},
         }
 
@@ -251,12 +260,12 @@ def assess(
     inputs = model_inputs(features)
     weak = model.worse_than_usual(inputs)
     prediction = model.predict(inputs, cameras.distribution if cameras else None)
-    prediction = prediction.no_less_than(
-        at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied))
-    )
     familiar = prediction.familiar
     if not familiar:
         prediction = prediction.carried(features.carried_risk, at, features.disagreement_mm)
+    prediction = prediction.no_less_than(
+        at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied))
+    )
     apart = elsewhere(features.parts, chosen)
     if apart and not (apart.unlike or prediction.agree and prediction.familiar):
         # Views that contradict each other ask for another place of every part; and how far parts
@@ -277,8 +286,9 @@ def assess(
         apart = spine_elsewhere(anatomy, corrected, uncovered, found.world_from_ct, chosen)
         measured = not apart
     if apart:
-        prediction = prediction.elsewhere(proven=apart.proven)
-    inflation = prediction.upper95_mm / at.bound_mm()
+        in_place = float(features.in_place.min()) > MOST_IN_PLACE
+        prediction = prediction.elsewhere(proven=apart.proven and not in_place)
+    inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
     in_doubt = bool(limited or alone or contradictions or unsure)
@@ -329,14 +339,15 @@ def assess(
 def decide(prediction: Prediction, model: Model, measured: bool) -> Verdict:
     """Return the verdict on a prediction.
 
-    Rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
+    Rejected for what the X-rays show, unless their tiles are in place; accepted only if the cameras
+    are known well enough, too.
 
     Parameters
     ----------
     measured
         As of `Assessment`.
     """
-    if prediction.image_failure_probability >= model.reject:
+    if prediction.image_failure_probability >= model.reject and not prediction.in_place:
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
     steady = prediction.camera_failure_probability <= MAX_CAMERA_RISK
@@ -365,23 +376,23 @@ def _rival_is_in_place(
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
 
-    Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor where
-    X-rays of another kind have their tiles in place and hardly disagree, nor for one structure, for
-    which no causes were measured. With a cause, the predicted error is how far correcting it moves the
+    Nothing is searched for where all X-rays fit about equally well and speak for an accept, or, of
+    another kind, have their tiles in place and hardly disagree, nor for one structure, for which no
+    causes were measured. With a cause, the predicted error is how far correcting it moves the
     targets, and the verdict is never "accept".
     """
     prediction, features = assessment.prediction, assessment.features
     pose, similarity = search.found.world_from_ct, search.found.fit.similarity
     carried = prediction is not None and not prediction.familiar
-    fits = prediction is not None and (
-        features is not None and features.tension <= DOUBTED_TENSION
-        if carried
-        else prediction.image_failure_probability <= calibrated().accept
-        and max(similarity) - min(similarity) <= UNEVEN
-    )
-    if search.anatomy.structure or fits:
+    even = max(similarity) - min(similarity) <= UNEVEN
+    if carried:
+        quiet = features is not None and features.tension <= DOUBTED_TENSION
+    else:
+        sure = calibrated().accept
+        quiet = prediction is not None and prediction.image_failure_probability <= sure
+    if search.anatomy.structure or even and quiet:
         return assessment
-    cause = search.cause(placed=carried)
+    cause = search.cause(placed=carried and even)
     if cause is None:
         return assessment
     if features and features.one_view_disagrees and cause.cause in OF_ONE_VIEW:
@@ -397,9 +408,8 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     The cause does not say along which beam the error lies, so each view's bound is the whole.
     """
     before, features = assessment.prediction, assessment.features
-    rotation = assessment.least_certain_rotation
     verdict: Verdict
-    if before is None or features is None or rotation is None or not cause.predicts:
+    if before is None or features is None or not cause.predicts:
         verdict = "check" if assessment.verdict == "accept" else assessment.verdict
         return replace(
             assessment, cause=cause, verdict=verdict, reasons=[cause.reason, *assessment.reasons]
@@ -411,7 +421,8 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     )
     contradicted = assessment.contradictions
     verdict = "reject" if contradicted else decide(prediction, model, measured=False)
-    wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
+    inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
+    sd, axis = features.total_uncertainty.least_certain_rotation()
     others = [
         reason
         for reason in assessment.reasons
@@ -422,12 +433,12 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         cause=cause,
         verdict=verdict,
         prediction=prediction,
-        error_inflation=wider * assessment.error_inflation,
+        error_inflation=inflation,
         splits=[
             ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm)
             for split in assessment.splits
         ],
-        least_certain_rotation=(wider * degrees, axis),
+        least_certain_rotation=(float(np.degrees(SDS_95 * inflation * sd)), axis),
         reasons=[cause.reason, *contradicted, *risk_reasons(prediction, model, verdict), *others],
     )
 

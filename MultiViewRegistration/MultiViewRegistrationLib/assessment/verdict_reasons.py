@@ -313,13 +313,13 @@ def risk_reasons(prediction: Prediction, model: Model, verdict: str) -> list[Rea
         sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
         return [Reason("most-likely-wrong", sentence)]
     if not prediction.familiar:
-        up_to = f", but it may be {prediction.upper95_mm:.1f} mm off"
-        beyond = up_to if prediction.upper95_mm > WRONG_MM else ""
         sentence = (
             f"{UNFAMILIAR} on which the risk was measured, so that it is not known; most of their "
-            f"parts fit best where this pose has them{beyond}."
+            "parts fit best where this pose has them."
         )
         return [Reason("unfamiliar-images", sentence)]
+    if prediction.known_risk is None:
+        return []
     if prediction.failure_probability <= model.accept:
         return []
     risk = f"slightly more than {limit}" if risk == limit else risk

@@ -103,18 +103,19 @@ def predicted(result) -> Curves:
     from ..geometry import rigid
 
     assessment, steps = result.assessment, _steps(result)
-    if assessment is None or assessment.prediction is None or not steps:
+    if assessment is None or result.predicted_tre_mm is None or not steps:
         return []
-    targets, prediction = assessment.targets, assessment.prediction
+    targets, likely = assessment.targets, result.predicted_tre_mm
     end = rigid.transform_points(result.world_from_ct, targets)
     differences = [rigid.transform_points(step.world_from_ct, targets) - end for step in steps]
     to_go = [np.sqrt(np.mean(np.sum(difference**2, axis=1))) for difference in differences]
     return [
         (name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)])
         for name, further in (
-            (_("expected"), prediction.mean_mm),
-            (_("below, in 95 of 100"), prediction.upper95_mm),
+            (_("expected"), likely.mean),
+            (_("below, in 95 of 100"), likely.upper95),
         )
+        if further is not None
     ]
 
 
@@ -145,8 +146,8 @@ def predicted_at_targets(result) -> list[tuple[float, float]]:
 def maps(result) -> list[tuple[str, str, np.ndarray]]:
     """Return a map of where each view disagrees; empty where nothing was assessed.
 
-    It has the view's name, how far off the targets may be as seen from it, and the picture, uint8
-    (rows, columns, 3).
+    It has the view's name, how far off the targets may be as seen from it, "" where that is not
+    known, and the picture, uint8 (rows, columns, 3).
     """
     from .overlays import tile_map
 
@@ -154,13 +155,15 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
     if assessment is None or assessment.features is None:
         return []
     xrays = {view.name: view.xray for view in result.views}
+    within = _(
+        "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of 100 "
+        "results"
+    )
+    within = within if assessment.bounded else ""
     return [
         (
             split.name,
-            _(
-                "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 "
-                "of 100 results"
-            ).format(across=split.in_plane_mm, along=split.depth_mm),
+            within.format(across=split.in_plane_mm, along=split.depth_mm),
             tile_map(xrays[split.name], assessment.features.tiles(nth)),
         )
         for nth, split in enumerate(assessment.splits)

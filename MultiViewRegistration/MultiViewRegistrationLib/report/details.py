@@ -120,7 +120,7 @@ def _disagreement(result: Result) -> list[ET.Element]:
     """Return the maps of agreement of X-rays and CT, if they were assessed."""
     figures = [
         _figure(f"{name}, disagreement", tile_map(xray, tiles), name)
-        for name, (xray, tiles, _) in result.assessed_views.items()
+        for name, (xray, tiles) in result.assessed_views.items()
     ]
     return [tag("p", DISAGREEMENT), tag("div", *figures, class_="views")] if figures else []
 
@@ -137,7 +137,8 @@ def _expected(result: Result) -> list[ET.Element]:
             [f"Target {nth}", number(mean, "mm", 2), number(bound, "mm", 2)]
             for nth, (mean, bound) in enumerate(each, 1)
         ]
-        parts.append(table(["", "Expected", "Below in 95 of 100"], rows))
+        if rows:
+            parts.append(table(["", "Expected", "Below in 95 of 100"], rows))
     return parts
 
 

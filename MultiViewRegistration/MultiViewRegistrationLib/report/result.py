@@ -13,7 +13,7 @@ from ..assessment import metrics
 from ..assessment.bones import RegisteredBone, RegisteredBones
 from ..assessment.features import Tile
 from ..assessment.metrics import PredictedError
-from ..assessment.verdict import Assessment, ViewSplit
+from ..assessment.verdict import Assessment
 from ..assessment.verdict_reasons import ambiguity
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
@@ -208,11 +208,13 @@ class Result:
 
     @property
     def predicted_tre_mm(self) -> PredictedError | None:
-        """The mTRE to expect; None without a prediction."""
+        """The mTRE to expect; None where it is not known."""
         prediction = self.assessment.prediction if self.assessment else None
-        if prediction is None:
+        if prediction is None or prediction.elsewhere_proven is not None:
             return None
-        return PredictedError(prediction.mean_mm, prediction.upper95_mm, prediction.typical_mm)
+        return PredictedError(
+            prediction.mean_mm, prediction.known_upper95_mm, prediction.typical_mm
+        )
 
     @property
     def device(self) -> str:
@@ -239,7 +241,7 @@ class Result:
         """Masks without the outliers, bool (rows, columns), True = use, by the name of each view that has outliers."""
         masks = {
             name: mask_excluding_outliers(xray, tiles)
-            for name, (xray, tiles, _) in self.assessed_views.items()
+            for name, (xray, tiles) in self.assessed_views.items()
         }
         valid = {view.name: view.xray.valid for view in self.views}
         return {
@@ -400,15 +402,14 @@ class Result:
         }
 
     @property
-    def assessed_views(self) -> dict[str, tuple[XRay, list[Tile], ViewSplit]]:
-        """X-ray, compared tiles and error bounds of each view that was assessed, by its name."""
+    def assessed_views(self) -> dict[str, tuple[XRay, list[Tile]]]:
+        """X-ray and compared tiles of each view that was assessed, by its name."""
         if self.assessment is None or self.assessment.features is None:
             return {}
         xrays = {view.name: view.xray for view in self.views}
         features, splits = self.assessment.features, self.assessment.splits
         return {
-            split.name: (xrays[split.name], features.tiles(nth), split)
-            for nth, split in enumerate(splits)
+            split.name: (xrays[split.name], features.tiles(nth)) for nth, split in enumerate(splits)
         }
 
     def errors_at(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:

@@ -13,14 +13,11 @@ from ..reasons import Verdict
 Matrix = list[list[float]]
 
 
-class _Predicted(TypedDict):
+class PredictedJson(TypedDict, total=False):
+    """`predicted_tre_mm`, in mm; the mean is always there."""
+
     mean: float
     upper95: float
-
-
-class PredictedJson(_Predicted, total=False):
-    """`predicted_tre_mm`, in mm."""
-
     typical: float
 
 

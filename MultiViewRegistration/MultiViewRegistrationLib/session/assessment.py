@@ -196,7 +196,7 @@ def _headline(entry: HistoryEntry) -> str:
     if entry.verdict == "accept" or entry.risk is None:
         return probably or _("the likely error is not known")
     risk = _("{risk} risk of more than {mm:g} mm").format(risk=percent(entry.risk), mm=WRONG_MM)
-    return ", ".join(filter(None, [probably, risk]))
+    return ", ".join(filter(None, [risk, probably]))
 
 
 def explanation(session: Session) -> list[str]:
@@ -309,7 +309,7 @@ def where_doubtful(session: Session) -> dict[str, np.ndarray]:
     """
     result = None if outdated_reason(session) or session.sequence.frame else session.result
     assessed = {} if result is None else result.assessed_views
-    boxes = {name: _doubtful_box(xray, tiles) for name, (xray, tiles, _split) in assessed.items()}
+    boxes = {name: _doubtful_box(xray, tiles) for name, (xray, tiles) in assessed.items()}
     return {name: box for name, box in boxes.items() if box is not None}
 
 

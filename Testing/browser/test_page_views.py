@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import SimpleITK as sitk
 from served import mtre_mm
 
 #: Where a person clicks in a slice, in shares of its width and height.
@@ -225,3 +226,36 @@ def test_slices_have_a_slider_and_follow_brightness_and_keys(tab):
     page.mouse.move(box["x"] + 40 + box["width"] / 4, box["y"] + 90, steps=4)
     page.mouse.up()
     tab.wait_state(f"Math.abs(s.ct_greys.width / {width} - Math.exp(0.5)) < 0.02", 10)
+
+
+def test_six_x_rays_are_as_large_as_the_window_allows_and_no_text_lies_on_another(
+    serve, open_tab, case_file
+):
+    tab = open_tab(serve(with_six_views(case_file)), width=1366, height=768)
+    tab.page.locator(".mvx").nth(5).wait_for()
+    tab.page.wait_for_function(SIDES, arg=6)
+    assert min(min(box) for box in tab.page.evaluate(PANES)) > 190  # 168 in two rows above the rest
+    assert set(tab.page.locator(".mvx-title").all_inner_texts()) == {f"view {n}" for n in range(6)}
+    assert tab.page.locator(".mvx .scale").count() == 0
+    tab.page.set_viewport_size({"width": 1920, "height": 1080})
+    tab.page.wait_for_function("() => document.querySelectorAll('.mvx .scale').length === 6")
+    assert min(min(box) for box in tab.page.evaluate(PANES)) > 290
+
+
+#: Width and height of each X-ray; whether so many are drawn in their place.
+PANES = "() => [...document.querySelectorAll('.mvx')].map(each => [each.clientWidth, each.clientHeight])"
+SIDES = "(count) => document.querySelectorAll('.mvx.small').length === count"
+
+
+def with_six_views(case_file):
+    """A case with each X-ray of another three times, each image with another corner."""
+    case = json.loads(case_file.read_text())
+    views = [case["views"][n % 2] | {"name": f"view {n}"} for n in range(6)]
+    for n, view in enumerate(views):
+        image = sitk.ReadImage(str(case_file.with_name(view["image"])))
+        image[0, 0] = image[0, 0] + n
+        view["image"] = f"six{n}.mha"
+        sitk.WriteImage(image, str(case_file.with_name(view["image"])))
+    six = case_file.with_name("six.json")
+    six.write_text(json.dumps(case | {"views": views}))
+    return six

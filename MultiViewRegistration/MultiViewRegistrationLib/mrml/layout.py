@@ -120,8 +120,8 @@ BEFORE = "MultiViewRegistration.layoutBefore"
 #: shown before.
 BOX_BEFORE = "MultiViewRegistration.boxBefore"
 #: Rows of views for so many X-rays, right of the 3D view, which is as high as all; 0 is the 3D view
-#: among the X-rays.
-BESIDE_3D = {1: [[1]], 2: [[1], [2]], 4: [[1, 2], [3, 4]], 6: [[1, 2], [3, 4], [5, 6]]}
+#: among the X-rays. Six are larger in rows of three, beside a 3D view that is a quarter as wide.
+BESIDE_3D = {1: [[1]], 2: [[1], [2]], 4: [[1, 2], [3, 4]], 6: [[1, 2, 3], [4, 5, 6]]}
 WITH_3D = {
     3: [[0, 1], [2, 3]],
     5: [[0, 1, 2], [3, 4, 5]],
@@ -152,7 +152,8 @@ def description(tags: list[str], ct_slices: bool = False, *, tabs: bool = False)
             "vertical",
             *[_layout("horizontal", *[cells[i] for i in row]) for row in BESIDE_3D[len(tags)]],
         )
-        views = _layout("horizontal", cells[0], grid, split=(500, 500))
+        split = (250, 750) if len(tags) == 6 else (500, 500)
+        views = _layout("horizontal", cells[0], grid, split=split)
     else:
         views = _layout(
             "vertical",

@@ -109,6 +109,9 @@ LABEL, LABEL_3D = "label", "label3D"
 MARGIN, LETTER_WIDTH, LETTER_HEIGHT, TITLE_LETTER_WIDTH = 8, 10, 16, 8
 USUAL_DENSITY = 0.2
 TEXT_SCALE, LINE_SPACING = 3.0, 1.2
+#: Pixels of the shorter side of a slice view, on a screen of usual density, below which the case and
+#: the angles would lie over the letters.
+SMALL_PX = 240
 #: A glyph too small to be seen; one of size 0 is drawn large.
 GLYPH_MM = 1e-3
 #: How far beyond the source its label in 3D is; sources are farther apart than detectors.
@@ -127,7 +130,7 @@ def show_labels(view: XRayView) -> None:
         markups, display = _label_markups(view, LABEL, f"{view.name} label", tone)
         if list(display.GetViewNodeIDs()) != [node.GetID()]:
             display.SetViewNodeIDs([node.GetID()])
-        texts = ["\n".join(title(view)), *(sides_of(view) or ())]
+        texts = _texts(view, node)
         _write_labels(markups, texts, _places(view, node, texts))
     if not view.placed:
         remove_product(view.node, LABEL_3D)
@@ -150,10 +153,20 @@ def settle_labels(view: XRayView) -> None:
     """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
     markups, node = view.node.GetNodeReference(LABEL), slice_of(view)
     if markups is not None and node is not None:
-        texts = [
-            markups.GetNthControlPointLabel(i) for i in range(markups.GetNumberOfControlPoints())
-        ]
+        texts = _texts(view, node)
         _write_labels(markups, texts, _places(view, node, texts))
+
+
+def _texts(view: XRayView, node) -> list[str]:
+    """Return what is written in a slice view: the title, in a small one its name alone, and the sides."""
+    small = min(node.GetDimensions()[:2]) < SMALL_PX * node.GetScreenScaleFactor() / USUAL_DENSITY
+    lines = [short_title(view)] if small else title(view)
+    return ["\n".join(lines), *(sides_of(view) or ())]
+
+
+def short_title(view: XRayView) -> str:
+    """Return the name of a view, and whether it is skipped."""
+    return view.name if view.used else f"{view.name} (skipped)"
 
 
 def title(view: XRayView) -> list[str]:

@@ -316,6 +316,18 @@ class Look(_Element):
     TAG, ATTRIBUTES = "mv-look", ("slices", "xrays")
 
 
+class XRays(_Element):
+    """The X-rays, so many in a row that each is as large as it can be.
+
+    Attributes
+    ----------
+    count
+        Of those that are seen.
+    """
+
+    TAG, ATTRIBUTES = "mv-xrays", ("count",)
+
+
 class PlainNotice(_Element):
     """Says that the browser has no WebGL2, until a person has read it."""
 

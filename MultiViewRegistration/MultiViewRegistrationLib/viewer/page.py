@@ -261,17 +261,13 @@ def _bar(application) -> None:
 
 def _views() -> None:
     with html.Div(
-        classes=(f"'mv-views ' + ({PARTS}) + (look.alone ? ' alone' : '')",),
+        classes=(
+            f"'mv-views ' + ({PARTS}) + (look.alone ? ' alone' : look.beside ? ' beside' : '')",
+        ),
         style=("{ '--share': look.share + 'fr', '--rest': (100 - look.share) + 'fr' }",),
     ):
         with (
-            html.Div(
-                classes="mv-xrays",
-                style=(
-                    "{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, "
-                    "1fr))` }",
-                ),
-            ),
+            elements.XRays(count=("look.alone ? 1 : views.xrays.length",)),
             html.Div(
                 v_for="xray in views.xrays",
                 key="xray.template",

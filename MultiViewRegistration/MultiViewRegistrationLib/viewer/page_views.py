@@ -37,8 +37,6 @@ MAX_OPENING_S = 20.0
 #: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so
 #: many.
 REMOTE_S, EVERY_S = 0.1, 1.0
-#: X-rays beside each other, at most.
-MAX_COLUMNS = 4
 #: Width and height of the 3D view before the page has one.
 DEFAULT_SIZE = (640, 480)
 
@@ -366,7 +364,6 @@ class PageViews:
         registration = self._application.registration
         self._state.views = {
             "case": registration.name if registration is not None else "",
-            "columns": min(len(views), MAX_COLUMNS) or 1,
             "xrays": [
                 {
                     "template": self._panes[view.node].template,

@@ -28,6 +28,7 @@ def labels_of(view: XRayView) -> dict:
     return {
         "label": view.name,
         "title": xray_annotations.title(view),
+        "short": xray_annotations.short_title(view),
         "sides": xray_annotations.sides_of(view),
         "colour": css_colour(view),
     }

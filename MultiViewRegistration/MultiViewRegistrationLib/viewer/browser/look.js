@@ -2,20 +2,23 @@
 // Templates know it as `look`.
 (() => {
   const KEY = "mvreg.look", NARROW = 1000, HALF = 4; // CSS pixels: where the steps cover the views, and half of a splitter
+  const MANY = 4; // of more X-rays two rows would be low: 3D and slices lie beside them, not below
   const KEPT = ["theme", "layout", "steps", "stepsPx", "share", "plainKnown"];
   const LAYOUTS = { 1: "xrays", 2: "all", 3: "ct" }; // by the keys that choose them
   const THEMES = ["auto", "light", "dark"];
   const SPLITS = { // what a splitter sets; its range, and the step of a key
     steps: { key: "stepsPx", low: 288, high: 640, step: 16, turned: "vertical", at: (e, box) => e.clientX - box.left + HALF },
-    views: { key: "share", low: 20, high: 85, step: 2, turned: "horizontal", at: (e, box) => (100 * (e.clientY - box.top)) / box.height },
+    views: { key: "share", low: 20, high: 85, step: 2, get turned() { return look.beside ? "vertical" : "horizontal"; },
+      at: (e, box) => (look.beside ? (100 * (e.clientX - box.left)) / box.width : (100 * (e.clientY - box.top)) / box.height) },
   };
   const usual = () => ({ theme: "auto", layout: "all", steps: window.innerWidth >= NARROW, stepsPx: window.innerWidth < 1400 ? 344 : 400, share: 60,
     plainKnown: false });
   const kept = () => { try { return JSON.parse(localStorage[KEY]); } catch { return {}; } };
   const { reactive, watch, watchEffect } = window.Vue;
 
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const look = reactive({ ...usual(), ...kept(), alone: "", help: false, plain: false, systemDark: system.matches });
+  const system = matchMedia("(prefers-color-scheme: dark)"), wide = matchMedia(`(min-width: ${NARROW}px)`);
+  const look = reactive({ ...usual(), ...kept(), alone: "", help: false, plain: false, systemDark: system.matches, wide: wide.matches, beside: false });
+  wide.addEventListener("change", () => { look.wide = wide.matches; });
   if (window.innerWidth < NARROW) look.steps = false; // there they cover the views
   system.addEventListener("change", () => { look.systemDark = system.matches; });
   const dark = () => (look.theme === "auto" ? look.systemDark : look.theme === "dark");
@@ -35,6 +38,7 @@
     props: { slices: Number, xrays: Array },
     mounted() {
       watchEffect(() => this.$vuetify.theme.change(dark() ? "dark" : "light"));
+      watchEffect(() => { look.beside = look.wide && this.xrays.length > MANY; });
     },
     watch: {
       xrays(now, before) { if (look.alone && before.some(one => one.pane === look.alone) && !now.some(one => one.pane === look.alone)) look.alone = ""; },
@@ -47,6 +51,24 @@
   const Plain = {
     template: `<div v-if="look.plain && !look.plainKnown" class="mv-fact mv-message" role="status">{{ words.no_webgl }}
       <button type="button" class="mv-pick" @click="look.plainKnown = true">{{ words.understood }}</button></div>`,
+  };
+
+  // The X-rays, so many in a row that each is as large as it can be.   count: of those that are seen.
+  const XRays = {
+    props: { count: Number },
+    data: () => ({ room: [1, 1] }),
+    computed: {
+      columns({ count, room: [width, height] }) {
+        const side = columns => Math.min(width / columns, height / Math.ceil(count / columns));
+        return Array.from({ length: count || 1 }, (_, n) => n + 1).reduce((best, columns) => (side(columns) > side(best) ? columns : best));
+      },
+    },
+    mounted() {
+      this.observer = new ResizeObserver(([{ contentRect: { width, height } }]) => { this.room = [width, height]; });
+      this.observer.observe(this.$el);
+    },
+    beforeUnmount() { this.observer.disconnect(); },
+    template: `<div class="mv-xrays" :style="{ gridTemplateColumns: 'repeat(' + columns + ', minmax(0, 1fr))' }"><slot /></div>`,
   };
 
   // A bar between two parts of the page.   kind: of SPLITS.
@@ -111,6 +133,7 @@
   window.mvreg_look = { install(app) {
     app.config.globalProperties.look = look;
     app.component("mv-look", Look);
+    app.component("mv-xrays", XRays);
     const mixins = [window.mvregWords]; // of page.js, which may be loaded after this
     app.component("mv-plain", { ...Plain, mixins });
     app.component("mv-split", { ...Split, mixins });

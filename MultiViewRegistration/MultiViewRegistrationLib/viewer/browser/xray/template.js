@@ -6,7 +6,7 @@ function icon(lines, filled = "") {
 }
 
 export const template = `
-<section class="mvx" ref="root" v-if="view" :aria-label="fill(words.xray, { name: view.label })">
+<section :class="['mvx', { small }]" ref="root" v-if="view" :aria-label="fill(words.xray, { name: view.label })">
   <div class="mvx-surface" ref="surface" tabindex="0" role="application" :aria-label="spoken"
     :class="{ movable, moving: dragText }"
     @pointerdown="press" @pointermove="pointer" @pointerup="release" @pointercancel="release" @pointerleave="hovered = null"
@@ -36,7 +36,7 @@ export const template = `
       </g>
     </svg>
   </div>
-  <div class="mvx-title" :style="{ color: view.colour }"><div v-for="text in view.title.slice(0, 2)">{{ text }}</div></div>
+  <div class="mvx-title" :style="{ color: view.colour }"><div v-for="text in small ? [view.short] : view.title.slice(0, 2)">{{ text }}</div></div>
   <div v-if="!view.film" class="mvx-empty">{{ words.no_image }}</div>
   <div class="mvx-text">
     <div v-if="loading !== null" role="status">{{ fill(words.loading_ct, { percent: Math.round(100 * loading) }) }}</div>

@@ -28,13 +28,15 @@ function sharedGraphics() {
   return graphics;
 }
 
+const SMALL_PX = 240; // of a view's shorter side: in a smaller one angles, case and scale would lie over the letters
+
 const XRay = {
   template,
   props: { view: Object },
 
   data: () => ({
     drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", bones: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
-    dragged: "", dragText: "", announced: "", automatic: [0, 1], loading: null,
+    dragged: "", dragText: "", announced: "", automatic: [0, 1], loading: null, small: false,
   }),
 
   computed: {
@@ -377,6 +379,7 @@ const XRay = {
       if (!surface || !surface.clientWidth) return;
       this.ratio = window.devicePixelRatio || 1;
       this.frame.view = [surface.clientWidth, surface.clientHeight];
+      this.small = Math.min(...this.frame.view) < SMALL_PX;
       [canvas.width, canvas.height] = this.frame.view.map((side) => Math.round(side * this.ratio));
       this.paint();
     },
@@ -399,7 +402,7 @@ const XRay = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, this.centre()) : null,
         bones: view.bones.filter((one) => one.lines.length).map((one) => boneOutline(frame, one)),
-        outline: outline(frame, view.outline), scale: scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
+        outline: outline(frame, view.outline), scale: this.small ? null : scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);
     },

@@ -11,6 +11,8 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.beads import Bead
+from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
 from MultiViewRegistrationLib.io.calibration.bead_camera import cameras_json
 from MultiViewRegistrationLib.io.calibration.bead_image import BeadImage, find_in_image
@@ -118,6 +120,35 @@ def test_what_goes_wrong_is_said(images, found):
     message = refused([images[0], empty[0]], names=["AP", "LAT"])
     assert message.startswith("LAT: ") and "expected 6 or more" in message
     assert "no camera has them" in refused(images, intrinsics="known")
+
+
+def small_model_mirrored(size_mm):
+    """A model of 16 beads that shows little depth, and what a camera shows of it, mirrored, with wires that look like beads."""
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-size_mm, size_mm, (16, 3))
+    camera = random_camera(rng, off_px=40, mirrored=True)
+    shown = camera.project(points)[rng.permutation(16)[:15]]
+    pixels = [*rng.normal(shown, 0.08), *rng.uniform(200, 800, (3, 2))]
+    beads = [Bead(np.array(pixel), 9.0, 1.0, 0.6, 0.08) for pixel in pixels]
+    flat = np.zeros(camera.size[::-1], np.float32)
+    image = BeadImage(XRay(flat, np.ones(flat.shape, bool), None), beads)
+    return image, BeadModel(tuple(map(str, range(16))), points), camera
+
+
+def test_of_two_ways_that_name_all_beads_alike_the_better_one_is_taken():
+    image, model, true = small_model_mirrored(8)
+    (found,) = calibrate_from_beads([image], model)
+    assert found.camera.intrinsics[0, 0] < 0 and len(found.beads) == 15
+    off = np.linalg.norm(found.camera.project(model.points) - true.project(model.points), axis=1)
+    assert off.max() < 0.3
+
+
+def test_where_both_ways_fit_alike_the_question_is_whether_the_image_is_mirrored():
+    image, model, _ = small_model_mirrored(4)
+    message = refused([image], model)
+    assert "about equally well mirrored and not" in message and "--mirrored" in message
+    (found,) = calibrate_from_beads([image], model, mirrored=True)
+    assert found.camera.intrinsics[0, 0] < 0
 
 
 @pytest.mark.parametrize(

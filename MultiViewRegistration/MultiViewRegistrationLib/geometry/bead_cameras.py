@@ -125,9 +125,12 @@ class Bundle:
         ]
 
     def covariance_of(self, number: int) -> np.ndarray:
-        """Return the covariance (9, 9) of one camera: its pose about the middle of its points, and its intrinsics."""
+        """Return the covariance (9, 9) of one camera: its pose about the middle of its points, and its intrinsics, of known ones 0."""
         columns = self.problem.columns_of(number)
-        return self.covariance[np.ix_(columns, columns)]
+        covariance = np.zeros((ALL, ALL))
+        own = slice(len(columns))
+        covariance[own, own] = self.covariance[np.ix_(columns, columns)]
+        return covariance
 
     def places(self, number: int) -> np.ndarray:
         """Return points (26, 3) of the model's frame, NEAR_MM about the middle of what an image shows."""
@@ -153,7 +156,8 @@ class Bundle:
         draws = rng.choice(drawn_from, (BOOTSTRAPS, drawn_from.size))
         steps = draws @ solve.T
         J = derivatives(self.cameras[number], self.places(number), self.problem.pivot(number))
-        shown = steps[:, self.problem.columns_of(number)] @ J.T
+        columns = self.problem.columns_of(number)
+        shown = steps[:, columns] @ J[:, : len(columns)].T
         return float(np.sqrt(2 * np.mean(shown**2)))
 
     def equivalent(self, number: int) -> dict[str, float]:

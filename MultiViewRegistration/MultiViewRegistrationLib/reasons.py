@@ -50,6 +50,7 @@ CODES = {
     "one-structure": "one structure was registered by itself, by its mask or its own CT",
     "one-view": "one X-ray alone determines the pose",
     "other-day": "CT and X-rays are of different days, by their headers",
+    "other-frame": "a segmentation is of another frame of reference than the CT, by their headers",
     "other-level": "the bone one level up or down fits about as well",
     "outliers": "X-ray and CT differ by more than noise in much of the area",
     "part-displaced": "a part of the bone lies elsewhere than the pose has it",

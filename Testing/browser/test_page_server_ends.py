@@ -55,7 +55,7 @@ def test_the_work_is_offered_opened_and_removed(own_data, open_tab, case_file, t
     second = Served(folder=tmp_path)
     tab = open_tab(second)
     offer = tab.page.get_by_role("button", name="Go on where you were")
-    assert case_file.parent.name in offer.inner_text()
+    assert case_file.parent.name in tab.page.locator(".mv-autosaved").inner_text()
     tab.shot("offered")
     offer.click()
     tab.ready()

@@ -16,7 +16,15 @@ from tiny_case import minimal
 from MultiViewRegistrationLib.io.case import Case, changed_inputs, hashes
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
 from MultiViewRegistrationLib.io.case_file import CaseFile
-from MultiViewRegistrationLib.io.dicom_identity import reveals, study_name
+from MultiViewRegistrationLib.io.dicom_identity import (
+    BIRTH_DATE,
+    BY_HEADERS,
+    mismatches_of,
+    patient_digests,
+    reveals,
+    same_patient,
+    study_name,
+)
 
 PATIENTS, SEXES = "patients (PatientID)", "sexes (PatientSex)"
 PATIENT = {
@@ -195,3 +203,44 @@ def test_a_result_with_folders_in_its_names_still_knows_its_files(dicom_case):
     assert changed_inputs(recorded, file) == []
     recorded["../there/LAT.dcm"] = "0" * 64
     assert changed_inputs(recorded, file) == ["X-ray 2"]
+
+
+A = {PATIENTS: "A-1", "patients (PatientName)": "ALPHA ANNA", BIRTH_DATE: "19500101"}
+B = {PATIENTS: "B-2", "patients (PatientName)": "BETA BERTA", BIRTH_DATE: "19600202"}
+SALT = "00112233445566778899aabbccddeeff"
+
+
+@pytest.mark.parametrize("view, named", [(A, False), (B, True), ({}, False)])
+def test_a_case_with_digests_of_two_patients_is_named(case_folder, view, named):
+    digests = {name: patient_digests(who, SALT) for name, who in (("ct", A), ("AP", view))}
+    for each in digests.values():
+        each.pop("salt", None)
+    kept = {"salt": SALT, "ct": digests["ct"], "views": {"AP": digests["AP"]}}
+    file = CaseFile.from_json(case_folder / "case.json", {**minimal(), "patient_digests": kept})
+    sentences = [each.sentence for each in mismatches_of(file)]
+    assert sentences == [f"AP and CT are of different patients {BY_HEADERS}"] * named
+
+
+@pytest.mark.parametrize(
+    "other, same",
+    [
+        (A, True),
+        ({**A, "patients (PatientName)": "ANNA ALPHA"}, True),
+        (
+            {**A, "patients (PatientName)": "GAMMA ANNA"},
+            True,
+        ),  # after a marriage: ID and date are equal
+        ({key: A[key] for key in A if key != BIRTH_DATE}, True),
+        ({**A, PATIENTS: "B-2"}, False),  # of the same name, born on the same day
+        (B, False),
+        ({BIRTH_DATE: A[BIRTH_DATE]}, None),
+        ({PATIENTS: "A-1"}, None),
+        ({}, None),
+    ],
+)
+def test_digests_tell_equal_from_different_without_a_name(other, same):
+    digests = patient_digests(A, SALT)
+    assert same_patient(digests, other) is same is same_patient(other, digests)
+    assert same_patient(digests, patient_digests(other, SALT)) is same
+    assert same_patient(digests, patient_digests(other, SALT[::-1])) is None
+    assert not any(value in str(digests) for value in A.values())

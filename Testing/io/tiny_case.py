@@ -140,6 +140,11 @@ def full():
             ],
             "reference_from_world": np.eye(4).tolist(),
             "relative_geometry": "estimated",
+            "patient_digests": {
+                "salt": "0" * 32,
+                "ct": {"id_name": "1" * 32, "id_birth": "2" * 32},
+                "views": {"AP": {"id": "3" * 32}},
+            },
             "truth": {"world_from_ct": START.tolist()},
         }
     )

@@ -56,6 +56,10 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
         0,
         ["shared_unknowns.source_to_detector_sd_mm is 0", "above 0", "leave out"],
     ),
+    (["patient_digests", "salt"], REMOVED, ["patient_digests.salt is missing"]),
+    (["patient_digests", "salt"], "Alpha", ["patient_digests.salt is", "32 hexadecimal digits"]),
+    (["patient_digests", "ct", "id_name"], 1, ["patient_digests.ct.id_name is 1"]),
+    (["patient_digests", "views", "AP"], [], ["patient_digests.views.AP is"]),
     (["training", "orbital_deg"], -1, ["training.orbital_deg is -1", "degrees from 0 to 180"]),
     (["targets"], [[1, 2, 1e12]], ["targets[0][2] is 1000000000000.0", "to 1e+09"]),
     (

@@ -38,7 +38,7 @@ class PresenterHost:
     """
 
     patience_s = 10.0
-    missing, waits_for, replaces = "", "", True
+    missing, waits_for, replaces, reading = "", "", True, False
     installs_packages, register_keys = True, "Ctrl+Return"
     segmenter = SimpleNamespace(installed=False)
 

@@ -418,3 +418,15 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_register
         of_all,
         "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
     )
+
+
+def test_the_verdict_of_before_is_not_offered_while_another_case_is_read(host, answer):
+    done(host, answer)
+    assert kind(answer) == "accept" and control(answer, "registration").enabled
+    host.reading = True
+    said = answer.answer()
+    assert (said.kind, said.views, said.why) == ("reading", (), ())
+    assert control(answer, "registration") is None
+    assert not control(host.presenters.export, "registration").enabled
+    host.reading = False
+    assert kind(answer) == "accept"

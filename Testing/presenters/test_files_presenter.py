@@ -240,3 +240,13 @@ def test_an_empty_panel_says_what_to_do(host, files):
     assert control(files, "demo").label == "Open the demo"
     host.begin()
     assert control(files, "demo") is None
+
+
+def test_what_an_answer_would_close_is_offered_to_be_saved(host, files, tmp_path):
+    case = write_phantom_case(tmp_path)
+    drop(files, *write_pngs(tmp_path, "a.png"))
+    assert not files.closes
+    drop(files, case)
+    assert files.closes
+    host.replaces = False  # as in Slicer
+    assert not files.closes

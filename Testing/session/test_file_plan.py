@@ -77,7 +77,7 @@ def test_each_kind_of_a_drop_is_planned_for_itself():
 
 
 def test_another_patients_files_are_asked_about():
-    dropped = Dropped(found(xray="a.png"), of_another_patient=True)
+    dropped = Dropped(found(xray="a.png"), doubt="other")
     assert choices(plan(dropped, {}, WHOLE)) == ["new", "replace", "add"]
     added = (Step.BEGIN, ReadXRays((Path("a.png"),)), Keep(()))
     assert plan(dropped, {"how": "new"}, WHOLE) == (Step.CLOSE, *added)

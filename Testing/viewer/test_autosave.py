@@ -5,6 +5,8 @@ And which folders are removed.
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -16,7 +18,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import write_phantom_case
+from phantom import make_ct, write_phantom_case
+from PIL import Image
+from planted_dicom import write_ct
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -25,6 +29,7 @@ pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".
 from MultiViewRegistrationLib.io import own_folders
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer import autosave as autosaving
 from MultiViewRegistrationLib.viewer.autosave import Autosave, place, saved_scenes
@@ -206,7 +211,7 @@ def test_the_newest_are_kept_and_folders_without_a_scene_removed(
     monkeypatch.setenv("MVREG_DATA", str(tmp_path))
     place().mkdir()
     now = datetime(2026, 11, 22, 14, 10)
-    for age in (3, 1, 2, 4, 0, None, "later"):
+    for age in (*range(11, -1, -1), None, "later"):
         folder = end_process(own_folders.new_folder(autosaving.KIND, place()))
         if age is not None:
             state = {
@@ -217,13 +222,54 @@ def test_the_newest_are_kept_and_folders_without_a_scene_removed(
             }
             (folder / "state.json").write_text(json.dumps(state))
     found = saved_scenes()
-    assert [(one.name, one.when(now)) for one in found] == [
-        ("0", "14:10"),
-        ("1", "2026-11-21 14:10"),
-        ("2", "2026-11-20 14:10"),
-    ]
+    assert [one.name for one in found] == [str(age) for age in range(10)]
+    assert found[1].facts() == "2026-11-21 14:10 \u00b7 \u25cb NOT ASSESSED"  # as of before
     assert all(one.scene.parent == one.folder for one in found)
-    assert len(list(place().iterdir())) == 4  # with that of a later version
+    assert len(list(place().iterdir())) == 11  # with that of a later version
+
+
+def test_what_is_left_is_told_apart(application, autosave, end_server, monkeypatch, case_file):
+    monkeypatch.setattr(assessment, "verdict", lambda session: "check")
+    autosave.close()
+    end_server()
+    (one,) = saved_scenes()
+    assert one.facts().endswith(" \u00b7 2 X-rays \u00b7 \u26a0 CHECK")
+    content = base64.b64decode(one.picture.removeprefix("data:image/png;base64,"))
+    assert max(Image.open(io.BytesIO(content)).size) in range(64, 129)
+
+
+@pytest.mark.parametrize("folder, shown", [("work", "A-1"), ("Alpha", "")])
+def test_the_id_is_read_again_where_the_files_are_what_they_were(
+    scene, tmp_path, end_server, folder, shown
+):
+    """A path that names the patient is not kept."""
+    who = {"PatientID": "A-1", "PatientName": "Alpha^Anna", "PatientBirthDate": "19500101"}
+    (tmp_path / folder).mkdir()
+    path = write_phantom_case(tmp_path / folder)
+    ct = make_ct()
+    write_ct(path.parent / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **who)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ct": "ct"}))
+    scene.Clear(False)
+    read = read_case(path)
+    registration = read(scene)
+    session = Session(registration)
+    session.cache_case(read.case)
+    application = SimpleNamespace(scene=scene, registration=registration, session=session)
+    application.show_message, application.moving = print, False
+    Autosave(application).close()
+    state = next(place().rglob(autosaving.STATE)).read_text()
+    assert "A-1" not in state and (str(path.parent) in state) == bool(shown)
+    end_server()
+    (one,) = saved_scenes()
+    assert one.patient_id() == shown and (str(path.parent) in one.facts()) == bool(shown)
+    write_ct(
+        path.parent / "ct",
+        np.rint(ct.volume.values),
+        ct.volume.ct_from_index,
+        **{**who, "PatientID": "B"},
+    )
+    assert one.patient_id() == ""
+    session.stop()
 
 
 def test_one_that_is_opened_is_this_servers(application, autosave, scene, end_server):

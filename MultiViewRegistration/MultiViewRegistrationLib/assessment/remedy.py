@@ -26,6 +26,7 @@ _BY_CODE = {
     "cause-part": START,
     "cause-level": OVERLAYS,
     "patient-mismatch": PATIENT,
+    "other-frame": CT,
     "different-sides": PATIENT,
     "camera-contradicted": GEOMETRY,
     "image-cropped": GEOMETRY,

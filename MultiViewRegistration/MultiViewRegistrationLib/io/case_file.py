@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 import uuid
 from collections.abc import Iterable, Sequence
@@ -32,8 +33,10 @@ VERSION = 1
 CT_UNITS = ("hu", "relative")
 #: How the cameras of several views came to be known relative to each other.
 RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
-#: In what the DICOM headers of CT and X-rays can contradict each other.
-MISMATCH_KINDS = ("patient", "side", "day")
+#: In what the DICOM headers of CT, X-rays and segmentations can contradict each other.
+MISMATCH_KINDS = ("patient", "side", "day", "frame")
+#: The key of the random salt of the patients' digests.
+SALT = "salt"
 DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
 #: The largest half-width of each range to train on, None for any.
 TRAINING = {
@@ -84,6 +87,9 @@ class CaseSettings:
     header_mismatch
         In which of MISMATCH_KINDS the DICOM headers differed of files from which the case was
         written, without headers.
+    patient_digests
+        By which the patient of an image is known without a name, with their SALT, see
+        `dicom_identity.DIGESTS`: by the view's name, "" for the CT.
     """
 
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
@@ -98,6 +104,7 @@ class CaseSettings:
     relative_geometry: str | None = None
     same_patient: bool = False
     header_mismatch: dict[str, bool] = field(default_factory=dict)
+    patient_digests: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def search_range(self) -> dict[str, float]:
@@ -230,6 +237,9 @@ class CaseFile(CaseSettings):
             ),
             header_mismatch=_header_mismatch(fields.section("header_mismatch"))
             if fields.has("header_mismatch")
+            else {},
+            patient_digests=_patient(fields.section("patient_digests"))
+            if fields.has("patient_digests")
             else {},
             same_patient=fields.optional(
                 "same_patient", fields.value, "true or false", bool, default=False
@@ -392,6 +402,26 @@ def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
     }
 
 
+def _patient(fields: JsonObject) -> dict[str, dict[str, str]]:
+    salt = {SALT: _digest(fields, SALT)}
+    views = fields.section("views") if fields.has("views") else None
+    named = {} if views is None else {name: views.section(name) for name in views.values}
+    if fields.has("ct"):
+        named[""] = fields.section("ct")
+    return {
+        name: salt | {key: _digest(digests, key) for key in digests.values}
+        for name, digests in named.items()
+    }
+
+
+def _digest(fields: JsonObject, key: str) -> str:
+    expected = "32 hexadecimal digits"
+    text = fields.value(key, expected, str)
+    if not re.fullmatch("[0-9a-f]{32}", text):
+        fields.refuse_value(key, expected)
+    return text
+
+
 def _truth(fields: JsonObject) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
     """Return the true world_from_ct (4, 4) of the CT, and of its structures by name."""
     if not fields.has("truth"):
@@ -488,6 +518,12 @@ def uid_of(sha256: str) -> str:
     """
     number = int(sha256[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
     return f"2.25.{number}"
+
+
+def is_of_content(uid: str) -> bool:
+    """Return whether a UID may be one of `uid_of`, by its version."""
+    number = uid.removeprefix("2.25.")
+    return number != uid and number.isdecimal() and int(number) >> 76 & 0xF == 0x8
 
 
 @dataclass(frozen=True)

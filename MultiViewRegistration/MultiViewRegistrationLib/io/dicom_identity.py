@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from ..imaging.image_source import is_dicom
 from ..reasons import Reason
-from .case_file import MISMATCH_KINDS, CaseFile, DicomImage, DicomOrigin, uid_of
+from .case_file import MISMATCH_KINDS, SALT, CaseFile, DicomImage, DicomOrigin, uid_of
 
-PATIENT, SIDE, DAY = MISMATCH_KINDS
-REASON_CODES = {PATIENT: "patient-mismatch", SIDE: "different-sides", DAY: "other-day"}
-KIND_WORDS = {PATIENT: "patients", SIDE: "sides of the body", DAY: "days"}
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+PATIENT, SIDE, DAY, FRAME = MISMATCH_KINDS
+REASON_CODES = {
+    PATIENT: "patient-mismatch",
+    SIDE: "different-sides",
+    DAY: "other-day",
+    FRAME: "other-frame",
+}
+KIND_WORDS = {
+    PATIENT: "CT and X-rays are of different patients",
+    SIDE: "CT and X-rays are of different sides of the body",
+    DAY: "CT and X-rays are of different days",
+    FRAME: "CT and segmentation are of different frames of reference",
+}
 
 
 class Compared(NamedTuple):
@@ -31,6 +46,8 @@ class Compared(NamedTuple):
 
 PATIENT_ID, PATIENT_NAME = "patients (PatientID)", "patients (PatientName)"
 BIRTH_DATE = "dates of birth (PatientBirthDate)"
+#: Patients of whom an entry has digests alone, and frames of CTs and segmentations.
+UNNAMED, FRAMES = "patients", "frames of reference (FrameOfReferenceUID)"
 #: What stands where a value was taken out or never known: nothing follows from it.
 PLACEHOLDERS = (
     "ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED DEIDENTIFIED REMOVED UNKNOWN NONE NA".split()
@@ -41,9 +58,11 @@ COMPARED = {
     PATIENT_ID: Compared(PATIENT, ("PatientID",)),
     PATIENT_NAME: Compared(PATIENT, ("PatientName",)),
     BIRTH_DATE: Compared(PATIENT, ("PatientBirthDate",), ("19000101",)),
+    UNNAMED: Compared(PATIENT, ()),
     "sexes (PatientSex)": Compared(PATIENT, ("PatientSex",), ("O", "U")),
     "sides of the body (laterality)": Compared(SIDE, ("ImageLaterality", "Laterality"), ("U", "B")),
     "days (StudyDate)": Compared(DAY, ("StudyDate",)),
+    FRAMES: Compared(FRAME, ()),
 }
 
 
@@ -53,7 +72,7 @@ class Mismatch(NamedTuple):
     Attributes
     ----------
     kind
-        PATIENT, SIDE or DAY.
+        PATIENT, SIDE, DAY or FRAME.
     sentence
         Names the entries and what differs, never a value.
     """
@@ -73,16 +92,20 @@ BY_HEADERS = "by their DICOM headers; check that they belong together."
 
 def mismatches_of(case: CaseFile) -> list[Mismatch]:
     """Find the mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
-    views = [(view.name, read_identity(view.image.path)) for view in case.views if view.image]
-    labels = [] if case.labels is None else [("the labels", read_identity(case.labels.path))]
+    views = [
+        (view.name, {**case.patient_digests.get(view.name, {}), **read_identity(view.image.path)})
+        for view in case.views
+        if view.image
+    ]
+    segmentations = {"the labels": case.labels, "the mask": case.mask}
+    labels = [(name, read_volume(file.path)) for name, file in segmentations.items() if file]
     more = [
         (f"the CT of {source.name}", read_identity(source.ct))
         for source in case.structures[1:]
         if source.ct
     ]
-    found = mismatches(
-        [("CT", read_identity(case.ct.path, case.ct_series)), *more, *labels, *views]
-    )
+    ct = {**case.patient_digests.get("", {}), **read_volume(case.ct.path, case.ct_series)}
+    found = mismatches([("CT", ct), *more, *labels, *views])
     return with_recorded(found, case.header_mismatch)
 
 
@@ -95,10 +118,7 @@ def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[M
     more = [kind for kind in MISMATCH_KINDS if recorded.get(kind) and kind not in kinds]
     return [
         *found,
-        *(
-            Mismatch(kind, f"CT and X-rays are of different {KIND_WORDS[kind]} {BY_HEADERS}")
-            for kind in more
-        ),
+        *(Mismatch(kind, f"{KIND_WORDS[kind]} {BY_HEADERS}") for kind in more),
     ]
 
 
@@ -116,23 +136,31 @@ def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
 def contradictions(entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[str, str, str]]:
     """Return one of COMPARED and the names of two entries, for all that differ in it.
 
-    Those whose values share no word.
+    Those whose values share no word, and whose digests say so.
     """
+    pairs = list(combinations(entries, 2))
     return [
         (what, one, other)
         for what in COMPARED
-        for (one, ours), (other, theirs) in combinations(entries, 2)
-        if what in ours
-        and what in theirs
-        and set(ours[what].split()).isdisjoint(theirs[what].split())
+        for (one, ours), (other, theirs) in pairs
+        if _differ(what, ours, theirs)
     ]
+
+
+def _differ(what: str, one: dict[str, str], other: dict[str, str]) -> bool:
+    if what == UNNAMED:
+        return not (is_named(one) and is_named(other)) and same_patient(one, other) is False
+    shared = what in one and what in other
+    return shared and set(one[what].split()).isdisjoint(other[what].split())
 
 
 def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
     """Return a mismatch for each of COMPARED in what `contradictions` found, of the first entry in it with others."""
     mismatched = []
+    named = [pair for what, *pair in found if what in (PATIENT_ID, PATIENT_NAME, BIRTH_DATE)]
+    told = [each for each in found if each[0] != UNNAMED or list(each[1:]) not in named]
     for what, compared in COMPARED.items():
-        pairs = [(one, other) for each, one, other in found if each == what]
+        pairs = [(one, other) for each, one, other in told if each == what]
         others = [other for one, other in pairs if one == pairs[0][0]]
         if others:
             sentence = (
@@ -140,6 +168,99 @@ def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
             )
             mismatched.append(Mismatch(compared.kind, sentence))
     return mismatched
+
+
+def doubt_about_segmentation(ct: dict[str, str], path: Path) -> str:
+    """Return why a segmentation may not be of a CT, by their headers as `mismatches_of` compares them; "" for nothing.
+
+    Parameters
+    ----------
+    ct
+        Of `read_volume`, or digests.
+    """
+    own = read_volume(path)
+    found = mismatches([("CT", ct), (path.name, own)])
+    asked = [each.sentence for each in found if each.kind in (PATIENT, FRAME)]
+    same_frame = ct.get(FRAMES) == own.get(FRAMES) is not None
+    if not asked and not same_frame and is_known(own) and same_patient(ct, own) is None:
+        return f"Nothing tells whether {path.name} and the CT are of one patient."
+    return " ".join(asked)
+
+
+def read_volume(path: Path, series: str | None = None) -> dict[str, str]:
+    """Return what `read_identity` does of a CT or a segmentation, with its frame of reference."""
+    identity, uid = read_identity(path, series), frame_of_reference(path, series)
+    return {**identity, FRAMES: uid} if uid else identity
+
+
+# The patient without a name: what files keep
+
+#: What each digest is of.
+DIGESTS = {
+    "id_name": (PATIENT_ID, PATIENT_NAME),
+    "id_birth": (PATIENT_ID, BIRTH_DATE),
+    "name_birth": (PATIENT_NAME, BIRTH_DATE),
+    "id": (PATIENT_ID,),
+    "name": (PATIENT_NAME,),
+}
+SALT_BYTES = 16  # NIST SP 800-132
+#: scrypt (RFC 7914) takes 32 MiB and about a tenth of a second for each guess. An ID, a name or a
+#: date alone could be guessed all the same, so that a digest is of two of them where there are two.
+SCRYPT = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 1 << 26, "dklen": 16}
+
+
+def patient_digests(identity: Mapping[str, str], salt: str) -> dict[str, str]:
+    """Return the salt, hexadecimal, and the digests of a patient, or nothing for an unknown one.
+
+    Parameters
+    ----------
+    identity
+        Of `read_identity`, or digests, which are returned where they have this salt.
+    """
+    if not is_named(identity):
+        return {
+            key: identity[key]
+            for key in (SALT, *DIGESTS)
+            if identity.get(SALT) == salt and key in identity
+        }
+    known = [key for key, whats in DIGESTS.items() if all(what in identity for what in whats)]
+    pairs = [key for key in known if len(DIGESTS[key]) > 1]
+    texts = {
+        key: "\n".join(" ".join(sorted(identity[what].split())) for what in DIGESTS[key])
+        for key in pairs or known
+    }
+    return {SALT: salt, **{key: _digest(f"{key}\n{text}", salt) for key, text in texts.items()}}
+
+
+@lru_cache(maxsize=256)  # the same patient's images
+def _digest(text: str, salt: str) -> str:
+    return hashlib.scrypt(text.encode(), salt=bytes.fromhex(salt), **SCRYPT).hex()
+
+
+def is_known(identity: Mapping[str, str]) -> bool:
+    """Return whether an identity tells one patient from another."""
+    return SALT in identity or is_named(identity)
+
+
+def is_named(identity: Mapping[str, str]) -> bool:
+    """Return whether an identity was read in a header, and has a name or an ID."""
+    return PATIENT_ID in identity or PATIENT_NAME in identity
+
+
+def same_patient(one: dict[str, str], other: dict[str, str]) -> bool | None:
+    """Return whether two identities, read or digests, are of one patient; None where that is not known."""
+    if is_named(one) and is_named(other):
+        if any(_differ(what, one, other) for what in (PATIENT_ID, PATIENT_NAME, BIRTH_DATE)):
+            return False
+        return True if {PATIENT_ID, PATIENT_NAME} & one.keys() & other.keys() else None
+    salt = one.get(SALT) or other.get(SALT)
+    if not salt:
+        return None
+    ours, theirs = (patient_digests(each, salt) for each in (one, other))
+    shared = [key for key in DIGESTS if key in ours and key in theirs]
+    # A name may be written otherwise, and two patients share a name and a date of birth.
+    decisive = [key for key in shared if PATIENT_ID in DIGESTS[key]] or shared
+    return any(ours[key] == theirs[key] for key in decisive) if shared else None
 
 
 def read_identity(path: Path, series: str | None = None) -> dict[str, str]:
@@ -256,7 +377,14 @@ def frame_of_reference(ct: Path, series: str | None = None) -> str | None:
         The series in the folder that is meant.
     """
     headers = (file for file in _headers(ct) if series in (None, file.value("SeriesInstanceUID")))
-    return next(filter(None, (_uid(dicom, "FrameOfReferenceUID") for dicom in headers)), None)
+    return next(filter(None, map(_frame_uid, headers)), None)
+
+
+def _frame_uid(dicom: DicomFile) -> str | None:
+    """Return the UID; of an RT Structure Set each region names it (PS3.3 C.8.8.5)."""
+    regions = dicom.items("StructureSetROISequence")
+    named = (_uid(dicom, "ReferencedFrameOfReferenceUID", item) for item in regions)
+    return _uid(dicom, "FrameOfReferenceUID") or next(filter(None, named), None)
 
 
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:
@@ -272,7 +400,7 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
     return None
 
 
-def _uid(dicom: DicomFile, key: str) -> str | None:
+def _uid(dicom: DicomFile, key: str, item: Dataset | None = None) -> str | None:
     """Return the UID, or None for an invalid one.
 
     Other programs would refuse an object that names it.
@@ -280,7 +408,7 @@ def _uid(dicom: DicomFile, key: str) -> str | None:
     from pydicom.uid import UID
 
     with quiet():
-        uid = UID(str(dicom.value(key) or ""))
+        uid = UID(str(dicom.value(key, item) or ""))
     return str(uid) if uid.is_valid else None
 
 

@@ -248,12 +248,12 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
 def _dicom_kind(file: DicomFile) -> str:
     """Return CT, also for what is one slice of it, XRAY, MASK, or "" for nothing of use."""
     modality, sop_class = file.text("Modality"), str(file.value("SOPClassUID") or "")
+    if modality in ("SEG", "RTSTRUCT"):
+        return MASK
     if not file.whole("Rows", 0):  # a report, a plan, a presentation state
         return ""
     if is_localizer(file) or sop_class in XRAY_CLASSES:
         return XRAY
-    if modality == "SEG":
-        return MASK
     if modality == "CT":
         placed = len(file.numbers("ImagePositionPatient")) == 3 or _frames(file) > 1
         return CT if placed else ""  # a dose report, or a picture of the screen

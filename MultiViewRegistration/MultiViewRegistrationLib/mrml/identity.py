@@ -7,6 +7,7 @@ whether CT and X-rays belong to one patient.
 from __future__ import annotations
 
 import json
+import secrets
 import uuid
 import zlib
 from collections.abc import Callable, Sequence
@@ -21,16 +22,21 @@ import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ..imaging.image_source import is_dicom
-from ..io.case_file import DicomImage, DicomOrigin, new_uid, uid_of
+from ..io.case_file import SALT, DicomImage, DicomOrigin, is_of_content, new_uid, uid_of
 from ..io.dicom_identity import (
-    PATIENT,
+    FRAMES,
     PATIENT_ID,
+    SALT_BYTES,
     Mismatch,
     contradictions,
     frame_of_reference,
     image_origin,
-    mismatches,
+    is_known,
+    is_named,
+    patient_digests,
     read_identity,
+    reveals,
+    same_patient,
     sentences,
     with_recorded,
 )
@@ -368,6 +374,12 @@ def _ct_uid(registration: Registration) -> str:
     return ct.GetAttribute(FRAME_UID) or uid_of(sha256_of(_ct_volume(registration)))
 
 
+def ct_header(registration: Registration) -> dict[str, str]:
+    """Return what a segmentation of the CT is compared with, see `dicom_identity.read_volume`."""
+    uid = _ct_uid(registration)
+    return {**_identity(registration.ct), **({} if is_of_content(uid) else {FRAMES: uid})}
+
+
 def _image_origin(view: XRayView) -> DicomImage | None:
     kept = view.record.dicom
     file = file_of(view.source) if kept is None and view.source is not None else None
@@ -382,6 +394,8 @@ _origin_in = lru_cache(maxsize=64)(image_origin)
 
 #: The attribute of a node with a random word, the key of its header values while the program runs.
 IDENTITY_KEY = "MultiViewRegistration.header"
+#: The attribute of a node with the digests of its patient, as JSON: all of a scene have one salt.
+DIGESTED = "MultiViewRegistration.patient"
 
 _identities: dict[str, dict[str, str]] = {}
 
@@ -407,11 +421,34 @@ def keep_header(ct, header: tuple[dict[str, str], str | None]) -> None:
 
 
 def remember_identity(node, identity: dict[str, str]) -> None:
-    """Keep the result of `read_identity` for the file of a CT or an X-ray; it stays in memory."""
+    """Keep the result of `read_identity` for the file of a CT or an X-ray in memory, and digests of the patient with the node.
+
+    Or the digests that a case.json has, where that is all.
+    """
     if identity:
         key = uuid.uuid4().hex
         _identities[key] = identity
         node.SetAttribute(IDENTITY_KEY, key)
+        _keep_digests(node, identity)
+
+
+def copy_identity(of, node) -> None:
+    """Have an image be known as of the same header as another one."""
+    for attribute in (IDENTITY_KEY, DIGESTED):
+        node.SetAttribute(attribute, of.GetAttribute(attribute))
+
+
+def _keep_digests(node, identity: dict[str, str]) -> None:
+    volumes = slicer.util.getNodesByClass("vtkMRMLVolumeNode", node.GetScene())
+    salts = (digests[SALT] for each in volumes if (digests := digests_of(each)))
+    salt = identity.get(SALT) or next(salts, "") or secrets.token_hex(SALT_BYTES)
+    if digests := patient_digests(identity, salt):
+        node.SetAttribute(DIGESTED, json.dumps(digests))
+
+
+def digests_of(node) -> dict[str, str]:
+    """Return the digests of an image's patient with their salt; {} for an unknown one."""
+    return json.loads(node.GetAttribute(DIGESTED) or "{}")
 
 
 #: Parameters: the contradictions that were found while the headers were at hand, and the images
@@ -439,34 +476,72 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
 
 
 def patient_of(registration: Registration) -> str:
-    """Return the PatientID of the CT or the X-rays, for the screen alone.
+    """Return the PatientID of the CT and the X-rays, for the screen alone.
 
-    "" where no header has one, and of several patients.
+    "" where no header has one, where it is not known whose any of the images is, and of several
+    patients.
     """
-    nodes = [
-        registration.ct,
-        *(node for view in registration.used_xrays for node in (view.node, view.source)),
-    ]
-    known = {_identity(node).get(PATIENT_ID, "") for node in nodes} - {""}
-    return known.pop() if len(known) == 1 else ""
+    known = _patients(registration)
+    one = all(same_patient(a, b) for a, b in combinations(known, 2))
+    if not one or not all(map(is_known, known)):
+        return ""
+    ids = {each[PATIENT_ID] for each in known if PATIENT_ID in each}
+    return ids.pop() if len(ids) == 1 else ""
 
 
-def is_of_another_patient(registration: Registration, identities: Sequence[dict[str, str]]) -> bool:
-    """Return whether any image with these header values is of another patient than the CT and the X-rays that are there.
+#: Whose new images are: of another patient than those that are there, of nobody knows whom.
+OTHER, UNKNOWN = "other", "unknown"
 
-    See `read_identity` for the values.
+
+def doubt_about(registration: Registration, identities: Sequence[dict[str, str]]) -> str:
+    """Return OTHER or UNKNOWN where images may be of another patient than those that are there, else "".
+
+    See `read_identity` for the values. A person who has put images of an unknown patient beside
+    those of a known one has answered for further ones of either.
     """
-    there = [
-        _identity(registration.ct),
-        *(_identity(view.node) or _identity(view.source) for view in registration.xrays),
-    ]
-    pairs = [("", known) for known in there if known]
-    return any(
-        mismatch.kind == PATIENT
-        for new in identities
-        for each in pairs
-        for mismatch in mismatches([each, ("", new)])
-    )
+    there = _patients(registration)
+    if any(same_patient(one, new) is False for one in there for new in identities):
+        return OTHER
+    known = list(map(is_known, there))
+    for new in identities if there else ():
+        alike = any(same_patient(one, new) for one in there)
+        if not alike if is_known(new) else all(known):
+            return UNKNOWN
+    return ""
+
+
+def _patients(registration: Registration) -> list[dict[str, str]]:
+    """Return what is known of the patient of each image, {} for nothing."""
+    nodes = [registration.ct, *list(registration.bone_cts.values())[1:]]
+    known = [_identity(node) for node in nodes if node is not None]
+    return [*known, *(_identity_of(view) for view in registration.xrays)]
+
+
+def _identity_of(view: XRayView) -> dict[str, str]:
+    return _identity(view.node) or _identity(view.source)
+
+
+def may_name_patient(registration: Registration, text: str) -> bool:
+    """Return whether a text has a part of a patient's name, ID or date of birth in it, as far as headers tell."""
+    known = [each for each in _patients(registration) if is_named(each)]
+    return not known or any(reveals(text, each) for each in known)
+
+
+def recorded_patient(registration: Registration) -> dict[str, Any]:
+    """Return what a case.json keeps of the patients of its images, see `CaseSettings`; {} of unknown ones."""
+    known = {view.name: _identity_of(view) for view in registration.used_xrays}
+    ct = _identity(registration.ct)
+    salt = next((each[SALT] for each in (ct, *known.values()) if SALT in each), None)
+    if salt is None:
+        return {}
+    views = {name: _without_salt(each, salt) for name, each in known.items()}
+    found = {"ct": _without_salt(ct, salt), "views": {k: each for k, each in views.items() if each}}
+    return {SALT: salt, **{key: each for key, each in found.items() if each}}
+
+
+def _without_salt(identity: dict[str, str], salt: str) -> dict[str, str]:
+    digests = patient_digests(identity, salt)
+    return {key: each for key, each in digests.items() if key != SALT}
 
 
 def say_same_patient(registration: Registration) -> None:
@@ -504,13 +579,15 @@ def _header_key(node) -> str:
 
 
 def _identity(node) -> dict[str, str]:
+    """Return the header values of an image, if at hand, with its patient's digests."""
     if node is None:
         return {}
-    key = node.GetAttribute(IDENTITY_KEY)
-    if key in _identities:
-        return _identities[key]
-    file = file_of(node)
-    return _identity_in(file) if file else {}
+    known = _identities.get(node.GetAttribute(IDENTITY_KEY) or "", {})
+    if not known and (file := file_of(node)):
+        known = _identity_in(file)
+        if not digests_of(node):
+            _keep_digests(node, known)
+    return {**known, **digests_of(node)}
 
 
 _identity_in = lru_cache(maxsize=64)(read_identity)  # needed whenever the panel is shown

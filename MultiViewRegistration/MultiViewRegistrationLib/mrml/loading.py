@@ -74,7 +74,7 @@ def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
         case,
         file,
         read_views(case, file),
-        read_identity(file.ct.path, file.ct_series),
+        {**file.patient_digests.get("", {}), **read_identity(file.ct.path, file.ct_series)},
         whole_numbers(ct.volume.values),
         ct.centroid(),
         ready,
@@ -174,13 +174,20 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
         For unreadable files.
     """
     return [
-        _read_view(*view, case.dicom.views.get(view[0].name))
-        for view in zip(case.views, file.views, strict=True)
+        _read_view(
+            view,
+            entry,
+            case.dicom.views.get(view.name),
+            {**file.patient_digests.get(entry.name, {}), **read_identity(entry.image_path)},
+        )
+        for view, entry in zip(case.views, file.views, strict=True)
     ]
 
 
-def _read_view(view: View, entry: ViewRecord, dicom: DicomImage | None) -> AddView:
-    raw, identity = image_of(entry), read_identity(entry.image_path)
+def _read_view(
+    view: View, entry: ViewRecord, dicom: DicomImage | None, identity: dict[str, str]
+) -> AddView:
+    raw = image_of(entry)
     mask: tuple[str, np.ndarray] | None = None
     if entry.mask is not None:
         mask = name_of(entry.mask.path), mask_of(entry)

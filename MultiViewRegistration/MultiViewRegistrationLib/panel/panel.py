@@ -301,6 +301,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """Show what is being read; "" for nothing."""
         self.ui.readingLabel.text = words
         self.ui.readingLabel.setVisible(bool(words))
+        self.invalidate()
         (self._reading_timer.start if words else self._reading_timer.stop)()
 
     def take_read(self, read: Read, autosaved: Path | None = None) -> None:

@@ -33,7 +33,7 @@ from ..io.files import JsonObject, upload_root
 from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, view_name
 from ..mrml.case import frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
-from ..mrml.identity import remember_identity
+from ..mrml.identity import copy_identity, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
 from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node
 from ..mrml.nodes import OWNER, products_of
@@ -71,6 +71,7 @@ def add_volume(registration: Registration, volume) -> XRayView:
     with _new_view(registration, volume.GetName()) as view:
         if copied is not None:
             view.record = copied.record
+            copy_identity(volume, view.node)
             set_source(view, copied.source or volume)
             return view
         spacing = volume.GetSpacing()[:2]

@@ -27,7 +27,7 @@ from ..io.sequence import FrameFiles
 from ..io.transforms import AXES, DIRECTIONS
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
 from ..mrml.frames import FileImages
-from ..mrml.identity import fingerprint, of_image
+from ..mrml.identity import fingerprint, of_image, recorded_patient
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
@@ -218,6 +218,7 @@ def case_content(session: Session) -> dict:
         "relative_geometry": case.relative_geometry,
         "same_patient": case.same_patient or None,
         "header_mismatch": {each.kind: True for each in case.mismatches} or None,
+        "patient_digests": recorded_patient(registration) or None,
         "training": case.training or None,
         "search": case.search,
         "targets": case.targets,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -20,7 +20,16 @@ import slicer
 
 from ..errors import InputError
 from ..io import own_folders
+from ..io.case_file import CaseFile
+from ..io.dicom_identity import PATIENT_ID, read_identity, same_patient
+from ..io.files import upload_root
 from ..io.own_folders import data_folder
+from ..mrml.identity import digests_of, may_name_patient
+from ..mrml.image import thumbnail
+from ..report.html import embedded, png
+from ..session import assessment
+from ..session.presenters.answer import MOVED, WORDS
+from ..session.session import Session
 from ..session.tasks import Task, ended
 from ..translation import _
 from .scene_files import read_scene
@@ -35,8 +44,10 @@ EVERY_S, FIRST_S = 45.0, 5.0
 PATIENCE_S = 20.0
 #: The kind of folder, the file that says what is in it, and the version of that.
 KIND, STATE, VERSION = "scene", "state.json", 1
-#: How many scenes of servers that have ended are kept, the newest.
-MAX_KEPT = 3
+#: How many scenes of servers that have ended are kept, the newest: those of a day's work.
+MAX_KEPT = 10
+#: The longer side of the picture that tells one from another, pixels.
+PICTURE_PX = 96
 
 
 @dataclass(frozen=True)
@@ -51,20 +62,47 @@ class SavedScene:
         when.
     scene
         Its .mrml.
+    xrays
+        How many it has; None where that is not known, of before.
+    verdict
+        On its pose, "" without one.
+    picture
+        Of its first X-ray, an address; "" without any.
+    case
+        The case.json of this computer that it was opened from; None for others, and where its path
+        names the patient.
+    patient
+        Digests of the CT's, see `dicom_identity`; {} for an unknown one.
     """
 
     folder: Path
     name: str
     saved: datetime
     scene: Path
+    xrays: int | None = None
+    verdict: str = ""
+    picture: str = ""
+    case: Path | None = None
+    patient: Mapping[str, str] = field(default_factory=dict)
 
-    def when(self, now: datetime) -> str:
-        """Return the time at which it was saved, with the date where that is another day."""
-        return (
-            f"{self.saved:%H:%M}"
-            if self.saved.date() == now.date()
-            else f"{self.saved:%Y-%m-%d %H:%M}"
-        )
+    def facts(self) -> str:
+        """Return what tells it from others: date, X-rays, verdict, and below its folder."""
+        one, more = _("1 X-ray"), _("{count} X-rays").format(count=self.xrays)
+        counted = [] if self.xrays is None else [one if self.xrays == 1 else more]
+        verdict = " ".join(WORDS.get(self.verdict, WORDS[MOVED]))
+        line = " \u00b7 ".join([f"{self.saved:%Y-%m-%d %H:%M}", *counted, verdict])
+        return line if self.case is None else f"{line}\n{self.case.parent}"
+
+    def patient_id(self) -> str:
+        """Return the PatientID, for the screen alone, by the header of the CT where that is still what it was."""
+        if self.case is None:
+            return ""
+        with suppress(InputError):
+            file = CaseFile.read(self.case)
+            found = read_identity(file.ct.path, file.ct_series)
+            if same_patient(found, dict(self.patient)):
+                return found.get(PATIENT_ID, "")
+        return ""
 
 
 def place() -> Path:
@@ -84,12 +122,39 @@ def saved_scenes() -> list[SavedScene]:
     return kept[:MAX_KEPT]
 
 
+#: What of a `SavedScene` its file has beside the rest, where it is known.
+FACTS = ("xrays", "verdict", "picture", "case", "patient")
+
+
+def _facts(session: Session) -> dict[str, Any]:
+    registration = session.registration
+    views, case = registration.xrays, session.case_path
+    found: dict[str, Any] = {"xrays": len(views), "verdict": assessment.verdict(session)}
+    shown = [view for view in views if view.node.GetImageData() and view.node.GetDisplayNode()]
+    if shown:
+        found["picture"] = embedded(png(thumbnail(shown[0], PICTURE_PX)))
+    if registration.ct is not None:
+        found["patient"] = digests_of(registration.ct)
+    if case is not None and upload_root(case) is None:
+        path = os.fspath(case.resolve())
+        found |= {} if may_name_patient(registration, path) else {"case": path}
+    return found
+
+
+def _of_patient(patient_id: str | None) -> list[str]:
+    return [_("patient {id}").format(id=patient_id)] if patient_id else []
+
+
 def _read(folder: Path) -> SavedScene | None:
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if state["version"] == VERSION:
+            more = {key: state[key] for key in FACTS if key in state}
+            if "case" in more:
+                more["case"] = Path(more["case"])
             saved = datetime.fromisoformat(state["saved"])
-            return SavedScene(folder, str(state["name"]), saved, folder / Path(state["scene"]).name)
+            scene = folder / Path(state["scene"]).name
+            return SavedScene(folder, str(state["name"]), saved, scene, **more)
     except FileNotFoundError:
         own_folders.remove(folder)
     except (OSError, ValueError, KeyError, TypeError):
@@ -110,6 +175,7 @@ class Autosave:
         self._writing: Task | None = None
         self._begin(None)
         self._left: list[SavedScene] = []
+        self._naming: Task[dict[str, str]] | None = None
 
     def open(self, folder: str) -> None:
         """Open what a server that has ended left, by its folder's name.
@@ -131,10 +197,19 @@ class Autosave:
 
     def offer(self) -> None:
         """Offer what servers that have ended left."""
-        self._left = saved_scenes()
-        now, offer = datetime.now(), _("Go on where you were ({name}, {when})")
+        self._left = left = saved_scenes()
+        self._show_left({})
+        self._naming = Task(lambda on_progress: {one.folder.name: one.patient_id() for one in left})
+
+    def _show_left(self, ids: Mapping[str, str]) -> None:
+        """Show what is left, with the patients' IDs by folder as far as they are known."""
         self._application.state.autosaved = [
-            {"key": one.folder.name, "offer": offer.format(name=one.name, when=one.when(now))}
+            {
+                "key": one.folder.name,
+                "name": " \u00b7 ".join([one.name, *_of_patient(ids.get(one.folder.name))]),
+                "picture": one.picture,
+                "facts": one.facts(),
+            }
             for one in self._left
         ]
 
@@ -172,6 +247,9 @@ class Autosave:
     def tick(self) -> None:
         """Save, where it is time to."""
         self._take_written()
+        if ended(self._naming):
+            naming, self._naming = self._naming, None
+            self._show_left(naming.result_or({}))
         application = self._application
         if (
             monotonic() < self._due
@@ -201,7 +279,7 @@ class Autosave:
             with (
                 run.as_before() if run is not None else nullcontext()
             ):  # a registration under way has not begun
-                self._save(session.registration.name, by_parts)
+                self._save(session, by_parts)
         except (InputError, OSError) as error:
             self._show_failure(getattr(error, "strerror", None) or str(error))
 
@@ -212,7 +290,7 @@ class Autosave:
             self.save()
         self._wait()
 
-    def _save(self, name: str, by_parts: bool) -> None:
+    def _save(self, session: Session, by_parts: bool) -> None:
         folder = self._folder
         if folder is None or not folder.is_dir():
             place().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -247,9 +325,10 @@ class Autosave:
         self._saved = text
         state = {
             "version": VERSION,
-            "name": name,
+            "name": session.registration.name,
             "saved": datetime.now().isoformat(timespec="seconds"),
             "scene": mrml.name,
+            **_facts(session),
         }
         self._writing = Task(
             lambda on_progress: commit(

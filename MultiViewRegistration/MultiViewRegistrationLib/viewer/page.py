@@ -13,6 +13,7 @@ from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RU
 from ..session.presenters.start import MOVE
 from ..translation import _
 from . import elements
+from .autosave import MAX_KEPT
 
 #: Material Design Icons by how far a step has come; each has a word beside it, or a shape of
 #: its own.
@@ -35,6 +36,7 @@ OVERLAY_ICONS = {
     "difference": "mdi-minus-box-outline",
     "off": "mdi-eye-off-outline",
 }
+SAVE = _("Save the scene as a file that 3D Slicer and this page open (.mrb)")
 ALERT = dict(variant="tonal", density="compact", classes="mv-message", role="alert")
 #: Name, icon and title of each view.
 LAYOUTS = (
@@ -51,6 +53,9 @@ THEME_ICONS = {
 }
 THEME_NAMES = {"auto": _("as the system"), "light": _("light"), "dark": _("dark")}
 WAIT = dict(disabled=("!!opening",))
+KEPT = _("The {count} newest are kept on this computer; the page removes older ones.").format(
+    count=MAX_KEPT
+)
 #: What is taken anywhere in the page.
 HINT = _("CT, X-rays, calibration, case or scene")
 
@@ -104,7 +109,7 @@ def _head(application) -> None:
             trigger="mvreg_save",
             label=_("Save"),
             icon="mdi-content-save",
-            title=_("Save the scene as a file that 3D Slicer and this page open (.mrb)"),
+            title=SAVE,
         )
         html.Div(classes="mv-spring")
         with html.Div(
@@ -188,7 +193,19 @@ def _open_another(application) -> None:
             with html.Div(classes="mv-row"):
                 v.VBtn(_("New case"), click=application.new_case, variant="tonal", **WAIT)
                 v.VBtn(_("Open the demo"), click=application.open_demo, variant="tonal", **WAIT)
+                _save_open()
                 v.VBtn(_("Keep what is open"), click="opening_another = false", variant="text")
+
+
+def _save_open(**shown) -> None:
+    """Put in a button that saves what is open, where it is about to be closed."""
+    elements.DownloadButton(
+        trigger="mvreg_save",
+        label=_("Save what is open"),
+        icon="mdi-content-save",
+        title=SAVE,
+        **shown,
+    )
 
 
 def _steps(application) -> None:
@@ -386,12 +403,15 @@ def _start_page(application) -> None:
     with html.Div(classes="mv-welcome"):
         html.H2(_("Find where a CT lies in the world of two or more X\u2011rays."))
         with html.Div(v_for="one in autosaved", key="one.key", classes="mv-row mv-autosaved"):
+            html.Img(v_if="one.picture", src=("one.picture",), alt="")
+            with html.Div(classes="mv-about"):
+                html.Strong("{{ one.name }}")
+                html.Div("{{ one.facts }}", classes="mv-fact")
             v.VBtn(
-                "{{ one.offer }}",
+                _("Go on where you were"),
                 click=(autosave.open, "[one.key]"),
                 color="primary",
                 prepend_icon="mdi-history",
-                classes="mv-as-written",
                 title=_("As this program kept it before it ended"),
                 **WAIT,
             )
@@ -402,6 +422,7 @@ def _start_page(application) -> None:
                 title=_("Remove it from this computer"),
                 **WAIT,
             )
+        html.P(KEPT, v_if="autosaved.length", classes="mv-fact")
         with elements.FileDrop(target="files", hint=HINT, folder=True, classes="mv-drop", **WAIT):
             v.VIcon("mdi-tray-arrow-down", size="48", color="primary")
             for line in WELCOME:
@@ -429,3 +450,4 @@ def _asked(application) -> None:
         aria_live="polite",
     ):
         files.build()
+        _save_open(v_if="closes")

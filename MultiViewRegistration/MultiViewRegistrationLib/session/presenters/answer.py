@@ -36,14 +36,10 @@ from .host import Host
 from .section import Presenter, progress_bar
 from .sections import Sections
 
-ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = (
-    "accept",
-    "reject",
-    "running",
-    "failed",
-    "moved",
-    "none",
-)
+ACCEPT, REJECT = "accept", "reject"
+RUNNING, FAILED, MOVED, NONE = "running", "failed", "moved", "none"
+#: In place of the verdict of before, while another registration or CT is being read.
+OTHER = "reading"
 #: Symbol and word of each kind of answer: a colour alone says nothing to one in twelve men.
 WORDS = {
     ACCEPT: ("\u2714", _("ACCEPT")),
@@ -53,6 +49,7 @@ WORDS = {
     FAILED: ("\u2718", _("FAILED")),
     MOVED: ("\u25cb", _("NOT ASSESSED")),
     NONE: ("\u25cb", _("NOT REGISTERED")),
+    OTHER: ("\u25cb", _("READING")),
 }
 #: Symbol and word of each state of an X-ray.
 VIEW_WORDS = {
@@ -197,6 +194,8 @@ class AnswerPresenter(Presenter):
         """Return the controls."""
         session, self._shown = self.host.session, self.answer()
         self._placing = self._landmarks.placing
+        if self._shown.kind == OTHER:
+            return []
         run = None if session is None else session.running_registration
         why = (
             Text(f"why{number}", sentence, tone=PLAIN)
@@ -236,6 +235,8 @@ class AnswerPresenter(Presenter):
         session = self.host.session
         if session is None:
             return NONE, _("Open a CT and two X-rays of it.")
+        if self.host.reading and assessment.verdict(session):
+            return OTHER, self.host.waiting()
         history, run = session.history, session.running_registration
         if run is not None:
             return RUNNING, _("looking for the CT in the X-rays")

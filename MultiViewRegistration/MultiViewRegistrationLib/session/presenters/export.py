@@ -283,6 +283,8 @@ class ExportPresenter(Presenter):
 
     def missing(self) -> str:
         """Return the steps missing before files can be written; "" for none."""
+        if self.host.reading:
+            return _("Wait until what is being read is open.")
         if not self.session.running and not self.chosen["result"]:
             return "" if self.chosen["case"] else _("Choose what to write.")
         return self._wait_or_override()

@@ -5,7 +5,7 @@ From the files, the answers so far and what is open, `plan` tells what to ask or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
+from ...io.dicom_identity import doubt_about_segmentation
 from ...io.files import redact_upload_paths
 from ...io.recognise import (
     BEADS,
@@ -29,6 +30,7 @@ from ...io.recognise import (
     CTFiles,
     FoundFiles,
 )
+from ...mrml.identity import UNKNOWN
 from ...mrml.registration import MAX_VIEWS
 from ...translation import _
 from .external_files import (
@@ -51,6 +53,8 @@ KINDS = {
     POSE: (_("where the CT is to begin"), _("Where the CT is to begin")),
 }
 MAX_NAMED = 4
+#: Answers that close what is open, where that is replaced.
+CLOSING = ("open", "new")
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class OpenCase:
         Whether a case that is opened takes its place.
     ct, ct_coming
         Whether it has a CT; whether one is being read, or waits for its unit.
+    ct_header
+        Of its CT, see `identity.ct_header`.
     xrays
         Its X-rays.
     xrays_coming
@@ -98,6 +104,7 @@ class OpenCase:
     replaces: bool = True
     ct: bool = False
     ct_coming: bool = False
+    ct_header: Mapping[str, str] = field(default_factory=dict)
     xrays: tuple[OpenXRay, ...] = ()
     xrays_coming: bool = False
     scouts: tuple[str, ...] | None = None
@@ -124,15 +131,15 @@ class Dropped:
         CT or XRAY where a person said so.
     replacing
         Whether what is open is closed first, which the person knows.
-    of_another_patient
-        Whether they are of another patient than what is open, by their headers.
+    doubt
+        Whether they are of the patient of what is open, see `identity.doubt_about`.
     """
 
     found: FoundFiles
     folder: Path | None = None
     preferred: str = ""
     replacing: bool = False
-    of_another_patient: bool = False
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -327,7 +334,7 @@ def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Pla
         removed = (Step.REMOVE_XRAYS,) if found.of(XRAY) else ()
         return *removed, *_parts(found, CT, opened)
     two_cases = found.cts and found.of(XRAY) and opened.ct and opened.xrays
-    if how or not (two_cases or dropped.of_another_patient):
+    if how or not (two_cases or dropped.doubt):
         return _parts(found, dropped.preferred, opened)
     new = (
         _("Close what is open, and begin a new case")
@@ -335,13 +342,18 @@ def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Pla
         else _("Begin a new case beside it")
     )
     choices = [("new", new), ("replace", _("Replace the images of this case"))]
-    if not found.cts:
+    unknown = dropped.doubt == UNKNOWN and not two_cases
+    if unknown:
+        choices.insert(0, ("add", _("They are of this patient: add them")))
+    elif not found.cts:
         choices.append(("add", _("Add as views")))
     tip = _(
         "By their headers, or since there are a CT and X-rays already. Save what is open first, if "
         "it is to be kept."
     )
     title = _("These files look like another patient's, or another case.")
+    if unknown:
+        title = _("Nothing tells whether these files and what is open are of one patient.")
     return _ask(title, "how", _("What is to be done?"), choices, tip)
 
 
@@ -407,7 +419,13 @@ def _scouts(scouts: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
 
 
 def _mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
-    return (ReadMask(mask.files[0]),) if opened.ct_ready else None
+    path = mask.files[0]
+    if not opened.ct_ready:
+        return None
+    doubt = "" if answers.get("use") else doubt_about_segmentation(dict(opened.ct_header), path)
+    if doubt:
+        return _ask(doubt, "use", "", [("use", _("Use it all the same"))])
+    return (ReadMask(path),)
 
 
 def _xray_mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:

@@ -20,7 +20,7 @@ from ...imaging.structures import Structures, read_segments
 from ...io.dicom_identity import read_identity
 from ...io.recognise import CALIBRATION, POSE, XRAY, FoundFiles, recognise
 from ...mrml.anatomy import is_bone
-from ...mrml.identity import is_of_another_patient
+from ...mrml.identity import ct_header, doubt_about
 from ...mrml.image import segmentation_node, structures_node
 from ...mrml.loading import name_of
 from ...translation import _
@@ -30,6 +30,7 @@ from ..tasks import Task, ended
 from . import file_plan
 from .external_files import use_camera
 from .file_plan import (
+    CLOSING,
     Action,
     Dropped,
     OpenCase,
@@ -159,6 +160,15 @@ class FilesPresenter(Presenter):
     def asking(self) -> bool:
         """Whether something is asked, or said."""
         return bool(self._unused or self._ct.mismatch or self._asked())
+
+    @property
+    def closes(self) -> bool:
+        """Whether an answer to what is asked would close what is open."""
+        choices = (
+            question.choices for *_pending, asked in self._asked() for question in asked.questions
+        )
+        closing = any({value for value, _label in each} & set(CLOSING) for each in choices)
+        return closing and self.host.replaces and self.host.registration is not None
 
     @property
     def waiting(self) -> str:
@@ -330,11 +340,11 @@ class FilesPresenter(Presenter):
         found = task.result
         found.prefer(dropped.preferred)
         self._unused = unused(found)
-        registration, other = self.host.registration, False
+        registration, doubt = self.host.registration, ""
         if registration is not None and not (found.whole or dropped.replacing):
             images = [*(ct.files[0] for ct in found.cts), *found.of(XRAY)]
-            other = is_of_another_patient(registration, [read_identity(path) for path in images])
-        self._pending.append(PendingFiles(replace(dropped, found=found, of_another_patient=other)))
+            doubt = doubt_about(registration, [read_identity(path) for path in images])
+        self._pending.append(PendingFiles(replace(dropped, found=found, doubt=doubt)))
 
     def _go_on(self) -> bool:
         """Do what can be done by now; whether there is something new to show."""
@@ -378,6 +388,7 @@ class FilesPresenter(Presenter):
             there=True,
             replaces=self.host.replaces,
             ct=registration.ct is not None,
+            ct_header={} if registration.ct is None else ct_header(registration),
             ct_coming=bool(self._ct.reading) or self._ct.mismatch is not None,
             xrays=tuple(xrays),
             xrays_coming=bool(self._xrays.reading),

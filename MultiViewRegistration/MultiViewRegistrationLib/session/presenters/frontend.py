@@ -190,6 +190,11 @@ class Frontend(ABC):
     def stop_moving(self) -> None:
         """Record the last movement by hand: others move the CT from now on."""
 
+    @property
+    def reading(self) -> bool:
+        """Whether another registration, or another CT, is being read."""
+        return self.opening.under_way or bool(self.presenters.ct.reading)
+
     def waiting(self) -> str:
         """Return what the case waits for, a sentence; "" for nothing."""
         return READING if self.opening.under_way else self.files_presenter.waiting

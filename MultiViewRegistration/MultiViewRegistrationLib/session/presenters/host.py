@@ -179,6 +179,10 @@ class Host(Protocol):
     def stop_moving(self) -> None:
         """Record the last movement by hand: others move the CT from now on."""
 
+    @property
+    def reading(self) -> bool:
+        """Whether another registration is being read: that of before is not to be used meanwhile."""
+
     def waiting(self) -> str:
         """Return what the case waits for (files, an answer, a dialog), a sentence.
 

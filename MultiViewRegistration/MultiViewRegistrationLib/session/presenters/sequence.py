@@ -328,7 +328,7 @@ class SequencePresenter(Presenter):
 
     def download(self) -> Download:
         """Return the control that writes the poses."""
-        running = self.session.running
+        running = self.session.running or self.host.reading
         return Download(
             "poses",
             _("Export poses"),

@@ -1,0 +1,127 @@
+"""A segmentation of another patient, or of another frame of reference, is asked about, as the command line names it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pydicom
+import pytest
+from phantom import make_ct, write_phantom_case
+from planted_dicom import write_ct
+from presenter_host import PresenterHost, act, control
+from segmentation_files import item, write_seg
+from test_files_presenter import drop
+
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.dicom_identity import DAY
+from MultiViewRegistrationLib.mrml import identity
+from MultiViewRegistrationLib.mrml.loading import read_case
+
+A = {
+    "PatientID": "A-1",
+    "PatientName": "Alpha^Anna",
+    "PatientBirthDate": "19500101",
+    "FrameOfReferenceUID": "1.2.3.4",
+}
+FOREIGN = [
+    ({"PatientID": "B-2"}, "different patients"),
+    ({"FrameOfReferenceUID": "1.2.3.5"}, "different frames of reference"),
+]
+OWN = [({}, ""), (dict.fromkeys(A, ""), "")]
+
+
+def write_contours(path, place: np.ndarray, tags: dict):
+    """An RT Structure Set of a box about the middle of the CT."""
+    middle = place[:3, 3] + 24 * np.diag(place)[:3]
+    square = np.array([(-20, -20), (20, -20), (20, 20), (-20, 20)])
+    contours = [
+        item(
+            ContourGeometricType="CLOSED_PLANAR",
+            NumberOfContourPoints=4,
+            ContourData=[
+                float(x) for point in square for x in (*(middle[:2] + point), middle[2] + z)
+            ],
+        )
+        for z in range(-20, 21, 2)
+    ]
+    own, frame = dict(tags), tags.get("FrameOfReferenceUID", "")
+    own.pop("FrameOfReferenceUID", None)
+    data = item(
+        Modality="RTSTRUCT",
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3",
+        SOPInstanceUID=pydicom.uid.generate_uid(),
+        StructureSetROISequence=[
+            item(
+                ROINumber=1,
+                ROIName="bone",
+                **({"ReferencedFrameOfReferenceUID": frame} if frame else {}),
+            )
+        ],
+        ROIContourSequence=[item(ReferencedROINumber=1, ContourSequence=contours)],
+        **own,
+    )
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_segmentation(kind: str, folder, tags: dict):
+    ct = make_ct()
+    if kind == "RTSTRUCT":
+        return write_contours(folder / "bones.dcm", ct.volume.ct_from_index, {**A, **tags})
+    masks = {"bone": ct.volume.values > 300}
+    return write_seg(folder / "bones.dcm", masks, ct.volume.ct_from_index, **{**A, **tags})
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A case.json of a CT in DICOM, of A."""
+    path, ct = write_phantom_case(tmp_path), make_ct()
+    write_ct(tmp_path / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **A)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ct": "ct"}))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
+@pytest.mark.parametrize("tags, asked", FOREIGN + OWN)
+def test_page_and_panel_ask(scene, watch, case, tmp_path, kind, tags, asked):
+    host = PresenterHost(scene, read_case(case)(scene))
+    drop(host.files, write_segmentation(kind, tmp_path, tags))
+    title = control(host.files, "asked0.title")
+    assert asked in title.label if asked else title is None
+    if asked:
+        assert host.registration.segmentation is None
+        act(host.files, "asked0.0")
+    host.wait(host.files, lambda: host.registration.segmentation is not None)
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
+@pytest.mark.parametrize("tags, named", FOREIGN + OWN)
+def test_the_command_line_names_it_and_does_not_accept(case, tmp_path, kind, tags, named):
+    write_segmentation(kind, tmp_path, tags)
+    labels = {"labels": "bones.dcm", "structures": "all"}
+    case.write_text(json.dumps({**json.loads(case.read_text()), **labels}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [each for each in Case.load(case).mismatches if each.kind != DAY]
+        assert [named in each.sentence for each in found] == [True] * bool(named)
+        assert bool(Case.load(case).identity_reasons) == bool(named)
+
+
+def test_one_with_a_name_is_asked_about_where_nobody_knows_whose_the_ct_is(scene, watch, tmp_path):
+    host = PresenterHost(scene, read_case(write_phantom_case(tmp_path))(scene))
+    drop(host.files, write_segmentation("SEG", tmp_path, {}))
+    assert "Nothing tells whether bones.dcm and the CT" in control(host.files, "asked0.title").label
+
+
+def test_a_ct_opened_again_is_known_by_its_digests(scene, watch, case, tmp_path, monkeypatch):
+    host = PresenterHost(scene, read_case(case)(scene))
+    monkeypatch.setattr(identity, "_identities", {})
+    other = {"PatientID": "B-2", "PatientName": "Beta^Berta"}
+    drop(host.files, write_segmentation("SEG", tmp_path, other))
+    assert "of different patients" in control(host.files, "asked0.title").label

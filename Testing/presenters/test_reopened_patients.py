@@ -1,0 +1,218 @@
+"""Two patients, one of them opened again: from the recovered work, a case folder or a saved scene, without any header."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from planted_dicom import SECRETS, write_ct, write_xray
+from presenter_host import PresenterHost, act, control
+from test_files_presenter import drop, settled
+from tiny_scene import save
+
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.io import case_file
+from MultiViewRegistrationLib.mrml import identity
+from MultiViewRegistrationLib.mrml.identity import (
+    DIGESTED,
+    IDENTITY_KEY,
+    header_of_ct,
+    keep_header,
+    patient_of,
+)
+from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session import adding
+from MultiViewRegistrationLib.session.inputs import UnreadNotices
+from MultiViewRegistrationLib.session.result_files import write_case_folder
+from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.viewer.autosave import Autosave
+from MultiViewRegistrationLib.viewer.scene_files import read_scene
+
+A = {"PatientID": "A-1", "PatientName": "Alpha^Anna", "PatientBirthDate": "19500101"}
+B = {"PatientID": "B-2", "PatientName": "Beta^Berta", "PatientBirthDate": "19600202"}
+NOBODY = dict.fromkeys(A, "")
+GEOMETRY = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": [1.0, 1.0],
+    "rao_lao_deg": 0,
+    "cra_cau_deg": 0,
+    "mirrored": False,
+}
+WAYS = ["recovered", "case", "scene"]
+
+
+def write_ap(path: Path, **who) -> Path:
+    pixels = np.random.default_rng(len(path.name)).integers(2000, 4000, (16, 20))
+    return write_xray(path, pixels, **who)
+
+
+def open_files(scene, folder: Path, ct: dict, xray: dict) -> Registration:
+    """A registration of a CT and an X-ray in DICOM with these patients."""
+    hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -22
+    slices = write_ct(folder / "ct", hu, affine, **ct)
+    registration, read = Registration.create(scene, "Test"), load_ct(slices)
+    node = volume_node(scene, "CT", read.volume.values, read.volume.ct_from_index)
+    keep_header(node, header_of_ct(slices))
+    registration.ct = node
+    (view,) = adding.read(write_ap(folder / "first.dcm", **xray))(registration)
+    view.change(geometry=CArm(**GEOMETRY, size=view.size))
+    return registration
+
+
+@pytest.fixture
+def reopen(slicer_app, scene, tmp_path, monkeypatch):
+    """A function: the registration as another process finds it again, by one of WAYS."""
+    monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
+
+    def case(registration):
+        (path,) = write_case_folder(Session(registration), tmp_path / "case")()
+        read = read_case(path)
+        scene.Clear(False)
+        return read(scene)
+
+    def saved(registration):
+        save(slicer_app, tmp_path / "scene.mrb")
+        load = read_scene(tmp_path / "scene.mrb")
+        scene.Clear(False)
+        return load(scene)
+
+    def recovered(registration):
+        host = PresenterHost(scene, registration)
+        host.moving = False
+        Autosave(host).close()
+        (state,) = (tmp_path / "data" / "autosave").glob("*/state.json")
+        load = read_scene(state.with_name(json.loads(state.read_text())["scene"]))
+        scene.Clear(False)
+        return load(scene)
+
+    def do(way: str, registration: Registration) -> PresenterHost:
+        identity.identity_mismatches(registration)  # as every page and panel looks for them
+        found = {"case": case, "scene": saved, "recovered": recovered}[way](registration)
+        monkeypatch.setattr(identity, "_identities", {})
+        return PresenterHost(scene, found)
+
+    return do
+
+
+def title(host) -> str:
+    asked = control(host.files, "asked0.title")
+    return asked.label if asked else ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_x_ray_of_another_patient_is_asked_about_and_lends_no_name(
+    scene, tmp_path, reopen, way, watch
+):
+    host = reopen(way, open_files(scene, tmp_path, B, B))
+    assert patient_of(host.registration) == ""
+    drop(host.files, write_ap(tmp_path / "AP.dcm", **A))
+    assert "look like another patient's" in title(host)
+    act(host.files, "asked0.line2")
+    settled(host.files)
+    assert len(host.registration.xrays) == 2 and patient_of(host.registration) == ""
+    assert UnreadNotices(host.registration).patient_in_doubt
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_x_ray_of_the_same_patient_is_not_asked_about_and_names_it(
+    scene, tmp_path, reopen, way, watch
+):
+    host = reopen(way, open_files(scene, tmp_path, B, B))
+    drop(host.files, write_ap(tmp_path / "LAT.dcm", **B, Laterality="L"))
+    assert len(host.registration.xrays) == 2 and not title(host)
+    assert patient_of(host.registration) == "B-2"
+    assert not UnreadNotices(host.registration).patient_in_doubt
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_saved_before_there_were_digests_is_asked_about(
+    scene, tmp_path, reopen, way, watch, monkeypatch
+):
+    registration = open_files(scene, tmp_path, B, B)
+    for node in (registration.ct, registration.xrays[0].node):
+        for attribute in (DIGESTED, IDENTITY_KEY):
+            node.RemoveAttribute(attribute)
+    host = reopen(way, registration)
+    drop(host.files, write_ap(tmp_path / "AP.dcm", **A))
+    assert "Nothing tells whether" in title(host)
+    act(host.files, "asked0.line0")
+    settled(host.files)
+    assert len(host.registration.xrays) == 2 and patient_of(host.registration) == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", WAYS)
+def test_that_two_headers_are_of_one_patient_stays_said(scene, tmp_path, reopen, way, watch):
+    registration = open_files(scene, tmp_path, B, A)
+    UnreadNotices(registration).say_same_patient()
+    host = reopen(way, registration)
+    assert not UnreadNotices(host.registration).patient_in_doubt
+    drop(host.files, write_ap(tmp_path / "AP.dcm", **A))
+    assert "look like another patient's" in title(host)
+
+
+@pytest.mark.parametrize("ct, xray, shown", [(A, A, "A-1"), (A, B, ""), (A, NOBODY, "")])
+def test_a_name_is_shown_where_all_images_are_known_to_be_that_patients(
+    scene, tmp_path, ct, xray, shown
+):
+    for first, second in ((ct, xray), (xray, ct)):
+        assert patient_of(open_files(scene, tmp_path, first, second)) == shown
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_picture_without_a_header_is_asked_about_once(scene, tmp_path, watch, known):
+    host = PresenterHost(scene, open_files(scene, tmp_path, A if known else NOBODY, NOBODY))
+    if known:
+        host.registration.remove_xray(host.registration.xrays[0])
+    for name in ("one.png", "two.png"):
+        pixels = np.random.default_rng(len(name)).integers(0, 4000, (16, 20)).astype(np.uint16)
+        sitk.WriteImage(sitk.GetImageFromArray(pixels), str(tmp_path / name))
+    drop(host.files, tmp_path / "one.png")
+    assert title(host).startswith("Nothing tells whether") == known
+    if known:
+        act(host.files, "asked0.line0")
+        settled(host.files)
+    drop(host.files, tmp_path / "two.png")
+    assert not title(host) and patient_of(host.registration) == ""
+
+
+def test_a_name_written_otherwise_or_a_missing_date_is_the_same_patient(scene, tmp_path, reopen):
+    host = reopen("case", open_files(scene, tmp_path, B, B))
+    for who in ({**B, "PatientName": "Gamma^Berta"}, {**B, "PatientBirthDate": ""}):
+        drop(host.files, write_ap(tmp_path / "AP.dcm", **who))
+        assert not title(host)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_file_names_the_patient(scene, tmp_path, reopen, way):
+    planted = open_files(scene, tmp_path / "in", {}, {})
+    reopen(way, planted)
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and "in" not in path.parts]
+    content = b"".join(path.read_bytes() for path in kept)
+    assert kept and not any(secret.encode() in content for secret in SECRETS)
+
+
+def test_a_case_keeps_a_random_salt_and_digests_of_two_values_each(scene, tmp_path, reopen):
+    for part in "12":
+        reopen("case", open_files(scene, tmp_path, B, B))
+        (tmp_path / "case").rename(tmp_path / part)
+        scene.Clear(False)
+    one, two = (
+        json.loads((tmp_path / part / "case.json").read_text())["patient_digests"] for part in "12"
+    )
+    assert one["ct"] == one["views"]["first"] and one["ct"].keys() == {
+        "id_name",
+        "id_birth",
+        "name_birth",
+    }
+    assert one["salt"] != two["salt"] and one["ct"] != two["ct"]
+    assert re.fullmatch("[0-9a-f]{32}", one["salt"]) and case_file.SALT == "salt"

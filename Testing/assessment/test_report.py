@@ -176,6 +176,13 @@ def test_what_several_views_assume_is_told_once(result):
     assert replace(result, case=case).reasons[-1] == "Assumed: a, b: One; Two; b: Three."
 
 
+def test_what_is_assumed_lies_below_the_words_that_say_so(result, written):
+    case = replace(result.case, assumptions={"view1": ("One.", "Two.")})
+    text = Page(written(Entry(replace(result, case=case)))).text
+    said = text.index("2 assumptions, see What was assumed")
+    assert "What was assumed X-rays Assumed view1 One. Two." in " ".join(text[said:].split())
+
+
 def test_a_registration_is_told(result, written):
     entry = Entry(result, override="The CT was replaced.", names=True)
     shown = Page(written(entry))

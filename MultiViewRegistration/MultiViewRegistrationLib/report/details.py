@@ -55,6 +55,7 @@ DISAGREEMENT = (
     "Orange: CT and X-ray agree less than the image's noise explains, the more the stronger: "
     "tools, tissue that moved, or a wrong pose. Dimmed: not compared. The rest agrees."
 )
+ASSUMED = "What was assumed"
 #: An axis within this angle of an anatomical one is named after it.
 NAMED_AXIS_DEG = 30.0
 PATIENT_AXES = ("left-right", "front-back", "head-feet")
@@ -85,6 +86,7 @@ def details(
         "Where they disagree": _disagreement(result),
         "Error to expect at the targets": _expected(result),
         "Error against the known truth": [_errors(result)] if result.errors else [],
+        ASSUMED: [_assumed(result)] if result.assumed else [],
         "The X-rays in numbers": [_views(result)],
         "The pose, and how it was found": [_pose(result), *_landmarks(result)],
         "How the refinement went": [_convergence(result.refinement.levels)]
@@ -96,6 +98,13 @@ def details(
         if content:
             unfolded = {"open": "open"} if title == "The bones" else {}
             yield tag("details", tag("summary", title), *content, class_="fold", **unfolded)
+
+
+def _assumed(result: Result) -> ET.Element:
+    rows: list[list[Content]] = [
+        [names, ". ".join([*sentences, ""]).strip()] for names, sentences in result.assumed.items()
+    ]
+    return table(["X-rays", "Assumed"], rows)
 
 
 def _comparison(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]]) -> ET.Element:

@@ -184,17 +184,22 @@ class Result:
                     "farther: give a start pose, or search farther.",
                 )
             )
+        assumed = "; ".join(
+            f"{names}: {'; '.join(sentences)}" for names, sentences in self.assumed.items()
+        )
+        return [*reasons, *([Reason("assumed", f"Assumed: {assumed}.")] if assumed else [])]
+
+    @property
+    def assumed(self) -> dict[str, list[str]]:
+        """What was assumed of X-rays, sentences without a full stop, by the names of the X-rays that share them."""
         of_sentence: dict[str, list[str]] = {}
-        for name, sentences in case.assumptions.items():
+        for name, sentences in self.case.assumptions.items():
             for sentence in sentences:
                 of_sentence.setdefault(sentence.rstrip("."), []).append(name)
         of_names: dict[str, list[str]] = {}
         for sentence, names in of_sentence.items():
             of_names.setdefault(", ".join(names), []).append(sentence)
-        assumed = "; ".join(
-            f"{names}: {'; '.join(sentences)}" for names, sentences in of_names.items()
-        )
-        return [*reasons, *([Reason("assumed", f"Assumed: {assumed}.")] if assumed else [])]
+        return of_names
 
     @property
     def verdict(self) -> Verdict | None:

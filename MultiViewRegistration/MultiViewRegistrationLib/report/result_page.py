@@ -24,11 +24,11 @@ from ..io.files import sha256, write_atomically
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files, files_of_result
 from ..io.transforms import write_slicer_transform, write_transform
-from ..reasons import UNUSABLE
+from ..reasons import UNUSABLE, code_of
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
 from .bones import before_after
-from .details import details
+from .details import ASSUMED, details
 from .html import Content, embedded, jpeg, number, page, png, table, tag
 from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .pdf import write_pdf
@@ -226,10 +226,14 @@ def _write_files(
         write_atomically(folder / "bones.jpg", jpeg(compared))
     if pdf:
         warnings = [comment, entry.note] if comment else [entry.note]
-        said = [*filter(None, warnings), *sentences_of(result)]
+        reasons = sentences_of(result)
+        facts = facts_of(result, names=entry.names)
+        if code_of(reasons[-1]) == "assumed":
+            facts[ASSUMED] = reasons.pop().removeprefix("Assumed: ")
+        said = [*filter(None, warnings), *reasons]
         sign, word, _act = VERDICTS[result.verdict]
         badge = f"{sign} {word.upper()}"
-        write_pdf(folder / PDF, result, badge, pictures, said, facts_of(result, names=entry.names))
+        write_pdf(folder / PDF, result, badge, pictures, said, facts)
     for name, kept in masks.items():
         write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
     if not result.withheld(override):
@@ -523,7 +527,9 @@ def facts_of(result: Result, *, names: bool) -> dict[str, str]:
     spacing = sides[0] if len(set(sides)) == 1 else " \u00d7 ".join(sides)
     cameras = list(dict.fromkeys(describe_uncertainty(vars(view)) for view in case.views))
     assumed = sum(map(len, case.assumptions.values()))
-    known = f"known: {'; '.join(cameras)}" + (f"; {assumed} assumptions, below" if assumed else "")
+    known = f"known: {'; '.join(cameras)}"
+    if assumed:
+        known += f"; {assumed} assumption{'s' * (assumed > 1)}, see {ASSUMED}"
     of_what = ", one structure of it" if result.anatomy.structure else ""
     if case.bone_cts:
         of_what = f", that of {case.bone_cts[0].name}; {len(case.bone_cts) - 1} more"

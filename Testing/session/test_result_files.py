@@ -29,12 +29,14 @@ from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.report import curves
 from MultiViewRegistrationLib.report.result_page import save_result
+from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import (
     formats,
     poses_offered,
     read_result,
     write_case_folder,
     write_result,
+    write_together,
 )
 from MultiViewRegistrationLib.session.session import Session
 
@@ -137,6 +139,21 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     case_file.unlink()
     with pytest.raises(InputError, match="found no case.json beside it"):
         read_result(tmp_path)
+
+
+def test_an_export_with_its_case_is_opened_again_with_its_verdict(scene, tmp_path):
+    case_file = write_phantom_case(tmp_path)
+    save_result(register(Case.load(case_file), "given"), tmp_path)
+    session = Session(read_result(tmp_path)(scene))
+    writers = [
+        write_case_folder(session, tmp_path / "out"),
+        write_result(session, tmp_path / "out"),
+    ]
+    write_together(session, tmp_path / "out", writers)()
+    written = json.loads((tmp_path / "out" / "result.json").read_text())
+    again = Session(read_result(tmp_path / "out")(scene))
+    assert assessment.verdict(again) == written["verdict"] and again.stale_reason() == ""
+    assert again.history.current.reasons == written["reasons"]
 
 
 # Curves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ..errors import InputError, warn
-from ..io.case import Case
-from ..io.files import JsonObject, printable, read_json
+from ..io.case import Case, hashes
+from ..io.case_file import CaseFile
+from ..io.files import JsonObject, printable, read_json, write_atomically
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import export_files
 from ..io.navigation.exports import write_together as write_files_together
@@ -202,9 +204,19 @@ def write_together(
             folder, RESULT, partial(earlier_files, case_file=None, images=images)
         ) as staging:
             files = [file for write in writers for file in write(staging)]
+            case = staging / "case.json"
+            if case in files and staging / RESULT in files:
+                _know_inputs(staging / RESULT, case)
         return [folder / file.name for file in files]
 
     return write
+
+
+def _know_inputs(result: Path, case: Path) -> None:
+    """Have a result know the files of the case that is written beside it as its inputs."""
+    content = read_json(result)
+    content["inputs"] |= hashes(CaseFile.read(case))[0]
+    write_atomically(result, json.dumps(content, indent=1) + "\n")
 
 
 def case_content(session: Session) -> dict:

@@ -17,13 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
+from numbers import Real
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import Cancelled, InputError, naming, warn
+from .errors import InputError, go_on, naming, warn
 from .finding import (
     REGRESSOR_STARTS,
     TimedRegistration,
@@ -32,6 +33,7 @@ from .finding import (
     find_pose,
     part_of,
     refinement_method,
+    seed_of,
     start_pose,
 )
 from .geometry import rigid
@@ -50,6 +52,8 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     TrainingReport = Callable[[float, str, float | None], object]
 
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
+#: A week: of training, more is a mistake.
+MAX_MINUTES = 1e4
 #: The file of a model's folder with the plots of its training.
 LEARNING_CURVES = "curves.svg"
 #: Share of the progress bar that a training takes before its registration.
@@ -124,6 +128,8 @@ def register(
     from .regressor.initialise import missing_pose_error, model_for
 
     case = _case_of(case)
+    seed = seed_of(seed)
+    minutes = _minutes_of(minutes)
     asked, start = start, default_start(case) if start is None else start
     _check_start(case, start)
     if case.bone_cts and start not in ("given", "search"):
@@ -186,8 +192,7 @@ def register(
         method.name == "joint"
     ):  # the failure probability was measured for poses of this refinement only
         judging = Progress(1.0, "judging the pose", registered.world_from_ct, registered.fit.cost)
-        if progress(judging) is False:
-            raise Cancelled
+        go_on(progress(judging))
         arguments = anatomy, case.views, registered, pose
         assessment = verdict.assess(
             *arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit
@@ -512,7 +517,7 @@ def register_bones(
 
 
 def train(
-    case: Case,
+    case: Case | str | os.PathLike[str],
     folder: str | Path | None = None,
     *,
     minutes: float = 2.0,
@@ -529,6 +534,8 @@ def train(
 
     Parameters
     ----------
+    case
+        CT and views; or the path of a case.json, or of its folder.
     folder
         Of the model, new or empty; by default one in this user's store.
     minutes
@@ -577,6 +584,7 @@ def train(
             "resume: found no folder, expected that of the model whose training is to go on; name "
             "it."
         )
+    case = _case_of(case)
     anatomy = anatomy or PreparedCT(case.ct)
     corners, cameras = anatomy.corners(), {view.name: view.camera for view in case.views}
     folder = new_folder(ct_sha256(case.ct)) if folder is None else Path(folder)
@@ -593,10 +601,10 @@ def train(
             poses,
             corners,
             folder,
-            minutes=minutes,
+            minutes=_minutes_of(minutes),
             network=network,
             loss=loss,
-            seed=seed,
+            seed=seed_of(seed),
             device=device,
             begin_with=_model_of(begin_with),
         )
@@ -629,6 +637,22 @@ def _case_of(case: Case | str | os.PathLike[str]) -> Case:
             "Case.from_arrays(ct, ct_from_index, images, projections) makes one of arrays."
         )
     return case
+
+
+def _minutes_of(minutes: float) -> float:
+    """Return the minutes of a training.
+
+    Raises
+    ------
+    InputError
+        For what is no number of them.
+    """
+    if not isinstance(minutes, Real) or not 0 < minutes < MAX_MINUTES:
+        raise InputError(
+            f"minutes: found {minutes!r}, expected a number above 0 and below {MAX_MINUTES:g}; "
+            "correct it."
+        )
+    return float(minutes)
 
 
 def _check_start(case: Case, start: str) -> None:

@@ -76,6 +76,12 @@ class Cancelled(Exception):
     """The caller's progress callback requested a stop."""
 
 
+def go_on(answer: object) -> None:
+    """Raise `Cancelled` where a progress callback returned False, Python's or NumPy's."""
+    if answer is False or (str(getattr(answer, "dtype", "")) == "bool" and not answer):
+        raise Cancelled
+
+
 _collected: ContextVar[list[str] | None] = ContextVar("collected warnings", default=None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,19 @@ def check_structures(case: Case) -> None:
             'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
             "bone's own CT."
         )
+
+
+def seed_of(seed: int) -> int:
+    """Return a seed as an int.
+
+    Raises
+    ------
+    InputError
+        For what is no whole number from 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"seed: found {seed!r}, expected a whole number from 0; correct it.")
+    return int(seed)
 
 
 def default_start(case: Case) -> str:

@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_views
 
 import MultiViewRegistrationLib
-from MultiViewRegistrationLib import CArm, Case, InputError, register
+from MultiViewRegistrationLib import Cancelled, CArm, Case, InputError, register, train
 from MultiViewRegistrationLib.errors import install_command
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parents[1]
@@ -134,6 +134,46 @@ def test_it_is_registered_as_its_files_are(arrays, file, case_file):
     assert ours.method == theirs.method == "given"
     assert_allclose(ours.world_from_ct, theirs.world_from_ct, rtol=0, atol=1e-9)
     assert (ours.verdict, ours.reasons) == (theirs.verdict, theirs.reasons)
+
+
+def test_false_of_numpy_cancels(file):
+    asked = []
+    with pytest.raises(Cancelled):
+        register(file, progress=lambda _: asked.append(0) or np.float64(1) < 0)
+    assert len(asked) == 1
+    with pytest.raises(Cancelled):
+        train(file, progress=lambda *_: np.False_)
+
+
+@pytest.mark.parametrize("seed", ["1", -1, 1.5, None, True, float("nan")])
+def test_a_seed_that_is_none_is_a_sentence(file, seed):
+    for function in (register, train):
+        with pytest.raises(InputError, match=r"seed: found .*, expected a whole number from 0"):
+            function(file, seed=seed)
+
+
+@pytest.mark.parametrize("minutes", ["2", -1, 0, None, float("nan"), float("inf")])
+def test_minutes_that_are_none_are_a_sentence(case_file, minutes):
+    for function in (register, train):
+        with pytest.raises(InputError, match=r"minutes: found .*, expected a number above 0"):
+            function(str(case_file), minutes=minutes)
+    with pytest.raises(InputError, match="case: found a?.*int, expected a Case or the path"):
+        train(5)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [(15, 45), "wide", 5, {"rotation_deg": 15}, {"rotation_deg": 15, "translation_mm": "a"}, {}],
+    ids=str,
+)
+def test_a_search_that_is_none_is_a_sentence(file, search):
+    with pytest.raises(InputError, match=r"search.* expected (an object|mm|degrees)"):
+        register(replace(file, search=search), "search")
+
+
+def test_a_search_may_be_in_numbers_of_numpy(file):
+    case = replace(file, search={"rotation_deg": np.int64(15), "translation_mm": np.float32(45)})
+    assert case.search_range == {"rotation_deg": 15, "translation_mm": 45}
 
 
 def test_it_is_searched_for_without_a_start(arrays):

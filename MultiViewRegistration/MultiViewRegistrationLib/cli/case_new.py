@@ -146,7 +146,14 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     add("--force", action="store_true", help="replace an existing file")
     add("--copy", action="store_true", help="copy CT and images beside it")
     views = part.add_argument_group("views, each --view followed by its own options")
-    views.add_argument("--view", nargs=2, action=_View, dest="views", metavar=("NAME", "IMAGE"))
+    views.add_argument(
+        "--view",
+        nargs=2,
+        action=_View,
+        dest="views",
+        metavar=("NAME", "IMAGE"),
+        help="an X-ray, and a name for it",
+    )
 
     def of_view(option: str, help: str | None = None, **settings: Any) -> None:
         views.add_argument(option, action=_OfView, default=argparse.SUPPRESS, help=help, **settings)
@@ -193,7 +200,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
 def _described(kind: str, what: str) -> str:
     """Return the help of the values of a C-arm or a slot scan."""
     table = [field for key, field in TABLES[kind].items() if key != "size"]
-    listed = "; ".join(f"{field.key}: {field.help}" for field in table)
+    listed = "; ".join(f"{field.key}: {field.help or field.allowed}" for field in table)
     optional = " and ".join(field.key for field in table if not field.asked)
     return f"{what}. {listed}. A DICOM header gives those left out; {optional} are only given if needed"
 

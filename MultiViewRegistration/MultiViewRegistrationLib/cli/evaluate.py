@@ -89,7 +89,7 @@ def add_evaluate(command: Parser) -> None:
         metavar="DIR",
         help="folder of the regressor (default: the newest one of each case's CT)",
     )
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="of the starts (default: %(default)s)")
     add(
         "--page",
         type=out_file,

@@ -109,7 +109,12 @@ class CaseSettings:
     @property
     def search_range(self) -> dict[str, float]:
         """How far a search goes about a pose: as the case says, or as usual."""
-        return self.search or DEFAULT_SEARCH.copy()
+        if self.search is None:
+            return DEFAULT_SEARCH.copy()
+        search = self.search  # which anybody may have set
+        if isinstance(search, dict):
+            search = {key: np.asarray(value).tolist() for key, value in search.items()}
+        return _ranges(JsonObject("case", "", {"search": search}), "search", SEARCH, required=True)
 
     @property
     def searches_whole_ct(self) -> bool:

@@ -181,7 +181,9 @@ def describe(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return f"a list of {len(value)}" if value else "an empty list"
-    text = printable(json.dumps(value, ensure_ascii=False))
+    text = printable(
+        json.dumps(value, ensure_ascii=False, default=str)
+    )  # of Python, it may be none
     return text if len(text) <= 100 else text[:97] + "..."
 
 

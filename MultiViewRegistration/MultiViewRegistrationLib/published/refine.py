@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
-from ..errors import Cancelled, InputError
+from ..errors import InputError, go_on
 from ..geometry import rigid, rigid_torch
 from ..imaging.ct import Volume
 from ..imaging.xray import View
@@ -387,11 +387,8 @@ def refine(
 
         def report(share: float, step: Step, number: int = number, name: str = name) -> None:
             done = float((work[number] + share * (work[number + 1] - work[number])) / work[-1])
-            if (
-                progress(Progress(done, f"{preset.name} at {name}", step.world_from_ct, step.cost))
-                is False
-            ):
-                raise Cancelled
+            now = Progress(done, f"{preset.name} at {name}", step.world_from_ct, step.cost)
+            go_on(progress(now))
 
         traces.append(LevelTrace(name, _descend(motion, comparisons, preset, stage, report)))
     found = motion.pose()

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import Cancelled
+from ..errors import go_on
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import WATER, Volume, pyramid
@@ -1058,11 +1058,8 @@ def _registered(
     bones, steps, most = objectives[-1].bones, 0, sum(level.iterations for level in levels)
 
     def report(cost: float) -> None:
-        if (
-            progress(Progress(steps / most, f"registering {len(bones)} bones", world_from_ct, cost))
-            is False
-        ):
-            raise Cancelled
+        stage = f"registering {len(bones)} bones"
+        go_on(progress(Progress(steps / most, stage, world_from_ct, cost)))
 
     def on_step(cost: float) -> None:
         nonlocal steps

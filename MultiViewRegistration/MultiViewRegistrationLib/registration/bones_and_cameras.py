@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import Cancelled
+from ..errors import go_on
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View
@@ -155,11 +155,7 @@ class _Step:
             state, here, damping = trial, there, max(damping / 5, LEAST_DAMPING)
             fit, gradient, hessian = self._linearised(here, shadows, state)
             fraction = BONES_SHARE + (1 - BONES_SHARE) * (n + 1) / LEVEL.iterations
-            if (
-                progress(Progress(fraction, "correcting the cameras", state.rest, fit.cost))
-                is False
-            ):
-                raise Cancelled
+            go_on(progress(Progress(fraction, "correcting the cameras", state.rest, fit.cost)))
             if size < LEVEL.tolerance_mm:
                 break
         return state

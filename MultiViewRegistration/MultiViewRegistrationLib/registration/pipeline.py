@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..errors import Cancelled, InputError
+from ..errors import InputError, go_on
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from ..rendering.devices import ComputeDevice
@@ -605,8 +605,7 @@ class RegistrationPipeline:
             self._done, (number + share) / len(self._levels)
         )  # a second search goes back
         cost = at.cost if isinstance(at, Step) else at.fit.cost
-        if self._progress(Progress(self._done, stage, at.world_from_ct, cost)) is False:
-            raise Cancelled
+        go_on(self._progress(Progress(self._done, stage, at.world_from_ct, cost)))
 
 
 def pose_difference(

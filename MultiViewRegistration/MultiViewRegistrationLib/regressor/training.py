@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..errors import Cancelled, InputError, warn
+from ..errors import InputError, go_on, warn
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
@@ -158,10 +158,6 @@ class Training:
         InputError
             An argument cannot be, the folder holds a model, or `begin_with` is another network.
         """
-        if not 0 < minutes < 1e4:
-            raise InputError(
-                f"minutes: found {minutes:g}, expected more than 0 and less than 10000; correct it."
-            )
         if folder.exists() and any(folder.iterdir()):
             raise InputError(
                 f"{folder}: is not empty, expected a new folder for the model; choose another one, "
@@ -284,8 +280,7 @@ class Training:
         card, error = self.card, self.card.error_mm
         so_far = f"{error:.1f} mm" if error is not None else "learning"
         stage = f"{what or f'training, {so_far}'}, step {card.done} of {card.steps}"
-        if progress(card.done / card.steps, stage, error) is False:
-            raise Cancelled
+        go_on(progress(card.done / card.steps, stage, error))
 
     def _batch(self, step: int) -> Batch:
         """Return the images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""

@@ -25,7 +25,7 @@ from ..assessment.bones import (
     with_bones,
 )
 from ..assessment.verdict import Assessment
-from ..errors import Cancelled
+from ..errors import go_on
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
@@ -180,11 +180,8 @@ class BoneTracker:
         def on_step(cost: float) -> None:
             nonlocal steps
             steps += 1
-            if (
-                progress(Progress(steps / most, f"following {len(starts)} bones", rest, cost))
-                is False
-            ):
-                raise Cancelled
+            stage = f"following {len(starts)} bones"
+            go_on(progress(Progress(steps / most, stage, rest, cost)))
 
         poses = [starts[bone.name] for bone in self._bones]
         for level in levels:

@@ -47,6 +47,7 @@ from ..finding import (
     check_structures,
     find_pose,
     refinement_method,
+    seed_of,
 )
 from ..io.case import Case
 from ..io.case_file import CaseFile
@@ -122,6 +123,7 @@ class EvaluationSetup:
                 "--starts, --max-start-error, --perturb: found a number that is too small, "
                 "expected one start or more and a maximum above 0."
             )
+        seed_of(self.seed)
         if self.start not in STARTS:
             raise InputError(f'start: found "{self.start}", expected one of {", ".join(STARTS)}.')
         if self.start == "search" and self.method.name != "joint":

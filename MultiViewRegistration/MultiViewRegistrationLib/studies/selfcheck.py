@@ -19,6 +19,7 @@ from ..api import register
 from ..assessment import metrics
 from ..assessment.scanners_pose import misfits
 from ..errors import InputError, warn
+from ..finding import seed_of
 from ..io.case import Case
 from ..io.files import printable
 from ..io.localizer import study_with_localizers
@@ -229,6 +230,7 @@ def selfcheck(
     """
     if starts < 1:
         raise InputError(f"--starts: found {starts}, expected 1 or more; correct it.")
+    seed = seed_of(seed)
     warm_up()
     anatomy, truth = PreparedCT(case.ct), case.truth_world_from_ct
     assert truth is not None

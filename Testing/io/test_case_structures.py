@@ -285,8 +285,8 @@ WRONG = {
         ["structures[0].mask is missing, and the case has no labels"],
     ),
     "too many": (
-        {"structures": listed(*((f"L{n}", n) for n in range(1, 62)))},
-        ["found 61", "at most 60"],
+        {"structures": listed(*((f"L{n}", n) for n in range(1, 257)))},
+        ["found 256", "at most 255"],
     ),
     "mask, too": ({"mask": "bone.mha"}, ["mask stands beside structures, expected one of the two"]),
 }

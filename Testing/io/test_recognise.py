@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -110,6 +111,28 @@ def test_volumes_by_their_values(tmp_path):
     ]
     assert names(found.of("xray")) == ["film.png", "slice.mha"]
     assert names(found.of("ct", "xray")) == ["run.mha"]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
+def test_labels_are_labels_whatever_type_they_are_stored_as(tmp_path, kind):
+    labels = np.zeros((6, 8, 8), kind)
+    labels[2:5, 2:6, 2:4], labels[2:5, 2:6, 4:6] = 29, 30
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "labels.nii.gz")
+    assert names(recognise([tmp_path]).of("mask")) == ["labels.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("background", "blurred", "sentence"),
+    [(-1, False, "no label is negative; set those to 0"), (0, True, "without interpolation")],
+)
+def test_labels_that_were_spoilt_are_no_ct(tmp_path, background, blurred, sentence):
+    labels = np.full((6, 8, 8), background, np.float32)
+    labels[2:5, 2:4, 2:6], labels[2:5, 4:6, 2:6] = 29, 30
+    if blurred:
+        labels[3, 1, 2:6] = 14.5
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "labels.nii.gz")
+    found = recognise([tmp_path])
+    assert not found.files and sentence in found.problems[0]
 
 
 def test_text_and_numbers(tmp_path):

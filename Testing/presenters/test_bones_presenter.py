@@ -10,7 +10,8 @@ import pytest
 import slicer
 import vtk
 from bent_spine import NAMES, START, spine, write_case
-from phantom import make_ct
+from phantom import make_ct, make_views
+from phantom_scene import add_view
 from presenter_host import PresenterHost, act, cells, control, text
 from running_session import poll
 from segmentation_files import write_seg
@@ -19,8 +20,10 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.transforms import turned
+from MultiViewRegistrationLib.mrml.anatomy import NUMBERED
 from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
@@ -120,18 +123,24 @@ def test_the_codes_of_a_dicom_segmentation_say_which_segments_are_bones(scene, t
     assert chosen(host) == ["Segment 4", "Segment 5"]
 
 
-def test_a_hundred_segments_are_too_many_until_some_are_chosen(scene):
+def test_of_a_hundred_segments_the_bones_are_listed_and_none_is_chosen(scene):
     host = PresenterHost(scene)
     segmentation(
         host, *(f"vertebrae_L{n}" for n in range(1, 6)), *(f"organ {n}" for n in range(95))
     )
-    with pytest.raises(InputError, match="found 100, expected fewer; choose at most 60"):
-        host.session.structures()
-    act(host.presenters.ct.bones, "vertebrae")
+    section = host.presenters.ct.bones
+    assert cells(section, "bones") == [[f"vertebrae_L{n}"] for n in range(1, 6)]
+    section.choose_bones()
+    assert len(chosen(host)) == 5  # few
+    act(section, "sought", "94 Organ")
+    assert cells(section, "bones") == [["organ 94"]]
+    act(section, "sought", "")
+    act(section, "listed", "all")
+    assert len(cells(section, "bones")) == 100
+    act(section, "vertebrae")
     assert len(host.session.structures().names) == 5
     host.registration.chosen_segments = []
-    with pytest.raises(InputError, match="has no segment that is chosen"):
-        host.session.structures()
+    assert host.session.structures() is None and "whole CT alone" in text(section, "chosen_bones")
 
 
 def test_segments_that_overlap_are_told_by_name(scene):
@@ -384,3 +393,36 @@ def test_bones_of_another_space_or_that_change_under_work_lose_nothing(host):
         session.structures()
     put_bones(registration, {})
     assert session.history.can_undo and np.isfinite(START).all()
+
+
+def test_of_a_torsos_labels_the_bones_that_an_x_ray_shows_are_offered(scene, shared_data):
+    host = PresenterHost(scene)
+    host.begin()
+    ct = load_ct(shared_data / "ct" / "torso_3mm.nii.gz", "hu")
+    host.registration.ct = volume_node(scene, "Torso", ct.volume.values, ct.volume.ct_from_index)
+    for view in make_views(make_ct()):
+        add_view(host.registration, view)
+    centre = rigid.from_rotation_translation(np.eye(3), [1.0, 121.0, -310.0])  # of L3
+    host.registration.world_from_ct = centre
+    host.take_files([shared_data / "labels" / "torso.nii.gz"])
+    host.wait(host.files, lambda: host.registration.segmentation is not None)
+    section = host.presenters.ct.bones
+    shown = [name for (name,) in cells(section, "bones")]
+    assert "vertebrae_L3" in shown and "femur_left" not in shown and "liver" not in shown
+    assert not chosen(host) and "whole CT alone" in text(section, "chosen_bones")
+    act(section, "sought", "left hip")
+    assert cells(section, "bones") == [["hip_left"]]
+    act(section, "vertebrae")
+    assert chosen(host) == [name for name in shown if name.startswith("vertebrae")]
+
+
+def test_names_by_number_are_asked_once(scene):
+    host = PresenterHost(scene)
+    node = segmentation(host, "vertebrae_L4", "vertebrae_L3", "plate")
+    section = host.presenters.ct.bones
+    assert control(section, "numbered") is None
+    node.SetAttribute(NUMBERED, "asked")
+    assert text(section, "numbered").endswith("Are these its names?")
+    act(section, "names_wrong")
+    assert [cell for (cell,) in cells(section, "bones")] == ["28", "29", "plate"]
+    assert control(section, "numbered") is None

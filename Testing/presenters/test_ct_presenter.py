@@ -181,7 +181,7 @@ def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, w
     values = {option.title: option.value for option in control(section, "structure").options}
     assert list(values) == [
         "the whole CT",
-        "the whole CT and 2 structures (Blobs)",
+        "the whole CT and structures of Blobs",
         "Blobs",
         "Second",
     ]
@@ -293,8 +293,8 @@ def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(
     node = structures_node(host.scene, "Spine", Structures(("L1", "L2"), labels), phantom)
     choose(section, phantom)
     values = {option.title: option.value for option in control(section, "structure").options}
-    assert list(values) == ["the whole CT", "the whole CT and 2 structures (Spine)", "L1", "L2"]
-    act(section, "structure", values["the whole CT and 2 structures (Spine)"])
+    assert list(values) == ["the whole CT", "the whole CT and structures of Spine", "L1", "L2"]
+    act(section, "structure", values["the whole CT and structures of Spine"])
     settled(section)
     assert host.registration.registers_each and section.state().text == "Phantom, 2 structures"
     assert cells(section, "bones") == [["L1"], ["L2"]]

@@ -180,7 +180,7 @@ def add_structures(command: argparse.ArgumentParser, default: str) -> None:
         "--structures",
         nargs="+",
         metavar="NAME[=LABEL]",
-        help=f"which of them, by the names of their segments or as L1=31; all: each label (default: {default})",
+        help=f"which of them, by the names of their segments (L3 for vertebrae_L3) or as L1=31; all: each bone (default: {default})",
     )
 
 

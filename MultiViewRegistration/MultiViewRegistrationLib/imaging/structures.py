@@ -9,8 +9,8 @@ from __future__ import annotations
 import colorsys
 import difflib
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,17 +19,29 @@ import numpy as np
 import scipy
 
 from ..errors import InputError, warn
+from ..geometry import rigid
 from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, load_ct, masked, on_grid, read_volume
 from .dicom_file import read_dicom
 from .dicom_segmentation import DicomSegmentation
 from .image_source import nrrd_pairs
 from .reading import read_image
+from .segment_names import (
+    SPINE_OF_VERSION_1,
+    TOTAL_SEGMENTATOR,
+    follows_total_segmentator,
+    is_bone,
+    is_same,
+    is_soft,
+    nifti_names,
+)
 from .structure_set import StructureSet
 
-MAX_STRUCTURES = 60
+MAX_STRUCTURES = 255  # they are numbered in bytes
 MAX_NAME_LENGTH = 80
 NOT_IN_FILE_NAMES = '/\\:*?"<>|'  # a name becomes part of a file's, on Windows too
 MAX_LABEL = 65535
+#: How far a label that is stored as a floating-point number may be off a whole one.
+MAX_ROUNDING = 1e-3
 #: Share of the smaller structure that may lie in another one as well.
 MAX_OVERLAP = 0.01
 #: Labels or names in a message.
@@ -72,11 +84,14 @@ class Structures:
         uint8 (nk, nj, ni) on the CT's grid: n + 1 in structure n, 0 elsewhere.
     terminology
         What each is, see `Segment`; none where nothing says so.
+    numbered
+        As of `Segmentation`.
     """
 
     names: tuple[str, ...]
     labels: np.ndarray = field(repr=False)
     terminology: tuple[str, ...] = ()
+    numbered: bool = False
 
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
@@ -182,10 +197,13 @@ class Segmentation(Protocol):
         Begins messages.
     named
         Whether its segments have names; otherwise their labels stand for these.
+    numbered
+        Whether the names are those of TotalSegmentator's numbering, which the file does not state.
     """
 
     name: str | Path
     named: bool
+    numbered: bool
 
     @property
     def segments(self) -> Sequence[Segment]:
@@ -266,14 +284,8 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
     return structures_in(None if labels is None else _read_segmentation(labels), sources, ct)
 
 
-def read_segments(path: Path, ct: CT, is_bone: Callable[[str, str], bool]) -> Structures | None:
-    """Read the segments of a file that names or numbers several; None of one that is a mask.
-
-    Parameters
-    ----------
-    is_bone
-        Whether name and terminology are a bone's: of more than MAX_STRUCTURES segments only these
-        are read.
+def read_segments(path: Path, ct: CT) -> Structures | None:
+    """Read all segments of a file that names or numbers several, bones first; None of one that is a mask.
 
     Raises
     ------
@@ -283,22 +295,22 @@ def read_segments(path: Path, ct: CT, is_bone: Callable[[str, str], bool]) -> St
     Warns
     -----
     UserWarning
-        As `read_structures`, and of segments that are left out.
+        As `read_structures`; of many nothing of those that the end of the CT cuts off.
     """
     segmentation = _read_segmentation(path)
-    segments = list(segmentation.segments)
-    if len(segments) < 2 and not isinstance(segmentation, _Dicom):
+    if len(segmentation.segments) < 2 and not isinstance(segmentation, _Dicom):
         return None
-    if len(segments) <= MAX_STRUCTURES:
-        return structures_in(segmentation, [], ct)
-    bones = [each for each in segments if is_bone(each.name, each.terminology)]
-    if bones:
-        warn(
-            f"{path.name}: has {len(segments)} segments, of which {len(bones)} are bones by their "
-            "names or codes; the others are left out."
-        )
-    sources = [StructureSource(each.name, each.label) for each in bones]
-    return structures_in(segmentation, sources, ct)
+    segments = sorted(
+        segmentation.segments, key=lambda each: not is_bone(each.name, each.terminology)
+    )
+    found = _structures(segmentation, _sources(segments), ct, all_needed=False)
+    if len(found.names) <= MAX_LISTED:
+        _warn_cut(found)
+    return found
+
+
+def _sources(segments: Iterable[Segment]) -> list[StructureSource]:
+    return [StructureSource(segment.name, segment.label) for segment in segments]
 
 
 def structures_of_array(
@@ -339,7 +351,8 @@ def _read_segmentation(path: Path) -> Segmentation:
     pairs = nrrd_pairs(path) if path.is_file() else {}
     if "Segment0_ID" not in pairs:
         image = read_volume(path, "label volume")
-        return LabelVolume(path, [_whole(path, image.values)], image.ct_from_index)
+        labels = [_whole(path, image.values)]
+        return LabelVolume(path, labels, image.ct_from_index, names=nifti_names(path))
     image = read_image(path)
     check_grid(path, "label volume", image.size)
     layers = [image.values] if image.components == 1 else list(np.moveaxis(image.values, -1, 0))
@@ -390,17 +403,18 @@ def _whole(name: str | Path, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "iuf" or not (low >= 0 and high <= MAX_LABEL):
         raise InputError(
             f"{name}: has values from {low:g} to {high:g}, expected labels, whole numbers from 0 "
-            f"for no structure to {MAX_LABEL}; choose the file of the segmentation."
+            f"for no structure to {MAX_LABEL}; choose the file of the segmentation, or set negative "
+            "values to 0."
         )
     if values.dtype == np.uint16:
         return values
     labels = np.empty(values.shape, np.uint8 if high < 256 else np.uint16)
     for of, out in zip(values, labels, strict=True):
-        out[:] = of
-        if values.dtype.kind == "f" and not np.array_equal(out, of):
+        out[:] = np.rint(of)
+        if values.dtype.kind == "f" and np.abs(out - of).max() > MAX_ROUNDING:
             raise InputError(
                 f"{name}: has values that are no whole numbers, expected labels; export the "
-                "segmentation again, without interpolation."
+                "segmentation again, without interpolation, or set a threshold to probabilities."
             )
     return labels
 
@@ -416,6 +430,9 @@ class LabelVolume:
         (4, 4), takes (i, j, k, 1) to CT LPS mm.
     segments
         What the file names; by default each label is one.
+    names
+        Those of labels, where a file has a table of them; without one TotalSegmentator's, where the
+        labels lie as its numbering has them.
     """
 
     def __init__(
@@ -424,11 +441,18 @@ class LabelVolume:
         layers: list[np.ndarray],
         place: np.ndarray,
         segments: Sequence[Segment] = (),
+        names: Mapping[int, str] | None = None,
     ) -> None:
-        self.name, self.named = name, bool(segments)
         self._layers, self._place = layers, place
+        self.name = name
+        self.numbered = not (segments or names) and follows_total_segmentator(
+            _centres(layers[0], place)
+        )
+        names = TOTAL_SEGMENTATOR if self.numbered else names or {}
+        self.named = bool(segments or names)
         self.segments: Sequence[Segment] = segments or [
-            Segment(str(label), label) for label in _labels_in(layers[0])
+            Segment(_one_line(names.get(label, str(label))), label)
+            for label in _labels_in(layers[0])
         ]
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -451,12 +475,29 @@ def _labels_in(values: np.ndarray) -> list[int]:
     return [int(label) for label in np.flatnonzero(there) if label]
 
 
+def _centres(labels: np.ndarray, place: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the middles (3,), mm, of labels that tell whether TotalSegmentator numbered them; none of a volume with others."""
+    count = int(labels.max())
+    if count not in TOTAL_SEGMENTATOR:
+        return {}
+    found = {}
+    for label, box in enumerate(boxes_in(labels, count), start=1):
+        if box is not None and (
+            label in SPINE_OF_VERSION_1 or not is_soft(TOTAL_SEGMENTATOR[label])
+        ):
+            middle = scipy.ndimage.center_of_mass(labels[box] == label)
+            index = np.add(middle, [side.start for side in box])[::-1]
+            found[label] = rigid.transform_points(place, index)
+    return found
+
+
 class _Dicom:
     """A DICOM segmentation, or an RT Structure Set, as a `Segmentation`."""
 
     def __init__(self, file: DicomSegmentation | StructureSet) -> None:
         self.name: str | Path = file.path
         self.named = True
+        self.numbered = False
         terminology = file.terminology if isinstance(file, DicomSegmentation) else {}
         self.segments = [
             Segment(_one_line(name) or str(number), number, terminology=terminology.get(number, ""))
@@ -472,15 +513,48 @@ def structures_in(
     segmentation: Segmentation | None, sources: Sequence[StructureSource], ct: CT
 ) -> Structures:
     """Return the structures of a CT in what was read already, as `read_structures`."""
-    if segmentation is not None and not sources:
-        sources = [
-            StructureSource(segment.name, segment.label) for segment in segmentation.segments
-        ]
-        if not sources:
-            raise InputError(
-                f"{segmentation.name}: has no label above 0, expected one for each structure; "
-                "choose the file of the segmentation."
-            )
+    if segmentation is None or sources:
+        found = _structures(segmentation, sources, ct, all_needed=True)
+    else:
+        found = _structures(segmentation, _sources(_hard(segmentation)), ct, all_needed=False)
+    _warn_cut(found)
+    if segmentation is not None and found.numbered:
+        name = next((name for name in found.names if is_bone(name, "")), found.names[0])
+        label = next(label for label, named in TOTAL_SEGMENTATOR.items() if is_same(named, name))
+        warn(
+            f"{segmentation.name}: names none of its labels; they lie as TotalSegmentator (version "
+            f"2) numbers them, and get its names: {label} is {name}. If that is wrong, name them "
+            "yourself, as L1=31."
+        )
+    return found
+
+
+def _hard(segmentation: Segmentation) -> Sequence[Segment]:
+    """Return the segments without those that are no bones by their names; all where none is left."""
+    segments = segmentation.segments
+    if not segments:
+        raise InputError(
+            f"{segmentation.name}: has no label above 0, expected one for each structure; "
+            "choose the file of the segmentation."
+        )
+    hard = [each for each in segments if not is_soft(each.name)]
+    if not hard or len(hard) == len(segments):
+        return segments
+    warn(
+        f"{segmentation.name}: {len(segments) - len(hard)} of its {len(segments)} segments are no "
+        "bones by their names, and are left out."
+    )
+    return hard
+
+
+def _structures(
+    segmentation: Segmentation | None,
+    sources: Sequence[StructureSource],
+    ct: CT,
+    *,
+    all_needed: bool,
+) -> Structures:
+    """Return the structures; those without a voxel in the CT are left out, or refused where all are needed."""
     names = tuple(source.name for source in sources)
     check_names(names)
     labels = np.zeros(ct.volume.values.shape, np.uint8)
@@ -492,7 +566,11 @@ def structures_in(
         _add(labels, _on_ct(values, place, ct), names)
     terminology = {number: segment.terminology for segment, number in numbers.items()}
     every = tuple(terminology.get(number, "") for number in range(1, len(names) + 1))
-    found = Structures(names, labels, every)
+    by_number = [source for source in sources if source.label is None or not all_needed]
+    numbered = segmentation is not None and segmentation.numbered and bool(by_number)
+    found = Structures(names, labels, every, numbered)
+    if not all_needed:
+        found = _without_empty(found)
     _check_contents(found, ct)
     if resampled:
         one = len(resampled) == 1
@@ -500,7 +578,6 @@ def structures_in(
             f"{', '.join(map(str, resampled))}: {'lies' if one else 'lie'} on another grid than "
             f"the CT, and {'was' if one else 'were'} resampled to that (nearest neighbour)."
         )
-    _warn_cut(found)
     return found
 
 
@@ -569,9 +646,7 @@ def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> S
             )
         return (named or found)[0]
     found = [segment for segment in segments if segment.name == source.name]
-    found = found or [
-        segment for segment in segments if segment.name.casefold() == source.name.casefold()
-    ]
+    found = found or [segment for segment in segments if is_same(segment.name, source.name)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -652,6 +727,26 @@ def _sizes(labels: np.ndarray, count: int) -> np.ndarray:
     return sizes
 
 
+def _without_empty(structures: Structures) -> Structures:
+    """Return the structures that have a voxel; all where none has."""
+    there = [n for n, box in enumerate(structures.boxes) if box is not None]
+    if not there or len(there) == len(structures.names):
+        return structures
+    missing = [name for n, name in enumerate(structures.names) if n not in there]
+    warn(
+        f"structures: {_listed(missing)} have no voxel within the CT, and are left out; check that "
+        "the segmentation belongs to this CT."
+    )
+    number_of = np.zeros(len(structures.names) + 1, np.uint8)
+    number_of[np.add(there, 1)] = np.arange(1, len(there) + 1)
+    names, terminology = (
+        tuple(each[n] for n in there) for each in (structures.names, structures.terminology)
+    )
+    return replace(
+        structures, names=names, terminology=terminology, labels=number_of[structures.labels]
+    )
+
+
 def _check_contents(structures: Structures, ct: CT) -> None:
     """Refuse structures without a voxel, and those with nothing but air inside."""
     air = AIR_BELOW_HU if ct.unit == "hu" else 0
@@ -661,7 +756,8 @@ def _check_contents(structures: Structures, ct: CT) -> None:
                 f'structure "{name}": has no voxel within the CT, expected some; check that the segmentation belongs to this CT, or '
                 "leave the structure out."
             )
-        if not (ct.volume.values[box][structures.labels[box] == n + 1] > air).any():
+        inside = ct.volume.values[box][structures.labels[box] == n + 1]
+        if not (is_soft(name) or (inside > air).any()):
             raise InputError(
                 f'structure "{name}": has nothing but air inside, expected bone; check that the segmentation belongs to this CT.'
             )
@@ -670,9 +766,10 @@ def _check_contents(structures: Structures, ct: CT) -> None:
 def _warn_cut(structures: Structures) -> None:
     labels = structures.labels
     ends = [labels[[0, -1]], labels[:, [0, -1]], labels[:, :, [0, -1]]]
-    cut = sorted({int(label) for end in ends for label in np.unique(end)} - {0})
+    found = sorted({int(label) for end in ends for label in np.unique(end)} - {0})
+    cut = [name for label in found if not is_soft(name := structures.names[label - 1])]
     if cut:
-        names = ", ".join(f'"{structures.names[label - 1]}"' for label in cut)
+        names = ", ".join(f'"{name}"' for name in cut)
         several = len(cut) > 1
         warn(
             f"structure{'s' * several} {names} {'are' if several else 'is'} cut off by the end of "

@@ -55,8 +55,8 @@ XRAY_CLASSES = tuple(
     f"1.2.840.10008.5.1.4.1.1.{n}"
     for n in ("1", "1.1", "1.1.1", "12.1", "12.1.1", "12.2", "12.2.1")
 )
-#: Values of a mask in one slice, at most: structures are numbered.
-MAX_LABELS = 64
+#: Values of a mask in one slice, at most: structures are numbered, by TotalSegmentator to 118.
+MAX_LABELS = 120
 #: Files that systems leave in folders, and nobody means.
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "dicomdir")
 #: Formats of calibrations that have a sign of their own; others are recognised only by being
@@ -353,18 +353,39 @@ def _of_image(path: Path) -> tuple[str, ...]:
     if slices == 1:
         return (XRAY_MASK,) if header.components == 1 and _is_two_valued(path) else (XRAY,)
     values = read_slice(path, slices // 2)[0].values
-    low, labels = float(values.min()), _labels(values)
-    if labels and values.dtype.kind != "f":
+    low = float(values.min())
+    if _labels(path, values):
         return (MASK,)
     if low < 0 or not header.default_place:
         return (CT,)
     return (CT, XRAY)
 
 
-def _labels(values: np.ndarray) -> bool:
-    """Return whether the values are the numbers of structures."""
-    whole = values.min() >= 0 and np.array_equal(values, np.rint(values))
-    return bool(whole) and len(np.unique(values)) <= MAX_LABELS
+def _labels(path: Path, values: np.ndarray) -> bool:
+    """Return whether the values are the numbers of structures.
+
+    Raises
+    ------
+    InputError
+        For numbers that something has spoilt.
+    """
+    whole = values == np.rint(values)
+    numbers = np.unique(values[whole])
+    low, high = values.min(), values.max()
+    if len(numbers) > MAX_LABELS or low < -MAX_LABELS:
+        return False
+    if whole.all() and low < 0:
+        raise InputError(
+            f"{path}: has few values, whole numbers from {low:g} on, as labels, but no label is "
+            "negative; set those to 0, and save it again."
+        )
+    spoilt = high <= MAX_LABELS and whole[values != 0].mean() > 0.5 and (numbers > 0).sum() > 1
+    if spoilt and low >= 0 and not whole.all():
+        raise InputError(
+            f"{path}: has labels, whole numbers, and fractions between them; export the "
+            "segmentation again, without interpolation (nearest neighbour)."
+        )
+    return bool(whole.all())
 
 
 def _is_two_valued(path: Path) -> bool:

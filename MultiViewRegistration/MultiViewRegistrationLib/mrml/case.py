@@ -257,22 +257,17 @@ def bone_cts_of(registration: Registration, ct: CT) -> list[CT]:
 def structures_of(registration: Registration, ct: CT) -> Structures | None:
     """Return the structures that get a pose of their own each, on the grid of the CT.
 
-    None where there are none.
+    None where none is chosen.
 
     Raises
     ------
     InputError
         Where they cannot be used.
     """
-    if not registration.registers_each:
+    if not registration.chosen_segments:
         return None
     refuse_nonlinear(registration.segmentation)
     segments = SceneSegments(registration)
-    if not segments.segments:
-        raise InputError(
-            f"{segments.name}: has no segment that is chosen, expected one for each structure; "
-            "draw or choose them, or register the whole CT."
-        )
     return structures_in(
         segments, [StructureSource(each.name, each.label) for each in segments.segments], ct
     )
@@ -285,6 +280,7 @@ class SceneSegments:
     """
 
     named = True
+    numbered = False
 
     def __init__(self, registration: Registration) -> None:
         node, kind = registration.segmentation, slicer.vtkSegmentationConverter

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..imaging.field import hull
 from ..imaging.structures import Structures, colour_of
 from ..imaging.xray import RawImage, XRay
+from .anatomy import NUMBERED
 from .case import grid_of, xray_of
 from .identity import keep_undrawn
 from .layout import number_of, tag_of
@@ -244,6 +245,8 @@ def structures_node(scene, name: str, structures: Structures, volume):
         if any(structures.terminology[n : n + 1]):
             segment.SetTag(segment.GetTerminologyEntryTagName(), structures.terminology[n])
         node.GetSegmentation().AddSegment(segment)
+    if structures.numbered:
+        node.SetAttribute(NUMBERED, "asked")
     return node
 
 

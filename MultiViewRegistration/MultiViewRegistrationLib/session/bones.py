@@ -23,21 +23,24 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import CT
 from ..imaging.structures import Structures
+from ..io.view_record import sees
 from ..mrml import bones as scene_bones
 from ..mrml import ct_3d
 from ..mrml.bones import SceneBone, bones_of
 from ..mrml.identity import fingerprint
 from ..mrml.nodes import (
     array_of,
+    box_in_labelmap,
     is_under,
     lps_from_ras,
     nodes_of_class,
+    place_of_labelmap,
     placed,
     positions,
     ras_from_lps,
     transform_to_ras,
 )
-from ..mrml.structures import MISFIT_COLOUR, Shape, outlined, shape_of
+from ..mrml.structures import LABELMAP, MISFIT_COLOUR, Shape, outlined, shape_of
 from ..mrml.xray import DetectorPlane
 from ..reasons import BoneVerdict
 from ..translation import _
@@ -256,6 +259,29 @@ class Bones:
         places = scene_bones.places_of(registration)
         world_from_index = places.get(name, places[""]) @ volume.ct_from_index
         return rigid.transform_points(world_from_index, corners)
+
+    def segments_in_xrays(self) -> set[str] | None:
+        """Return the IDs of the segments that any X-ray shows where the CT is now; None where nothing says where that is."""
+        registration = self._session.registration
+        cameras = [view.camera for view in registration.used_xrays if view.placed]
+        if not (cameras and self._session.placed):
+            return None
+        node, found = registration.segmentation, set()
+        for segment_id in node.GetSegmentation().GetSegmentIDs():
+            segment = node.GetSegmentation().GetSegment(segment_id)
+            labelmap = segment.GetRepresentation(LABELMAP)
+            box = labelmap and box_in_labelmap(labelmap, segment.GetLabelValue())
+            if not box:
+                continue
+            first = np.eye(4)
+            first[:3, 3] = labelmap.GetExtent()[::2]
+            place = registration.ct_from_segmentation @ place_of_labelmap(labelmap) @ first
+            low = np.array([side.start - 0.5 for side in box[::-1]])
+            high = np.array([side.stop - 0.5 for side in box[::-1]])
+            world_from_index = registration.world_from_ct @ lps_from_ras(place)
+            if any(sees(camera, world_from_index, low, high) for camera in cameras):
+                found.add(segment_id)
+        return found
 
     # What is known of each
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...assessment.joint_motion import in_words
 from ...errors import InputError
+from ...imaging.segment_names import PELVIS_AND_FEMURS, VERTEBRAE, is_bone
 from ...mrml import bones as scene_bones
-from ...mrml.anatomy import PELVIS_AND_FEMURS, VERTEBRAE, is_bone, of_group, terminology_of
+from ...mrml.anatomy import NUMBERED, name_by_number, of_group, terminology_of
 from ...mrml.layout import css
 from ...mrml.nodes import OWNER, segmentations
 from ...translation import _
@@ -28,6 +29,7 @@ from .form import (
     Table,
     TableRow,
     Text,
+    TextField,
     group,
     row,
 )
@@ -38,6 +40,36 @@ from .section import Presenter, progress_bar
 GROUPS = {"vertebrae": _("All vertebrae"), "pelvis": _("Pelvis and femurs")}
 OF_GROUP = {"vertebrae": VERTEBRAE, "pelvis": PELVIS_AND_FEMURS}
 TONES = {"check": CAUTION, "not shown": CAUTION, "reject": ERROR}
+#: Segments that are listed, and chosen at once, without further ado: a table shows 8 without scrolling.
+FEW = 12
+#: Bones that are named in a sentence.
+MAX_NAMED = 6
+#: The lists of many segments.
+IN_XRAYS, BONES, ALL = "in_xrays", "bones", "all"
+LISTS = {
+    IN_XRAYS: _("bones that an X-ray shows ({count})"),
+    BONES: _("all bones ({count})"),
+    ALL: _("all labels ({count})"),
+}
+
+
+class SegmentRow(NamedTuple):
+    """A segment in the list.
+
+    Attributes
+    ----------
+    id
+        Of the segment.
+    colour
+        CSS.
+    bone
+        Whether it is one, by name or code.
+    """
+
+    id: str
+    name: str
+    colour: str
+    bone: bool
 
 
 class BoneChoicePresenter(Presenter):
@@ -46,6 +78,8 @@ class BoneChoicePresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._shown: tuple = ()
+        self._listed = IN_XRAYS
+        self._sought = ""
 
     @property
     def segmenter(self) -> Segmenter | None:
@@ -93,7 +127,10 @@ class BoneChoicePresenter(Presenter):
                 key,
                 title,
                 partial(self.choose_group, key),
-                tip=_("Register the whole CT, then each of these bones to a pose of its own."),
+                tip=_(
+                    "Register the whole CT, then each of these bones that an X-ray shows to a pose "
+                    "of its own."
+                ),
             )
             for key, title in GROUPS.items()
             if any(of_group(node, OF_GROUP[key]) for node in segmentations)
@@ -103,31 +140,113 @@ class BoneChoicePresenter(Presenter):
             Text("apart", _("Bones with a CT each: {names}.").format(names=apart) if apart else ""),
             *self._segmenting(),
             row("groups", *buttons),
+            *(self._list() if registration.registers_each else []),
+        ]
+
+    def _list(self) -> Form:
+        """Return the list of the segments, and what narrows a long one down."""
+        lists = self._lists()
+        listed = self._listed if self._listed in lists else next(iter(lists))
+        rows = lists[listed]
+        if self._sought:
+            rows = [each for each in self._segments if _is_meant(each, self._sought)]
+        few = len(self._segments) <= FEW
+        chosen = self.registration.chosen_segments
+        return [
+            *self._numbered(),
+            None
+            if few
+            else Choice(
+                "listed",
+                _("List"),
+                self._show_list,
+                value=listed,
+                options=tuple(
+                    Option(key, LISTS[key].format(count=len(each))) for key, each in lists.items()
+                ),
+            ),
+            None
+            if few
+            else TextField(
+                "sought",
+                _("Search all {count}").format(count=len(self._segments)),
+                self._seek,
+                text=self._sought,
+                hint=_("L3, left hip"),
+            ),
+            Text("chosen_bones", "" if few else self._of_chosen(chosen), tone=STRONG),
             Table(
                 "bones",
                 _("Each to a pose of its own"),
                 columns=(_("Bone"),),
-                lines=tuple(self._lines()) if registration.registers_each else (),
+                lines=tuple(
+                    TableRow(each.id, (Cell(each.name),), on=each.id in chosen, colour=each.colour)
+                    for each in rows
+                ),
                 switch=self.choose,
                 tip=_("The bones that are registered after the whole CT, each by itself."),
             ),
+            Text("none_found", "" if rows else _("No label has such a name."), tone=QUIET),
         ]
 
-    def _lines(self) -> list[TableRow]:
-        registration = self.registration
-        segments, chosen = (
-            registration.segmentation.GetSegmentation(),
-            registration.chosen_segments,
+    def _numbered(self) -> Form:
+        """Return the question whether names are right that a file does not state; none of others."""
+        if self.registration.segmentation.GetAttribute(NUMBERED) is None:
+            return []
+        said = _(
+            "{name} numbers its labels without names, and they lie as TotalSegmentator (version 2) "
+            "numbers them. Are these its names?"
         )
         return [
-            TableRow(
+            Text("numbered", said.format(name=self.registration.segmentation.GetName())),
+            row(
+                "numbering",
+                Button("names_right", _("Yes"), self.keep_names),
+                Button("names_wrong", _("No, show the numbers"), self.drop_names),
+            ),
+        ]
+
+    @property
+    def _segments(self) -> list[SegmentRow]:
+        """All segments of the chosen segmentation; of many the bones come first."""
+        segments = self.registration.segmentation.GetSegmentation()
+        rows = [
+            SegmentRow(
                 segment_id,
-                (Cell(segments.GetSegment(segment_id).GetName()),),
-                on=segment_id in chosen,
-                colour=css(segments.GetSegment(segment_id).GetColor()),
+                segment.GetName(),
+                css(segment.GetColor()),
+                is_bone(segment.GetName(), terminology_of(segment)),
             )
             for segment_id in segments.GetSegmentIDs()
+            if (segment := segments.GetSegment(segment_id))
         ]
+        return rows if len(rows) <= FEW else sorted(rows, key=lambda each: not each.bone)
+
+    def _lists(self) -> dict[str, list[SegmentRow]]:
+        """Return the lists of segments that there are, by the keys of LISTS, the shortest first."""
+        every = self._segments
+        bones = [each for each in every if each.bone]
+        lists = {ALL: every}
+        if len(every) > FEW and bones:
+            lists = {BONES: bones, ALL: every}
+            shown = self.session.bones.segments_in_xrays()
+            if shown is not None:
+                lists = {IN_XRAYS: [each for each in bones if each.id in shown], **lists}
+        return lists
+
+    def _of_chosen(self, chosen: list[str]) -> str:
+        """Return which are chosen, a sentence."""
+        names = [each.name for each in self._segments if each.id in chosen]
+        if not names:
+            return _(
+                "The whole CT alone is registered: tick the bones that may have moved, and their "
+                "neighbours."
+            )
+        more = len(names) - MAX_NAMED
+        listed = ", ".join(names[:MAX_NAMED])
+        if more > 0:
+            listed = _("{names} and {count} more").format(names=listed, count=more)
+        return _("Chosen: {names}.").format(names=listed)
 
     def _segmentations(self) -> list[Any]:
         """Return the segmentations that are no masks of X-rays, the chosen one first."""
@@ -152,6 +271,8 @@ class BoneChoicePresenter(Presenter):
             registration.choose_segment(self._segmentations()[0])
         if not registration.chosen_segments:
             self.choose_bones()
+        if not registration.chosen_segments:
+            self.host.show_section("ct")
 
     def segment(self) -> None:
         """Have TotalSegmentator segment the CT, and choose the bones that it finds."""
@@ -173,7 +294,7 @@ class BoneChoicePresenter(Presenter):
         """Register a segment to a pose of its own, or leave it where the CT lies."""
         registration = self.registration
         others = [each for each in registration.chosen_segments if each != segment_id]
-        registration.chosen_segments = [*others, segment_id] if on else others
+        self._choose([*others, segment_id] if on else others)
 
     def choose_group(self, key: str) -> None:
         """Register the bones of one of GROUPS, of the first segmentation that has them."""
@@ -181,20 +302,49 @@ class BoneChoicePresenter(Presenter):
             found = of_group(node, OF_GROUP[key])
             if found:
                 self.registration.choose_segment(node)
-                self.registration.chosen_segments = found
+                shown = self.session.bones.segments_in_xrays() or set(found)
+                self._choose([each for each in found if each in shown] or found)
                 return
 
     def choose_bones(self) -> None:
-        """Choose what a segmentation has of bones, where its names say which they are; else all."""
+        """Choose the bones of a segmentation that X-rays show, or all where no name is a bone's; none of more than FEW."""
+        found = next(iter(self._lists().values()))
+        found = [each for each in found if each.bone] or found
+        self._choose([each.id for each in found] if len(found) <= FEW else [])
+
+    def _choose(self, segment_ids: list[str]) -> None:
+        """Register these segments to poses of their own; of many only they are drawn."""
         registration = self.registration
-        segments = registration.segmentation.GetSegmentation()
-        every = list(segments.GetSegmentIDs())
-        found = [
-            each
-            for each, segment in zip(every, map(segments.GetSegment, every), strict=True)
-            if is_bone(segment.GetName(), terminology_of(segment))
-        ]
-        registration.chosen_segments = found or every
+        registration.chosen_segments = segment_ids
+        display = registration.segmentation.GetDisplayNode()
+        every = registration.segmentation.GetSegmentation().GetSegmentIDs()
+        if display is not None and len(every) > FEW:
+            before = display.StartModify()
+            for each in every:
+                display.SetSegmentVisibility(each, each in segment_ids)
+            display.EndModify(before)
+
+    def keep_names(self) -> None:
+        """Take the names that TotalSegmentator's numbering gives."""
+        self.registration.segmentation.RemoveAttribute(NUMBERED)
+
+    def drop_names(self) -> None:
+        """Call the segments by their numbers, which are not TotalSegmentator's."""
+        name_by_number(self.registration.segmentation)
+        self.keep_names()
+
+    def _show_list(self, key: str) -> None:
+        self._listed = key
+        self._sought = ""
+
+    def _seek(self, text: str) -> None:
+        self._sought = text.strip()
+
+
+def _is_meant(segment: SegmentRow, sought: str) -> bool:
+    """Return whether all words of a search are in a segment's name, in any order."""
+    name = segment.name.casefold()
+    return all(word in name for word in sought.casefold().replace("_", " ").split())
 
 
 class BonesPresenter(Presenter):

@@ -13,6 +13,7 @@ import numpy as np
 from ...assessment.remedy import BONES, remedy
 from ...errors import InputError, UnitMismatch
 from ...imaging import ct as imaging_ct
+from ...imaging.segment_names import is_soft
 from ...io.dicom_identity import study_name
 from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
@@ -318,8 +319,9 @@ class CTPresenter(Presenter):
             return State(PROBLEM, _("cannot be used"))
         segmentation = registration.segmentation
         if registration.registers_each:
-            count = _("{count} structures").format(count=len(registration.chosen_segments))
-            return State(READY, f"{ct.GetName()}, {count}")
+            count = len(registration.chosen_segments)
+            bones = _("{count} structures").format(count=count) if count else _("no bone chosen")
+            return State(READY, f"{ct.GetName()}, {bones}")
         segment = segmentation and segmentation.GetSegmentation().GetSegment(
             registration.segment_id
         )
@@ -467,12 +469,14 @@ def _structures(registration: Registration) -> list[Option]:
             continue
         names = _names(node)
         if len(names) > 1 or (registration.registers_each and node is registration.segmentation):
-            each = _("the whole CT and {count} structures ({name})")
-            options.append(
-                Option(_key(node, ""), each.format(count=len(names), name=node.GetName()))
-            )
+            each = _("the whole CT and structures of {name}").format(name=node.GetName())
+            options.append(Option(_key(node, ""), each))
         of_segments = zip(node.GetSegmentation().GetSegmentIDs(), names, strict=True)
-        options += [Option(_key(node, segment_id), name) for segment_id, name in of_segments]
+        options += [
+            Option(_key(node, segment_id), name)
+            for segment_id, name in of_segments
+            if not is_soft(name)
+        ]
     return options
 
 

@@ -19,7 +19,6 @@ from ...imaging.ct import load_mask
 from ...imaging.structures import Structures, read_segments
 from ...io.dicom_identity import read_identity
 from ...io.recognise import CALIBRATION, POSE, XRAY, FoundFiles, recognise
-from ...mrml.anatomy import is_bone
 from ...mrml.identity import ct_header, doubt_about
 from ...mrml.image import segmentation_node, structures_node
 from ...mrml.loading import name_of
@@ -468,7 +467,7 @@ class FilesPresenter(Presenter):
 
         def read(on_progress: Callable) -> Structures | np.ndarray:
             volume = ct.volume
-            bones = read_segments(path, ct, is_bone)
+            bones = read_segments(path, ct)
             return bones or load_mask(path, volume.ct_from_index, volume.values.shape)
 
         self._tasks.append(PendingTask(Task(read), partial(self._use_mask, path)))

@@ -1,6 +1,6 @@
 """Bodies that are not rigid, registered as if they were.
 
-python -m benchmarks bent CASES [--seed N] [--covered] --data ../shared/data --rows ROWS.jsonl
+python -m benchmarks bent CASES [--seed N] [--covered] [--pieces] --data ../shared/data --rows ROWS.jsonl
 
 Each case is one of five people's CTs, made rigid, bent, twisted, shifted, moved on one side, or
 shorter by some slices, and two or three X-rays of that body by RTK, with wires in three of ten;
@@ -9,7 +9,8 @@ show, and the verdict with and without `assessment.parts` and `assessment.spine`
 fixed before seeds 3 and 4 were run, and 9 and 10: none that is more than 2 mm off is accepted, and
 of rigid bodies that are accepted without both 80 % are accepted with them. The numbers of
 `assessment.parts` were fitted and chosen on seed 1, how a part is in place on seeds 6 and, covered,
-7 and 8.
+7 and 8. With --pieces, slices of the CT lie 4 to 8 mm aside, and the targets in them, or targets lie
+behind missing slices where no X-ray shows them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from unittest.mock import patch
@@ -26,6 +27,7 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.parts import columns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
@@ -44,6 +46,12 @@ from .statistics import logistic
 #: The order decides who is the patient of which case.
 PEOPLE = ("chest", "torso", "thorax", "pelvis 2 mm", "phantom")
 KINDS = ("none", "bend", "shift", "missing", "none", "twist", "side")
+#: Of these the targets lie in what is wrong: thin slabs, or thick ones, that lie aside, with sharp
+#: edges or entered slowly; missing slices between targets and all fields.
+PIECES = ("thin", "thin slow", "thick", "thick slow", "unseen")
+#: How high slabs are, how far they lie aside, and within how much they are entered, mm; targets of a
+#: piece.
+THIN_MM, THICK_MM, ASIDE_MM, SLOW_MM, TARGETS = (10, 20), (20, 35), (4, 8), (6, 12), 16
 #: What hides bone in X-rays, of the simulator's: one for each case.
 COVERS = (
     "tools",
@@ -107,13 +115,19 @@ def changed(
     normal = np.array([0, 0, 1.0]) * rng.choice([-1, 1])
     if kind == "none":
         return body, ct, lambda points: points, 0.0
+    if kind.startswith("thi"):
+        return body, *aside(rng, ct, spine[2] + 0.4 * (points[:, 2].mean() - spine[2]), kind)
+    if kind == "unseen":
+        spine[2] = np.percentile(
+            points[:, 2], rng.choice([rng.uniform(8, 15), rng.uniform(85, 92)])
+        )
     if kind in ("bend", "twist"):
         size = rng.uniform(3, 15)
         axis = normal if kind == "twist" else unit(rng.normal(size=3) * [1, 1, 0.2])
         turn = rigid.from_rotation_translation(rigid.exp_so3(axis * np.radians(size)), np.zeros(3))
         patient, forward = bent(body, spine, normal, rigid.about(spine, turn))
         return patient, ct, forward, size
-    if kind == "missing":
+    if kind in ("missing", "unseen"):
         axis = body.ct_from_index[:3, 2]
         step = float(np.linalg.norm(axis))
         count = max(1, round(rng.uniform(5, 30) / step))
@@ -136,10 +150,44 @@ def changed(
     return patient, ct, forward, size
 
 
-def row(seed: int, number: int, data: Path, *, covered: bool = False) -> dict:
+def aside(rng: np.random.Generator, ct: CT, height: float, kind: str) -> tuple[CT, Points, float]:
+    """The CT with slices aside, where the patient has points of it, and how far they lie aside, mm."""
+    volume, thick = ct.volume, rng.uniform(*(THIN_MM if kind.startswith("thin") else THICK_MM))
+    slow = rng.uniform(*SLOW_MM) if kind.endswith("slow") else 1e-3
+    shift = unit(rng.normal(size=3) * [1, 1, 0]) * rng.uniform(*ASIDE_MM)
+
+    def share(points: np.ndarray) -> np.ndarray:
+        inside = (thick + slow) / 2 - np.abs(points[..., 2] - height)
+        return np.clip(inside / slow, 0, 1)[..., None]
+
+    columns_rows = volume.index_from_ct[:2, :3] @ shift
+    values = volume.values.copy()
+    for k, slice_ in enumerate(volume.values):
+        at = rigid.transform_points(volume.ct_from_index, np.array([0.0, 0.0, k]))
+        if share(at) > 0:
+            moved = float(share(at)[0]) * columns_rows[::-1]
+            values[k] = scipy.ndimage.shift(slice_, moved, order=1, mode="nearest")
+    moved_ct = CT(Volume(values, volume.ct_from_index))
+    return moved_ct, lambda points: points - share(points) * shift, float(np.linalg.norm(shift))
+
+
+def targets_in(
+    rng: np.random.Generator, bone: np.ndarray, shown: np.ndarray, off_mm: np.ndarray, kind: str
+) -> np.ndarray:
+    """Points (N, 3) of bone in the piece that is wrong; of "unseen" all but one are behind missing slices."""
+    wrong = off_mm > 0.6 * off_mm.max()
+    if kind != "unseen":
+        return rng.permutation(bone[wrong & shown])[:TARGETS]
+    behind = rng.permutation(bone[wrong & ~shown])[: TARGETS - 1]
+    return np.concatenate([behind, rng.permutation(bone[~wrong & shown])[:1]])
+
+
+def row(
+    seed: int, number: int, data: Path, *, covered: bool = False, kinds: Sequence[str] = KINDS
+) -> dict:
     """One case, registered and assessed."""
     rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
-    kind = KINDS[number // len(PEOPLE) % len(KINDS)]
+    kind = kinds[number // len(PEOPLE) % len(kinds)]
     ct, body = person(name, data)
     patient, registered, forward, size = changed(rng, ct, body, kind)
     projector, bone = RtkProjector(Body.from_hu(patient, 130.0)), bone_points(body)
@@ -161,10 +209,15 @@ def row(seed: int, number: int, data: Path, *, covered: bool = False) -> dict:
     views = views_of(images, cameras)
     anatomy = PreparedCT(registered)
     found = refine(anatomy, views, start)
-    assessed, plain = (
-        verdict.assess(anatomy, views, found, start),
-        _without_parts(anatomy, views, found, start),
-    )
+    targets = None
+    if kind in PIECES:
+        every = anatomy.bone_points()
+        moved_mm = np.linalg.norm(forward(every) - every, axis=1)
+        shown = in_field(views, rigid.transform_points(found.world_from_ct, every))
+        some = shown.any(axis=0) if kind == "unseen" else shown.all(axis=0)
+        targets = targets_in(rng, every, some, moved_mm, kind)
+    assessed = verdict.assess(anatomy, views, found, start, targets)
+    plain = _without_parts(anatomy, views, found, start, targets)
     assert assessed.targets is not None  # bone that all views show
     off = rigid.transform_points(found.world_from_ct, assessed.targets)
     off = np.linalg.norm(off - rigid.transform_points(pose, forward(assessed.targets)), axis=1)
@@ -179,6 +232,7 @@ def row(seed: int, number: int, data: Path, *, covered: bool = False) -> dict:
         "worst_mm": float(np.percentile(off, 95)),
         "verdict": assessed.verdict,
         "without_parts": plain.verdict,
+        "codes": [reason.code for reason in assessed.reasons],
         "risk": assessed.prediction and assessed.prediction.failure_probability,
         "parts": _parts(assessed, found.world_from_ct, pose, forward),
     }
@@ -204,12 +258,14 @@ def _parts(
 
 
 def _without_parts(*arguments) -> verdict.Assessment:
-    with patch.multiple(verdict, elsewhere=_nothing, spine_elsewhere=_nothing):
+    with patch.multiple(
+        verdict,
+        elsewhere=lambda *_: None,
+        spine_elsewhere=lambda *_: None,
+        slices_aside=lambda *_: [],
+        _target_limits=lambda *_: [],
+    ):
         return verdict.assess(*arguments)
-
-
-def _nothing(*_) -> None:
-    """What is asked of parts where they are not asked."""
 
 
 def fitted(rows: list[dict]) -> str:
@@ -247,7 +303,7 @@ def table(rows: list[dict]) -> str:
         "accepted, without | with |"
     ]
     lines.append("|" + " --- |" * 7)
-    for kind in dict.fromkeys(KINDS):
+    for kind in dict.fromkeys(row["kind"] for row in rows):
         own = [row for row in rows if row["kind"] == kind]
         wrong = [row for row in own if row["mtre_mm"] > verdict.WRONG_MM]
         right = [row for row in own if row["mtre_mm"] <= verdict.WRONG_MM]
@@ -271,11 +327,14 @@ def main() -> None:
         "--rows", type=Path, required=True, help="rows that it has are not made again"
     )
     parser.add_argument("--covered", action="store_true", help="something hides bone in each case")
+    parser.add_argument("--pieces", action="store_true", help="kinds are PIECES")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = Rows(options.rows)
+    rows, kinds = Rows(options.rows), PIECES if options.pieces else KINDS
     for number in range(options.cases):
-        measure = partial(row, options.seed, number, options.data, covered=options.covered)
+        measure = partial(
+            row, options.seed, number, options.data, covered=options.covered, kinds=kinds
+        )
         print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
     every = [each for _, each in rows.items()]
     print(table(every), fitted(every), sep="\n")

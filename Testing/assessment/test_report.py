@@ -287,6 +287,13 @@ def test_the_cause_comes_first_and_few_sentences_are_unfolded(result, written):
     ]
 
 
+def test_report_and_json_say_that_an_accept_is_of_one_piece(result, written):
+    accepted = replace(result, assessment=replace(result.assessment, verdict="accept", reasons=[]))
+    sentence = "Accepted as one piece; single bones and pieces were not tested."
+    assert sentence in written(Entry(accepted)) and sentence in accepted.to_json()["summary"]
+    assert accepted.to_json()["scope"] == "one-piece"
+
+
 def test_without_truth_assessment_and_refinement(result, case, anatomy, written):
     unknown = replace(case, truth_world_from_ct=None)
     text = written(

@@ -385,27 +385,49 @@ def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(
     assert [lenient(found=rival)[0] for rival in rivals] == ["check", "accept"]
     verdict, reasons = lenient(masked=True)
     assert verdict == "check" and "was left out" in reasons[0]
-    nothing = "No X-ray shows a target: nothing was compared where the error counts."
-    assert lenient(targets=CORNERS + [0, 0, 400]) == ("check", [nothing])
+    verdict, reasons = lenient(registered=False)
+    assert verdict == "check" and "was set, not registered" in reasons[0]
+
+
+def test_an_accept_says_of_what_it_is(anatomy, views, found, near, generous):
+    told = assess(anatomy, views, found, near, CORNERS, model=generous)
+    assert told.scope == "Accepted as one piece; single bones and pieces were not tested."
+    assert told.scope.code == "one-piece" and told.summary.endswith(told.scope)
+    of_bones = replace(told, tested=("L3", "L4")).scope
+    assert of_bones.code == "bones-tested" and "L3, L4 were tested" in of_bones
+    assert replace(told, verdict="check").scope is None
+
+
+def test_targets_that_no_x_ray_shows_are_named(lenient):
+    beyond = [0, 0, 400]
+    told = lenient(targets=np.vstack([CORNERS, CORNERS[:2] + beyond]))
+    nothing = (
+        "No X-ray shows targets 9, 10: nothing was compared there. Two X-rays or more show 8 of 10."
+    )
+    assert told == ("check", [nothing])
+    many = lenient(targets=np.vstack([CORNERS[:1], CORNERS + beyond]))[1][0]
+    assert many.startswith("No X-ray shows targets 2, 3, 4, 5, 6, 7 and 2 more:")
+
+
+def test_one_view_is_enough_to_show_a_target(lenient, found, views):
     left = np.zeros(views[1].xray.valid.shape, bool)
     left[:, :48] = True
     narrow = [views[0], replace(views[1], xray=replace(views[1].xray, valid=left))]
-    world = rigid.transform_points(found.world_from_ct, CORNERS)
-    one = CORNERS[in_field(narrow, world)[1].argmin()]  # only the first view shows it
-    assert in_field(narrow, rigid.transform_points(found.world_from_ct, one[None])).tolist() == [
-        [True],
-        [False],
-    ]
-    nowhere = one + [0, 0, 400]
-    for targets in ([one], [one, nowhere]):
-        assert (
-            nothing
-            not in lenient(
-                views=narrow, found=replace(found, views=narrow), targets=np.array(targets)
-            )[1]
-        )
-    verdict, reasons = lenient(registered=False)
-    assert verdict == "check" and "was set, not registered" in reasons[0]
+    shown = in_field(narrow, rigid.transform_points(found.world_from_ct, CORNERS))
+    one = CORNERS[shown[1].argmin()][None]  # only the first view shows it
+    reasons = lenient(views=narrow, found=replace(found, views=narrow), targets=one)[1]
+    assert "targets-not-shown" not in {reason.code for reason in reasons}
+
+
+def test_a_target_far_from_all_bone_that_was_compared_is_not_accepted(lenient, views, found):
+    world = rigid.transform_points(found.world_from_ct, CORNERS.mean(axis=0))
+    toward = views[0].camera.sources(views[0].camera.project(world[None]))[0] - world
+    far = world + 150 * toward / np.linalg.norm(toward)  # along a beam: the first view shows it
+    target = rigid.transform_points(rigid.inverse(found.world_from_ct), far)
+    verdict, reasons = lenient(targets=target[None])
+    assert verdict == "check" and reasons[0].startswith(
+        "No bone was compared within 50 mm of target 1."
+    )
 
 
 def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(
@@ -421,7 +443,9 @@ def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(
     assert told(views[2]) == ("accept", [])
     assert told(replace(views[2], rotation_sd_deg=None, translation_sd_mm=None))[0] == "check"
     blind = replace(views[2], xray=replace(views[2].xray, valid=np.zeros_like(views[2].xray.valid)))
-    assert told(blind) == ("check", ["view3 shows too little of the CT to confirm the pose."])
+    verdict, reasons = told(blind)
+    assert verdict == "check"
+    assert reasons[0] == "view3 shows too little of the CT to confirm the pose."
 
 
 def test_only_what_is_exact_is_a_condition(anatomy, views, found, near):

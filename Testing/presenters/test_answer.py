@@ -260,7 +260,7 @@ WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error ab
 @pytest.mark.parametrize(
     "verdict, reasons, typical_mm, risk, views, headline, next_act",
     [
-        ("accept", [], 0.052, 0.001, "gg", "probably 0.05 mm", "registration"),
+        ("accept", [], 0.052, 0.001, "gg", "probably 0.05 mm \u00b7 as one piece", "registration"),
         ("check", [RISK, "Look."], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "edges"),
         ("check", [RISK, FURTHER], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "add_xrays"),
         ("check", [READINGS], 1.0, 0.1, "gg", "The cameras are known only to \u00b10.5\u00b0 \u00b7 probably 1.0 mm", "geometry"),

@@ -251,7 +251,8 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     """
     displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
     if not (displaced or lost or unseen):
-        return replace(assessment, body=assessment)
+        tested = tuple(bone.name for bone in bones.bones)
+        return replace(assessment, body=assessment, tested=tested)
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
     prediction, reasons, besides = assessment.prediction, [], assessment.reasons
     if displaced:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import compress
 
 import numpy as np
+import scipy
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
@@ -21,10 +23,11 @@ from ..registration.pipeline import DISTINCT_MM, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .cause import OF_ONE_VIEW, Cause
+from .ct_slices import slices_aside
 from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
-from .parts import elsewhere
+from .parts import PART_MM, Part, elsewhere
 from .places import carried_risk, shares_at
 from .prediction import (
     COLUMNS,
@@ -73,6 +76,10 @@ MIN_UNFAMILIAR_VIEWS = 3
 #: A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part over
 #: 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9 and more.
 MOST_IN_PLACE = 0.85
+#: A target is tested by bone that was compared no farther from it: as far as a part is wide.
+TESTED_MM = PART_MM
+#: So many targets a reason names.
+MOST_NUMBERED = 6
 #: Steps in which the next answer is refined, where its tiles are asked.
 RIVAL_STEPS = 8
 
@@ -126,6 +133,8 @@ class Assessment:
         (N, 3) CT mm of the part of the bone that lies elsewhere than the pose has it.
     body
         The assessment of the body alone; None where its bones have no poses of their own.
+    tested
+        Names of the bones that were registered and judged, too.
     """
 
     verdict: Verdict
@@ -144,6 +153,21 @@ class Assessment:
     suspects: tuple[str, ...] = ()
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
     body: Assessment | None = field(default=None, repr=False)
+    tested: tuple[str, ...] = ()
+
+    @property
+    def scope(self) -> Reason | None:
+        """What an accept was tested for; None without one."""
+        if self.verdict != "accept":
+            return None
+        if not self.tested:
+            sentence = "Accepted as one piece; single bones and pieces were not tested."
+            return Reason("one-piece", sentence)
+        sentence = (
+            f"Accepted as one piece; of its bones {', '.join(self.tested)} were tested, each by "
+            "itself, others and pieces of them were not."
+        )
+        return Reason("bones-tested", sentence)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name.
@@ -166,14 +190,11 @@ class Assessment:
 
     @property
     def summary(self) -> str:
-        """The prediction as a sentence; "" without one."""
+        """The prediction and the scope of an accept as sentences; "" without one."""
         if self.prediction is None:
             return ""
-        return (
-            f"{str(self.prediction)[:-1]}, {self.condition}."
-            if self.condition
-            else str(self.prediction)
-        )
+        end = f", {self.condition}." if self.condition else "."
+        return " ".join(filter(None, [f"{str(self.prediction)[:-1]}{end}", self.scope]))
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.
@@ -272,6 +293,10 @@ def assess(
         # of a right pose ask to go was measured on familiar X-rays.
         apart = None
     limited = bool(limits)
+    if not anatomy.structure:
+        if targets is not None:
+            limits += _target_limits(corrected, found.world_from_ct, targets, features.parts)
+        limits += slices_aside(anatomy, chosen)
     if not (familiar or apart) and 1 < len(tied) < MIN_UNFAMILIAR_VIEWS:
         limits.append(THIRD_VIEW_MISSING)
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
@@ -479,9 +504,7 @@ def _targets(
 ) -> tuple[np.ndarray, list[Reason]]:
     """Return the points to which the errors belong, and what is wrong with them."""
     if given is not None:
-        shown = in_field(views, rigid.transform_points(pose, given)).any(axis=0)
-        sentence = "No X-ray shows a target: nothing was compared where the error counts."
-        return given, [] if shown.any() else [Reason("targets-not-shown", sentence)]
+        return given, []
     bone = anatomy.bone_points()
     if len(bone) < MIN_TARGETS:
         sentence = (
@@ -496,6 +519,29 @@ def _targets(
         "No bone lies in the fields of all X-rays: the error is given for all bone of the CT."
     )
     return bone, [Reason("no-shared-bone", sentence)]
+
+
+def _target_limits(
+    views: list[View], pose: np.ndarray, targets: np.ndarray, parts: Sequence[Part]
+) -> list[Reason]:
+    """Return which of the given targets (N, 3), CT mm, no X-ray shows, and about which no bone was compared."""
+    showing = in_field(views, rigid.transform_points(pose, targets)).sum(axis=0)
+    bone = np.concatenate([np.empty((0, 3)), *(part.points for part in parts)])
+    apart_mm, _ = scipy.spatial.cKDTree(bone).query(targets)
+    untested = (showing > 0) & (apart_mm > TESTED_MM)
+    twice = f"Two X-rays or more show {np.sum(showing > 1)} of {len(targets)}."
+    unshown = f"No X-ray shows {_numbered(showing == 0)}: nothing was compared there. {twice}"
+    far = f"No bone was compared within {TESTED_MM:g} mm of {_numbered(untested)}. {twice}"
+    found = Reason("targets-not-shown", unshown), Reason("targets-not-tested", far)
+    return list(compress(found, (not showing.all(), untested.any())))
+
+
+def _numbered(chosen: np.ndarray) -> str:
+    """Return which targets (N,) bool are chosen, by their numbers in the case."""
+    numbers = [str(number) for number in np.flatnonzero(chosen) + 1]
+    more = f" and {len(numbers) - MOST_NUMBERED} more" if len(numbers) > MOST_NUMBERED else ""
+    which = "target" if len(numbers) == 1 else "targets"
+    return f"{which} {', '.join(numbers[:MOST_NUMBERED])}{more}"
 
 
 def _with_strain(features: ReliabilityFeatures, strain: float) -> ReliabilityFeatures:

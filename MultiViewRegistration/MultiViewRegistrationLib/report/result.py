@@ -291,6 +291,7 @@ class Result:
         case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
         predicted = self.predicted_tre_mm
         cause = self.assessment and self.assessment.cause
+        scope = self.assessment and self.assessment.scope
         states = (
             self.assessment.view_states([view.name for view in self.views])
             if self.assessment
@@ -302,6 +303,7 @@ class Result:
             "verdict": self.verdict,
             **with_codes(self.reasons),
             "summary": self.summary,
+            "scope": scope and scope.code,
             "override": override,
             "withheld": self.withheld(override),
             "predicted_tre_mm": predicted and predicted.to_json(),
@@ -353,6 +355,7 @@ class Result:
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (
+            "scope",
             "override",
             "withheld",
             "reference_from_world",

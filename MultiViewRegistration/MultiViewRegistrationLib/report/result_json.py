@@ -83,6 +83,7 @@ class ResultJson(_Required, total=False):
     """What `Result.to_json` returns; `files` once it is written."""
 
     summary: str
+    scope: str
     override: str
     withheld: str
     frame_of_reference_uid: dict[str, str | None]

@@ -395,7 +395,7 @@ def sentences_of(result: Result) -> list[str]:
         else ""
     )
     first = reasons.pop(0) if reasons else ""
-    told = " ".join(filter(None, (first, act, condition)))
+    told = " ".join(filter(None, (first, assessment.scope, act, condition)))
     return [str(assessment.prediction), told, *reasons, *result.limits]
 
 

@@ -193,6 +193,8 @@ def _headline(entry: HistoryEntry) -> str:
     if entry.verdict != "accept" and first and not is_about_risk(first):
         cause = re.split(r"[:.] |\.$", first)[0]
         return " \u00b7 ".join(filter(None, [cause, probably]))
+    if entry.verdict == "accept" and probably and not entry.structures:
+        return f"{probably} \u00b7 {_('as one piece')}"
     if entry.verdict == "accept" or entry.risk is None:
         return probably or _("the likely error is not known")
     risk = _("{risk} risk of more than {mm:g} mm").format(risk=percent(entry.risk), mm=WRONG_MM)

@@ -1,0 +1,46 @@
+"""Slices of a CT that lie aside: `assessment.ct_slices`."""
+
+import numpy as np
+import pytest
+import scipy
+from bent_spine import spine
+
+from MultiViewRegistrationLib.assessment.ct_slices import aside_mm, drift, slices_aside
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+
+
+def coughed(mm: float, edge: int) -> PreparedCT:
+    """The spine whose slices 40 to 55 lie aside by columns, entered and left within so many slices."""
+    volume = spine()[0].volume
+    values = volume.values.copy()
+    for k in range(len(values)):
+        share = np.clip(min(k - 40, 55 - k) / max(edge, 1) + 1, 0, 1)
+        shift = share * mm / volume.spacing_mm[0]
+        values[k] = scipy.ndimage.shift(values[k], (0, shift), order=1, mode="nearest")
+    return PreparedCT(CT(Volume(values, volume.ct_from_index)))
+
+
+def at(anatomy: PreparedCT, slices: float) -> np.ndarray:
+    finest = anatomy.attenuation(0)
+    return rigid.transform_points(finest.ct_from_index, np.array([[30.0, 30.0, slices]]))
+
+
+@pytest.mark.parametrize("edge", [0, 4])
+def test_slices_that_were_taken_while_the_patient_coughed_are_named(edge):
+    anatomy = coughed(6.0, edge)
+    [reason] = slices_aside(anatomy, at(anatomy, 48))
+    assert reason.code == "ct-slices-aside" and "6 mm aside" in reason
+    assert slices_aside(anatomy, at(anatomy, 12)) == []  # none of them is at this target
+
+
+def test_a_ct_of_a_patient_who_lay_still_has_no_slices_aside():
+    assert not aside_mm(coughed(0.0, 0).attenuation(0)).any()
+
+
+def test_drift_from_slice_to_slice_is_measured_in_millimetres():
+    blob = scipy.ndimage.gaussian_filter(np.pad(np.ones((12, 12, 12)), 20), 3)[26:28] * 0.03
+    moved = np.stack([blob[0], scipy.ndimage.shift(blob[0], (0.5, 1.0), order=3)])
+    volume = Volume(moved.astype(np.float32), np.diag([2.0, 3.0, 1.0, 1.0]))
+    np.testing.assert_allclose(drift(volume)[0], [2.0, 1.5], atol=0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from dataclasses import replace
@@ -258,7 +259,7 @@ def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, words, se
 
 def test_a_whole_result_goes_to_navigation_with_a_transform_for_each_bone_under_its_name(result):
     pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
-    from MultiViewRegistrationLib.io.navigation.igtl import devices_of, messages_of
+    from MultiViewRegistrationLib.io.navigation.igtl import messages_of
 
     path = result()
     bones = [RegistrationExport.read(path, name) for name in ("T12", "L2")]
@@ -272,6 +273,37 @@ def test_a_whole_result_goes_to_navigation_with_a_transform_for_each_bone_under_
         "L2",
         "L2ToReference",
     ]
-    long = [replace(bones[0], structure=f"vertebrae_of_the_neck_{n}") for n in (1, 2)]
-    names = [name for each in devices_of(long) for name in each.values()]
-    assert len(set(names)) == 4 and max(map(len, names)) == 20
+
+
+ODD_NAMES = ["第一腰椎", "第二腰椎", "L1 ή", "L1 ώ", "vertebrae_of_the_neck_1", "vertebrae_of_the_neck_2",
+             "hip_left_acetabulum", "CTToWorld", "Overlay1", "MultiViewReg", "L1 ", "bone ToReference"]  # fmt: skip
+
+
+def test_each_bone_has_a_device_of_its_own_whatever_its_name_and_whatever_else_is_sent(result):
+    from MultiViewRegistrationLib.io.navigation.igtl import devices_of
+
+    bone = RegistrationExport.read(result(), "T12")
+    own = [*ODD_NAMES, "L1", "CTToReference"]
+    found = [devices_of(replace(bone, structure=name)) for name in own]
+    devices = [device for each in found for device in each.values()]
+    assert len({*devices, "CTToWorld", "Overlay1", "MultiViewReg"}) == len(devices) + 3
+    assert all(re.fullmatch("[!-~]{1,20}", device) for device in devices), devices
+    assert devices_of(replace(bone, structure="L1")) == found[-2]
+    assert found[-2]["world_from_ct"] == "L1"
+
+
+@pytest.mark.usefixtures("igtl_status")
+def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(result):
+    pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
+    from MultiViewRegistrationLib.io.navigation.igtl import devices_of, messages_of
+
+    bone = replace(RegistrationExport.read(result(), "L1"), structure="第一腰椎", warning="Müller")
+    packed = messages_of(bone).small[0]()
+    header = pyigtl.messages.MessageBase.parse_header(packed[:58])
+    message = pyigtl.messages.MessageBase.create_message("TRANSFORM")
+    message.unpack(header, packed[58:])
+    assert message.device_name == devices_of(bone)["world_from_ct"]
+    assert message.metadata["Structure"] == "第一腰椎"
+    assert message.metadata["Override"] == "Müller"
+    status = messages_of(bone).small[-1]()
+    assert json.dumps("第一腰椎").encode() in status

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
+import re
 import socket
 import socketserver
 import struct
@@ -19,10 +22,15 @@ from ...errors import InputError, install_command
 from ..transforms import turned
 from .registration_export import RegistrationExport
 
-#: Device names, and how many characters OpenIGTLink allows; what that of a bone in the tracker's
-#: frame ends in.
+#: How many characters OpenIGTLink allows for the name of a device; what that of a bone in the
+#: tracker's frame ends in.
 MAX_DEVICE, REFERENCE = 20, "ToReference"
+#: Of a digest in a device's name, 5 bits each: two of 100 names share one in 1 of 200,000 results.
+CHARACTERS = 6
 CT_TO_WORLD, CT_TO_REFERENCE, STATUS = "CTToWorld", "CTToReference", "MultiViewReg"
+OVERLAY = "Overlay"
+#: What no name of a bone may have in it, to be sent as it is.
+OWN = (CT_TO_WORLD, CT_TO_REFERENCE, STATUS, OVERLAY, REFERENCE)
 DEVICES = {"world_from_ct": CT_TO_WORLD, "reference_from_ct": CT_TO_REFERENCE}
 #: Of the protocol's STATUS codes: OK; device not ready, for what a person has yet to judge; device
 #: disabled, for what must not be used.
@@ -72,7 +80,7 @@ def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport
     def packed(kind: type, device: str, further: dict[str, str], **content) -> bytes:
         message = kind(device_name=device, **content)
         message.header_version = 2  # the one with metadata
-        message.metadata = {key: _ascii(value) for key, value in further.items()}
+        message.metadata = {key: _sendable(value) for key, value in further.items()}
         return message.pack()
 
     def pose(
@@ -83,16 +91,14 @@ def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport
 
     def overlay(number: int, pixels: np.ndarray) -> Callable[[], bytes]:
         common = _metadata(exported)
-        return lambda: packed(pyigtl.ImageMessage, f"Overlay{number}", common, image=pixels)
+        return lambda: packed(pyigtl.ImageMessage, f"{OVERLAY}{number}", common, image=pixels)
 
-    every = [exported, *bones]
-    devices = devices_of(every)
     poses = [
-        pose(each, named[name], name, matrix)
-        for each, named in zip(every, devices, strict=True)
+        pose(each, devices_of(each)[name], name, matrix)
+        for each in (exported, *bones)
         for name, matrix in each.poses.items()
     ]
-    body = _status(exported, devices[0])
+    body = _status(exported)
     status = type(
         "StatusMessage", (pyigtl.messages.MessageBase,), {"_pack_content": lambda _: body}
     )
@@ -112,31 +118,28 @@ def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport
     )
 
 
-def devices_of(exports: Sequence[RegistrationExport]) -> list[dict[str, str]]:
-    """Return the device names of poses, by the poses' names: DEVICES for the whole CT.
+def devices_of(exported: RegistrationExport) -> dict[str, str]:
+    """Return the device names of a result's poses, by the poses' names: DEVICES for the whole CT.
 
-    A bone's is its own, cut to what the protocol allows. That to the tracker's frame ends in
-    REFERENCE; names that would be the same end in a number.
+    A bone's is its own where the protocol has room for it: MAX_DEVICE characters of ASCII, of which
+    that to the tracker's frame ends in REFERENCE. Any other is what fits of its ASCII characters and
+    CHARACTERS of the SHA-256 of the full name, so that it is the same whatever else is sent.
     """
-    taken = {*DEVICES.values(), STATUS}
-
-    def free(name: str, ending: str) -> str:
-        for number in range(1, 1000):
-            end = ending if number == 1 else f"{ending}{number}"
-            device = f"{_ascii(name)[: MAX_DEVICE - len(end)]}{end}"
-            if device not in taken:
-                break
-        taken.add(device)
-        return device
-
+    name = exported.structure
+    if name is None:
+        return {pose: DEVICES[pose] for pose in exported.poses}
     endings = {"world_from_ct": "", "reference_from_ct": REFERENCE}
-    return [
-        {
-            pose: DEVICES[pose] if each.structure is None else free(each.structure, endings[pose])
-            for pose in each.poses
-        }
-        for each in exports
-    ]
+    return {pose: _device(name, endings[pose]) for pose in exported.poses}
+
+
+def _device(name: str, ending: str) -> str:
+    room = MAX_DEVICE - len(ending)
+    plain = re.fullmatch(r"[!-~]([ -~]*[!-~])?", name) and not any(own in name for own in OWN)
+    if plain and len(name) <= room:
+        return name + ending
+    digest = base64.b32encode(hashlib.sha256(name.encode()).digest()).decode()[:CHARACTERS].lower()
+    kept = "".join(re.findall(r"[A-Za-z0-9]+", name))[: room - CHARACTERS - 1]
+    return f"{kept}{'-' if kept else ''}{digest}{ending}"
 
 
 def _metadata(exported: RegistrationExport) -> dict[str, str]:
@@ -150,7 +153,7 @@ def _metadata(exported: RegistrationExport) -> dict[str, str]:
     }
 
 
-def _status(exported: RegistrationExport, devices: dict[str, str]) -> bytes:
+def _status(exported: RegistrationExport) -> bytes:
     """Return the body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS).
 
     The message is JSON.
@@ -160,7 +163,7 @@ def _status(exported: RegistrationExport, devices: dict[str, str]) -> bytes:
     message = {
         "verdict": exported.verdict,
         "override": exported.warning,
-        "poses": list(devices.values()),
+        "poses": list(devices_of(exported).values()),
         **({"basis": BASIS} if exported.verdict else {}),
         **({"structure": exported.structure} if exported.structure else {}),
     }
@@ -185,8 +188,25 @@ def _pixels(picture) -> np.ndarray:
         ) from None
 
 
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "replace").decode()
+class _Utf8(str):
+    """Text that pyigtl 0.3.4 sends in UTF-8: it waits for the error of the other direction."""
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        try:
+            return super().encode(encoding, errors)
+        except UnicodeEncodeError as error:
+            raise UnicodeDecodeError(encoding, b"?", 0, 1, error.reason) from None
+
+
+def _sendable(text: str) -> str:
+    """Return a text that pyigtl can pack."""
+    from pyigtl.messages import MessageBase
+
+    try:
+        MessageBase.encode_text(text)
+    except UnicodeEncodeError:
+        return _Utf8(text)
+    return text
 
 
 PORT = 18944

@@ -97,6 +97,26 @@ def test_a_stale_result_is_exported_with_an_override_that_names_no_file(
 
 
 @pytest.mark.parametrize(
+    "verdict, meaning",
+    [
+        ("check", 'The pose is "check": the program cannot tell whether it is right'),
+        ("reject", 'The pose is "reject": it is most likely wrong, so do not use it.'),
+        (None, 'The pose is "not assessed": nothing has checked it'),
+        ("accept", None),
+    ],
+)
+def test_a_verdict_but_accept_is_said_before_anything_is_written(
+    registered, tmp_path, capsys, verdict, meaning
+):
+    content = json.loads((registered / "result" / "result.json").read_text())
+    (tmp_path / "result.json").write_text(json.dumps({**content, "verdict": verdict}))
+    words = ["--as", "tfm", "--out", tmp_path / "out", "--override"]
+    assert mvreg("export", tmp_path / "result.json", *words) == 0
+    said, _, written = capsys.readouterr().err.partition(str(tmp_path / "out"))
+    assert written and (meaning in said if meaning else "The pose" not in said)
+
+
+@pytest.mark.parametrize(
     "options, word",
     [
         (["--as", "tfm"], "--out DIR"),

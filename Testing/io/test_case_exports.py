@@ -15,11 +15,12 @@ import SimpleITK as sitk
 from handed_result import OVERRIDE, XA, pose, write_result
 from numpy.testing import assert_allclose
 from phantom import make_slot_scan
-from planted_dicom import IDENTITY, SECRETS, write_xray
+from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.io.case import Case
@@ -248,6 +249,45 @@ def test_dciodvfy_finds_no_error_in_a_registration_with_identity(
         len(series.ReferencedInstanceSequence) == 2
         and "StudiesContainingOtherReferencedInstancesSequence" not in data
     )
+
+
+@pytest.fixture
+def series_case(folder, tmp_path):
+    """The same case with its CT as a DICOM series of a study, 1.2.9; X-rays of no patient."""
+    values = np.full((6, 8, 10), -20)
+    values[2:4, 3:5, 4:6] = 900
+    grid = np.diag([4.0, 4.0, 4.0, 1.0])
+    write_ct(tmp_path / "series", values, grid, StudyInstanceUID="1.2.9")
+    content = json.loads((folder / "case.json").read_text())
+    for view in content["views"]:
+        sitk.WriteImage(sitk.ReadImage(str(folder / view["image"])), str(tmp_path / "x.nrrd"))
+        (tmp_path / "x.nrrd").rename(tmp_path / f"{view['name'][:3]}.nrrd")
+        view["image"] = f"{view['name'][:3]}.nrrd"
+    del content["mask"]
+    (tmp_path / "case.json").write_text(json.dumps({**content, "ct": "series"}))
+    return tmp_path / "case.json"
+
+
+@pytest.mark.parametrize("identity", [[], ["--identity"]])
+def test_a_registration_refers_to_the_slices_of_its_ct(series_case, tmp_path, dciodvfy, identity):
+    inputs = Case.load(series_case).inputs
+    result = write_result(tmp_path / "result", inputs=inputs)
+    words = ["export", result, "--as", "dicom", "--case", series_case, "--out", tmp_path / "out"]
+    assert main([*map(str, words), *identity]) == 0
+    file = tmp_path / "out" / "world_from_ct.dcm"
+    data = pydicom.dcmread(file)
+    slices = [pydicom.dcmread(path) for path in (tmp_path / "series").iterdir()]
+    references = data.RegistrationSequence[-1].ReferencedImageSequence
+    assert {each.ReferencedSOPInstanceUID for each in references} == {
+        each.SOPInstanceUID for each in slices
+    }
+    assert dciodvfy(file, "SpatialRegistration") == []
+    known = any(secret.encode() in file.read_bytes() for secret in SECRETS)
+    assert known == bool(identity) and (data.StudyInstanceUID == "1.2.9") == bool(identity)
+    within = data if identity else data.StudiesContainingOtherReferencedInstancesSequence[0]
+    [series] = within.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == slices[0].SeriesInstanceUID
+    assert data.Laterality == ("L" if identity else "")
 
 
 def test_a_drr_shows_the_ct_where_the_camera_projects_it_and_is_labelled(exported):

@@ -10,6 +10,7 @@ import json
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, write_result
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
@@ -91,6 +92,65 @@ def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
     assert not any(
         OVERRIDE.encode() in file.read_bytes() for file in exported(override=None).values()
     )
+
+
+RISK = "Error probably about 0.3 mm; 8 % risk that the bone is misplaced by more than 2 mm."
+DOUBTFUL = {
+    "verdict": "check",
+    "summary": RISK,
+    "case": {"file": "Doe.json", "images": ["ab12cd34" * 8, "56ef78ab" * 8]},
+}
+
+
+def test_every_file_says_verdict_risk_case_and_frames(exported):
+    for name, file in exported(**DOUBTFUL, views=dicom_views()).items():
+        data = file.read_bytes()
+        if name.endswith(".npy"):
+            text = " ".join(
+                str(np.load(file)[key]) for key in ("verdict", "risk", "case", "frames")
+            )
+        else:
+            text = data.decode("utf-8", "ignore")
+        said = ["check", RISK.rstrip("."), "ab12cd34, 56ef78ab", f"world {WORLD_UID}"]
+        assert all(part in text for part in said), (name, text)
+        assert b"Doe" not in data
+
+
+@pytest.mark.parametrize(
+    "predicted, said",
+    [
+        ({"mean": 0.6, "upper95": 1.4}, "about 0.6 mm, 95 % below 1.4 mm"),
+        ({"mean": 0.6}, "about 0.6 mm"),
+    ],
+)
+def test_a_bone_whose_result_has_no_sentence_is_told_by_its_numbers(exported, predicted, said):
+    file = exported("json", verdict="check", predicted_tre_mm=predicted)["world_from_ct.lps.json"]
+    assert json.loads(file.read_text())["risk"] == f"Error probably {said}."
+
+
+@pytest.mark.parametrize("kind", ["tfm", "h5"])
+def test_itk_and_slicer_read_a_transform_past_what_is_said_of_it(exported, transform_file, kind):
+    files = exported(kind, **DOUBTFUL)
+    transform = sitk.ReadTransform(str(files[f"world_from_ct.forward.{kind}"]))
+    assert_allclose(transform.TransformPoint((1.0, 2.0, 3.0)), (POSE @ (1, 2, 3, 1))[:3])
+    node, storage, _scene = transform_file(files[f"world_from_ct.resampling.{kind}"])
+    assert storage.ReadData(node)
+
+
+@pytest.mark.parametrize(
+    "changes, begins",
+    [
+        (DOUBTFUL, "To be checked by a person. Error probably about 0.3 mm; 8 % r"),
+        ({"verdict": "accept", "summary": RISK}, "Rigid registration, accepted. Error probably"),
+        ({}, "To be checked by a person: accuracy not assessed"),
+    ],
+)
+def test_the_dicom_file_says_what_was_assessed(exported, dciodvfy, changes, begins):
+    file = exported("dicom", **changes)["world_from_ct.dcm"]
+    data = pydicom.dcmread(file)
+    assert data.ContentDescription.startswith(begins)
+    assert ("not assessed" in file.read_bytes().decode("latin-1")) == (not changes)
+    assert dciodvfy(file, "SpatialRegistration") == []
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import InputError, warn
-from ..io.case_file import ALL
+from ..io.case_file import ALL, CaseFile
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
+from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport
 from ..io.transforms import AXES, DIRECTIONS
 from .options import RESULT_HELP, Parser, add_json, case_path, out_folder, result_path
 
-if TYPE_CHECKING:
-    from ..io.navigation.registration_export import RegistrationExport
-
 MATRICES = ("txt", "npy", "json")
+#: What a verdict other than "accept" means.
+MEANINGS = {
+    "check": "the program cannot tell whether it is right, so compare the outlines with every X-ray before you use it",
+    "reject": "it is most likely wrong, so do not use it",
+    "not shown": "no X-ray shows it, so do not use it",
+    None: "nothing has checked it, so look at every X-ray before you use it",
+}
 #: How doubtful a verdict is.
 DOUBT = {"accept": 0, "check": 1, None: 2, "not shown": 3, "reject": 4}
 
@@ -100,8 +105,6 @@ def add_export(command: Parser) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Export; returns the files, and the warning that they carry."""
-    from ..io.navigation.registration_export import RegistrationExport
-
     links = [link for link in (options.igtl, options.igtl_server) if link is not None]
     if bool(options.kinds) != bool(options.out) or not (options.kinds or links) or len(links) > 1:
         raise InputError(
@@ -123,6 +126,7 @@ def run(options: argparse.Namespace) -> dict:
     beside = exports[0].bones() if links and options.structure is None else []
     settled = _settled([*exports, *beside], options)
     exports = settled[: len(settled) - len(beside)]
+    _say_verdicts(settled)
     files = _write(exports, kinds, options) if kinds else []
     if links:
         _send(settled, options)
@@ -206,15 +210,35 @@ def _settled(
     return exports
 
 
+def _say_verdicts(exports: Sequence[RegistrationExport]) -> None:
+    """Say on stderr what the verdicts mean, before anything is written or sent."""
+    for verdict, meaning in MEANINGS.items():
+        doubtful = [each.structure for each in exports if each.verdict == verdict]
+        names = ", ".join(filter(None, doubtful))
+        if doubtful:
+            word = verdict or NOT_ASSESSED
+            print(f'  The pose{names and f" of {names}"} is "{word}": {meaning}.', file=sys.stderr)
+
+
 def _write(
     exports: list[RegistrationExport], kinds: list[str], options: argparse.Namespace
 ) -> list[Path]:
     from ..io.case import Case
+    from ..io.dicom_identity import ct_images
     from ..io.navigation.exports import export_files, write_together
     from ..report.exports import case_files, identities_of
 
     directions = [options.direction] if options.direction else DIRECTIONS
     identities = identities_of(options.case) if options.identity else {}
+    if "dicom" in kinds and options.case:
+        slices = ct_images(CaseFile.read(options.case))
+        exports = [replace(each, ct_images=slices) for each in exports]
+    if "dicom" in kinds and not identities:
+        print(
+            "  The DICOM file names no patient and no study, under which a PACS could file it; "
+            "--identity with --case adds them.",
+            file=sys.stderr,
+        )
     case = None
     if set(kinds) & set(CASE_KINDS):
         case = Case.load(options.case, world_from_ct=exports[0].world_from_ct)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
-from ..imaging.dicom_file import DicomFile, quiet, read_dicom
+from ..imaging.dicom_file import DicomFile, ct_slices, quiet, read_dicom
 from ..imaging.image_source import is_dicom
 from ..reasons import Reason
 from .case_file import MISMATCH_KINDS, SALT, CaseFile, DicomImage, DicomOrigin, uid_of
@@ -398,6 +398,14 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
                     study, series, sop_class, instance, (frame or 0) if several else None
                 )
     return None
+
+
+def ct_images(file: CaseFile) -> tuple[DicomImage, ...]:
+    """Return the UIDs of the slices of a case's CT; none of one that is no DICOM series."""
+    if not file.ct.path.is_dir():
+        return ()
+    slices = ct_slices(file.ct.path, file.ct_series)
+    return tuple(filter(None, (image_origin(path, None) for path in slices)))
 
 
 def _uid(dicom: DicomFile, key: str, item: Dataset | None = None) -> str | None:

@@ -8,8 +8,8 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +45,21 @@ MAX_LINEAR_BYTES = 1 << 20  # bytes of a file; a grid of displacements has more
 READING_BYTES, READING_S = 512 << 20, 60.0  # what reading one may take
 
 
-def write_transform(
-    path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None
-) -> None:
+def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, *comments: str) -> None:
     """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm.
 
     ITK's own writer leaves a short file on a full disk without a word.
 
     Parameters
     ----------
-    comment
-        A line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with
-        #.
+    comments
+        For people, a line each after the file's first; ITK's TxtTransformIO skips those that begin
+        with #.
     """
     parameters = [*world_from_ct[:3, :3].ravel(), *world_from_ct[:3, 3]]
     lines = [
         "#Insight Transform File V1.0",
-        *([] if comment is None else ["# " + printable(" ".join(comment.split()))]),
+        *(f"# {printable(' '.join(comment.split()))}" for comment in comments),
         "#Transform 0",
         "Transform: AffineTransform_double_3_3",
         "Parameters: " + " ".join(repr(float(parameter)) for parameter in parameters),
@@ -71,20 +69,20 @@ def write_transform(
 
 
 def write_slicer_transform(
-    path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None
+    path: str | os.PathLike, world_from_ct: np.ndarray, *comments: str
 ) -> None:
-    """Write the inverse of world_from_ct (4, 4), for Slicer; `comment` as in `write_transform`.
+    """Write the inverse of world_from_ct (4, 4), for Slicer; `comments` as in `write_transform`.
 
     Slicer takes a transform file for ITK's resampling direction, so the node that it makes of this
     one moves the CT into the world.
     """
-    write_transform(path, rigid.inverse(world_from_ct), comment)
+    write_transform(path, rigid.inverse(world_from_ct), *comments)
 
 
 def write_h5_transform(
-    path: str | os.PathLike, target_from_source: np.ndarray, comment: str
+    path: str | os.PathLike, target_from_source: np.ndarray, *comments: str
 ) -> None:
-    """Write a matrix (4, 4) as ITK's HDF5, with `comment` as plain text in a block before the data.
+    """Write a matrix (4, 4) as ITK's HDF5, with `comments` as plain text in a block before the data.
 
     HDF5 leaves such a block to the user (File Format Specification III.A: the superblock may lie at
     512, 1024, ... bytes), and ITK's own layout has no place for a word.
@@ -94,7 +92,7 @@ def write_h5_transform(
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(target_from_source[:3, :3].ravel().tolist())
     transform.SetTranslation(target_from_source[:3, 3].tolist())
-    text = (printable(" ".join(comment.split())) + "\n").encode()
+    text = "".join(f"{printable(' '.join(comment.split()))}\n" for comment in comments).encode()
     block = 512
     while block < len(text):
         block *= 2
@@ -221,12 +219,15 @@ class NamedMatrix:
         Of both, "lps" or "ras".
     structure
         The bone of the CT that it is of; None for the whole CT.
+    said
+        What a file says of it, by keys: see `RegistrationExport.said`.
     """
 
     matrix: np.ndarray
     name: str | None = None
     axes: str | None = None
     structure: str | None = None
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def in_axes(self, axes: str) -> NamedMatrix:
         """Return the matrix with other axes; its own must be known."""
@@ -252,6 +253,7 @@ def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
         *([] if named.structure is None else [f"Of {printable(named.structure)} alone"]),
     ]
     comments += [] if warning is None else [f"Override: {printable(' '.join(warning.split()))}"]
+    comments += [f"{key.capitalize()}: {printable(text)}" for key, text in named.said.items()]
     rows = [" ".join(repr(float(number)) for number in row) for row in named.matrix]
     write_atomically(path, "\n".join([*(f"# {comment}" for comment in comments), *rows]) + "\n")
 
@@ -261,11 +263,12 @@ def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None =
 
     `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
 
-    With a `structure` and a `warning` it has further fields, "structure" and "override".
+    With a `structure`, a `warning` and what is `said` it has further fields.
     """
     fields: list[tuple] = [(f"{named.name}_{named.axes}_mm", "<f8", (4, 4))]
     values: list[Any] = [named.matrix]
-    for key, text in (("structure", named.structure), ("override", warning)):
+    further = {"structure": named.structure, "override": warning, **named.said}
+    for key, text in further.items():
         if text is not None:
             fields.append((key, f"<U{len(text)}"))
             values.append(text)
@@ -277,7 +280,7 @@ def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None =
 def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
     """Write an object with the matrix under the name of its frames, "axes", "unit" and "meaning".
 
-    It has "structure" and "override" where there is need.
+    It has "structure" and "override" where there is need, and what is `said`.
     """
     content = {
         str(named.name): named.matrix.tolist(),
@@ -286,6 +289,7 @@ def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
         "meaning": named.meaning,
         **({} if named.structure is None else {"structure": named.structure}),
         **({} if warning is None else {"override": warning}),
+        **named.said,
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
+from ..imaging.dicom_file import ct_slices
 from ..io.case import Case, ct_box
 from ..io.case_file import CaseFile, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of
@@ -122,6 +123,8 @@ def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
 def identities_of(case: Path) -> dict[str, Dataset]:
     """Return patient and study of the X-rays of a case that are DICOM and say them, by the view's name.
 
+    Where none does they are those of the CT, under "".
+
     Raises
     ------
     InputError
@@ -139,8 +142,13 @@ def identities_of(case: Path) -> dict[str, Dataset]:
     read = {view.name: identity_of(view.image.path) for view in file.views if view.image}
     identities = {name: identity for name, identity in read.items() if identity is not None}
     if not identities:
+        is_series = file.ct.path.is_dir()
+        first = ct_slices(file.ct.path, file.ct_series)[0] if is_series else file.ct.path
+        of_ct = identity_of(first)
+        identities = {} if of_ct is None else {"": of_ct}
+    if not identities:
         raise InputError(
-            f"--identity: no X-ray of {printable(file.path)} is DICOM with a patient and a study, "
+            f"--identity: no X-ray or CT of {printable(file.path)} is DICOM with a patient and a study, "
             "expected one; leave --identity out."
         )
     agreed_identity(list(identities.values()))
@@ -182,7 +190,7 @@ def _drrs(
 
     def write(path: Path, number: int) -> None:
         view, camera = case.views[number - 1], cameras[number - 1]
-        identity = identities.get(view.name)
+        identity = identities.get(view.name, identities.get(""))
         own_study = study if identity is None else str(identity.StudyInstanceUID)
         image = projector.render(camera, exported.world_from_ct).image
         write_secondary_capture(

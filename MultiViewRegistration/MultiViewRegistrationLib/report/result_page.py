@@ -20,7 +20,8 @@ from .. import __version__
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
-from ..io.files import sha256, write_atomically
+from ..io.files import JsonObject, sha256, write_atomically
+from ..io.navigation.registration_export import RegistrationExport
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files, files_of_result
 from ..io.transforms import write_slicer_transform, write_transform
@@ -236,19 +237,25 @@ def _write_files(
         write_pdf(folder / PDF, result, badge, pictures, said, facts)
     for name, kept in masks.items():
         write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
+    content = result.to_json(override)
     if not result.withheld(override):
-        write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
-        write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
+        _write_transforms(folder, content)
     for bone in result.structures.bones if result.structures else ():
         if override or bone.verdict not in UNUSABLE:
-            write_transform(folder / f"{bone.name}_world_from_ct.tfm", bone.world_from_ct, comment)
-            write_slicer_transform(
-                folder / f"{bone.name}_world_from_ct.slicer.tfm", bone.world_from_ct, comment
-            )
-    content = result.to_json(override)
+            _write_transforms(folder, content, bone.name)
     content["files"] = {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
     write_atomically(folder / RESULT, json.dumps(content, indent=1) + "\n")
     return content
+
+
+def _write_transforms(folder: Path, content: ResultJson, structure: str | None = None) -> None:
+    """Write a pose of a result.json as ITK and Slicer take it, with what is said of it."""
+    fields = JsonObject(RESULT, "", {**content})
+    exported = RegistrationExport.of(folder / RESULT, fields, structure)
+    name = f"{exported.prefix}world_from_ct"
+    pose = exported.world_from_ct
+    write_transform(folder / f"{name}.tfm", pose, *exported.comments())
+    write_slicer_transform(folder / f"{name}.slicer.tfm", pose, *exported.comments())
 
 
 def write_report(

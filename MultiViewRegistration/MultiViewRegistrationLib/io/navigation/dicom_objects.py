@@ -25,7 +25,7 @@ MANUFACTURER = "MultiViewRegistration"
 IMPLEMENTATION = UID(
     "2.25.219471036128305411250126714012365720118"
 )  # of this writer, from a UUID (PS3.5 B.2)
-MAX_LENGTH = 64  # characters of a DICOM LO
+MAX_LENGTH, MAX_TEXT = 64, 1024  # characters of a DICOM LO and ST
 #: Attributes of patient and study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = (
@@ -36,7 +36,12 @@ STUDY = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-IDENTITY = ("SpecificCharacterSet", *PATIENT, "IssuerOfPatientID", *STUDY, "StudyDescription")
+#: What is kept of an image's header beside these: what it shows, so that the side has a meaning.
+PART = ("BodyPartExamined", "Laterality")
+IDENTITY = (
+    *("SpecificCharacterSet", *PATIENT, "IssuerOfPatientID"),
+    *(*STUDY, "StudyDescription", *PART),
+)
 
 
 def dataset(**attributes: Any) -> Dataset:
@@ -56,7 +61,7 @@ def new_object(
     """
     now = datetime.now()
     data = dataset(
-        **dict.fromkeys((*PATIENT, "AccessionNumber", "ReferringPhysicianName", "Laterality"), ""),
+        **dict.fromkeys((*PATIENT, "AccessionNumber", "ReferringPhysicianName"), ""),
         SOPClassUID=sop_class,
         SOPInstanceUID=new_uid(),
         StudyInstanceUID=new_uid(),
@@ -70,6 +75,8 @@ def new_object(
         **{f"{what}Time": now.strftime("%H%M%S") for what in ("Study", "Series", "Content")},
     )
     data.update(identity or {})
+    if not any(key in data for key in PART):
+        data.Laterality = ""  # nobody knows the part: only then it may be empty (PS3.3 C.7.3.1)
     data.update(dataset(**attributes))
     return data
 
@@ -94,6 +101,8 @@ def identity_of(path: Path) -> Dataset | None:
         for key in IDENTITY:
             if key in file.header:
                 identity[key] = file.header[key]
+        if (side := str(file.value("ImageLaterality") or "")) in ("L", "R"):
+            identity.Laterality = side
     return identity
 
 
@@ -123,10 +132,10 @@ def reference_to(image: DicomImage, *, with_frame: bool = True) -> Dataset:
     return reference
 
 
-def line(text: str) -> str:
-    """Return a text as a DICOM LO in the default character set."""
+def line(text: str, most: int = MAX_LENGTH) -> str:
+    """Return a text of so many characters at most, by default a DICOM LO, in the default character set."""
     plain = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in " ".join(text.split()))
-    return plain if len(plain) <= MAX_LENGTH else plain[: MAX_LENGTH - 3].rstrip() + "..."
+    return plain if len(plain) <= most else plain[: most - 3].rstrip() + "..."
 
 
 def save(path: str | os.PathLike, data: Dataset) -> None:
@@ -151,6 +160,12 @@ def save(path: str | os.PathLike, data: Dataset) -> None:
 
 
 SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
+#: What a verdict means, for the description of an object; the error to expect follows.
+MEANINGS = {
+    "accept": "Rigid registration, accepted.",
+    "check": "To be checked by a person.",
+    None: "To be checked by a person: accuracy not assessed",
+}
 
 
 def write_spatial_registration(
@@ -163,10 +178,11 @@ def write_spatial_registration(
 
     The object's frame of reference is the target. Each item's matrix takes points of its own frame
     to that one (C.20.2.1.1): identity for the target itself, reference_from_world where it is a
-    tracker's, and target_from_ct for the CT. The X-rays that were DICOM stand with their world. As
-    all structures share the CT's frame, the descriptions of a structure's pose name it. Without an
-    `identity` it belongs to a study of its own, since it does not say whose it is. A warning is its
-    series description and its label.
+    tracker's, and target_from_ct for the CT. The X-rays that were DICOM stand with their world, the
+    slices of the CT with its frame. As all structures share the CT's frame, the descriptions of a
+    structure's pose name it. Without an `identity` it belongs to a study of its own, since it does
+    not say whose it is. A warning is its series description and its label; all that is said of the
+    pose is its comment.
 
     Parameters
     ----------
@@ -176,14 +192,9 @@ def write_spatial_registration(
         Patient and study, see `dicom_objects.identity_of`.
     """
     images = [view.image for view in exported.views if view.image]
-    warning, unassessed = exported.warning, exported.verdict in (None, "check")
+    warning = exported.warning
     what = "" if exported.structure is None else f", {exported.structure} alone"
     refused = warning and f"NOT FOR USE{what}: {warning}"
-    checked = (
-        "To be checked by a person: accuracy not assessed"
-        if unassessed
-        else "Rigid registration, accepted"
-    )
     items = [_item(exported.uids[target], np.eye(4), target, images if target == "world" else [])]
     if target == "reference":
         items.append(
@@ -195,20 +206,22 @@ def write_spatial_registration(
             )
         )
     name = f"{target}_from_ct"
-    items.append(_item(exported.uids["ct"], exported.poses[name], line(f"{name}{what}"), []))
+    slices = exported.ct_images
+    items.append(_item(exported.uids["ct"], exported.poses[name], line(f"{name}{what}"), slices))
     data = new_object(
         SPATIAL_REGISTRATION,
         "REG",
         identity,
         SeriesDescription=line(refused or f"{target} from CT{what}"),
         ContentLabel="NOT_FOR_USE" if warning else "REGISTRATION",
-        ContentDescription=line(refused or checked),
+        ContentDescription=line(refused or f"{MEANINGS[exported.verdict]} {exported.risk}"),
+        CommentsOnThePerformedProcedureStep=line(" ".join(exported.comments()), MAX_TEXT),
         ContentCreatorName="",
         FrameOfReferenceUID=exported.uids[target],
         PositionReferenceIndicator="",
         RegistrationSequence=items,
     )
-    _refer(data, images)
+    _refer(data, [*images, *slices])
     save(path, data)
 
 

@@ -202,7 +202,9 @@ def export_files(
             for direction in directions:
                 to, source, matrix = by_direction[direction]
                 if kind in _MATRIX_WRITERS:
-                    named = NamedMatrix(matrix, f"{to}_from_{source}", "lps", exported.structure)
+                    named = NamedMatrix(
+                        matrix, f"{to}_from_{source}", "lps", exported.structure, exported.said
+                    )
                     for each in axes:
                         jobs[f"{named.name}.{each}.{kind}"] = partial(
                             _MATRIX_WRITERS[kind],
@@ -211,20 +213,20 @@ def export_files(
                         )
                 else:
                     meaning = f"{of}{name}, {direction}: TransformPoint takes {source} LPS mm to {to} LPS mm."
-                    comment = (
-                        f"Override: {exported.warning} {meaning}" if exported.warning else meaning
-                    )
                     write_itk = write_transform if kind == "tfm" else write_h5_transform
                     jobs[f"{name}.{direction}.{kind}"] = partial(
-                        _itk, write=write_itk, matrix=matrix, comment=comment
+                        _itk,
+                        write=write_itk,
+                        matrix=matrix,
+                        comments=exported.comments(meaning),
                     )
     return {
         f"{exported.prefix}{file}": write for file, write in {**jobs, **(further or {})}.items()
     }
 
 
-def _itk(path: Path, write: Callable, matrix: np.ndarray, comment: str) -> None:
-    write(path, matrix, comment)
+def _itk(path: Path, write: Callable, matrix: np.ndarray, comments: Sequence[str]) -> None:
+    write(path, matrix, *comments)
 
 
 def _dicom(path: Path, exported: RegistrationExport, target: str, identity: Dataset | None) -> None:

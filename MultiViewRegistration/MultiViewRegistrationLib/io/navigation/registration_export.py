@@ -21,6 +21,9 @@ from ..own_folders import complete
 
 VERSION = 2
 REJECTED = "The result was rejected."
+NOT_ASSESSED = "not assessed"
+#: Digits of an X-ray's SHA-256 that are said: 32 bits tell those of a hospital apart.
+DIGITS = 8
 #: Why a result is not to be used, by its verdict.
 WARNINGS = {"reject": REJECTED, "not shown": "No X-ray shows this bone."}
 
@@ -70,6 +73,12 @@ class RegistrationExport:
         Whether that was overridden when it was written.
     structure
         The bone of which pose and verdict are; None for the whole CT.
+    risk
+        The error to expect, a sentence; "" where nothing has told it.
+    xrays
+        SHA-256 of each X-ray, by which the case is known without a name.
+    ct_images
+        The slices of the CT, where they are DICOM and at hand.
     """
 
     path: Path
@@ -82,6 +91,9 @@ class RegistrationExport:
     views: list[ExportedView]
     inputs: dict[str, str]
     structure: str | None = None
+    risk: str = ""
+    xrays: tuple[str, ...] = ()
+    ct_images: tuple[DicomImage, ...] = ()
 
     @classmethod
     def read(cls, path: str | os.PathLike, structure: str | None = None) -> RegistrationExport:
@@ -101,7 +113,11 @@ class RegistrationExport:
         path = Path(path)
         path = path / "result.json" if path.is_dir() else path
         complete(path.parent)
-        fields = JsonObject.read(path, "a result.json")
+        return cls.of(path, JsonObject.read(path, "a result.json"), structure)
+
+    @classmethod
+    def of(cls, path: Path, fields: JsonObject, structure: str | None = None) -> RegistrationExport:
+        """Take the content of the result.json at a path; `structure` and errors as of `read`."""
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
@@ -134,6 +150,10 @@ class RegistrationExport:
             ],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
             structure=None if structure is None else posed.text("name", "its name"),
+            risk=_risk(posed),
+            xrays=tuple(
+                fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
+            ),
         )
 
     @classmethod
@@ -196,6 +216,25 @@ class RegistrationExport:
         )
 
     @property
+    def said(self) -> dict[str, str]:
+        """What every file with the pose says of it: verdict, risk, case and frames, without a name."""
+        frames = ", ".join(f"{frame} {uid}" for frame, uid in self.uids.items())
+        xrays = ", ".join(each[:DIGITS] for each in self.xrays)
+        known = {
+            "verdict": self.verdict or NOT_ASSESSED,
+            "risk": self.risk,
+            "case": f"X-rays {xrays} by case.images of its result.json" if xrays else "",
+            "frames": f"FrameOfReferenceUID {frames}" if frames else "",
+        }
+        return {key: text for key, text in known.items() if text}
+
+    def comments(self, meaning: str = "") -> list[str]:
+        """Return lines for a file: the warning, what its numbers mean, and what is `said`."""
+        warning = f"Override: {self.warning}" if self.warning else ""
+        said = [f"{key.capitalize()}: {text.rstrip('.')}." for key, text in self.said.items()]
+        return [*filter(None, [warning, meaning, *said])]
+
+    @property
     def prefix(self) -> str:
         """What the names of its files begin with."""
         return "" if self.structure is None else f"{self.structure}_"
@@ -244,6 +283,19 @@ def _structure(fields: JsonObject, name: str) -> JsonObject:
         expected = f"one of {names}" if names else "a result of a case with structures"
         raise InputError(f"--structure: found {describe(name)}, expected {expected}; correct it.")
     return found[0]
+
+
+def _risk(posed: JsonObject) -> str:
+    """Return the error to expect of a pose or bone, a sentence; "" where nothing tells it."""
+    if posed.values.get("summary"):
+        return posed.text("summary", "a sentence")
+    if posed.values.get("predicted_tre_mm") is None:
+        return ""
+    predicted = posed.section("predicted_tre_mm")
+    told = f"Error probably about {predicted.number('mean', 'a number of mm'):.1f} mm"
+    if predicted.has("upper95"):
+        told += f", 95 % below {predicted.number('upper95', 'a number of mm'):.1f} mm"
+    return f"{told}."
 
 
 def _uid(fields: JsonObject, key: str) -> str:

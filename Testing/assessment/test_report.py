@@ -23,6 +23,7 @@ from MultiViewRegistrationLib.assessment.verdict import with_cause
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.report.html import RESEARCH_USE, png
+from MultiViewRegistrationLib.report.overlays import LEGENDS
 from MultiViewRegistrationLib.report.pdf import write_pdf
 from MultiViewRegistrationLib.report.result_page import (
     Entry,
@@ -210,7 +211,7 @@ def test_a_registration_is_told(result, written):
         and "Where they disagree" in text
         and "Case phantom" in text
     )
-    assert "None" not in text.replace("Start None Click", "") and "nan" not in text
+    assert "None" not in text.replace("Start None Orange", "") and "nan" not in text
     levels = [level for level in result.refinement.levels if level.steps]
     sample = "1.0,6.0 33.0,6.0"  # of a legend
     lines = [
@@ -357,12 +358,14 @@ def test_the_first_screen_is_a_page_of_paper(result, pictures, tmp_path, monkeyp
     )
     said = sentences_of(result)
     facts = {**facts_of(result, names=False), "Case": f"{HOSTILE} $x"}
+    facts["What was assumed"] = 180 * "One sentence. "  # which leaves less for the X-rays
     write_pdf(tmp_path / "report.pdf", result, "! CHECK", pictures, said, facts)
     content = (tmp_path / "report.pdf").read_bytes()
     assert content.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", content)) == 1
     (figure,) = drawn
     text = " ".join(each.get_text() for each in figure.texts)
     assert said[0].split(":")[0] in text and "X-rays: view1, view2" in text and "$x" in text
+    assert LEGENDS["edges"].split(":")[0] in text
     renderer = FigureCanvasAgg(figure).get_renderer()
     width, height = figure.get_size_inches() * figure.dpi
     for each in [*figure.texts, *figure.axes]:

@@ -159,10 +159,8 @@ def _rotation(result: Result, degrees: float, axis: np.ndarray) -> str:
     axis
         (3,) in the world.
     """
-    names = {
-        f"the patient's {name} axis": each
-        for name, each in zip(PATIENT_AXES, np.eye(3), strict=True)
-    }
+    axes = zip(PATIENT_AXES, np.eye(3), strict=True) if result.case.ct.unit == "hu" else ()
+    names = {f"the patient's {name} axis": each for name, each in axes}
     if result.anatomy.structure:
         points = result.anatomy.bone_points()
         long_axis = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..io.files import printable, write_atomically
+from .overlays import LEGENDS
 from .result import Result
 
 #: Width and height of the page and its margin, inches.
@@ -23,6 +24,8 @@ TITLE_PT, TEXT_PT, LINE, LETTERS = 15, 9, 1.45, 104
 #: Sentences below the first at most, X-rays in a row, the height of all X-rays, inches, and dots
 #: per inch of their pixels.
 SENTENCES, IN_A_ROW, PICTURES_IN, DPI = 6, 3, 5.2, 200
+#: Below a paragraph, and below the X-rays; the least height of these, where much is said: inches.
+PARAGRAPH_IN, BELOW_FILMS_IN, LEAST_PICTURES_IN = 0.04, 0.15, 2.0
 
 
 def write_pdf(
@@ -56,10 +59,14 @@ def write_pdf(
     for sentence in sentences[1 : 1 + SENTENCES]:
         page.write(sentence)
     page.skip(0.1)
-    page.films([view.name for view in result.views], pictures)
-    for name, text in facts.items():
-        page.write(f"{name}: {text}", colour=QUIET)
-    page.write("For research use only: this is not a medical device.", colour=QUIET)
+    below = [
+        LEGENDS["edges"],
+        *(f"{name}: {text}" for name, text in facts.items()),
+        "For research use only: this is not a medical device.",
+    ]
+    page.films([view.name for view in result.views], pictures, page.room_above(below))
+    for text in below:
+        page.write(text, colour=QUIET)
     written = io.BytesIO()
     with mpl.rc_context({"pdf.fonttype": 42}):  # letters that can be searched and copied
         figure.savefig(
@@ -99,18 +106,26 @@ class _Page:
         self, text: str, size: float = TEXT_PT, *, bold: bool = False, colour="black"
     ) -> None:
         """Write a paragraph."""
-        for line in wrap(printable(text), round(LETTERS * TEXT_PT / size * (0.9 if bold else 1.0))):
+        for line in _lines(text, size, bold=bold):
             self._text(MARGIN, line, size, weight="bold" if bold else "normal", color=colour)
             self.skip(size * LINE / 72)
-        self.skip(0.04)
+        self.skip(PARAGRAPH_IN)
 
-    def films(self, names: Sequence[str], shown: Sequence[Sequence[dict[str, np.ndarray]]]) -> None:
-        """Draw the X-rays under the CT's outlines, as large as they fit."""
+    def room_above(self, texts: Sequence[str]) -> float:
+        """Return the height, inches, that is left above paragraphs of usual size at the page's end."""
+        lines = sum(len(_lines(text, TEXT_PT)) for text in texts)
+        height = lines * TEXT_PT * LINE / 72 + len(texts) * PARAGRAPH_IN
+        return self._y - MARGIN - height - BELOW_FILMS_IN
+
+    def films(
+        self, names: Sequence[str], shown: Sequence[Sequence[dict[str, np.ndarray]]], room: float
+    ) -> None:
+        """Draw the X-rays under the CT's outlines, as large as they fit into so many inches."""
         columns = min(len(names), IN_A_ROW)
         rows = -(-len(names) // columns)
         gap, name = 0.1, 0.2
         width = (PAGE[0] - 2 * MARGIN - (columns - 1) * gap) / columns
-        height = PICTURES_IN / rows - name
+        height = max(min(PICTURES_IN, room), LEAST_PICTURES_IN) / rows - name - gap
         for row in range(rows):
             pictures = [each[-1] for each in shown[row * columns : (row + 1) * columns]]
             sizes = [np.array(picture["xray"].shape[1::-1]) for picture in pictures]
@@ -126,9 +141,14 @@ class _Page:
                 axes.imshow(picture["outlines"], aspect="auto")
                 axes.axis("off")
             self.skip(name + tall + gap)
-        self.skip(0.15)
+        self.skip(BELOW_FILMS_IN)
 
     def _text(self, x: float, text: str, size: float, **style: Any) -> None:
         # No $ of a sentence or a name begins a formula.
         style = {"va": "top", "parse_math": False, **style}
         self._figure.text(x / PAGE[0], self._y / PAGE[1], text, fontsize=size, **style)
+
+
+def _lines(text: str, size: float, *, bold: bool = False) -> list[str]:
+    """Return the lines of a paragraph."""
+    return wrap(printable(text), round(LETTERS * TEXT_PT / size * (0.9 if bold else 1.0)))

@@ -91,9 +91,11 @@ def test_a_new_case_is_centred_and_registered_once_and_the_answer_says_how_good_
     host.registration.world_from_ct = START
     assert answer.tick() or rest(host, answer)
     said = answer.answer()
-    assert (said.kind, said.headline, said.views) == ("moved", "the CT was moved", ()) and control(
-        answer, "undo"
-    ).enabled
+    assert (said.kind, said.headline, said.views) == (
+        "moved",
+        "the CT was moved by hand",
+        (),
+    ) and control(answer, "undo").enabled
     assert rest(host, answer)
 
 

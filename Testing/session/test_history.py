@@ -9,8 +9,10 @@ import pytest
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
+from MultiViewRegistrationLib.mrml.identity import fingerprint
+from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session.history import History
+from MultiViewRegistrationLib.session.history import History, HistoryEntry
 
 POSES = [off(TRUE_POSE, (0, 0, 0), (float(x), 0, 0)) for x in range(6)]
 
@@ -43,6 +45,43 @@ def at(registration):
         for number, pose in enumerate(POSES)
         if np.allclose(registration.world_from_ct, pose, atol=1e-9)
     )
+
+
+def assessed(registration, history, number) -> None:
+    """Have the CT at one of POSES, with a verdict of the inputs as they are."""
+    registration.world_from_ct = POSES[number]
+    inputs = fingerprint(registration)
+    history.add(HistoryEntry.now("given", POSES[number], verdict="accept", fingerprint=inputs))
+
+
+def test_a_ct_that_is_put_back_exactly_where_it_was_assessed_has_its_verdict_again(
+    registration, history, move
+):
+    assessed(registration, history, 1)
+    move(2)
+    assert history.current.verdict is None
+    move(1)
+    assert (history.position, history.current.verdict) == (0, "accept")
+    registration.world_from_ct = off(POSES[1], (0, 0, 0), (1e-3, 0, 0))
+    history.note("nearly there")
+    assert history.current.verdict is None
+
+
+def test_no_verdict_comes_back_where_an_x_ray_has_changed_since(registration, history, move):
+    assessed(registration, history, 1)
+    move(2)
+    registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
+    move(1)
+    assert history.current.verdict is None
+
+
+def test_a_ct_that_was_replaced_was_not_moved_by_hand(registration, history, move):
+    move(1)
+    assert history.left == ""
+    registration.ct = volume_node(
+        registration.scene, "Other", np.zeros((4, 4, 4), np.float32), np.eye(4)
+    )
+    assert history.left == "The CT was replaced by another one."
 
 
 def test_back_and_forth(registration, history, move):

@@ -52,7 +52,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
         "The pose was set, not registered: the failure probability was not measured for such poses."
         in lines
     )
-    assert session.stale_reason() == "The CT was moved by hand."  # an export needs an override
+    assert session.stale_reason() == "This pose is no result of a registration."  # nobody moved it
     registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
     assert "stale" in assessment.outdated_reason(session) and assessment.verdict(session) == ""
     before = session.result
@@ -60,7 +60,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
     assert assessment.outdated_reason(session) == ""
     registration.world_from_ct = ELSEWHERE
     assert (
-        assessment.explanation(session)[0] == assessment.MOVED_SINCE
+        assessment.explanation(session)[0] == "The CT was moved by hand."
         and assessment.verdict(session) == ""
     )
     assert assessed(session).verdict == "reject" == assessment.verdict(session)
@@ -77,7 +77,7 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     session = new_session(
         make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1)))
     )
-    with pytest.raises(InputError, match="the CT was moved by hand, expected a pose that was"):
+    with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
         use_suggested_masks(session)
     session.register("given")
     session.finish()

@@ -96,6 +96,12 @@ def of_ct(registration: Registration) -> str:
     return sha256_of([_ct_volume(registration), registration.parameter(CT_UNIT), segment, *bent])
 
 
+def ct_fingerprint(registration: Registration) -> str:
+    """Return the fingerprint of the CT's voxels and of where they lie in its frame; "" without a CT."""
+    volume = _ct_volume(registration)
+    return "" if volume is None else sha256_of(volume)
+
+
 def of_bones(registration: Registration) -> list[str]:
     """Return the fingerprints of the bones that get a pose of their own, of segments or of a CT each; none without any."""
     if registration.registers_each:

@@ -46,8 +46,6 @@ CHANGED_SINCE_TRACKED = _(
     "The verdict of this frame does not hold any more: the CT or the geometry of an X-ray has "
     "changed; track it again."
 )
-#: Shown where the pose was dragged or typed since, or never assessed.
-MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it again.")
 
 
 def assess(session: Session) -> None:
@@ -69,7 +67,7 @@ def assess(session: Session) -> None:
     def keep(result: Result) -> None:
         if known is not None and known.refinement is result.refinement:
             return
-        session.history.note_here("by hand")
+        session.history.note_here()
         before = _entry(session)
         entry = HistoryEntry.of_result(
             before.method,
@@ -97,12 +95,12 @@ def outdated_reason(session: Session) -> str:
     entry = session.history.current
     if entry is None or not entry.assessed:
         return session.stale_reason()
-    if session.history.moved:
-        return MOVED_SINCE
-    if entry.assessed != fingerprint(session.registration):
+    if left := session.history.left:
+        return left
+    if session.history.moved or entry.assessed != fingerprint(session.registration):
         return _(
-            "The assessment is stale: the CT, an X-ray or its geometry has changed since; assess "
-            "the pose again."
+            "The assessment is stale: the CT, a bone, an X-ray or its geometry has changed since; "
+            "assess the pose again."
         )
     return ""
 

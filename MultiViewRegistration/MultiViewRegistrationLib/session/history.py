@@ -13,6 +13,7 @@ from time import monotonic
 import numpy as np
 
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
+from ..mrml.identity import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..reasons import from_codes, with_codes
 from ..translation import _
@@ -85,6 +86,8 @@ class HistoryEntry:
         registration; "" where it was not.
     after
         Number of the entry that the registration was at before; None for the first.
+    ct
+        Fingerprint of the CT's voxels; "" in a scene of before.
     """
 
     time: str
@@ -108,6 +111,7 @@ class HistoryEntry:
     elsewhere: list[list[int]] = field(default_factory=list)
     assessed: str = ""
     after: int | None = None
+    ct: str = ""
 
     @classmethod
     def from_json(cls, content: dict) -> HistoryEntry:
@@ -159,6 +163,11 @@ class HistoryEntry:
     def pose(self) -> np.ndarray:
         """The pose world_from_ct (4, 4), LPS."""
         return np.array(self.world_from_ct)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The fingerprints of the inputs that the pose was registered, or assessed, with."""
+        return tuple(filter(None, (self.fingerprint, self.assessed)))
 
     @property
     def bone_poses(self) -> dict[str, np.ndarray]:
@@ -222,28 +231,48 @@ class History:
         current = self.current
         return current is None or not same_places(current.places, places_of(self._registration))
 
+    @property
+    def left(self) -> str:
+        """Return what has become of the CT since the entry, a sentence; "" where it lies there."""
+        current = self.current
+        if current is None:
+            return ""
+        if current.ct not in ("", ct_fingerprint(self._registration)):
+            return _("The CT was replaced by another one.")
+        there = {"": current.pose}
+        moved = not same_places(there, {"": self._registration.world_from_ct})
+        return _("The CT was moved by hand.") if moved else ""
+
     def add(self, entry: HistoryEntry) -> None:
         """Add an entry after all others, and be there."""
-        entries = [
-            *self.entries,
-            replace(entry, after=self.position if self.position >= 0 else None),
-        ]
+        after, ct = (
+            self.position if self.position >= 0 else None,
+            ct_fingerprint(self._registration),
+        )
+        entries = [*self.entries, replace(entry, after=after, ct=ct)]
         self._keep(entries)
         self._move(len(entries) - 1)
 
     def note(self, method: str) -> None:
-        """Add the pose and the cameras as they are now, unless the CT is where the entry says."""
-        if self.moved:
-            pose = self._registration.world_from_ct
-            kept = {"cameras": self._cameras(), "structures": self._structures()}
-            self.add(HistoryEntry.now(method, pose, **kept))
+        """Add the pose and the cameras as they are now, unless the CT is where the entry says.
 
-    def note_here(self, first: str = "before") -> None:
-        """Keep the pose that the CT is about to leave.
-
-        `first` is the method where it is the first of all.
+        Where it is again exactly where another entry was assessed, be there: its verdict holds.
         """
-        self.note(self.unnoted if self.entries else first)
+        if not self.moved:
+            return
+        places = places_of(self._registration)
+        for position, entry in self._standing():
+            if same_places(entry.places, places):
+                self.put(entry)
+                self._move(position)
+                return
+        pose = self._registration.world_from_ct
+        kept = {"cameras": self._cameras(), "structures": self._structures()}
+        self.add(HistoryEntry.now(method, pose, **kept))
+
+    def note_here(self) -> None:
+        """Keep the pose that the CT is about to leave."""
+        self.note(self.unnoted if self.entries else "before")
 
     def go(self, position: int) -> HistoryEntry:
         """Put the CT and the cameras back as they were at an entry.
@@ -308,15 +337,17 @@ class History:
             if record.corrected
         }
 
+    def _standing(self) -> list[tuple[int, HistoryEntry]]:
+        """Return the entries whose verdicts are of the inputs as they are now, the last first, with their positions."""
+        now = fingerprint(self._registration)
+        every = reversed(list(enumerate(self.entries)))
+        return [each for each in every if each[1].verdict and now in each[1].inputs]
+
     def _structures(self) -> list[dict]:
-        """Return the bones as they are now, with what the current entry knows of those that rest."""
-        known = (
-            {} if self.current is None else {each["name"]: each for each in self.current.structures}
-        )
+        """Return the bones as they are now, with what is known of those that lie where they were registered."""
+        registered = [each for _n, entry in self._standing() for each in entry.structures]
         there = bones_of(self._registration)
-        return [
-            _structure(name, bone.world_from_ct, known.get(name)) for name, bone in there.items()
-        ]
+        return [_structure(name, bone.world_from_ct, registered) for name, bone in there.items()]
 
     def rename_view(self, before: str, after: str) -> None:
         """Rename a view in all entries."""
@@ -337,10 +368,12 @@ class History:
         self._registration.node.SetParameter(POSITION, str(position))
 
 
-def _structure(name: str, pose: np.ndarray, known: dict | None) -> dict:
-    """Return an entry of `HistoryEntry.structures` of a bone at a pose (4, 4), which is the known one where it rests."""
-    if known and same_places({"": np.array(known["world_from_ct"], float)}, {"": pose}):
-        return known
+def _structure(name: str, pose: np.ndarray, registered: list[dict]) -> dict:
+    """Return an entry of `HistoryEntry.structures` of a bone at a pose (4, 4), the first of those registered there."""
+    for known in registered:
+        there = {known["name"]: np.array(known["world_from_ct"], float)}
+        if same_places(there, {name: pose}):
+            return known
     return {
         "name": name,
         "world_from_ct": pose.tolist(),

@@ -494,13 +494,13 @@ class Session(Inputs):
             return _(
                 "{names}: not registered here. Register each bone by itself from there, or undo."
             ).format(names=", ".join(by_hand))
-        if self.history.moved or (
-            entry is not None and not registered and entry.method == "by hand"
-        ):
+        if left := self.history.left:
+            return left
+        if entry is not None and not registered and entry.method == "by hand":
             return _("The CT was moved by hand.")
         if entry is None or not registered:
             return _("This pose is no result of a registration.")
-        if entry.fingerprint != fingerprint(self.registration):
+        if self.history.moved or entry.fingerprint != fingerprint(self.registration):
             return _(
                 "The result is stale: the CT, an X-ray or its geometry has changed since the "
                 "registration."
@@ -658,7 +658,7 @@ class Session(Inputs):
             return register_bones(finding(), places)
 
         def keep(result: Result) -> None:
-            self.history.note_here("by hand")
+            self.history.note_here()
             before = self.history.current
             entry = HistoryEntry.of_result(
                 "bones",

@@ -261,9 +261,9 @@ class AnswerPresenter(Presenter):
             return MOVED, _("look at the overlays of every X-ray")
         if by_hand := session.bones.by_hand:
             names = ", ".join(by_hand)
-            return MOVED, _("{names}: moved since, not registered there").format(names=names)
-        if history.moved:
-            return MOVED, _("the CT was moved")
+            return MOVED, _("{names}: not registered there").format(names=names)
+        if left := history.left:
+            return MOVED, within_sentence(left)
         if entry is not None and (entry.fingerprint or entry.assessed):
             return MOVED, _("the CT, an X-ray or its geometry has changed since")
         return MOVED, within_sentence(outdated)

@@ -356,3 +356,18 @@ def test_two_views_of_which_nobody_says_how_good_they_are_are_named(files, capsy
     )
     assert [bool(view.presumed_principal_point_sd_px) for view in case.views] == [False, True]
     assert "principal point of LAT is known" in capsys.readouterr().err
+
+
+def test_the_end_from_which_a_matrix_shows_its_image_is_asked_for(files, at_terminal, capsys):
+    mirrored = camera(0, mirrored=True)
+    np.savetxt("ap.txt", mirrored.projection_matrix)
+    words = (
+        f"case new --ct ct.mha --out {OUT} --view AP ap.mha --intensity linear --calibration ap.txt"
+    )
+    given = f"{words} --given unit=mm axes=lps first_pixel=0"
+    assert_refused(given, "as --given seen_from=VALUE", capsys)
+    assert_cameras(made(f"{given} seen_from=detector"), mirrored)
+    shutil.rmtree("new")
+    asked = at_terminal("0", "lps", "mm", "either", "detector")
+    assert_cameras(made(words), mirrored)
+    assert asked[3] == asked[4] and "right is on the left" in asked[3]

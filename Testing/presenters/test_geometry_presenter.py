@@ -15,6 +15,7 @@ from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
+from MultiViewRegistrationLib.session.presenters.geometry_fields import NUMBERS
 
 __all__ = ["host", "section"]
 
@@ -491,6 +492,43 @@ def test_a_matrix(section, table, given, axes):
     assert control(table, "put_back").enabled
     put(table, "mode", "matrix")  # back to what it has
     assert view.placed and text(table, "geometry_problem") == ""
+
+
+@pytest.mark.parametrize(
+    "key, text, value",
+    [
+        ("rao_lao_deg", "LAO 90", 90),
+        ("rao_lao_deg", "90\N{DEGREE SIGN} lao", 90),
+        ("rao_lao_deg", "RAO 30,5", -30.5),
+        ("cra_cau_deg", "cra10", 10),
+        ("cra_cau_deg", "CAUD 5 \N{DEGREE SIGN}", -5),
+        ("cra_cau_deg", "-5", -5),
+    ],
+)
+def test_angles_are_typed_as_the_display_of_a_c_arm_has_them(key, text, value):
+    assert NUMBERS[key].read(text) == value
+
+
+@pytest.mark.parametrize("text", ["LAO", "RAO -30", "LAO 30 RAO", "CRA 10", "LAO 9O"])
+def test_an_angle_that_means_nothing_or_two_things_is_refused(text):
+    sentence = "expected degrees, with a sign or one of LAO, RAO; correct it."
+    assert sentence in NUMBERS["rao_lao_deg"].problem(text)
+
+
+def test_a_typed_matrix_with_a_negative_determinant_asks_from_which_end_the_image_is_seen(
+    section, table
+):
+    view = section.views[0]
+    put(table, "mode", "matrix")
+    mirrored = P * [[-1], [1], [1]]
+    act(table, "matrix", str(mirrored.tolist()))
+    assert "nothing is assumed: End of the beam" in text(table, "geometry_problem")
+    assert not view.placed
+    act(table, "matrix.seen_from", "detector")
+    np.testing.assert_allclose(view.camera.projection_matrix, mirrored, atol=1e-6)
+    assert control(table, "matrix.seen_from").value == "detector"
+    act(table, "matrix.seen_from", "source")
+    np.testing.assert_allclose(view.camera.projection_matrix, -mirrored, atol=1e-6)
 
 
 def test_numbers_that_are_typed():

@@ -218,6 +218,15 @@ def test_calibrations_find_x_rays_by_name_or_as_the_only_ones_left(matrices):
     assert isinstance(plan(matrices, ANSWERS, replace(WHOLE, xrays_coming=True)), PendingQuestion)
 
 
+def test_the_end_from_which_images_are_seen_is_asked_once_for_all_matrices(matrices):
+    for path in matrices.files:
+        np.savetxt(path, np.loadtxt(path) * [[-1], [1], [1]])
+    *_others, last = plan(matrices, ANSWERS, WHOLE).questions
+    assert [value for value, _label in last.choices] == ["source", "detector"]
+    placed = plan(matrices, ANSWERS | {"seen_from": "detector"}, WHOLE)
+    assert [each.camera.camera.intrinsics[0, 0] < 0 for each in placed] == [True, True]
+
+
 def test_cameras_that_nothing_tells_apart_are_asked_for(matrices):
     three = replace(WHOLE, xrays=(AP, replace(AP, id="n3", name="other"), LAT))
     last = plan(matrices, ANSWERS, three).questions[-1]

@@ -368,6 +368,7 @@ def _scout_misfits(case: Case) -> list[str]:
 def _view(given: dict, ask: Ask | None) -> ViewRecord:
     """Return a view from its options and its image, and from the answers to what is missing."""
     from ..imaging.xray import load_image
+    from ..io.calibration.matrices import read_matrix_file
     from ..io.case_writer import DEFAULT_INTENSITY, tells_its_intensity
     from ..io.files import InputFile, parse_field
     from ..io.view_headers import by_header, header_of, missing_readings
@@ -397,7 +398,7 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
         uncertainty={key: given[key] for key in SLOT_SCAN_UNCERTAINTY if key in given},
     )
     if "projection_matrix" in given:
-        return _with_matrix(view, given["projection_matrix"])
+        return read_matrix_file(given["projection_matrix"]).given_to(view)
     if "calibration" in given:
         return _calibrated(view, given, given["calibration"], ask)
     rows, columns = load_image(image, frame).values.shape
@@ -485,19 +486,15 @@ def _yes_or_no(answer: str) -> bool:
     return YES_OR_NO[answer.lower()]
 
 
-def _with_matrix(view: ViewRecord, file: str | Path) -> ViewRecord:
-    from ..io.calibration.matrices import read_matrix_file
-
-    return replace(view, geometry=read_matrix_file(file).projection_matrix)
-
-
 def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewRecord:
     """Return a view with the geometry in a file.
 
     A matrix that needs no question, or else a calibration.
     """
+    from ..io.calibration.matrices import IN_LPS_MM, read_matrix_file
+
     try:
-        return _with_matrix(view, file)
+        return read_matrix_file(file).settled(file, IN_LPS_MM).given_to(view)
     except InputError:
         return _calibrated(view, given, [file], ask)
 

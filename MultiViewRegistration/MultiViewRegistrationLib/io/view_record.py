@@ -581,8 +581,8 @@ def _before(point: np.ndarray | None, what: str, record: ViewRecord, plain: Came
         if point is None and negative:
             raise InputError(
                 f"{record.geometry_field} has a negative determinant and may be that of a mirrored "
-                "image, expected a way to tell; add world_from_ct, or multiply it by -1 if the "
-                "image is not mirrored."
+                "image, expected a way to tell; add world_from_ct, or give camera in its place, with "
+                "fx below 0 if the image is as seen from the detector."
             )
         if point is not None and negative and plain.depth(point) < 0:
             return Camera.from_projection_matrix(P, plain.size, in_front=point)

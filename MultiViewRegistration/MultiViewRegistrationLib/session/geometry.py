@@ -82,30 +82,21 @@ def set_camera(
     try:
         (camera,) = resolve_projection_signs([record], [view.size], point)
     except InputError:
-        sentence = (
-            BY_CAMERA
-            if isinstance(given, Camera)
-            else AMBIGUOUS_MATRIX
-            if point is None
-            else BY_MATRIX
-        )
+        if point is None:  # a matrix whose sign nobody has settled
+            raise
+        sentence = BY_CAMERA if isinstance(given, Camera) else BY_MATRIX
         raise InputError(sentence.format(name=view.name)) from None
     give_geometry(view, camera, distortion=distortion, origin=origin)
 
 
 #: Why a camera, or a matrix, cannot be that of an X-ray.
 BY_CAMERA = _(
-    "{name}: by its camera, what the image shows lies behind the X-ray source; check the unit and "
-    "the axes, or choose another camera."
+    "{name}: by its camera, what the image shows lies behind the X-ray source; check the unit, the "
+    "axes, and from which end the image is seen."
 )
 BY_MATRIX = _(
     "{name}: by its matrix, what the image shows lies behind the X-ray source; correct the matrix, "
-    "or multiply that of an image as seen from the detector by -1."
-)
-AMBIGUOUS_MATRIX = _(
-    "{name}: the matrix has a negative determinant, and is either that of an image as seen from "
-    "the detector or has the wrong sign, expected a way to tell; move the CT to where this X-ray "
-    "shows it, or multiply the matrix by -1 if the image is as seen from the source."
+    "or multiply it by -1 if the image is as seen from the detector."
 )
 
 

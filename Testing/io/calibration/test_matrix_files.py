@@ -8,7 +8,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, rows
+from known_points import (
+    LPS_FROM_RAS,
+    POINTS,
+    POSE,
+    SIZE,
+    K,
+    R,
+    T,
+    check,
+    in_python,
+    pinhole,
+    read_text,
+    rows,
+)
 from numpy.testing import assert_allclose
 from tiny_case import refusal
 
@@ -85,6 +98,37 @@ def test_opengl_by_vtk(tmp_path):
         read_text, tmp_path, rows(matrix), **LPS, size=SIZE
     )
     assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **LPS, projects_to="opengl")
+
+
+#: Of the same camera, whose image is stored as seen from the detector: columns run the other way.
+FLIPPED = np.array([[-1.0, 0, SIZE[0] - 1], [0, 1, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("seen_from, sign", [("source", -1), ("detector", 1)])
+def test_a_matrix_with_a_negative_determinant_asks_from_which_end_the_image_is_seen(
+    tmp_path, seen_from, sign
+):
+    """P of a mirrored image, and -P of one that is not, differ in nothing else."""
+    pixels = FLIPPED @ K if seen_from == "detector" else K
+    text = rows(5 * sign * pixels @ POSE[:3])
+    assert "set seen_from to source" in refusal(read_text, tmp_path, text, **LPS, size=SIZE)
+    (view,) = read_text(tmp_path, text, **LPS, size=SIZE, seen_from=seen_from)
+    check(view, POINTS, pinhole(POINTS, pixels))
+    assert_allclose(view.camera.source, -R.T @ T, atol=1e-6)
+    assert (view.camera.intrinsics[0, 0] < 0) == (seen_from == "detector")
+
+
+@pytest.mark.parametrize("text", [rows(P), rows(FLIPPED @ K) + "\n" + rows(POSE[:3])])
+def test_a_matrix_that_says_what_is_before_the_source_asks_nothing(tmp_path, text):
+    (view,) = read_text(tmp_path, text, **LPS, size=SIZE)
+    check(view, POINTS, in_python(view.projection_matrix, POINTS))
+
+
+def test_matrices_of_one_file_are_seen_from_the_same_end_whatever_their_signs(tmp_path):
+    P = FLIPPED @ K @ POSE[:3]
+    views = read_text(tmp_path, rows(P) + "\n\n" + rows(-P), **LPS, size=SIZE, seen_from="detector")
+    for view in views:
+        check(view, POINTS, pinhole(POINTS, FLIPPED @ K))
 
 
 WORLD_FROM_CARM = rigid.from_rotation_translation(rigid.exp_so3([0.3, -1, 0.5]), [100, -50, 900])

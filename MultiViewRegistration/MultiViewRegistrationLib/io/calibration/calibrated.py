@@ -51,6 +51,14 @@ OPEN = table_of(
         "range that its 4x4 matrix projects to",
         choices={"opengl": "OpenGL, VTK, ImFusion: x and y run from -1 to 1, y upward"},
     ),
+    Field(
+        "seen_from",
+        "end of the beam that the image is seen from",
+        choices={
+            "source": "with the detector in front of the patient, his right is on the image's right",
+            "detector": "as most C-arms show it: with the detector in front of him, his right is on the left",
+        },
+    ),
     Field("size", "size of the image", "its columns and rows", shape=(2,), whole=True),
     Field(
         "detector_spacing_mm",
@@ -114,6 +122,7 @@ class CalibrationOptions:
     axes: str | None = None
     first_pixel: float | None = None
     projects_to: str | None = None
+    seen_from: str | None = None
     size: tuple[int, int] | None = None
     detector_spacing_mm: tuple[float, float] | None = None
     detector_origin_mm: tuple[float, float] | None = None
@@ -189,9 +198,7 @@ class CalibratedView:
     name
         Of the view, as the file has it, or its number.
     projection_matrix
-        (3, 4), world mm to pixels. Where the file defines the front side, depths (third row) are
-        positive before the source; a 3x4 matrix alone does not, and keeps the sign with which it is
-        written.
+        (3, 4), world mm to pixels; the third row gives the depth in mm, where it is `signed`.
     size
         (columns, rows) of the image, None where unknown.
     camera
@@ -202,6 +209,9 @@ class CalibratedView:
         For a person, a sentence each.
     uncertainty
         Standard deviations that the file gives, by their keys in a case.json.
+    signed
+        Whether depths are positive before the source; a 3x4 matrix alone does not say, and keeps
+        the sign with which it is written.
     """
 
     name: str
@@ -211,6 +221,23 @@ class CalibratedView:
     distortion: Distortion | None = None
     notes: tuple[str, ...] = ()
     uncertainty: Mapping[str, float | None] = field(default_factory=dict)
+    signed: bool = True
+
+    def settled(self, file: str, options: CalibrationOptions) -> CalibratedView:
+        """Return the view with depths that are positive before the source.
+
+        A negative determinant is that of an image as seen from the detector, or of a matrix with
+        the wrong sign. Requires `seen_from` where the file does not tell, and `size` of a mirrored
+        image, whose camera alone keeps that it is one.
+        """
+        P, asked = self.projection_matrix, not self.signed and options.seen_from is not None
+        negative = self.camera is None and np.linalg.slogdet(P[:, :3])[0] < 0
+        if not (negative or asked):
+            return self
+        mirrored = self.signed or options.require("seen_from", file) == "detector"
+        size = self.size or (options.require("size", file) if mirrored else None)
+        P = P if negative == mirrored else -P
+        return from_matrix(file, self.name, P, size, signed=True, notes=self.notes)
 
     def given_to(self, record: Record) -> Record:
         """Return a record of an X-ray with this geometry."""
@@ -244,7 +271,7 @@ def from_matrix(
             z = P[2, :3] / np.linalg.norm(P[2, :3])
             camera = Camera.from_projection_matrix(P, size or (1, 1), in_front=plain.source + z)
             P = camera.projection_matrix
-    return CalibratedView(name, P, size, camera if size else None, None, notes)
+    return CalibratedView(name, P, size, camera if size else None, None, notes, signed=signed)
 
 
 def from_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -340,28 +340,14 @@ _BUT_COMMAS = re.compile(r"[\s;|()\[\]{}]+")
 COUNTS = (12, 16, 21, 25)
 
 
-@dataclass(frozen=True, eq=False)
-class MatrixText:
-    """A projection matrix as text has it.
-
-    Attributes
-    ----------
-    projection_matrix
-        (3, 4), world mm to pixels, at any scale and sign.
-    size
-        (columns, rows) of its image, where the text says.
-    """
-
-    projection_matrix: np.ndarray
-    size: tuple[int, int] | None = None
-
-
-def read_matrix_file(path: str | os.PathLike) -> MatrixText:
+def read_matrix_file(path: str | os.PathLike) -> CalibratedView:
     """Read a matrix from a text or JSON file, as `read_matrix`."""
     return read_matrix(read_text(path, EXPECTED), printable(path))
 
 
-def read_matrix(text: str, name: str = "The text") -> MatrixText:
+def read_matrix(
+    text: str, file: str = "The text", name: str = "camera", options: CalibrationOptions = IN_LPS_MM
+) -> CalibratedView:
     """Read the matrix in a text.
 
     Parameters
@@ -370,8 +356,12 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
         12 numbers by rows; 16 with 0 0 0 1 as the last four; 9 of the intrinsics and then 12 or 16
         of camera_from_world; or a JSON object with one camera as `views_of_named` has it. Lines may
         end in a comment behind # or %, and a matrix may have a name in front ("P = ").
-    name
+    file
         Begins the sentence where something is wrong.
+    name
+        Of the view.
+    options
+        What the text does not say.
 
     Raises
     ------
@@ -383,38 +373,33 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"{name} is not JSON ({error}), expected that, or {EXPECTED}; correct it."
+                f"{file} is not JSON ({error}), expected that, or {EXPECTED}; correct it."
             ) from None
-        views = views_of_named(content, name, "camera", IN_LPS_MM)
+        views = views_of_named(content, file, name, options)
         if len(views) > 1:
             raise InputError(
-                f"{name} has several cameras, expected one; add the views of a case instead."
+                f"{file} has several cameras, expected one; add the views of a case instead."
             )
-        return MatrixText(views[0].projection_matrix, views[0].size)
+        return views[0]
     numbers = _NAME.sub(" ", COMMENT.sub(" ", text))
     words = [word for word in BETWEEN.split(numbers) if word]
     with_commas = [word for word in _BUT_COMMAS.split(numbers) if word]
     if len(words) not in COUNTS and len(with_commas) in COUNTS:
         words = [word.replace(",", ".") for word in with_commas]  # decimal commas
-    return MatrixText(_from_numbers(numbers_of(words, name, EXPECTED), name))
-
-
-def _from_numbers(numbers: list[float], name: str) -> np.ndarray:
-    count = len(numbers)
+    numbers_read = numbers_of(words, file, EXPECTED)
+    count = len(numbers_read)
     if count in (21, 25):
-        pose = np.reshape([*numbers[9:], 0, 0, 0, 1][:16], (4, 4))
-        return (
-            np.reshape(numbers[:9], (3, 3))
-            @ rigid.check_rigid(pose, f"{name}: camera_from_world")[:3]
-        )
-    if count == 16 and np.allclose(numbers[12:], (0, 0, 0, 1)):
-        numbers = numbers[:12]
-    if len(numbers) != 12:
+        intrinsics = options.pixels_at_0(file) @ np.reshape(numbers_read[:9], (3, 3))
+        pose = np.reshape([*numbers_read[9:], 0, 0, 0, 1][:16], (4, 4))
+        pose = options.pose_in_lps_mm(rigid.check_rigid(pose, f"{file}: camera_from_world"), file)
+        return from_parts(file, name, intrinsics, pose, options.size)
+    is_square = count == 16 and np.allclose(numbers_read[12:], (0, 0, 0, 1))
+    if count != 12 and not is_square:
         raise InputError(
-            f"{name} has {count or 'no'} number{'s' * (count != 1)}, expected {EXPECTED}; correct "
+            f"{file} has {count or 'no'} number{'s' * (count != 1)}, expected {EXPECTED}; correct "
             "it."
         )
-    return np.reshape(numbers, (3, 4))
+    return views_of_arrays(np.reshape(numbers_read[:12], (3, 4)), file, name, options)[0]
 
 
 def read_matrices(
@@ -431,8 +416,7 @@ def read_matrices(
     rows = _rows(text)
     if rows is not None:
         return views_of_arrays(rows[0] if len(rows) == 1 else rows, file, name, options)
-    P = options.in_lps_mm(read_matrix(text, file).projection_matrix, file)
-    return [from_matrix(file, name, P, options.size, signed=False)]
+    return [read_matrix(text, file, name, options)]
 
 
 def _rows(text: str) -> np.ndarray | None:

@@ -69,7 +69,9 @@ def read_calibration(
             f"{printable(path)} is of the format {recognised}, expected {format}; leave the format "
             "out, or choose another file."
         )
-    views = _views(recognised, content, path, known)
+    views = [
+        view.settled(printable(path), known) for view in _views(recognised, content, path, known)
+    ]
     names = [view.name for view in views]
     return [
         replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view

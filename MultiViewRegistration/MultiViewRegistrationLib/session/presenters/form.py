@@ -11,7 +11,8 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ class Number:
         Shown in an empty field, which then means `nothing`; without it a number must be given.
     whole
         Whether it has no decimals.
+    directions
+        Words that may stand before or behind it in place of a sign, with that: {"LAO": 1, "RAO": -1}.
     """
 
     name: str
@@ -49,12 +52,14 @@ class Number:
     blank: str = ""
     nothing: float | None = None
     whole: bool = False
+    directions: Mapping[str, int] = field(default_factory=dict)
 
     def bare(self, text: str) -> str:
         """Return the text without unit and what stands before the number."""
         return (
             str(text)
             .strip()
+            .replace("\N{MASCULINE ORDINAL INDICATOR}", "\N{DEGREE SIGN}")  # beside it on keyboards
             .removeprefix(self.before.strip())
             .removesuffix(self.unit.strip())
             .strip()
@@ -90,7 +95,7 @@ class Number:
                     name=self.name, range=allowed
                 )
             )
-        number = read_number(text, self.name)
+        number = self._directed(text) if self.directions else read_number(text, self.name)
         if not self.low <= number <= self.high:
             raise InputError(
                 _("{name}: {text} is outside {range}; correct it.").format(
@@ -104,6 +109,21 @@ class Number:
                 )
             )
         return int(number) if self.whole else number
+
+    def _directed(self, text: str) -> float:
+        """Return the number in a text with a sign or with a direction: -30 of "RAO 30" and "30\u00b0 rao"."""
+        words = "|".join(self.directions)
+        pattern = rf"(?:({words})\s*)?(.*?)(?:\s*({words}))?"
+        before, rest, behind = re.fullmatch(pattern, text, re.IGNORECASE).groups("")
+        word, rest = (before or behind).upper(), self.bare(rest)
+        twice = before and behind or (word and rest[:1] in "+-\N{MINUS SIGN}")  # "" is in it
+        if twice or re.search(r"[^\W\d_]", rest):
+            expected = _(
+                '{name}: found "{text}", expected degrees, with a sign or one of {words}; correct it.'
+            )
+            words = ", ".join(self.directions)
+            raise InputError(expected.format(name=self.name, text=text, words=words))
+        return self.directions.get(word, 1) * read_number(rest, self.name)
 
     def problem(self, text: str) -> str:
         """Return the problem in a text, a sentence; "" for none."""

@@ -31,6 +31,7 @@ from ..geometry import (
 )
 from .beads import BeadsPresenter
 from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
+from .external_files import CALIBRATION_QUESTIONS
 from .form import (
     ERROR,
     QUIET,
@@ -49,7 +50,7 @@ from .form import (
     options_of,
     row,
 )
-from .geometry_edits import BONE, GeometryEdits
+from .geometry_edits import BONE, NOT_USED_YET, GeometryEdits
 from .geometry_fields import (
     C_ARM,
     FILE,
@@ -58,6 +59,7 @@ from .geometry_fields import (
     NUMBERS,
     RAS,
     REQUIRED,
+    SEEN_FROM,
     SLOT_NUMBERS,
     SLOT_SCAN,
     TUBE,
@@ -72,6 +74,7 @@ from .geometry_fields import (
     write_pair,
 )
 from .kept_c_arms import KeptCArms
+from .section import question_controls
 
 MODES = (
     Option(C_ARM, _("C-arm")),
@@ -496,6 +499,8 @@ class GeometryPresenter(EditorPresenter):
             "pixel. 12 numbers; or 9 of the intrinsics and then 12 or 16 of camera_from_world; or "
             "JSON with either."
         )
+        open_ = SEEN_FROM in draft.texts or SEEN_FROM in draft.faults
+        asked = [CALIBRATION_QUESTIONS[SEEN_FROM]] if open_ else []
         return [
             *(
                 Text(f"of_camera{i}", sentence, tone=QUIET)
@@ -519,6 +524,7 @@ class GeometryPresenter(EditorPresenter):
                 value=draft.texts.get("axes", LPS),
                 options=AXES,
             ),
+            *question_controls("matrix", asked, draft.texts, partial(self._edits.edit, view)),
         ]
 
     def _file(self, view: XRayView, draft: Draft) -> Form:
@@ -554,7 +560,7 @@ class GeometryPresenter(EditorPresenter):
     def _caution(self, view: XRayView, draft: Draft) -> str:
         """Return what is wrong with an X-ray as it is, or that its fields wait to be used."""
         if self._edits.waits(view, draft) and self._edits.editing(view).typing is None:
-            return _("Everything is given, and not used yet: press Use this geometry.")
+            return NOT_USED_YET
         return self.session.problem(view) if view.placed or not needs_geometry(view) else ""
 
     def put_back(self, view: XRayView) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, MissingInformation
 from ...geometry.c_arm import CArm
 from ...geometry.slot_scan import SlotScan
 from ...io.case_check import like_radians
@@ -19,12 +19,14 @@ from ...translation import _
 from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
 from .calibration import CalibrationPresenter
 from .certainty import XRaySelection
+from .external_files import CALIBRATION_QUESTIONS
 from .geometry_fields import (
     C_ARM,
     FILE,
     MATRIX,
     NUMBERS,
     OF_MACHINE,
+    SEEN_FROM,
     SLOT_NUMBERS,
     SLOT_SCAN,
     TUBE,
@@ -44,6 +46,8 @@ BONE = {
     "bright log": (_("bright, log"), ("log", False)),
     "dark log": (_("dark, log"), ("log", True)),
 }
+#: Of a geometry that a person has to confirm.
+NOT_USED_YET = _("Everything is given, and not used yet: press Use this geometry.")
 #: The fields whose values come from somewhere, by the kind of geometry.
 WITH_ORIGIN = {C_ARM: (*NUMBERS, "mirrored"), SLOT_SCAN: (TUBE, *SLOT_NUMBERS)}
 
@@ -148,9 +152,15 @@ class GeometryEdits:
         if draft.mode == SLOT_SCAN:
             return read_slot_scan(draft, view)
         try:
-            if draft.mode == MATRIX:
-                return read_matrix_field(draft, view)
-            camera = self.calibration.camera(view, draft.calibration)
+            camera = (
+                read_matrix_field(draft, view)
+                if draft.mode == MATRIX
+                else self.calibration.camera(view, draft.calibration)
+            )
+        except MissingInformation as error:
+            what = CALIBRATION_QUESTIONS[error.key].label
+            sentence = _("The matrix does not say, and nothing is assumed: {what}.")
+            return draft.with_geometry(None, {error.key: sentence.format(what=what)})
         except InputError as error:
             return draft.with_geometry(None, {"": str(error)})
         return replace(draft, record=camera.given_to(draft.record), faults={}, size=camera.size)
@@ -170,13 +180,13 @@ class GeometryEdits:
     def refused(self, view: XRayView) -> str:
         """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
         edit = self.editing(view)
-        if edit.draft is None or self.in_force(view):
+        if self.in_force(view):
             return ""
         draft = self.draft(view)
-        if draft.says_as(self._read(view, self._as_it_is(view, draft.mode))):
+        same = draft.says_as(self._read(view, self._as_it_is(view, draft.mode)))
+        if same and (view.placed or draft.fault):
             return ""  # a kind of geometry that was only looked at is nothing typed
-        waiting = _("Everything is given, and not used yet: press Use this geometry.")
-        return draft.fault or edit.refused or waiting
+        return draft.fault or edit.refused or NOT_USED_YET
 
     def _beside_others(self, view: XRayView, reading: CArm) -> dict[str, str]:
         """Angles in radians, an X-ray with the same geometry, and left and right the other way round than in all others."""
@@ -393,6 +403,8 @@ class GeometryEdits:
         draft = Draft(mode, record, self.calibration.last)
         if mode == C_ARM:
             return draft.with_values({**reading_of(view), "size": list(view.size)}, {})
+        if mode == MATRIX and view.placed and view.given_camera.intrinsics[0, 0] < 0:
+            return replace(draft, texts={SEEN_FROM: "detector"})
         return draft.with_values(record.slot_scan, {}) if mode == SLOT_SCAN else draft
 
     @staticmethod

@@ -14,10 +14,10 @@ from ...geometry.distortion import Distortion
 from ...geometry.fields import C_ARM as OF_C_ARM
 from ...geometry.fields import SLOT_SCAN as OF_SLOT_SCAN
 from ...geometry.fields import Field
-from ...io.calibration.matrices import read_matrix
+from ...io.calibration.calibrated import CalibratedView
+from ...io.calibration.matrices import IN_LPS_MM, read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
 from ...io.view_record import Geometry, Readings
-from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
@@ -27,14 +27,23 @@ from .form import Number, Option
 
 C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
 LPS, RAS = "LPS", "RAS"
+SEEN_FROM = "seen_from"
 UNITS = {"mm": " mm", "deg": DEG, "px": " px", "percent": " %"}
+
+
+#: Words of the displays of C-arms, with the sign that a case.json has for them.
+DIRECTIONS = {
+    "rao_lao_deg": {"LAO": 1, "RAO": -1},
+    "cra_cau_deg": {"CRAN": 1, "CRA": 1, "CAUD": -1, "CAU": -1},
+}
 
 
 def number_of(field: Field, blank: str = "", nothing: float | None = None) -> Number:
     """Return the numbers of a field, as they are typed; `blank` is shown where it is empty."""
-    words = _(field.words)
+    words, said = _(field.words), DIRECTIONS.get(field.key, {})
     name = words[0].upper() + words[1:]
-    return Number(name, *field.usual, UNITS[field.unit], blank=blank, nothing=nothing)
+    unit = UNITS[field.unit]
+    return Number(name, *field.usual, unit, blank=blank, nothing=nothing, directions=said)
 
 
 def column_of(key: str, title: str = "") -> Option:
@@ -82,8 +91,8 @@ class Draft:
     calibration
         The file of a camera.
     texts
-        What was typed, by the fields' keys, "matrix" (any text with a matrix) and "axes" (LPS or
-        RAS).
+        What was typed, by the fields' keys, "matrix" (any text with a matrix), "axes" (LPS or
+        RAS) and SEEN_FROM.
     faults, cautions
         Sentences by the fields' keys, "" for what is wrong with them all.
     size
@@ -395,22 +404,25 @@ def matrix_text(draft: Draft, view: XRayView) -> str:
     return draft.texts.get("matrix", "\n".join(rows))
 
 
-def read_matrix_field(draft: Draft, view: XRayView) -> Draft:
-    """Read the projection matrix from world LPS mm to pixels, by default that of the X-ray.
+def read_matrix_field(draft: Draft, view: XRayView) -> CalibratedView:
+    """Read the projection matrix from the world to pixels, by default that of the X-ray.
 
     Raises
     ------
     InputError
         If it is invalid.
+    MissingInformation
+        If it leaves open from which end the image is seen.
     """
-    text, matrix, size = draft.texts.get("matrix"), matrix_of(view), None
-    if text and text.strip():
-        given = read_matrix(text, _("Matrix"))
-        matrix, size = given.projection_matrix, given.size
-    elif text is not None or matrix is None:
+    text, name = matrix_text(draft, view), _("Matrix")
+    if not text.strip():
         raise InputError(
             _("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file.")
         )
-    if draft.texts.get("axes") == RAS:
-        matrix = matrix @ RAS_FROM_LPS
-    return replace(draft.with_geometry(matrix, {}), size=size)
+    options = replace(
+        IN_LPS_MM,
+        axes=draft.texts.get("axes", LPS).lower(),
+        size=view.size,
+        seen_from=draft.texts.get(SEEN_FROM) or None,
+    )
+    return read_matrix(text, name, options=options).settled(name, options)

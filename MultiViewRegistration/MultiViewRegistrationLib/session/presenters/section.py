@@ -5,7 +5,7 @@ Their state, nodes to choose from, questions that a file leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -155,7 +155,7 @@ def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
 def question_controls(
     prefix: str,
     questions: Sequence[Question],
-    answers: dict[str, str],
+    answers: Mapping[str, str],
     answer: Callable[[str, str], object],
 ) -> Form:
     """Return a box or a field for each question.

@@ -78,7 +78,8 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     tab.page.get_by_role("button", name="view1").last.click()
     tab.button("Put view1 back").click()
     tab.wait_state("c('xrays', 'xrays').lines[0].cells[1].text === 'matrix'", 20)
-    field(tab, "Bone in the file of {}", "view1").press("Escape")
+    tab.page.locator(".mvx-surface").first.click()
+    tab.page.keyboard.press("Escape")
     tab.page.wait_for_selector(".mv-sheet", state="detached")
 
 
@@ -126,3 +127,26 @@ def test_a_refused_number_keeps_register_from_beginning(tab):
     rotation.press("Tab")
     tab.page.locator(".v-messages").get_by_text(problem).wait_for(state="detached")
     tab.register()
+
+
+def test_what_a_button_leads_to_has_the_focus_and_accept_closes_the_table(tab):
+    open_table(tab)
+    tab.page.wait_for_function(
+        "() => { const at = document.activeElement, box = at.getBoundingClientRect(); "
+        "return at.closest('.mv-sheet') && box.top >= 0 && box.bottom <= innerHeight; }"
+    )
+    tab.register()
+    assert tab.state("answer.kind") == "accept"
+    tab.page.wait_for_selector(".mv-sheet", state="detached")
+
+
+def test_at_150_percent_the_steps_leave_the_answer_in_sight(open_tab, server):
+    tab = open_tab(server, width=911, height=512)
+    tab.page.keyboard.press("b")
+    tab.page.locator(".mv-steps").wait_for()
+    chip = tab.page.locator(".mv-chip")
+    assert chip.evaluate(
+        "e => { const { left, top } = e.getBoundingClientRect(); "
+        "return e.contains(document.elementFromPoint(left + 9, top + 9)); }"
+    )
+    tab.shot("steps beside the answer")

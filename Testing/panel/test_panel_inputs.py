@@ -93,6 +93,14 @@ def test_x_rays_of_two_patients_are_a_notice_until_acknowledged(person, tmp_path
     assert not ui.noticeLabel.visible and not ui.noticeButton.visible
 
 
+def test_a_button_leads_to_the_field_that_is_needed(person):
+    add_volume(person)
+    person.open_geometry(2)
+    edit = person.drawn("geometry", person.field(2, "rao_lao_deg")).edit
+    assert person.panel.geometry.dialog.focusWidget() == edit
+    assert not edit.visibleRegion().isEmpty()
+
+
 def test_a_c_arm_is_typed_with_points_or_commas(person, german):
     add_volume(person)
     person.open_geometry(2)

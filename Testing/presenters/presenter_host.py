@@ -125,10 +125,15 @@ class PresenterHost:
         return self.waits_for
 
     def show_geometry(self, xray=None) -> None:
-        self.presenters.xrays.geometry.show(xray)
+        geometry = self.presenters.xrays.geometry
+        geometry.show(xray)
+        self.show_section("geometry", geometry.wanted())
 
-    def show_section(self, name: str) -> None:
-        self.shown.append(name)
+    def show_section(self, name: str, key: str = "") -> None:
+        self.shown.append(f"{name}/{key}" if key else name)
+
+    def question(self) -> str:
+        return self.files.question() if "files" in self._presenters else ""
 
     def draw_mask(self, view) -> None:
         self.drawn.append(view.name)

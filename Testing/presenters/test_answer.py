@@ -129,6 +129,18 @@ def test_nothing_begins_while_files_are_read_a_geometry_is_typed_or_packages_are
     assert kind(answer) == "accept"
 
 
+def test_while_files_wait_for_an_answer_the_button_leads_to_that_question(host, answer, tmp_path):
+    np.savetxt(tmp_path / "view1.txt", make_views(phantom()[0])[0].camera.projection_matrix)
+    host.files.take([tmp_path / "view1.txt"])
+    host.wait(host.files, lambda: host.files.asking)
+    for key in ("first_pixel", "axes"):
+        act(answer, "question")
+        assert host.shown[-1] == f"files/calibrations.{key}"
+        act(host.files, f"calibrations.{key}", {"first_pixel": "0", "axes": "lps"}[key])
+    act(host.files, "calibrations.leave_out")
+    assert control(answer, "question") is None
+
+
 def test_after_cancel_nothing_begins_again(host, answer):
     held = PausedRegistration()
     host.wait(answer, lambda: host.session.running)

@@ -206,7 +206,7 @@ def test_a_result_that_was_moved_and_put_back_stands_again(export):
 def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(host, tmp_path):
 
     export = host.presenters.export
-    assert "moved by hand" in text(export, "stale_reason")
+    assert "no result of a registration" in text(export, "stale_reason")
     act(export, "result", False)
     assert text(export, "missing") == "Choose what to write." and control(export, "formats") is None
     act(export, "case", True)

@@ -15,6 +15,7 @@ from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
+from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.session.presenters.geometry_fields import NUMBERS
 
 __all__ = ["host", "section"]
@@ -492,6 +493,34 @@ def test_a_matrix(section, table, given, axes):
     assert control(table, "put_back").enabled
     put(table, "mode", "matrix")  # back to what it has
     assert view.placed and text(table, "geometry_problem") == ""
+
+
+def test_the_table_leads_to_what_it_needs_most(section, table):
+    view = section.views[0]
+    assert table.wanted() == f"{view.id}.rao_lao_deg"
+    enter(table, {"rao_lao_deg": "30", "cra_cau_deg": "CRA"})
+    assert table.wanted() == f"{view.id}.cra_cau_deg"
+    put(table, "mode", "matrix")
+    assert table.wanted() == "matrix"
+    act(table, "matrix", str((P * [[-1], [1], [1]]).tolist()))
+    assert table.wanted() == "matrix.seen_from"
+    act(table, "matrix", str(P.tolist()))
+    assert table.wanted() == "certainty_known"
+    put(table, "mode", "file")
+    assert table.wanted() == "calibration"
+
+
+def test_a_geometry_that_waits_to_be_confirmed_is_not_said_to_be_missing(section, table):
+    """All but the pixel size is in the header, and that in the file."""
+    view = section.views[0]
+    values = {"source_to_detector_mm": 1000.0, "source_to_isocentre_mm": 700.0}
+    values |= {"rao_lao_deg": 0.0, "cra_cau_deg": 0.0, "mirrored": True}
+    header = Header("c_arm", values, missing=("pixel_mm",))
+    view.change(header=header, image_pixel_mm=(0.3, 0.3))
+    assert table.unfinished() == (
+        "AP: Everything is given, and not used yet: press Use this geometry."
+    )
+    assert table.wanted() == "use"
 
 
 @pytest.mark.parametrize(

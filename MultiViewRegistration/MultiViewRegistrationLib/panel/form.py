@@ -83,6 +83,15 @@ class QtForm:
         finally:
             self.filling = False
 
+    def focus(self, key: str) -> None:
+        """Bring a control into sight, and give it the focus; nothing where it is not shown."""
+        if key in self.controls and key in self.drawn:
+            drawn = self.drawn[key]
+            widget = drawn.edit if isinstance(drawn, _Entry) else drawn.widget
+            bring_into_sight(widget)
+            widget.activateWindow()
+            widget.setFocus()
+
     def problems(self) -> list[str]:
         """Return the problems in the typed values, a sentence each."""
         drawn = [self.drawn[key] for key in self.controls if key in self.drawn]
@@ -861,6 +870,17 @@ KINDS: dict[type[Control], type[_Drawn[Any]]] = {
     controls.SideBySide: _Row,
     controls.Group: _Group,
 }
+
+
+def bring_into_sight(widget: Any) -> None:
+    """Unfold the groups about a widget, and scroll to it."""
+    above = widget.parentWidget()
+    while above is not None:
+        if isinstance(above, ctk.ctkCollapsibleGroupBox):
+            above.collapsed = False
+        if isinstance(above, qt.QScrollArea):
+            above.ensureWidgetVisible(widget)
+        above = above.parentWidget()
 
 
 def joined(layout_class: Any, *parts: Any) -> Any:

@@ -27,6 +27,7 @@ from ..translation import _
 from . import packages
 from .answer_bar import AnswerBar
 from .files import FilesPart
+from .form import bring_into_sight
 from .geometry import GeometryWindow
 from .hand import Hand
 from .section import PanelSection
@@ -341,9 +342,19 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """Open Slicer's own module for an MRML node."""
         slicer.app.openNodeModule(node)
 
-    def show_section(self, name: str) -> None:
-        """Unfold a section."""
-        self.sections[name].button.collapsed = False
+    def show_section(self, name: str, key: str = "") -> None:
+        """Unfold a section, and bring it into sight, with the focus in a control, once all is shown."""
+        if name in self.sections:
+            self.sections[name].button.collapsed = False
+        qt.QTimer.singleShot(0, lambda: self._bring_into_sight(name, key))
+
+    def _bring_into_sight(self, name: str, key: str) -> None:
+        parts = {**self.sections, "files": self.files, "geometry": self.geometry}
+        form = parts[name].form
+        if key and form is not None:
+            form.focus(key)
+        elif name in self.sections:
+            bring_into_sight(self.sections[name].button)
 
     # What follows the scene
 

@@ -109,6 +109,7 @@ class Application(Frontend):
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self.invalidate)
         self.state.open_steps, self.state.opening_another, self.state.saving = [], False, False
+        self.state.sought = {"at": "", "count": 0}
         self.choose(None)
         self.show_message("")
         self.show_reading("")
@@ -262,9 +263,14 @@ class Application(Frontend):
         )
         return sentence.format(error=type(error).__name__)
 
-    def show_section(self, name: str) -> None:
-        """Open a step of the column."""
-        self.state.open_steps = [*(step for step in self.state.open_steps if step != name), name]
+    def show_section(self, name: str, key: str = "") -> None:
+        """Open a step of the column, and bring it into sight, with the focus in a control."""
+        if name in self.steps:
+            self.state.open_steps = [
+                *(each for each in self.state.open_steps if each != name),
+                name,
+            ]
+        self.state.sought = {"at": f"{name}/{key}", "count": self.state.sought["count"] + 1}
 
     def hide_geometry(self) -> None:
         """Close the table of the X-rays' geometry."""

@@ -247,6 +247,7 @@ vue.SHARED_ATTRIBUTES += [
     ("aria_current", "aria-current"),
     ("aria_hidden", "aria-hidden"),
     ("data_view", "data-view"),
+    ("data_key", "data-key"),
     ("aria_live", "aria-live"),
     "role",
     "alt",
@@ -296,10 +297,10 @@ class WindowDrop(_Element):
 class Shortcuts(_Element):
     """Ctrl+Z, Ctrl+Y (Ctrl+Shift+Z), Ctrl+Enter and m, wherever the focus is but in a text field.
 
-    Events undo, redo, register, move.
+    Events undo, redo, register, move; leave for Escape, where the table of the geometry is open.
     """
 
-    TAG, EVENTS = "mv-keys", ("undo", "redo", "register", "move")
+    TAG, EVENTS = "mv-keys", ("undo", "redo", "register", "move", "leave")
 
 
 class Look(_Element):
@@ -311,9 +312,11 @@ class Look(_Element):
         How often the server has asked for slices to click in.
     xrays
         The X-rays that are shown.
+    sought
+        What a button leads to: `at`, section/key, is brought into sight each time that `count` grows.
     """
 
-    TAG, ATTRIBUTES = "mv-look", ("slices", "xrays")
+    TAG, ATTRIBUTES = "mv-look", ("slices", "xrays", "sought")
 
 
 class XRays(_Element):

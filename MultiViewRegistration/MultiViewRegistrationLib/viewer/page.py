@@ -68,8 +68,8 @@ def build(application) -> None:
         register, answer = application.sections["register"], application.answer
         keys = {"undo": answer, "redo": register, "register": register}
         acts = {key: (form.act, f"['{key}']") for key, form in keys.items()}
-        elements.Shortcuts(**acts, move=application.toggle_move)
-        elements.Look(slices=("slices_wanted",), xrays=("views.xrays",))
+        elements.Shortcuts(**acts, move=application.toggle_move, leave=application.hide_geometry)
+        elements.Look(slices=("slices_wanted",), xrays=("views.xrays",), sought=("sought",))
         elements.Help()
         with html.Div(classes=("'mv-app' + (look.alone && has_registration ? ' alone' : '')",)):
             _head(application)
@@ -215,7 +215,7 @@ def _steps(application) -> None:
         for number, section in enumerate(application.steps.values(), start=1):
             state = f"{section.state_name}.state"
             with v.VExpansionPanel(value=section.name):
-                with v.VExpansionPanelTitle(classes="mv-step"):
+                with v.VExpansionPanelTitle(classes="mv-step", data_key=f"{section.name}/"):
                     v.VIcon(
                         f"{{{{ icons[{state}.kind] }}}}",
                         size="small",

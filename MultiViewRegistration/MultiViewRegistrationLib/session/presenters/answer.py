@@ -311,6 +311,9 @@ class AnswerPresenter(Presenter):
     def next_act(self) -> Control:
         """Return the primary control: what takes the work on from here."""
         registration, session = self.host.registration, self.host.session
+        if question := self.host.question():
+            answer = partial(self.host.show_section, "files", question)
+            return Button("question", _("Answer the question"), answer, primary=True)
         if registration is None or session is None or registration.ct is None:
             return self._files(
                 "open_ct",

@@ -41,7 +41,20 @@ from .file_plan import (
     plan,
     unused,
 )
-from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
+from .form import (
+    PLAIN,
+    QUIET,
+    STRONG,
+    Button,
+    Choice,
+    Files,
+    Form,
+    Text,
+    TextField,
+    empty_fields,
+    row,
+    walk,
+)
 from .host import Host
 from .section import Presenter, question_controls
 from .sections import Sections
@@ -174,7 +187,22 @@ class FilesPresenter(Presenter):
         """What files wait for, in a sentence; "" for nothing: what is open is whole."""
         if self._idle():
             return ""
-        return _("The files wait for an answer.") if self.asking else READING
+        if self.question():
+            return _("The files wait for an answer.")
+        return _("The files wait for X-rays.") if self._asked() else READING
+
+    def question(self) -> str:
+        """Return the key of the control of the first question that files wait for; "" for none."""
+        forms = [self._form_of(*each) for each in self._asked() if each[2].questions]
+        for form in [self._ct.unit_question(), *forms]:
+            controls = walk(form).values()
+            if any(isinstance(each, (Choice, TextField)) for each in controls):
+                keys = empty_fields(form)
+            else:
+                keys = [each.key for each in controls if isinstance(each, Button)]
+            if keys:
+                return keys[0]
+        return ""
 
     # The form
 

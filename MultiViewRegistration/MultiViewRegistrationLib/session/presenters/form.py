@@ -114,7 +114,9 @@ class Number:
         """Return the number in a text with a sign or with a direction: -30 of "RAO 30" and "30\u00b0 rao"."""
         words = "|".join(self.directions)
         pattern = rf"(?:({words})\s*)?(.*?)(?:\s*({words}))?"
-        before, rest, behind = re.fullmatch(pattern, text, re.IGNORECASE).groups("")
+        found = re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL)
+        assert found is not None, "the pattern fits any text"
+        before, rest, behind = found.groups("")
         word, rest = (before or behind).upper(), self.bare(rest)
         twice = before and behind or (word and rest[:1] in "+-\N{MINUS SIGN}")  # "" is in it
         if twice or re.search(r"[^\W\d_]", rest):
@@ -600,6 +602,13 @@ def visible(controls: Iterable[Control | None]) -> list[Control]:
         if not (isinstance(control, Text) and not control.label)
         and not (isinstance(control, (SideBySide, Group)) and not visible(control.children))
     ]
+
+
+def empty_fields(controls: Iterable[Control | None]) -> list[str]:
+    """Return the keys of the choices and texts that nobody has answered."""
+    found = walk(controls).values()
+    choices = [each.key for each in found if isinstance(each, Choice) and not each.value]
+    return choices + [each.key for each in found if isinstance(each, TextField) and not each.text]
 
 
 def walk(controls: Iterable[Control | None]) -> dict[str, Control]:

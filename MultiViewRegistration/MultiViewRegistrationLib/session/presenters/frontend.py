@@ -15,8 +15,9 @@ from ...mrml.loading import read_case
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
 from ...translation import _
+from .. import assessment
 from ..session import Session
-from .answer import AnswerPresenter
+from .answer import ACCEPT, AnswerPresenter
 from .files import READING, FilesPresenter
 from .host import Hand, SlicerTools, Views
 from .opening import Opening, Read
@@ -172,8 +173,8 @@ class Frontend(ABC):
         return [problem for section in self.sections.values() for problem in section.problems()]
 
     @abstractmethod
-    def show_section(self, name: str) -> None:
-        """Unfold a section, by its name."""
+    def show_section(self, name: str, key: str = "") -> None:
+        """Unfold a section, by its name, and bring it into sight, with the focus in a control."""
 
     def show_geometry(self, xray: XRayView | None = None) -> None:
         """Open the table of the X-rays' geometry, with this X-ray selected.
@@ -183,7 +184,9 @@ class Frontend(ABC):
         InputError
             Without any.
         """
-        self.presenters.xrays.geometry.show(xray)
+        geometry = self.presenters.xrays.geometry
+        geometry.show(xray)
+        self.show_section("geometry", geometry.wanted())
         self.invalidate()
 
     @abstractmethod
@@ -198,6 +201,10 @@ class Frontend(ABC):
     def waiting(self) -> str:
         """Return what the case waits for, a sentence; "" for nothing."""
         return READING if self.opening.under_way else self.files_presenter.waiting
+
+    def question(self) -> str:
+        """Return the key of the control at which files wait for an answer; "" for none."""
+        return self.files_presenter.question()
 
     @abstractmethod
     def missing_packages(self) -> str:
@@ -214,9 +221,12 @@ class Frontend(ABC):
 
         Return the message that is shown of it, "" for none.
         """
+        registering = session.running_registration is not None
         if not session.poll(wait) or session.running_registration is not None:
             return ""
         self.invalidate()
+        if registering and assessment.verdict(session) == ACCEPT:
+            self.presenters.xrays.geometry.close()
         if not session.message or session.ended == "failed":  # which the answer says
             return ""
         self.show_message(session.message)

@@ -46,6 +46,7 @@ from .form import (
     Picture,
     Text,
     TextField,
+    empty_fields,
     group,
     options_of,
     row,
@@ -178,6 +179,19 @@ class GeometryPresenter(EditorPresenter):
             self._edits.end()
             self.beads.close()
         self.open = False
+
+    def wanted(self) -> str:
+        """Return the key of the control that the selected X-ray needs an answer of most."""
+        view, draft = self.view, self._edits.draft(self.view)
+        cells = self._line(view).cells
+        keys = [cell.field.key for cell in cells if cell.fault or cell.missing]
+        if draft.mode in (MATRIX, FILE) and draft.fault:
+            keys += empty_fields(self._details(view, draft))
+            keys.append("matrix" if draft.mode == MATRIX else "calibration")
+        keys += ["use"] if self._edits.waits(view, draft) else []
+        keys += ["certainty_known"] if view.record.presumed else []
+        typed = [cell.field.key for cell in cells if isinstance(cell.field, TextField)]
+        return [*keys, *typed, cells[0].field.key][0]
 
     def refused(self, view: XRayView) -> str:
         """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""

@@ -173,8 +173,17 @@ class Host(Protocol):
             Without any.
         """
 
-    def show_section(self, name: str) -> None:
-        """Unfold a section, by its name in `presenters.sections`."""
+    def show_section(self, name: str, key: str = "") -> None:
+        """Unfold a section, by its name in `presenters.sections`, "files" or "geometry", and bring it into sight.
+
+        Parameters
+        ----------
+        key
+            Of the control that gets the focus.
+        """
+
+    def question(self) -> str:
+        """Return the key of the control at which files wait for an answer; "" for none."""
 
     def stop_moving(self) -> None:
         """Record the last movement by hand: others move the CT from now on."""

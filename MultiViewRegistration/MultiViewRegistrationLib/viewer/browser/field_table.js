@@ -1,5 +1,5 @@
 // A table of fields (FieldTable of session/presenters/form.py): what is wrong stands below the row, beginning under its field.
-// Tab goes on in the row, Enter and the arrows go on in the column, Escape closes it; a row that was copied from a spreadsheet is pasted field by field.
+// Tab goes on in the row, Enter and the arrows go on in the column; a row that was copied from a spreadsheet is pasted field by field.
 (() => {
   const PAUSE_MS = 90; // between two keys of which the server is told
 
@@ -41,11 +41,6 @@
     components: { "mv-cell": Cell },
     props: { control: Object, section: String },
     created() { this.cells = {}; }, // by the names of their fields
-    mounted() { // a table to be filled in: what is missing first
-      const row = this.$el.querySelector("tbody.selected");
-      const field = row && (row.querySelector(".missing > .mv-cell-input") || row.querySelector("input.mv-cell-input"));
-      if (field) field.focus();
-    },
     methods: {
       act(key, ...args) { return this.trame.trigger("mvreg_act", [this.section, key, ...args]); },
       typed(field, text) { this.trame.trigger("mvreg_typed", [this.section, field.key, text]); },
@@ -72,7 +67,6 @@
       key(event) {
         const text = event.target.tagName === "INPUT";
         if (event.key === "Enter") { event.preventDefault(); this.move(event, event.shiftKey ? -1 : 1); }
-        else if (event.key === "Escape" && this.control.selected) this.act("close");
         else if (text && event.key === "ArrowDown") this.move(event, 1);
         else if (text && event.key === "ArrowUp") this.move(event, -1);
       },
@@ -99,8 +93,8 @@
             <td v-for="(cell, n) in line.cells" :key="cell.field.key" :class="tones(cell)" :title="tip(n, cell)"
               :style="{ minWidth: (cell.field.text || '').length + 3 + 'ch' }">
               <mv-cell v-if="cell.field.kind === 'TextField'" :field="cell.field" :cell="cell" :described="note(line, cell)"
-                :ref="e => keep(e, cell.field)" @typed="typed(cell.field, $event)" @done="act(cell.field.key, $event)" />
-              <select v-else-if="cell.field.kind === 'Choice'" class="mv-cell-input" :value="cell.field.value" :disabled="!cell.field.enabled"
+                :ref="e => keep(e, cell.field)" :data-key="section + '/' + cell.field.key" @typed="typed(cell.field, $event)" @done="act(cell.field.key, $event)" />
+              <select v-else-if="cell.field.kind === 'Choice'" class="mv-cell-input" :data-key="section + '/' + cell.field.key" :value="cell.field.value" :disabled="!cell.field.enabled"
                 :aria-label="cell.field.label" :aria-invalid="String(!!cell.fault)" :aria-describedby="note(line, cell)"
                 :aria-required="String(cell.missing)" @change="act(cell.field.key, $event.target.value)">
                 <option v-for="o in cell.field.options" :key="o.value" :value="o.value">{{ o.title }}</option></select>

@@ -11,6 +11,7 @@
     data: () => ({ fetching: "" }),
     methods: {
       tone: control => TONES[control.tone],
+      at(control) { return `${this.section}/${control.key}`; },
       rowActs: control => control.acts && !control.cells && control.enabled,
       icon: control => ICONS[control.icon],
       act(control, ...args) { return this.trame.trigger("mvreg_act", [this.section, control.key, ...args]); },
@@ -29,7 +30,7 @@
     template: `
       <template v-for="c in controls" :key="c.key">
         <div v-if="c.kind === 'Text'" :class="tone(c)" :title="c.tip" :role="c.tone === 'error' ? 'alert' : 'status'">{{ c.label }}</div>
-        <v-btn v-else-if="c.kind === 'Button'" :disabled="!c.enabled" :title="c.tip || c.label" :aria-label="c.icon ? c.label : undefined"
+        <v-btn v-else-if="c.kind === 'Button'" :data-key="at(c)" :disabled="!c.enabled" :title="c.tip || c.label" :aria-label="c.icon ? c.label : undefined"
           :aria-pressed="c.on === null ? undefined : String(c.on)" :color="c.primary || c.on ? 'primary' : undefined"
           :variant="c.primary ? 'flat' : c.icon ? 'text' : 'tonal'" :size="c.primary ? 'default' : 'small'" @click="press(c)">
           <v-icon v-if="c.icon" :icon="icon(c)" /><template v-else>{{ c.label }}</template></v-btn>
@@ -39,12 +40,12 @@
           :model-value="c.value" @update:model-value="act(c, $event)">
           <v-radio v-for="o in c.options" :key="o.value" :label="o.title" :title="o.tip" :value="o.value" :disabled="c.refused.includes(o.value)" />
         </v-radio-group>
-        <v-select v-else-if="c.kind === 'Choice'" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled" :items="items(c)"
+        <v-select v-else-if="c.kind === 'Choice'" :data-key="at(c)" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled" :items="items(c)"
           :model-value="c.value" @update:model-value="act(c, $event)" />
-        <v-textarea v-else-if="c.kind === 'TextField' && c.rows > 1" class="mt-2 mv-mono" variant="outlined" density="compact" hide-details
+        <v-textarea v-else-if="c.kind === 'TextField' && c.rows > 1" :data-key="at(c)" class="mt-2 mv-mono" variant="outlined" density="compact" hide-details
           :rows="c.rows" :label="c.label" :title="c.tip" :disabled="!c.enabled" :placeholder="c.hint" :model-value="c.text"
           @change="act(c, $event.target.value)" />
-        <v-text-field v-else-if="c.kind === 'TextField'" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled"
+        <v-text-field v-else-if="c.kind === 'TextField'" :data-key="at(c)" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled"
           :placeholder="c.hint" :suffix="c.unit" :model-value="c.text" :error-messages="c.problem || []" :hide-details="!c.problem"
           @change="act(c, $event.target.value)" />
         <v-slider v-else-if="c.kind === 'Slider'" class="mt-2" :label="c.label" :aria-label="c.label" :title="c.tip" :disabled="!c.enabled"
@@ -66,7 +67,7 @@
         <div v-else-if="c.kind === 'ProgressBar'" role="status" class="mt-2">
           <v-progress-linear :model-value="c.percent" :indeterminate="c.percent === null" height="6" color="primary" />
           <div class="mv-fact">{{ c.label }}</div></div>
-        <mv-files v-else-if="c.kind === 'Files'" :target="section + '/' + c.key" :hint="c.hint" :accept="c.suffixes.join()"
+        <mv-files v-else-if="c.kind === 'Files'" :data-key="at(c)" :target="at(c)" :hint="c.hint" :accept="c.suffixes.join()"
           :folder="c.folders" :disabled="!c.enabled"><div class="mv-name">{{ c.label }}</div></mv-files>
         <v-btn v-else-if="c.kind === 'Download'" prepend-icon="mdi-download" :color="c.primary ? 'primary' : undefined"
           :variant="c.primary ? 'flat' : 'tonal'" :size="c.primary ? 'default' : 'small'" :title="c.tip"

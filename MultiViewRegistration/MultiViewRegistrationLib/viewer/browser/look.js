@@ -32,16 +32,34 @@
   look.nextTheme = () => { look.theme = THEMES[(THEMES.indexOf(look.theme) + 1) % THEMES.length]; };
   document.querySelector("meta[name=viewport]").content = "width=device-width, initial-scale=1"; // trame's forbids zooming
 
+  // What a button leads to is in sight, and has the focus. The server's answer, and a step that opens, take a moment.
+  const TRIES = 20, PAUSE_MS = 50, OPENING_MS = 300, FIELD = "input, select:not([hidden]), textarea, button";
+  async function seek(at) {
+    for (let n = 0; n < TRIES; n++) {
+      const found = document.querySelector(`[data-key="${CSS.escape(at)}"]`);
+      if (found) {
+        look.steps = !!found.closest(".mv-steps") || (look.steps && window.innerWidth >= NARROW); // else they cover it
+        for (let each = found.closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
+        const field = found.matches(FIELD) ? found : found.querySelector(FIELD);
+        if (field) field.focus({ preventScroll: true });
+        for (const wait of [0, OPENING_MS]) setTimeout(() => found.scrollIntoView({ block: "nearest" }), wait);
+        return;
+      }
+      await new Promise(done => setTimeout(done, PAUSE_MS));
+    }
+  }
+
   // Vuetify's theme, and slices when the server asks for them, as points are to be clicked there.   slices: how often it has.
-  // xrays: those that there are; an X-ray that was alone may be gone.
+  // xrays: those that there are; an X-ray that was alone may be gone.   sought: see `Look` of elements.py.
   const Look = {
-    props: { slices: Number, xrays: Array },
+    props: { slices: Number, xrays: Array, sought: Object },
     mounted() {
       watchEffect(() => this.$vuetify.theme.change(dark() ? "dark" : "light"));
       watchEffect(() => { look.beside = look.wide && this.xrays.length > MANY; });
     },
     watch: {
       xrays(now, before) { if (look.alone && before.some(one => one.pane === look.alone) && !now.some(one => one.pane === look.alone)) look.alone = ""; },
+      sought({ at, count }, before) { if (count > before.count) seek(at); },
       slices() { if (look.layout === "xrays" || look.alone) look.choose("all"); },
     },
     template: `<span hidden></span>`,

@@ -64,18 +64,20 @@
 
   const Shortcuts = {
     inject: ["trame"],
-    emits: ["undo", "redo", "register", "move"],
+    emits: ["undo", "redo", "register", "move", "leave"],
     mounted() { window.addEventListener("keydown", this.react); },
     unmounted() { window.removeEventListener("keydown", this.react); },
     methods: {
       react(e) {
         if (e.altKey || e.defaultPrevented) return;
         const key = e.key.toLowerCase(), ctrl = e.ctrlKey || e.metaKey;
+        const open = document.querySelector(".mv-sheet") && !document.querySelector(".v-overlay--active, dialog[open]");
         const plain = key === "m" || (key === "escape" && (this.trame.state.get("hand") || {}).on) ? "move" : "";
         const held = key === "enter" ? "register" : key === "z" && !e.shiftKey ? "undo" : key === "y" || key === "z" ? "redo" : "";
-        const what = ctrl ? held : plain;
-        if (!what || (what !== "register" && typing(e))) return;
+        const what = ctrl ? held : plain || (key === "escape" && open ? "leave" : "");
+        if (!what || (!["register", "leave"].includes(what) && typing(e))) return;
         e.preventDefault();
+        if (what === "leave") document.activeElement.blur(); // what was typed counts
         this.$emit(what);
       },
     },

@@ -39,7 +39,7 @@ def block(*ranges):
     return mask
 
 
-L1, L2 = block((3, 5), (3, 8), (4, 8)), block((6, 9), (4, 8), (3, 7))
+L1, L2 = block((7, 9), (3, 8), (4, 8)), block((3, 6), (4, 8), (3, 7))
 LABELS = (31 * L1 + 30 * L2).astype(np.uint8)
 
 

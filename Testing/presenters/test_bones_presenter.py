@@ -123,6 +123,7 @@ def test_the_codes_of_a_dicom_segmentation_say_which_segments_are_bones(scene, t
     assert chosen(host) == ["Segment 4", "Segment 5"]
 
 
+@pytest.mark.filterwarnings("ignore:.*check their names")
 def test_of_a_hundred_segments_the_bones_are_listed_and_none_is_chosen(scene):
     host = PresenterHost(scene)
     segmentation(
@@ -143,6 +144,7 @@ def test_of_a_hundred_segments_the_bones_are_listed_and_none_is_chosen(scene):
     assert host.session.structures() is None and "whole CT alone" in text(section, "chosen_bones")
 
 
+@pytest.mark.filterwarnings("ignore:.*check their names")
 def test_segments_that_overlap_are_told_by_name(scene):
     host = PresenterHost(scene)
     node = segmentation(host, "L1", "L2")

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..imaging.bone_names import vertebra
 from ..reasons import BoneVerdict, Reason
 from .bone_features import BoneFeatures
 from .bone_prediction import BoneModel, BonePrediction, fitted
 from .prediction import WRONG_MM, percent
-from .vertebrae import vertebra
 
 #: Beyond these a reason names the feature. They and the risk to accept were chosen on seed 71 of
 #: benchmarks/bones.py; there the risk was right beyond them, too: they guard against what was not

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import rigid
+from ..imaging.bone_names import vertebra
 from ..imaging.structures import Structures
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, with_codes
@@ -36,7 +37,6 @@ from .neighbours import NeighbourMotion, motions_of
 from .prediction import WRONG_MM, calibrated
 from .verdict import Assessment
 from .verdict_reasons import THIRD_VIEW_MISSING, is_about_risk, risk_reasons
-from .vertebrae import vertebra
 
 SET = Reason(
     "pose-set", "Its pose was set, not registered: the risk was not measured for such poses."
@@ -98,10 +98,10 @@ class RegisteredBone:
             return None
         return PredictedError(self.prediction.mean_mm, self.prediction.upper95_mm)
 
-    def as_set(self) -> RegisteredBone:
-        """Return the same of a pose that was set, not registered: it is at best to be checked."""
+    def doubted(self, reason: Reason) -> RegisteredBone:
+        """Return the same for a reason to check it at best."""
         verdict = "check" if self.verdict == "accept" else self.verdict
-        return replace(self, verdict=verdict, reasons=[*self.reasons, SET], registered=False)
+        return replace(self, verdict=verdict, reasons=[reason, *self.reasons])
 
     def to_json(self, views: Sequence[str]) -> dict:
         """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
@@ -182,16 +182,20 @@ def register_structures(
     poses, levels
         As of `register_bones`. Bones that are left where they are put are at best to be checked.
     """
-    bones = bones_of(structures, anatomy)
+    masks = bones_of(structures, anatomy)
     where = whole.views, whole.world_from_ct
-    found = register_bones(anatomy, bones, *where, progress, poses, levels)
+    found = register_bones(anatomy, masks, *where, progress, poses, levels)
     edges = mask_edges(structures, anatomy.attenuation(0))
-    others = other_levels(found, [vertebra(bone.name) for bone in bones])
+    others = other_levels(found, [vertebra(bone.name) for bone in masks])
     again_mm = found_again_mm(found)
     assessed = assess_bones(found, whole.views, edges, others, again_mm, in_doubt)
-    if levels is None or levels:
-        return assessed
-    return replace(assessed, bones=[bone.as_set() for bone in assessed.bones])
+    bones = assessed.bones
+    if levels is not None and not levels:
+        bones = [replace(bone.doubted(SET), registered=False) for bone in bones]
+    for names, sentence in structures.contradictions:
+        reason = Reason("name-contradicted", sentence)
+        bones = [bone.doubted(reason) if bone.name in names else bone for bone in bones]
+    return replace(assessed, bones=bones)
 
 
 def assess_bones(
@@ -247,14 +251,17 @@ def _assessed(
 def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     """Return the assessment of a body with that of its bones.
 
-    It is never "accept" where one lies elsewhere, or is not found or not shown.
+    It is never "accept" where one lies elsewhere, is not found or not shown, or has the name of
+    another.
     """
     displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
-    if not (displaced or lost or unseen):
+    every = [reason for bone in bones.bones for reason in bone.reasons]
+    reasons = [reason for reason in dict.fromkeys(every) if reason.code == "name-contradicted"]
+    if not (displaced or lost or unseen or reasons):
         tested = tuple(bone.name for bone in bones.bones)
         return replace(assessment, body=assessment, tested=tested)
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-    prediction, reasons, besides = assessment.prediction, [], assessment.reasons
+    prediction, besides = assessment.prediction, assessment.reasons
     if displaced:
         more = len(displaced) - 1
         others = f", {more} more by over {WRONG_MM:g} mm" if more else ""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import rigid
+from ..imaging.bone_names import vertebra
 from ..registration.bones import BonesRegistration
 from .joint_motion import LEAST_TOLD_DEG, TURNS, JointMotion, joint_motion, principal_axes
-from .vertebrae import vertebra
 
 
 @dataclass(frozen=True)

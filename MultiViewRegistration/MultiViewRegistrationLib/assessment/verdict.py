@@ -27,6 +27,7 @@ from .ct_slices import slices_aside
 from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
+from .mirror_image import ALIKE, LEAST_RATIO, evidence_ratio
 from .parts import PART_MM, Part, elsewhere
 from .places import carried_risk, shares_at
 from .prediction import (
@@ -310,13 +311,16 @@ def assess(
         uncovered = features.uncovered(corrected)
         apart = spine_elsewhere(anatomy, corrected, uncovered, found.world_from_ct, chosen)
         measured = not apart
+        if measured and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
+            limits.append(ALIKE)
+            measured = False
     if apart:
         in_place = float(features.in_place.min()) > MOST_IN_PLACE
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
-    in_doubt = bool(limited or alone or contradictions or unsure)
+    in_doubt = bool(limited or ALIKE in limits or alone or contradictions or unsure)
     verdict = "reject" if contradictions else decide(prediction, model, measured)
     reasons = []
     if verdict != "accept":

@@ -20,6 +20,7 @@ import scipy
 
 from ..errors import InputError, warn
 from ..geometry import rigid
+from .bone_names import Contradiction, NamedBone, contradictions
 from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, load_ct, masked, on_grid, read_volume
 from .dicom_file import read_dicom
 from .dicom_segmentation import DicomSegmentation
@@ -46,6 +47,8 @@ MAX_ROUNDING = 1e-3
 MAX_OVERLAP = 0.01
 #: Labels or names in a message.
 MAX_LISTED = 12
+#: So many voxels stand for a structure where its name is compared with its place.
+POINTS = 2000
 #: Neighbours in a list are as far apart in hue as this share of the hues (the golden section);
 #: these leave red to what does not fit.
 HUE_STEP, HUES = 0.381966, (0.09, 0.92)
@@ -86,12 +89,15 @@ class Structures:
         What each is, see `Segment`; none where nothing says so.
     numbered
         As of `Segmentation`.
+    contradictions
+        Of their names, by where they lie.
     """
 
     names: tuple[str, ...]
     labels: np.ndarray = field(repr=False)
     terminology: tuple[str, ...] = ()
     numbered: bool = False
+    contradictions: tuple[Contradiction, ...] = ()
 
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
@@ -578,7 +584,26 @@ def _structures(
             f"{', '.join(map(str, resampled))}: {'lies' if one else 'lie'} on another grid than "
             f"the CT, and {'was' if one else 'were'} resampled to that (nearest neighbour)."
         )
-    return found
+    named = segmentation is not None and segmentation.named and not segmentation.numbered
+    called = {sources[n - 1].name: segment.name for segment, n in numbers.items() if named}
+    wrong = contradictions(_named_bones(found, called, ct), ct.volume if ct.unit == "hu" else None)
+    for _, sentence in wrong:
+        warn(sentence)
+    return replace(found, contradictions=tuple(wrong))
+
+
+def _named_bones(structures: Structures, called: dict[str, str], ct: CT) -> Iterator[NamedBone]:
+    """Yield the structures; `called` says by what name their file has them."""
+    ends = np.array(structures.labels.shape) - 1
+    grid = ct.volume.ct_from_index
+    for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True)):
+        places = np.argwhere(structures.labels[box] == n + 1) + [side.start for side in box]
+        cut = (places.min(axis=0) == 0).any() or (places.max(axis=0) == ends).any()
+        size_mm = float(np.cbrt(len(places) * abs(np.linalg.det(grid[:3, :3]))))
+        some = places[np.linspace(0, len(places) - 1, min(POINTS, len(places))).astype(int), ::-1]
+        points = rigid.transform_points(grid, some.astype(float))
+        codes = structures.terminology[n]
+        yield NamedBone(name, called.get(name, ""), codes, points, None if cut else size_mm)
 
 
 def _numbered(

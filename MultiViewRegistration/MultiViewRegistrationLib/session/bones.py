@@ -18,9 +18,9 @@ from ..assessment.joint_motion import (
     joint_pose,
     principal_axes,
 )
-from ..assessment.vertebrae import vertebra
 from ..errors import InputError
 from ..geometry import rigid
+from ..imaging.bone_names import vertebra
 from ..imaging.ct import CT
 from ..imaging.structures import Structures
 from ..io.view_record import sees

@@ -1,0 +1,103 @@
+"""Names of bones that contradict where these lie: `imaging.bone_names`."""
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.assessment.bones import RegisteredBone, RegisteredBones, with_bones
+from MultiViewRegistrationLib.assessment.verdict import Assessment
+from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.structures import StructureSource, structures_of_array
+from MultiViewRegistrationLib.reasons import Reason
+
+PLACE = np.diag([4.0, 4, 4, 1])
+PLACE[:3, 3] = [-78, -38, -78]
+
+
+def bone(name, x=0.0, z=0.0, called="", codes=""):
+    """A bone of 36 mm about a place."""
+    points = np.random.default_rng(0).uniform(-18, 18, (2000, 3)) + [x, 0, z]
+    return NamedBone(name, called, codes, points, 36.0)
+
+
+def said(*bones, ct=None):
+    return [sentence for _, sentence in contradictions(bones, ct)]
+
+
+def ct_with_bone(*columns):
+    """A CT with rods of bone along the body at these columns of 40, left at the higher ones."""
+    values = np.full((40, 20, 40), 40.0, np.float32)
+    for column in columns:
+        values[:, 8:12, column : column + 4] = 900
+    return Volume(values, PLACE)
+
+
+@pytest.mark.parametrize(
+    "name, side",
+    [
+        ("left hip", 1),
+        ("femur_right", -1),
+        ("hip_left", 1),
+        ("RightFemur", -1),
+        ("rib_L_5", 1),
+        ("L3", 0),
+        ("vertebrae_L3", 0),
+        ("sacrum", 0),
+        ("left and right hip", 0),
+    ],
+)
+def test_the_side_of_a_bone_is_read_from_its_name(name, side):
+    assert side_and_rest(name)[0] == side
+
+
+def test_left_and_right_exchanged_are_told_and_right_ones_are_not():
+    assert said(bone("hip_left", 70), bone("hip_right", -70)) == []
+    (sentence, *_) = said(bone("hip_left", -70), bone("hip_right", 70))
+    assert sentence == (
+        '"hip_left" lies on the right of "hip_right": check the names, and whether the CT is '
+        "mirrored."
+    )
+
+
+def test_one_bone_is_compared_with_the_middle_of_the_body_where_the_ct_shows_both_sides():
+    both, one = ct_with_bone(6, 30), ct_with_bone(30)
+    assert said(bone("left femur", 50), ct=both) == []
+    assert said(bone("right femur", 50), ct=both)[0].startswith('"right femur" lies on the left')
+    assert said(bone("right femur", 50), ct=one) == []
+
+
+def test_vertebrae_in_another_order_or_too_far_apart_are_told():
+    assert said(bone("L2", z=70), bone("L3", z=35), bone("L4")) == []
+    assert said(bone("L2", z=0), bone("L3", z=35)) == ['"L2" lies below "L3": check their names.']
+    assert said(bone("L3", z=72), bone("L4")) == [
+        '"L3" and "L4" seem to lie 2.1 levels apart: check their names.'
+    ]
+    assert said(bone("L4", z=37), bone("sacrum")) != [] == said(bone("L5", z=37), bone("sacrum"))
+
+
+def test_what_the_file_calls_a_bone_counts_too():
+    assert said(bone("L3", called="vertebrae_L2")) == [
+        '"L3" is "vertebrae_L2" in its file: check its name.'
+    ]
+    right = "SCT^71341001^Femur~SCT^24028007^Right"
+    assert len(said(bone("left femur", codes=right))) == 1 > len(said(bone("femur", codes=right)))
+
+
+def test_it_is_said_when_labels_are_loaded():
+    labels = np.zeros((40, 20, 40), np.uint8)
+    labels[10:30, 8:12, 6:10], labels[10:30, 8:12, 30:34] = 1, 2
+    sources = [StructureSource("left femur", 1), StructureSource("right femur", 2)]
+    with collect_warnings() as warned:
+        found = structures_of_array(labels, None, sources, CT(ct_with_bone(6, 30)))
+    assert warned[0] == found.contradictions[0][1]
+    assert warned[0].startswith('"left femur" lies on the right of "right femur"')
+
+
+def test_a_bone_whose_name_is_contradicted_is_never_accepted_nor_is_its_case():
+    reason = Reason("name-contradicted", "Check the name.")
+    accepted = RegisteredBone("L3", np.eye(4), "accept", [], None, (), None, 0.0, None, None)
+    doubted = accepted.doubted(reason)
+    assert (doubted.verdict, doubted.reasons) == ("check", [reason])
+    whole = with_bones(Assessment("accept", []), RegisteredBones([doubted]))
+    assert (whole.verdict, whole.reasons) == ("check", [reason])

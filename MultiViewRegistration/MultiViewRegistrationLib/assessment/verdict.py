@@ -340,6 +340,8 @@ def assess(
             *([] if images_suffice else known),
             *limits,
         ]
+    if ALIKE in limits:  # how often CTs are mirrored is not known
+        prediction = replace(prediction, familiar=False)
     sd, axis = features.total_uncertainty.least_certain_rotation()
     return Assessment(
         verdict,

@@ -220,6 +220,30 @@ def test_the_hessian_is_that_of_the_reference(renderer, reference):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * float(expected.abs().max()))
 
 
+def test_second_derivatives_leave_out_the_gradients_jumps_between_voxels(renderer):
+    noise = np.random.default_rng(0).uniform(0, 0.02, (12, 12, 12)).astype(np.float32)
+    place = np.diag([2.0, 2, 2, 1])
+    place[:3, 3] = -11
+    pose = np.eye(4)
+    pose[2, 3] = 600
+    camera = Camera(np.array([[400.0, 0, 7.5], [0, 400, 7.5], [0, 0, 1]]), pose, (16, 16))
+    drr = renderer(Volume(noise, place), dtype=torch.float64)
+
+    def loss(shift):
+        ct_pose = torch.eye(4, dtype=torch.float64)
+        ct_pose[0, 3] = shift
+        return drr(camera, ct_pose).square().mean()
+
+    def change(over_mm):
+        ends = torch.tensor([0.3 + over_mm, 0.3 - over_mm], dtype=torch.float64)
+        upper, lower = (torch.func.grad(loss)(end) for end in ends)
+        return float(upper - lower) / (2 * over_mm)
+
+    second = float(torch.func.hessian(loss)(torch.tensor(0.3, dtype=torch.float64)))
+    assert change(1e-7) == pytest.approx(second, rel=1e-3)
+    assert change(0.5) != pytest.approx(second, rel=0.1)
+
+
 def test_second_derivatives_come_in_blocks_of_rows(renderer, monkeypatch):
     from MultiViewRegistrationLib.rendering import drr_operator
 

@@ -242,5 +242,6 @@ def test_digests_tell_equal_from_different_without_a_name(other, same):
     digests = patient_digests(A, SALT)
     assert same_patient(digests, other) is same is same_patient(other, digests)
     assert same_patient(digests, patient_digests(other, SALT)) is same
+    assert same_patient(digests, {**other, **patient_digests(other, SALT[::-1])}) is same
     assert same_patient(digests, patient_digests(other, SALT[::-1])) is None
     assert not any(value in str(digests) for value in A.values())

@@ -216,3 +216,12 @@ def test_a_case_keeps_a_random_salt_and_digests_of_two_values_each(scene, tmp_pa
     }
     assert one["salt"] != two["salt"] and one["ct"] != two["ct"]
     assert re.fullmatch("[0-9a-f]{32}", one["salt"]) and case_file.SALT == "salt"
+
+
+@pytest.mark.parametrize("who, doubtful", [(A, True), (B, False)])
+def test_a_case_whose_x_rays_may_be_anothers_says_so(scene, tmp_path, watch, who, doubtful):
+    (path,) = write_case_folder(Session(open_files(scene, tmp_path, who, who)), tmp_path / "case")()
+    scene.Clear(False)
+    host = PresenterHost(scene, open_files(scene, tmp_path / "b", B, B))
+    drop(host.files, path)
+    assert ("may be of another patient" in title(host)) == doubtful

@@ -223,7 +223,7 @@ def test_the_newest_are_kept_and_folders_without_a_scene_removed(
             (folder / "state.json").write_text(json.dumps(state))
     found = saved_scenes()
     assert [one.name for one in found] == [str(age) for age in range(10)]
-    assert found[1].facts() == "2026-11-21 14:10 \u00b7 \u25cb NOT ASSESSED"  # as of before
+    assert found[1].facts() == "2026-11-21 14:10\n\u25cb NOT ASSESSED"  # as of before
     assert all(one.scene.parent == one.folder for one in found)
     assert len(list(place().iterdir())) == 11  # with that of a later version
 
@@ -233,7 +233,7 @@ def test_what_is_left_is_told_apart(application, autosave, end_server, monkeypat
     autosave.close()
     end_server()
     (one,) = saved_scenes()
-    assert one.facts().endswith(" \u00b7 2 X-rays \u00b7 \u26a0 CHECK")
+    assert one.facts().endswith(" \u00b7 2 X-rays\n\u26a0 CHECK")
     content = base64.b64decode(one.picture.removeprefix("data:image/png;base64,"))
     assert max(Image.open(io.BytesIO(content)).size) in range(64, 129)
 

@@ -21,6 +21,8 @@ from .case_file import MISMATCH_KINDS, SALT, CaseFile, DicomImage, DicomOrigin, 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from .view_record import ViewRecord
+
 PATIENT, SIDE, DAY, FRAME = MISMATCH_KINDS
 REASON_CODES = {
     PATIENT: "patient-mismatch",
@@ -92,11 +94,7 @@ BY_HEADERS = "by their DICOM headers; check that they belong together."
 
 def mismatches_of(case: CaseFile) -> list[Mismatch]:
     """Find the mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
-    views = [
-        (view.name, {**case.patient_digests.get(view.name, {}), **read_identity(view.image.path)})
-        for view in case.views
-        if view.image
-    ]
+    views = [(view.name, view_identity(case, view)) for view in case.views if view.image]
     segmentations = {"the labels": case.labels, "the mask": case.mask}
     labels = [(name, read_volume(file.path)) for name, file in segmentations.items() if file]
     more = [
@@ -107,6 +105,11 @@ def mismatches_of(case: CaseFile) -> list[Mismatch]:
     ct = {**case.patient_digests.get("", {}), **read_volume(case.ct.path, case.ct_series)}
     found = mismatches([("CT", ct), *more, *labels, *views])
     return with_recorded(found, case.header_mismatch)
+
+
+def view_identity(case: CaseFile, view: ViewRecord) -> dict[str, str]:
+    """Return what `read_identity` does of a view's image, with the digests that the case has of it."""
+    return {**case.patient_digests.get(view.name, {}), **read_identity(view.image_path)}
 
 
 def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[Mismatch]:
@@ -253,8 +256,8 @@ def same_patient(one: dict[str, str], other: dict[str, str]) -> bool | None:
         if any(_differ(what, one, other) for what in (PATIENT_ID, PATIENT_NAME, BIRTH_DATE)):
             return False
         return True if {PATIENT_ID, PATIENT_NAME} & one.keys() & other.keys() else None
-    salt = one.get(SALT) or other.get(SALT)
-    if not salt:
+    salt = next(each for each in (one, other) if not is_named(each)).get(SALT)
+    if salt is None:
         return None
     ours, theirs = (patient_digests(each, salt) for each in (one, other))
     shared = [key for key in DIGESTS if key in ours and key in theirs]

@@ -23,7 +23,7 @@ from ..imaging.xray import RawImage, View, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, DicomImage
 from ..io.datasets.chest import SAMPLE, demo_case
-from ..io.dicom_identity import read_identity
+from ..io.dicom_identity import read_identity, view_identity
 from ..io.view_record import DESCRIBED, ViewRecord
 from .bones import put_bone_cts
 from .case import keep_extras
@@ -178,7 +178,7 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
             view,
             entry,
             case.dicom.views.get(view.name),
-            {**file.patient_digests.get(entry.name, {}), **read_identity(entry.image_path)},
+            view_identity(file, entry),
         )
         for view, entry in zip(case.views, file.views, strict=True)
     ]

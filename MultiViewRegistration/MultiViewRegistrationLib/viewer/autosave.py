@@ -86,12 +86,12 @@ class SavedScene:
     patient: Mapping[str, str] = field(default_factory=dict)
 
     def facts(self) -> str:
-        """Return what tells it from others: date, X-rays, verdict, and below its folder."""
+        """Return what tells it from others, in lines: date and X-rays, verdict, folder."""
         one, more = _("1 X-ray"), _("{count} X-rays").format(count=self.xrays)
         counted = [] if self.xrays is None else [one if self.xrays == 1 else more]
-        verdict = " ".join(WORDS.get(self.verdict, WORDS[MOVED]))
-        line = " \u00b7 ".join([f"{self.saved:%Y-%m-%d %H:%M}", *counted, verdict])
-        return line if self.case is None else f"{line}\n{self.case.parent}"
+        when = " \u00b7 ".join([f"{self.saved:%Y-%m-%d %H:%M}", *counted])
+        folder = [] if self.case is None else [str(self.case.parent)]
+        return "\n".join([when, " ".join(WORDS.get(self.verdict, WORDS[MOVED])), *folder])
 
     def patient_id(self) -> str:
         """Return the PatientID, for the screen alone, by the header of the CT where that is still what it was."""

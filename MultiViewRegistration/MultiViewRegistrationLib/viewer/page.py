@@ -402,7 +402,10 @@ def _start_page(application) -> None:
     autosave = application.autosave
     with html.Div(classes="mv-welcome"):
         html.H2(_("Find where a CT lies in the world of two or more X\u2011rays."))
-        with html.Div(v_for="one in autosaved", key="one.key", classes="mv-row mv-autosaved"):
+        with (
+            html.Div(v_if="autosaved.length", classes="mv-left"),
+            html.Div(v_for="one in autosaved", key="one.key", classes="mv-row mv-autosaved"),
+        ):
             html.Img(v_if="one.picture", src=("one.picture",), alt="")
             with html.Div(classes="mv-about"):
                 html.Strong("{{ one.name }}")

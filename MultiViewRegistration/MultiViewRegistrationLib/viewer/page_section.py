@@ -85,7 +85,8 @@ class PageSection:
         there = self.application.registration is not None
         form = self.presenter.form() if there or self.presenter.BEGINS else []
         self._controls = walk(form)
-        state = self.presenter.state() if there else State(TODO)
+        stands = there and not self.application.opening.under_way
+        state = self.presenter.state() if stands else State(TODO)
         self.application.state[self.state_name] = {
             "controls": self._shown(form),
             "state": asdict(state),

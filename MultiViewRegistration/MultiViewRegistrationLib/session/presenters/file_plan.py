@@ -307,7 +307,7 @@ def _ask(
 def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
     """Plan what is opened in place of what is open."""
     files, cases = dropped.found.whole, dropped.found.of(CASE)
-    if dropped.preferred == XRAY and opened.there and cases:
+    if dropped.preferred == XRAY and opened.there and cases and not dropped.doubt:
         return (ReadXRays(tuple(cases)),)
     number = answers.get("file", "" if len(files) > 1 else "0")
     if not number:
@@ -322,6 +322,8 @@ def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
     if path in cases:
         choices.append(("xrays", _("Add its X-rays")))
     title = _("{file} is a whole registration.").format(file=path.name)
+    if dropped.doubt:
+        title += " " + _("Its X-rays may be of another patient than what is open.")
     return _ask(title, "how", "", choices, _("Save what is open first, if it is to be kept."))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import assert_never
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, collect_warnings
 from ...imaging.ct import load_mask
 from ...imaging.structures import Structures, read_segments
-from ...io.dicom_identity import read_identity
-from ...io.recognise import CALIBRATION, POSE, XRAY, FoundFiles, recognise
+from ...io.case_file import CaseFile
+from ...io.dicom_identity import read_identity, view_identity
+from ...io.recognise import CALIBRATION, CASE, POSE, XRAY, FoundFiles, recognise
 from ...mrml.identity import ct_header, doubt_about
 from ...mrml.image import segmentation_node, structures_node
 from ...mrml.loading import name_of
@@ -120,6 +122,17 @@ class PendingFiles:
     def needed(self) -> bool:
         """Whether they must stay on the disk."""
         return isinstance(self.files, Dropped) or bool(self.files.files)
+
+
+def _identities(found: FoundFiles) -> list[dict[str, str]]:
+    """Return what is known of the patient of each image that could be added to what is open."""
+    if not found.whole:
+        images = [*(ct.files[0] for ct in found.cts), *found.of(XRAY)]
+        return [read_identity(path) for path in images]
+    with suppress(InputError), collect_warnings():  # which opening it says
+        cases = [CaseFile.read(path) for path in found.of(CASE)]
+        return [view_identity(case, view) for case in cases for view in case.views]
+    return []
 
 
 class FilesPresenter(Presenter):
@@ -368,9 +381,8 @@ class FilesPresenter(Presenter):
         found.prefer(dropped.preferred)
         self._unused = unused(found)
         registration, doubt = self.host.registration, ""
-        if registration is not None and not (found.whole or dropped.replacing):
-            images = [*(ct.files[0] for ct in found.cts), *found.of(XRAY)]
-            doubt = doubt_about(registration, [read_identity(path) for path in images])
+        if registration is not None and not dropped.replacing:
+            doubt = doubt_about(registration, _identities(found))
         self._pending.append(PendingFiles(replace(dropped, found=found, doubt=doubt)))
 
     def _go_on(self) -> bool:

@@ -271,7 +271,8 @@ def _digest(
     if options.start in REGRESSOR_STARTS and options.model is None:
         from ..regressor.model_store import ct_sha256, models_of
 
-        weights = [each.card.weights_sha256 for each in models_of(ct_sha256(read_ct()))]
+        models = models_of(ct_sha256(read_ct()))
+        weights = [each.card.weights_sha256 for each in models if each.finished]
     cameras = [view.geometry_json for view in file.views]
     return sha256_of([__version__, chosen, inputs, cameras, weights])
 

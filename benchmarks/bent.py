@@ -214,7 +214,7 @@ def row(
         every = anatomy.bone_points()
         moved_mm = np.linalg.norm(forward(every) - every, axis=1)
         shown = in_field(views, rigid.transform_points(found.world_from_ct, every))
-        some = shown.any(axis=0) if kind == "unseen" else shown.all(axis=0)
+        some = shown.sum(axis=0) >= (1 if kind == "unseen" else len(views))
         targets = targets_in(rng, every, some, moved_mm, kind)
     assessed = verdict.assess(anatomy, views, found, start, targets)
     plain = _without_parts(anatomy, views, found, start, targets)

@@ -1,6 +1,6 @@
 """Bodies that are not rigid, registered as if they were.
 
-python -m benchmarks bent CASES [--seed N] [--covered] [--pieces] --data ../shared/data --rows ROWS.jsonl
+python -m benchmarks bent CASES [--seed N] [--covered] [--pieces] [--symmetric] --data ../shared/data --rows ROWS.jsonl
 
 Each case is one of five people's CTs, made rigid, bent, twisted, shifted, moved on one side, or
 shorter by some slices, and two or three X-rays of that body by RTK, with wires in three of ten;
@@ -11,6 +11,9 @@ of rigid bodies that are accepted without both 80 % are accepted with them. The 
 `assessment.parts` were fitted and chosen on seed 1, how a part is in place on seeds 6 and, covered,
 7 and 8. With --pieces, slices of the CT lie 4 to 8 mm aside, and the targets in them, or targets lie
 behind missing slices where no X-ray shows them.
+
+With --symmetric, the CT is the mirror image of a person whose sides are up to MOST_APART_MM apart: a
+row has how many times the evidence of the right CT it has. None may be accepted.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.metrics import in_field
+from MultiViewRegistrationLib.assessment.mirror_image import evidence_ratio
 from MultiViewRegistrationLib.assessment.parts import columns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
@@ -41,6 +45,7 @@ from .simulation.body import Body, bone_points, middle, without_couch
 from .simulation.cases import random_cameras, random_pose, start_poses, unit, views_of
 from .simulation.projector import RtkProjector
 from .simulation.simulator import SimulatedXRay, overlays_with, random_wires, xrays_with
+from .simulation.symmetric import mirrored, symmetric
 from .statistics import logistic
 
 #: The order decides who is the patient of which case.
@@ -66,6 +71,8 @@ COVERS = (
 )
 #: Voxels of the CTs, and over how many mm a body goes from one motion to the other.
 VOXEL_MM, SMOOTH_MM = 2.1, 16.0
+#: How far apart the sides of symmetric people are at most, root mean square.
+MOST_APART_MM = 2.0
 
 Points = Callable[[np.ndarray], np.ndarray]
 
@@ -238,6 +245,31 @@ def row(
     }
 
 
+def mirrored_row(seed: int, number: int, data: Path) -> dict:
+    """The mirrored CT of a symmetric person, registered and assessed."""
+    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
+    apart = float(rng.uniform(0, MOST_APART_MM))
+    body = symmetric(rng, person(name, data)[1], apart)
+    projector, bone = RtkProjector(Body.from_hu(body, 130.0)), bone_points(body)
+    centre = np.array([*middle(body)[:2], bone[:, 2].mean()])
+    cameras = random_cameras(rng, int(rng.choice([2, 2, 3])), (60, 100))
+    pose = random_pose(centre, rng)
+    images = [SimulatedXRay().take(projector, camera, pose, rng) for camera in cameras]
+    start = start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(5)]
+    views, anatomy = views_of(images, cameras), PreparedCT(CT(mirrored(body)))
+    found = refine(anatomy, views, start)
+    assessed = verdict.assess(anatomy, views, found, start)
+    return {
+        "seed": seed,
+        "case": number,
+        "person": name,
+        "apart_mm": apart,
+        "verdict": assessed.verdict,
+        "reasons": [reason.code for reason in assessed.reasons],
+        "evidence_ratio": evidence_ratio(anatomy, found.views, found, start),
+    }
+
+
 def _parts(
     assessed: verdict.Assessment, found: np.ndarray, pose: np.ndarray, forward: Points
 ) -> list[list[float]]:
@@ -328,6 +360,7 @@ def main() -> None:
     )
     parser.add_argument("--covered", action="store_true", help="something hides bone in each case")
     parser.add_argument("--pieces", action="store_true", help="kinds are PIECES")
+    parser.add_argument("--symmetric", action="store_true", help="mirrored CTs of such people")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows, kinds = Rows(options.rows), PIECES if options.pieces else KINDS
@@ -335,6 +368,10 @@ def main() -> None:
         measure = partial(
             row, options.seed, number, options.data, covered=options.covered, kinds=kinds
         )
+        if options.symmetric:
+            measure = partial(mirrored_row, options.seed, number, options.data)
         print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
+    if options.symmetric:
+        return
     every = [each for _, each in rows.items()]
     print(table(every), fitted(every), sep="\n")

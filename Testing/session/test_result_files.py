@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from phantom import TRUE_POSE, error_mm, make_views, off, write_phantom_case
 from phantom_scene import settled_session
 
 from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.assessment.metrics import PredictedError
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -165,11 +165,14 @@ NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [4.0, 2.0, -3.0])
 def result(ct, anatomy):
     views = make_views(ct)
     found = refine(anatomy, views, NEAR)
+    assessed = assess(anatomy, views, found, NEAR)
+    prediction = assessed.prediction
     return SimpleNamespace(
         case=SimpleNamespace(views=views, shared_unknowns=CALIBRATED),
         views=found.views,
         refinement=found,
-        assessment=assess(anatomy, views, found, NEAR),
+        assessment=assessed,
+        predicted_tre_mm=PredictedError(prediction.mean_mm, prediction.upper95_mm),
         world_from_ct=found.world_from_ct,
     )
 
@@ -197,7 +200,5 @@ def test_the_predicted_error_falls_to_that_of_the_result(result):
         way.min() < expected[0] < np.hypot(way.max(), prediction.mean_mm)
         and (expected <= bound).all()
     )
-    unassessed = SimpleNamespace(
-        **{**vars(result), "assessment": replace(result.assessment, prediction=None)}
-    )
+    unassessed = SimpleNamespace(**{**vars(result), "predicted_tre_mm": None})
     assert curves.predicted(unassessed) == []

@@ -25,6 +25,7 @@ from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.transforms import turned
 from MultiViewRegistrationLib.mrml.anatomy import NUMBERED
 from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
+from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.nodes import control_points
@@ -406,8 +407,10 @@ def test_of_a_torsos_labels_the_bones_that_an_x_ray_shows_are_offered(scene, sha
         add_view(host.registration, view)
     centre = rigid.from_rotation_translation(np.eye(3), [1.0, 121.0, -310.0])  # of L3
     host.registration.world_from_ct = centre
+    before = fingerprint(host.registration)
     host.take_files([shared_data / "labels" / "torso.nii.gz"])
     host.wait(host.files, lambda: host.registration.segmentation is not None)
+    assert fingerprint(host.registration) == before  # a verdict on the whole CT stands
     section = host.presenters.ct.bones
     shown = [name for (name,) in cells(section, "bones")]
     assert "vertebrae_L3" in shown and "femur_left" not in shown and "liver" not in shown

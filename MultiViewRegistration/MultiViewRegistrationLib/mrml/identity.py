@@ -104,7 +104,7 @@ def ct_fingerprint(registration: Registration) -> str:
 
 def of_bones(registration: Registration) -> list[str]:
     """Return the fingerprints of the bones that get a pose of their own, of segments or of a CT each; none without any."""
-    if registration.registers_each:
+    if registration.chosen_segments:
         return [of_structures(registration)]
     return [
         sha256_of([name, volume.GetAttribute(UNIT), _volume(volume)])

@@ -349,7 +349,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         qt.QTimer.singleShot(0, lambda: self._bring_into_sight(name, key))
 
     def _bring_into_sight(self, name: str, key: str) -> None:
-        parts = {**self.sections, "files": self.files, "geometry": self.geometry}
+        parts: dict[str, Any] = {**self.sections, "files": self.files, "geometry": self.geometry}
         form = parts[name].form
         if key and form is not None:
             form.focus(key)

@@ -227,6 +227,8 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
     )
     assert not sent.exists()
     act(section, "files", [shared_data / "dicom" / "ct-gantry-tilt"])
+    settled(section)
+    act(host.files, "asked0.line0")  # of this patient, which nothing tells
     with pytest.raises(InputError, match="tilt"):
         settled(section)
     act(section, "files", [written(tmp_path / "other.nii.gz")])
@@ -290,14 +292,19 @@ def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(
 
     labels = (make_ct().volume.values > 300).astype(np.uint8)
     labels[:, :, 20:] *= 2
-    node = structures_node(host.scene, "Spine", Structures(("L1", "L2"), labels), phantom)
+    node = structures_node(host.scene, "Forearm", Structures(("Radius", "Ulna"), labels), phantom)
     choose(section, phantom)
     values = {option.title: option.value for option in control(section, "structure").options}
-    assert list(values) == ["the whole CT", "the whole CT and structures of Spine", "L1", "L2"]
-    act(section, "structure", values["the whole CT and structures of Spine"])
+    assert list(values) == [
+        "the whole CT",
+        "the whole CT and structures of Forearm",
+        "Radius",
+        "Ulna",
+    ]
+    act(section, "structure", values["the whole CT and structures of Forearm"])
     settled(section)
     assert host.registration.registers_each and section.state().text == "Phantom, 2 structures"
-    assert cells(section, "bones") == [["L1"], ["L2"]]
+    assert cells(section, "bones") == [["Radius"], ["Ulna"]]
     assert "Structure:" not in text(section, "facts")
     assert missing_for_kind(host.registration, "resampled-mask") == ""  # of each bone
     assert np.array_equal(host.session.structures().labels, labels)
@@ -305,7 +312,7 @@ def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(
     assert control(section, "structure").value in {
         option.value for option in control(section, "structure").options
     }
-    act(section, "structure", values["L2"])
+    act(section, "structure", values["Ulna"])
     assert not host.registration.registers_each and host.session.structures() is None
 
 

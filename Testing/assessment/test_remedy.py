@@ -124,10 +124,10 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     assert np.array_equal(apart.points, places[3])
     bone = SimpleNamespace(name="L1", displaced_mm=5.2)
     for displaced, lost in (([bone], []), ([], [bone])):
-        bones = SimpleNamespace(displaced=displaced, lost=lost, unseen=[])
+        bones = SimpleNamespace(displaced=displaced, lost=lost, unseen=[], bones=[])
         told = with_bones(Assessment("accept", [doubt]), bones)
         assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
-    unseen = SimpleNamespace(displaced=[], lost=[], unseen=[bone])
+    unseen = SimpleNamespace(displaced=[], lost=[], unseen=[bone], bones=[])
     told = with_bones(Assessment("accept", []), unseen)
     assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")
 

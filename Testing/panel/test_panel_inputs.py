@@ -80,6 +80,8 @@ def test_x_rays_of_two_patients_are_a_notice_until_acknowledged(person, tmp_path
     person.open_files(
         "xrays", "files", *(tmp_path / name for name in ("a.dcm", "text.png", "b.dcm"))
     )
+    person.wait(lambda: person.panel.files.presenter.asking)
+    person.host.click(person.panel.files.form.drawn["asked0.line0"].widget)  # all of this patient
     person.wait_until_read()
     assert [row[0] for row in person.cells("xrays", "xrays")] == ["view1", "view2", "a", "b"]
     assert "text.png" in person.panel.files.form.controls["unused"].label

@@ -177,7 +177,7 @@ def test_what_is_wrong_is_said_where_the_phantom_was_dropped(host, geometry, tmp
     few = tmp_path / "few.csv"
     few.write_text("name,x,y,z\nB1,0,0,0\n")
     act(geometry, "bead_model", [few], None)
-    assert "has 1 beads, expected 6 or more" in text(geometry, "bead_problem")
+    assert "has 1 beads, expected 6 to 500" in text(geometry, "bead_problem")
     assert control(geometry, "beads0") is None
 
 

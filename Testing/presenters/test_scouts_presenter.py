@@ -121,7 +121,7 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
     assert host.session.error() < 0.3
     act(xrays, "geometry")
     put(xrays.geometry, "mode", "matrix")  # another world
-    act(xrays.geometry, "matrix", "900 80 0 40000 0 80 -900 35000 0 1 0 700")
+    act(xrays.geometry, "matrix", "-900 80 0 40000 0 80 -900 35000 0 1 0 700")
     assert text(xrays, "truth") == "" and host.session.case().truth_world_from_ct is None
     xrays.use(xrays.views[0].node.GetID(), False)
     assert text(xrays, "truth") != ""

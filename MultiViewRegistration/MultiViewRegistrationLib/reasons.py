@@ -36,6 +36,7 @@ CODES = {
     "halves-disagree": "halves of the images disagree",
     "image-cropped": "an image may be cropped or resampled since its camera was calibrated",
     "lost": "a frame, or a bone in it, fits worse than those before",
+    "mask-of-two-bones": "the ends of a mask fit best at different places",
     "mask-too-large": "much of a mask is no bone",
     "mask-too-small": "bone goes on outside a mask",
     "mirror-alike": "the X-rays fit the mirror image of the CT about as well",

@@ -79,6 +79,19 @@ def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(case, whole):
         assert bone.predicted_tre_mm["upper95"] < 1.5
 
 
+def test_a_mask_with_a_part_of_a_neighbour_that_moved_is_not_accepted(case, whole):
+    _, structures, *_ = case
+    anatomy, refinement = whole
+    labels = structures.labels.copy()
+    leaking = labels == 3
+    leaking[: int(np.quantile(np.nonzero(leaking)[0], 0.6))] = False
+    labels[leaking] = 2
+    found = register_structures(Structures(NAMES, labels), anatomy, refinement, in_doubt=False)
+    assert found.bones[1].verdict != "accept"
+    assert "mask-of-two-bones" in [reason.code for reason in found.bones[1].reasons]
+    assert "mm apart" in found.bones[1].reasons[0]
+
+
 def test_progress_grows_to_the_end_and_false_cancels(case, whole):
     _, structures, _, _, _ = case
     anatomy, refinement = whole

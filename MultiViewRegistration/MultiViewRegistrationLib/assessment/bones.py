@@ -24,6 +24,7 @@ from ..registration.bones import (
     bones_of,
     register_bones,
 )
+from ..registration.ends import ends_apart_mm
 from ..registration.found_again import found_again_mm
 from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import Progress, Refinement, pose_difference
@@ -41,6 +42,8 @@ from .verdict_reasons import THIRD_VIEW_MISSING, is_about_risk, risk_reasons
 SET = Reason(
     "pose-set", "Its pose was set, not registered: the risk was not measured for such poses."
 )
+#: Ends of the masks of 43 right bones fitted best up to 0.7 mm apart, on chest, torso and pelvis.
+MOST_ENDS_APART_MM = 0.8
 
 
 class Moved(NamedTuple):
@@ -189,9 +192,10 @@ def register_structures(
     others = other_levels(found, [vertebra(bone.name) for bone in masks])
     again_mm = found_again_mm(found)
     assessed = assess_bones(found, whole.views, edges, others, again_mm, in_doubt)
-    bones = assessed.bones
     if levels is not None and not levels:
-        bones = [replace(bone.doubted(SET), registered=False) for bone in bones]
+        bones = [replace(bone.doubted(SET), registered=False) for bone in assessed.bones]
+    else:
+        bones = _with_ends(assessed.bones, found)
     for names, sentence in structures.contradictions:
         reason = Reason("name-contradicted", sentence)
         bones = [bone.doubted(reason) if bone.name in names else bone for bone in bones]
@@ -225,6 +229,20 @@ def assess_bones(
     features = bone_features(found, edges, others, again_mm)
     assessed = [_assessed(n, found, each, views, in_doubt) for n, each in enumerate(features)]
     return RegisteredBones(assessed, motions_of(found))
+
+
+def _with_ends(bones: Sequence[RegisteredBone], found: BonesRegistration) -> list[RegisteredBone]:
+    """Return the bones, of which none is accepted whose ends fit best at different places."""
+    checked = list(bones)
+    accepted = [n for n, bone in enumerate(bones) if bone.verdict == "accept"]
+    for n, mm in ends_apart_mm(found, accepted).items() if accepted else ():
+        if mm > MOST_ENDS_APART_MM:
+            sentence = (
+                f"The mask of {bones[n].name} seems to hold a part of a neighbour: its ends fit "
+                f"best {mm:.1f} mm apart. Correct the mask."
+            )
+            checked[n] = bones[n].doubted(Reason("mask-of-two-bones", sentence))
+    return checked
 
 
 def _assessed(

@@ -16,6 +16,7 @@ Nor does any prior tie them, as each CT has a frame of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import combinations
@@ -198,6 +199,19 @@ class Bone:
         """Return how far its surface at two poses (4, 4) is apart, mm, root mean square."""
         points = [rigid.transform_points(each, self.surface) for each in (pose, other)]
         return float(np.sqrt(np.sum((points[0] - points[1]) ** 2, axis=1).mean()))
+
+    def thirds(self) -> list[Bone]:
+        """Return its lower, middle and upper third, by what they attenuate."""
+        values = self._finest.values
+        places = np.argwhere(values > 0)
+        places = places[np.argsort(places[:, ::-1] @ self._finest.ct_from_index[2, :3])]
+        below = np.cumsum(values[tuple(places.T)])
+        thirds = []
+        for part in np.split(places, np.searchsorted(below, below[-1] / 3 * np.array([1, 2]))):
+            mask = np.zeros(values.shape, bool)
+            mask[tuple(part.T)] = True
+            thirds.append(Bone(self.name, self._finest, mask, replaced=0.0))
+        return thirds
 
     @property
     def size_mm(self) -> float:
@@ -454,16 +468,8 @@ class BonesObjective:
         world_from_ct: np.ndarray | None,
         ties: Sequence[Tie],
     ) -> None:
-        self.bones, self.views, self.settings, self.voxel_mm, self.ties = (
-            bones,
-            views,
-            settings,
-            voxel_mm,
-            ties,
-        )
-        self._projectors = [bone.projector(bone.level(voxel_mm)) for bone in bones]
-        self._corners = np.array([bone.corners for bone in bones])
-        self._centroids = np.array([bone.centroid for bone in bones])
+        self.views, self.settings, self.voxel_mm = views, settings, voxel_mm
+        self._take(bones, ties)
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._selected: list[_Selected] = []
         self._rest: list[_Rest] | None = None
@@ -476,6 +482,18 @@ class BonesObjective:
             ]
             for valid, view in zip(self._valid, views, strict=True):
                 valid &= projector.seen(view.camera, world_from_ct)
+
+    def _take(self, bones: Sequence[Bone], ties: Sequence[Tie]) -> None:
+        self.bones, self.ties = bones, ties
+        self._projectors = [bone.projector(bone.level(self.voxel_mm)) for bone in bones]
+        self._corners = np.array([bone.corners for bone in bones])
+        self._centroids = np.array([bone.centroid for bone in bones])
+
+    def of_parts(self, parts: Sequence[Bone]) -> BonesObjective:
+        """Return the same of parts, of which the bones are the sum, tied to each other."""
+        other = copy(self)
+        other._take(parts, ties_of(parts))
+        return other
 
     @property
     def radius(self) -> int:

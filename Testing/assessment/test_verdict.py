@@ -511,6 +511,8 @@ def test_no_bound_is_told_where_none_was_measured(anatomy, views, found, near):
         other = replace(told, prediction=unmeasured)
         assert "at most" not in other.summary and not other.bounded
         assert other.to_json()["views"] == other.at_targets(CORNERS) == []
+    unknown = replace(told, prediction=told.prediction.elsewhere(proven=False))
+    assert told.condition in told.summary and told.condition not in unknown.summary
 
 
 def test_three_xrays_of_an_unknown_kind_are_accepted_where_they_agree(ct, anatomy, near, generous):

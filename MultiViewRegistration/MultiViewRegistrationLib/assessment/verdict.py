@@ -194,7 +194,8 @@ class Assessment:
         """The prediction and the scope of an accept as sentences; "" without one."""
         if self.prediction is None:
             return ""
-        end = f", {self.condition}." if self.condition else "."
+        told = self.condition and self.prediction.elsewhere_proven is not False
+        end = f", {self.condition}." if told else "."
         return " ".join(filter(None, [f"{str(self.prediction)[:-1]}{end}", self.scope]))
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:

@@ -502,14 +502,14 @@ def test_of_xrays_of_an_unknown_kind_no_risk_and_no_weak_point_is_told(
 
 def test_no_bound_is_told_where_none_was_measured(anatomy, views, found, near):
     told = assess(anatomy, views, found, near, CORNERS)
-    assert told.bounded and told.to_json()["views"] and told.at_targets(CORNERS)
+    assert told.bounds_known and told.to_json()["views"] and told.at_targets(CORNERS)
     for unmeasured in (
         replace(told.prediction, familiar=False),
         told.prediction.elsewhere(proven=False),
         told.prediction.elsewhere(proven=True),
     ):
         other = replace(told, prediction=unmeasured)
-        assert "at most" not in other.summary and not other.bounded
+        assert "at most" not in other.summary and not other.bounds_known
         assert other.to_json()["views"] == other.at_targets(CORNERS) == []
     unknown = replace(told, prediction=told.prediction.elsewhere(proven=False))
     assert told.condition in told.summary and told.condition not in unknown.summary

@@ -185,7 +185,7 @@ class Assessment:
         return {name: "check" if name in (blamed or self.suspects) else "good" for name in names}
 
     @property
-    def bounded(self) -> bool:
+    def bounds_known(self) -> bool:
         """Whether bounds of the error were measured for such results."""
         return self.prediction is not None and self.prediction.known_upper95_mm is not None
 
@@ -203,7 +203,7 @@ class Assessment:
 
         Empty where they are not known.
         """
-        if self.features is None or not self.bounded:
+        if self.features is None or not self.bounds_known:
             return []
         each = [self.features.total_uncertainty.at(point[None]) for point in points]
         return [
@@ -223,7 +223,7 @@ class Assessment:
             else None,
             "camera_mm": self.features.camera_mm,
             "noise_mm": self.features.noise_mm,
-            "views": [asdict(split) for split in self.splits] if self.bounded else [],
+            "views": [asdict(split) for split in self.splits] if self.bounds_known else [],
             "least_certain_rotation": {"degrees": degrees, "axis": axis.tolist()},
         }
 

@@ -159,7 +159,7 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
         "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of 100 "
         "results"
     )
-    within = within if assessment.bounded else ""
+    within = within if assessment.bounds_known else ""
     return [
         (
             split.name,

@@ -8,7 +8,7 @@ import vtk
 from scene_rendering import brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.mrml import display, labels_3d, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 from MultiViewRegistrationLib.mrml.ct_3d import put_surface
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, remove_product
@@ -208,37 +208,3 @@ def test_the_overview_of_a_ct_alone_is_from_the_front(eye, scene):
     assert source_view.show_overview(registration, node, (320, 240))
     x, y, z = node.GetPosition()
     assert y > abs(z) > 1 > abs(x)  # RAS: anterior
-
-
-@pytest.mark.parametrize("angles", [(0, 90), (0, 6, 12), (0, 180)])
-def test_the_names_in_3d_never_overlap_and_are_whole(eye, scene, angles):
-    """From all around: as many separate texts as X-rays, none cut by the edge of the view."""
-    scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
-    registration = registration_of(scene, {f"view {angle}": c_arm(angle) for angle in angles})
-    size = (480, 360)
-    resize(eye, *size)
-    for view in registration.xrays:
-        xray_annotations.show_labels(view)
-    node = eye.get_camera_node()
-    source_view.show_overview(registration, node, size)
-    alone = []
-    for azimuth in range(0, 360, 40):
-        node.GetCamera().Azimuth(40)
-        labels_3d.settle_labels_3d(registration, node, size)
-        boxes = []
-        for view in registration.xrays:
-            for other in registration.xrays:
-                other.node.GetNodeReference(
-                    xray_annotations.LABEL_3D
-                ).GetDisplayNode().SetVisibility(other == view)
-            rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
-            boxes.append((columns.min(), rows.min(), columns.max(), rows.max()))
-            alone.append(len(rows))
-        for number, (left, top, right, bottom) in enumerate(boxes):
-            assert left > 0 and top > 0 and right < size[0] - 1 and bottom < size[1] - 1
-            for other in boxes[:number]:
-                assert left > other[2] or right < other[0] or top > other[3] or bottom < other[1], (
-                    azimuth,
-                    boxes,
-                )
-    assert min(alone) > 0.6 * max(alone)

@@ -68,7 +68,7 @@ host.process(60, until=lambda: panel.registration is not None)
 ct, register = panel.sections["ct"], panel.sections["register"]
 for section in panel.sections.values():
     section.button.collapsed = False
-host.process(60, until=lambda: ct.presenter.preview is not None)
+host.process(60, until=lambda: ct.presenter.facts is not None)
 host.process(0.2)
 controls = ct.form.controls
 assert controls["packages"].label and not controls["problem"].label and not panel.ui.messageLabel.visible

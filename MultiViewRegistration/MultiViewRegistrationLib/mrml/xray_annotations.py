@@ -116,8 +116,6 @@ SMALL_PX = 240
 GLYPH_MM = 1e-3
 #: How far beyond the source its label in 3D is; sources are farther apart than detectors.
 BEYOND_MM = 25.0
-#: The attribute of a label in 3D: the place that it is put to at first.
-ANCHOR = "MultiViewRegistration.anchor"
 
 
 def show_labels(view: XRayView) -> None:
@@ -140,12 +138,6 @@ def show_labels(view: XRayView) -> None:
     display.GetTextProperty().SetJustificationToCentered()
     camera = view.camera
     anchor = ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])
-    if markups.GetAttribute(ANCHOR) == repr(anchor.tolist()) and markups.GetNumberOfControlPoints():
-        anchor = np.array(
-            markups.GetNthControlPointPosition(0)
-        )  # where it can be read, see `labels_3d`
-    else:
-        markups.SetAttribute(ANCHOR, repr(anchor.tolist()))
     _write_labels(markups, [view.name], [anchor])
 
 

@@ -8,7 +8,6 @@ import slicer
 
 from ..mrml import display, image, layout, slice_view, source_view
 from ..mrml.bones import shown_ct
-from ..mrml.labels_3d import Labels3D
 from ..mrml.xray import drawn_on
 from ..session.inputs import BoneSurfaceUpdater
 
@@ -24,7 +23,7 @@ class Views:
 
     def __init__(self, panel) -> None:
         self._panel, self._ui = panel, panel.ui
-        self._bones, self._labels = BoneSurfaceUpdater(), Labels3D()
+        self._bones = BoneSurfaceUpdater()
         self._overview: source_view.Overview | None = None
         self._slices: slice_view.CTSliceFollower | None = None
         self._awaited = self._ct_alone = None
@@ -67,7 +66,7 @@ class Views:
     def tick(self) -> None:
         """Have the views follow the CT, where they are shown.
 
-        The surface of its bone, its slices, the camera in 3D and the names there.
+        The surface of its bone, its slices, and the camera in 3D.
         """
         registration, session = self._panel.registration, self._panel.session
         if self._awaited == registration and registration.xrays:
@@ -95,8 +94,6 @@ class Views:
         ):
             geometry = self._panel.geometry.presenter.open
             self._overview.update(registration, camera, self.size(), sources=geometry)
-        density = self.three_d_view().mrmlViewNode().GetScreenScaleFactor()
-        self._labels.update(registration, camera, self.size(), density)
 
     def _show_ct_alone(self, registration) -> None:
         """Show a CT that waits for its X-rays in Slicer's own slices and 3D view, once."""

@@ -14,7 +14,6 @@ from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewL
 
 from ..mrml import bones as scene_bones
 from ..mrml import ct_3d, layout, overlay, slice_view, source_view
-from ..mrml.labels_3d import Labels3D
 from ..mrml.layout import css_colour, slice_node, tag_of
 from ..mrml.registration import CT_UNIT, Registration
 from ..mrml.xray import XRayView
@@ -121,7 +120,7 @@ class PageViews:
         for view in self._remote:
             view.rendering.render_now()
         self._opened = monotonic()
-        self._ct_shown, self._overview, self._labels = None, source_view.Overview(), Labels3D()
+        self._ct_shown, self._overview = None, source_view.Overview()
         self._fitted: dict[str, tuple] = {}
         self._bones, self._slices_follow = BoneSurfaceUpdater(), slice_view.CTSliceFollower()
 
@@ -188,7 +187,6 @@ class PageViews:
         yield
         if self._application.session is session:
             self._show_slices(registration)
-            self._labels.update(registration, self.camera(), self.size())
 
     def _fit(self, view: SliceView, ct: Any) -> None:
         """Have a slice show the whole CT at any size, until a person has zoomed or moved it."""

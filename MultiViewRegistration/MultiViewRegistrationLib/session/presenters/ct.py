@@ -18,7 +18,7 @@ from ...io.dicom_identity import study_name
 from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
-from ...mrml.ct_preview import CTPreview, facts, seen_in, take_preview
+from ...mrml.ct_facts import seen_in, take_facts
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import name_of, volume_node, whole_numbers
 from ...mrml.manual_pose import keep_centre
@@ -39,7 +39,6 @@ from .form import (
     Files,
     Form,
     Option,
-    Picture,
     Text,
     options_of,
     row,
@@ -52,7 +51,6 @@ UNITS = {
     "relative": _("Relative (0 is nothing, larger is denser)"),
 }
 WHOLE = ""
-PICTURE_HEIGHT_PX = 136
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +98,14 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
 
 
 class CTPresenter(Presenter):
-    """Files are read, and the picture of what the registration sees is made, in a thread.
+    """Files are read, and a CT is looked at as the registration sees it, in a thread.
 
     `tick` takes what has come of it.
 
     Attributes
     ----------
-    preview
-        The `CTPreview`, None before it is made.
+    facts
+        What was found in the CT, None before that.
     mismatch
         The UnitMismatch of a CT that was read, None for none.
     """
@@ -134,7 +132,7 @@ class CTPresenter(Presenter):
     def _forget_look(self) -> None:
         self._looked_at, self._problem = "", ""
         self._look: Task | None = None
-        self.preview: CTPreview | None = None
+        self.facts: list[str] | None = None
 
     # The form
 
@@ -149,7 +147,7 @@ class CTPresenter(Presenter):
 
     @property
     def looking(self) -> bool:
-        """Whether the preview is being made."""
+        """Whether the CT is being looked at."""
         return self._look is not None
 
     @property
@@ -225,26 +223,10 @@ class CTPresenter(Presenter):
 
     def _of_ct(self) -> Form:
         """Return the findings in the chosen CT, and its unit."""
-        registration, preview = self.registration, self.preview
+        registration = self.registration
         seen: Form = []
-        if preview is not None:
-            tip = _(
-                "As the registration sees it, from the front; a structure that is registered alone "
-                "is tinted."
-            )
-            picture = Picture(
-                "preview",
-                "",
-                rgb=preview.picture,
-                aspect=preview.aspect,
-                height=PICTURE_HEIGHT_PX,
-                tip=tip,
-            )
-            seen = [
-                row(
-                    "seen", picture, Text("facts", "\n".join(facts(preview, self.unit)), tone=QUIET)
-                )
-            ]
+        if self.facts is not None:
+            seen = [Text("facts", "\n".join(self.facts), tone=QUIET)]
             if missing := self.host.missing_packages():
                 seen += [
                     Text("packages", missing),
@@ -337,7 +319,7 @@ class CTPresenter(Presenter):
             return True
         if not ended(self._look):
             return self.bones.tick()
-        self.preview, self._problem, self._look = (
+        self.facts, self._problem, self._look = (
             self._look.result_or(None),
             self._look.message,
             None,
@@ -355,7 +337,7 @@ class CTPresenter(Presenter):
         self._forget_look()
         self._looked_at = key
         try:
-            work = take_preview(self.registration)
+            work = take_facts(self.registration)
         except InputError as error:
             self._problem = str(error)
         else:

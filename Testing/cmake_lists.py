@@ -15,7 +15,7 @@ from pathlib import Path
 
 MODULE = Path(__file__).resolve().parents[1] / "MultiViewRegistration"
 CMAKE_FILE = MODULE / "CMakeLists.txt"
-FOLDERS = ("MultiViewRegistrationLib", "Resources")
+FOLDERS = ("MultiViewRegistrationLib", "Resources", "mvreg")
 LEFT_OUT = (
     "viewer",
     "studies",

@@ -132,7 +132,7 @@ def test_the_wheel_has_the_library_and_nothing_else(source, built):
     listed = subprocess.check_output(["git", "ls-files"], cwd=library, text=True).splitlines()
     assert sorted(inside) == sorted([*listed, "_version.py"])
     others = {name for name in names if not name.startswith(f"{LIBRARY}/")}
-    assert {Path(name).parts[0] for name in others} == {information, "mvreg.py"}
+    assert {Path(name).parts[0] for name in others} == {information, "mvreg"}
     assert f"{information}/licenses/LICENSE.txt" in others and built[0].stat().st_size < 3e6
 
 

@@ -58,25 +58,35 @@ class Host:
     # -----------------------------------------------------------------------------------------------------------
 
     def load_module(self, path: str | Path):
-        """Import a module file as Slicer does when it starts, up to `startupCompleted`.
+        """Start Slicer with the folder of a module file, up to `startupCompleted`.
 
-        Returns the Python module.
+        Slicer takes each .py of the folder for a module. Returns the Python module of this one.
         """
-        from .application import qSlicerScriptedLoadableModule
-
         path = Path(path).resolve()
-        name = path.stem
         if str(path.parent) not in sys.path:
             sys.path.insert(0, str(path.parent))
+        modules = {each.stem: self._instantiate(each) for each in sorted(path.parent.glob("*.py"))}
+        self.app.startupCompleted.emit()
+        self.app.disconnect("startupCompleted()")
+        return modules[path.stem]
+
+    def _instantiate(self, path: Path):
+        """qSlicerScriptedLoadableModule::setPythonSource."""
+        from .application import qSlicerScriptedLoadableModule
+
+        name = path.stem
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        if not hasattr(module, name):
+            raise RuntimeError(
+                "Failed to load scripted loadable module: "
+                f"class {name} was not found in file {path}"
+            )
         registered = qSlicerScriptedLoadableModule(name, path)
         setattr(self.slicer.modules, name.lower(), registered)
         setattr(self.slicer.modules, f"{name}Instance", getattr(module, name)(registered))
         self._loaded.append(name)
-        self.app.startupCompleted.emit()
-        self.app.disconnect("startupCompleted()")
         return module
 
     def open_module(self, name: str | None = None, width: int = 520, height: int | None = None):

@@ -10,7 +10,7 @@ from tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import layout, overlay
-from MultiViewRegistrationLib.mrml.display import _displays
+from MultiViewRegistrationLib.mrml.display import _displays, _nodes_of
 from MultiViewRegistrationLib.mrml.image import add_mask
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.mrml.layout import tag_of
@@ -42,7 +42,7 @@ def shown_of(registration) -> dict:
             for view in views
             for role in ("frustum", "label", "label3D")
         ],
-        "visible": sum(display.GetVisibility() for display in _displays(registration)),
+        "visible": sum(display.GetVisibility() for display in _displays(_nodes_of(registration))),
     }
 
 

@@ -68,7 +68,7 @@ def delete(registration: Registration) -> DeletedRegistration:
     """
     kept = _with_displays(_made_for(registration.node))
     deleted = DeletedRegistration(
-        registration.name, kept, list(map(_references, kept)), registration.world_from_ct
+        registration.name, kept, list(map(nodes.all_references, kept)), registration.world_from_ct
     )
     registration.scene.RemoveNode(registration.node)
     return deleted
@@ -88,11 +88,6 @@ def _with_displays(owners: list) -> list:
         if node.IsA("vtkMRMLStorableNode"):
             found += map(node.GetNthStorageNode, range(node.GetNumberOfStorageNodes()))
     return list(filter(None, dict.fromkeys(found)))
-
-
-def _references(node) -> dict[str, list[str]]:
-    roles = map(node.GetNthNodeReferenceRole, range(node.GetNumberOfNodeReferenceRoles()))
-    return {role: [each.GetID() for each in nodes.references(node, role)] for role in roles}
 
 
 def _is_free(node) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import Any
 
 import slicer
@@ -9,9 +11,15 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
 from . import image, layout, slice_view, source_view, xray_annotations
-from .bones import BONE
 from .layout import claim, number_of, slice_nodes, tag_of
-from .nodes import OWNER, products_of, references, remove_with_products, take_out_of_views
+from .nodes import (
+    OWNER,
+    all_references,
+    nodes_of_class,
+    products_of,
+    remove_with_products,
+    take_out_of_views,
+)
 from .registration import MODULE, Registration
 from .xray import ATTRIBUTE, SHOWN_IN, XRayView
 
@@ -89,14 +97,7 @@ def _tree(scene):
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
 
 
-#: What of a registration Slicer shows by itself, and the attribute of a display node that was
-#: hidden with its registration.
-SHOWN_BY_SLICER = (
-    "vtkMRMLMarkupsNode",
-    "vtkMRMLModelNode",
-    "vtkMRMLSegmentationNode",
-    "vtkMRMLVolumeRenderingDisplayNode",
-)
+#: The attribute of a display node that was hidden with its registration.
 HIDDEN = "MultiViewRegistration.hidden"
 
 
@@ -108,12 +109,12 @@ def show_alone(scene, registration: Registration | None) -> None:
     Slices of another registration's CT become slices of this one's. A layout of X-rays that is on
     becomes that of this registration; without X-rays it becomes the one from before.
     """
+    kept = [] if registration is None else _nodes_of(registration)
     others = [other for other in Registration.all(scene) if other != registration]
+    away = [node for other in others for node in _nodes_of(other) if node not in kept]
     for other in others:
-        hide(other)
-    slice_view.show_instead(
-        scene, [other.ct for other in others if other.ct], registration and registration.ct
-    )
+        hide(other, kept)
+    slice_view.show_instead(scene, away, registration and registration.ct)
     if registration is not None:
         show(registration)
     if registration is None or not layout.shows(registration):
@@ -132,7 +133,7 @@ def show(registration: Registration) -> None:
     """
     views = registration.xrays
     if not is_shown(registration):
-        for display in _displays(registration):
+        for display in _displays(_nodes_of(registration)):
             if display.GetAttribute(HIDDEN):
                 display.RemoveAttribute(HIDDEN)
                 display.SetVisibility(True)
@@ -149,14 +150,15 @@ def show(registration: Registration) -> None:
     tidy_folder(registration)
 
 
-def hide(registration: Registration) -> None:
-    """Take all of a registration out of the views, but for its folder.
+def hide(registration: Registration, kept: Collection = ()) -> None:
+    """Take all of a registration out of the views, but for its folder and the nodes that are kept.
 
-    Slice views become what they were before.
+    Its patient's segments, models and plans go with it, whoever made them. Slice views become what
+    they were before.
 
     `show` brings it back as it was.
     """
-    for display in _displays(registration):
+    for display in _displays(node for node in _nodes_of(registration) if node not in kept):
         if display.GetVisibility():
             display.SetVisibility(False)
             display.SetAttribute(HIDDEN, "1")
@@ -178,24 +180,43 @@ def hide_xray(view: XRayView) -> None:
     source_view.release(view)
 
 
-def _displays(registration: Registration) -> list:
-    """Return the display nodes of what was made for a registration and its X-rays, of SHOWN_BY_SLICER."""
-    bones = references(registration.node, BONE)
-    owners = [registration.node, *bones, *(view.node for view in registration.xrays)]
-    nodes = [
+def _nodes_of(registration: Registration) -> list:
+    """Return the displayable nodes of a registration's patient.
+
+    What it and its X-rays refer to, what was made for them, and what lies under any transform of
+    theirs.
+    """
+    owners = [registration.node, *(view.node for view in registration.xrays)]
+    referred = set(chain(*(chain(*all_references(owner).values()) for owner in owners)))
+    return [
         node
-        for owner in owners
-        for node in products_of(owner)
-        if any(map(node.IsA, SHOWN_BY_SLICER))
+        for node in nodes_of_class("vtkMRMLDisplayableNode", registration.scene)
+        if node.GetID() in referred or _is_made_for(node, registration)
+    ]
+
+
+def _is_made_for(node, registration: Registration) -> bool:
+    """Return whether a node, or a transform that it is under, was made for a registration."""
+    if node is None or node is registration.node:
+        return node is not None
+    parent = node.GetParentTransformNode() if node.IsA("vtkMRMLTransformableNode") else None
+    return _is_made_for(node.GetNodeReference(OWNER), registration) or _is_made_for(
+        parent, registration
+    )
+
+
+def _displays(nodes: Iterable) -> list:
+    """Return the display nodes by which Slicer shows these; of volumes only those of volume rendering, as slices are told what to show."""
+    displays = [
+        (node, node.GetNthDisplayNode(i))
+        for node in nodes
+        for i in range(node.GetNumberOfDisplayNodes())
     ]
     return [
         display
-        for node in nodes
-        for display in (
-            [node]
-            if node.IsA("vtkMRMLDisplayNode")
-            else map(node.GetNthDisplayNode, range(node.GetNumberOfDisplayNodes()))
-        )
+        for node, display in displays
+        if display is not None
+        and (not node.IsA("vtkMRMLVolumeNode") or display.IsA("vtkMRMLVolumeRenderingDisplayNode"))
     ]
 
 
@@ -206,7 +227,8 @@ def take_down(registration: Registration) -> None:
     """
     if layout.shows(registration):
         layout.back(registration.scene)
-    hide(registration)
+    for view in registration.xrays:
+        hide_xray(view)
     registration.release()
     remove_folder(registration)
     for made in products_of(registration.node):

@@ -135,6 +135,12 @@ def references(node, role: str) -> list:
     return [other for other in found if other is not None]
 
 
+def all_references(node) -> dict[str, list[str]]:
+    """Return the IDs of the nodes that a node refers to, by the role."""
+    roles = map(node.GetNthNodeReferenceRole, range(node.GetNumberOfNodeReferenceRoles()))
+    return {role: [each.GetID() for each in references(node, role)] for role in roles}
+
+
 def set_references(node, role: str, others: Iterable) -> None:
     """Have a node refer to these in a role, and to no others."""
     node_ids = [other.GetID() for other in others]

@@ -207,7 +207,10 @@ def is_fitted(
 
 
 def show_instead(scene, volumes: list, ct) -> None:
-    """Have Slicer's own slice views show a CT, or nothing where it is None, through its middle wherever they show one of these volumes."""
+    """Have Slicer's own slice views show a CT, or nothing where it is None, through its middle wherever they show one of these volumes.
+
+    Over the CT they show none of them.
+    """
     unwanted, shown = {volume.GetID() for volume in volumes if volume is not ct}, ct and ct.GetID()
     selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
     if selection.GetActiveVolumeID() in unwanted:
@@ -215,6 +218,8 @@ def show_instead(scene, volumes: list, ct) -> None:
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
         if composite.GetForegroundVolumeID() in unwanted:
             composite.SetForegroundVolumeID(None)
+        if composite.GetLabelVolumeID() in unwanted:
+            composite.SetLabelVolumeID(None)
         if composite.GetBackgroundVolumeID() in unwanted and not number_of(
             composite.GetLayoutName() or ""
         ):

@@ -1,0 +1,115 @@
+"""Two patients in one scene: nothing of the one is seen over the other, whoever made it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+from test_bones_in_scene import POSES, ball
+from test_display import dots
+
+from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface
+from MultiViewRegistrationLib.mrml.display import show_alone
+from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+
+#: What a surgeon has in the scene of his patient: segments beside the CT, plans under its
+#: transform, under a bone's, and two transforms deep.
+HIS = ["vertebrae", "plan", "implant", "screw", "deep plan", "L1"]
+
+
+def ct(scene, name: str):
+    return volume_node(scene, name, np.zeros((8, 8, 8), np.int16), np.diag([2, 2, 3, 1.0]))
+
+
+def put(scene, kind: str, name: str, under=None):
+    node = scene.AddNewNodeByClass(kind, name)
+    node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(under and under.GetID())
+    return node
+
+
+@pytest.fixture
+def patients(scene, watch) -> list[Registration]:
+    """A patient with HIS plans, and another one."""
+    first, second = dots(scene, "first", 0), dots(scene, "second", 20)
+    first.ct, second.ct = ct(scene, "first CT"), ct(scene, "second CT")
+    first.choose_segment(
+        segmentation_node(scene, "vertebrae", np.ones((8, 8, 8), bool), first.ct)[0]
+    )
+    put_bones(first, {"L1": POSES["L1"]})
+    bone = bones_of(first)["L1"]
+    put_surface(bone, ball(), (0.2, 0.6, 0.9))
+    between = put(scene, "vtkMRMLLinearTransformNode", "between", first.ct_transform)
+    put(scene, "vtkMRMLMarkupsLineNode", "plan", first.ct_transform)
+    put(scene, "vtkMRMLModelNode", "implant", first.ct_transform)
+    put(scene, "vtkMRMLMarkupsLineNode", "screw", bone.node)
+    put(scene, "vtkMRMLMarkupsCurveNode", "deep plan", between)
+    put(scene, "vtkMRMLModelNode", "operating table")
+    show_alone(scene, first)
+    return [first, second]
+
+
+def seen(scene) -> set[str]:
+    shown = slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
+    return {node.GetName() for node in shown if node.GetDisplayVisibility()}
+
+
+def test_nothing_of_a_patient_is_seen_over_another_one(scene, patients):
+    assert seen(scene).issuperset({*HIS, "operating table"})
+    show_alone(scene, patients[1])
+    assert not seen(scene).intersection(HIS) and "operating table" in seen(scene)
+
+
+@pytest.mark.parametrize("hidden", [None, *HIS])
+def test_what_a_person_had_hidden_stays_hidden(scene, patients, hidden):
+    if hidden:
+        slicer.util.getNode(hidden).SetDisplayVisibility(False)
+    before = seen(scene)
+    show_alone(scene, patients[1])
+    show_alone(scene, patients[1])
+    show_alone(scene, patients[0])
+    assert seen(scene) == before
+
+
+def test_it_comes_back_from_a_scene_that_was_saved_meanwhile(scene, slicer_app, tmp_path, patients):
+    slicer.util.getNode("implant").SetDisplayVisibility(False)
+    before = seen(scene)
+    show_alone(scene, patients[1])
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    slicer_app.io_manager.load_scene(str(tmp_path / "scene.mrb"))
+    assert not seen(scene).intersection(HIS)
+    show_alone(scene, next(each for each in Registration.all(scene) if each.name == "first"))
+    assert seen(scene).intersection(HIS) == before.intersection(HIS)
+
+
+@pytest.mark.parametrize("layer", ["Background", "Foreground", "Label"])
+@pytest.mark.parametrize("which", ["first CT", "MR", "first X-ray"])
+def test_no_slice_view_keeps_a_volume_of_the_patient_before(scene, patients, layer, which):
+    volume = ct(scene, which) if which != "first CT" else patients[0].ct
+    if which == "MR":
+        volume.SetAndObserveTransformNodeID(patients[0].ct_transform.GetID())
+    if which == "first X-ray":
+        patients[0].xrays[0].node.SetNodeReferenceID("source", volume.GetID())
+    red = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    red.SetLayoutName("Red")
+    getattr(red, f"Set{layer}VolumeID")(volume.GetID())
+    show_alone(scene, patients[1])
+    assert getattr(red, f"Get{layer}VolumeID")() in (None, patients[1].ct.GetID())
+
+
+def test_segments_that_two_registrations_of_one_patient_share_stay(scene, patients):
+    first, second = patients
+    shared = first.segmentation
+    second.node.SetNodeReferenceID("segmentation", shared.GetID())
+    for _ in range(2):
+        show_alone(scene, second)
+        assert "vertebrae" in seen(scene)
+
+
+def test_plans_stay_when_their_registration_is_removed(scene, patients):
+    before = seen(scene)
+    scene.RemoveNode(patients[0].node)
+    assert seen(scene) & set(HIS) == before & {*HIS[:-1]}

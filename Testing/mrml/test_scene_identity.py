@@ -132,6 +132,16 @@ def test_what_leaves_a_result_valid(scene, registration, change):
     assert fingerprint(registration) == before
 
 
+def test_a_drawn_mask_goes_with_a_camera_that_is_corrected(scene, registration):
+    view = registration.xrays[0]
+    paint(draw_mask(view)[0].GetSegmentation().GetNthSegment(0))
+    before, camera = fingerprint(registration), view.record.geometry
+    moved = off(camera.camera_from_world, (3, 0, 0), (0, 4, 0))
+    assert view.correct(replace(camera, camera_from_world=moved))
+    view.place()
+    assert fingerprint(registration) == before
+
+
 @pytest.mark.parametrize("change", [paint, shift])
 def test_a_mask_counts_once_something_is_drawn_on_it(
     slicer_app, scene, registration, tmp_path, change
@@ -185,6 +195,33 @@ def test_it_is_the_same_in_a_scene_that_was_saved(
     before = fingerprint(registration)
     path = tmp_path / "scene.mrb"
     assert scene.WriteToMRB(str(path))
+    scene.Clear(False)
+    slicer_app.io_manager.load_scene(str(path))
+    assert fingerprint(Registration.all(scene)[0]) == before
+
+
+#: Voxels as most CTs have them, in the middle between two rounded numbers: mm along i, j, k, and
+#: where the first lies.
+IN_THE_MIDDLE = [
+    ((0.703125, 0.703125, 1.25), (-56.1125 - 12 * 0.703125, -180.3515625, -71.1125)),
+    ((0.9765625, 0.9765625, 2.5), (-249.51171875, -249.51171875, -100.0000005)),
+    ((1 / 3, 0.48828125, 0.625), (-56.0005, 56.0005, -0.0005)),
+]
+
+
+@pytest.mark.parametrize("spacing, origin", IN_THE_MIDDLE)
+@pytest.mark.parametrize("sides", [(-1, -1, 1), (1, -1, 1)], ids=["as DICOM", "left-handed"])
+def test_whatever_size_voxels_have_it_is_the_same_in_a_scene_that_was_saved(
+    slicer_app, scene, registration, tmp_path, spacing, origin, sides
+):
+    registration.ct.SetIJKToRASDirections(*np.diag(sides).ravel())
+    registration.ct.SetSpacing(spacing)
+    registration.ct.SetOrigin(origin)
+    with_structure(scene, registration)
+    mask = with_mask(scene, registration)
+    registration.xrays[1].source.SetSpacing(*spacing[:2], 1)
+    before, path = fingerprint(registration), tmp_path / "scene.mrb"
+    assert mask and scene.WriteToMRB(str(path))
     scene.Clear(False)
     slicer_app.io_manager.load_scene(str(path))
     assert fingerprint(Registration.all(scene)[0]) == before

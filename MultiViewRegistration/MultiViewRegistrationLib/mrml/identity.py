@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
@@ -149,11 +149,13 @@ def of_view(view: XRayView) -> str:
 
 def _mask(view: XRayView) -> list | None:
     mask = view.mask
-    if mask is None or mask.GetAttribute(UNDRAWN) == _on_image(view, _segments(mask)):
+    if mask is None or mask.GetAttribute(UNDRAWN) == _on_image(view):
         return None
     lies = _place(
         mask, view.masked.GetParentTransformNode(), lambda: from_node_to(view.masked, mask)
     )
+    if not view.mask_on_source:  # a corrected camera carries it along, see `XRayView.place`
+        lies = np.linalg.inv(place_of(view.node)) @ (np.eye(4) if lies is None else lies)
     return [
         _segment(mask, segment_id, lies) for segment_id in mask.GetSegmentation().GetSegmentIDs()
     ]
@@ -179,28 +181,21 @@ UNDRAWN = "MultiViewRegistration.undrawn"
 
 def keep_undrawn(view: XRayView) -> None:
     """Have an X-ray with the mask that it has now be the same as without one, until something is drawn on that."""
-    view.mask.SetAttribute(UNDRAWN, _on_image(view, _segments(view.mask)))
+    view.mask.SetAttribute(UNDRAWN, _on_image(view))
 
 
-def _segments(segmentation) -> list:
-    """Return the fingerprints of all segments."""
-    return [
-        _segment(segmentation, segment_id, None)
-        for segment_id in segmentation.GetSegmentation().GetSegmentIDs()
-    ]
-
-
-def _on_image(view: XRayView, segments: list) -> str:
-    """Return the fingerprint of the pixels of an X-ray's image that segments fill.
+def _on_image(view: XRayView) -> str:
+    """Return the fingerprint of the pixels of an X-ray's image that the segments of its mask fill.
 
     They count wherever the image lies: they are carried with it.
     """
-    pixel_from_ras = np.linalg.inv(place_of(view.node))
+    pixel_from_ras, mask = np.linalg.inv(place_of(view.node)), view.mask
+    filled = (
+        _filled(mask, segment_id, pixel_from_ras)
+        for segment_id in mask.GetSegmentation().GetSegmentIDs()
+    )
     return sha256_of(
-        [
-            segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)]
-            for segment in segments
-        ]
+        [each and [each.checksum, each.shape, _rounded(each.first[:2], 2)] for each in filled]
     )
 
 
@@ -234,7 +229,27 @@ def _volume(node, place: np.ndarray | None = None) -> list | None:
 
 
 def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | None:
-    """Return what is fingerprinted of the voxels that a segment fills and where they lie.
+    """Return what is fingerprinted of the voxels that a segment fills and where they lie, see `_filled`."""
+    filled = _filled(segmentation, segment_id, lies)
+    return filled and [
+        filled.checksum,
+        filled.shape,
+        _rounded(filled.first, 3),
+        _rounded(filled.place[:3, :3], 6),
+    ]
+
+
+class _FilledBox(NamedTuple):
+    """The box of voxels that a segment fills: `first` (4,) is where the first of them is, by `place` (4, 4)."""
+
+    checksum: int
+    shape: tuple[int, ...]
+    first: np.ndarray
+    place: np.ndarray
+
+
+def _filled(segmentation, segment_id: str, lies: np.ndarray | None) -> _FilledBox | None:
+    """Return the box of voxels that a segment fills; None without any.
 
     The box around them grows and shrinks as a scene is saved and loaded.
 
@@ -254,15 +269,15 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
         return None
     key = labelmap.GetMTime(), segment.GetLabelValue()
     if key not in _checksums:
-        _checksums[key] = _filled(labelmap, segment.GetLabelValue())
+        _checksums[key] = _box_of(labelmap, segment.GetLabelValue())
     if _checksums[key] is None:
         return None
     checksum, shape, first = _checksums[key]
     place = place_of_labelmap(labelmap) if lies is None else lies @ place_of_labelmap(labelmap)
-    return [checksum, shape, _rounded(place @ [*first, 1], 3), _rounded(place[:3, :3], 6)]
+    return _FilledBox(checksum, shape, place @ [*first, 1], place)
 
 
-def _filled(labelmap, value: int) -> tuple | None:
+def _box_of(labelmap, value: int) -> tuple | None:
     """Return the checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
     box, voxels = box_in_labelmap(labelmap, value), voxels_of_labelmap(labelmap)
     if box is None or voxels is None:
@@ -272,9 +287,17 @@ def _filled(labelmap, value: int) -> tuple | None:
     return zlib.crc32(np.packbits(content).data), content.shape, first
 
 
+#: Numbers are rounded as if they were larger by this: files change them by some 1e-13, and voxels
+#: of 0.703125 or 0.9765625 mm, as most CTs have, lie in the middle between two rounded numbers.
+OFF_THE_MIDDLE = 1e-9
+
+
 def _rounded(numbers: np.ndarray, digits: int) -> list:
-    """Round numbers, without negative zeros, which are written otherwise than zeros."""
-    return (np.round(numbers, digits) + 0.0).tolist()
+    """Round numbers, those that a file has changed in their last bits alike.
+
+    Without negative zeros, which are written otherwise than zeros.
+    """
+    return (np.round(numbers + OFF_THE_MIDDLE, digits) + 0.0).tolist()
 
 
 def _checksum(image: Any, backwards: bool) -> int:

@@ -89,10 +89,12 @@ class qSlicerScriptedLoadableModuleWidget(SceneWidget, QtWidgets.QWidget):
 
     def enter(self) -> None:
         self._entered = True
+        self.show()
         self._python.enter()
 
     def exit(self) -> None:
         self._entered = False
         self._python.exit()
+        self.hide()
 
     isEntered = QtCore.Property(bool, lambda self: self._entered)

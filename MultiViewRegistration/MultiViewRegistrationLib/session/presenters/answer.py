@@ -285,18 +285,13 @@ class AnswerPresenter(Presenter):
     def _undo(self) -> Control | None:
         if self.host.session is None:
             return None
-        landmarks = self._landmarks
-        if landmarks.placing:
-            return Button(
-                "undo",
-                _("Undo the last click"),
-                landmarks.undo,
-                enabled=landmarks.can_undo,
-                keys=("Ctrl+Z",),
-                everywhere=True,
-            )
+        title, act = _("Undo"), self._register.undo
         possible = self.session.history.can_undo and not self.session.running
-        return Button("undo", _("Undo"), self._register.undo, enabled=possible, keys=("Ctrl+Z",))
+        if self._landmarks.placing:
+            title, act = _("Undo the last click"), self._landmarks.undo
+            possible = self._landmarks.can_undo
+        keys = ("Ctrl+Z",)
+        return Button("undo", title, act, enabled=possible, keys=keys, everywhere=True)
 
     # The next act
 

@@ -244,7 +244,8 @@ class Button(Control):
     keys
         That press it, as "Ctrl+Z".
     everywhere
-        Whether they do so wherever the focus is, in Slicer's views, too.
+        Whether they do so wherever the focus is, in Slicer's views, too; not in a text field, which
+        has an undo of its own, nor once another module is open.
     question
         To be confirmed first, "" for none.
     on

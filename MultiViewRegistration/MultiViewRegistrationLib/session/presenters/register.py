@@ -77,6 +77,7 @@ class RegisterPresenter(Presenter):
             self.redo,
             enabled=history.can_redo and not busy and not clicking,
             keys=("Ctrl+Y", "Ctrl+Shift+Z"),
+            everywhere=True,
         )
         return [
             row("begin", self.button(), redo),

@@ -276,6 +276,11 @@ class Registration:
         self.take_in()
 
     @property
+    def segments_were_chosen(self) -> bool:
+        """Whether anybody said which segments get a pose of their own; else all do."""
+        return bool(self.parameter(SEGMENT_IDS))
+
+    @property
     def chosen_segments(self) -> list[str]:
         """The IDs of the segments that get a pose of their own each, in their order."""
         if not self.registers_each:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 PICTURE_WIDTH = 4 / 3
 #: Width and height of the bars in a table, and their colours: the filled part and the rest.
 BAR_PX, BAR_COLOURS = (60, 8), ((86, 140, 190), (150, 158, 165))
+#: Side of the square of a row's colour.
+SWATCH_PX = 10
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
 ROW_PADDING_PX, MAX_ROWS = 8, 8
 #: Options beside each other, where all are seen at once.
@@ -262,6 +265,7 @@ class _Button(_PushButton[controls.Button]):
 
     def show(self, control: controls.Button) -> None:
         if control == self.before:
+            self.widget.checked = bool(control.on)  # which a click has changed
             return
         if control.icon:
             self.widget.icon = self.widget.style().standardIcon(ICONS[control.icon])
@@ -289,10 +293,10 @@ class _Button(_PushButton[controls.Button]):
             self.act()
 
     def _shortcut(self, keys: str, button: Any) -> Any:
-        """Return keys that press the button while any widget of the panel has the focus, or everywhere."""
+        """Return keys that press the button while the panel is seen, with the focus in it or everywhere."""
         shortcut = qt.QShortcut(qt.QKeySequence(keys), self.form.panel.widget)
         shortcut.connect("activated()", button.click)
-        shortcut.connect("activatedAmbiguously()", button.click)  # where Slicer has the keys, too
+        shortcut.connect("activatedAmbiguously()", button.click)  # where others have the keys, too
         return shortcut
 
 
@@ -473,7 +477,7 @@ class _Table(_Drawn[controls.Table]):
         table.editTriggers = qt.QAbstractItemView.NoEditTriggers
         table.selectionBehavior = qt.QAbstractItemView.SelectRows
         table.selectionMode = qt.QAbstractItemView.SingleSelection
-        table.iconSize = qt.QSize(*BAR_PX)
+        table.iconSize = qt.QSize(BAR_PX[0], SWATCH_PX)
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setHighlightSections(False)
         table.connect("cellClicked(int,int)", lambda row, column: self.act(self._id(row), column))
@@ -506,6 +510,8 @@ class _Table(_Drawn[controls.Table]):
         item.setToolTip(plain_tip(cell.tip or cell.text))
         if cell.share is not None:
             item.setIcon(qt.QIcon(_bar(cell.share)))
+        elif column == 0 and line.colour:
+            item.setIcon(_swatch(line.colour))
         flags = qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled
         if column == 0 and line.on is not None:
             item.setCheckState(qt.Qt.Checked if line.on else qt.Qt.Unchecked)
@@ -542,6 +548,13 @@ def _bar(share: float) -> Any:
     bar = np.full((height, width, 3), BAR_COLOURS[1], np.uint8)
     bar[:, : round(share * width)] = BAR_COLOURS[0]
     return pixmap(bar, width, height)
+
+
+def _swatch(colour: str) -> Any:
+    """Return an icon of a colour in CSS, "rgb(255, 0, 0)"."""
+    square = qt.QPixmap(SWATCH_PX, SWATCH_PX)
+    square.fill(qt.QColor(*map(int, re.findall(r"\d+", colour))))
+    return qt.QIcon(square)
 
 
 class _FieldTable(_Drawn[controls.FieldTable]):
@@ -594,12 +607,15 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         if title is None:
             title = self._titles[line.id] = qt.QToolButton()
             title.autoRaise, title.checkable = True, True
+            title.toolButtonStyle = qt.Qt.ToolButtonTextBesideIcon
             title.clicked.connect(
                 lambda *_args, id=line.id: self.act(id) if self.control.action else None
             )
         self._grid.addWidget(title, row, 0)
         title.text, title.toolTip = button_text(line.title), plain_tip(line.tip)
         title.checked = line.id == control.selected
+        if line.colour:
+            title.icon = _swatch(line.colour)
 
     def _place(self, cell: controls.FieldCell, row: int, column: int) -> str:
         """Draw a cell, and return its key, which is another for another kind of field."""

@@ -350,6 +350,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def _bring_into_sight(self, name: str, key: str) -> None:
         parts: dict[str, Any] = {**self.sections, "files": self.files, "geometry": self.geometry}
+        if name not in parts:  # the panel was closed meanwhile
+            return
         form = parts[name].form
         if key and form is not None:
             form.focus(key)

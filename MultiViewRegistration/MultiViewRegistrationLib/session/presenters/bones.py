@@ -24,6 +24,7 @@ from .form import (
     Button,
     Cell,
     Choice,
+    Control,
     Form,
     Option,
     Table,
@@ -187,6 +188,14 @@ class BoneChoicePresenter(Presenter):
                 tip=_("The bones that are registered after the whole CT, each by itself."),
             ),
             Text("none_found", "" if rows else _("No label has such a name."), tone=QUIET),
+            row(
+                "listed_bones",
+                *(
+                    Button(f"listed_{title}", title, partial(self._choose_listed, rows, on))
+                    for title, on in ((_("All"), True), (_("None"), False))
+                    if len(rows) > 1
+                ),
+            ),
         ]
 
     def _numbered(self) -> Form:
@@ -269,7 +278,7 @@ class BoneChoicePresenter(Presenter):
         registration = self.registration
         if not registration.registers_each:
             registration.choose_segment(self._segmentations()[0])
-        if not registration.chosen_segments:
+        if not (registration.segments_were_chosen and registration.chosen_segments):
             self.choose_bones()
         if not registration.chosen_segments:
             self.host.show_section("ct")
@@ -295,6 +304,12 @@ class BoneChoicePresenter(Presenter):
         registration = self.registration
         others = [each for each in registration.chosen_segments if each != segment_id]
         self._choose([*others, segment_id] if on else others)
+
+    def _choose_listed(self, rows: list[SegmentRow], on: bool) -> None:
+        """Choose all segments of a list, or none of them."""
+        listed = {each.id for each in rows}
+        others = [each for each in self.registration.chosen_segments if each not in listed]
+        self._choose([*others, *listed] if on else others)
 
     def choose_group(self, key: str) -> None:
         """Register the bones of one of GROUPS, of the first segmentation that has them."""
@@ -363,10 +378,15 @@ class BonesPresenter(Presenter):
         """Whether what it shows is not what there is."""
         return self.host.session is not None and self._stamp() != self._shown
 
+    @property
+    def _moves_bone(self) -> bool:
+        """Whether a hand moves the chosen bone now, and not the whole CT."""
+        return self.host.hand.on and self.session.bones.moving is not None
+
     def _stamp(self) -> tuple:
         bones = self.session.bones
-        moving = bones.moving is not None
-        return *bones.states(), bones.chosen, moving, bones.outlined, bones.part_elsewhere
+        seen = bones.outlined, bones.part_elsewhere
+        return *bones.states(), bones.chosen, self._moves_bone, *seen
 
     def form(self) -> Form:
         """Return the controls."""
@@ -419,28 +439,30 @@ class BonesPresenter(Presenter):
                 )
                 if not apart
                 else None,
-                Button(
-                    "move_bone",
-                    _("Move {name}").format(name=chosen),
-                    self.move,
-                    enabled=not busy,
-                    on=bones.moving is not None,
-                    tip=_("Give the chosen bone a pose of its own, and move it by hand."),
-                )
-                if chosen
-                else None,
-                Button(
-                    "put_back",
-                    _("Put {name} back").format(name=chosen),
-                    partial(self.put_back, chosen),
-                    enabled=separate and not busy,
-                    tip=_("Put the chosen bone back to where it was registered last."),
-                )
-                if chosen
-                else None,
             ),
+            self._acts_on_chosen(chosen, busy, separate) if chosen else None,
             *self.joint.form(),
         ]
+
+    def _acts_on_chosen(self, chosen: str, busy: bool, separate: bool) -> Control:
+        return row(
+            "acts_on_chosen",
+            Button(
+                "move_bone",
+                _("Move this bone"),
+                self.move,
+                enabled=not busy,
+                on=self._moves_bone,
+                tip=_("Give the chosen bone a pose of its own, and move it by hand."),
+            ),
+            Button(
+                "put_back",
+                _("Put this bone back"),
+                partial(self.put_back, chosen),
+                enabled=separate and not busy,
+                tip=_("Put the chosen bone back to where it was registered last."),
+            ),
+        )
 
     def _outlines(self) -> str:
         """Return what is outlined, a sentence; "" for nothing."""
@@ -467,7 +489,7 @@ class BonesPresenter(Presenter):
             return ""
         state = next(each for each in self.session.bones.states() if each.name == chosen)
         said = list(state.reasons)
-        if self.session.bones.moving is not None:
+        if self._moves_bone:
             hint = _("By hand {name} is moved now; click it again to move the whole CT.")
             if self.registration.bone_cts:
                 hint = _("By hand {name} is moved now.")
@@ -495,7 +517,10 @@ class BonesPresenter(Presenter):
             self.session.register_bones()
 
     def move(self) -> None:
-        """Have the chosen bone lie by itself, so that a hand moves it."""
+        """Have the chosen bone lie by itself, so that a hand moves it; or end that."""
+        if self._moves_bone:
+            self.host.hand.exit()
+            return
         self.host.stop_moving()
         self.session.history.note_here()
         self.session.bones.separate()

@@ -424,9 +424,8 @@ class CTPresenter(Presenter):
         """
         node_id, _slash, segment_id = key.partition("/")
         node = self.host.scene.GetNodeByID(node_id) if node_id else None
-        before = self.registration.segmentation
         self.registration.choose_segment(node, segment_id)
-        if self.registration.registers_each and node is not before:
+        if self.registration.registers_each and not self.registration.segments_were_chosen:
             self.bones.choose_bones()
 
     def show_in_3d(self) -> None:

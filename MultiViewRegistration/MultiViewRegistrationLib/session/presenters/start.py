@@ -16,6 +16,7 @@ from ...geometry.c_arm import DEG
 from ...io.case_file import DEFAULT_SEARCH
 from ...io.files import redact_upload_paths
 from ...mrml import manual_pose
+from ...mrml.bones import choose_bone
 from ...mrml.case import search_of, searches_whole_ct
 from ...mrml.registration import Registration
 from ...translation import _
@@ -399,16 +400,24 @@ class StartPresenter(Presenter):
 
 def move_button(host: Host) -> Button:
     """Return the switch for moving the CT by hand."""
-    hand = host.hand
+    by_bone = host.session is not None and host.session.bones.moving is not None
     return Button(
         "move",
         MOVE,
-        hand.toggle,
-        on=hand.on,
+        partial(move_ct, host),
+        on=host.hand.on and not by_bone,
         enabled=can_move_by_hand(host),
         needs=(RENDERING,),
         tip=_("Until it is pressed again, drags and keys in the X-rays move the CT."),
     )
+
+
+def move_ct(host: Host) -> None:
+    """Begin or end moving the whole CT by hand; the bone that a hand would move instead is chosen no more."""
+    if host.session is not None and host.session.bones.moving is not None:
+        host.hand.exit()
+        choose_bone(host.session.registration, "")
+    host.hand.toggle()
 
 
 def pose_numbers(registration: Registration) -> np.ndarray:

@@ -1,0 +1,108 @@
+"""Bones in the panel: which a hand moves, their colours, and the choice among many."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+from gui_driver import GuiDriver
+from phantom_scene import begun, make_registration
+from running_session import STARTED_AT
+
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.mrml.bones import put_bones
+from MultiViewRegistrationLib.mrml.image import structures_node
+
+NAMES = ("vertebrae_T11", "vertebrae_T10_of_a_long_name", "vertebrae_T9")
+#: Left and right of what is in a section, together.
+MARGINS_PX = 20
+COLOURS = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
+
+
+def segmentation(registration, *names: str):
+    """Segments of these names of the phantom's bone."""
+    ct = registration.ct
+    values = slicer.util.arrayFromVolume(ct)
+    labels = np.zeros(values.shape, np.uint8)
+    for n, part in enumerate(np.array_split(np.argwhere(values > 300), len(names)), start=1):
+        labels[tuple(part.T)] = n
+    return structures_node(registration.scene, "Segments", Structures(names, labels), ct)
+
+
+@pytest.fixture
+def person(host, ct, views):
+    """At three bones that lie by themselves."""
+    person = GuiDriver(host)
+    registration = begun(make_registration(host.scene, ct, views, STARTED_AT))
+    node = segmentation(registration, *NAMES)
+    for segment_id, colour in zip(node.GetSegmentation().GetSegmentIDs(), COLOURS, strict=True):
+        node.GetSegmentation().GetSegment(segment_id).SetColor(*colour)
+    registration.choose_segment(node)
+    put_bones(registration, dict.fromkeys(NAMES, STARTED_AT))
+    person.begin("check", registration)
+    return person
+
+
+def pressed(person) -> tuple[bool, bool]:
+    """Whether "Move this bone" and "Move the CT" are drawn as pressed."""
+    person.host.process(0.1)
+    return tuple(person.widget("check", key).checked for key in ("move_bone", "move"))
+
+
+def test_the_button_of_what_a_hand_moves_is_pressed_and_no_other(person):
+    person.pick("check", "bones", 1, 1)
+    assert pressed(person) == (False, False)
+    assert "is moved now" not in person.text("check", "chosen")
+    person.press("check", "move_bone")
+    assert pressed(person) == (True, False) and person.panel.hand.on
+    assert "is moved now" in person.text("check", "chosen")
+    person.press("check", "move")
+    assert person.panel.hand.on and not person.session.bones.chosen
+    assert person.widget("check", "move").checked
+    person.pick("check", "bones", 1, 1)
+    assert pressed(person) == (True, False)
+    person.press("check", "move_bone")
+    assert pressed(person) == (False, False) and not person.panel.hand.on
+
+
+def test_what_is_done_with_a_bone_fits_into_the_panel_whatever_its_name(person):
+    import qt
+
+    person.pick("check", "bones", 1, 1)
+    person.host.process(0.1)
+    section, root = person.panel.sections["check"], person.ui.messageLabel.parentWidget()
+    for button in section.widget.findChildren(qt.QPushButton):
+        assert not button.visible or button.width >= button.sizeHint.width(), button.text
+    assert section.widget.minimumSizeHint.width() <= root.minimumWidth - MARGINS_PX
+
+
+def test_rows_of_bones_have_the_colours_of_their_segments(person):
+    table = person.widget("check", "bones")
+    shown = [
+        table.item(row, 0).icon().pixmap(10, 10).toImage().pixelColor(4, 4) for row in range(3)
+    ]
+    assert [colour.name() for colour in shown] == ["#ff0000", "#00ff00", "#0000ff"]
+
+
+@pytest.mark.filterwarnings("ignore:.*check their names")
+def test_all_or_none_of_many_segments_are_chosen_at_once(person):
+    registration = person.registration
+    node = segmentation(registration, *(f"rib_left_{n}" for n in range(1, 62)))
+    key = f"{node.GetID()}/"
+    person.begin("ct")
+    person.panel.presenters.ct.set_structure(f"{key}{node.GetSegmentation().GetNthSegmentID(3)}")
+    person.panel.presenters.ct.set_structure(key)
+    assert registration.chosen_segments == []
+    person.host.process(0.1)
+    person.press("ct", "listed_All")
+    assert len(registration.chosen_segments) == 61
+    person.press("ct", "listed_None")
+    assert registration.chosen_segments == []
+
+
+def test_the_answer_ticks_no_more_bones_of_a_foreign_segmentation_than_a_table_shows(person):
+    registration, bones = person.registration, person.panel.presenters.ct.bones
+    registration.scene.RemoveNode(registration.segmentation)
+    segmentation(registration, *(f"structure {n}" for n in range(1, 62)))
+    bones.choose_any()
+    assert registration.registers_each and registration.chosen_segments == []

@@ -87,17 +87,18 @@ def test_what_is_put_under_a_bone_is_drawn_and_stays_when_the_bone_joins_the_oth
 def test_outlines_are_seen_in_their_colours_in_their_own_view(registration, slicer_app):
     red, green = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
-    def outlines_in(detector):
+    def outlines_at(moved):
         boxes = [[[10, 10], [30, 10], [30, 40], [10, 40]], [[40, 20], [60, 20], [60, 50], [40, 50]]]
-        lines = [polyline(np.array(box, float), closed=True) for box in boxes]
-        return [Lines(red, lines[0]), Lines(green, lines[1])]
+        lines = [polyline(moved + np.array(box, float), closed=True) for box in boxes]
+        return lambda detector: [Lines(red, lines[0]), Lines(green, lines[1])]
 
     view = registration.xrays[0]
     shown = window_of(slicer_app, view, (480, 360))
-    show_outlines(registration, outlines_in)
-    image = pixels(shown).astype(int)
-    for colour in (red, green):
-        assert (np.abs(image - 255 * np.array(colour)).sum(axis=-1) < 60).sum() > 300
+    for moved in (0.0, 3.0):  # where a bone is first, and where it has gone
+        show_outlines(registration, outlines_at(moved))
+        image = pixels(shown).astype(int)
+        for colour in (red, green):
+            assert (np.abs(image - 255 * np.array(colour)).sum(axis=-1) < 60).sum() > 300
     one = view.node.GetNodeReference(OUTLINES)
     assert one.GetHideFromEditors() and not one.GetDisplayNode().GetVisibility3D()
     show_outlines(registration, lambda detector: [])

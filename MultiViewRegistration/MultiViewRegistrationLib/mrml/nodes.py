@@ -292,35 +292,33 @@ def lines_node(owner, name: str, thickness: int = 2):
     return node
 
 
-def draw(
-    node, lines: np.ndarray, colour: tuple[float, float, float], slice_id: str | None = None
-) -> None:
-    """Show lines (k, 2, 3), RAS mm, in the place of those before.
-
-    In this slice view only, without one in the 3D views only.
-    """
-    node.SetAndObservePolyData(mesh_of(lines))
-    display = node.GetDisplayNode()
-    display.SetColor(*colour)
-    display.SetVisibility2D(slice_id is not None)
-    display.SetVisibility3D(slice_id is None)
-    if slice_id is not None and tuple(display.GetViewNodeIDs()) != (slice_id,):
-        display.SetViewNodeIDs([slice_id])
-
-
 #: The array of a model's lines with their colours.
 LINE_COLOURS = "colours"
 
 
-def paint(node, colours: np.ndarray) -> None:
-    """Show each line of a model that was drawn in a colour of its own, (k, 3) from 0 to 1."""
-    values = numpy_to_vtk(np.round(255 * colours).astype(np.uint8), deep=True)
-    values.SetName(LINE_COLOURS)
-    node.GetPolyData().GetCellData().SetScalars(values)
-    display = node.GetDisplayNode()
-    display.SetActiveScalar(LINE_COLOURS, vtkDataObject.CELL)
-    display.SetScalarRangeFlag(display.UseDirectMapping)
-    display.SetScalarVisibility(True)
+def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None) -> None:
+    """Show lines (k, 2, 3), RAS mm, in the place of those before.
+
+    In this slice view only, without one in the 3D views only. In one colour (3,), or in one for
+    each line (k, 3), from 0 to 1.
+    """
+    mesh, display = mesh_of(lines), node.GetDisplayNode()
+    if np.ndim(colour) == 2:
+        values = numpy_to_vtk(np.round(255 * np.asarray(colour)).astype(np.uint8), deep=True)
+        values.SetName(LINE_COLOURS)
+        mesh.GetCellData().SetScalars(values)
+    node.SetAndObservePolyData(mesh)
+    with slicer.util.NodeModify(display):
+        display.SetVisibility2D(slice_id is not None)
+        display.SetVisibility3D(slice_id is None)
+        if slice_id is not None and tuple(display.GetViewNodeIDs()) != (slice_id,):
+            display.SetViewNodeIDs([slice_id])
+        if np.ndim(colour) == 1:
+            display.SetColor(*colour)
+            return
+        display.SetActiveScalar(LINE_COLOURS, vtkDataObject.CELL)
+        display.SetScalarRangeFlag(display.UseDirectMapping)
+        display.SetScalarVisibility(True)
 
 
 def mesh_of(lines: np.ndarray) -> vtkPolyData:

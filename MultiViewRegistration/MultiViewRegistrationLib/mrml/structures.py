@@ -28,7 +28,6 @@ from .nodes import (
     draw,
     is_under,
     lines_node,
-    paint,
     place_of_labelmap,
     polyline,
     positions,
@@ -335,8 +334,7 @@ def show_outlines(
             if node is None:
                 node = lines_node(view.node, "", OUTLINE_THICKNESS)
                 view.node.SetNodeReferenceID(OUTLINES, node.GetID())
-            draw(node, seen[view.id].on_plane(lines), MISFIT_COLOUR, seen[view.id].slice_id)
-            paint(node, colours)
+            draw(node, seen[view.id].on_plane(lines), colours, seen[view.id].slice_id)
             node.SetName(f"bones in {view.name}")
             node.SetAttribute(OUTLINES, stamp)
 

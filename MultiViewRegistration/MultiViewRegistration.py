@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from unittest import SkipTest
 
 import slicer
 from slicer.i18n import tr as _
@@ -23,6 +24,7 @@ from slicer.util import VTKObservationMixin
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT
 
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets.chest import demo_case
 from MultiViewRegistrationLib.mrml.display import SceneObserver, hide, is_shown
 from MultiViewRegistrationLib.mrml.loading import register_sample_data
@@ -315,20 +317,34 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
     """
 
     def setUp(self):
-        """Clear the scene."""
+        """Clear the scene, and have the sample, and the packages of DRRs where a person agrees; skip the test without them."""
+        from MultiViewRegistrationLib.panel import packages
+
         slicer.mrmlScene.Clear()
+        requirements = os.path.join(os.path.dirname(__file__), "Resources", "requirements.txt")
+        missing = packages.missing_message(requirements)
+        if missing and slicer.app.testingEnabled():  # nobody is there to agree
+            self.skipTest(missing)
+        try:
+            packages.ensure(requirements)
+            self.case = demo_case()
+        except InputError as error:
+            self.skipTest(str(error))
 
     def runTest(self):
         """Run all tests, each on an empty scene."""
-        for test in (self.test_RegisterSample, self.test_WalkThroughPanel):
-            self.setUp()
-            test()
+        try:
+            for test in (self.test_RegisterSample, self.test_WalkThroughPanel):
+                self.setUp()
+                test()
+        except SkipTest as why:
+            self.delayDisplay(_("Not tested: {why}").format(why=why))
 
     def test_RegisterSample(self):
         """Register the sample by script."""
         self.delayDisplay("Loading the sample")
         logic = MultiViewRegistrationLogic()
-        registration = logic.loadCase(demo_case())
+        registration = logic.loadCase(self.case)
         self.delayDisplay("Registering it")
         session = logic.register(registration, start="given")
         error = session.error()
@@ -340,7 +356,7 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
         from MultiViewRegistrationLib.panel import self_test
 
         walk = self_test.Walk(self_test.open_panel(), lambda line: self.delayDisplay(line, 1))
-        loadSample(demo_case())
+        loadSample(self.case)
         walk.wait(lambda: walk.registration is not None, "the sample is read")
         walk.run(*self_test.SHORT)
         self.delayDisplay("The panel did all of that without a fault")

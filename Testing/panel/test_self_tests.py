@@ -5,6 +5,7 @@ import unittest
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from gui_driver import GuiDriver
 from phantom import TRUE_POSE
 from phantom_scene import begun, make_registration, settle
@@ -36,6 +37,25 @@ def test_reload_and_test_passes(host, sample):
     host.open_module()
     module.MultiViewRegistrationTest().runTest()
     host.process()
+
+
+@pytest.mark.parametrize("testing", [False, True])
+def test_reload_and_test_asks_for_what_is_missing_and_is_left_out_without(
+    host, monkeypatch, testing
+):
+    from MultiViewRegistrationLib.panel import packages
+
+    module = host.load_module(MODULE / "MultiViewRegistration.py")
+    host.open_module()
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(type(host.app), "testingEnabled", lambda app: testing)
+    host.answers.yes = False
+    test = module.MultiViewRegistrationTest()
+    said = []
+    test.delayDisplay = said.append
+    test.runTest()
+    assert "numba" in said[-1]
+    assert bool(host.shown("question")) == (not testing)
 
 
 def test_the_walks_steps_about_other_modules_pass(host, ct, views):

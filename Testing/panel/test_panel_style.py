@@ -149,6 +149,45 @@ def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
         assert 360 <= root.minimumWidth <= 400
 
 
+def test_a_table_shows_its_rows_also_where_the_font_has_grown_meanwhile(host, ct, views):
+    from phantom_scene import begun, make_registration
+    from PySide6 import QtGui
+
+    person, before = GuiDriver(host), host.app.font()
+    person.begin("xrays", begun(make_registration(host.scene, ct, views)))
+    font = QtGui.QFont(before)
+    font.setPointSizeF(1.5 * before.pointSizeF())
+    host.app.setFont(font)
+    host.process(0.3)
+    table = person.widget("xrays", "xrays")
+    height = sum(table.rowHeight(row) for row in range(table.rowCount))
+    letters = QtGui.QFontMetrics(font).height()
+    host.app.setFont(before)
+    assert table.rowHeight(0) > letters and table.viewport().height >= height
+
+
+def test_the_geometry_window_shows_whole_numbers(full):
+    from MultiViewRegistrationLib.geometry.c_arm import CArm
+
+    geometry = CArm(
+        source_to_detector_mm=1020.5,
+        source_to_isocentre_mm=742.25,
+        pixel_mm=(0.3876, 0.3876),
+        size=(512, 512),
+        principal_point=(261.53, 251.72),
+        rao_lao_deg=-12.75,
+        cra_cau_deg=17.25,
+    )
+    full.panel.registration.xrays[0].change(geometry=geometry)
+    full.begin("xrays")
+    full.open_geometry(0)
+    for key in ("source_to_detector_mm", "rao_lao_deg", "principal_point"):
+        edit = full.drawn("geometry", full.field(0, key)).edit
+        assert edit.fontMetrics().horizontalAdvance(edit.text) < edit.width - 4, edit.text
+    bar = full.panel.geometry.dialog.findChild(object, "qt_scrollarea_hcontainer")
+    assert not bar.visible
+
+
 def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
     full.module_widget.parent.resize(100, 900)
     full.host.process(0.1)

@@ -473,6 +473,7 @@ class _Slider(_Drawn[controls.Slider]):
 
 class _Table(_Drawn[controls.Table]):
     def make(self, control: controls.Table) -> Any:
+        self._fitted = 0, 0
         table = qt.QTableWidget()
         table.editTriggers = qt.QAbstractItemView.NoEditTriggers
         table.selectionBehavior = qt.QAbstractItemView.SelectRows
@@ -499,7 +500,7 @@ class _Table(_Drawn[controls.Table]):
             for row, line in enumerate(control.lines):
                 for column, cell in enumerate(line.cells):
                     table.setItem(row, column, self._item(line, column, cell))
-            self._fit()
+        self._fit()
         ids = [line.id for line in control.lines]
         row = ids.index(control.selected) if control.selected in ids else -1
         if row != table.currentRow() or before is None or control.lines != before.lines:
@@ -520,9 +521,12 @@ class _Table(_Drawn[controls.Table]):
         return item
 
     def _fit(self) -> None:
-        """Make the table as high as its rows, each as high as the font."""
+        """Make the table as high as its rows, each as high as the font, which may have changed."""
         table = self.widget
         height = table.fontMetrics().height() + ROW_PADDING_PX
+        if (height, table.rowCount) == self._fitted:
+            return
+        self._fitted = height, table.rowCount
         table.verticalHeader().minimumSectionSize = table.verticalHeader().defaultSectionSize = (
             height
         )
@@ -632,6 +636,8 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         self.form.drawn[field.key] = drawn
         drawn.update(field)
         inner = drawn.edit if isinstance(drawn, _Entry) else drawn.widget
+        if isinstance(drawn, _Entry):
+            inner.minimumWidth = inner.fontMetrics().horizontalAdvance(f"{drawn.text}000")
         tip = [
             cell.fault or cell.caution,
             cell.origin and _("From: {origin}").format(origin=cell.origin),

@@ -15,7 +15,7 @@ from .form import QtForm
 if TYPE_CHECKING:
     from .panel import Panel
 
-#: Pixels: its width at first, its height at most.
+#: Pixels: its least width, its height at most.
 SIZE = (1180, 640)
 
 
@@ -63,12 +63,18 @@ class GeometryWindow:
                 self.dialog.hide()
 
     def _fit(self, inside: Any) -> None:
-        """Make the window as high as what is in it; it never becomes lower while it is open."""
-        around = self.dialog.layout().contentsMargins()
+        """Make the window as large as what is in it; it never becomes smaller while it is open."""
+        dialog, screen = self.dialog, _screen()
+        around = dialog.layout().contentsMargins()
+        bar = dialog.style().pixelMetric(qt.QStyle.PM_ScrollBarExtent)
+        width = inside.minimumSizeHint.width() + around.left() + around.right() + bar
+        width = max(width if screen is None else min(width, screen.width()), dialog.width)
         needed = max(inside.sizeHint.height(), inside.layout().heightForWidth(inside.width))
         height = min(needed + around.top() + around.bottom(), SIZE[1])
-        if height > self.dialog.height or not self.dialog.visible:
-            self.dialog.resize(self.dialog.width, height)
+        if dialog.visible:
+            height = max(height, dialog.height)
+        if (width, height) != (dialog.width, dialog.height):
+            dialog.resize(width, height)
 
     def _put_aside(self) -> None:
         """Move the window to where it leaves the 3D view, which follows the geometry, in sight.
@@ -76,11 +82,10 @@ class GeometryWindow:
         Unless a person has moved it.
         """
         view = self.panel.views.three_d_view()
-        dialog, window = self.dialog, slicer.util.mainWindow()
-        handle = window.windowHandle() if window is not None else None
-        if view is None or handle is None or self._put not in (None, (dialog.x, dialog.y)):
+        dialog, screen = self.dialog, _screen()
+        if view is None or screen is None or self._put not in (None, (dialog.x, dialog.y)):
             return
-        corner, screen = view.mapToGlobal(qt.QPoint(0, 0)), handle.screen().availableGeometry
+        corner = view.mapToGlobal(qt.QPoint(0, 0))
         seen = corner.x(), corner.y(), view.width, view.height
         area = screen.x(), screen.y(), screen.width(), screen.height()
         self._put = aside(seen, (dialog.width, dialog.height), area)
@@ -102,6 +107,13 @@ class GeometryWindow:
     def _on_finished(self, result: int) -> None:
         with self.panel.ui_action():
             self.presenter.close()
+
+
+def _screen() -> Any:
+    """Return what of its screen the main window may take, a QRect; None where there is none."""
+    window = slicer.util.mainWindow()
+    handle = window.windowHandle() if window is not None else None
+    return handle and handle.screen().availableGeometry
 
 
 def aside(seen: Sequence[int], size: Sequence[int], area: Sequence[int]) -> tuple[int, int]:

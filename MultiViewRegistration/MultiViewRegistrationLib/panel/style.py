@@ -84,7 +84,7 @@ class PanelStyle(qt.QObject):
     widget
         The panel, with all its sections. To be kept as long as that.
     resized
-        Called when it has another width.
+        Called when it has another width or font.
     """
 
     def __init__(self, widget, resized: Callable[[], object]) -> None:
@@ -101,7 +101,7 @@ class PanelStyle(qt.QObject):
             self._colour()
         elif kind == qt.QEvent.FontChange:
             self._fit()
-        elif kind == qt.QEvent.Resize:
+        if kind in (qt.QEvent.FontChange, qt.QEvent.Resize):
             self._resized()
         return False
 

@@ -13,8 +13,9 @@ from scene_rendering import pixels, window_of
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface, same_places
 from MultiViewRegistrationLib.mrml.display import take_down
-from MultiViewRegistrationLib.mrml.nodes import polyline
-from MultiViewRegistrationLib.mrml.structures import OUTLINES, show_outlines, structures_of
+from MultiViewRegistrationLib.mrml.nodes import polyline, positions
+from MultiViewRegistrationLib.mrml.structures import NAMES, OUTLINES, show_outlines, structures_of
+from MultiViewRegistrationLib.mrml.xray import detectors
 
 POSES = {
     f"L{n}": rigid.from_rotation_translation(rigid.exp_so3([0.1 * n, 0, 0]), [n, 2.0, 3.0])
@@ -23,6 +24,7 @@ POSES = {
 
 
 class Lines(NamedTuple):
+    name: str
     colour: tuple[float, float, float]
     lines: np.ndarray
 
@@ -90,7 +92,7 @@ def test_outlines_are_seen_in_their_colours_in_their_own_view(registration, slic
     def outlines_at(moved):
         boxes = [[[10, 10], [30, 10], [30, 40], [10, 40]], [[40, 20], [60, 20], [60, 50], [40, 50]]]
         lines = [polyline(moved + np.array(box, float), closed=True) for box in boxes]
-        return lambda detector: [Lines(red, lines[0]), Lines(green, lines[1])]
+        return lambda detector: [Lines("L1", red, lines[0]), Lines("", green, lines[1])]
 
     view = registration.xrays[0]
     shown = window_of(slicer_app, view, (480, 360))
@@ -101,5 +103,10 @@ def test_outlines_are_seen_in_their_colours_in_their_own_view(registration, slic
             assert (np.abs(image - 255 * np.array(colour)).sum(axis=-1) < 60).sum() > 300
     one = view.node.GetNodeReference(OUTLINES)
     assert one.GetHideFromEditors() and not one.GetDisplayNode().GetVisibility3D()
+    names = view.node.GetNodeReference(NAMES)
+    assert names.GetNumberOfControlPoints() == 1 and names.GetNthControlPointLabel(0) == "L1"
+    (lines,) = [each.lines for each in outlines_at(3.0)(None) if each.name]
+    plane = next(each for each in detectors(registration) if each.view.id == view.id)
+    assert lines[..., 0].max() == pytest.approx(plane.locate(positions(names)[0])[0][0])
     show_outlines(registration, lambda detector: [])
-    assert view.node.GetNodeReference(OUTLINES) is None
+    assert not any(view.node.GetNodeReference(role) for role in (OUTLINES, NAMES))

@@ -41,6 +41,7 @@ from .nodes import (
 )
 from .registration import Registration
 from .xray import DetectorPlane, detectors
+from .xray_annotations import show_names
 
 SURFACE, LABELMAP = "Closed surface", "Binary labelmap"
 
@@ -293,7 +294,11 @@ def structures_of(registration: Registration) -> list:
 
 
 class Coloured(Protocol):
-    """Lines (k, 2, 2), pixels of an X-ray, and their colour, red, green, blue from 0 to 1."""
+    """Lines (k, 2, 2), pixels of an X-ray, their colour, red, green, blue from 0 to 1, and a name, "" for none."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
 
     @property
     def lines(self) -> np.ndarray:
@@ -304,9 +309,9 @@ class Coloured(Protocol):
         """The colour."""
 
 
-#: The role of the model of an X-ray with the outlines of bones and of what does not fit, the colour
-#: of the latter, and their thickness, beside that of others.
-OUTLINES = "boneOutlines"
+#: The role of the model of an X-ray with the outlines of bones and of what does not fit, that of
+#: their names, the colour of what does not fit, and the thickness of lines, beside that of others.
+OUTLINES, NAMES = "boneOutlines", "boneNames"
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
 OUTLINE_THICKNESS = 3
 
@@ -330,11 +335,16 @@ def show_outlines(
         stamp = f"{zlib.crc32(colours.tobytes(), zlib.crc32(lines.tobytes()))}"
         if not len(lines):
             remove_product(view.node, OUTLINES)
+            remove_product(view.node, NAMES)
         elif node is None or node.GetAttribute(OUTLINES) != stamp:
             if node is None:
                 node = lines_node(view.node, "", OUTLINE_THICKNESS)
                 view.node.SetNodeReferenceID(OUTLINES, node.GetID())
             draw(node, seen[view.id].on_plane(lines), colours, seen[view.id].slice_id)
+            ends = {each.name: each.lines.reshape(-1, 2) for each in outlines if each.name}
+            beside = {name: at[at[:, 0].argmax()] for name, at in ends.items() if len(at)}
+            places = seen[view.id].on_plane(np.reshape([*beside.values()], (-1, 2)))
+            show_names(view, NAMES, seen[view.id].slice_id, dict(zip(beside, places, strict=True)))
             node.SetName(f"bones in {view.name}")
             node.SetAttribute(OUTLINES, stamp)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import slicer
@@ -139,6 +140,15 @@ def show_labels(view: XRayView) -> None:
     camera = view.camera
     anchor = ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])
     _write_labels(markups, [view.name], [anchor])
+
+
+def show_names(
+    view: XRayView, role: str, slice_id: str | None, places: Mapping[str, np.ndarray]
+) -> None:
+    """Write names in this slice view of an X-ray, each to the right of its place, (3,) RAS mm."""
+    markups, display = _label_markups(view, role, f"names in {view.name}", colour_of(view))
+    display.SetViewNodeIDs([slice_id])
+    _write_labels(markups, list(places), places.values())
 
 
 def settle_labels(view: XRayView) -> None:

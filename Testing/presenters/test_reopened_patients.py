@@ -185,6 +185,33 @@ def test_a_picture_without_a_header_is_asked_about_once(scene, tmp_path, watch, 
     assert not title(host) and patient_of(host.registration) == ""
 
 
+@pytest.mark.parametrize("replaces", [False, True], ids=["panel", "page"])
+def test_images_of_nobody_knows_whom_are_asked_about_once_beside_a_whole_case(
+    scene, tmp_path, watch, replaces
+):
+    host = PresenterHost(scene, open_files(scene, tmp_path, NOBODY, NOBODY))
+    host.replaces = replaces
+    drop(host.files, write_ap(tmp_path / "second.dcm", **NOBODY))
+    assert not title(host)  # a case that is still being put together
+    host.registration.xrays[1].change(geometry=host.registration.xrays[0].record.geometry)
+    drop(host.files, write_ap(tmp_path / "AP.dcm", **NOBODY))
+    assert title(host).startswith("Nothing tells whether")
+    act(host.files, "asked0.line0")
+    settled(host.files)
+    drop(host.files, write_ap(tmp_path / "LAT.dcm", **NOBODY))
+    assert not title(host) and len(host.registration.xrays) == 4
+
+
+@pytest.mark.parametrize("replaces", [False, True], ids=["panel", "page"])
+def test_a_further_ct_may_be_a_new_registration(scene, tmp_path, watch, replaces):
+    host = PresenterHost(scene, open_files(scene, tmp_path, NOBODY, NOBODY))
+    host.replaces, first = replaces, host.registration
+    drop(host.files, tmp_path / "ct")
+    act(host.files, "asked0.line1" if control(host.files, "asked0.line1") else "asked0.1")
+    host.wait(host.files, lambda: host.registration.ct is not None)
+    assert host.registration != first and not host.registration.xrays
+
+
 def test_a_name_written_otherwise_or_a_missing_date_is_the_same_patient(scene, tmp_path, reopen):
     host = reopen("case", open_files(scene, tmp_path, B, B))
     for who in ({**B, "PatientName": "Gamma^Berta"}, {**B, "PatientBirthDate": ""}):

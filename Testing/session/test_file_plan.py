@@ -115,6 +115,27 @@ def test_which_ct_is_read(opened, cts, answers, expected):
     assert (planned.title if isinstance(planned, PendingQuestion) else planned) == expected
 
 
+@pytest.mark.parametrize("scouts", [False, True])
+def test_a_ct_may_begin_a_case_of_its_own_with_its_scouts(scouts):
+    cts = CTs((SOFT, BONE), scouts=scouts)
+    assert choices(plan(cts, {}, WHOLE)) == ["0", "1", "new"]
+    begun = plan(cts, {"ct": "new"}, WHOLE)
+    more = (Part((SCOUTS,)),) if scouts else ()
+    assert begun == (Step.CLOSE, Step.BEGIN, Keep((CTs((SOFT, BONE)), *more)))
+
+
+def test_another_patients_ct_takes_the_place_of_all_with_its_scouts():
+    dropped = Dropped(found(cts=(SOFT,), scouts=(Path("ap.dcm"),)), doubt="other")
+    removed, *_begin, kept = plan(dropped, {"how": "replace"}, WHOLE)
+    assert removed is Step.REMOVE_XRAYS and kept.files[1] == Part((SCOUTS,))
+
+
+def test_that_unknown_images_are_of_this_patient_is_kept():
+    dropped = Dropped(found(xray="a.png"), doubt="unknown")
+    assert choices(plan(dropped, {}, WHOLE)) == ["add", "new", "replace"]
+    assert plan(dropped, {"how": "add"}, WHOLE)[0] is Step.OF_THIS_PATIENT
+
+
 def test_a_whole_registration_takes_the_place_of_what_is_open():
     dropped = Dropped(found(case="a/case.json b/case.json"))
     assert choices(plan(dropped, {}, NOTHING)) == ["0", "1"]
@@ -164,7 +185,7 @@ def test_masks_wait_for_what_they_cover():
 def test_scouts_are_offered_where_there_is_no_x_ray():
     scouts, ready = Part((SCOUTS,)), OpenCase(there=True, ct=True, scouts=("AP",))
     kept = plan(Dropped(found(cts=(SOFT,), scouts=(Path("ap.dcm"),))), {}, NOTHING)[-1]
-    assert kept == Keep((CTs((SOFT,)), scouts))
+    assert kept == Keep((CTs((SOFT,), scouts=True), scouts))
     assert plan(scouts, {}, OpenCase(there=True, ct_coming=True)) is None
     assert plan(scouts, {}, ready).title == "The CT has scouts: AP."
     assert plan(scouts, {"use": "use"}, ready) == (Step.USE_SCOUTS,)

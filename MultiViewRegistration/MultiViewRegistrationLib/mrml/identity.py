@@ -518,25 +518,38 @@ def patient_of(registration: Registration) -> str:
     return ids.pop() if len(ids) == 1 else ""
 
 
-#: Whose new images are: of another patient than those that are there, of nobody knows whom.
-OTHER, UNKNOWN = "other", "unknown"
+#: Whose new images are: of another patient than those that are there, of nobody knows whom; and
+#: the parameter with a person's word that the latter are of this patient.
+OTHER, UNKNOWN, SAID = "other", "unknown", "unknownAreOfPatient"
+#: X-rays with a geometry that make a registration whole, beside its CT: further ones may begin
+#: another patient's.
+WHOLE_XRAYS = 2
 
 
 def doubt_about(registration: Registration, identities: Sequence[dict[str, str]]) -> str:
     """Return OTHER or UNKNOWN where images may be of another patient than those that are there, else "".
 
     See `read_identity` for the values. A person who has put images of an unknown patient beside
-    those of a known one has answered for further ones of either.
+    those of a known one has answered for further ones of either. Where all are unknown, it is asked
+    once of a registration that is whole.
     """
     there = _patients(registration)
     if any(same_patient(one, new) is False for one in there for new in identities):
         return OTHER
     known = list(map(is_known, there))
+    placed = sum(view.placed for view in registration.xrays)
+    whole = registration.ct is not None and placed >= WHOLE_XRAYS
+    nobodys = whole and not any(known) and not registration.parameter(SAID)
     for new in identities if there else ():
         alike = any(same_patient(one, new) for one in there)
-        if not alike if is_known(new) else all(known):
+        if not alike if is_known(new) else all(known) or nobodys:
             return UNKNOWN
     return ""
+
+
+def say_unknown_are_of_patient(registration: Registration) -> None:
+    """Keep that a person says that images of nobody knows whom are of the patient of those that are there."""
+    registration.node.SetParameter(SAID, "1")
 
 
 def _patients(registration: Registration) -> list[dict[str, str]]:

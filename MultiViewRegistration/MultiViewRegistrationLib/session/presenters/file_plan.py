@@ -6,7 +6,7 @@ From the files, the answers so far and what is open, `plan` tells what to ask or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
@@ -146,11 +146,13 @@ class Dropped:
 class CTs:
     """CTs of which one is registered.
 
-    `preferred` where the person said that it is one, so that it takes the place of another.
+    `preferred` where the person said that it is one, so that it takes the place of another;
+    `scouts` where some came with it.
     """
 
     files: tuple[CTFiles, ...]
     preferred: bool = False
+    scouts: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,7 @@ class Step(Enum):
     BEGIN = "have a registration to work on"
     REMOVE_XRAYS = "remove all X-rays"
     USE_SCOUTS = "add the scouts of the CT as X-rays"
+    OF_THIS_PATIENT = "keep that images of nobody knows whom are of this patient"
 
 
 @dataclass(frozen=True)
@@ -333,17 +336,14 @@ def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Pla
     if dropped.replacing or how == "new":
         return Step.CLOSE, *_parts(found, dropped.preferred, OpenCase())
     if how == "replace":
-        removed = (Step.REMOVE_XRAYS,) if found.of(XRAY) else ()
-        return *removed, *_parts(found, CT, opened)
+        if not (found.of(XRAY) or found.scouts):
+            return _parts(found, CT, opened)
+        return Step.REMOVE_XRAYS, *_parts(found, CT, replace(opened, xrays=()))
     two_cases = found.cts and found.of(XRAY) and opened.ct and opened.xrays
     if how or not (two_cases or dropped.doubt):
-        return _parts(found, dropped.preferred, opened)
-    new = (
-        _("Close what is open, and begin a new case")
-        if opened.replaces
-        else _("Begin a new case beside it")
-    )
-    choices = [("new", new), ("replace", _("Replace the images of this case"))]
+        answered = (Step.OF_THIS_PATIENT,) if dropped.doubt == UNKNOWN else ()
+        return *answered, *_parts(found, dropped.preferred, opened)
+    choices = [_new_case(opened), ("replace", _("Replace the images of this case"))]
     unknown = dropped.doubt == UNKNOWN and not two_cases
     if unknown:
         choices.insert(0, ("add", _("They are of this patient: add them")))
@@ -359,6 +359,13 @@ def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Pla
     return _ask(title, "how", _("What is to be done?"), choices, tip)
 
 
+def _new_case(opened: OpenCase) -> tuple[str, str]:
+    """Return the answer by which files begin another case."""
+    if opened.replaces:
+        return "new", _("Close what is open, and begin a new case")
+    return "new", _("Begin a new case beside it")
+
+
 def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action, ...]:
     """Plan each kind of files for itself."""
     xrays = found.of(XRAY)
@@ -367,7 +374,7 @@ def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action,
         raise InputError(sentence.format(count=len(xrays), most=MAX_VIEWS))
     parts: list[Files] = []
     if found.cts:
-        parts.append(CTs(tuple(found.cts), preferred == CT))
+        parts.append(CTs(tuple(found.cts), preferred == CT, bool(found.scouts)))
         if found.scouts and not (xrays or opened.xrays):
             parts.append(Part((SCOUTS,)))
     for kinds, paths in found.files.items():
@@ -382,15 +389,17 @@ def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action,
 def _cts(files: CTs, answers: dict[str, str], opened: OpenCase) -> Plan:
     cts, there = files.files, opened.ct or opened.ct_coming
     number = answers.get("ct", "0" if len(cts) == 1 and (files.preferred or not there) else "")
+    if number == "new":
+        scouts = (Part((SCOUTS,)),) if files.scouts else ()
+        return Step.CLOSE, Step.BEGIN, Keep((CTs(cts), *scouts))
     if number:
         return (ReadCT(cts[int(number)]),)
+    choices = [(str(n), f"{ct.name} ({ct.facts})") for n, ct in enumerate(cts)]
+    title = _("{count} CT series were found. Which is to be registered?").format(count=len(cts))
     if there:
         title = _("There is a CT already. Register this one in its place?")
-    else:
-        title = _("{count} CT series were found. Which is to be registered?").format(count=len(cts))
-    return _ask(
-        title, "ct", _("CT"), ((str(n), f"{ct.name} ({ct.facts})") for n, ct in enumerate(cts))
-    )
+        choices.append(_new_case(opened))
+    return _ask(title, "ct", _("CT"), choices)
 
 
 def _unclear(unclear: Part, answers: dict[str, str], opened: OpenCase) -> Plan:

@@ -21,7 +21,7 @@ from ...imaging.structures import Structures, read_segments
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
 from ...io.recognise import CALIBRATION, CASE, POSE, XRAY, FoundFiles, recognise
-from ...mrml.identity import ct_header, doubt_about
+from ...mrml.identity import ct_header, doubt_about, say_unknown_are_of_patient
 from ...mrml.image import segmentation_node, structures_node
 from ...mrml.loading import name_of
 from ...translation import _
@@ -458,6 +458,8 @@ class FilesPresenter(Presenter):
             case Step.REMOVE_XRAYS:
                 for view in self.registration.xrays:
                     self.registration.remove_xray(view)
+            case Step.OF_THIS_PATIENT:
+                say_unknown_are_of_patient(self.registration)
             case Step.USE_SCOUTS:
                 self._xrays.use_scouts()
             case file_plan.Keep(files):

@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all docs notebooks bench tables lint format cmake-lists release clean
+.PHONY: help demo test test-slow test-all test-slicer pictures docs notebooks bench tables lint format cmake-lists release clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
@@ -30,6 +30,8 @@ help:
 	@echo "make test              run the tests that matter most; ARGS=\"Testing/geometry -q\" some of them, ARGS=\"-n 0\" one after another"
 	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
 	@echo "make test-all          run every test"
+	@echo "make test-slicer SLICER=/path/to/Slicer   run the tests of panel and scene in Slicer itself; INSTALL=1: pip may install pytest there"
+	@echo "make pictures SLICER=/path/to/Slicer      take the pictures of the tutorial and of README in Slicer itself"
 	@echo "make docs              build the documentation as a site in build/site"
 	@echo "make notebooks         run the notebooks of docs/notebooks again, and keep their outputs"
 	@echo "make bench             measure speed, memory and accuracy beside other programs; ARGS=\"--only render\" a part, ARGS=--json as JSON"
@@ -56,6 +58,18 @@ test-slow: $(VENV)/.test
 
 test-all: $(VENV)/.test
 	$(PYTEST) $(ARGS)
+
+# Slicer's own application, with settings of its own; on a screen that is not there where there is none.
+SLICER ?= Slicer
+IN_SLICER = $(if $(or $(DISPLAY),$(filter-out Linux,$(shell uname -s))),,xvfb-run --auto-servernum --server-args="-screen 0 1920x1200x24") \
+  "$(SLICER)" --no-splash --ignore-slicerrc --disable-settings --additional-module-paths "$(CURDIR)/MultiViewRegistration" \
+  --python-script "$(CURDIR)/Testing/slicer_tests/run.py"
+
+test-slicer:
+	$(IN_SLICER) $(if $(INSTALL),--install) $(ARGS)
+
+pictures:
+	$(IN_SLICER) Testing/slicer_tests/walk.py --pictures $(if $(INSTALL),--install) $(ARGS)
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict

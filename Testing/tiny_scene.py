@@ -6,18 +6,30 @@ In it a registration whose X-rays are a few bright dots, from chosen cameras.
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hosts import IN_SLICER
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+if not IN_SLICER:
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 
 @cache
 def _application():
+    if IN_SLICER:
+        import slicer
+
+        manager = SimpleNamespace(
+            write_scene=lambda path: slicer.util.saveScene(str(path)),
+            load_scene=lambda path: slicer.util.loadScene(str(path)) is not False,
+        )
+        logic = slicer.app.applicationLogic()
+        return SimpleNamespace(scene=slicer.mrmlScene, app_logic=logic, io_manager=manager)
     from trame_slicer.core import SlicerApp
 
     app = SlicerApp()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -87,6 +86,8 @@ def write_series(
 
 def compressed(path, pixels, syntax):
     """A run in a transfer syntax, by gdcm."""
+    import pytest
+
     gdcm = pytest.importorskip("gdcm", reason="needs gdcm: pip install python-gdcm")
     plain = path.with_suffix(".plain")
     stored = {} if pixels.dtype == np.uint8 else {"BitsStored": 12, "HighBit": 11}

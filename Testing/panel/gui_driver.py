@@ -52,20 +52,20 @@ class GuiDriver:
 
     def drop(self, *paths: Path) -> None:
         """Drag files onto the panel and drop them there; they must be accepted."""
-        from PySide6 import QtCore, QtGui, QtWidgets
+        import qt
 
-        mime = QtCore.QMimeData()
-        mime.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
-        rest = QtCore.Qt.CopyAction, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
+        mime = qt.QMimeData()
+        mime.setUrls([qt.QUrl.fromLocalFile(str(path)) for path in paths])
+        rest = qt.Qt.CopyAction, mime, qt.Qt.LeftButton, qt.Qt.NoModifier
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             events = (
-                QtGui.QDragEnterEvent(QtCore.QPoint(5, 5), *rest),
-                QtGui.QDropEvent(QtCore.QPointF(5, 5), *rest),
+                qt.QDragEnterEvent(qt.QPoint(5, 5), *rest),
+                qt.QDropEvent(qt.QPointF(5, 5), *rest),
             )
         for event in events:
             event.ignore()
-            QtWidgets.QApplication.sendEvent(self.panel.widget, event)
+            qt.QApplication.sendEvent(self.panel.widget, event)
             assert event.isAccepted()
 
     @property

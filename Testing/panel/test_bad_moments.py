@@ -29,12 +29,12 @@ def person(host, ct, views, caplog, capfd):
 
 def visible_text(person) -> str:
     """All that is to be read in the panel, tool tips aside."""
-    from PySide6 import QtWidgets
+    import qt
 
     for section in person.panel.sections.values():
         section.button.collapsed = False
     person.wait_until_read()
-    labels = person.module_widget.parent.findChildren(QtWidgets.QLabel)
+    labels = person.module_widget.parent.findChildren(qt.QLabel)
     buttons = [section.button for section in person.panel.sections.values()]
     return "\n".join(widget.text for widget in [*labels, *buttons] if widget.visible)
 

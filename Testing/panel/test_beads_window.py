@@ -34,7 +34,7 @@ def found(gui) -> bool:
 
 
 def test_a_dropped_phantom_a_click_and_cameras(host, gui, tmp_path):
-    from PySide6 import QtCore
+    import qt
 
     gui.drop(PHANTOM)
     gui.wait(lambda: gui.panel.geometry.form is not None and found(gui), 120)
@@ -55,7 +55,7 @@ def test_a_dropped_phantom_a_click_and_cameras(host, gui, tmp_path):
     assert green > 50  # its rings are drawn
     gui.panel.geometry.dialog.grab().save(str(tmp_path / "beads.png"))
     place = (corner + shares * size).round().astype(int).tolist()
-    host.click(around, QtCore.QPoint(*place))
+    host.click(around, qt.QPoint(*place))
     gui.wait(lambda: found(gui) and caption(gui).startswith("AP: 11 of 12"), 60)
     gui.press("geometry", "use_beads")
     host.process(0.1)

@@ -51,11 +51,11 @@ def test_a_registration_ends_moving_by_hand(person):
 
 
 def test_escape_ends_moving_the_ct_wherever_the_focus_is(person):
-    from PySide6 import QtCore, QtGui, QtWidgets
+    import qt
 
     host, button = person.host, person.widget("start", "move")
-    elsewhere = QtWidgets.QWidget(None)  # a window of its own, as a view that was torn off
-    elsewhere.setFocusPolicy(QtCore.Qt.StrongFocus)
+    elsewhere = qt.QWidget(None)  # a window of its own, as a view that was torn off
+    elsewhere.setFocusPolicy(qt.Qt.StrongFocus)
     elsewhere.show()
     for focused in (button, person.widget("register", "history"), elsewhere):
         host.click(button)
@@ -63,12 +63,10 @@ def test_escape_ends_moving_the_ct_wherever_the_focus_is(person):
         focused.window().activateWindow()
         focused.setFocus()
         host.process(1, until=focused.hasFocus)
-        host.key(focused, QtCore.Qt.Key_Escape)
+        host.key(focused, qt.Qt.Key_Escape)
         assert not button.checked and not person.panel.hand.on
     host.process()
     assert not [
-        one
-        for one in person.panel.widget.findChildren(QtGui.QShortcut)
-        if one.key.toString() == "Esc"
+        one for one in person.panel.widget.findChildren(qt.QShortcut) if one.key.toString() == "Esc"
     ]
     elsewhere.deleteLater()

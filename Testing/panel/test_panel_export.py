@@ -27,9 +27,7 @@ def test_the_report_and_the_transform_are_opened(person, tmp_path):
     person.press("export", "report.html")
     assert "is no longer there" in person.message
     person.press("export", "show_transform")
-    assert person.host.shown("module") == [
-        f"module of {person.registration.ct_transform.GetName()}"
-    ]
+    assert person.host.slicer.util.selectedModule() == "Transforms"
 
 
 def test_each_export_has_a_folder_of_its_own(person, tmp_path):

@@ -15,12 +15,12 @@ from tiny_scene import intensity
 @pytest.fixture
 def german():
     """Slicer where numbers have commas; all other tests are where they have points."""
-    from PySide6 import QtCore
+    import qt
 
-    before = QtCore.QLocale()
-    QtCore.QLocale.setDefault(QtCore.QLocale("de_DE"))
+    before = qt.QLocale()
+    qt.QLocale.setDefault(qt.QLocale("de_DE"))
     yield
-    QtCore.QLocale.setDefault(before)
+    qt.QLocale.setDefault(before)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_c_arm_is_typed_with_points_or_commas(person, german):
 
 def test_an_update_of_the_panel_keeps_what_is_being_typed(person):
     """The panel is updated at any moment, also between two keys; Enter goes on below."""
-    from PySide6 import QtCore, QtTest
+    import qt
 
     from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
 
@@ -166,10 +166,10 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(person):
         edit = person.drawn("geometry", key).edit
         edit.selectAll()
         for letter in text:
-            QtTest.QTest.keyClicks(edit, letter)
+            person.host.type_keys(edit, letter)
             person.panel.invalidate()
             person.panel.tick()
-        person.host.key(edit, QtCore.Qt.Key_Return)
+        person.host.key(edit, qt.Qt.Key_Return)
         assert edit.text == text
     assert person.panel.geometry.dialog.visible
     assert person.drawn(
@@ -179,7 +179,7 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(person):
     person.choose("geometry", person.field(2, "mode"), "Matrix")
     area = person.drawn("geometry", "matrix").edit
     for letter in "1 2 ":
-        QtTest.QTest.keyClicks(area, letter)
+        person.host.type_keys(area, letter)
         person.panel.tick()
     assert area.toPlainText() == "1 2 " and "Matrix has 2 numbers" in person.text(
         "geometry", "geometry_problem"

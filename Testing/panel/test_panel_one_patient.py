@@ -78,11 +78,11 @@ def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
 
     person.panel.choose(person.b)
     person.host.process(0.2)
-    assert person.host.app._core.io_manager.write_scene(tmp_path / "scene.mrb")
+    assert person.host.slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     if elsewhere:
         person.host.leave(person.module_widget)
     person.host.scene.Clear(False)
-    assert person.host.app._core.io_manager.load_scene(tmp_path / "scene.mrb")
+    person.host.slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     if elsewhere:
         person.host.enter(person.module_widget)
     person.host.process(0.5)

@@ -113,17 +113,13 @@ def test_a_module_that_is_not_open_is_not_entered(person):
 
 
 def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
-    import shiboken6
-    from PySide6 import QtCore, QtWidgets
-
     person.begin("export", make_registration(person.host.scene, ct, views))
     go, session = threading.Event(), person.panel.session
     session.cancel()  # what a new registration begins by itself
     session.run(lambda: go.wait(20), lambda result: None)
-    for widget in person.module_widget.parent.findChildren(
-        QtWidgets.QWidget, "", QtCore.Qt.FindDirectChildrenOnly
-    ):
-        shiboken6.delete(widget)
+    for child in person.module_widget.parent.children():
+        if child.isWidgetType():
+            child.delete()
     person.module_widget.cleanup()
     assert not session.running and not person.panel._timer.active
     go.set()

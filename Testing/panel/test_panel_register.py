@@ -101,7 +101,7 @@ def test_a_scene_that_is_opened_next_has_a_session_of_its_own(person, ct, views)
 
 
 def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(person):
-    from PySide6.QtCore import Qt
+    from qt import Qt
 
     host = person.host
     person.choose("start", "start", "Search")
@@ -120,14 +120,14 @@ def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(person):
 
 def test_what_failed_is_told_once(person, monkeypatch, caplog):
     """By the answer, which stays; not by a message below it, too."""
-    from PySide6 import QtWidgets
+    import qt
 
     monkeypatch.setattr(person.session.history, "add", lambda entry: 1 / 0)
     person.choose("start", "start", "From here")
     person.press("register", "register")
     person.wait_for_work()
     assert person.session.ended == "failed" and "ZeroDivisionError" in person.answer()
-    labels = person.module_widget.parent.findChildren(QtWidgets.QLabel)
+    labels = person.module_widget.parent.findChildren(qt.QLabel)
     assert sum(label.visible and "ZeroDivisionError" in label.text for label in labels) == 1
 
 

@@ -29,14 +29,14 @@ DARK = {
 @pytest.fixture
 def themes(host):
     """Puts the application into its "light" or "dark" theme; the light one stays behind."""
-    from PySide6 import QtGui
+    import qt
 
-    light = QtGui.QPalette(host.app.palette())
+    light = qt.QPalette(host.app.palette())
 
     def choose(name: str) -> None:
-        palette = QtGui.QPalette(light)
+        palette = qt.QPalette(light)
         for role, colour in DARK.items() if name == "dark" else ():
-            palette.setColor(getattr(QtGui.QPalette.ColorRole, role), QtGui.QColor(colour))
+            palette.setColor(getattr(qt.QPalette.ColorRole, role), qt.QColor(colour))
         host.app.setPalette(palette)
         host.process(0.05)
 
@@ -68,9 +68,9 @@ def contrast(a, b) -> float:
 
 
 def labels(person) -> list:
-    from PySide6 import QtWidgets
+    import qt
 
-    return person.module_widget.parent.findChildren(QtWidgets.QLabel)
+    return person.module_widget.parent.findChildren(qt.QLabel)
 
 
 def least_contrast(person) -> dict[str, float]:
@@ -109,11 +109,11 @@ LONG = "pelvis-three-views-wires-of-a-patient-with-a-long-name"
 @pytest.fixture(params=[9, 13.5], ids=["100 %", "150 %"])
 def full(host, ct, views, request):
     """The panel with a registration of long names, in a font of this size, and all that unfolds unfolded."""
+    import qt
     from phantom import TRUE_POSE
     from phantom_scene import begun, make_registration
-    from PySide6 import QtGui
 
-    before, font = host.app.font(), QtGui.QFont(host.app.font())
+    before, font = host.app.font(), qt.QFont(host.app.font())
     font.setPointSizeF(request.param)
     host.app.setFont(font)
     person = GuiDriver(host, width=100)

@@ -1,13 +1,97 @@
-"""Slicer's stand-in fails where Slicer fails."""
+"""Slicer's stand-in fails where Slicer fails; what differed once is held here, in both."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
 import pytest
+import slicer
+from gui_driver import GuiDriver
+from hosts import IN_SLICER
+
+RUN = Path(__file__).resolve().parents[1] / "slicer_tests" / "run.py"
+#: Not of few digits.
+ORIGIN_MM, SPACING_MM = 1000 * np.pi, 2.5
+#: A Slicer that does nothing but end.
+ENDING = """
+import runpy, sys, types
+util = types.SimpleNamespace(exit=lambda status: print("ends with", status))
+sys.modules["slicer"] = types.SimpleNamespace(util=util)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
+@pytest.mark.skipif(IN_SLICER, reason="Slicer loads modules when it starts")
 def test_each_file_beside_the_module_file_must_be_a_module(host, tmp_path):
     (tmp_path / "Lonely.py").write_text("class Lonely:\n    def __init__(self, parent): pass\n")
     host.load_module(tmp_path / "Lonely.py")
     (tmp_path / "helper.py").touch()
     with pytest.raises(RuntimeError, match="class helper was not found"):
         host.load_module(tmp_path / "Lonely.py")
+
+
+@pytest.mark.skipif(IN_SLICER, reason="what is installed here is installed in Slicer")
+def test_product_code_imports_no_package_that_slicers_python_lacks(host):
+    ours = {"__name__": "MultiViewRegistrationLib.cli"}
+    with pytest.raises(ModuleNotFoundError, match="hypothesis"):
+        exec("import hypothesis", ours)
+    exec("import scipy, numba", ours)
+    assert find_spec("matplotlib") is None
+
+
+def test_a_node_selector_holds_a_combo_box_of_ctk(host):
+    selector = GuiDriver(host).ui.registrationSelector
+    assert selector.className() == "qMRMLNodeComboBox"
+    assert len(slicer.util.findChildren(selector, className="ctkComboBox")) == 1
+    assert not slicer.util.findChildren(selector, className="QComboBox")
+
+
+def test_a_shortcut_of_a_widget_reaches_it_only_with_the_focus_there(host):
+    import qt
+
+    inside, outside, pressed = qt.QWidget(), qt.QWidget(), []
+    shortcut = qt.QShortcut(qt.QKeySequence("Ctrl+J"), inside)
+    shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
+    shortcut.connect("activated()", lambda: pressed.append(True))
+    for widget, expected in ((outside, 0), (inside, 1)):
+        widget.setFocusPolicy(qt.Qt.StrongFocus)
+        widget.show()
+        widget.activateWindow()
+        widget.setFocus()
+        host.process(1, until=lambda widget=widget: widget.focus)
+        host.key(widget, qt.Qt.Key_J, qt.Qt.ControlModifier)
+        assert len(pressed) == expected
+    for widget in (inside, outside):
+        widget.deleteLater()
+
+
+def test_a_display_node_tells_only_of_values_that_change(host):
+    node, told = host.scene.AddNewNodeByClass("vtkMRMLModelDisplayNode"), []
+    node.AddObserver("ModifiedEvent", lambda *event: told.append(event))
+    node.SetScalarVisibility(node.GetScalarVisibility())
+    assert not told
+    node.SetOpacity(0.5)
+    assert told
+
+
+def test_a_place_comes_back_from_a_saved_scene_but_for_its_last_digits(host, tmp_path):
+    volume = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    slicer.util.updateVolumeFromArray(volume, np.zeros((3, 4, 5), np.int16))
+    volume.SetOrigin(0, 0, ORIGIN_MM)
+    volume.SetSpacing(1, 1, SPACING_MM)
+    slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    host.scene.Clear(False)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert 0 < abs(slicer.util.getNode("CT").GetOrigin()[2] - ORIGIN_MM) < 1e-9
+
+
+def test_slicer_ends_with_1_where_a_walk_fails_while_it_is_imported(tmp_path):
+    (tmp_path / "walk.py").write_text("import no_such_module\n")
+    command = [sys.executable, "-c", ENDING, str(RUN), str(tmp_path / "walk.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "ends with 1" in done.stdout and "no_such_module" in done.stderr

@@ -63,11 +63,11 @@ def test_on_macos_its_process_is_ended_once_it_has_saved(person, monkeypatch):
 
 
 def test_cancel_ends_its_process_and_leaves_nothing(person):
-    from PySide6 import QtCore
+    import qt
 
     extension = sys.modules["TotalSegmentator"]
     extension.BEHAVIOUR = "stay"
-    timer, seen = QtCore.QTimer(), []
+    timer, seen = qt.QTimer(), []
 
     def cancel() -> None:  # Slicer goes on meanwhile
         if said(person).startswith("Predicting") and not seen:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .dialogs import record, run_message_box
 from .mrml_widgets import qSlicerScriptedLoadableModuleWidget
 from .stand_in import stand_in, stored
 
@@ -21,14 +21,8 @@ class qSlicerMainWindow(QtWidgets.QMainWindow):
     def __init__(self):
         super().__init__()
         self.setObjectName("qSlicerMainWindow")
-        self.statusBar().messageChanged.connect(lambda text: text and record("status", text))
-
-
-@stand_in
-class ctkMessageBox(QtWidgets.QMessageBox):
-    """What `slicer.util` asks with."""
-
-    exec_ = run_message_box
+        self.statusBar()
+        self._module = ""  # that is open
 
 
 @stand_in
@@ -96,9 +90,27 @@ class qSlicerApplication(QtWidgets.QApplication):
         return self._core.app_logic
 
     def openNodeModule(self, node, role: str = "", context: str = "") -> None:
-        record("module", f"module of {node.GetName()}")
+        assert node.IsA("vtkMRMLTransformNode")
+        select_module("Transforms")
 
 
 def select_module(module) -> None:
-    """slicer.util.selectModule."""
-    record("module", module if isinstance(module, str) else module.name)
+    """slicer.util.selectModule: the panel of the module before is left and hidden, this one's is shown and entered."""
+    name = module if isinstance(module, str) else module.name
+    window = slicer.util.mainWindow()
+    if name == window._module:
+        return
+    before = getattr(slicer.modules, window._module.lower(), None)
+    if isinstance(before, qSlicerScriptedLoadableModule):
+        before.widgetRepresentation().exit()
+        before.widgetRepresentation().hide()
+    window._module = name
+    after = getattr(slicer.modules, name.lower(), None)
+    if isinstance(after, qSlicerScriptedLoadableModule):
+        after.widgetRepresentation().show()
+        after.widgetRepresentation().enter()
+
+
+def selected_module() -> str:
+    """slicer.util.selectedModule."""
+    return slicer.util.mainWindow()._module

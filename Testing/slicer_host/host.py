@@ -1,136 +1,170 @@
-"""What a test drives: a module in a window, the scene, the user's answers and what the user was told."""
+"""What a test drives: a module in a window, the scene, the user's answers and what the user was told.
+
+Written in PythonQt's words, for Slicer's own application and for its stand-in.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from .dialogs import Answers, Message, answers, messages, reset
-from .installation import install
+import pytest
+import qt
+import slicer
+
+#: QEvent::DeferredDelete, which a loop that is not Qt's own leaves waiting.
+DEFERRED_DELETE = 52
+#: A pass of the event loop counts for so many seconds at most, however long a busy computer took.
+PASS_S = 0.02
+Box = qt.QMessageBox
+YES, NO = (Box.Yes, Box.Ok, Box.Retry), (Box.No, Box.Cancel, Box.Close)
+KINDS = {
+    Box.Information: "information",
+    Box.Warning: "warning",
+    Box.Critical: "critical",
+    Box.Question: "question",
+}
+#: Where on a widget that is wider than what can be clicked, or folds, the mouse goes.
+CORNERS = {
+    "QCheckBox": (10, None),
+    "QRadioButton": (10, None),
+    "QGroupBox": (10, 10),
+    "ctkCollapsibleButton": (10, 10),
+}
+
+
+@dataclass
+class Message:
+    """One thing that the user was shown or asked.
+
+    kind: "information", "warning", "critical", "question" (message boxes), "openFile", "openFiles",
+    "directory", "status", "pip" or "url".
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Answers:
+    """What the user of a test does when asked; each may be changed at any time.
+
+    yes: how a message box that asks is answered, with OK, Yes or Retry, or with their counterpart.
+    """
+
+    yes: bool = True
+    open_files: Sequence[str | Path] = field(default_factory=list)
+    directory: str | Path = ""
 
 
 class Host:
-    """Slicer for one test at a time.
-
-    Made anew, it starts with an empty scene, no windows and no messages.
+    """Slicer for one test at a time: an empty scene, no messages.
 
     An exception in a slot, a timer or an observer, which Qt and VTK would print and forget, is
-    raised by the next call of `process`, `click` or `close`.
+    raised by the next call of `process`, `click` or `close`. No dialog waits for a person.
     """
 
-    #: Whether the last one has left its scene empty.
-    _left_empty = False
+    def __init__(self) -> None:
+        self.app, self.slicer, self.scene = slicer.app, slicer, slicer.mrmlScene
+        self.messages: list[Message] = []
+        self.answers, self.failures = Answers(), list[str]()
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(sys, "excepthook", self._on_exception)
+        self._patch.setattr(slicer.util, "messageBox", self._on_message_box)
+        self._patch.setattr(qt.QDesktopServices, "openUrl", staticmethod(self._on_url))
+        for name, answer in {
+            "getOpenFileName": lambda: self._files("openFile")[0],
+            "getOpenFileNames": lambda: self._files("openFiles"),
+            "getExistingDirectory": lambda: str(self.answers.directory),
+        }.items():
+            call = staticmethod(lambda *asked, answer=answer: answer())
+            self._patch.setattr(qt.QFileDialog, name, call)
+        packaging = getattr(slicer, "packaging", None)
+        if packaging is not None:
+            self._patch.setattr(packaging, "pip_ensure", self._on_pip)
+        self._patch.setattr(slicer.util, "pip_install", self._on_pip)
+        self._bar = slicer.util.mainWindow().statusBar()
+        self._bar.connect("messageChanged(QString)", self._on_status)
 
-    def __init__(self):
-        self.app = install()
-        import slicer
-        from segment_editor import SegmentEditorModule
+    def close(self) -> None:
+        """As it was before the test; what still failed is raised."""
+        self._bar.disconnect("messageChanged(QString)", self._on_status)
+        self._patch.undo()
+        self._raise()
 
-        from .application import qSlicerMainWindow
+    # what the user is told and asked
+    # ------------------------------------------------------------------------------------------------
 
-        self.slicer, self.scene = slicer, self.app._core.scene
-        self.messages: list[Message] = messages
-        self.answers: Answers = answers
-        self.failures: list[str] = []
-        reset()
-        vars(slicer.modules).clear()
-        slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
-        slicer.modules.segmenteditor = SegmentEditorModule()
-        self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
-        if not Host._left_empty:
-            self._empty_scene()
-        Host._left_empty = False
-        self.main_window = qSlicerMainWindow()
-        self._loaded: list[str] = []
-        self._hook, sys.excepthook = sys.excepthook, self._on_exception
+    def shown(self, *kinds: str) -> list[str]:
+        """Texts of what the user was told or asked, of these kinds (all kinds by default), in order."""
+        return [message.text for message in self.messages if not kinds or message.kind in kinds]
 
-    def _empty_scene(self) -> None:
-        """Only what Slicer itself keeps in a scene stays: colours, the selection, views."""
-        self.scene.Clear(False)
-        for kind in ("vtkMRMLScriptedModuleNode", "vtkMRMLLayoutNode"):
-            for node in self.slicer.util.getNodesByClass(kind, self.scene):
-                self.scene.RemoveNode(node)
+    def record(self, kind: str, text: object) -> None:
+        self.messages.append(Message(kind, str(text)))
+
+    def _on_message_box(self, text: str, parent=None, **how) -> Any:
+        self.record(KINDS[how["icon"]], text)
+        wanted = (*YES, *NO) if self.answers.yes else (*NO, *YES)
+        return next(button for button in wanted if how["standardButtons"] & button)
+
+    def _files(self, kind: str) -> tuple[str, ...]:
+        self.record(kind, "")
+        return tuple(map(str, self.answers.open_files)) or ("",)
+
+    def _on_url(self, url) -> bool:
+        self.record("url", url.toString() if hasattr(url, "toString") else url)
+        return True
+
+    def _on_pip(self, requirements: Sequence[str], **how) -> None:
+        self.record("pip", " ".join(map(str, requirements)))
+
+    def _on_status(self, text: str) -> None:
+        if text:
+            self.record("status", text)
 
     # modules
-    # -----------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------------
 
     def load_module(self, path: str | Path):
-        """Start Slicer with the folder of a module file, up to `startupCompleted`.
+        """Have a module loaded as in a Slicer that starts; its Python module."""
+        raise NotImplementedError
 
-        Slicer takes each .py of the folder for a module. Returns the Python module of this one.
-        """
-        path = Path(path).resolve()
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))
-        modules = {each.stem: self._instantiate(each) for each in sorted(path.parent.glob("*.py"))}
-        self.app.startupCompleted.emit()
-        self.app.disconnect("startupCompleted()")
-        return modules[path.stem]
-
-    def _instantiate(self, path: Path):
-        """qSlicerScriptedLoadableModule::setPythonSource."""
-        from .application import qSlicerScriptedLoadableModule
-
-        name = path.stem
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        if not hasattr(module, name):
-            raise RuntimeError(
-                "Failed to load scripted loadable module: "
-                f"class {name} was not found in file {path}"
-            )
-        registered = qSlicerScriptedLoadableModule(name, path)
-        setattr(self.slicer.modules, name.lower(), registered)
-        setattr(self.slicer.modules, f"{name}Instance", getattr(module, name)(registered))
-        self._loaded.append(name)
-        return module
-
-    def open_module(self, name: str | None = None, width: int = 520, height: int | None = None):
+    def open_module(self, name: str, width: int):
         """Show a module's panel, as on choosing it in Slicer's list; returns its Widget object."""
-        parent = getattr(
-            self.slicer.modules, (name or self._loaded[-1]).lower()
-        ).widgetRepresentation()
-        parent.resize(width, height or max(parent.sizeHint.height(), 100))
-        parent.show()
-        self.enter(parent.self())
-        return parent.self()
+        raise NotImplementedError
 
     def enter(self, widget) -> None:
         """Choose the module again."""
-        widget.parent.enter()
+        slicer.util.selectModule(widget.moduleName)
         self.process()
 
     def leave(self, widget) -> None:
         """Choose another module."""
-        widget.parent.exit()
+        slicer.util.selectModule("Transforms")
         self.process()
 
     # the user
-    # ----------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------------
 
-    def process(self, seconds: float = 0.0, until=None) -> None:
-        """Let Qt's event loop run: what is waiting, then for `seconds`, or until `until()` is true (TimeoutError if it never is).
-
-        A pass of the loop counts for 20 ms at most, however long a busy computer took for it.
-        """
+    def process(self, seconds: float = 0.0, until: Callable[[], object] | None = None) -> None:
+        """Let Qt's event loop run: what is waiting, then for `seconds`, or until `until()` is true (TimeoutError if it never is)."""
         left = seconds
         while True:
             began = time.monotonic()
             self.app.processEvents()
-            self.app.sendPostedEvents(
-                None, 52
-            )  # QEvent::DeferredDelete, which a loop that is not Qt's own leaves waiting
+            self.app.sendPostedEvents(None, DEFERRED_DELETE)
             self._raise()
             if until is not None and until():
                 return
             if left <= 0.0:
                 break
             time.sleep(0.002)
-            left -= min(time.monotonic() - began, 0.02)
+            left -= min(time.monotonic() - began, PASS_S)
         if until is not None:
             raise TimeoutError(f"it did not happen in {seconds} s")
 
@@ -139,112 +173,105 @@ class Host:
 
         What is hidden or disabled cannot be clicked.
         """
-        from PySide6 import QtCore, QtTest, QtWidgets
-
         if not widget.visible or not widget.enabled:
             raise AssertionError(
                 f"{widget.name or widget.className()} is "
                 f"{'disabled' if widget.visible else 'hidden'}"
             )
-        if position is None:
-            position = widget.rect.center()
-            if isinstance(widget, (QtWidgets.QCheckBox, QtWidgets.QRadioButton)):
-                position.setX(10)  # these are wider than what can be clicked
-            elif isinstance(widget, QtWidgets.QGroupBox) or hasattr(widget, "contentsCollapsed"):
-                position = QtCore.QPoint(10, 10)
-        self._do(
-            QtTest.QTest.mouseClick, widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position
-        )
+        middle = widget.rect.center()
+        x, y = next((CORNERS[kind] for kind in CORNERS if widget.inherits(kind)), (None, None))
+        place = qt.QPoint(middle.x() if x is None else x, middle.y() if y is None else y)
+        self.drag(widget, [place if position is None else position])
+
+    def drag(self, widget, points: Sequence[Any]) -> None:
+        """Press the left mouse button at the first of these points of a widget, move to the others, release."""
+        left, none = qt.Qt.LeftButton, qt.Qt.NoButton
+        if widget.focusPolicy & qt.Qt.ClickFocus:
+            widget.setFocus()
+        for kind, button, held, point in [
+            (qt.QEvent.MouseButtonPress, left, left, points[0]),
+            *((qt.QEvent.MouseMove, none, left, point) for point in points[1:]),
+            (qt.QEvent.MouseButtonRelease, left, none, points[-1]),
+        ]:
+            place, whole = qt.QPointF(point), qt.QPointF(widget.mapToGlobal(point))
+            modifiers = qt.Qt.NoModifier
+            self.send(widget, qt.QMouseEvent(kind, place, whole, button, held, modifiers))
 
     def click_cell(self, table, row: int, column: int) -> None:
         """Click a cell of a table, or its check mark where it has one."""
-        from PySide6 import QtCore
-
-        table.scrollTo(table.model().index(row, column))
-        area = table.visualRect(table.model().index(row, column))
-        has_mark = table.model().index(row, column).data(QtCore.Qt.CheckStateRole) is not None
-        position = QtCore.QPoint(area.left() + 10, area.center().y()) if has_mark else area.center()
-        self.click(table.viewport(), position)
+        index = table.model().index(row, column)
+        table.scrollTo(index)
+        area = table.visualRect(index)
+        has_mark = table.model().data(index, qt.Qt.CheckStateRole) is not None
+        middle = area.center()
+        self.click(
+            table.viewport(), qt.QPoint(area.left() + 10, middle.y()) if has_mark else middle
+        )
 
     def key(self, widget, key, modifiers=None) -> None:
-        from PySide6 import QtCore, QtTest
+        """Press a key while a widget has the focus; a shortcut that reaches it from there has it first."""
+        raise NotImplementedError
 
-        self._do(QtTest.QTest.keyClick, widget, key, modifiers or QtCore.Qt.NoModifier)
+    def type_keys(self, widget, text: str) -> None:
+        """Key by key, as it stands there."""
+        for letter in text:
+            code = qt.Qt.Key_Return if letter == "\r" else ord(letter.upper())
+            for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+                self.send(widget, qt.QKeyEvent(kind, code, qt.Qt.NoModifier, letter))
 
     def type(self, widget, text: str) -> None:
-        """Replace what a line edit or spin box holds, key by key, and press Enter."""
-        from PySide6 import QtCore, QtTest, QtWidgets
-
-        edit = (
-            widget
-            if isinstance(widget, QtWidgets.QLineEdit)
-            else widget.findChild(QtWidgets.QLineEdit)
-        )
-        edit.selectAll()
-        self._do(QtTest.QTest.keyClicks, edit, text)
-        self._do(QtTest.QTest.keyClick, edit, QtCore.Qt.Key_Return)
+        """Replace what a line edit holds, key by key, and press Enter."""
+        widget.selectAll()
+        self.type_keys(widget, f"{text}\r")
 
     def choose(self, widget, text: str) -> None:
-        """Choose the entry of a combo box or node selector that has this text."""
-        from PySide6 import QtWidgets
-
-        box = (
-            widget
-            if isinstance(widget, QtWidgets.QComboBox)
-            else widget.findChild(QtWidgets.QComboBox)
-        )
+        """Choose the entry of a combo box or node selector that has this text, by an arrow key."""
+        box = self._box(widget)
         number = box.findText(text)
         if number < 0:
-            raise AssertionError(
-                f"{text!r} is not among {[box.itemText(i) for i in range(box.count)]}"
-            )
-        self._do(box.setCurrentIndex, number)
-        self._do(box.activated.emit, number)
+            raise AssertionError(f"{text!r} is not among {self.entries(widget)}")
+        box.blockSignals(True)
+        box.setCurrentIndex(number - 1 if number else 1)
+        box.blockSignals(False)
+        code = qt.Qt.Key_Down if number else qt.Qt.Key_Up
+        self.send(box, qt.QKeyEvent(qt.QEvent.KeyPress, code, qt.Qt.NoModifier))
+        self.process()
+
+    def entries(self, widget) -> list[str]:
+        """The texts of a combo box or node selector; of this, the actions below the nodes included."""
+        box = self._box(widget)
+        return [box.itemText(row) for row in range(box.count)]
+
+    @staticmethod
+    def _box(widget):
+        if widget.inherits("QComboBox"):
+            return widget
+        return slicer.util.findChildren(widget, className="ctkComboBox")[0]
 
     def choose_action(self, selector, text: str) -> None:
         """Choose what a node selector lists below its nodes."""
-        self._do(selector._menu()[text])
+        assert text in self.entries(selector)
+        own = [each for each in selector.findChildren(qt.QAction) if each.text == text]
+        if own:
+            own[0].trigger()
+        else:
+            assert text.startswith("Create new")
+            selector.addNode()
+        self.process()
 
-    def _do(self, function, *arguments) -> None:
+    def send(self, widget, event) -> None:
+        """Have a widget handle an event."""
         try:
-            function(*arguments)
-        except (
-            Exception
-        ) as error:  # some versions of PySide6 let it through, others hand it to sys.excepthook
+            self.app.sendEvent(widget, event)
+        except Exception as error:  # some versions of PySide6 let it through
             self._on_exception(type(error), error, error.__traceback__)
         self.process()
 
-    def shown(self, *kinds: str) -> list[str]:
-        """Texts of what the user was told or asked, of these kinds (all kinds by default), in order."""
-        return [message.text for message in self.messages if not kinds or message.kind in kinds]
-
-    # the end
-    # -----------------------------------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Unload the modules, as Slicer does at its end, and clear the scene."""
-        try:
-            for name in self._loaded:
-                self._unload(getattr(self.slicer.modules, name.lower()))
-            self.main_window.deleteLater()
-            self._empty_scene()
-            self.process()
-            Host._left_empty = not self.failures
-        finally:
-            sys.excepthook, self.slicer.mrmlScene = self._hook, self._scene_before
-
-    def _unload(self, module) -> None:
-        panel = module._widget
-        if panel is not None and panel.isEntered:
-            panel.exit()
-        self.app.moduleManager().moduleAboutToBeUnloaded.emit(module.name)
-        if panel is not None:
-            panel.hide()
-            panel.deleteLater()
+    # what fails
+    # ------------------------------------------------------------------------------------------------
 
     def _on_exception(self, kind, error, trace) -> None:
         self.failures.append("".join(traceback.format_exception(kind, error, trace)))
-        self._hook(kind, error, trace)
 
     def _raise(self) -> None:
         if self.failures:

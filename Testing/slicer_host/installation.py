@@ -9,7 +9,6 @@ import types
 from importlib import import_module
 from pathlib import Path
 
-_done: list = []
 #: What belongs to PySide6 and not to Qt.
 _NOT_QT = {
     "Signal",
@@ -25,13 +24,8 @@ _NOT_QT = {
 }
 
 
-def install():
-    """Make `slicer`, `qt`, `ctk` and the rest importable as in Slicer.
-
-    Returns the application (`slicer.app`). Done once per process.
-    """
-    if _done:
-        return _done[0]
+def install() -> None:
+    """Make `slicer`, `qt`, `ctk` and the rest importable as in Slicer; once per process."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     _hold_constants()
     import slicer
@@ -42,17 +36,16 @@ def install():
     core = SlicerApp()
     slicer.mrmlScene = core.scene
     slicer.modules = types.SimpleNamespace(sampleDataSources={})
-    from . import dialogs, pythonqt
+    from . import pythonqt
 
     pythonqt.see_as_pythonqt()
     QtCore.qInstallMessageHandler(_say)
-    dialogs.make_dialogs_answer()
     qt = sys.modules["qt"] = _qt()
 
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
     for name in ("ctk_collapsible", "mrml_widgets", "node_selector"):
         import_module(f".{name}", __package__)
-    from .application import qSlicerApplication, select_module
+    from .application import qSlicerApplication, select_module, selected_module
     from .load_ui import UiLoader
     from .stand_in import stand_ins
 
@@ -68,7 +61,7 @@ def install():
         translate=lambda context, text: text,
         getContext=lambda path: Path(path).stem,
     )
-    packaging = types.SimpleNamespace(load_requirements=_load_requirements, pip_ensure=_pip_ensure)
+    packaging = types.SimpleNamespace(load_requirements=_load_requirements, pip_ensure=None)
     for name, module in {
         "i18n": i18n,
         "packaging": packaging,
@@ -78,21 +71,17 @@ def install():
         setattr(slicer, name, module)
         sys.modules[f"slicer.{name}"] = module
     sys.modules["SampleData"] = import_module("sample_data_module")
-    slicer.util.pip_install, slicer.util.selectModule = _pip_install, select_module
+    slicer.util.pip_install = None
+    slicer.util.saveScene = lambda path: core.io_manager.write_scene(Path(path))
+    slicer.util.loadScene = lambda path: core.io_manager.load_scene(Path(path))
+    slicer.util.selectModule = select_module
+    slicer.util.selectedModule = selected_module
     slicer.selfTests = {}
-    _done.append(slicer.app)
-    return slicer.app
 
 
 def _qt() -> types.ModuleType:
     """The module `qt`: all of Qt's names in one place, as PythonQt has them."""
     from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
-
-    from .dialogs import record
-
-    def open_url(url) -> bool:
-        record("url", url.toString() if isinstance(url, QtCore.QUrl) else url)
-        return True
 
     qt = types.ModuleType("qt", "Qt as PythonQt shows it")
     for module in (QtCore, QtGui, QtWidgets, QtUiTools):
@@ -100,27 +89,12 @@ def _qt() -> types.ModuleType:
             if not name.startswith("_") and name not in _NOT_QT:
                 setattr(qt, name, getattr(module, name))
     qt.Qt = QtCore.Qt  # QtGui has a smaller one
-    qt.QDesktopServices = type(
-        "QDesktopServices", (QtGui.QDesktopServices,), {"openUrl": staticmethod(open_url)}
-    )
     return qt
 
 
 def _load_requirements(path) -> list[str]:
     lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
-
-
-def _pip_ensure(requirements, requester="", prompt_install=True) -> None:
-    """Nothing is installed here."""
-    from .dialogs import record
-
-    record("pip", " ".join(requirements), requester)
-
-
-def _pip_install(arguments) -> None:
-    """What Slicer 5.10 has instead."""
-    _pip_ensure(map(str, arguments))
 
 
 def _hold_constants() -> None:

@@ -15,11 +15,13 @@ Signal = QtCore.Signal
 
 
 @stand_in
-class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
-    """A combo box of the nodes of some types.
+class ctkComboBox(QtWidgets.QComboBox):
+    """What a node selector holds."""
 
-    What Slicer's lists below the nodes to do with them is in `_menu`.
-    """
+
+@stand_in
+class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
+    """A combo box of the nodes of some types, and below them of what can be done with them."""
 
     currentNodeIDChanged = Signal(str)
 
@@ -30,7 +32,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._labels: dict[str, str] = {}
         self._actions: list[QtGui.QAction] = []
         self._follower = Follower(self)
-        self._box = QtWidgets.QComboBox(self)
+        self._box = ctkComboBox(self)
         self._box.addItem("None")
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -62,7 +64,9 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._listed = ["", *(node.GetID() for node in nodes)]
         self._box.blockSignals(True)
         self._box.clear()
-        self._box.addItems(["None", *(node.GetName() or "" for node in nodes)])
+        self._box.addItems(
+            ["None", *(node.GetName() or "" for node in nodes), *self._actions_below()]
+        )
         stays = before in self._listed
         row = self._listed.index(before) if stays else min(row, len(nodes))
         self._box.setCurrentIndex(row)
@@ -90,9 +94,11 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
 
     def setNodeTypeLabel(self, label: str, node_type: str) -> None:
         self._labels[node_type] = label
+        self._fill()
 
     def addMenuAction(self, action) -> None:
         self._actions.append(action)
+        self._fill()
 
     def addNode(self):
         """A new node with the attribute that is needed, which becomes the current one."""
@@ -109,18 +115,16 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     def removeCurrentNode(self) -> None:
         self._get_scene().RemoveNode(self.currentNode())
 
-    def _menu(self) -> dict:
-        """The texts that stand below the nodes, with what each does.
-
-        A name is typed into a dialog, which is left out.
-        """
-        label = self._labels[self.nodeTypes[0]]
-        found = {f"Rename current {label}": None} if self.renameEnabled else {}
-        if self.addEnabled:
-            found[f"Create new {label}"] = self.addNode
-        if self.removeEnabled:
-            found[f"Delete current {label}"] = self.removeCurrentNode
-        return found | {action.text: action.trigger for action in self._actions}
+    def _actions_below(self) -> list[str]:
+        """In Slicer's order; what is typed into a dialog is left out."""
+        label = self._labels.get(next(iter(self.nodeTypes), ""), "node")
+        offered = {
+            f"Rename current {label}": self.renameEnabled,
+            f"Create new {label}": self.addEnabled,
+            f"Delete current {label}": self.removeEnabled,
+        }
+        own = [action.text for action in self._actions]
+        return ["separator", *(text for text, on in offered.items() if on), *own]
 
     # The current node
 

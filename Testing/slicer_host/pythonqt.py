@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 from .calls import Method, destroyed, give_truth, of_qt, refuse_keywords
@@ -119,6 +120,7 @@ def see_as_pythonqt() -> None:
         lambda self: self.objectName, lambda self, name: self.setObjectName(name)
     )
     QtCore.QObject.className = lambda self: type(self).__name__
+    QtCore.QObject.delete = lambda self: shiboken6.delete(self)
     for cls in [
         cls for cls in cpp_classes if cls is QtCore.QObject or "__setattr__" in cls.__dict__
     ]:

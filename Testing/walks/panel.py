@@ -1,7 +1,6 @@
 """Walks the tasks of `STEPS` in the panel, in 3D Slicer's own application:
 
-    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script
-    Testing/walks/panel.py [--out docs/walks] [TASK ...]
+    make test-slicer SLICER=/path/to/Slicer ARGS="Testing/walks/panel.py [--out docs/walks] [TASK ...]"
 
 It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where
 something is not as it should be. Files come from the module's sample, whose CT is downloaded once,
@@ -32,6 +31,7 @@ from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
 from MultiViewRegistrationLib.panel import self_test  # noqa: E402
 
 WINDOW = 1580, 960
+HEARTBEAT_MS = 5
 #: At most, for the first task, and for bones.
 MAX_CLICKS, MAX_BONE_CLICKS = 6, 8
 
@@ -56,6 +56,18 @@ class PanelWalk(Walk):
     def __init__(self, task: str, folder: Path, by: self_test.Walk) -> None:
         self.by = by
         super().__init__(task, "panel", folder, picture)
+        self.standstill = 0.0
+        self._stood = time.thread_time()
+        self._heart = qt.QTimer()
+        self._heart.setInterval(HEARTBEAT_MS)
+        self._heart.connect("timeout()", self._beat)
+        self._heart.start()
+
+    def _beat(self) -> None:
+        """Between two beats the window answers nobody."""
+        now = time.thread_time()
+        self.standstill = max(self.standstill, now - self._stood)
+        self._stood = now
 
     @property
     def panel(self):
@@ -156,6 +168,7 @@ class PanelWalk(Walk):
         self.by.process(0.5)
         self._away += time.monotonic() - began
         super().step(text)
+        self._stood = time.thread_time()
         if self.shown():
             for view in self.panel.registration.xrays:
                 assert slice_view.is_on_plane(view), f"{view.name} is not to be seen in its pane"
@@ -165,11 +178,12 @@ class PanelWalk(Walk):
         return bool(self.panel.ui.layoutButton.checked)
 
     def end(self) -> None:
+        """Standstill: the longest, processor time of the main thread, s."""
+        self._heart.stop()
         super().end()
-        print(
-            json.dumps({self.task: {"clicks": self.clicks, "seconds": round(self.seconds, 1)}}),
-            flush=True,
-        )
+        told = {"clicks": self.clicks, "seconds": round(self.seconds, 1)}
+        told["standstill"] = round(self.standstill, 2)
+        print(json.dumps({self.task: told}), flush=True)
 
 
 def picture() -> bytes:
@@ -459,4 +473,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    slicer.util.exit(main())
+    sys.exit(main())

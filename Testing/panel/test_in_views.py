@@ -1,0 +1,124 @@
+"""What is seen and done in Slicer's own views, by the mouse: in Slicer itself (make test-slicer)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+from gui_driver import GuiDriver
+from phantom import TRUE_POSE, off
+from phantom_scene import begun, make_registration
+from running_session import STARTED_AT
+
+SMALL_SCREEN = (1366, 768)
+CT_SLICES = ("Red", "Green", "Yellow")
+
+
+@pytest.fixture
+def person(host, ct, views):
+    """With the X-rays in panes."""
+    if host.app.layoutManager() is None:
+        pytest.skip("needs Slicer's views: make test-slicer SLICER=/path/to/Slicer")
+    person = GuiDriver(host).open_phantom(ct, views)
+    if not person.ui.layoutButton.checked:
+        host.click(person.ui.layoutButton)
+    person.wait(lambda: pane(person, "XRay2") is not None)
+    return person
+
+
+def pane(person, name: str):
+    """A slice view, by its name."""
+    widget = person.host.app.layoutManager().sliceWidget(name)
+    return widget and widget.sliceView()
+
+
+def drag(person, name: str, *shifts: tuple[int, int]) -> None:
+    """Drag in a slice view, from its middle by pixels."""
+    import qt
+
+    widget = pane(person, name).VTKWidget()
+    middle = widget.rect.center()
+    points = [qt.QPoint(middle.x() + x, middle.y() + y) for x, y in ((0, 0), *shifts)]
+    person.host.drag(widget, points)
+
+
+def shown_in(person, name: str) -> str:
+    """The ID of the volume in the back of a slice view."""
+    widget = person.host.app.layoutManager().sliceWidget(name)
+    return widget.mrmlSliceCompositeNode().GetBackgroundVolumeID()
+
+
+def test_a_drag_in_an_xray_moves_the_ct_and_undo_takes_it_back(person):
+    person.choose("start", "other_start", "By hand")
+    person.press("start", "move")
+    drag(person, "XRay1", (10, 0), (20, 5), (30, 10))
+    assert 0.1 < np.linalg.norm(person.pose[:3, 3] - STARTED_AT[:3, 3]) < 200
+    person.press("answer", "undo")
+    assert person.is_at(STARTED_AT)
+
+
+def test_undo_by_keys_after_a_bad_drag_with_the_focus_in_the_view(person):
+    import qt
+
+    person.choose("start", "other_start", "By hand")
+    person.press("start", "move")
+    drag(person, "XRay1", (10, 0), (30, 10))
+    person.host.key(pane(person, "XRay1").VTKWidget(), qt.Qt.Key_Z, qt.Qt.ControlModifier)
+    assert person.is_at(STARTED_AT)
+
+
+def test_a_drag_moves_nothing_while_nothing_is_to_be_moved(person):
+    drag(person, "XRay1", (10, 0), (30, 10))
+    assert person.is_at(STARTED_AT)
+
+
+def test_a_point_clicked_in_an_xray_is_a_line_in_the_other(person):
+    person.press("check", "place_cursor")
+    drag(person, "XRay1")
+    person.wait(lambda: "another X-ray" in person.text("check", "cursor"), 10)
+    person.press("check", "clear_cursor")
+    assert "another X-ray" not in person.text("check", "cursor")
+
+
+def test_the_window_of_a_small_screen_keeps_its_size_with_slices(person):
+    window = slicer.util.mainWindow()
+    before = window.width, window.height
+    window.resize(*SMALL_SCREEN)
+    person.host.process(0.3)
+    person.host.click(person.ui.ctSlicesBox)
+    person.host.process(0.5)
+    assert (window.width, window.height) == SMALL_SCREEN
+    assert shown_in(person, "Red") == person.registration.ct.GetID()
+    window.resize(*before)
+
+
+def test_a_mask_is_drawn_in_the_segment_editor_and_in_its_own_pane_alone(person):
+    person.press("xrays", "draw")
+    assert slicer.util.selectedModule() == "SegmentEditor"
+    person.host.enter(person.module_widget)
+    display = person.registration.xrays[0].mask.GetDisplayNode()
+    shows = [display.IsDisplayableInView(f"vtkMRMLSliceNodeXRay{n}") for n in (1, 2)]
+    assert shows == [True, False]
+
+
+def test_other_volumes_stay_out_of_the_panes(person):
+    ct = person.registration.ct
+    slicer.util.setSliceViewerLayers(background=ct, foreground=ct)
+    person.host.process(0.3)
+    ids = [view.id for view in person.registration.xrays]
+    assert [shown_in(person, "XRay1"), shown_in(person, "XRay2")] == ids
+
+
+@pytest.mark.parametrize("order", ["ab", "ba", "aba", "bab"])
+def test_slices_show_the_patient_that_is_chosen_and_no_other(person, ct, views, order):
+    elsewhere = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
+    other = begun(make_registration(person.host.scene, ct, views, elsewhere, name="B"))
+    patients = {"a": person.registration, "b": other}
+    if not person.ui.ctSlicesBox.checked:
+        person.host.click(person.ui.ctSlicesBox)
+    person.host.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    for letter in order:
+        person.ui.registrationSelector.setCurrentNode(patients[letter].node)
+        person.host.process(0.5)
+        shown = {shown_in(person, name) for name in CT_SLICES}
+        assert shown == {patients[letter].ct.GetID()}

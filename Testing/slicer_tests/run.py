@@ -1,0 +1,84 @@
+"""Runs the tests of panel and scene, or a walk, in Slicer's own application: `make test-slicer SLICER=/path/to/Slicer`.
+
+    Slicer --no-splash --ignore-slicerrc --disable-settings --additional-module-paths MultiViewRegistration
+    --python-script Testing/slicer_tests/run.py [--install] [PYTEST'S ARGUMENTS | WALK.py ITS ARGUMENTS]
+
+One application runs all tests. Slicer's Python lacks pytest and some of what the tests need:
+--install has pip install it there. build/slicer gets junit.xml, and a picture of the main window for
+each test that fails. Slicer ends with pytest's status, 2 where something is missing, or the walk's.
+"""
+
+import os
+import re
+import runpy
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import slicer
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "build" / "slicer"
+#: Packages by the name of the module.
+NEEDED = {
+    "pytest": "pytest>=8.0",
+    "hypothesis": "hypothesis>=6.100",
+    "jsonschema": "jsonschema>=4.20",
+    "numba": "numba>=0.59",
+    "PIL": "pillow>=10.0",
+}
+#: The scene first: once the panel was opened, it looks after the scene, too.
+TESTS = ("Testing/mrml", "Testing/panel")
+
+
+def picture(path: Path) -> None:
+    """The main window with its views, and what lies over it on the screen."""
+    slicer.util.forceRenderAllViews()
+    slicer.app.processEvents()
+    window = slicer.util.mainWindow()
+    window.windowHandle().screen().grabWindow(window.winId()).save(str(path))
+
+
+class Pictures:
+    """A plugin of pytest."""
+
+    @staticmethod
+    def pytest_exception_interact(node) -> None:
+        picture(OUT / f"{re.sub(r'[^A-Za-z0-9]+', '-', node.name)}.png")
+
+
+def walk(arguments: list[str]) -> int:
+    sys.argv = arguments
+    try:
+        runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as error:
+        return int(error.code or 0)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    if arguments and re.search(r"(^|/)(walk|walks/\w+)\.py$", arguments[0]):
+        return walk(arguments)
+    lacking = [NEEDED[name] for name in NEEDED if find_spec(name) is None]
+    if lacking and "--install" not in arguments:
+        print(f"Slicer's Python lacks {', '.join(lacking)}: add INSTALL=1 to install them there.")
+        return 2
+    if lacking:
+        slicer.util.pip_install(lacking)
+    import pytest
+
+    sys.stdout = sys.__stdout__ or sys.stdout  # Slicer's own cuts letters beyond ASCII
+    os.chdir(ROOT)
+    OUT.mkdir(parents=True, exist_ok=True)
+    given = [each for each in arguments if each != "--install"]
+    paths = [] if any(map(os.path.exists, (each.partition("::")[0] for each in given))) else TESTS
+    own = ["-p", "no:faulthandler", f"--junitxml={OUT / 'junit.xml'}"]
+    return int(pytest.main([*own, *given, *paths], plugins=[Pictures()]))
+
+
+if __name__ == "__main__":
+    status = 1
+    try:
+        status = main(sys.argv[1:])
+    finally:
+        slicer.util.exit(status)

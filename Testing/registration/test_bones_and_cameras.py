@@ -17,8 +17,8 @@ from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.bones import bones_of, objective_at, ties_of
 from MultiViewRegistrationLib.registration.bones_and_cameras import (
     LEVEL,
+    _Problem,
     _State,
-    _Step,
     correct_cameras,
 )
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
@@ -103,14 +103,14 @@ def test_gradient_is_that_of_finite_differences(case):
     bones, cameras = bones_of(structures, anatomy), CameraCorrections(views, SharedUnknowns())
     pose = whole.world_from_ct
     given = objective_at(anatomy, bones, views, pose, ties_of(bones), LEVEL)
-    step = _Step(anatomy, given, cameras)
+    step = _Problem(anatomy, given, cameras)
     state = _State(pose, [pose] * len(bones), cameras.none)
     here = step._at(state)
     shadows = here.shadows(state.poses)
     fit, gradient, _ = step._linearised(here, shadows, state)
 
     def cost(twist):
-        trial = step._moved(state, twist)
+        trial = step.moved(state, twist)
         there = step._at(trial)
         there.compare_as(here)
         return there.cost(there.shadows(trial.poses))

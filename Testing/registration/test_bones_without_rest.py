@@ -15,6 +15,7 @@ from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.structures import BoneCT
 from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
+from MultiViewRegistrationLib.registration.levenberg_marquardt import with_curvature
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -112,7 +113,7 @@ def test_the_curvature_of_a_quadratic_is_learnt_from_a_step():
     for own in (slice(0, 6), slice(6, 12)):
         wrong[own, own] *= 3
     step = rng.normal(size=12)
-    found = module._with_curvature(wrong, step, true @ step)
+    found = with_curvature(wrong, step, true @ step, block=6)
     assert found @ step == pytest.approx(true @ step)
     assert (found[:6, 6:] == true[:6, 6:]).all() and np.linalg.eigvalsh(found).min() > 0
 

@@ -22,7 +22,11 @@ from MultiViewRegistrationLib.registration.cameras import (
     independent_residuals,
 )
 from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, TrialEvaluation
-from MultiViewRegistrationLib.registration.optimizer import DescentStart, levenberg_marquardt, moved
+from MultiViewRegistrationLib.registration.optimizer import (
+    DescentStart,
+    PoseProblem,
+    moved,
+)
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
@@ -297,6 +301,7 @@ def test_a_step_is_taken_if_the_images_gain_more_than_its_corrections_cost(prior
     fit = SimpleNamespace(cost=1.0, similarity=(0.9,))
     unknowns = SimpleNamespace(
         none=np.zeros(1),
+        free=np.arange(1),
         intrinsics=False,
         cameras=lambda corrections, given: [],
         system=lambda objective, fit, corrections, sharpness: (np.full(7, 0.01), np.eye(7)),
@@ -304,8 +309,10 @@ def test_a_step_is_taken_if_the_images_gain_more_than_its_corrections_cost(prior
         size=lambda step: 0.0,
         prior_ratio=lambda objective, fit, before, after: prior_ratio,
     )
-    objective, start = SimpleNamespace(views=[], pivot=np.zeros(3)), DescentStart(np.eye(4))
-    descent = levenberg_marquardt(objective, start, unknowns, 3, 1e-9, lambda step: None)
+    objective = SimpleNamespace(views=[], pivot=np.zeros(3))
+    problem = PoseProblem(objective, unknowns, second_order=False)
+    start = DescentStart(np.eye(4))
+    descent = problem.descending(start, 3, 1e-9, lambda step: None)
     next(descent)
     with pytest.raises(StopIteration) as end:
         while True:

@@ -10,14 +10,14 @@ from phantom import TRUE_POSE, make_ct, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.registration import optimizer
+from MultiViewRegistrationLib.registration import levenberg_marquardt, optimizer
 from MultiViewRegistrationLib.registration.cameras import LEVER_MM
-from MultiViewRegistrationLib.registration.objective import Objective
-from MultiViewRegistrationLib.registration.optimizer import (
+from MultiViewRegistrationLib.registration.levenberg_marquardt import (
     LEAST_CURVATURE,
-    minimise,
     with_curvature,
 )
+from MultiViewRegistrationLib.registration.objective import Objective
+from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -32,7 +32,7 @@ def positive(rng) -> np.ndarray:
 def test_the_hessian_has_the_curvature_that_the_last_step_showed(seed):
     rng = np.random.default_rng(seed)
     gauss_newton, true, step = positive(rng), positive(rng), rng.normal(size=6)
-    changed = with_curvature(gauss_newton, step, true @ step)
+    changed = with_curvature(gauss_newton, step, true @ step, block=6)
     if step @ true @ step > LEAST_CURVATURE * (step @ gauss_newton @ step):
         np.testing.assert_allclose(changed @ step, true @ step)
     assert np.linalg.eigvalsh(changed).min() > 0
@@ -40,7 +40,7 @@ def test_the_hessian_has_the_curvature_that_the_last_step_showed(seed):
 
 def test_a_step_along_which_the_cost_bends_down_keeps_a_share_of_the_curvature():
     gauss_newton, step = np.diag([1.0, 2, 3, 4, 5, 6]), np.array([1.0, 0, -1, 0, 0, 0])
-    changed = with_curvature(gauss_newton, step, -gauss_newton @ step)
+    changed = with_curvature(gauss_newton, step, -gauss_newton @ step, block=6)
     assert step @ changed @ step == pytest.approx(LEAST_CURVATURE * (step @ gauss_newton @ step))
     assert np.linalg.eigvalsh(changed).min() > 0
 
@@ -84,11 +84,11 @@ def test_only_a_step_near_the_minimum_tells_the_curvature(monkeypatch):
     """Farther off the objective bends in every way."""
     lengths_mm = []
 
-    def listening(hessian, step, change):
+    def listening(hessian, step, change, block):
         lengths_mm.append(np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]))
-        return with_curvature(hessian, step, change)
+        return with_curvature(hessian, step, change, block)
 
-    monkeypatch.setattr(optimizer, "with_curvature", listening)
+    monkeypatch.setattr(levenberg_marquardt, "with_curvature", listening)
     ct, settings = make_ct(), Settings(intensity_radius=6)
     objective = Objective(Projector(attenuation(ct)), make_views(ct), settings, np.zeros(3))
     found = minimise(objective, off(TRUE_POSE, [2, -1, 2], [3, 4, -3]), 30, 1e-3, second_order=True)

@@ -34,8 +34,9 @@ from ..imaging.xray import View
 from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector, Rendering, cut_ends, part_tasks
 from . import similarity
+from .levenberg_marquardt import Equations, minimised
 from .objective import local_ncc
-from .optimizer import LEVER_MM, moved, with_curvature
+from .optimizer import LEVER_MM, moved
 from .pipeline import Progress
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
 from .similarity import Settings
@@ -51,9 +52,7 @@ PIXELS_ACROSS = 75
 SURFACE_POINTS, JOINT_MM = 300, 5.0
 #: A bone is shown by a view that compares at least this share of its shadow.
 SHOWN = 0.5
-#: The damping of Levenberg and Marquardt: at first, at least, and where it gives up.
-DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-6, 1e6
-#: A step no longer than this is near a minimum, see `optimizer.with_curvature`.
+#: A step no longer than this is near a minimum.
 NEAR_MM = 0.6
 NO_CUT = np.zeros(6, bool)
 NOTHING, NO_CHANGE = np.empty((6, 0, 0), np.float32), np.empty((0, 1, 0, 0), np.float32)
@@ -74,7 +73,7 @@ class BoneLevel(NamedTuple):
         How long to stay.
     secant
         Steps near the minimum take the curvature from the step before, see
-        `optimizer.with_curvature`.
+        `levenberg_marquardt.with_curvature`.
     voxel_pixels
         How large voxels may be, in pixels where the bones are.
     """
@@ -900,6 +899,49 @@ def largest_step_mm(twists: np.ndarray, fit: BonesFit) -> float:
     return float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
 
 
+class BonesProblem:
+    """Poses (4, 4) of all bones, tied to their neighbours, see `levenberg_marquardt.Problem`.
+
+    Parameters
+    ----------
+    secant
+        As of `BoneLevel`.
+    """
+
+    block = 6
+
+    def __init__(self, objective: BonesObjective, *, secant: bool) -> None:
+        self._objective = objective
+        self._centroids = np.array([bone.centroid for bone in objective.bones])
+        self.evaluate = objective.shadows
+        self.near_mm = (0.0, NEAR_MM) if secant else None
+
+    def linearise(
+        self, poses: Sequence[np.ndarray], shadows: Shadows
+    ) -> tuple[BonesFit, Equations]:
+        """Accept the poses, and return their fit and equations."""
+        self._fit = fit = self._objective.linearise(poses, shadows)
+        self._share = prior_share(self._objective, fit)
+        gradient = fit.gradient.copy()
+        hessian = fit.hessian.copy()
+        prior = add_prior(self._objective, poses, self._share, gradient, hessian)
+        return fit, Equations(fit.cost + prior, gradient, hessian)
+
+    def cost(self, poses: Sequence[np.ndarray], shadows: Shadows) -> float:
+        """Return the cost with that of the prior."""
+        return self._objective.cost(shadows) + self._share * prior_cost(self._objective, poses)
+
+    def moved(self, poses: Sequence[np.ndarray], step: np.ndarray) -> list[np.ndarray]:
+        """Return the poses after each bone has moved about its centre."""
+        placed = np.array(poses)
+        pivots = rigid.transform_points(placed, self._centroids)
+        return list(moved(placed, step.reshape(-1, 6), pivots))
+
+    def size_mm(self, step: np.ndarray) -> float:
+        """Return how far the step moves any bone that a view shows."""
+        return largest_step_mm(step.reshape(-1, 6), self._fit)
+
+
 def minimise(
     objective: BonesObjective,
     poses: Sequence[np.ndarray],
@@ -909,7 +951,7 @@ def minimise(
     *,
     secant: bool = False,
 ) -> tuple[list[np.ndarray], BonesFit]:
-    """Find the poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and return them with the fit there.
+    """Find the poses (4, 4) of all bones that fit best, from these, and return them with the fit there.
 
     Parameters
     ----------
@@ -918,59 +960,12 @@ def minimise(
     secant
         As of `BoneLevel`.
     """
-    centroids, poses, damping = (
-        np.array([bone.centroid for bone in objective.bones]),
-        list(poses),
-        DAMPING,
-    )
-    last: tuple[np.ndarray, np.ndarray] | None = None
-    fit = objective.linearise(poses, objective.shadows(poses))
-    for _ in range(iterations):
-        share = prior_share(objective, fit)
-        gradient, hessian = fit.gradient.copy(), fit.hessian.copy()
-        here = fit.cost + add_prior(objective, poses, share, gradient, hessian)
-        diagonal = np.diag(hessian).copy()
-        diagonal[diagonal == 0] = 1.0  # of a bone that no view shows and nothing ties
-        if last is not None:
-            hessian = _with_curvature(hessian, last[0], gradient - last[1])
-        better = False
-        while damping < MOST_DAMPING:
-            step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient).reshape(-1, 6)
-            trial = list(
-                moved(np.array(poses), step, rigid.transform_points(np.array(poses), centroids))
-            )
-            size = largest_step_mm(step, fit)
-            shadows = objective.shadows(trial)
-            better = objective.cost(shadows) + share * prior_cost(objective, trial) < here
-            if better or size < tolerance_mm:
-                break
-            damping *= 8
-        if not better:
-            break
-        poses, damping = trial, max(damping / 5, LEAST_DAMPING)
-        last = (step.ravel(), gradient) if secant and size < NEAR_MM else None
-        fit = objective.linearise(poses, shadows)
-        if on_step(fit.cost) is False or size < tolerance_mm:
-            break
-    return poses, fit
+    problem = BonesProblem(objective, secant=secant)
 
+    def told(poses: Sequence[np.ndarray], fit: BonesFit, size_mm: float) -> object:
+        return on_step(fit.cost)
 
-def _with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Return the Hessian (6 B, 6 B), each bone's own part with the curvature that the last step showed along it.
-
-    Parameters
-    ----------
-    step, change
-        (6 B,) the last step, and by how much it changed the gradient.
-    """
-    found, expected = hessian.copy(), hessian @ step
-    for first in range(0, len(step), 6):
-        own = slice(first, first + 6)
-        by_others = expected[own] - hessian[own, own] @ step[own]
-        if step[own].any() and hessian[own, own].any():
-            found[own, own] = with_curvature(hessian[own, own], step[own], change[own] - by_others)
-    values = np.linalg.eigvalsh(found)
-    return found if values[0] > -1e-9 * values[-1] else hessian  # 0 of a bone that no view shows
+    return minimised(problem, list(poses), iterations, tolerance_mm, told)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,10 +22,7 @@ from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View
 from ..rendering.drr import intrinsics_jacobian
 from .bones import (
-    DAMPING,
-    LEAST_DAMPING,
     LEVELS,
-    MOST_DAMPING,
     BonesFit,
     BonesObjective,
     Shadow,
@@ -39,6 +36,7 @@ from .bones import (
     register_bones,
 )
 from .cameras import CameraCorrections, uncalibrated_view_indices
+from .levenberg_marquardt import Equations, minimised
 from .optimizer import moved
 from .pipeline import Progress, Refinement
 from .prepared_ct import PreparedCT
@@ -86,8 +84,18 @@ def correct_cameras(
         pose,
         lambda part: progress(replace(part, fraction=BONES_SHARE * part.fraction)),
     )
-    step = _Step(whole, objective_at(whole, bones, views, pose, found.ties, LEVEL), cameras)
-    state = step.minimise(_State(pose, found.poses, registered.corrections), progress)
+    steps = 0
+
+    def on_step(state: _State, fit: BonesFit, size_mm: float) -> None:
+        nonlocal steps
+        steps += 1
+        fraction = BONES_SHARE + (1 - BONES_SHARE) * steps / LEVEL.iterations
+        go_on(progress(Progress(fraction, "correcting the cameras", state.rest, fit.cost)))
+
+    given = objective_at(whole, bones, views, pose, found.ties, LEVEL)
+    start = _State(pose, found.poses, registered.corrections)
+    problem = _Problem(whole, given, cameras)
+    state, _ = minimised(problem, start, LEVEL.iterations, LEVEL.tolerance_mm, on_step)
     corrected = cameras.cameras(state.corrections, [view.camera for view in views])
     views = [replace(view, camera=camera) for view, camera in zip(views, corrected, strict=True)]
     fit = whole.fit(views, state.rest, pose)
@@ -112,53 +120,67 @@ class _Given(NamedTuple):
     pivot: np.ndarray
 
 
-class _Step:
-    """`given`: the objective of the bones, with the cameras that the case gives."""
+class _Problem:
+    """See `levenberg_marquardt.Problem`; `given`: the objective of the bones, with the cameras that the case gives."""
+
+    near_mm: tuple[float, float] | None = None
+    block = 6
 
     def __init__(
         self, whole: PreparedCT, given: BonesObjective, cameras: CameraCorrections
     ) -> None:
-        self._whole, self._given, self._cameras, self._bones = whole, given, cameras, given.bones
+        self._whole = whole
+        self._given = given
+        self._cameras = cameras
+        self._bones = given.bones
         self._sd = cameras.sd[cameras.free]
         self._centroid = np.mean([bone.centroid for bone in given.bones], axis=0)
+        self._of_bones = slice(6, 6 + 6 * len(given.bones))
+        self._here: BonesObjective | None = None
 
-    def minimise(self, state: _State, progress: Callable[[Progress], object]) -> _State:
-        """Return the state that fits best, by Levenberg-Marquardt from this one."""
-        damping, of_bones = DAMPING, slice(6, 6 + 6 * len(self._bones))
-        here = self._at(state)
-        fit, gradient, hessian = self._linearised(here, here.shadows(state.poses), state)
-        for n in range(LEVEL.iterations):
-            share = prior_share(here, fit)
-            cost = fit.cost + add_prior(
-                here, state.poses, share, gradient[of_bones], hessian[of_bones, of_bones]
-            )
-            cost += share * self._unlikely(state)
-            gradient[of_bones.stop :] += share * state.corrections[self._cameras.free] / self._sd**2
-            hessian[of_bones.stop :, of_bones.stop :] += np.diag(share / self._sd**2)
-            diagonal = np.diag(hessian).copy()
-            diagonal[diagonal == 0] = 1.0  # of a bone that no view shows and nothing ties
-            better = False
-            while damping < MOST_DAMPING:
-                step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient)
-                trial = self._moved(state, step)
-                size = largest_step_mm(step[of_bones].reshape(-1, 6), fit)
-                there = self._at(trial)
-                there.compare_as(here)
-                shadows = there.shadows(trial.poses)
-                unlikely = prior_cost(here, trial.poses) + self._unlikely(trial)
-                better = there.cost(shadows) + share * unlikely < cost
-                if better or size < LEVEL.tolerance_mm:
-                    break
-                damping *= 8
-            if not better:
-                break
-            state, here, damping = trial, there, max(damping / 5, LEAST_DAMPING)
-            fit, gradient, hessian = self._linearised(here, shadows, state)
-            fraction = BONES_SHARE + (1 - BONES_SHARE) * (n + 1) / LEVEL.iterations
-            go_on(progress(Progress(fraction, "correcting the cameras", state.rest, fit.cost)))
-            if size < LEVEL.tolerance_mm:
-                break
-        return state
+    def evaluate(self, state: _State) -> tuple[BonesObjective, Shadows]:
+        """Return the objective with the corrected cameras, which compares what was compared last, and the bones' shadows."""
+        there = self._at(state)
+        if self._here is not None:
+            there.compare_as(self._here)
+        return there, there.shadows(state.poses)
+
+    def linearise(
+        self, state: _State, evaluation: tuple[BonesObjective, Shadows]
+    ) -> tuple[BonesFit, Equations]:
+        """Accept the state, and return its fit and equations."""
+        self._here, shadows = evaluation
+        self._fit, gradient, hessian = self._linearised(self._here, shadows, state)
+        self._share = share = prior_share(self._here, self._fit)
+        bones = self._of_bones
+        ties = add_prior(self._here, state.poses, share, gradient[bones], hessian[bones, bones])
+        gradient[bones.stop :] += share * state.corrections[self._cameras.free] / self._sd**2
+        hessian[bones.stop :, bones.stop :] += np.diag(share / self._sd**2)
+        cost = self._fit.cost + ties + share * self._unlikely(state)
+        return self._fit, Equations(cost, gradient, hessian)
+
+    def cost(self, state: _State, evaluation: tuple[BonesObjective, Shadows]) -> float:
+        """Return the cost with that of the priors."""
+        there, shadows = evaluation
+        unlikely = prior_cost(there, state.poses) + self._unlikely(state)
+        return there.cost(shadows) + self._share * unlikely
+
+    def moved(self, state: _State, step: np.ndarray) -> _State:
+        """Return the state after a step of the rest, of the bones and of the free corrections."""
+        twists, corrections = np.split(step, [self._of_bones.stop])
+        rest, *others = twists.reshape(-1, 6)
+        return _State(
+            moved(state.rest, rest, rigid.transform_points(state.rest, self._centroid)),
+            [
+                moved(pose, twist, rigid.transform_points(pose, bone.centroid))
+                for pose, twist, bone in zip(state.poses, others, self._bones, strict=True)
+            ],
+            self._cameras.moved(state.corrections, corrections),
+        )
+
+    def size_mm(self, step: np.ndarray) -> float:
+        """Return how far the step moves any bone that a view shows."""
+        return largest_step_mm(step[self._of_bones].reshape(-1, 6), self._fit)
 
     def _at(self, state: _State) -> BonesObjective:
         """Return the objective with the corrected cameras."""
@@ -171,18 +193,6 @@ class _Step:
             self._whole, self._bones, views, given.voxel_mm, given.settings, state.rest, given.ties
         )
 
-    def _moved(self, state: _State, step: np.ndarray) -> _State:
-        twists, corrections = np.split(step, [6 + 6 * len(self._bones)])
-        rest, *others = twists.reshape(-1, 6)
-        return _State(
-            moved(state.rest, rest, rigid.transform_points(state.rest, self._centroid)),
-            [
-                moved(pose, twist, rigid.transform_points(pose, bone.centroid))
-                for pose, twist, bone in zip(state.poses, others, self._bones, strict=True)
-            ],
-            self._cameras.moved(state.corrections, corrections),
-        )
-
     def _unlikely(self, state: _State) -> float:
         """Return minus twice the logarithm of the corrections' prior."""
         return float(np.sum((state.corrections[self._cameras.free] / self._sd) ** 2))
@@ -193,7 +203,7 @@ class _Step:
         """Return the fit, and gradient and Hessian of half the cost by the poses of rest and bones, and by the free corrections."""
         fit = objective.linearise(state.poses, shadows)
         pivot = rigid.transform_points(state.rest, self._centroid)
-        corrections = 6 + 6 * len(self._bones)
+        corrections = self._of_bones.stop
         ways = self._cameras.jacobians(_Given(self._given.views, pivot), state.corrections, 9)
         size = corrections + len(self._cameras.free)
         gradient, hessian = np.zeros(size), np.zeros((size, size))

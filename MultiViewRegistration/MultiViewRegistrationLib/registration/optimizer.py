@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..rendering.devices import run_tasks
 from .cameras import LEVER_MM, CameraCorrections
+from .levenberg_marquardt import Equations, descending
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
@@ -153,14 +154,8 @@ MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
-#: How a step no longer than the second changed the gradient tells the curvature along it near a
-#: minimum; of one shorter than the first, what it changed is chance.
+#: Steps of such a size tell the curvature near a minimum, see `levenberg_marquardt.Problem`.
 NEAR_MM = (0.05, 1.5)
-#: That counts as no less than this share of what was expected.
-LEAST_CURVATURE = 0.2
-#: A step that makes the cost larger is tried again with the curvature that was expected, and at
-#: least so much damping.
-REFUSED_DAMPING = 1e-2
 
 #: Minima go on to the next level if the best has at most so many times their evidence, and at most
 #: so many: first from the coarsest level, where a bone's minima are hard to distinguish, then from
@@ -266,97 +261,86 @@ def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np
     return rigid.about(pivot, step) @ world_from_ct
 
 
-def levenberg_marquardt(
-    objective: Objective,
-    start: DescentStart | Descent,
-    unknowns: CameraCorrections,
-    iterations: int,
-    tolerance_mm: float,
-    on_step: Callable[[Step], object],
-    *,
-    second_order: bool = False,
-) -> Generator[EvaluationPoint, TrialEvaluation, Descent]:
-    """Descend by Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
+class State(NamedTuple):
+    """A pose (4, 4) of the CT, and the cameras' corrections."""
 
-    A generator that yields each point where it wants the objective evaluated and is sent the
-    evaluation, so that several descents can share a batch. It ends when a step moves less than
-    `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
+    world_from_ct: np.ndarray
+    corrections: np.ndarray
+
+
+class PoseProblem:
+    """A pose and the free camera corrections, see `levenberg_marquardt.Problem`.
 
     Parameters
     ----------
     second_order
         Steps are as long as the curvature that is there has it (`PoseFit.sharpness`), and near the
-        minimum as the step before showed it, see `with_curvature`.
+        minimum as the step before showed it.
     """
-    given, steps = [view.camera for view in objective.views], []
-    damping, pose = 1e-3, start.world_from_ct
-    last: tuple[np.ndarray, np.ndarray] | None = None
-    """The last step near the minimum, and the gradient before it."""
-    corrections = unknowns.none if start.corrections is None else start.corrections
-    evaluation = yield EvaluationPoint(
-        pose, unknowns.cameras(corrections, given), unknowns.intrinsics
-    )
-    here = evaluation.linearise()
-    for _ in range(iterations):
-        gradient, hessian = unknowns.system(
-            objective, here, corrections, here.sharpness if second_order else None
+
+    def __init__(
+        self, objective: Objective, unknowns: CameraCorrections, *, second_order: bool
+    ) -> None:
+        self._objective = objective
+        self._unknowns = unknowns
+        self._given = [view.camera for view in objective.views]
+        self._second_order = second_order
+        self.near_mm = NEAR_MM if second_order else None
+        self.block = 6 + unknowns.free.size
+
+    def point(self, state: State) -> EvaluationPoint:
+        """Return where the objective is evaluated."""
+        cameras = self._unknowns.cameras(state.corrections, self._given)
+        return EvaluationPoint(state.world_from_ct, cameras, self._unknowns.intrinsics)
+
+    def evaluate(self, state: State) -> TrialEvaluation:
+        """Render the state."""
+        return self._objective.evaluate(self.point(state))
+
+    def linearise(self, state: State, evaluation: TrialEvaluation) -> tuple[PoseFit, Equations]:
+        """Accept the state, and return its fit and equations."""
+        self._corrections = state.corrections
+        self._fit = fit = evaluation.linearise()
+        sharpness = fit.sharpness if self._second_order else None
+        system = self._unknowns.system(self._objective, fit, state.corrections, sharpness)
+        return fit, Equations(fit.cost, *system)
+
+    def cost(self, state: State, evaluation: TrialEvaluation) -> float:
+        """Return the cost, times by how much the prior makes the corrections worse."""
+        return evaluation.cost() * self._unknowns.prior_ratio(
+            self._objective, self._fit, self._corrections, state.corrections
         )
-        curved, scale = hessian, np.diag(np.diag(hessian))
-        if last is not None:
-            curved = with_curvature(hessian, last[0], gradient - last[1])
-        while damping < 1e6:
-            step = -np.linalg.solve(
-                curved + damping * scale + 1e-12 * np.eye(len(gradient)), gradient
-            )
-            trial, trial_corrections = (
-                moved(pose, step[:6], objective.pivot),
-                unknowns.moved(corrections, step[6:]),
-            )
-            size = max(
-                float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3])),
-                unknowns.size(step[6:]),
-            )
-            evaluation = yield EvaluationPoint(
-                trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics
-            )
-            prior_ratio = unknowns.prior_ratio(objective, here, corrections, trial_corrections)
-            better = evaluation.cost() * prior_ratio < here.cost
-            if better or size < tolerance_mm:
-                break
-            curved, damping = hessian, max(8 * damping, REFUSED_DAMPING)
-        if damping >= 1e6 or not better:
-            break
-        pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
-        last = (step, gradient) if second_order and NEAR_MM[0] < size < NEAR_MM[1] else None
-        here = evaluation.linearise()
-        steps.append(Step(pose, here.cost, size, here.similarity))
-        on_step(steps[-1])
-        if size < tolerance_mm:
-            break
-    return Descent(pose, corrections, here, steps, start.origins)
 
+    def moved(self, state: State, step: np.ndarray) -> State:
+        """Return the state after a step of the pose and of the free corrections."""
+        return State(
+            moved(state.world_from_ct, step[:6], self._objective.pivot),
+            self._unknowns.moved(state.corrections, step[6:]),
+        )
 
-def with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Return a Hessian (n, n) with the curvature that the last step showed along it.
+    def size_mm(self, step: np.ndarray) -> float:
+        """Return how far a point at LEVER_MM from the pivot moves at most, or a camera."""
+        pose_mm = float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3]))
+        return max(pose_mm, self._unknowns.size(step[6:]))
 
-    Where the residuals' second derivatives, which Gauss and Newton leave out, make a minimum less
-    sharp in some directions than in others, steps are too short along these. Hybrid of Gauss-Newton
-    and BFGS (Al-Baali and Fletcher, J. Oper. Res. Soc. 36, 1985), damped as by Powell (Lect. Notes
-    Math. 630, 1978).
+    def descending(
+        self,
+        start: DescentStart | Descent,
+        iterations: int,
+        tolerance_mm: float,
+        on_step: Callable[[Step], object],
+    ) -> Generator[State, Any, Descent]:
+        """Descend from a start."""
+        steps: list[Step] = []
 
-    Parameters
-    ----------
-    step, change
-        (n,) the last step, and by how much it changed the gradient.
-    """
-    along = hessian @ step
-    expected, found = float(step @ along), float(step @ change)
-    least = LEAST_CURVATURE * expected
-    if found < least:
-        share = (expected - least) / (expected - found)
-        change = share * change + (1 - share) * along
-        found = least
-    return hessian + np.outer(change, change) / found - np.outer(along, along) / expected
+        def keep(state: State, fit: PoseFit, size_mm: float) -> None:
+            steps.append(Step(state.world_from_ct, fit.cost, size_mm, fit.similarity))
+            on_step(steps[-1])
+
+        corrections = self._unknowns.none if start.corrections is None else start.corrections
+        state = State(start.world_from_ct, corrections)
+        end, fit = yield from descending(self, state, iterations, tolerance_mm, keep)
+        return Descent(end.world_from_ct, end.corrections, fit, steps, start.origins)
 
 
 def minimise(
@@ -403,7 +387,7 @@ def descend(
         Called after each step of a single descent; not called for several, which run in other
         threads.
     second_order
-        See `levenberg_marquardt`.
+        See `PoseProblem`.
     """
     objectives = [objective]
     if (
@@ -415,19 +399,16 @@ def descend(
         ]
     unknowns = unknowns or CameraCorrections.exact(objective.views)
     report_step = on_step if len(starts) == 1 else lambda step: None
+    problems = [PoseProblem(own, unknowns, second_order=second_order) for own in objectives]
     descents = [
-        levenberg_marquardt(
-            own, start, unknowns, iterations, tolerance_mm, report_step, second_order=second_order
-        )
-        for own, start in zip(objectives, starts, strict=True)
+        problem.descending(start, iterations, tolerance_mm, report_step)
+        for problem, start in zip(problems, starts, strict=True)
     ]
     ends: list = [None] * len(descents)
 
     def advance(number: int, evaluation: TrialEvaluation | None) -> EvaluationPoint | None:
         try:
-            return (
-                next(descents[number]) if evaluation is None else descents[number].send(evaluation)
-            )
+            return problems[number].point(descents[number].send(evaluation))
         except StopIteration as end:
             ends[number] = end.value
             return None

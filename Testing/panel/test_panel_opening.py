@@ -124,3 +124,17 @@ def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
     assert not session.running and not person.panel._timer.active
     go.set()
     person.host.process(0.2)
+
+
+def test_no_verdict_stays_for_a_tick_while_another_patient_is_read(person, case, monkeypatch):
+    opens(person, case)
+    person.wait_until_read()
+    monkeypatch.setattr("MultiViewRegistrationLib.session.assessment.verdict", lambda _: "accept")
+    panel = person.panel
+    panel.session.cancel()  # what a new registration begins by itself
+    panel._timer.stop()
+    panel.refresh()
+    assert panel.answer.presenter.answer().kind == "accept"
+    person.host.answers.open_files = [case]
+    person.host.click(person.ui.loadCaseButton)
+    assert panel.answer.presenter._shown.kind == "reading"

@@ -150,6 +150,7 @@ def test_after_cancel_nothing_begins_again(host, answer):
         and control(answer, "progress") is not None
         and not control(answer, "undo").enabled
     )
+    assert host.session.stale_reason() == "A registration is under way."
     act(answer, "cancel")
     held.resume()
     assert (
@@ -160,6 +161,15 @@ def test_after_cancel_nothing_begins_again(host, answer):
     assert control(answer, "register").primary and np.allclose(
         host.registration.world_from_ct, START
     )
+
+
+def test_the_reason_of_a_register_that_is_grey_is_in_sight(host, answer):
+    done(host, answer)
+    host.registration.world_from_ct = OUTSIDE
+    assert control(answer, "register").enabled
+    host.registration.node.SetParameter("start", "landmarks")
+    assert not control(answer, "register").enabled
+    assert host.presenters.register.missing() in answer.answer().headline
 
 
 def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer):

@@ -9,6 +9,7 @@ import pytest
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
+from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -82,6 +83,21 @@ def test_a_ct_that_was_replaced_was_not_moved_by_hand(registration, history, mov
         registration.scene, "Other", np.zeros((4, 4, 4), np.float32), np.eye(4)
     )
     assert history.left == "The CT was replaced by another one."
+
+
+def test_without_a_ct_nobody_has_moved_one(registration, history, move):
+    history.note("by hand")
+    registration.ct = None
+    registration.world_from_ct = POSES[1]
+    assert history.left == "There is no CT."
+
+
+def test_a_bone_whose_transform_is_removed_is_no_movement_of_the_ct(registration, history):
+    put_bones(registration, {"T10": POSES[1]})
+    history.note("registered")
+    registration.scene.RemoveNode(bones_of(registration)["T10"].node)
+    history.note("by hand")  # as a switch for moving by hand does that is left on
+    assert history.left == "The transform of T10 was removed."
 
 
 def test_back_and_forth(registration, history, move):

@@ -374,9 +374,11 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             self._in_tick = False
 
     def _on_reading(self) -> None:
-        """Take what was read; the next tick shows it."""
+        """Take what was read, and show it at once: no verdict of another patient stays beside it."""
         with self._ticking():
             self.opening.tick(POLL_WAIT_S)
+        if self._stale and self.shown:
+            self.refresh()
 
     def _tick(self) -> None:
         for other in self.logic.sessions:
@@ -477,4 +479,5 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def _on_load_case(self) -> None:
         path = qt.QFileDialog.getOpenFileName(None, _("Load case"), "", _("Case (*.json)"))
         if path:
-            self.opening.open(Path(path))
+            with self.ui_action():
+                self.opening.open(Path(path))

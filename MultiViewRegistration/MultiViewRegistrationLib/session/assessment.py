@@ -95,7 +95,7 @@ def outdated_reason(session: Session) -> str:
     entry = session.history.current
     if entry is None or not entry.assessed:
         return session.stale_reason()
-    if left := session.history.left:
+    if left := session.left:
         return left
     if session.history.moved or entry.assessed != fingerprint(session.registration):
         return _(

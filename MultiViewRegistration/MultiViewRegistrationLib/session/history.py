@@ -233,14 +233,23 @@ class History:
 
     @property
     def left(self) -> str:
-        """Return what has become of the CT since the entry, a sentence; "" where it lies there."""
-        current = self.current
-        if current is None:
+        """Return what has become of CT and bones since the entry, a sentence; "" where they are there.
+
+        Since the one before where the entry is of a hand.
+        """
+        entry = self.current
+        while entry is not None and entry.method == "by hand" and entry.after is not None:
+            entry = self.entries[entry.after]
+        if entry is None:
             return ""
-        if current.ct not in ("", ct_fingerprint(self._registration)):
+        if self._registration.ct is None:
+            return _("There is no CT.")
+        if entry.ct not in ("", ct_fingerprint(self._registration)):
             return _("The CT was replaced by another one.")
-        there = {"": current.pose}
-        moved = not same_places(there, {"": self._registration.world_from_ct})
+        places = places_of(self._registration)
+        if gone := sorted(entry.bone_poses.keys() - places.keys()):
+            return _("The transform of {names} was removed.").format(names=", ".join(gone))
+        moved = not same_places({"": entry.pose}, {"": places[""]})
         return _("The CT was moved by hand.") if moved else ""
 
     def add(self, entry: HistoryEntry) -> None:

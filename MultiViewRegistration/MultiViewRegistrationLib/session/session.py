@@ -494,10 +494,8 @@ class Session(Inputs):
             return _(
                 "{names}: not registered here. Register each bone by itself from there, or undo."
             ).format(names=", ".join(by_hand))
-        if left := self.history.left:
+        if left := self.left:
             return left
-        if entry is not None and not registered and entry.method == "by hand":
-            return _("The CT was moved by hand.")
         if entry is None or not registered:
             return _("This pose is no result of a registration.")
         if self.history.moved or entry.fingerprint != fingerprint(self.registration):
@@ -506,6 +504,11 @@ class Session(Inputs):
                 "registration."
             )
         return ""
+
+    @property
+    def left(self) -> str:
+        """As `History.left`; a registration that is under way moves the CT, too."""
+        return _("A registration is under way.") if self.running_registration else self.history.left
 
     def reason_not_to_use(self) -> str:
         """Return why only an override hands the pose on, in a sentence.

@@ -167,6 +167,9 @@ class AnswerPresenter(Presenter):
         """Return the answer as it is now."""
         session = self.host.session
         kind, headline = self._kind_and_headline()
+        cancelled = session is not None and session.ended == "cancelled"
+        if kind in (MOVED, FAILED) or (kind == NONE and cancelled):
+            headline = " \u00b7 ".join(filter(None, [headline, self._register.missing()]))
         if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
             return Answer(kind, *WORDS[kind], headline)
         if kind != MOVED and session.sequence.frame is None:
@@ -262,7 +265,7 @@ class AnswerPresenter(Presenter):
         if by_hand := session.bones.by_hand:
             names = ", ".join(by_hand)
             return MOVED, _("{names}: not registered there").format(names=names)
-        if left := history.left:
+        if left := session.left:
             return MOVED, within_sentence(left)
         if entry is not None and (entry.fingerprint or entry.assessed):
             return MOVED, _("the CT, an X-ray or its geometry has changed since")

@@ -314,7 +314,7 @@ def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None
         if slice_id is not None and tuple(display.GetViewNodeIDs()) != (slice_id,):
             display.SetViewNodeIDs([slice_id])
         if np.ndim(colour) == 1:
-            display.SetColor(*colour)
+            display.SetColor(*np.asarray(colour))
             return
         display.SetActiveScalar(LINE_COLOURS, vtkDataObject.CELL)
         display.SetScalarRangeFlag(display.UseDirectMapping)

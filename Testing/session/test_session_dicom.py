@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -28,6 +29,7 @@ from MultiViewRegistrationLib.mrml.identity import (
     header_of_ct,
     identity_mismatches,
     keep_header,
+    of_image,
     origin_of,
     patient_of,
     remember_identity,
@@ -248,6 +250,56 @@ def test_the_files_uids_go_into_the_result(loaded, tmp_path):
         origin.ct_uid == "1.2.3.4" and origin.views["ap"].sop_instance_uid == header.SOPInstanceUID
     )
     assert origin.views["ap"].frame is None
+
+
+#: A header that says all of a geometry, and of the grey scale; the right half of the image was
+#: shuttered.
+SAYS_ALL = {
+    "DistanceSourceToDetector": 1000,
+    "DistanceSourceToPatient": 700,
+    "ImagerPixelSpacing": [1, 1],
+    "PositionerPrimaryAngle": -20,
+    "PositionerSecondaryAngle": 5,
+    "FieldOfViewHorizontalFlip": "NO",
+    "PixelIntensityRelationship": "LOG",
+    "ShutterShape": "RECTANGULAR",
+    "ShutterLeftVerticalEdge": 0,
+    "ShutterRightVerticalEdge": 33,
+    "ShutterUpperHorizontalEdge": 0,
+    "ShutterLowerHorizontalEdge": 65,
+}
+
+
+def as_slicer_loads_it(scene, path, monkeypatch):
+    """A volume of Slicer's DICOM module, whose database knows the file."""
+    database = SimpleNamespace(fileForInstance=lambda uid: str(path) if uid == "2.2" else "")
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    values = pydicom.dcmread(path).pixel_array.astype(np.float32)
+    volume = volume_node(scene, "AP", values[None], np.eye(4))
+    volume.SetAttribute("DICOM.instanceUIDs", "2.2")
+    return volume
+
+
+def test_an_x_ray_that_slicer_has_loaded_is_what_its_file_is(scene, tmp_path, monkeypatch):
+    pixels = np.random.default_rng(1).integers(2000, 4000, (64, 64))
+    path = write_xray(tmp_path / "AP.dcm", pixels, **SAYS_ALL)
+    (dropped,) = adding.read(path)(Registration.create(scene))
+    volume = as_slicer_loads_it(scene, path, monkeypatch)
+    added = adding.add_volume(Registration.create(scene), volume)
+    assert added.record == dropped.record and added.placed
+    assert added.mask.GetName() == "shutter" and of_image(added) == of_image(dropped)
+
+
+def test_what_was_made_of_an_x_ray_that_slicer_has_loaded_is_not_its_file(
+    scene, tmp_path, monkeypatch
+):
+    pixels = np.random.default_rng(1).integers(2000, 4000, (64, 64))
+    path = write_xray(tmp_path / "AP.dcm", pixels, **SAYS_ALL)
+    volume = as_slicer_loads_it(scene, path, monkeypatch)
+    for made in (pixels[8:, 8:], pixels.T):
+        slicer.util.updateVolumeFromArray(volume, made[None].astype(np.float32))
+        added = adding.add_volume(Registration.create(scene), volume)
+        assert added.source is volume and not added.placed
 
 
 def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(

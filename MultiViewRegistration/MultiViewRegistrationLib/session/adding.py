@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..errors import InputError
 from ..geometry.c_arm import CArm
@@ -32,8 +34,8 @@ from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
 from ..io.files import JsonObject, upload_root
 from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, view_name
-from ..mrml.case import frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
-from ..mrml.identity import copy_identity, remember_identity
+from ..mrml.case import any_voxels, frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
+from ..mrml.identity import copy_identity, file_of, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
 from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node
 from ..mrml.nodes import OWNER, products_of
@@ -54,7 +56,8 @@ from .history import History
 def add_volume(registration: Registration, volume) -> XRayView:
     """Return a view of a volume node, which stays as it is.
 
-    An image, a run of frames, the volume that a sequence shows now.
+    An image, a run of frames, the volume that a sequence shows now. One that Slicer's DICOM module
+    has loaded is taken as its file, with all that the header says.
 
     The X-ray of a registration, of this or another one, gives a view with the same image and
     geometry.
@@ -67,6 +70,8 @@ def add_volume(registration: Registration, volume) -> XRayView:
                 "{name}: is the CT of this registration, expected an X-ray; choose another volume."
             ).format(name=volume.GetName())
         )
+    if file := _file_shown_by(volume):
+        return _add_frames(registration, file)
     copied = XRayView(volume) if volume.GetAttribute(ATTRIBUTE) else None
     with _new_view(registration, volume.GetName()) as view:
         if copied is not None:
@@ -107,30 +112,65 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
         case = Case.load(path)
         views = read_views(case, CaseFile.read(path))
         return lambda registration, keep=None: _add_views(registration, views, case.shared_unknowns)
+    file = _read_file(path, name or name_of(path))
+
+    def add(
+        registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None
+    ) -> list[XRayView]:
+        view = _add_frames(registration, file)
+        now = view.record
+        same = (
+            view.mask is None
+            and now.lens is None
+            and now.image_pixel_mm == file.record.image_pixel_mm
+        )
+        if keep is not None and file.xray is not None and same:
+            keep(view, file.xray)
+        return [view]
+
+    return add
+
+
+class _XRayFile(NamedTuple):
+    """An X-ray as its file has it, see `_picture` and `read_identity`."""
+
+    record: XRayRecord
+    frames: list[RawImage]
+    identity: dict[str, str]
+    xray: XRay | None
+
+
+def _read_file(path: Path, name: str) -> _XRayFile:
     frames = load_frames(path)
     image = XRayRecord(
-        name or name_of(path),
+        name,
         image_pixel_mm=frames[0].pixel_mm,
         dicom=image_origin(path, None),
         **_grey_values(frames[0]),
     )
     record = with_slot_scan_header(image, path)
     record = record if record.header.kind else with_c_arm_header(image, path, len(frames))
-    identity, xray = read_identity(path), _picture(frames, record)
+    return _XRayFile(record, frames, read_identity(path), _picture(frames, record))
 
-    def add(
-        registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None
-    ) -> list[XRayView]:
-        view = _add_frames(registration, record, frames, identity, xray)
-        now = view.record
-        same = (
-            view.mask is None and now.lens is None and now.image_pixel_mm == record.image_pixel_mm
-        )
-        if keep is not None and xray is not None and same:
-            keep(view, xray)
-        return [view]
 
-    return add
+#: Voxels that Slicer has read from a file may be scaled, but for rounding.
+SAME_IMAGE = 1 - 1e-6
+
+
+def _file_shown_by(volume) -> _XRayFile | None:
+    """Return the DICOM file that a volume was made from, where it still shows that.
+
+    A volume that a person has made of it, as by cropping, says that it is of the same file.
+    """
+    path = file_of(volume)
+    if path is None:
+        return None
+    file = _read_file(path, volume.GetName())
+    voxels, first = any_voxels(volume), file.frames[0].values
+    if len(voxels) != len(file.frames) or voxels[0].shape != first.shape:
+        return None
+    alike = np.corrcoef(voxels[0].ravel(), first.ravel())[0, 1]
+    return file if abs(alike) > SAME_IMAGE else None  # an inverted one is of that file, too
 
 
 def _picture(frames: list[RawImage], record: XRayRecord) -> XRay | None:
@@ -146,20 +186,15 @@ def _picture(frames: list[RawImage], record: XRayRecord) -> XRay | None:
     return None
 
 
-def _add_frames(
-    registration: Registration,
-    record: XRayRecord,
-    frames: list[RawImage],
-    identity: dict[str, str],
-    xray: XRay | None,
-) -> XRayView:
+def _add_frames(registration: Registration, file: _XRayFile) -> XRayView:
+    record, frames = file.record, file.frames
     refuse_other_frame(registration, record.name, record)
     with _new_view(registration, record.name) as view:
         view.record = record
-        set_source(view, source_node(view, record.name, *frames), xray)
+        set_source(view, source_node(view, record.name, *frames), file.xray)
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
-        remember_identity(view.node, identity)
+        remember_identity(view.node, file.identity)
     header = record.header
     if len(frames) == 1 and header.kind == "c_arm" and header.values and not header.missing:
         with suppress(InputError):  # what is wrong with it is seen in the table of geometries

@@ -240,6 +240,12 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
     middle = rigid.transform_points(found["L1"].world_from_ct, found["L1"].bone.centroid)
     assert np.linalg.norm(corners.mean(axis=0) - middle) < 8
     assert f"chosen L1: {found['L1'].verdict}" in host.answer.answer().headline
+    # An error of the cameras moves all bones alike: that of a bone leaves it out, and says so.
+    assert "mm if the cameras are right" in host.answer.answer().headline
+    assert control(section, "bones").columns[2] == "Likely error if the cameras are right"
+    assert any(
+        each.endswith("if the cameras are right.") for each in assessment.explanation(session)
+    )
     for name in NAMES[1:]:
         control(section, "bones").switch(name, False)
     assert f"worst bone T12: {found['T12'].verdict}" in host.answer.answer().headline

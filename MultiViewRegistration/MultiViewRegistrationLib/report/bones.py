@@ -78,7 +78,8 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
             ]
         )
     moved = [] if result.case.bone_cts else ["Moved", "Turned"]
-    head = ["Bone", "Verdict", *moved, "Likely error", "Similarity", "Reasons"]
+    likely = "Likely error if the cameras are right" if moved else "Likely error"
+    head = ["Bone", "Verdict", *moved, likely, "Similarity", "Reasons"]
     against = "; moved and turned are against the pose of the whole CT" if moved else ""
     parts: list[ET.Element] = []
     if compared is not None:

@@ -236,6 +236,7 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
                 ", moved by {mm:.1f} mm and {deg:.1f}\u00b0 against the pose of the whole CT"
             )
             motion = against.format(mm=each["moved"]["mm"], deg=each["moved"]["deg"])
+            likely += _(" if the cameras are right") if likely else ""
         told = _("{name}: {verdict}{motion}{likely}.").format(
             name=each["name"],
             verdict=each["verdict"],

@@ -94,7 +94,8 @@ class BoneState:
     reasons
         Sentences.
     error_mm
-        The likely error; None where it is not known.
+        The likely error, of a bone of one CT that if the cameras are right: theirs moves all bones
+        alike, and is in the error of the whole CT. None where it is not known.
     mm, degrees
         How far its middle lies from where the pose of the whole CT has it, and how far it is
         turned; None of a bone with a CT of its own.
@@ -524,6 +525,8 @@ def _in_words(state: BoneState) -> str:
     if state.error_mm is None:
         return _("{name}: {verdict}").format(name=state.name, verdict=verdict)
     told = _("{name}: {verdict}, probably {mm:.1f} mm")
+    if state.mm is not None:
+        told = _("{name}: {verdict}, probably {mm:.1f} mm if the cameras are right")
     return told.format(name=state.name, verdict=verdict, mm=state.error_mm)
 
 

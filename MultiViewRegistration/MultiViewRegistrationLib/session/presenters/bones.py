@@ -405,7 +405,7 @@ class BonesPresenter(Presenter):
                 columns=(
                     _("Bone"),
                     _("Verdict"),
-                    _("Likely error"),
+                    _("Likely error") if apart else _("Likely error if the cameras are right"),
                     *([] if apart else [_("Against the CT")]),
                 ),
                 lines=tuple(

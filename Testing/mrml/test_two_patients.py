@@ -7,11 +7,14 @@ import pytest
 import slicer
 from test_bones_in_scene import POSES, ball
 from test_display import dots
+from tiny_scene import complete
 
 from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface
 from MultiViewRegistrationLib.mrml.display import show_alone
 from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.layout import tag_of
 from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.nodes import volumes
 from MultiViewRegistrationLib.mrml.registration import Registration
 
 #: What a surgeon has in the scene of his patient: segments beside the CT, plans under its
@@ -113,3 +116,19 @@ def test_plans_stay_when_their_registration_is_removed(scene, patients):
     before = seen(scene)
     scene.RemoveNode(patients[0].node)
     assert seen(scene) & set(HIS) == before & {*HIS[:-1]}
+
+
+def test_registrations_of_a_scene_that_is_added_have_names_of_their_own(scene, tmp_path, patients):
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    names = [each.name for each in Registration.all(scene)]
+    assert len(names) == len(set(names)) == 4
+    assert seen(scene).intersection(HIS) == {*HIS}  # of one of the two, which is shown
+    shown = [each for each in Registration.all(scene) if any(map(tag_of, each.xrays))]
+    assert len(shown) == 1
+
+
+def test_the_list_of_volumes_has_no_drrs(scene, watch):
+    registration = complete(scene)
+    named = {node.GetName() for node in volumes(scene)}
+    assert registration.ct.GetName() in named and "AP DRR" not in named

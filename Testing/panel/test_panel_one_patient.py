@@ -72,6 +72,26 @@ def test_none_and_another_after_one_was_removed(person):
 
 
 @pytest.mark.parametrize("elsewhere", (False, True))
+def test_panes_go_with_a_folder_that_is_deleted_in_data(person, elsewhere):
+    import slicer
+
+    from MultiViewRegistrationLib.mrml import display, layout
+
+    scene = person.host.scene
+    node = layout.layout_node(scene) or scene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    node.SetViewArrangement(node.SlicerLayoutFourUpView)
+    person.panel.views.show(ct_slices=True)
+    person.host.process(0.2)
+    assert layout.shown(scene)
+    if elsewhere:
+        person.host.leave(person.module_widget)
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    tree.RemoveItem(display.folder_of(person.a), True, True)
+    person.host.process(0.3)
+    assert node.GetViewArrangement() == node.SlicerLayoutFourUpView
+
+
+@pytest.mark.parametrize("elsewhere", (False, True))
 def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
     """elsewhere: another module is open meanwhile."""
     from MultiViewRegistrationLib.mrml.registration import Registration

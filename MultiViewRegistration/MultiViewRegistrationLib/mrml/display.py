@@ -325,6 +325,11 @@ class SceneObserver:
 
     def _imported(self, scene, event) -> None:
         layout.register(scene)
+        names: set[str] = set()
+        for registration in Registration.all(scene):
+            if registration.name in names:  # of a scene that is added to one with the same
+                registration.node.SetName(scene.GenerateUniqueName(registration.name))
+            names.add(registration.name)
         shown = [registration for registration in Registration.all(scene) if is_shown(registration)]
         if shown:
             show_alone(scene, next(filter(layout.shows, shown), shown[0]))

@@ -167,11 +167,17 @@ def remove_product(owner, role: str) -> None:
 
 
 def volumes(scene) -> list:
-    """Return the volumes with grey values that a person can choose from."""
+    """Return the volumes with grey values that a person can choose from, without DRRs of an X-ray."""
+    found = [
+        node
+        for node in nodes_of_class("vtkMRMLScalarVolumeNode", scene)
+        if not node.GetHideFromEditors() and not node.IsA("vtkMRMLLabelMapVolumeNode")
+    ]
+    owners = [node.GetNodeReference(OWNER) for node in found]
     return [
         node
-        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
-        if not node.GetHideFromEditors() and not node.IsA("vtkMRMLLabelMapVolumeNode")
+        for node, owner in zip(found, owners, strict=True)
+        if owner is None or not owner.IsA("vtkMRMLVolumeNode")
     ]
 
 
@@ -302,9 +308,9 @@ def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None
     In this slice view only, without one in the 3D views only. In one colour (3,), or in one for
     each line (k, 3), from 0 to 1.
     """
-    mesh, display = mesh_of(lines), node.GetDisplayNode()
-    if np.ndim(colour) == 2:
-        values = numpy_to_vtk(np.round(255 * np.asarray(colour)).astype(np.uint8), deep=True)
+    mesh, display, colours = mesh_of(lines), node.GetDisplayNode(), np.asarray(colour, float)
+    if colours.ndim == 2:
+        values = numpy_to_vtk(np.round(255 * colours).astype(np.uint8), deep=True)
         values.SetName(LINE_COLOURS)
         mesh.GetCellData().SetScalars(values)
     node.SetAndObservePolyData(mesh)

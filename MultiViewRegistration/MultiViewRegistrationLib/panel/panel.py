@@ -400,6 +400,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             message = self.follow(session, POLL_WAIT_S)
             if not self.shown:
                 self._say_in_status_bar(message)
+            self.views.leave_if_empty()
             self._stale |= self.views.out_of_date
             session.drawing.step()
             if self.shown:

@@ -63,6 +63,13 @@ class Views:
         """Show the views of the registration at work by themselves, as soon as it has an X-ray."""
         self._awaited = self._panel.registration
 
+    def leave_if_empty(self) -> None:
+        """Change to the layout from before where no X-ray is left, as after a folder was deleted in Data, until there is one."""
+        registration, reading = self._panel.registration, self._panel.presenters.xrays.reading
+        if not (registration.xrays or reading) and layout.shown(registration.scene):
+            layout.back(registration.scene)
+            self.show_once()
+
     def tick(self) -> None:
         """Have the views follow the CT, where they are shown.
 

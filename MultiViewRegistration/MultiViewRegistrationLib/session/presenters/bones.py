@@ -186,7 +186,9 @@ class BoneChoicePresenter(Presenter):
                 ),
                 switch=self.choose,
                 tip=_("The bones that are registered after the whole CT, each by itself."),
-            ),
+            )
+            if rows
+            else None,
             Text("none_found", "" if rows else _("No label has such a name."), tone=QUIET),
             row(
                 "listed_bones",

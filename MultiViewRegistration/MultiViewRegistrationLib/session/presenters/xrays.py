@@ -113,8 +113,9 @@ class XRaysPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        ct = None if self.host.registration is None else self.registration.ct
-        found = [node for node in volumes(self.host.scene) if node is not ct]
+        open_ = self.host.registration
+        there = [] if open_ is None else [open_.ct, *(view.node for view in open_.xrays)]
+        found = [node for node in volumes(self.host.scene) if node not in there]
         add = Choice(
             "volume",
             _("From the scene"),

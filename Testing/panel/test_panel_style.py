@@ -188,6 +188,44 @@ def test_the_geometry_window_shows_whole_numbers(full):
     assert not bar.visible
 
 
+class Touched:
+    """Counts what lays out and paints the panel again; to be made at a panel, and asked for `kinds`."""
+
+    def __init__(self) -> None:
+        from PySide6 import QtCore
+
+        kinds = QtCore.QEvent
+        self.kinds: list[str] = []
+        watched = (
+            *(kinds.LayoutRequest, kinds.UpdateRequest, kinds.Polish, kinds.StyleChange),
+            *(kinds.PaletteChange, kinds.FontChange, kinds.EnabledChange, kinds.ToolTipChange),
+            *(kinds.ShowToParent, kinds.HideToParent, kinds.DynamicPropertyChange),
+        )
+
+        class Filter(QtCore.QObject):
+            def eventFilter(_self, widget, event) -> bool:
+                if event.type() in watched:
+                    self.kinds.append(f"{event.type().name} {widget.property('objectName')}")
+                return False
+
+        self._filter = Filter()
+        QtCore.QCoreApplication.instance().installEventFilter(self._filter)
+
+
+def test_what_has_not_changed_is_not_set_again(full):
+    full.begin("xrays")
+    full.open_geometry(0)
+    for section in full.panel.sections.values():
+        section.button.collapsed = False
+    full.wait_until_read()
+    full.panel._timer.stop()
+    full.panel.refresh()
+    full.host.process(0.2)
+    touched = Touched()
+    full.panel.refresh()
+    assert touched.kinds == []
+
+
 def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
     full.module_widget.parent.resize(100, 900)
     full.host.process(0.1)

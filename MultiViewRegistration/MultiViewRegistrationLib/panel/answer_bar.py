@@ -11,7 +11,7 @@ from ..session.presenters.answer import ACCEPT, FAILED, REJECT, RUNNING, AnswerP
 from ..session.presenters.section import CHECK
 from .form import QtForm
 from .section import PanelSection
-from .style import plain_tip
+from .style import plain_tip, put
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -43,9 +43,10 @@ class AnswerBar(PanelSection):
         self.form.show(self.presenter.form())
         answer, ui = self.presenter.answer(), self.panel.ui
         ground, text = CHIPS.get(answer.kind, GREY)
-        ui.answerChip.text = f"{answer.symbol} {answer.word}"
-        ui.answerChip.styleSheet = f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
-        ui.answerHeadline.text = answer.headline.replace(" %", "\u00a0%")
-        ui.answerViews.text = "    ".join(f"{view.symbol} {view.name}" for view in answer.views)
-        ui.answerViews.toolTip = plain_tip("\n".join(view.tip for view in answer.views))
+        sheet = f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
+        put(ui.answerChip, text=f"{answer.symbol} {answer.word}", styleSheet=sheet)
+        put(ui.answerHeadline, text=answer.headline.replace(" %", "\u00a0%"))
+        views = "    ".join(f"{view.symbol} {view.name}" for view in answer.views)
+        tip = plain_tip("\n".join(view.tip for view in answer.views))
+        put(ui.answerViews, text=views, toolTip=tip)
         ui.answerViews.setVisible(bool(answer.views))

@@ -29,6 +29,7 @@ from .style import (
     mark_field,
     plain_label,
     plain_tip,
+    put,
     set_tone,
 )
 
@@ -190,6 +191,7 @@ class _Drawn(Generic[C]):
     def __init__(self, form: QtForm, control: C) -> None:
         self.form, self.key, self.control = form, control.key, control
         self.before: C | None = None
+        self._visible: bool | None = None
         self.label = plain_label() if self.LABELLED else None
         self.widget = self.make(control)
         self.widget.name = control.key
@@ -206,18 +208,19 @@ class _Drawn(Generic[C]):
         """Show the control as it is now."""
         self.control = control
         if control != self.before:
-            self.widget.toolTip = plain_tip(control.tip)
-            self.widget.enabled = control.enabled
+            put(self.widget, toolTip=plain_tip(control.tip), enabled=control.enabled)
             if self.label is not None:
-                self.label.text = f"{control.label}:" if control.label else ""
-                self.label.toolTip = plain_tip(control.tip)
+                text = f"{control.label}:" if control.label else ""
+                put(self.label, text=text, toolTip=plain_tip(control.tip))
         self.show(control)
         self.before = control
 
     def set_visible(self, on: bool) -> None:
-        """Show the control, or hide it."""
-        for part in self.parts:
-            part.setVisible(on)
+        """Show the control, or hide it; asked twice, a folded group would lay itself out again."""
+        if on is not self._visible:
+            self._visible = on
+            for part in self.parts:
+                part.setVisible(on)
 
     def act(self, *args: Any) -> None:
         """Perform the control's action."""
@@ -247,7 +250,7 @@ class _PushButton(_Drawn[C]):
         return button
 
     def show(self, control: C) -> None:
-        self.widget.text = button_text(control.label)
+        put(self.widget, text=button_text(control.label))
         embolden(self.widget, control.primary)
 
     def press(self) -> None:
@@ -307,7 +310,7 @@ class _Switch(_Drawn[controls.Switch]):
         return box
 
     def show(self, control: controls.Switch) -> None:
-        self.widget.text, self.widget.checked = button_text(control.label), control.on
+        put(self.widget, text=button_text(control.label), checked=control.on)
 
 
 class _Choice(_Drawn[controls.Choice]):
@@ -333,9 +336,9 @@ class _Choice(_Drawn[controls.Choice]):
         chosen = self._values.index(control.value) if control.value in self._values else -1
         if control.spread:
             for number, button in enumerate(self._buttons):
-                button.autoExclusive = chosen >= 0  # else the one that was chosen could not be left
-                button.checked = number == chosen
-                button.enabled = self._values[number] not in control.refused
+                exclusive = chosen >= 0  # else the one that was chosen could not be left
+                allowed = self._values[number] not in control.refused
+                put(button, autoExclusive=exclusive, checked=number == chosen, enabled=allowed)
         else:
             self.widget.setCurrentIndex(chosen)
 
@@ -395,9 +398,11 @@ class _Entry(_Drawn[controls.TextField]):
         return control.problem(self.text) if isinstance(control, controls.TextField) else ""
 
     def show(self, control: controls.TextField) -> None:
-        self.edit.placeholderText = control.hint or (control.number.blank if control.number else "")
-        self._unit.text = control.number.unit.strip() if control.number else ""
-        self._unit.setVisible(bool(self._unit.text))
+        if control != self.before:
+            hint = control.hint or (control.number.blank if control.number else "")
+            put(self.edit, placeholderText=hint)
+            put(self._unit, text=control.number.unit.strip() if control.number else "")
+            self._unit.setVisible(bool(self._unit.text))
         self._show_text(control)
 
     def _show_text(self, control: controls.TextField) -> None:
@@ -585,8 +590,11 @@ class _FieldTable(_Drawn[controls.FieldTable]):
                 set_tone(head, QUIET)
                 self._grid.addWidget(head, 0, column)
                 self._heads.append(head)
-        for note in self._notes:
-            note.setVisible(False)
+        if control == self.before:
+            for line in control.lines:
+                for cell in line.cells:
+                    self.form.drawn[cell.field.key].update(cell.field)
+            return
         seen, notes = set(), 0
         for number, line in enumerate(control.lines):
             row = 1 + 2 * number
@@ -601,6 +609,8 @@ class _FieldTable(_Drawn[controls.FieldTable]):
             for note in line.notes:
                 self._write_note(notes, note, row + 1)
                 notes += 1
+        for note in self._notes[notes:]:
+            note.setVisible(False)
         for key, drawn in self._cells.items():
             drawn.widget.setVisible(key in seen)
         for key, title in self._titles.items():
@@ -691,11 +701,9 @@ class _Progress(_Drawn[controls.ProgressBar]):
         return joined(qt.QVBoxLayout, self.bar, self.text)
 
     def show(self, control: controls.ProgressBar) -> None:
-        self.bar.setMaximum(
-            0 if control.percent is None else 100
-        )  # 0: unknown, the bar goes to and fro
-        self.bar.value = control.percent or 0
-        self.text.text = control.label
+        unknown = control.percent is None  # the bar goes to and fro
+        put(self.bar, maximum=0 if unknown else 100, value=control.percent or 0)
+        put(self.text, text=control.label)
 
 
 class _Files(_Drawn[controls.Files]):
@@ -707,10 +715,11 @@ class _Files(_Drawn[controls.Files]):
         return joined(qt.QHBoxLayout, self.file, self.folder)
 
     def show(self, control: controls.Files) -> None:
-        self.file.text = button_text(control.label)
+        tip = plain_tip(control.tip or control.hint)
+        put(self.file, text=button_text(control.label), toolTip=tip)
         embolden(self.file, control.primary)
-        self.file.toolTip = plain_tip(control.tip or control.hint)
-        self.folder.setVisible(control.folders)
+        if self.before is None or control.folders != self.before.folders:
+            self.folder.setVisible(control.folders)
 
     def take(self, paths: list[Path]) -> None:
         """Hand files on that were chosen."""
@@ -843,8 +852,9 @@ class _Picture(_Drawn[controls.Picture]):
             # a form's layout does not see how high a text below a picture is
             text = 2 * self.text.fontMetrics().lineSpacing() + self.widget.layout().spacing
             self.widget.minimumHeight = picture.height() + text
-        self.text.text = control.label
-        self.text.setVisible(bool(control.label))
+        if control != self.before:
+            put(self.text, text=control.label)
+            self.text.setVisible(bool(control.label))
 
 
 class _Row(_Drawn[controls.SideBySide]):
@@ -867,9 +877,9 @@ class _Group(_Drawn[controls.Group]):
 
     def show(self, control: controls.Group) -> None:
         title = button_text(control.label)
-        self.widget.title = (
-            title if control.open is None else f"{title}  "
-        )  # CTK's arrow takes room of it
+        if control.open is not None:
+            title += "  "  # CTK's arrow takes room of it
+        put(self.widget, title=title)
         self._box.show(control.children)
         if control.open is not None and (self.before is None or self.before.open != control.open):
             self.widget.collapsed = not control.open
@@ -918,8 +928,9 @@ def joined(layout_class: Any, *parts: Any) -> Any:
 def embolden(widget: Any, on: bool) -> None:
     """Give a widget bold letters, or plain ones."""
     font = widget.font
-    font.setBold(on)
-    widget.font = font
+    if font.bold() != on:
+        font.setBold(on)
+        widget.font = font
 
 
 def _kind(control: Control) -> type[_Drawn[Any]]:

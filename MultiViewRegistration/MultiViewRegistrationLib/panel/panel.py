@@ -31,7 +31,7 @@ from .form import bring_into_sight
 from .geometry import GeometryWindow
 from .hand import Hand
 from .section import PanelSection
-from .style import PanelStyle, busy, plain_tip
+from .style import PanelStyle, busy, plain_tip, put
 from .total_segmentator import Segmenter
 from .views import Views
 
@@ -448,7 +448,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def _show_deleted(self) -> None:
         """Offer to bring back what was deleted last."""
         name = self._deleted.name if self._deleted is not None else ""
-        self.ui.deletedLabel.text = _("{name} was deleted.").format(name=name)
+        put(self.ui.deletedLabel, text=_("{name} was deleted.").format(name=name))
         for widget in (self.ui.deletedLabel, self.ui.restoreButton):
             widget.setVisible(bool(name))
 
@@ -456,7 +456,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """Show what a person should read once, above the sections."""
         notices = None if self.session is None else self.session.notices
         sentences = [] if notices is None else notices.sentences
-        self.ui.noticeLabel.text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
+        text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
+        put(self.ui.noticeLabel, text=text)
         for widget in (self.ui.noticeLabel, self.ui.noticeButton):
             widget.setVisible(bool(sentences))
         doubtful = notices is not None and bool(sentences) and notices.patient_in_doubt

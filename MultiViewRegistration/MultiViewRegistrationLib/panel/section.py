@@ -22,7 +22,7 @@ from ..session.presenters.section import (
 )
 from ..translation import _
 from .form import QtForm
-from .style import plain_tip
+from .style import plain_tip, put
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -94,8 +94,7 @@ class PanelSection:
             f"  \u2013  {state.text}" if state.text else ""
         )
         metrics = self.button.fontMetrics()
-        self.button.text = metrics.elidedText(
-            text, qt.Qt.ElideRight, self.button.width - 3 * metrics.height()
-        )
-        self.button.toolTip = "" if self.button.text == text else plain_tip(text)
+        room = self.button.width - 3 * metrics.height()
+        put(self.button, text=metrics.elidedText(text, qt.Qt.ElideRight, room))
+        put(self.button, toolTip="" if self.button.text == text else plain_tip(text))
         self.button.setProperty("state", state.kind)

@@ -40,12 +40,24 @@ def button_text(text: str) -> str:
     return text.replace("&", "&&")
 
 
+def put(widget, **properties) -> None:
+    """Give a widget these values of its properties; those that it has already cost no layout and no painting."""
+    for name, value in properties.items():
+        if getattr(widget, name) != value:
+            setattr(widget, name, value)
+
+
 def set_tone(widget, tone: str) -> None:
     """Give a label or field the colour of its tone: ERROR, CAUTION, QUIET or the theme's PLAIN.
 
     `PanelStyle` keeps it readable.
     """
-    widget.setProperty(_TONE, tone)
+    if widget.property(_TONE) != tone:
+        widget.setProperty(_TONE, tone)
+        _colour(widget, tone)
+
+
+def _colour(widget, tone: str) -> None:
     palette = qt.QPalette()  # the application's
     if tone:
         dark = palette.color(qt.QPalette.Window).lightness() < 128
@@ -70,8 +82,7 @@ def mark_field(widget, mark: str) -> None:
         line, tone = _BORDERS[mark]
         dark = qt.QPalette().color(qt.QPalette.Window).lightness() < 128
         sheet = f"{widget.className()} {{ border: {line} {COLOURS[tone][dark]}; }}"
-    if widget.styleSheet != sheet:
-        widget.styleSheet = sheet
+    put(widget, styleSheet=sheet)
 
 
 class PanelStyle(qt.QObject):
@@ -108,7 +119,7 @@ class PanelStyle(qt.QObject):
     def _colour(self) -> None:
         for widget in self._widget.findChildren(qt.QWidget):
             if widget.property(_TONE):
-                set_tone(widget, widget.property(_TONE))
+                _colour(widget, widget.property(_TONE))
 
     def _fit(self) -> None:
         self._widget.minimumWidth = (

@@ -268,6 +268,8 @@ class Bones:
         if not (cameras and self._session.placed):
             return None
         node, found = registration.segmentation, set()
+        ct_from_segmentation = registration.ct_from_segmentation
+        world_from_ct = registration.world_from_ct
         for segment_id in node.GetSegmentation().GetSegmentIDs():
             segment = node.GetSegmentation().GetSegment(segment_id)
             labelmap = segment.GetRepresentation(LABELMAP)
@@ -276,10 +278,10 @@ class Bones:
                 continue
             first = np.eye(4)
             first[:3, 3] = labelmap.GetExtent()[::2]
-            place = registration.ct_from_segmentation @ place_of_labelmap(labelmap) @ first
+            place = ct_from_segmentation @ place_of_labelmap(labelmap) @ first
             low = np.array([side.start - 0.5 for side in box[::-1]])
             high = np.array([side.stop - 0.5 for side in box[::-1]])
-            world_from_index = registration.world_from_ct @ lps_from_ras(place)
+            world_from_index = world_from_ct @ lps_from_ras(place)
             if any(sees(camera, world_from_index, low, high) for camera in cameras):
                 found.add(segment_id)
         return found
@@ -427,14 +429,14 @@ class Bones:
 
     def outlines(self, detector: DetectorPlane) -> list[Outline]:
         """Return the outlines in an X-ray: of each bone with a pose of its own, and of what lies elsewhere."""
-        found = []
+        found, chosen = [], self.chosen
         there, rejected = bones_of(self._session.registration), self._rejected()
         for name, (_mesh, shape) in self._made().items():
             if name in there:
                 pose = there[name].world_from_ct
                 colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
                 lines = self._outline(name, shape, pose, detector)
-                found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == self.chosen))
+                found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == chosen))
         if self._stands and self._elsewhere.made_of == self._stands:
             for pose, shape in self._elsewhere.value or ():
                 found.append(Outline("", MISFIT_COLOUR, self._outline("", shape, pose, detector)))

@@ -12,6 +12,10 @@ from phantom import TRUE_POSE
 from phantom_scene import begun, make_registration, settle
 from running_session import STARTED_AT
 
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.landmarks import Landmark
+from MultiViewRegistrationLib.mrml.landmarks import landmark_list, place_landmarks
+
 MIN_BONE_HU = 300
 
 
@@ -86,11 +90,11 @@ def test_the_verdict_falls_and_returns_with_what_moves_the_ct(person):
     person.host.process(0.3)
     assert accepted(person)
     other.world_from_ct = STARTED_AT
-    person.wait(lambda: not accepted(person))
+    person.wait(lambda: not accepted(person), 3)
     scene.RemoveNode(other.node)
     person.wait(lambda: accepted(person))
     registration.ct.SetAndObserveTransformNodeID(None)
-    person.wait(lambda: not accepted(person))
+    person.wait(lambda: not accepted(person), 3)
     registration.ct.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     person.wait(lambda: accepted(person))
 
@@ -106,3 +110,37 @@ def test_a_hardened_transform_keeps_place_and_verdict_through_undo_and_redo(pers
     person.press("register", "redo")
     assert registration.ct.GetParentTransformNode() is registration.ct_transform
     assert np.allclose(bounds_of(registration.ct), bounds, atol=1e-3) and accepted(person)
+
+
+def test_a_landmark_that_was_moved_or_removed_in_markups_is_so_in_the_panel(person):
+    registration = person.registration
+    points = np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0], [0, 0, 10]], float)
+    views = registration.xrays
+    pixels = {
+        view.name: view.camera.project(rigid.transform_points(TRUE_POSE, points)) for view in views
+    }
+    place_landmarks(
+        registration,
+        [
+            Landmark(f"{n}", point, {view.name: pixels[view.name][n] for view in views})
+            for n, point in enumerate(points)
+        ],
+    )
+    person.choose("start", "start", "Landmarks")
+    person.wait(lambda: len(person.cells("start", "landmarks")) == 5)  # the next one's row below
+    in_ct = landmark_list(registration)
+    in_ct.SetNthControlPointPosition(1, 40.0, 0.0, 0.0)
+    person.wait(lambda: "do not fit and were left out: 1" in person.text("start", "fit"))
+    in_ct.RemoveNthControlPoint(1)
+    person.wait(lambda: person.cells("start", "landmarks")[3][:2] == ["1", "next"])
+    assert person.message == ""
+
+
+def test_a_ct_that_is_deleted_in_data_has_no_verdict(person):
+    ct = person.registration.ct
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(person.host.scene)
+    item = tree.GetItemByDataNode(ct) or tree.CreateItem(tree.GetSceneItemID(), ct)
+    tree.RemoveItem(item)
+    person.wait(lambda: not accepted(person), 10)
+    assert person.registration.ct is None and person.message == ""
+    assert person.header("ct").startswith("\u25cb")

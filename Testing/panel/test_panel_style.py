@@ -150,18 +150,18 @@ def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
 
 
 def test_a_table_shows_its_rows_also_where_the_font_has_grown_meanwhile(host, ct, views):
+    import qt
     from phantom_scene import begun, make_registration
-    from PySide6 import QtGui
 
     person, before = GuiDriver(host), host.app.font()
     person.begin("xrays", begun(make_registration(host.scene, ct, views)))
-    font = QtGui.QFont(before)
+    font = qt.QFont(before)
     font.setPointSizeF(1.5 * before.pointSizeF())
     host.app.setFont(font)
     host.process(0.3)
     table = person.widget("xrays", "xrays")
     height = sum(table.rowHeight(row) for row in range(table.rowCount))
-    letters = QtGui.QFontMetrics(font).height()
+    letters = qt.QFontMetrics(font).height()
     host.app.setFont(before)
     assert table.rowHeight(0) > letters and table.viewport().height >= height
 

@@ -44,6 +44,13 @@ def test_product_code_imports_no_package_that_slicers_python_lacks(host):
     assert find_spec("matplotlib") is None
 
 
+def test_the_tests_of_the_panel_know_no_other_qt_than_slicers():
+    here = Path(__file__)
+    own = {here.name, "test_names.py"}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in here.parent.glob("test_*.py")}
+    assert not [name for name, text in texts.items() if "PySide6" in text and name not in own]
+
+
 def test_a_node_selector_holds_a_combo_box_of_ctk(host):
     selector = GuiDriver(host).ui.registrationSelector
     assert selector.className() == "qMRMLNodeComboBox"

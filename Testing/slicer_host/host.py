@@ -186,6 +186,10 @@ class Host:
     def drag(self, widget, points: Sequence[Any]) -> None:
         """Press the left mouse button at the first of these points of a widget, move to the others, release."""
         left, none = qt.Qt.LeftButton, qt.Qt.NoButton
+        self.process()
+        if not widget.isActiveWindow:  # a window that becomes active lets go of a pressed button
+            widget.activateWindow()
+            self.process(2 * PASS_S)
         if widget.focusPolicy & qt.Qt.ClickFocus:
             widget.setFocus()
         for kind, button, held, point in [

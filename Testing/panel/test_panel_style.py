@@ -192,9 +192,9 @@ class Touched:
     """Counts what lays out and paints the panel again; to be made at a panel, and asked for `kinds`."""
 
     def __init__(self) -> None:
-        from PySide6 import QtCore
+        import qt
 
-        kinds = QtCore.QEvent
+        kinds = qt.QEvent
         self.kinds: list[str] = []
         watched = (
             *(kinds.LayoutRequest, kinds.UpdateRequest, kinds.Polish, kinds.StyleChange),

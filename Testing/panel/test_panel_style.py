@@ -202,14 +202,14 @@ class Touched:
             *(kinds.ShowToParent, kinds.HideToParent, kinds.DynamicPropertyChange),
         )
 
-        class Filter(QtCore.QObject):
+        class Filter(qt.QObject):
             def eventFilter(_self, widget, event) -> bool:
                 if event.type() in watched:
-                    self.kinds.append(f"{event.type().name} {widget.property('objectName')}")
+                    self.kinds.append(f"{event.type()} {widget.property('objectName')}")
                 return False
 
         self._filter = Filter()
-        QtCore.QCoreApplication.instance().installEventFilter(self._filter)
+        qt.QApplication.instance().installEventFilter(self._filter)
 
 
 def test_what_has_not_changed_is_not_set_again(full):

@@ -157,6 +157,11 @@ class _Box:
         for key in self._keys:
             drawn[key].set_visible(key in keys)
 
+    def show_again(self) -> None:
+        """Show what is to be seen, as a group is unfolded."""
+        for key in self._keys:
+            self._form.drawn[key].show_again()
+
     def _insert(self, place: int, drawn: _Drawn[Any]) -> None:
         if self._horizontal:
             at = sum(1 + (self._form.drawn[key].label is not None) for key in self._keys[:place])
@@ -219,8 +224,12 @@ class _Drawn(Generic[C]):
         """Show the control, or hide it; asked twice, a folded group would lay itself out again."""
         if on is not self._visible:
             self._visible = on
-            for part in self.parts:
-                part.setVisible(on)
+            self.show_again()
+
+    def show_again(self) -> None:
+        """Show the control where it is to be seen: CTK keeps hidden what was first shown in a folded group."""
+        for part in self.parts:
+            part.setVisible(self._visible)
 
     def act(self, *args: Any) -> None:
         """Perform the control's action."""
@@ -872,6 +881,7 @@ class _Group(_Drawn[controls.Group]):
         widget = qt.QGroupBox() if control.open is None else ctk.ctkCollapsibleGroupBox()
         if control.open is not None:
             widget.collapsedHeight = 0  # else an empty frame is left
+            widget.connect("toggled(bool)", lambda on: self._box.show_again())
         self._box = _Box(self.form, widget)
         return widget
 

@@ -8,8 +8,8 @@ by up to 1.5 to 8 degrees and a millimetre for each two degrees, those too that 
 Two to four X-rays by RTK, 40 to 100 degrees apart, half of them with one of the nuisances; masks
 are eroded, dilated, one slice off or mirrored in a quarter; the CT begins a vertebra too high or
 low in one of twelve. With --leaking one mask of each case takes the nearest 20 to 50 % of a
-neighbour instead, whose own mask loses them. X-rays are kept in FOLDER, rows in ROWS.jsonl; what is
-there is not made again. `bones_fit.py` fits and judges.
+neighbour instead, whose own mask loses them (rows/bones_leaking_101.jsonl.xz). X-rays are kept in
+FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
 """
 
 from __future__ import annotations
@@ -350,6 +350,8 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
                 "before_mm": before,
                 "mm": after,
                 "body": body.verdict,
+                "verdict": bone.verdict,
+                "reasons": [reason.code for reason in bone.reasons],
                 "features": asdict(bone.features),
                 "seconds": seconds,
             }

@@ -288,6 +288,17 @@ def test_a_sound_case_has_no_cause(anatomy, views, found, near, unrefined):
     assert cause is None or cause.cause == "level"  # no image is blamed
 
 
+def test_an_image_may_be_mirrored_where_it_resembles_the_ct(
+    anatomy, views, found, near, monkeypatch
+):
+    """As that of a body whose left and right are much alike does, and then its mirrored CT, too."""
+    asked = []
+    monkeypatch.setattr(CauseSearch, "_of_images", lambda _, group, *__: asked.extend(group))
+    list(CauseSearch(anatomy, views, found, near).causes())
+    kinds = {each.cause for each in asked}
+    assert {"mirrored", "mirrored ct"} <= kinds and "inverted" not in kinds
+
+
 @SLOW
 def test_another_patient_is_explained_by_nothing(ct, views, near):
     blobs = ndimage.gaussian_filter(
@@ -355,15 +366,21 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(
 
 
 @pytest.mark.parametrize(
-    "tension, similarity, asked",
-    [(1.2, (0.6, 0.5), []), (1.6, (0.6, 0.5), [True]), (0.1, (0.94, 0.36), [False])],
+    "tension, similarity, in_place, asked",
+    [
+        (1.2, (0.6, 0.5), (0.8, 0.5), []),
+        (1.6, (0.6, 0.5), (0.8, 0.5), [True]),
+        (0.1, (0.94, 0.36), (0.8, 0.5), [False]),
+        (1.2, (0.6, 0.5), (0.8, 0.4), [False]),
+    ],
 )
 def test_of_another_kind_cameras_are_doubted_where_the_views_disagree(
-    anatomy, views, found, near, tension, similarity, asked
+    anatomy, views, found, near, tension, similarity, in_place, asked
 ):
-    """Their tiles are in place, so that no image is; with views that hardly disagree nothing is.
+    """Most of their tiles are in place, so that no image is; with views that hardly disagree nothing is.
 
-    Where one fits much worse than the other, its image may be mirrored all the same.
+    Where one fits much worse than the other, or most of its tiles better elsewhere, its image may be
+    mirrored all the same.
     """
     told = assess(anatomy, views, found, near)
     prediction = replace(told.prediction, familiar=False, agree=False)
@@ -372,7 +389,7 @@ def test_of_another_kind_cameras_are_doubted_where_the_views_disagree(
         anatomy=anatomy, found=fits, cause=lambda *, placed: asked_for.append(placed)
     )
     asked_for: list[bool] = []
-    features = replace(told.features, tension=tension)
+    features = replace(told.features, tension=tension, in_place=np.array(in_place))
     other = replace(told, prediction=prediction, features=features)
     assert find_cause(other, search) is other and asked_for == asked
 

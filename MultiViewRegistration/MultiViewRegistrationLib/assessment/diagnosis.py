@@ -76,10 +76,11 @@ class CauseSearch(Trials):
         least = coarse[0].fit.evidence if coarse else 0.0
         every = [*angle_hypotheses(self.tied), *tube_hypotheses(self.tied)]
         every += [of_ct(self.tied, self.anatomy.centroid) for of_ct in (mirrored_ct, half_turn)]
-        groups = [every]  # a turned image resembles no CT
-        if not placed and not (here and min(here.fit.similarity) >= MIN_NCC):
+        if not placed:
             every += image_hypotheses(self.tied)
-            groups = [[each for each in every if each.cause in kinds] for kinds in KINDS]
+        alike = here and min(here.fit.similarity) >= MIN_NCC  # as no image but a mirrored one
+        kinds = KINDS[:1] if alike else KINDS
+        groups = [[each for each in every if each.cause in causes] for causes in kinds]
         signs, by_places = [], []
         for group in groups:
             likeliest = self._of_images(group, alone, least, evidence)

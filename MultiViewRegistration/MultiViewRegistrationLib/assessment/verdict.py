@@ -22,7 +22,7 @@ from ..registration.optimizer import distance, minimise
 from ..registration.pipeline import DISTINCT_MM, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .cause import OF_ONE_VIEW, Cause
+from .cause import IN_PLACE, OF_ONE_VIEW, Cause
 from .ct_slices import slices_aside
 from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
@@ -409,22 +409,23 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
 
     Nothing is searched for where all X-rays fit about equally well and speak for an accept, or, of
-    another kind, have their tiles in place and hardly disagree, nor for one structure, for which no
-    causes were measured. With a cause, the predicted error is how far correcting it moves the
-    targets, and the verdict is never "accept".
+    another kind, have most of their tiles in place and hardly disagree, nor for one structure, for
+    which no causes were measured. With a cause, the predicted error is how far correcting it moves
+    the targets, and the verdict is never "accept".
     """
     prediction, features = assessment.prediction, assessment.features
     pose, similarity = search.found.world_from_ct, search.found.fit.similarity
-    carried = prediction is not None and not prediction.familiar
     even = max(similarity) - min(similarity) <= UNEVEN
-    if carried:
-        quiet = features is not None and features.tension <= DOUBTED_TENSION
+    placed = False
+    if prediction and features and not prediction.familiar:
+        placed = bool(features.in_place.min() >= IN_PLACE)
+        quiet = placed and features.tension <= DOUBTED_TENSION
     else:
         sure = calibrated().accept
         quiet = prediction is not None and prediction.image_failure_probability <= sure
     if search.anatomy.structure or even and quiet:
         return assessment
-    cause = search.cause(placed=carried and even)
+    cause = search.cause(placed=placed and even)
     if cause is None:
         return assessment
     if features and features.one_view_disagrees and cause.cause in OF_ONE_VIEW:

@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 
 from .ct import BONE_HU, Volume
+from .segment_names import VERTEBRAE
 
 #: The first vertebra of each part of the spine, counted from the head.
 FIRST_VERTEBRA = {"C": 1, "T": 8, "L": 20, "S": 25}
@@ -47,10 +48,8 @@ def vertebra(name: str) -> int | None:
 
     None for another bone.
     """
-    levels = r"(?=C[1-7]|T\d|L[1-6]|S[1-5])([CTLS])([1-9]|1[0-3])(?!\d)"
-    words = rf"(?:vertebrae?[ _])?{levels}(?:[ _]vertebra)?"
-    found = re.fullmatch(words, name.strip(), re.IGNORECASE)
-    return FIRST_VERTEBRA[found[1].upper()] + int(found[2]) - 1 if found else None
+    found = re.fullmatch(VERTEBRAE.names, name.strip(), re.IGNORECASE)
+    return FIRST_VERTEBRA[found[1][0].upper()] + int(found[1][1:]) - 1 if found else None
 
 
 def side_and_rest(name: str) -> tuple[int, str]:

@@ -70,9 +70,9 @@ def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: A vertebra without its level, C1 to L5, and S1.
+#: Of names the group is the level; codes are those of a vertebra without its level, C1 to L5, and S1.
 VERTEBRAE = Group(
-    r"(vertebrae?[ _])?([CTLS])(1[0-3]|[1-9])([ _]vertebra)?",
+    r"(?:vertebrae?[ _])?(C[1-7]|T(?:1[0-3]|[1-9])|L[1-6]|S[1-5])(?:[ _]vertebra)?",
     _codes(
         "51282000 14806007 39976000 113205007 5329002 36978003 36054005 87391001 64864005 53733008 "
         "1626008 73071006 56401006 45296009 62487009 11068009 82687006 7610001 12989004 23215003 "

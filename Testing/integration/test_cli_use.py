@@ -48,6 +48,8 @@ def here(case_file, tmp_path, monkeypatch):
         ("register case.json -out x", "there is no option -out"),
         ("register case.json --start serch", '--start: found "serch"; did you mean search?'),
         ("register case.json more", "more does not exist"),
+        ("register case.json --range 0 0", "--range: DEG is 0.0, expected degrees above 0 and up to 180; correct it."),
+        ("evaluate case.json --search 9 -1", "--search: MM is -1.0, expected mm above 0; correct it."),
         ("register case.json --range 1", "--range: expected 2 arguments; see mvreg register --help"),
         ("register case.jsn", "case.jsn does not exist, expected a case.json, or a folder that holds one; did you mean case.json?"),
         ("register AP.dcm", "is an X-ray image, expected a case.json, .*: mvreg case new --ct CT --view AP AP.dcm --out case.json"),

@@ -14,6 +14,7 @@ from ..errors import InputError, warn
 from ..geometry.fields import CALIBRATION, SLOT_SCAN_UNCERTAINTY, TABLES
 from .options import (
     Parser,
+    SearchRange,
     add_json,
     add_structures,
     checked,
@@ -119,9 +120,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     )
     add(
         "--search",
-        nargs=2,
-        type=float,
-        metavar=("DEG", "MM"),
+        action=SearchRange,
         help="how far the CT may be from its start (default: 15 45)",
     )
     add(
@@ -635,7 +634,7 @@ def _parts(options: argparse.Namespace) -> dict[str, Any]:
             )
         more["world_from_ct"] = planned_pose(options.rt_plan).tolist()
     if options.search:
-        more["search"] = dict(zip(("rotation_deg", "translation_mm"), options.search, strict=True))
+        more["search"] = options.search
     if options.targets:
         if len(options.targets) > 2:
             raise InputError(

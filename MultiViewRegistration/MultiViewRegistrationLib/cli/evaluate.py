@@ -15,6 +15,7 @@ from ..studies.evaluation_page import pages
 from .options import (
     PREPARING,
     Parser,
+    SearchRange,
     add_json,
     add_progress,
     add_refinement,
@@ -70,9 +71,7 @@ def add_evaluate(command: Parser) -> None:
     )
     add(
         "--search",
-        type=float,
-        nargs=2,
-        metavar=("DEG", "MM"),
+        action=SearchRange,
         help="range of a search (default: each case's), and by itself --start search; with truth, centres are spread "
         "evenly about it",
     )
@@ -138,7 +137,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
         seed=options.seed,
         refinement=options.refine,
         device=options.device,
-        search=options.search,
+        search=options.search and tuple(options.search.values()),
         model=options.model,
     )
     starts = options.start or [None]

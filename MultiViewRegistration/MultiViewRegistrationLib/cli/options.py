@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InputError, OutputError
 from ..io.own_folders import complete
@@ -182,6 +182,37 @@ def add_structures(command: argparse.ArgumentParser, default: str) -> None:
         metavar="NAME[=LABEL]",
         help=f"which of them, by the names of their segments (L3 for vertebrae_L3) or as L1=31; all: each bone (default: {default})",
     )
+
+
+class SearchRange(argparse.Action):
+    """Reads DEG and MM into the `search` of a case."""
+
+    WORDS = "DEG", "MM"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "nargs": 2, "type": float, "metavar": self.WORDS})
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Check the numbers.
+
+        Raises
+        ------
+        InputError
+            For one that no search has.
+        """
+        from ..io.case_file import SEARCH
+        from ..io.files import JsonObject
+
+        given = JsonObject(self.option_strings[0], "", dict(zip(self.WORDS, values, strict=True)))
+        limits = zip(self.WORDS, SEARCH.items(), strict=True)
+        checked = {key: given.number(name, words, **of) for name, (key, (words, of)) in limits}
+        setattr(namespace, self.dest, checked)
 
 
 def labels_path(text: str) -> Path:

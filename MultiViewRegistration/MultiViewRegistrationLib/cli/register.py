@@ -28,6 +28,7 @@ from .options import (
     CASE_HELP,
     PREPARING,
     Parser,
+    SearchRange,
     add_json,
     add_progress,
     add_refinement,
@@ -93,9 +94,7 @@ def add_register(command: Parser) -> None:
     )
     add(
         "--range",
-        type=float,
-        nargs=2,
-        metavar=("DEG", "MM"),
+        action=SearchRange,
         help="range of the search (default: the case's)",
     )
     add(
@@ -446,7 +445,7 @@ def _case_to_register(
 
         case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
     if options.range:
-        case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
+        case.search = options.range
     case.inputs |= _further_inputs(options)
     return case
 

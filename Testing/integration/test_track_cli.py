@@ -60,6 +60,7 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
         else:
             assert phantom.error_mm(np.array(frame["world_from_ct"]), pose) < 0.1
             assert frame["verdict"] in ("accept", "check") and len(frame["similarity"]) == 2
+        assert frame["scope"] == ("one-piece" if frame["verdict"] == "accept" else None)
     assert track["frames"][0]["mtre_mm"] < 0.1  # the case's truth is that of its own frame
     assert "mtre_mm" not in track["frames"][1]
     assert {"case.json", "ct.nii.gz", "view1.mha", "view2.mha"} <= set(track["inputs"])

@@ -59,6 +59,7 @@ def test_before_there_is_anything_only_open_is_offered(scene, host):
 def test_a_track_is_stepped_through_and_played(sequence):
     assert sequence.state().text == f"{COUNT} frames" and control(sequence, "track") is None
     assert text(sequence, "headline") == "Frame 0: registered, accept."
+    assert text(sequence, "line2").startswith("Accepted as one piece; single bones")
     assert text(sequence, "strip") == "4 of 4 frames: 1 accept, 2 check, 1 reject."
     strip = control(sequence, "strip").rgb
     assert len({tuple(strip[0, 320 * n // COUNT + 40]) for n in range(COUNT)}) == 3

@@ -153,6 +153,13 @@ def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_an_accepted_frame_says_what_it_was_tested_for():
+    frame = Tracked(0, "registered", np.eye(4), "accept", [])
+    assert frame.scope.code == "one-piece" and replace(frame, verdict="check").scope is None
+    of_bones = replace(frame, bones={"L3": frame, "L4": frame}).scope
+    assert of_bones.code == "bones-tested" and "of its bones L3, L4 were tested" in of_bones
+
+
 def test_each_frame_says_first_that_the_patients_differ(tmp_path):
     path = write_moving_case(tmp_path, swing(3))
     content = {**json.loads(path.read_text()), "header_mismatch": {"patient": True}}

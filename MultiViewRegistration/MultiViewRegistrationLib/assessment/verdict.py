@@ -7,7 +7,7 @@ on, or for other X-rays what holds for any kind (`Prediction.carried`). Any othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import compress
 
@@ -159,16 +159,7 @@ class Assessment:
     @property
     def scope(self) -> Reason | None:
         """What an accept was tested for; None without one."""
-        if self.verdict != "accept":
-            return None
-        if not self.tested:
-            sentence = "Accepted as one piece; single bones and pieces were not tested."
-            return Reason("one-piece", sentence)
-        sentence = (
-            f"Accepted as one piece; of its bones {', '.join(self.tested)} were tested, each by "
-            "itself, others and pieces of them were not."
-        )
-        return Reason("bones-tested", sentence)
+        return scope_of(self.tested) if self.verdict == "accept" else None
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name.
@@ -366,6 +357,18 @@ def assess(
         condition=condition(corrected),
         elsewhere=apart.points if apart else np.empty((0, 3)),
     )
+
+
+def scope_of(tested: Collection[str]) -> Reason:
+    """Return what an accept was tested for, whose bones of these names were tested, too."""
+    if not tested:
+        sentence = "Accepted as one piece; single bones and pieces were not tested."
+        return Reason("one-piece", sentence)
+    sentence = (
+        f"Accepted as one piece; of its bones {', '.join(tested)} were tested, each by "
+        "itself, others and pieces of them were not."
+    )
+    return Reason("bones-tested", sentence)
 
 
 def decide(prediction: Prediction, model: Model, measured: bool) -> Verdict:

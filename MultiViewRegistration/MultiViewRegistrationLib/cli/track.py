@@ -192,9 +192,10 @@ def _summarise(track: Track, out: Path) -> None:
         if seconds
         else ""
     )
+    scopes = (frame.scope for frame in frames if frame.scope)
     print(
         f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. "
-        f"Verdicts: {_verdicts(frames)}.",
+        f"Verdicts: {_verdicts(frames)}. {next(scopes, '')}".rstrip(),
         file=sys.stderr,
     )
     for name in frames[0].bones if frames else ():

@@ -177,6 +177,7 @@ class Track:
         if bone is None:
             truth = self.sequence.truths.get(frame.number)
             points = self.anatomy.corners() if case.targets is None else case.targets
+            content["scope"] = frame.scope and frame.scope.code
         else:
             truth = self.sequence.structure_truths.get(frame.number, {}).get(bone.name)
             points = bone.surface

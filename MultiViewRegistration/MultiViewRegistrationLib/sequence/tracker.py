@@ -156,6 +156,11 @@ class Tracked:
         """Whether it may be used, and starts the next frame."""
         return self.verdict not in UNUSABLE
 
+    @property
+    def scope(self) -> Reason | None:
+        """As of `verdict.Assessment`, of a frame of the whole CT."""
+        return verdict.scope_of(self.bones) if self.verdict == "accept" else None
+
 
 class Tracker:
     """One structure through a sequence.

@@ -573,6 +573,7 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
         lines.append(_("The CT is where it was in the frame before."))
     return [
         *lines,
+        *filter(None, [frame.scope]),
         *(reason for reason in frame.reasons if not player.problem or player.problem not in reason),
     ]
 

@@ -242,6 +242,18 @@ def test_six_x_rays_are_as_large_as_the_window_allows_and_no_text_lies_on_anothe
     assert min(min(box) for box in tab.page.evaluate(PANES)) > 290
 
 
+def test_no_name_of_an_overlay_is_cut_off(tab):
+    for width in (1280, 1366, 1440, 1536):
+        tab.page.set_viewport_size({"width": width, "height": 768})
+        tab.page.wait_for_timeout(300)
+        assert tab.page.evaluate(CUT_OFF) == [], width
+
+
+#: Buttons above the X-rays that their group or bar does not show whole.
+CUT_OFF = """() => [...document.querySelectorAll('.mv-bar .v-btn')].filter(each => {
+    const box = each.getBoundingClientRect();
+    return ['.v-btn-group', '.mv-bar'].some(around => each.closest(around)?.getBoundingClientRect().right < box.right - 1);
+}).map(each => each.innerText)"""
 #: Width and height of each X-ray; whether so many are drawn in their place.
 PANES = "() => [...document.querySelectorAll('.mvx')].map(each => [each.clientWidth, each.clientHeight])"
 SIDES = "(count) => document.querySelectorAll('.mvx.small').length === count"

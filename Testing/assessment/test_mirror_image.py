@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from bent_spine import POSE, START, spine, xrays
 
+from MultiViewRegistrationLib.assessment import mirror_image
 from MultiViewRegistrationLib.assessment.mirror_image import (
     LEAST_RATIO,
     evidence_ratio,
@@ -23,8 +24,14 @@ def test_the_mirror_of_symmetric_points_is_found_though_they_are_turned():
     assert np.abs(apart).max() < 1e-6
 
 
+@pytest.mark.parametrize("turned_deg", [0, 20])
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(symmetric):
+def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(
+    symmetric, turned_deg, monkeypatch
+):
+    """Also where points of bone in the X-rays' fields find the mirror badly."""
+    wrong = rigid.exp_se3([0, 0, np.radians(turned_deg), 0, 0, 0])
+    monkeypatch.setattr(mirror_image, "mirror_of", lambda *points: wrong @ mirror_of(*points))
     ct, labels = spine()
     if symmetric:
         values = (ct.volume.values + ct.volume.values[:, :, ::-1]) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
+from MultiViewRegistrationLib.assessment.mirror_image import mirror_of
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import Volume
 
@@ -12,8 +13,6 @@ from .body import bone_points
 
 #: Over how many mm the shape of one side differs from that of the other.
 SMOOTH_MM = 30.0
-#: Points of bone, and rounds, by which the middle is found (Besl and McKay, IEEE PAMI 14, 1992).
-POINTS, ROUNDS, TRIM = 3000, 40, 0.8
 
 
 def symmetric(rng: np.random.Generator, body: Volume, apart_mm: float) -> Volume:
@@ -41,26 +40,11 @@ def mirrored(volume: Volume) -> Volume:
 def _middle_plane(body: Volume) -> tuple[np.ndarray, np.ndarray]:
     """A point of the best plane of symmetry of the bone, and its normal, CT mm."""
     every = bone_points(body)
-    tree, some = scipy.spatial.cKDTree(every), every[:POINTS]
-    flip = np.diag([-1.0, 1, 1, 1])
-    flip[0, 3] = 2 * np.median(some[:, 0])
-    for _ in range(ROUNDS):
-        there = rigid.transform_points(flip, some)
-        apart, nearest = tree.query(there)
-        near = apart <= np.quantile(apart, TRIM)
-        flip = _moving(there[near], every[nearest[near]]) @ flip
+    flip = mirror_of(every, every)
     values, vectors = np.linalg.eig(flip[:3, :3])
     normal = np.real(vectors[:, np.argmin(np.real(values))])
-    middle = some.mean(axis=0)
+    middle = every.mean(axis=0)
     return (middle + rigid.transform_points(flip, middle)) / 2, normal * np.sign(normal[0])
-
-
-def _moving(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    turn, _ = scipy.spatial.transform.Rotation.align_vectors(
-        target - target.mean(axis=0), source - source.mean(axis=0)
-    )
-    R = turn.as_matrix()
-    return rigid.from_rotation_translation(R, target.mean(axis=0) - R @ source.mean(axis=0))
 
 
 def _aligned(body: Volume, plane: tuple[np.ndarray, np.ndarray]) -> Volume:

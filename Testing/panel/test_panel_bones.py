@@ -84,6 +84,12 @@ def test_rows_of_bones_have_the_colours_of_their_segments(person):
     assert [colour.name() for colour in shown] == ["#ff0000", "#00ff00", "#0000ff"]
 
 
+def test_a_long_title_of_a_column_leaves_room_for_the_names(person):
+    table = person.widget("check", "bones")
+    assert table.columnWidth(0) > table.fontMetrics().horizontalAdvance("vertebrae_T11")
+    assert not table.horizontalScrollBar().visible
+
+
 @pytest.mark.filterwarnings("ignore:.*check their names")
 def test_all_or_none_of_many_segments_are_chosen_at_once(person):
     registration = person.registration

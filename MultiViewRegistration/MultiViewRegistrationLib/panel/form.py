@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -44,6 +45,8 @@ BAR_PX, BAR_COLOURS = (60, 8), ((86, 140, 190), (150, 158, 165))
 SWATCH_PX = 10
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
 ROW_PADDING_PX, MAX_ROWS = 8, 8
+#: Letters of a column's title in a line.
+TITLE_LETTERS = 14
 #: Options beside each other, where all are seen at once.
 SPREAD_COLUMNS = 3
 _STYLE = qt.QStyle
@@ -487,7 +490,7 @@ class _Slider(_Drawn[controls.Slider]):
 
 class _Table(_Drawn[controls.Table]):
     def make(self, control: controls.Table) -> Any:
-        self._fitted = 0, 0
+        self._fitted = 0, 0, 0
         table = qt.QTableWidget()
         table.editTriggers = qt.QAbstractItemView.NoEditTriggers
         table.selectionBehavior = qt.QAbstractItemView.SelectRows
@@ -503,7 +506,8 @@ class _Table(_Drawn[controls.Table]):
         table, before = self.widget, self.before
         if before is None or control.columns != before.columns:
             table.columnCount = len(control.columns)
-            table.setHorizontalHeaderLabels(list(control.columns))
+            titles = [textwrap.fill(title, TITLE_LETTERS) for title in control.columns]
+            table.setHorizontalHeaderLabels(titles)
             header = table.horizontalHeader()
             for column in range(len(control.columns)):
                 header.setSectionResizeMode(
@@ -538,16 +542,15 @@ class _Table(_Drawn[controls.Table]):
         """Make the table as high as its rows, each as high as the font, which may have changed."""
         table = self.widget
         height = table.fontMetrics().height() + ROW_PADDING_PX
-        if (height, table.rowCount) == self._fitted:
+        head = table.horizontalHeader().sizeHint.height()
+        if (height, head, table.rowCount) == self._fitted:
             return
-        self._fitted = height, table.rowCount
+        self._fitted = height, head, table.rowCount
         table.verticalHeader().minimumSectionSize = table.verticalHeader().defaultSectionSize = (
             height
         )
         rows = min(max(table.rowCount, 1), MAX_ROWS)
-        table.setFixedHeight(
-            table.horizontalHeader().sizeHint.height() + rows * height + 2 * table.frameWidth
-        )
+        table.setFixedHeight(head + rows * height + 2 * table.frameWidth)
 
     def _id(self, row: int) -> str:
         return self.control.lines[row].id

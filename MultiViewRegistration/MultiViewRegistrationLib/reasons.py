@@ -29,6 +29,7 @@ CODES = {
     "ct-slices-aside": "slices of the CT lie aside of those below and above",
     "different-sides": "CT and X-rays are of different sides of the body, by their headers",
     "error-bound": "the error may be above the limit",
+    "few-grey-levels": "an X-ray has too few grey levels",
     "followed": "a frame was followed without an assessment of its own",
     "further-view": "a further X-ray that would lower the error most",
     "geometry-from-truth": "the cameras come from the true poses",

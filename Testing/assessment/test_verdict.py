@@ -389,6 +389,22 @@ def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(
     assert verdict == "check" and "was set, not registered" in reasons[0]
 
 
+@pytest.mark.parametrize("levels, verdict", [(16, "check"), (64, "reject")])
+def test_few_grey_levels_are_named_and_no_risk_is_told_of_them(
+    anatomy, views, near, generous, levels, verdict
+):
+    image = views[0].xray.line_integrals
+    steps = np.round(image / image.max() * (levels - 1)) * image.max() / (levels - 1)
+    coarse = replace(views[0], xray=replace(views[0].xray, line_integrals=steps))
+    found = refine(anatomy, [coarse, views[1]], near)
+    told = assess(
+        anatomy, [coarse, views[1]], found, near, model=replace(generous, accept=0.0, reject=0.0)
+    )
+    assert told.verdict == verdict
+    assert (told.prediction.known_risk is None) == (levels == 16)
+    assert (told.reasons[0].code == "few-grey-levels") == (levels == 16)
+
+
 def test_an_accept_says_of_what_it_is(anatomy, views, found, near, generous):
     told = assess(anatomy, views, found, near, CORNERS, model=generous)
     assert told.scope == "Accepted as one piece; single bones and pieces were not tested."

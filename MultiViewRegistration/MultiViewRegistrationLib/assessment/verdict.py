@@ -42,6 +42,7 @@ from .prediction import (
 from .spine import spine_elsewhere
 from .uncertainty import SDS_95, TargetUncertainty
 from .verdict_reasons import (
+    FEW_GREY_LEVELS,
     THIRD_VIEW_MISSING,
     camera_limits,
     camera_strain,
@@ -313,7 +314,10 @@ def assess(
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
     in_doubt = bool(limited or ALIKE in limits or alone or contradictions or unsure)
+    coarse = [reason for reason in limits if reason.code == FEW_GREY_LEVELS]
     verdict = "reject" if contradictions else decide(prediction, model, measured)
+    if coarse and not contradictions:  # the model takes what such images lack for a wrong pose
+        verdict = "check"
     reasons = []
     if verdict != "accept":
         by_itself = anatomy.structure and found.world_from_background is None
@@ -324,15 +328,16 @@ def assess(
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,
+            *coarse,
             *([apart.reason] if apart and not apart.most else []),
             *(known if images_suffice else []),
-            *risk_reasons(prediction, model, verdict),
+            *([] if coarse else risk_reasons(prediction, model, verdict)),
             *([apart.reason] if apart and apart.most else []),
             *(weak_points(weak, features, corrected) if familiar else []),
             *([] if images_suffice else known),
-            *limits,
+            *(limit for limit in limits if limit not in coarse),
         ]
-    if ALIKE in limits:  # how often CTs are mirrored is not known
+    if coarse or ALIKE in limits:  # how often these are wrong is not known
         prediction = replace(prediction, familiar=False)
     sd, axis = features.total_uncertainty.least_certain_rotation()
     return Assessment(

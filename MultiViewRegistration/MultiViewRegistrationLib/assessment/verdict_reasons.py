@@ -23,8 +23,12 @@ from .uncertainty import SDS_95
 SAME_DIRECTION_DEG = 15.0
 #: Below this evidence ratio to the next minimum a result is called ambiguous.
 AMBIGUOUS_RATIO = 1.3
+#: Of fewer grey levels the risk was not measured: dark bone lies in one or two of 16, and 4 of 12
+#: right answers were called most likely wrong, with 64 none of 12. Real ones of 8 bits have 150 and more.
+MIN_GREY_LEVELS, EVERY_PIXEL = 50, 7
 #: Corrections of cameras beyond so many standard deviations contradict what is said of them.
 CONTRADICTION = 4.0
+FEW_GREY_LEVELS = "few-grey-levels"
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 #: Beginning of the reason not to accept X-rays that the model does not know.
 UNFAMILIAR = "The X-rays are of another kind than those"
@@ -75,6 +79,14 @@ def view_limits(
         for view, shift in zip(views, features.single_view_shift_mm, strict=False)
         if not np.isfinite(shift)
     ]
+    for view in views:
+        pixels = view.xray.line_integrals[view.xray.valid]
+        if (levels := len(np.unique(pixels[::EVERY_PIXEL]))) < MIN_GREY_LEVELS:
+            sentence = (
+                f"{view.name} has only {levels} grey levels: dark bone is lost in them. Export it with 256 "
+                "or more."
+            )
+            limits.append(Reason(FEW_GREY_LEVELS, sentence))
     if shared != CALIBRATED:
         sentence = (
             "All X-rays share an unknown: the failure probability was not measured for such cases."

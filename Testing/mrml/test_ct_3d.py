@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
+from hosts import IN_SLICER
 from phantom_scene import remove
 from tiny_scene import c_arm, registration_of
 
@@ -17,6 +18,8 @@ from MultiViewRegistrationLib.mrml.loading import volume_node
 @pytest.fixture
 def rendering(slicer_app, monkeypatch):
     """Slicer's module Volume Rendering."""
+    if IN_SLICER:
+        return slicer.modules.volumerendering.logic()
     logic = slicer_app.volume_rendering._logic
     monkeypatch.setattr(
         slicer,

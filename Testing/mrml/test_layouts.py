@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import slicer
+from hosts import IN_SLICER
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout
@@ -14,6 +15,11 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 @pytest.fixture
 def layout_logic(slicer_app, scene):
     """What looks after layouts in Slicer."""
+    if IN_SLICER:
+        logic = slicer.app.layoutManager().layoutLogic()
+        logic.GetLayoutNode().SetViewArrangement(logic.GetLayoutNode().SlicerLayoutFourUpView)
+        yield logic
+        return
     before = set(slicer.util.getNodesByClass("vtkMRMLAbstractViewNode", scene))
     logic = slicer.vtkMRMLLayoutLogic()
     logic.SetMRMLScene(scene)

@@ -130,20 +130,15 @@ class GuiDriver:
         return (others.get(name) or self.panel.sections[name]).form
 
     def drawn(self, name: str, key: str):
-        """A control's `panel.form._Drawn`; the section is unfolded."""
-        if name in ("answer", "geometry"):
-            return self.form_of(name).drawn[key]
-        section = self.panel.sections[name]
-        if section.button.collapsed:
-            section.button.collapsed = False
-            self.host.process()
-        drawn = section.form.drawn[key]
-        for around in section.form.drawn.values():  # groups that are folded
-            if getattr(around.widget, "collapsed", False) and around.widget.isAncestorOf(
-                drawn.widget
-            ):
-                around.widget.collapsed = False
-                self.host.process()
+        """A control's `panel.form._Drawn`; what is folded around it is unfolded."""
+        drawn = self.form_of(name).drawn[key]
+        around = [drawn.widget]
+        while around[-1] is not None:
+            around.append(around[-1].parentWidget())
+        for outer in around[-2::-1]:
+            if getattr(outer, "collapsed", False) and outer is not drawn.widget:
+                outer.collapsed = False
+                self.host.process(0.1)
         return drawn
 
     def widget(self, name: str, key: str):

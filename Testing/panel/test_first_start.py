@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from cmake_lists import configure, install
+from hosts import IN_SLICER
 from phantom import write_phantom_case
 
+pytestmark = pytest.mark.skipif(IN_SLICER, reason="in a process of its own, on the stand-in")
 TESTING = Path(__file__).resolve().parents[1]
 CHILD = """
 import sys, threading

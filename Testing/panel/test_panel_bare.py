@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from hosts import IN_SLICER
+
+pytestmark = pytest.mark.skipif(IN_SLICER, reason="in a process of its own, on the stand-in")
 TESTING = Path(__file__).resolve().parents[1]
 MODULE = TESTING.parent / "MultiViewRegistration" / "MultiViewRegistration.py"
 ABSENT = ("torch", "numba", "llvmlite", "pydicom", "h5py", "nanodrr", "itk", "PIL")

@@ -193,6 +193,7 @@ class Host:
         if widget.focusPolicy & qt.Qt.ClickFocus:
             widget.setFocus()
         for kind, button, held, point in [
+            (qt.QEvent.MouseMove, none, none, points[0]),
             (qt.QEvent.MouseButtonPress, left, left, points[0]),
             *((qt.QEvent.MouseMove, none, left, point) for point in points[1:]),
             (qt.QEvent.MouseButtonRelease, left, none, points[-1]),

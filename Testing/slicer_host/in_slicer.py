@@ -10,8 +10,8 @@ import slicer
 
 from .host import Host
 
-#: Where Slicer is between two tests.
-ELSEWHERE = "Transforms"
+#: Where Slicer is between two tests, and the size of its window.
+ELSEWHERE, WINDOW = "Transforms", (1580, 960)
 
 
 class InSlicer(Host):
@@ -19,6 +19,8 @@ class InSlicer(Host):
 
     def __init__(self) -> None:
         super().__init__()
+        slicer.util.mainWindow().resize(*WINDOW)
+        slicer.util.setDataProbeVisible(False)  # the panel has its room
         self._empty()
 
     def _empty(self) -> None:

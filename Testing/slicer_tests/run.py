@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     given = [each for each in arguments if each != "--install"]
     paths = [] if any(map(os.path.exists, (each.partition("::")[0] for each in given))) else TESTS
-    own = ["-p", "no:faulthandler", f"--junitxml={OUT / 'junit.xml'}"]
+    own = [f"--junitxml={OUT / 'junit.xml'}"]
     return int(pytest.main([*own, *given, *paths], plugins=[Pictures()]))
 
 

@@ -33,7 +33,7 @@ RECORD = "walk.txt"
 #: Of the pictures: JPEG's quality, pixels between two side by side, width of the window's.
 QUALITY, GAP_PX, WINDOW_PX = 85, 6, 1200
 #: Two pedicle screws in T10 of the sample, LPS mm of the CT: tip and head.
-SCREWS = (((18, 60, -140), (32, 100, -138)), ((-6, 60, -140), (-20, 100, -138)))
+SCREWS = (((13, 62, -206), (27, 98, -204)), ((0, 62, -206), (-14, 98, -204)))
 SCREW_RADIUS_MM = 3.0
 
 
@@ -168,7 +168,7 @@ def publish(walk, path: str, *shots, columns: int = 2) -> None:
     painter.end()
     folder = ROOT if walk.options.pictures else walk.options.out
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    page.save(str(folder / path), "", QUALITY)
+    page.save(str(folder / path), "PNG" if path.endswith("png") else "JPG", QUALITY)
 
 
 def panes(walk, mode: str) -> list:

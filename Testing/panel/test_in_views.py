@@ -67,6 +67,19 @@ def test_undo_by_keys_after_a_bad_drag_with_the_focus_in_the_view(person):
     assert person.is_at(STARTED_AT)
 
 
+def test_a_registration_that_is_chosen_again_is_shown_by_the_nodes_that_it_had(person, ct, views):
+    other = begun(make_registration(person.host.scene, ct, views, name="Other"))
+    first = person.registration
+    for registration in (other, first, other):
+        person.panel.choose(registration)
+        person.host.process(2.0)
+    nodes = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")}
+    person.panel.choose(first)
+    person.host.process(2.0)
+    there = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")}
+    assert there == nodes
+
+
 def test_a_drag_moves_nothing_while_nothing_is_to_be_moved(person):
     drag(person, "XRay1", (10, 0), (30, 10))
     assert person.is_at(STARTED_AT)

@@ -10,6 +10,9 @@ import pytest
 from phantom import TRUE_POSE, off
 from presenter_host import act, cells, control, text
 
+from MultiViewRegistrationLib.mrml.nodes import product
+from MultiViewRegistrationLib.mrml.overlay import DRR
+from MultiViewRegistrationLib.mrml.structures import OUTLINES
 from MultiViewRegistrationLib.session.assessment import verdict
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
@@ -150,3 +153,10 @@ def test_the_linked_cursor_and_distances(check, host):
     assert cells(check, "distances") == [["Distance", "50.0 mm"]]
     line.SetNthControlPointPosition(1, 5.0, 5.0, 3.0)
     host.wait(check, lambda: cells(check, "distances") == [["Distance", "30.0 mm"]], 3)
+
+
+def test_what_is_drawn_stays_hidden_in_the_scene_while_another_registration_is_chosen(host):
+    view = host.registration.xrays[0]
+    drawn = {role: product(view.node, role, "vtkMRMLModelNode", role) for role in (DRR, OUTLINES)}
+    host.presenters.check.deactivate()
+    assert all(view.node.GetNodeReference(role) is node for role, node in drawn.items())

@@ -387,12 +387,6 @@ class Projections:
                 changed = True
         return changed
 
-    def remove(self) -> None:
-        """Take all projections away; `update` brings them back."""
-        for view in self._registration.xrays:
-            for node in references(view.node, PROJECTION):
-                remove_with_products(node)
-
     def _shape(self, part: StructurePart) -> tuple[tuple, Shape]:
         known = self._shapes.get(part.key)
         return known if known and known[0] == part.stamp else (part.stamp, part.shape())

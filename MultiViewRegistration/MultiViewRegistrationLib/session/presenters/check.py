@@ -13,9 +13,7 @@ from ...errors import InputError
 from ...mrml import manual_pose, overlay, source_view
 from ...mrml.case import truth_of
 from ...mrml.identity import true_pose
-from ...mrml.nodes import remove_product
 from ...mrml.structures import (
-    OUTLINES,
     Projections,
     candidates,
     choose_structures,
@@ -234,8 +232,7 @@ class CheckPresenter(Presenter):
         self.cursor.update_views()
 
     def deactivate(self) -> None:
-        """Take away what would no longer be kept true."""
-        self.overlays.deactivate()
+        """Take away what would no longer be kept true, but for what is hidden with the registration."""
         if self.host.registration is not None and self.registration.scene is not None:
             self.cursor.clear()
 
@@ -413,17 +410,6 @@ class OverlaysPresenter(Presenter):
             and source_view.size_of(camera) != self.host.views.size()
         ):
             self.look_from(seen.id)  # all of the detector also in a view of another size
-
-    def deactivate(self) -> None:
-        """Take away what would no longer be kept true."""
-        projections, self._projections = self._projections, None
-        if self.host.registration is None or self.registration.scene is None:
-            return
-        if projections is not None:
-            projections.remove()
-        for view in self.registration.xrays:
-            overlay.SliceCanvas().remove(view)
-            remove_product(view.node, OUTLINES)
 
     # What a person does
 

@@ -140,7 +140,8 @@ class Bones:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._shapes, self._elsewhere = BackgroundValue(), BackgroundValue()
-        self._checked, self._of, self._stands = -CHECK_S, "", ""
+        self._checked, self._moved = -CHECK_S, False
+        self._of = self._stands = ""
         self._colours: dict[str, tuple[float, float, float]] = {}
         self._ghost: tuple[bool, bool] | None = None
         self._pair: BonePair | None = None
@@ -148,7 +149,9 @@ class Bones:
 
     def update(self) -> None:
         """Follow segments and result; call it from a timer."""
-        if monotonic() - self._checked > CHECK_S or self._session.history.moved:
+        moved = self._session.history.moved
+        if moved != self._moved or monotonic() - self._checked > CHECK_S:
+            self._moved = moved
             self._look()
         if self._of:
             self._shapes.update(self._of, self._make_shapes)

@@ -216,7 +216,8 @@ class _Drawn(Generic[C]):
         """Show the control as it is now."""
         self.control = control
         if control != self.before:
-            put(self.widget, toolTip=plain_tip(control.tip), enabled=control.enabled)
+            put(self.widget, toolTip=plain_tip(control.tip))
+            self.widget.enabled = control.enabled  # where its parent is off, `put` would read that
             if self.label is not None:
                 text = f"{control.label}:" if control.label else ""
                 put(self.label, text=text, toolTip=plain_tip(control.tip))
@@ -349,8 +350,8 @@ class _Choice(_Drawn[controls.Choice]):
         if control.spread:
             for number, button in enumerate(self._buttons):
                 exclusive = chosen >= 0  # else the one that was chosen could not be left
-                allowed = self._values[number] not in control.refused
-                put(button, autoExclusive=exclusive, checked=number == chosen, enabled=allowed)
+                put(button, autoExclusive=exclusive, checked=number == chosen)
+                button.enabled = self._values[number] not in control.refused
         else:
             self.widget.setCurrentIndex(chosen)
 
@@ -884,8 +885,9 @@ class _Group(_Drawn[controls.Group]):
         widget = qt.QGroupBox() if control.open is None else ctk.ctkCollapsibleGroupBox()
         if control.open is not None:
             widget.collapsedHeight = 0  # else an empty frame is left
-            widget.connect("toggled(bool)", lambda on: self._box.show_again())
         self._box = _Box(self.form, widget)
+        if control.open is not None:
+            widget.connect("toggled(bool)", lambda on: self._box.show_again())
         return widget
 
     def show(self, control: controls.Group) -> None:

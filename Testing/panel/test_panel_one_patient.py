@@ -39,7 +39,10 @@ def visible(scene) -> set:
 
     nodes = slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
     shown = [node for node in nodes if node.GetDisplayNode() and node.GetDisplayVisibility()]
-    return {node.GetID() for node in shown if not node.IsA("vtkMRMLVolumeNode")}
+    slices = slicer.vtkMRMLSliceLogic.IsSliceModelNode
+    return {
+        node.GetID() for node in shown if not node.IsA("vtkMRMLVolumeNode") and not slices(node)
+    }
 
 
 def sees_only(person, registration) -> None:

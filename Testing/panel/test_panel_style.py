@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import slicer
 from gui_driver import GuiDriver
+from hosts import IN_SLICER
 
 DARK = {
     "Window": "#353535",
@@ -145,7 +147,7 @@ def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
         needed = section.widget.minimumSizeHint.width() + margins.left() + margins.right()
         assert needed <= root.minimumWidth, (name, needed, root.minimumWidth)
     assert len(widths) == 1 and root.minimumSizeHint.width() <= root.minimumWidth
-    if full.host.app.font().pointSizeF() == 9:
+    if not IN_SLICER and full.host.app.font().pointSizeF() == 9:
         assert 360 <= root.minimumWidth <= 400
 
 
@@ -184,8 +186,8 @@ def test_the_geometry_window_shows_whole_numbers(full):
     for key in ("source_to_detector_mm", "rao_lao_deg", "principal_point"):
         edit = full.drawn("geometry", full.field(0, key)).edit
         assert edit.fontMetrics().horizontalAdvance(edit.text) < edit.width - 4, edit.text
-    bar = full.panel.geometry.dialog.findChild(object, "qt_scrollarea_hcontainer")
-    assert not bar.visible
+    bars = slicer.util.findChildren(full.panel.geometry.dialog, "qt_scrollarea_hcontainer")
+    assert bars and not any(bar.visible for bar in bars)
 
 
 class Touched:
@@ -226,6 +228,7 @@ def test_what_has_not_changed_is_not_set_again(full):
     assert touched.kinds == []
 
 
+@pytest.mark.skipif(IN_SLICER, reason="Slicer's dock has its width")
 def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
     full.module_widget.parent.resize(100, 900)
     full.host.process(0.1)

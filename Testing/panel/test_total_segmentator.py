@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 from gui_driver import GuiDriver
+from hosts import IN_SLICER
 from phantom_scene import make_registration
 
+pytestmark = pytest.mark.skipif(IN_SLICER, reason="Slicer unloads no module")
 EXTENSION = Path(__file__).with_name("extension") / "TotalSegmentator.py"
 
 

@@ -47,6 +47,12 @@ class InSlicer(Host):
 
     def key(self, widget, key, modifiers=None) -> None:
         """By Qt's rule: a key that is sent, not typed, reaches no shortcut."""
+        own_key = qt.QKeyEvent(qt.QEvent.ShortcutOverride, key, modifiers or qt.Qt.NoModifier)
+        own_key.ignore()
+        self.send(widget, own_key)
+        if own_key.isAccepted():  # as a text field does with its own Undo
+            self._press_key(widget, key, modifiers)
+            return
         keys = qt.QKeySequence(int(key) | int(modifiers or qt.Qt.NoModifier)).toString()
         windows = {slicer.util.mainWindow(), widget.window()}
         offered = [each for window in windows for each in window.findChildren(qt.QShortcut)]
@@ -65,14 +71,19 @@ class InSlicer(Host):
                 each.activatedAmbiguously()
                 break
         if not found:
-            for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
-                self.send(widget, qt.QKeyEvent(kind, key, modifiers or qt.Qt.NoModifier))
+            self._press_key(widget, key, modifiers)
         self.process()
+
+    def _press_key(self, widget, key, modifiers) -> None:
+        for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+            self.send(widget, qt.QKeyEvent(kind, key, modifiers or qt.Qt.NoModifier))
 
     @staticmethod
     def _reaches(shortcut, widget) -> bool:
         context = shortcut.context if hasattr(shortcut, "key") else shortcut.shortcutContext
         around = shortcut.parent()
+        if hasattr(shortcut, "key") and not (around.visible and around.enabled):
+            return False  # of a panel that was reloaded
         if context == qt.Qt.ApplicationShortcut:
             return True
         if context == qt.Qt.WindowShortcut:

@@ -113,6 +113,7 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     assert (kind, key) == ("accept", "poses") and headline.startswith(
         "frame 0 was registered \u00b7 error below 1."
     )
+    assert any(line.startswith("Accepted as one piece") for line in answer.answer().why)
     assert check.state().text == "frame 0: accept" and not control(check, "leave_out").enabled
     assert host.presenters.register.state().kind == "ready"
     assert host.presenters.export.state().kind == "todo"  # of a frame, from section Sequence

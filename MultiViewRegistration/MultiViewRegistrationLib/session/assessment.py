@@ -208,9 +208,8 @@ def explanation(session: Session) -> list[str]:
     entry = session.history.current
     outdated = outdated_reason(session)
     if frame is not None:
-        return list(
-            filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]])
-        )
+        end = [] if outdated else [frame.scope, MEANINGS[frame.verdict]]
+        return list(filter(None, [outdated, *frame.reasons, *end]))
     if entry is None or not (entry.fingerprint or entry.assessed):
         return []
     if outdated or entry.verdict is None:

@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all test-slicer pictures docs notebooks bench tables lint format cmake-lists release clean
+.PHONY: help demo test test-slow test-all test-slicer walks pictures docs notebooks bench tables lint format cmake-lists release clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
 	@echo "make test-all          run every test"
 	@echo "make test-slicer SLICER=/path/to/Slicer   run the tests of panel and scene in Slicer itself; INSTALL=1: pip may install pytest there"
+	@echo "make walks SLICER=/path/to/Slicer         do a person's tasks in Slicer itself, and count clicks, seconds and standstills"
 	@echo "make pictures SLICER=/path/to/Slicer      take the pictures of the tutorial and of README in Slicer itself"
 	@echo "make docs              build the documentation as a site in build/site"
 	@echo "make notebooks         run the notebooks of docs/notebooks again, and keep their outputs"
@@ -66,10 +67,13 @@ IN_SLICER = $(if $(or $(DISPLAY),$(filter-out Linux,$(shell uname -s))),,xvfb-ru
   --python-script "$(CURDIR)/Testing/slicer_tests/run.py"
 
 test-slicer:
-	$(IN_SLICER) $(if $(INSTALL),--install) $(ARGS)
+	$(IN_SLICER) --tests $(if $(INSTALL),--install) $(ARGS)
+
+walks:
+	$(IN_SLICER) --walk Testing/walks/panel.py $(ARGS)
 
 pictures:
-	$(IN_SLICER) Testing/slicer_tests/walk.py --pictures $(if $(INSTALL),--install) $(ARGS)
+	$(IN_SLICER) --walk Testing/slicer_tests/walk.py --pictures $(if $(INSTALL),--install) $(ARGS)
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict

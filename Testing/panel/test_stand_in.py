@@ -99,6 +99,6 @@ def test_a_place_comes_back_from_a_saved_scene_but_for_its_last_digits(host, tmp
 
 def test_slicer_ends_with_1_where_a_walk_fails_while_it_is_imported(tmp_path):
     (tmp_path / "walk.py").write_text("import no_such_module\n")
-    command = [sys.executable, "-c", ENDING, str(RUN), str(tmp_path / "walk.py")]
+    command = [sys.executable, "-c", ENDING, str(RUN), "--walk", str(tmp_path / "walk.py")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "ends with 1" in done.stdout and "no_such_module" in done.stderr

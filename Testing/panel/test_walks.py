@@ -27,7 +27,7 @@ def walks(host, shared_data, monkeypatch):
 
     monkeypatch.setattr(module.hands, "when_asked", when_asked)
     yield module
-    for name in ("material", "counted_walk"):
+    for name in ("material", "counted_walk", "walk"):
         sys.modules.pop(name, None)
 
 

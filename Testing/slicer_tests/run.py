@@ -1,11 +1,12 @@
 """Runs the tests of panel and scene, or a walk, in Slicer's own application: `make test-slicer SLICER=/path/to/Slicer`.
 
     Slicer --no-splash --ignore-slicerrc --disable-settings --additional-module-paths MultiViewRegistration
-    --python-script Testing/slicer_tests/run.py [--install] [PYTEST'S ARGUMENTS | WALK.py ITS ARGUMENTS]
+    --python-script Testing/slicer_tests/run.py --tests [--install] [PYTEST'S ARGUMENTS] | --walk WALK.py [ITS ARGUMENTS]
 
 One application runs all tests. Slicer's Python lacks pytest and some of what the tests need:
 --install has pip install it there. build/slicer gets junit.xml, and a picture of the main window for
 each test that fails. Slicer ends with pytest's status, 2 where something is missing, or the walk's.
+An option comes first, since Slicer takes a file.py that comes first for its script.
 """
 
 import os
@@ -57,7 +58,8 @@ def walk(arguments: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments and re.search(r"(^|/)(walk|walks/\w+)\.py$", arguments[0]):
+    kind, *arguments = arguments
+    if kind == "--walk":
         return walk(arguments)
     lacking = [NEEDED[name] for name in NEEDED if find_spec(name) is None]
     if lacking and "--install" not in arguments:

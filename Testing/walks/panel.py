@@ -1,6 +1,6 @@
 """Walks the tasks of `STEPS` in the panel, in 3D Slicer's own application:
 
-    make test-slicer SLICER=/path/to/Slicer ARGS="Testing/walks/panel.py [--out docs/walks] [TASK ...]"
+    make walks SLICER=/path/to/Slicer [ARGS="[--out docs/walks] [TASK ...]"]
 
 It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where
 something is not as it should be. Files come from the module's sample, whose CT is downloaded once,
@@ -10,7 +10,6 @@ and the wrist of the shared data, without which its tasks are left out.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import tempfile
@@ -22,8 +21,9 @@ import numpy as np
 import qt
 import slicer
 
-sys.path[:0] = [str(Path(__file__).parent)]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "slicer_tests")]
 import material  # noqa: E402
+import walk as hands  # noqa: E402
 from counted_walk import Walk, write_page  # noqa: E402
 
 from MultiViewRegistrationLib.mrml import bones as scene_bones  # noqa: E402
@@ -34,17 +34,6 @@ WINDOW = 1580, 960
 HEARTBEAT_MS = 5
 #: At most, for the first task, and for bones.
 MAX_CLICKS, MAX_BONE_CLICKS = 6, 8
-
-
-def of_file(name: str, path: Path):
-    """A module of another folder that is called as one here."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hands = of_file("slicer_walk", material.ROOT / "Testing" / "slicer_tests" / "walk.py")
 
 
 class PanelWalk(Walk):

@@ -54,12 +54,6 @@ def surface_is_current(registration: Registration) -> bool:
     )
 
 
-def surface_of(registration: Registration) -> vtkPolyData | None:
-    """Return the surface of the CT's bone, RAS mm in its frame; None before there is one."""
-    node = registration.node.GetNodeReference(BONES)
-    return None if node is None else node.GetPolyData()
-
-
 def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
     """Make a surface in two steps.
 

@@ -81,7 +81,8 @@ def view_limits(
     ]
     for view in views:
         pixels = view.xray.line_integrals[view.xray.valid]
-        if (levels := len(np.unique(pixels[::EVERY_PIXEL]))) < MIN_GREY_LEVELS:
+        levels = len(np.unique(pixels[::EVERY_PIXEL]))
+        if 1 < levels < MIN_GREY_LEVELS:  # one of a blank image
             sentence = (
                 f"{view.name} has only {levels} grey levels: dark bone is lost in them. Export it with 256 "
                 "or more."

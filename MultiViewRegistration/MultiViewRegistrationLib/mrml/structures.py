@@ -332,7 +332,8 @@ def show_outlines(
         lines = np.concatenate([np.zeros((0, 2, 2)), *(each.lines for each in outlines)])
         colours = np.array([each.colour for each in outlines for _line in each.lines])
         node = view.node.GetNodeReference(OUTLINES)
-        stamp = f"{zlib.crc32(colours.tobytes(), zlib.crc32(lines.tobytes()))}"
+        shown_in = seen[view.id].slice_id if view.id in seen else ""
+        stamp = f"{zlib.crc32(colours.tobytes(), zlib.crc32(lines.tobytes()))} {shown_in}"
         if not len(lines):
             remove_product(view.node, OUTLINES)
             remove_product(view.node, NAMES)

@@ -42,7 +42,7 @@ from .verdict_reasons import THIRD_VIEW_MISSING, is_about_risk, risk_reasons
 SET = Reason(
     "pose-set", "Its pose was set, not registered: the risk was not measured for such poses."
 )
-#: Ends of the masks of 43 right bones fitted best up to 0.7 mm apart, on chest, torso and pelvis.
+#: Ends of the masks of 78 right bones fitted best up to 0.78 mm apart, on chest, torso and pelvis.
 MOST_ENDS_APART_MM = 0.8
 
 

@@ -551,7 +551,9 @@ def _calibrated(
 
 def _chosen(view: str, cameras: list, calibration: Sequence[str]):
     by_name = {camera.name: camera for camera in cameras}
-    wanted = calibration[1] if len(calibration) > 1 else view if view in by_name else None
+    wanted = view if view in by_name else None
+    if len(calibration) > 1:
+        wanted = calibration[1]
     if wanted is None and len(cameras) == 1:
         return cameras[0]
     if wanted not in by_name:

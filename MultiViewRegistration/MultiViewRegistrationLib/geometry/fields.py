@@ -92,10 +92,9 @@ class Field:
     @property
     def labels(self) -> dict[str, Any]:
         """The choices by what a person types."""
-        return {
-            ("yes" if value else "no") if self.is_truth else str(value): value
-            for value in self.choices
-        }
+        if self.is_truth:
+            return {"yes" if value else "no": value for value in self.choices}
+        return {str(value): value for value in self.choices}
 
     @property
     def allowed(self) -> str:
@@ -117,7 +116,9 @@ class Field:
         """The range in words, "" for any number."""
         if np.isfinite(self.least) and np.isfinite(self.most):
             return f"{self.least:g} to {self.most:g}"
-        return "more than 0" if self.above == 0 else "0 or more" if self.least == 0 else ""
+        if self.above == 0:
+            return "more than 0"
+        return "0 or more" if self.least == 0 else ""
 
     def check(self, value: Any) -> Any:
         """Return the value as a float, a tuple of floats, or a choice.
@@ -514,9 +515,13 @@ def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
     if rotation is None and translation is None:
         return "unknown"
     known = [
-        "any angle" if rotation is None else f"{rotation:.2g}\u00b0" if rotation else "",
-        "any place" if translation is None else f"{translation:.2g} mm" if translation else "",
-        f"{presumed:.2g} px (not stated)" if presumed else f"{pixels:.2g} px" if pixels else "",
-        f"{percent:.2g} %" if percent else "",
+        "any angle" if rotation is None else _told(rotation, "\u00b0"),
+        "any place" if translation is None else _told(translation, " mm"),
+        _told(presumed, " px (not stated)") or _told(pixels, " px"),
+        _told(percent, " %"),
     ]
     return "\u00b1" + ", ".join(filter(None, known)) if any(known) else "exact"
+
+
+def _told(deviation: float | None, unit: str) -> str:
+    return f"{deviation:.2g}{unit}" if deviation else ""

@@ -137,7 +137,9 @@ class DicomFile:
     def texts(self, keyword: str, within: pydicom.Dataset | None = None) -> list[str]:
         """Return the code strings of an attribute with several values."""
         value = self.value(keyword, within)
-        values = [value] if isinstance(value, str) else [] if value is None else value
+        values = [] if value is None else value
+        if isinstance(value, str):
+            values = [value]
         try:
             return [str(part).strip().upper() for part in values]
         except TypeError:

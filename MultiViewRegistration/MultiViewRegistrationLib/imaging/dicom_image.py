@@ -52,14 +52,12 @@ def _jpeg(encoded: bytes) -> tuple[int, int, int] | None:
                 int.from_bytes(encoded[start : start + 2], "big") for start in (at + 5, at + 7)
             )
             return columns, rows, encoded[at + 9]
-        alone = marker in ALONE
-        at += (
-            1
-            if marker == 0xFF
-            else 2
-            if alone
-            else 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
-        )
+        if marker == 0xFF:
+            at += 1
+        elif marker in ALONE:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
     return None
 
 

@@ -707,7 +707,9 @@ def _bone_cts(
     found, cameras = [], [view.camera for view in views]
     for n, source in enumerate(file.structures if file.has_bone_cts else ()):
         assert source.ct is not None
-        own = ct if n == 0 else known[n].ct if known else read_bone_ct(source.ct, source.ct_unit)
+        own = ct
+        if n:
+            own = known[n].ct if known else read_bone_ct(source.ct, source.ct_unit)
         start = file.world_from_ct if n == 0 else source.world_from_ct
         if n and start is not None:
             _check_start(

@@ -255,7 +255,9 @@ def world_of(path: str | os.PathLike) -> str:
     It is the FrameOfReferenceUID of a localizer; for EOS see `eos.scan_of`.
     """
     file = read_dicom(path)
-    return "" if file is None else scan_of(file) if is_eos(file) else _frame_of_reference(file)
+    if file is None:
+        return ""
+    return scan_of(file) if is_eos(file) else _frame_of_reference(file)
 
 
 @dataclass(frozen=True)

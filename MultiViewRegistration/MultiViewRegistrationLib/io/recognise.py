@@ -90,14 +90,10 @@ class CTFiles:
     @property
     def file_name(self) -> str:
         """The name of the file, or of the folder of the slices, which tells nothing of the patient; "" for slices sent without one."""
+        if len(self.files) == 1:
+            return self.files[0].name
         folder = self.files[0].parent
-        return (
-            self.files[0].name
-            if len(self.files) == 1
-            else ""
-            if upload_root(folder) == folder.resolve()
-            else folder.name
-        )
+        return "" if upload_root(folder) == folder.resolve() else folder.name
 
 
 @dataclass

@@ -123,7 +123,7 @@ def _content(folder: Path) -> dict:
 
 def _texts(values: object) -> list[str]:
     """Return the texts in a list, or among the values of an object, whatever it is."""
-    found = (
-        values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
-    )
+    if isinstance(values, dict):
+        values = list(values.values())
+    found = values if isinstance(values, list) else []
     return [value for value in found if isinstance(value, str)]

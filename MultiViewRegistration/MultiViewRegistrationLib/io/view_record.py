@@ -289,13 +289,9 @@ class ViewRecord:
     def own_camera(self) -> Camera | None:
         """The camera that the geometry says without the image; None of a matrix."""
         given = self.geometry
-        return (
-            given.camera()
-            if isinstance(given, (CArm, SlotScan))
-            else given
-            if isinstance(given, Camera)
-            else None
-        )
+        if isinstance(given, (CArm, SlotScan)):
+            return given.camera()
+        return given if isinstance(given, Camera) else None
 
     def camera(self, size: tuple[int, int]) -> Camera:
         """Return the camera of an image of `size` (columns, rows).

@@ -383,7 +383,9 @@ class Dragging:
     def _press(self) -> bool:
         if self._last is None:
             shift, ctrl = self._interactor.GetShiftKey(), self._interactor.GetControlKey()
-            self._how = self._turn if shift else self._tilt if ctrl else self._shift
+            self._how = self._tilt if ctrl else self._shift
+            if shift:
+                self._how = self._turn
             self._last = np.array(self._interactor.GetEventPosition(), float)
             self._begin()
         return True

@@ -63,7 +63,9 @@ class SliceCanvas:
 
     def kind(self, mode: str) -> str | None:
         """Return what lies over an X-ray in a mode: DRR or PICTURE; None for nothing."""
-        return None if mode == "off" else DRR if mode in BLENDS else PICTURE
+        if mode == "off":
+            return None
+        return DRR if mode in BLENDS else PICTURE
 
     def foreground(self, view: XRayView, mode: str) -> Any:
         """Return the volume node to lie over the X-ray in this mode.

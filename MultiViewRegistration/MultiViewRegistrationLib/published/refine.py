@@ -311,13 +311,9 @@ def choose_device(name: str) -> torch.device:
         For one not there.
     """
     if name == "auto":
-        name = (
-            "cuda"
-            if torch.cuda.is_available()
-            else "mps"
-            if torch.backends.mps.is_available()
-            else "cpu"
-        )
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+        if torch.cuda.is_available():
+            name = "cuda"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()

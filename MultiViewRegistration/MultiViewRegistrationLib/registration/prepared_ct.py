@@ -357,13 +357,10 @@ class PreparedCT:
         box = self.corners()
         extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
         voxel_mm = float(np.median(self._volumes[0].spacing_mm))
-        compared = (
-            BODY
-            if not self.structure
-            else STRUCTURE
-            if self.world_from_background is None
-            else STRUCTURE_WITH_BACKGROUND
-        )
+        compared: Sequence[tuple[Settings, int, float]] = BODY
+        if self.structure:
+            alone = self.world_from_background is None
+            compared = STRUCTURE if alone else STRUCTURE_WITH_BACKGROUND
         return resolution_schedule(views, centre, extent_mm, voxel_mm, len(self._volumes), compared)
 
     def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:

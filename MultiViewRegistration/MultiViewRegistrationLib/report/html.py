@@ -105,13 +105,9 @@ def tag(name: str, /, *contents: Content, **attributes: object) -> ET.Element:
     element = ET.Element(name)
     for key, value in attributes.items():
         if value is not None and value is not False:
-            text = (
-                key
-                if value is True
-                else f"{value:.2f}"
-                if isinstance(value, float)
-                else _clean(value)
-            )
+            text = f"{value:.2f}" if isinstance(value, float) else _clean(value)
+            if value is True:
+                text = key
             element.set(key.rstrip("_").replace("_", "-"), text)
     for content in contents:
         if isinstance(content, ET.Element):

@@ -431,7 +431,8 @@ def _films(
     what = "the structure" if result.anatomy.structure else "the CT's bones"
     hint = f"Orange: edges of {what}. Click an X-ray to zoom; then wheel, drag, + and \u2212."
     count = len(result.views)
-    columns = count if count <= IN_A_ROW else -(-count // 2) if count <= 2 * IN_A_ROW else IN_A_ROW
+    rows = -(-count // IN_A_ROW)
+    columns = -(-count // rows) if rows <= 2 else IN_A_ROW
     figures = [_film(result, nth, pictures) for nth, pictures in enumerate(shown)]
     return tag(
         "div",

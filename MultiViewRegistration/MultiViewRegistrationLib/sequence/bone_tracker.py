@@ -134,10 +134,8 @@ class BoneTracker:
             second = self._fitted(views, rest, starts, LEVELS, progress)
             if len(second.lost) < len(found.lost):
                 found, again = second, found.lost - second.lost
-        how = {
-            name: "found again" if name in again else "followed" if name in begun else "registered"
-            for name in starts
-        }
+        how = {name: "followed" if name in begun else "registered" for name in starts}
+        how |= dict.fromkeys(again, "found again")
         reasons = [
             *([] if whole.kept else [REST_LOST]),
             FOLLOWED,

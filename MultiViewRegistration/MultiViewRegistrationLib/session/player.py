@@ -388,7 +388,9 @@ class Player:
         if self._read is not None and ready and self._read[0] == wanted:
             self._show(wanted, self._read[1])
             self._read, ready, wanted, changed = None, False, None, True
-        ahead = wanted if wanted is not None else self._next() if self.playing else None
+        ahead = wanted
+        if wanted is None and self.playing:
+            ahead = self._next()
         if ahead is not None and (self._read is None or (ready and self._read[0] != ahead)):
             images = self.played.images
             self._read = ahead, Task(lambda on_progress: images.read(ahead))
@@ -397,7 +399,9 @@ class Player:
     def _next(self) -> int | None:
         """Return the frame after the one that is shown; None at the end."""
         number = 0 if self.number is None else self.number + 1
-        return number if number <= self.last else 0 if self.loop and self.last > 0 else None
+        if number <= self.last:
+            return number
+        return 0 if self.loop and self.last > 0 else None
 
     def _show(self, number: int, read: Task) -> None:
         self.number, self._requested = number, None

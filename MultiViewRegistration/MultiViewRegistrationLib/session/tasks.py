@@ -75,13 +75,9 @@ class Task(Generic[Result]):
         if self._progress or not self._future.done():
             return "running"
         error = self._future.exception()
-        return (
-            "done"
-            if error is None
-            else "cancelled"
-            if isinstance(error, CancelledError)
-            else "failed"
-        )
+        if error is None:
+            return "done"
+        return "cancelled" if isinstance(error, CancelledError) else "failed"
 
     @property
     def message(self) -> str:

@@ -493,7 +493,9 @@ def _of_errors(name: str, statistic: Callable = np.median) -> Callable[[Rows], s
     def cell(cases: Rows) -> str:
         answers = _answered(cases)
         values = [run["errors"][name] for run in answers if run["errors"][name] is not None]
-        return f"{statistic(values):.3f}" if values else "unknown" if answers else "none"
+        if values:
+            return f"{statistic(values):.3f}"
+        return "unknown" if answers else "none"
 
     return cell
 

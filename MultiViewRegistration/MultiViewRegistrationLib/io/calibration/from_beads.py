@@ -142,7 +142,9 @@ def _guesses(
     pixel = pixel_mm or (xray.pixel_mm and min(xray.pixel_mm))
     widths = [max(rows, columns) * each for each in LIKELY_DISTANCES]
     focal = [distance_mm / pixel] if distance_mm and pixel else widths
-    signs = (1, -1) if mirrored is None else (-1,) if mirrored else (1,)
+    signs = [1, -1]
+    if mirrored is not None:
+        signs = [-1 if mirrored else 1]
     guesses = []
     for distance in focal:
         for sign in signs:

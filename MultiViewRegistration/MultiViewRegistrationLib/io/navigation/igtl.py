@@ -158,7 +158,9 @@ def _status(exported: RegistrationExport) -> bytes:
 
     The message is JSON.
     """
-    code = DISABLED if exported.warning else OK if exported.verdict == "accept" else NOT_READY
+    code = OK if exported.verdict == "accept" else NOT_READY
+    if exported.warning:
+        code = DISABLED
     name = "override" if exported.warning else exported.verdict or "not assessed"
     message = {
         "verdict": exported.verdict,

@@ -229,7 +229,9 @@ class CalibrationPresenter:
         cameras = self._read_file(view, file).found or []
         named = [camera for camera in cameras if camera.name == file.camera]
         known = camera_of(view, cameras)
-        return named[0] if named else None if known is None else cameras[known]
+        if named:
+            return named[0]
+        return None if known is None else cameras[known]
 
     def _read_file(self, view: XRayView, file: CalibrationFile) -> FileReading:
         """Return the state of the file; it is read again where it, or an answer, has changed.

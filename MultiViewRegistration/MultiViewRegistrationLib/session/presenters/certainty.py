@@ -161,9 +161,11 @@ class CertaintyPresenter(EditorPresenter):
         unknown = (
             stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
         )
-        known = (
-            UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
-        )
+        known = EXACTLY if stated else USUAL
+        if unknown:
+            known = UNKNOWN
+        elif any(stated.values()):
+            known = TYPED
         if stated == CALIBRATION and _unstated(view).presumed:
             known = CALIBRATED
         options = (
@@ -190,19 +192,17 @@ class CertaintyPresenter(EditorPresenter):
                     self._field(view.id, key, label, number, deviations[key] or 0.0, change)
                 )
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
-        hint = (
-            _(
+        hint = _("Angles and place are relative to {reference}, the first X-ray that is used.")
+        if first:
+            hint = _(
                 "This X-ray is the reference: the angles and the place of every other X-ray are "
                 "relative to it."
             )
-            if first
-            else _(
+        elif alone:
+            hint = _(
                 "This X-ray is registered alone; its geometry relative to {reference} is found "
                 "with it."
             )
-            if alone
-            else _("Angles and place are relative to {reference}, the first X-ray that is used.")
-        )
         name = "" if reference is None or first else reference.name
         return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
 

@@ -158,7 +158,9 @@ class RegressorPresenter(Presenter):
         if self._selected in folders:
             return self._selected
         used = str(self.learning.model)
-        return used if used in folders else folders[0] if folders and not self.learning.gone else ""
+        if used in folders:
+            return used
+        return folders[0] if folders and not self.learning.gone else ""
 
     def _missing(self) -> str:
         if not self.host.installs_packages and not _has_torch():

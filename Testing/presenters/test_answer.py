@@ -438,7 +438,7 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_register
         "L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. L1 does not "
         "look like the X-rays.",
         "L2: check, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT, likely error "
-        "0.04 mm.",
+        "0.04 mm if the cameras are right.",
         of_all,
         "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
     )

@@ -32,8 +32,12 @@ WINDOW = (1580, 960)
 RECORD = "walk.txt"
 #: Of the pictures: JPEG's quality, pixels between two side by side, width of the window's.
 QUALITY, GAP_PX, WINDOW_PX = 85, 6, 1200
-#: Two pedicle screws in T10 of the sample, LPS mm of the CT: tip and head.
-SCREWS = (((13, 62, -206), (27, 98, -204)), ((0, 62, -206), (-14, 98, -204)))
+#: Two pedicle screws in T8 of the sample, LPS mm of the CT: tip and head.
+SCREWS = (((6, 70, -158), (20, 106, -156)), ((-5, 70, -158), (-19, 106, -156)))
+#: As Sample Data calls the sample and its CT.
+SAMPLE, SAMPLE_CT = "MultiViewRegistrationChest", "chest"
+#: Height of the picture of the 3D view, in widths.
+SCENE_HEIGHT = 0.6
 SCREW_RADIUS_MM = 3.0
 
 
@@ -261,6 +265,9 @@ def loads_a_case(walk) -> None:
         walk.registration.ct is not None and walk.registration.xrays,
         "the CT and the X-rays are there",
     )
+    if "demo" in walk.registration.name:
+        walk.registration.node.SetName(SAMPLE)
+        walk.registration.ct.SetName(SAMPLE_CT)
     for name in ("ct", "xrays", "start"):
         walk.unfold(name)
         walk.check("\u26a0" not in walk.header(name), walk.header(name))
@@ -319,7 +326,9 @@ def shows_overlays(walk) -> None:
         shot().scaledToWidth(WINDOW_PX, qt.Qt.SmoothTransformation),
     )
     view = slicer.app.layoutManager().threeDWidget(0).threeDView()
-    publish(walk, "docs/slicer/scene.jpg", shot(view))
+    height = int(SCENE_HEIGHT * view.width)
+    scene = shot(view).copy(0, (view.height - height) // 2, view.width, height)
+    publish(walk, "docs/slicer/scene.jpg", scene)
 
 
 def shows_every_section(walk) -> None:
@@ -327,7 +336,8 @@ def shows_every_section(walk) -> None:
     for name, section in walk.panel.sections.items():
         walk.unfold(name)
         walk.process(0.3)
-        publish(walk, f"docs/slicer/{name}.png", section.button.grab())
+        if name != "sequence":  # the sample has none
+            publish(walk, f"docs/slicer/{name}.png", section.button.grab())
 
 
 def puts_the_cursor(walk) -> None:

@@ -10,6 +10,7 @@ from test_display import dots
 from tiny_scene import complete
 
 from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface
+from MultiViewRegistrationLib.mrml.deletion import delete
 from MultiViewRegistrationLib.mrml.display import show_alone
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.layout import tag_of
@@ -65,6 +66,14 @@ def test_nothing_of_a_patient_is_seen_over_another_one(scene, patients):
     assert not seen(scene).intersection(HIS) and "operating table" in seen(scene)
 
 
+def test_slicers_views_are_told_once(scene, patients):
+    told = []
+    tag = scene.AddObserver(scene.EndBatchProcessEvent, lambda *_args: told.append(seen(scene)))
+    show_alone(scene, patients[1])
+    scene.RemoveObserver(tag)
+    assert told == [seen(scene)] and not scene.IsBatchProcessing()
+
+
 @pytest.mark.parametrize("hidden", [None, *HIS])
 def test_what_a_person_had_hidden_stays_hidden(scene, patients, hidden):
     if hidden:
@@ -116,6 +125,17 @@ def test_plans_stay_when_their_registration_is_removed(scene, patients):
     before = seen(scene)
     scene.RemoveNode(patients[0].node)
     assert seen(scene) & set(HIS) == before & {*HIS[:-1]}
+
+
+def test_plans_come_back_with_a_registration_that_was_deleted(scene, patients):
+    before = seen(scene)
+    show_alone(scene, None)  # as the panel does before
+    deleted = delete(patients[0])
+    show_alone(scene, patients[1])
+    assert not seen(scene).intersection(HIS)
+    show_alone(scene, deleted.restore(scene))
+    assert seen(scene).intersection(HIS) == before.intersection(HIS)
+    assert slicer.util.getNode("screw").GetParentTransformNode().GetName() == "L1 to world"
 
 
 def test_registrations_of_a_scene_that_is_added_have_names_of_their_own(scene, tmp_path, patients):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +24,15 @@ class DeletedRegistration:
         forgotten.
     world_from_ct
         (4, 4), LPS mm.
+    guests
+        A person's nodes that lay under its transforms, with the IDs of these.
     """
 
     name: str
     nodes: list
     references: list[dict[str, list[str]]]
     world_from_ct: np.ndarray
+    guests: list[tuple[Any, str]]
 
     def restore(self, scene) -> Registration:
         """Bring the registration back.
@@ -58,6 +62,9 @@ class DeletedRegistration:
         if segmentation is not None and _is_free(segmentation):
             registration.choose_segment(segmentation, segment_id)
         registration.world_from_ct = self.world_from_ct
+        for node, transform_id in self.guests:
+            if node.GetScene() is scene and _is_free(node):
+                node.SetAndObserveTransformNodeID(transform_id)
         return registration
 
 
@@ -67,8 +74,15 @@ def delete(registration: Registration) -> DeletedRegistration:
     CT and segmentation stay, where they were before.
     """
     kept = _with_displays(_made_for(registration.node))
+    movable = nodes.nodes_of_class("vtkMRMLTransformableNode", registration.scene)
+    placed = [node for node in movable if node not in kept and node is not registration.ct]
+    guests = [node for node in placed if node.GetParentTransformNode() in kept]
     deleted = DeletedRegistration(
-        registration.name, kept, list(map(nodes.all_references, kept)), registration.world_from_ct
+        registration.name,
+        kept,
+        list(map(nodes.all_references, kept)),
+        registration.world_from_ct,
+        [(node, node.GetTransformNodeID()) for node in guests],
     )
     registration.scene.RemoveNode(registration.node)
     return deleted

@@ -15,6 +15,7 @@ from .layout import claim, number_of, slice_nodes, tag_of
 from .nodes import (
     OWNER,
     all_references,
+    in_batch,
     nodes_of_class,
     products_of,
     remove_with_products,
@@ -112,11 +113,12 @@ def show_alone(scene, registration: Registration | None) -> None:
     kept = [] if registration is None else _nodes_of(registration)
     others = [other for other in Registration.all(scene) if other != registration]
     away = [node for other in others for node in _nodes_of(other) if node not in kept]
-    for other in others:
-        hide(other, kept)
-    slice_view.show_instead(scene, away, registration and registration.ct)
-    if registration is not None:
-        show(registration)
+    with in_batch(scene):
+        for other in others:
+            hide(other, kept)
+        slice_view.show_instead(scene, away, registration and registration.ct)
+        if registration is not None:
+            show(registration)
     if registration is None or not layout.shows(registration):
         layout.back(scene)
 

@@ -6,7 +6,8 @@ other programs in RAS, which io.transforms turns).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -244,6 +245,16 @@ def voxels_of_labelmap(labelmap) -> np.ndarray | None:
     """Return the values (slices, rows, columns) of a labelmap; None without any."""
     scalars = labelmap.GetPointData().GetScalars()
     return vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) if scalars else None
+
+
+@contextmanager
+def in_batch(scene) -> Iterator[None]:
+    """Have Slicer's views follow what is done in here at its end, once; each change alone may take them a tenth of a second."""
+    scene.StartState(scene.BatchProcessState)
+    try:
+        yield
+    finally:
+        scene.EndState(scene.BatchProcessState)
 
 
 def remove_with_products(node) -> None:

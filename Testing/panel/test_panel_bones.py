@@ -112,3 +112,13 @@ def test_the_answer_ticks_no_more_bones_of_a_foreign_segmentation_than_a_table_s
     segmentation(registration, *(f"structure {n}" for n in range(1, 62)))
     bones.choose_any()
     assert registration.registers_each and registration.chosen_segments == []
+
+
+def test_nothing_lies_over_the_table_once_a_bone_is_chosen(person):
+    person.pick("check", "bones", 1, 1)
+    person.press("check", "move_bone")
+    person.host.process(0.3)
+    table, below = person.widget("check", "bones"), person.widget("check", "outlines")
+    below = below if below.visible else person.widget("check", "chosen")
+    assert table.y + table.height <= below.y
+    assert table.height == table.minimumHeight

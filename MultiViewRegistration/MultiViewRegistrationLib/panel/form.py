@@ -887,8 +887,12 @@ class _Group(_Drawn[controls.Group]):
             widget.collapsedHeight = 0  # else an empty frame is left
         self._box = _Box(self.form, widget)
         if control.open is not None:
-            widget.connect("toggled(bool)", lambda on: self._box.show_again())
+            widget.connect("toggled(bool)", self._on_toggled)
         return widget
+
+    def _on_toggled(self, on: bool) -> None:
+        self._box.show_again()
+        self.form.panel.invalidate()  # a section takes the height that it needs
 
     def show(self, control: controls.Group) -> None:
         title = button_text(control.label)

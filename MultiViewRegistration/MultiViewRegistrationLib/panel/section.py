@@ -73,6 +73,9 @@ class PanelSection:
             if there
             else [Text("no registration", _("Choose a CT, or load a case, first."))]
         )
+        # Slicer's panel takes a text of several lines for one, and would push rows over each other.
+        height = self.widget.layout().heightForWidth(self.widget.width)
+        put(self.widget, minimumHeight=max(height, 0))
         self._show_state()
 
     def tick(self) -> None:

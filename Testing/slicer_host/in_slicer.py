@@ -25,7 +25,9 @@ class InSlicer(Host):
 
     def _empty(self) -> None:
         slicer.util.selectModule(ELSEWHERE)
+        self.process()  # each is drawn before the next, as where a person does it
         self.scene.Clear(False)
+        self.process()
         self.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self.process()
 

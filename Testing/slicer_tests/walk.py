@@ -37,7 +37,7 @@ SCREWS = (((6, 70, -158), (20, 106, -156)), ((-5, 70, -158), (-19, 106, -156)))
 #: As Sample Data calls the sample and its CT.
 SAMPLE, SAMPLE_CT = "MultiViewRegistrationChest", "chest"
 #: Height of the picture of the 3D view, in widths.
-SCENE_HEIGHT = 0.6
+SCENE_HEIGHT = 0.75
 SCREW_RADIUS_MM = 3.0
 
 

@@ -53,6 +53,7 @@ def test_a_drag_in_an_xray_moves_the_ct_and_undo_takes_it_back(person):
     person.press("start", "move")
     drag(person, "XRay1", (10, 0), (20, 5), (30, 10))
     assert 0.1 < np.linalg.norm(person.pose[:3, 3] - STARTED_AT[:3, 3]) < 200
+    person.wait(lambda: person.control("answer", "undo").enabled, 5)
     person.press("answer", "undo")
     assert person.is_at(STARTED_AT)
 
@@ -63,6 +64,7 @@ def test_undo_by_keys_after_a_bad_drag_with_the_focus_in_the_view(person):
     person.choose("start", "other_start", "By hand")
     person.press("start", "move")
     drag(person, "XRay1", (10, 0), (30, 10))
+    person.wait(lambda: person.control("answer", "undo").enabled, 5)
     person.host.key(pane(person, "XRay1").VTKWidget(), qt.Qt.Key_Z, qt.Qt.ControlModifier)
     assert person.is_at(STARTED_AT)
 

@@ -38,8 +38,8 @@ def test_a_search_needs_no_start_and_reports_the_alternative(mvreg, case_file, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--range", "0", "0"], "rotation_deg is 0.0, expected degrees above 0"),
-        (["--range", "200", "10"], "rotation_deg is 200.0, expected degrees above 0 and up to 180"),
+        (["--range", "0", "0"], "--range: DEG is 0.0, expected degrees above 0"),
+        (["--range", "200", "10"], "--range: DEG is 200.0, expected degrees above 0 and up to 180"),
         (["--refine", "xvr"], 'refinement "xvr": found a search as its start'),
     ],
 )

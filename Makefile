@@ -70,7 +70,7 @@ test-slicer:
 	$(IN_SLICER) --tests $(if $(INSTALL),--install) $(ARGS)
 
 walks:
-	$(IN_SLICER) --walk Testing/walks/panel.py $(ARGS)
+	$(IN_SLICER) --walk Testing/walks/panel.py $(if $(INSTALL),--install) $(ARGS)
 
 pictures:
 	$(IN_SLICER) --walk Testing/slicer_tests/walk.py --pictures $(if $(INSTALL),--install) $(ARGS)

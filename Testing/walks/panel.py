@@ -28,7 +28,7 @@ from counted_walk import Walk, write_page  # noqa: E402
 
 from MultiViewRegistrationLib.mrml import bones as scene_bones  # noqa: E402
 from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
-from MultiViewRegistrationLib.panel import self_test  # noqa: E402
+from MultiViewRegistrationLib.panel import packages, self_test  # noqa: E402
 
 WINDOW = 1580, 960
 HEARTBEAT_MS = 5
@@ -427,6 +427,10 @@ def go(options: argparse.Namespace) -> None:
     slicer.util.mainWindow().move(0, 0)
     slicer.util.setDataProbeVisible(False)  # the panel has its room
     by = self_test.Walk(self_test.open_panel(), print)
+    requirements = by.panel.resource_path("requirements.txt")
+    if options.install and packages.missing_message(requirements):
+        hands.when_asked(hands.agree)
+        packages.ensure(requirements)
     for task in options.tasks or STEPS:
         if task in material.OF_THE_WRIST and not material.WRIST.is_dir():
             print(f"{task}: left out, the shared data are not there")
@@ -454,6 +458,7 @@ def main() -> int:
         "tasks", nargs="*", metavar="TASK", help=f"of {', '.join(STEPS)}; all by default"
     )
     parser.add_argument("--out", type=Path, default=material.ROOT / "docs" / "walks")
+    parser.add_argument("--install", action="store_true", help="agree to what the module installs")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     failure = hands.failure_of(go, options)

@@ -112,6 +112,19 @@ def test_no_slice_view_keeps_a_volume_of_the_patient_before(scene, patients, lay
     assert getattr(red, f"Get{layer}VolumeID")() in (None, patients[1].ct.GetID())
 
 
+def test_slices_that_were_emptied_with_their_registration_show_the_next_ct(scene, patients):
+    red = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    red.SetLayoutName("Red")
+    red.SetBackgroundVolumeID(patients[0].ct.GetID())
+    show_alone(scene, None)
+    assert red.GetBackgroundVolumeID() is None
+    show_alone(scene, patients[1])
+    assert red.GetBackgroundVolumeID() == patients[1].ct.GetID()
+    red.SetBackgroundVolumeID(None)  # by a person
+    show_alone(scene, patients[0])
+    assert red.GetBackgroundVolumeID() is None
+
+
 def test_segments_that_two_registrations_of_one_patient_share_stay(scene, patients):
     first, second = patients
     shared = first.segmentation

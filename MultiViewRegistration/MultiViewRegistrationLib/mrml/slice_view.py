@@ -206,6 +206,10 @@ def is_fitted(
     )
 
 
+#: The attribute of a slice view that shows nothing since no registration was chosen.
+EMPTIED = "MultiViewRegistration.emptied"
+
+
 def show_instead(scene, volumes: list, ct) -> None:
     """Have Slicer's own slice views show a CT, or nothing where it is None, through its middle wherever they show one of these volumes.
 
@@ -220,9 +224,11 @@ def show_instead(scene, volumes: list, ct) -> None:
             composite.SetForegroundVolumeID(None)
         if composite.GetLabelVolumeID() in unwanted:
             composite.SetLabelVolumeID(None)
-        if composite.GetBackgroundVolumeID() in unwanted and not number_of(
-            composite.GetLayoutName() or ""
-        ):
+        if number_of(composite.GetLayoutName() or ""):
+            continue
+        now, emptied = composite.GetBackgroundVolumeID(), composite.GetAttribute(EMPTIED)
+        if now in unwanted or (emptied and not now):
+            composite.SetAttribute(EMPTIED, None if shown else "1")
             composite.SetBackgroundVolumeID(shown)
             node = slice_node(scene, composite.GetLayoutName())
             if ct is not None and ct.GetImageData() is not None and node is not None:

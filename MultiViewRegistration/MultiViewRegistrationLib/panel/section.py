@@ -57,6 +57,7 @@ class PanelSection:
         self.panel, self.button, self.presenter = panel, button, presenter
         self.title = f"{number}. {presenter.TITLE}"
         self.widget = qt.QWidget()
+        self._is_resized = False
         button.layout().addWidget(self.widget)
         self.form = QtForm(panel, self.widget)
 
@@ -73,10 +74,23 @@ class PanelSection:
             if there
             else [Text("no registration", _("Choose a CT, or load a case, first."))]
         )
-        # Slicer's panel takes a text of several lines for one, and would push rows over each other.
-        height = self.widget.layout().heightForWidth(self.widget.width)
-        put(self.widget, minimumHeight=max(height, 0))
+        self._fit()
         self._show_state()
+
+    def _fit(self) -> None:
+        """Take the height of all texts: Slicer's panel takes one of several lines for one, and would push rows over each other.
+
+        Qt's form has its rows in place only once it is laid out again at its new height.
+        """
+        layout = self.widget.layout()
+        if self._is_resized:
+            layout.invalidate()
+            layout.activate()
+        height = max(layout.heightForWidth(self.widget.width), 0)
+        self._is_resized = height != self.widget.minimumHeight
+        if self._is_resized:
+            self.widget.minimumHeight = height
+            self.panel.invalidate()
 
     def tick(self) -> None:
         """Take what threads have done; call it some 20 times a second while the module is shown."""

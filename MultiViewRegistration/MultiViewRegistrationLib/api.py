@@ -60,7 +60,8 @@ LEARNING_CURVES = "curves.svg"
 TRAINING_SHARE = 0.95
 #: Share of it that the whole CT and cameras take before its bones, and that of bones with a CT each
 #: alone.
-WHOLE_CT_SHARE, ALONE_SHARE = 0.5, 0.5
+WHOLE_CT_SHARE = 0.5
+ALONE_SHARE = 0.5
 
 
 def unwatched(_: Progress) -> None:
@@ -141,7 +142,8 @@ def register(
     if case.bone_cts and method.name == "joint":
         return _register_bone_cts(case, asked, progress, anatomy, seed, method)
     began = perf_counter()
-    regressor, training = model_for(case, start, model) if start in REGRESSOR_STARTS else None, 0.0
+    regressor = model_for(case, start, model) if start in REGRESSOR_STARTS else None
+    training = 0.0
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
         raise missing_pose_error(method)
     with _compilation_told() if progress is unwatched else nullcontext():
@@ -172,8 +174,12 @@ def register(
     from .registration.pipeline import Progress
     from .report.result import Result
 
-    pose, assessed = found.start_world_from_ct, perf_counter()
-    registered, assessment, structures, bones_s = found.refinement, None, None, 0.0
+    pose = found.start_world_from_ct
+    assessed = perf_counter()
+    registered = found.refinement
+    assessment = None
+    structures = None
+    bones_s = 0.0
     result = Result(
         case,
         anatomy,
@@ -266,14 +272,16 @@ def _register_bone_cts(
     found = _register_alone(
         case, anatomies, start, part_of(progress, 0.0, ALONE_SHARE), seed, method
     )
-    first, began = found[0], perf_counter()
+    first = found[0]
+    began = perf_counter()
     views = first.refinement.views
     bones = [Bone.of_ct(bone.name, own) for bone, own in zip(case.bone_cts, anatomies, strict=True)]
     poses = [each.refinement.world_from_ct for each in found]
     together = register_bone_cts(
         bones, [view.exact() for view in views], poses, part_of(progress, ALONE_SHARE, 1.0)
     )
-    refined, alone = perf_counter(), []
+    refined = perf_counter()
+    alone = []
     for own, each in zip(anatomies, found, strict=True):
         refinement = replace(each.refinement, views=views)
         arguments = (
@@ -289,10 +297,8 @@ def _register_bone_cts(
     structures = assess_bone_cts(together, alone, case.bone_cts)
     verdicts = {bone.name: bone.verdict for bone in structures.bones}
     assessment = with_bone_cts(alone[0].assessment, verdicts)
-    pose, compared = (
-        together.poses[0],
-        anatomies[0].with_background(first.refinement.world_from_background),
-    )
+    pose = together.poses[0]
+    compared = anatomies[0].with_background(first.refinement.world_from_background)
     fit = compared.fit(views, pose, first.start_world_from_ct)
     seconds = {
         "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
@@ -329,7 +335,8 @@ def _register_alone(
     from .imaging.xray import SharedUnknowns
 
     found: list[TimedRegistration] = []
-    single, count = case, len(anatomies)
+    single = case
+    count = len(anatomies)
     for n, (bone, anatomy) in enumerate(zip(case.bone_cts, anatomies, strict=True)):
         if n:
             views = [view.exact() for view in found[0].refinement.views]
@@ -341,10 +348,8 @@ def _register_alone(
                 shared_unknowns=SharedUnknowns(),
             )
         how = "search" if single.world_from_ct is None else start or "given"
-        pose, part = (
-            start_pose(single, anatomy.centroid),
-            part_of(progress, n / count, (n + 1) / count),
-        )
+        pose = start_pose(single, anatomy.centroid)
+        part = part_of(progress, n / count, (n + 1) / count)
         with naming(f'structure "{bone.name}"'):
             found.append(find_pose(single, anatomy, method, how, pose, seed=seed, progress=part))
     return found
@@ -393,7 +398,8 @@ def assess(
     from .registration.warm_up import warm_up
     from .report.result import Result
 
-    case, began = _case_of(case), perf_counter()
+    case = _case_of(case)
+    began = perf_counter()
     pose = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
     warm_up()
     anatomy = anatomy or PreparedCT(case.ct)
@@ -427,7 +433,8 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
-    structures, bones_s = None, 0.0
+    structures = None
+    bones_s = 0.0
     if bone_poses is not None and case.structures is not None:
         began_bones = perf_counter()
         structures = register_structures(
@@ -491,10 +498,12 @@ def register_bones(
     from .assessment.bones import register_structures, with_bones
     from .registration.bones import LEVELS
 
-    case, assessment = result.case, result.assessment
+    case = result.case
+    assessment = result.assessment
     if case.structures is None or assessment is None:
         raise InputError("structures: the case has none, expected the bones to register; add them.")
-    began, body = perf_counter(), assessment.body or assessment
+    began = perf_counter()
+    body = assessment.body or assessment
     structures = register_structures(
         case.structures,
         result.anatomy,
@@ -586,7 +595,8 @@ def train(
         )
     case = _case_of(case)
     anatomy = anatomy or PreparedCT(case.ct)
-    corners, cameras = anatomy.corners(), {view.name: view.camera for view in case.views}
+    corners = anatomy.corners()
+    cameras = {view.name: view.camera for view in case.views}
     folder = new_folder(ct_sha256(case.ct)) if folder is None else Path(folder)
     if resume:
         training = Training.resume(folder, case.ct, list(cameras.values()), corners)
@@ -699,7 +709,8 @@ def _train_first(
     from .registration.pipeline import Progress
     from .regressor.learning import nominal_pose
 
-    began, pose = perf_counter(), nominal_pose(case, anatomy)
+    began = perf_counter()
+    pose = nominal_pose(case, anatomy)
 
     def report(fraction: float, stage: str, error_mm: float | None) -> object:
         return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))

@@ -141,7 +141,8 @@ def _is_slicer() -> bool:
 
 def _pip() -> str:
     """Return pip of this Python, by its short name where that is the one which a shell finds."""
-    here, found = Path(sys.executable), shutil.which("pip")
+    here = Path(sys.executable)
+    found = shutil.which("pip")
     if found and Path(found).parent == here.parent:
         return "pip"
     return f'"{here}" -m pip' if " " in str(here) else f"{here} -m pip"

@@ -172,7 +172,8 @@ def find_pose(
     from .regressor.initialise import RegressorInitialisation
     from .rendering.devices import CPU
 
-    shared, regressor_seconds = case.shared_unknowns, 0.0
+    shared = case.shared_unknowns
+    regressor_seconds = 0.0
     initialisation: RegressorInitialisation | None = None
     reach = (search or Range(**case.search_range)) if start in ("search", "auto") else None
     if start in REGRESSOR_STARTS:
@@ -210,11 +211,9 @@ def find_pose(
     find = partial(find, anatomy) if device.name == CPU else partial(anatomy.run_on, device, find)
     if uncalibrated_view_indices(case.views, shared):
         find = partial(register_views, find=find, shared=shared)
-    structures, of_cameras, bone_poses = (
-        case.structures if method.name == "joint" else None,
-        progress,
-        None,
-    )
+    structures = case.structures if method.name == "joint" else None
+    of_cameras = progress
+    bone_poses = None
     if structures is not None:
         progress, of_cameras = (
             part_of(progress, 0.0, CAMERAS_FROM),

@@ -45,7 +45,8 @@ SEEN_SECONDS = 1.0
 APART_SECONDS = 0.1
 #: A process whose stdin ended and which has not stopped after so many seconds ends itself; its
 #: parent kills it after GRACE_SECONDS.
-LAST_SECONDS, GRACE_SECONDS = 3.0, 5.0
+LAST_SECONDS = 3.0
+GRACE_SECONDS = 5.0
 #: `poll` reads no more at a time, so that it takes milliseconds whatever the child prints.
 MAX_BYTES = 1 << 20
 MAX_WARNINGS = 20
@@ -69,7 +70,8 @@ class TimeLeft:
 
     def seconds(self, fraction: float) -> float | None:
         """Return seconds left now that `fraction` of the whole is done; None while unknown."""
-        now, history = self._clock(), self._history
+        now = self._clock()
+        history = self._history
         if fraction <= 0:
             return None
         if not history:
@@ -151,7 +153,8 @@ class JsonProgress:
     def __init__(self) -> None:
         self._left = TimeLeft()
         self.fraction = 0.0
-        self._printed, self._stage = 0.0, ""
+        self._printed = 0.0
+        self._stage = ""
         self._found: dict[str, Any] = {}
 
     def __call__(self, progress: Any) -> None:
@@ -172,7 +175,8 @@ class JsonProgress:
         now = time.monotonic()
         if stage == self._stage and now - self._printed < APART_SECONDS:
             return
-        self._printed, self._stage = now, stage
+        self._printed = now
+        self._stage = stage
         print(
             ProgressRecord(float(fraction), stage, left, **self._found).to_line(),
             file=sys.stderr,
@@ -193,7 +197,8 @@ def stopped_by_end_of_stdin() -> Iterator[None]:
     Stdin ends when the program at its other end closes it, and when that process ends. That works
     alike on every system; a signal does not.
     """
-    stdin, ended = sys.stdin.fileno(), threading.Event()
+    stdin = sys.stdin.fileno()
+    ended = threading.Event()
     # A shell starts what runs in the background with Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -334,7 +339,8 @@ class Job:
         self._stdin = cast(IO[bytes], self._process.stdin)
         weakref.finalize(self, self._stdin.close)  # `subprocess` keeps unreferenced processes
         self._stderr = stderr.open("rb")
-        self._unfinished_line, self._last_line = b"", ""
+        self._unfinished_line = b""
+        self._last_line = ""
         self._kill_at: float | None = None
 
     def poll(self) -> ProgressRecord | None:

@@ -81,7 +81,8 @@ def assess_bone_cts(
     for n, (features, single) in enumerate(
         zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)
     ):
-        bone, pose = found.bones[n], found.poses[n]
+        bone = found.bones[n]
+        pose = found.poses[n]
         wrong = _wrong(bone.name, bone.apart(pose, single.world_from_ct), shared.get(n, ()))
         reasons = [*wrong, *single.assessment.reasons, *_doubts(bone.name, features, single)]
         verdict: BoneVerdict = "check"

@@ -26,7 +26,8 @@ from .uncertainty import cluster_correction, root_mean_square, target_jacobians
 MOST_RATIO = 3.0
 #: How far from its surface a mask is looked at, and what attenuates more than this is bone (150
 #: HU), 1/mm.
-EDGE_MM, BONE = 2.0, 1.15 * WATER
+EDGE_MM = 2.0
+BONE = 1.15 * WATER
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
             slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
         )
         labels = structures.labels[wider]
-        mask, bone = labels == n, np.maximum(attenuation.values[wider] - np.float32(BONE), 0)
+        mask = labels == n
+        bone = np.maximum(attenuation.values[wider] - np.float32(BONE), 0)
         outside = _grown(mask, reach) & (labels == 0)
         inside = mask & _grown(~mask, reach)
         within = float(bone[inside].sum())
@@ -153,7 +155,8 @@ def bone_features(
             v for v in range(len(compared)) if fit.shown[b, v] >= SHOWN and b in compared[v].parts
         ]
         parts = [_part(compared[v], b) for v in views]
-        own, pivot = slice(6 * b, 6 * b + 6), rigid.transform_points(pose, bone.centroid)
+        own = slice(6 * b, 6 * b + 6)
+        pivot = rigid.transform_points(pose, bone.centroid)
         at = target_jacobians(rigid.transform_points(pose, bone.surface), pivot)
         inverse_own = inverse[own, own]
         gradients = (
@@ -193,7 +196,8 @@ def bone_features(
 
 
 def _part(compared: ViewComparison, b: int) -> _Part:
-    part, around = compared.parts[b], compared.around[b]
+    part = compared.parts[b]
+    around = compared.around[b]
     rows, columns = (each.stop - each.start for each in part)
     gradient = np.zeros((6, rows, columns))
     for change, weights, residual in zip(

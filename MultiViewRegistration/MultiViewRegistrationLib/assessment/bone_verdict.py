@@ -19,7 +19,11 @@ from .prediction import WRONG_MM, percent
 #: Beyond these a reason names the feature. They and the risk to accept were chosen on seed 71 of
 #: benchmarks/bones.py; there the risk was right beyond them, too: they guard against what was not
 #: simulated.
-UNLIKE, UNUSUAL_SDS, NEXT_LEVEL, LEFT_OUT, SOFT = 0.4, 2.5, 1.15, 0.8, 0.5
+UNLIKE = 0.4
+UNUSUAL_SDS = 2.5
+NEXT_LEVEL = 1.15
+LEFT_OUT = 0.8
+SOFT = 0.5
 #: Two views at least must show so much of it.
 MEASURED_SHOWN = 0.6
 #: What is in doubt of the whole CT is so of each of its bones.
@@ -89,7 +93,8 @@ def judge(
         )
     if verdict == "accept" and not in_doubt:
         return prediction, verdict, []
-    verdict, model = ("check" if verdict == "accept" else verdict), fitted()
+    verdict = "check" if verdict == "accept" else verdict
+    model = fitted()
     reasons = []
     if verdict == "reject":
         reasons.append(

@@ -248,7 +248,8 @@ def _with_ends(bones: Sequence[RegisteredBone], found: BonesRegistration) -> lis
 def _assessed(
     n: int, found: BonesRegistration, features: BoneFeatures, views: Sequence[View], in_doubt: bool
 ) -> RegisteredBone:
-    bone, pose = found.bones[n], found.poses[n]
+    bone = found.bones[n]
+    pose = found.poses[n]
     mm, _ = pose_difference(pose, found.world_from_ct, bone.centroid)
     turn = rigid.log_so3((rigid.inverse(found.world_from_ct) @ pose)[:3, :3])
     angle = float(np.linalg.norm(turn))
@@ -272,14 +273,17 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     It is never "accept" where one lies elsewhere, is not found or not shown, or has the name of
     another.
     """
-    displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
+    displaced = bones.displaced
+    lost = bones.lost
+    unseen = bones.unseen
     every = [reason for bone in bones.bones for reason in bone.reasons]
     reasons = [reason for reason in dict.fromkeys(every) if reason.code == "name-contradicted"]
     if not (displaced or lost or unseen or reasons):
         tested = tuple(bone.name for bone in bones.bones)
         return replace(assessment, body=assessment, tested=tested)
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-    prediction, besides = assessment.prediction, assessment.reasons
+    prediction = assessment.prediction
+    besides = assessment.reasons
     if displaced:
         more = len(displaced) - 1
         others = f", {more} more by over {WRONG_MM:g} mm" if more else ""

@@ -19,20 +19,27 @@ from .trials import Trials
 #: One unknown number that explains nearly as much as six is the likelier cause.
 SIMPLER_CAUSE_RATIO = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
-LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
+LEAST_SHARE = 0.01
+LEAST_DEG = 0.5
+LEAST_MM = 1.5
 #: A principal point, mm on the detector, or a CT's scale that comes out nearer to what was given
 #: was no fault; nor is one within so many standard deviations of what the case says.
-LEAST_PRINCIPAL_POINT_MM, LEAST_SCALE, STATED_SDS = 1.5, 0.01, 3.0
+LEAST_PRINCIPAL_POINT_MM = 1.5
+LEAST_SCALE = 0.01
+STATED_SDS = 3.0
 #: By these shares a CT's slice spacing is tried, about 0 and about the best so far; what lies
 #: between follows from a parabola.
 SPACING_STEPS = (0.03, 0.01)
 #: Rounds at the second resolution in which cameras are found, the last of them one by which the
 #: evidence grows by less than this factor.
-ROUNDS, SETTLED = 3, 1.002
+ROUNDS = 3
+SETTLED = 1.002
 #: All faults of cameras are tried by a few steps first. If the evidence has grown by LEAST_GAIN under
 #: any, those go on under which it has grown by the largest such gain to the power of PROMISING, and
 #: every X-ray's NCC lacks at most NEARLY of MIN_NCC.
-LEAST_GAIN, PROMISING, NEARLY = 1.02, 0.5, 0.05
+LEAST_GAIN = 1.02
+PROMISING = 0.5
+NEARLY = 0.05
 
 
 def camera_cause(
@@ -136,11 +143,13 @@ def _of_scale(trials: Trials, evidence: float, size_share: float) -> Iterator[Ca
 
     The rows of a slot scan tell the one from the other.
     """
-    apart, whole = np.array([0, 0, 1]), np.ones(3)
+    apart = np.array([0, 0, 1])
+    whole = np.ones(3)
     spacing = _share(trials, apart, evidence)
     check = "how it was exported, and the distance to the detector"
     if _rows_in_mm(trials):
-        size_share, check = _share(trials, whole, evidence), "how it was exported"
+        size_share = _share(trials, whole, evidence)
+        check = "how it was exported"
     for kind, what, share, axes in (
         ("slice spacing", "slice spacing", spacing, apart),
         ("ct scale", "scale", size_share, whole),

@@ -12,14 +12,16 @@ from ..registration.optimizer import Descent
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
 #: at the second resolution. Measured by benchmarks/fault_runs.py, see docs/validation.md.
-MIN_EVIDENCE_GAIN, MIN_NCC = 1.2, 0.7
+MIN_EVIDENCE_GAIN = 1.2
+MIN_NCC = 0.7
 #: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so
 #: large a share of each one's tiles is in place (`places`): 0.6 to 0.8 at a right pose, up to 0.25
 #: at a wrong one.
 IN_PLACE = 0.5
 #: Cameras and the CT's scale differ by little from what was given, and need less: without a fault
 #: the evidence grew by at most 1.014.
-SLIGHTLY, SLIGHT = 1.05, ("distance", "principal point", "motion", "ct scale", "slice spacing")
+SLIGHTLY = 1.05
+SLIGHT = ("distance", "principal point", "motion", "ct scale", "slice spacing")
 #: Of these there is never much evidence, but they tell the shift to 0.3 mm in two of three cases,
 #: as clear causes do.
 OF_SIZE = ("ct scale", "slice spacing")

@@ -15,16 +15,20 @@ from ..reasons import Reason
 from ..registration.prepared_ct import PreparedCT
 
 #: Size of voxels in which slices are compared, and by how many of them each slice is blurred.
-VOXEL_MM, BLUR = 3.0, 1.0
+VOXEL_MM = 3.0
+BLUR = 1.0
 #: What is less dense than this share of water, as lung and couch, counts as air, and all bone as
 #: its least dense.
 LEAST_DENSE = 0.7
 #: A jump is over within so much; drift is what is usual within so much; and so long is what lies
 #: aside, at most: longer motions are seen by `parts`.
-JUMP_MM, DRIFT_MM, LONGEST_MM = 10.0, 60.0, 45.0
+JUMP_MM = 10.0
+DRIFT_MM = 60.0
+LONGEST_MM = 45.0
 #: Both jumps are so opposite, by the cosine, and so large. In seven people's CTs as they are both are
 #: 2.97 mm at most, in six 1.04.
-OPPOSITE, LEAST_MM = -0.7, 3.1
+OPPOSITE = -0.7
+LEAST_MM = 3.1
 #: Slices with a smaller share of the usual contrast show too little to tell.
 LEAST_CONTRAST = 0.02
 
@@ -59,7 +63,8 @@ def aside_mm(volume: Volume) -> np.ndarray:
     jumps = total[jump:] - total[:-jump]
     sizes = np.linalg.norm(jumps, axis=1)
     for length in range(jump, min(jump + longest, len(jumps))):
-        there, back = sizes[:-length], sizes[length:]
+        there = sizes[:-length]
+        back = sizes[length:]
         cosines = np.sum(jumps[:-length] * jumps[length:], axis=1) / (there * back + 1e-12)
         both = np.where(cosines < OPPOSITE, np.minimum(there, back), 0)
         for first in np.flatnonzero(both >= LEAST_MM):

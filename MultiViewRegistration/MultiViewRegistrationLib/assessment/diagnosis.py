@@ -81,7 +81,8 @@ class CauseSearch(Trials):
         alike = here and min(here.fit.similarity) >= MIN_NCC  # as no image but a mirrored one
         kinds = KINDS[:1] if alike else KINDS
         groups = [[each for each in every if each.cause in causes] for causes in kinds]
-        signs, by_places = [], []
+        signs = []
+        by_places = []
         for group in groups:
             likeliest = self._of_images(group, alone, least, evidence)
             if likeliest is None:

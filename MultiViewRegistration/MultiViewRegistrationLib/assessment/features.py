@@ -64,7 +64,8 @@ OUTLIER_NCC_DROP = 0.3
 RESOLUTION_MM = 0.2
 #: Of the refinement with the CT elsewhere in one view: the most steps, and the size of the last
 #: one, mm.
-APART_STEPS, APART_MM = 30, 0.01
+APART_STEPS = 30
+APART_MM = 0.01
 #: So many views do not show that a principal point is off: 8 px leave 0.3 px to see, and 1.6 mm of error.
 MOST_HIDING_VIEWS = 2
 
@@ -177,7 +178,8 @@ class ReliabilityFeatures:
         found = []
         for view, (left, top), covered in zip(views, self.corners, self.covered, strict=True):
             valid = view.xray.valid.copy()
-            row, column = top * self.pooled, left * self.pooled
+            row = top * self.pooled
+            column = left * self.pooled
             pixels = np.kron(covered, np.ones((self.pooled, self.pooled), bool))
             part = valid[row : row + len(pixels), column : column + pixels.shape[1]]
             part &= ~pixels[: part.shape[0], : part.shape[1]]
@@ -190,7 +192,8 @@ class ReliabilityFeatures:
         Their strength is how much their local NCC is below what noise explains, in
         OUTLIER_NCC_DROP.
         """
-        side, split = TILE_SIDE * self.pooled, self.split
+        side = TILE_SIDE * self.pooled
+        split = self.split
         left, top = np.array(self.corners[view]) * self.pooled
         strength = (split.explained - split.similarity) / OUTLIER_NCC_DROP
         return [
@@ -256,7 +259,8 @@ def compute_features(
     response = camera_response(objective, fit, solved)
     cameras = camera_uncertainty(objective, fit, split, solved, response, presumed.sd)
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
-    several, at = len(views) > 1, uncertainty.at(points)
+    several = len(views) > 1
+    at = uncertainty.at(points)
     off = (
         disagreement(objective, fit, split, calibrated, points)
         if several
@@ -411,7 +415,8 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
     for view in np.unique(split.views):
         gradients = split.gradients[split.views == view][:, :6]
         if len(gradients) > 2 * 6:
-            total, spread = gradients.sum(axis=0), gradients - gradients.mean(axis=0)
+            total = gradients.sum(axis=0)
+            spread = gradients - gradients.mean(axis=0)
             covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
             covariance += pixels**2 * response.view_gradient_covariance(view)
             largest = max(
@@ -440,7 +445,8 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
     middle = np.zeros(len(split.views))
     for view in np.unique(split.views):
         of_view = split.views == view
-        place, pixels = split.places[of_view, axis], split.pixels[of_view]
+        place = split.places[of_view, axis]
+        pixels = split.pixels[of_view]
         middle[of_view] = np.average(place, weights=pixels)
     return middle
 
@@ -497,7 +503,8 @@ def _alone_mm(
     shifts = [np.inf] * len(objective.views)
 
     def ask(index: int) -> None:
-        view, rest = objective.views[index], objective.rest and [objective.rest[index]]
+        view = objective.views[index]
+        rest = objective.rest and [objective.rest[index]]
         only = Objective(objective.projector, [view], objective.settings, objective.pivot, rest)
         alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
         if np.isfinite(alone.fit.cost):

@@ -19,10 +19,12 @@ from ..registration.cameras import CALIBRATED, CameraCorrections
 
 #: Standard deviations of an angle and of the place of a C-arm, where it is asked whether they are
 #: wrong.
-ANGLE_SD_DEG, PLACE_SD_MM = 5.0, 15.0
+ANGLE_SD_DEG = 5.0
+PLACE_SD_MM = 15.0
 #: Standard deviations of the distance from source to detector, as a share of it, and of a principal
 #: point, mm on the detector.
-DISTANCE_SD, PRINCIPAL_POINT_SD_MM = 0.05, 10.0
+DISTANCE_SD = 0.05
+PRINCIPAL_POINT_SD_MM = 10.0
 #: Angles of a C-arm that a wrong sign moves by less than this need no test.
 LEAST_SIGN_DEG = 3.0
 #: How an image may have been turned when it was stored: what is said of it, and how it is turned
@@ -273,7 +275,8 @@ def camera_hypotheses(
     # Of two views the images cannot say which is off. Cameras are corrected against the first
     # view's: the one in question goes last.
     for i in range(len(views)) if len(views) > 2 else (1,):
-        view, others = views[i], [*views[:i], *views[i + 1 :]]
+        view = views[i]
+        others = [*views[:i], *views[i + 1 :]]
         about = (view.name,) if len(others) > 1 else (others[0].name, view.name)
         against = "the other X-rays" if len(others) > 1 else others[0].name
         if not view.marker:
@@ -284,9 +287,11 @@ def camera_hypotheses(
             yield Hypothesis("principal point", about, [*others, freed], sentence, shared=shared)
         if shared == CALIBRATED and not CameraCorrections(views).free.size:
             freed = replace(view, rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
-            what, besides = "patient", f", or the angle or the place of {view.name} is wrong"
+            what = "patient"
+            besides = f", or the angle or the place of {view.name} is wrong"
             if view.marker:
-                what, besides = "marker", " against the patient"
+                what = "marker"
+                besides = " against the patient"
             sentence = f"The {what} seems to have moved between {view.name} and {against}{besides}:"
             yield Hypothesis("motion", about, [*others, freed], sentence)
 

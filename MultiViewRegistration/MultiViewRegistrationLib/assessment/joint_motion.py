@@ -142,11 +142,13 @@ def frame_of_points(points: np.ndarray) -> np.ndarray:
             "axis, and one to the side of the second."
         )
     origin, along, aside = points
-    x, v = along - origin, aside - origin
+    x = along - origin
+    v = aside - origin
     z = np.cross(x, v)
     if np.linalg.norm(z) <= LEAST_SINE * np.linalg.norm(x) * np.linalg.norm(v):
         raise InputError("frame: the three points lie on one line, expected a corner; move one.")
-    x, z = x / np.linalg.norm(x), z / np.linalg.norm(z)
+    x = x / np.linalg.norm(x)
+    z = z / np.linalg.norm(z)
     return rigid.from_rotation_translation(np.stack([x, np.cross(z, x), z], axis=1), origin)
 
 

@@ -12,9 +12,12 @@ from .trials import Trials
 
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point; so many of them go
 #: on after a few steps.
-LEVELS_MM, ALONG, LEVELS_TRIED = (20.0, 30.0, 40.0), np.cos(np.radians(30)), 2
+LEVELS_MM = (20.0, 30.0, 40.0)
+ALONG = np.cos(np.radians(30))
+LEVELS_TRIED = 2
 #: A shift along the body of at least this is another level, if turned by no more.
-LEAST_LEVEL_MM, MOST_TURN_DEG = 10.0, 10.0
+LEAST_LEVEL_MM = 10.0
+MOST_TURN_DEG = 10.0
 #: How far along the body the start may be off, where the X-rays show another part of it than the
 #: start says.
 FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)

@@ -25,7 +25,8 @@ PixelSize = tuple[float, float]
 """Size of a pixel on the detector in mm, (column, row). A camera matrix does not tell it."""
 #: So many points stand for all bone; with fewer than MIN_TARGETS in the fields of all views there
 #: is none to speak of.
-MAX_TARGETS, MIN_TARGETS = 300, 10
+MAX_TARGETS = 300
+MIN_TARGETS = 10
 
 
 def default_targets(

@@ -21,7 +21,10 @@ from .metrics import in_field
 
 #: Points of bone that are mirrored, those upon which they fall, and how often the nearest share of
 #: them moves the mirror (Chetverikov et al., Image Vis. Comput. 23, 2005).
-POINTS, BONE_POINTS, ROUNDS, NEAREST = 1000, 20000, 30, 0.8
+POINTS = 1000
+BONE_POINTS = 20000
+ROUNDS = 30
+NEAREST = 0.8
 #: Steps at each resolution.
 STEPS = 8
 #: So many times the evidence of its mirror image a CT has at least. Of people made symmetric (as in
@@ -48,8 +51,10 @@ def mirror_of(points: np.ndarray, every: np.ndarray) -> np.ndarray:
         there = rigid.transform_points(mirror, points)
         apart, nearest = tree.query(there)
         near = apart <= np.quantile(apart, NEAREST)
-        source, target = there[near], every[nearest[near]]
-        centre, to = source.mean(axis=0), target.mean(axis=0)
+        source = there[near]
+        target = every[nearest[near]]
+        centre = source.mean(axis=0)
+        to = target.mean(axis=0)
         turn, _ = scipy.spatial.transform.Rotation.align_vectors(target - to, source - centre)
         R = turn.as_matrix()
         mirror = rigid.from_rotation_translation(R, to - R @ centre) @ mirror

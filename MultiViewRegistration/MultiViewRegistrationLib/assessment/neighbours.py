@@ -57,7 +57,8 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
         upper, lower = (
             (tie.one, tie.other) if spine and (one or 0) < (other or 0) else (tie.other, tie.one)
         )
-        one_pose, other_pose = found.poses[lower], found.poses[upper]
+        one_pose = found.poses[lower]
+        other_pose = found.poses[upper]
         frame = principal_axes(found.bones[lower].surface)
         middle = found.bones[upper].surface.mean(axis=0)
         motion = rigid.inverse(one_pose) @ other_pose

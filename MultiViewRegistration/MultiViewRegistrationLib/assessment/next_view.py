@@ -40,13 +40,15 @@ Known = TypeVar("Known", View, SharedUnknowns)
 
 #: Angles that are tried, in degrees: the detector goes from the patient's right over the front to
 #: the left, and up to 30 degrees towards head or feet.
-PRIMARY_DEG, SECONDARY_DEG = tuple(range(-90, 91, 15)), (-30, -15, 0, 15, 30)
+PRIMARY_DEG = tuple(range(-90, 91, 15))
+SECONDARY_DEG = (-30, -15, 0, 15, 30)
 #: A view nearer to one that there is, or to its opposite, is no other.
 OTHER_DEG = 15.0
 #: The world's origin is a C-arm's isocentre if all central rays pass it as near as this.
 ISOCENTRE_MM = 20.0
 #: A view is worth proposing if it leaves so much of the error, and that may be so large.
-WORTH, LEAST_MM = 0.75, WRONG_MM / 2
+WORTH = 0.75
+LEAST_MM = WRONG_MM / 2
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def plan_view(
     objective = anatomy.objective(tied, level, world_from_ct)
     projections = objective.project(world_from_ct, intrinsics=True)
     fit = objective.linearise(projections)
-    split, count = tiles(objective, projections), sum(fit.pixels)
+    split = tiles(objective, projections)
+    count = sum(fit.pixels)
     in_pooled_px = partial(_in_pooled_px, pool=level.pool)
     shared = in_pooled_px(shared)
     seen = [
@@ -200,7 +203,8 @@ def with_further_view(
     Nothing is said where noise and cameras explain little of the doubt, nor of a pose that is most
     likely wrong, nor where another reason proposes a view. Parameters as of `plan_view`.
     """
-    features, targets = assessment.features, assessment.targets
+    features = assessment.features
+    targets = assessment.targets
     if assessment.verdict != "check" or features is None or targets is None or assessment.cause:
         return assessment
     if len(views) == 2 and "principal-point-unstated" in map(code_of, assessment.reasons):
@@ -276,13 +280,15 @@ class _Turner:
         readings = [view.c_arm for view in views]
         self.patient_axes = not all(map(_about_isocentre, readings))
         self._reading = readings[0]
-        self._camera, self._middle = views[0].camera, middle
+        self._camera = views[0].camera
+        self._middle = middle
         self._beams = [view.camera.camera_from_world[2, :3] for view in views]
         self._axes = world_from_ct[:3, :3] if self.patient_axes else np.eye(3)
 
     def others(self) -> list[tuple[int, int]]:
         """Return the angles of views that there are not."""
-        beams, limit = np.stack(self._beams), np.cos(np.radians(OTHER_DEG - 1e-6))
+        beams = np.stack(self._beams)
+        limit = np.cos(np.radians(OTHER_DEG - 1e-6))
         every = [(primary, secondary) for primary in PRIMARY_DEG for secondary in SECONDARY_DEG]
         return [each for each in every if np.abs(beams @ self._beam(*each)).max() < limit]
 
@@ -291,9 +297,11 @@ class _Turner:
         if not self.patient_axes and self._reading is not None:
             turned = replace(self._reading, rao_lao_deg=primary_deg, cra_cau_deg=secondary_deg)
             return turned.camera()
-        now, then = self._beams[0], self._beam(primary_deg, secondary_deg)
+        now = self._beams[0]
+        then = self._beam(primary_deg, secondary_deg)
         axis = np.cross(now, then)
-        sine, cosine = np.linalg.norm(axis), float(now @ then)
+        sine = np.linalg.norm(axis)
+        cosine = float(now @ then)
         if sine < 1e-9:  # any axis across the beam
             axis, sine = np.cross(now, np.roll(np.abs(now), 1) + [0.1, 0.2, 0.3]), sine
         turn = rigid.exp_so3(axis / np.linalg.norm(axis) * np.arctan2(sine, cosine))

@@ -25,28 +25,39 @@ from .places import BESIDE_PIXELS, IN_PLACE_PIXELS, MIN_EXPLAINED, REACH_PIXELS,
 from .uncertainty import root_mean_square, target_jacobians
 
 #: The side of a part, and how many there are at most; with fewer points there are none.
-PART_MM, MOST_PARTS, MIN_POINTS = 50.0, 24, 40
+PART_MM = 50.0
+MOST_PARTS = 24
+MIN_POINTS = 40
 #: Points from which the middles of the parts are found, and rounds.
-SOME, ROUNDS = 1500, 8
+SOME = 1500
+ROUNDS = 8
 #: Expected motions of a part: where the images say little, it stays.
-TURN_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
+TURN_SD_DEG = 5.0
+SHIFT_SD_MM = 5.0
 #: A part lies elsewhere if it is less similar than this share of what the best tenth of the parts
 #: is, if it would move by more at the level before the finest, or if a logistic function is larger
 #: than MOST_SCORE: of what its similarity lacks to that of the best tenth, as a share, and of the
 #: logarithms of both shifts, padded (mm). benchmarks/bent.py fits it; on its seed 1 these were
 #: chosen.
-LEAST_SHARE, MOST_WIDER_SHIFT_MM, MOST_SCORE = 0.5, 2.5, 2.0
+LEAST_SHARE = 0.5
+MOST_WIDER_SHIFT_MM = 2.5
+MOST_SCORE = 2.0
 #: Such a part is in place, though, if what nothing covers of it has so much less local NCC anywhere
 #: else. Of a covered one nothing is known unless it has so much more, and that may be so of
 #: MOST_HIDDEN of the bone. One so small beside others is not asked, as it is cut off by the end of
 #: CT or image. Chosen on seeds 6 and, covered, 7 and 8 of benchmarks/bent.py.
-LEAST_GAIN, LEAST_COVERED_GAIN, MOST_HIDDEN, LEAST_SIZE = -0.05, 0.08, 0.15, 0.3
+LEAST_GAIN = -0.05
+LEAST_COVERED_GAIN = 0.08
+MOST_HIDDEN = 0.15
+LEAST_SIZE = 0.3
 #: It proves that the pose is wrong only if it has so much more.
 PROVING_GAIN = 0.02
 #: A part whose detail is nearly twice as strong or as weak in the X-rays as that of others (log2)
 #: is covered: by a tool, a tube or contrast agent that only CT or X-ray shows.
 MOST_CONTRAST = 0.9
-INTERCEPT, WEIGHTS, PADS_MM = -0.76, (14.0, 1.8, 1.2), (0.05, 0.1)
+INTERCEPT = -0.76
+WEIGHTS = (14.0, 1.8, 1.2)
+PADS_MM = (0.05, 0.1)
 
 #: Shifts in space (N, 3), pixels of the finest level, with which a part is tried elsewhere.
 SHIFTS = np.argwhere(np.ones([2 * REACH_PIXELS + 1] * 3)) - float(REACH_PIXELS)
@@ -214,7 +225,8 @@ def gains_elsewhere(
             ]
             of_views.append(ncc(np.array(shifted)))
         similarity = np.mean(of_views, axis=0) if of_views else np.zeros(len(SHIFTS))
-        away, here = apart >= BESIDE_PIXELS, apart <= IN_PLACE_PIXELS
+        away = apart >= BESIDE_PIXELS
+        here = apart <= IN_PLACE_PIXELS
         gains.append(float(similarity[away].max() - similarity[here].max()))
     return gains
 
@@ -260,7 +272,8 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         return None
     moved, unlike, seen = _moved(parts)
     proving = np.array([part.gain > PROVING_GAIN for part in parts])
-    is_unlike, proven = bool(unlike.any()), bool((unlike & seen & proving).any())
+    is_unlike = bool(unlike.any())
+    proven = bool((unlike & seen & proving).any())
     middles = np.array([part.points.mean(axis=0) for part in parts])
     if not moved[_nearest(targets, middles)].any():
         return None

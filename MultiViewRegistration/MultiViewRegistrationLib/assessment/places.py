@@ -18,19 +18,25 @@ from ..rendering.devices import run_tasks
 
 #: Each tile is tried so many pixels to all sides; it is in place up to so many from the pose's, and
 #: out of place beyond the third number.
-REACH_PIXELS, IN_PLACE_PIXELS, BESIDE_PIXELS = 5, 1, 2
+REACH_PIXELS = 5
+IN_PLACE_PIXELS = 1
+BESIDE_PIXELS = 2
 #: A tile has a vote where noise leaves its X-ray this correlation with itself, and where its local
 #: NCC in place and out of place differ by this: one that shows but a straight edge slides along it.
-MIN_EXPLAINED, MIN_NCC_DIFFERENCE = 0.5, 0.02
+MIN_EXPLAINED = 0.5
+MIN_NCC_DIFFERENCE = 0.02
 #: What has more than so many times the detail of bone covers it. Detail is that of windows with this
 #: radius, and so many pixels about what covers are left out, too.
-COVERED, DETAIL_PIXELS, GROWN = 2.0, 2, 2
+COVERED = 2.0
+DETAIL_PIXELS = 2
+GROWN = 2
 #: A view with fewer votes has no share.
 MIN_VOTES = 6
 #: The share in the view where it is smallest is beta distributed about this mean, with this
 #: concentration, at wrong poses: benchmarks/appearances.py fits it to simulated X-rays of many
 #: kinds.
-CHANCE_SHARE, CONCENTRATION = 0.06, 20.0
+CHANCE_SHARE = 0.06
+CONCENTRATION = 20.0
 #: A smaller share says nothing: right poses in real X-rays have 0.48 or more, and those with an
 #: image that is not what the case says up to 0.14.
 MIN_SHARE = 0.35
@@ -82,7 +88,8 @@ def carried_risk(in_place: np.ndarray) -> float:
     if not np.isfinite(in_place).all() or in_place.min() < MIN_SHARE:
         return 1.0
     share = np.clip(in_place.min(), CHANCE_SHARE, 1 - 1e-9)
-    a, b = CONCENTRATION * CHANCE_SHARE, CONCENTRATION * (1 - CHANCE_SHARE)
+    a = CONCENTRATION * CHANCE_SHARE
+    b = CONCENTRATION * (1 - CHANCE_SHARE)
     log_chance = (a - 1) * np.log(share) + (b - 1) * np.log1p(-share) - scipy.special.betaln(a, b)
     return float(scipy.special.expit(log_chance))
 
@@ -201,7 +208,8 @@ def shifted_sums(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> np.ndar
     rows, columns = mask.shape
     reach = REACH_PIXELS
     padded = [np.pad(each, reach) for each in (drr, drr**2, mask)]
-    squares, side = xray**2, 2 * reach + 1
+    squares = xray**2
+    side = 2 * reach + 1
     sums = np.empty((3, side, side, *_tile_sums(mask).shape), np.float32)
     for down, across in np.ndindex(side, side):
         moved, moved_squares, known = (

@@ -27,9 +27,13 @@ from .uncertainty import ScaledChiSquare, TargetUncertainty
 WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
 #: of the move; at most this share of the named causes is wrong (docs/method.md).
-MOVE_SD_MM, MOVE_SD_SHARE, P_WRONG_CAUSE = 0.3, 0.1, 0.04
+MOVE_SD_MM = 0.3
+MOVE_SD_SHARE = 0.1
+P_WRONG_CAUSE = 0.04
 #: The two numbers above for a cause that is less precise.
-SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
+SLIGHT_SD_MM = 0.5
+SLIGHT_SD_SHARE = 0.35
+SLIGHT_MISNAMED = 0.2
 #: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A
 #: principal point that is not as stated moves the bone and shows only here, if at all: of 55 wrong
 #: ones of seeds 1 to 4, on which this was chosen, none passes, by either alone at the same cost 13
@@ -41,7 +45,8 @@ CARRIED_TENSION = 1.05
 #: Views disagree where a motion between them, or another size of the CT, explains more than this
 #: share of the cost, and then (`features.disagreement`, docs/method.md): a right answer is off by
 #: about as much as that moves it, and PAD_MM.
-DISAGREE, PAD_MM = 0.01, 0.1
+DISAGREE = 0.01
+PAD_MM = 0.1
 #: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise
 #: (docs/method.md).
 ONE_VIEW_BEYOND = 1.6
@@ -320,11 +325,9 @@ class Model:
         )
         if not familiar:
             wrong = carried
-        near, near_sd, disagree = (
-            float(self.near[0] + scaled @ self.near[1:]),
-            self.near_sd,
-            numbers["disagreement"] > DISAGREE,
-        )
+        near = float(self.near[0] + scaled @ self.near[1:])
+        near_sd = self.near_sd
+        disagree = numbers["disagreement"] > DISAGREE
         if disagree:
             shift, near_sd = (
                 (self.sized, self.sized_sd)
@@ -348,10 +351,8 @@ class Model:
             (logs - self.far) / self.far_sd
         )
         median, mean, bound = summary(logs, below)
-        exact, known = (
-            float(scipy.special.ndtr((np.log(WRONG_MM) - near) / near_sd)),
-            float(right_below(np.array(WRONG_MM))),
-        )
+        exact = float(scipy.special.ndtr((np.log(WRONG_MM) - near) / near_sd))
+        known = float(right_below(np.array(WRONG_MM)))
         counted = (
             1.0 if disagree else exact
         )  # where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM
@@ -400,10 +401,8 @@ def summary(logs: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
     float, float, float
         The median, the mean of what lies below the 95 % bound, and that bound, mm.
     """
-    lengths, (median, bound) = (
-        np.exp(logs),
-        (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95)),
-    )
+    lengths = np.exp(logs)
+    (median, bound) = (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95))
     inside = lengths < bound
     return (
         median,

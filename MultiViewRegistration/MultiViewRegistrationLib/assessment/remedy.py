@@ -11,8 +11,14 @@ from ..reasons import code_of
 #: the registration started; a calibration, as the geometry is known too little; another X-ray; a
 #: registration; one of the bones by themselves; to say how well the geometry is known; else the
 #: overlays are to be looked at.
-PATIENT, GEOMETRY, CT, START = "patient", "geometry", "ct", "start"
-CALIBRATION, XRAY, REGISTER, BONES = "calibration", "xray", "register", "bones"
+PATIENT = "patient"
+GEOMETRY = "geometry"
+CT = "ct"
+START = "start"
+CALIBRATION = "calibration"
+XRAY = "xray"
+REGISTER = "register"
+BONES = "bones"
 CERTAINTY = "certainty"
 OVERLAYS = "overlays"
 #: What settles a reason. All other causes are of the geometry; of all other reasons nothing is known

@@ -16,7 +16,8 @@ from .hypotheses import TURNS, turned_back
 
 #: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and
 #: 0.16 (docs/scouts.md).
-LEAST_NCC, TURNED_NCC = 0.3, 0.6
+LEAST_NCC = 0.3
+TURNED_NCC = 0.6
 
 
 def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> list[str]:

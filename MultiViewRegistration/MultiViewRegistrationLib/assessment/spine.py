@@ -28,16 +28,23 @@ from .parts import Elsewhere
 
 #: Size of voxels in which the spine is looked for, and of those of its slabs; its middle is found
 #: every STEP_MM along the body.
-COARSE_MM, VOXEL_MM, STEP_MM = 4.5, 2.5, 15.0
+COARSE_MM = 4.5
+VOXEL_MM = 2.5
+STEP_MM = 15.0
 #: A slab's height, less than a vertebra's, its radius about the spine's middle, and the least bone
 #: in it, mm3; and how far from a slab's middle a target is that belongs to the spine.
-SLAB_MM, RADIUS_MM, LEAST_MM3, NEAR_MM = 18.0, 28.0, 1500.0, 35.0
+SLAB_MM = 18.0
+RADIUS_MM = 28.0
+LEAST_MM3 = 1500.0
+NEAR_MM = 35.0
 #: A vertebra is about so deep, and lies within so much of the body's middle.
-DEEP_MM, MIDDLE_MM = 30.0, 15.0
+DEEP_MM = 30.0
+MIDDLE_MM = 15.0
 #: Columns, rows and slices run along the body's axes, by the cosine at least.
 ALIGNED = 0.9
 #: The share of DEEP_MM that is bone, at least, and of the most there is behind the body's middle.
-LEAST_BONE, SHARE = 0.25, 0.6
+LEAST_BONE = 0.25
+SHARE = 0.6
 #: Not asked in CTs of larger voxels: all that it was measured on had smaller ones, and one of 5 mm
 #: was refused where it was right.
 LARGEST_VOXEL_MM = 3.5
@@ -48,7 +55,10 @@ SHOWN = 0.2
 #: The spine lies elsewhere if, after so many steps, less than this share of the cost is left, or a
 #: slab has moved by more than this; and if the local NCC of one has grown by LEAST_GAIN. Chosen on
 #: seeds 92 and 93 of benchmarks/spines.py and on right bodies of the protocol.
-ITERATIONS, LEAST_LEFT, MOST_MM, LEAST_GAIN = 8, 0.97, 1.2, 0.0025
+ITERATIONS = 8
+LEAST_LEFT = 0.97
+MOST_MM = 1.2
+LEAST_GAIN = 0.0025
 #: Pixels of 1.5 mm need no finer voxels than they are, or the CT's finest would be projected.
 LEVEL = LEVELS[1]._replace(voxel_pixels=1.3)
 
@@ -69,17 +79,21 @@ def middle(anatomy: PreparedCT) -> np.ndarray:
     ):
         return np.empty((0, 3))
     blocks = volume.values[: slices * count].reshape(count, slices, *volume.values.shape[1:])
-    bone, body = (blocks > BONE).mean(axis=1), blocks.mean(axis=1) > WATER / 2
+    bone = (blocks > BONE).mean(axis=1)
+    body = blocks.mean(axis=1) > WATER / 2
     backwards = volume.ct_from_index[1, 1] < 0
     if backwards:
-        bone, body = bone[:, ::-1], body[:, ::-1]
+        bone = bone[:, ::-1]
+        body = body[:, ::-1]
     found = np.full((count, 2), np.nan)
-    deep, wide = max(1, round(DEEP_MM / y_mm)), max(1, round(MIDDLE_MM / x_mm))
+    deep = max(1, round(DEEP_MM / y_mm))
+    wide = max(1, round(MIDDLE_MM / x_mm))
     for n in range(count):
         rows, columns = np.nonzero(body[n])
         if not len(rows):
             continue
-        across, half = int(np.median(columns)), int(np.median(rows))
+        across = int(np.median(columns))
+        half = int(np.median(rows))
         share = bone[n][:, max(0, across - wide) : across + wide + 1].mean(axis=1)
         share = scipy.ndimage.uniform_filter1d(share, deep, mode="constant")
         enough = np.flatnonzero(share >= max(LEAST_BONE, SHARE * share[half:].max()))

@@ -50,7 +50,9 @@ UNSEEN = 1e-8
 LEAST_CURVATURE = 0.01
 #: By so much the CT may lie elsewhere in one view, where it is asked whether it does, and be
 #: larger: standard deviations.
-PLACE_SD_DEG, PLACE_SD_MM, SIZE_SD = 5.0, 15.0, 0.05
+PLACE_SD_DEG = 5.0
+PLACE_SD_MM = 15.0
+SIZE_SD = 0.05
 #: Another size is likelier than a motion where it explains this share of what that does.
 SIZE_PREFERRED = 0.5
 
@@ -276,7 +278,8 @@ class CameraResponse(NamedTuple):
 
         The minimum moves with the considered errors.
         """
-        of_view, known = self.hessians[view], self.total[: self.solved, : self.solved]
+        of_view = self.hessians[view]
+        known = self.total[: self.solved, : self.solved]
         response = sandwich(known, known) @ self.shift
         left = of_view[:6, self.solved :] * self.sd - of_view[:6, : self.solved] @ response
         return left @ left.T
@@ -297,7 +300,8 @@ def camera_response(
         way.T @ (np.tril(half) + np.tril(half, -1).T) @ way
         for way, (_, half) in zip(ways, fit.by_view, strict=True)
     ]
-    total, solved = sum(hessians), 6 + unknowns.free.size
+    total = sum(hessians)
+    solved = 6 + unknowns.free.size
     total[6:solved, 6:solved] += np.diag(unknowns.precision(objective, fit))
     return CameraResponse(hessians, total, solved, unknowns.sd[unknowns.considered])
 
@@ -378,7 +382,8 @@ def disagreement(
     """
     ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
     known = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
-    unit, count = fit.cost / independent_residuals(fit, objective.settings), sum(fit.pixels)
+    unit = fit.cost / independent_residuals(fit, objective.settings)
+    count = sum(fit.pixels)
     hessians = [
         _at_least(
             split.hessians[split.views == i].sum(axis=0) / count,
@@ -402,7 +407,8 @@ def disagreement(
         step = -np.linalg.lstsq(hessian, gradient, rcond=None)[0]
         return float(-gradient @ step) / fit.cost, step
 
-    views, place = range(len(ways)), np.eye(9, 6)
+    views = range(len(ways))
+    place = np.eye(9, 6)
     # The rows of a slot scan are apart by a distance of their own.
     scale = [
         np.isin(range(9), [6, 8] if view.camera.fan_axes == 1 else [6])[:, None] * 1.0

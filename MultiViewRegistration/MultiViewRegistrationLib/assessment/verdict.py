@@ -404,7 +404,8 @@ def _rival_is_in_place(
     Evidence tells less of X-rays of another kind: at right poses it is hardly higher than at others.
     """
     assert found.alternative is not None
-    levels, rival = anatomy.levels(views, start), found.alternative.world_from_ct
+    levels = anatomy.levels(views, start)
+    rival = found.alternative.world_from_ct
     for level in levels[-2:]:
         objective = anatomy.objective(views, level, rival)
         rival = minimise(objective, rival, RIVAL_STEPS, level.tolerance_mm).world_from_ct
@@ -421,8 +422,10 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     which no causes were measured. With a cause, the predicted error is how far correcting it moves
     the targets, and the verdict is never "accept".
     """
-    prediction, features = assessment.prediction, assessment.features
-    pose, similarity = search.found.world_from_ct, search.found.fit.similarity
+    prediction = assessment.prediction
+    features = assessment.features
+    pose = search.found.world_from_ct
+    similarity = search.found.fit.similarity
     even = max(similarity) - min(similarity) <= UNEVEN
     placed = False
     if prediction and features and not prediction.familiar:
@@ -448,14 +451,16 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
 
     The cause does not say along which beam the error lies, so each view's bound is the whole.
     """
-    before, features = assessment.prediction, assessment.features
+    before = assessment.prediction
+    features = assessment.features
     verdict: Verdict
     if before is None or features is None or not cause.predicts:
         verdict = "check" if assessment.verdict == "accept" else assessment.verdict
         return replace(
             assessment, cause=cause, verdict=verdict, reasons=[cause.reason, *assessment.reasons]
         )
-    model, views = calibrated(), len(assessment.splits)
+    model = calibrated()
+    views = len(assessment.splits)
     at = features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
     prediction = before.moved(cause.moved_mm, precise=cause.precise).no_less_than(
         at.mean_mm, at.bound_mm(), views, depth_risk(at, views)

@@ -25,7 +25,8 @@ SAME_DIRECTION_DEG = 15.0
 AMBIGUOUS_RATIO = 1.3
 #: Of fewer grey levels the risk was not measured: dark bone lies in one or two of 16, and 4 of 12
 #: right answers were called most likely wrong, with 64 none of 12. Real ones of 8 bits have 150 and more.
-MIN_GREY_LEVELS, EVERY_PIXEL = 50, 7
+MIN_GREY_LEVELS = 50
+EVERY_PIXEL = 7
 #: Corrections of cameras beyond so many standard deviations contradict what is said of them.
 CONTRADICTION = 4.0
 FEW_GREY_LEVELS = "few-grey-levels"
@@ -127,7 +128,8 @@ def camera_strain(
 
     View and reason where it contradicts what is said of it.
     """
-    largest, contradicted = 0.0, []
+    largest = 0.0
+    contradicted = []
     for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
         motion = before.camera.world_from_camera @ after.camera.camera_from_world
         shift = (after.camera.principal_point - before.camera.principal_point).tolist()
@@ -270,7 +272,8 @@ def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
 
 def suspects(weak: Sequence[str], features: ReliabilityFeatures, views: list[View]) -> list[str]:
     """Return the names of the views that a weak point is about; `weak` as of `weak_points`."""
-    names, shifts = [view.name for view in views], features.single_view_shift_mm
+    names = [view.name for view in views]
+    shifts = features.single_view_shift_mm
     found = [name for name, shift in zip(names, shifts, strict=False) if not np.isfinite(shift)]
     if "single_view_shift_sds" in weak and np.isfinite(shifts).any():
         found.append(names[_most_shifted(shifts)])
@@ -321,7 +324,8 @@ def _contradiction_of_views(features: ReliabilityFeatures, *, by_itself: bool) -
 
 def risk_reasons(prediction: Prediction, model: Model, verdict: str) -> list[Reason]:
     """Return a sentence, where the failure probability is too high for an accept."""
-    risk, limit = percent(prediction.failure_probability), percent(model.accept)
+    risk = percent(prediction.failure_probability)
+    limit = percent(model.accept)
     if verdict == "reject" and prediction.failure_probability >= model.reject:
         sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
         return [Reason("most-likely-wrong", sentence)]

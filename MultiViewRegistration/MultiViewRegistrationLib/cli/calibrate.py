@@ -155,7 +155,8 @@ def _plate(
             options.intensity,
             line.show,
         )
-    text, report = plate_json(poses), options.out.with_suffix(".html")
+    text = plate_json(poses)
+    report = options.out.with_suffix(".html")
     write_atomically(options.out, text)
     write_atomically(report, plate_page(f"{options.out.stem}: distortion", poses))
     print(f"Wrote {options.out} and {report}", file=sys.stderr)
@@ -191,9 +192,11 @@ def _beads(
 
     straight = _straightened(options, angles) if options.distortion else {}
     images: list[Any] = [straight.get(name, image) for name, image in options.views]
-    how, cameras = options.intrinsics, None
+    how = options.intrinsics
+    cameras = None
     if how not in ("free", "shared"):
-        how, cameras = "known", _known(Path(options.intrinsics), names)
+        how = "known"
+        cameras = _known(Path(options.intrinsics), names)
     model = read_bead_model(options.beads)
     mirrored = None if options.mirrored is None else options.mirrored == "yes"
     with progress_of(options, "Finding the beads") as line:

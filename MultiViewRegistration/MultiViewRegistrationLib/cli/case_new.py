@@ -73,7 +73,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         "source_to_isocentre_mm=700 pixel_mm=0.3 rao_lao_deg=0 cra_cau_deg=0 mirrored=yes",
     )
     add_json(part)
-    add, words = part.add_argument, "[lps|ras] [forward|resampling]"
+    add = part.add_argument
+    words = "[lps|ras] [forward|resampling]"
     add(
         "--ct",
         type=Path,
@@ -235,7 +236,8 @@ def _new(options: argparse.Namespace) -> dict:
                 "--ct CT."
             )
         ct = ask("CT (a file, or a folder of DICOM slices): ", _path)
-    given, more = options.views or [], {"ct_unit": options.ct_unit, **_parts(options)}
+    given = options.views or []
+    more = {"ct_unit": options.ct_unit, **_parts(options)}
     suspicious: list[str] = []
     if options.scouts:
         ct, given, pose = _with_scouts(ct, given)
@@ -373,8 +375,11 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
     from ..io.view_headers import by_header, header_of, missing_readings
     from ..io.view_record import Readings, ViewRecord
 
-    (name, file), frame, mask = given["view"], given.get("frame"), given.get("mask")
-    image, intensity = Path(file), given.get("intensity", DEFAULT_INTENSITY)
+    (name, file) = given["view"]
+    frame = given.get("frame")
+    mask = given.get("mask")
+    image = Path(file)
+    intensity = given.get("intensity", DEFAULT_INTENSITY)
     if intensity == "auto" and ask and not tells_its_intensity(image, frame):
         intensity = ask(f"{name}: is bone dark or bright? ", _linear_or_log)
     geometries = [f"--{option.replace('_', '-')}" for option in _GEOMETRIES if option in given]

@@ -47,7 +47,8 @@ ERRORS = "Mean distance of each vertebra from its true place, by the pose of the
 #: Folder of the last case.
 SPINE = "spine"
 #: Minutes of training, and its share of the demo's time.
-MINUTES, TRAINING_SHARE = 1.0, 0.75
+MINUTES = 1.0
+TRAINING_SHARE = 0.75
 
 
 def add_demo(command: Parser) -> None:
@@ -134,7 +135,8 @@ def run_demo(
     """
     on_progress(0.0, PREPARING)
     spine = write_sample(out / SPINE, BENT_SPINE_FOLDER)
-    chest, truth = Case.load(write_sample(out / "chest")), bent_spine_truth()
+    chest = Case.load(write_sample(out / "chest"))
+    truth = bent_spine_truth()
     runs = [
         _Run(chest, CHEST_NOTE),
         _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search"),

@@ -141,7 +141,8 @@ def _evaluate(options: argparse.Namespace) -> dict:
         model=options.model,
     )
     starts = options.start or [None]
-    execute, evaluations = _evaluator(options), []
+    execute = _evaluator(options)
+    evaluations = []
     with progress_of(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
         for done, start in enumerate(starts):

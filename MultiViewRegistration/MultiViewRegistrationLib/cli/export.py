@@ -274,7 +274,8 @@ def _send(exports: list[RegistrationExport], options: argparse.Namespace) -> Non
     if first.structure is not None:
         first = max(exports, key=lambda each: (each.warning is not None, DOUBT[each.verdict]))
     others = [each for each in exports if each is not first]
-    messages, stop = messages_of(first, others), threading.Event()
+    messages = messages_of(first, others)
+    stop = threading.Event()
     if not messages.images:
         notify("no IMAGE is sent: there are no overlays beside the result.json")
     if options.seconds is not None:

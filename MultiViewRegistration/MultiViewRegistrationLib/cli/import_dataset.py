@@ -201,7 +201,8 @@ def _import_autoscoper(options: argparse.Namespace) -> dict:
 
 
 def _written(options: argparse.Namespace, imported: Imported) -> dict:
-    path, count = imported.write(options.out), len(imported.images)
+    path = imported.write(options.out)
+    count = len(imported.images)
     print(
         "\n  ".join([f"{path}: {count} view{'s' * (count != 1)}.", *imported.notes]),
         file=sys.stderr,

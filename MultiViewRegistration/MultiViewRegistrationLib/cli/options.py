@@ -37,7 +37,8 @@ _WIDTH = 30
 #: Where stderr is no terminal, a line is printed every so many seconds, whether or not there is
 #: progress.
 ALIVE_S = 10.0
-PREPARING, COMPILING = "preparing", "compiling kernels, once after installation, some ten seconds"
+PREPARING = "preparing"
+COMPILING = "compiling kernels, once after installation, some ten seconds"
 
 
 class Parser(argparse.ArgumentParser):
@@ -406,7 +407,8 @@ def log_to(path: Path | None) -> None:
 def _write_log(text: str) -> None:
     if _log is None:
         return
-    now, path = datetime.now().astimezone().isoformat(timespec="seconds"), _log
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    path = _log
     lines = [line for line in text.replace(CLEAR, "").splitlines() if line.strip()]
     try:
         with path.open("a", encoding="utf-8") as file:

@@ -38,7 +38,9 @@ def _plan(options: argparse.Namespace) -> dict:
     case.warn_of_other_bones()
     with progress_of(options, "Planning") as line:
         line.show(0.0, PREPARING)
-        anatomy, views, targets = PreparedCT(case.ct), case.views, case.targets
+        anatomy = PreparedCT(case.ct)
+        views = case.views
+        targets = case.targets
         if options.at_start:
             pose = start_pose(case, anatomy.centroid)
         else:
@@ -47,7 +49,8 @@ def _plan(options: argparse.Namespace) -> dict:
                 anatomy=anatomy,
                 progress=lambda now: line.show(now.fraction, now.stage),
             )
-            pose, views = result.world_from_ct, result.refinement.views
+            pose = result.world_from_ct
+            views = result.refinement.views
         if targets is None:
             targets = default_targets(anatomy, views, pose)
         if not len(targets):

@@ -286,7 +286,8 @@ def _table(rows: Sequence[dict]) -> str:
             continue
         likely = row["predicted_tre_mm"]
         error = f"{likely['mean']:8.2f}" if likely else " " * 8
-        verdict, seconds = row["verdict"] or "not assessed", row["seconds"]["total"]
+        verdict = row["verdict"] or "not assessed"
+        seconds = row["seconds"]["total"]
         lines.append(f"{row['case']:{width}}  {verdict:12}  {error}  {seconds:7.1f}")
     return "\n".join(lines)
 
@@ -329,7 +330,9 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
                 warm_up()
                 if gc.get_freeze_count() == 0:  # later, too; but nothing of an earlier case
                     gc.freeze()
-            loaded, prepared_ct, drrs = ready.result(), anatomy.result(), list[Any]()
+            loaded = ready.result()
+            prepared_ct = anatomy.result()
+            drrs = list[Any]()
             # It takes a tenth of a second, while kernels find the pose.
             page = background.submit(import_module, "..report.result_page", __package__)
             result = register(
@@ -348,7 +351,8 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
             verdict = result.verdict or "not assessed"
             line.show(1.0, f"verdict: {verdict}; writing the files")
             override = REJECTED if options.override and verdict == "reject" else None
-            content, failure = dict[str, Any](), None
+            content = dict[str, Any]()
+            failure = None
             try:
                 content = page.result().save_result(
                     result,
@@ -458,7 +462,9 @@ def _further_inputs(options: argparse.Namespace) -> dict[str, str]:
 
 def summarise(result: Result) -> None:
     """Print the summary of a registration: the verdict, why, and then the rest."""
-    seconds, device, errors = result.seconds, result.compute_device.display_name, result.errors
+    seconds = result.seconds
+    device = result.compute_device.display_name
+    errors = result.errors
     risk = result.assessment.summary if result.assessment else ""
     similarity = ", ".join(
         f"{view.name} {similarity:.3f}"

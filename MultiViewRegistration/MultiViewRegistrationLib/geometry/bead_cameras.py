@@ -21,13 +21,15 @@ FLOOR_PX = 0.03
 CAUCHY = 3.0
 MAX_STEPS = 40
 #: Share of the cost below which a step's gain ends a fit, and one by which beads are named.
-SETTLED, ROUGHLY_SETTLED = 1e-9, 1e-4
+SETTLED = 1e-9
+ROUGHLY_SETTLED = 1e-4
 #: Mm about the middle of the model for which a camera's error is told.
 NEAR_MM = 80.0
 BOOTSTRAPS = 200
 #: Numbers of a pose, and with them those of intrinsics: logarithm of the distance, column and row
 #: of the principal point.
-POSE, ALL = 6, 9
+POSE = 6
+ALL = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +169,8 @@ class Bundle:
         So they are those of the pose alone that moves points within NEAR_MM as much as all
         together do; what no pose explains is put down to the principal point.
         """
-        points, camera = self.places(number), self.cameras[number]
+        points = self.places(number)
+        camera = self.cameras[number]
         origin = rigid.transform_points(camera.camera_from_world, np.zeros(3))
         J = derivatives(camera, points, self.problem.pivot(number))
         shown = J @ self.covariance_of(number) @ J.T
@@ -176,7 +179,8 @@ class Bundle:
         moved = inverse @ shown @ inverse.T
         left = np.eye(len(pose)) - pose @ inverse
         rest = (left @ shown @ left.T).diagonal().mean()
-        rotation, translation = moved.diagonal()[:3].mean(), moved.diagonal()[3:].mean()
+        rotation = moved.diagonal()[:3].mean()
+        translation = moved.diagonal()[3:].mean()
         return {
             "rotation_sd_deg": float(np.degrees(np.sqrt(rotation))),
             "translation_sd_mm": float(np.sqrt(translation)),
@@ -199,11 +203,14 @@ def derivatives(camera: Camera, points: np.ndarray, pivot: np.ndarray) -> np.nda
     source to detector, and column and row of the principal point.
     """
     x = rigid.transform_points(camera.camera_from_world, points)
-    K, z = camera.intrinsics, x[:, 2]
+    K = camera.intrinsics
+    z = x[:, 2]
     pixels = x @ K.T
     pixels = pixels[:, :2] / pixels[:, 2:]
     of_place = np.zeros((len(x), 2, 3))
-    of_place[:, 0, 0], of_place[:, 0, 1], of_place[:, 1, 1] = K[0, 0] / z, K[0, 1] / z, K[1, 1] / z
+    of_place[:, 0, 0] = K[0, 0] / z
+    of_place[:, 0, 1] = K[0, 1] / z
+    of_place[:, 1, 1] = K[1, 1] / z
     of_place[:, :, 2] = -(pixels - camera.principal_point) / z[:, None]
     turn = of_place @ -rigid.hat(x - pivot)
     distance = (pixels - camera.principal_point)[..., None]
@@ -280,7 +287,8 @@ class _Problem:
 
     def at(self, cameras: list[Camera]) -> _Linear:
         """Return the problem about these cameras."""
-        residuals, rows = [], []
+        residuals = []
+        rows = []
         for number, (camera, seen) in enumerate(zip(cameras, self.seen, strict=True)):
             sd = np.repeat(np.hypot(seen.sd_px, FLOOR_PX), 2)
             residuals.append((camera.project(seen.points) - seen.pixels).ravel() / sd)
@@ -289,7 +297,8 @@ class _Problem:
             J = derivatives(camera, seen.points, self.pivot(number))
             own[:, columns] = J[:, : len(columns)]
             rows.append(own / sd[:, None])
-        prior, off = np.full(self.count, 1e-9), np.zeros(self.count)
+        prior = np.full(self.count, 1e-9)
+        off = np.zeros(self.count)
         if not self.intrinsics.known:
             for number, (camera, start) in enumerate(zip(cameras, self.start, strict=True)):
                 own = self.columns_of(number)[POSE:]
@@ -352,7 +361,9 @@ def _with_uncertainty(problem: _Problem, cameras: list[Camera], at: _Linear) -> 
     both = np.repeat(weights, 2)
     freedom = max(both.sum() - at.freedom, 1.0)
     scale = max(1.0, float(np.sqrt(np.sum(both * at.residuals**2) / freedom)))
-    residuals, split, first = [], [], 0
+    residuals = []
+    split = []
+    first = 0
     for camera, seen in zip(cameras, problem.seen, strict=True):
         residuals.append(camera.project(seen.points) - seen.pixels)
         split.append(weights[first : first + len(seen.points)])

@@ -29,19 +29,27 @@ MAX_BEADS = 500
 MIN_SHARE = 0.5
 #: Triples of the image, first and where these match nothing clearly, and of the model for each;
 #: rms distance, px, of a clear match.
-IMAGE_TRIPLES, MODEL_TRIPLES, CLEAR_PX = (24, 96), 6000, 0.5
+IMAGE_TRIPLES = (24, 96)
+MODEL_TRIPLES = 6000
+CLEAR_PX = 0.5
 #: Points of the model by which poses are chosen first, and how many of these stay.
-FIRST_LOOK, KEPT_POSES = 6, 400
+FIRST_LOOK = 6
+KEPT_POSES = 400
 #: Distance of a bead from where a pose has it, as a share of the beads' spread in the image, and
 #: the least, px, for a pose of three beads; and once the pose is refined, px.
-COARSE_SHARE, COARSE_PX, FINE_PX = 0.04, 3.0, 3.0
+COARSE_SHARE = 0.04
+COARSE_PX = 3.0
+FINE_PX = 3.0
 #: Poses that are refined, and triples of the image that are tried where all beads are in place.
-REFINED, LEAST_TRIPLES = 8, 4
+REFINED = 8
+LEAST_TRIPLES = 4
 #: Share of the beads that are in their place where an answer is good enough to look no further.
 IN_PLACE_SHARE = 0.85
 #: A second answer is as good as the first where it matches at most so many beads fewer and its
 #: residual is at most so many times as large, or below so many px.
-FEWER_BEADS, SIMILAR_RATIO, SIMILAR_PX = 1, 3.0, 0.3
+FEWER_BEADS = 1
+SIMILAR_RATIO = 3.0
+SIMILAR_PX = 0.3
 #: Distances from source to detector, in widths of the image, that are tried where none is known.
 LIKELY_DISTANCES = (2.8, 4.8)
 #: Rms distance of points from a plane or a line, as a share of that along it, below which they lie
@@ -250,9 +258,17 @@ def poses_of_three(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
         np.square(points[:, i] - points[:, j]).sum(axis=1) for i, j in ((1, 2), (0, 2), (0, 1))
     )
     usable = np.minimum(np.minimum(a2, b2), c2) > 1e-6
-    points, a2, b2, c2 = points[usable], a2[usable], b2[usable], c2[usable]
-    cos_a, cos_b, cos_c = rays[1] @ rays[2], rays[0] @ rays[2], rays[0] @ rays[1]
-    q, p, a, c = (a2 - c2) / b2, (a2 + c2) / b2, a2 / b2, c2 / b2
+    points = points[usable]
+    a2 = a2[usable]
+    b2 = b2[usable]
+    c2 = c2[usable]
+    cos_a = rays[1] @ rays[2]
+    cos_b = rays[0] @ rays[2]
+    cos_c = rays[0] @ rays[1]
+    q = (a2 - c2) / b2
+    p = (a2 + c2) / b2
+    a = a2 / b2
+    c = c2 / b2
     quartic = np.stack(
         [
             (q - 1) ** 2 - 4 * c * cos_a**2,
@@ -272,7 +288,8 @@ def poses_of_three(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
         axis=1,
     )
     roots = _real_roots(quartic)
-    row, v = np.nonzero(np.isfinite(roots))[0], roots[np.isfinite(roots)]
+    row = np.nonzero(np.isfinite(roots))[0]
+    v = roots[np.isfinite(roots)]
     u = ((q[row] - 1) * v**2 - 2 * q[row] * cos_b * v + 1 + q[row]) / (2 * (cos_c - v * cos_a))
     first = np.sqrt(b2[row] / np.maximum(1 + v**2 - 2 * v * cos_b, 1e-12))
     depths = first[:, None] * np.stack([np.ones_like(u), u, v], axis=1)
@@ -289,7 +306,8 @@ def _real_roots(quartic: np.ndarray) -> np.ndarray:
     b, c, d, e = (quartic[:, 1:] / lead).T.astype(complex)
     # Ferrari: without its cubic term the quartic is the product of two quadratics, which a root of
     # its resolvent cubic gives.
-    p, q = c - 3 * b**2 / 8, d - b * c / 2 + b**3 / 8
+    p = c - 3 * b**2 / 8
+    q = d - b * c / 2 + b**3 / 8
     r = e - b * d / 4 + b**2 * c / 16 - 3 * b**4 / 256
     m = _largest_root(p, p**2 / 4 - r, -(q**2) / 8)
     half = np.sqrt(2 * np.where(np.abs(m) < 1e-12, 1e-12, m))
@@ -305,7 +323,8 @@ def _real_roots(quartic: np.ndarray) -> np.ndarray:
 
 def _largest_root(b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
     """Return of cubics, 1 before the cube, the root (n,) with the largest real part (Cardano)."""
-    p, q = c - b**2 / 3, 2 * b**3 / 27 - b * c / 3 + d
+    p = c - b**2 / 3
+    q = 2 * b**3 / 27 - b * c / 3 + d
     inner = np.sqrt(q**2 / 4 + p**3 / 27)
     cube = np.where(np.abs(-q / 2 + inner) > np.abs(-q / 2 - inner), -q / 2 + inner, -q / 2 - inner)
     u = np.where(np.abs(cube) < 1e-30, 1e-10, cube) ** (1 / 3)
@@ -413,7 +432,8 @@ def _image_triples(
     keys[1::2] += apart.argsort(axis=1).argsort(axis=1) > likeliest
     keys[1::2][np.arange(count), first] = -1
     drawn = np.argsort(keys, axis=1)[:, :3]
-    a, b = pixels[drawn[:, 1]] - pixels[drawn[:, 0]], pixels[drawn[:, 2]] - pixels[drawn[:, 0]]
+    a = pixels[drawn[:, 1]] - pixels[drawn[:, 0]]
+    b = pixels[drawn[:, 2]] - pixels[drawn[:, 0]]
     area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
     halves = np.arange(2 * count).reshape(-1, 2).T
     widest = [half[np.argsort(-area[half], kind="stable")] for half in halves]

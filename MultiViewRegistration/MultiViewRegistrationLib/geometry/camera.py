@@ -235,7 +235,8 @@ class Camera:
         step_scale
             By which a slot scan's rows are nearer to each other; a pinhole has none.
         """
-        intrinsics, axes = self.intrinsics.copy(), self.fan_axes
+        intrinsics = self.intrinsics.copy()
+        axes = self.fan_axes
         intrinsics[:axes, :axes] *= scale
         intrinsics[:2, 2] += shift_px
         return replace(self, intrinsics=intrinsics)
@@ -245,7 +246,8 @@ class Camera:
 
         Pixel centres are integers, so u' = (u + 0.5) / factor - 0.5.
         """
-        scale, shift = 1 / factor, 0.5 / factor - 0.5
+        scale = 1 / factor
+        shift = 0.5 / factor - 0.5
         pixels = np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
         columns, rows = self.size
         return replace(

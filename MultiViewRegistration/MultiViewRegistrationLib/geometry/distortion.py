@@ -109,7 +109,8 @@ class Distortion:
 
 
 def _through(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
-    K, pixels = np.asarray(intrinsics, float), np.asarray(pixels, float)
+    K = np.asarray(intrinsics, float)
+    pixels = np.asarray(pixels, float)
     normalised = (pixels - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
     return change(normalised) @ K[:2, :2].T + K[:2, 2]
 
@@ -134,6 +135,7 @@ class EqualAngles:
 
 def _across(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
     pixels = np.array(pixels, float)
-    fx, cx = intrinsics[0, 0], intrinsics[0, 2]
+    fx = intrinsics[0, 0]
+    cx = intrinsics[0, 2]
     pixels[..., 0] = cx + fx * change((pixels[..., 0] - cx) / fx)
     return pixels

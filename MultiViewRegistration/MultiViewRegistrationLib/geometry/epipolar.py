@@ -55,7 +55,8 @@ def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np
     """
     columns, rows = camera_to.size
     left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box
-    forms, pixel = camera_to.linear_forms, np.asarray(pixel, float)
+    forms = camera_to.linear_forms
+    pixel = np.asarray(pixel, float)
     # The ray at depth z of its own camera has the forms begin + z along: at first the epipole, at
     # last the vanishing point (9.1).
     begin = forms @ np.append(camera_from.sources(pixel), 1)
@@ -65,7 +66,8 @@ def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np
     # Each side of the box is a plane: linear in z, and 0 or more on the inner side of what lies
     # before the source.
     sides = np.array([[1, 0, -left, 0], [-1, 0, right, 0], [0, 1, 0, -top], [0, -1, 0, bottom]])
-    near, far = 0.0, np.inf
+    near = 0.0
+    far = np.inf
     for at_begin, change in zip(sides @ begin, sides @ along):
         if change > 0:
             near = max(near, -at_begin / change)

@@ -179,7 +179,8 @@ def to_json(table: Table, values: Any) -> dict[str, Any]:
     }
 
 
-ABOUT_MM, ABOUT_DEGREES = "a number of mm", "a number of degrees"
+ABOUT_MM = "a number of mm"
+ABOUT_DEGREES = "a number of degrees"
 DIRECTION = "a direction [x, y, z] in the world (LPS)"
 SIZE = Field(
     "size",
@@ -384,7 +385,8 @@ CAMERA = table_of(
 #: By the kind of geometry, the key of a view in a case.json.
 TABLES = {"camera": CAMERA, "c_arm": C_ARM, "slot_scan": SLOT_SCAN}
 
-OR_UNKNOWN, ZERO_OR_MORE = "0 or more, or null if unknown", "0 or more"
+OR_UNKNOWN = "0 or more, or null if unknown"
+ZERO_OR_MORE = "0 or more"
 #: Standard deviations of a camera; 0 is exact. The defaults are those of a calibration, which is
 #: right to half a pixel: it is reproduced to 0.2 mm on the detector (Daly et al., Med Phys 35,
 #: 2008).

@@ -45,7 +45,8 @@ SAMPLES = 64
 REFINED = 5
 ITERATIONS = 12
 #: Poses that differ by less than this at the centre of the landmarks are one answer.
-SAME_DEG, SAME_MM = 2.0, 2.0
+SAME_DEG = 2.0
+SAME_MM = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +190,8 @@ def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
                 raise InputError(
                     f'{label} is seen in "{view}", which is no view, expected one of {views}; correct the name.'
                 )
-            (column, row), (columns, rows) = pixel, cameras[view].size
+            (column, row) = pixel
+            (columns, rows) = cameras[view].size
             if not (-0.5 <= column <= columns - 0.5 and -0.5 <= row <= rows - 0.5):
                 raise InputError(
                     f'{label} is at column {column:g}, row {row:g} of "{view}", outside its {columns} x {rows} pixels, '
@@ -287,7 +289,8 @@ def _swaps(
                 * mm_per_px[[i, j]]
             )
             if (crossed <= limit_mm).all():
-                swapped[int(i)], swapped[int(j)] = seen[j][0].name, seen[i][0].name
+                swapped[int(i)] = seen[j][0].name
+                swapped[int(j)] = seen[i][0].name
     return swapped
 
 
@@ -441,7 +444,8 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
     """
     from scipy.optimize import least_squares  # slow to import, and only landmarks and votes need it
 
-    m, depth = positions.normalised, positions.scale(positions.in_cameras(pose))
+    m = positions.normalised
+    depth = positions.scale(positions.in_cameras(pose))
     pivot = rigid.transform_points(pose, positions.centre)
 
     def moved(twist: np.ndarray) -> np.ndarray:
@@ -478,7 +482,8 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     A, b = (
         part[rows][:, None] for part in positions.equations()
     )  # (S, 1, k, 2, 3) and (S, 1, k, 2)
-    centre, radius = positions.centre, positions.radius
+    centre = positions.centre
+    radius = positions.radius
     points = (positions.points - centre)[rows][:, None]
     poses = len(rows), 24
     flat_A = np.broadcast_to(A, (*poses, *A.shape[2:])).reshape(*poses, -1, 3)

@@ -20,10 +20,12 @@ POWERS = np.array([(i, n - i) for n in range(DEGREE + 1) for i in range(n + 1)])
 #: Distance of a node from where its neighbours have it, as a share of the grid's spacing.
 NEAR_SHARE = 0.25
 #: Nodes below which no polynomial is fitted, and standard deviations beyond which one is left out.
-MIN_NODES, OUTLIER_SDS = 2 * len(POWERS), 4.0
+MIN_NODES = 2 * len(POWERS)
+OUTLIER_SDS = 4.0
 #: A pose's distortion is interpolated with so large a share of noise in its variance.
 NOISE_SHARE = 1e-6
-MAX_STEPS, CONVERGED_PX = 50, 1e-6
+MAX_STEPS = 50
+CONVERGED_PX = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,8 @@ def grid_of(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     along = away[np.abs(away[:, 0]).argmax()] * np.sign(away[np.abs(away[:, 0]).argmax(), 0])
     steps = np.array([along, [-along[1], along[0]]])
     places = {first: (0, 0)}
-    taken, ahead = {(0, 0)}, deque([(first, steps)])
+    taken = {(0, 0)}
+    ahead = deque([(first, steps)])
     while ahead:
         node, steps = ahead.popleft()
         for axis, sign in ((0, 1), (0, -1), (1, 1), (1, -1)):
@@ -197,7 +200,8 @@ def fitted_plates(
 
 
 def _fitted(pixels: np.ndarray, ideal: np.ndarray, size: tuple[int, int]) -> PlateFit:
-    basis, kept = monomials(ideal, size), np.ones(len(pixels), bool)
+    basis = monomials(ideal, size)
+    kept = np.ones(len(pixels), bool)
     for _ in range(3):
         coefficients = np.linalg.lstsq(basis[kept], (pixels - ideal)[kept], rcond=None)[0]
         residuals = ideal + basis @ coefficients - pixels

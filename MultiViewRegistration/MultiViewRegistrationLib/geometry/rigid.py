@@ -71,8 +71,10 @@ def exp_se3(twist):
     V = I + (1 - cos a)/a^2 W + (a - sin a)/a^3 W^2, a = |omega|.
     """
     twist = np.asarray(twist, float)
-    w, v = twist[..., :3], twist[..., 3:]
-    angle, W = _angle(w), hat(w)
+    w = twist[..., :3]
+    v = twist[..., 3:]
+    angle = _angle(w)
+    W = hat(w)
     V = np.eye(3) + _versine(angle) * W + _exp_curvature(angle) * (W @ W)
     return from_rotation_translation(exp_so3(w), np.einsum("...ij,...j->...i", V, v))
 
@@ -84,7 +86,8 @@ def log_se3(T):
     """
     T = np.asarray(T, float)
     w = log_so3(T[..., :3, :3])
-    angle, W = _angle(w), hat(w)
+    angle = _angle(w)
+    W = hat(w)
     V_inverse = np.eye(3) - W / 2 + _log_curvature(angle) * (W @ W)
     return np.concatenate([w, np.einsum("...ij,...j->...i", V_inverse, T[..., :3, 3])], -1)
 
@@ -106,9 +109,12 @@ def adjoint(T):
 
 def from_rotation_translation(R, t):
     """Return poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
-    R, t = np.asarray(R, float), np.asarray(t, float)
+    R = np.asarray(R, float)
+    t = np.asarray(t, float)
     T = np.zeros(np.broadcast_shapes(R.shape[:-2], t.shape[:-1]) + (4, 4))
-    T[..., :3, :3], T[..., :3, 3], T[..., 3, 3] = R, t, 1
+    T[..., :3, :3] = R
+    T[..., :3, 3] = t
+    T[..., 3, 3] = 1
     return T
 
 
@@ -117,7 +123,8 @@ def about(pivot, T):
 
     translate(pivot) @ T @ translate(-pivot).
     """
-    T, pivot = np.asarray(T, float), np.asarray(pivot, float)
+    T = np.asarray(T, float)
+    pivot = np.asarray(pivot, float)
     return from_rotation_translation(T[..., :3, :3], T[..., :3, 3] + pivot - rotate(T, pivot))
 
 
@@ -162,7 +169,8 @@ def rotation_angle(R):
 
 def rotation_distance(a, b):
     """Return angles (...) in radians of the rotation between poses a and b (..., 4, 4)."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
+    a = np.asarray(a, float)
+    b = np.asarray(b, float)
     return rotation_angle(np.swapaxes(a[..., :3, :3], -1, -2) @ b[..., :3, :3])
 
 
@@ -372,7 +380,8 @@ def _versine(angle):
 
 def _exp_curvature(angle):
     """Return (a - sin a) / a^3, by its series where the difference cancels."""
-    small, a = angle < 0.1, np.maximum(angle, 0.1)
+    small = angle < 0.1
+    a = np.maximum(angle, 0.1)
     series = np.polynomial.polynomial.polyval(
         angle**2 * small, (1 / 6, -1 / 120, 1 / 5040, -1 / 362880)
     )
@@ -381,7 +390,8 @@ def _exp_curvature(angle):
 
 def _log_curvature(angle):
     """Return (1 - a/2 cot(a/2)) / a^2, by its series where the difference cancels."""
-    small, a = angle < 0.1, np.maximum(angle, 0.1)
+    small = angle < 0.1
+    a = np.maximum(angle, 0.1)
     series = np.polynomial.polynomial.polyval(
         angle**2 * small, (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600)
     )

@@ -43,7 +43,8 @@ def log_so3(R: Tensor) -> Tensor:
     either may come back.
     """
     q = _quaternion(R)
-    scalar, vector = q[..., :1], q[..., 1:]
+    scalar = q[..., :1]
+    vector = q[..., 1:]
     square = vector.square().sum(-1, keepdim=True)
     small = square < 1e-8
     length = torch.where(small, 1.0, square).sqrt()

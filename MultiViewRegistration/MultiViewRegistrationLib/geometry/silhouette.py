@@ -43,7 +43,8 @@ class Surface:
         bulging = self._bulges(edges, faces, triangles) != inside_out
         if len(self._rim):
             bulging[:] = True  # inside and outside are unknown
-        self._edges, self._faces = edges[bulging], faces[bulging]
+        self._edges = edges[bulging]
+        self._faces = faces[bulging]
         extent = np.ptp(self.points, axis=0) if len(self.points) else np.zeros(3)
         # Loaded here, as surfaces are made in threads and outlines are not.
         self._components = scipy.sparse.csgraph.connected_components

@@ -228,7 +228,8 @@ class SlotScan:
     def camera(self) -> SlotScanCamera:
         """Return the camera of its image, whose columns are at equal distances on a plane (else see `distortion.EqualAngles`)."""
         x, y, z = self._axes()
-        distance, (width, height) = self.source_to_isocentre_mm, self.pixel_mm
+        distance = self.source_to_isocentre_mm
+        (width, height) = self.pixel_mm
         central = (self.size[0] - 1) / 2 if self.central_column is None else self.central_column
         y -= (y @ z) * z
         y /= np.linalg.norm(y)

@@ -24,13 +24,15 @@ SCALE_STEP = 1.25
 POOLED_RADIUS_PX = 6.0
 #: Nepers of the blob's response, and of these the share of the strongest one, below which nothing
 #: is a bead.
-MIN_RESPONSE, MIN_RESPONSE_SHARE = 0.04, 0.02
+MIN_RESPONSE = 0.04
+MIN_RESPONSE_SHARE = 0.02
 MAX_CANDIDATES = 400
 #: Radius of a blob, as a share of that of a stronger one about it, up to which it is another.
 INNER_SHARE = 0.5
 #: A bead's contrast is looked at in so many directions, each against the median of all.
 SECTORS = 12
-MIN_SECTOR_SHARE, MIN_SECTORS = 0.35, 0.7
+MIN_SECTOR_SHARE = 0.35
+MIN_SECTORS = 0.7
 #: A fit is made at no more pixels than these from the centre to the rim; a larger bead is pooled.
 FITTED_RADIUS_PX = 7.0
 #: Fits of a bead, each from the last: share of the cost below which a step's gain ends it, steps at
@@ -38,7 +40,9 @@ FITTED_RADIUS_PX = 7.0
 FITS = (1e-2, 2, 0.2), (1e-2, 20, 0.65), (1e-3, 20, 0.78), (1e-4, 20, 0.8)
 #: Standard deviation of a bead's place, px and as a share of its radius, and misfit, above which it
 #: is none.
-MAX_SD_PX, MAX_SD_SHARE, MAX_MISFIT = 1.0, 0.08, 0.45
+MAX_SD_PX = 1.0
+MAX_SD_SHARE = 0.08
+MAX_MISFIT = 0.45
 #: Of misfit above POOR_MISFIT, which is no noise, and radius: the error of the centre that goes with it.
 SHAPE_SD_SHARE = 0.3
 #: Blur of a bead, as a share of its radius, beside what any image has: more is no bead's.
@@ -46,11 +50,14 @@ MAX_BLUR_SHARE = 0.3
 #: Standard deviations of noise by which a bead must be seen.
 MIN_CONTRAST_TO_NOISE = 4.0
 #: Share of radiation stopped, and share of a bead's outline within the field.
-MIN_STOPPED, MIN_SHOWN = 0.03, 0.4
+MIN_STOPPED = 0.03
+MIN_SHOWN = 0.4
 #: Nepers of a ball at which a fit begins, and the share by which radius, blur and nepers may be off.
-LIKELY_NEPERS, LIKELY_SHARE = 1.5, 1.0
+LIKELY_NEPERS = 1.5
+LIKELY_SHARE = 1.0
 #: Misfit above which a bead may be two, and how often they are fitted in turn.
-POOR_MISFIT, PARTING_ROUNDS = 0.05, 2
+POOR_MISFIT = 0.05
+PARTING_ROUNDS = 2
 #: Blur that the pixels themselves make.
 MIN_BLUR_PX = 0.35
 #: Distances at which a ball's image is computed; between them it is interpolated.
@@ -179,10 +186,13 @@ def _blobs(
     low, high = radius_px
     count = 1 + max(0, int(np.ceil(np.log(high / low) / np.log(SCALE_STEP))))
     near = scipy.ndimage.binary_dilation(valid, iterations=max(1, round(low)))
-    found, pooled, factor = [], image, 1
+    found = []
+    pooled = image
+    factor = 1
     for radius in low * SCALE_STEP ** np.arange(count):
         while radius / factor > POOLED_RADIUS_PX and min(pooled.shape) >= 16:
-            pooled, factor = _halved(pooled), 2 * factor
+            pooled = _halved(pooled)
+            factor = 2 * factor
         sigma = radius / factor / np.sqrt(2)
         response = -(sigma**2) * scipy.ndimage.gaussian_laplace(pooled, sigma, mode="nearest")
         peak = response == scipy.ndimage.maximum_filter(response, 3)
@@ -320,7 +330,8 @@ def _parted(transmission: np.ndarray, valid: np.ndarray, bead: Bead) -> list[Bea
     ]
     for _ in range(PARTING_ROUNDS):
         for n in range(2):
-            this, other = pair[n], pair[1 - n]
+            this = pair[n]
+            other = pair[1 - n]
             if this is None or other is None:
                 return [bead]
             pair[n] = _fitted(transmission, valid, this, [other])
@@ -424,8 +435,10 @@ class _Patch:
         around = chosen & (distance > bead.radius_px)
         if around.sum() < 12 or not outline.any():
             return None
-        radius, blur = bead.radius_px / factor, max(bead.blur_px / factor, MIN_BLUR_PX)
-        sign, free = np.sign(bead.stopped), np.full(6, np.inf)
+        radius = bead.radius_px / factor
+        blur = max(bead.blur_px / factor, MIN_BLUR_PX)
+        sign = np.sign(bead.stopped)
+        free = np.full(6, np.inf)
         return cls(
             x[chosen] / factor,
             y[chosen] / factor,
@@ -508,7 +521,8 @@ class _Patch:
             prior = np.sum(self._prior_weights(numbers) * (numbers - self.start) ** 2)
             return profile, misfit, float(np.sum(weight * misfit**2) + spread**2 * prior)
 
-        damping, (profile, misfit, cost) = 1e-3, cost_of(numbers)
+        damping = 1e-3
+        (profile, misfit, cost) = cost_of(numbers)
         for _ in range(steps):
             J = self._derivatives(numbers, profile)
             prior = spread**2 * self._prior_weights(numbers)
@@ -520,7 +534,10 @@ class _Patch:
             if trial_cost < cost:
                 settled = cost - trial_cost < precision * cost
                 moved = np.abs(trial - numbers)[:2].max()
-                numbers, profile, misfit, cost = trial, trial_profile, trial_misfit, trial_cost
+                numbers = trial
+                profile = trial_profile
+                misfit = trial_misfit
+                cost = trial_cost
                 damping = max(damping / 5, 1e-7)
                 if settled and moved < 10 * precision:
                     break
@@ -562,7 +579,8 @@ class _Patch:
     def _background(self) -> np.ndarray:
         """(n, 6) of a quadratic background."""
         scale = max(np.abs(self.x).max(), np.abs(self.y).max())
-        x, y = self.x / scale, self.y / scale
+        x = self.x / scale
+        y = self.y / scale
         return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
     def _profile(self, numbers: np.ndarray) -> _Profile:
@@ -578,7 +596,9 @@ class _Patch:
     def _derivatives(self, numbers: np.ndarray, profile: _Profile) -> np.ndarray:
         """Return the derivatives (n, 12) of the transmission."""
         column, row, radius, blur, nepers = numbers[:5]
-        nodes, stops, step = profile.nodes, _stopped_at_rings(nepers), 1e-4
+        nodes = profile.nodes
+        stops = _stopped_at_rings(nepers)
+        step = 1e-4
         slope = np.gradient(profile.shares, nodes)
         of_blur = (_rings(nodes, radius, (1 + step) * blur) @ stops - profile.shares) / (
             step * blur

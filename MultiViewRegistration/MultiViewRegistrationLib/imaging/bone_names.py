@@ -27,20 +27,27 @@ WORDS = {1: "left", -1: "right"}
 ASIDE = re.compile(r"hip|pelvis|ilium|ischi|acetab|femur|rib|clavic|scapula|humer", re.IGNORECASE)
 CENTRAL = re.compile(r"sacrum|sternum|skull|coccyx", re.IGNORECASE)
 #: A bone is on one side if its centre is so far from the middle, and so much of it beyond that.
-ASIDE_MM, MOSTLY = 20.0, 0.9
+ASIDE_MM = 20.0
+MOSTLY = 0.9
 #: The middle is where this share of voxels of bone, of this size, is mirrored to bone: at most 0.33 in
 #: CTs of one side, at least 0.40 in those of both.
-COARSE_MM, LEAST_MIRRORED = 4.0, 0.37
+COARSE_MM = 4.0
+LEAST_MIRRORED = 0.37
 #: Vertebrae are so far apart for each level, by the cubic roots of their volumes (0.72 to 0.90 in two
 #: people), and by their mean level in adults, mm; the sacrum lies so far below L4. Masks may be small,
 #: and children are: names are wrong where both are off by so many levels, and by so many more for each
 #: level between them.
-LEVEL_BY_SIZE, LEVEL_MM, MM_BY_LEVEL, GAP_MM = 0.82, 12.0, 1.0, 26.0
-LEVELS_OFF, OFF_BY_LEVEL = 0.5, 0.15
+LEVEL_BY_SIZE = 0.82
+LEVEL_MM = 12.0
+MM_BY_LEVEL = 1.0
+GAP_MM = 26.0
+LEVELS_OFF = 0.5
+OFF_BY_LEVEL = 0.15
 #: A rib is by so much nearer to its own vertebra than to others.
 NEARER_MM = 5.0
 #: What may be wrong with names.
-NAMES, MIRRORED = "check their names.", "check the names, and whether the CT is mirrored."
+NAMES = "check their names."
+MIRRORED = "check the names, and whether the CT is mirrored."
 
 
 def vertebra(name: str) -> int | None:

@@ -27,12 +27,14 @@ from ..errors import InputError
 from ..jobs import HIDDEN, environment, python
 
 #: Seconds after which an idle child ends itself, and after which it is not used again.
-IDLE_S, FRESH_S = 30, 20
+IDLE_S = 30
+FRESH_S = 20
 #: The module of the functions that read files with SimpleITK.
 ITK = f"{__package__}.itk_files"
 #: Larger data are not copied, but stay in the file to which the child has written them; it has so
 #: many.
-MAPPED_BYTES, FILES = 8 << 20, 1 if os.name == "nt" else 6
+MAPPED_BYTES = 8 << 20
+FILES = 1 if os.name == "nt" else 6
 _CODE = f"from {__package__}.child_main import serve; serve({IDLE_S}, {{!r}})"
 #: One thread and one heap: otherwise the memory that a child reserves, which is limited, grows with
 #: the processors. Large pages: a CT needs a tenth of the page faults, and is read in 0.2 s less.

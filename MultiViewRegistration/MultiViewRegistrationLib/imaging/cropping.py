@@ -8,18 +8,23 @@ import numpy as np
 
 #: Detectors are square, or longer by more than this share; and no side of theirs that is not square
 #: has a number of pixels that this does not divide.
-NEARLY_SQUARE, MULTIPLE = 0.06, 4
+NEARLY_SQUARE = 0.06
+MULTIPLE = 4
 #: Share of a side by which an image of another length may have lost its middle.
 LOST_SHARE = 0.01
 #: Of a round field: share of its rows whose rim the image must show, how far the rim may be from a
 #: circle as a share of the radius, and how far the circle's middle may be from the image's, px and
 #: as a share of the image.
-RIM_ROWS, RIM_SD_SHARE, OFF_PX, OFF_SHARE = 0.3, 0.005, 2.0, 0.003
+RIM_ROWS = 0.3
+RIM_SD_SHARE = 0.005
+OFF_PX = 2.0
+OFF_SHARE = 0.003
 #: Pixels at the edge of an image at which a field's rim is the image's.
 EDGE_PX = 3
 #: Share by which the distance to the detector by the matrix may be off that by the header, and one
 #: of the matrix's two scales off the other.
-DISTANCE_SHARE, SCALE_SHARE = 0.05, 0.01
+DISTANCE_SHARE = 0.05
+SCALE_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ def signs_of_resampling(
     """
     if pixel_mm is None:
         return None
-    across, down = abs(intrinsics[0, 0]) * pixel_mm[0], abs(intrinsics[1, 1]) * pixel_mm[1]
+    across = abs(intrinsics[0, 0]) * pixel_mm[0]
+    down = abs(intrinsics[1, 1]) * pixel_mm[1]
     lost = LOST_SHARE * max(size)
     if abs(across / down - 1) > SCALE_SHARE:
         return Doubt(
@@ -125,7 +131,8 @@ def _middle_of_rim(valid: np.ndarray) -> np.ndarray | None:
     rows = np.flatnonzero(valid.any(axis=1))
     if not len(rows):
         return None
-    first, last = valid[rows].argmax(axis=1), valid.shape[1] - 1 - valid[rows, ::-1].argmax(axis=1)
+    first = valid[rows].argmax(axis=1)
+    last = valid.shape[1] - 1 - valid[rows, ::-1].argmax(axis=1)
     rim = np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)]).astype(float)
     size = np.array(valid.shape[::-1])
     rim = rim[((rim >= EDGE_PX) & (rim < size - EDGE_PX)).all(axis=1)]

@@ -106,7 +106,8 @@ def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[V
     until the pixels have caught up. Every level is as if pooled from the finest, so no error adds
     up: from another only where each block is made of whole ones of its.
     """
-    spacing, size = volume.spacing_mm, np.array(volume.values.shape[::-1])
+    spacing = volume.spacing_mm
+    size = np.array(volume.values.shape[::-1])
     made = [(np.ones(3, int), volume)]
     for level in range(1, levels):
         factors = np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
@@ -123,7 +124,8 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
     """Return means over blocks of `factor` along one axis; the last block may be shorter."""
     if factor == 1:
         return values
-    n, before = values.shape[axis], (slice(None),) * axis
+    n = values.shape[axis]
+    before = (slice(None),) * axis
     parts = [values[(*before, slice(offset, None, factor))] for offset in range(min(factor, n))]
     if n % factor == 0:
         total = parts[0] + parts[1]
@@ -202,7 +204,8 @@ class CT:
 
 def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
     """Return (nj, ni) and (nk,): how many voxels lie above a value, over each (j, i), and in each slice."""
-    columns, slices = np.zeros(values.shape[1:], np.int32), np.zeros(len(values), int)
+    columns = np.zeros(values.shape[1:], np.int32)
+    slices = np.zeros(len(values), int)
     for k, of in enumerate(values):  # by slices: they fit the cache
         selected = of > above
         columns += selected
@@ -434,7 +437,9 @@ def _check_unit(unit: str) -> None:
 
 
 def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:
-    low, high = float(values.min()), float(values.max())  # both NaN where a single voxel is
+    # both NaN where a single voxel is
+    low = float(values.min())
+    high = float(values.max())
     if not np.isfinite([low, high]).all():
         raise InputError(
             f"{name}: has voxels that are not finite numbers, but every voxel needs a value; fill "

@@ -103,7 +103,8 @@ def requested_frame(file: DicomFile, frame: int | None) -> DicomFrame:
     InputError
         For one that is not there.
     """
-    count, index = frame_count(file), frame or 0
+    count = frame_count(file)
+    index = frame or 0
     if not 0 <= index < count:
         file.refuse(
             f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}."
@@ -149,7 +150,9 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
 
 
 def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int) -> np.ndarray:
-    size, count, first = rows * columns * allocated // 8, frame_count(file), file.pixels_at or 0
+    size = rows * columns * allocated // 8
+    count = frame_count(file)
+    first = file.pixels_at or 0
     with file.opened() as data:
         there = min(len(data) - first, file.pixels_length or len(data))
         if there < size * count:
@@ -211,13 +214,17 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     for key in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"):
         if (value := file.value(key)) is not None:
             setattr(one, key, value)
-    one.PhotometricInterpretation, one.SamplesPerPixel = "MONOCHROME2", 1
-    one.PixelRepresentation, one.NumberOfFrames = file.whole("PixelRepresentation", 0), 1
+    one.PhotometricInterpretation = "MONOCHROME2"
+    one.SamplesPerPixel = 1
+    one.PixelRepresentation = file.whole("PixelRepresentation", 0)
+    one.NumberOfFrames = 1
     one.preamble, one.file_meta = bytes(128), pydicom.dataset.FileMetaDataset()
-    one.file_meta.TransferSyntaxUID, one.file_meta.FileMetaInformationGroupLength = uid, 0
+    one.file_meta.TransferSyntaxUID = uid
+    one.file_meta.FileMetaInformationGroupLength = 0
     one.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
     one.PixelData = pydicom.encaps.encapsulate([encoded])
-    one["PixelData"].VR, one["PixelData"].is_undefined_length = "OB", True
+    one["PixelData"].VR = "OB"
+    one["PixelData"].is_undefined_length = True
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "frame.dcm")
         try:
@@ -244,7 +251,8 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
 
 def stored_range(file: DicomFile) -> tuple[int, int]:
     """Return the least and the largest value that can be stored."""
-    bits, signed = file.whole("BitsStored"), file.whole("PixelRepresentation", 0)
+    bits = file.whole("BitsStored")
+    signed = file.whole("PixelRepresentation", 0)
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 
@@ -301,16 +309,23 @@ def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
     linear = _to_linear(header, curve)
     if linear is not None:
         values, low, high = _looked_up(file, stored, linear)
-        step, curve, sign = 1.0, "linear", 1
+        step = 1.0
+        curve = "linear"
+        sign = 1
     else:
         values, low, high, step, curve, turned = _modality(header, stored, curve)
         sign = None if sign is None else sign * turned
     values = values.astype(np.float32)
     if file.text("PhotometricInterpretation") == "MONOCHROME1":
-        values, sign = np.float32(low + high) - values, None if sign is None else -sign
+        values = np.float32(low + high) - values
+        sign = None if sign is None else -sign
     if is_localizer(file):
-        values, step, curve, sign = _in_nepers(values), 0.0, "log", -1
-    pixel_mm, opened = _pixel_mm(header), open_pixels(header, stored.shape)
+        values = _in_nepers(values)
+        step = 0.0
+        curve = "log"
+        sign = -1
+    pixel_mm = _pixel_mm(header)
+    opened = open_pixels(header, stored.shape)
     if lies_down(file):
         values = np.ascontiguousarray(np.rot90(values, -1))
         pixel_mm = pixel_mm and pixel_mm[::-1]
@@ -420,7 +435,8 @@ def _pixel_mm(frame: DicomFrame) -> tuple[float, float] | None:
 
 #: What a localizer shows from air to dense bone, in nepers: 6.4 in both of a head
 #: (shared/data/scout), by its CT.
-LOCALIZER_NEPERS, LOCALIZER_PERCENTILES = 6.0, (1.0, 99.5)
+LOCALIZER_NEPERS = 6.0
+LOCALIZER_PERCENTILES = (1.0, 99.5)
 
 GROUP = "FrameDisplayShutterSequence"
 EDGES = (
@@ -517,7 +533,8 @@ def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndar
     if 0 <= number < len(planes):
         place = header[group, 0x0050].value if (group, 0x0050) in header else (1, 1)
         row, column = (int(part) - 1 for part in place)
-        top, left = max(row, 0), max(column, 0)
+        top = max(row, 0)
+        left = max(column, 0)
         part = planes[number, top - row :, left - column :][
             : len(rows) - top, : len(columns) - left
         ]

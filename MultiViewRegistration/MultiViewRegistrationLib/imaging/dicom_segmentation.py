@@ -91,7 +91,8 @@ class DicomSegmentation:
         if scheme == "SRT":  # SNOMED's codes of before 2018
             from pydicom.sr._snomed_dict import mapping
 
-            scheme, code = "SCT", mapping["SRT"].get(code, "")
+            scheme = "SCT"
+            code = mapping["SRT"].get(code, "")
         return "^".join([scheme, code, meaning])
 
     def volumes(self, numbers: dict[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -135,7 +136,8 @@ class DicomSegmentation:
             yield volume, place
 
     def _label_map(self, numbers: dict[int, int], shape: tuple[int, int, int]) -> np.ndarray:
-        values, value_of = np.zeros(shape, np.uint8), np.zeros(1 << 16, np.uint8)
+        values = np.zeros(shape, np.uint8)
+        value_of = np.zeros(1 << 16, np.uint8)
         value_of[list(numbers)] = list(numbers.values())
         for index, k in enumerate(self._slices):
             values[k] = value_of[stored_pixels(self._file, index)]
@@ -158,9 +160,11 @@ class DicomSegmentation:
                 "has compressed single bits, which are not read, expected them as they are; export "
                 "it uncompressed."
             )
-        rows, columns = file.whole("Rows"), file.whole("Columns")
+        rows = file.whole("Rows")
+        columns = file.whole("Columns")
         first = frame * rows * columns
-        begin, end = first // 8, -(-(first + rows * columns) // 8)
+        begin = first // 8
+        end = -(-(first + rows * columns) // 8)
         with file.opened() as data:
             there = len(data) - file.pixels_at if file.pixels_at else 0
             if there < -(-frame_count(file) * rows * columns // 8):

@@ -38,7 +38,8 @@ MAX_SPREAD_PAINTED = 1e-6
 MIN_WIDE_SHARE = 0.3
 
 _ACROSS = np.arange(-8, 9)  # pixels across an edge, from the field outwards
-_INSIDE, _OUTSIDE = (_ACROSS >= -6) & (_ACROSS <= -3), (_ACROSS >= 3) & (_ACROSS <= 6)
+_INSIDE = (_ACROSS >= -6) & (_ACROSS <= -3)
+_OUTSIDE = (_ACROSS >= 3) & (_ACROSS <= 6)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def find_field(line_integrals: np.ndarray) -> np.ndarray:
     factor = -(-max(line_integrals.shape) // SEARCH_SIZE)
     small = _reduced(np.exp(-line_integrals), factor)
     small /= np.percentile(small, 99)
-    sides, field = np.empty((0, 3)), np.ones(small.shape, bool)
+    sides = np.empty((0, 3))
+    field = np.ones(small.shape, bool)
     for floor in FLOORS:
         border = _clearest_border(-np.log(small + floor), field)
         if border is None:
@@ -86,8 +88,11 @@ def find_field(line_integrals: np.ndarray) -> np.ndarray:
         narrowed = np.concatenate([sides, border.sides])
         inside = _inside(small.shape, narrowed)
         if inside.mean() > MIN_FIELD_SHARE:
-            sides, field, small = narrowed, inside, _continued(small, inside)
-    normals, offsets = sides[:, :2], sides[:, 2]
+            sides = narrowed
+            field = inside
+            small = _continued(small, inside)
+    normals = sides[:, :2]
+    offsets = sides[:, 2]
     offsets = factor * offsets - normals.sum(1) * (factor - 1) / 2  # from block centres to pixels
     return _inside(line_integrals.shape, np.column_stack([normals, offsets]))
 
@@ -132,7 +137,8 @@ def _border_above(
     new = _at(known, points + hull[side, :2])
     if new.sum() < 10:
         return None
-    points, side = points[new], side[new]
+    points = points[new]
+    side = side[new]
     normals = hull[side, :2]
 
     profiles = _across(density, points, normals)
@@ -220,7 +226,8 @@ def _convex_corners(mask: np.ndarray) -> np.ndarray | None:
 def _outermost(mask: np.ndarray) -> np.ndarray:
     """Return (n, 2) the first and the last pixel (x, y) of each row of a mask."""
     rows = np.flatnonzero(mask.any(1))
-    first, last = mask[rows].argmax(1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
+    first = mask[rows].argmax(1)
+    last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
     return np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)])
 
 
@@ -259,7 +266,8 @@ def _inside(shape: tuple[int, int], sides: np.ndarray) -> np.ndarray:
 
     Each cuts rows from the left or the right.
     """
-    y, x = np.arange(shape[0])[:, None], np.arange(shape[1])
+    y = np.arange(shape[0])[:, None]
+    x = np.arange(shape[1])
     a, b, c = sides.T
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = -(b * y + c) / a
@@ -343,7 +351,9 @@ def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarra
 
 
 POLARITY_SIZE = 256
-FINE, COARSE = 1.0, 4.0  # pixels at that size: the width of a cortex, and of its surroundings
+# pixels at that size: the width of a cortex, and of its surroundings
+FINE = 1.0
+COARSE = 4.0
 MIN_SKEWNESS = 0.05
 
 
@@ -362,14 +372,16 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
     values
         (rows, columns), finite, on any monotone scale.
     """
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     if high == low:
         return None
     scaled = (values - low) / (high - low)
     valid = find_field(-np.log(scaled + 1e-3)) & find_field(-np.log(1 - scaled + 1e-3))
     factor = -(-max(values.shape) // POLARITY_SIZE)
     rows, columns = (size // factor for size in values.shape)
-    crop, blocks = np.s_[: rows * factor, : columns * factor], (rows, factor, columns, factor)
+    crop = np.s_[: rows * factor, : columns * factor]
+    blocks = (rows, factor, columns, factor)
     small = scaled[crop].reshape(blocks).mean((1, 3))
     inside = valid[crop].reshape(blocks).all((1, 3))
     inside = scipy.ndimage.binary_erosion(inside, iterations=5, border_value=1)

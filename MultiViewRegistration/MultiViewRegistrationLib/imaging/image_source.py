@@ -218,7 +218,8 @@ def _meta_data_file(path: Path) -> str | None:
 
 def _nrrd_data_file(path: Path) -> str | None:
     """Return the file with the voxels as a NRRD names it; None where its own voxels follow."""
-    name, grid = None, {}
+    name = None
+    grid = {}
     for number, line in enumerate(_lines(path)):
         if number == 0:
             if not re.fullmatch(rb"NRRD000\d", line):
@@ -320,7 +321,8 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
     InputError
         Where one is elsewhere.
     """
-    head, name = _beginning(path), path.name.lower().removesuffix(".gz")
+    head = _beginning(path)
+    name = path.name.lower().removesuffix(".gz")
     whole = head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2")
     if name.endswith(".nii") and whole:  # it has its voxels itself
         return (path,)

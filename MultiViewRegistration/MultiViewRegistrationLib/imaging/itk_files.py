@@ -72,7 +72,8 @@ def series(paths: list[str]) -> tuple[dict[str, Any], memoryview, sitk.Image]:
 def transform(path: str) -> dict[str, Any]:
     """Return a transform's dimension and kind, and the matrix (4, 4) of a linear one in 3D, as TransformPoint applies it."""
     read = sitk.ReadTransform(path)
-    kind, matrix = read.Downcast().GetName(), None
+    kind = read.Downcast().GetName()
+    matrix = None
     if read.GetDimension() == 3 and read.IsLinear() and kind != "CompositeTransform":
         origin = read.TransformPoint([0.0] * 3)
         ends = [

@@ -35,7 +35,9 @@ MAX_COMPRESSION = 2000  # bytes for each stored one: deflate reaches 1,032
 MAX_PIXELS = 1 << 27
 
 #: What reading any image may take, and how fast the slowest network is.
-READING_BYTES, READING_S, MIN_BYTES_PER_S = 512 << 20, 60.0, 2e6
+READING_BYTES = 512 << 20
+READING_S = 60.0
+MIN_BYTES_PER_S = 2e6
 #: What is asked of an image's header beyond its grid.
 KEYS = [
     "sform_code",
@@ -235,7 +237,8 @@ def _unreadable(path: Path) -> InputError:
 
 
 def _header_of(found: dict[str, Any]) -> ImageHeader:
-    size, components = tuple(found["size"]), int(found["components"])
+    size = tuple(found["size"])
+    components = int(found["components"])
     here = np.allclose(found["origin"], 0) and np.allclose(
         found["direction"], np.eye(len(size)).ravel()
     )
@@ -254,7 +257,8 @@ def _stored(answer: Answer) -> StoredImage:
     ValueError and the like where it does not fit together.
     """
     found = answer.value
-    size, components = found["size"], found["components"]
+    size = found["size"]
+    components = found["components"]
     if not (np.isfinite([found["spacing"], found["origin"]]).all() and min(found["spacing"]) > 0):
         raise ValueError("a place that is none")
     shape = (*size[::-1], *([components] if components > 1 else []))
@@ -288,7 +292,8 @@ def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) 
         raise InputError(
             f"{path}: has {shown} pixels by its header, but an image is expected; export it again."
         )
-    voxels, claimed = math.prod(header.size) * header.components * slices, header.bytes * slices
+    voxels = math.prod(header.size) * header.components * slices
+    claimed = header.bytes * slices
     if claimed > UNCHECKED and claimed > MAX_COMPRESSION * stored:
         raise InputError(
             f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, "

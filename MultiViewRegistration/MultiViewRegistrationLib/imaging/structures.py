@@ -51,7 +51,8 @@ MAX_LISTED = 12
 POINTS = 2000
 #: Neighbours in a list are as far apart in hue as this share of the hues (the golden section);
 #: these leave red to what does not fit.
-HUE_STEP, HUES = 0.381966, (0.09, 0.92)
+HUE_STEP = 0.381966
+HUES = (0.09, 0.92)
 #: What begins the tag of a segment in a .seg.nrrd that says what it is.
 TERMINOLOGY = "TerminologyEntry:"
 #: Share of a voxel by which two grids may be off each other and still count as one.
@@ -373,7 +374,8 @@ def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
 
     Before Slicer 4.11 each had a layer of its own, and the value 1.
     """
-    found, number = [], 0
+    found = []
+    number = 0
     while (identifier := pairs.get(f"Segment{number}_ID")) is not None:
         name = pairs.get(f"Segment{number}_Name", identifier)
         label = pairs.get(f"Segment{number}_LabelValue", "1")
@@ -405,7 +407,8 @@ def _whole(name: str | Path, values: np.ndarray) -> np.ndarray:
     """
     if values.dtype == np.uint8 or values.dtype == bool:
         return values.astype(np.uint8, copy=False)
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     if values.dtype.kind not in "iuf" or not (low >= 0 and high <= MAX_LABEL):
         raise InputError(
             f"{name}: has values from {low:g} to {high:g}, expected labels, whole numbers from 0 "
@@ -449,7 +452,8 @@ class LabelVolume:
         segments: Sequence[Segment] = (),
         names: Mapping[int, str] | None = None,
     ) -> None:
-        self._layers, self._place = layers, place
+        self._layers = layers
+        self._place = place
         self.name = name
         self.numbered = not (segments or names) and follows_total_segmentator(
             _centres(layers[0], place)
@@ -715,7 +719,8 @@ def _same_lattice(place: np.ndarray, ct_from_index: np.ndarray) -> bool:
 
 
 def _on_ct(values: np.ndarray, place: np.ndarray, ct: CT) -> np.ndarray:
-    grid, shape = ct.volume.ct_from_index, ct.volume.values.shape
+    grid = ct.volume.ct_from_index
+    shape = ct.volume.values.shape
     if values.shape == shape and np.allclose(place, grid, rtol=0, atol=1e-3):
         return values
     return on_grid(values, place, grid, shape)
@@ -731,7 +736,8 @@ def _add(labels: np.ndarray, part: np.ndarray, names: Sequence[str]) -> None:
                 of[both].astype(int) * count + more[both], minlength=count * count
             )
     if shared.any():
-        ours, theirs = _sizes(labels, count), _sizes(part, count)
+        ours = _sizes(labels, count)
+        theirs = _sizes(part, count)
         for pair in np.flatnonzero(shared):
             one, other = divmod(int(pair), count)
             smaller = min(ours[one], theirs[other])

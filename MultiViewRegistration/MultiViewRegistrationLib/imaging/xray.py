@@ -191,7 +191,8 @@ def to_line_integrals(
         raise InputError(
             f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected."
         )
-    values, finite = _filled(raw.values), np.isfinite(raw.values)
+    values = _filled(raw.values)
+    finite = np.isfinite(raw.values)
     if intensity == "auto":
         intensity, inverted = _recognise(values, raw)
     elif intensity not in ("linear", "log"):

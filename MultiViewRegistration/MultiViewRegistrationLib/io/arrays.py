@@ -128,7 +128,8 @@ def bone_cts_of_arrays(
         )
     names = [view_name(JsonObject("ct", "", {"name": name}), "structure") for name in cts]
     check_names(names)
-    places, units = _by_bone("ct_from_index", places, names), _by_bone("ct_unit", units, names)
+    places = _by_bone("ct_from_index", places, names)
+    units = _by_bone("ct_unit", units, names)
     found = {}
     for name in names:
         with naming(f'structure "{name}"'):
@@ -443,10 +444,12 @@ def _raw_of(name: str, image: Any, pixel_mm: tuple[float, float] | None) -> RawI
         return load_image(image)
     spacing: Sequence[float] | None = None
     if _is_simpleitk(image):
-        values, spacing = _values(image), image.GetSpacing()
+        values = _values(image)
+        spacing = image.GetSpacing()
         values = values[0] if image.GetDimension() == 3 and len(values) == 1 else values
     elif _is_nibabel(image):
-        values, spacing = array_of(name, image.dataobj), image.header.get_zooms()
+        values = array_of(name, image.dataobj)
+        spacing = image.header.get_zooms()
         values = (values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values).T
     else:
         values = array_of(name, image)

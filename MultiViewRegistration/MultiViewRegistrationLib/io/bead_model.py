@@ -78,7 +78,8 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
     InputError
         For anything else, and as `BeadModel`.
     """
-    file, suffix = printable(path), Path(path).suffix.lower()
+    file = printable(path)
+    suffix = Path(path).suffix.lower()
     markups = suffix in MARKUPS and (
         suffix == ".fcsv" or Path(path).name.lower().endswith(".mrk.json")
     )

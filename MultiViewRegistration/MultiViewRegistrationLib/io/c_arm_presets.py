@@ -104,7 +104,9 @@ def keep_preset(name: str, c_arm: dict) -> str:
     InputError
         Where the name is none, or nothing can be written.
     """
-    name, path, aside = " ".join(name.split()), presets_file(), ""
+    name = " ".join(name.split())
+    path = presets_file()
+    aside = ""
     if not name or len(name) > MAX_NAME_LENGTH:
         raise InputError(
             _(
@@ -138,7 +140,8 @@ def delete_preset(name: str) -> None:
 
 
 def _write(presets: list[Preset]) -> None:
-    path, entries = presets_file(), [{"name": preset.name, **preset.c_arm} for preset in presets]
+    path = presets_file()
+    entries = [{"name": preset.name, **preset.c_arm} for preset in presets]
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(

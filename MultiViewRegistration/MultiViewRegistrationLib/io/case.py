@@ -352,10 +352,14 @@ class Case(CaseSettings):
             targets=targets,
             truth_world_from_ct=truth_world_from_ct,
         )
-        ct_from_index, projections = given["ct_from_index"], given["projections"]
-        world_from_ct, targets = given["world_from_ct"], given["targets"]
+        ct_from_index = given["ct_from_index"]
+        projections = given["projections"]
+        world_from_ct = given["world_from_ct"]
+        targets = given["targets"]
         truth_world_from_ct = given["truth_world_from_ct"]
-        start, truth, points = None, None, None
+        start = None
+        truth = None
+        points = None
         if world_from_ct is not None and not isinstance(ct, Mapping):
             start = rigid.check_rigid(
                 rigid.array_of("world_from_ct", world_from_ct), "world_from_ct"
@@ -433,8 +437,10 @@ class Case(CaseSettings):
         )
 
     def __repr__(self) -> str:
-        voxels, spacing = self.ct.volume.values.shape[::-1], self.ct.volume.spacing_mm
-        size, mm = " x ".join(map(str, voxels)), " x ".join(f"{each:.3g}" for each in spacing)
+        voxels = self.ct.volume.values.shape[::-1]
+        spacing = self.ct.volume.spacing_mm
+        size = " x ".join(map(str, voxels))
+        mm = " x ".join(f"{each:.3g}" for each in spacing)
         structure = "" if self.ct.mask is None else ", one structure of it"
         if self.bone_cts:
             structure = f", that of {self.bone_cts[0].name}, and {len(self.bone_cts) - 1} more"
@@ -491,7 +497,8 @@ def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
         Begins the sentence where something is wrong.
     """
     if used.shape != xray.valid.shape:
-        size, (image_rows, image_columns) = " x ".join(map(str, used.shape)), xray.valid.shape
+        size = " x ".join(map(str, used.shape))
+        (image_rows, image_columns) = xray.valid.shape
         size = (
             f"{used.shape[1]} columns and {used.shape[0]} rows"
             if used.ndim == 2
@@ -530,7 +537,8 @@ def _xray(name: str, image: RawImage, view: ViewRecord, valid: np.ndarray | None
     """
     with naming(name):
         if valid is not None and valid.shape != image.values.shape:
-            (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
+            (rows, columns) = image.values.shape
+            (expected_rows, expected_columns) = valid.shape
             raise InputError(
                 f"has {columns} columns and {rows} rows, expected {expected_columns} and "
                 f"{expected_rows} as in the first frame; give images of one size."
@@ -603,7 +611,8 @@ def views_of(
 
 def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
     """Return a view; its principal point is known less well where the image may be cropped or resampled."""
-    known, doubt = file.deviations, None
+    known = file.deviations
+    doubt = None
     if file.kind == "projection_matrix" and file.size is None:
         # Any other geometry says the size of its image, which `ViewRecord.camera` compares.
         doubt = signs_of_cropping(xray.valid) or signs_of_resampling(
@@ -655,7 +664,8 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
 
 def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest and highest (i, j, k) of the CT, or of what its mask selects, at the voxels' outer faces."""
-    low, high = np.zeros(3), np.array(ct.volume.values.shape[::-1]) - 1.0
+    low = np.zeros(3)
+    high = np.array(ct.volume.values.shape[::-1]) - 1.0
     if ct.mask is not None:
         for i, axes in enumerate(((0, 1), (0, 2), (1, 2))):
             low[i], high[i] = np.flatnonzero(ct.mask.any(axes))[[0, -1]]
@@ -704,7 +714,8 @@ def _bone_cts(
 
     `known` the same bones, if they were read before.
     """
-    found, cameras = [], [view.camera for view in views]
+    found = []
+    cameras = [view.camera for view in views]
     for n, source in enumerate(file.structures if file.has_bone_cts else ()):
         assert source.ct is not None
         own = ct
@@ -769,7 +780,8 @@ def _refuse_copies(
 ) -> None:
     for (i, a), (j, b) in combinations(enumerate(cameras), 2):
         if a.same_as(b) and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
-            first, second = files[i].field, files[j].field
+            first = files[i].field
+            second = files[j].field
             raise InputError(
                 f"{where}: {second} has the same camera and the same image as {first}, "
                 "expected different views; correct it or remove one of the two."

@@ -64,7 +64,8 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
             f"{printable(folder)}: is there already, expected a new or empty folder; choose "
             "another."
         )
-    case, file = Case.load(path), CaseFile.read(path)
+    case = Case.load(path)
+    file = CaseFile.read(path)
     content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
     for entry, given in zip(content["views"], file.views, strict=True):
@@ -76,7 +77,8 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         elif given.kind in DESCRIBED:  # some may come from a header
             entry |= given.flat.geometry_json
     kept, dropped = without_free_text(content)
-    images, masks = {}, {}
+    images = {}
+    masks = {}
     for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
         entry["name"] = names[given.name]
         if given.assumptions:
@@ -95,7 +97,8 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         }
     if case.mismatches:  # which the files do not say any more
         kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
-    structures, new_names = case.structures, _structure_names(case.structure_names)
+    structures = case.structures
+    new_names = _structure_names(case.structure_names)
     if structures is not None:
         structures = replace(structures, names=new_names)
     if "structures" in kept.get("truth", {}):
@@ -179,7 +182,8 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
     if step and not (
         step == 1 and np.array_equal(values, np.rint(values))
     ):  # a file of whole numbers could not hold them
-        values, step = values + (step / 2 if intensity == "linear" else 0), 0.0
+        values = values + (step / 2 if intensity == "linear" else 0)
+        step = 0.0
     plain = replace(
         raw,
         values=values.astype(np.float32),

@@ -148,13 +148,17 @@ def _view(
         patient's left ("L"), back ("P") and head ("S") lie from the middle of the box, (columns,
         rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
     """
-    camera, single = view.camera, view.camera.fan_axes == 2
-    depth, anatomy_depth = float(camera.depth(isocentre)), float(camera.depth(corners.mean(0)))
-    pixels, size = camera.project(box), np.array(camera.size)
+    camera = view.camera
+    single = view.camera.fan_axes == 2
+    depth = float(camera.depth(isocentre))
+    anatomy_depth = float(camera.depth(corners.mean(0)))
+    pixels = camera.project(box)
+    size = np.array(camera.size)
     inside = (camera.depth(box) > 0) & (pixels >= -0.5).all(1) & (pixels <= size - 0.5).all(1)
     turn = camera.camera_from_world[:3, :3] @ world_from_ct[:3, :3]
     turn = turn * np.array([[np.sign(camera.intrinsics[0, 0])], [1], [1]])
-    pixel_mm, reading = view.xray.pixel_mm, view.c_arm
+    pixel_mm = view.xray.pixel_mm
+    reading = view.c_arm
     focal = np.abs(np.diag(camera.intrinsics)[:2])
     return {
         "name": view.name,
@@ -206,7 +210,8 @@ def _pair(first: View, second: View) -> dict[str, Any]:
 
 def summary_lines(check: dict[str, Any]) -> list[str]:
     """Describe the geometry in words, lines for each view, pair and the CT."""
-    structure, placed = check["structure"], check["start_pose"] == "given"
+    structure = check["structure"]
+    placed = check["start_pose"] == "given"
     sentences = [
         line
         for view in check["views"]
@@ -256,13 +261,16 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
 
 
 def _view_lines(view: dict[str, Any], what: str) -> list[str]:
-    name, to_detector = view["name"], view["source_to_detector_mm"]
+    name = view["name"]
+    to_detector = view["source_to_detector_mm"]
     unknown = "not known" if view["slot_scan"] else "not known (the image has no pixel size)"
     detector = unknown if to_detector is None else f"{to_detector:.0f} mm"
     source = "a slot scan, source of its middle row" if view["slot_scan"] else "source"
     width, height = view["field_mm"]
-    corners, (columns, rows) = np.array(view["ct_corners"]), view["size"]
-    (left, top), (right, bottom) = corners.min(0), corners.max(0)
+    corners = np.array(view["ct_corners"])
+    (columns, rows) = view["size"]
+    (left, top) = corners.min(0)
+    (right, bottom) = corners.max(0)
     box = (
         f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} "
         f"x {rows}"
@@ -300,7 +308,8 @@ def findings(check: dict[str, Any]) -> list[str]:
         *(finding for view in check["views"] for finding in _of_view(view, where)),
     ]
     for pair in check["pairs"]:
-        both, angle = " and ".join(pair["views"]), pair["angle_deg"]
+        both = " and ".join(pair["views"])
+        angle = pair["angle_deg"]
         if min(angle, 180 - angle) < NEARLY_PARALLEL_DEG:
             sentences.append(
                 f"{both} are nearly parallel ({angle:.1f} degrees), so depth is poorly determined; "
@@ -329,7 +338,8 @@ def findings(check: dict[str, Any]) -> list[str]:
 
 def _units(check: dict[str, Any]) -> list[str]:
     """List angles that look like radians, and lengths that look like metres."""
-    sentences, names = [], " and ".join(view["name"] for view in check["views"])
+    sentences = []
+    names = " and ".join(view["name"] for view in check["views"])
     for view in check["views"]:
         largest = max(map(abs, view["angles_deg"] or [0.0]))
         apart = [
@@ -385,8 +395,11 @@ def like_metres(mm: float, usual_mm: tuple[float, float]) -> bool:
 
 
 def _of_view(view: dict[str, Any], where: str) -> list[str]:
-    name, detector, anatomy = view["name"], view["source_to_detector_mm"], view["anatomy_depth_mm"]
-    inside, pixel = view["ct_inside"], view["pixel_at_anatomy_mm"]
+    name = view["name"]
+    detector = view["source_to_detector_mm"]
+    anatomy = view["anatomy_depth_mm"]
+    inside = view["ct_inside"]
+    pixel = view["pixel_at_anatomy_mm"]
     sentences = []
     if inside < HARDLY_INSIDE:
         sentences.append(

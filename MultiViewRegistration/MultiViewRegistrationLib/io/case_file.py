@@ -186,7 +186,8 @@ class CaseFile(CaseSettings):
     @classmethod
     def from_json(cls, path: Path, content: dict[str, Any]) -> CaseFile:
         """Take content that is parsed already; files are sought from the folder of `path`."""
-        fields, folder = JsonObject(printable(path), "", content), path.parent
+        fields = JsonObject(printable(path), "", content)
+        folder = path.parent
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
@@ -314,7 +315,8 @@ def _structures(
     ct_unit, world_from_ct
         Of the case: of a structure with a CT that does not say its own.
     """
-    has_labels, expected = fields.has("labels"), f'"{ALL}", or a list of structures'
+    has_labels = fields.has("labels")
+    expected = f'"{ALL}", or a list of structures'
     if not fields.has("structures"):
         if has_labels:
             fields.refuse("structures", "is missing beside labels", expected, "add it")
@@ -340,7 +342,8 @@ def _structures(
             )
         entries = []
     for entry in entries:
-        name, has_label = view_name(entry, "structure"), entry.has("label")
+        name = view_name(entry, "structure")
+        has_label = entry.has("label")
         if entry.has("mask"):
             if has_label:
                 entry.refuse(

@@ -155,7 +155,8 @@ def _write_bone_cts(folder: Path, bone_cts: Sequence[BoneCT]) -> dict[str, Any]:
     """Write the CTs of bones that have one each, and return their part of the case.json."""
     structures = []
     for number, bone in enumerate(bone_cts, start=1):
-        name, volume = f"bone{number}.mha", bone.ct.volume
+        name = f"bone{number}.mha"
+        volume = bone.ct.volume
         (folder / name).write_bytes(metaimage(smallest(volume.values), volume.ct_from_index))
         start = {} if bone.world_from_ct is None else {"world_from_ct": bone.world_from_ct.tolist()}
         structures.append({"name": bone.name, "ct": name, "ct_unit": bone.ct.unit, **start})
@@ -191,7 +192,8 @@ def _without_files(content: dict) -> dict:
 
 def smallest(values: np.ndarray) -> np.ndarray:
     """Convert float values to int16, if that holds them: it is half the size, and packs better."""
-    low, high = np.iinfo(np.int16).min, np.iinfo(np.int16).max
+    low = np.iinfo(np.int16).min
+    high = np.iinfo(np.int16).max
     if low <= values.min() and values.max() <= high:
         whole = values.astype(np.int16)
         if np.array_equal(whole, values):
@@ -203,7 +205,8 @@ def _stored(image: RawImage) -> np.ndarray:
     """Return the values in a type by which they are read with the same step."""
     if not image.step:
         return image.values
-    low, high = image.values.min(), image.values.max()
+    low = image.values.min()
+    high = image.values.max()
     for kind in (np.uint8, np.uint16, np.int16):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return image.values.astype(kind)
@@ -413,7 +416,8 @@ def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:
     """Copy files and folders into `folder`, each once, and return their names there."""
     named: dict[Path, str] = {}
     for source in dict.fromkeys(sources):
-        name, number = source.resolve().name, 1
+        name = source.resolve().name
+        number = 1
         while name in named.values():
             number += 1
             name = f"{number}_{source.resolve().name}"

@@ -150,7 +150,8 @@ PROPERTIES = "FramePixelDataPropertiesSequence"
 DETECTOR = "FrameDetectorParametersSequence"
 #: By which share two attributes that say the same may differ.
 ROUNDING = 0.01
-MIN_MM, MAX_MM = 1.0, 1e4
+MIN_MM = 1.0
+MAX_MM = 1e4
 
 
 def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
@@ -180,7 +181,8 @@ def distance_to_isocentre(frame: DicomFrame, to_detector: float | None) -> tuple
     if frame.number(name, GEOMETRY):
         depth = _length(frame, name)
     else:
-        name, assumed = "EstimatedRadiographicMagnificationFactor", [BY_MAGNIFICATION]
+        name = "EstimatedRadiographicMagnificationFactor"
+        assumed = [BY_MAGNIFICATION]
         factor = frame.number(name)
         if not factor or to_detector is None:
             return ("DistanceSourceToPatient",)
@@ -203,7 +205,8 @@ def _length(frame: DicomFrame, name: str) -> float | str:
 
 def _pixel_mm(frame: DicomFrame, values: dict[str, Any]) -> tuple:
     """Return the pixel size at the detector, as `HeaderGeometry.put` takes it."""
-    imager, element = frame.numbers("ImagerPixelSpacing", PROPERTIES), _elements_per_pixel_mm(frame)
+    imager = frame.numbers("ImagerPixelSpacing", PROPERTIES)
+    element = _elements_per_pixel_mm(frame)
     if len(imager):
         return (_contradiction(frame, imager, element) or imager[::-1].tolist(),)
     spacing = frame.numbers("PixelSpacing")
@@ -239,7 +242,8 @@ def _contradiction(frame: DicomFrame, imager: np.ndarray, element: np.ndarray | 
     claim = f"ImagerPixelSpacing is {_pair(imager)} mm"
     if not _are_sizes(imager):
         return f"{claim}, expected two sizes above 0"
-    spacing, ratio = frame.numbers("PixelSpacing"), frame.numbers("PixelAspectRatio")
+    spacing = frame.numbers("PixelSpacing")
+    ratio = frame.numbers("PixelAspectRatio")
     if len(spacing) == 2 and (spacing > (1 + ROUNDING) * imager).any():
         return f"{claim}, but PixelSpacing, nearer to the source, is {_pair(spacing)} mm"
     if _are_sizes(ratio) and abs(imager[0] * ratio[1] / (imager[1] * ratio[0]) - 1) > ROUNDING:
@@ -257,7 +261,8 @@ def _pair(numbers: np.ndarray, between: str = " x ") -> str:
     return between.join(f"{number:g}" for number in numbers)
 
 
-POSITIONER, ISOCENTRE = "PositionerPositionSequence", "IsocenterReferenceSystemSequence"
+POSITIONER = "PositionerPositionSequence"
+ISOCENTRE = "IsocenterReferenceSystemSequence"
 #: By PatientPosition: the patient's left, back and head along the table's axes, to its left, down
 #: and to its head (PS3.17 FFF.1.2.2).
 PATIENT_FROM_TABLE = {
@@ -344,7 +349,8 @@ def _angle(frame: DicomFrame, name: str, largest: float, in_isocentre: bool) -> 
         return f"{name}, or PatientPosition for {isocentre}" if in_isocentre else name
     if abs(angle) > largest:
         return f"{name} is {angle:g} degrees, beyond {largest:g}"
-    increments, count = frame.numbers(f"{name}Increment"), frame_count(frame.file)
+    increments = frame.numbers(f"{name}Increment")
+    count = frame_count(frame.file)
     if len(increments) == count > 1:
         angle += increments[frame.index]
     elif len(increments) == 1:
@@ -377,7 +383,8 @@ LETTERS = {
 }
 #: How well the letters of PatientOrientation must fit the angles: the sum of two cosines, and how
 #: much better than mirrored.
-MIN_FIT, MIN_FIT_MARGIN = 1.2, 0.4
+MIN_FIT = 1.2
+MIN_FIT_MARGIN = 0.4
 
 
 def _field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
@@ -480,7 +487,8 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
     """
     origin = frame.numbers("FieldOfViewOrigin", FIELD)
     element = frame.numbers("DetectorElementSpacing")
-    at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
+    at = frame.numbers("PositionOfIsocenterProjection")
+    size = frame.numbers("PhysicalDetectorSize")
     known = len(element) == 2 and element.min() > 0
     binning = frame.numbers("DetectorBinning", DETECTOR)
     turn, flip = _field_of_view(frame)
@@ -491,7 +499,8 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
         per_pixel = np.array(values["pixel_mm"])[:: 1 if turn % 180 else -1] / element
     assumed = ""
     if len(at) != 2 and known and len(size) == 2 and size.min() > 0:
-        at, assumed = size / element / 2 - 0.5, ON_DETECTOR
+        at = size / element / 2 - 0.5
+        assumed = ON_DETECTOR
     if len(origin) != 2 or per_pixel is None or len(at) != 2:
         return None, IN_IMAGE
     row, column = (
@@ -501,7 +510,8 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
     if turn == 90:  # to the right: what was at the bottom is at the left
         column, row = columns - 1 - row, column
     elif turn == 180:
-        column, row = columns - 1 - column, rows - 1 - row
+        column = columns - 1 - column
+        row = rows - 1 - row
     elif turn == 270:
         column, row = row, rows - 1 - column
     return [float(columns - 1 - column if flip else column), float(row)], assumed
@@ -591,7 +601,8 @@ def share_isocentres(
 ) -> None:
     """Carry what the headers of views say to the isocentre of the first, as `share_isocentre`, and add what is assumed for it."""
     for view, geometry in zip(views[1:], found[1:]):
-        names, first = (views[0].field, view.field), found[0].stand
+        names = (views[0].field, view.field)
+        first = found[0].stand
         if "isocentre_offset_mm" in view.readings:
             _check_machine(where, names, first, geometry.stand)
         else:

@@ -46,10 +46,12 @@ class Compared(NamedTuple):
     neutral: tuple[str, ...] = ()
 
 
-PATIENT_ID, PATIENT_NAME = "patients (PatientID)", "patients (PatientName)"
+PATIENT_ID = "patients (PatientID)"
+PATIENT_NAME = "patients (PatientName)"
 BIRTH_DATE = "dates of birth (PatientBirthDate)"
 #: Patients of whom an entry has digests alone, and frames of CTs and segmentations.
-UNNAMED, FRAMES = "patients", "frames of reference (FrameOfReferenceUID)"
+UNNAMED = "patients"
+FRAMES = "frames of reference (FrameOfReferenceUID)"
 #: What stands where a value was taken out or never known: nothing follows from it.
 PLACEHOLDERS = (
     "ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED DEIDENTIFIED REMOVED UNKNOWN NONE NA".split()
@@ -192,7 +194,8 @@ def doubt_about_segmentation(ct: dict[str, str], path: Path) -> str:
 
 def read_volume(path: Path, series: str | None = None) -> dict[str, str]:
     """Return what `read_identity` does of a CT or a segmentation, with its frame of reference."""
-    identity, uid = read_identity(path, series), frame_of_reference(path, series)
+    identity = read_identity(path, series)
+    uid = frame_of_reference(path, series)
     return {**identity, FRAMES: uid} if uid else identity
 
 
@@ -327,7 +330,8 @@ def plain_words(text: str) -> list[str]:
 def reveals(file_name: str, identity: dict[str, str]) -> bool:
     """Return whether the name of a file has in it a word of the patient's name, the ID or the date of birth of `read_identity`."""
     words = plain_words(file_name)
-    joined, parts = "".join(words), re.findall(r"[^\W\d_]+|\d+", " ".join(words))
+    joined = "".join(words)
+    parts = re.findall(r"[^\W\d_]+|\d+", " ".join(words))
     born = identity.get(BIRTH_DATE, "")
     secrets = [
         *identity.get(PATIENT_NAME, "").split(),

@@ -26,7 +26,8 @@ from .dicom_geometry import (
 )
 
 #: The first word of Manufacturer, the second its name until 2010; and ManufacturerModelName.
-MAKERS, MODELS = ("EOS", "BIOSPACE"), ("EOS", "EOSEDGE")
+MAKERS = ("EOS", "BIOSPACE")
+MODELS = ("EOS", "EOSEDGE")
 #: Where the frontal tube is, by ViewPosition.
 FRONTAL_TUBE = {"AP": [0.0, -1.0, 0.0], "PA": [0.0, 1.0, 0.0]}
 #: Attributes that may call an image frontal or lateral, and how.
@@ -108,7 +109,8 @@ def _pixel_mm(file: DicomFile) -> tuple:
 
     That on the detector says nothing of how far the scanner moves from row to row.
     """
-    spacing, imager = file.numbers("PixelSpacing"), file.numbers("ImagerPixelSpacing")
+    spacing = file.numbers("PixelSpacing")
+    imager = file.numbers("ImagerPixelSpacing")
     if len(spacing) != 2 or spacing.min() <= 0:
         return (
             "PixelSpacing; ImagerPixelSpacing is that on the detector"

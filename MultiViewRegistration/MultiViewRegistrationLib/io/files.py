@@ -287,14 +287,18 @@ def parse_field(option: str, table: Table, text: str) -> tuple[str, Any]:
         raise InputError(
             f'{option}: found "{printable(text)}", expected key=value with one of {", ".join(table)}; correct it.'
         )
-    field, found, expected = table[key], None, ""
+    field = table[key]
+    found = None
+    expected = ""
     if field.choices:
         words = YES_OR_NO if field.is_truth else field.labels
-        found, expected = words.get(typed.lower()), field.allowed
+        found = words.get(typed.lower())
+        expected = field.allowed
     elif field.shape is None:
         found = typed
     else:
-        numbers, count = parse_numbers(typed) or [], math.prod(field.shape)
+        numbers = parse_numbers(typed) or []
+        count = math.prod(field.shape)
         numbers *= 2 if key == "pixel_mm" and len(numbers) == 1 else 1
         expected = f"{count} numbers with commas between" if field.shape else "a number"
         expected += f" ({field.help})" if field.help else ""

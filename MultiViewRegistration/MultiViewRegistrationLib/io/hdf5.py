@@ -23,7 +23,9 @@ MAX_BYTES = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels 
 MAX_COMPRESSION = 1100
 UNCHECKED = 1 << 20  # bytes that any data set may claim
 MAX_TEXT_LENGTH = 1000
-READING_BYTES, READING_S = 512 << 20, 60.0  # what a check of all may take
+# what a check of all may take
+READING_BYTES = 512 << 20
+READING_S = 60.0
 MAX_DEPTH = 20  # groups within groups, which a file can close to a ring
 DAMAGED = (
     OSError,
@@ -57,7 +59,8 @@ def is_hdf5(path: str | os.PathLike) -> bool:
     Its signature may stand behind a block of 512, 1024, ... bytes of anything.
     """
     with open(path, "rb") as stream:
-        at, size = 0, os.fstat(stream.fileno()).st_size
+        at = 0
+        size = os.fstat(stream.fileno()).st_size
         while at < size:
             stream.seek(at)
             if stream.read(len(MAGIC)) == MAGIC:
@@ -263,7 +266,8 @@ class Hdf5:
             kind = dataset.dtype.kind
             claimed = dataset.nbytes
             stored = dataset.id.get_storage_size()
-            elsewhere, nothing = dataset.is_virtual or bool(dataset.external), dataset.shape is None
+            elsewhere = dataset.is_virtual or bool(dataset.external)
+            nothing = dataset.shape is None
         except (AttributeError, *DAMAGED):  # a named type, or damage
             self.refuse(path, "cannot be read", expected)
         if elsewhere:
@@ -282,7 +286,8 @@ class Hdf5:
     def _node(self, path: str) -> Any:
         import h5py
 
-        node, parts = self._file, path.split("/")
+        node = self._file
+        parts = path.split("/")
         for depth, part in enumerate(parts, start=1):
             here = "/".join(parts[:depth])
             if not isinstance(node, h5py.Group):

@@ -113,7 +113,8 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
     if len(first) != 3 or not {"columns_along", "pixel_mm"} <= geometry.values.keys():
         geometry.put("isocentre", "ImagePositionPatient, ImageOrientationPatient and PixelSpacing")
         return
-    along, width = np.array(geometry.values["columns_along"]), geometry.values["pixel_mm"][0]
+    along = np.array(geometry.values["columns_along"])
+    width = geometry.values["pixel_mm"][0]
     column = (geometry.values["size"][0] - 1) / 2
     centre = file.numbers("DataCollectionCenterPatient")
     off_mm = _off_axis_mm(first + column * width * along, along, file)
@@ -169,7 +170,8 @@ def _refuse_turned(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
-    frame, key = DicomFrame(file), "source_to_isocentre_mm"
+    frame = DicomFrame(file)
+    key = "source_to_isocentre_mm"
     exact, usual = (
         frame.number(name)
         for name in ("DistanceSourceToDataCollectionCenter", "DistanceSourceToPatient")
@@ -190,7 +192,8 @@ def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
     """Return the direction from the isocentre to the source, and what is assumed for it, as `HeaderGeometry.put` takes it."""
-    angle, position = _tube_angle(file), PATIENT_FROM_TABLE.get(file.text("PatientPosition"))
+    angle = _tube_angle(file)
+    position = PATIENT_FROM_TABLE.get(file.text("PatientPosition"))
     if angle is not None and position is not None:
         turn = np.radians(angle)
         to_source = np.array(position, float) @ [np.sin(turn), -np.cos(turn), 0]
@@ -360,7 +363,9 @@ def find_study(folder: str | os.PathLike) -> Study:
         )
     known = {frame for _, frame, _ in localizers if frame}
     ct = max(along, key=lambda each: (frames[each] in known, len(along[each])))
-    mine, others, elsewhere = [], [], []
+    mine = []
+    others = []
+    elsewhere = []
     for path, frame, file in localizers:
         if not frame or frame != frames[ct]:
             others.append(path)

@@ -85,7 +85,8 @@ def temporary() -> Iterator[None]:
     """
     for folder in abandoned(TEMPORARY, Path(tempfile.gettempdir())):
         remove(folder)
-    before, folder = tempfile.tempdir, new_folder(TEMPORARY)
+    before = tempfile.tempdir
+    folder = new_folder(TEMPORARY)
     tempfile.tempdir = os.fspath(folder)
     try:
         yield
@@ -251,12 +252,14 @@ def _move(staging: Path, folder: Path) -> None:
     """
     try:
         files = json.loads((staging / JOURNAL).read_text(encoding="utf-8"))
-        last, earlier = Path(files["last"]).name, [Path(name).name for name in files["earlier"]]
+        last = Path(files["last"]).name
+        earlier = [Path(name).name for name in files["earlier"]]
     except (ValueError, KeyError, TypeError):  # killed while it was written, before anything moved
         shutil.rmtree(staging, ignore_errors=True)
         return
     names = [file.name for file in staging.iterdir() if file.is_file() and file.name != JOURNAL]
-    coming, aside = sorted(names, key=lambda name: name == last), staging / "earlier"
+    coming = sorted(names, key=lambda name: name == last)
+    aside = staging / "earlier"
     moved: list[tuple[Path, Path]] = []
 
     def move(source: Path, target: Path) -> None:

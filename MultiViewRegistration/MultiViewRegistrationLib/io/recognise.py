@@ -35,15 +35,13 @@ MAX_FILES = 20_000
 SCENE, RESULT, TRACK, CASE = WHOLES = ("scene", "result", "track", "case")
 #: What a file that this program names so is, where its content does not say it.
 NAMED = {"result.json": RESULT, "track.json": TRACK, "case.json": CASE}
-CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE, BEADS = (
-    "ct",
-    "xray",
-    "mask",
-    "xray mask",
-    "calibration",
-    "pose",
-    "beads",
-)
+CT = "ct"
+XRAY = "xray"
+MASK = "mask"
+XRAY_MASK = "xray mask"
+CALIBRATION = "calibration"
+POSE = "pose"
+BEADS = "beads"
 #: A single slice of a CT, of which no volume can be made.
 SLICE = "slice"
 
@@ -243,7 +241,8 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
 
 def _dicom_kind(file: DicomFile) -> str:
     """Return CT, also for what is one slice of it, XRAY, MASK, or "" for nothing of use."""
-    modality, sop_class = file.text("Modality"), str(file.value("SOPClassUID") or "")
+    modality = file.text("Modality")
+    sop_class = str(file.value("SOPClassUID") or "")
     if modality in ("SEG", "RTSTRUCT"):
         return MASK
     if not file.whole("Rows", 0):  # a report, a plan, a presentation state
@@ -367,7 +366,8 @@ def _labels(path: Path, values: np.ndarray) -> bool:
     """
     whole = values == np.rint(values)
     numbers = np.unique(values[whole])
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     if len(numbers) > MAX_LABELS or low < -MAX_LABELS:
         return False
     if whole.all() and low < 0:

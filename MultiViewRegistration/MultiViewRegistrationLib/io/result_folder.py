@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import InputError
 from .files import describe, printable, read_json, sha256, write_atomically
 
-RESULT, TRACK = "result.json", "track.json"
+RESULT = "result.json"
+TRACK = "track.json"
 
 
 def belongs_to(folder: Path, case_file: str | None, images: Collection[str]) -> bool:

@@ -54,7 +54,8 @@ def read_rt_image(
     """
     if file.text("Modality") != "RTIMAGE":
         return None
-    header, geometry = requested_frame(file, frame), HeaderGeometry(dict(given or {}))
+    header = requested_frame(file, frame)
+    geometry = HeaderGeometry(dict(given or {}))
     if serial := str(file.value("DeviceSerialNumber") or "").strip():
         geometry.stand.machine = hashlib.sha256(serial.encode()).hexdigest()
     geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
@@ -78,7 +79,8 @@ def _find_readings(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     geometry.put("pixel_mm", spacing[::-1].tolist() if sized else "ImagePlanePixelSpacing")
     gantry = frame.number("GantryAngle")
     patient = PATIENT_FROM_TABLE.get(frame.text("PatientPosition"))
-    plane, tilts = frame.text("RTImagePlane"), [frame.number(name) or 0.0 for name in TABLE_TILTS]
+    plane = frame.text("RTImagePlane")
+    tilts = [frame.number(name) or 0.0 for name in TABLE_TILTS]
     why = ""
     if gantry is None:
         why = "GantryAngle"
@@ -98,7 +100,9 @@ def _find_readings(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     cosines = frame.numbers("RTImageOrientation")
     assumed = [] if len(cosines) == 6 else [RT_LAID_OUT]
     along, down = cosines.reshape(2, 3) if len(cosines) == 6 else np.eye(3)[:2] * [[1], [-1]]
-    along, down, up = receptor @ along, receptor @ down, np.array([0.0, 0, 1])
+    along = receptor @ along
+    down = receptor @ down
+    up = np.array([0.0, 0, 1])
     mirrored = bool(np.cross(along, down) @ up > 0)
     camera = np.stack([-along if mirrored else along, down, -up], axis=1)
     support = frame.number("PatientSupportAngle") or 0.0
@@ -131,7 +135,8 @@ def _find_principal_point(
     """
     if "principal_point" in geometry.values:
         return
-    first, pixel_mm = frame.numbers("RTImagePosition"), geometry.values.get("pixel_mm")
+    first = frame.numbers("RTImagePosition")
+    pixel_mm = geometry.values.get("pixel_mm")
     if len(first) != 2 or pixel_mm is None:
         geometry.assumptions.append(IN_IMAGE)
         return

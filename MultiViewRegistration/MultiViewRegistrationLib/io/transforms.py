@@ -42,7 +42,9 @@ def turned(target_from_source: np.ndarray) -> np.ndarray:
 
 
 MAX_LINEAR_BYTES = 1 << 20  # bytes of a file; a grid of displacements has more
-READING_BYTES, READING_S = 512 << 20, 60.0  # what reading one may take
+# what reading one may take
+READING_BYTES = 512 << 20
+READING_S = 60.0
 
 
 def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, *comments: str) -> None:
@@ -117,7 +119,8 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
 
 
 def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
-    file, wanted = printable(path), "expected one rigid 3D transform that SimpleITK can read"
+    file = printable(path)
+    wanted = "expected one rigid 3D transform that SimpleITK can read"
     if _count(path) > 1:  # SimpleITK would take the first, or compose them
         raise InputError(
             f"{file} holds several transforms, {wanted}; harden them to one linear transform and "
@@ -151,7 +154,8 @@ def _count(path: str | os.PathLike) -> int:
     return max(text, binary, 1)
 
 
-NUMPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
+NUMPY = b"\x93NUMPY"
+ZIP = b"PK\x03\x04"
 MAX_ARRAY_BYTES = 8_000_000  # of an array: 80,000 projection matrices
 
 
@@ -342,7 +346,8 @@ def _from_text(path: str | os.PathLike) -> NamedMatrix:
 
 def _from_npy(path: str | os.PathLike) -> NamedMatrix:
     array: Any = next(iter(read_numpy(path).values()), np.empty(0))
-    name, axes = None, None
+    name = None
+    axes = None
     if array.dtype.names and array.size == 1:
         matches = [match for match in map(_NPY_FIELD.fullmatch, array.dtype.names) if match]
         name, axes = matches[0].groups() if len(matches) == 1 else (None, None)

@@ -543,7 +543,8 @@ PARALLEL = (
 )
 #: Of three planes with normals of length 1, the determinant below which they meet in no point;
 #: voxels by which planes may miss one.
-PARALLEL_PLANES, TOUCHING = 1e-12, 1e-7
+PARALLEL_PLANES = 1e-12
+TOUCHING = 1e-7
 #: An assumption: a mask leaves out what did not fit at an earlier pose.
 LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is none of the CT."
 
@@ -571,7 +572,8 @@ def _before(point: np.ndarray | None, what: str, record: ViewRecord, plain: Came
 
     `plain` is the one not mirrored.
     """
-    P, advice = record.geometry, ""
+    P = record.geometry
+    advice = ""
     if isinstance(P, np.ndarray):
         negative = np.linalg.slogdet(P[:, :3] / np.abs(P).max())[0] < 0
         if point is None and negative:

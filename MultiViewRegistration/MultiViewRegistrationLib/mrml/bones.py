@@ -25,10 +25,12 @@ from .nodes import (
 from .registration import BONE_NAME, Registration
 
 #: The role of the bones' transforms, and of the model of one.
-BONE, SURFACE = "bone", "surface"
+BONE = "bone"
+SURFACE = "surface"
 #: The parameters with the bone that a person has chosen, and, as JSON, with those that are no
 #: targets.
-CHOSEN, BESIDE_TARGETS = "chosenBone", "bonesBesideTargets"
+CHOSEN = "chosenBone"
+BESIDE_TARGETS = "bonesBesideTargets"
 #: The attribute of a line with the bone that it was given to.
 FOLLOWS = "MultiViewRegistration.follows"
 #: Points of a line that are looked at to find the bone that it lies in.

@@ -219,12 +219,12 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
     if node is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
     check_place(node)
-    voxels, place, name = _voxels(node), lps_from_ras(registration.ct_place), node.GetName()
-    unit, structure, segmentation = (
-        registration.parameter(CT_UNIT, "hu"),
-        _structure(registration),
-        registration.segmentation,
-    )
+    voxels = _voxels(node)
+    place = lps_from_ras(registration.ct_place)
+    name = node.GetName()
+    unit = registration.parameter(CT_UNIT, "hu")
+    structure = _structure(registration)
+    segmentation = registration.segmentation
     structure_name = segmentation and segmentation.GetName()
 
     alone = bool(registration.bone_cts)
@@ -246,7 +246,8 @@ def bone_cts_of(registration: Registration, ct: CT) -> list[CT]:
     InputError
         Where one cannot be used.
     """
-    unit, found = registration.parameter(CT_UNIT, "hu"), [ct]
+    unit = registration.parameter(CT_UNIT, "hu")
+    found = [ct]
     for name, volume in list(registration.bone_cts.items())[1:]:
         own = volume.GetAttribute(UNIT) or unit
         read = ct_from_array(_voxels(volume), lps_from_ras(place_of(volume)), own, name=name)
@@ -283,8 +284,10 @@ class SceneSegments:
     numbered = False
 
     def __init__(self, registration: Registration) -> None:
-        node, kind = registration.segmentation, slicer.vtkSegmentationConverter
-        self.name, self._from_node = node.GetName(), registration.ct_from_segmentation
+        node = registration.segmentation
+        kind = slicer.vtkSegmentationConverter
+        self.name = node.GetName()
+        self._from_node = registration.ct_from_segmentation
         self._layers: list = []
         self.segments: list[Segment] = []
         for segment_id in registration.chosen_segments:
@@ -313,7 +316,8 @@ class SceneSegments:
             voxels = voxels_of_labelmap(layer)
             if voxels is None:
                 continue
-            values, boxes = np.zeros(voxels.shape, np.uint8), boxes_in(voxels, max(chosen))
+            values = np.zeros(voxels.shape, np.uint8)
+            boxes = boxes_in(voxels, max(chosen))
             for label, number in chosen.items():
                 box = boxes[label - 1]
                 if box is not None:
@@ -392,7 +396,8 @@ def frame_of(volume, record: XRayRecord) -> RawImage:
 
     InputError, without a name in front.
     """
-    frames, frame = any_voxels(volume), record.shown_frame
+    frames = any_voxels(volume)
+    frame = record.shown_frame
     if not 0 <= frame < len(frames):
         raise InputError(
             f"frame {frame} was requested, but the image has {len(frames)}; choose one from 0 to "
@@ -456,7 +461,8 @@ def _voxels(node) -> np.ndarray:
 
 def _structure(registration: Registration) -> np.ndarray | None:
     """Return bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
-    node, segment = registration.segmentation, registration.segment_id
+    node = registration.segmentation
+    segment = registration.segment_id
     if node is None or registration.registers_each:
         return None
     if node.GetSegmentation().GetSegment(segment) is None:
@@ -510,7 +516,8 @@ def segments_on(
     """
     covered = np.zeros(grid.GetDimensions()[::-1], bool)
     for segment_id in segment_ids:
-        labelmap, resampled = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+        labelmap = slicer.vtkOrientedImageData()
+        resampled = slicer.vtkOrientedImageData()
         segmentation.GetBinaryLabelmapRepresentation(segment_id, labelmap)
         if labelmap.IsEmpty():
             continue

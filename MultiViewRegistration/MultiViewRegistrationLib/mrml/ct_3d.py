@@ -35,13 +35,16 @@ MADE_OF = "MultiViewRegistration.madeOf"
 SURFACE_COLOUR = (0.90, 0.85, 0.74)
 #: About the size of its triangles, at most; of a small bone by itself they are this share of its
 #: length.
-GRAIN_MM, GRAIN_SHARE = 3.0, 0.02
+GRAIN_MM = 3.0
+GRAIN_SHARE = 0.02
 #: About the size of those of a mask whose outline is drawn.
 OUTLINE_MM = 1.2
 #: How far it is blurred before, in voxels, so that it has no steps: no sheet of one voxel is lost.
 #: How many voxels the blur reaches.
-BLUR, BLUR_VOXELS = 0.7, 3
-SMOOTHING, PASS_BAND = 12, 0.15
+BLUR = 0.7
+BLUR_VOXELS = 3
+SMOOTHING = 12
+PASS_BAND = 0.15
 
 
 def surface_is_current(registration: Registration) -> bool:
@@ -67,7 +70,8 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
-    image, spacing_mm = vtkImageData(), ct.GetSpacing()
+    image = vtkImageData()
+    spacing_mm = ct.GetSpacing()
     image.ShallowCopy(ct.GetImageData())
     to_ras = slicer.util.vtkMatrixFromArray(registration.ct_place)
     level = (
@@ -83,7 +87,8 @@ def structure_surface(ct: CT) -> vtkPolyData:
 
     Of the structure that its mask selects, if it has one. In any thread.
     """
-    values, image = ct.volume.values, vtkImageData()
+    values = ct.volume.values
+    image = vtkImageData()
     level = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * float(values.max())
     if ct.mask is not None:
         values = np.where(ct.mask, values, values.min())
@@ -107,10 +112,8 @@ def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
     """
     steps = _steps(np.linalg.norm(ras_from_index[:3, :3], axis=0), OUTLINE_MM)
     before = steps * (1 + BLUR_VOXELS // steps)  # whole steps, with room for the blur
-    room, place = (
-        [(first, first + step) for first, step in zip(before[::-1], steps[::-1], strict=True)],
-        ras_from_index.copy(),
-    )
+    room = [(first, first + step) for first, step in zip(before[::-1], steps[::-1], strict=True)]
+    place = ras_from_index.copy()
     values = scipy.ndimage.gaussian_filter(np.pad(mask, room).astype(np.float32), BLUR)
     image = vtkImageData()
     place[:3, 3] -= place[:3, :3] @ before
@@ -124,7 +127,8 @@ def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) ->
 
     `to_ras` takes its indices to the surface's frame.
     """
-    thin, transform = vtkImageShrink3D(), vtkTransform()
+    thin = vtkImageShrink3D()
+    transform = vtkTransform()
     thin.SetInputData(image)
     configure(thin, ShrinkFactors=tuple(map(int, steps)), Mean=True)
     transform.SetMatrix(to_ras)
@@ -237,11 +241,13 @@ def show_volume(registration: Registration, shown: bool = True) -> None:
 
 def update_volume(registration: Registration) -> None:
     """Show the chosen CT by volume rendering in place of the one before, where that was shown by this."""
-    ct, shown = registration.ct, False
+    ct = registration.ct
+    shown = False
     for made in products_of(registration.node):
         if made.IsA("vtkMRMLVolumeRenderingDisplayNode") and made.GetVolumeNode() is not ct:
             shown |= bool(made.GetVisibility())
-            scene, properties = made.GetScene(), made.GetVolumePropertyNode()
+            scene = made.GetScene()
+            properties = made.GetVolumePropertyNode()
             remove_with_products(made)
             if properties is not None and properties.GetNodeReferenceID(OWNER):
                 scene.RemoveNode(properties)

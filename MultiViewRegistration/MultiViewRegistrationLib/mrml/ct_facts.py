@@ -32,7 +32,8 @@ def take_facts(registration: Registration) -> Callable[[], list[str]]:
 
 def facts(ct: CT) -> list[str]:
     """Return the size of a CT and how much of it, or of its structure, is bone, a line each."""
-    values, voxel_ml = ct.volume.values, float(np.prod(ct.volume.spacing_mm)) / 1000
+    values = ct.volume.values
+    voxel_ml = float(np.prod(ct.volume.spacing_mm)) / 1000
     voxels = np.array(values.shape[::-1])
     lines = [
         _("Voxels: {size}").format(size=_times(voxels, "d")),

@@ -31,12 +31,16 @@ from .registration import Registration
 from .xray import DetectorPlane, detector_of, detectors
 
 CURSOR = "cursor"
-CROSS, LINE, RAY, BALL = "cursorCross", "cursorLine", "cursorRay", "cursorBall"
+CROSS = "cursorCross"
+LINE = "cursorLine"
+RAY = "cursorRay"
+BALL = "cursorBall"
 COLOUR = (0.1, 0.95, 1.0)
 #: The attribute of a crosshair node that is only on as long as there is a point.
 SHOWN_CROSSHAIR = "MultiViewRegistration.crosshair"
 #: The arms of the cross, as shares of the image's larger side, and the ball's radius.
-GAP, REACH = 0.008, 0.03
+GAP = 0.008
+REACH = 0.03
 BALL_MM = 1.5
 HOVERING_MM = 0.1
 CAUTION_MM = 2.0
@@ -143,7 +147,8 @@ class LinkedCursor:
 
     def _carry(self, markups) -> None:
         """Have a point in the world go with the CT."""
-        before, self._pose = self._pose, self._registration.world_from_ct
+        before = self._pose
+        self._pose = self._registration.world_from_ct
         if np.array_equal(before, self._pose):
             return
         motion = transform_to_ras(self._pose) @ np.linalg.inv(transform_to_ras(before))

@@ -34,7 +34,8 @@ def tidy_folder(registration: Registration) -> None:
     What a user has put elsewhere stays there; the CT does, too, wherever it is: who deletes the
     folder keeps it.
     """
-    tree, made_for_it = _tree(registration.scene), products_of(registration.node)
+    tree = _tree(registration.scene)
+    made_for_it = products_of(registration.node)
     if not made_for_it:
         return
     folder = folder_of(registration)
@@ -175,7 +176,8 @@ def is_shown(registration: Registration) -> bool:
 
 def hide_xray(view: XRayView) -> None:
     """Give back the views that show one X-ray."""
-    scene, tag = view.node.GetScene(), tag_of(view)
+    scene = view.node.GetScene()
+    tag = tag_of(view)
     if tag is not None:
         view.node.RemoveAttribute(SHOWN_IN)
         slice_view.release(scene, tag)

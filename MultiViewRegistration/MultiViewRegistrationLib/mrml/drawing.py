@@ -71,7 +71,8 @@ class ToneMatch:
 
     def suits(self, other: ToneMatch, low: float, high: float) -> bool:
         """Return whether the other's window is much like this one's, for an X-ray's window."""
-        here, there = np.array(self.window(low, high)), np.array(other.window(low, high))
+        here = np.array(self.window(low, high))
+        there = np.array(other.window(low, high))
         return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))
 
 
@@ -90,13 +91,16 @@ FIRST_COARSENESS = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp; while a registration runs, which
 #: needs the processor and soon moves the CT.
-REST_S, BUSY_REST_S = 0.25, 10.0
+REST_S = 0.25
+BUSY_REST_S = 10.0
 #: For so many seconds after the user pointed at a view, the others are drawn so many steps more
 #: coarsely.
-FOCUS_S, COARSER_STEPS = 1.0, 2
+FOCUS_S = 1.0
+COARSER_STEPS = 2
 #: Seconds that the pictures of all views may take, and less than which finer ones should take to be
 #: tried.
-FRAME_BUDGET_S, REFINE_BUDGET_S = 0.03, 0.02
+FRAME_BUDGET_S = 0.03
+REFINE_BUDGET_S = 0.02
 #: Seconds of a step in which a sharp image is drawn.
 SHARPENING_S = 0.04
 #: By how much of what it differs the pace of a machine is corrected after a picture.
@@ -184,11 +188,15 @@ class Drawing:
         xray: Callable[[XRayView], XRay],
         busy: Callable[[], bool],
     ) -> None:
-        self._registration, self._anatomy, self._xray = registration, anatomy, xray
+        self._registration = registration
+        self._anatomy = anatomy
+        self._xray = xray
         self._busy = busy
         self.canvas: Canvas = overlay.SliceCanvas()
-        self.mode, self.coarse = "blend", True
-        self._coarse, self._pace = FIRST_COARSENESS, 0.0
+        self.mode = "blend"
+        self.coarse = True
+        self._coarse = FIRST_COARSENESS
+        self._pace = 0.0
         self._detectors: list[DetectorPlane] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
@@ -217,7 +225,8 @@ class Drawing:
         for view in self._registration.xrays:
             self.canvas.remove(view, self.mode if anatomy is not None and view.placed else "off")
         if anatomy is None or self.mode == "off":
-            self._drawn, self._sharpening = {}, None
+            self._drawn = {}
+            self._sharpening = None
             return False
         self._detectors = detectors(self._registration)
         wanted = {
@@ -232,7 +241,8 @@ class Drawing:
         }
         if stale and not self.coarse:
             self._drawn |= {name: Drawn(of) for name, (_detector, of) in stale.items()}
-            self._moved, self._sharpening = perf_counter(), None
+            self._moved = perf_counter()
+            self._sharpening = None
             return True
         if stale:
             urgent = {name: found for name, found in stale.items() if found[0].view == first}
@@ -293,7 +303,8 @@ class Drawing:
     def _draw_coarse(
         self, stale: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT
     ) -> None:
-        began, self._sharpening = perf_counter(), None
+        began = perf_counter()
+        self._sharpening = None
         pose = self._registration.world_from_ct
         for name, (detector, of) in stale.items():
             pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
@@ -332,7 +343,8 @@ class Drawing:
         for _ in self._sharpening[1]:
             if perf_counter() - began > SHARPENING_S:
                 return True
-        self._drawn[name].sharp, self._sharpening = True, None
+        self._drawn[name].sharp = True
+        self._sharpening = None
         return True
 
     def _sharpen(self, detector: DetectorPlane, of: tuple, anatomy: PreparedCT) -> Iterator[None]:
@@ -341,7 +353,8 @@ class Drawing:
         It is shown at the end, or never, should the CT move.
         """
         pixels, voxels = SHARP
-        factor, pose = pooling_of(detector, pixels), self._registration.world_from_ct
+        factor = pooling_of(detector, pixels)
+        pose = self._registration.world_from_ct
         camera = detector.camera.pooled(factor)
         level = _level(anatomy, camera, pose, voxels)
         columns, rows = camera.size
@@ -355,7 +368,8 @@ class Drawing:
         self._show(detector, of, drr, factor)
 
     def _show(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
-        xray, kind = of[-1], self.canvas.kind(self.mode)
+        xray = of[-1]
+        kind = self.canvas.kind(self.mode)
         if xray is None or kind is None:
             self.canvas.remove(detector.view)
         elif kind == overlay.PICTURE:

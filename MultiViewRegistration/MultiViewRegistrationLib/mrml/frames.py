@@ -57,7 +57,8 @@ class FileImages:
     """
 
     def __init__(self, files: FrameFiles, valid: Mapping[str, np.ndarray]) -> None:
-        self.files, self._valid = files, dict(valid)
+        self.files = files
+        self._valid = dict(valid)
         self.names = files.names
 
     def read(self, number: int) -> dict[str, FrameImage]:

@@ -119,7 +119,8 @@ def bone_ct_uid(volume) -> str:
 
 def of_structures(registration: Registration) -> str:
     """Return the fingerprint of the segments that are registered after the whole CT, each with its name, which a result has."""
-    segments, lies = registration.segmentation.GetSegmentation(), _in_ct(registration)
+    segments = registration.segmentation.GetSegmentation()
+    lies = _in_ct(registration)
     named = (
         (segments.GetSegment(segment_id).GetName(), segment_id)
         for segment_id in registration.chosen_segments
@@ -189,7 +190,8 @@ def _on_image(view: XRayView) -> str:
 
     They count wherever the image lies: they are carried with it.
     """
-    pixel_from_ras, mask = np.linalg.inv(place_of(view.node)), view.mask
+    pixel_from_ras = np.linalg.inv(place_of(view.node))
+    mask = view.mask
     filled = (
         _filled(mask, segment_id, pixel_from_ras)
         for segment_id in mask.GetSegmentation().GetSegmentIDs()
@@ -222,7 +224,8 @@ def _volume(node, place: np.ndarray | None = None) -> list | None:
     """
     if node is None or node.GetImageData() is None:
         return None
-    place, image = place_of(node) if place is None else place, node.GetImageData()
+    place = place_of(node) if place is None else place
+    image = node.GetImageData()
     left_handed = is_left_handed(place)
     place = from_other_end(place, image.GetDimensions()[2]) if left_handed else place
     return [_checksum(image, left_handed), _rounded(place, 6)]
@@ -279,7 +282,8 @@ def _filled(segmentation, segment_id: str, lies: np.ndarray | None) -> _FilledBo
 
 def _box_of(labelmap, value: int) -> tuple | None:
     """Return the checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
-    box, voxels = box_in_labelmap(labelmap, value), voxels_of_labelmap(labelmap)
+    box = box_in_labelmap(labelmap, value)
+    voxels = voxels_of_labelmap(labelmap)
     if box is None or voxels is None:
         return None
     content = voxels[box] == value
@@ -326,7 +330,8 @@ def _slices(image, scalars) -> np.ndarray:
 FRAME_UID = "MultiViewRegistration.frameOfReferenceUID"
 #: Parameters: of the worlds that the X-rays made, by their geometry, as JSON; of the tracker's
 #: frame.
-WORLDS, REFERENCE = "worldUIDs", "referenceUID"
+WORLDS = "worldUIDs"
+REFERENCE = "referenceUID"
 #: Where Slicer's DICOM module says from which files it made a volume.
 INSTANCES = "DICOM.instanceUIDs"
 
@@ -346,7 +351,8 @@ def origin_of(registration: Registration) -> DicomOrigin:
 
 def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
     """Return whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
-    record, ct = view.record, registration.ct
+    record = view.record
+    ct = registration.ct
     frame = record.header.frame_of_reference
     return bool(
         frame and ct is not None and record.kind == "slot_scan" and _ct_uid(registration) == frame
@@ -380,7 +386,8 @@ def keep_frame_uid(ct, uid: str | None) -> None:
 
 def file_of(volume) -> Path | None:
     """Return the first file from which Slicer's DICOM module made a volume, where it did, and knows it still."""
-    database, instances = getattr(slicer, "dicomDatabase", None), volume.GetAttribute(INSTANCES)
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = volume.GetAttribute(INSTANCES)
     found = (
         database.fileForInstance(instances.split()[0]) if database is not None and instances else ""
     )
@@ -482,7 +489,8 @@ def digests_of(node) -> dict[str, str]:
 
 #: Parameters: the contradictions that were found while the headers were at hand, and the images
 #: that a person said are of one patient, by `_header_key`, as JSON.
-CONTRADICTIONS, SAME_PATIENT = "headerContradictions", "samePatient"
+CONTRADICTIONS = "headerContradictions"
+SAME_PATIENT = "samePatient"
 
 
 def identity_mismatches(registration: Registration) -> list[Mismatch]:
@@ -520,7 +528,9 @@ def patient_of(registration: Registration) -> str:
 
 #: Whose new images are: of another patient than those that are there, of nobody knows whom; and
 #: the parameter with a person's word that the latter are of this patient.
-OTHER, UNKNOWN, SAID = "other", "unknown", "unknownAreOfPatient"
+OTHER = "other"
+UNKNOWN = "unknown"
+SAID = "unknownAreOfPatient"
 #: X-rays with a geometry that make a registration whole, beside its CT: further ones may begin
 #: another patient's.
 WHOLE_XRAYS = 2

@@ -23,7 +23,8 @@ from .xray import FRAME, MASK, SOURCE, XRayView, place_of
 
 #: Beyond its field an X-ray is shown as black if it is so much whiter there, beside the contrast
 #: within; and how much whiter than the brightest within, beside the blades themselves.
-APART, RIM = 0.5, 0.1
+APART = 0.5
+RIM = 0.1
 
 
 def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
@@ -80,7 +81,8 @@ def change_image(view: XRayView, **settings) -> None:
 
 
 def _flip_mask(view: XRayView) -> None:
-    flip, place = np.diag([-1.0, 1, 1, 1]), place_of(view.node)
+    flip = np.diag([-1.0, 1, 1, 1])
+    place = place_of(view.node)
     flip[0, 3] = view.size[0] - 1
     view.carry_mask(place, place @ flip)
 
@@ -124,8 +126,11 @@ def greys(xray: XRay) -> tuple[tuple[float, float], tuple[float, float] | None]:
     low, high = np.percentile(xray.line_integrals[xray.valid], (0.5, 99.5))
     window = float(low), float(max(high, low + 1e-3))
     within = hull(xray.valid)
-    field, blades = xray.line_integrals[within], xray.line_integrals[~within]
-    darkest, brightest, white = field.min(), field.max(), np.percentile(field, 99.5)
+    field = xray.line_integrals[within]
+    blades = xray.line_integrals[~within]
+    darkest = field.min()
+    brightest = field.max()
+    white = np.percentile(field, 99.5)
     blade = np.median(blades) if blades.size else brightest
     if not (blade - white > APART * (white - darkest) and brightest < (white + blade) / 2):
         return window, None
@@ -141,9 +146,11 @@ def thumbnail(view: XRayView, side: int) -> np.ndarray:
     side
         Pixels, about, of its longer side.
     """
-    display, step = view.node.GetDisplayNode(), max(1, max(view.size) // side)
+    display = view.node.GetDisplayNode()
+    step = max(1, max(view.size) // side)
     values = slicer.util.arrayFromVolume(view.node)[0, ::step, ::step]
-    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    low = display.GetWindowLevelMin()
+    high = display.GetWindowLevelMax()
     grey = (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, 2)
 

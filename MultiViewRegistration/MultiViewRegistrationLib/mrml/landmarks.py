@@ -96,7 +96,8 @@ def tidy(
         Whether new points are taken that lie outside the CT's box, too; they stay without a name,
         and count for nothing, until a person wants them.
     """
-    among, order = detectors(registration), order or ClickOrder()
+    among = detectors(registration)
+    order = order or ClickOrder()
     waiting = [] if outside else outside_ct(registration, among)
     for markups in lists(registration):
         _settle(
@@ -268,7 +269,8 @@ def _keep_on_plane(detector: DetectorPlane) -> None:
     markups = landmark_markups(detector.view.node)
     if markups is None:
         return
-    before, now = markups.GetAttribute(PLANE), json.dumps(detector.ras_from_pixel.tolist())
+    before = markups.GetAttribute(PLANE)
+    now = json.dumps(detector.ras_from_pixel.tolist())
     carried = np.eye(4)
     if before and before != now:
         with suppress(

@@ -111,7 +111,8 @@ def slice_nodes(scene) -> list:
 
 #: A layout's number is this and how many X-rays it has; users' settings and saved scenes refer to
 #: it.
-WITHOUT_CT, WITH_CT = 7310, 7330
+WITHOUT_CT = 7310
+WITH_CT = 7330
 #: View groups of X-rays begin here, one for each, so that no other view is linked to one or makes
 #: it jump.
 GROUP = 100
@@ -196,7 +197,8 @@ def show(registration: Registration, ct_slices: bool = False, tabs: bool | None 
     bool
         Whether there was anything to show, and a layout to change.
     """
-    node, views = layout_node(registration.scene), registration.xrays
+    node = layout_node(registration.scene)
+    views = registration.xrays
     if node is None or not views:
         return False
     register(registration.scene)
@@ -224,7 +226,8 @@ def _show_box(scene, on: bool) -> None:
         box, letters = (each == "1" for each in view.GetAttribute(BOX_BEFORE))
         view.RemoveAttribute(BOX_BEFORE)
     else:
-        box, letters = False, False
+        box = False
+        letters = False
         view.SetAttribute(BOX_BEFORE, f"{view.GetBoxVisible():d}{view.GetAxisLabelsVisible():d}")
     view.SetBoxVisible(box)
     view.SetAxisLabelsVisible(letters)

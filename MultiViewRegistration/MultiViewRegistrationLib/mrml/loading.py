@@ -38,7 +38,8 @@ from .xray_record import XRayRecord
 
 #: The names of a mask that a DICOM header has, and of structures that each have a mask of their
 #: own.
-SHUTTER, STRUCTURES = "shutter", "structures"
+SHUTTER = "shutter"
+STRUCTURES = "structures"
 #: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the
 #: number of voxels sampled.
 SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
@@ -154,7 +155,8 @@ class ReadCase:
     def _put_bone_cts(self, registration: Registration) -> None:
         """Put the CTs of further bones into the scene, each at its bone's pose."""
         first, *others = self.case.bone_cts
-        volumes, poses = {first.name: registration.ct}, {}
+        volumes = {first.name: registration.ct}
+        poses = {}
         for bone, voxels in zip(others, self.further_voxels, strict=True):
             place = bone.ct.volume.ct_from_index
             volumes[bone.name] = volume_node(registration.scene, bone.name, voxels, place)

@@ -155,7 +155,8 @@ def _views_of_ct(scene) -> list[str]:
 
 
 def _beam(body: Body, view: XRayView) -> np.ndarray:
-    camera, here = view.camera, centre(body)
+    camera = view.camera
+    here = centre(body)
     ray = here - camera.sources(camera.project(here))
     return ray / np.linalg.norm(ray)
 
@@ -305,7 +306,9 @@ PRIORITY = 10.0
 ARROWS = {"Left": (-1, 0), "Right": (1, 0), "Up": (0, -1), "Down": (0, 1)}
 TURNS = {"bracketleft": 1, "bracketright": -1}
 BEAM_KEYS = {"Prior": 1, "Next": -1}  # Page Up and Page Down
-STEP_PX, STEP_DEG, STEP_MM = 1.0, 0.5, 1.0
+STEP_PX = 1.0
+STEP_DEG = 0.5
+STEP_MM = 1.0
 FASTER = 10
 """With Shift."""
 TILT_DEG = 0.25
@@ -345,9 +348,13 @@ class Dragging:
         moved: Callable[[], object],
         end: Callable[[], object],
     ) -> None:
-        self._interactor, self._registration, self._view = interactor, registration, view
+        self._interactor = interactor
+        self._registration = registration
+        self._view = view
         self._moving = moving
-        self._begin, self._moved, self._end = begin, moved, end
+        self._begin = begin
+        self._moved = moved
+        self._end = end
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
         _ = (
@@ -382,7 +389,8 @@ class Dragging:
 
     def _press(self) -> bool:
         if self._last is None:
-            shift, ctrl = self._interactor.GetShiftKey(), self._interactor.GetControlKey()
+            shift = self._interactor.GetShiftKey()
+            ctrl = self._interactor.GetControlKey()
             self._how = self._tilt if ctrl else self._shift
             if shift:
                 self._how = self._turn

@@ -319,7 +319,9 @@ def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None
     In this slice view only, without one in the 3D views only. In one colour (3,), or in one for
     each line (k, 3), from 0 to 1.
     """
-    mesh, display, colours = mesh_of(lines), node.GetDisplayNode(), np.asarray(colour, float)
+    mesh = mesh_of(lines)
+    display = node.GetDisplayNode()
+    colours = np.asarray(colour, float)
     if colours.ndim == 2:
         values = numpy_to_vtk(np.round(255 * colours).astype(np.uint8), deep=True)
         values.SetName(LINE_COLOURS)
@@ -341,9 +343,12 @@ def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None
 def mesh_of(lines: np.ndarray) -> vtkPolyData:
     """Return a vtkPolyData of lines (k, 2, 3)."""
     ends = np.ascontiguousarray(lines, np.float32).reshape(-1, 3)
-    points, cells, mesh = vtkPoints(), vtkCellArray(), vtkPolyData()
+    points = vtkPoints()
+    cells = vtkCellArray()
+    mesh = vtkPolyData()
     points.SetData(numpy_to_vtk(ends, deep=True))
-    offsets, index = np.arange(0, len(ends) + 1, 2), np.arange(len(ends))
+    offsets = np.arange(0, len(ends) + 1, 2)
+    index = np.arange(len(ends))
     cells.SetData(
         numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(index, deep=True)
     )

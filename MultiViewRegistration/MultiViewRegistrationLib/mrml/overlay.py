@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 #: What may lie over an X-ray: a DRR, a picture made of both (report.overlays), or a DRR of bone
 #: alone, of which a page draws the edges.
-DRR, PICTURE, BONES = "drr", "picture", "bones"
+DRR = "drr"
+PICTURE = "picture"
+BONES = "bones"
 #: Modes in which a DRR lies over the X-ray, and those with a picture in Slicer's slice views.
 BLENDS = ("blend", "flicker")
 PICTURES = ("checkerboard", "edges", "colours", "difference")
 MODES = (*BLENDS, *PICTURES, "off")
 #: Parameters of a registration.
-MODE, OPACITY = "overlay", "opacity"
+MODE = "overlay"
+OPACITY = "opacity"
 #: Seconds that each of the two is seen in turn.
 FLICKER_S = 0.5
 #: What a DRR's voxel has where it says nothing: transparent, and so low that its neighbours are not
@@ -98,7 +101,8 @@ class SliceCanvas:
 
         In its window, and in its colours, should a person have inverted them.
         """
-        node, like = view.node.GetNodeReference(DRR), view.node.GetDisplayNode()
+        node = view.node.GetNodeReference(DRR)
+        like = view.node.GetDisplayNode()
         if node is None or like is None:
             return
         low, high = tones.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
@@ -129,7 +133,8 @@ def lay(registration: Registration, seconds: float) -> None:
     seconds
         Of any clock, for the flicker.
     """
-    canvas, mode = SliceCanvas(), mode_of(registration)
+    canvas = SliceCanvas()
+    mode = mode_of(registration)
     opacity = {
         "blend": opacity_of(registration),
         "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S),

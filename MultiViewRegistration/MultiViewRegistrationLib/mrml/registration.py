@@ -33,7 +33,9 @@ CT = "ct"
 CT_TRANSFORM = "ctTransform"
 #: The role of the volumes of bones that have a CT each; the attribute with a bone's name, of its
 #: volume or its transform; that of a volume with what its values mean.
-BONE_CT, BONE_NAME, UNIT = "boneCT", "MultiViewRegistration.bone", "MultiViewRegistration.unit"
+BONE_CT = "boneCT"
+BONE_NAME = "MultiViewRegistration.bone"
+UNIT = "MultiViewRegistration.unit"
 SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
 #: The parameter with the IDs of the segments that get a pose of their own each, as JSON; where it
@@ -49,7 +51,8 @@ PARENT_BEFORE = "parentBefore"
 MAX_VIEWS = 8
 #: How far a segmentation may be off the CT's grid, as a share of a voxel and in its axes, and still
 #: be one of that grid.
-OFF_GRID, OFF_AXES = 0.01, 1e-4
+OFF_GRID = 0.01
+OFF_AXES = 1e-4
 #: Two places that differ by less are the same.
 SAME = 1e-6
 #: What a registration is called that has no name of its own yet.
@@ -155,7 +158,8 @@ class Registration:
 
         To set it takes the CT in again.
         """
-        ct, transform = self.ct, self.node.GetNodeReference(CT_TRANSFORM)
+        ct = self.ct
+        transform = self.node.GetNodeReference(CT_TRANSFORM)
         if ct is None or not is_linear(ct):
             return np.eye(4) if transform is None else nodes.transform_of(transform)
         moved = self._node_from_ct
@@ -184,7 +188,8 @@ class Registration:
         InputError
             Where one lies under a transform that cannot be taken over.
         """
-        ct, segmentation = self.ct, self.segmentation
+        ct = self.ct
+        segmentation = self.segmentation
         if ct is None:
             return
         transform = self.ct_transform
@@ -213,7 +218,8 @@ class Registration:
 
         None where they were not.
         """
-        ct, under = self.ct, self.ct.GetParentTransformNode()
+        ct = self.ct
+        under = self.ct.GetParentTransformNode()
         if under is not None and under is self.node.GetNodeReference(CT_TRANSFORM):
             return None
         kept = self._kept
@@ -325,7 +331,8 @@ class Registration:
         index_from_index = (
             np.linalg.inv(self.ct_place) @ ct_from_segmentation @ nodes.place_of_labelmap(labelmap)
         )
-        axes, shift = np.abs(index_from_index[:3, :3]), index_from_index[:3, 3]
+        axes = np.abs(index_from_index[:3, :3])
+        shift = index_from_index[:3, 3]
         return np.allclose(axes, np.eye(3), atol=OFF_AXES) and np.allclose(
             shift, np.round(shift), rtol=0, atol=OFF_GRID
         )

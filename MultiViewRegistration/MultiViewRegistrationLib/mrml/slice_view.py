@@ -26,7 +26,8 @@ from .nodes import OWNER, configure, ras_from_lps, ras_from_node
 from .xray import XRayView, place_of
 
 #: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.
-ORIENTATION, DEFAULT_ORIENTATION = "X-ray", "Axial"
+ORIENTATION = "X-ray"
+DEFAULT_ORIENTATION = "Axial"
 #: The attribute of a slice node with the plane that it was last laid on.
 PLANE = "MultiViewRegistration.plane"
 
@@ -91,7 +92,8 @@ def ras_from_slice(view: XRayView) -> np.ndarray:
     from the detector's where the camera mirrors.
     """
     ras_from_pixel = place_of(view.node)
-    right, down = ras_from_pixel[:3, 0], ras_from_pixel[:3, 1]
+    right = ras_from_pixel[:3, 0]
+    down = ras_from_pixel[:3, 1]
     x = right / np.linalg.norm(right)
     y = down @ x * x - down
     y /= np.linalg.norm(y)
@@ -123,10 +125,12 @@ def pixel_box(view: XRayView, points: np.ndarray) -> np.ndarray | None:
     if not view.placed or (view.camera.depth(points) <= 0).any():
         return None
     pixels = view.camera.project(points)
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    low = pixels.min(axis=0)
+    high = pixels.max(axis=0)
     if (high < 0).any() or (low > np.array(view.size) - 1).any():
         return None
-    middle, half = (low + high) / 2, CLOSE_MARGIN * (high - low) / 2
+    middle = (low + high) / 2
+    half = CLOSE_MARGIN * (high - low) / 2
     return np.stack([middle - half, middle + half])
 
 
@@ -156,7 +160,8 @@ def show_pixels(view: XRayView, box: np.ndarray) -> None:
 
 def look_closely_in_slice(points: np.ndarray, node: Any) -> None:
     """Have a slice view go to the middle of points (n, 3), world LPS mm, and show them as large as it allows."""
-    plane, ras = plane_of(node).copy(), ras_from_lps(points)
+    plane = plane_of(node).copy()
+    ras = ras_from_lps(points)
     plane[:3, 3] = (ras.min(axis=0) + ras.max(axis=0)) / 2
     size = np.ptp(ras @ plane[:3, :2], axis=0)
     width, height = np.maximum(node.GetDimensions()[:2], 1)
@@ -181,7 +186,8 @@ def keep_on_plane(view: XRayView) -> None:
             _lay(node, plane)
         else:
             fit(view)
-    (width, height, thickness), dimensions = node.GetFieldOfView(), node.GetDimensions()
+    (width, height, thickness) = node.GetFieldOfView()
+    dimensions = node.GetDimensions()
     proportional = width * _stretch(view) * dimensions[1] / max(dimensions[0], 1)
     if not np.isclose(
         height, proportional, rtol=1e-6
@@ -215,7 +221,8 @@ def show_instead(scene, volumes: list, ct) -> None:
 
     Over the CT they show none of them.
     """
-    unwanted, shown = {volume.GetID() for volume in volumes if volume is not ct}, ct and ct.GetID()
+    unwanted = {volume.GetID() for volume in volumes if volume is not ct}
+    shown = ct and ct.GetID()
     selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
     if selection.GetActiveVolumeID() in unwanted:
         selection.SetActiveVolumeID(shown)
@@ -226,7 +233,8 @@ def show_instead(scene, volumes: list, ct) -> None:
             composite.SetLabelVolumeID(None)
         if number_of(composite.GetLayoutName() or ""):
             continue
-        now, emptied = composite.GetBackgroundVolumeID(), composite.GetAttribute(EMPTIED)
+        now = composite.GetBackgroundVolumeID()
+        emptied = composite.GetAttribute(EMPTIED)
         if now in unwanted or (emptied and not now):
             composite.SetAttribute(EMPTIED, None if shown else "1")
             composite.SetBackgroundVolumeID(shown)
@@ -240,7 +248,8 @@ def show_instead(scene, volumes: list, ct) -> None:
 
 def release(scene, tag: str) -> None:
     """Give a slice view back as it was before it showed an X-ray."""
-    node, composite = slice_node(scene, tag), composite_node(scene, tag)
+    node = slice_node(scene, tag)
+    composite = composite_node(scene, tag)
     if composite is not None:
         with slicer.util.NodeModify(composite):
             volumes = dict.fromkeys(("BackgroundVolumeID", "ForegroundVolumeID", "LabelVolumeID"))
@@ -347,7 +356,8 @@ class CTSliceFollower:
         ):  # of the voxels: a hardened transform moves none
             for node in nodes.values():
                 move(node, _rigid(place @ np.linalg.inv(self._place) @ plane_of(node)))
-        self._ct, self._place = ct, place
+        self._ct = ct
+        self._place = place
 
 
 def lay_through(ct, node, orientation: str) -> None:
@@ -361,7 +371,8 @@ def lay_through(ct, node, orientation: str) -> None:
 
 def fit_to_ct(ct, node) -> None:
     """Show all that a slice view's plane may have of a CT, as large as the view allows, in the middle."""
-    box, plane = ras_from_box(ct), plane_of(node).copy()
+    box = ras_from_box(ct)
+    plane = plane_of(node).copy()
     half = np.abs(plane[:3, :2].T @ box[:3, :3]).sum(axis=1)
     width, height = np.maximum(node.GetDimensions()[:2], 1)
     mm_per_pixel = FIT_MARGIN * 2 * max(half / (width, height))
@@ -397,7 +408,8 @@ class SlicePosition:
 def position_in(ct: Any, node: Any) -> SlicePosition:
     """Return where a slice view is in the own coordinates, RAS mm, of a CT with voxels."""
     box = ras_from_box(ct)
-    ct_from_ras, plane = np.linalg.inv(ras_from_node(ct)), plane_of(node)
+    ct_from_ras = np.linalg.inv(ras_from_node(ct))
+    plane = plane_of(node)
     right, up, normal = (ct_from_ras @ plane)[:3, :3].T
     axis = int(np.abs(normal).argmax())
     corners = (
@@ -419,7 +431,8 @@ def position_in(ct: Any, node: Any) -> SlicePosition:
 
 def scroll_to(ct, node, mm: float) -> None:
     """Move a slice view along its normal to a `SlicePosition.mm`."""
-    position, plane = position_in(ct, node), plane_of(node)
+    position = position_in(ct, node)
+    plane = plane_of(node)
     normal = plane[:3, 2]
     along = (np.linalg.inv(ras_from_node(ct))[:3, :3] @ normal)[LETTERS.index(position.axis)]
     plane[:3, 3] += (mm - position.mm) * np.sign(along) * normal

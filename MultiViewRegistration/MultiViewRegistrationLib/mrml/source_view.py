@@ -57,7 +57,8 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     with slicer.util.NodeModify(camera_node):
         camera_node.SetAttribute(BEFORE, json.dumps({"before": before, "size": list(size)}))
         camera_node.SetNodeReferenceID(BEAM, view.id)
-        forward, down = camera.world_from_camera[:3, 2], camera.world_from_camera[:3, 1]
+        forward = camera.world_from_camera[:3, 2]
+        down = camera.world_from_camera[:3, 1]
         configure(
             camera_node,
             ParallelProjection=False,
@@ -171,12 +172,15 @@ def _pivot_mm(view: XRayView) -> float:
 
 
 #: The eye's height, and how far it is from a single beam, both in degrees about the patient.
-ELEVATION_DEG, ASIDE_DEG = 25.0, 45.0
+ELEVATION_DEG = 25.0
+ASIDE_DEG = 45.0
 #: Room left about it all; and about the CT's bone at most, so that a small one is no dot.
-OVERVIEW_MARGIN, BONE_MARGIN = 1.15, 4.0
+OVERVIEW_MARGIN = 1.15
+BONE_MARGIN = 4.0
 #: Room about what is looked at closely, of which the neighbours are seen, too.
 CLOSE_MARGIN = 2.0
-WORLD_UP, FROM_THE_FRONT = np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0])
+WORLD_UP = np.array([0.0, 0.0, 1.0])
+FROM_THE_FRONT = np.array([0.0, -1.0, 0.0])
 
 
 class Overview:
@@ -287,7 +291,8 @@ def show_overview(
     if len(bone) and not sources:
         near, near_mm = _framed(bone @ axes.T, tangents, BONE_MARGIN)
         if near_mm < distance_mm:
-            middle, distance_mm = near, near_mm
+            middle = near
+            distance_mm = near_mm
     middle = middle @ axes
     with slicer.util.NodeModify(camera_node):
         camera_node.SetFocalPoint(*ras_from_lps(middle))

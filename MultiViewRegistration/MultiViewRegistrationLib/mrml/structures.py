@@ -43,7 +43,8 @@ from .registration import Registration
 from .xray import DetectorPlane, detectors
 from .xray_annotations import show_names
 
-SURFACE, LABELMAP = "Closed surface", "Binary labelmap"
+SURFACE = "Closed surface"
+LABELMAP = "Binary labelmap"
 
 
 @dataclass(eq=False)
@@ -183,7 +184,8 @@ def _mended(mesh: vtkPolyData) -> vtkPolyData:
 
     Models from files often are not like that.
     """
-    merged, oriented = vtkCleanPolyData(), vtkPolyDataNormals()
+    merged = vtkCleanPolyData()
+    oriented = vtkPolyDataNormals()
     merged.SetInputData(mesh)
     oriented.SetInputConnection(merged.GetOutputPort())
     oriented.SplittingOff()
@@ -209,7 +211,8 @@ def _surface(mesh: vtkPolyData) -> Surface | None:
 
 def _mesh_lines(mesh: vtkPolyData) -> np.ndarray:
     """Return the lines (k, 2, 3) of a mesh, if it has any besides its faces."""
-    points, lines = array_of(mesh.GetPoints()), mesh.GetLines()
+    points = array_of(mesh.GetPoints())
+    lines = mesh.GetLines()
     index = vtk_to_numpy(lines.GetConnectivityArray())
     starts = vtk_to_numpy(lines.GetOffsetsArray())
     pieces = [polyline(points[index[a:b]]) for a, b in pairwise(starts)]
@@ -249,7 +252,8 @@ SEGMENT = "MultiViewRegistration.segment"
 KINDS = ("vtkMRMLSegmentationNode", "vtkMRMLModelNode", "vtkMRMLMarkupsNode")
 THICKNESS = 2
 #: The arms of a point's cross, as shares of the image's larger side.
-GAP, REACH = 0.004, 0.015
+GAP = 0.004
+REACH = 0.015
 
 
 def choose_structures(registration: Registration, nodes: list | None) -> None:
@@ -276,7 +280,8 @@ def structures_of(registration: Registration) -> list:
     """Return the nodes that are projected, whether or not they are shown at present."""
     if registration.parameter(STRUCTURES) == "chosen":
         return references(registration.node, STRUCTURE)
-    other, bones = registration.node.GetNodeReference(OTHER), bones_of(registration).values()
+    other = registration.node.GetNodeReference(OTHER)
+    bones = bones_of(registration).values()
     moving = [registration.ct_transform, *(bone.node for bone in bones)]
     # Bones with poses of their own are outlined by themselves, and of the CT's surface there is the
     # DRR.
@@ -311,7 +316,8 @@ class Coloured(Protocol):
 
 #: The role of the model of an X-ray with the outlines of bones and of what does not fit, that of
 #: their names, the colour of what does not fit, and the thickness of lines, beside that of others.
-OUTLINES, NAMES = "boneOutlines", "boneNames"
+OUTLINES = "boneOutlines"
+NAMES = "boneNames"
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
 OUTLINE_THICKNESS = 3
 

@@ -44,7 +44,8 @@ SOURCE = "source"
 MASK = "mask"
 #: While a frame of a sequence stands in for the source: the volume of the frame, and the source
 #: from before.
-FRAME, STILL = "frameOfSequence", "sourceBeforeSequence"
+FRAME = "frameOfSequence"
+STILL = "sourceBeforeSequence"
 #: Beyond how many times the isocentre's depth the image is shown where the distance of the detector
 #: is unknown.
 DETECTOR_BEHIND_ISOCENTRE = 1.5
@@ -125,7 +126,8 @@ class XRayView:
 
     def _stated_of(self, geometry: Geometry) -> dict[str, float | None]:
         """Return what was stated of the geometry before and holds for a new one, too."""
-        before, stated = self.record.geometry, dict(self.record.uncertainty)
+        before = self.record.geometry
+        stated = dict(self.record.uncertainty)
         if isinstance(geometry, Camera):
             if isinstance(before, Camera) and geometry.same_as(before):
                 return stated
@@ -304,7 +306,8 @@ def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
     """
     place = np.eye(4)
     plane = camera.plane_at(depth_mm)
-    place[:3, :2], place[:3, 3] = plane[:, :2], plane[:, 2]
+    place[:3, :2] = plane[:, :2]
+    place[:3, 3] = plane[:, 2]
     place[:3, 2] = camera.world_from_camera[:3, 2]
     return place
 
@@ -413,7 +416,8 @@ def detectors(registration) -> list[DetectorPlane]:
 
 
 def _detector(view: XRayView) -> DetectorPlane:
-    camera, tag = view.camera, tag_of(view)
+    camera = view.camera
+    tag = tag_of(view)
     return DetectorPlane(
         view,
         tag and f"vtkMRMLSliceNode{tag}",

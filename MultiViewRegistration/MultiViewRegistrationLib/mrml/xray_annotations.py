@@ -38,7 +38,8 @@ def show_frustum(view: XRayView) -> None:
     if not view.placed:
         remove_frustum(view)
         return
-    camera, depth_mm = view.camera, view.detector_mm
+    camera = view.camera
+    depth_mm = view.detector_mm
     node = product(
         view.node,
         FRUSTUM,
@@ -104,12 +105,17 @@ def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
 
 
 #: The label in the slice view, and that at the source in 3D.
-LABEL, LABEL_3D = "label", "label3D"
+LABEL = "label"
+LABEL_3D = "label3D"
 #: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen
 #: of usual density; small letters are narrower.
-MARGIN, LETTER_WIDTH, LETTER_HEIGHT, TITLE_LETTER_WIDTH = 8, 10, 16, 8
+MARGIN = 8
+LETTER_WIDTH = 10
+LETTER_HEIGHT = 16
+TITLE_LETTER_WIDTH = 8
 USUAL_DENSITY = 0.2
-TEXT_SCALE, LINE_SPACING = 3.0, 1.2
+TEXT_SCALE = 3.0
+LINE_SPACING = 1.2
 #: Pixels of the shorter side of a slice view, on a screen of usual density, below which the case and
 #: the angles would lie over the letters.
 SMALL_PX = 240
@@ -153,7 +159,8 @@ def show_names(
 
 def settle_labels(view: XRayView) -> None:
     """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
-    markups, node = view.node.GetNodeReference(LABEL), slice_of(view)
+    markups = view.node.GetNodeReference(LABEL)
+    node = slice_of(view)
     if markups is not None and node is not None:
         texts = _texts(view, node)
         _write_labels(markups, texts, _places(view, node, texts))
@@ -177,7 +184,8 @@ def title(view: XRayView) -> list[str]:
     The C-arm's angles and the distance from source to detector, or on which side the tube of a slot
     scan is and how far from the isocentre; what of these is known.
     """
-    reading, geometry = c_arm_of(view), view.record.geometry
+    reading = c_arm_of(view)
+    geometry = view.record.geometry
     name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
     lines = [name if view.used else f"{name} (skipped)"]
     if reading is not None:
@@ -203,7 +211,8 @@ def c_arm_of(view: XRayView) -> CArm | None:
     if view.record.kind != "c_arm":
         return None
     try:
-        camera, depth_mm = view.camera, view.detector_mm
+        camera = view.camera
+        depth_mm = view.detector_mm
         reading = CArm.from_camera(camera, depth_mm / np.abs(camera.intrinsics.diagonal()[:2]))
     except InputError:
         return None
@@ -237,11 +246,15 @@ def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
     That in the corner of a slice view, then left, right, top and bottom.
     """
     ras_from_xy = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
-    grow, size = node.GetScreenScaleFactor() / USUAL_DENSITY, node.GetDimensions()[:2]
-    margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
+    grow = node.GetScreenScaleFactor() / USUAL_DENSITY
+    size = node.GetDimensions()[:2]
+    margin = grow * MARGIN
+    letter = grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
     (left, bottom), (right, top) = np.clip(_image_in(view, ras_from_xy), 0, size)
-    lines, width = texts[0].split("\n"), [len(text) * letter[0] for text in texts]
-    centre, middle = (left + right) / 2, (bottom + top) / 2 - letter[1] / 2
+    lines = texts[0].split("\n")
+    width = [len(text) * letter[0] for text in texts]
+    centre = (left + right) / 2
+    middle = (bottom + top) / 2 - letter[1] / 2
     xy = [(margin, size[1] - margin - len(lines) * letter[1])]
     if len(texts) > 1:
         highest = top - margin - letter[1]
@@ -270,7 +283,8 @@ def _label_markups(view: XRayView, role: str, name: str, tone) -> tuple:
     node = view.node.GetNodeReference(role)
     if node is None:
         selection = view.node.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")
-        kind, active = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
+        kind = selection.GetActivePlaceNodeClassName()
+        active = selection.GetActivePlaceNodeID()
         node = product(
             view.node,
             role,

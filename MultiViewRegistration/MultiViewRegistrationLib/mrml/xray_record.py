@@ -281,7 +281,8 @@ def migrated(before: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "slot_scan" not in after:
         after.pop(STEP_SD.key, None)
-    header, localizer = after.pop("header", None), after.pop("localizer", None)
+    header = after.pop("header", None)
+    localizer = after.pop("localizer", None)
     missing, frames, stands = (
         after.pop(key, ()) for key in ("header_missing", "header_of_frames", "stands")
     )

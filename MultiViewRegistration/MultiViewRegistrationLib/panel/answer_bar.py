@@ -34,14 +34,16 @@ class AnswerBar(PanelSection):
     presenter: AnswerPresenter
 
     def __init__(self, panel: Panel) -> None:
-        self.panel, self.presenter = panel, panel.answer_presenter
+        self.panel = panel
+        self.presenter = panel.answer_presenter
         self.form = QtForm(panel, panel.ui.answerForm)
 
     def refresh(self) -> None:
         """Show the scene as it is; nothing before there is a registration."""
         self.panel.ui.answerFrame.setVisible(self.panel.registration is not None)
         self.form.show(self.presenter.form())
-        answer, ui = self.presenter.answer(), self.panel.ui
+        answer = self.presenter.answer()
+        ui = self.panel.ui
         ground, text = CHIPS.get(answer.kind, GREY)
         sheet = f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
         put(ui.answerChip, text=f"{answer.symbol} {answer.word}", styleSheet=sheet)

@@ -28,7 +28,9 @@ class FilesPart:
     """
 
     def __init__(self, panel: Panel, widget: Any) -> None:
-        self.panel, self.widget, self.presenter = panel, widget, panel.files_presenter
+        self.panel = panel
+        self.widget = widget
+        self.presenter = panel.files_presenter
         self.form = QtForm(panel, widget)
         self._drop = DropFilter(panel.widget, self.take)
 

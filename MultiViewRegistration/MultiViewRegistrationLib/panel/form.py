@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
 #: Width and height of the bars in a table, and their colours: the filled part and the rest.
-BAR_PX, BAR_COLOURS = (60, 8), ((86, 140, 190), (150, 158, 165))
+BAR_PX = (60, 8)
+BAR_COLOURS = ((86, 140, 190), (150, 158, 165))
 #: Side of the square of a row's colour.
 SWATCH_PX = 10
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
-ROW_PADDING_PX, MAX_ROWS = 8, 8
+ROW_PADDING_PX = 8
+MAX_ROWS = 8
 #: Letters of a column's title in a line.
 TITLE_LETTERS = 14
 #: Options beside each other, where all are seen at once.
@@ -75,7 +77,8 @@ class QtForm:
     """
 
     def __init__(self, panel: Panel, widget: Any) -> None:
-        self.panel, self.widget = panel, widget
+        self.panel = panel
+        self.widget = widget
         self.controls: dict[str, Control] = {}
         self.drawn: dict[str, _Drawn[Any]] = {}
         self.filling = False
@@ -137,7 +140,8 @@ class _Box:
     """Controls below each other, labels in a column; or beside each other."""
 
     def __init__(self, form: QtForm, widget: Any, horizontal: bool = False) -> None:
-        self._form, self._horizontal = form, horizontal
+        self._form = form
+        self._horizontal = horizontal
         self._layout = qt.QHBoxLayout(widget) if horizontal else qt.QFormLayout(widget)
         if not isinstance(widget, qt.QGroupBox):
             self._layout.setContentsMargins(0, 0, 0, 0)
@@ -148,7 +152,9 @@ class _Box:
 
     def show(self, form: Iterable[Control | None]) -> None:
         """Show these controls, and no others."""
-        seen, drawn, place = visible(form), self._form.drawn, 0
+        seen = visible(form)
+        drawn = self._form.drawn
+        place = 0
         for control in seen:
             if control.key not in drawn:
                 drawn[control.key] = _kind(control)(self._form, control)
@@ -197,7 +203,9 @@ class _Drawn(Generic[C]):
     LABELLED = False
 
     def __init__(self, form: QtForm, control: C) -> None:
-        self.form, self.key, self.control = form, control.key, control
+        self.form = form
+        self.key = control.key
+        self.control = control
         self.before: C | None = None
         self._visible: bool | None = None
         self.label = plain_label() if self.LABELLED else None
@@ -391,7 +399,8 @@ class _Entry(_Drawn[controls.TextField]):
     becomes 50.
     """
 
-    LABELLED, ALWAYS_TYPED = True, False
+    LABELLED = True
+    ALWAYS_TYPED = False
 
     def make(self, control: controls.TextField) -> Any:
         self.edit, self._unit = qt.QLineEdit(), plain_label()
@@ -504,7 +513,8 @@ class _Table(_Drawn[controls.Table]):
         return table
 
     def show(self, control: controls.Table) -> None:
-        table, before = self.widget, self.before
+        table = self.widget
+        before = self.before
         if before is None or control.columns != before.columns:
             table.columnCount = len(control.columns)
             titles = [textwrap.fill(title, TITLE_LETTERS) for title in control.columns]
@@ -559,7 +569,8 @@ class _Table(_Drawn[controls.Table]):
     def _on_item(self, item: Any) -> None:
         """Take a click on a check box: nothing else of an item changes but by the form."""
         if not self.form.filling and self.control.switch is not None:
-            id, on = self._id(item.row()), item.checkState() == qt.Qt.Checked
+            id = self._id(item.row())
+            on = item.checkState() == qt.Qt.Checked
             with self.form.panel.ui_action():
                 self.control.switch(id, on)
 
@@ -608,7 +619,8 @@ class _FieldTable(_Drawn[controls.FieldTable]):
                 for cell in line.cells:
                     self.form.drawn[cell.field.key].update(cell.field)
             return
-        seen, notes = set(), 0
+        seen = set()
+        notes = 0
         for number, line in enumerate(control.lines):
             row = 1 + 2 * number
             seen |= {
@@ -633,7 +645,8 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         title = self._titles.get(line.id)
         if title is None:
             title = self._titles[line.id] = qt.QToolButton()
-            title.autoRaise, title.checkable = True, True
+            title.autoRaise = True
+            title.checkable = True
             title.toolButtonStyle = qt.Qt.ToolButtonTextBesideIcon
             title.clicked.connect(
                 lambda *_args, id=line.id: self.act(id) if self.control.action else None
@@ -747,7 +760,8 @@ class _Files(_Drawn[controls.Files]):
             self.act(paths, None)
 
     def _on_file(self) -> None:
-        control, dialog = self.control, qt.QFileDialog
+        control = self.control
+        dialog = qt.QFileDialog
         kinds = " ".join(f"*{suffix}" for suffix in control.suffixes)
         kinds = f"{control.hint} ({kinds});;{_('All files')} (*)" if kinds else ""
         if control.several:
@@ -767,7 +781,8 @@ class _Download(_PushButton[controls.Download]):
     def write(self, folder: Path) -> None:
         """Have the files written into a folder."""
         self._last = str(folder.parent)
-        control, session = self.form.controls.get(self.key), self.form.panel.session
+        control = self.form.controls.get(self.key)
+        session = self.form.panel.session
         if not isinstance(control, controls.Download) or control.action is None or session is None:
             return
         with self.form.panel.ui_action():
@@ -812,7 +827,8 @@ class _ClickFilter(qt.QObject):
 
     def __init__(self, label: Any, then: Callable[[float, float], object]) -> None:
         super().__init__()
-        self._label, self._then = label, then
+        self._label = label
+        self._then = then
         self.size = (0, 0)
         label.installEventFilter(self)
 

@@ -29,7 +29,8 @@ class GeometryWindow:
     """
 
     def __init__(self, panel: Panel, presenter: GeometryPresenter) -> None:
-        self.panel, self.presenter = panel, presenter
+        self.panel = panel
+        self.presenter = presenter
         self.dialog: Any = None
         self.form: QtForm | None = None
         self._put: tuple[int, int] | None = None
@@ -64,7 +65,8 @@ class GeometryWindow:
 
     def _fit(self, inside: Any) -> None:
         """Make the window as large as what is in it; it never becomes smaller while it is open."""
-        dialog, screen = self.dialog, _screen()
+        dialog = self.dialog
+        screen = _screen()
         around = dialog.layout().contentsMargins()
         bar = dialog.style().pixelMetric(qt.QStyle.PM_ScrollBarExtent)
         width = inside.minimumSizeHint.width() + around.left() + around.right() + bar
@@ -82,7 +84,8 @@ class GeometryWindow:
         Unless a person has moved it.
         """
         view = self.panel.views.three_d_view()
-        dialog, screen = self.dialog, _screen()
+        dialog = self.dialog
+        screen = _screen()
         if view is None or screen is None or self._put not in (None, (dialog.x, dialog.y)):
             return
         corner = view.mapToGlobal(qt.QPoint(0, 0))
@@ -95,7 +98,8 @@ class GeometryWindow:
         self.dialog = qt.QDialog(slicer.util.mainWindow())
         self.dialog.windowTitle = self.presenter.TITLE
         self.dialog.resize(*SIZE)
-        area, inside = qt.QScrollArea(), qt.QWidget()
+        area = qt.QScrollArea()
+        inside = qt.QWidget()
         area.widgetResizable = True
         area.frameShape = qt.QFrame.NoFrame
         area.setWidget(inside)

@@ -90,7 +90,8 @@ class Hand:
         """End moving the CT by hand."""
         if self._moves is None:
             return
-        moves, self._moves = self._moves, None
+        moves = self._moves
+        self._moves = None
         self._escape.enabled = False  # at once, should Escape itself end it
         self._escape.deleteLater()
         for dragging in self._dragging.values():

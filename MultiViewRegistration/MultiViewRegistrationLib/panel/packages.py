@@ -48,7 +48,8 @@ def missing_message(requirements: str) -> str:
     requirements
         Path of a file of NEEDED_BY.
     """
-    missing, by = _missing(requirements), NEEDED_BY[Path(requirements).name]
+    missing = _missing(requirements)
+    by = NEEDED_BY[Path(requirements).name]
     if not missing:
         return ""
     if len(missing) == 1:

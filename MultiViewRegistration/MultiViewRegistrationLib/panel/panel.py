@@ -71,7 +71,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     """
 
     patience_s = PATIENCE_S
-    installs_packages, register_keys = True, "Ctrl+Return"
+    installs_packages = True
+    register_keys = "Ctrl+Return"
     #: A case that is opened is a further registration in the scene.
     replaces = False
     views: Views
@@ -79,13 +80,19 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def __init__(self, ui: Any, logic: Logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()
-        self.ui, self.logic, self.resource_path = ui, logic, resource_path
+        self.ui = ui
+        self.logic = logic
+        self.resource_path = resource_path
         self.scene = slicer.mrmlScene
-        self.filling, self.shown = False, False  # filling: the signals of widgets say nothing
+        # filling: the signals of widgets say nothing
+        self.filling = False
+        self.shown = False
         self._in_tick = False
         self._said: list[str] = []
         self.widget = ui.messageLabel.parentWidget()
-        self.hand, self.views, self.segmenter = Hand(self), Views(self), Segmenter()
+        self.hand = Hand(self)
+        self.views = Views(self)
+        self.segmenter = Segmenter()
         self.sections = {
             name: PanelSection(presenter, self, getattr(ui, f"{name}Section"), number)
             for number, (name, presenter) in enumerate(self.presenters.by_name().items(), start=1)
@@ -160,7 +167,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
                 ValueError, RuntimeError
             ):  # what PythonQt, and PySide, say of a widget that is gone
                 form.presenter.exit()
-        self.sections, self._forms = {}, []
+        self.sections = {}
+        self._forms = []
         self._deleted = None
         for session in self.logic.sessions:
             session.stop()
@@ -218,7 +226,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def _on_restore(self) -> None:
         with self.ui_action():
-            deleted, self._deleted = self._deleted, None
+            deleted = self._deleted
+            self._deleted = None
             if deleted is not None:
                 self.choose(deleted.restore(slicer.mrmlScene))
 

@@ -54,7 +54,9 @@ class PanelSection:
     """
 
     def __init__(self, presenter: Presenter, panel: Panel, button: Any, number: int) -> None:
-        self.panel, self.button, self.presenter = panel, button, presenter
+        self.panel = panel
+        self.button = button
+        self.presenter = presenter
         self.title = f"{number}. {presenter.TITLE}"
         self.widget = qt.QWidget()
         self._is_resized = False

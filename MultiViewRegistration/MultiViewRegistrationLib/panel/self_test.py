@@ -63,7 +63,9 @@ class Walk:
         say: Callable[[str], object] = print,
         picture: Callable[[str], object] = lambda name: None,
     ) -> None:
-        self.widget, self._say, self.picture = widget, say, picture
+        self.widget = widget
+        self._say = say
+        self.picture = picture
         self._caught: list[str] = []
         self._hooks = sys.excepthook, threading.excepthook
         sys.excepthook = lambda *error: self._caught.append(
@@ -108,7 +110,8 @@ class Walk:
         while True:
             slicer.app.processEvents()
             if self._caught:
-                caught, self._caught = self._caught, []
+                caught = self._caught
+                self._caught = []
                 raise AssertionError("\n".join(caught))
             if time.monotonic() >= end:
                 return
@@ -219,7 +222,8 @@ def is_told_the_answer(walk: Walk) -> None:
         lambda: history.current is not None and not walk.panel.session.running,
         "the registration of a new case",
     )
-    chip, headline = walk.panel.ui.answerChip.text, walk.panel.ui.answerHeadline.text
+    chip = walk.panel.ui.answerChip.text
+    headline = walk.panel.ui.answerHeadline.text
     walk.check(
         "ACCEPT" in chip,
         f'the answer is "{chip} {headline}", and the X-rays are {walk.panel.ui.answerViews.text}',
@@ -249,7 +253,8 @@ def registers_by_search(walk: Walk) -> None:
 
 def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
     """Check that each mode lays its overlay over the X-rays."""
-    box, views = walk.drawn("check", "overlay").widget, walk.registration.xrays
+    box = walk.drawn("check", "overlay").widget
+    views = walk.registration.xrays
     for index, mode in enumerate(overlay.MODES):
         walk.choose(box, index)
         if slicer.app.layoutManager() is not None:
@@ -293,7 +298,8 @@ def exports_the_transform(walk: Walk) -> None:
             <= {file.name for file in Path(folder).iterdir()},
             walk.text("export", "written"),
         )
-        read, reader = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
+        read = slicer.vtkMRMLLinearTransformNode()
+        reader = slicer.vtkMRMLTransformStorageNode()
         reader.SetFileName(str(Path(folder, "world_from_ct.slicer.tfm")))
         walk.check(reader.ReadData(read), "Slicer reads the transform's file")
     exported, of_node = map(

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 import qt
 
-PLAIN, ERROR, CAUTION, QUIET = "", "error", "caution", "quiet"
+PLAIN = ""
+ERROR = "error"
+CAUTION = "caution"
+QUIET = "quiet"
 #: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows
 #: and macOS.
 COLOURS = {
@@ -67,7 +70,9 @@ def _colour(widget, tone: str) -> None:
 
 
 #: Marks of a field, and their borders on a light and on a dark window.
-FAULTY, DOUBTFUL, MISSING = "faulty", "doubtful", "missing"
+FAULTY = "faulty"
+DOUBTFUL = "doubtful"
+MISSING = "missing"
 _BORDERS = {
     FAULTY: ("2px solid", ERROR),
     DOUBTFUL: ("2px solid", CAUTION),
@@ -100,7 +105,8 @@ class PanelStyle(qt.QObject):
 
     def __init__(self, widget, resized: Callable[[], object]) -> None:
         super().__init__()
-        self._widget, self._resized = widget, resized
+        self._widget = widget
+        self._resized = resized
         self._colour()
         self._fit()
         widget.installEventFilter(self)

@@ -36,7 +36,8 @@ class Segmenter:
     """
 
     def __init__(self) -> None:
-        self.running, self.said = False, ""
+        self.running = False
+        self.said = ""
         self._cancelled = self._closed = False
         self._logic: Any = None
 
@@ -54,7 +55,9 @@ class Segmenter:
             Called with the segmentation node and "", or None and a sentence that says why not.
         """
         if not self.running:
-            self.running, self.said, self._cancelled = True, "", False
+            self.running = True
+            self.said = ""
+            self._cancelled = False
             qt.QTimer.singleShot(0, lambda: self._run(ct, done))
 
     def cancel(self) -> None:
@@ -66,7 +69,8 @@ class Segmenter:
         self._cancelled = self._closed = True
 
     def _run(self, ct: Any, done: Callable[[Any, str], object]) -> None:
-        node, problem = None, ""
+        node = None
+        problem = ""
         try:
             node = self._segment(ct)
         except (Cancelled, InputError) as error:
@@ -75,7 +79,8 @@ class Segmenter:
             problem = _(
                 "TotalSegmentator: has failed ({error}); the Python console has what it said."
             ).format(error=str(error).splitlines()[0] if str(error) else type(error).__name__)
-        self.running, self._logic = False, None
+        self.running = False
+        self._logic = None
         if not self._closed:
             done(node, problem)
 

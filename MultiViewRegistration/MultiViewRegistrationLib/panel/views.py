@@ -22,7 +22,8 @@ class Views:
     """
 
     def __init__(self, panel) -> None:
-        self._panel, self._ui = panel, panel.ui
+        self._panel = panel
+        self._ui = panel.ui
         self._bones = BoneSurfaceUpdater()
         self._overview: source_view.Overview | None = None
         self._slices: slice_view.CTSliceFollower | None = None
@@ -37,7 +38,8 @@ class Views:
 
     def refresh(self) -> None:
         """Update the views."""
-        registration, ui = self._panel.registration, self._ui
+        registration = self._panel.registration
+        ui = self._ui
         shown = registration is not None and layout.shows(registration)
         ui.layoutButton.enabled = registration is not None and bool(registration.xrays)
         ui.layoutButton.checked = shown
@@ -65,7 +67,8 @@ class Views:
 
     def leave_if_empty(self) -> None:
         """Change to the layout from before where no X-ray is left, as after a folder was deleted in Data, until there is one."""
-        registration, reading = self._panel.registration, self._panel.presenters.xrays.reading
+        registration = self._panel.registration
+        reading = self._panel.presenters.xrays.reading
         if not (registration.xrays or reading) and layout.shown(registration.scene):
             layout.back(registration.scene)
             self.show_once()
@@ -75,7 +78,8 @@ class Views:
 
         The surface of its bone, its slices, and the camera in 3D.
         """
-        registration, session = self._panel.registration, self._panel.session
+        registration = self._panel.registration
+        session = self._panel.session
         if self._awaited == registration and registration.xrays:
             self._awaited = None
             self.show(ct_slices=layout.has_ct_slices(registration.scene))
@@ -125,7 +129,8 @@ class Views:
 
     def update_views(self) -> None:
         """Have all views show the registration at work, and nothing of another one."""
-        registration, scene = self._panel.registration, slicer.mrmlScene
+        registration = self._panel.registration
+        scene = slicer.mrmlScene
         if scene.IsClosing():
             return
         display.show_alone(scene, registration)

@@ -204,7 +204,8 @@ def standardised(values: Tensor, mean: float, sd: float) -> Tensor:
 
     Mean and deviation are those that images are expected to have.
     """
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     return ((values - low) / (high - low + 1e-6) - mean) / sd
 
 
@@ -217,7 +218,9 @@ class Comparison:
     def __init__(
         self, view: View, volume: TorchVolume, preset: Preset, random: torch.Generator
     ) -> None:
-        self._volume, self._preset, self._random = volume, preset, random
+        self._volume = volume
+        self._preset = preset
+        self._random = random
         self.size = view.camera.size
         valid = view.xray.valid
         largest = max(preset.patch, preset.gradient_patch + 2 if preset.gradient_patch else 0)

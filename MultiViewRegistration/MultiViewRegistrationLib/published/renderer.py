@@ -96,19 +96,22 @@ def line_integrals(
     Each ray is sampled in the middle of steps of `step_mm`, from the air before the volume to the
     air behind it.
     """
-    rotation, shift = world_from_ct[:3, :3], world_from_ct[:3, 3]
+    rotation = world_from_ct[:3, :3]
+    shift = world_from_ct[:3, 3]
     to_unit = volume.unit_from_ct[:3, :3] @ rotation.T
     source = to_unit @ (rays.source - shift) + volume.unit_from_ct[:3, 3]
     directions = rays.directions @ to_unit.T
     with torch.no_grad():
         near, far = _through(source, directions, 1 + volume.voxel)
         hit = far > near
-        near, far = near[hit], far[hit]
+        near = near[hit]
+        far = far[hit]
         count = math.ceil(float((far - near).max()) / step_mm) if hit.any() else 1
         steps = step_mm * (torch.arange(count, device=near.device) + 0.5)
     portion = -(-len(near) // _PORTIONS)
     more = portion * _PORTIONS - len(near)  # of no direction, and so within the source
-    along, near = functional.pad(directions[hit], (0, 0, 0, more)), functional.pad(near, (0, more))
+    along = functional.pad(directions[hit], (0, 0, 0, more))
+    near = functional.pad(near, (0, more))
     points = torch.addcmul(source, (near[:, None] + steps)[..., None], along[:, None]).reshape(
         _PORTIONS, 1, portion, count, 3
     )

@@ -43,19 +43,22 @@ from .similarity import Settings
 
 #: Standard deviations of the relative motion of neighbours, about each axis and along it: between
 #: vertebrae 1.5 to 7.9 degrees are usual.
-MOTION_SD_DEG, MOTION_SD_MM = 5.0, 3.0
+MOTION_SD_DEG = 5.0
+MOTION_SD_MM = 3.0
 PRECISION = np.repeat([1 / np.radians(MOTION_SD_DEG) ** 2, 1 / MOTION_SD_MM**2], 3)
 #: The finest images have about so many pixels across a bone of usual size.
 PIXELS_ACROSS = 75
 #: So many points of a bone stand for its surface where neighbours are looked for; those this much
 #: farther apart than the nearest are part of the joint.
-SURFACE_POINTS, JOINT_MM = 300, 5.0
+SURFACE_POINTS = 300
+JOINT_MM = 5.0
 #: A bone is shown by a view that compares at least this share of its shadow.
 SHOWN = 0.5
 #: A step no longer than this is near a minimum.
 NEAR_MM = 0.6
 NO_CUT = np.zeros(6, bool)
-NOTHING, NO_CHANGE = np.empty((6, 0, 0), np.float32), np.empty((0, 1, 0, 0), np.float32)
+NOTHING = np.empty((6, 0, 0), np.float32)
+NO_CHANGE = np.empty((0, 1, 0, 0), np.float32)
 #: The rest of the CT is rendered so many pixels farther than it is compared, as bones move on.
 REST_AHEAD = 4
 
@@ -147,9 +150,11 @@ class Bone:
         replaced: float = WATER,
         cut: np.ndarray = NO_CUT,
     ) -> None:
-        self.name, self.cut = name, cut
+        self.name = name
+        self.cut = cut
         places = np.argwhere(mask)
-        low, high = places.min(axis=0), places.max(axis=0) + 1
+        low = places.min(axis=0)
+        high = places.max(axis=0) + 1
         part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         whole = tuple(slice(f + a, f + b) for f, a, b in zip(first, low, high, strict=True))
         values = np.maximum(attenuation.values[whole] - np.float32(replaced), 0) * mask[part]
@@ -258,7 +263,8 @@ def ties_of(bones: Sequence[Bone]) -> list[Tie]:
     for a, b in combinations(range(len(bones)), 2):
         distances = _distances(bones[a].surface, bones[b].surface)
         apart[a, b], apart[b, a] = distances.min(axis=0), distances.min(axis=1)
-    joined, ties = [0], []
+    joined = [0]
+    ties = []
     while len(joined) < len(bones):
         pairs = [pair for pair in apart if pair[0] in joined and pair[1] not in joined]
         a, b = min(pairs, key=lambda pair: apart[pair].min())
@@ -271,7 +277,8 @@ def ties_of(bones: Sequence[Bone]) -> list[Tie]:
 def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the distances (N, M), mm, between points (N, 3) and (M, 3)."""
     middle = points.mean(axis=0)
-    points, others = points - middle, others - middle
+    points = points - middle
+    others = others - middle
     squares = np.sum(points**2, axis=1)[:, None] + np.sum(others**2, axis=1) - 2 * points @ others.T
     return np.sqrt(np.maximum(squares, 0))
 
@@ -414,12 +421,10 @@ class _Rest:
         world_from_ct: np.ndarray,
         shadows: Sequence[Shadow],
     ) -> None:
-        self._projector, self._camera, self._pose, self._shadows = (
-            projector,
-            camera,
-            world_from_ct,
-            shadows,
-        )
+        self._projector = projector
+        self._camera = camera
+        self._pose = world_from_ct
+        self._shadows = shadows
         self.image = np.zeros(camera.size[::-1], np.float32)
         self._known = np.zeros(self.image.shape, bool)
 
@@ -467,7 +472,9 @@ class BonesObjective:
         world_from_ct: np.ndarray | None,
         ties: Sequence[Tie],
     ) -> None:
-        self.views, self.settings, self.voxel_mm = views, settings, voxel_mm
+        self.views = views
+        self.settings = settings
+        self.voxel_mm = voxel_mm
         self._take(bones, ties)
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._selected: list[_Selected] = []
@@ -483,7 +490,8 @@ class BonesObjective:
                 valid &= projector.seen(view.camera, world_from_ct)
 
     def _take(self, bones: Sequence[Bone], ties: Sequence[Tie]) -> None:
-        self.bones, self.ties = bones, ties
+        self.bones = bones
+        self.ties = ties
         self._projectors = [bone.projector(bone.level(self.voxel_mm)) for bone in bones]
         self._corners = np.array([bone.corners for bone in bones])
         self._centroids = np.array([bone.centroid for bone in bones])
@@ -504,15 +512,14 @@ class BonesObjective:
         placed = np.asarray(poses, float)
         pivots = rigid.transform_points(placed, self._centroids)
         corners = rigid.transform_points(placed[:, None], self._corners)
-        found, tasks = [], []
+        found = []
+        tasks = []
         for view in self.views:
             shadows = self._empty_shadows(view, corners, pivots, jacobian)
             shown = [b for b, shadow in enumerate(shadows) if shadow]
             drawn = [shadow for shadow in shadows if shadow]
-            projectors, parts = (
-                [self._projectors[b] for b in shown],
-                [shadow.part for shadow in drawn],
-            )
+            projectors = [self._projectors[b] for b in shown]
+            parts = [shadow.part for shadow in drawn]
             renderings = [Rendering(shadow.image, shadow.jacobian) for shadow in drawn]
             if shown:
                 tasks += part_tasks(
@@ -527,11 +534,13 @@ class BonesObjective:
     ) -> list[Shadow | None]:
         """Return shadows to be drawn, by the corners (B, 8, 3) of the bones and their centres (B, 3), world mm."""
         before = (view.camera.depth(corners) > 0).all(axis=1)
-        pixels, margins = view.camera.project(corners), self._margins(view, pivots)
+        pixels = view.camera.project(corners)
+        margins = self._margins(view, pivots)
         # The windows of all that is compared, and of the pixels whose windows hold some of the
         # shadow; gradients read a neighbour.
         room = np.maximum(margins + self.radius + 1, 2 * self.radius + 2)
-        low, high = np.floor(pixels.min(axis=1)), np.ceil(pixels.max(axis=1)) + 1
+        low = np.floor(pixels.min(axis=1))
+        high = np.ceil(pixels.max(axis=1)) + 1
         (lows, highs), (far_lows, far_highs) = (
             [
                 np.clip(end, 0, view.camera.size).astype(int)
@@ -541,7 +550,8 @@ class BonesObjective:
         )
         shadows: list[Shadow | None] = []
         for b, shown in enumerate(before & (highs - lows >= 3).all(axis=1)):
-            part, around = _part(lows[b], highs[b]), _part(far_lows[b], far_highs[b])
+            part = _part(lows[b], highs[b])
+            around = _part(far_lows[b], far_highs[b])
             shape = tuple(side.stop - side.start for side in part)
             images = (
                 np.empty(shape, np.float32),
@@ -578,11 +588,10 @@ class BonesObjective:
     def linearise(self, poses: Sequence[np.ndarray], shadows: Shadows) -> BonesFit:
         """Return the fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
         count = len(self.bones)
-        gradients, hessians = (
-            np.zeros((len(self.views), 6 * count)),
-            np.zeros((len(self.views), 6 * count, 6 * count)),
-        )
-        costs, shown = [0.0] * len(self.views), self._select(poses, shadows)
+        gradients = np.zeros((len(self.views), 6 * count))
+        hessians = np.zeros((len(self.views), 6 * count, 6 * count))
+        costs = [0.0] * len(self.views)
+        shown = self._select(poses, shadows)
 
         def add(v: int) -> None:
             compared = self.compare_view(v, shadows[v])
@@ -591,7 +600,8 @@ class BonesObjective:
 
         run_tasks([partial(add, v) for v in range(len(self.views))])
         pixels = self.pixels
-        gradient, hessian = gradients.sum(axis=0) / pixels, hessians.sum(axis=0) / pixels
+        gradient = gradients.sum(axis=0) / pixels
+        hessian = hessians.sum(axis=0) / pixels
         measure = partial(self._similarity, self._selected, shadows)
         return BonesFit(sum(costs) / pixels, gradient, hessian, pixels, shown, measure)
 
@@ -600,7 +610,8 @@ class BonesObjective:
         ncc = np.full((len(self.bones), len(self.views)), np.nan)
 
         def measure(v: int) -> None:
-            image, fixed = self._image(v, shadows[v]), self.views[v].xray.line_integrals
+            image = self._image(v, shadows[v])
+            fixed = self.views[v].xray.line_integrals
             for b, shadow in enumerate(shadows[v]):
                 if shadow is not None:
                     found = self._residuals_in(shadow.around, image, NOTHING, fixed, selected[v])
@@ -631,11 +642,9 @@ class BonesObjective:
         jacobian
             (n, rows, columns), the derivatives of the view's image.
         """
-        image, fixed, selected = (
-            self._image(v, shadows),
-            self.views[v].xray.line_integrals,
-            self._selected[v],
-        )
+        image = self._image(v, shadows)
+        fixed = self.views[v].xray.line_integrals
+        selected = self._selected[v]
         return [
             change
             for _, change, *_ in self._residuals(
@@ -651,12 +660,15 @@ class BonesObjective:
         radii = self.settings.intensity_radius, self.settings.gradient_radius
 
         def select(v: int) -> None:
-            view, usable = self.views[v], self._usable(v, poses, shadows[v])
-            mask, margins = np.zeros_like(usable), self._margins(view, pivots)
+            view = self.views[v]
+            usable = self._usable(v, poses, shadows[v])
+            mask = np.zeros_like(usable)
+            margins = self._margins(view, pivots)
             for b, shadow in enumerate(shadows[v]):
                 if shadow is None:
                     continue
-                near, dark = usable[shadow.part].copy(), shadow.image > 0
+                near = usable[shadow.part].copy()
+                dark = shadow.image > 0
                 shown[b, v] = near[dark].sum() / max(
                     self._whole_shadow(b, view, poses[b], shadow), 1
                 )
@@ -690,7 +702,8 @@ class BonesObjective:
 
         Not those through the cut end of a bone.
         """
-        valid, usable = self._valid[v].copy(), np.empty(self._valid[v].shape, np.float32)
+        valid = self._valid[v].copy()
+        usable = np.empty(self._valid[v].shape, np.float32)
         for bone, projector, pose, shadow in zip(
             self.bones, self._projectors, poses, shadows, strict=True
         ):
@@ -702,7 +715,8 @@ class BonesObjective:
     def _whole_shadow(self, b: int, view: View, pose: np.ndarray, shadow: Shadow) -> float:
         """Return how many pixels a bone's shadow has, beyond the image, too."""
         dark = int(np.count_nonzero(shadow.image))
-        (columns, rows), (down, across) = view.camera.size, shadow.part
+        (columns, rows) = view.camera.size
+        (down, across) = shadow.part
         if down.start and across.start and down.stop < rows and across.stop < columns:
             return dark
         pixels = view.camera.project(rigid.transform_points(pose, self.bones[b].surface))
@@ -750,19 +764,20 @@ class BonesObjective:
     def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
         """Compare a view over the pixels selected last."""
         mask, _, (rows, columns), within = self._selected[v]
-        cauchy, image, fixed, cost = (
-            self.settings.cauchy,
-            self._image(v, shadows),
-            self.views[v].xray.line_integrals,
-            0.0,
-        )
-        residuals, weights = [], []
+        cauchy = self.settings.cauchy
+        image = self._image(v, shadows)
+        fixed = self.views[v].xray.line_integrals
+        cost = 0.0
+        residuals = []
+        weights = []
         for there in self._residuals_within(v, image):
             square = np.einsum("irc,irc->rc", there, there)
             ratio = 1 + square / cauchy**2 if cauchy else np.ones_like(square)
             cost += float(np.sum(within[0] * (cauchy**2 * np.log(ratio) if cauchy else square)))
-            residual, weight = np.zeros((len(there), *mask.shape), np.float32), np.zeros_like(mask)
-            residual[:, rows, columns], weight[rows, columns] = there, within[0] / ratio
+            residual = np.zeros((len(there), *mask.shape), np.float32)
+            weight = np.zeros_like(mask)
+            residual[:, rows, columns] = there
+            weight[rows, columns] = within[0] / ratio
             residuals.append(residual)
             weights.append(weight)
         parts: dict[int, tuple[slice, slice]] = {}
@@ -771,7 +786,8 @@ class BonesObjective:
         for b, shadow in enumerate(shadows):
             if shadow is None or shadow.jacobian is None:
                 continue
-            parts[b], around[b] = shadow.part, shadow.around
+            parts[b] = shadow.part
+            around[b] = shadow.around
             found = self._residuals_in(
                 shadow.part, image, shadow.jacobian, fixed, self._selected[v]
             )
@@ -800,12 +816,11 @@ def _add_normal_equations(
 ) -> None:
     """Add those of a view to `gradient` (6 B,) and `hessian` (6 B, 6 B)."""
     for b, changes in compared.changes.items():
-        (rows, columns), here = compared.parts[b], slice(6 * b, 6 * b + 6)
-        corner, box, sums = (
-            (rows.start, columns.start),
-            (rows.start, rows.stop, columns.start, columns.stop),
-            np.zeros((6, 1)),
-        )
+        (rows, columns) = compared.parts[b]
+        here = slice(6 * b, 6 * b + 6)
+        corner = (rows.start, columns.start)
+        box = (rows.start, rows.stop, columns.start, columns.stop)
+        sums = np.zeros((6, 1))
         for change, weight, residual in zip(
             changes, compared.weights, compared.residuals, strict=True
         ):
@@ -815,8 +830,10 @@ def _add_normal_equations(
             both = _overlap(compared.parts[b], compared.parts[c])
             if both is None:
                 continue
-            block, there = np.zeros((6, 6)), slice(6 * c, 6 * c + 6)
-            (rows, columns), other_corner = both, tuple(side.start for side in compared.parts[c])
+            block = np.zeros((6, 6))
+            there = slice(6 * c, 6 * c + 6)
+            (rows, columns) = both
+            other_corner = tuple(side.start for side in compared.parts[c])
             box = rows.start, rows.stop, columns.start, columns.stop
             for change, other, weight in zip(
                 changes, compared.changes[c], compared.weights, strict=True
@@ -1068,7 +1085,9 @@ def _registered(
     world_from_ct: np.ndarray,
     progress: Callable[[Progress], object],
 ) -> BonesRegistration:
-    bones, steps, most = objectives[-1].bones, 0, sum(level.iterations for level in levels)
+    bones = objectives[-1].bones
+    steps = 0
+    most = sum(level.iterations for level in levels)
 
     def report(cost: float) -> None:
         stage = f"registering {len(bones)} bones"

@@ -76,7 +76,8 @@ def correct_cameras(
     cameras = CameraCorrections(views, shared)
     if not cameras.free.size or uncalibrated_view_indices(views, shared):
         return registered, None
-    pose, bones = registered.world_from_ct, bones_of(structures, whole)
+    pose = registered.world_from_ct
+    bones = bones_of(structures, whole)
     found = register_bones(
         whole,
         bones,
@@ -206,13 +207,16 @@ class _Problem:
         corrections = self._of_bones.stop
         ways = self._cameras.jacobians(_Given(self._given.views, pivot), state.corrections, 9)
         size = corrections + len(self._cameras.free)
-        gradient, hessian = np.zeros(size), np.zeros((size, size))
-        gradient[6:corrections], hessian[6:corrections, 6:corrections] = fit.gradient, fit.hessian
+        gradient = np.zeros(size)
+        hessian = np.zeros((size, size))
+        gradient[6:corrections] = fit.gradient
+        hessian[6:corrections, 6:corrections] = fit.hessian
         own = np.r_[0:6, corrections:size]
         at_rest = objective.shadows([state.rest] * len(self._bones))
         for v, (way, in_rest, in_place) in enumerate(zip(ways, at_rest, shadows, strict=True)):
             by_image = np.zeros((15, 6 + len(self._cameras.free)))
-            by_image[:6, :6], by_image[6:, 6:] = np.eye(6), way[:, 6:]
+            by_image[:6, :6] = np.eye(6)
+            by_image[6:, 6:] = way[:, 6:]
             changes = objective.changes(
                 v, in_place, self._jacobian(objective, v, state, pivot, in_rest, in_place)
             )
@@ -247,7 +251,8 @@ class _Problem:
         camera = objective.views[v].camera
         projector = self._whole.projector(self._whole.level(objective.voxel_mm))
         jacobian = np.empty((15, *camera.size[::-1]), np.float32)
-        rest, everything = jacobian[:6], jacobian[6:12]
+        rest = jacobian[:6]
+        everything = jacobian[6:12]
         rest[:] = projector.render(camera, state.rest, jacobian=True, pivot=pivot).jacobian
         for bone, shadow in zip(self._bones, in_rest, strict=True):
             _add(rest, shadow, rigid.transform_points(state.rest, bone.centroid) - pivot, -1)
@@ -262,7 +267,8 @@ def _add(jacobian: np.ndarray, shadow: Shadow | None, lever: np.ndarray, sign: i
     """Add a bone's derivatives by a motion about its own centre, `lever` (3,) mm from that of the others, as those about theirs."""
     if shadow is None or shadow.jacobian is None:
         return
-    turn, shift = shadow.jacobian[:3], sign * shadow.jacobian[3:]
+    turn = shadow.jacobian[:3]
+    shift = sign * shadow.jacobian[3:]
     jacobian[(slice(3), *shadow.part)] += sign * turn + np.stack(
         [lever[i - 2] * shift[i - 1] - lever[i - 1] * shift[i - 2] for i in range(3)]
     )

@@ -135,7 +135,8 @@ class CameraCorrections:
 
     def camera(self, i: int, corrections: np.ndarray, given: Camera) -> Camera:
         """Return the corrected camera of view i; of its image pooled or cropped, if `given` is."""
-        own, shared = corrections[OWN * i : OWN * (i + 1)], corrections[-6:]
+        own = corrections[OWN * i : OWN * (i + 1)]
+        shared = corrections[-6:]
         if not own.any() and not shared.any():
             return given
         shift = rigid.from_rotation_translation(np.eye(3), shared[3:])
@@ -250,14 +251,16 @@ class CameraCorrections:
         about_origin[3:, 3:] = rigid.exp_so3(-rotation)
         way = np.zeros((9, 6 + self.sd.size))
         way[:6, :6] = np.eye(6)
-        own, shared = way[:, 6 + OWN * i : 6 + OWN * (i + 1)], way[:, -6:]
+        own = way[:, 6 + OWN * i : 6 + OWN * (i + 1)]
+        shared = way[:, -6:]
         own[:6, :6] = (
             rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
         )
         scale = 1 + corrections[OWN * i + 6] + corrections[-6] / self._source_to_detector_mm[i]
         own[6, 6] = 1 / scale
         shared[6, 0] = 1 / (scale * self._source_to_detector_mm[i])
-        corrected, pooling = self.camera(i, corrections, given), self._pooling(i, given)
+        corrected = self.camera(i, corrections, given)
+        pooling = self._pooling(i, given)
         shared[3:6, 3:] = corrected.camera_from_world[:3, :3].T
         axes = 7 + given.fan_axes
         own[7:axes, 7:axes] = shared[7:axes, 1 : axes - 6] = np.eye(given.fan_axes) * pooling

@@ -16,10 +16,12 @@ from ..rendering.devices import run_tasks
 from .bones import LEVELS, BonesRegistration, minimise
 
 #: How far off each bone begins: towards one side, and then to the opposite one.
-OFF_MM, OFF_DEG = 4.0, 5.0
+OFF_MM = 4.0
+OFF_DEG = 5.0
 #: At the middle resolution, of the bones that begin off, and of those that begin where they were
 #: registered, which is at a finer one.
-ITERATIONS, ITERATIONS_HERE = 8, 4
+ITERATIONS = 8
+ITERATIONS_HERE = 4
 
 
 def found_again_mm(found: BonesRegistration) -> np.ndarray:
@@ -27,7 +29,8 @@ def found_again_mm(found: BonesRegistration) -> np.ndarray:
 
     All bones begin off at once, each in a direction of its own.
     """
-    rng, level = np.random.default_rng(0), LEVELS[1]
+    rng = np.random.default_rng(0)
+    level = LEVELS[1]
     ways = rng.normal(size=(len(found.bones), 2, 3))
     ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
     ends: dict[int, list[np.ndarray]] = {}

@@ -22,7 +22,8 @@ from .bones import LEVELS, SHOWN, BonesFit, BonesObjective, BonesRegistration, m
 
 #: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of
 #: other kinds are moved.
-SPACINGS_MM, ELSEWHERE_MM = (18.0, 23.0, 28.0, 33.0, 38.0), 25.0
+SPACINGS_MM = (18.0, 23.0, 28.0, 33.0, 38.0)
+ELSEWHERE_MM = 25.0
 #: At the coarsest resolution, and at the next, at which similarities are compared.
 ITERATIONS = (8, 4)
 #: A bone that ends so near to where it was registered is there again.
@@ -109,7 +110,8 @@ def _steps(
     spacings = {
         number: centres[number] - centres[number + 1] for number in centres if number + 1 in centres
     }
-    superior, sign = found.world_from_ct[:3, 2], 1 if up else -1
+    superior = found.world_from_ct[:3, 2]
+    sign = 1 if up else -1
     ways = []
     for mm in (None,) if spacings or not centres else SPACINGS_MM:
         way = []

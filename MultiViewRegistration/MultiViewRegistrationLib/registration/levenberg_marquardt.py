@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 #: The damping at first, at least, and where it gives up.
-DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-6, 1e6
+DAMPING = 1e-3
+LEAST_DAMPING = 1e-6
+MOST_DAMPING = 1e6
 #: Added to the diagonal.
 NEVER_SINGULAR = 1e-12
 #: A step that makes the cost larger is tried again with the curvature that was expected, and at

@@ -24,7 +24,9 @@ NCC_LIMITS = (0.1, 0.9999)
 #: A pixel is an outlier if the normalised intensities differ by so much in the root mean square of
 #: the pixels up to WINDOW from it, which is a correlation of a half; with it go those up to GROWN
 #: from it.
-OUTLYING, WINDOW, GROWN = 1.0, 2, 2
+OUTLYING = 1.0
+WINDOW = 2
+GROWN = 2
 #: A smaller share of outliers does no harm worth another descent: noise and a CT's own errors make
 #: up to a fiftieth.
 MIN_OUTLIER_SHARE = 0.05
@@ -304,7 +306,8 @@ class Objective:
 
     def _select_pixels(self, index: int, projection: Projection) -> None:
         """Choose the view's pixels: comparable together with their neighbours, and near the structure if so set."""
-        settings, camera = self.settings, self.views[index].camera
+        settings = self.settings
+        camera = self.views[index].camera
         mask = np.empty(projection.image.shape, np.float32)
         similarity.erode(projection.comparable, mask)
         if settings.silhouette_mm is not None:
@@ -359,7 +362,8 @@ class Objective:
         self, index: int, projection: Projection, *, derivative: bool = True
     ) -> Iterator[Residual]:
         """Return the residuals of a view's selected pixels, for each kind of comparison."""
-        settings, mask = self.settings, self._masks[index]
+        settings = self.settings
+        mask = self._masks[index]
         jacobian = (
             projection.jacobian
             if derivative
@@ -398,11 +402,13 @@ class Objective:
 
         Sum of robust squares, gradient, Hessian, local NCC and products of slopes.
         """
-        settings, mask = self.settings, self._masks[index]
+        settings = self.settings
+        mask = self._masks[index]
         derivatives = len(projection.jacobian)
         gradient = np.zeros(derivatives)
         hessian = np.zeros((derivatives, derivatives))
-        products, slopes = np.zeros(3), np.zeros(2)
+        products = np.zeros(3)
+        slopes = np.zeros(2)
         cost = 0.0
         for residual, change, sums, drr in self.residuals(index, projection, derivative=derivative):
             cost += similarity.normal_equations(
@@ -539,20 +545,23 @@ def contrasts(objective: Objective, projections: list[Projection], split: Tiles)
     """
     found = np.zeros(len(split.views))
     for index, (view, projection) in enumerate(zip(objective.views, projections, strict=True)):
-        mask, of_view = objective.masks[index], split.views == index
+        mask = objective.masks[index]
+        of_view = split.views == index
         column, row = split.places[of_view].T
         xray, drr = (
             _detail(image, mask)[row, column] + 1e-12
             for image in (view.xray.line_integrals, projection.image)
         )
-        ratios, similarity = np.log2(xray / drr) / 2, split.similarity[of_view]
+        ratios = np.log2(xray / drr) / 2
+        similarity = split.similarity[of_view]
         alike = ratios[similarity >= np.median(similarity)] if len(ratios) else ratios
         found[of_view] = ratios - np.median(alike) if len(alike) else ratios
     return found
 
 
 def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[np.ndarray, ...]:
-    mask, cauchy = objective.masks[index], objective.settings.cauchy
+    mask = objective.masks[index]
+    cauchy = objective.settings.cauchy
     pixels = _sums(mask[None])[0]
     derivatives = len(projection.jacobian)
     gradients = np.zeros((derivatives, *pixels.shape))

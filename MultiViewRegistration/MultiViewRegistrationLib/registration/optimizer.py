@@ -23,7 +23,8 @@ from .levenberg_marquardt import Equations, descending
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
-SAME_MM, RADIUS_MM = 3.0, 60.0
+SAME_MM = 3.0
+RADIUS_MM = 60.0
 #: A pose lies at the rim of a range from this share of it on.
 RIM = 0.95
 
@@ -39,7 +40,8 @@ class Range:
     translation_mm: float
 
     def __post_init__(self) -> None:
-        turn, shift = self.rotation_deg, self.translation_mm
+        turn = self.rotation_deg
+        shift = self.translation_mm
         if not (0 <= turn <= 180 and 0 <= shift < np.inf and turn + shift > 0):
             raise InputError(
                 f"search: found a range of {turn:g} degrees and {shift:g} mm, expected 0 to 180 "
@@ -103,13 +105,15 @@ class Range:
         pixels = np.where(camera.depth(points)[..., None] > 0, camera.project(points), np.nan)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a box behind the source
-            low, high = np.nanmin(pixels, axis=1), np.nanmax(pixels, axis=1)
+            low = np.nanmin(pixels, axis=1)
+            high = np.nanmax(pixels, axis=1)
         return bool(((low < camera.size) & (high > 0)).all(axis=1).any())
 
 
 def _directions(points: np.ndarray) -> np.ndarray:
     """Return unit vectors (N, 3), evenly spread, at points (N, 2) of the unit square."""
-    z, turn = 2 * points[:, 0] - 1, 2 * np.pi * points[:, 1]
+    z = 2 * points[:, 0] - 1
+    turn = 2 * np.pi * points[:, 1]
     ring = np.sqrt(1 - z * z)
     return np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)
 
@@ -184,12 +188,11 @@ def range_for_error(expected_mm: float, *, structure: bool) -> Range:
     wrong ones are more than the right one.
     """
     expected_mm = min(expected_mm, MAX_EXPECTED_MM)
-    turn_deg, shift_mm = np.degrees(np.sqrt(3) * expected_mm / 60), np.sqrt(2) * expected_mm
+    turn_deg = np.degrees(np.sqrt(3) * expected_mm / 60)
+    shift_mm = np.sqrt(2) * expected_mm
     if structure:
-        turn_deg, shift_mm = (
-            min(turn_deg, LOCAL_RANGE.rotation_deg),
-            min(shift_mm, LOCAL_RANGE.translation_mm),
-        )
+        turn_deg = min(turn_deg, LOCAL_RANGE.rotation_deg)
+        shift_mm = min(shift_mm, LOCAL_RANGE.translation_mm)
     return Range(float(turn_deg), float(shift_mm))
 
 
@@ -483,7 +486,8 @@ class Sobol:
     """
 
     def __init__(self, seed: int) -> None:
-        rng, dimensions = np.random.default_rng(seed), len(DIRECTIONS)
+        rng = np.random.default_rng(seed)
+        dimensions = len(DIRECTIONS)
         places = np.arange(BITS, dtype=np.uint32)
         self._shift = rng.integers(2, size=(dimensions, BITS), dtype=np.uint32) @ (
             np.uint32(1) << places

@@ -51,7 +51,8 @@ DISTINCT_MM = 6.0
 SAME_START_MM = 0.5
 #: Descents of which few can win take so many steps, after which the ends of so many go on: in 22
 #: searches (portal images, pelvis) the winner was among the best three.
-TRIED_STEPS, GO_ON = 3, 4
+TRIED_STEPS = 3
+GO_ON = 4
 #: At the finest level another start of a body is given up after these steps if it is on its way to
 #: the answer, with less evidence, and no farther off than this.
 ON_ITS_WAY_MM = 12.0
@@ -63,7 +64,8 @@ COARSE_NCC = 0.95
 APART_MM = 8.0
 #: A search has converged if so many descents led to its best answer, with so many times the
 #: evidence of the next one.
-CONVERGED_DESCENTS, CONVERGED_RATIO = 2, 1.25
+CONVERGED_DESCENTS = 2
+CONVERGED_RATIO = 1.25
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ def refine(
         The views show too little of the CT, from the start or at every pose within the range.
     """
     registration = RegistrationPipeline(anatomy, views, world_from_ct, progress, shared, seed=seed)
-    given, structure = reach is None, anatomy.structure
+    given = reach is None
+    structure = anatomy.structure
     if reach is not None:
         _check_shown(anatomy, views, world_from_ct, reach)
         ranges = [(reach, budget or search_budget(reach, structure=structure))]
@@ -283,11 +286,17 @@ class RegistrationPipeline:
         seed: int = 0,
     ) -> None:
         warm_up()  # before threads would compile them at the same time
-        self.anatomy, self._views, self._centre = anatomy, views, world_from_ct
+        self.anatomy = anatomy
+        self._views = views
+        self._centre = world_from_ct
         self._levels = with_approach(anatomy.levels(views, world_from_ct), anatomy)
         self._unknowns = CameraCorrections(views, shared)
-        self._progress, self._seed = progress, seed
-        self._search_seconds, self._n_scored, self._n_refined, self._done = 0.0, 0, 0, 0.0
+        self._progress = progress
+        self._seed = seed
+        self._search_seconds = 0.0
+        self._n_scored = 0
+        self._n_refined = 0
+        self._done = 0.0
         self._traces: list[LevelTrace] = []
         self._pruned: list[tuple[float, np.ndarray]] = []
         """The ratio of the best evidence to that of each pruned pose, and that pose."""
@@ -371,24 +380,21 @@ class RegistrationPipeline:
             Whether several descents led to the best one, and no other is nearly as good.
         """
         began = perf_counter()
-        level, centroid, margin_mm = (
-            self._levels[number],
-            self.anatomy.centroid,
-            MARGIN_MM + reach.translation_mm,
-        )
+        level = self._levels[number]
+        centroid = self.anatomy.centroid
+        margin_mm = MARGIN_MM + reach.translation_mm
         objective = self.anatomy.objective(self._views, level, centre, margin_mm)
         scorer = self.anatomy.scorer(self._views, level, centre, margin_mm)
         sequence = Sobol(self._seed)
-        poses, scores = np.empty((0, 4, 4)), np.empty(0)
+        poses = np.empty((0, 4, 4))
+        scores = np.empty(0)
         started: list[np.ndarray] = []
         minima: list[Descent] = []
         converged = False
         while len(poses) < budget.max_poses and not converged:
             fresh = reach.poses(centre, centroid, sequence.random(max(len(poses), budget.poses)))
-            poses, scores = (
-                np.concatenate([poses, fresh]),
-                np.concatenate([scores, scorer.scores(fresh).mean(axis=0)]),
-            )
+            poses = np.concatenate([poses, fresh])
+            scores = np.concatenate([scores, scorer.scores(fresh).mean(axis=0)])
             chosen = [centre] if with_start and not started else []
             for index in np.argsort(-scores, kind="stable"):
                 if len(chosen) == budget.refined or scores[index] <= 0:
@@ -399,10 +405,12 @@ class RegistrationPipeline:
                 ):
                     chosen.append(poses[index])
             starts: Sequence[DescentStart | Descent] = [DescentStart(pose) for pose in chosen]
-            steps, tolerance = level.iterations, level.tolerance_mm
+            steps = level.iterations
+            tolerance = level.tolerance_mm
             if number:
                 tried = descend(objective, starts, TRIED_STEPS, tolerance, centroid)
-                starts, steps = self.merge([], tried)[:GO_ON], steps - TRIED_STEPS
+                starts = self.merge([], tried)[:GO_ON]
+                steps = steps - TRIED_STEPS
             ends = descend(objective, starts, steps, tolerance, centroid)
             ends = [end for end in ends if reach.holds(end.world_from_ct, centre, centroid)]
             minima = self.merge(minima, ends)
@@ -416,10 +424,8 @@ class RegistrationPipeline:
                 )
                 converged = clear and minima[0].n_descents >= CONVERGED_DESCENTS
         self._search_seconds += perf_counter() - began
-        self._n_scored, self._n_refined = (
-            self._n_scored + len(poses),
-            self._n_refined + len(started),
-        )
+        self._n_scored = self._n_scored + len(poses)
+        self._n_refined = self._n_refined + len(started)
         return minima, converged
 
     def search_second_level(
@@ -444,14 +450,13 @@ class RegistrationPipeline:
         """
         if not starts:
             return []
-        level, centroid, first = (
-            self._levels[number],
-            self.anatomy.centroid,
-            starts[0].world_from_ct,
-        )
+        level = self._levels[number]
+        centroid = self.anatomy.centroid
+        first = starts[0].world_from_ct
         farthest = max(distance(start.world_from_ct, first, centroid) for start in starts)
         objective = self.anatomy.objective(self._views, level, first, MARGIN_MM + farthest)
-        stage, taken = f"refining at {self._level_name(number)}", 0
+        stage = f"refining at {self._level_name(number)}"
+        taken = 0
 
         def on_step(step: Step) -> None:
             nonlocal taken
@@ -502,7 +507,8 @@ class RegistrationPipeline:
         window holds much of the image. A body's start that leads to the same answer from the level
         before is not followed at the finest.
         """
-        last, best = len(self._levels) - 1, minima[0]
+        last = len(self._levels) - 1
+        best = minima[0]
         starts = [
             DescentStart(pose, frozenset([n]))
             for n, pose in enumerate(near)
@@ -595,7 +601,8 @@ class RegistrationPipeline:
 
     def _level_name(self, number: int) -> str:
         columns, rows = self._views[0].camera.size
-        level, finest = self._levels[number], self._levels[-1]
+        level = self._levels[number]
+        finest = self._levels[-1]
         again = level is not finest and level.settings == finest.settings
         name = f"{columns // level.pool} x {rows // level.pool} px"
         return f"{name}, as at the finest" if again else name

@@ -28,9 +28,11 @@ from .prepared_ct import PreparedCT
 from .similarity import MIN_SHARE, Settings, erode, local_moments, window_weight
 
 #: The patient lies head first or feet first, tilted by up to this, of which the table has steps.
-MAX_TILT_DEG, TILT_STEP_DEG = 30.0, 15.0
+MAX_TILT_DEG = 30.0
+TILT_STEP_DEG = 15.0
 #: Stations are at most so far apart; the outermost bone of the CT lies so far within the range.
-STATION_MM, ROOM_MM = 150.0, 15.0
+STATION_MM = 150.0
+ROOM_MM = 15.0
 #: Head first, and feet first: turned about the axis from front to back (CT LPS).
 LYING = np.array([np.eye(3), np.diag([-1.0, 1.0, -1.0])])
 #: With fewer pixels a pose has no score in a view.
@@ -99,7 +101,8 @@ class PoseTable:
         grid = [step * np.arange(-end, end + 1) for end in ends]
         moves = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, 3)
         ncc, share = self._scores(projector, pool, poses, moves)
-        octants, best = (moves >= 0) @ [1, 2, 4], []
+        octants = (moves >= 0) @ [1, 2, 4]
+        best = []
         for octant in range(8):
             here = np.flatnonzero(octants == octant)
             chosen = here[combined(ncc[:, here], share[:, here]).argmax(axis=1)]
@@ -234,7 +237,8 @@ class ShiftTable:
         self._mask = np.empty((rows, columns), np.float32)
         erode(view.xray.valid.view(np.uint8), self._mask)
         self._usable = max(float(np.count_nonzero(view.xray.valid)), 1.0)
-        fixed, radius = view.xray.line_integrals, COMPARISON.intensity_radius
+        fixed = view.xray.line_integrals
+        radius = COMPARISON.intensity_radius
         weight = window_weight(self._mask, radius)
         mean, inverse_sd = local_moments(
             fixed, self._mask, weight, radius, COMPARISON.intensity_floor
@@ -357,7 +361,8 @@ def score_shifts(
                 for r in range(rows):
                     for c in range(columns):
                         both = fixed_mask[r, c] * mask[top + r, left + c]
-                        m, f = image[top + r, left + c], fixed[r, c]
+                        m = image[top + r, left + c]
+                        f = fixed[r, c]
                         cross += m * f
                         own += both * m * m
                         its += both * f * f

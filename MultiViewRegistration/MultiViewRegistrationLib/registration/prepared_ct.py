@@ -162,7 +162,8 @@ class PreparedCT:
 
     def scaled(self, shares: np.ndarray) -> PreparedCT:
         """Return the CT with its voxels larger by these shares (3,) along columns, rows and slices, its centroid where it was."""
-        other, axes = copy(self), self._volumes[0].ct_from_index[:3, :3]
+        other = copy(self)
+        axes = self._volumes[0].ct_from_index[:3, :3]
         directions = axes / np.linalg.norm(axes, axis=0)
         larger = directions @ np.diag(1 + np.asarray(shares, float)) @ directions.T
         other.corrected_from_ct = rigid.about(
@@ -172,7 +173,8 @@ class PreparedCT:
             Volume(volume.values, other.corrected_from_ct @ volume.ct_from_index)
             for volume in self._volumes
         ]
-        other._projectors, other._making = {}, {}
+        other._projectors = {}
+        other._making = {}
         return other
 
     def with_background(self, world_from_background: np.ndarray | None) -> PreparedCT:
@@ -185,23 +187,23 @@ class PreparedCT:
         if world_from_background is None:
             return self
         other = copy(self._above_soft_tissue)
-        other._device, other.full_ct, other.world_from_background = (
-            self._device,
-            self.full_ct,
-            world_from_background,
-        )
+        other._device = self._device
+        other.full_ct = self.full_ct
+        other.world_from_background = world_from_background
         return other
 
     @cached_property
     def _above_soft_tissue(self) -> PreparedCT:
         """The structure by what it attenuates more than soft tissue does."""
-        other, finest = copy(self), self._volumes[0]
+        other = copy(self)
+        finest = self._volumes[0]
         other._volumes = pyramid(
             Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index),
             VOLUME_LEVELS,
             run_tasks,
         )
-        other._projectors, other._making = {}, {}
+        other._projectors = {}
+        other._making = {}
         return other
 
     @property
@@ -284,7 +286,8 @@ class PreparedCT:
 
         (N, 3) CT mm, and the side of a voxel.
         """
-        volume, sections = self._volumes[0], []
+        volume = self._volumes[0]
+        sections = []
         for axis in range(3):
             for side, end in enumerate((0, volume.values.shape[2 - axis] - 1)):
                 index = np.argwhere(
@@ -418,8 +421,10 @@ class PreparedCT:
         """
         if self.world_from_background is None or self.full_ct is None:
             return views, None
-        whole, part = self.full_ct.projector(level.volume), self.projector(level.volume)
-        left, rest = [], []
+        whole = self.full_ct.projector(level.volume)
+        part = self.projector(level.volume)
+        left = []
+        rest = []
         for view in views:
             seen = whole.seen(view.camera, self.world_from_background)
             both, own = (

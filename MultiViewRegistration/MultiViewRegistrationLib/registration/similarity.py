@@ -73,8 +73,13 @@ def box_sum(image, radius, out):
     across = np.empty((rows, columns), np.float32)
     last = rows - 1
     for r in range(0, rows, 4):  # four rows side by side: each sum waits for the one before
-        r1, r2, r3 = min(r + 1, last), min(r + 2, last), min(r + 3, last)
-        sum0, sum1, sum2, sum3 = 0.0, 0.0, 0.0, 0.0
+        r1 = min(r + 1, last)
+        r2 = min(r + 2, last)
+        r3 = min(r + 3, last)
+        sum0 = 0.0
+        sum1 = 0.0
+        sum2 = 0.0
+        sum3 = 0.0
         for c in range(min(radius, columns)):
             sum0 += image[r, c]
             sum1 += image[r1, c]
@@ -333,16 +338,22 @@ def slope_products(residual, normalised, mask, cauchy):
         As of `normal_equations`.
     """
     components, rows, columns = residual.shape
-    bent, plain = 0.0, 0.0
+    bent = 0.0
+    plain = 0.0
     for r in range(rows - 1):
         for c in range(columns - 1):
             if mask[r, c] == 0:
                 continue
             for down in range(2):
-                below, beside = r + down, c + 1 - down
+                below = r + down
+                beside = c + 1 - down
                 if mask[below, beside] == 0:
                     continue
-                square, own, other, along, across = 0.0, 0.0, 0.0, 0.0, 0.0
+                square = 0.0
+                own = 0.0
+                other = 0.0
+                along = 0.0
+                across = 0.0
                 for i in range(components):
                     e = 0.5 * (residual[i, r, c] + residual[i, below, beside])
                     m = normalised[i, below, beside] - normalised[i, r, c]
@@ -538,7 +549,8 @@ class Scorer:
         return found
 
     def _score(self, view: View, rest: np.ndarray, poses: np.ndarray, out: np.ndarray) -> None:
-        projector, settings = self._projector, self._settings
+        projector = self._projector
+        settings = self._settings
         rays = projector.grid.rays(view.camera, poses)
         margins = np.zeros(len(poses), int)
         if settings.silhouette_mm is not None:
@@ -664,17 +676,23 @@ def score_poses(
             for r in range(rows):
                 for c in range(columns):
                     image[r, c] += rest[r, c]
-        cross, own, its = 0.0, 0.0, 0.0
+        cross = 0.0
+        own = 0.0
+        its = 0.0
         if intensity_radius:
             weight = window_weight(mask, intensity_radius)
             sums = intensity_residual(
                 image, nothing, fixed, mask, weight, intensity_radius, intensity_floor
             )[2]
-            cross, own, its = sums[0], sums[1], sums[2]
+            cross = sums[0]
+            own = sums[1]
+            its = sums[2]
         if gradient_radius:
             weight = window_weight(mask, gradient_radius)
             sums = gradient_residual(
                 image, nothing, fixed, mask, weight, gradient_radius, gradient_floor
             )[2]
-            cross, own, its = cross + sums[0], own + sums[1], its + sums[2]
+            cross = cross + sums[0]
+            own = own + sums[1]
+            its = its + sums[2]
         out[n] = cross / math.sqrt(own * its + 1e-12) * math.sqrt(share)

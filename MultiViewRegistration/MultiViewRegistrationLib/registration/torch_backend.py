@@ -42,7 +42,13 @@ LANE_PIXELS = 256
 #: Pixels of a search's poses that are scored at a time, some 200 bytes each.
 PIXELS_AT_ONCE = 2**22
 #: What comes back of an image, before gradient (n,) and Hessian (n, n).
-COST_BEFORE, COST, PRODUCTS, SLOPES, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 7, 8, 9
+COST_BEFORE = 0
+COST = 1
+PRODUCTS = 2
+SLOPES = 5
+PIXELS = 7
+SHOWN = 8
+SYSTEM = 9
 
 
 class TorchObjective(Objective):
@@ -117,7 +123,8 @@ class TorchObjective(Objective):
             gradients, hessians = np.split(numbers[:, SYSTEM:], [derivatives], axis=1)
             hessians = np.tril(hessians.reshape(-1, derivatives, derivatives))
             products = map(local_ncc, numbers[:, PRODUCTS:SLOPES])
-            costs, slopes = map(float, numbers[:, COST]), numbers[:, SLOPES:PIXELS]
+            costs = map(float, numbers[:, COST])
+            slopes = numbers[:, SLOPES:PIXELS]
             self._linearised = self._fit(
                 list(zip(costs, gradients, hessians, products, slopes, strict=True)),
                 *(tuple(map(int, numbers[:, column])) for column in (PIXELS, SHOWN)),
@@ -155,7 +162,8 @@ class TorchScorer:
         images = self._images
         pivots = rigid.transform_points(np.stack(poses), self._centroid)
         numbers = images.compared(poses, None, pivots, None, 0)[0]
-        pixels, products = numbers[..., PIXELS], numbers[..., PRODUCTS:SLOPES]
+        pixels = numbers[..., PIXELS]
+        products = numbers[..., PRODUCTS:SLOPES]
         whole = images.settings.silhouette_mm is not None
         share = np.ones_like(pixels) if whole else pixels / np.maximum(images.usable, 1)
         scores = (
@@ -204,7 +212,9 @@ class _Images:
         settings: Settings,
         rest: Sequence[np.ndarray] | None,
     ) -> None:
-        self.settings, self.views, self.projector = settings, len(views), projector
+        self.settings = settings
+        self.views = len(views)
+        self.projector = projector
         self._columns, self._rows = (
             max(view.camera.size[axis] for view in views) for axis in (0, 1)
         )
@@ -235,7 +245,8 @@ class _Images:
         derivatives
             0, 6 or 9.
         """
-        projector, count = self.projector, len(poses)
+        projector = self.projector
+        count = len(poses)
         seen_by = [
             camera
             for by_view in (cameras or [None] * count)
@@ -278,7 +289,8 @@ class _Images:
 
 def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list[TrialEvaluation]:
     """Return one batch."""
-    images, derivatives = pairs[0][0]._images, 9 if pairs[0][1].intrinsics else 6
+    images = pairs[0][0]._images
+    derivatives = 9 if pairs[0][1].intrinsics else 6
     nothing = torch.zeros(images.fixed.shape, device=images.fixed.device)
     numbers, masks = images.compared(
         [point.world_from_ct for _, point in pairs],
@@ -299,7 +311,8 @@ def _compare(
     """Return what comes back of each image, (B, SYSTEM + n + n * n), and the pixels selected (B, rows, columns)."""
     rows, columns = inputs.fixed.shape[1:]
     poses = len(inputs.beams) // len(inputs.fixed)
-    comparable, fixed = inputs.valid.repeat(poses, 1, 1), inputs.fixed.repeat(poses, 1, 1)
+    comparable = inputs.valid.repeat(poses, 1, 1)
+    fixed = inputs.fixed.repeat(poses, 1, 1)
     if projector.projector.cut.any():
         comparable = comparable & projector.unhidden(inputs.beams, rows, columns)
     wanted = comparable if inputs.kept is None else comparable | (_largest_near(inputs.kept) > 0)
@@ -356,9 +369,11 @@ def _sums_of(
                 image, jacobian, fixed, mask, settings.gradient_radius, settings.gradient_floor
             )
         )
-    count, derivatives = len(image), len(jacobian)
+    count = len(image)
+    derivatives = len(jacobian)
     cost = image.new_zeros(count, dtype=real)
-    products, bends = cost.new_zeros(count, 3), cost.new_zeros(count, 2)
+    products = cost.new_zeros(count, 3)
+    bends = cost.new_zeros(count, 2)
     system = cost.new_zeros(count, derivatives, derivatives + 1)
     for drr, xray, slopes in kinds:
         residual = (drr - xray) * mask
@@ -366,7 +381,8 @@ def _sums_of(
         weight = mask
         if settings.cauchy:
             share = square / settings.cauchy**2
-            square, weight = settings.cauchy**2 * torch.log1p(share), mask / (1 + share)
+            square = settings.cauchy**2 * torch.log1p(share)
+            weight = mask / (1 + share)
         cost = cost + square.sum((1, 2), dtype=real)
         pairs = (drr * xray * mask).sum(0), (drr**2 * mask).sum(0), (xray**2 * mask).sum(0)
         products = products + torch.stack([pair.sum((1, 2), dtype=real) for pair in pairs], dim=1)
@@ -386,15 +402,18 @@ def _slope_products(
     residual: Tensor, drr: Tensor, mask: Tensor, cauchy: float, real: torch.dtype
 ) -> Tensor:
     """Return (B, 2), see `similarity.slope_products`; residual and DRR are (k, B, rows, columns)."""
-    here, found = (..., slice(None, -1), slice(None, -1)), []
+    here = (..., slice(None, -1), slice(None, -1))
+    found = []
     for there in (
         (..., slice(None, -1), slice(1, None)),
         (..., slice(1, None), slice(None, -1)),
     ):
         both = mask[here] * mask[there]
-        e, m = 0.5 * (residual[here] + residual[there]), drr[there] - drr[here]
+        e = 0.5 * (residual[here] + residual[there])
+        m = drr[there] - drr[here]
         f = m - residual[there] + residual[here]
-        weight, bend = both, torch.zeros_like(both)
+        weight = both
+        bend = torch.zeros_like(both)
         if cauchy:
             weight = both / (1 + (e**2).sum(0) / cauchy**2)
             bend = 2 * weight**2 / cauchy**2 * (e * m).sum(0) * (e * f).sum(0)
@@ -414,14 +433,17 @@ def _intensities(
     image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor, radius: int, floor: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return DRR and X-ray as they are compared (k, B, rows, columns), and the DRR's derivatives (n, k, B, rows, columns), k being 1."""
-    drr, xray, slopes = image * mask, fixed * mask, jacobian * mask
+    drr = image * mask
+    xray = fixed * mask
+    slopes = jacobian * mask
     own = torch.stack([mask, drr, drr * image, xray, xray * fixed])
     local = box_sums(torch.cat([own, slopes, slopes * image]), radius)
     local = local * torch.where(local[0] > 0.5, 1 / local[0], 0)
     _, mean, square, fixed_mean, fixed_square = local[:5]
     scale = 1 / ((square - mean**2).clamp(min=0) + floor**2).sqrt()
     fixed_scale = 1 / ((fixed_square - fixed_mean**2).clamp(min=0) + floor**2).sqrt()
-    m, f = (image - mean) * scale, (fixed - fixed_mean) * fixed_scale
+    m = (image - mean) * scale
+    f = (fixed - fixed_mean) * fixed_scale
     mean_j, mean_ij = local[5:].tensor_split(2)
     by_pose = (jacobian - mean_j - m * ((mean_ij - mean * mean_j) * scale)) * scale
     return m[None], f[None], by_pose[:, None]
@@ -445,7 +467,8 @@ def _gradients(
 
 def _central_differences(images: Tensor) -> Tensor:
     """Return (2, ...) by columns and by rows; 0 at the border."""
-    across, down = torch.zeros_like(images), torch.zeros_like(images)
+    across = torch.zeros_like(images)
+    down = torch.zeros_like(images)
     across[..., 1:-1] = 0.5 * (images[..., 2:] - images[..., :-2])
     down[..., 1:-1, :] = 0.5 * (images[..., 2:, :] - images[..., :-2, :])
     return torch.stack([across, down])
@@ -453,7 +476,8 @@ def _central_differences(images: Tensor) -> Tensor:
 
 def box_sums(images: Tensor, radius: int) -> Tensor:
     """Return sums (..., rows, columns) over the square window about each pixel, cut off at the border."""
-    side, flat = 2 * radius + 1, images.flatten(0, -3)[:, None]
+    side = 2 * radius + 1
+    flat = images.flatten(0, -3)[:, None]
     across = F.avg_pool2d(flat, (1, side), 1, (0, radius), divisor_override=1)
     return F.avg_pool2d(across, (side, 1), 1, (radius, 0), divisor_override=1).view(images.shape)
 
@@ -501,14 +525,18 @@ def _by_intrinsics(cameras: Tensor, jacobian: Tensor) -> Tensor:
     numbers = cameras.T[:, :, None, None]
     u = torch.arange(jacobian.shape[3], device=jacobian.device, dtype=jacobian.dtype)
     v = torch.arange(jacobian.shape[2], device=jacobian.device, dtype=jacobian.dtype)[:, None]
-    by_u, by_v, corner = numbers[0:9:3], numbers[1:9:3], numbers[2:9:3]
-    step, centre = numbers[14:17], numbers[12:14]
+    by_u = numbers[0:9:3]
+    by_v = numbers[1:9:3]
+    corner = numbers[2:9:3]
+    step = numbers[14:17]
+    centre = numbers[12:14]
     q = u * by_u + v * by_v + corner
     turn = jacobian[:3] + torch.linalg.cross(
         (numbers[9:12] - v * step).expand_as(q), jacobian[3:], dim=0
     )
     across = torch.linalg.cross(turn, q, dim=0) / (q**2).sum(0)
-    to_u, to_v = (by_u * across).sum(0), (by_v * across).sum(0)
+    to_u = (by_u * across).sum(0)
+    to_v = (by_v * across).sum(0)
     slot = numbers[17] == 1
     scale = (u - centre[0]) * to_u + torch.where(slot, 0, (v - centre[1]) * to_v)
     along = torch.where(slot, (v - centre[1]) * (step * jacobian[3:]).sum(0), to_v)

@@ -59,11 +59,14 @@ from .prepared_ct import PreparedCT
 FULL_CT_SHARE = 0.4
 #: No more starts are refined than this, the first ones; and so many of them at the last levels by
 #: themselves, too.
-MAX_STARTS, MAX_NEAR = 8, 3
+MAX_STARTS = 8
+MAX_NEAR = 3
 
 #: So many tries, evenly up to so many standard deviations either way; what they leave of the
 #: deviation.
-N_SAMPLES, MAX_DEVIATIONS, REMAINING_DEVIATION = 12, 2.5, 0.5
+N_SAMPLES = 12
+MAX_DEVIATIONS = 2.5
+REMAINING_DEVIATION = 0.5
 
 #: Registers an anatomy to views: find(anatomy, views, progress=...).
 Find = Callable[..., Refinement]
@@ -108,7 +111,8 @@ def register_views(
         return find([views[i] for i in chosen], progress=report)
 
     joint = found(0, together)
-    pose, seconds = joint.world_from_ct, joint.search_seconds
+    pose = joint.world_from_ct
+    seconds = joint.search_seconds
     fit = joint.fit
     seen = dict(
         zip(
@@ -297,7 +301,8 @@ class _StartsPipeline(RegistrationPipeline):
         that is a little farther off does both, as the coarsest level can mislead: of a CT that is
         cut off it shows little but the cut.
         """
-        structure, all_starts = self.anatomy.structure, range(len(starts))
+        structure = self.anatomy.structure
+        all_starts = range(len(starts))
         near = [n for n in all_starts if starts[n].expected_mm <= CAPTURE_RADIUS_MM]
         ranges = [
             range_for_error(max(start.expected_mm, 2 * CAPTURE_RADIUS_MM), structure=structure)
@@ -355,7 +360,8 @@ class _StartsPipeline(RegistrationPipeline):
 
     def _add_coarse(self, minima: list[Descent], coarse: list[Descent]) -> list[Descent]:
         """Return the second level's answers with those to which the coarsest level's lead that are no old ones."""
-        minima, new = list(minima), []
+        minima = list(minima)
+        new = []
         for each in coarse:
             for n, old in enumerate(minima):
                 if (

@@ -47,7 +47,8 @@ def warm_up_other_half() -> None:
 @lru_cache(maxsize=1)
 def warm_up_drr() -> None:
     """Compile or load those of a DRR alone."""
-    camera, projector = _view().camera, _projector()
+    camera = _view().camera
+    projector = _projector()
     projector.render(camera, np.eye(4), wanted=projector.seen(camera, np.eye(4)))
 
 
@@ -72,13 +73,16 @@ def _warm_up_shifts() -> None:
 
 
 def _compare(settings: Settings) -> None:
-    image, jacobian = np.zeros((SIDE, SIDE), np.float32), np.zeros((6, SIDE, SIDE), np.float32)
+    image = np.zeros((SIDE, SIDE), np.float32)
+    jacobian = np.zeros((6, SIDE, SIDE), np.float32)
     projections = [Projection(image, jacobian, np.ones((SIDE, SIDE), np.uint8))]
     objective = Objective(_projector(), [_view()], settings, np.zeros(3))
     objective.linearise(projections)
     tiles(objective, projections)
     box_sum(image, 1, np.empty_like(image))  # of `Objective.project`
-    changes, corner = jacobian[:, None], (0, 0)  # of `bones`
+    # of `bones`
+    changes = jacobian[:, None]
+    corner = (0, 0)
     add_products(
         changes, corner, changes, corner, image, (0, SIDE, 0, SIDE), np.zeros((len(changes),) * 2)
     )

@@ -62,7 +62,8 @@ QUICK = Round(128, 8, Range(TILT_STEP_DEG / 2, 10.0)), Round(32, 12, Range(TILT_
 #: With pixels half as large, shifts find what poses lie apart.
 THOROUGH = Round(320, 8, Range(TILT_STEP_DEG / 2, 0.1), 2), Round(64, 16, Range(4.0, 0.1), 1)
 #: So many of the quick ones are refined at a time, and so many times.
-REFINED, ROUNDS = 8, 2
+REFINED = 8
+ROUNDS = 2
 
 
 def search_whole_ct(
@@ -107,7 +108,8 @@ class _WholeCTPipeline(RegistrationPipeline):
     def found(self, table: PoseTable) -> Refinement | None:
         began = perf_counter()
         scoring = scoring_level(self._levels[0], self.anatomy.n_levels, structure=False)
-        projector, pool = self.anatomy.projector(scoring.volume), scoring.pool
+        projector = self.anatomy.projector(scoring.volume)
+        pool = scoring.pool
         ranked = self._ranked(table, projector, pool)
         coarse = self._coarse(table, self._about(table, projector, pool, ranked, QUICK))
         self._search_seconds += perf_counter() - began
@@ -129,7 +131,8 @@ class _WholeCTPipeline(RegistrationPipeline):
         minima: list[Descent],
     ) -> list[Descent]:
         """Return the second level's answers with those about the ranked poses, and then about a table's with pixels as small."""
-        began, stage = perf_counter(), "searching all of the CT"
+        began = perf_counter()
+        stage = "searching all of the CT"
         for finer in (False, True):
             poses = self._ranked(table, projector, pool) if finer else ranked
             poses = self._about(table, projector, pool, poses, THOROUGH)

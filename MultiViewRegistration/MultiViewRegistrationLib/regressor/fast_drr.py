@@ -30,12 +30,14 @@ from ..rendering.cpu import _clip
 from ..rendering.drr import FIRST_ROW, Grid
 
 #: Attenuation bases, and the largest value of a voxel in one of them.
-BASES, LARGEST = 3, 127
+BASES = 3
+LARGEST = 127
 
 i64 = nb.int64
 u64 = nb.uint64
 
-_NARROW, _WIDE = 10, 21
+_NARROW = 10
+_WIDE = 21
 _SAMPLES = 256  # that fit into a lane
 _WEIGHTS = 64.0  # what the weights of the four neighbours add up to
 
@@ -48,7 +50,8 @@ _HALF_WEIGHT = float(1 << 16)  # to round to eighths
 _3, _7, _11, _17, _20, _21, _22, _32, _42, _49, _52 = (
     np.uint64(n) for n in (3, 7, 11, 17, 20, 21, 22, 32, 42, 49, 52)
 )
-_INDEX, _SUM = np.uint64((1 << 12) - 1), np.uint64((1 << _WIDE) - 1)
+_INDEX = np.uint64((1 << 12) - 1)
+_SUM = np.uint64((1 << _WIDE) - 1)
 _NEVER = np.uint64((1 << 64) - 1)
 _FIRST, _SECOND, _THIRD = (
     np.uint64(((1 << _NARROW) - 1) << (_NARROW * lane)) for lane in range(BASES)
@@ -73,20 +76,29 @@ def _widened(word):
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _sums_along(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_b, slope_c):
     """Return sums of the three lanes over `count` planes, times _WEIGHTS."""
-    near, right = words, words[stride_b:]
-    below, across = words[stride_c:], words[stride_b + stride_c :]
+    near = words
+    right = words[stride_b:]
+    below = words[stride_c:]
+    across = words[stride_b + stride_c :]
     place = u64(i64(b * _ONE + _HALF_WEIGHT)) + (u64(i64(c * _ONE + _HALF_WEIGHT)) << _32)
     move = u64(i64(math.floor(slope_b * _ONE + 0.5))) + (
         u64(i64(math.floor(slope_c * _ONE + 0.5))) << _32
     )
-    at, to_b, to_c, to_a = u64(offset), u64(stride_b), u64(stride_c), u64(stride_a)
-    sum_0, sum_1, sum_2 = u64(0), u64(0), u64(0)
+    at = u64(offset)
+    to_b = u64(stride_b)
+    to_c = u64(stride_c)
+    to_a = u64(stride_a)
+    sum_0 = u64(0)
+    sum_1 = u64(0)
+    sum_2 = u64(0)
     for start in range(0, count, _SAMPLES):
         total = u64(0)
         for _ in range(start, min(start + _SAMPLES, count)):
             o = at + ((place >> _20) & _INDEX) * to_b + (place >> _52) * to_c
-            wb, wc = (place >> _17) & _7, (place >> _49) & _7
-            low, high = u64(near[o]), u64(below[o])
+            wb = (place >> _17) & _7
+            wc = (place >> _49) & _7
+            low = u64(near[o])
+            high = u64(below[o])
             low = _widened((low << _3) + wb * (u64(right[o]) - low))
             high = _widened((high << _3) + wb * (u64(across[o]) - high))
             total += (low << _3) + wc * (high - low)
@@ -117,11 +129,15 @@ def project(stacks, rays, n, out):
     stack_of, sources, source_steps, directions_of, mm_per_depth = rays
     words_of, shapes, stored_of, steps_of, _ = stacks
     stack = stack_of[n]
-    words, shape, stored, steps = words_of[stack], shapes[stack], stored_of[stack], steps_of[stack]
+    words = words_of[stack]
+    shape = shapes[stack]
+    stored = stored_of[stack]
+    steps = steps_of[stack]
     directions = directions_of[n]
     plane = stored[0] * stored[1]
     out[:] = 0.0
-    q, source = np.empty(3), np.empty(3)
+    q = np.empty(3)
+    source = np.empty(3)
     for r in range(out.shape[1]):
         for axis in range(3):
             source[axis] = sources[n, axis] + r * source_steps[n, axis]
@@ -131,8 +147,10 @@ def project(stacks, rays, n, out):
             if abs(q[2]) < 1e-9:
                 continue
             per_plane = 1.0 / q[2]
-            slope_0, slope_1 = q[0] * per_plane, q[1] * per_plane
-            start_0, start_1 = source[0] - source[2] * slope_0, source[1] - source[2] * slope_1
+            slope_0 = q[0] * per_plane
+            slope_1 = q[1] * per_plane
+            start_0 = source[0] - source[2] * slope_0
+            start_1 = source[1] - source[2] * slope_1
             low, high = _clip(start_0, slope_0, 0.0, shape[0] - 1.0, 0.0, shape[2] - 1.0)
             low, high = _clip(start_1, slope_1, 0.0, shape[1] - 1.0, low, high)
             if q[2] > 0.0:  # nothing behind the source
@@ -145,7 +163,8 @@ def project(stacks, rays, n, out):
             count = int(math.floor(high) - first) + 1
             if count <= 0:
                 continue
-            b, c = max(start_0 + first * slope_0, 0.0), max(start_1 + first * slope_1, 0.0)
+            b = max(start_0 + first * slope_0, 0.0)
+            c = max(start_1 + first * slope_1, 0.0)
             sums = _sums_along(
                 words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1
             )
@@ -403,7 +422,8 @@ class Stacks(NamedTuple):
             np.einsum("snij,i->snj", directions, middle)
         )  # (6, n, 3) voxels, slices last
         oblique = along[..., :2].max(axis=-1) / np.maximum(along[..., 2], 1e-12)
-        axis, each = np.argmin(oblique[:3], axis=0), np.arange(len(world_from_ct))
+        axis = np.argmin(oblique[:3], axis=0)
+        each = np.arange(len(world_from_ct))
         stack = np.where(oblique[3 + axis, each] <= MAX_OBLIQUE, 3 + axis, axis)
         pixels = np.stack(np.broadcast_arrays(*np.ogrid[:rows, :columns][::-1], 1), axis=-1)
         return RayBatch(

@@ -27,20 +27,26 @@ MIN_DEPTH_MM = 10.0
 HUBER_DISTANCE = 3.5
 #: A view agrees with a pose within the squared distance of this share of six normal numbers, so
 #: much wider as predictions have heavier tails.
-AGREEING_SHARE, WIDER = 0.999, 3
+AGREEING_SHARE = 0.999
+WIDER = 3
 #: Two poses nearer than this, an angle counting at RADIUS_MM, are one candidate.
-SAME_MM, RADIUS_MM = 3.0, 60.0
+SAME_MM = 3.0
+RADIUS_MM = 60.0
 #: The starts of a view alone: the nominal pose, and that turned by so much either way about each
 #: axis of the world.
 TURN_DEG = 30.0
 #: Iterations from all starts, and then from the best ones; and the step that ends them, an angle
 #: counting at RADIUS_MM.
-FIRST_ITERATIONS, MAX_STARTS, ITERATIONS, TOLERANCE_MM = 5, 2, 40, 0.05
+FIRST_ITERATIONS = 5
+MAX_STARTS = 2
+ITERATIONS = 40
+TOLERANCE_MM = 0.05
 #: The matrix of the equations gets this share of its diagonal more, ten times as much after a step
 #: that led up, a tenth after one down.
 DAMPING = 1e-3
 #: A direction is taken to be known no better and no worse than this, in rad and in mm.
-MIN_SD, MAX_SD = np.repeat([1e-4, 1e-2], 3), np.repeat([3.0, 1e3], 3)
+MIN_SD = np.repeat([1e-4, 1e-2], 3)
+MAX_SD = np.repeat([3.0, 1e3], 3)
 
 
 class NormalEquations(NamedTuple):
@@ -118,7 +124,8 @@ class LandmarkVotes:
 
         Their errors depend, so they count as one.
         """
-        positions, scales = [self.positions], [self.scales]
+        positions = [self.positions]
+        scales = [self.scales]
         for other in others:
             turn = self.camera.camera_from_world[:3, :3] @ other.camera.camera_from_world[:3, :3].T
             here_from_there = self.camera.intrinsics @ turn @ np.linalg.inv(other.camera.intrinsics)
@@ -232,7 +239,8 @@ class Candidate:
 
     def expected_mm(self) -> float:
         """Return the root mean square error of points on a sphere of RADIUS_MM about the centroid, as the covariance has it."""
-        turn, shift = np.trace(self.covariance[:3, :3]), np.trace(self.covariance[3:, 3:])
+        turn = np.trace(self.covariance[:3, :3])
+        shift = np.trace(self.covariance[3:, 3:])
         return float(np.sqrt(2 / 3 * RADIUS_MM**2 * turn + shift))
 
     def squared_error(self, true: np.ndarray, centroid: np.ndarray) -> float:
@@ -271,7 +279,8 @@ def fuse(
         not known exactly against that of the first one; None for a view whose camera is. Such a
         view counts as its own answer, made that much less certain.
     """
-    views, starts = list(views), _starts(world_from_ct, centroid)
+    views = list(views)
+    starts = _starts(world_from_ct, centroid)
     alone = [_best([view], starts, centroid, (number,)) for number, view in enumerate(views)]
     if len(views) == 1:
         return alone
@@ -344,7 +353,8 @@ def descend(
     views: Sequence[Evidence], poses: np.ndarray, centroid: np.ndarray, iterations: int = ITERATIONS
 ) -> tuple[np.ndarray, NormalEquations]:
     """Return the minima (S, 4, 4) of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4)."""
-    damping, now = np.full(len(poses), DAMPING), _summed(views, poses)
+    damping = np.full(len(poses), DAMPING)
+    now = _summed(views, poses)
     for _ in range(iterations):
         diagonal = np.einsum("sii->si", now.matrix)
         damped = now.matrix + (damping[:, None] * diagonal)[:, None] * np.eye(6)

@@ -37,7 +37,8 @@ from .rng import NEIGHBOURS, derived, sixes, states_of_images
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for
 #: speed; of one bone, which is small, the cortex must be distinguishable from the marrow.
-_VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
+_VOXEL_OF_BODY = 1.25
+_VOXEL_OF_STRUCTURE = 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
 #: Pixels to a side.
@@ -83,10 +84,12 @@ class Window:
             camera.at_depth(middle_px, camera.focal_px) if points is None else points.mean(axis=0)
         )
         extent = np.array(camera.size) * mm
-        middle, side = (extent - mm) / 2, extent.max()
+        middle = (extent - mm) / 2
+        side = extent.max()
         if points is not None:
             pixels = camera.project(points) * mm
-            low, high = pixels.min(axis=0), pixels.max(axis=0)
+            low = pixels.min(axis=0)
+            high = pixels.max(axis=0)
             if (camera.depth(points) > 0).all() and (high - low).max() < side:
                 side = (high - low).max()
                 room = np.maximum(extent - side, 0) / 2  # what is off the image shows nothing
@@ -124,7 +127,8 @@ def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = N
     turn = camera.camera_from_world[:3, :3] @ grid.camera_from_world[:3, :3].T
     pixels_from_grid = camera.intrinsics @ turn @ np.linalg.inv(grid.intrinsics)
     shape = grid.size[::-1]
-    line, valid = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+    line = np.empty(shape, np.float32)
+    valid = np.empty(shape, np.uint8)
     _resample(xray.line_integrals, xray.valid.view(np.uint8), pixels_from_grid, line, valid)
     out = np.empty((2, *shape), np.float32) if out is None else out
     standardise(line, valid, out[0])
@@ -142,9 +146,11 @@ def _resample(image, usable, pixels_from_grid, line, valid):
     along = h[:, 0] / samples
     for r in range(line.shape[0]):
         for c in range(line.shape[1]):
-            total, count = 0.0, 0
+            total = 0.0
+            count = 0
             for i in range(samples):
-                x, y = c + 0.5 / samples - 0.5, r + (i + 0.5) / samples - 0.5
+                x = c + 0.5 / samples - 0.5
+                y = r + (i + 0.5) / samples - 0.5
                 p = h[0, 0] * x + h[0, 1] * y + h[0, 2]
                 q = h[1, 0] * x + h[1, 1] * y + h[1, 2]
                 w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
@@ -163,7 +169,8 @@ def _resample(image, usable, pixels_from_grid, line, valid):
 
 #: Pixels to each side over which brightness and contrast are evened out, in an image of 64; the
 #: noise floor, in deviations of the image.
-WINDOW, FLOOR = 10, 0.2
+WINDOW = 10
+FLOOR = 0.2
 #: Standard deviations beyond which a value is cut off, so that metal does not decide about the
 #: contrast of all else.
 CUT = 2.5
@@ -193,10 +200,14 @@ def standardise(line, valid, out):
     """
     rows, columns = line.shape
     radius = max(1, (WINDOW * rows + 32) // 64)
-    low, high = -1e30, 1e30
-    mean, inverse_sd = 0.0, 0.0
+    low = -1e30
+    high = 1e30
+    mean = 0.0
+    inverse_sd = 0.0
     for _ in range(2):
-        count, total, squares = 0, 0.0, 0.0
+        count = 0
+        total = 0.0
+        squares = 0.0
         for r in range(rows):
             for c in range(columns):
                 value = min(max(line[r, c], low), high) * valid[r, c]
@@ -206,9 +217,11 @@ def standardise(line, valid, out):
         mean = total / max(count, 1)
         sd = math.sqrt(max(squares / max(count, 1) - mean * mean, 1e-12))
         inverse_sd = 1.0 / sd
-        low, high = mean - CUT * sd, mean + CUT * sd
+        low = mean - CUT * sd
+        high = mean + CUT * sd
     weights = valid.astype(np.float32)
-    values, squares_of = np.empty_like(weights), np.empty_like(weights)
+    values = np.empty_like(weights)
+    squares_of = np.empty_like(weights)
     for r in range(rows):
         for c in range(columns):
             values[r, c] = (
@@ -356,7 +369,9 @@ def _variants(
     mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int
 ) -> Iterator[Bases]:
     voxel_mm = pixel_mm * (_VOXEL_OF_STRUCTURE if structure else _VOXEL_OF_BODY)
-    bases, cut, rng = Bases.of(mu, voxel_mm), cut_ends(mu), np.random.default_rng(seed)
+    bases = Bases.of(mu, voxel_mm)
+    cut = cut_ends(mu)
+    rng = np.random.default_rng(seed)
     for _ in range(count):
         yield varied(bases, cut, rng, structure=structure)
 
@@ -408,7 +423,8 @@ def _make_images(
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_around else (0, 0, 0), np.float32)
     line = np.empty((rows, columns), np.float32)
-    ghosts, capsules = np.empty((GHOSTS, GHOST)), np.empty((CAPSULES, CAPSULE))
+    ghosts = np.empty((GHOSTS, GHOST))
+    capsules = np.empty((CAPSULES, CAPSULE))
     state = np.empty(1, np.uint64)
     for n in range(start, stop):
         project(stacks, rays, n, bases)

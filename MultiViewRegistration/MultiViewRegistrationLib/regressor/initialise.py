@@ -128,7 +128,9 @@ class RegressorInitialisation:
         self._anatomy = anatomy
         self._nominal = world_from_ct
         self._shared = shared
-        self._centre, self._reach, self._seed = centre, reach, seed
+        self._centre = centre
+        self._reach = reach
+        self._seed = seed
         self.seconds = 0.0
         """The time of the model's prediction."""
         alone = uncalibrated_view_indices(views, shared)
@@ -169,7 +171,8 @@ class RegressorInitialisation:
         starts = [
             Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates
         ]
-        centre, reach = self._centre, self._reach
+        centre = self._centre
+        reach = self._reach
         if self._model and reach is None and starts[0].expected_mm > MAX_EXPECTED_MM:
             centre, degrees, mm = self._model.reach(views, self._nominal)
             reach = Range(degrees, mm)
@@ -199,7 +202,8 @@ class RegressorInitialisation:
         begun = "search" if selected is None else initial_poses[selected].views
         if self._model is None:
             return RegressorReport(None, None, None, False, initial_poses, begun)
-        card, name = self._model.card, Path(self._model.folder or "").name
+        card = self._model.card
+        name = Path(self._model.folder or "").name
         return RegressorReport(name, float(card.minutes), card.device, False, initial_poses, begun)
 
     def _ask(self, views: list[View]) -> list[Candidate]:

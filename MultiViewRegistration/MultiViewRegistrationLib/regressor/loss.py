@@ -118,7 +118,8 @@ class PoseAndImageLoss:
         InputError
             A pose is not finite, where an image counts.
         """
-        poses, views = through(predicted, self._camera_from_world), range(len(self._cameras))
+        poses = through(predicted, self._camera_from_world)
+        views = range(len(self._cameras))
         pairs = {
             "": [(a, a) for a in views],
             "cross_": [(a, b) for a in views for b in views if a != b],
@@ -182,7 +183,8 @@ def pose_loss(predicted: Tensor, true: Tensor, radius_mm: float) -> Tensor:
             R, ct_from_camera[..., :3, 3] + radius_mm * R[..., 2]
         )
 
-    a, b = ct_from_isocentre(predicted), ct_from_isocentre(true)
+    a = ct_from_isocentre(predicted)
+    b = ct_from_isocentre(true)
     return rigid_torch.geodesic(a, b) + rigid_torch.geodesic_distance(a, b, radius_mm)
 
 
@@ -236,7 +238,8 @@ def make_loss(
         )
     centre = rigid.transform_points(world_from_ct, ct.centroid())
     depths = [float(camera.depth(centre)) for camera in cameras]
-    volume, pixel_mm = attenuation(ct), np.mean([camera.pixel_mm(centre) for camera in cameras])
+    volume = attenuation(ct)
+    pixel_mm = np.mean([camera.pixel_mm(centre) for camera in cameras])
     factors = np.rint(_VOXEL * pixel_mm / volume.spacing_mm)
     volume = volume.pooled(tuple(np.maximum(1, factors).astype(int)))
     losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)

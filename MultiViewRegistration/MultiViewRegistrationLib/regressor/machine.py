@@ -14,7 +14,8 @@ import numpy as np
 from .rng import chance, compiled, log_uniform, uniform
 
 #: cm^2/g of water and of bone where all is Compton scatter, near 2 MeV: as their electrons are.
-MEGAVOLT_WATER, MEGAVOLT_BONE = 0.0494, 0.0472
+MEGAVOLT_WATER = 0.0494
+MEGAVOLT_BONE = 0.0472
 #: The image before, of which a lagging detector still shows a share, showed the body so far away.
 LAG_MM = 12.0
 

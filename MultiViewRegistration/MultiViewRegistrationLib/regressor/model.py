@@ -37,7 +37,9 @@ class RegressorModel:
     """
 
     def __init__(self, card: Card, network: Network, folder: Path | None) -> None:
-        self.card, self.network, self.folder = card, network, folder
+        self.card = card
+        self.network = network
+        self.folder = folder
         self._cameras = cameras_of(card)
         self._poses = poses_of(card)
         self._centroid = np.array(card.centroid)
@@ -180,7 +182,8 @@ class RegressorModel:
         0 for the same, inf for an image of another kind.
         """
         as_trained = trained.world_from_camera @ camera.camera_from_world @ nominal
-        values, widths = np.abs(self._poses.values(as_trained)), self._poses.half_widths
+        values = np.abs(self._poses.values(as_trained))
+        widths = self._poses.half_widths
         if camera.fan_axes != trained.fan_axes:
             return math.inf
         return float(np.max(np.where(values > 1e-3, values / np.maximum(widths, 1e-3), 0)))

@@ -34,16 +34,19 @@ if TYPE_CHECKING:
     from ..imaging.ct import CT
 
 #: Characters of a CT's hash that name its folder; grids that differ by less, in mm, are one.
-_CHARACTERS, _SAME_MM = 16, 1e-3
+_CHARACTERS = 16
+_SAME_MM = 1e-3
 
 
 FORMAT = "MultiViewRegistration regressor"
 VERSION = 1
-CARD, SUFFIX = "card.json", ".safetensors"
+CARD = "card.json"
+SUFFIX = ".safetensors"
 #: So near, a refinement is expected to get from there to the answer.
 NEAR_MM = 25.0
 #: No card, and no file of weights, is larger.
-MAX_CARD_BYTES, MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
+MAX_CARD_BYTES = 1 << 20
+MAX_WEIGHT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,9 +400,12 @@ def ct_sha256(ct: CT) -> str:
     The slices of a left-handed grid are taken the other way round, as in files that 3D Slicer
     writes.
     """
-    values, mask, grid = ct.volume.values, ct.mask, ct.volume.ct_from_index
+    values = ct.volume.values
+    mask = ct.mask
+    grid = ct.volume.ct_from_index
     if np.linalg.det(grid[:3, :3]) < 0:
-        values, mask = values[::-1], None if mask is None else mask[::-1]
+        values = values[::-1]
+        mask = None if mask is None else mask[::-1]
         grid = grid @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(values) - 1], [0, 0, 0, 1]]
     digest = hashlib.sha256(ct.unit.encode())
     digest.update(np.array(values.shape, np.int64).tobytes())

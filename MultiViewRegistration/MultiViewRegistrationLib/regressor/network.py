@@ -42,7 +42,9 @@ REACH_MM = 130.0
 #: About the distance in mm of the voxels among which landmarks are chosen.
 COARSE_MM = 4.0
 #: Least and largest scale that a vote may claim, and that at first, in widths of the image.
-MIN_VOTE_SCALE, MAX_VOTE_SCALE, FIRST_VOTE_SCALE = 0.003, 2.7, 0.3
+MIN_VOTE_SCALE = 0.003
+MAX_VOTE_SCALE = 2.7
+FIRST_VOTE_SCALE = 0.3
 #: How many independent votes an image's votes are worth, as measured.
 WORTH = 3.0
 #: Kept before the source so far, in mm.
@@ -460,14 +462,16 @@ class PublishedPoseNetwork(Network):
     def moved(self, twist: Tensor, view: Tensor) -> Tensor:
         """camera_from_ct (n, 4, 4): exp(-twist), (n, 6) in rad and mm, about the centroid, and then the nominal pose of each view (n,)."""
         back = rigid_torch.exp_se3(-twist)
-        R, t = back[:, :3, :3], back[:, :3, 3]
+        R = back[:, :3, :3]
+        t = back[:, :3, 3]
         return self.nominal[view] @ rigid_torch.from_rotation_translation(
             R, t + self.centroid - R @ self.centroid
         )
 
     def loss(self, predicted: Poses, camera_from_ct: Tensor, view: Tensor | None = None) -> Tensor:
         """Per axis: mean of |error| / scale + log scale."""
-        there, true = predicted.camera_from_ct, camera_from_ct
+        there = predicted.camera_from_ct
+        true = camera_from_ct
         turn = rigid_torch.log_so3(true[:, :3, :3] @ there[:, :3, :3].mT)
         error = torch.cat(
             [turn / UNIT[0], (self._centre(true) - self._centre(there)) / UNIT[1]], dim=1
@@ -476,7 +480,8 @@ class PublishedPoseNetwork(Network):
 
     def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[Evidence]:
         """Return the evidence of what the network predicted, a view each."""
-        centroid, poses = _numpy(self.centroid), _numpy(predicted.camera_from_ct)
+        centroid = _numpy(self.centroid)
+        poses = _numpy(predicted.camera_from_ct)
         sds = (
             np.repeat(UNIT, 3)
             * np.exp(_numpy(predicted.log_scales))
@@ -540,7 +545,8 @@ def choose_landmarks(ct: CT, count: int = LANDMARKS, reach_mm: float = REACH_MM)
     counts is that they are spread: they are nothing that has to be recognised. Where there is no
     bone within reach all tissue serves.
     """
-    centroid, values = ct.centroid(), ct.volume.values
+    centroid = ct.centroid()
+    values = ct.volume.values
     bone = values > (BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
     step = tuple(max(1, round(COARSE_MM / mm)) for mm in ct.volume.spacing_mm)
     for selected in (bone if ct.mask is None else ct.mask, attenuation(ct).values > 0):

@@ -27,9 +27,11 @@ from .network import Network
 
 #: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values
 #: from 0.01 to 1 to about 1.
-ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 #: Full learning rates of the kernels and of all else.
-_KERNELS, _REST = 0.02, 4e-3
+_KERNELS = 0.02
+_REST = 4e-3
 #: Share of the training in which the rate rises to its full.
 WARM_UP = 0.05
 #: Largest norm of a gradient; it is scaled down to this.
@@ -200,7 +202,8 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def _step(self, kernel: nn.Parameter, group: dict) -> None:
-        momentum, gradient = self.state[kernel]["momentum"], kernel.grad
+        momentum = self.state[kernel]["momentum"]
+        gradient = kernel.grad
         assert gradient is not None
         momentum.lerp_(gradient, 1 - group["momentum"])
         ahead = gradient.lerp(momentum, group["momentum"])  # Nesterov's

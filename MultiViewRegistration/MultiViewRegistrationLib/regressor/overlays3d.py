@@ -16,16 +16,20 @@ import numpy as np
 from .rng import FULL_TURN, chance, compiled, integer, log_uniform, sometimes, uniform
 
 #: nepers in a mm of titanium and of steel, at C-arm energies.
-_TITANIUM, _STEEL = 0.15, 0.7
+_TITANIUM = 0.15
+_STEEL = 0.7
 #: Thinner than this many pixels a capsule is rendered as wide as this, and as much fainter.
 MIN_RADIUS = 0.7
 
 
 #: Capsules of an image at most, and numbers of each: a place x, y; from there to both ends; the radii
 #: there; the hollow; the amount; the layer; and 1 if both ways turn with the anatomy.
-CAPSULES, CAPSULE = 132, 12
+CAPSULES = 132
+CAPSULE = 12
 #: Layers of an image: what attenuates as soft tissue, as bone, and as metal.
-SOFT_LAYER, BONE_LAYER, METAL_LAYER = 0, 1, 2
+SOFT_LAYER = 0
+BONE_LAYER = 1
+METAL_LAYER = 2
 
 
 class Sketch(NamedTuple):
@@ -60,7 +64,10 @@ def _add(sketch, place, near, far, radii, hollow, amount, turned):
     row[2], row[3] = near
     row[4], row[5] = far
     row[6], row[7] = radii
-    row[8], row[9], row[10], row[11] = hollow, amount, sketch.layer, turned
+    row[8] = hollow
+    row[9] = amount
+    row[10] = sketch.layer
+    row[11] = turned
     sketch.used[0] += 1
 
 
@@ -96,19 +103,25 @@ def draw(capsules, mm, along, layers):
         if row[6] <= 0.0:
             break
         cos, sin = (math.cos(along), math.sin(along)) if row[11] > 0.0 else (1.0, 0.0)
-        x0, y0 = row[0] + cos * row[2] - sin * row[3], row[1] + sin * row[2] + cos * row[3]
-        x1, y1 = row[0] + cos * row[4] - sin * row[5], row[1] + sin * row[4] + cos * row[5]
+        x0 = row[0] + cos * row[2] - sin * row[3]
+        y0 = row[1] + sin * row[2] + cos * row[3]
+        x1 = row[0] + cos * row[4] - sin * row[5]
+        y1 = row[1] + sin * row[4] + cos * row[5]
         _fill(layers[int(row[10])], mm, x0, y0, x1, y1, row[6], row[7], row[8], row[9])
 
 
 @nb.njit(nogil=True, fastmath=True)
 def _fill(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
     rows, columns = image.shape
-    x0, x1 = x0 / mm + 0.5 * (columns - 1), x1 / mm + 0.5 * (columns - 1)
-    y0, y1 = y0 / mm + 0.5 * (rows - 1), y1 / mm + 0.5 * (rows - 1)
-    r0, r1 = r0 / mm, r1 / mm
+    x0 = x0 / mm + 0.5 * (columns - 1)
+    x1 = x1 / mm + 0.5 * (columns - 1)
+    y0 = y0 / mm + 0.5 * (rows - 1)
+    y1 = y1 / mm + 0.5 * (rows - 1)
+    r0 = r0 / mm
+    r1 = r1 / mm
     reach = max(r0, r1, MIN_RADIUS)
-    dx, dy = x1 - x0, y1 - y0
+    dx = x1 - x0
+    dy = y1 - y0
     length_2 = max(dx * dx + dy * dy, 1e-9)
     top = max(0, math.ceil(min(y0, y1) - reach))
     bottom = min(rows - 1, math.floor(max(y0, y1) + reach))
@@ -117,7 +130,8 @@ def _fill(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
     for r in range(int(top), int(bottom) + 1):
         for c in range(int(left), int(right) + 1):
             t = min(max(((c - x0) * dx + (r - y0) * dy) / length_2, 0.0), 1.0)
-            off_x, off_y = c - x0 - t * dx, r - y0 - t * dy
+            off_x = c - x0 - t * dx
+            off_y = r - y0 - t * dy
             true = r0 + t * (r1 - r0)
             radius = max(true, MIN_RADIUS)
             inside = radius * radius - off_x * off_x - off_y * off_y
@@ -132,7 +146,8 @@ def _fill(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
 @compiled
 def _from(sketch, x, y, angle, length, r0, r1, hollow, amount):
     """Add a capsule that begins at x, y, and return where it ends."""
-    end_x, end_y = x + length * math.cos(angle), y + length * math.sin(angle)
+    end_x = x + length * math.cos(angle)
+    end_y = y + length * math.sin(angle)
     capsule(sketch, x, y, end_x, end_y, r0, r1, hollow, amount)
     return end_x, end_y
 
@@ -178,7 +193,8 @@ def add_metal(sketch):
     elif kind == 5:
         _markers(sketch, x, y, angle, steel)
     elif kind == 6:  # an instrument that reaches in from the border
-        near, far = uniform(state, 0.5, 5.0), uniform(state, 3.0, 14.0)
+        near = uniform(state, 0.5, 5.0)
+        far = uniform(state, 3.0, 14.0)
         _from(
             sketch,
             x,
@@ -201,13 +217,15 @@ def _wire(sketch, x, y, angle, amount):
     length = uniform(state, 40.0, 160.0)
     radius = uniform(state, 0.4, 1.5)
     seen = uniform(state, 0.35, 1.0)
-    dx, dy = 0.5 * seen * length * math.cos(angle), 0.5 * seen * length * math.sin(angle)
+    dx = 0.5 * seen * length * math.cos(angle)
+    dy = 0.5 * seen * length * math.sin(angle)
     _about(sketch, x, y, dx, dy, radius, amount / seen)
 
 
 @compiled
 def _screw(sketch, x, y, angle, amount):
-    length, radius = uniform(sketch.state, 15.0, 70.0), uniform(sketch.state, 1.2, 3.5)
+    length = uniform(sketch.state, 15.0, 70.0)
+    radius = uniform(sketch.state, 1.2, 3.5)
     _from(sketch, x, y, angle, length, radius, 0.7 * radius, 0.0, amount)
     _from(sketch, x, y, angle, 1.0, 1.8 * radius, 1.8 * radius, 0.0, amount)
 
@@ -215,17 +233,24 @@ def _screw(sketch, x, y, angle, amount):
 @compiled
 def _rods_and_screws(sketch, x, y, angle, amount):
     state = sketch.state
-    ux, uy = math.cos(angle), math.sin(angle)
-    spacing, length = uniform(state, 5.0, 55.0), uniform(state, 60.0, 180.0)
-    rod, head, radius = uniform(state, 2.2, 3.5), uniform(state, 4.5, 8.0), uniform(state, 2.0, 3.5)
+    ux = math.cos(angle)
+    uy = math.sin(angle)
+    spacing = uniform(state, 5.0, 55.0)
+    length = uniform(state, 60.0, 180.0)
+    rod = uniform(state, 2.2, 3.5)
+    head = uniform(state, 4.5, 8.0)
+    radius = uniform(state, 2.0, 3.5)
     pairs = integer(state, 2, 5)
-    turn, reach = angle + uniform(state, 0.6, 2.5), uniform(state, 5.0, 50.0)
+    turn = angle + uniform(state, 0.6, 2.5)
+    reach = uniform(state, 5.0, 50.0)
     for side in (-0.5, 0.5):
-        sx, sy = x - side * spacing * uy, y + side * spacing * ux
+        sx = x - side * spacing * uy
+        sy = y + side * spacing * ux
         _about(sketch, sx, sy, 0.5 * length * ux, 0.5 * length * uy, rod, amount)
         for n in range(pairs):
             along = length * ((n + 0.5) / pairs - 0.5)
-            hx, hy = sx + along * ux, sy + along * uy
+            hx = sx + along * ux
+            hy = sy + along * uy
             _about(sketch, hx, hy, 0.0, 0.0, head, amount)
             _from(sketch, hx, hy, turn, reach, radius, radius, 0.0, amount)
     for _ in range(integer(state, 0, 2)):
@@ -257,8 +282,10 @@ def _prosthesis(sketch, x, y, angle, amount):
 @compiled
 def _plate(sketch, x, y, angle, amount):
     state = sketch.state
-    length, radius = uniform(state, 30.0, 160.0), uniform(state, 3.0, 8.0)
-    dx, dy = 0.5 * length * math.cos(angle), 0.5 * length * math.sin(angle)
+    length = uniform(state, 30.0, 160.0)
+    radius = uniform(state, 3.0, 8.0)
+    dx = 0.5 * length * math.cos(angle)
+    dy = 0.5 * length * math.sin(angle)
     _about(sketch, x, y, dx, dy, radius, 0.3 * amount)
     for _ in range(integer(state, 2, 6)):
         along = uniform(state, -1.0, 1.0)
@@ -269,13 +296,16 @@ def _plate(sketch, x, y, angle, amount):
 def _markers(sketch, x, y, angle, amount):
     """Return beads in a row, in a field, or anywhere."""
     state = sketch.state
-    spacing, radius = uniform(state, 5.0, 25.0), uniform(state, 0.7, 3.5)
-    ux, uy = spacing * math.cos(angle), spacing * math.sin(angle)
+    spacing = uniform(state, 5.0, 25.0)
+    radius = uniform(state, 0.7, 3.5)
+    ux = spacing * math.cos(angle)
+    uy = spacing * math.sin(angle)
     across = integer(state, 1, 3)
     scattered = chance(state, 0.5)
     for down in range(integer(state, 2, 6)):
         for right in range(across):
-            bx, by = x + down * ux - right * uy, y + down * uy + right * ux
+            bx = x + down * ux - right * uy
+            by = y + down * uy + right * ux
             if scattered:
                 bx = x + uniform(state, -4.0, 4.0) * spacing
                 by = y + uniform(state, -4.0, 4.0) * spacing
@@ -285,7 +315,8 @@ def _markers(sketch, x, y, angle, amount):
 @compiled
 def _cable(sketch, x, y, angle, amount):
     state = sketch.state
-    radius, step = uniform(state, 0.5, 1.5), uniform(state, 8.0, 30.0)
+    radius = uniform(state, 0.5, 1.5)
+    step = uniform(state, 8.0, 30.0)
     bend = uniform(state, -0.5, 0.5)
     for _ in range(integer(state, 4, 14)):
         x, y = _from(sketch, x, y, angle, step, radius, radius, 0.0, 0.5 * amount)
@@ -301,21 +332,25 @@ def add_bone(sketch):
     kind = integer(state, 0, 2)
     hollow = uniform(state, 0.5, 0.85)
     if kind == 0:
-        length, radius = uniform(state, 0.5, 2.5) * sketch.half, uniform(state, 4.0, 12.0)
+        length = uniform(state, 0.5, 2.5) * sketch.half
+        radius = uniform(state, 4.0, 12.0)
         _from(
             sketch, x, y, angle, length, radius, radius * uniform(state, 0.6, 1.4), hollow, amount
         )
         _from(sketch, x, y, angle, 0.1 * length, 1.4 * radius, radius, 0.85, 0.7 * amount)
     elif kind == 1:
-        spacing, spread = uniform(state, 9.0, 18.0), uniform(state, 0.0, 0.25)
+        spacing = uniform(state, 9.0, 18.0)
+        spread = uniform(state, 0.0, 0.25)
         rays = integer(state, 1, 5)
         for n in range(rays):
             off = n - 0.5 * (rays - 1)
-            fx, fy = x - off * spacing * math.sin(angle), y + off * spacing * math.cos(angle)
+            fx = x - off * spacing * math.sin(angle)
+            fy = y + off * spacing * math.cos(angle)
             _finger(sketch, fx, fy, angle + off * spread, hollow, amount)
     else:
         for _ in range(integer(state, 2, 8)):
-            cx, cy = x + uniform(state, -22.0, 22.0), y + uniform(state, -22.0, 22.0)
+            cx = x + uniform(state, -22.0, 22.0)
+            cy = y + uniform(state, -22.0, 22.0)
             turn = uniform(state, 0.0, math.pi)
             length = uniform(state, 0.0, 10.0)
             radius = uniform(state, 3.0, 9.0)
@@ -337,30 +372,39 @@ def add_bone(sketch):
 def _finger(sketch, x, y, angle, hollow, amount):
     """Add a row of ever shorter bones with joints between them."""
     state = sketch.state
-    radius, length = uniform(state, 3.0, 6.0), uniform(state, 30.0, 60.0)
+    radius = uniform(state, 3.0, 6.0)
+    length = uniform(state, 30.0, 60.0)
     for _ in range(integer(state, 1, 4)):
         x, y = _from(sketch, x, y, angle, length, radius, 0.9 * radius, hollow, amount)
-        x, y = x + 2.0 * radius * math.cos(angle), y + 2.0 * radius * math.sin(angle)
-        length, radius, angle = 0.65 * length, 0.9 * radius, angle + uniform(state, -0.2, 0.2)
+        x = x + 2.0 * radius * math.cos(angle)
+        y = y + 2.0 * radius * math.sin(angle)
+        length = 0.65 * length
+        radius = 0.9 * radius
+        angle = angle + uniform(state, -0.2, 0.2)
 
 
 @compiled
 def add_soft_tissue(sketch):
     """Add an arm or leg about the middle of the image, along the anatomy, and folds of tissue, or holes, anywhere."""
-    state, half = sketch.state, sketch.half
+    state = sketch.state
+    half = sketch.half
     amount = uniform(state, 0.004, 0.02)
     if chance(state, 0.8):
         angle = uniform(state, -0.3, 0.3)
-        x, y = uniform(state, -0.3, 0.3) * half, uniform(state, -0.3, 0.3) * half
-        dx, dy = 3.0 * half * math.cos(angle), 3.0 * half * math.sin(angle)
-        back, radius = uniform(state, 0.2, 1.0), uniform(state, 12.0, 40.0)
+        x = uniform(state, -0.3, 0.3) * half
+        y = uniform(state, -0.3, 0.3) * half
+        dx = 3.0 * half * math.cos(angle)
+        dy = 3.0 * half * math.sin(angle)
+        back = uniform(state, 0.2, 1.0)
+        radius = uniform(state, 12.0, 40.0)
         r0 = radius * uniform(state, 0.6, 1.2)
         _add(sketch, (x, y), (-back * dx, -back * dy), (dx, dy), (r0, radius), 0.0, amount, 1.0)
     for _ in range(integer(state, 0, 3)):
         x = uniform(state, -half, half)
         y = uniform(state, -half, half)
         angle = uniform(state, 0.0, math.pi)
-        length, radius = uniform(state, 0.0, 1.5) * half, uniform(state, 6.0, 25.0)
+        length = uniform(state, 0.0, 1.5) * half
+        radius = uniform(state, 6.0, 25.0)
         share = uniform(state, -0.3, 0.7)
         _from(
             sketch,

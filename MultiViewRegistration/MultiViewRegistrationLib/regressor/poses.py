@@ -185,7 +185,8 @@ def _shown(camera: Camera, poses: np.ndarray, corners: np.ndarray) -> np.ndarray
     before = np.all(camera.depth(points) > 0, axis=1)
     on_the_axis = camera.source + camera.camera_from_world[2, :3]
     pixels = camera.project(np.where(before[:, None, None], points, on_the_axis))
-    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    low = pixels.min(axis=1)
+    high = pixels.max(axis=1)
     size = np.array(camera.size)
     inside = (np.minimum(high, size - 0.5) - np.maximum(low, -0.5)).clip(min=0).prod(axis=1)
     whole = np.minimum((high - low).prod(axis=1), size.prod())

@@ -38,7 +38,8 @@ from .rng import (
 Range = tuple[float, float]
 # Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by
 # that at its mean: NIST's tables at 45 and 90 keV against 70.
-SOFTER_BY_MEAN, HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
+SOFTER_BY_MEAN = (1.25, 1.9, 2.6)
+HARDER_BY_MEAN = (0.92, 0.78, 0.6)
 #: cm^2/g of water and bone at the spectrum's mean, of the same tables: what megavolts leave of them.
 MEGAVOLT_BY_MEAN = MEGAVOLT_WATER / 0.193, MEGAVOLT_BONE / 0.262
 #: Grey levels are of what is at most so many nepers brighter than the typical intensity.
@@ -156,7 +157,8 @@ fast = nb.njit(nogil=True, fastmath=True)
 
 #: Copies of the anatomy in an image at most, and numbers of each: an angle, its turns with the
 #: anatomy, the scale, a place x, y as shares of the image, and the factors of soft tissue and bone.
-GHOSTS, GHOST = 3, 7
+GHOSTS = 3
+GHOST = 7
 
 
 class Nuisances(NamedTuple):
@@ -254,10 +256,13 @@ def describe(how, half, state, ghosts, capsules, valid):
         for _ in range(integer(state, 1, 2)):
             add_metal(Sketch(capsules, count, METAL_LAYER, half, state))
     hardening = uniform(state, *how.hardening)
-    scatter, glare = uniform(state, *how.scatter), uniform(state, *how.glare)
+    scatter = uniform(state, *how.scatter)
+    glare = uniform(state, *how.glare)
     smoothings = float(integer(state, 4, 16))
-    x, y = how.shading * quick_normal(bits(state)), how.shading * quick_normal(bits(state))
-    xx, xy = how.shading * quick_normal(bits(state)), how.shading * quick_normal(bits(state))
+    x = how.shading * quick_normal(bits(state))
+    y = how.shading * quick_normal(bits(state))
+    xx = how.shading * quick_normal(bits(state))
+    xy = how.shading * quick_normal(bits(state))
     yy = how.shading * quick_normal(bits(state))
     photons = log_uniform(state, *how.photons)
     bright = chance(state, how.saturation_share)
@@ -265,24 +270,35 @@ def describe(how, half, state, ghosts, capsules, valid):
     dark = chance(state, how.darkest_share)
     darkest = math.exp(-uniform(state, *how.darkest)) if dark else 1e-9
     _close(how, valid, state)
-    border, blur = sometimes(state, how.border_share, 1.0, 4.0), uniform(state, *how.blur)
-    lag, lag_px, levels, gamma = 0.0, 0.0, 0.0, 1.0
+    border = sometimes(state, how.border_share, 1.0, 4.0)
+    blur = uniform(state, *how.blur)
+    lag = 0.0
+    lag_px = 0.0
+    levels = 0.0
+    gamma = 1.0
     if chance(state, how.machine_share):
         machine = draw_machine(integer(state, 0, KIND_COUNT - 1), state)
         pixel_mm = 2.0 * half / valid.shape[0]
         if machine.megavolts > 0.0:
             hardening = 0.0
-            soft, own = soft * MEGAVOLT_BY_MEAN[0], own * MEGAVOLT_BY_MEAN[0]
-            bone, dense = bone * MEGAVOLT_BY_MEAN[1], dense * MEGAVOLT_BY_MEAN[1]
-        scatter, glare, photons = machine.scatter_to_primary, machine.glare, machine.photons
-        xx, yy = xx - 0.5 * machine.vignetting, yy - 0.5 * machine.vignetting
+            soft = soft * MEGAVOLT_BY_MEAN[0]
+            own = own * MEGAVOLT_BY_MEAN[0]
+            bone = bone * MEGAVOLT_BY_MEAN[1]
+            dense = dense * MEGAVOLT_BY_MEAN[1]
+        scatter = machine.scatter_to_primary
+        glare = machine.glare
+        photons = machine.photons
+        xx = xx - 0.5 * machine.vignetting
+        yy = yy - 0.5 * machine.vignetting
         if machine.saturated == 0.0:
             brightest = 1e30
         blur = _filtered(machine.blur_mm, pixel_mm)
         blur -= machine.sharpened * _filtered(machine.sharpened_mm, pixel_mm)
-        lag, lag_px = machine.lag, float(round(LAG_MM / pixel_mm))
+        lag = machine.lag
+        lag_px = float(round(LAG_MM / pixel_mm))
         if machine.logarithm == 0.0:
-            levels, gamma = 2.0**machine.bits, machine.gamma
+            levels = 2.0**machine.bits
+            gamma = machine.gamma
     state[0] = bits(state)  # the noise's own
     return Nuisances(
         soft,
@@ -322,12 +338,19 @@ def _draw_ghost(ghost, soft, bone, state):
 
     Mirrored so that nothing is there twice, turned, scaled, shifted.
     """
-    angle, scale = uniform(state, 0.0, FULL_TURN), uniform(state, 0.8, 2.0)
+    angle = uniform(state, 0.0, FULL_TURN)
+    scale = uniform(state, 0.8, 2.0)
     turns = 0.0
     if chance(state, 0.5):  # side by side, as radius and ulna
-        angle, turns = uniform(state, -0.2, 0.2), 2.0
-    x, y = uniform(state, -0.5, 0.5), uniform(state, -0.5, 0.5)
-    ghost[0], ghost[1], ghost[2], ghost[3], ghost[4] = angle, turns, scale, x, y
+        angle = uniform(state, -0.2, 0.2)
+        turns = 2.0
+    x = uniform(state, -0.5, 0.5)
+    y = uniform(state, -0.5, 0.5)
+    ghost[0] = angle
+    ghost[1] = turns
+    ghost[2] = scale
+    ghost[3] = x
+    ghost[4] = y
     ghost[5] = soft * uniform(state, 0.4, 1.2) / scale
     ghost[6] = bone * uniform(state, 0.4, 1.2) / scale
 
@@ -342,8 +365,10 @@ def _close(how, valid, state):
         _close_round(valid, state)
     if chance(state, how.text_share):
         for _ in range(integer(state, 1, 3)):
-            height, width = integer(state, 2, rows // 12), integer(state, 2, columns // 4)
-            top, left = integer(state, 0, rows - height), integer(state, 0, columns - width)
+            height = integer(state, 2, rows // 12)
+            width = integer(state, 2, columns // 4)
+            top = integer(state, 0, rows - height)
+            left = integer(state, 0, columns - width)
             valid[top : top + height, left : left + width] = 0
 
 
@@ -373,7 +398,8 @@ def random_xray(nuisances, ghosts, capsules, bases, others, mm, state, line, val
     _transmit(nuisances.hardening, layers[0], layers[1], layers[2], line)
     typical, scatter = _scattered(line, nuisances)
     shade = _shading(nuisances, scatter.shape)
-    darkest, brightest = typical * nuisances.darkest, typical * nuisances.brightest
+    darkest = typical * nuisances.darkest
+    brightest = typical * nuisances.brightest
     deviation = math.sqrt(typical / nuisances.photons)
     if nuisances.lag > 0.0:
         _lag(line, nuisances.lag, int(nuisances.lag_px))
@@ -402,7 +428,8 @@ def random_xray(nuisances, ghosts, capsules, bases, others, mm, state, line, val
 def _tissue(nuisances, ghosts, capsules, bases, others, mm):
     """Return nepers (3, rows, columns) float32 of soft tissue, of bone and of metal, at the spectrum's mean energy."""
     layers = np.zeros_like(bases)
-    soft, bone = layers[0], layers[1]
+    soft = layers[0]
+    bone = layers[1]
     for r in range(soft.shape[0]):
         for c in range(soft.shape[1]):
             soft[r, c] = nuisances.own * bases[0, r, c]
@@ -424,7 +451,12 @@ def _tissue(nuisances, ghosts, capsules, bases, others, mm):
 def _direction(bases):
     """Return the direction (rad, columns to rows) of the longest extent of the visible part."""
     rows, columns = bases.shape[1:]
-    total, x, y, xx, yy, xy = 1e-9, 0.0, 0.0, 0.0, 0.0, 0.0
+    total = 1e-9
+    x = 0.0
+    y = 0.0
+    xx = 0.0
+    yy = 0.0
+    xy = 0.0
     for r in range(0, rows, 2):
         for c in range(0, columns, 2):
             m = bases[0, r, c] + bases[1, r, c]
@@ -434,7 +466,8 @@ def _direction(bases):
             xx += m * c * c
             yy += m * r * r
             xy += m * c * r
-    x, y = x / total, y / total
+    x = x / total
+    y = y / total
     return 0.5 * math.atan2(2.0 * (xy / total - x * y), (xx - yy) / total - x * x + y * y)
 
 
@@ -442,13 +475,21 @@ def _direction(bases):
 def _add_ghost(bases, along, ghost, soft, bone):
     """Add the anatomy once more, see `_draw_ghost`."""
     rows, columns = soft.shape
-    angle, scale = ghost[0] + ghost[1] * along, ghost[2]
-    x, y, of_soft, of_bone = ghost[3] * columns, ghost[4] * rows, ghost[5], ghost[6]
-    a, b = scale * math.cos(angle), scale * math.sin(angle)
+    angle = ghost[0] + ghost[1] * along
+    scale = ghost[2]
+    x = ghost[3] * columns
+    y = ghost[4] * rows
+    of_soft = ghost[5]
+    of_bone = ghost[6]
+    a = scale * math.cos(angle)
+    b = scale * math.sin(angle)
     for r in range(rows):
         for c in range(columns):
-            dx, dy = c - x - 0.5 * columns, r - y - 0.5 * rows
-            u, v = a * dx + b * dy + 0.5 * columns, b * dx - a * dy + 0.5 * rows  # a reflection
+            dx = c - x - 0.5 * columns
+            dy = r - y - 0.5 * rows
+            # a reflection
+            u = a * dx + b * dy + 0.5 * columns
+            v = b * dx - a * dy + 0.5 * rows
             if 0.0 <= u < columns - 1 and 0.0 <= v < rows - 1:
                 faded = min(
                     1.0, FADE * min(u, v, columns - 1 - u, rows - 1 - v)
@@ -464,7 +505,9 @@ def _transmit(softer, soft, bone, metal, through):
     """Return the quanta that get `through`; a share of them is softer."""
     for r in range(through.shape[0]):
         for c in range(through.shape[1]):
-            s, b, m = soft[r, c], bone[r, c], metal[r, c]
+            s = soft[r, c]
+            b = bone[r, c]
+            m = metal[r, c]
             in_softer = math.exp(
                 -(SOFTER_BY_MEAN[0] * s + SOFTER_BY_MEAN[1] * b + SOFTER_BY_MEAN[2] * m)
             )
@@ -481,9 +524,11 @@ def _scattered(through, nuisances):
     Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a random share of the typical
     intensity, and an even glare.
     """
-    rows, columns = through.shape[0] // COARSE, through.shape[1] // COARSE
+    rows = through.shape[0] // COARSE
+    columns = through.shape[1] // COARSE
     scatter = np.empty((rows, columns), np.float32)
-    mean, mean_log = 0.0, 0.0
+    mean = 0.0
+    mean_log = 0.0
     for r in range(rows):
         for c in range(columns):
             total = 0.0
@@ -537,8 +582,10 @@ def _shading(of, shape):
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _bilinear(image, x, y):
     """Return the image between its pixels; 0 <= x, y and less than the last pixel's place."""
-    i, j = int(y), int(x)
-    wy, wx = y - i, x - j
+    i = int(y)
+    j = int(x)
+    wy = y - i
+    wx = x - j
     above = image[i, j] + wx * (image[i, j + 1] - image[i, j])
     below = image[i + 1, j] + wx * (image[i + 1, j + 1] - image[i + 1, j])
     return above + wy * (below - above)
@@ -559,7 +606,8 @@ def _binomial(image, share):
                 + 0.5 * image[r, c]
             )
     for r in range(rows):
-        above, below = max(r - 1, 0), min(r + 1, rows - 1)
+        above = max(r - 1, 0)
+        below = min(r + 1, rows - 1)
         for c in range(columns):
             smooth = 0.25 * (spare[above, c] + spare[below, c]) + 0.5 * spare[r, c]
             image[r, c] += share * (smooth - image[r, c])
@@ -572,16 +620,24 @@ def _close_blades(valid, state):
     turn = 0.8 if chance(state, 0.15) else 0.04
     turn = uniform(state, -turn, turn)
     largest = uniform(state, 0.0, 0.5)
-    left, right, top, bottom = 1.0, 1.0, 1.0, 1.0
+    left = 1.0
+    right = 1.0
+    top = 1.0
+    bottom = 1.0
     while (1.0 - left - right) * (1.0 - top - bottom) < _MIN_OPEN or left + right >= 0.9:
-        left, right = sometimes(state, 0.7, 0.0, largest), sometimes(state, 0.7, 0.0, largest)
-        top, bottom = sometimes(state, 0.7, 0.0, largest), sometimes(state, 0.7, 0.0, largest)
-    ux, uy = math.cos(turn), math.sin(turn)
+        left = sometimes(state, 0.7, 0.0, largest)
+        right = sometimes(state, 0.7, 0.0, largest)
+        top = sometimes(state, 0.7, 0.0, largest)
+        bottom = sometimes(state, 0.7, 0.0, largest)
+    ux = math.cos(turn)
+    uy = math.sin(turn)
     reach = 0.5 if abs(turn) < 0.1 else 0.6
     for r in range(rows):
         for c in range(columns):
-            x, y = (c + 0.5) / columns - 0.5, (r + 0.5) / rows - 0.5
-            a, b = x * ux + y * uy, y * ux - x * uy
+            x = (c + 0.5) / columns - 0.5
+            y = (r + 0.5) / rows - 0.5
+            a = x * ux + y * uy
+            b = y * ux - x * uy
             if (
                 (left > 0 and a < left - reach)
                 or (right > 0 and a > reach - right)
@@ -602,7 +658,8 @@ def _close_round(valid, state):
         radius = uniform(state, 0.5, 2.0)
         angle = uniform(state, 0.0, FULL_TURN)
         off = uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
-        x, y = off * math.cos(angle), off * math.sin(angle)
+        x = off * math.cos(angle)
+        y = off * math.sin(angle)
     for r in range(rows):
         for c in range(columns):
             if ((c + 0.5) / columns - 0.5 - x) ** 2 + (

@@ -13,15 +13,20 @@ import numba as nb
 import numpy as np
 
 STRIDE = np.uint64(0x9E3779B97F4A7C15)
-MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+MIX_2 = np.uint64(0x94D049BB133111EB)
 _1, _11, _16, _27, _30, _31, _32, _48 = (np.uint64(n) for n in (1, 11, 16, 27, 30, 31, 32, 48))
 _LOW_16 = np.uint64(0xFFFF)
 FULL_TURN = 2.0 * math.pi
-_BY_2_TO_53, _BY_2_TO_16, ROOT_OF_3 = 2.0**-53, 2.0**-16, math.sqrt(3.0)
+_BY_2_TO_53 = 2.0**-53
+_BY_2_TO_16 = 2.0**-16
+ROOT_OF_3 = math.sqrt(3.0)
 
 #: What a pose's key is for: the pose, how its neighbours move, and from there on the image of each
 #: view.
-POSE, NEIGHBOURS, IMAGES = np.uint64(0), np.uint64(1), np.uint64(2)
+POSE = np.uint64(0)
+NEIGHBOURS = np.uint64(1)
+IMAGES = np.uint64(2)
 
 compiled = nb.njit(nogil=True)
 
@@ -130,7 +135,8 @@ def sixes(key, first, count, what):
     Evenly distributed over [0, 1) where `what` is POSE; of mean 0 and deviation 1 where it is
     NEIGHBOURS.
     """
-    six, state = np.empty((count, 6)), np.empty(1, np.uint64)
+    six = np.empty((count, 6))
+    state = np.empty(1, np.uint64)
     for n in range(count):
         state[0] = _state_of(key, first + n, what)
         for i in range(6):

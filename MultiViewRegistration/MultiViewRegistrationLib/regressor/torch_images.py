@@ -42,7 +42,8 @@ from .rng import MIX_1, MIX_2, ROOT_OF_3, STRIDE
 #: Constants of `rng` as PyTorch's words have them, with a sign.
 _STRIDE, _MIX_1, _MIX_2 = (int(word.astype(np.int64)) for word in (STRIDE, MIX_1, MIX_2))
 #: Images that are made at once, and capsules that are drawn at once in them.
-_IMAGES_AT_ONCE, _CAPSULES_AT_ONCE = 32, 44
+_IMAGES_AT_ONCE = 32
+_CAPSULES_AT_ONCE = 44
 #: Smoothings of the scatter at most.
 _SMOOTHINGS = 16
 
@@ -82,9 +83,11 @@ class TorchTrainingImages(TrainingImages):
     ) -> Tensor:
         """Return random images (n, views, 2, rows, columns) float32 on the device, see `TrainingImages.batch`."""
         poses, states, rendered, mm = self._placed(world_from_ct, windows, key, first)
-        shape, cameras = poses.shape[:2], [window.camera for window in windows] * len(poses)
+        shape = poses.shape[:2]
+        cameras = [window.camera for window in windows] * len(poses)
         numbers = np.empty((*shape, len(Nuisances._fields)))
-        ghosts, capsules = np.empty((*shape, GHOSTS, GHOST)), np.empty((*shape, CAPSULES, CAPSULE))
+        ghosts = np.empty((*shape, GHOSTS, GHOST))
+        capsules = np.empty((*shape, CAPSULES, CAPSULE))
         insides = np.stack([window.inside for window in windows]).view(np.uint8)
         valid = np.empty((*shape, *insides.shape[1:]), np.uint8)
         describe_images(tuple(self.how), mm, insides, states, numbers, ghosts, capsules, valid)
@@ -182,7 +185,8 @@ def _tissue(
     both = torch.stack([bases[:, 0], bases[:, 1] + bases[:, 2]], dim=1)
     for ghost in ghosts.unbind(1):
         copied = _ghost(both, ghost, along)
-        soft, bone = soft + copied[:, 0], bone + copied[:, 1]
+        soft = soft + copied[:, 0]
+        bone = bone + copied[:, 1]
     layers = [soft, bone, torch.zeros_like(soft)]
     for part in capsules.split(_CAPSULES_AT_ONCE, dim=1):
         added = _lengths(part, mm, along, bases.shape[2:])
@@ -199,8 +203,10 @@ def _direction(mass: Tensor) -> Tensor:
     r = 2.0 * torch.arange(mass.shape[1], device=mass.device)[:, None]
     c = 2.0 * torch.arange(mass.shape[2], device=mass.device)
     total = mass.sum((1, 2)) + 1e-9
-    x, y = (mass * c).sum((1, 2)) / total, (mass * r).sum((1, 2)) / total
-    right, down = c - x[:, None, None], r - y[:, None, None]
+    x = (mass * c).sum((1, 2)) / total
+    y = (mass * r).sum((1, 2)) / total
+    right = c - x[:, None, None]
+    down = r - y[:, None, None]
     xx, yy, xy = (
         (mass * square).sum((1, 2)) / total for square in (right**2, down**2, right * down)
     )
@@ -212,10 +218,12 @@ def _ghost(both: Tensor, ghost: Tensor, along: Tensor) -> Tensor:
     angle, turns, scale, x, y, of_soft, of_bone = ghost[:, :, None, None].unbind(1)
     rows, columns = both.shape[2:]
     angle = angle + turns * along[:, None, None]
-    a, b = scale * angle.cos(), scale * angle.sin()
+    a = scale * angle.cos()
+    b = scale * angle.sin()
     dx = torch.arange(columns, device=both.device) - (x + 0.5) * columns
     dy = torch.arange(rows, device=both.device)[:, None] - (y + 0.5) * rows
-    u, v = a * dx + b * dy + 0.5 * columns, b * dx - a * dy + 0.5 * rows
+    u = a * dx + b * dy + 0.5 * columns
+    v = b * dx - a * dy + 0.5 * rows
     inside = (scale > 0) & (u >= 0) & (u < columns - 1) & (v >= 0) & (v < rows - 1)
     border = torch.minimum(torch.minimum(u, v), torch.minimum(columns - 1 - u, rows - 1 - v))
     faded = torch.where(inside, (FADE * border).clamp(max=1), 0)
@@ -230,12 +238,14 @@ def _lengths(capsules: Tensor, mm: Tensor, along: Tensor, shape: Sequence[int]) 
     mm = mm[:, None, None, None]
     x, y, ax, ay, bx, by, r0, r1, hollow, amount, _, turned = capsules[..., None, None].unbind(2)
     along = torch.where(turned > 0, along[:, None, None, None], 0)
-    cos, sin = along.cos(), along.sin()
+    cos = along.cos()
+    sin = along.sin()
     x0, x1 = ((x + cos * u - sin * v) / mm for u, v in ((ax, ay), (bx, by)))
     y0, y1 = ((y + sin * u + cos * v) / mm for u, v in ((ax, ay), (bx, by)))
     c = torch.arange(columns, device=mm.device) - 0.5 * (columns - 1)
     r = torch.arange(rows, device=mm.device)[:, None] - 0.5 * (rows - 1)
-    dx, dy = x1 - x0, y1 - y0
+    dx = x1 - x0
+    dy = y1 - y0
     t = ((c - x0) * dx + (r - y0) * dy) / (dx**2 + dy**2).clamp(min=1e-9)
     t = t.clamp(0, 1)
     true = (r0 + t * (r1 - r0)) / mm
@@ -261,7 +271,8 @@ def _scattered(of: Any, through: Tensor, down: Tensor, across: Tensor) -> tuple[
     coarse = F.avg_pool2d(through[:, None], COARSE)[:, 0].clamp(min=1e-7)
     nepers = -coarse.log()
     scatter = coarse * nepers
-    mean, typical = scatter.mean((1, 2), keepdim=True), (-nepers.mean((1, 2), keepdim=True)).exp()
+    mean = scatter.mean((1, 2), keepdim=True)
+    typical = (-nepers.mean((1, 2), keepdim=True)).exp()
     times = of.smoothings[:, 0, 0].long()
     scatter = down[times] @ scatter @ across[times].mT
     scatter = scatter * (of.scatter * typical / torch.maximum(mean, 0.02 * typical))
@@ -340,13 +351,15 @@ def standardise(line: Tensor, valid: Tensor) -> Tensor:
     count = valid.sum((1, 2), keepdim=True).clamp(min=1)
     low = torch.full_like(count, -math.inf)
     high = -low
-    mean, sd = low, high
+    mean = low
+    sd = high
     for _ in range(2):
         value = torch.minimum(torch.maximum(line, low), high) * valid
         mean = value.sum((1, 2), keepdim=True) / count
         square = ((value - mean) ** 2 * valid).sum((1, 2), keepdim=True) / count
         sd = square.clamp(min=1e-12).sqrt()
-        low, high = mean - CUT * sd, mean + CUT * sd
+        low = mean - CUT * sd
+        high = mean + CUT * sd
     values = (torch.minimum(torch.maximum(line, low), high) - mean) / sd * valid
     weights, sums, squares = box_sums(torch.stack([valid, values, values**2]), radius)
     share = 1 / weights.clamp(min=1)

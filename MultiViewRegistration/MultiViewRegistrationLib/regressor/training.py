@@ -45,26 +45,32 @@ from .torch_images import TorchTrainingImages
 #: Images in a step.
 BATCH = 32
 #: Poses of a validation on the way, and of the last one.
-VALIDATED, LAST_VALIDATED = 32, 100
+VALIDATED = 32
+LAST_VALIDATED = 100
 #: Share of the time that validations may take, and how many there are at least and at most.
-_VALIDATING, _MIN_VALIDATIONS, _MAX_VALIDATIONS = 0.06, 3, 12
+_VALIDATING = 0.06
+_MIN_VALIDATIONS = 3
+_MAX_VALIDATIONS = 12
 #: The error has stopped falling where the mean of its logarithm over so many validations fell by
 #: less than this share.
-_STALLED_OVER, _STALLED = 3, 0.03
+_STALLED_OVER = 3
+_STALLED = 0.03
 #: Then the rest of the schedule takes this share of the steps done.
 _SHORTENED = 0.2
 #: A network is of use where it is right within NEAR_MM for at least this share of the images.
 _ENOUGH = 0.9
 #: Steps of trainings whose images are as hard as a short training's (0), and as hard as they get
 #: (1), see `randomise.hardened_body`.
-_EASY, _HARD = 1000, 2400
+_EASY = 1000
+_HARD = 2400
 _SAVE_SECONDS = 20.0
 _PACED_STEPS = 6
 _CURVE_POINTS = 100
 #: Poses by which a window is made that shows the anatomy at all of them.
 _CORNER_POSES = 200
 #: Keys of the random numbers, beside the seed: of steps, of validations.
-_STEPS, _VALIDATION = 0, 1
+_STEPS = 0
+_VALIDATION = 1
 
 T = TypeVar("T")
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -81,7 +87,9 @@ class Training:
         folder: Path,
         tensors: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        self.card, self.folder, self._ct = card, folder, ct
+        self.card = card
+        self.folder = folder
+        self._ct = ct
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
         self._poses = poses_of(card)
@@ -100,11 +108,13 @@ class Training:
             load_weights(self._network, tensors, folder)
             self._optimiser.load_tensors(tensors)
         self._losses: list[float] = []  # since the learning curve's last point
-        self._saved, self._whole = time.monotonic(), True
+        self._saved = time.monotonic()
+        self._whole = True
 
     def _use_device(self) -> None:
         """Move what learns to the device."""
-        card, torch_device = self.card, self._device.torch_device
+        card = self.card
+        torch_device = self._device.torch_device
         self._loss_function = make_loss(
             card.loss,
             card.network,
@@ -277,7 +287,8 @@ class Training:
         return RegressorModel(self.card, self._network.cpu().eval(), self.folder)
 
     def _report(self, progress: Callable, what: str = "") -> None:
-        card, error = self.card, self.card.error_mm
+        card = self.card
+        error = self.card.error_mm
         so_far = f"{error:.1f} mm" if error is not None else "learning"
         stage = f"{what or f'training, {so_far}'}, step {card.done} of {card.steps}"
         go_on(progress(card.done / card.steps, stage, error))
@@ -319,7 +330,8 @@ class Training:
                 self.card, fault=f"The loss was no number at step {self.card.done + 1}"
             )
         self._whole = True
-        card, losses = self.card, list(self.card.losses)
+        card = self.card
+        losses = list(self.card.losses)
         if card.fault:
             return
         self._losses.append(loss)
@@ -376,7 +388,8 @@ class Training:
         with torch.no_grad():
             predicted = self._network(images.to(device).flatten(0, 1), view)
         of_poses = [each.unflatten(0, images.shape[:2]) for each in predicted]
-        errors, squared = [], []
+        errors = []
+        squared = []
         for n, true in enumerate(truth):
             of_views = type(predicted)(*(each[n] for each in of_poses))
             predictions = self._network.evidence(of_views, self._cameras)
@@ -392,7 +405,8 @@ class Training:
 
     def _shorten_if_stalled(self) -> None:
         """End the training soon, with the learning rates falling to 0, where the error has stopped falling."""
-        card, n = self.card, _STALLED_OVER
+        card = self.card
+        n = _STALLED_OVER
         if card.shortened or len(card.validation) < 2 * n:
             return
         errors = np.log([row[2] for row in card.validation[-2 * n :]])
@@ -475,7 +489,8 @@ def _torch_settings() -> Iterator[None]:
 
     On a CUDA device the same bits every time.
     """
-    before, cudnn = torch.get_num_threads(), torch.backends.cudnn
+    before = torch.get_num_threads()
+    cudnn = torch.backends.cudnn
     torch.set_num_threads(1)
     try:
         with cudnn.flags(

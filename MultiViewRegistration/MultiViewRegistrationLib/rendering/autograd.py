@@ -85,7 +85,8 @@ class DifferentiableRenderer:
                 f"dtype: found {dtype}, expected torch.float32 or torch.float64; choose one of "
                 "them."
             )
-        self._device, self._dtype = torch.device(torch_device(device)), dtype
+        self._device = torch.device(torch_device(device))
+        self._dtype = dtype
         if dtype == torch.float64 != real_of(self._device):
             raise InputError(
                 f"dtype: found {dtype}, but the device {device} has no float64; leave dtype out."
@@ -244,7 +245,8 @@ def _rays(intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool) -> Tensor
     else:
         source = step = zero
         directions = torch.linalg.inv_ex(intrinsics).inverse.unbind(-1)
-    turn, shift = camera_from_ct[..., :3, :3], camera_from_ct[..., None, :3, 3]
+    turn = camera_from_ct[..., :3, :3]
+    shift = camera_from_ct[..., None, :3, 3]
     return torch.cat(
         [(source[..., None, :] - shift) @ turn, torch.stack([step, *directions], -2) @ turn],
         -2,

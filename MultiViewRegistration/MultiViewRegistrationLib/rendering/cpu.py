@@ -92,7 +92,8 @@ TILE = 32
 
 #: Blocks of so many voxels a side are known to be air or not, see `Grid.occupied`; rays begin and
 #: end at planes that are whole numbers of it, so that sums stay the same to the last bit.
-BLOCK, WHOLE = 4, 8
+BLOCK = 4
+WHOLE = 8
 
 #: Tissue beyond a cut end of the CT that makes a ray's value false, in mm of path.
 UNSEEN_TISSUE_MM = 6.0
@@ -124,8 +125,10 @@ def _march(
     instruction that gathers them.
     """
     real = values.dtype.type
-    begin, end = i32(begin), i32(end)
-    weights_b, weights_c = weights[0], weights[1]
+    begin = i32(begin)
+    end = i32(end)
+    weights_b = weights[0]
+    weights_c = weights[1]
     for k in range(begin, end):
         fk = real(k)
         pb = b + fk * slope_b
@@ -138,7 +141,9 @@ def _march(
             i32(offset + i32(i32(k) * stride_a)) + i32(i32(ib * stride_b) + i32(ic * stride_c))
         )
     cells[end] = -1
-    after_b, after_c, after_bc = values[stride_b:], values[stride_c:], values[stride_b + stride_c :]
+    after_b = values[stride_b:]
+    after_c = values[stride_c:]
+    after_bc = values[stride_b + stride_c :]
     v00, v01, v10, v11 = corners
     k = begin
     while cells[k] >= 0:
@@ -148,7 +153,11 @@ def _march(
         v10[k] = after_b[o]
         v11[k] = after_bc[o]
         k += 1
-    mu, gb, gc, kgb, kgc = real(0), real(0), real(0), real(0), real(0)
+    mu = real(0)
+    gb = real(0)
+    gc = real(0)
+    kgb = real(0)
+    kgc = real(0)
     for k in range(begin, end):
         fk = real(k)
         wb = weights_b[k]
@@ -184,7 +193,9 @@ def _clip(start, slope, bottom, top, low, high):
 @nb.njit(**PART)
 def _axes(qi, qj, qk):
     """Return the axis that a ray follows most closely, and the two others."""
-    ai, aj, ak = abs(qi), abs(qj), abs(qk)
+    ai = abs(qi)
+    aj = abs(qj)
+    ak = abs(qk)
     if ai >= aj and ai >= ak:
         return 0, 1, 2
     if aj >= ak:
@@ -232,7 +243,8 @@ def _without_air(occupied, blocks, a, b, c, first, count, start_b, start_c, slop
     if occupied.size == 0:
         return 0, count
     stride = (1, blocks[0], blocks[0] * blocks[1])
-    begin, end = 0, -(-count // BLOCK) * BLOCK
+    begin = 0
+    end = -(-count // BLOCK) * BLOCK
     at_begin = True
     while begin < end:
         n = first + (begin + BLOCK // 2 if at_begin else end - BLOCK // 2)
@@ -268,7 +280,10 @@ def _inverse_transpose(matrix, out):
     """
     for i in range(3):
         for j in range(3):
-            i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
+            i1 = (i + 1) % 3
+            i2 = (i + 2) % 3
+            j1 = (j + 1) % 3
+            j2 = (j + 2) % 3
             out[i, j] = matrix[i1, j1] * matrix[i2, j2] - matrix[i1, j2] * matrix[i2, j1]
     determinant = matrix[0, 0] * out[0, 0] + matrix[0, 1] * out[0, 1] + matrix[0, 2] * out[0, 2]
     for i in range(3):
@@ -323,7 +338,8 @@ def project_rows(
     columns = image.shape[1]
     with_jacobian = jacobian.shape[1] > 0
     stride = (1, shape[0], shape[0] * shape[1])
-    flat, blocks = occupied.ravel(), (occupied.shape[2], occupied.shape[1], occupied.shape[0])
+    flat = occupied.ravel()
+    blocks = (occupied.shape[2], occupied.shape[1], occupied.shape[0])
     world_from_gradient = np.empty((3, 3))
     _inverse_transpose(world_from_index, world_from_gradient)
     cells = np.empty(max(shape) + 1, np.int32)
@@ -390,16 +406,22 @@ def project_rows(
                 if not with_jacobian:
                     continue
                 z0 = (first - start[a]) / q[a]
-                g[b], g[c] = gb, gc
-                h[b], h[c] = z0 * gb + kgb / q[a], z0 * gc + kgc / q[a]
+                g[b] = gb
+                g[c] = gc
+                h[b] = z0 * gb + kgb / q[a]
+                h[c] = z0 * gc + kgc / q[a]
                 g[a] = -(slope_b * g[b] + slope_c * g[c])
                 h[a] = -(mu / q[a] + slope_b * h[b] + slope_c * h[c])
                 # A gradient is covariant: world gradient = index_from_world^T g. The CT moves, so
                 # every sign turns.
                 gx, gy, gz = _product(world_from_gradient, g)
-                gx, gy, gz = -w * gx, -w * gy, -w * gz
+                gx = -w * gx
+                gy = -w * gy
+                gz = -w * gz
                 hx, hy, hz = _product(world_from_gradient, h)
-                hx, hy, hz = -w * hx, -w * hy, -w * hz
+                hx = -w * hx
+                hy = -w * hy
+                hz = -w * hz
                 jacobian[0, r, col] = arm[1] * gz - arm[2] * gy + qy * hz - qz * hy
                 jacobian[1, r, col] = arm[2] * gx - arm[0] * gz + qz * hx - qx * hz
                 jacobian[2, r, col] = arm[0] * gy - arm[1] * gx + qx * hy - qy * hx

@@ -23,7 +23,11 @@ from pathlib import Path
 
 from ..errors import InputError, warn
 
-CPU, AUTO, CUDA, XPU, MPS = "cpu", "auto", "cuda", "xpu", "mps"
+CPU = "cpu"
+AUTO = "auto"
+CUDA = "cuda"
+XPU = "xpu"
+MPS = "mps"
 #: Kinds of device that PyTorch works on; on the last two nothing here was ever run.
 CARDS = CUDA, XPU, MPS
 #: What a device does, done by PyTorch on the processor: slow, to test it where there is none.
@@ -68,7 +72,9 @@ class ComputeDevice:
 
     def fall_back(self, reason: str) -> None:
         """Use the processor after all."""
-        self.name, self.card, self.fallback_reason = CPU, "", reason
+        self.name = CPU
+        self.card = ""
+        self.fallback_reason = reason
         self._warn()
 
     def _warn(self) -> None:

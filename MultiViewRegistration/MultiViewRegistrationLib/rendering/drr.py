@@ -27,13 +27,15 @@ INWARDS_MM = 20.0
 FACING_COSINE = 0.6
 #: Rows of more voxels than this are lengthened to a multiple of ROW, a cache line in single
 #: precision.
-LONG_ROW, ROW = 128, 16
+LONG_ROW = 128
+ROW = 16
 #: The kernel counts voxels in 32 bits.
 MAX_VOXELS = 2**31 - 1
 #: A pixel of row 0, whose source a kernel is given.
 FIRST_ROW = (0.0, 0.0)
 #: For a kernel: all rays, and no derivatives.
-NO_RAYS, NO_JACOBIAN = np.empty((0, 0), np.uint8), np.empty((6, 0, 0), np.float32)
+NO_RAYS = np.empty((0, 0), np.uint8)
+NO_JACOBIAN = np.empty((6, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,9 @@ class Projector:
 
     def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:
         self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
-        self.values, self.shape, self.ct_from_index = grid.values, grid.shape, grid.ct_from_index
+        self.values = grid.values
+        self.shape = grid.shape
+        self.ct_from_index = grid.ct_from_index
         self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
         self._axes = self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
         self.end_slices = np.zeros((6, *[max(grid.shape)] * 2), np.uint8)
@@ -393,12 +397,14 @@ def part_tasks(
         np.array([getattr(grid, each) for grid in grids])
         for each in ("ct_from_index", "index_from_ct")
     )
-    rays, levers = _rays(camera, world_from_ct, *of_grids), camera.sources(FIRST_ROW) - pivots
+    rays = _rays(camera, world_from_ct, *of_grids)
+    levers = camera.sources(FIRST_ROW) - pivots
     tasks = []
     for n, (grid, (rows, columns), rendering) in enumerate(
         zip(grids, parts, renderings, strict=True)
     ):
-        directions, jacobian = rays.directions[n], rendering.jacobian
+        directions = rays.directions[n]
+        jacobian = rendering.jacobian
         directions[2] += columns.start * directions[0] + rows.start * directions[1]
         fill = partial(
             cpu.project_rows,
@@ -411,7 +417,8 @@ def part_tasks(
             rays.world_from_index[n],
             levers[n] + rows.start * camera.source_step,
         )
-        followed, jacobian = rendering.image.size, NO_JACOBIAN if jacobian is None else jacobian
+        followed = rendering.image.size
+        jacobian = NO_JACOBIAN if jacobian is None else jacobian
         blocks = row_blocks(len(rendering.image), followed * max(grid.shape))
         tasks += [partial(fill, block, NO_RAYS, rendering.image, jacobian) for block in blocks]
     return tasks
@@ -475,9 +482,11 @@ def intrinsics_jacobian(
     factor e^a what was at c + e^-a (u - c), so that dI/da = -(u - c) . dI/du. Rows of a slot scan
     are farther along its scan, as if the CT had moved back.
     """
-    directions, step = camera.ray_matrix.astype(np.float32), camera.source_step.astype(np.float32)
+    directions = camera.ray_matrix.astype(np.float32)
+    step = camera.source_step.astype(np.float32)
     columns, rows = camera.size
-    u, v = np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)[:, None]
+    u = np.arange(columns, dtype=np.float32)
+    v = np.arange(rows, dtype=np.float32)[:, None]
     lever = (pivot - camera.sources(FIRST_ROW)).astype(np.float32)[:, None, None] - step[
         :, None, None
     ] * v

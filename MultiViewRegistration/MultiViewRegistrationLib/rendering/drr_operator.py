@@ -235,9 +235,12 @@ class _FirstDerivatives(torch.autograd.Function):
         columns, rows = ctx.size
         varies = bool(ctx.needs_input_grad[1])
         at_once = max(1, SAMPLES_AT_ONCE // (columns * max(ctx.shape)))
-        changes, by_values, by_rays = [], torch.zeros_like(values), []
+        changes = []
+        by_values = torch.zeros_like(values)
+        by_rays = []
         for n in range(len(rays)):
-            parts, by_its_rays = [], torch.zeros_like(rays[n])
+            parts = []
+            by_its_rays = torch.zeros_like(rays[n])
             for first in range(0, rows, at_once):
                 size = columns, min(at_once, rows - first)
                 render = partial(
@@ -312,7 +315,8 @@ def _by_numba(
     derivatives: bool,
 ) -> tuple[Tensor, Tensor]:
     columns, rows = size
-    flat, matrix = values.detach().numpy(), ct_from_index[:3, :3].numpy().copy()
+    flat = values.detach().numpy()
+    matrix = ct_from_index[:3, :3].numpy().copy()
     images = np.empty((len(rays), rows, columns), flat.dtype)
     by_motion = np.empty((6, len(rays), *((rows, columns) if derivatives else (0, 0))), flat.dtype)
     beams = rays_in_voxels(rays.detach(), ct_from_index).numpy()

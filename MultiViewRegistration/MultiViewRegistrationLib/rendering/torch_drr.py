@@ -32,15 +32,26 @@ from .drr import FIRST_ROW, MAX_VOXELS, Projector
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
 #: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`.
 BEAM = 43
-_SOURCE, _STEP_U, _STEP_V, _CORNER = 0, 3, 6, 9
-_INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER, _SOURCE_STEP, _CUT, _DEPTH = 12, 21, 30, 33, 36, 42
+_SOURCE = 0
+_STEP_U = 3
+_STEP_V = 6
+_CORNER = 9
+_INDEX_FROM_WORLD = 12
+_WORLD_FROM_INDEX = 21
+_LEVER = 30
+_SOURCE_STEP = 33
+_CUT = 36
+_DEPTH = 42
 #: Planes and rays that eager PyTorch takes at once, some 100 bytes for each sample.
-PLANES_AT_ONCE, RAYS_ON_CPU, RAYS_ON_DEVICE = 32, 2**13, 2**19
+PLANES_AT_ONCE = 32
+RAYS_ON_CPU = 2**13
+RAYS_ON_DEVICE = 2**19
 #: From so many rays on the best kernel is looked for.
 MANY_RAYS = 2**19
 #: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see
 #: `cpu.mark_unseen`.
-UNSEEN_STEP_MM, UNSEEN_SAMPLES = UNSEEN_TISSUE_MM / 2.5, 3
+UNSEEN_STEP_MM = UNSEEN_TISSUE_MM / 2.5
+UNSEEN_SAMPLES = 3
 
 Vector = list[Tensor]
 
@@ -60,7 +71,8 @@ class TorchProjector:
     """
 
     def __init__(self, projector: Projector, device: str = "cpu") -> None:
-        self.device, self.projector = torch.device(device), projector
+        self.device = torch.device(device)
+        self.projector = projector
         self.real = real_of(self.device)
         """The type of geometry and of sums over an image."""
         ni, nj, _ = projector.grid.stored
@@ -125,7 +137,8 @@ class TorchProjector:
         wanted
             (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
         """
-        shape, planes = self.projector.grid.stored, max(self.projector.shape)
+        shape = self.projector.grid.stored
+        planes = max(self.projector.shape)
         return project_beams(
             self._values, shape, planes, beams, rows, columns, jacobian=jacobian, wanted=wanted
         )
@@ -139,7 +152,8 @@ class TorchProjector:
 
     def beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
         """Return (n, BEAM) on the device, what it needs of n images."""
-        beams, poses = np.empty((len(cameras), BEAM)), np.asarray(world_from_ct, float)
+        beams = np.empty((len(cameras), BEAM))
+        poses = np.asarray(world_from_ct, float)
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
         for camera, of_it in _by_camera(cameras):
             rays = self.projector.grid.rays(camera, poses[of_it])
@@ -170,7 +184,8 @@ class TorchProjector:
             -1, 2
         )
         lower = number % 2 == 0
-        bottom, top = np.where(lower, -1e9, shape[a] - 2.0), np.where(lower, 1.0, 1e9)
+        bottom = np.where(lower, -1e9, shape[a] - 2.0)
+        top = np.where(lower, 1.0, 1e9)
         # A ray crosses an end that does not face the beam at an angle: its path is no longer than
         # twice the way across.
         ways = [2 * np.hypot(*(shape[each] * mm[each])) for each in across]
@@ -322,8 +337,10 @@ def march(
     """
     fk = planes[:, None].to(b.dtype)
     o, wb, wc = _cells(planes, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, slope_c)
-    v00, v01 = values[o], values[o + stride_c]
-    d0, d1 = values[o + stride_b] - v00, values[o + stride_b + stride_c] - v01
+    v00 = values[o]
+    v01 = values[o + stride_c]
+    d0 = values[o + stride_b] - v00
+    d1 = values[o + stride_b + stride_c] - v01
     low = v00 + wb * d0
     dc = v01 + wb * d1 - low
     db = d0 + wc * (d1 - d0)
@@ -366,8 +383,10 @@ def _cells(
     """
     k = planes[:, None]
     fk = k.to(b.dtype)
-    pb, pc = b + fk * slope_b, c + fk * slope_c
-    ib, ic = pb.int(), pc.int()
+    pb = b + fk * slope_b
+    pc = c + fk * slope_c
+    ib = pb.int()
+    ic = pc.int()
     # Beyond the last plane it is voxel 0, which has air about it whatever the strides.
     return (
         torch.where(k < count, offset + k * stride_a + ib * stride_b + ic * stride_c, 0),
@@ -540,11 +559,13 @@ def crossings(
     source, q = _rays(beams, rows, columns)
     i, j, k = (each.abs() for each in q)
     axes = _Axes((i >= j) & (i >= k), ~((i >= j) & (i >= k)) & (j >= k))
-    (sa, sb, sc), (qa, qb, qc) = axes.turned(source), axes.turned(q)
+    (sa, sb, sc) = axes.turned(source)
+    (qa, qb, qc) = axes.turned(q)
     last = [each.to(qa.dtype) for each in axes.turned([size - 1 for size in shape])]
     slopes = [qb / qa, qc / qa]
     starts = [sb - sa * slopes[0], sc - sa * slopes[1]]
-    low, high = torch.zeros_like(qa), last[0]
+    low = torch.zeros_like(qa)
+    high = last[0]
     for start, slope, end in zip(starts, slopes, last[1:], strict=True):
         low, high = _clip(start, slope, 0.0, end, low, high)
     low = torch.where(qa > 0, torch.maximum(low, sa), low)
@@ -588,20 +609,23 @@ def derived(
     beams: Tensor, rays: Crossings, mu: Tensor, gb: Tensor, gc: Tensor, kgb: Tensor, kgc: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the image (n, rows, columns), and its derivatives (6, n, rows, columns), of the sums of `march`."""
-    shape, sampled = rays.planes.shape, mu.dtype
+    shape = rays.planes.shape
+    sampled = mu.dtype
     mu, gb, gc, kgb, kgc = (each.view(shape).to(beams.dtype) for each in (mu, gb, gc, kgb, kgc))
     q = _rays(beams, *shape[1:])[1]
     q_mm = _product(_matrix(beams, _WORLD_FROM_INDEX), q)
     qa = rays.axes.turned(q)[0]
     w = _length(q_mm) / qa.abs()
-    hb, hc = rays.z0 * gb + kgb / qa, rays.z0 * gc + kgc / qa
+    hb = rays.z0 * gb + kgb / qa
+    hc = rays.z0 * gc + kgc / qa
     slope_b, slope_c = (each.to(beams.dtype) for each in rays.slopes)
     g = rays.axes.back([-(slope_b * gb + slope_c * gc), gb, gc])
     h = rays.axes.back([-(mu / qa + slope_b * hb + slope_c * hc), hb, hc])
     # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
     index_from_world = _matrix(beams, _INDEX_FROM_WORLD)
     to_world = [[-w * row[column] for row in index_from_world] for column in range(3)]
-    force, late = _product(to_world, g), _product(to_world, h)
+    force = _product(to_world, g)
+    late = _product(to_world, h)
     v = torch.arange(shape[1], device=beams.device, dtype=beams.dtype)[:, None]
     step = _product(_matrix(beams, _WORLD_FROM_INDEX), _vector(beams, _SOURCE_STEP))
     lever = [start + v * each for start, each in zip(_vector(beams, _LEVER), step, strict=True)]
@@ -636,7 +660,8 @@ def beyond_ends(beams: Tensor, rows: int, columns: int, sides: _Sides) -> Vector
         torch.stack(list(torch.broadcast_tensors(*each))) for each in _rays(beams, rows, columns)
     )
     step = UNSEEN_STEP_MM / _length(_product(_matrix(beams, _WORLD_FROM_INDEX), list(q)))
-    low, high = torch.zeros_like(step), beams[:, _DEPTH, None, None]
+    low = torch.zeros_like(step)
+    high = beams[:, _DEPTH, None, None]
     for axis, bottom, top in (
         (sides.a, sides.bottom, sides.top),
         (sides.b, torch.zeros_like(sides.last_b), sides.last_b),
@@ -675,7 +700,8 @@ def _clip(
     flat = slope.abs() < 1e-9
     beyond = flat & ((start < bottom) | (start > top))
     slope = torch.where(flat, 1.0, slope)
-    z0, z1 = (bottom - start) / slope, (top - start) / slope
+    z0 = (bottom - start) / slope
+    z1 = (top - start) / slope
     narrowed_low = torch.maximum(low, torch.minimum(z0, z1))
     narrowed_high = torch.minimum(high, torch.maximum(z0, z1))
     return (

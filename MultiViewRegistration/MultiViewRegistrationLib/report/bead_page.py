@@ -22,7 +22,8 @@ from .bead_picture import (
 from .html import number, page, polyline, table, tag
 
 #: Longest side of a picture, px, and by how much a distortion is drawn longer than it is.
-LONGEST_PX, SHIFT_SCALE = 900, 10.0
+LONGEST_PX = 900
+SHIFT_SCALE = 10.0
 _STYLE = "figure svg { width: 100%; height: auto; }\n"
 
 
@@ -102,7 +103,8 @@ def plate_page(title: str, poses: Sequence[PlatePose]) -> str:
 def _plate_picture(pose: PlatePose) -> ET.Element:
     rows, columns = pose.line_integrals.shape
     picture = _picture(pose.line_integrals, (columns, rows), ())
-    scale, fit = _height(columns, rows) / rows, pose.fit
+    scale = _height(columns, rows) / rows
+    fit = pose.fit
     for pixel, ideal, residual in zip(fit.pixels, fit.ideal, fit.residuals, strict=True):
         at = (pixel + 0.5) * scale
         for vector, kind in (

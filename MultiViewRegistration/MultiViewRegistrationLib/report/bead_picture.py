@@ -12,12 +12,16 @@ from ..io.calibration.bead_camera import BeadCamera
 from .html import embedded, jpeg, polyline, tag
 
 #: Beads of the model; what only looks like one; where one is missing; what a person left out.
-MATCHED, OTHER, MISSING, LEFT_OUT = "matched", "other", "missing", "left out"
+MATCHED = "matched"
+OTHER = "other"
+MISSING = "missing"
+LEFT_OUT = "left out"
 COLOURS = {MATCHED: "#2bbd8e", OTHER: "#e69f00", MISSING: "#cc79a7", LEFT_OUT: "#a9b8c5"}
 #: By how much residuals are drawn longer than they are.
 RESIDUAL_SCALE = 100.0
 #: Share of the image about the beads, and least radius of a ring, px of the picture.
-MARGIN_SHARE, MIN_RADIUS_PX = 0.08, 4.0
+MARGIN_SHARE = 0.08
+MIN_RADIUS_PX = 4.0
 TEXT_PX = 13
 
 
@@ -95,7 +99,8 @@ def bead_picture(
 ) -> ET.Element:
     """Return the picture, so many pixels high; without the image where there is none."""
     scale = height_px / window.height
-    width, height = round(window.width * scale), height_px
+    width = round(window.width * scale)
+    height = height_px
     picture = tag(
         "svg",
         width=width,
@@ -141,7 +146,8 @@ def _grey(line_integrals: np.ndarray, window: Window, size: tuple[int, int]) -> 
     from PIL import Image
 
     low, high = np.percentile(line_integrals[::3, ::3], [1, 99.7])
-    right, bottom = window.left + window.width, window.top + window.height
+    right = window.left + window.width
+    bottom = window.top + window.height
     part = line_integrals[window.top : bottom, window.left : right]
     grey = 255 * (1 - np.clip((part - low) / max(high - low, 1e-6), 0, 1))
     picture = Image.fromarray(grey.astype(np.uint8)).resize(size)

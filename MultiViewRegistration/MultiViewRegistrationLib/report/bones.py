@@ -26,7 +26,10 @@ from .result import Result
 OUTLINE_SHARE = 0.25
 #: Rows of `before_after` and of a name in it, columns between views, and what is around the bones,
 #: as a share of the longer side.
-PICTURE_ROWS, NAME_ROWS, GAP, ROOM = 900, 24, 12, 0.06
+PICTURE_ROWS = 900
+NAME_ROWS = 24
+GAP = 12
+ROOM = 0.06
 #: Against noise, standard deviation in pixels of the X-ray.
 SMOOTH_PX = 1.0
 BEFORE_AFTER = "Blue: where the pose of the whole CT has each bone. Orange: its own pose."
@@ -180,7 +183,8 @@ def _crop(
         )
 
     smooth = scipy.ndimage.gaussian_filter(view.xray.line_integrals, SMOOTH_PX)
-    image, valid = enlarged(smooth), enlarged(view.xray.valid) > 0.99
+    image = enlarged(smooth)
+    valid = enlarged(view.xray.valid) > 0.99
     mean, spread = local_moments(
         image, valid, PICTURE_ROWS // 6
     )  # bone is seen before heart and lung alike
@@ -190,7 +194,8 @@ def _crop(
         for silhouette in silhouettes:
             picture[_edge(enlarged(silhouette), thick=2)] = colour
     crop = Image.fromarray(picture.astype(np.uint8))
-    pen, font = ImageDraw.Draw(crop), ImageFont.load_default(NAME_ROWS)
+    pen = ImageDraw.Draw(crop)
+    font = ImageFont.load_default(NAME_ROWS)
     for bone, silhouette in zip(bones, after, strict=True):
         if (silhouette > 0).any():
             name = f"{bone.name} {bone.verdict}" if bone.verdict in UNUSABLE else bone.name

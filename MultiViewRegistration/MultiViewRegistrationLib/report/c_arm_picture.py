@@ -16,18 +16,18 @@ from ..translation import _
 from .html import beam, embedded, outline, png, polyline, tag
 
 #: Pixels of one drawing, and between two.
-SIDE_PX, GAP_PX = 204, 8
-TITLE_PX, NOTE_PX = 22, 20
-GROUND, FRAME, LINE, BODY, TABLE, BEAM, METAL, TEXT = (
-    "#0b0f13",
-    "#161d24",
-    "#2d3a45",
-    "#b98d74",
-    "#56636e",
-    "#ffd27a",
-    "#9fb4c6",
-    "#d9e0e6",
-)
+SIDE_PX = 204
+GAP_PX = 8
+TITLE_PX = 22
+NOTE_PX = 20
+GROUND = "#0b0f13"
+FRAME = "#161d24"
+LINE = "#2d3a45"
+BODY = "#b98d74"
+TABLE = "#56636e"
+BEAM = "#ffd27a"
+METAL = "#9fb4c6"
+TEXT = "#d9e0e6"
 #: Axes of the page, in the patient's (LPS), of a look from the feet and from the right: to the
 #: right, and down.
 FROM_FEET = np.array([[1.0, 0, 0], [0, 1, 0]])
@@ -35,7 +35,8 @@ FROM_RIGHT = np.array([[0.0, 0, -1], [0, 1, 0]])
 #: The patient's sides at the left, right, top and bottom of each.
 LETTERS = {"feet": "RLAP", "right": "HFAP"}
 #: Half of the patient, mm: across, front to back, length; and of the table below.
-BODY_MM, TABLE_MM = (190.0, 115.0, 620.0), (260.0, 18.0)
+BODY_MM = (190.0, 115.0, 620.0)
+TABLE_MM = (260.0, 18.0)
 #: The drawing shows at least this much about the isocentre, mm.
 LEAST_MM = 420.0
 ARC_MM = 210.0
@@ -72,7 +73,8 @@ def machine_svg(
         _drawing(camera, detector_mm, certain, FROM_RIGHT, "right"),
         _image(camera, left_known, picture, aspect),
     ]
-    width, height = 3 * SIDE_PX + 2 * GAP_PX, SIDE_PX + TITLE_PX + NOTE_PX
+    width = 3 * SIDE_PX + 2 * GAP_PX
+    height = SIDE_PX + TITLE_PX + NOTE_PX
     root = tag(
         "svg",
         _rect(0, 0, width, height, FRAME),
@@ -161,7 +163,8 @@ def _patient(scale: float, name: str) -> list[ET.Element]:
             polyline(nose, fill=BODY, stroke=GROUND, stroke_width=1.5),
         ]
     far = min(length, SIDE_PX / 2)
-    skull, left = 0.8 * deep, max(x - far - 0.1 * deep, 1.7 * deep)
+    skull = 0.8 * deep
+    left = max(x - far - 0.1 * deep, 1.7 * deep)
     high = y + 0.15 * deep - 0.8 * skull
     nose = [
         (left - 0.8 * skull, high),
@@ -183,7 +186,8 @@ def _patient(scale: float, name: str) -> list[ET.Element]:
 def _arc(camera: Camera, detector_mm: float) -> np.ndarray:
     """Return the C (n, 3) from the detector round the patient's head to the source."""
     turn = camera.camera_from_world[:3, :3].T
-    beam, to_head = turn[:, 2], -turn[:, 1]
+    beam = turn[:, 2]
+    to_head = -turn[:, 1]
     to_source = camera.source @ -beam
     to_detector = detector_mm - to_source
     ways = np.radians(np.linspace(0, 180, 41))[:, None]
@@ -218,7 +222,8 @@ def _image(
     """Return the X-ray as it is stored, with the patient's sides at its edges."""
     columns, rows = camera.size
     scale = (SIDE_PX - 44) / max(columns, rows * aspect)
-    width, height = columns * scale, rows * aspect * scale
+    width = columns * scale
+    height = rows * aspect * scale
     left, top = MIDDLE - np.array([width, height]) / 2
     frame = {"x": left, "y": top, "width": width, "height": height}
     parts = _frame(_("The X-ray and its sides"), _("Compare with the image's marker."))

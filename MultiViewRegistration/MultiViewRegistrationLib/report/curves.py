@@ -13,7 +13,9 @@ from .plot import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot
 #: On a light and on a dark ground alike, and large enough in the width of a section.
 STYLE = "text { font-size: 15px; font-family: sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
 #: Pixels that a plot is wide, of its names' lines, and points from which on they have no markers.
-PLOT_PX, NAME_PX, MANY = 360, 20, 60
+PLOT_PX = 360
+NAME_PX = 20
+MANY = 60
 
 Curves = list[tuple[str, list[tuple[int, float]]]]
 
@@ -38,7 +40,8 @@ def plot(
     here
         Where a line is drawn.
     """
-    lines, names = [], []
+    lines = []
+    names = []
     for number, (name, points) in enumerate(curves):
         colour, marker, dash = STYLES[number % len(STYLES)]
         style = colour, marker if len(points) < MANY else None, dash
@@ -102,10 +105,12 @@ def predicted(result) -> Curves:
     """
     from ..geometry import rigid
 
-    assessment, steps = result.assessment, _steps(result)
+    assessment = result.assessment
+    steps = _steps(result)
     if assessment is None or result.predicted_tre_mm is None or not steps:
         return []
-    targets, likely = assessment.targets, result.predicted_tre_mm
+    targets = assessment.targets
+    likely = result.predicted_tre_mm
     end = rigid.transform_points(result.world_from_ct, targets)
     differences = [rigid.transform_points(step.world_from_ct, targets) - end for step in steps]
     to_go = [np.sqrt(np.mean(np.sum(difference**2, axis=1))) for difference in differences]
@@ -175,7 +180,8 @@ def _steps(result) -> list:
 
 
 def _by_level(result, value) -> Curves:
-    curves, number = [], 0
+    curves = []
+    number = 0
     for level in result.refinement.levels:
         points = []
         for step in level.steps:

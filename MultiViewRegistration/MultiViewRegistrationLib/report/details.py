@@ -136,7 +136,8 @@ def _disagreement(result: Result) -> list[ET.Element]:
 
 def _expected(result: Result) -> list[ET.Element]:
     """Return what the assessment expects at the case's targets, and of which rotation the X-rays show least."""
-    assessment, targets = result.assessment, result.case.targets
+    assessment = result.assessment
+    targets = result.case.targets
     if assessment is None or assessment.least_certain_rotation is None:
         return []
     parts = [tag("p", f"Least certain: {_rotation(result, *assessment.least_certain_rotation)}")]
@@ -175,7 +176,8 @@ def _rotation(result: Result, degrees: float, axis: np.ndarray) -> str:
 
 
 def _errors(result: Result) -> ET.Element:
-    errors, start = result.errors, result.start_errors
+    errors = result.errors
+    start = result.start_errors
     columns = {"Start": start, "Result": errors} if start else {"At this pose": errors}
     slots = any(view.camera.fan_axes == 1 for view in result.views)
     rows: list[list[Content]] = []
@@ -193,7 +195,8 @@ def _errors(result: Result) -> ET.Element:
 
 def _views(result: Result) -> ET.Element:
     """Return a column for each view."""
-    views, first = result.views, result.views[0].camera
+    views = result.views
+    first = result.views[0].camera
     cosines = [
         view.camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3] for view in views
     ]
@@ -264,7 +267,8 @@ def _certainty(view: View) -> str:
 
 def _correction(given: View, corrected: View) -> str:
     """Return the correction of a view's camera; "" for none."""
-    before, after = given.camera, corrected.camera
+    before = given.camera
+    after = corrected.camera
     same = [
         np.array_equal(getattr(before, key), getattr(after, key))
         for key in ("camera_from_world", "intrinsics")
@@ -347,7 +351,9 @@ def _landmarks(result: Result) -> list[ET.Element]:
 
 
 def _convergence(levels: Sequence[LevelTrace]) -> ET.Element:
-    cost_lines, step_lines, first = [], [], 1
+    cost_lines = []
+    step_lines = []
+    first = 1
     for level in levels:
         if not level.steps:
             continue

@@ -93,7 +93,8 @@ def ct_of_structure(case: Case, name: str) -> CT:
             f"--case: has no structure {describe(name)} (it has {names}), expected the case of "
             "this result; add its labels and structures to the case.json."
         )
-    mask, volume = structures.mask(structures.names.index(name)), case.ct.volume
+    mask = structures.mask(structures.names.index(name))
+    volume = case.ct.volume
     sides = [np.flatnonzero(mask.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     part = tuple(slice(max(side[0] - 1, 0), side[-1] + 2) for side in sides)
     ct_from_index = volume.ct_from_index.copy()
@@ -189,7 +190,8 @@ def _drrs(
     series: dict[str, str] = {}
 
     def write(path: Path, number: int) -> None:
-        view, camera = case.views[number - 1], cameras[number - 1]
+        view = case.views[number - 1]
+        camera = cameras[number - 1]
         identity = identities.get(view.name, identities.get(""))
         own_study = study if identity is None else str(identity.StudyInstanceUID)
         image = projector.render(camera, exported.world_from_ct).image

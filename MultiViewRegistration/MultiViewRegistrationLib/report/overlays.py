@@ -76,7 +76,8 @@ class Film:
     """
 
     def __init__(self, line_integrals: np.ndarray, valid: np.ndarray, bone: np.ndarray) -> None:
-        self.line_integrals, self.valid = line_integrals, valid
+        self.line_integrals = line_integrals
+        self.valid = valid
         around = valid & scipy.ndimage.binary_dilation(bone, iterations=max(valid.shape) // 30)
         self.window = max(valid.shape) // 7
         # Half of what changes slowly is taken away, as radiography systems do, to leave bone more
@@ -241,7 +242,8 @@ def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
     shape = _scaled((rows * _aspect(xray), columns), scale)
     valid = _resized(xray.valid, shape) > 0.99
     film = Film(_resized(xray.line_integrals, shape), valid, valid)
-    colour, compared = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    colour = np.zeros(shape, np.float32)
+    compared = np.zeros(shape, bool)
     for row, column, side, strength in tiles:
         place = tuple(
             slice(round(first * each), round((first + side) * each))
@@ -249,7 +251,8 @@ def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
         )
         compared[place] = True
         colour[place] = STRONGEST * min(strength / 2, 1.0) if strength > 1 else 0.0
-    grey, colour = np.where(compared, film.grey, film.dimmed)[..., None], colour[..., None]
+    grey = np.where(compared, film.grey, film.dimmed)[..., None]
+    colour = colour[..., None]
     return _as_uint8(WHITE * grey * (1 - colour) + ORANGE * colour)
 
 
@@ -292,7 +295,8 @@ def _edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
 
 def _outlines(film: Film, bones: np.ndarray, *, structure: bool) -> np.ndarray:
     """Return the layer, uint8 (rows, columns, 4), of a DRR's edges over the X-ray, which is darker where the CT has ended."""
-    lines, beyond = _edges(bones, structure=structure), np.isnan(bones)
+    lines = _edges(bones, structure=structure)
+    beyond = np.isnan(bones)
     if structure:  # about one bone there is nothing to compare anyway
         beyond = np.zeros_like(beyond)
     beyond = BEYOND_CT * scipy.ndimage.gaussian_filter(beyond.astype(np.float32), FROM_CUT_END)
@@ -347,7 +351,8 @@ def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray
     differ by twice as much.
     """
     drr = _in_greys_of(film, normalised, both)
-    middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
+    middle = ((film.grey + drr) / 2)[..., None]
+    difference = (film.grey - drr)[..., None]
     orange = ORANGE / 255
     shown = (middle + difference) * orange + (middle - difference) * (1 - orange)
     return _as_uint8(
@@ -470,8 +475,10 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     def filtered(values: np.ndarray, axis: int, order: int) -> np.ndarray:
         return scipy.ndimage.gaussian_filter1d(values, blur, axis, order)
 
-    down, slope_down = filtered(image, 0, 0), filtered(image, 0, 1)
-    y, x = filtered(slope_down, 1, 0), filtered(down, 1, 1)
+    down = filtered(image, 0, 0)
+    slope_down = filtered(image, 0, 1)
+    y = filtered(slope_down, 1, 0)
+    x = filtered(down, 1, 1)
     yy = filtered(filtered(image, 0, 2), 1, 0)
     xy = filtered(slope_down, 1, 1)
     xx = filtered(down, 1, 2)

@@ -15,17 +15,26 @@ from .overlays import LEGENDS
 from .result import Result
 
 #: Width and height of the page and its margin, inches.
-PAGE, MARGIN = (8.27, 11.69), 0.6
+PAGE = (8.27, 11.69)
+MARGIN = 0.6
 #: Colours of a verdict's badge, and of words that are not the first to read.
 COLOURS = {"accept": "#1a7f46", "check": "#b36b00", "reject": "#b3261e", None: "#4f5b66"}
 QUIET = "#4c5b68"
 #: Sizes of the title and of all else, points; a line's height over its letters', and its letters.
-TITLE_PT, TEXT_PT, LINE, LETTERS = 15, 9, 1.45, 104
+TITLE_PT = 15
+TEXT_PT = 9
+LINE = 1.45
+LETTERS = 104
 #: Sentences below the first at most, X-rays in a row, the height of all X-rays, inches, and dots
 #: per inch of their pixels.
-SENTENCES, IN_A_ROW, PICTURES_IN, DPI = 6, 3, 5.2, 200
+SENTENCES = 6
+IN_A_ROW = 3
+PICTURES_IN = 5.2
+DPI = 200
 #: Below a paragraph, and below the X-rays; the least height of these, where much is said: inches.
-PARAGRAPH_IN, BELOW_FILMS_IN, LEAST_PICTURES_IN = 0.04, 0.15, 2.0
+PARAGRAPH_IN = 0.04
+BELOW_FILMS_IN = 0.15
+LEAST_PICTURES_IN = 2.0
 
 
 def write_pdf(
@@ -82,7 +91,8 @@ class _Page:
     """A page that is filled from its top."""
 
     def __init__(self, figure: Any) -> None:
-        self._figure, self._y = figure, PAGE[1] - MARGIN
+        self._figure = figure
+        self._y = PAGE[1] - MARGIN
 
     def skip(self, inches: float) -> None:
         self._y -= inches
@@ -123,7 +133,8 @@ class _Page:
         """Draw the X-rays under the CT's outlines, as large as they fit into so many inches."""
         columns = min(len(names), IN_A_ROW)
         rows = -(-len(names) // columns)
-        gap, name = 0.1, 0.2
+        gap = 0.1
+        name = 0.2
         width = (PAGE[0] - 2 * MARGIN - (columns - 1) * gap) / columns
         height = max(min(PICTURES_IN, room), LEAST_PICTURES_IN) / rows - name - gap
         for row in range(rows):

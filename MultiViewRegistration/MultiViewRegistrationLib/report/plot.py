@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 from .html import polyline, tag
 
-WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 42
+WIDTH = 460
+HEIGHT = 250
+LEFT = 58
+RIGHT = 12
+TOP = 14
+BOTTOM = 42
 #: Width of the names beside the plots of a file.
 NAMES_WIDTH = 210
 #: Okabe-Ito colours, each with its own marker and dash: distinguishable without colour, too.
@@ -83,7 +87,8 @@ class Axis:
         The limits, or the values with a share of their range added at both ends; never equal.
         """
         scaled = [SCALES[self.scale](value) for value in self.limits or values]
-        low, high = min(scaled, default=0.0), max(scaled, default=1.0)
+        low = min(scaled, default=0.0)
+        high = max(scaled, default=1.0)
         if high - low < 1e-9 * max(abs(low), abs(high), 1e-9):
             return low - 0.5, high + 0.5
         margin *= (high - low) * (self.limits is None)
@@ -133,7 +138,8 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
     for value, text in x.tick_labels(x_ends, whole=True).items():
         across = x.place(value, x_ends, LEFT, WIDTH - RIGHT)
         svg.append(tag("text", text, x=across, y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
-    centre, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    centre = (LEFT + WIDTH - RIGHT) / 2
+    middle = (TOP + HEIGHT - BOTTOM) / 2
     svg.append(tag("text", x.label, x=centre, y=HEIGHT - 6, text_anchor="middle", class_="axis"))
     upright = {"x": 12, "y": middle, "transform": f"rotate(-90 12 {middle})"}
     svg.append(tag("text", y.label, text_anchor="middle", class_="axis", **upright))

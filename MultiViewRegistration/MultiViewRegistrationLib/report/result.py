@@ -232,10 +232,8 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
-        compared, views = (
-            self.anatomy.with_background(self.refinement.world_from_background),
-            self.case.views,
-        )
+        compared = self.anatomy.with_background(self.refinement.world_from_background)
+        views = self.case.views
         last = compared.levels(views, self.start_world_from_ct)[-1]
         objective = compared.objective(views, last, world_from_ct)
         projections = objective.project(world_from_ct, jacobian=False)
@@ -288,7 +286,9 @@ class Result:
         override
             See `result_page.save_result`.
         """
-        case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
+        case = self.case
+        rival = self.refinement.alternative
+        fit = self.refinement.fit
         predicted = self.predicted_tre_mm
         cause = self.assessment and self.assessment.cause
         scope = self.assessment and self.assessment.scope
@@ -372,10 +372,8 @@ class Result:
 
     def _structure(self, bone: RegisteredBone) -> dict:
         """Return a bone, with its error where the case has its truth."""
-        content, truth = (
-            bone.to_json([view.name for view in self.views]),
-            self.case.structure_truths.get(bone.name),
-        )
+        content = bone.to_json([view.name for view in self.views])
+        truth = self.case.structure_truths.get(bone.name)
         if truth is not None:
             content["mtre_mm"] = metrics.mtre(bone.world_from_ct, truth, bone.bone.surface)
         return content
@@ -415,7 +413,8 @@ class Result:
         if self.assessment is None or self.assessment.features is None:
             return {}
         xrays = {view.name: view.xray for view in self.views}
-        features, splits = self.assessment.features, self.assessment.splits
+        features = self.assessment.features
+        splits = self.assessment.splits
         return {
             split.name: (xrays[split.name], features.tiles(nth)) for nth, split in enumerate(splits)
         }
@@ -429,7 +428,8 @@ class Result:
         if case.truth_world_from_ct is None:
             return None
         targets = case.targets if case.targets is not None else self.anatomy.corners()
-        cameras, pixels_mm = [view.camera for view in views], [view.xray.pixel_mm for view in views]
+        cameras = [view.camera for view in views]
+        pixels_mm = [view.xray.pixel_mm for view in views]
         return metrics.errors(cameras, world_from_ct, case.truth_world_from_ct, targets, pixels_mm)
 
 
@@ -437,7 +437,8 @@ def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
     """Return a view's camera in result.json, with the given one where it was corrected."""
     content = {"camera_from_world": corrected.camera_from_world.tolist()}
     for key in ("camera_from_world", "intrinsics"):
-        before, after = getattr(given, key).tolist(), getattr(corrected, key).tolist()
+        before = getattr(given, key).tolist()
+        after = getattr(corrected, key).tolist()
         if before != after:
             content |= {key: after, f"given_{key}": before}
     return content

@@ -57,7 +57,9 @@ NOT_ASSESSED = "Nothing has checked this result."
 #: X-rays in a row.
 IN_A_ROW = 3
 #: The scene's longer side in lines of its labels, and the width over height of the place for it.
-LINES, ASPECT, WIDE_ASPECT = 22, 0.75, 2.0
+LINES = 22
+ASPECT = 0.75
+WIDE_ASPECT = 2.0
 #: X-rays side by side that are together so many times wider than high have scene and text below
 #: them.
 WIDE = 2.6
@@ -202,7 +204,8 @@ def _write_files(
     Returns the content of its result.json.
     """
     others = {*folder.iterdir()}  # of a case, say
-    result, override = entry.result, entry.override
+    result = entry.result
+    override = entry.override
     comment = None if override is None else f"Override: {override}"
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:
@@ -293,7 +296,8 @@ def _index(entries: Sequence[Entry]) -> ET.Element:
     rows: list[list[Content]] = []
     for nth, entry in enumerate(entries, start=1):
         result = entry.result
-        errors, start = result.errors, result.start_errors
+        errors = result.errors
+        start = result.start_errors
         unknown = "of each bone, below" if entry.further else "truth unknown"
         mtre = unknown if errors is None else number(errors.mtre_mm, "mm", 3)
         rows.append(
@@ -393,7 +397,8 @@ def sentences_of(result: Result) -> list[str]:
     assessment = result.assessment
     if assessment is None:
         return [NOT_ASSESSED, act, *result.limits]
-    reasons, summary = list(assessment.reasons), assessment.summary
+    reasons = list(assessment.reasons)
+    summary = assessment.summary
     if assessment.prediction is None or assessment.cause or assessment.contradictions:
         return [reasons.pop(0), f"{summary} {act}".strip(), *reasons, *result.limits]
     condition = (
@@ -457,7 +462,8 @@ def _films(
 
 def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -> ET.Element:
     """Return one X-ray with its outlines at the start, if there is one, and at the result."""
-    view, fit = result.views[nth], result.refinement.fit
+    view = result.views[nth]
+    fit = result.refinement.fit
     used = fit.shown[nth] >= MIN_PIXELS
     cause = result.assessment.cause if result.assessment else None
     blamed = cause is not None and view.name in cause.views
@@ -530,7 +536,8 @@ def _who_and_what(result: Result, *, names: bool) -> ET.Element:
 
 def facts_of(result: Result, *, names: bool) -> dict[str, str]:
     """Return who and what a result is of, by what each says; with the case's and its files' names only where asked."""
-    case, volume = result.case, result.case.ct.volume
+    case = result.case
+    volume = result.case.ct.volume
     shape = " \u00d7 ".join(map(str, reversed(volume.values.shape)))
     sides = [f"{side:.3g}" for side in volume.spacing_mm]
     spacing = sides[0] if len(set(sides)) == 1 else " \u00d7 ".join(sides)

@@ -33,7 +33,9 @@ AXIS_MM = 100.0
 EDGES = [[n, n | bit] for bit in (1, 2, 4) for n in range(8) if not n & bit]
 #: Colour of the bones, pixels of their picture, and from how far they are seen, which makes
 #: the beams parallel.
-BONE, BONES_PIXELS, AFAR_MM = (236, 226, 205), 400, 50_000.0
+BONE = (236, 226, 205)
+BONES_PIXELS = 400
+AFAR_MM = 50_000.0
 #: Width of a character in lines, on average.
 GLYPH = 0.65
 NEAREST = 1.0  # mm before the source: lines are cut there
@@ -159,7 +161,9 @@ class Labels:
     """
 
     def __init__(self, em: float, low: np.ndarray, high: np.ndarray) -> None:
-        self.em, self._low, self._high = em, low, high
+        self.em = em
+        self._low = low
+        self._high = high
         self._taken: list[np.ndarray] = []
         self.texts: list[ET.Element] = []
 
@@ -199,13 +203,16 @@ def scene_svg(
     """
     basis = _basis(scene, azimuth_deg, elevation_deg)
     flat = _outline(scene) @ basis[:2].T
-    low, high = flat.min(0), flat.max(0)
+    low = flat.min(0)
+    high = flat.max(0)
     extent = float((high - low).max())
     origin_shown = bool(
         (basis[:2] @ np.zeros(3) > low).all() and (basis[:2] @ np.zeros(3) < high).all()
     )
     margin = 0.12 if axes else 0.05
-    low, high, em = low - margin * extent, high + margin * extent, extent / lines
+    low = low - margin * extent
+    high = high + margin * extent
+    em = extent / lines
     box = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
     labels = Labels(em, low, high)
     svg = tag(
@@ -263,7 +270,8 @@ def _outline(scene: Scene) -> np.ndarray:
 def xray_svg(scene: Scene, nth: int) -> ET.Element:
     """Return a view's image with the outline of the CT's box and the patient's directions from its middle, with room around."""
     view = scene.views[nth]
-    camera, (columns, rows) = view.camera, view.camera.size
+    camera = view.camera
+    (columns, rows) = view.camera.size
     margin = 0.12 * max(columns, rows)
     em = max(columns, rows) / 28
     box = f"{-margin:.1f} {-margin:.1f} {columns + 2 * margin:.1f} {rows + 2 * margin:.1f}"
@@ -311,8 +319,11 @@ def _frustum(
     scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both: bool
 ) -> list[ET.Element]:
     """Return the detector with its image, the beam, the source (of a slot scan, its way), and their names."""
-    view, colour, em = scene.views[nth], COLOURS[nth % len(COLOURS)], labels.em
-    camera, flat = view.camera, basis[:2]
+    view = scene.views[nth]
+    colour = COLOURS[nth % len(COLOURS)]
+    em = labels.em
+    camera = view.camera
+    flat = basis[:2]
     on_detector = flat @ camera.plane_at(scene.detector_mm[nth])
     (*sources, source), (*detector, centre) = scene.beams[nth] @ flat.T
     parts = [_picture(view, 240, on_detector)]
@@ -338,7 +349,8 @@ def _frustum(
 def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
     """Return the bones of the CT as seen from the side of the drawing: a DRR from afar."""
     reach = 0.5 * float(np.linalg.norm(scene.corners[7] - scene.corners[0]))
-    pixel_mm, side = 2 * reach / BONES_PIXELS, BONES_PIXELS
+    pixel_mm = 2 * reach / BONES_PIXELS
+    side = BONES_PIXELS
     middle = (side - 1) / 2
     intrinsics = np.array(
         [[AFAR_MM / pixel_mm, 0, middle], [0, AFAR_MM / pixel_mm, middle], [0, 0, 1]]
@@ -385,7 +397,8 @@ def _patient_axes(place, scene: Scene, reach: float, labels: Labels) -> list[ET.
 def _world_axes(
     basis: np.ndarray, at: np.ndarray, labels: Labels, origin_shown: bool
 ) -> list[ET.Element]:
-    start, em = basis[:2] @ at, labels.em
+    start = basis[:2] @ at
+    em = labels.em
     parts = []
     for name, axis in zip("xyz", np.eye(3)):
         end = basis[:2] @ (at + AXIS_MM * axis)
@@ -417,7 +430,8 @@ def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
 
     With `affine` (2, 3) carried from pixels to where it says.
     """
-    values, valid = view.xray.line_integrals, view.xray.valid
+    values = view.xray.line_integrals
+    valid = view.xray.valid
     low, high = np.percentile(values[valid], (0.5, 99.5))
     grey = 235 * np.clip((values - low) / max(high - low, 1e-6), 0, 1) * np.where(valid, 1, 0.2)
     image = Image.fromarray(grey.astype(np.uint8))

@@ -50,7 +50,9 @@ class BoneCTTracker:
     """
 
     def __init__(self, case: Case, anatomy: PreparedCT, pace: Pace, device: ComputeDevice) -> None:
-        self._bone_cts, self._device, self.begun = case.bone_cts, device, False
+        self._bone_cts = case.bone_cts
+        self._device = device
+        self.begun = False
         self._anatomies = anatomies_of(case, anatomy)
         self._bones = bones_of_cts(case, self._anatomies)
         self._trackers = [

@@ -72,7 +72,9 @@ class BoneTracker:
     """
 
     def __init__(self, anatomy: PreparedCT, structures: Structures, pace: Pace) -> None:
-        self._anatomy, self._structures, self._pace = anatomy, structures, pace
+        self._anatomy = anatomy
+        self._structures = structures
+        self._pace = pace
         self._kept: dict[str, list[tuple[int, np.ndarray]]] = {}
         self._ct_from_bone = {name: np.eye(4) for name in structures.names}
         self._similarity: dict[str, list[tuple[float, ...]]] = {}
@@ -123,11 +125,13 @@ class BoneTracker:
         progress
             Called after each step; `Cancelled` is raised where it returns False.
         """
-        began, begun = perf_counter(), self._kept.keys()
+        began = perf_counter()
+        begun = self._kept.keys()
         rest = whole.world_from_ct if whole.kept and whole.world_from_ct is not None else expected
         starts = {bone.name: self._start(bone.name, whole.number, rest) for bone in self._bones}
         levels = FOLLOWING if starts.keys() <= begun else LEVELS
-        found, again = self._fitted(views, rest, starts, levels, progress), set[str]()
+        found = self._fitted(views, rest, starts, levels, progress)
+        again = set[str]()
         if found.lost & begun:
             starts = {bone.name: bone.world_from_ct for bone in found.bones.bones}
             starts |= {name: rest @ self._ct_from_bone[name] for name in found.lost}
@@ -173,7 +177,8 @@ class BoneTracker:
         levels: Sequence[BoneLevel],
         progress: Callable[[Progress], object],
     ) -> _Fit:
-        steps, most = 0, sum(level.iterations for level in levels)
+        steps = 0
+        most = sum(level.iterations for level in levels)
 
         def on_step(cost: float) -> None:
             nonlocal steps
@@ -187,7 +192,8 @@ class BoneTracker:
             tolerance_mm = max(level.tolerance_mm, self._pace.tolerance_mm)
             poses, fit = minimise(objective, poses, level.iterations, tolerance_mm, on_step)
         found = BonesRegistration(self._bones, poses, fit, [objective], self._ties, rest)
-        assessed, lost = assess_bones(found, views, self._edges), set[str]()
+        assessed = assess_bones(found, views, self._edges)
+        lost = set[str]()
         for n, bone in enumerate(assessed.bones):
             shown = fit.shown[n] >= SHOWN
             if unlike := self._unlike(bone, views, shown):

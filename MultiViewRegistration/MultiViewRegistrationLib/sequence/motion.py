@@ -75,7 +75,8 @@ def relative_motion(
 
 def _relative(number: int, pose: np.ndarray, first: np.ndarray, centroid: np.ndarray) -> Relative:
     motion = pose @ rigid.inverse(first)
-    turn, at = rigid.log_so3(motion[:3, :3]), rigid.transform_points(first, centroid)
+    turn = rigid.log_so3(motion[:3, :3])
+    at = rigid.transform_points(first, centroid)
     shift = rigid.transform_points(motion, at) - at
     angle = float(np.linalg.norm(turn))
     if angle < MIN_ROTATION:
@@ -252,7 +253,8 @@ def curves(
 
 def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
     """Return the page: turn and shift against the frame."""
-    frames, title = [each.number for each in motion], f"{moving} against {fixed}"
+    frames = [each.number for each in motion]
+    title = f"{moving} against {fixed}"
     plots = []
     for name, unit, lines in curves(motion, title):
         plot = line_plot(

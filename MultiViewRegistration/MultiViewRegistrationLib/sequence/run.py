@@ -70,10 +70,8 @@ def follow(
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
-    case, compute_device = (
-        sequence.first,
-        device if isinstance(device, ComputeDevice) else ComputeDevice(device),
-    )
+    case = sequence.first
+    compute_device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
     tracker = Tracker(
         anatomy, PACES[pace], Range(**case.search_range), case.targets, masked=case.masks_misfit
     )
@@ -157,8 +155,10 @@ def _registered(
         return without_structures(lost, case.structure_names)
     if result.verdict != "reject":
         geometry.learn(result.views)
-    cameras, found = tuple(view.camera for view in result.views), result.refinement
-    background, there = None, found.world_from_background
+    cameras = tuple(view.camera for view in result.views)
+    found = result.refinement
+    background = None
+    there = found.world_from_background
     if there is not None and anatomy.full_ct is not None:
         similarity = anatomy.full_ct.fit(result.views, there, there).similarity
         background = Tracked(number, "registered", there, "check", [], similarity, cameras=cameras)

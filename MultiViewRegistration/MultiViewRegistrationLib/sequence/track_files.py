@@ -119,7 +119,8 @@ class Track:
 
         Of one that will move where there is none.
         """
-        case, files = self.sequence.first, self.sequence.files
+        case = self.sequence.first
+        files = self.sequence.files
         return {
             "version": VERSION,
             "case": case.name,
@@ -165,7 +166,8 @@ class Track:
 
     def _found(self, frame: Tracked, bone: Bone | None) -> dict:
         """Return what was found of the whole CT, or of a bone, in a frame."""
-        pose, case = frame.world_from_ct, self.sequence.first
+        pose = frame.world_from_ct
+        case = self.sequence.first
         content = {
             "how": frame.how,
             "world_from_ct": None if pose is None else pose.tolist(),
@@ -644,7 +646,8 @@ def write_motion(
     InputError
         As `motion_against`.
     """
-    a, b = StoredTrack.read(fixed), StoredTrack.read(moving)
+    a = StoredTrack.read(fixed)
+    b = StoredTrack.read(moving)
     motion = motion_against(a.poses, b, printable(fixed), printable(moving))
     write_files(folder, motion, a.name, b.name, len(a.poses))
     return {

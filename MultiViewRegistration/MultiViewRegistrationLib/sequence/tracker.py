@@ -254,7 +254,8 @@ class Tracker:
         return replace(before._in_frame(number, views, given), background=background)
 
     def _in_frame(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
-        last, expected = self._kept[-1][1], self.expected(number)
+        last = self._kept[-1][1]
+        expected = self.expected(number)
         found = self._followed(number, views, [expected, last])
         if found is None:
             starts = [expected, last, *([] if given is None else [given])]
@@ -289,7 +290,8 @@ class Tracker:
                     level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
                 )
                 found = minimise(objective, pose, level.iterations, tolerance_mm, second_order=True)
-                pose, fit = found.world_from_ct, found.fit
+                pose = found.world_from_ct
+                fit = found.fit
             if not np.isfinite(fit.cost):
                 return None
         return Refinement(

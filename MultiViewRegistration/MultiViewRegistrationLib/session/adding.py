@@ -166,7 +166,8 @@ def _file_shown_by(volume) -> _XRayFile | None:
     if path is None:
         return None
     file = _read_file(path, volume.GetName())
-    voxels, first = any_voxels(volume), file.frames[0].values
+    voxels = any_voxels(volume)
+    first = file.frames[0].values
     if len(voxels) != len(file.frames) or voxels[0].shape != first.shape:
         return None
     alike = np.corrcoef(voxels[0].ravel(), first.ravel())[0, 1]
@@ -187,7 +188,8 @@ def _picture(frames: list[RawImage], record: XRayRecord) -> XRay | None:
 
 
 def _add_frames(registration: Registration, file: _XRayFile) -> XRayView:
-    record, frames = file.record, file.frames
+    record = file.record
+    frames = file.frames
     refuse_other_frame(registration, record.name, record)
     with _new_view(registration, record.name) as view:
         view.record = record
@@ -241,7 +243,8 @@ def _grey_values(raw: RawImage) -> dict[str, Any]:
     try:
         intensity, inverted = recognised(raw)
     except InputError:
-        intensity, inverted = "linear", False
+        intensity = "linear"
+        inverted = False
     return {"intensity": intensity, "inverted": inverted, "white": raw.white if inverted else None}
 
 
@@ -250,7 +253,8 @@ def use_mask(view: XRayView, path: Path) -> None:
 
     InputError for one of another size, and where it leaves nothing.
     """
-    used, record = load_image(path).values != 0, view.record
+    used = load_image(path).values != 0
+    record = view.record
     if used.shape != tuple(view.size[::-1]):
         raise InputError(
             _(
@@ -273,7 +277,8 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
 
     InputError where another view has it, or it could not be part of a file's name.
     """
-    before, name = view.name, view_name(JsonObject("X-rays", "", {"name": name.strip()}))
+    before = view.name
+    name = view_name(JsonObject("X-rays", "", {"name": name.strip()}))
     if any(
         other != view and other.name.casefold() == name.casefold() for other in registration.xrays
     ):
@@ -357,7 +362,8 @@ def read_scouts(ct_slice: Path) -> Scouts | None:
 
     Of files that were sent, nowhere else than among these.
     """
-    folder, within = ct_slice.parent, upload_root(ct_slice)
+    folder = ct_slice.parent
+    within = upload_root(ct_slice)
     study = _study(folder, ct_slice)
     if study is None and (within is None or within in (folder.parent, *folder.parent.parents)):
         study = _study(folder.parent, ct_slice)

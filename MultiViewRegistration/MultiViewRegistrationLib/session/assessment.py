@@ -60,7 +60,8 @@ def assess(session: Session) -> None:
     registration = session.registration
     again = bool(outdated_reason(session) or session.sequence.frame)
     finding = session.find_result(again=again)
-    pose, inputs = registration.world_from_ct, fingerprint(registration)
+    pose = registration.world_from_ct
+    inputs = fingerprint(registration)
 
     known = session.result
 
@@ -280,7 +281,8 @@ def use_suggested_masks(session: Session) -> str:
                 "that moved; draw a mask where you see one."
             )
         )
-    valid, shares = {view.name: view.xray.valid for view in result.views}, []
+    valid = {view.name: view.xray.valid for view in result.views}
+    shares = []
     for view in [view for view in session.registration.xrays if view.name in masks]:
         add_mask(
             view, _("{name} without what does not fit").format(name=view.name), masks[view.name]
@@ -295,7 +297,8 @@ def use_suggested_masks(session: Session) -> str:
 
 #: Tiles about those that disagree that are shown with them, and the least side of what is shown,
 #: as a share of the image.
-TILES_ABOUT, LEAST_SHARE = 1.0, 0.3
+TILES_ABOUT = 1.0
+LEAST_SHARE = 0.3
 
 
 def where_doubtful(session: Session) -> dict[str, np.ndarray]:
@@ -340,7 +343,8 @@ class SimilarityUpdater:
     """
 
     def __init__(self, session: Session) -> None:
-        self._session, self._measured = session, BackgroundValue()
+        self._session = session
+        self._measured = BackgroundValue()
 
     @property
     def values(self) -> dict[str, float]:
@@ -349,7 +353,8 @@ class SimilarityUpdater:
 
     def update(self) -> bool:
         """Follow the scene, from a timer, and return whether there are new values."""
-        session, registration = self._session, self._session.registration
+        session = self._session
+        registration = self._session.registration
         cameras = [
             view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays
         ]  # as they were corrected, too
@@ -365,7 +370,8 @@ class SimilarityUpdater:
 
 #: The longest side of a picture, in pixels, and the level of the CT's pyramid that it is drawn
 #: from.
-SIDE, LEVEL = 512, 1
+SIDE = 512
+LEVEL = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,7 +426,8 @@ def _pictures(anatomy: PreparedCT, view: View, poses: list[np.ndarray]) -> list[
     from ..report.overlays import film_of, live_picture
 
     factor = -(-max(view.camera.size) // SIDE)
-    camera, film = view.camera.pooled(factor), film_of(view.xray.pooled(factor))
+    camera = view.camera.pooled(factor)
+    film = film_of(view.xray.pooled(factor))
     return [
         live_picture(
             "edges", film, anatomy.drr(camera, pose, LEVEL, bones=True), structure=anatomy.structure

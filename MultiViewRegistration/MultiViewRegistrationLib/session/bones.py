@@ -139,8 +139,10 @@ class Bones:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._shapes, self._elsewhere = BackgroundValue(), BackgroundValue()
-        self._checked, self._moved = -CHECK_S, False
+        self._shapes = BackgroundValue()
+        self._elsewhere = BackgroundValue()
+        self._checked = -CHECK_S
+        self._moved = False
         self._of = self._stands = ""
         self._colours: dict[str, tuple[float, float, float]] = {}
         self._ghost: tuple[bool, bool] | None = None
@@ -161,7 +163,8 @@ class Bones:
 
     def _look(self) -> None:
         """See which bones there are, and whether the result stands."""
-        registration, self._checked = self._session.registration, monotonic()
+        registration = self._session.registration
+        self._checked = monotonic()
         self._colours = scene_bones.named_bones(registration)
         there = bones_of(registration)
         self._of = self._session.of_structures if self._colours and there else ""
@@ -247,7 +250,8 @@ class Bones:
         """
         registration = self._session.registration
         try:
-            structures, volume = self._session.structures(), self._session.ct().volume
+            structures = self._session.structures()
+            volume = self._session.ct().volume
             own = dict(zip(registration.bone_cts, self._session.bone_cts(), strict=True))
         except InputError:
             return None
@@ -270,7 +274,8 @@ class Bones:
         cameras = [view.camera for view in registration.used_xrays if view.placed]
         if not (cameras and self._session.placed):
             return None
-        node, found = registration.segmentation, set()
+        node = registration.segmentation
+        found = set()
         ct_from_segmentation = registration.ct_from_segmentation
         world_from_ct = registration.world_from_ct
         for segment_id in node.GetSegmentation().GetSegmentIDs():
@@ -293,8 +298,10 @@ class Bones:
 
     def states(self) -> list[BoneState]:
         """Return what is known of each bone, in the order of the segments."""
-        registration, entry = self._session.registration, self._session.history.current
-        places, there = scene_bones.places_of(registration), bones_of(registration)
+        registration = self._session.registration
+        entry = self._session.history.current
+        places = scene_bones.places_of(registration)
+        there = bones_of(registration)
         known = {} if entry is None else {each["name"]: each for each in entry.structures}
         moves = not registration.bone_cts  # no CT says how bones with a CT each lay before
         return [
@@ -317,7 +324,8 @@ class Bones:
 
     def summary(self) -> str:
         """Return the state of the worst target, and of the chosen bone, in a few words; "" for none."""
-        worst, chosen = self.worst_target(), self.chosen
+        worst = self.worst_target()
+        chosen = self.chosen
         if worst is None or worst.verdict is None:
             return ""
         own = [each for each in self.states() if each.own and each is not worst]
@@ -384,7 +392,8 @@ class Bones:
         if not self.pair.fixed or not self.pair.moving:
             return None
         fixed, moving = (places.get(name, places[""]) for name in self.pair[:2])
-        frame, middle = self.ct_from_frame(), self.middle(self.pair.moving)
+        frame = self.ct_from_frame()
+        middle = self.middle(self.pair.moving)
         if not self._session.registration.bone_cts:
             return joint_motion(fixed, moving, frame, middle)
         own = rigid.from_rotation_translation(self._own_axes()[:3, :3], middle)
@@ -432,8 +441,10 @@ class Bones:
 
     def outlines(self, detector: DetectorPlane) -> list[Outline]:
         """Return the outlines in an X-ray: of each bone with a pose of its own, and of what lies elsewhere."""
-        found, chosen = [], self.chosen
-        there, rejected = bones_of(self._session.registration), self._rejected()
+        found = []
+        chosen = self.chosen
+        there = bones_of(self._session.registration)
+        rejected = self._rejected()
         for name, (_mesh, shape) in self._made().items():
             if name in there:
                 pose = there[name].world_from_ct
@@ -461,7 +472,8 @@ class Bones:
     def _outline(
         self, name: str, shape: Shape, pose: np.ndarray, detector: DetectorPlane
     ) -> np.ndarray:
-        key, of = (detector.view.id, name), (detector.stamp, shape, pose.tobytes())
+        key = (detector.view.id, name)
+        of = (detector.stamp, shape, pose.tobytes())
         if self._outlines.get(key, ((),))[0] != of:
             self._outlines[key] = of, outlined(shape, transform_to_ras(pose), detector)
         return self._outlines[key][1]
@@ -490,7 +502,8 @@ class Bones:
     def _take_lines_along(self) -> None:
         """Have lines that were drawn in the CT move with the bones that they lie in."""
         try:
-            structures, volume = self._session.structures(), self._session.ct().volume
+            structures = self._session.structures()
+            volume = self._session.ct().volume
         except InputError:
             return
         if structures is not None:
@@ -502,7 +515,8 @@ class Bones:
         if cts:
             named = dict(zip(self.names, cts, strict=True))
             return lambda: {name: _surface_of_ct(ct) for name, ct in named.items()}
-        structures, place = self._session.structures(), self._session.ct().volume.ct_from_index
+        structures = self._session.structures()
+        place = self._session.ct().volume.ct_from_index
         if structures is None:
             return dict
         return lambda: {
@@ -546,7 +560,8 @@ def _state(
     """Return the state of a bone, of which the history's entry knows this."""
     if bone is None:
         return BoneState(name, colour, False, None, (), None, 0.0, 0.0)
-    pose, centre = places[name], bone.centre_in_ct
+    pose = places[name]
+    centre = bone.centre_in_ct
     moved: tuple[float, float] | tuple[None, None] = None, None
     if moves:
         away = rigid.transform_points(pose, centre) - rigid.transform_points(places[""], centre)
@@ -578,7 +593,8 @@ def _bone_at(structures: Structures, index_from_ct: np.ndarray, points: np.ndarr
 
 def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> tuple[Any, Shape]:
     """Return the surface of a structure, RAS mm in the CT's frame, and what its outlines are made from."""
-    box, place = structures.boxes[n], ct_from_index.copy()
+    box = structures.boxes[n]
+    place = ct_from_index.copy()
     first = [float(side.start) for side in box[::-1]]
     place[:3, 3] = rigid.transform_points(ct_from_index, first)
     mesh = ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
@@ -594,7 +610,8 @@ def _surface_of_ct(ct: CT) -> tuple[Any, Shape]:
 def _cells_shape(entry: HistoryEntry) -> Shape:
     """Return the shape of the part of the bone that lies elsewhere."""
     cells = np.array(entry.elsewhere) // CELL_MM
-    first, place = cells.min(axis=0), np.diag([CELL_MM, CELL_MM, CELL_MM, 1.0])
+    first = cells.min(axis=0)
+    place = np.diag([CELL_MM, CELL_MM, CELL_MM, 1.0])
     there = np.zeros((np.ptp(cells, axis=0) + 1)[::-1], bool)
     there[tuple((cells - first).T[::-1])] = True
     place[:3, 3] = CELL_MM * first

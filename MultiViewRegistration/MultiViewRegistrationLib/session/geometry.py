@@ -317,7 +317,9 @@ def use_reading(
         For views of two machines or beside an EOS image, and where it is not known how the patient
         lay on a moved table.
     """
-    record, (other, world), kept = view.record, _shared_world(registration, view), {}
+    record = view.record
+    (other, world) = _shared_world(registration, view)
+    kept = {}
     if record.stand is not None and record.world is None:
         assumptions = list(record.header.assumptions)
         given = any(c_arm.isocentre_offset_mm)
@@ -388,7 +390,9 @@ def with_slot_scan_header(record: XRayRecord, path: Path) -> XRayRecord:
                 tags=", ".join(unknown.values()),
             )
         )
-    values, gaps, assumptions = found.values, tuple(found.missing), tuple(found.assumptions)
+    values = found.values
+    gaps = tuple(found.missing)
+    assumptions = tuple(found.assumptions)
     header = Header("slot_scan", values, gaps, assumptions, frame_of_reference=world_of(path))
     record = replace(
         record, header=header, assumptions=assumptions, image_pixel_mm=tuple(values["pixel_mm"])
@@ -521,7 +525,8 @@ def use_slot_scan(view: XRayView, slot_scan: SlotScan) -> None:
 
     What was assumed for a value that is another now is assumed no more.
     """
-    record, after = view.record, slot_scan.to_json()
+    record = view.record
+    after = slot_scan.to_json()
     said = (
         record.header
         if record.header.kind

@@ -136,9 +136,11 @@ class HistoryEntry:
     @classmethod
     def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> HistoryEntry:
         """Make an entry with what a `result.Result` says of a pose."""
-        names, assessment = [view.name for view in result.views], result.assessment
+        names = [view.name for view in result.views]
+        assessment = result.assessment
         similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
-        prediction, bones = assessment and assessment.prediction, result.structures
+        prediction = assessment and assessment.prediction
+        bones = result.structures
         return cls.now(
             method,
             world_from_ct,
@@ -254,10 +256,8 @@ class History:
 
     def add(self, entry: HistoryEntry) -> None:
         """Add an entry after all others, and be there."""
-        after, ct = (
-            self.position if self.position >= 0 else None,
-            ct_fingerprint(self._registration),
-        )
+        after = self.position if self.position >= 0 else None
+        ct = ct_fingerprint(self._registration)
         entries = [*self.entries, replace(entry, after=after, ct=ct)]
         self._keep(entries)
         self._move(len(entries) - 1)
@@ -311,7 +311,8 @@ class History:
         self._registration.world_from_ct = entry.pose
         put_bones(self._registration, entry.bone_poses)
         for view in self._registration.xrays:
-            kept, record = entry.cameras.get(view.name), view.record
+            kept = entry.cameras.get(view.name)
+            record = view.record
             stands = kept is not None and kept.get("of") == record.geometry_fingerprint
             if view.correct(record.camera_like(kept) if kept and stands else None):
                 view.place()
@@ -404,7 +405,8 @@ class ManualMoveRecorder:
     """
 
     def __init__(self, registration: Registration, history: History) -> None:
-        self.registration, self._history = registration, history
+        self.registration = registration
+        self._history = history
         self._dragging, self._seen, self._since = False, b"", monotonic()
         if not history.entries:
             history.note("before")

@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 #: An X-ray in a scene, or in a case.
 Placed = TypeVar("Placed", XRayView, View)
 #: By what the CT and its structures are kept among the views' nodes.
-CT, STRUCTURES = "CT", "structures"
+CT = "CT"
+STRUCTURES = "structures"
 
 
 #: The parameter with the digests of the warnings that were acknowledged.
@@ -260,7 +261,8 @@ class Inputs:
         return self._kept(STRUCTURES, self.of_structures, make)
 
     def _bones_with_cts(self, placed: bool) -> list[BoneCT]:
-        places, volumes = places_of(self.registration), self.registration.bone_cts
+        places = places_of(self.registration)
+        volumes = self.registration.bone_cts
         return [
             BoneCT(name, ct, places.get(name) if placed else None, bone_ct_uid(volumes[name]))
             for name, ct in zip(volumes, self.bone_cts(), strict=True)
@@ -326,7 +328,8 @@ class Inputs:
         source = view.source
         if source is None or source.GetImageData() is None:
             return False
-        now, before = (source.GetID(), source.GetImageData().GetMTime()), self._sources.get(view.id)
+        now = (source.GetID(), source.GetImageData().GetMTime())
+        before = self._sources.get(view.id)
         self._sources[view.id] = now
         return before is not None and before != now
 
@@ -487,7 +490,8 @@ class Preparation:
         self._drr: Task[PreparedCT] | None = None
         self._rest: Task[None] | None = None
         self._told = True
-        self.message, self.stage = "", PREPARING
+        self.message = ""
+        self.stage = PREPARING
 
     @property
     def working(self) -> bool:
@@ -505,7 +509,8 @@ class Preparation:
 
     def all_ready(self) -> Callable[[Callable], PreparedCT]:
         """Return a function that gives it to another task's thread once a registration can begin, as `Task.result_for`."""
-        drr, rest = self._drr, self._rest
+        drr = self._drr
+        rest = self._rest
         assert drr is not None and rest is not None, "begin comes before"
 
         def wait(on_progress: Callable) -> PreparedCT:
@@ -539,7 +544,8 @@ class Preparation:
         InputError
             As `Inputs.ct`.
         """
-        of, ct = of_ct(self._inputs.registration), self._inputs.ct()
+        of = of_ct(self._inputs.registration)
+        ct = self._inputs.ct()
         if self._drr is None or self._of != of or (again and self._drr.state == "failed"):
             self.stage = PREPARING
             self.use(Task(lambda on_progress: prepare_for_drr(ct, on_progress)))
@@ -551,7 +557,8 @@ class Preparation:
                 self.stage = task.poll(0) or self.stage
         if self._told or not ended(self._drr):
             return False
-        self._told, self.message = True, self._drr.message
+        self._told = True
+        self.message = self._drr.message
         return True
 
 

@@ -15,7 +15,8 @@ class LandmarkFitUpdater:
     """Keeps `fit`, the pose that landmarks have; None while there are too few, or none fits them."""
 
     def __init__(self, registration: Registration) -> None:
-        self._registration, self._found = registration, BackgroundValue()
+        self._registration = registration
+        self._found = BackgroundValue()
 
     @property
     def fit(self) -> LandmarkFit | None:

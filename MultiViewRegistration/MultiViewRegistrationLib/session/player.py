@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 #: Parameters of the registration: the content of a track.json, the number of the frame that is
 #: shown, and the poses of CT and bones from before.
-TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
+TRACK = "sequence"
+NUMBER = "sequenceFrame"
+POSE = "poseBeforeSequence"
 BONE_POSES = "bonePosesBeforeSequence"
 #: Attribute of an X-ray: its record from before.
 BEFORE = "MultiViewRegistration.beforeSequence"
@@ -108,11 +110,9 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
 
 def _put_back(view: XRayView, before: XRayRecord) -> bool:
     """Return whether the X-ray has its own image again."""
-    source, frame, still = (
-        view.source,
-        view.node.GetNodeReference(FRAME),
-        view.node.GetNodeReference(STILL),
-    )
+    source = view.source
+    frame = view.node.GetNodeReference(FRAME)
+    still = view.node.GetNodeReference(STILL)
     its_own = still is not None and source in (frame, still)
     if its_own:
         view.node.SetNodeReferenceID(SOURCE, still.GetID())
@@ -162,7 +162,8 @@ def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
     That gives the `track_files.StoredTrack`, its `FrameFiles` or None, and a warning or "".
     InputError where the files are not there.
     """
-    text, url = registration.parameter(TRACK), registration.scene.GetURL()
+    text = registration.parameter(TRACK)
+    url = registration.scene.GetURL()
     beside = Path(url).absolute().parent if url else None
     return (
         (int(registration.parameter(NUMBER, "0")), lambda: _find(json.loads(text), beside))
@@ -251,7 +252,8 @@ def _set_quietly(registration: Registration, parameter: str, value: str) -> None
 
 #: Frames a second that may be requested, and how many are shown at first. A slow machine shows
 #: fewer, and leaves none out.
-RATES, RATE = (1, 2, 5, 10, 20), 5
+RATES = (1, 2, 5, 10, 20)
+RATE = 5
 
 
 @dataclass(eq=False)
@@ -302,9 +304,13 @@ class Player:
     """
 
     def __init__(self, inputs: Inputs, played: Played) -> None:
-        self._inputs, self.played = inputs, played
+        self._inputs = inputs
+        self.played = played
         self.number: int | None = None
-        self.playing, self.rate, self.loop, self.problem = False, RATE, False, ""
+        self.playing = False
+        self.rate = RATE
+        self.loop = False
+        self.problem = ""
         self._requested: int | None = None
         self._newest = True
         self._put: dict[str, np.ndarray] | None = None
@@ -357,7 +363,8 @@ class Player:
 
     def pause(self) -> None:
         """Stay at the frame that is shown."""
-        self.playing, self._requested = False, None
+        self.playing = False
+        self._requested = None
 
     def show_newest(self) -> None:
         """Show the frame that came last, as while they are tracked, unless a person has gone to another one, or plays."""
@@ -378,16 +385,21 @@ class Player:
         if (
             self.playing and self._put is not None and not self._at(self._put)
         ):  # the CT is moved by hand
-            self.playing, changed = False, True
+            self.playing = False
+            changed = True
         wanted = self._requested
         if wanted is None and self.playing and monotonic() >= self._due:
             wanted = self._next()
             if wanted is None:
-                self.playing, changed = False, True
+                self.playing = False
+                changed = True
         ready = self._read is not None and ended(self._read[1])
         if self._read is not None and ready and self._read[0] == wanted:
             self._show(wanted, self._read[1])
-            self._read, ready, wanted, changed = None, False, None, True
+            self._read = None
+            ready = False
+            wanted = None
+            changed = True
         ahead = wanted
         if wanted is None and self.playing:
             ahead = self._next()
@@ -404,7 +416,8 @@ class Player:
         return 0 if self.loop and self.last > 0 else None
 
     def _show(self, number: int, read: Task) -> None:
-        self.number, self._requested = number, None
+        self.number = number
+        self._requested = None
         self._due = max(self._due + 1 / self.rate, monotonic())
         self.problem = read.message
         views = {

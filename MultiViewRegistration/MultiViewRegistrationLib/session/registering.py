@@ -43,11 +43,9 @@ if TYPE_CHECKING:
 STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
 #: Of these the pose as it is need not mean anything; a network finds the pose; the pose is searched
 #: for.
-POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS = (
-    ("landmarks", "regressor", "auto"),
-    ("regressor", "auto"),
-    ("search", "auto"),
-)
+POSELESS_STARTS = ("landmarks", "regressor", "auto")
+REGRESSOR_STARTS = ("regressor", "auto")
+SEARCH_STARTS = ("search", "auto")
 #: The start of `api.register` where it has another name: a pose that a person set is a given one.
 API_START = {"by hand": "given"}
 
@@ -141,8 +139,12 @@ class RunningRegistration:
         preparing: Callable[[], str],
         warnings: list[str],
     ) -> None:
-        self._registration, self.start, self.refinement = registration, start, refinement
-        self.task, self._preparing, self.warnings = task, preparing, warnings
+        self._registration = registration
+        self.start = start
+        self.refinement = refinement
+        self.task = task
+        self._preparing = preparing
+        self.warnings = warnings
         self.fingerprint = fingerprint(registration)
         self.of_body = body_fingerprint(registration)
         self.geometry = {view.name: view.record.geometry_fingerprint for view in registration.xrays}
@@ -275,7 +277,8 @@ class AutomaticRegistration:
         InputError
             As `Session.register`.
         """
-        session, registration = self._session, self._session.registration
+        session = self._session
+        registration = self._session.registration
         self._done.add(_inputs(registration))
         if (
             not session.history.entries
@@ -311,7 +314,8 @@ def _complete(session: Session) -> bool:
 
 
 #: Landmarks that a start from them needs, and positions of them in the X-rays.
-MIN_LANDMARKS, MIN_POSITIONS = 3, 4
+MIN_LANDMARKS = 3
+MIN_POSITIONS = 4
 
 
 def missing_inputs(session: Session) -> str:
@@ -474,7 +478,8 @@ class Tracking:
         anatomy = self._ready(lambda progress: on_progress(ProgressRecord(0.0, PREPARING)))
         sequence, self.images = self._sequence()
         track = self.track = Track(sequence, anatomy, self._pace, self._start)
-        frames, count = track.frames, len(sequence)
+        frames = track.frames
+        count = len(sequence)
 
         def registering(progress: Progress) -> bool:
             return on_progress(

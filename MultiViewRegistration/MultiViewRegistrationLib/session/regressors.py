@@ -57,7 +57,9 @@ class RegressorTraining:
     """
 
     def __init__(self, case: Case, minutes: float, unfinished: Path | None = None) -> None:
-        self.state, self.message, self.ending = "running", "", False
+        self.state = "running"
+        self.message = ""
+        self.ending = False
         self.progress: ProgressRecord | None = None
         self.folder: Path | None = None
         self.warnings: list[str] = []
@@ -95,7 +97,8 @@ class RegressorTraining:
             else:
                 self._poll_job(self._job)
         except InputError as error:
-            self.state, self.message = "failed", str(error)
+            self.state = "failed"
+            self.message = str(error)
         if self.state != "running":
             self._place.cleanup()
         return self.state != "running"
@@ -117,7 +120,9 @@ class RegressorTraining:
 
     def _poll_job(self, job: Job) -> None:
         self.progress = job.poll() or self.progress
-        self.state, self.message, self.warnings = job.state, job.message, list(job.warnings)
+        self.state = job.state
+        self.message = job.message
+        self.warnings = list(job.warnings)
         if self.state == "done":
             assert job.result is not None
             self.folder = Path(job.result["folder"])
@@ -125,7 +130,8 @@ class RegressorTraining:
 
 #: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT
 #: that it was chosen for.
-MODEL, MODEL_OF = "model", "modelOf"
+MODEL = "model"
+MODEL_OF = "modelOf"
 DEFAULT_MINUTES = 2.0
 
 
@@ -141,9 +147,11 @@ class Regressors:
     """
 
     def __init__(self, inputs: Inputs) -> None:
-        self._inputs, self._registration = inputs, inputs.registration
+        self._inputs = inputs
+        self._registration = inputs.registration
         self.training: RegressorTraining | None = None
-        self._found, self._reloads = BackgroundValue(), 0
+        self._found = BackgroundValue()
+        self._reloads = 0
         self._trained_for = ""
 
     # The models

@@ -106,7 +106,8 @@ def write_result(
     names
         Name the case in the report.
     """
-    reason, finding = require_settled(session, override), session.find_result()
+    reason = require_settled(session, override)
+    finding = session.find_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
     def write(folder: str | os.PathLike = folder) -> list[Path]:
@@ -145,7 +146,8 @@ def take_messages(
 
     InputError as `write_result`, and later where pyigtl is missing.
     """
-    reason, finding = require_settled(session, override), session.find_result()
+    reason = require_settled(session, override)
+    finding = session.find_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
         from ..report.result_page import save_result
@@ -181,7 +183,8 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     """
     from ..io.case_writer import write_case
 
-    case, content = session.case(), case_content(session)
+    case = session.case()
+    content = case_content(session)
     views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: mask for view in views if (mask := drawn(view)) is not None}
@@ -221,7 +224,8 @@ def _know_inputs(result: Path, case: Path) -> None:
 
 def case_content(session: Session) -> dict:
     """Return the content of a case.json for the scene, without its files."""
-    case, registration = session.case(), session.registration
+    case = session.case()
+    registration = session.registration
     shared = {
         key: value for key, value in asdict(case.shared_unknowns).items() if value is not None
     }
@@ -293,7 +297,8 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     """
     path = Path(path)
     path = path / "result.json" if path.is_dir() else path
-    exported, content = RegistrationExport.read(path), read_json(path)
+    exported = RegistrationExport.read(path)
+    content = read_json(path)
     case = Path(case) if case is not None else path.with_name("case.json")
     if not case.exists():
         raise InputError(
@@ -352,7 +357,9 @@ def _entry(
     One with a warning does not count as a result of the scene's inputs.
     """
     views = {view.name: view for view in registration.xrays}
-    cameras, similarity, states = {}, {}, {}
+    cameras = {}
+    similarity = {}
+    states = {}
     for of_view in content["views"]:
         view = views.get(of_view["name"])
         if view is None:
@@ -490,7 +497,8 @@ class ReadTrack:
 
     def play(self, session: Session) -> None:
         """Open the sequence in the session of that registration."""
-        track, views = self.track, {view.name: view for view in self.case.views}
+        track = self.track
+        views = {view.name: view for view in self.case.views}
         names = track.views or list(views)
         images = FileImages(self.files, {name: views[name].xray.valid for name in names})
         session.sequence.open(Played(track.name, track.frames, track.count, names, images, track))

@@ -168,7 +168,9 @@ class OtherStructure:
     """
 
     def __init__(self, registration: Registration, motion: StructureMotion) -> None:
-        self._registration, self.motion, self.problem = registration, motion, ""
+        self._registration = registration
+        self.motion = motion
+        self.problem = ""
         self._at: np.ndarray | None = None
         self._shape: Shape | None = None
         self._outlines: dict[str, tuple[tuple, np.ndarray]] = {}
@@ -205,7 +207,8 @@ class OtherStructure:
             or not node.GetDisplayVisibility()
         ):
             return np.zeros((0, 2, 2))
-        name, key = detector.view.id, (detector.stamp, self._at.tobytes())
+        name = detector.view.id
+        key = (detector.stamp, self._at.tobytes())
         if self._outlines.get(name, ((),))[0] != key:
             self._outlines[name] = key, outlined(self._shape, transform_to_ras(self._at), detector)
         return self._outlines[name][1]
@@ -219,7 +222,8 @@ class OtherStructure:
         """Take the surface as soon as it is made; whether that is now."""
         if not ended(self.task):
             return False
-        task, self.task = self.task, None
+        task = self.task
+        self.task = None
         if task.message:
             self.problem = _("Its bone is not shown: {reason}").format(reason=task.message)
         else:
@@ -281,7 +285,8 @@ class Sequence:
         self.player: Player | None = None
         self.other: OtherStructure | None = None
         self.tracking: Tracking | None = None
-        self.message, self.ended = "", ""
+        self.message = ""
+        self.ended = ""
         self._counted: tuple[object, Task] | None = None
         self._files: FrameFiles | None = None
         self._restored = False
@@ -308,7 +313,8 @@ class Sequence:
 
         None without one, and where that pose was assessed by itself since.
         """
-        history, player = self._session.history, self.player
+        history = self._session.history
+        player = self.player
         if player is None or not player.at_frame:
             return None
         entry = None if history.moved else history.current
@@ -441,7 +447,8 @@ class Sequence:
 
         None without a sequence of these bones, and where no two frames have both.
         """
-        bones, player = self._session.bones, self.player
+        bones = self._session.bones
+        player = self.player
         fixed, moving, _frame = bones.pair
         if player is None or not (fixed and moving):
             return None
@@ -455,12 +462,14 @@ class Sequence:
 
         bones = self._session.bones
         try:
-            frame, middle = bones.ct_from_frame(), bones.middle(moving)
+            frame = bones.ct_from_frame()
+            middle = bones.middle(moving)
         except InputError:
             return None
         # of a CT of its own the moving bone has a frame of its own, which is kept
         own = np.eye(4) if self._session.registration.bone_cts else frame
-        one, other = _frame_poses(played, fixed, frame), _frame_poses(played, moving, own)
+        one = _frame_poses(played, fixed, frame)
+        other = _frame_poses(played, moving, own)
         motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(own), middle))
         if len(motion) < 2:
             return None
@@ -471,7 +480,8 @@ class Sequence:
         self.message = self.ended = ""
         self.remove_other()
         if self.player is not None:
-            player, self.player = self.player, None
+            player = self.player
+            self.player = None
             self._session.history.unnoted = "moved"
             if self._session.registration.scene is not None:
                 player.close()
@@ -497,7 +507,8 @@ class Sequence:
             raise InputError(
                 _("Sequence: there is none, expected one that was tracked; track it, or open one.")
             )
-        ct, played = self._session.ct(), self.player.played
+        ct = self._session.ct()
+        played = self.player.played
         played = replace(played, frames=list(played.frames))
 
         def write() -> list[Path]:
@@ -547,7 +558,8 @@ class Sequence:
         number, task = self.seeking
         if not ended(task):
             return False
-        self.seeking, self.message = None, task.message
+        self.seeking = None
+        self.message = task.message
         if not task.message:
             track, files, warning = task.result
             try:
@@ -572,14 +584,18 @@ class Sequence:
         task = tracking.task
         if not ended(task):
             return False
-        self.tracking, self.message, self.ended = None, task.message, task.state
+        self.tracking = None
+        self.message = task.message
+        self.ended = task.state
         if self.player is not None:
             self._keep(self.player)
         return True
 
     def _take(self, tracking: Tracking) -> None:
         """Show the newest frame, if any has come."""
-        track, images, player = tracking.track, tracking.images, self.player
+        track = tracking.track
+        images = tracking.images
+        player = self.player
         if track is None or images is None or not track.frames:
             return
         if player is None:

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two checks of whether what goes out to navigation still stands; that the thread
 #: which sends it gets at each poll.
-IGTL_CHECK_S, IGTL_SLEEP_S = 0.3, 0.005
+IGTL_CHECK_S = 0.3
+IGTL_SLEEP_S = 0.005
 #: Seconds that `stop` waits for threads to end, after which they end by themselves.
 STOP_TIMEOUT_S = 1.0
 
@@ -85,11 +86,14 @@ class Session(Inputs):
     def __init__(self, registration: Registration) -> None:
         super().__init__(registration)
         self.history = History(registration)
-        self.message, self.ended, self.held = "", "", False
+        self.message = ""
+        self.ended = ""
+        self.held = False
         self.notes: list[str] = []
         self.regressors = Regressors(self)
         self.sequence = Sequence(self)
-        self.igtl, self._igtl_checked = IgtlConnection(), 0.0
+        self.igtl = IgtlConnection()
+        self._igtl_checked = 0.0
         self.notices = UnreadNotices(registration)
         self.landmarks = LandmarkFitUpdater(registration)
         self.running_registration: RunningRegistration | None = None
@@ -175,7 +179,8 @@ class Session(Inputs):
             case = self.case(placed=self.is_placed(start))
         if anywhere:
             case = replace(case, world_from_ct=None, search=None)
-        ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
+        ready = self.ready()
+        model = self.regressors.model if start in REGRESSOR_STARTS else None
 
         def find(on_progress: Callable) -> tuple[Result, float]:
             began = monotonic()
@@ -186,7 +191,9 @@ class Session(Inputs):
             ), first_time_s
 
         self.history.note_here()
-        self.message, self.notes, self.ended = "", [], ""
+        self.message = ""
+        self.notes = []
+        self.ended = ""
         self.running_registration = RunningRegistration(
             self.registration, start, refinement, Task(find), lambda: self.preparing, warnings
         )
@@ -325,7 +332,8 @@ class Session(Inputs):
         if self.running_registration is not None:
             self.running_registration.task.cancel()
             self.running_registration.put_back()
-            self.running_registration, self.ended = None, "cancelled"
+            self.running_registration = None
+            self.ended = "cancelled"
 
     def hold(self) -> str:
         """Let a registration go on while nobody looks.
@@ -367,7 +375,8 @@ class Session(Inputs):
 
         Sentences for as long as each is true.
         """
-        name, news = self.registration.name, []
+        name = self.registration.name
+        news = []
         if self.waiting:
             news.append(
                 _(
@@ -435,7 +444,8 @@ class Session(Inputs):
         anatomy = self.anatomy
         if anatomy is None or self._preparation.working:
             return None
-        case, pose = self.corrected_case(), self.registration.world_from_ct
+        case = self.corrected_case()
+        pose = self.registration.world_from_ct
         result = self.result
         world_from_background = None if result is None else result.refinement.world_from_background
 
@@ -459,18 +469,18 @@ class Session(Inputs):
         again
             Also where one is known, of inputs that have changed since.
         """
-        entry, known = self.history.current, self.result
+        entry = self.history.current
+        known = self.result
         if known is not None and not self.history.moved and not again:
             return lambda: known
-        case, ready, method = (
-            self.corrected_case(),
-            self.ready(),
-            "by hand" if entry is None else entry.method,
-        )
+        case = self.corrected_case()
+        ready = self.ready()
+        method = "by hand" if entry is None else entry.method
         bones = {name: bone.world_from_ct for name, bone in bones_of(self.registration).items()}
         known_bones = case.structures is not None and set(bones) == set(case.structures.names)
         bone_poses = bones if known_bones else None
-        pose, uid = self.registration.world_from_ct, world_uid(self.registration)
+        pose = self.registration.world_from_ct
+        uid = world_uid(self.registration)
 
         def find() -> Result:
             from ..api import assess
@@ -542,7 +552,8 @@ class Session(Inputs):
         task, then = self._background_task
         if not ended(task):
             return False
-        self._background_task, self.message = None, task.message
+        self._background_task = None
+        self.message = task.message
         if not task.message:
             with self._report_errors():
                 then(task.result)
@@ -574,7 +585,8 @@ class Session(Inputs):
         try:
             yield
         except InputError as error:
-            self.ended, self.message = "failed", str(error)
+            self.ended = "failed"
+            self.message = str(error)
         except Exception as error:
             logging.exception("MultiViewRegistration")
             self.ended = "failed"
@@ -588,17 +600,19 @@ class Session(Inputs):
         self.cancel()
         self.regressors.cancel()
         self.igtl.close()
-        self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
-        self.bones, self._whole = Bones(self), None
+        self._preparation = Preparation(self)
+        self._results = {}
+        self.sequence = Sequence(self)
+        self.bones = Bones(self)
+        self._whole = None
         return working
 
     def _end(self, run: RunningRegistration) -> None:
-        task, self.running_registration = run.task, None
-        self.notes, self.ended, self.message = (
-            [*run.warnings, *task.warnings],
-            task.state,
-            task.message,
-        )
+        task = run.task
+        self.running_registration = None
+        self.notes = [*run.warnings, *task.warnings]
+        self.ended = task.state
+        self.message = task.message
         if task.state != "done":
             run.put_back()
             return
@@ -608,7 +622,8 @@ class Session(Inputs):
     def _keep(self, run: RunningRegistration, result: Result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
-        views, report = list(zip(result.case.views, result.views, strict=True)), result.regressor
+        views = list(zip(result.case.views, result.views, strict=True))
+        report = result.regressor
         corrected = {
             given.name: {**view.camera.to_json(), "of": run.geometry[given.name]}
             for given, view in views
@@ -648,10 +663,12 @@ class Session(Inputs):
             As `find_result`, without bones, and while other work is under way.
         """
         self.require_idle()
-        case, inputs = self.case(), fingerprint(self.registration)
+        case = self.case()
+        inputs = fingerprint(self.registration)
         if case.structures is None:
             raise InputError(_("Bones: none is chosen, expected one or more; choose them first."))
-        pose, whole = self.registration.world_from_ct, self._whole_here()
+        pose = self.registration.world_from_ct
+        whole = self._whole_here()
         finding = (lambda: replace(whole, case=case)) if whole else self.find_result(again=True)
         places = places_of(self.registration)
 

@@ -57,9 +57,11 @@ class Task(Generic[Result]):
     def __init__(self, work: Callable[[Callable[[Any], bool]], Result]) -> None:
         self.warnings: list[str] = []
         self.progress: Any = None
-        self.left, self._time_left = "", TimeLeft()
+        self.left = ""
+        self._time_left = TimeLeft()
         self._progress: deque[Any] = deque()
-        self._lock, self._cancelled = threading.Lock(), False
+        self._lock = threading.Lock()
+        self._cancelled = False
         self._future: Future[Result] = Future()
         _at_work.add(self._future)
         threading.Thread(
@@ -226,7 +228,9 @@ class BackgroundValue:
         Whether there is another value now.
         """
         if ended(self._task):
-            self.value, self.made_of, self._task = self._task.result_or(None), self._begun_of, None
+            self.value = self._task.result_or(None)
+            self.made_of = self._begun_of
+            self._task = None
             return True
         if self._task is not None or of == self._begun_of:
             return False
@@ -234,7 +238,9 @@ class BackgroundValue:
             work = begin()
         except InputError:
             had = self.value is not None
-            self.value, self.made_of, self._begun_of = None, of, of
+            self.value = None
+            self.made_of = of
+            self._begun_of = of
             return had
         if work is not None:
             self._begun_of, self._task = of, Task(lambda on_progress: work())

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 VIDEO = "sequence.gif"
 #: Rows of an X-ray in a picture, columns between two, and the size of the letters.
-ROWS, GAP, LETTERS = 480, 8, 18
+ROWS = 480
+GAP = 8
+LETTERS = 18
 
 #: Colour, red, green, blue from 0 to 1, and shape of what is outlined.
 Drawn = tuple[tuple[float, float, float], Shape]
@@ -48,8 +50,11 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
         raise InputError(
             _("Video: there is no sequence, expected one that was tracked; track it, or open one.")
         )
-    played, rate, shown = player.played, player.rate, player.number or 0
-    frames, images = list(played.frames), played.images
+    played = player.played
+    rate = player.rate
+    shown = player.number or 0
+    frames = list(played.frames)
+    images = played.images
     views = {view.name: view for view in session.registration.xrays}
     views = {name: view for name, view in views.items() if name in played.views and view.placed}
     given = {name: view.camera for name, view in views.items()}
@@ -88,7 +93,8 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
             still = f"frame_{shown}.png"
             picture(frames[shown]).save(staging / still)
             rest: Iterator[Image] = map(picture, frames[1:])
-            first, milliseconds = picture(frames[0]), round(1000 / rate)
+            first = picture(frames[0])
+            milliseconds = round(1000 / rate)
             first.save(
                 staging / VIDEO, save_all=True, append_images=rest, duration=milliseconds, loop=0
             )
@@ -157,7 +163,8 @@ def _beside(panes: list[Image], words: str) -> Image:
     from PIL import Image, ImageDraw, ImageFont
 
     width = sum(pane.width for pane in panes) + GAP * (len(panes) - 1)
-    whole, left = Image.new("RGB", (width, ROWS)), 0
+    whole = Image.new("RGB", (width, ROWS))
+    left = 0
     for pane in panes:
         whole.paste(pane, (left, 0))
         left += pane.width + GAP

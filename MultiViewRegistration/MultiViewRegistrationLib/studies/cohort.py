@@ -75,7 +75,11 @@ ENDED = "the worker that had it ended unexpectedly, again and again, perhaps bec
 _CONNECT_SECONDS = 10.0
 #: How a task ended: done now, kept from before, failed; or not begun, as the worker does not see
 #: the folder or has another version.
-DONE, KEPT, FAILED, UNSEEN, OTHER_VERSION = "done", "kept", "failed", "unseen", "other version"
+DONE = "done"
+KEPT = "kept"
+FAILED = "failed"
+UNSEEN = "unseen"
+OTHER_VERSION = "other version"
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,8 @@ def evaluate_cohort(
         "train": ("regressors", _alike(plan.groups)),
         "evaluate": ("cases", [[n] for n in range(len(cases))]),
     }
-    done, total = 0, sum(len(numbers) for _, numbers in tasks.values())
+    done = 0
+    total = sum(len(numbers) for _, numbers in tasks.values())
     lost: set[int] = set()
     with _client(scheduler, workers, total) as client:
         progress(0.0, "waiting for workers")
@@ -473,7 +478,8 @@ def _kept(path: Path, fingerprint: Callable[[], str], make: Callable[[], CohortR
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("default")
         try:
-            now, before = fingerprint(), CohortRecord.read(path)
+            now = fingerprint()
+            before = CohortRecord.read(path)
             if before and before.outcome and before.fingerprint == now:
                 return KEPT
             record = replace(make(), fingerprint=now)
@@ -563,7 +569,8 @@ def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
     InputError
         If it cannot be trained.
     """
-    case, model = Case.load(plan.cases[number]), plan.model(folder, number)
+    case = Case.load(plan.cases[number])
+    model = plan.model(folder, number)
     setup = EvaluationSetup(**plan.setup)
     card: Any = None
     with suppress(InputError):

@@ -65,7 +65,8 @@ STARTS = ("given", "search", "regressor", "auto")
 SEARCH_STARTS = ("search", "auto")
 INTERVAL_MM = 2.0
 #: Starts of a case without truth agree if they end this near their consensus.
-WITHIN_DEG, WITHIN_MM = 1.5, 0.3
+WITHIN_DEG = 1.5
+WITHIN_MM = 0.3
 #: Misses beyond this many have no picture.
 MAX_PICTURES = 20
 
@@ -289,7 +290,8 @@ def evaluate(
     for path in paths:
         check(path)
     warm_up()
-    evaluation, without_truth = Evaluation([], [], setup), []
+    evaluation = Evaluation([], [], setup)
+    without_truth = []
     last: EvaluatedCase | None = None
     for number, path in enumerate(paths):
 
@@ -377,7 +379,8 @@ def _with_truth(
     max_pictures: int,
     bones: list[Row],
 ) -> list[Row]:
-    (truth, targets), model = truth_of(case), setup.regressor(case)
+    (truth, targets) = truth_of(case)
+    model = setup.regressor(case)
     rows: list[Row] = []
     name = (
         setup.method.name
@@ -411,11 +414,11 @@ def _with_truth(
 
 
 def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Row:
-    found, report, (truth, targets) = done.refinement, done.regressor, truth_of(case)
-    cameras, pixels = (
-        [view.camera for view in found.views],
-        [view.xray.pixel_mm for view in case.views],
-    )
+    found = done.refinement
+    report = done.regressor
+    (truth, targets) = truth_of(case)
+    cameras = [view.camera for view in found.views]
+    pixels = [view.xray.pixel_mm for view in case.views]
     row: Row = {
         "errors": asdict(metrics.errors(cameras, found.world_from_ct, truth, targets, pixels)),
         "seconds": done.seconds,
@@ -453,11 +456,13 @@ def _structures(
     ]
     if done is None or setup.method.name != "joint":
         return rows
-    began, whole = perf_counter(), done.refinement
+    began = perf_counter()
+    whole = done.refinement
     bones = register_structures(
         case.structures, anatomy, whole, in_doubt=False, poses=done.bone_poses
     ).bones
-    seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
+    seconds = perf_counter() - began
+    found = {bone.name: bone for bone in bones}
     for row in rows:
         if bone := found.get(row["name"]):
             row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
@@ -471,10 +476,8 @@ def _structures(
 
 def _errors_of(bone: RegisteredBone, case: Case, whole: Refinement) -> Row:
     """Return the errors of points on the bone's surface."""
-    cameras, pixels = (
-        [view.camera for view in whole.views],
-        [view.xray.pixel_mm for view in case.views],
-    )
+    cameras = [view.camera for view in whole.views]
+    pixels = [view.xray.pixel_mm for view in case.views]
     truth = case.structure_truths[bone.name]
     return asdict(metrics.errors(cameras, bone.world_from_ct, truth, bone.bone.surface, pixels))
 
@@ -496,7 +499,8 @@ def _without_truth(
         .register(case, anatomy, case.world_from_ct)
         .refinement.world_from_ct
     )
-    model, seconds = setup.regressor(case), []
+    model = setup.regressor(case)
+    seconds = []
     found: list[np.ndarray] = []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
         done = setup.register(case, anatomy, start, len(found), model)
@@ -509,17 +513,16 @@ def _without_truth(
         pose = found[0]
     else:
         agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
-        pose, degrees, mm = (
-            agreed.world_from_ct,
-            agreed.rotation_deg.tolist(),
-            agreed.distance_mm.tolist(),
-        )
+        pose = agreed.world_from_ct
+        degrees = agreed.rotation_deg.tolist()
+        mm = agreed.distance_mm.tolist()
     return {"rotation_deg": degrees, "distance_mm": mm, "seconds": seconds}, pose
 
 
 def agreeing(agreement: Row) -> np.ndarray:
     """Return the starts, (n,) bool, that ended near the consensus."""
-    degrees, mm = np.array(agreement["rotation_deg"]), np.array(agreement["distance_mm"])
+    degrees = np.array(agreement["rotation_deg"])
+    mm = np.array(agreement["distance_mm"])
     return (degrees <= WITHIN_DEG) & (mm <= WITHIN_MM)
 
 

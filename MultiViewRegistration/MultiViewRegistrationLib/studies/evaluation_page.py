@@ -113,7 +113,8 @@ def _joined(parts: Iterable[str]) -> str:
 
 
 def _head(evaluation: Evaluation, title: str) -> str:
-    method, seed = evaluation.setup.method, evaluation.setup.seed
+    method = evaluation.setup.method
+    seed = evaluation.setup.seed
     device = method.compute_device.display_name
     refinement = f"`{method.name}`" + (f" on {device}" if device else "")
     if method.torch_device:
@@ -335,9 +336,11 @@ def _failures(cases: Rows, pictures: str) -> str:
     missed = [(case["name"], run) for case in cases for run in case["runs"] if not is_right(run)]
     if not missed:
         return f"No registration ended {SUCCESS_MM:g} mm or more from the truth."
-    rows, seen = [], []
+    rows = []
+    seen = []
     for name, run in missed:
-        errors, gap = run["errors"], run["evidence_ratio"]
+        errors = run["errors"]
+        gap = run["evidence_ratio"]
         found = (
             f"{errors['mtre_mm']:.2f}"
             if errors
@@ -366,7 +369,8 @@ def _failures(cases: Rows, pictures: str) -> str:
 def _agreement(cases: Rows, evaluation: Evaluation) -> str:
     rows = []
     for case in cases:
-        agreement, near = case["agreement"], agreeing(case["agreement"])
+        agreement = case["agreement"]
+        near = agreeing(case["agreement"])
         mm, degrees = (
             np.max(np.array(agreement[key])[near], initial=0)
             for key in ("distance_mm", "rotation_deg")
@@ -454,8 +458,10 @@ def _median_of(rows: Rows, key: str, digits: int) -> str:
 def _motion(motions: Rows) -> str:
     rows = []
     for each in motions:
-        motion, pair = each["motion"], "({:.2f}, {:.2f})"
-        tracked, error = pair.format(*motion["tracked_px"]), pair.format(*motion["error_px"])
+        motion = each["motion"]
+        pair = "({:.2f}, {:.2f})"
+        tracked = pair.format(*motion["tracked_px"])
+        error = pair.format(*motion["error_px"])
         length = f"{np.hypot(*motion['error_px']):.2f}"
         rows.append(
             (each["first"], each["second"], each["view"], motion["patches"], tracked, error, length)

@@ -79,5 +79,6 @@ def failure_figure(
 def _squared(picture: np.ndarray) -> np.ndarray:
     """Return a picture in the middle of a black square."""
     rows, columns = picture.shape[:2]
-    top, left = (_SIDE - rows) // 2, (_SIDE - columns) // 2
+    top = (_SIDE - rows) // 2
+    left = (_SIDE - columns) // 2
     return np.pad(picture, [(top, _SIDE - rows - top), (left, _SIDE - columns - left), (0, 0)])

@@ -31,9 +31,11 @@ from ..report.result import Result
 from .statistics import Consensus, consensus, perturbed
 
 #: How far the starts are from the scanner's pose, and how far about each is searched.
-START_DEG, START_MM = 18.0, 55.0
+START_DEG = 18.0
+START_MM = 55.0
 #: Starts agree if they end this near their consensus.
-WITHIN_DEG, WITHIN_MM = 0.2, 0.3
+WITHIN_DEG = 0.2
+WITHIN_MM = 0.3
 #: What the scanner's pose is worth: the patient may move between localizer and slices, and headers
 #: round (docs/scouts.md).
 TRUTH_MM = 1.5
@@ -232,16 +234,15 @@ def selfcheck(
         raise InputError(f"--starts: found {starts}, expected 1 or more; correct it.")
     seed = seed_of(seed)
     warm_up()
-    anatomy, truth = PreparedCT(case.ct), case.truth_world_from_ct
+    anatomy = PreparedCT(case.ct)
+    truth = case.truth_world_from_ct
     assert truth is not None
     if case.targets is None:
         bone = metrics.default_targets(anatomy, case.views, truth)
         case = replace(case, targets=bone if len(bone) else None)
     found_misfits = misfits(anatomy, case.views, truth)
-    poses, whole = (
-        perturbed(truth, anatomy.centroid, START_DEG, START_MM, starts, seed),
-        starts + ASSESSED_RUNS,
-    )
+    poses = perturbed(truth, anatomy.centroid, START_DEG, START_MM, starts, seed)
+    whole = starts + ASSESSED_RUNS
     case = replace(case, search={"rotation_deg": START_DEG, "translation_mm": START_MM})
     runs: list[Run] = []
     for number, start in enumerate(poses):
@@ -278,11 +279,11 @@ def _run(
     seed: int,
     report: Callable[[Progress], object],
 ) -> Run:
-    began, found, error = perf_counter(), None, None
-    truth, targets = (
-        case.truth_world_from_ct,
-        anatomy.corners() if case.targets is None else case.targets,
-    )
+    began = perf_counter()
+    found = None
+    error = None
+    truth = case.truth_world_from_ct
+    targets = anatomy.corners() if case.targets is None else case.targets
     assert truth is not None
     try:
         found = refine(

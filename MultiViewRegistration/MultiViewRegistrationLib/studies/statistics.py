@@ -180,7 +180,8 @@ def success_by_interval(
     threshold_mm: float = SUCCESS_MM,
 ) -> list[SuccessRate]:
     """Return the success rate of the registrations that started in each interval [edge, next edge)."""
-    start_mm, final_mm = np.asarray(start_mm, float), np.asarray(final_mm, float)
+    start_mm = np.asarray(start_mm, float)
+    final_mm = np.asarray(final_mm, float)
     return [
         success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm)
         for low, high in pairwise(edges_mm)

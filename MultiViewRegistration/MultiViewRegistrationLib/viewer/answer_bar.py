@@ -49,7 +49,8 @@ class AnswerBar(PageSection):
     def refresh(self) -> None:
         """Show the answer; with a verdict the steps that a new case begins with are folded."""
         super().refresh()
-        state, answer = self.application.state, self.presenter.answer()
+        state = self.application.state
+        answer = self.presenter.answer()
         judged = answer.kind in VERDICTS and (state.answer or {}).get("kind") not in VERDICTS
         if judged and state.open_steps == FIRST_STEPS:
             state.open_steps = []

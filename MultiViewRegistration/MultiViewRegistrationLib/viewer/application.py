@@ -47,10 +47,12 @@ from .scene_files import read_scene, save_scene
 from .transfers import Downloads, Uploads
 
 #: Seconds between polls, and while the CT is moved, whose pictures come first then.
-TICK_S, MOVING_TICK_S = 0.05, 0.25
+TICK_S = 0.05
+MOVING_TICK_S = 0.25
 #: Seconds after the last movement by hand for which the CT counts as being moved, while the button
 #: is down, and after that.
-DRAG_PAUSE_S, AFTER_DRAG_S = 1.0, 0.3
+DRAG_PAUSE_S = 1.0
+AFTER_DRAG_S = 0.3
 
 
 class Application(Frontend):
@@ -65,7 +67,8 @@ class Application(Frontend):
     """
 
     patience_s = 0.05
-    installs_packages, register_keys = False, "Ctrl+Enter"
+    installs_packages = False
+    register_keys = "Ctrl+Enter"
     #: What is opened takes the place of what is open.
     replaces = True
     views: PageViews
@@ -74,7 +77,8 @@ class Application(Frontend):
     def __init__(self, server: Any, uploads: Uploads, downloads: Downloads) -> None:
         super().__init__()
         vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
-        self.server, self.state = server, server.state
+        self.server = server
+        self.state = server.state
         self.slicer_app = SlicerApp()
         vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
         self.scene = slicer.mrmlScene = self.slicer_app.scene
@@ -85,16 +89,22 @@ class Application(Frontend):
         self._observer = SceneObserver(self.scene)
         self._observed: tuple[Any, int] | None = None
         self._moves: ManualMoveRecorder | None = None
-        self._dragging, self._moved_at, self._in_tick = False, 0.0, False
+        self._dragging = False
+        self._moved_at = 0.0
+        self._in_tick = False
         self._handled = ""  # the bone that has handles
         self.downloads = downloads
-        uploads.take, uploads.belongs_to = self._take, lambda: self.session
-        self.autosave, self.views, self.hand = Autosave(self), PageViews(self), Hand(self)
+        uploads.take = self._take
+        uploads.belongs_to = lambda: self.session
+        self.autosave = Autosave(self)
+        self.views = PageViews(self)
+        self.hand = Hand(self)
         self.steps = {
             name: PageSection(name, each, self) for name, each in self.presenters.by_name().items()
         }
         geometry = PageSection("geometry", self.presenters.xrays.geometry, self)
-        self.files, self.answer = PageSection("files", self.files_presenter, self), AnswerBar(self)
+        self.files = PageSection("files", self.files_presenter, self)
+        self.answer = AnswerBar(self)
         self.sections = {
             **self.steps,
             "geometry": geometry,
@@ -108,7 +118,9 @@ class Application(Frontend):
         trigger("mvreg_save")(self.save)
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self.invalidate)
-        self.state.open_steps, self.state.opening_another, self.state.saving = [], False, False
+        self.state.open_steps = []
+        self.state.opening_another = False
+        self.state.saving = False
         self.state.sought = {"at": "", "count": 0}
         self.choose(None)
         self.show_message("")
@@ -316,7 +328,8 @@ class Application(Frontend):
 
     def stop_moving(self) -> None:
         """Record the last movement: others move the CT from now on."""
-        moves, self._moves = self._moves, None
+        moves = self._moves
+        self._moves = None
         if moves is not None:
             moves.stop()
 
@@ -332,7 +345,8 @@ class Application(Frontend):
 
     def put_point(self, view: XRayView, column: float, row: float) -> None:
         """Place a landmark while those are placed, else the linked cursor."""
-        landmarks, cursor = self.presenters.start.landmarks, self.presenters.check.cursor
+        landmarks = self.presenters.start.landmarks
+        cursor = self.presenters.check.cursor
         with self.ui_action():
             (landmarks if landmarks.placing else cursor).put(view, column, row)
 
@@ -352,7 +366,8 @@ class Application(Frontend):
 
     async def run(self) -> None:
         """Follow the work until the server ends; the same error is shown once."""
-        shown, parts = "", self.tick()
+        shown = ""
+        parts = self.tick()
         while True:
             try:
                 with self.state:

@@ -39,11 +39,14 @@ if TYPE_CHECKING:
 
 #: Seconds between two, and from what was opened to its first. A minute has room left for a drag
 #: that must end, and for the disk.
-EVERY_S, FIRST_S = 45.0, 5.0
+EVERY_S = 45.0
+FIRST_S = 5.0
 #: Seconds that the end of the server waits for the disk.
 PATIENCE_S = 20.0
 #: The kind of folder, the file that says what is in it, and the version of that.
-KIND, STATE, VERSION = "scene", "state.json", 1
+KIND = "scene"
+STATE = "state.json"
+VERSION = 1
 #: How many scenes of servers that have ended are kept, the newest: those of a day's work.
 MAX_KEPT = 10
 #: The longer side of the picture that tells one from another, pixels.
@@ -87,7 +90,8 @@ class SavedScene:
 
     def facts(self) -> str:
         """Return what tells it from others, in lines: date and X-rays, verdict, folder."""
-        one, more = _("1 X-ray"), _("{count} X-rays").format(count=self.xrays)
+        one = _("1 X-ray")
+        more = _("{count} X-rays").format(count=self.xrays)
         counted = [] if self.xrays is None else [one if self.xrays == 1 else more]
         when = " \u00b7 ".join([f"{self.saved:%Y-%m-%d %H:%M}", *counted])
         folder = [] if self.case is None else [str(self.case.parent)]
@@ -128,7 +132,8 @@ FACTS = ("xrays", "verdict", "picture", "case", "patient")
 
 def _facts(session: Session) -> dict[str, Any]:
     registration = session.registration
-    views, case = registration.xrays, session.case_path
+    views = registration.xrays
+    case = session.case_path
     found: dict[str, Any] = {"xrays": len(views), "verdict": assessment.verdict(session)}
     shown = [view for view in views if view.node.GetImageData() and view.node.GetDisplayNode()]
     if shown:
@@ -234,7 +239,8 @@ class Autosave:
         if folder is None:
             return
         self._wait()
-        own, new = self._folder, folder.with_name(own_folders.new_name(KIND))
+        own = self._folder
+        new = folder.with_name(own_folders.new_name(KIND))
         try:
             folder.rename(new)
         except OSError:  # another server has it
@@ -248,7 +254,8 @@ class Autosave:
         """Save, where it is time to."""
         self._take_written()
         if ended(self._naming):
-            naming, self._naming = self._naming, None
+            naming = self._naming
+            self._naming = None
             self._show_left(naming.result_or({}))
         application = self._application
         if (
@@ -300,7 +307,8 @@ class Autosave:
         files: dict[str, tuple[int, str]] = {}
         with _storing(self._application.scene, folder) as storages:
             for node in _storable(self._application.scene):
-                storage, before = node.GetStorageNode(), self._files.get(node.GetID())
+                storage = node.GetStorageNode()
+                before = self._files.get(node.GetID())
                 storages.append((storage, storage.GetFileName()))
                 written = by_parts and node.GetID() in self._fresh
                 changed = (
@@ -338,7 +346,8 @@ class Autosave:
 
     def _take_written(self) -> None:
         if ended(self._writing):
-            writing, self._writing = self._writing, None
+            writing = self._writing
+            self._writing = None
             if writing.message:
                 self._show_failure(writing.message)
 
@@ -347,7 +356,9 @@ class Autosave:
             self._take_written()
 
     def _show_failure(self, why: str) -> None:
-        self._saved, self._files, self._fresh = "", {}, set()
+        self._saved = ""
+        self._files = {}
+        self._fresh = set()
         self._application.show_message(
             _(
                 "The work is not kept for the case that the server ends ({why}); free some space, "
@@ -391,7 +402,8 @@ def commit(folder: Path, state: dict, files: list[str]) -> None:
 @contextmanager
 def _storing(scene: Any, folder: Path) -> Iterator[list[tuple[Any, str]]]:
     """Name the scene's files as before afterwards, those of the storage nodes that are put into the list, too."""
-    root, url = scene.GetRootDirectory(), scene.GetURL()
+    root = scene.GetRootDirectory()
+    url = scene.GetURL()
     storages: list[tuple[Any, str]] = []
     scene.SetRootDirectory(os.fspath(folder))
     try:

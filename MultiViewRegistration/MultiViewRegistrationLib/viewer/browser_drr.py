@@ -43,8 +43,11 @@ class BrowserDRR:
     """
 
     def __init__(self) -> None:
-        self.wanted, self.pose_stamp, self.bone_stamp = False, next(_stamps), next(_stamps)
-        self._texture, self._stamp = BackgroundValue(), 0
+        self.wanted = False
+        self.pose_stamp = next(_stamps)
+        self.bone_stamp = next(_stamps)
+        self._texture = BackgroundValue()
+        self._stamp = 0
         self.pose: dict | None = None
         self.bone: dict | None = None
 
@@ -52,10 +55,12 @@ class BrowserDRR:
         """Follow the CT and its pose; call it from a timer, and after each movement."""
         pose = None if anatomy is None else _pose_state(registration)
         if pose != self.pose:
-            self.pose, self.pose_stamp = pose, next(_stamps)
+            self.pose = pose
+            self.pose_stamp = next(_stamps)
         bone = _bone_state(registration)
         if bone != self.bone:
-            self.bone, self.bone_stamp = bone, next(_stamps)
+            self.bone = bone
+            self.bone_stamp = next(_stamps)
         if self.wanted and self._texture.update(
             anatomy, lambda: anatomy.texture if anatomy is not None else None
         ):
@@ -125,7 +130,8 @@ def _bone_state(registration: Registration) -> dict | None:
     bone = bones_of(registration).get(chosen_bone(registration))
     if bone is None:
         return None
-    pose, centre = bone.world_from_ct.tolist(), bone.centre_in_ct.tolist()
+    pose = bone.world_from_ct.tolist()
+    centre = bone.centre_in_ct.tolist()
     return {"name": bone.name, "world_from_ct": pose, "centre": centre}
 
 

@@ -279,7 +279,8 @@ class FileDrop(_Element):
         As of an <input>.
     """
 
-    TAG, ATTRIBUTES = "mv-files", ("target", "hint", "accept", "folder", "disabled")
+    TAG = "mv-files"
+    ATTRIBUTES = ("target", "hint", "accept", "folder", "disabled")
 
 
 class WindowDrop(_Element):
@@ -291,7 +292,8 @@ class WindowDrop(_Element):
         As of a `FileDrop`.
     """
 
-    TAG, ATTRIBUTES = "mv-window-drop", ("target", "disabled")
+    TAG = "mv-window-drop"
+    ATTRIBUTES = ("target", "disabled")
 
 
 class Shortcuts(_Element):
@@ -300,7 +302,8 @@ class Shortcuts(_Element):
     Events undo, redo, register, move; leave for Escape, where the table of the geometry is open.
     """
 
-    TAG, EVENTS = "mv-keys", ("undo", "redo", "register", "move", "leave")
+    TAG = "mv-keys"
+    EVENTS = ("undo", "redo", "register", "move", "leave")
 
 
 class Look(_Element):
@@ -316,7 +319,8 @@ class Look(_Element):
         What a button leads to: `at`, section/key, is brought into sight each time that `count` grows.
     """
 
-    TAG, ATTRIBUTES = "mv-look", ("slices", "xrays", "sought")
+    TAG = "mv-look"
+    ATTRIBUTES = ("slices", "xrays", "sought")
 
 
 class XRays(_Element):
@@ -328,7 +332,8 @@ class XRays(_Element):
         Of those that are seen.
     """
 
-    TAG, ATTRIBUTES = "mv-xrays", ("count",)
+    TAG = "mv-xrays"
+    ATTRIBUTES = ("count",)
 
 
 class PlainNotice(_Element):
@@ -346,7 +351,8 @@ class Splitter(_Element):
         "steps" or "views".
     """
 
-    TAG, ATTRIBUTES = "mv-split", ("kind",)
+    TAG = "mv-split"
+    ATTRIBUTES = ("kind",)
 
 
 class Help(_Element):
@@ -358,7 +364,8 @@ class Help(_Element):
 class SliceOverlay(_Element):
     """What lies over a slice of the CT, see browser/slices.js; buttons may be in it."""
 
-    TAG, ATTRIBUTES = "mv-slice", ("title", "colour", "at", "greys")
+    TAG = "mv-slice"
+    ATTRIBUTES = ("title", "colour", "at", "greys")
 
 
 class Eye(_Element):
@@ -378,7 +385,8 @@ class DownloadButton(_Element):
         Of the button.
     """
 
-    TAG, ATTRIBUTES = "mv-fetch", ("trigger", "label", "icon", "disabled")
+    TAG = "mv-fetch"
+    ATTRIBUTES = ("trigger", "label", "icon", "disabled")
 
 
 class Form(_Element):
@@ -392,7 +400,8 @@ class Form(_Element):
         Its name, to which a person's acts go.
     """
 
-    TAG, ATTRIBUTES = "mv-form", ("controls", "section")
+    TAG = "mv-form"
+    ATTRIBUTES = ("controls", "section")
 
 
 class XRayCanvas(_Element):
@@ -404,7 +413,8 @@ class XRayCanvas(_Element):
         The state that `xray_pane.XRayPane` keeps.
     """
 
-    TAG, ATTRIBUTES = "mvreg-xray", ("view",)
+    TAG = "mvreg-xray"
+    ATTRIBUTES = ("view",)
 
 
 def first_page(html: str, state) -> str:
@@ -430,7 +440,8 @@ def first_page(html: str, state) -> str:
 
 def icon_styles() -> dict[str, str]:
     """Return Vuetify's stylesheet of icons by its address, with the icons that it or the page names: 5 of 347 kB."""
-    icons, folder = "css/mdi.css", Path(vuetify.serve_path)
+    icons = "css/mdi.css"
+    folder = Path(vuetify.serve_path)
     scripts = *BROWSER.rglob("*.js"), *BROWSER.parent.glob("*.py"), *folder.glob("*.js")
     named = {
         name

@@ -65,7 +65,8 @@ def build(application) -> None:
     server = application.server
     server.state.icons = STEP_ICONS
     with VAppLayout(server, vuetify_config=elements.THEME):
-        register, answer = application.sections["register"], application.answer
+        register = application.sections["register"]
+        answer = application.answer
         keys = {"undo": answer, "redo": register, "register": register}
         acts = {key: (form.act, f"['{key}']") for key, form in keys.items()}
         elements.Shortcuts(**acts, move=application.toggle_move, leave=application.hide_geometry)

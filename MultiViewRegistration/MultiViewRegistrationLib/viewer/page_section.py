@@ -50,8 +50,11 @@ class PageSection:
     """
 
     def __init__(self, name: str, presenter: Presenter, application: Application) -> None:
-        self.application, self.name, self.presenter = application, name, presenter
-        self.state_name, self.title = f"{name}_form", presenter.TITLE
+        self.application = application
+        self.name = name
+        self.presenter = presenter
+        self.state_name = f"{name}_form"
+        self.title = presenter.TITLE
         self._controls: dict[str, Control] = {}
         self._refused: dict[
             str, tuple[TextField, str]
@@ -187,7 +190,8 @@ class PageSection:
 
     async def download(self, key: str) -> str:
         """Write files, and return the address of an archive of them, "" where they could not be written."""
-        control, session = self._enabled(key), self.application.session
+        control = self._enabled(key)
+        session = self.application.session
         written: list[tuple[list[Path], Path]] = []
         if not isinstance(control, Download) or control.action is None or session is None:
             return ""

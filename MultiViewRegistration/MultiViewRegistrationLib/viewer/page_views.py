@@ -35,7 +35,8 @@ BACKGROUND = ("#0c0f13", "#1a2129")
 MAX_OPENING_S = 20.0
 #: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so
 #: many.
-REMOTE_S, EVERY_S = 0.1, 1.0
+REMOTE_S = 0.1
+EVERY_S = 1.0
 #: Width and height of the 3D view before the page has one.
 DEFAULT_SIZE = (640, 480)
 
@@ -44,7 +45,8 @@ class PageViews:
     """The 3D view, the three slices of the CT, and a cell for each X-ray of the registration at work."""
 
     def __init__(self, application: Application) -> None:
-        self._application, self._state = application, application.state
+        self._application = application
+        self._state = application.state
         self._opened = monotonic()
         self._planes: dict[str, object] = {}
         self._camera: Any = None
@@ -74,7 +76,8 @@ class PageViews:
             draw_translucent(window)
         self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
-        self._state.slices_at, self._state.ct_greys = {}, {}
+        self._state.slices_at = {}
+        self._state.ct_greys = {}
         self._ct_shown: Any = None
         trigger = application.server.controller.trigger
         trigger("mvreg_scroll")(self._scroll)
@@ -192,7 +195,8 @@ class PageViews:
         """Have a slice show the whole CT at any size, until a person has zoomed or moved it."""
         if ct is None or ct.GetImageData() is None:
             return
-        node, size = view.get_view_node(), tuple(view.render_window().GetSize())
+        node = view.get_view_node()
+        size = tuple(view.render_window().GetSize())
         before_size, zoom = self._fitted.get(
             view.name, (None, ())
         )  # as this left it; None once a person has
@@ -205,13 +209,15 @@ class PageViews:
     def _show_slices(self, registration: Registration) -> None:
         """Tell the page where in the CT the slices are, and their greys."""
         ct = self._ct
-        at, greys = {}, {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
+        at = {}
+        greys = {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
         if ct is not None and ct.GetImageData() is not None and ct.GetDisplayNode() is not None:
             at = {
                 name: asdict(slice_view.position_in(ct, node))
                 for name, node in self._slice_nodes.items()
             }
-            display, (least, most) = ct.GetDisplayNode(), ct.GetImageData().GetScalarRange()
+            display = ct.GetDisplayNode()
+            (least, most) = ct.GetImageData().GetScalarRange()
             hu = registration.parameter(CT_UNIT, "hu") == "hu"
             if not hu:  # the axes of a relative CT need not be the patient's
                 at = {name: {**each, "sides": ("",) * 4} for name, each in at.items()}

@@ -12,7 +12,8 @@ from trame_slicer.rca_view.rca_view_factory import RcaRenderStrategy, RcaWindow
 from trame_slicer.views import ViewLayout
 
 #: Pictures a second while the mouse is in the view, and else: the X-rays come first then.
-FPS, BACKGROUND_FPS = 30.0, 5.0
+FPS = 30.0
+BACKGROUND_FPS = 5.0
 #: Quality of JPEG while things move.
 MOVING_QUALITY = 60
 #: The picture in a page of another size than it was made for: all of it, in its own proportions.
@@ -38,7 +39,8 @@ class DeferredRendering(RcaRenderStrategy):
 
     def __init__(self, scheduler, hold: Callable[[], bool]) -> None:
         super().__init__(scheduler)
-        self._hold, self._due = hold, False
+        self._hold = hold
+        self._due = False
 
     def schedule_render(self) -> None:
         """Render soon, once nothing holds it."""
@@ -88,7 +90,8 @@ class RemoteView:
     """
 
     def __init__(self, server, name: str, view, hold: Callable[[], bool], tools) -> None:
-        self.view, self.template = view, f"view_{name}"
+        self.view = view
+        self.template = f"view_{name}"
         cursor = f"{self.template}_cursor"
         window = QuietWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
         self._scheduler = RcaImageRenderScheduler(

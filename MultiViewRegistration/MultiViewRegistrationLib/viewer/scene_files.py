@@ -36,7 +36,8 @@ OTHERS = tuple(
 )
 
 #: What loading a scene may take beyond its files, an image's four times.
-LOADING_BYTES, LOADING_S = 2 << 30, 120.0
+LOADING_BYTES = 2 << 30
+LOADING_S = 120.0
 
 
 def read_scene(path: Path) -> Callable[[Any], Registration | None]:

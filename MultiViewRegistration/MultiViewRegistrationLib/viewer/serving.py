@@ -32,7 +32,8 @@ LOCAL = "127.0.0.1"
 LOCAL_NAMES = (LOCAL, "localhost", "[::1]")
 #: The folder with the file that leads the browser to the page, and the seconds after which it is
 #: removed.
-OPENED, OPENED_S = "mvreg-open", 60.0
+OPENED = "mvreg-open"
+OPENED_S = 60.0
 
 
 def serve(
@@ -90,8 +91,10 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
     from .transfers import Downloads, Uploads
 
     server = get_server("mvreg", client_type="vue3")
-    token, name = secrets.token_urlsafe(32), f"[{host}]" if ":" in host else host
-    uploads, downloads = Uploads(), Downloads()
+    token = secrets.token_urlsafe(32)
+    name = f"[{host}]" if ":" in host else host
+    uploads = Uploads()
+    downloads = Downloads()
     closing: list[Callable[[], object]] = []
 
     def bound(web) -> None:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from .application import Application
 
 #: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
-ANSWER_S, FOLLOW_S = 0.001, 0.1
+ANSWER_S = 0.001
+FOLLOW_S = 0.1
 #: Seconds without a movement after which a drag has ended.
 DRAG_TIMEOUT_S = 5.0
 _numbers, _films = count(1), count(1)
@@ -66,16 +67,15 @@ class XRayPane:
     def __init__(
         self, server: Any, session: Session, xray: XRayView, application: Application
     ) -> None:
-        self._server, self._session, self._xray, self._application = (
-            server,
-            session,
-            xray,
-            application,
-        )
+        self._server = server
+        self._session = session
+        self._xray = xray
+        self._application = application
         number = next(
             _numbers
         )  # another for each that there has ever been, so that no page keeps anything of the one before
-        self.name, self.template = f"mvreg_xray_{number}", f"view_xray_{number}"
+        self.name = f"mvreg_xray_{number}"
+        self.template = f"view_xray_{number}"
         self._encoded: tuple[tuple, EncodedXRay, int] | None = None
         self._film: int | None = None
         self._labels: tuple[tuple, dict] = (), {}
@@ -188,9 +188,12 @@ class XRayPane:
         view = self._view()
         if view is None:
             return
-        registration, layer, layers = self._session.registration, self._layer(), self._layers
+        registration = self._session.registration
+        layer = self._layer()
+        layers = self._layers
         self._detectors, mode = detectors(registration), overlay.mode_of(registration)
-        camera, pose = self._camera_of(view), layers.browser.pose
+        camera = self._camera_of(view)
+        pose = layers.browser.pose
         tone_match = layers.tone_matches.get(view.id)
         laid = (
             mode != "off"
@@ -246,7 +249,8 @@ class XRayPane:
 
         Another once the image, or what of it is shown, has changed. 0 without an image.
         """
-        image, display = view.node.GetImageData(), view.node.GetDisplayNode()
+        image = view.node.GetImageData()
+        display = view.node.GetDisplayNode()
         if image is None or display is None:
             return 0
         try:
@@ -264,7 +268,8 @@ class XRayPane:
         return self._encoded[2]
 
     def _marks_of(self, view: XRayView) -> dict:
-        cursor, detector = self._application.cursor, self._detector_of(view)
+        cursor = self._application.cursor
+        detector = self._detector_of(view)
         if detector is None:
             return {
                 "seen": None,
@@ -327,7 +332,9 @@ class XRayPane:
         if layer.stamp == have:
             return {"stamp": have}
         self._given.add("layer")
-        pixels, low, high = layer.image, 0.0, 0.0
+        pixels = layer.image
+        low = 0.0
+        high = 0.0
         if layer.kind != overlay.PICTURE:
             known = np.isfinite(layer.image)
             low, high = (
@@ -363,7 +370,8 @@ class XRayPane:
         bone
             The name of the bone that is moved; "" for the whole CT.
         """
-        view, refused = self._view(), ""
+        view = self._view()
+        refused = ""
         if view is None or not self._application.may_move():
             self._end()
             return self._where()

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 #: Pixels along the longest side from which on the page gets blocks of pixels instead.
 MAX_SIDE = 2048
 #: Codes of values; 0 means transparent.
-FIRST, LAST = 1, 65535
+FIRST = 1
+LAST = 65535
 #: Codes of an X-ray's field: what is masked within its hull, and what is used; 0 is beyond.
-MASKED, USED = 128, 255
+MASKED = 128
+USED = 255
 _stamps = count(1)
 
 
@@ -64,7 +66,8 @@ class EncodedXRay:
         used
             What is used of it; None where it cannot be.
         """
-        values, display = slicer.util.arrayFromVolume(view.node)[0], view.node.GetDisplayNode()
+        values = slicer.util.arrayFromVolume(view.node)[0]
+        display = view.node.GetDisplayNode()
         pooled = -(-max(values.shape) // MAX_SIDE)
         if pooled > 1:
             rows, columns = (side // pooled for side in values.shape)
@@ -77,7 +80,8 @@ class EncodedXRay:
         if display.GetApplyThreshold():  # collimator blades
             ends = display.GetLowerThreshold(), display.GetUpperThreshold()
             within = (values >= ends[0]) & (values <= ends[1])
-            shown, values = values[within], np.where(within, values, np.float32(np.nan))
+            shown = values[within]
+            values = np.where(within, values, np.float32(np.nan))
         low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
         codes = encoded(values, low, high)
         return cls(
@@ -149,7 +153,8 @@ class OverlayLayers:
     """
 
     def __init__(self) -> None:
-        self.browser, self.plain = BrowserDRR(), False
+        self.browser = BrowserDRR()
+        self.plain = False
         self.tone_matches: dict[str, ToneMatch] = {}
         self._shown: dict[str, Layer] = {}
 

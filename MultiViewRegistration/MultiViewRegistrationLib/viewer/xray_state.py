@@ -40,7 +40,8 @@ def image_of(view: XRayView) -> dict:
     A size of 0 without an image.
     """
     display = view.node.GetDisplayNode()
-    window, inverted = [0.0, 1.0], False
+    window = [0.0, 1.0]
+    inverted = False
     if display is not None:
         window = [display.GetWindowLevelMin(), display.GetWindowLevelMax()]
         inverted = display.GetColorNodeID() == INVERTED

@@ -14,9 +14,11 @@ from ...imaging.reading import RawImage, raw_image
 from ...imaging.xray import XRay, load_image, to_line_integrals
 
 #: Diameters of beads, mm, and by how much the image magnifies them at most.
-DIAMETERS_MM, MAX_MAGNIFICATION = (1.0, 10.0), 2.5
+DIAMETERS_MM = (1.0, 10.0)
+MAX_MAGNIFICATION = 2.5
 #: Radii of beads in an image of unknown pixel size: least, px, and largest, as a share of it.
-MIN_RADIUS_PX, MAX_RADIUS_SHARE = 1.3, 0.03
+MIN_RADIUS_PX = 1.3
+MAX_RADIUS_SHARE = 0.03
 #: Beads, in numbers of the model's, that are looked at in an image.
 MAX_BEADS = 4
 
@@ -65,7 +67,8 @@ def _xray(image: Image, intensity: str | None) -> XRay:
         xray = image
     else:
         if isinstance(image, str | os.PathLike):
-            raw, intensity = load_image(os.fspath(image)), intensity or "auto"
+            raw = load_image(os.fspath(image))
+            intensity = intensity or "auto"
         else:
             raw = image if isinstance(image, RawImage) else raw_image(np.asarray(image), None)
         everything = np.ones(raw.values.shape[:2], bool)

@@ -230,7 +230,8 @@ class CalibratedView:
         the wrong sign. Requires `seen_from` where the file does not tell, and `size` of a mirrored
         image, whose camera alone keeps that it is one.
         """
-        P, asked = self.projection_matrix, not self.signed and options.seen_from is not None
+        P = self.projection_matrix
+        asked = not self.signed and options.seen_from is not None
         negative = self.camera is None and np.linalg.slogdet(P[:, :3])[0] < 0
         if not (negative or asked):
             return self

@@ -189,7 +189,8 @@ def read_plate(path: str | os.PathLike) -> MeasuredDistortion:
         raise InputError(
             f"{fields.file}: is no file of distortions; make one with mvreg calibrate --plate."
         )
-    angles, distortions = [], []
+    angles = []
+    distortions = []
     for entry in fields.sections("poses", "a list of one or more poses"):
         angles.append(entry.array("angles_deg", (2,), "[rao_lao, cra_cau] in degrees"))
         distortions.append(

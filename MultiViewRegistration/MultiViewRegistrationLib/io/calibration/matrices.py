@@ -219,7 +219,8 @@ def _views(
         (3, 3),
         f"{where}: camera_matrix",
     )
-    intrinsics, distortion = options.pixels_at_0(where) @ intrinsics, _distortion(parts, where)
+    intrinsics = options.pixels_at_0(where) @ intrinsics
+    distortion = _distortion(parts, where)
     poses = [options.pose_in_lps_mm(pose, where) for pose in _poses(parts, where)]
     names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
     return [
@@ -260,7 +261,8 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
         return [rigid.check_rigid(pose, f"{where}: camera_from_world")]
     if "poses" in parts:  # OpenCV's calibration sample: a row for each image, rvec and tvec
         rows = np.atleast_2d(_array(parts["poses"], where, "extrinsic_parameters"))
-        rotations, translations = rows[:, :3], rows[:, 3:]
+        rotations = rows[:, :3]
+        translations = rows[:, 3:]
     elif {"rotation", "translation"} <= parts.keys():
         rotations = _array(parts["rotation"], where, "R")
         translations = _array(parts["translation"], where, "t")

@@ -48,10 +48,8 @@ def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[Cali
         For a projection that has neither a matrix nor parameters, or both and they disagree; for
         parallel beams, and for a detector that is a cylinder.
     """
-    (sx, sy), (ox, oy) = (
-        options.require("detector_spacing_mm", file),
-        options.require("detector_origin_mm", file),
-    )
+    (sx, sy) = options.require("detector_spacing_mm", file)
+    (ox, oy) = options.require("detector_origin_mm", file)
     size = options.require("size", file)
     pixel_from_mm = np.linalg.inv([[sx, 0, ox], [0, sy, oy], [0, 0, 1]])
     if _numbers(root, "RadiusCylindricalDetector", file, 1)[0] != 0:
@@ -125,7 +123,8 @@ def matrix_of(
         @ rigid.exp_so3([0, -angles[2], 0])
     )
     turned = np.c_[R, (-SourceOffsetX, -SourceOffsetY, -SourceToIsocenterDistance)]
-    x, y = SourceOffsetX - ProjectionOffsetX, SourceOffsetY - ProjectionOffsetY
+    x = SourceOffsetX - ProjectionOffsetX
+    y = SourceOffsetY - ProjectionOffsetY
     onto = np.array(
         [[-SourceToDetectorDistance, 0, x], [0, -SourceToDetectorDistance, y], [0, 0, 1]]
     )

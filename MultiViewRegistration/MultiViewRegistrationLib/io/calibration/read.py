@@ -62,7 +62,8 @@ def read_calibration(
         raise InputError(
             f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these."
         )
-    path, known = Path(path), CalibrationOptions(**options)
+    path = Path(path)
+    known = CalibrationOptions(**options)
     recognised, content = _recognise(path)
     if format not in (None, recognised):
         raise InputError(
@@ -175,7 +176,8 @@ def _is_yaml(text: str) -> bool:
 def _views(
     recognised: str, content: Any, path: Path, options: CalibrationOptions
 ) -> list[CalibratedView]:
-    file, name = printable(path), printable(path.stem)
+    file = printable(path)
+    name = printable(path.stem)
     match recognised:
         case "xreg":
             return projections.read_xreg(path)
@@ -200,7 +202,8 @@ def _views(
             first_pixel = (
                 0 if options.first_pixel is None else options.first_pixel
             )  # as OpenCV has it
-            content, options = with_arrays(content, file), replace(options, first_pixel=first_pixel)
+            content = with_arrays(content, file)
+            options = replace(options, first_pixel=first_pixel)
         case "yaml":
             content = with_arrays(content, file)
         case _:
@@ -225,7 +228,8 @@ def _views_of_case(content: dict, file: str) -> list[CalibratedView]:
     """Return the geometry of each view of a case.json, which says all of it."""
     views = []
     for fields in JsonObject(file, "", content).sections("views", "a list of one or more views"):
-        record, name = ViewRecord.read(fields), fields.text("name", "a name for the view")
+        record = ViewRecord.read(fields)
+        name = fields.text("name", "a name for the view")
         camera = record.own_camera
         if camera is None:
             views.append(from_matrix(file, name, record.geometry, signed=False))
@@ -292,7 +296,8 @@ def tree_of_yaml(text: str, file: str) -> Any:
     try:
         tree = yaml.load(body, Loader)  # which makes texts alone
     except (yaml.YAMLError, RecursionError) as error:
-        mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", ""))
+        mark = getattr(error, "problem_mark", None)
+        problem = str(getattr(error, "problem", ""))
         where = "" if mark is None else f" in line {mark.line + 1}"
         what = problem if problem.startswith("has ") else "cannot be read as YAML"
         raise InputError(f"{file} {what}{where}, expected plain YAML; correct it there.") from None
@@ -321,7 +326,8 @@ def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
         return tree
     try:
         data = np.atleast_1d(np.asarray(tree["data"], float))
-        rows, columns = float(tree["rows"]), float(tree["cols"])
+        rows = float(tree["rows"])
+        columns = float(tree["cols"])
     except (TypeError, ValueError):
         raise InputError(
             f"{file} has a matrix without numbers in its rows, cols or data, expected them; save "

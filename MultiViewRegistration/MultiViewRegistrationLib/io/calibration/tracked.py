@@ -18,7 +18,9 @@ from ..transforms import read_transform, turned
 from .calibrated import CALIBRATION, CalibratedView, CalibrationOptions, from_parts, xml_root
 
 TRANSFORM_TEXT = b"#Insight Transform File"
-GROUP, HEAD = b"TransformGroup", 1 << 16  # of ITK's HDF5, and where it stands
+# of ITK's HDF5, and where it stands
+GROUP = b"TransformGroup"
+HEAD = 1 << 16
 CAMERA_ITSELF = "none"
 PLUS_ROOT = "PlusConfiguration"
 MAX_HEADER_BYTES = 16 << 20
@@ -124,7 +126,8 @@ def read_plus(
             )
     else:
         fixed = _frames_of(content, file)
-    camera, world = options.require("camera_frame", file), options.require("world_frame", file)
+    camera = options.require("camera_frame", file)
+    world = options.require("world_frame", file)
     poses = {
         number: _chain(_joined(fixed, frames), camera, world)
         for number, frames in sorted(recorded.items())
@@ -190,7 +193,8 @@ def _joined(first: Frames, second: Frames) -> Frames:
 
 def _chain(frames: Frames, source: str, target: str) -> np.ndarray | None:
     """Return the transform (4, 4) to `target` from `source`, by the fewest steps."""
-    found, waiting = {source: np.eye(4)}, deque([source])
+    found = {source: np.eye(4)}
+    waiting = deque([source])
     while waiting:
         frame = waiting.popleft()
         for other, matrix in frames.get(frame, {}).items():

@@ -243,9 +243,12 @@ def read_autoscoper(
     """
     trial = read_trial(path)
     options = CalibrationOptions(unit=unit)
-    chosen, unit_mm = _chosen(trial, volume), options.scale(trial.name)
+    chosen = _chosen(trial, volume)
+    unit_mm = options.scale(trial.name)
     ct = _ct(chosen, unit_mm)
-    entries, images, names = [], {}, []
+    entries = []
+    images = {}
+    names = []
     for number, (calibration, folder) in enumerate(
         zip(trial.cameras, trial.folders, strict=True), start=1
     ):

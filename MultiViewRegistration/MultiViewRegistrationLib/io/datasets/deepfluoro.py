@@ -248,9 +248,14 @@ def read_deepfluoro(
             name: file.vector(f"{specimen}/vol-landmarks/{name}", 3, "a point of 3 mm in LPS")
             for name in file.names(f"{specimen}/vol-landmarks")
         }
-        entries, images, cameras, poses, turns = [], {}, [], [], []
+        entries = []
+        images = {}
+        cameras = []
+        poses = []
+        turns = []
         for number in views:
-            group, name = f"{specimen}/projections/{number:03d}", f"{number:03d}"
+            group = f"{specimen}/projections/{number:03d}"
+            name = f"{number:03d}"
             pixels = _pixels(file, group, detector)
             pose = _pose(file, group, detector, bone, landmarks)
             poses.append(pose)

@@ -25,7 +25,9 @@ MANUFACTURER = "MultiViewRegistration"
 IMPLEMENTATION = UID(
     "2.25.219471036128305411250126714012365720118"
 )  # of this writer, from a UUID (PS3.5 B.2)
-MAX_LENGTH, MAX_TEXT = 64, 1024  # characters of a DICOM LO and ST
+# characters of a DICOM LO and ST
+MAX_LENGTH = 64
+MAX_TEXT = 1024
 #: Attributes of patient and study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = (

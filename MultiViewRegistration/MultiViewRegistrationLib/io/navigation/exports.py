@@ -84,7 +84,8 @@ def write_cameras(
 def _placed(camera: Camera, ras_from_world: np.ndarray, centre: np.ndarray) -> dict[str, str]:
     _, down, forward = camera.camera_from_world[:3, :3]
     focal_point = camera.source + max(float(camera.depth(centre)), 1.0) * forward
-    rows, fy = camera.size[1], camera.intrinsics[1, 1]
+    rows = camera.size[1]
+    fy = camera.intrinsics[1, 1]
     return {
         "position": _text(rigid.transform_points(ras_from_world, camera.source)),
         "focalPoint": _text(rigid.transform_points(ras_from_world, focal_point)),
@@ -96,7 +97,8 @@ def _placed(camera: Camera, ras_from_world: np.ndarray, centre: np.ndarray) -> d
 def _described(camera: Camera) -> str:
     columns, rows = camera.size
     off = ((np.array(camera.size) - 1) / 2 - camera.principal_point) / (np.array(camera.size) / 2)
-    x, y = np.sign(camera.intrinsics[0, 0]) * off[0], -off[1]
+    x = np.sign(camera.intrinsics[0, 0]) * off[0]
+    y = -off[1]
     sentences = [f"The beam of an X-ray of {columns} x {rows} pixels, seen from its source."]
     if max(abs(x), abs(y)) > 1e-9:
         sentences.append(
@@ -343,7 +345,8 @@ def _grid(
     )
     corners = rigid.transform_points(target_from_index, ends)
     spacing = float(np.float32(spacing))
-    low, high = corners.min(axis=0), corners.max(axis=0)
+    low = corners.min(axis=0)
+    high = corners.max(axis=0)
     size = np.maximum(np.ceil((high - low) / spacing - 1e-6), 1).astype(int)
     if size.prod(dtype=float) > MAX_VOXELS:
         raise InputError(

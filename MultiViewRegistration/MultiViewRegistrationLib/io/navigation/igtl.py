@@ -24,17 +24,22 @@ from .registration_export import RegistrationExport
 
 #: How many characters OpenIGTLink allows for the name of a device; what that of a bone in the
 #: tracker's frame ends in.
-MAX_DEVICE, REFERENCE = 20, "ToReference"
+MAX_DEVICE = 20
+REFERENCE = "ToReference"
 #: Of a digest in a device's name, 5 bits each: two of 100 names share one in 1 of 200,000 results.
 CHARACTERS = 6
-CT_TO_WORLD, CT_TO_REFERENCE, STATUS = "CTToWorld", "CTToReference", "MultiViewReg"
+CT_TO_WORLD = "CTToWorld"
+CT_TO_REFERENCE = "CTToReference"
+STATUS = "MultiViewReg"
 OVERLAY = "Overlay"
 #: What no name of a bone may have in it, to be sent as it is.
 OWN = (CT_TO_WORLD, CT_TO_REFERENCE, STATUS, OVERLAY, REFERENCE)
 DEVICES = {"world_from_ct": CT_TO_WORLD, "reference_from_ct": CT_TO_REFERENCE}
 #: Of the protocol's STATUS codes: OK; device not ready, for what a person has yet to judge; device
 #: disabled, for what must not be used.
-OK, NOT_READY, DISABLED = 1, 13, 15
+OK = 1
+NOT_READY = 13
+DISABLED = 15
 #: The basis of a verdict: an OK is no promise for real X-rays, and the navigation system must be
 #: able to show that.
 BASIS = "calibrated on simulated X-rays alone"
@@ -316,12 +321,14 @@ def _feed(
     Where the peer is gone it returns, or raises OSError.
     """
     connection.settimeout(10.0)
-    due, outgoing = 0.0, [*messages.small, *messages.images]
+    due = 0.0
+    outgoing = [*messages.small, *messages.images]
     while not stop.is_set():
         if monotonic() >= due:
             for pack in outgoing:
                 connection.sendall(pack())
-            due, outgoing = monotonic() + interval_s, messages.small
+            due = monotonic() + interval_s
+            outgoing = messages.small
         connection.settimeout(0.1)
         try:
             if not connection.recv(65536):

@@ -112,14 +112,19 @@ class IgtlConnection:
         """End the connection; nothing happens without one."""
         if self._stop is not None:
             self._stop.set()
-        self._stop, self.status, self.pose, self.stale_reason = None, "", "", ""
+        self._stop = None
+        self.status = ""
+        self.pose = ""
+        self.stale_reason = ""
 
     def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
-        before, stop = self._thread, threading.Event()
+        before = self._thread
+        stop = threading.Event()
         live = replace(messages)  # whose small ones change while they are sent
         self._small = messages.small
-        self._stop, self._sent = stop, (exported, live)
+        self._stop = stop
+        self._sent = (exported, live)
         self.pose = _("the pose of {time} ({verdict})").format(
             time=datetime.now().strftime("%H:%M:%S"), verdict=exported.verdict or _("not assessed")
         )

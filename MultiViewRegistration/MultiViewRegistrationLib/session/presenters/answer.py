@@ -36,8 +36,12 @@ from .host import Host
 from .section import Presenter, progress_bar
 from .sections import Sections
 
-ACCEPT, REJECT = "accept", "reject"
-RUNNING, FAILED, MOVED, NONE = "running", "failed", "moved", "none"
+ACCEPT = "accept"
+REJECT = "reject"
+RUNNING = "running"
+FAILED = "failed"
+MOVED = "moved"
+NONE = "none"
 #: In place of the verdict of before, while another registration or CT is being read.
 OTHER = "reading"
 #: Symbol and word of each kind of answer: a colour alone says nothing to one in twelve men.
@@ -141,11 +145,9 @@ class AnswerPresenter(Presenter):
     BEGINS = True
 
     def __init__(self, host: Host, sections: Sections) -> None:
-        self._sections, self._geometry, self._register = (
-            sections,
-            sections.xrays.geometry,
-            sections.register,
-        )
+        self._sections = sections
+        self._geometry = sections.xrays.geometry
+        self._register = sections.register
         self._landmarks = sections.start.landmarks
         super().__init__(host)
 
@@ -154,7 +156,9 @@ class AnswerPresenter(Presenter):
         self._automatic = (
             AutomaticRegistration(self.session) if self.host.session is not None else None
         )
-        self._shown, self._looked, self._placing = Answer(NONE, *WORDS[NONE], ""), 0.0, False
+        self._shown = Answer(NONE, *WORDS[NONE], "")
+        self._looked = 0.0
+        self._placing = False
 
     @property
     def changing(self) -> bool:
@@ -195,7 +199,8 @@ class AnswerPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        session, self._shown = self.host.session, self.answer()
+        session = self.host.session
+        self._shown = self.answer()
         self._placing = self._landmarks.placing
         if self._shown.kind == OTHER:
             return []
@@ -240,10 +245,12 @@ class AnswerPresenter(Presenter):
             return NONE, _("Open a CT and two X-rays of it.")
         if self.host.reading and assessment.verdict(session):
             return OTHER, self.host.waiting()
-        history, run = session.history, session.running_registration
+        history = session.history
+        run = session.running_registration
         if run is not None:
             return RUNNING, _("looking for the CT in the X-rays")
-        verdict, failed = assessment.verdict(session), session.ended == "failed" and session.message
+        verdict = assessment.verdict(session)
+        failed = session.ended == "failed" and session.message
         if verdict and (session.sequence.frame is not None or not failed):
             return verdict, assessment.headline(session)
         if session.sequence.frame is not None:
@@ -259,7 +266,8 @@ class AnswerPresenter(Presenter):
             )
         if not any(entry.fingerprint or entry.assessed for entry in history.entries):
             return NONE, self._missing()
-        outdated, entry = assessment.outdated_reason(session), history.current
+        outdated = assessment.outdated_reason(session)
+        entry = history.current
         if not outdated:
             return MOVED, _("look at the overlays of every X-ray")
         if by_hand := session.bones.by_hand:
@@ -288,10 +296,12 @@ class AnswerPresenter(Presenter):
     def _undo(self) -> Control | None:
         if self.host.session is None:
             return None
-        title, act = _("Undo"), self._register.undo
+        title = _("Undo")
+        act = self._register.undo
         possible = self.session.history.can_undo and not self.session.running
         if self._landmarks.placing:
-            title, act = _("Undo the last click"), self._landmarks.undo
+            title = _("Undo the last click")
+            act = self._landmarks.undo
             possible = self._landmarks.can_undo
         keys = ("Ctrl+Z",)
         return Button("undo", title, act, enabled=possible, keys=keys, everywhere=True)
@@ -308,7 +318,8 @@ class AnswerPresenter(Presenter):
 
     def next_act(self) -> Control:
         """Return the primary control: what takes the work on from here."""
-        registration, session = self.host.registration, self.host.session
+        registration = self.host.registration
+        session = self.host.session
         if question := self.host.question():
             answer = partial(self.host.show_section, "files", question)
             return Button("question", _("Answer the question"), answer, primary=True)
@@ -341,7 +352,8 @@ class AnswerPresenter(Presenter):
 
     def _settling(self, verdict: str) -> Control:
         """Return what would settle the doubt about a pose."""
-        session, what = self.session, remedy(assessment.reasons(self.session))
+        session = self.session
+        what = remedy(assessment.reasons(self.session))
         entry = session.history.current
         if entry is None or session.sequence.frame is not None:
             what = what if what in (PATIENT, GEOMETRY, CALIBRATION, CERTAINTY) else OVERLAYS

@@ -55,7 +55,8 @@ PICTURE_PX = 380
 #: Seconds to wait for cameras that are at hand, so that nothing flickers.
 PATIENCE_S = 0.1
 #: Residual, px and in those of the others, from which on a bead is pointed at.
-LARGE_PX, LARGE_RATIO = 0.5, 4.0
+LARGE_PX = 0.5
+LARGE_RATIO = 4.0
 #: Share of a picture's width within which a click means a bead, beside its own radius.
 NEAR_SHARE = 0.02
 
@@ -74,12 +75,14 @@ class BeadsPresenter(Presenter):
     TITLE = _("From beads in these X-rays")
 
     def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
-        self._xrays, self._edits = xrays, edits
+        self._xrays = xrays
+        self._edits = edits
         super().__init__(xrays.host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self.open, self._fixed_to = False, FIXED_TO[0].value
+        self.open = False
+        self._fixed_to = FIXED_TO[0].value
         self._model: BeadModel | None = None
         self._task: Task[BeadCameras] | None = None
         self._forget()
@@ -154,7 +157,8 @@ class BeadsPresenter(Presenter):
 
     def pick(self, number: int, across: float, down: float) -> None:
         """Leave out the bead at a place of an X-ray's picture, shares of its width and height, or put it back."""
-        window, beads = self._pictures[number][0], self._found.seen[number].beads
+        window = self._pictures[number][0]
+        beads = self._found.seen[number].beads
         if not beads:
             return
         at = window.pixel(float(across), float(down))
@@ -182,7 +186,8 @@ class BeadsPresenter(Presenter):
         InputError
             Where the X-rays have changed since.
         """
-        sources, cameras = self._sources, self._found.cameras
+        sources = self._sources
+        cameras = self._found.cameras
         if sources is None or not cameras or not sources.are_those_of(self.session):
             raise InputError(_("Beads: the X-rays have changed; wait until they are found again."))
         views = self.registration.used_xrays
@@ -213,7 +218,9 @@ class BeadsPresenter(Presenter):
         self.tick()
 
     def _run(self) -> None:
-        sources, model, found = self._sources, self._model, self._found
+        sources = self._sources
+        model = self._model
+        found = self._found
         assert sources is not None and model is not None
         out = [frozenset(each) for each in self._left_out]
         self._task = Task(
@@ -232,7 +239,8 @@ class BeadsPresenter(Presenter):
             return False
         self._task.poll(0.0)
         if ended(self._task):
-            task, self._task = self._task, None
+            task = self._task
+            self._task = None
             self._problem = redact_upload_paths(task.message)
             if not self._problem:
                 self._found = task.result_or(self._found)
@@ -261,7 +269,8 @@ class BeadsPresenter(Presenter):
             self._pictures.append((window, bead_svg(whole, marks, window, PICTURE_PX)))
 
     def _marks(self, number: int) -> list[BeadMark]:
-        beads, out = self._found.seen[number].beads, self._left_out[number]
+        beads = self._found.seen[number].beads
+        out = self._left_out[number]
         left = [
             BeadMark(LEFT_OUT, beads[n].pixel, beads[n].radius_px, name) for n, name in out.items()
         ]

@@ -46,7 +46,9 @@ FEW = 12
 #: Bones that are named in a sentence.
 MAX_NAMED = 6
 #: The lists of many segments.
-IN_XRAYS, BONES, ALL = "in_xrays", "bones", "all"
+IN_XRAYS = "in_xrays"
+BONES = "bones"
+ALL = "all"
 LISTS = {
     IN_XRAYS: _("bones that an X-ray shows ({count})"),
     BONES: _("all bones ({count})"),
@@ -287,7 +289,9 @@ class BoneChoicePresenter(Presenter):
 
     def segment(self) -> None:
         """Have TotalSegmentator segment the CT, and choose the bones that it finds."""
-        segmenter, registration, ct = self.segmenter, self.registration, self.registration.ct
+        segmenter = self.segmenter
+        registration = self.registration
+        ct = self.registration.ct
 
         def done(node: Any, problem: str) -> None:
             with self.host.ui_action():
@@ -393,11 +397,14 @@ class BonesPresenter(Presenter):
     def form(self) -> Form:
         """Return the controls."""
         self._shown = self._stamp()
-        bones, busy = self.session.bones, self.session.running
-        states, chosen = bones.states(), bones.chosen
+        bones = self.session.bones
+        busy = self.session.running
+        states = bones.states()
+        chosen = bones.chosen
         if not states:
             return [Text("outlines", self._outlines())]
-        beside, apart = scene_bones.beside_targets(self.registration), self.registration.bone_cts
+        beside = scene_bones.beside_targets(self.registration)
+        apart = self.registration.bone_cts
         separate = any(each.own for each in states)
         return [
             Table(
@@ -468,7 +475,8 @@ class BonesPresenter(Presenter):
 
     def _outlines(self) -> str:
         """Return what is outlined, a sentence; "" for nothing."""
-        bones, said = self.session.bones, []
+        bones = self.session.bones
+        said = []
         if bones.outlined:
             said.append(
                 _(
@@ -546,7 +554,8 @@ class JointMotionPresenter(Presenter):
         if len(names) < 2:
             return []
         options = (Option("", _("choose...")), *(Option(name, name) for name in names))
-        pair, lists = bones.pair, bones.frames()
+        pair = bones.pair
+        lists = bones.frames()
         frames = (
             Option("", _("principal axes of {name}").format(name=pair.fixed or _("the bone"))),
             Option(CT_AXES, _("the axes of the CT")),

@@ -101,7 +101,9 @@ class CalibrationPresenter:
         keep: Callable[[CalibrationFile], None],
         patience_s: float,
     ) -> None:
-        self._current, self._keep, self._patience_s = current, keep, patience_s
+        self._current = current
+        self._keep = keep
+        self._patience_s = patience_s
         self.reset()
 
     def reset(self) -> None:
@@ -113,7 +115,8 @@ class CalibrationPresenter:
 
     def form(self, view: XRayView, file: CalibrationFile) -> Form:
         """Return the form of a file, for one X-ray."""
-        file_reading, known = self._read_file(view, file), self._camera(view, file)
+        file_reading = self._read_file(view, file)
+        known = self._camera(view, file)
         questions = [file.question(question) for question in file_reading.questions]
         names = [file.name(path) for path in file.files]
         cameras = ["", *(camera.name for camera in file_reading.found or [])]
@@ -241,7 +244,9 @@ class CalibrationPresenter:
         """
         if file.path is None:
             return FileReading([])
-        path, answers, size = file.path, file.reader_answers(), view.size
+        path = file.path
+        answers = file.reader_answers()
+        size = view.size
         key = path, _changed_at(path), size, tuple(sorted(answers.items()))
         if key != self._key:
             self._last_reading = FileReading(

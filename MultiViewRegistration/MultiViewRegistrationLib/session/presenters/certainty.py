@@ -100,7 +100,11 @@ class EditorPresenter(Presenter):
         return self._pictured[1]
 
 
-USUAL, CALIBRATED, EXACTLY, TYPED, UNKNOWN = "usual", "calibrated", "exactly", "typed", "unknown"
+USUAL = "usual"
+CALIBRATED = "calibrated"
+EXACTLY = "exactly"
+TYPED = "typed"
+UNKNOWN = "unknown"
 
 
 def _shared(field: Field, most: float) -> Number:
@@ -155,7 +159,8 @@ class CertaintyPresenter(EditorPresenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        view, reference = self.view, reference_of(self.registration)
+        view = self.view
+        reference = reference_of(self.registration)
         first = reference is None or reference == view
         stated = view.record.uncertainty
         unknown = (
@@ -250,7 +255,8 @@ class CertaintyPresenter(EditorPresenter):
         hint = _(
             "Standard deviations of what one C-arm has in all its images; empty for what is known."
         )
-        of, fields = self.registration.node.GetID(), enumerate(zip(SHARED, deviations, strict=True))
+        of = self.registration.node.GetID()
+        fields = enumerate(zip(SHARED, deviations, strict=True))
         return [
             Text("shared_hint", hint, tone=QUIET),
             *(

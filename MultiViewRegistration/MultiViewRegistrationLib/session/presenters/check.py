@@ -61,14 +61,17 @@ class CheckPresenter(Presenter):
     TITLE = _("Check")
 
     def __init__(self, host: Host) -> None:
-        self.overlays, self.cursor = OverlaysPresenter(host), CursorPresenter(host)
+        self.overlays = OverlaysPresenter(host)
+        self.cursor = CursorPresenter(host)
         self.bones = BonesPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._updater = SimilarityUpdater(self.session) if self.host.session is not None else None
-        self._left_out, self._of, self._changed = "", "", False
+        self._left_out = ""
+        self._of = ""
+        self._changed = False
         self._found: Form = []
         self._maps: Form = []
         self._drawing: Task | None = None
@@ -92,7 +95,8 @@ class CheckPresenter(Presenter):
         """Return the controls."""
         self._changed = False
         self._look_at_result()
-        session, verdict = self.session, assessment.verdict(self.session)
+        session = self.session
+        verdict = assessment.verdict(self.session)
         self._left_out = "" if verdict else self._left_out  # masks make a result stale
         return [
             *(self.overlays.form() if self.in_slicer else []),
@@ -188,17 +192,20 @@ class CheckPresenter(Presenter):
 
         `_maps` of it follow.
         """
-        entry, result = self.session.history.current, self.session.result
+        entry = self.session.history.current
+        result = self.session.result
         there = None if entry is None or self.session.history.moved else result
         key = entry.key if entry is not None and there is not None else ""
         if key != self._of:
-            self._of, self._maps = key, []
+            self._of = key
+            self._maps = []
             self._found = [] if there is None else [*_errors(there), _refinement(there)]
             self._drawing = None if there is None else Task(lambda on_progress: curves.maps(there))
 
     def state(self) -> State:
         """Return how far this step is."""
-        state, entry = verdict_state(self.session), self.session.history.current
+        state = verdict_state(self.session)
+        entry = self.session.history.current
         if state:
             return state
         if entry is None or not (entry.fingerprint or entry.assessed):
@@ -212,7 +219,8 @@ class CheckPresenter(Presenter):
         self._changed |= self._similarity.update()
         if ended(self._drawing):
             maps: list = self._drawing.result_or([])
-            self._drawing, self._changed = None, True
+            self._drawing = None
+            self._changed = True
             legend = Text(
                 "map_legend",
                 _("Orange: less alike than noise explains. Dark: not compared."),
@@ -249,8 +257,10 @@ class CheckPresenter(Presenter):
 
 def _errors(result) -> Form:
     """Return the errors at the targets: to be expected, and against the case's truth."""
-    errors, predicted = curves.errors_at_targets(result), curves.predicted_at_targets(result)
-    target, widest = _("target {number}"), max((bound for _mm, bound in predicted), default=0.0)
+    errors = curves.errors_at_targets(result)
+    predicted = curves.predicted_at_targets(result)
+    target = _("target {number}")
+    widest = max((bound for _mm, bound in predicted), default=0.0)
     expected = [
         (target.format(number=n), [mm, bound], widest)
         for n, (mm, bound) in enumerate(predicted, start=1)
@@ -284,7 +294,8 @@ def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float],
 
 def _refinement(result) -> Control:
     """Return the plots of the refinement."""
-    step, mm = _("step"), _("mm, log scale")
+    step = _("step")
+    mm = _("mm, log scale")
     plots = (
         (_("Similarity"), _("local NCC"), curves.similarity(result)),
         (_("Error to expect at the targets, had it ended there"), mm, curves.predicted(result)),
@@ -338,8 +349,10 @@ class OverlaysPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        registration, mode = self.registration, overlay.mode_of(self.registration)
-        chosen, share = structures_of(registration), _("Share of the DRR")
+        registration = self.registration
+        mode = overlay.mode_of(self.registration)
+        chosen = structures_of(registration)
+        share = _("Share of the DRR")
         structures = (
             Switch(
                 f"structure.{node.GetID()}",

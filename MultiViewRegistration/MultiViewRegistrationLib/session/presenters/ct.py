@@ -130,7 +130,8 @@ class CTPresenter(Presenter):
         self.mismatch: UnitMismatch | None = None
 
     def _forget_look(self) -> None:
-        self._looked_at, self._problem = "", ""
+        self._looked_at = ""
+        self._problem = ""
         self._look: Task | None = None
         self.facts: list[str] | None = None
 
@@ -204,7 +205,8 @@ class CTPresenter(Presenter):
 
         `FilesPresenter` shows it among its questions.
         """
-        files, mismatch = self._files, self.mismatch
+        files = self._files
+        mismatch = self.mismatch
         if mismatch is None or files is None:
             return []
         return [
@@ -294,7 +296,8 @@ class CTPresenter(Presenter):
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         if self.mismatch is not None:
             return State(PROBLEM, _("say what its values are"))
-        registration, ct = self.registration, self.registration.ct
+        registration = self.registration
+        ct = self.registration.ct
         if ct is None:
             return State(TODO, _("choose the CT"))
         if self._problem:
@@ -314,16 +317,15 @@ class CTPresenter(Presenter):
         if self._reading is not None and ended(self._reading[0]):
             self._take_read(*self._reading)
         if self._looking_for_scouts is not None and ended(self._looking_for_scouts[0]):
-            (found, ct), self._looking_for_scouts = self._looking_for_scouts, None
+            (found, ct) = self._looking_for_scouts
+            self._looking_for_scouts = None
             self.session.keep_scouts(ct, found.result_or(None))
             return True
         if not ended(self._look):
             return self.bones.tick()
-        self.facts, self._problem, self._look = (
-            self._look.result_or(None),
-            self._look.message,
-            None,
-        )
+        self.facts = self._look.result_or(None)
+        self._problem = self._look.message
+        self._look = None
         return True
 
     def _look_again(self) -> None:
@@ -357,7 +359,8 @@ class CTPresenter(Presenter):
         self._read(ct, self.unit)
 
     def _read(self, files: CTFiles, unit: str) -> None:
-        self._reading, self.mismatch = (Task(lambda on_progress: _read(files, unit)), unit), None
+        self._reading = (Task(lambda on_progress: _read(files, unit)), unit)
+        self.mismatch = None
 
     def _take_read(self, reading: Task, unit: str) -> None:
         self._reading = None
@@ -389,7 +392,8 @@ class CTPresenter(Presenter):
             Where it cannot be.
         """
         self.host.begin()
-        before, ct = self.registration.ct, self.host.scene.GetNodeByID(node_id) if node_id else None
+        before = self.registration.ct
+        ct = self.host.scene.GetNodeByID(node_id) if node_id else None
         self.registration.ct = ct
         self._warn_of_others(ct)
         if before is not None:

@@ -30,7 +30,9 @@ class CursorPresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self.shown = LinkedCursor(self.registration) if self.host.registration is not None else None
-        self._moved, self._placing, self._measured = False, False, 0.0
+        self._moved = False
+        self._placing = False
+        self._measured = 0.0
         self._distances: list[tuple[str, str]] = []
 
     @property
@@ -46,7 +48,8 @@ class CursorPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        lines, in_slicer = self._lines(), self.in_slicer
+        lines = self._lines()
+        in_slicer = self.in_slicer
         measured = tuple(
             TableRow(str(n), (Cell(name), Cell(length)))
             for n, (name, length) in enumerate(self._distances)
@@ -100,7 +103,9 @@ class CursorPresenter(Presenter):
 
     def _lines(self) -> list[str]:
         """Return the reading of the cursor, a sentence each."""
-        reading, ct_ras, lines = self._cursor.reading, self._cursor.ct_ras, []
+        reading = self._cursor.reading
+        ct_ras = self._cursor.ct_ras
+        lines = []
         if ct_ras is not None:
             r, a, s = ct_ras
             lines.append(
@@ -119,10 +124,14 @@ class CursorPresenter(Presenter):
 
     def tick(self) -> bool:
         """Look at the markups, and return whether there is something new to show."""
-        placing, self._placing = self._placing, self.placing  # ended by Escape, or by another tool
-        changed, self._moved = self._moved or placing != self._placing, False
+        # ended by Escape, or by another tool
+        placing = self._placing
+        self._placing = self.placing
+        changed = self._moved or placing != self._placing
+        self._moved = False
         if monotonic() - self._measured > MEASURE_S:
-            self._measured, before = monotonic(), self._distances
+            self._measured = monotonic()
+            before = self._distances
             found = distances(self.registration) if self.registration.ct is not None else ()
             self._distances = [(distance.name, _length(distance)) for distance in found]
             changed |= self._distances != before

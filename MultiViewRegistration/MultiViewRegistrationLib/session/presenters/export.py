@@ -39,7 +39,8 @@ from .section import DONE, READY, TODO, Presenter, State, folder_name, written_t
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
 PORT = Number(_("Port"), 1, 65535, whole=True)
-REPORT, PDF = "report.html", "report.pdf"
+REPORT = "report.html"
+PDF = "report.pdf"
 TRANSFORM = "world_from_ct.tfm"
 #: What is offered beside the archive of all files.
 SINGLE = (TRANSFORM, "world_from_ct.slicer.tfm", "result.json", REPORT, PDF)
@@ -53,16 +54,23 @@ class ExportPresenter(Presenter):
     TITLE = _("Export")
 
     def __init__(self, host: Host) -> None:
-        self.chosen, self.names = {"result": True, "case": False}, False
+        self.chosen = {"result": True, "case": False}
+        self.names = False
         self._kinds: list[str] = []
-        self.mode, self.address, self.port = "client", "127.0.0.1", str(igtl_connection.PORT)
+        self.mode = "client"
+        self.address = "127.0.0.1"
+        self.port = str(igtl_connection.PORT)
         super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._stale_reason, self._override, self._text = "", False, ""
+        self._stale_reason = ""
+        self._override = False
+        self._text = ""
         self._files: list[Path] = []
-        self._sending, self._link_text, self._looked = False, "", 0.0
+        self._sending = False
+        self._link_text = ""
+        self._looked = 0.0
         self._exported: tuple | None = None  # the pose that was written
         self._rejected: HistoryEntry | None = (
             None  # the entry of the history of which only an export has found that it is rejected
@@ -198,7 +206,8 @@ class ExportPresenter(Presenter):
         switches = []
         for kind, title in result_files.formats().items():
             missing = result_files.missing_for_kind(self.registration, kind)
-            choose, on = partial(self._choose_kind, kind), kind in self.kinds()
+            choose = partial(self._choose_kind, kind)
+            on = kind in self.kinds()
             switches.append(
                 Switch(f"format.{kind}", title, choose, on=on, enabled=not missing, tip=missing)
             )
@@ -223,7 +232,8 @@ class ExportPresenter(Presenter):
 
     def _link(self) -> Control:
         """Return the control of OpenIGTLink."""
-        missing, server = self._wait_or_override(), self.mode == "server"
+        missing = self._wait_or_override()
+        server = self.mode == "server"
         hint = (
             _(
                 "Offer the CT's pose, its verdict and the overlays to clients on this computer, "
@@ -292,7 +302,8 @@ class ExportPresenter(Presenter):
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
         text = self._connection()
-        changed, self._link_text = text != self._link_text, text
+        changed = text != self._link_text
+        self._link_text = text
         if monotonic() - self._looked > LOOK_S:
             self._looked = monotonic()
             changed |= self._reason() != self._stale_reason  # the CT was moved, or an image changed
@@ -356,7 +367,8 @@ class ExportPresenter(Presenter):
         InputError
             For an invalid host or port.
         """
-        peer, port = self.session.igtl, round(PORT.read(self.port))
+        peer = self.session.igtl
+        port = round(PORT.read(self.port))
         server = None if self.mode == "server" else igtl_connection.address(self.address, port)
         begin = partial(peer.serve, port) if server is None else partial(peer.send_to, *server)
         making = result_files.take_messages(self.session, override=self._override)
@@ -367,7 +379,8 @@ class ExportPresenter(Presenter):
         """Return why the pose is stale; the override holds for one reason only."""
         stale_reason = self._reason()
         if stale_reason != self._stale_reason:
-            self._stale_reason, self._override = stale_reason, False
+            self._stale_reason = stale_reason
+            self._override = False
         return stale_reason
 
     def _wait_or_override(self) -> str:

@@ -107,7 +107,8 @@ def unanswered(questions: Sequence[Question], answers: dict[str, str]) -> list[s
 
 
 #: The question that a further file answers, and its answer for none.
-COMPANION_FILE, NO_FILE = "fixed_transforms", "none"
+COMPANION_FILE = "fixed_transforms"
+NO_FILE = "none"
 
 
 def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question:
@@ -178,7 +179,8 @@ def _question(field: Field) -> Question:
         (label, _(meaning))
         for label, meaning in zip(field.labels, field.choices.values(), strict=True)
     ]
-    first, count = next(iter(field.choices), ""), math.prod(field.shape) if field.shape else 0
+    first = next(iter(field.choices), "")
+    count = math.prod(field.shape) if field.shape else 0
     number = "1" if field.above == 0 else "0"
     return Question(
         field.key,
@@ -240,7 +242,8 @@ def use_camera(
         The file.
     """
     given = camera.given_to(view.record)
-    file, lens = Path(origin).name, given.distortion
+    file = Path(origin).name
+    lens = given.distortion
     set_camera(registration, view, given.geometry, size=camera.size, distortion=lens, origin=file)
 
 
@@ -369,7 +372,8 @@ def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
             ).format(name=view.name)
         )
     index_from_lps = np.linalg.inv(lps_from_ras(place_of(view.source)))
-    flipped, lens = view.record.flipped, view.record.lens
+    flipped = view.record.flipped
+    lens = view.record.lens
 
     def pixel(point: np.ndarray) -> np.ndarray:
         column, row = (index_from_lps @ [*point, 1.0])[:2]

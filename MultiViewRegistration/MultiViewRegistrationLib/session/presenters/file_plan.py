@@ -309,14 +309,16 @@ def _ask(
 
 def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
     """Plan what is opened in place of what is open."""
-    files, cases = dropped.found.whole, dropped.found.of(CASE)
+    files = dropped.found.whole
+    cases = dropped.found.of(CASE)
     if dropped.preferred == XRAY and opened.there and cases and not dropped.doubt:
         return (ReadXRays(tuple(cases)),)
     number = answers.get("file", "" if len(files) > 1 else "0")
     if not number:
         names = ((str(n), _name(path, dropped.folder)) for n, path in enumerate(files))
         return _ask(_("Several can be opened, one at a time:"), "file", _("Open"), names)
-    path, how = files[int(number)], answers.get("how", "")
+    path = files[int(number)]
+    how = answers.get("how", "")
     if how == "xrays":
         return (ReadXRays((path,)),)
     if how or not opened.there or dropped.replacing or not opened.replaces:
@@ -332,7 +334,8 @@ def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
 
 def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
     """Plan files that belong to what is open, in place of it, or to another case."""
-    found, how = dropped.found, answers.get("how", "")
+    found = dropped.found
+    how = answers.get("how", "")
     if dropped.replacing or how == "new":
         return Step.CLOSE, *_parts(found, dropped.preferred, OpenCase())
     if how == "replace":
@@ -387,7 +390,8 @@ def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action,
 
 
 def _cts(files: CTs, answers: dict[str, str], opened: OpenCase) -> Plan:
-    cts, there = files.files, opened.ct or opened.ct_coming
+    cts = files.files
+    there = opened.ct or opened.ct_coming
     number = answers.get("ct", "0" if len(cts) == 1 and (files.preferred or not there) else "")
     if number == "new":
         scouts = (Part((SCOUTS,)),) if files.scouts else ()

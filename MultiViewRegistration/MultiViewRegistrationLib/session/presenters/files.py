@@ -69,7 +69,8 @@ WELCOME = (
 )
 DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
 #: Answers that are buttons; of these, characters of the longest where they are beside each other.
-MAX_BUTTONS, MAX_BESIDE = 6, 32
+MAX_BUTTONS = 6
+MAX_BESIDE = 32
 #: Seconds that a small file may take before a person is told that it is being looked at.
 MAX_PATIENCE_S = 0.5
 
@@ -152,7 +153,9 @@ class FilesPresenter(Presenter):
     BEGINS = True
 
     def __init__(self, host: Host, sections: Sections) -> None:
-        self._ct, self._xrays, self._start = sections.ct, sections.xrays, sections.start
+        self._ct = sections.ct
+        self._xrays = sections.xrays
+        self._start = sections.start
         self._folders: list[Path] = []
         self._beginning = False
         super().__init__(host)
@@ -269,12 +272,11 @@ class FilesPresenter(Presenter):
         ]
 
     def _form_of(self, key: str, pending: PendingFiles, asked: PendingQuestion) -> Form:
-        title, questions, answer = (
-            Text(f"{key}.title", asked.title, tone=STRONG),
-            asked.questions,
-            self._answer,
-        )
-        leave, leave_out = partial(self._leave_out, pending), _("Leave out")
+        title = Text(f"{key}.title", asked.title, tone=STRONG)
+        questions = asked.questions
+        answer = self._answer
+        leave = partial(self._leave_out, pending)
+        leave_out = _("Leave out")
         end = row(f"{key}.end", Button(f"{key}.leave_out", leave_out, leave))
         if not questions:
             return [
@@ -368,7 +370,8 @@ class FilesPresenter(Presenter):
         """
         changed = False
         if self._tasks and ended(self._tasks[0].task):
-            done, changed = self._tasks.pop(0), True
+            done = self._tasks.pop(0)
+            changed = True
             with self.host.ui_action():
                 done.take(done.task)
         changed |= self._go_on()
@@ -380,7 +383,8 @@ class FilesPresenter(Presenter):
         found = task.result
         found.prefer(dropped.preferred)
         self._unused = unused(found)
-        registration, doubt = self.host.registration, ""
+        registration = self.host.registration
+        doubt = ""
         if registration is not None and not dropped.replacing:
             doubt = doubt_about(registration, _identities(found))
         self._pending.append(PendingFiles(replace(dropped, found=found, doubt=doubt)))
@@ -450,7 +454,9 @@ class FilesPresenter(Presenter):
     def _do(self, action: Action) -> None:
         match action:
             case Step.CLOSE:
-                folders, self._folders = self._folders, []  # which would go with what is open
+                # which would go with what is open
+                folders = self._folders
+                self._folders = []
                 self.host.close_registration()
                 self._folders = folders
             case Step.BEGIN:
@@ -515,10 +521,13 @@ class FilesPresenter(Presenter):
         self._tasks.append(PendingTask(Task(read), partial(self._use_mask, path)))
 
     def _use_mask(self, path: Path, task: Task[Structures | np.ndarray]) -> None:
-        found, registration = task.result, self.registration
+        found = task.result
+        registration = self.registration
         for sentence in task.warnings:
             self.session.notices.warn(sentence)
-        scene, name, ct = registration.scene, name_of(path), registration.ct
+        scene = registration.scene
+        name = name_of(path)
+        ct = registration.ct
         if isinstance(found, Structures):
             registration.choose_segment(structures_node(scene, name, found, ct))
             self._ct.bones.choose_bones()

@@ -117,7 +117,8 @@ class Number:
         found = re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL)
         assert found is not None, "the pattern fits any text"
         before, rest, behind = found.groups("")
-        word, rest = (before or behind).upper(), self.bare(rest)
+        word = (before or behind).upper()
+        rest = self.bare(rest)
         twice = before and behind or (word and rest[:1] in "+-\N{MINUS SIGN}")  # "" is in it
         if twice or re.search(r"[^\W\d_]", rest):
             expected = _(
@@ -152,7 +153,11 @@ def plain(value: float) -> str:
 
 
 #: Tones of a text.
-PLAIN, ERROR, CAUTION, QUIET, STRONG = "", "error", "caution", "quiet", "strong"
+PLAIN = ""
+ERROR = "error"
+CAUTION = "caution"
+QUIET = "quiet"
+STRONG = "strong"
 
 
 @dataclass(frozen=True)

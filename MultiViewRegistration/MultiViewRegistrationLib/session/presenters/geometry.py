@@ -133,7 +133,8 @@ FURTHER = {
         column_of("isocentre_offset_mm"),
     )
 }
-PICTURE_PX, THUMBNAIL_PX = 280, 160
+PICTURE_PX = 280
+THUMBNAIL_PX = 160
 _NONE = "\u2013"
 
 
@@ -182,7 +183,8 @@ class GeometryPresenter(EditorPresenter):
 
     def wanted(self) -> str:
         """Return the key of the control that the selected X-ray needs an answer of most."""
-        view, draft = self.view, self._edits.draft(self.view)
+        view = self.view
+        draft = self._edits.draft(self.view)
         cells = self._line(view).cells
         keys = [cell.field.key for cell in cells if cell.fault or cell.missing]
         if draft.mode in (MATRIX, FILE) and draft.fault:
@@ -230,7 +232,8 @@ class GeometryPresenter(EditorPresenter):
             return []
         if self.beads.open:
             return self.beads.form()
-        view, draft = self.view, self._edits.draft(self.view)
+        view = self.view
+        draft = self._edits.draft(self.view)
         # Of a matrix only a person knows it.
         asked = draft.mode in (MATRIX, FILE) and not view.record.marker
         certainty = group(
@@ -332,7 +335,8 @@ class GeometryPresenter(EditorPresenter):
 
     def _c_arm(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         values = draft.values
-        options, mirrored = side_options(values), values.get("mirrored")
+        options = side_options(values)
+        mirrored = values.get("mirrored")
         letter = "" if mirrored is None else left_side(values, mirrored)
         side = self._choice(view, "left", letter, options, partial(self._edits.set_side, view))
         cells = {key: self._number(view, key, draft) for key in COLUMNS if key in NUMBERS}
@@ -364,7 +368,8 @@ class GeometryPresenter(EditorPresenter):
         return _read_only(view, shown, _("the matrix, or the file"))
 
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        slot_scan, header = view.record.slot_scan, view.record.header
+        slot_scan = view.record.slot_scan
+        header = view.record.header
         sides = {
             letters: _("tube: {side}").format(side=side_in_words(letters))
             for letters in tube_sides(slot_scan)
@@ -549,7 +554,8 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
-        slot_scan, assumed = view.record.slot_scan, view.record.assumptions
+        slot_scan = view.record.slot_scan
+        assumed = view.record.assumptions
         return [
             *(
                 Text(f"slot_scan{i}", sentence, tone=QUIET)

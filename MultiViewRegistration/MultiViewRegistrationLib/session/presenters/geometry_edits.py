@@ -255,7 +255,8 @@ class GeometryEdits:
         A change back to the one that the X-ray has drops what was changed.
         """
         self._xrays.select(view.id)
-        edit, draft = self.editing(view), self.draft(view)
+        edit = self.editing(view)
+        draft = self.draft(view)
         edit.other_modes[draft.mode] = draft
         if view.placed and mode == self._as_it_is(view).mode:
             edit.draft = None
@@ -341,7 +342,8 @@ class GeometryEdits:
             self._restore(view, typed[2])
 
     def _change(self, view: XRayView, key: str, value: str) -> None:
-        edit, draft = self.editing(view), self.draft(view)
+        edit = self.editing(view)
+        draft = self.draft(view)
         if edit.typing is None or edit.typing[0] != key:
             edit.typing = key, draft, view.record
         self._xrays.select(view.id)
@@ -349,7 +351,9 @@ class GeometryEdits:
 
     def _keep(self, view: XRayView, draft: Draft) -> None:
         edit = self.editing(view)
-        edit.draft, edit.in_force, edit.refused = draft, False, ""
+        edit.draft = draft
+        edit.in_force = False
+        edit.refused = ""
         self.keep_before(view)
 
     def _give(self, view: XRayView, typing: bool = False) -> None:
@@ -357,8 +361,11 @@ class GeometryEdits:
 
         Why it cannot have that stays at it.
         """
-        registration, edit, draft = self._xrays.registration, self.editing(view), self.draft(view)
-        record, given = draft.record, WITH_ORIGIN.get(draft.mode, ())
+        registration = self._xrays.registration
+        edit = self.editing(view)
+        draft = self.draft(view)
+        record = draft.record
+        given = WITH_ORIGIN.get(draft.mode, ())
         origins = {key: self.origin(view, key, draft) for key in given if draft.text(key)}
         try:
             if draft.fault:
@@ -371,7 +378,8 @@ class GeometryEdits:
             elif isinstance(record.geometry, SlotScan):
                 use_slot_scan(view, record.geometry)
             else:
-                file, lens = draft.calibration.path, record.distortion
+                file = draft.calibration.path
+                lens = record.distortion
                 origin = file.name if file and draft.mode == FILE else "entered"
                 set_camera(
                     registration,
@@ -385,7 +393,8 @@ class GeometryEdits:
             edit.refused = str(error)
             return
         view.change(origins=origins)
-        edit.refused, edit.in_force = "", True
+        edit.refused = ""
+        edit.in_force = True
         if not typing:
             edit.draft = None
 

@@ -25,8 +25,12 @@ from ..geometry import SIDES, completed, matrix_of, nearest_side
 from .calibration import CalibrationFile
 from .form import Number, Option
 
-C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
-LPS, RAS = "LPS", "RAS"
+C_ARM = "c_arm"
+MATRIX = "matrix"
+FILE = "file"
+SLOT_SCAN = "slot_scan"
+LPS = "LPS"
+RAS = "RAS"
 SEEN_FROM = "seen_from"
 UNITS = {"mm": " mm", "deg": DEG, "px": " px", "percent": " %"}
 
@@ -40,7 +44,8 @@ DIRECTIONS = {
 
 def number_of(field: Field, blank: str = "", nothing: float | None = None) -> Number:
     """Return the numbers of a field, as they are typed; `blank` is shown where it is empty."""
-    words, said = _(field.words), DIRECTIONS.get(field.key, {})
+    words = _(field.words)
+    said = DIRECTIONS.get(field.key, {})
     name = words[0].upper() + words[1:]
     unit = UNITS[field.unit]
     return Number(name, *field.usual, unit, blank=blank, nothing=nothing, directions=said)
@@ -74,7 +79,8 @@ SLOT_NUMBERS = {
     for key, blank in (("source_to_isocentre_mm", "?"), ("central_column", _("middle")))
 }
 #: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
-MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
+MAX_USUAL_PIXEL_MM = 1.0
+MIN_USUAL_DISTANCE_MM = 300.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,8 @@ def text_of(values: Mapping[str, Any], key: str) -> str:
 
     "" for what is not given, or as by default.
     """
-    field, value = OF_C_ARM[key], values.get(key)
+    field = OF_C_ARM[key]
+    value = values.get(key)
     default = middle(values["size"]) if key == "principal_point" else field.default
     if value is None or field.shape and default and list(value) == list(default):
         return ""
@@ -190,7 +197,8 @@ def text_of(values: Mapping[str, Any], key: str) -> str:
 
 def read_c_arm(draft: Draft) -> Draft:
     """Read the fields of a C-arm that were typed, each for itself."""
-    values, faults = draft.values, {}
+    values = draft.values
+    faults = {}
     for key, text in draft.texts.items():
         values.pop(key, None)
         if not text.strip() and key in REQUIRED:
@@ -252,7 +260,8 @@ def _impossible(values: Mapping[str, Any]) -> dict[str, str]:
 def unusual(values: Mapping[str, Any]) -> dict[str, str]:
     """Return what is said against values that C-arms do not have, such as a slip of the keyboard gives."""
     cautions = {}
-    distance_mm, pixel_mm = values.get("source_to_detector_mm"), values.get("pixel_mm")
+    distance_mm = values.get("source_to_detector_mm")
+    pixel_mm = values.get("pixel_mm")
     if pixel_mm is not None and max(pixel_mm) > MAX_USUAL_PIXEL_MM:
         cautions["pixel_mm"] = _(
             "{found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm."
@@ -269,7 +278,8 @@ def read_pair(text: str, key: str) -> list[float] | None:
 
     InputError for anything else.
     """
-    number, is_pixel = NUMBERS[key], key == "pixel_mm"
+    number = NUMBERS[key]
+    is_pixel = key == "pixel_mm"
     parts = number.bare(text).replace("\u00d7", " ").replace("x", " ").replace(";", " ").split()
     if not parts:
         return None
@@ -352,7 +362,8 @@ def with_text(before: Draft, key: str, text: str) -> Draft:
     """
     after = replace(before, texts={**before.texts, key: text}).with_origin("", key)
     if before.mode == C_ARM:
-        after, mirrored = read_c_arm(after), before.values.get("mirrored")
+        after = read_c_arm(after)
+        mirrored = before.values.get("mirrored")
         if key in ANGLES and mirrored is not None:
             kept = with_side(after, left_side(before.values, mirrored))
             return kept if "mirrored" in kept.values else after
@@ -377,7 +388,8 @@ def sketch(values: Mapping[str, Any], size: tuple[int, int]) -> CArm:
 
 def read_slot_scan(draft: Draft, view: XRayView) -> Draft:
     """Read the fields of a slot scan."""
-    values, faults = draft.values, {}
+    values = draft.values
+    faults = {}
     for key, number in SLOT_NUMBERS.items():
         if key in draft.texts:
             values.pop(key, None)
@@ -414,7 +426,8 @@ def read_matrix_field(draft: Draft, view: XRayView) -> CalibratedView:
     MissingInformation
         If it leaves open from which end the image is seen.
     """
-    text, name = matrix_text(draft, view), _("Matrix")
+    text = matrix_text(draft, view)
+    name = _("Matrix")
     if not text.strip():
         raise InputError(
             _("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file.")

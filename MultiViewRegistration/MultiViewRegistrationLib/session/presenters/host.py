@@ -204,7 +204,8 @@ class Host(Protocol):
 
 def can_move_by_hand(host: Host) -> bool:
     """Return whether the CT can be moved by hand now."""
-    registration, session = host.registration, host.session
+    registration = host.registration
+    session = host.session
     if registration is None or session is None:
         return False
     return registration.ct is not None and not session.running

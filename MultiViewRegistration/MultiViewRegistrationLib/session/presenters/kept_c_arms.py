@@ -29,19 +29,23 @@ class KeptCArms:
     """
 
     def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
-        self._xrays, self._edits = xrays, edits
+        self._xrays = xrays
+        self._edits = edits
         self.reset()
 
     def reset(self) -> None:
         """Forget what was typed and told."""
-        self._name, self._told = "", ""
+        self._name = ""
+        self._told = ""
 
     def form(self, view: XRayView, draft: Draft) -> Form:
         """Return the controls."""
         try:
-            presets, problem = c_arm_presets.read_presets(), ""
+            presets = c_arm_presets.read_presets()
+            problem = ""
         except InputError as error:
-            presets, problem = [], str(error)
+            presets = []
+            problem = str(error)
         chosen = next((each.name for each in presets if self._has(view, draft, each)), "")
         options = (Option("", _("choose...")), *(Option(each.name, each.name) for each in presets))
         others = [
@@ -53,7 +57,8 @@ class KeptCArms:
             "Distances, pixel size, principal point, and the side from which the image is seen, "
             "without the angles."
         )
-        name, set_name = self._name or chosen, partial(setattr, self, "_name")
+        name = self._name or chosen
+        set_name = partial(setattr, self, "_name")
         return [
             row(
                 "presets",
@@ -134,7 +139,8 @@ class KeptCArms:
                     _("{name}: this C-arm is not kept any more; choose another.").format(name=name)
                 )
             return
-        view, reading = self._xrays.current, dict(preset.c_arm)
+        view = self._xrays.current
+        reading = dict(preset.c_arm)
         self._told = ""
         if list(reading["size"]) != list(view.size):
             del reading["pixel_mm"]
@@ -167,7 +173,8 @@ class KeptCArms:
     def delete(self, name: str) -> None:
         """Delete a C-arm from this computer."""
         c_arm_presets.delete_preset(name)
-        self._told, self._name = "", ""
+        self._told = ""
+        self._name = ""
 
     def use_for_all(self, view: XRayView) -> None:
         """Give all other X-rays of a C-arm what this one has but for the angles."""

@@ -34,7 +34,8 @@ from .section import Presenter, question_controls
 
 #: The overlay with nothing over the X-rays.
 OFF = "off"
-CLICKED, MISFIT = "\u2714", "\u26a0"
+CLICKED = "\u2714"
+MISFIT = "\u26a0"
 #: Instead of the ID of an X-ray's node.
 OF_CT = ""
 
@@ -48,7 +49,9 @@ class LandmarksPresenter(Presenter):
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._order, self._selected, self._warned = ClickOrder(), "", False
+        self._order = ClickOrder()
+        self._selected = ""
+        self._warned = False
         self._mode_before = ""
         self._seen: tuple | None = None
         self._file.reset()
@@ -70,7 +73,8 @@ class LandmarksPresenter(Presenter):
     def form(self) -> Form:
         """Return the controls."""
         clicked = landmarks.clicked(self.registration)
-        fit, residuals = self.session.landmarks.fit, self.session.landmarks.residuals
+        fit = self.session.landmarks.fit
+        residuals = self.session.landmarks.residuals
         coming = {where: self._next(where) for where in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
         lines = [
@@ -86,7 +90,8 @@ class LandmarksPresenter(Presenter):
             )
             for name in dict.fromkeys([*named, *coming.values()])
         ]
-        placing, selected = self.placing, self._selected if self._selected in named else ""
+        placing = self.placing
+        selected = self._selected if self._selected in named else ""
         return [
             *self._asked(),
             Table(
@@ -212,7 +217,8 @@ class LandmarksPresenter(Presenter):
 
     def _show_overlay(self) -> None:
         """Show over the X-rays what was there before landmarks were clicked, unless a person has chosen."""
-        before, self._mode_before = self._mode_before, ""
+        before = self._mode_before
+        self._mode_before = ""
         if before and overlay.mode_of(self.registration) == OFF:
             self.registration.node.SetParameter(overlay.MODE, before)
 
@@ -278,7 +284,8 @@ class LandmarkFilePresenter(Presenter):
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._owner, self._place = OF_CT, ""
+        self._owner = OF_CT
+        self._place = ""
 
     def form(self) -> Form:
         """Return the controls."""

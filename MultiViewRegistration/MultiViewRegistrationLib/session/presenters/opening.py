@@ -93,7 +93,9 @@ class Opening:
         """
         self.stop()
         self._host.show_message("")
-        self._before, self._sent, self._autosaved = self._host.registration, sent, autosaved
+        self._before = self._host.registration
+        self._sent = sent
+        self._autosaved = autosaved
 
         def read(on_progress: Callable) -> tuple[Read, bool]:
             found = work(on_progress)
@@ -137,7 +139,8 @@ class Opening:
         self._host.take_read(read, self._autosaved)
         if self._sent is not None and has_frames:
             self._release()
-            self._frames, self._sent = (self._host.registration, self._sent), None
+            self._frames = (self._host.registration, self._sent)
+            self._sent = None
         if self._host.session is not None:
             self._host.session.notices.loaded(task.warnings)
 

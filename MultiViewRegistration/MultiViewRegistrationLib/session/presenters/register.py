@@ -52,7 +52,8 @@ class RegisterPresenter(Presenter):
     TITLE = _("Register")
 
     def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
-        self._geometry, self.comparison = geometry, ComparisonPresenter(host)
+        self._geometry = geometry
+        self.comparison = ComparisonPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
@@ -69,7 +70,8 @@ class RegisterPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        history, busy = self.session.history, self.session.running
+        history = self.session.history
+        busy = self.session.running
         clicking = landmarks.are_being_placed(self.registration)
         redo = Button(
             "redo",
@@ -138,7 +140,8 @@ class RegisterPresenter(Presenter):
         ):
             return compared
         ready = self.session.prepare()
-        changed, self._ready = ready != self._ready, ready
+        changed = ready != self._ready
+        self._ready = ready
         return changed or compared
 
     def _hint(self, missing: str) -> str:
@@ -151,7 +154,8 @@ class RegisterPresenter(Presenter):
         )
 
     def _outcome(self) -> str:
-        session, entry = self.session, self.session.history.current
+        session = self.session
+        entry = self.session.history.current
         if session.running_registration or session.message:
             return ""
         if entry is None or not entry.fingerprint:
@@ -190,7 +194,8 @@ class ComparisonPresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._drawing: Task[PoseComparison] | None = None
-        self._text, self._names = "", ("", "")
+        self._text = ""
+        self._names = ("", "")
         self._pictures: list[tuple[str, np.ndarray, np.ndarray]] = []
 
     def form(self) -> Form:
@@ -227,7 +232,8 @@ class ComparisonPresenter(Presenter):
         """Take what was drawn; whether there is something new to show."""
         if not ended(self._drawing):
             return False
-        drawing, self._drawing = self._drawing, None
+        drawing = self._drawing
+        self._drawing = None
         if drawing.message:
             self._text = drawing.message
             return True
@@ -236,7 +242,8 @@ class ComparisonPresenter(Presenter):
             "The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: "
             "edges of bone."
         )
-        self._text, self._pictures = text.format(mm=found.mm, degrees=found.degrees), found.pictures
+        self._text = text.format(mm=found.mm, degrees=found.degrees)
+        self._pictures = found.pictures
         return True
 
     def compare(self, number: str) -> None:
@@ -250,7 +257,8 @@ class ComparisonPresenter(Presenter):
         work = compare_poses(
             self.session, HistoryEntry.now("now", self.registration.world_from_ct), other
         )
-        self._drawing, self._pictures = Task(lambda on_progress: work()), []
+        self._drawing = Task(lambda on_progress: work())
+        self._pictures = []
         self._text, self._names = _("Drawing..."), (_("now"), _pose_name(other))
 
 

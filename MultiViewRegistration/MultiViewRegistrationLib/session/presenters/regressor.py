@@ -60,7 +60,9 @@ class RegressorPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        learning, models, missing = self.learning, self._models(), self._missing()
+        learning = self.learning
+        models = self._models()
+        missing = self._missing()
         training = learning.is_training
         self._selected = self._still_selected([str(model.folder) for model in models])
         selected = next((model for model in models if str(model.folder) == self._selected), None)
@@ -211,7 +213,8 @@ class RegressorPresenter(Presenter):
 
     def _training(self) -> Form:
         """Return the progress of the training under way, or how the last one ended."""
-        learning, training = self.learning, self.learning.training
+        learning = self.learning
+        training = self.learning.training
         if training is None:
             return []
         if learning.is_training:
@@ -256,7 +259,8 @@ class RegressorPresenter(Presenter):
 
     def select(self, folder: str) -> None:
         """Use a model from now on; one that is not finished can be gone on with."""
-        model, self._selected = self._model(folder), folder
+        model = self._model(folder)
+        self._selected = folder
         if model.finished:
             self.learning.choose(model.folder)
 

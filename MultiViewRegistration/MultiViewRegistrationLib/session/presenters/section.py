@@ -20,8 +20,13 @@ from .external_files import Question
 from .form import Choice, Form, Option, ProgressBar, TextField
 from .host import Host
 
-TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
-CHECK, REJECT = "check", "reject"
+TODO = "todo"
+READY = "ready"
+RUNNING = "running"
+DONE = "done"
+PROBLEM = "problem"
+CHECK = "check"
+REJECT = "reject"
 
 
 @dataclass(frozen=True)

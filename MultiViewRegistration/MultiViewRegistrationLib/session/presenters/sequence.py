@@ -93,7 +93,9 @@ class SequencePresenter(Presenter):
     BEGINS = True
 
     def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
-        self._geometry, self.pace, self.unit = geometry, "thorough", UNITS[0]
+        self._geometry = geometry
+        self.pace = "thorough"
+        self.unit = UNITS[0]
         self.joint = JointMotionPresenter(host)
         super().__init__(host)
 
@@ -164,10 +166,8 @@ class SequencePresenter(Presenter):
 
     def _frame(self) -> tuple:
         """Return the controls that change while it plays or tracks."""
-        player, tracking = (
-            self.player,
-            self.session.sequence.tracking if self.host.session is not None else None,
-        )
+        player = self.player
+        tracking = self.session.sequence.tracking if self.host.session is not None else None
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.task.left)
         return step, player and (
             player.wanted,
@@ -182,7 +182,8 @@ class SequencePresenter(Presenter):
         self._shown = self._frame()
         self._count = self.session.sequence.count if self.host.session is not None else None
         tracking = self.session.sequence.tracking if self.host.session is not None else None
-        player, running = self.player, self.host.session is not None and self.session.running
+        player = self.player
+        running = self.host.session is not None and self.session.running
         missing = self.missing()
         hint = missing or _("Follow the CT through all frames of the X-rays.")
         if running:
@@ -269,10 +270,8 @@ class SequencePresenter(Presenter):
         return Text("status", text, tone=ERROR if sequence.message else PLAIN)
 
     def _player(self, player: Player) -> Form:
-        frame, first = (
-            player.frame,
-            _("No frame of {name} is shown yet.").format(name=player.played.name),
-        )
+        frame = player.frame
+        first = _("No frame of {name} is shown yet.").format(name=player.played.name)
         headline, *lines = frame_lines(player, frame) if frame is not None else [first]
         tone = {"check": CAUTION, "reject": ERROR}.get(
             frame.verdict if frame is not None else "", STRONG
@@ -386,10 +385,8 @@ class SequencePresenter(Presenter):
 
     def _motion(self, player: Player) -> Control:
         """Return the motion of another structure against this one."""
-        other, choose = (
-            self.session.sequence.other,
-            _("Choose the track.json of another structure, tracked through the same frames."),
-        )
+        other = self.session.sequence.other
+        choose = _("Choose the track.json of another structure, tracked through the same frames.")
         found: Form = self.joint.form()
         motion = self.motion
         if motion is not None:
@@ -480,8 +477,10 @@ class SequencePresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
-        player, tracking = self.player, self.session.sequence.tracking
-        before, self._before = self._before, (player is not None, tracking is not None)
+        player = self.player
+        tracking = self.session.sequence.tracking
+        before = self._before
+        self._before = (player is not None, tracking is not None)
         return self._before != before or self.session.sequence.count != self._count
 
     def exit(self) -> None:
@@ -524,7 +523,8 @@ class SequencePresenter(Presenter):
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
         """Return a function that writes the poses into a folder, for a thread, and the motion where there is one."""
-        motion, self._written = self.motion, (self.player, _("Writing..."))
+        motion = self.motion
+        self._written = (self.player, _("Writing..."))
         write = self.session.sequence.save(folder, self.unit, moves=not self.in_slicer)
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
 
@@ -580,7 +580,8 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
 
 def counted(player: Player) -> str:
     """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
-    verdicts, count = [frame.verdict for frame in player.played.frames], player.played.count
+    verdicts = [frame.verdict for frame in player.played.frames]
+    count = player.played.count
     parts = [
         f"{verdicts.count(verdict)} {verdict}"
         for verdict in COLOURS

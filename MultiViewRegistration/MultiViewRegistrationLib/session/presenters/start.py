@@ -67,7 +67,8 @@ MOVE = _("Move the CT")
 #: Starts that go from where the CT is.
 PLACED = ("given", "search", "by hand")
 #: The starts as they are offered: at once, and below More.
-COMMON, MORE = ("search", "given", "landmarks"), ("by hand", "regressor", "auto")
+COMMON = ("search", "given", "landmarks")
+MORE = ("by hand", "regressor", "auto")
 TIPS = {
     "search": _("Find the CT in the X-rays."),
     "given": _("Begin exactly where the CT is now."),
@@ -105,7 +106,8 @@ class StartPresenter(Presenter):
     TITLE = _("Start")
 
     def __init__(self, host: Host) -> None:
-        self.regressor, self.landmarks = RegressorPresenter(host), LandmarksPresenter(host)
+        self.regressor = RegressorPresenter(host)
+        self.landmarks = LandmarksPresenter(host)
         self.pose_file = PoseFilePresenter(host, self.place_at)
         self._parts = (self.regressor, self.landmarks, self.pose_file)
         super().__init__(host)
@@ -251,7 +253,8 @@ class StartPresenter(Presenter):
 
     def state(self) -> State:
         """Return how far this step is."""
-        session, start = self.session, self.start
+        session = self.session
+        start = self.start
         if session.regressors.is_training:
             return State(
                 RUNNING, _("training {percent}").format(percent=self.regressor.percent()).strip()
@@ -473,12 +476,14 @@ class PoseFilePresenter(Presenter):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self.path: Path | None = None
-        self._folder, self._file_reading = None, FileReading([])
+        self._folder = None
+        self._file_reading = FileReading([])
         self._answers: dict[str, str] = {}
 
     def form(self) -> Form:
         """Return the controls."""
-        reading, ready = self._file_reading, self._file_reading.found is not None
+        reading = self._file_reading
+        ready = self._file_reading.found is not None
         put = Button(
             "put",
             _("Put the CT there"),
@@ -517,7 +522,8 @@ class PoseFilePresenter(Presenter):
             Is removed once another file, or another registration, takes its place.
         """
         self.reset()
-        self.path, self._folder = path, folder
+        self.path = path
+        self._folder = folder
         self._file_reading = read_pose(path, {})
 
     def answer(self, key: str, answer: str) -> None:

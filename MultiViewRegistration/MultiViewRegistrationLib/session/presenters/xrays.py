@@ -58,7 +58,8 @@ class XRaysPresenter(Presenter):
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.geometry, self.image = GeometryPresenter(self), ImagePresenter(self)
+        self.geometry = GeometryPresenter(self)
+        self.image = ImagePresenter(self)
         super().__init__(host)
 
     def reset(self) -> None:
@@ -172,7 +173,8 @@ class XRaysPresenter(Presenter):
         ]
 
     def _of_xrays(self) -> Form:
-        views, selected = self.views, self.current
+        views = self.views
+        selected = self.current
         name = selected.name
         return [
             Table(
@@ -237,7 +239,9 @@ class XRaysPresenter(Presenter):
 
     def _line(self, view: XRayView) -> TableRow:
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
-        source, origin, refused = view.source, view.record.origin, self.geometry.refused(view)
+        source = view.source
+        origin = view.record.origin
+        refused = self.geometry.refused(view)
         trouble = refused or self.session.problem(view)
         image = (
             _("made from {volume}").format(volume=source.GetName())
@@ -262,7 +266,8 @@ class XRaysPresenter(Presenter):
 
     def _problem(self) -> str:
         """Return warnings: two X-rays that are the same, problems of the selected X-ray."""
-        twins, view = self.session.twins(), self.current
+        twins = self.session.twins()
+        view = self.current
         if twins is not None:
             return _(
                 "{a} and {b} have the same geometry, expected another for each; correct that of "
@@ -285,7 +290,8 @@ class XRaysPresenter(Presenter):
         """Return how far this step is."""
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
-        used, twins = [view for view in self.views if view.used], self.session.twins()
+        used = [view for view in self.views if view.used]
+        twins = self.session.twins()
         if not used:
             waiting = self.session.scouts is not None and self.session.scouts.missing_in(
                 self.registration
@@ -345,12 +351,14 @@ class XRaysPresenter(Presenter):
             try:
                 first = reading.result(self.registration, self.session.cache_xray)[0]
                 if self._first_is_next:  # of several that came together the first
-                    self._first_is_next, self._selected = False, first.id
+                    self._first_is_next = False
+                    self._selected = first.id
             except InputError as error:
                 self._failures.append(str(error))
             self._read_next()
             if self._reading is None and self._failures:
-                failures, self._failures = self._failures, []
+                failures = self._failures
+                self._failures = []
                 raise InputError("\n".join(failures))
 
     def add_volume(self, node_id: str) -> None:
@@ -435,8 +443,11 @@ class ImagePresenter(EditorPresenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
-        record, there = view.record, source is not None
+        view = self.view
+        source = self.view.source
+        masks = segmentations(self.registration.scene)
+        record = view.record
+        there = source is not None
         hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
             name=source.GetName() if there else _("(its volume is gone)"),
             columns=view.size[0],
@@ -496,7 +507,8 @@ class ImagePresenter(EditorPresenter):
         """Return the choice of the registered frame of a run."""
         view = self.view
         image = view.source and view.source.GetImageData()
-        last, frame = image.GetDimensions()[2] - 1 if image else 0, view.record.shown_frame
+        last = image.GetDimensions()[2] - 1 if image else 0
+        frame = view.record.shown_frame
         number = Number(_("Frame"), 0, last, _(" of {last}").format(last=last), whole=True)
 
         if last <= 0:

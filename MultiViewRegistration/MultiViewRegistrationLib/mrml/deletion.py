@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import slicer
 
 from . import nodes
 from .registration import CT, SEGMENTATION, Registration
@@ -26,6 +27,8 @@ class DeletedRegistration:
         (4, 4), LPS mm.
     guests
         A person's nodes that lay under its transforms, with the IDs of these.
+    masks
+        Its segmentations with their segments: Slicer empties one that leaves the scene.
     """
 
     name: str
@@ -33,6 +36,7 @@ class DeletedRegistration:
     references: list[dict[str, list[str]]]
     world_from_ct: np.ndarray
     guests: list[tuple[Any, str]]
+    masks: list[tuple[Any, Any]]
 
     def restore(self, scene) -> Registration:
         """Bring the registration back.
@@ -47,9 +51,10 @@ class DeletedRegistration:
                 for node_id in node_ids:
                     if node_id in own or scene.GetNodeByID(node_id) is not None:
                         node.AddNodeReferenceID(role, node_id)
-        for node in reversed(
-            self.nodes
-        ):  # display nodes first: Slicer makes one for markups without
+        for mask, segments in self.masks:
+            mask.SetAndObserveSegmentation(segments)
+        # Display nodes first: Slicer makes one for markups without.
+        for node in reversed(self.nodes):
             scene.AddNode(node)
         registration = Registration(self.nodes[0])
         ct = registration.ct
@@ -73,7 +78,7 @@ def delete(registration: Registration) -> DeletedRegistration:
 
     CT and segmentation stay, where they were before.
     """
-    kept = _with_displays(_made_for(registration.node))
+    kept = nodes.with_subordinates(_made_for(registration.node))
     movable = nodes.nodes_of_class("vtkMRMLTransformableNode", registration.scene)
     placed = [node for node in movable if node not in kept and node is not registration.ct]
     guests = [node for node in placed if node.GetParentTransformNode() in kept]
@@ -83,7 +88,10 @@ def delete(registration: Registration) -> DeletedRegistration:
         list(map(nodes.all_references, kept)),
         registration.world_from_ct,
         [(node, node.GetTransformNodeID()) for node in guests],
+        [(node, node.GetSegmentation()) for node in kept if node.IsA("vtkMRMLSegmentationNode")],
     )
+    for mask, _segments in deleted.masks:
+        mask.SetAndObserveSegmentation(slicer.vtkSegmentation())
     registration.scene.RemoveNode(registration.node)
     return deleted
 
@@ -91,17 +99,6 @@ def delete(registration: Registration) -> DeletedRegistration:
 def _made_for(node) -> list:
     """Return a node, what was made for it, and what was made for that."""
     return [node, *(each for made in nodes.products_of(node) for each in _made_for(made))]
-
-
-def _with_displays(owners: list) -> list:
-    """Return the nodes, and their display and storage nodes."""
-    found = list(owners)
-    for node in owners:
-        if node.IsA("vtkMRMLDisplayableNode"):
-            found += map(node.GetNthDisplayNode, range(node.GetNumberOfDisplayNodes()))
-        if node.IsA("vtkMRMLStorableNode"):
-            found += map(node.GetNthStorageNode, range(node.GetNumberOfStorageNodes()))
-    return list(filter(None, dict.fromkeys(found)))
 
 
 def _is_free(node) -> bool:

@@ -257,6 +257,17 @@ def in_batch(scene) -> Iterator[None]:
         scene.EndState(scene.BatchProcessState)
 
 
+def with_subordinates(owners: list) -> list:
+    """Return the nodes, and their display and storage nodes."""
+    found = list(owners)
+    for node in owners:
+        if node.IsA("vtkMRMLDisplayableNode"):
+            found += map(node.GetNthDisplayNode, range(node.GetNumberOfDisplayNodes()))
+        if node.IsA("vtkMRMLStorableNode"):
+            found += map(node.GetNthStorageNode, range(node.GetNumberOfStorageNodes()))
+    return list(filter(None, dict.fromkeys(found)))
+
+
 def remove_with_products(node) -> None:
     """Remove a node, what was made for it, and what was made for that.
 
@@ -266,13 +277,7 @@ def remove_with_products(node) -> None:
     for made in products_of(node):
         remove_with_products(made)
     take_out_of_views(node)
-    subordinate = []
-    if node.IsA("vtkMRMLDisplayableNode"):
-        subordinate += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
-    if node.IsA("vtkMRMLStorableNode"):
-        subordinate += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
-    scene.RemoveNode(node)
-    for other in filter(None, subordinate):
+    for other in with_subordinates([node]):
         if scene.IsNodePresent(other):
             scene.RemoveNode(other)
 

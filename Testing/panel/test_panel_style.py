@@ -214,7 +214,6 @@ class Touched:
         qt.QApplication.instance().installEventFilter(self._filter)
 
 
-@pytest.mark.xfail(IN_SLICER, reason="eight tool tips are set again there", strict=False)
 def test_what_has_not_changed_is_not_set_again(full):
     full.begin("xrays")
     full.open_geometry(0)

@@ -46,7 +46,7 @@ def button_text(text: str) -> str:
 def put(widget, **properties) -> None:
     """Give a widget these values of its properties; those that it has already cost no layout and no painting."""
     for name, value in properties.items():
-        if getattr(widget, name) != value:
+        if getattr(widget, name) not in (value, f"<p>{value}</p>"):  # Slicer makes tool tips such
             setattr(widget, name, value)
 
 

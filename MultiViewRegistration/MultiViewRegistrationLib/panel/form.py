@@ -744,8 +744,7 @@ class _Files(_Drawn[controls.Files]):
         tip = plain_tip(control.tip or control.hint)
         put(self.file, text=button_text(control.label), toolTip=tip)
         embolden(self.file, control.primary)
-        if self.before is None or control.folders != self.before.folders:
-            self.folder.setVisible(control.folders)
+        self.folder.setVisible(control.folders)
 
     def take(self, paths: list[Path]) -> None:
         """Hand files on that were chosen."""

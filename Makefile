@@ -101,6 +101,7 @@ lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
+	$(PYTEST) -n 0 -q Testing/test_house.py
 
 format: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check --fix .

@@ -1,0 +1,102 @@
+"""The code becomes neither larger nor harder to read: each number here falls with what is mended.
+
+Whoever raises one says in its line why.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: Code tokens: those of Python's tokenize without comments, docstrings, line ends and indentation.
+MOST_TOKENS = {"MultiViewRegistration": 560_782, "Testing": 550_546, "benchmarks": 86_079}
+#: Of the product: how often each is there.
+MOST = {
+    "a, b = x, y": 56,
+    "a condition in a conditional expression": 3,
+    "a comprehension of two loops or over three lines": 531,
+    "a function of more than 8 arguments": 26,
+    "an argument without a type": 436,
+    "a file over 600 lines": 23,
+}
+NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+}
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def sources(folder: str) -> list[str]:
+    listed = subprocess.check_output(["git", "ls-files", f"{folder}/*.py"], cwd=ROOT, text=True)
+    paths = [ROOT / name for name in listed.splitlines()]
+    return [path.read_text(encoding="utf-8") for path in paths if path.exists()]
+
+
+def tokens(text: str) -> int:
+    docstrings = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
+            node
+        ):
+            docstrings.add(node.body[0].lineno)
+    count = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        docstring = token.type == tokenize.STRING and token.start[0] in docstrings
+        count += token.type not in NO_CODE and not docstring
+    return count
+
+
+def habits(text: str) -> Iterator[str]:
+    if text.count("\n") > 600:
+        yield "a file over 600 lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            if isinstance(node.targets[0], ast.Tuple) and not is_swap(node):
+                yield "a, b = x, y"
+        elif isinstance(node, ast.IfExp):
+            if any(isinstance(part, ast.IfExp) for part in (node.body, node.orelse, node.test)):
+                yield "a condition in a conditional expression"
+        elif isinstance(node, COMPREHENSIONS):
+            if len(node.generators) > 1 or node.end_lineno - node.lineno > 2:
+                yield "a comprehension of two loops or over three lines"
+        elif isinstance(node, ast.FunctionDef):
+            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            own = [each for each in every if each.arg not in ("self", "cls")]
+            if len(own) > 8:
+                yield "a function of more than 8 arguments"
+            if any(each.annotation is None for each in own):
+                yield "an argument without a type"
+
+
+def is_swap(node: ast.Assign) -> bool:
+    values = {ast.unparse(value) for value in node.value.elts}
+    return any(ast.unparse(target) in values for target in node.targets[0].elts)
+
+
+@cache
+def found() -> list[str]:
+    return [habit for text in sources("MultiViewRegistration") for habit in habits(text)]
+
+
+@pytest.mark.parametrize("folder", MOST_TOKENS)
+def test_no_folder_has_grown(folder):
+    count = sum(map(tokens, sources(folder)))
+    assert count <= MOST_TOKENS[folder]
+
+
+@pytest.mark.parametrize("habit", MOST)
+def test_code_has_become_no_harder_to_read(habit):
+    count = found().count(habit)
+    assert count <= MOST[habit]

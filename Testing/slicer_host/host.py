@@ -89,6 +89,7 @@ class Host:
             self._patch.setattr(packaging, "pip_ensure", self._on_pip)
         self._patch.setattr(slicer.util, "pip_install", self._on_pip)
         self._bar = slicer.util.mainWindow().statusBar()
+        self._bar.clearMessage()  # a text that is there already is no change
         self._bar.connect("messageChanged(QString)", self._on_status)
 
     def close(self) -> None:

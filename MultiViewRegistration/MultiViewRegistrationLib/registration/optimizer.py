@@ -409,30 +409,33 @@ def descend(
     ]
     ends: list = [None] * len(descents)
 
-    def advance(number: int, evaluation: TrialEvaluation | None) -> EvaluationPoint | None:
+    def advance(number: int, evaluation: TrialEvaluation | None) -> State | None:
         try:
-            return problems[number].point(descents[number].send(evaluation))
+            return descents[number].send(evaluation)
         except StopIteration as end:
             ends[number] = end.value
             return None
 
     def run(number: int) -> None:
-        point = advance(number, None)
-        while point is not None:
-            point = advance(number, objectives[number].evaluate(point))
+        state = advance(number, None)
+        while state is not None:
+            state = advance(number, problems[number].evaluate(state))
 
+    every = range(len(descents))
     together = objective.evaluate_together
-    if together is None and len(starts) > 1:
-        run_tasks([partial(run, number) for number in range(len(descents))])
+    if together is None:
+        if len(every) > 1:
+            run_tasks([partial(run, number) for number in every])
+        else:  # in this thread, where `on_step` may raise
+            for number in every:
+                run(number)
         return ends
-    following = {number: advance(number, None) for number in range(len(descents))}
-    while points := {number: point for number, point in following.items() if point is not None}:
-        if together is None:
-            evaluations = [objectives[number].evaluate(point) for number, point in points.items()]
-        else:
-            evaluations = together([objectives[number] for number in points], list(points.values()))
+    following = {number: advance(number, None) for number in every}
+    while states := {number: state for number, state in following.items() if state is not None}:
+        points = [problems[number].point(state) for number, state in states.items()]
+        evaluations = together([objectives[number] for number in states], points)
         following = {
-            number: advance(number, one) for number, one in zip(points, evaluations, strict=True)
+            number: advance(number, one) for number, one in zip(states, evaluations, strict=True)
         }
     return ends
 

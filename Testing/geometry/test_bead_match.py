@@ -80,6 +80,15 @@ def test_a_camera_nearby_names_the_beads_at_once_and_one_elsewhere_none():
     assert match_near(MODEL, shown + 200, camera, sd) is None
 
 
+def test_a_camera_within_the_phantom_names_no_beads():
+    camera = random_camera(np.random.default_rng(7))
+    pose = camera.camera_from_world.copy()
+    pose[:3, 3] = -pose[:3, :3] @ MODEL.mean(axis=0)
+    within = Camera(camera.intrinsics, pose, camera.size)
+    shown = within.project(MODEL)
+    assert match_near(MODEL, shown, within, np.full(len(shown), 0.1)) is None
+
+
 def test_beads_that_are_not_there_fit_in_no_pose():
     pixels = np.random.default_rng(1).uniform(100, 900, (14, 2))
     with pytest.raises(InputError, match="fit the model in no pose"):

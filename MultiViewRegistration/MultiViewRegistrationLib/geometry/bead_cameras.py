@@ -1,14 +1,15 @@
 """Cameras from points of known place: bundle adjustment over all images, and how well it is known.
 
 Triggs et al., "Bundle adjustment: a modern synthesis" (2000): reprojection errors over their
-standard deviations, Cauchy's weights, Levenberg and Marquardt's method on the pose of each camera
-and on intrinsics that are known, free, or shared by all images.
+standard deviations, with Cauchy's loss, by the pose of each camera and by intrinsics that are
+known, free, or shared by all images. SciPy finds the least.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from .camera import Camera
 FLOOR_PX = 0.03
 #: Standard deviations at which a residual counts half as much.
 CAUCHY = 3.0
+#: SciPy's losses: the first from afar, where Cauchy's has no slope.
+ROUGH = "soft_l1"
+FINE = "cauchy"
 MAX_STEPS = 40
 #: Share of the cost below which a step's gain ends a fit, and one by which beads are named.
 SETTLED = 1e-9
@@ -26,6 +30,8 @@ ROUGHLY_SETTLED = 1e-4
 #: Mm about the middle of the model for which a camera's error is told.
 NEAR_MM = 80.0
 BOOTSTRAPS = 200
+#: In place of what nothing determines, so that there is a covariance.
+LEAST_INFORMATION = 1e-9
 #: Numbers of a pose, and with them those of intrinsics: logarithm of the distance, column and row
 #: of the principal point.
 POSE = 6
@@ -95,10 +101,8 @@ class Bundle:
 
     Attributes
     ----------
-    cameras
-        In the model's frame.
-    seen
-        What was fitted.
+    problem
+        What was fitted, as it is at the fit.
     residuals
         (n, 2) px of each image, projected less seen.
     weights
@@ -110,13 +114,16 @@ class Bundle:
         By how much residuals are larger than their standard deviations say, at least 1.
     """
 
-    cameras: list[Camera]
-    seen: list[Observation]
+    problem: _Problem
     residuals: list[np.ndarray]
     weights: list[np.ndarray]
     covariance: np.ndarray
     scale: float
-    problem: _Problem
+
+    @property
+    def cameras(self) -> list[Camera]:
+        """In the model's frame."""
+        return self.problem.start
 
     @property
     def rms_px(self) -> list[float]:
@@ -139,7 +146,7 @@ class Bundle:
         grid = np.stack(np.meshgrid(*3 * [(-1, 0, 1)], indexing="ij"), axis=-1).reshape(-1, 3)
         away = grid[np.any(grid != 0, axis=1)]
         away = away / np.linalg.norm(away, axis=1, keepdims=True)
-        return self.seen[number].points.mean(axis=0) + NEAR_MM * away
+        return self.problem.seen[number].points.mean(axis=0) + NEAR_MM * away
 
     def sd_px(self, number: int) -> float:
         """Return the rms standard deviation in px of where a camera shows points within NEAR_MM of the model."""
@@ -150,11 +157,12 @@ class Bundle:
     def bootstrap_sd_px(self, number: int, seed: int = 0) -> float:
         """Return what `sd_px` is by residuals drawn again at random (Efron, 1979), each with one step of the fit."""
         rng = np.random.default_rng(seed)
-        at = self.problem.at(self.cameras)
-        freedom = max(at.residuals.size - at.freedom, 1)
-        drawn_from = at.residuals.ravel() * np.sqrt(at.residuals.size / freedom)
-        w = np.repeat(np.concatenate(self.weights), 2)
-        solve = np.linalg.solve(at.normal(w), at.J.T * w)
+        problem = self.problem
+        residuals, J = problem.shown
+        weights = np.repeat(np.concatenate(self.weights), 2)
+        freedom = max(residuals.size - problem.freedom, 1)
+        drawn_from = residuals * np.sqrt(residuals.size / freedom)
+        solve = np.linalg.solve(problem.information(weights), J.T * weights)
         draws = rng.choice(drawn_from, (BOOTSTRAPS, drawn_from.size))
         steps = draws @ solve.T
         J = derivatives(self.cameras[number], self.places(number), self.problem.pivot(number))
@@ -230,43 +238,39 @@ def changed(camera: Camera, step: np.ndarray, pivot: np.ndarray) -> Camera:
 
 
 @dataclass(frozen=True, eq=False)
-class _Linear:
-    """A bundle about one estimate: residuals (m,), their derivatives (m, p), both over their standard deviations, and the prior."""
-
-    residuals: np.ndarray
-    J: np.ndarray
-    prior: np.ndarray
-    off: np.ndarray
-
-    @property
-    def freedom(self) -> float:
-        """How many parameters the residuals determine."""
-        inverse = np.linalg.inv(self.normal(np.ones(len(self.residuals))))
-        return float(np.trace(inverse @ (self.J.T @ self.J)))
-
-    def normal(self, weights: np.ndarray) -> np.ndarray:
-        """Return the normal equations' matrix (p, p) for weights (m,)."""
-        return self.J.T @ (weights[:, None] * self.J) + np.diag(self.prior)
-
-
-@dataclass(frozen=True, eq=False)
 class _Problem:
-    """What is fitted, and the cameras with which it began."""
+    """What is fitted, and the cameras with which it begins.
+
+    Its numbers are a change of each camera's pose, as `derivatives` has it, and of the intrinsics,
+    those of all cameras or of each.
+    """
 
     seen: list[Observation]
     start: list[Camera]
     intrinsics: Intrinsics
 
+    @cached_property
+    def prior(self) -> np.ndarray:
+        """(k,) of the changes of intrinsics: one over their standard deviations."""
+        if self.intrinsics.known:
+            return np.zeros(0)
+        return np.tile(
+            np.sqrt(self.intrinsics.weights), 1 if self.intrinsics.shared else len(self.seen)
+        )
+
+    @property
+    def first(self) -> int:
+        """The first number of intrinsics."""
+        return POSE * len(self.seen)
+
     @property
     def count(self) -> int:
-        """Parameters of all."""
-        if self.intrinsics.known:
-            return POSE * len(self.seen)
-        return POSE * len(self.seen) + 3 * (1 if self.intrinsics.shared else len(self.seen))
+        """How many numbers there are."""
+        return self.first + len(self.prior)
 
     def columns_of(self, number: int) -> np.ndarray:
         """Return (9,), or (6,) for known intrinsics: which parameters are those of a camera."""
-        first = POSE * len(self.seen) + (0 if self.intrinsics.shared else 3 * number)
+        first = self.first + (0 if self.intrinsics.shared else 3 * number)
         own = [] if self.intrinsics.known else range(first, first + 3)
         return np.array([*range(POSE * number, POSE * (number + 1)), *own])
 
@@ -275,44 +279,70 @@ class _Problem:
         middle = self.seen[number].points.mean(axis=0)
         return rigid.transform_points(self.start[number].camera_from_world, middle)
 
-    def moved(self, cameras: list[Camera], step: np.ndarray) -> list[Camera]:
-        """Return the cameras after a step (p,)."""
+    def cameras(self, numbers: np.ndarray) -> list[Camera]:
+        """Return the cameras after a change."""
         found = []
-        for number, camera in enumerate(cameras):
+        for number, camera in enumerate(self.start):
             own = np.zeros(ALL)
             columns = self.columns_of(number)
-            own[: len(columns)] = step[columns]
+            own[: len(columns)] = numbers[columns]
             found.append(changed(camera, own, self.pivot(number)))
         return found
 
-    def at(self, cameras: list[Camera]) -> _Linear:
-        """Return the problem about these cameras."""
-        residuals = []
+    def residuals(self, numbers: np.ndarray) -> np.ndarray:
+        """Return (m + k,): how far points are from where they are seen, and intrinsics from the start, in standard deviations.
+
+        Infinite of a point behind the source: SciPy takes a smaller step then.
+        """
+        parts = []
+        for camera, seen in zip(self.cameras(numbers), self.seen, strict=True):
+            off = camera.project(seen.points) - seen.pixels
+            off[camera.depth(seen.points) <= 0] = np.inf
+            parts.append((off / _sd(seen)).ravel())
+        return np.concatenate([*parts, self.prior * numbers[self.first :]])
+
+    def jacobian(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the derivatives (m + k, p) of the residuals."""
         rows = []
-        for number, (camera, seen) in enumerate(zip(cameras, self.seen, strict=True)):
-            sd = np.repeat(np.hypot(seen.sd_px, FLOOR_PX), 2)
-            residuals.append((camera.project(seen.points) - seen.pixels).ravel() / sd)
+        for number, (camera, seen) in enumerate(zip(self.cameras(numbers), self.seen, strict=True)):
             columns = self.columns_of(number)
-            own = np.zeros((len(sd), self.count))
-            J = derivatives(camera, seen.points, self.pivot(number))
-            own[:, columns] = J[:, : len(columns)]
-            rows.append(own / sd[:, None])
-        prior = np.full(self.count, 1e-9)
-        off = np.zeros(self.count)
-        if not self.intrinsics.known:
-            for number, (camera, start) in enumerate(zip(cameras, self.start, strict=True)):
-                own = self.columns_of(number)[POSE:]
-                prior[own] = self.intrinsics.weights
-                scale = np.log(camera.intrinsics[1, 1] / start.intrinsics[1, 1])
-                off[own] = [scale, *(camera.principal_point - start.principal_point)]
-        return _Linear(np.concatenate(residuals), np.concatenate(rows), prior, off)
+            turn, shift = np.split(numbers[columns[:POSE]], 2)
+            J = derivatives(camera, seen.points, self.pivot(number) + shift)
+            J[:, :3] = J[:, :3] @ rigid.left_jacobian(turn)
+            own = np.zeros((len(J), self.count))
+            own[:, columns] = J[:, : len(columns)] / np.repeat(_sd(seen), 2, axis=0)
+            rows.append(own)
+        rows.append(np.diag([*np.zeros(self.first), *self.prior])[self.first :])
+        return np.concatenate(rows)
+
+    @cached_property
+    def shown(self) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals (m,) of the points at the start, and their derivatives (m, p)."""
+        nothing = np.zeros(self.count)
+        count = 2 * sum(len(seen.points) for seen in self.seen)
+        return self.residuals(nothing)[:count], self.jacobian(nothing)[:count]
+
+    def information(self, weights: np.ndarray) -> np.ndarray:
+        """Return the inverse (p, p) of the covariance for weights (m,) of the points' residuals."""
+        J = self.shown[1]
+        information = J.T @ (weights[:, None] * J) + LEAST_INFORMATION * np.eye(self.count)
+        return information + np.diag([*np.zeros(self.first), *self.prior**2])
+
+    @property
+    def freedom(self) -> float:
+        """How many numbers the points determine."""
+        J = self.shown[1]
+        return float(np.trace(np.linalg.solve(self.information(np.ones(len(J))), J.T @ J)))
+
+
+def _sd(seen: Observation) -> np.ndarray:
+    return np.hypot(seen.sd_px, FLOOR_PX)[:, None]
 
 
 def bundle(
     seen: Sequence[Observation],
     cameras: Sequence[Camera],
     intrinsics: Intrinsics,
-    settled: float = SETTLED,
 ) -> Bundle:
     """Return the cameras of least robust reprojection error, from ones nearby.
 
@@ -322,67 +352,49 @@ def bundle(
         What each image shows.
     cameras
         Where to begin, one for each image; their intrinsics are those that `intrinsics` is about.
-    settled
-        Share of the cost below which a step's gain is the last.
     """
     problem = _Problem(list(seen), list(cameras), intrinsics)
     if intrinsics.shared and not intrinsics.known:
         K = np.mean([camera.intrinsics for camera in cameras], axis=0)
         problem = replace(problem, start=[replace(camera, intrinsics=K) for camera in cameras])
-    now = problem.start
-    at = problem.at(now)
-    damping = 1e-4
-    for _ in range(MAX_STEPS):
-        weights = np.repeat(_cauchy(at.residuals), 2)
-        normal = at.normal(weights)
-        gradient = at.J.T @ (weights * at.residuals) + at.prior * at.off
-        scaled = normal + damping * np.diag(normal.diagonal())
-        step = -np.linalg.solve(scaled, gradient)
-        trial = problem.moved(now, step)
-        pairs = zip(trial, seen, strict=True)
-        behind = any((camera.depth(one.points) <= 0).any() for camera, one in pairs)
-        at_trial = at if behind else problem.at(trial)
-        gain = _cost(at) - _cost(at_trial)
-        if gain > 0:
-            now = trial
-            at = at_trial
-            damping = max(damping / 10, 1e-9)
-            if gain < settled * (1 + _cost(at)):
-                break
-        else:
-            damping *= 10
-            if damping > 1e8:
-                break
-    return _with_uncertainty(problem, now, at)
+    near = _fitted(problem, np.zeros(problem.count), ROUGH, SETTLED)
+    cameras = problem.cameras(_fitted(problem, near, FINE, SETTLED))
+    return _with_uncertainty(replace(problem, start=cameras))
 
 
-def _with_uncertainty(problem: _Problem, cameras: list[Camera], at: _Linear) -> Bundle:
-    weights = _cauchy(at.residuals)
-    both = np.repeat(weights, 2)
-    freedom = max(both.sum() - at.freedom, 1.0)
-    scale = max(1.0, float(np.sqrt(np.sum(both * at.residuals**2) / freedom)))
-    residuals = []
-    split = []
-    first = 0
-    for camera, seen in zip(cameras, problem.seen, strict=True):
-        residuals.append(camera.project(seen.points) - seen.pixels)
-        split.append(weights[first : first + len(seen.points)])
-        first += len(seen.points)
+def _fitted(problem: _Problem, numbers: np.ndarray, loss: str, settled: float) -> np.ndarray:
+    """Return the numbers that fit best, from ones nearby."""
+    from scipy.optimize import least_squares  # slow to import
+
+    return least_squares(
+        problem.residuals,
+        numbers,
+        problem.jacobian,
+        x_scale="jac",
+        loss=loss,
+        f_scale=CAUCHY,
+        ftol=settled,
+        max_nfev=MAX_STEPS,
+    ).x
+
+
+def _with_uncertainty(problem: _Problem) -> Bundle:
+    """Return the cameras with which a problem begins, which are those that fit best."""
+    found, J = problem.shown
+    pairs = zip(problem.start, problem.seen, strict=True)
+    residuals = [camera.project(seen.points) - seen.pixels for camera, seen in pairs]
+    weights = [_cauchy(off / _sd(seen)) for off, seen in zip(residuals, problem.seen, strict=True)]
+    both = np.repeat(np.concatenate(weights), 2)
+    freedom = max(both.sum() - problem.freedom, 1.0)
+    scale = max(1.0, float(np.sqrt(np.sum(both * found**2) / freedom)))
     # The prior is not made wider by residuals that are larger than expected.
-    inside = at.J.T @ (both[:, None] * at.J) / scale**2 + np.diag(at.prior)
-    covariance = np.linalg.inv(inside)
-    return Bundle(cameras, problem.seen, residuals, split, covariance, scale, problem)
+    covariance = np.linalg.inv(problem.information(both / scale**2))
+    return Bundle(problem, residuals, weights, covariance, scale)
 
 
 def _cauchy(residuals: np.ndarray) -> np.ndarray:
-    """Return the weights (n,) of points whose residuals (2 n,) are in standard deviations."""
-    squared = np.square(residuals).reshape(-1, 2).sum(axis=1)
-    return 1 / (1 + squared / CAUCHY**2)
-
-
-def _cost(at: _Linear) -> float:
-    squared = np.square(at.residuals).reshape(-1, 2).sum(axis=1)
-    return float(np.sum(CAUCHY**2 * np.log1p(squared / CAUCHY**2)) + np.sum(at.prior * at.off**2))
+    """Return the weights (n,) of points whose residuals (n, 2) are in standard deviations."""
+    return 1 / (1 + np.square(residuals).sum(axis=1) / CAUCHY**2)
 
 
 def fitted_pose(seen: Observation, camera: Camera, *, free_intrinsics: bool) -> Camera:
@@ -395,4 +407,6 @@ def fitted_pose(seen: Observation, camera: Camera, *, free_intrinsics: bool) -> 
     """
     size = camera.size
     known = Intrinsics(0.03 * max(size), 15.0) if free_intrinsics else KNOWN
-    return bundle([seen], [camera], known, settled=ROUGHLY_SETTLED).cameras[0]
+    problem = _Problem([seen], [camera], known)
+    numbers = _fitted(problem, np.zeros(problem.count), ROUGH, ROUGHLY_SETTLED)
+    return problem.cameras(numbers)[0]

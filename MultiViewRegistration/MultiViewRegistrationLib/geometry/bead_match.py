@@ -478,7 +478,7 @@ def _refined(
     """Return the match near a camera, of beads within `coarse` and then FINE_PX px; None where too few stay in it."""
     for limit in (1.5 * coarse, coarse, 0.5 * coarse, FINE_PX, FINE_PX):
         rows, columns = _assigned(model, pixels, camera, max(limit, FINE_PX))
-        if len(rows) < MIN_MATCHED - 1:
+        if len(rows) < MIN_MATCHED - 1 or (camera.depth(model[rows]) <= 0).any():
             return None
         seen = Observation(model[rows], pixels[columns], sd_px[columns])
         camera = fitted_pose(seen, camera, free_intrinsics=free_intrinsics)

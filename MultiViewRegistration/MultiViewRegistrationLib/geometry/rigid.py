@@ -73,10 +73,14 @@ def exp_se3(twist):
     twist = np.asarray(twist, float)
     w = twist[..., :3]
     v = twist[..., 3:]
+    return from_rotation_translation(exp_so3(w), rotate(left_jacobian(w), v))
+
+
+def left_jacobian(w):
+    """Return V (..., 3, 3) of `exp_se3`: exp_so3(w + dw) is exp_so3(V dw) @ exp_so3(w) for a small dw."""
     angle = _angle(w)
     W = hat(w)
-    V = np.eye(3) + _versine(angle) * W + _exp_curvature(angle) * (W @ W)
-    return from_rotation_translation(exp_so3(w), np.einsum("...ij,...j->...i", V, v))
+    return np.eye(3) + _versine(angle) * W + _exp_curvature(angle) * (W @ W)
 
 
 def log_se3(T):

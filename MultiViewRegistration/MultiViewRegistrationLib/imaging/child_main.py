@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import InputError
 
@@ -20,18 +20,17 @@ def serve(idle_s: float, module: str = "") -> None:
     """Answer requests until there are no more, or none comes for `idle_s` seconds.
 
     A module that the first one will need, if it is named, is imported before.
-    A request is a line of JSON on stdin, an answer one on stderr; a buffer that a function returns
-    is written to the file that the request names, by its number. The parent keeps a file with much
-    in it, and this process closes it.
+    A request is a line of JSON on stdin; an answer is one on stdout, and behind it the buffer that
+    the function returned.
     """
-    requests, stdout, answers = (os.dup(descriptor) for descriptor in range(3))
+    requests, answers = (os.dup(descriptor) for descriptor in range(2))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):  # what libraries print
         os.dup2(nowhere, descriptor)
     if module:
         with suppress(Exception):  # the request will say so
             import_module(module)
-    with os.fdopen(requests, "rb") as lines:
+    with os.fdopen(requests, "rb") as lines, os.fdopen(answers, "wb") as out:
         while True:
             timer = threading.Timer(idle_s, os._exit, (0,))
             timer.daemon = True
@@ -40,36 +39,28 @@ def serve(idle_s: float, module: str = "") -> None:
             timer.cancel()
             if not line:
                 return
-            request = json.loads(line)
-            answer = _answer(request, stdout if request["to"] == 1 else request["to"])
-            os.write(answers, json.dumps(answer).encode() + b"\n")
+            _answer(json.loads(line), out)
 
 
-def _answer(request: dict, to: int) -> dict[str, Any]:
+def _answer(request: dict[str, Any], out: BinaryIO) -> None:
     module, name = request["function"].split(":")
+    data = memoryview(b"")
+    answer: dict[str, Any]
     try:
         os.chdir(request["folder"])  # of relative paths
         function = getattr(import_module(module), name)
         with _limits(request["memory"], request["seconds"]):
             returned = function(*request["arguments"])
-        value, buffer = returned[:2] if isinstance(returned, tuple) else (returned, b"")
-        size = _write(to, memoryview(buffer).cast("B"))
-        if size > request["kept"]:
-            os.close(to)
-        return {"value": value, "bytes": size}
+        value, buffer = returned[:2] if isinstance(returned, tuple) else (returned, data)
+        data = memoryview(buffer).cast("B")
+        answer = {"value": value, "bytes": len(data)}
     except InputError as error:
-        return {"refused": str(error)}
+        answer = {"refused": str(error)}
     except (Exception, MemoryError) as error:
-        return {"failed": f"{type(error).__name__}: {error}"}
-
-
-def _write(data: int, buffer: memoryview) -> int:
-    os.lseek(data, 0, os.SEEK_SET)
-    os.ftruncate(data, len(buffer))
-    written = 0
-    while written < len(buffer):
-        written += os.write(data, buffer[written : written + (1 << 30)])
-    return written
+        answer = {"failed": f"{type(error).__name__}: {error}"}
+    out.write(json.dumps(answer).encode() + b"\n")
+    out.write(data)
+    out.flush()
 
 
 @contextmanager

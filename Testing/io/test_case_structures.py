@@ -380,7 +380,7 @@ def test_each_mistake_has_its_sentence(folder, write_case, name):
     [
         ({"SegmentationType": "OTHER"}, "unknown SegmentationType"),
         ({"NumberOfFrames": 5000}, "does not say"),
-        ({"PixelData": b"\0\0"}, "ends before the last of its frames"),
+        ({"PixelData": b"\0\0"}, "ends early: its header claims"),
         ({"SegmentSequence": []}, "without segments"),
     ],
 )

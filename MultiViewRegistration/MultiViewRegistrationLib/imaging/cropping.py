@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .field import outermost
+
 #: Detectors are square, or longer by more than this share; and no side of theirs that is not square
 #: has a number of pixels that this does not divide.
 NEARLY_SQUARE = 0.06
@@ -128,12 +130,7 @@ def _off_the_field(valid: np.ndarray) -> Doubt | None:
 
 def _middle_of_rim(valid: np.ndarray) -> np.ndarray | None:
     """Return the middle (2,), column and row, of a round field, None of another."""
-    rows = np.flatnonzero(valid.any(axis=1))
-    if not len(rows):
-        return None
-    first = valid[rows].argmax(axis=1)
-    last = valid.shape[1] - 1 - valid[rows, ::-1].argmax(axis=1)
-    rim = np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)]).astype(float)
+    rim = outermost(valid).astype(float)
     size = np.array(valid.shape[::-1])
     rim = rim[((rim >= EDGE_PX) & (rim < size - EDGE_PX)).all(axis=1)]
     if len(rim) < 2 * RIM_ROWS * valid.shape[0]:

@@ -274,6 +274,16 @@ class DicomFrame:
         numbers = self.numbers(keyword, *groups)
         return float(numbers[0]) if len(numbers) == 1 else None
 
+    def exactly(self, count: int, keyword: str, *groups: str) -> np.ndarray:
+        """Return (count,); another number of values is refused."""
+        numbers = self.numbers(keyword, *groups)
+        if len(numbers) != count:
+            self.file.refuse(
+                f"does not say {keyword} of its frame {self.index + 1}, expected {count} "
+                f"number{'s' * (count > 1)}; export it again."
+            )
+        return numbers
+
     def text(self, keyword: str, *groups: str) -> str:
         """Return the text of an element; "" without one."""
         return self.file.text(keyword, self._holder(keyword, groups))

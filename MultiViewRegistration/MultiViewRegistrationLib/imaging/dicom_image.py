@@ -19,38 +19,23 @@ from .reading import MAX_PIXELS, RawImage, read_image
 if TYPE_CHECKING:
     import pydicom
 
-J2K_BEGINS = (
-    b"\xff\x4f\xff\x51"  # start of codestream, image and tile size (ISO 15444-1, A.4 and A.5)
-)
 JPEG_BEGINS = b"\xff\xd8"
 #: Markers of a frame's header in JPEG (ISO 10918-1, B.1.1.3) and JPEG-LS (ISO 14495-1, C.1.1.1).
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 #: Markers without a length behind them.
 ALONE = {0x01, *range(0xD0, 0xDA)}
-MAX_TILES = 1 << 12
 
 
-def size_of(encoded: bytes) -> tuple[int, int, int] | None:
-    """(columns, rows, components) of JPEG, JPEG-LS or JPEG 2000.
-
-    None for another stream, and for one in so many tiles that it is none.
-    """
-    if encoded[:2] == JPEG_BEGINS:
-        return _jpeg(encoded)
-    at = encoded[:4096].find(J2K_BEGINS)
-    return None if at < 0 else _j2k(encoded[at + 4 : at + 42])
-
-
-def _jpeg(encoded: bytes) -> tuple[int, int, int] | None:
+def jpeg_size(encoded: bytes) -> tuple[int, int, int] | None:
+    """(columns, rows, components) of JPEG or JPEG-LS; None where they are not said."""
     at = 2
     while at + 10 <= len(encoded):
         if encoded[at] != 0xFF:
             return None
         marker = encoded[at + 1]
         if marker in FRAMES:
-            rows, columns = (
-                int.from_bytes(encoded[start : start + 2], "big") for start in (at + 5, at + 7)
-            )
+            rows = int.from_bytes(encoded[at + 5 : at + 7], "big")
+            columns = int.from_bytes(encoded[at + 7 : at + 9], "big")
             return columns, rows, encoded[at + 9]
         if marker == 0xFF:
             at += 1
@@ -61,22 +46,6 @@ def _jpeg(encoded: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def _j2k(sizes: bytes) -> tuple[int, int, int] | None:
-    if len(sizes) < 38:
-        return None
-    right, bottom, left, top, tile_columns, tile_rows = (
-        int.from_bytes(sizes[at : at + 4], "big") for at in range(4, 28, 4)
-    )
-    components = int.from_bytes(sizes[36:38], "big")
-    if (
-        min(tile_columns, tile_rows) < 1
-        or -(-right // tile_columns) * -(-bottom // tile_rows) > MAX_TILES
-    ):
-        return None
-    return right - left, bottom - top, components
-
-
-RLE = "1.2.840.10008.1.2.5"
 #: Pixels for each byte: an X-ray has noise, and compresses far less.
 MAX_COMPRESSION = 5000
 
@@ -112,10 +81,19 @@ def requested_frame(file: DicomFile, frame: int | None) -> DicomFrame:
     return DicomFrame(file, index)
 
 
-def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
+#: Bits of a stored value of an image.
+BITS = (8, 16, 32)
+
+
+def stored_pixels(file: DicomFile, frame: int, bits: tuple[int, ...] = BITS) -> np.ndarray:
     """Return the stored values (rows, columns) of a frame, from 0, integers.
 
     Only that frame is decoded.
+
+    Parameters
+    ----------
+    bits
+        How many a value may be allocated; single bits are read where they are not compressed.
 
     Raises
     ------
@@ -131,7 +109,12 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
             "has no pixels (PixelData), or ends before them, expected an X-ray image; copy or "
             "export the file again."
         )
-    if min(rows, columns) < 1 or allocated not in (8, 16, 32) or not 0 < stored <= allocated:
+    if allocated == 1 and (file.compressed or file.syntax == BIG_ENDIAN):
+        file.refuse(
+            "has compressed single bits, which are not read, expected them as they are; export it "
+            "uncompressed."
+        )
+    if min(rows, columns) < 1 or allocated not in bits or not 0 < stored <= allocated:
         file.refuse(
             f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of "
             "8, 16 or 32 bits; export it again."
@@ -150,25 +133,27 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
 
 
 def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int) -> np.ndarray:
-    size = rows * columns * allocated // 8
-    count = frame_count(file)
+    """Single bits follow each other over the ends of frames, too (PS3.5, 8.1.1)."""
+    size = rows * columns * allocated
+    claimed = -(-size * frame_count(file) // 8)
+    begin = size * frame
     first = file.pixels_at or 0
     with file.opened() as data:
         there = min(len(data) - first, file.pixels_length or len(data))
-        if there < size * count:
+        if there < claimed:
             file.refuse(
-                f"ends early: its header claims {size * count} bytes of pixels, but {there} are "
-                "there, expected a whole file; copy or export it again."
+                f"ends early: its header claims {claimed} bytes of pixels, but {there} are there, "
+                "expected a whole file; copy or export it again."
             )
-        at = first + frame * size
-        bytes_ = data[at : at + size]
+        stored = data[first + begin // 8 : first - (-(begin + size) // 8)]
+    if allocated == 1:
+        packed = np.frombuffer(stored, np.uint8)
+        unpacked = np.unpackbits(packed, bitorder="little")[begin % 8 :][:size]
+        return unpacked.reshape(rows, columns)
     sign = "i" if file.whole("PixelRepresentation", 0) else "u"
     order = ">" if file.syntax == BIG_ENDIAN else "<"
-    return (
-        np.frombuffer(bytes_, f"{order}{sign}{allocated // 8}")
-        .reshape(rows, columns)
-        .astype(f"={sign}{allocated // 8}")
-    )
+    values = np.frombuffer(stored, f"{order}{sign}{allocated // 8}").reshape(rows, columns)
+    return values.astype(values.dtype.newbyteorder("="))
 
 
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
@@ -181,12 +166,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
 
     with quiet():
         uid = pydicom.uid.UID(file.syntax)
-    if not uid.is_valid or uid.is_private or uid.type != "Transfer Syntax":
-        shown = file.syntax if uid.is_valid else "no UID"
-        file.refuse(
-            f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export "
-            "it uncompressed."
-        )
+        name = uid.name if uid.is_valid else "no UID"
     try:
         with file.opened() as data, quiet():
             data.seek(file.pixels_at or 0)
@@ -205,9 +185,9 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, "
             "expected a whole file; copy or export it again."
         )
-    if file.syntax != RLE and size_of(encoded) != (columns, rows, 1):
+    if encoded[:2] == JPEG_BEGINS and jpeg_size(encoded) != (columns, rows, 1):
         file.refuse(
-            f"has {columns} x {rows} pixels by its header, but its compressed pixels ({uid.name}) "
+            f"has {columns} x {rows} pixels by its header, but its compressed pixels ({name}) "
             "are damaged or of another size, expected one size; copy or export it again."
         )
     one = pydicom.Dataset()
@@ -237,7 +217,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             values = read_image(path).values
         except Exception:
             file.refuse(
-                f"its pixels ({uid.name}) cannot be decoded: they are damaged, or in a compression "
+                f"its pixels ({name}) cannot be decoded: they are damaged, or in a compression "
                 "that is not read; export the file uncompressed."
             )
     values = values.reshape(values.shape[-2:]) if values.ndim == 3 and len(values) == 1 else values
@@ -475,7 +455,7 @@ def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def _rectangular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    left, right, upper, lower = (_numbers(frame, edge, 1)[0] for edge in EDGES)
+    left, right, upper, lower = (frame.exactly(1, edge, GROUP)[0] for edge in EDGES)
     return (columns >= left) & (columns <= right) & (rows >= upper) & (rows <= lower)
 
 
@@ -484,8 +464,8 @@ def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.nd
 
     Where pixels are not square it has fewer or more rows.
     """
-    row, column = _numbers(frame, "CenterOfCircularShutter", 2)
-    (radius,) = _numbers(frame, "RadiusOfCircularShutter", 1)
+    row, column = frame.exactly(2, "CenterOfCircularShutter", GROUP)
+    (radius,) = frame.exactly(1, "RadiusOfCircularShutter", GROUP)
     spacing = frame.numbers("ImagerPixelSpacing", "FramePixelDataPropertiesSequence")
     tall = spacing[0] / spacing[1] if len(spacing) == 2 and spacing.min() > 0 else 1.0
     return (columns - column) ** 2 + (tall * (rows - row)) ** 2 <= radius**2
@@ -511,50 +491,8 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
     return inside
 
 
-def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the pixels hidden by an overlay (PS3.3 C.9.2)."""
-    header = frame.file.header
-    group = int(_numbers(frame, "ShutterOverlayGroup", 1)[0])
-    try:
-        planes = header.overlay_array(group).astype(bool)
-    except Exception:  # of many kinds where an overlay is missing or damaged
-        frame.file.refuse(
-            "its bitmap shutter names an overlay (ShutterOverlayGroup) that is not there, expected "
-            "one with OverlayData; export the image again."
-        )
-    first = (group, 0x0051)
-    number = (
-        frame.index - int(header[first].value if first in header else 1) + 1
-        if planes.ndim == 3
-        else 0
-    )
-    planes = planes.reshape(-1, *planes.shape[-2:])
-    is_open = np.ones((len(rows), len(columns)), bool)
-    if 0 <= number < len(planes):
-        place = header[group, 0x0050].value if (group, 0x0050) in header else (1, 1)
-        row, column = (int(part) - 1 for part in place)
-        top = max(row, 0)
-        left = max(column, 0)
-        part = planes[number, top - row :, left - column :][
-            : len(rows) - top, : len(columns) - left
-        ]
-        is_open[top : top + part.shape[0], left : left + part.shape[1]] = ~part
-    return is_open
-
-
-def _numbers(frame: DicomFrame, keyword: str, count: int) -> np.ndarray:
-    numbers = frame.numbers(keyword, GROUP)
-    if len(numbers) != count:
-        frame.file.refuse(
-            f"its shutter has no usable {keyword}, expected {count} number{'s' * (count > 1)}; "
-            "export the image again."
-        )
-    return numbers
-
-
 _SHUTTERS = {
     "RECTANGULAR": _rectangular,
     "CIRCULAR": _circular,
     "POLYGONAL": _polygonal,
-    "BITMAP": _bitmap,
 }

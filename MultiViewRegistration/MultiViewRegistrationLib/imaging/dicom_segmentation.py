@@ -7,6 +7,7 @@ PS3.5 8.1.1 (bits).
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,14 +17,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .dicom_file import BIG_ENDIAN, DicomFile, DicomFrame
-from .dicom_image import frame_count, stored_pixels
+from .dicom_file import DicomFile, DicomFrame
+from .dicom_image import BITS, frame_count, stored_pixels
 from .image_source import check_room
 from .reading import affine_of, check_right_angles
+from .segment_names import Segment, one_line
 
 if TYPE_CHECKING:
     import pydicom
 
+#: Bits of a stored value.
+SEGMENT_BITS = (1, *BITS)
 #: How far a frame may lie off its place in an even stack, mm: headers round positions.
 POSITION_TOLERANCE_MM = 0.1
 #: Frames that are closer lie at one place, mm.
@@ -32,20 +36,12 @@ ORIENTATION_TOLERANCE = 1e-3
 
 
 class DicomSegmentation:
-    """A DICOM segmentation: binary, fractional (from one half on) or a label map.
+    """A DICOM segmentation, a `structures.Segmentation`: binary, fractional (from one half on) or a label map.
 
     Parameters
     ----------
     file
         Whose Modality is SEG.
-
-    Attributes
-    ----------
-    names
-        Of its segments, by their numbers; "" where it has none.
-    terminology
-        What its segments are, by their numbers, as Slicer's tag TerminologyEntry has it; "" where it
-        does not say.
 
     Raises
     ------
@@ -53,28 +49,33 @@ class DicomSegmentation:
         For one without segments, or of another kind.
     """
 
+    named = True
+    numbered = False
+
     def __init__(self, file: DicomFile) -> None:
-        self.path: Path = file.path
-        self._file, self._kind = file, file.text("SegmentationType")
+        self.name: str | Path = file.path
+        self._file = file
+        self._kind = file.text("SegmentationType")
         if self._kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
             file.refuse(
                 "is a DICOM segmentation of an unknown SegmentationType, expected BINARY, "
                 "FRACTIONAL or LABELMAP; export it again."
             )
-        self.names: dict[int, str] = {}
-        self.terminology: dict[int, str] = {}
+        found: dict[int, Segment] = {}
         for item in file.items("SegmentSequence"):
-            number = file.numbers("SegmentNumber", item)
-            if len(number) == 1 and 0 < number[0] < 1 << 16:  # of a label map 0 is the background
-                self.names[int(number[0])] = str(file.value("SegmentLabel", item) or "")
-                self.terminology[int(number[0])] = self._terminology(item)
-        if not self.names:
+            numbers = file.numbers("SegmentNumber", item)
+            if len(numbers) == 1 and 0 < numbers[0] < 1 << 16:  # of a label map 0 is the background
+                n = int(numbers[0])
+                name = one_line(str(file.value("SegmentLabel", item) or ""))
+                found[n] = Segment(name or str(n), n, terminology=self._terminology(item))
+        self.segments = list(found.values())
+        if not found:
             file.refuse(
                 "is a DICOM segmentation without segments, expected one or more; export it again."
             )
 
     def _terminology(self, segment: pydicom.Dataset) -> str:
-        """Return what an item of SegmentSequence is of, as `terminology`."""
+        """Return what an item of SegmentSequence is of, as `Segment.terminology`."""
         kinds = self._file.items("SegmentedPropertyTypeCodeSequence", segment)
         if not kinds:
             return ""
@@ -95,35 +96,24 @@ class DicomSegmentation:
             code = mapping["SRT"].get(code, "")
         return "^".join([scheme, code, meaning])
 
-    def volumes(self, numbers: dict[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Volumes (uint8) that together hold segments, and (4, 4) from their (i, j, k, 1) to LPS mm.
-
-        Parameters
-        ----------
-        numbers
-            The value that each segment gets, by its number. Segments that overlap come in several
-            volumes.
+    def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield volumes with the numbers of these segments; those that overlap come in several.
 
         Raises
         ------
         InputError
             For frames that make no even stack, and pixels that cannot be read.
         """
-        place, count = self._grid
-        rows, columns = (self._file.whole(key) for key in ("Rows", "Columns"))
-        shape = (count, rows, columns)
-        check_room(
-            self.path, f"{np.prod(shape, dtype=float):.3g} voxels", 2 * count * rows * columns
-        )
+        place, slices = self._stack
+        shape = (max(slices) + 1, self._file.whole("Rows"), self._file.whole("Columns"))
+        voxels = math.prod(shape)
+        check_room(self._file.path, f"{voxels:.3g} voxels", 2 * voxels)
         if self._kind == "LABELMAP":
-            yield self._label_map(numbers, shape), place
+            yield self._label_map(numbers, shape, slices), place
             return
         volumes: list[np.ndarray] = []
         for segment, value in numbers.items():
-            frames = [
-                (self._slices[index], self._selected(index))
-                for index in self._frames.get(segment, ())
-            ]
+            frames = [(slices[n], self._selected(n)) for n in self._frames.get(segment.label, ())]
             volume = next(
                 (each for each in volumes if not any(each[k][of].any() for k, of in frames)), None
             )
@@ -135,47 +125,22 @@ class DicomSegmentation:
         for volume in volumes:
             yield volume, place
 
-    def _label_map(self, numbers: dict[int, int], shape: tuple[int, int, int]) -> np.ndarray:
+    def _label_map(
+        self, numbers: dict[Segment, int], shape: tuple[int, int, int], slices: list[int]
+    ) -> np.ndarray:
         values = np.zeros(shape, np.uint8)
         value_of = np.zeros(1 << 16, np.uint8)
-        value_of[list(numbers)] = list(numbers.values())
-        for index, k in enumerate(self._slices):
+        value_of[[segment.label for segment in numbers]] = list(numbers.values())
+        for index, k in enumerate(slices):
             values[k] = value_of[stored_pixels(self._file, index)]
         return values
 
     def _selected(self, frame: int) -> np.ndarray:
         """Return bool (rows, columns), where a frame's segment is."""
-        if self._file.whole("BitsAllocated") == 1:
-            return self._bits(frame)
-        pixels = stored_pixels(self._file, frame)
+        pixels = stored_pixels(self._file, frame, SEGMENT_BITS)
         if self._kind == "BINARY":
             return pixels != 0
         return 2 * pixels.astype(int) >= self._file.whole("MaximumFractionalValue", 255)
-
-    def _bits(self, frame: int) -> np.ndarray:
-        """Return a frame of single bits, which follow each other, over the ends of frames, too."""
-        file = self._file
-        if file.compressed or file.syntax == BIG_ENDIAN:
-            file.refuse(
-                "has compressed single bits, which are not read, expected them as they are; export "
-                "it uncompressed."
-            )
-        rows = file.whole("Rows")
-        columns = file.whole("Columns")
-        first = frame * rows * columns
-        begin = first // 8
-        end = -(-(first + rows * columns) // 8)
-        with file.opened() as data:
-            there = len(data) - file.pixels_at if file.pixels_at else 0
-            if there < -(-frame_count(file) * rows * columns // 8):
-                file.refuse(
-                    "ends before the last of its frames, expected a whole file; copy or export it "
-                    "again."
-                )
-            at = file.pixels_at or 0
-            packed = np.frombuffer(data[at + begin : at + end], np.uint8)
-        bits = np.unpackbits(packed, bitorder="little")[first - 8 * begin :]
-        return bits[: rows * columns].reshape(rows, columns).astype(bool)
 
     @cached_property
     def _frames(self) -> dict[int, list[int]]:
@@ -193,36 +158,18 @@ class DicomSegmentation:
             frames[int(number)].append(index)
         return frames
 
-    @property
-    def _slices(self) -> list[int]:
-        """The slice k of each frame."""
-        return self._stack[1]
-
-    @property
-    def _grid(self) -> tuple[np.ndarray, int]:
-        """(4, 4) from (i, j, k, 1) to LPS mm, and the number of slices."""
-        place, slices = self._stack
-        return place, max(slices) + 1
-
     @cached_property
     def _stack(self) -> tuple[np.ndarray, list[int]]:
         """(4, 4) from (i, j, k, 1) to LPS mm, and the slice k of each frame."""
         frames = [DicomFrame(self._file, index) for index in range(frame_count(self._file))]
-        axes = self._same(frames, "ImageOrientationPatient", "PlaneOrientationSequence", 6).reshape(
-            2, 3
-        )
-        between_rows, between_columns = self._same(
-            frames, "PixelSpacing", "PixelMeasuresSequence", 2
-        )
-        direction = np.stack([*axes, np.cross(*axes)], 1)
-        check_right_angles(self.path, direction)
+        axes = self._same(frames, 6, "ImageOrientationPatient", "PlaneOrientationSequence")
+        spacing = self._same(frames, 2, "PixelSpacing", "PixelMeasuresSequence")
+        along, down = axes.reshape(2, 3)
+        direction = np.stack([along, down, np.cross(along, down)], 1)
+        check_right_angles(self._file.path, direction)
         normal = direction[:, 2]
-        positions = np.array(
-            [
-                self._numbers(frame, "ImagePositionPatient", "PlanePositionSequence", 3)
-                for frame in frames
-            ]
-        )
+        place = ("ImagePositionPatient", "PlanePositionSequence")
+        positions = np.array([frame.exactly(3, *place) for frame in frames])
         origin = positions[np.argmin(positions @ normal)]
         depths = (positions - origin) @ normal
         aside = np.linalg.norm(positions - origin - np.outer(depths, normal), axis=1).max()
@@ -232,7 +179,7 @@ class DicomSegmentation:
                 "volume; export it as an image (NIfTI, NRRD)."
             )
         step, slices = self._spaced(frames[0], depths)
-        return affine_of((between_columns, between_rows, step), tuple(origin), direction), slices
+        return affine_of((*spacing[::-1], step), tuple(origin), direction), slices
 
     def _spaced(self, frame: DicomFrame, depths: np.ndarray) -> tuple[float, list[int]]:
         """Return the distance of slices in mm, and the slice of each frame.
@@ -261,21 +208,12 @@ class DicomSegmentation:
             "image (NIfTI, NRRD)."
         )
 
-    def _same(self, frames: list[DicomFrame], keyword: str, group: str, count: int) -> np.ndarray:
+    def _same(self, frames: list[DicomFrame], count: int, keyword: str, group: str) -> np.ndarray:
         """(count,) numbers that all frames have in common."""
-        values = np.array([self._numbers(frame, keyword, group, count) for frame in frames])
+        values = np.array([frame.exactly(count, keyword, group) for frame in frames])
         if np.abs(values - values[0]).max() > ORIENTATION_TOLERANCE:
             self._file.refuse(
                 f"has frames that differ in {keyword}, expected slices of one volume; export it as "
                 "an image (NIfTI, NRRD)."
             )
         return values[0]
-
-    def _numbers(self, frame: DicomFrame, keyword: str, group: str, count: int) -> np.ndarray:
-        numbers = frame.numbers(keyword, group)
-        if len(numbers) != count:
-            self._file.refuse(
-                f"does not say {keyword} of its frame {frame.index + 1}, without which that has no "
-                "place in the patient; export it again."
-            )
-        return numbers

@@ -219,11 +219,11 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 def _convex_corners(mask: np.ndarray) -> np.ndarray | None:
     """Return (n, 2) corners (x, y) of the convex hull of a mask's pixel centres, in turn."""
-    corners = _corners_of(_outermost(mask))
+    corners = _corners_of(outermost(mask))
     return corners if len(corners) > 2 else None  # it is empty, or all on one line
 
 
-def _outermost(mask: np.ndarray) -> np.ndarray:
+def outermost(mask: np.ndarray) -> np.ndarray:
     """Return (n, 2) the first and the last pixel (x, y) of each row of a mask."""
     rows = np.flatnonzero(mask.any(1))
     first = mask[rows].argmax(1)
@@ -407,7 +407,7 @@ def hull(mask: np.ndarray) -> np.ndarray:
 
     Everything, if the mask is empty.
     """
-    points = _outermost(mask)
+    points = outermost(mask)
     if not len(points):
         return np.ones_like(mask)
     # A little beyond the pixels' centres: points on one line would have no hull.

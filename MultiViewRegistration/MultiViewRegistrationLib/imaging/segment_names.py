@@ -59,6 +59,28 @@ LEAST_EVIDENCE = 2
 MAX_TABLE_BYTES = 1 << 20
 
 
+class Segment(NamedTuple):
+    """A segment of a file.
+
+    Attributes
+    ----------
+    label, layer
+        Its value, and the layer in which it has that.
+    terminology
+        What it is, by codes, as Slicer's tag TerminologyEntry; "" where the file does not say.
+    """
+
+    name: str
+    label: int
+    layer: int = 0
+    terminology: str = ""
+
+
+def one_line(name: str) -> str:
+    """Return a name as it is shown, whatever a file has in it."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(name.split()))
+
+
 class Group(NamedTuple):
     """Bones that belong together: a pattern of their names, and their SNOMED CT codes."""
 

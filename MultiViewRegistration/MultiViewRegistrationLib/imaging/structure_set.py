@@ -18,6 +18,7 @@ from .child import ChildFailed, call
 from .dicom_file import DicomFile
 from .image_source import check_room
 from .reading import READING_BYTES, READING_S
+from .segment_names import Segment, one_line
 
 #: Side of the pixels in which contours are filled, mm.
 PIXEL_MM = 1.0
@@ -28,17 +29,12 @@ MAX_VOXELS = 1 << 29
 
 
 class StructureSet:
-    """An RT Structure Set, used as a `DicomSegmentation`.
+    """An RT Structure Set, a `structures.Segmentation` of regions with their numbers as labels.
 
     Parameters
     ----------
     file
         Whose Modality is RTSTRUCT.
-
-    Attributes
-    ----------
-    names
-        Of its regions, by their numbers; "" where it has none.
 
     Raises
     ------
@@ -46,27 +42,25 @@ class StructureSet:
         For one without contours.
     """
 
+    named = True
+    numbered = False
+
     def __init__(self, file: DicomFile) -> None:
-        self.path: Path = file.path
+        self.name: str | Path = file.path
         self._file = file
-        named = {}
+        called = {}
         for item in file.items("StructureSetROISequence"):
             for number in file.numbers("ROINumber", item):
-                named[int(number)] = str(file.value("ROIName", item) or "")
-        self.names = {number: named.get(number, "") for number in sorted(self._contours)}
-        if not self.names:
+                called[int(number)] = one_line(str(file.value("ROIName", item) or ""))
+        self.segments = [Segment(called.get(n) or str(n), n) for n in sorted(self._contours)]
+        if not self.segments:
             file.refuse(
                 "is an RT Structure Set without closed planar contours, expected those of one or "
                 "more regions; export it again."
             )
 
-    def volumes(self, numbers: dict[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Volumes (uint8), one for each region, and (4, 4) from their (i, j, k, 1) to LPS mm.
-
-        Parameters
-        ----------
-        numbers
-            The value that each region gets, by its number.
+    def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield a volume for each region.
 
         Raises
         ------
@@ -74,7 +68,7 @@ class StructureSet:
             For contours that lie in no common planes.
         """
         for region, value in numbers.items():
-            yield self._filled(self._contours[region], value)
+            yield self._filled(self._contours[region.label], value)
 
     @cached_property
     def _contours(self) -> dict[int, list[np.ndarray]]:
@@ -110,7 +104,7 @@ class StructureSet:
                 "no more than a body; export it again, and leave that region out."
             )
         sizes = [int(size) for size in shape]
-        check_room(self.path, f"{sizes[0]} slices", 2 * int(voxels))
+        check_room(self._file.path, f"{sizes[0]} slices", 2 * int(voxels))
         polygons = [((contour[:, :2] - low) / PIXEL_MM).tolist() for contour in contours]
         try:
             filled = call(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy
@@ -29,11 +29,13 @@ from .reading import read_image
 from .segment_names import (
     SPINE_OF_VERSION_1,
     TOTAL_SEGMENTATOR,
+    Segment,
     follows_total_segmentator,
     is_bone,
     is_same,
     is_soft,
     nifti_names,
+    one_line,
 )
 from .structure_set import StructureSet
 
@@ -178,23 +180,6 @@ def bone_of_ct(ct: CT, name: str | Path) -> CT:
     return masked(ct, ct.volume.values > BONE_HU, name)
 
 
-class Segment(NamedTuple):
-    """A segment of a file.
-
-    Attributes
-    ----------
-    label, layer
-        Its value, and the layer in which it has that.
-    terminology
-        What it is, by codes, as Slicer's tag TerminologyEntry; "" where the file does not say.
-    """
-
-    name: str
-    label: int
-    layer: int = 0
-    terminology: str = ""
-
-
 class Segmentation(Protocol):
     """A file with several segments.
 
@@ -305,7 +290,9 @@ def read_segments(path: Path, ct: CT) -> Structures | None:
         As `read_structures`; of many nothing of those that the end of the CT cuts off.
     """
     segmentation = _read_segmentation(path)
-    if len(segmentation.segments) < 2 and not isinstance(segmentation, _Dicom):
+    if len(segmentation.segments) < 2 and not isinstance(
+        segmentation, (DicomSegmentation, StructureSet)
+    ):
         return None
     segments = sorted(
         segmentation.segments, key=lambda each: not is_bone(each.name, each.terminology)
@@ -352,9 +339,9 @@ def structures_of_array(
 def _read_segmentation(path: Path) -> Segmentation:
     dicom = read_dicom(path) if path.is_file() else None
     if dicom is not None and dicom.text("Modality") == "SEG":
-        return _Dicom(DicomSegmentation(dicom))
+        return DicomSegmentation(dicom)
     if dicom is not None and dicom.text("Modality") == "RTSTRUCT":
-        return _Dicom(StructureSet(dicom))
+        return StructureSet(dicom)
     pairs = nrrd_pairs(path) if path.is_file() else {}
     if "Segment0_ID" not in pairs:
         image = read_volume(path, "label volume")
@@ -389,15 +376,10 @@ def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
             tags = pairs.get(f"Segment{number}_Tags", "").split("|")
             kind = next((each for each in tags if each.startswith(TERMINOLOGY)), TERMINOLOGY)
             found.append(
-                Segment(_one_line(name), int(label), int(layer), kind.removeprefix(TERMINOLOGY))
+                Segment(one_line(name), int(label), int(layer), kind.removeprefix(TERMINOLOGY))
             )
         number += 1
     return found
-
-
-def _one_line(name: str) -> str:
-    """Return a name as it is shown, whatever a file has in it."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(name.split()))
 
 
 def _whole(name: str | Path, values: np.ndarray) -> np.ndarray:
@@ -461,7 +443,7 @@ class LabelVolume:
         names = TOTAL_SEGMENTATOR if self.numbered else names or {}
         self.named = bool(segments or names)
         self.segments: Sequence[Segment] = segments or [
-            Segment(_one_line(names.get(label, str(label))), label)
+            Segment(one_line(names.get(label, str(label))), label)
             for label in _labels_in(layers[0])
         ]
 
@@ -499,24 +481,6 @@ def _centres(labels: np.ndarray, place: np.ndarray) -> dict[int, np.ndarray]:
             index = np.add(middle, [side.start for side in box])[::-1]
             found[label] = rigid.transform_points(place, index)
     return found
-
-
-class _Dicom:
-    """A DICOM segmentation, or an RT Structure Set, as a `Segmentation`."""
-
-    def __init__(self, file: DicomSegmentation | StructureSet) -> None:
-        self.name: str | Path = file.path
-        self.named = True
-        self.numbered = False
-        terminology = file.terminology if isinstance(file, DicomSegmentation) else {}
-        self.segments = [
-            Segment(_one_line(name) or str(number), number, terminology=terminology.get(number, ""))
-            for number, name in file.names.items()
-        ]
-        self._file = file
-
-    def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return self._file.volumes({segment.label: number for segment, number in numbers.items()})
 
 
 def structures_in(

@@ -499,7 +499,7 @@ def figure(rows: Sequence[dict]) -> str:
                 Line("" if number else method.name, seconds, error, (method.colour, None, None))
             )
     plot = line_plot(lines, TITLE, Axis("processor seconds", "log"), Axis("mTRE (mm)", "log"))
-    return svg_file([plot], lines)
+    return svg_file([plot])
 
 
 SHOWN = ("start_mm", "end_mm", "wall_s", "processor_s", "steps", "fault")

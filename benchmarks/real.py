@@ -290,7 +290,7 @@ def picture(groups: dict[str, list[dict]]) -> str:
             lines.append(Line(group, x, shares.tolist()[: len(x)], style=style))
         label, kind = name.replace("_", " "), "log" if name.endswith("_mm") else "linear"
         plots.append(line_plot(lines, label, Axis(label, kind), Axis("share below", limits=(0, 1))))
-    return svg_file(plots, lines, columns=3)
+    return svg_file(plots, columns=3)
 
 
 def drawn_groups(

@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
-NAME = "{http://www.w3.org/2000/svg}"
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def drawn(primary: float, secondary: float, mirrored: bool = True, **more):
-    """The three drawings: of the first two the source, and the middle of the detector, from the isocentre; and their words."""
+def panels(primary: float, secondary: float, mirrored: bool = True, certain=True, left_known=True):
+    """The picture's words, and its three drawings."""
     from MultiViewRegistrationLib.geometry.c_arm import CArm
-    from MultiViewRegistrationLib.report import c_arm_picture
+    from MultiViewRegistrationLib.report.scene_svg import DrawnView, machine_svg
 
     reading = {
         "source_to_detector_mm": 1000,
@@ -24,24 +24,21 @@ def drawn(primary: float, secondary: float, mirrored: bool = True, **more):
         "size": (512, 512),
     }
     camera = CArm(**reading, rao_lao_deg=primary, cra_cau_deg=secondary, mirrored=mirrored).camera()
-    picture = ElementTree.fromstring(c_arm_picture.machine_svg(camera, 1000.0, **more))
-    middle = np.array(
-        [c_arm_picture.SIDE_PX / 2, c_arm_picture.TITLE_PX + c_arm_picture.SIDE_PX / 2]
-    )
-    found = []
-    for drawing in picture.findall(f"{NAME}g"):
-        words = [text.text for text in drawing.iter(f"{NAME}text")]
-        balls = [each for each in drawing.iter(f"{NAME}circle") if each.get("r") == "6"]
-        source = [np.array([float(each.get("cx")), float(each.get("cy"))]) for each in balls]
-        edges = [each for each in drawing.iter(f"{NAME}polygon") if each.get("stroke-width")]
-        corners = [
-            np.array([pair.split(",") for pair in each.get("points").split()], float)
-            for each in edges
-        ]
-        found.append(
-            (*(each - middle for each in (*source, *(c.mean(axis=0) for c in corners))), words)
-        )
-    return found
+    view = DrawnView("", camera, 1000.0, None, 1.0, certain)
+    picture = ElementTree.fromstring(machine_svg(view, left_known))
+    return words(picture), picture.findall(f"{SVG}g")
+
+
+def words(drawing) -> list[str]:
+    return [text.text for text in drawing.iter(f"{SVG}text")]
+
+
+def source_and_detector(drawing) -> tuple[np.ndarray, np.ndarray]:
+    """(2,) mm from the isocentre to the source, and to the middle of the detector."""
+    ball = drawing.find(f"{SVG}circle")
+    corners = [pair.split(",") for pair in drawing.find(f"{SVG}polygon").get("points").split()]
+    source = np.array([float(ball.get("cx")), float(ball.get("cy"))])
+    return source, np.array(corners, float).mean(axis=0)
 
 
 @pytest.mark.parametrize(
@@ -65,21 +62,25 @@ def drawn(primary: float, secondary: float, mirrored: bool = True, **more):
     ],
 )
 def test_source_and_detector_stand_where_the_angles_say(angles, feet, right):
-    (from_feet, from_right, _image) = drawn(*angles)
-    for (source, detector, _words), way in ((from_feet, feet), (from_right, right)):
+    _words, (from_feet, from_right, _image) = panels(*angles)
+    for drawing, way in ((from_feet, feet), (from_right, right)):
+        source, detector = source_and_detector(drawing)
         assert np.array_equal(np.sign(np.where(np.abs(detector) < 1, 0, detector)), way), detector
-        assert np.allclose(
-            source, -1.5 * detector, atol=0.3
-        )  # 600 mm on one side of the isocentre, 400 mm on the other
-    assert from_feet[2][2:6] == ["R", "L", "A", "P"] and from_right[2][2:6] == ["H", "F", "A", "P"]
+        # 600 mm on one side of the isocentre, 400 mm on the other
+        assert np.allclose(source, -1.5 * detector, atol=0.3)
+    assert words(from_feet) == ["L", "R", "P", "A"] and words(from_right) == ["P", "A", "H", "F"]
 
 
 def test_the_image_has_the_patients_sides_at_its_edges():
-    assert drawn(0, 0)[2][-1][2:6] == ["R", "L", "H", "F"]  # as the detector sees it
-    assert drawn(0, 0, mirrored=False)[2][-1][2:6] == ["L", "R", "H", "F"]
-    assert drawn(90, 0)[2][-1][2:6] == ["A", "P", "H", "F"]
-    assert drawn(0, 0, left_known=False)[2][-1][2:6] == ["?", "?", "H", "F"]
-    assert (
-        "LAO 40\u00b0" in drawn(40, -10)[0][2]
-        and "CAU 10\u00b0 ?" in drawn(40, -10, certain=False)[1][2]
-    )
+    def sides(*angles, **how):
+        return words(panels(*angles, **how)[1][2])
+
+    assert sides(0, 0) == ["R", "L", "H", "F"]  # as the detector sees it
+    assert sides(0, 0, mirrored=False) == ["L", "R", "H", "F"]
+    assert sides(90, 0) == ["A", "P", "H", "F"]
+    assert sides(0, 0, left_known=False) == ["?", "?", "H", "F"]
+
+
+def test_the_angles_are_said_and_questioned_while_numbers_are_missing():
+    assert "LAO 40\u00b0" in panels(40, -10)[0]
+    assert "CAU 10\u00b0 ?" in panels(40, -10, certain=False)[0]

@@ -166,7 +166,7 @@ def reliability_plot(rows: Rows) -> str:
     right = line_plot(
         [Line("", LIMITS_MM, LIMITS_MM, diagonal), *points], "Error against its bound", *axes
     )
-    return svg_file([left, right], points)
+    return svg_file([left, right])
 
 
 def _at_most(mm: np.ndarray) -> list[float]:

@@ -378,4 +378,4 @@ def _drawn(figure: _Figure, title: str, curves: dict[str, list]) -> str:
         x, y = zip(*sorted(points), strict=True)
         lines.append(Line(shown, x, y, style))
     ticks = figure.tick and {x: figure.tick(x) for points in curves.values() for x, _ in points}
-    return svg_file([line_plot(lines, title, Axis(figure.x, "log", ticks=ticks), figure.y)], lines)
+    return svg_file([line_plot(lines, title, Axis(figure.x, "log", ticks=ticks), figure.y)])

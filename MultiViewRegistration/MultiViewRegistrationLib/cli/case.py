@@ -117,7 +117,7 @@ def _show(options: argparse.Namespace) -> dict:
 
 
 def _page(case: Case, report: dict) -> str:
-    from ..report.scene_svg import Scene, case_page
+    from ..report.scene_svg import DrawnView, Scene, case_page
 
     views = report["views"]
     detector_mm = [
@@ -136,9 +136,9 @@ def _page(case: Case, report: dict) -> str:
             "The case has no start pose: the CT is drawn where the views meet, with its axes along "
             "the world's; with a single view, or parallel ones, at the world's origin."
         )
+    pairs = zip(case.views, detector_mm, strict=True)
     scene = Scene(
-        case.views,
-        detector_mm,
+        [DrawnView.of(*each) for each in pairs],
         np.array(report["ct_corners_world"]),
         np.array(report["world_from_ct"]),
         patient_axes=case.ct.unit == "hu",

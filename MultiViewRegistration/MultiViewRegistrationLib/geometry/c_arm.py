@@ -201,6 +201,19 @@ def side_of_direction(direction) -> str:
     return letters
 
 
+def image_sides(camera: Camera, world_from_patient: np.ndarray) -> tuple[str, str, str, str]:
+    """Return the patient's sides at the left, right, top and bottom edge of an image.
+
+    Parameters
+    ----------
+    world_from_patient
+        (4, 4) from his axes (LPS).
+    """
+    right, down = (world_from_patient[:3, :3].T @ camera.plane_at(1.0)[:, :2]).T
+    left, right, top, bottom = (side_of_direction(way) for way in (-right, right, -down, down))
+    return left, right, top, bottom
+
+
 def _largest_shift_px(a, b):
     """Return the largest distance in pixels, over the image, between where two cameras of one pose show a point."""
     columns, rows = a.size

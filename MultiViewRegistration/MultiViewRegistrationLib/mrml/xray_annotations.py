@@ -12,7 +12,7 @@ from vtkmodules.vtkFiltersCore import vtkAppendPolyData
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..errors import InputError
-from ..geometry.c_arm import CArm, side_of_direction
+from ..geometry.c_arm import CArm, image_sides, side_of_direction
 from ..geometry.camera import Camera
 from ..geometry.slot_scan import SlotScan
 from .layout import colour_of, slice_of
@@ -226,13 +226,7 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
     """
     if c_arm_of(view) is None and not (view.placed and view.record.kind == "slot_scan"):
         return None
-    right, down = view.camera.plane_at(1.0)[:, :2].T
-    return (
-        side_of_direction(-right),
-        side_of_direction(right),
-        side_of_direction(-down),
-        side_of_direction(down),
-    )
+    return image_sides(view.camera, np.eye(4))
 
 
 def _angle(degrees: float, positive: str, negative: str) -> str:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-
 import numpy as np
 
 from ..translation import _
-from .html import polyline, tag
-from .plot import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot
+from .plot import WIDTH, Axis, Line, line_plot, svg_file
 
-#: On a light and on a dark ground alike, and large enough in the width of a section.
-STYLE = "text { font-size: 15px; font-family: sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
-#: Pixels that a plot is wide, of its names' lines, and points from which on they have no markers.
+#: Pixels that a plot is wide in a section.
 PLOT_PX = 360
-NAME_PX = 20
-MANY = 60
+HERE = ("#757d86", None, None)
 
 Curves = list[tuple[str, list[tuple[int, float]]]]
 
@@ -41,31 +35,13 @@ def plot(
         Where a line is drawn.
     """
     lines = []
-    names = []
-    for number, (name, points) in enumerate(curves):
-        colour, marker, dash = STYLES[number % len(STYLES)]
-        style = colour, marker if len(points) < MANY else None, dash
-        lines.append(Line(name, [x for x, _y in points], [y for _x, y in points], style))
-        y = HEIGHT + NAME_PX * (number + 1) - 6
-        sample = [(LEFT, y - 5), (LEFT + 34, y - 5)]
-        names.append(polyline(sample, stroke=colour, stroke_width=3, stroke_dasharray=dash))
-        names.append(tag("text", name, x=LEFT + 42, y=y))
+    for name, points in curves:
+        lines.append(Line(name, [x for x, _y in points], [y for _x, y in points]))
     if here is not None:
-        values = [value for _name, points in curves for _x, value in points]
-        lines.append(Line("", [here, here], [min(values), max(values)], ("#757d86", None, None)))
-    drawn = line_plot(lines, title, Axis(across), Axis(up, "log" if log else "linear"))
-    height = HEIGHT + NAME_PX * len(curves)
-    root = tag(
-        "svg",
-        tag("style", STYLE),
-        *drawn,
-        *names,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {height}",
-        width=PLOT_PX,
-        height=round(PLOT_PX * height / WIDTH),
-    )
-    return ET.tostring(root, encoding="unicode")
+        values = [value for line in lines for value in line.y]
+        lines.append(Line("", [here, here], [min(values), max(values)], HERE))
+    axes = Axis(across), Axis(up, "log" if log else "linear")
+    return svg_file([line_plot(lines, title, *axes)], scale=PLOT_PX / WIDTH)
 
 
 def cost(result) -> Curves:

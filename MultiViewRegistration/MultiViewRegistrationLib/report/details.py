@@ -17,7 +17,7 @@ from ..registration.pipeline import LevelTrace
 from .bones import bones_section
 from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import LEGENDS, tile_map
-from .plot import Axis, Line, legend, line_plot
+from .plot import Axis, Line, line_plot
 from .result import Result
 
 #: Field of `Errors`, name, unit, digits and meaning.
@@ -372,9 +372,7 @@ def _convergence(levels: Sequence[LevelTrace]) -> ET.Element:
             step_lines, "Size of each step in mm", Axis("step"), Axis("size of step (mm)", "log")
         ),
     ]
-    return tag(
-        "div", tag("div", *plots, class_="plots"), legend([line.name for line in cost_lines])
-    )
+    return tag("div", *plots, class_="plots")
 
 
 def _origin(result: Result, *, names: bool) -> ET.Element:

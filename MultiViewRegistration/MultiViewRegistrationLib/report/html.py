@@ -67,8 +67,6 @@ figcaption { margin-bottom: 4px; overflow-wrap: anywhere; }
 .plot text { fill: var(--quiet); stroke: none; font-size: 12px; }
 .plot .axis { fill: var(--text); }
 .plot .grid { stroke: var(--line); }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 8px 0; padding: 0; list-style: none; }
-.legend svg { width: 34px; height: 12px; margin-right: 6px; }
 summary { color: var(--accent); cursor: pointer; }
 
 @media (max-width: 600px) {

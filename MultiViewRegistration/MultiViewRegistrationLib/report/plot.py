@@ -15,8 +15,12 @@ LEFT = 58
 RIGHT = 12
 TOP = 14
 BOTTOM = 42
-#: Width of the names beside the plots of a file.
-NAMES_WIDTH = 210
+#: Height of a line's name below its plot, the length of the sample before it, and between plots.
+NAME_PX = 18
+SAMPLE_PX = 34
+GAP_PX = 20
+#: Points from which on a line has no markers.
+MANY = 60
 #: Okabe-Ito colours, each with its own marker and dash: distinguishable without colour, too.
 STYLES = (
     ("#e69f00", "circle", None),
@@ -27,7 +31,8 @@ STYLES = (
 )
 SCALES = {"linear": float, "log": math.log10, "logit": lambda share: math.log(share / (1 - share))}
 
-_FILE_STYLE = "text { font: 11px sans-serif; fill: #444; stroke: none } .grid { stroke: #ddd }"
+#: Of a file: read on a light and on a dark ground alike.
+_STYLE = "text { font: 15px sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Line:
     Attributes
     ----------
     name
-        "" for a line that is not named beside the plot.
+        "" for a line that is not named below the plot.
     x, y
         Of its points.
     style
@@ -115,7 +120,7 @@ class Axis:
 
 
 def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element:
-    """Return an <svg> of the lines with ticks and labels.
+    """Return an <svg> of the lines with ticks and labels, and the lines' names below.
 
     What cannot be drawn, NaN or the logarithm of zero, is left out.
     """
@@ -129,7 +134,8 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
     def place(a: float, b: float) -> tuple[float, float]:
         return x.place(a, x_ends, LEFT, WIDTH - RIGHT), y.place(b, y_ends, HEIGHT - BOTTOM, TOP)
 
-    box = f"0 0 {WIDTH} {HEIGHT}"
+    named = [line for line in lines if line.name]
+    box = f"0 0 {WIDTH} {HEIGHT + NAME_PX * len(named)}"
     svg = tag("svg", tag("title", title), viewBox=box, role="img", aria_label=title, class_="plot")
     for value, text in y.tick_labels(y_ends).items():
         height = y.place(value, y_ends, HEIGHT - BOTTOM, TOP)
@@ -144,82 +150,40 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
     upright = {"x": 12, "y": middle, "transform": f"rotate(-90 12 {middle})"}
     svg.append(tag("text", y.label, text_anchor="middle", class_="axis", **upright))
     for number, (line, each) in enumerate(zip(lines, points, strict=True)):
-        colour, marker, dash = _style(line, number)
+        colour, marker, dash = line.style or STYLES[number % len(STYLES)]
         placed = [place(*point) for point in each]
+        stroke = {"stroke_width": 1.8, "stroke_dasharray": dash}
         group = tag("g", tag("title", line.name), stroke=colour, fill=colour)
         if line.joined:
-            group.append(polyline(placed, stroke_width=1.8, stroke_dasharray=dash))
-        group.extend(_marker(marker, a, b) for a, b in placed if marker)
+            group.append(polyline(placed, **stroke))
+        if marker and len(placed) < MANY:
+            group.extend(_marker(marker, a, b) for a, b in placed)
+        if line.name:
+            below = HEIGHT + NAME_PX * named.index(line) + NAME_PX / 2
+            if line.joined:
+                ends = {"x1": LEFT, "x2": LEFT + SAMPLE_PX, "y1": below, "y2": below}
+                group.append(tag("line", **ends, **stroke))
+            if marker:
+                group.append(_marker(marker, LEFT + SAMPLE_PX / 2, below))
+            svg.append(tag("text", line.name, x=LEFT + SAMPLE_PX + 8, y=below + 4))
         svg.append(group)
     return svg
 
 
-def legend(names: Sequence[str]) -> ET.Element:
-    """Return the legend of the lines, in HTML so that long names wrap."""
-    items = []
-    for (colour, marker, dash), name in zip(
-        (STYLES * len(names))[: len(names)], names, strict=True
-    ):
-        sample = _sample(1, 33, 6, dash)
-        drawn = (sample, _marker(marker, 17, 6))
-        items.append(
-            tag(
-                "li",
-                tag(
-                    "svg",
-                    *drawn,
-                    viewBox="0 0 34 12",
-                    aria_hidden="true",
-                    stroke=colour,
-                    fill=colour,
-                ),
-                name,
-            )
-        )
-    return tag("ul", *items, class_="legend")
-
-
-def svg_file(
-    plots: Sequence[ET.Element], named: Sequence[Line] = (), columns: int | None = None
-) -> str:
-    """Return an SVG file on white: plots in rows of so many, all in one by default, and the names of lines beside them."""
+def svg_file(plots: Sequence[ET.Element], columns: int | None = None, scale: float = 1.0) -> str:
+    """Return an SVG file: plots in rows of so many, all in one by default."""
     columns = columns or len(plots)
-    height = -(-len(plots) // columns) * HEIGHT
-    left = columns * (WIDTH + 20)
-    width = left + NAMES_WIDTH * bool(named)
-    background = tag("rect", width="100%", height="100%", fill="#fff")
-    size = {"viewBox": f"0 0 {width} {height}", "width": width, "height": height}
-    root = tag(
-        "svg", tag("style", _FILE_STYLE), background, xmlns="http://www.w3.org/2000/svg", **size
-    )
+    tallest = max(float(plot.attrib["viewBox"].split()[3]) for plot in plots)
+    width = columns * (WIDTH + GAP_PX) - GAP_PX
+    height = -(-len(plots) // columns) * tallest
+    size = {"width": round(scale * width), "height": round(scale * height)}
+    box = f"0 0 {width} {height:g}"
+    root = tag("svg", tag("style", _STYLE), xmlns="http://www.w3.org/2000/svg", viewBox=box, **size)
     for number, plot in enumerate(plots):  # a group each: few programs show an SVG within an SVG
         down, across = divmod(number, columns)
-        root.append(
-            tag("g", *plot, transform=f"translate({across * (WIDTH + 20)} {down * HEIGHT})")
-        )
-    styles = [(line.name, _style(line, number)) for number, line in enumerate(named) if line.name]
-    for number, (name, (colour, marker, dash)) in enumerate(styles):
-        y = TOP + 16 * (number + 1)
-        sample = _sample(left, left + 26, y - 4, dash)
-        root.append(
-            tag(
-                "g",
-                sample,
-                marker and _marker(marker, left + 13, y - 4),
-                stroke=colour,
-                fill=colour,
-            )
-        )
-        root.append(tag("text", name, x=left + 32, y=y))
+        place = f"translate({across * (WIDTH + GAP_PX)} {down * tallest:g})"
+        root.append(tag("g", *plot, transform=place))
     return ET.tostring(root, encoding="unicode") + "\n"
-
-
-def _sample(left: float, right: float, y: float, dash: str | None) -> ET.Element:
-    return tag("line", x1=left, x2=right, y1=y, y2=y, stroke_width=1.8, stroke_dasharray=dash)
-
-
-def _style(line: Line, number: int) -> tuple[str, str | None, str | None]:
-    return line.style or STYLES[number % len(STYLES)]
 
 
 def _marker(kind: str, x: float, y: float) -> ET.Element:
@@ -272,4 +236,4 @@ def learning_curves(
         Axis("step"),
         Axis("loss"),
     )
-    return svg_file([error, loss], lines if len(lines) > 1 else ())
+    return svg_file([error, loss])

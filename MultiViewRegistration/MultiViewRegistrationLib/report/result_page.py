@@ -35,7 +35,7 @@ from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .pdf import write_pdf
 from .result import Result
 from .result_json import ResultJson
-from .scene_svg import Scene, best_side, scene_svg
+from .scene_svg import DrawnView, Scene, best_side, look_from, scene_svg
 
 HERE = Path(__file__).parent
 PDF = "report.pdf"
@@ -502,22 +502,16 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
 
 
 def _scene(result: Result, aspect: float) -> ET.Element:
-    corners = rigid.transform_points(result.world_from_ct, _by_bits(result.anatomy.corners()))
-    distances = [_detector_mm(view, corners.mean(axis=0)) for view in result.views]
+    corners = rigid.transform_points(result.world_from_ct, result.anatomy.corners())
+    middle = corners.mean(axis=0)
     scene = Scene(
-        list(result.views),
-        distances,
+        [DrawnView.of(view, _detector_mm(view, middle)) for view in result.views],
         corners,
         result.world_from_ct,
         result.anatomy,
         result.case.ct.unit == "hu",
     )
-    return tag("figure", scene_svg(scene, *best_side(scene, aspect), lines=LINES, axes=False))
-
-
-def _by_bits(corners: np.ndarray) -> np.ndarray:
-    """Corners (8, 3) of a box, last axis fastest, in the order of `Scene.corners`."""
-    return corners.reshape(2, 2, 2, 3).transpose(2, 1, 0, 3).reshape(8, 3)
+    return tag("figure", scene_svg(scene, look_from(scene, *best_side(scene, aspect)), LINES))
 
 
 def _detector_mm(view: View, middle: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from ..geometry import rigid
 from ..io.own_folders import staged
 from ..report.html import page as html_page
 from ..report.html import tag
-from ..report.plot import Axis, Line, legend, line_plot
+from ..report.plot import Axis, Line, line_plot
 from .tables import MATRIX, table
 
 #: A screw axis of a smaller turn, in radians, is mostly noise.
@@ -263,14 +263,7 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
             Axis("frame"),
             Axis(unit),
         )
-        plots.append(
-            tag(
-                "figure",
-                tag("figcaption", f"{name}, {unit}"),
-                plot,
-                legend([label for label, _ in lines]),
-            )
-        )
+        plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot))
     missing = count - len(motion)
     note = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (
         f"{missing} of {count} frames are missing: one of the two structures was lost or rejected "

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from ..report.html import Content, number, table, tag
-from ..report.plot import STYLES, Axis, Line, legend, line_plot
+from ..report.plot import STYLES, Axis, Line, line_plot
 from ..report.result_page import Entry, write_report
 from .selfcheck import TRUTH_MM, WITHIN_MM, SelfCheck
 
@@ -16,7 +16,8 @@ NOTE = (
 )
 #: Nearer ends are drawn at this distance.
 LEAST_MM = 0.001
-LIMITS = f"what the scanner's pose is worth, {TRUTH_MM:g} mm; and within what starts agree, {WITHIN_MM:g} mm"
+WORTH = f"what the scanner's pose is worth, {TRUTH_MM:g} mm"
+AGREE = f"within what starts agree, {WITHIN_MM:g} mm"
 
 
 def write_page(path: Path, check: SelfCheck) -> None:
@@ -40,7 +41,6 @@ def _all_starts(check: SelfCheck) -> ET.Element:
         ),
         tag("h3", "Where the starts end"),
         tag("div", *_plots(check), class_="plots"),
-        legend(["start", "end", LIMITS]),
         tag("details", tag("summary", "As numbers"), _numbers(check)),
         class_="case",
     )
@@ -56,11 +56,11 @@ def _plots(check: SelfCheck) -> list[ET.Element]:
     from_scanner = [
         Line("start", numbers, [run.start_mtre_mm for run in check.runs], start, joined=False),
         Line("end", found, errors, end, joined=False),
-        Line("limit", across, [TRUTH_MM] * 2, limit),
+        Line(WORTH, across, [TRUTH_MM] * 2, limit),
     ]
     from_common = [
         Line("end", found, check.agreement.distance_mm.tolist(), end, joined=False),
-        Line("limit", across, [WITHIN_MM] * 2, limit),
+        Line(AGREE, across, [WITHIN_MM] * 2, limit),
     ]
     return [
         line_plot(

@@ -17,7 +17,7 @@ from ...geometry.camera import Camera
 from ...mrml.layout import css_colour
 from ...mrml.xray import XRayView
 from ...mrml.xray_annotations import c_arm_of, sides_of
-from ...report.c_arm_picture import machine_svg
+from ...report.scene_svg import DrawnView, machine_svg
 from ...translation import _
 from ..geometry import (
     describe_slot_scan,
@@ -453,9 +453,9 @@ class GeometryPresenter(EditorPresenter):
         if camera is None:
             return []
         known = draft.mode != C_ARM or "mirrored" in draft.values
-        svg = machine_svg(
-            camera, detector_mm, certain, known, self.picture(view, THUMBNAIL_PX), view.pixel_aspect
-        )
+        picture = self.picture(view, THUMBNAIL_PX)
+        drawn = DrawnView("", camera, detector_mm, picture, view.pixel_aspect, certain)
+        svg = machine_svg(drawn, known)
         tip = _(
             "Where source and detector of {name} are about the patient, who lies on his back."
         ).format(name=view.name)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -39,9 +39,12 @@ from .finding import (
 from .geometry import rigid
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
+    from .assessment.bone_cts import BoneAlone
     from .finding import Report
     from .geometry.landmarks import LandmarkFit
+    from .imaging.xray import View
     from .io.case import Case
+    from .registration.bones import BoneLevel
     from .registration.pipeline import Progress, RefinementMethod
     from .registration.prepared_ct import PreparedCT
     from .regressor.initialise import Regressor
@@ -58,9 +61,7 @@ MAX_MINUTES = 1e4
 LEARNING_CURVES = "curves.svg"
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-#: Share of it that the whole CT and cameras take before its bones, and that of bones with a CT each
-#: alone.
-WHOLE_CT_SHARE = 0.5
+#: Share of it that bodies and cameras take before bones are registered together.
 ALONE_SHARE = 0.5
 
 
@@ -107,8 +108,7 @@ def register(
     minutes
         Length of the training that `start="regressor"` begins if there is no regressor.
     unassessed
-        Called with the result before it is assessed, to draw it meanwhile; not for bones with a CT
-        each.
+        Called with the result before it is assessed, to draw it meanwhile.
 
     Returns
     -------
@@ -133,28 +133,29 @@ def register(
     minutes = _minutes_of(minutes)
     asked, start = start, default_start(case) if start is None else start
     _check_start(case, start)
-    if case.bone_cts and start not in ("given", "search"):
+    if len(case.bodies) > 1 and start not in ("given", "search"):
         raise InputError(
             f'start: found "{start}", which is for one CT, expected given or search for bones with a CT each.'
         )
     check_structures(case)
     method = refinement_method(refinement, device)
-    if case.bone_cts and method.name == "joint":
-        return _register_bone_cts(case, asked, progress, anatomy, seed, method)
+    assessed = method.name == "joint"  # the risk was measured for poses of this refinement only
     began = perf_counter()
     regressor = model_for(case, start, model) if start in REGRESSOR_STARTS else None
     training = 0.0
-    if method.name != "joint" and regressor is None and start in ("search", "auto"):
+    if not assessed and regressor is None and start in ("search", "auto"):
         raise missing_pose_error(method)
     with _compilation_told() if progress is unwatched else nullcontext():
         warm_up()
-    anatomy = anatomy or PreparedCT(case.ct)
+    bodies = case.bodies if assessed else case.bodies[:1]
+    anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(body.ct) for body in bodies[1:])]
+    anatomy = anatomies[0]
     if start == "regressor" and regressor is None:
         regressor, training = _train_first(case, anatomy, minutes, seed, progress, method.trains_on)
         progress = part_of(progress, TRAINING_SHARE, 1.0)
-    of_bones = part_of(progress, WHOLE_CT_SHARE, 1.0)
-    if case.structures is not None and method.name == "joint":
-        progress = part_of(progress, 0.0, WHOLE_CT_SHARE)
+    of_bones = part_of(progress, ALONE_SHARE, 1.0)
+    if assessed and case.bone_names:
+        progress = part_of(progress, 0.0, ALONE_SHARE)
     located = perf_counter()
     landmark_fit = _locate(case) if start == "landmarks" else None
     located = perf_counter() - located
@@ -164,74 +165,96 @@ def register(
     elif start != "regressor":
         pose = start_pose(case, anatomy.centroid)
     loaded = perf_counter() - began - located - training
-    found = find_pose(
-        case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress
+    first = find_pose(
+        case,
+        anatomy,
+        method,
+        start,
+        pose,
+        regressor=regressor,
+        seed=seed,
+        progress=part_of(progress, 0.0, 1 / len(bodies)),
     )
+    found = [
+        first,
+        *_further(case, anatomies, first.refinement.views, asked, progress, seed, method),
+    ]
     from .assessment import verdict  # which another thread may have imported meanwhile
-    from .assessment.bones import register_structures, with_bones
-    from .assessment.diagnosis import CauseSearch
-    from .assessment.next_view import with_further_view
     from .registration.pipeline import Progress
     from .report.result import Result
 
-    pose = found.start_world_from_ct
-    assessed = perf_counter()
-    registered = found.refinement
-    assessment = None
-    structures = None
-    bones_s = 0.0
     result = Result(
         case,
         anatomy,
-        pose,
-        registered,
+        first.start_world_from_ct,
+        first.refinement,
         start,
         {},
         landmark_fit,
         method.name,
         method.torch_device,
-        found.regressor and replace(found.regressor, trained=training > 0),
+        first.regressor and replace(first.regressor, trained=training > 0),
         compute_device=method.compute_device,
     )
     unassessed(result)
-    if (
-        method.name == "joint"
-    ):  # the failure probability was measured for poses of this refinement only
-        judging = Progress(1.0, "judging the pose", registered.world_from_ct, registered.fit.cost)
+    judged = perf_counter()
+    bones_s = 0.0
+    if assessed:
+        judging = Progress(
+            1.0, "judging the pose", result.world_from_ct, result.refinement.fit.cost
+        )
         go_on(progress(judging))
-        arguments = anatomy, case.views, registered, pose
-        assessment = verdict.assess(
-            *arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit
-        )
-        search = CauseSearch(*arguments, case.shared_unknowns, progress)
-        assessment = verdict.find_cause(assessment, search)
-        assessment = with_further_view(
-            assessment, anatomy, registered.views, registered.world_from_ct, case.shared_unknowns
-        )
-        if case.structures is not None:
+        alone = [_alone(case, *each, progress) for each in zip(anatomies, found, strict=True)]
+        result = replace(result, assessment=alone[0].assessment)
+        if case.bone_names:
             began_bones = perf_counter()
-            in_doubt = (
-                assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
-            )
-            structures = register_structures(
-                case.structures, anatomy, registered, in_doubt, of_bones, found.bone_poses
-            )
+            if case.structures is not None:
+                result = _with_bones(result, of_bones, first.bone_poses)
+            else:
+                result = _with_bone_cts(result, anatomies, alone, of_bones)
             bones_s = perf_counter() - began_bones
-            assessment = with_bones(assessment, structures)
-        assessment = verdict.with_identity(assessment, case.identity_reasons)
+        assert result.assessment is not None
+        identified = verdict.with_identity(result.assessment, case.identity_reasons)
+        result = replace(result, assessment=identified)
     seconds = {
-        "load": case.seconds + loaded + found.prepare_seconds,
-        "initialise": located + found.initialise_seconds,
-        "refine": found.refine_seconds + bones_s,
-        "assess": perf_counter() - assessed - bones_s,
+        "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
+        "initialise": located + sum(each.initialise_seconds for each in found),
+        "refine": sum(each.refine_seconds for each in found) + bones_s,
+        "assess": perf_counter() - judged - bones_s,
         **({"train": training} if training else {}),
     }
-    return replace(
-        result,
-        seconds={**seconds, "total": sum(seconds.values())},
-        assessment=assessment,
-        structures=structures,
-    )
+    return replace(result, seconds={**seconds, "total": sum(seconds.values())})
+
+
+def _further(
+    case: Case,
+    anatomies: Sequence[PreparedCT],
+    views: list[View],
+    start: str | None,
+    progress: Report,
+    seed: int,
+    method: RefinementMethod,
+) -> Iterator[TimedRegistration]:
+    """Register each further body by itself, in views whose cameras the first has corrected.
+
+    Those without a start pose are searched for.
+    """
+    from .imaging.xray import SharedUnknowns
+
+    exact = [view.exact() for view in views]
+    count = len(anatomies)
+    for n in range(1, count):
+        body = case.bodies[n]
+        pose = body.world_from_ct
+        single = replace(
+            case, bodies=(body,), views=exact, world_from_ct=pose, shared_unknowns=SharedUnknowns()
+        )
+        how = "search" if pose is None else start or "given"
+        part = part_of(progress, n / count, (n + 1) / count)
+        with naming(f'structure "{body.name}"'):
+            begin = start_pose(single, anatomies[n].centroid)
+            found = find_pose(single, anatomies[n], method, how, begin, seed=seed, progress=part)
+        yield replace(found, refinement=replace(found.refinement, views=views))
 
 
 def _compilation_told() -> AbstractContextManager:
@@ -245,114 +268,65 @@ def _compilation_told() -> AbstractContextManager:
     return when_compiling(say)
 
 
-def _register_bone_cts(
-    case: Case,
-    start: str | None,
-    progress: Report,
-    anatomy: PreparedCT | None,
-    seed: int,
-    method: RefinementMethod,
-) -> Result:
-    """Register each bone alone, then all together from there."""
+def _alone(
+    case: Case, anatomy: PreparedCT, found: TimedRegistration, progress: Report
+) -> BoneAlone:
+    """Judge a body that was registered by itself."""
     from .assessment import verdict
-    from .assessment.bone_cts import BoneAlone, assess_bone_cts, with_bone_cts
-    from .registration.bones import Bone, register_bone_cts
-    from .registration.prepared_ct import PreparedCT
-    from .registration.warm_up import warm_up
-    from .report.result import Result
+    from .assessment.bone_cts import BoneAlone
+    from .assessment.diagnosis import CauseSearch
+    from .assessment.next_view import with_further_view
 
-    began = perf_counter()
-    with _compilation_told() if progress is unwatched else nullcontext():
-        warm_up()
-    anatomies = [
-        anatomy or PreparedCT(case.ct),
-        *(PreparedCT(bone.ct) for bone in case.bone_cts[1:]),
-    ]
-    loaded = perf_counter() - began
-    found = _register_alone(
-        case, anatomies, start, part_of(progress, 0.0, ALONE_SHARE), seed, method
-    )
-    first = found[0]
-    began = perf_counter()
-    views = first.refinement.views
-    bones = [Bone.of_ct(bone.name, own) for bone, own in zip(case.bone_cts, anatomies, strict=True)]
-    poses = [each.refinement.world_from_ct for each in found]
-    together = register_bone_cts(
-        bones, [view.exact() for view in views], poses, part_of(progress, ALONE_SHARE, 1.0)
-    )
-    refined = perf_counter()
-    alone = []
-    for own, each in zip(anatomies, found, strict=True):
-        refinement = replace(each.refinement, views=views)
-        arguments = (
-            own,
-            case.views,
-            refinement,
-            each.start_world_from_ct,
-            None,
-            case.shared_unknowns,
-        )
-        assessed = verdict.assess(*arguments, masked=case.masks_misfit)
-        alone.append(BoneAlone(refinement.world_from_ct, assessed, refinement.alternative))
-    structures = assess_bone_cts(together, alone, case.bone_cts)
-    verdicts = {bone.name: bone.verdict for bone in structures.bones}
-    assessment = with_bone_cts(alone[0].assessment, verdicts)
-    pose = together.poses[0]
-    compared = anatomies[0].with_background(first.refinement.world_from_background)
-    fit = compared.fit(views, pose, first.start_world_from_ct)
-    seconds = {
-        "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
-        "initialise": sum(each.initialise_seconds for each in found),
-        "refine": sum(each.refine_seconds for each in found) + refined - began,
-        "assess": perf_counter() - refined,
-    }
-    return Result(
-        case,
-        anatomies[0],
-        first.start_world_from_ct,
-        replace(first.refinement, world_from_ct=pose, fit=fit),
-        start or default_start(case),
-        {**seconds, "total": sum(seconds.values())},
-        refined_by=method.name,
-        assessment=verdict.with_identity(assessment, case.identity_reasons),
-        compute_device=method.compute_device,
-        structures=structures,
-    )
+    where = found.refinement
+    arguments = anatomy, case.views, where, found.start_world_from_ct
+    shared = case.shared_unknowns
+    judged = verdict.assess(*arguments, case.targets, shared, masked=case.masks_misfit)
+    judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress))
+    judged = with_further_view(judged, anatomy, where.views, where.world_from_ct, shared)
+    return BoneAlone(where.world_from_ct, judged, where.alternative)
 
 
-def _register_alone(
-    case: Case,
-    anatomies: Sequence[PreparedCT],
-    start: str | None,
+def _with_bones(
+    result: Result,
     progress: Report,
-    seed: int,
-    method: RefinementMethod,
-) -> list[TimedRegistration]:
-    """Register each bone that has a CT by itself.
+    poses: Sequence[np.ndarray] | None,
+    levels: Sequence[BoneLevel] | None = None,
+) -> Result:
+    """Return a result with the bones of its CT; parameters as of `register_structures`."""
+    from .assessment.bones import register_structures, with_bones
 
-    The first one corrects the cameras, those without a start pose are searched for.
-    """
-    from .imaging.xray import SharedUnknowns
+    case = result.case
+    assert case.structures is not None
+    assert result.assessment is not None
+    body = result.assessment.body or result.assessment
+    in_doubt = body.in_doubt or body.cause is not None or bool(case.identity_reasons)
+    where = result.anatomy, result.refinement
+    found = register_structures(case.structures, *where, in_doubt, progress, poses, levels)
+    return replace(result, structures=found, assessment=with_bones(body, found))
 
-    found: list[TimedRegistration] = []
-    single = case
-    count = len(anatomies)
-    for n, (bone, anatomy) in enumerate(zip(case.bone_cts, anatomies, strict=True)):
-        if n:
-            views = [view.exact() for view in found[0].refinement.views]
-            single = replace(
-                case,
-                ct=bone.ct,
-                views=views,
-                world_from_ct=bone.world_from_ct,
-                shared_unknowns=SharedUnknowns(),
-            )
-        how = "search" if single.world_from_ct is None else start or "given"
-        pose = start_pose(single, anatomy.centroid)
-        part = part_of(progress, n / count, (n + 1) / count)
-        with naming(f'structure "{bone.name}"'):
-            found.append(find_pose(single, anatomy, method, how, pose, seed=seed, progress=part))
-    return found
+
+def _with_bone_cts(
+    result: Result, anatomies: Sequence[PreparedCT], alone: Sequence[BoneAlone], progress: Report
+) -> Result:
+    """Return a result with all its bones, each of which has a CT, registered together from where each is alone."""
+    from .assessment.bone_cts import assess_bone_cts, with_bone_cts
+    from .registration.bones import bones_of_bodies, register_bone_cts
+
+    bodies = result.case.bodies
+    bones = bones_of_bodies(bodies, anatomies)
+    exact = [view.exact() for view in result.views]
+    together = register_bone_cts(bones, exact, [each.world_from_ct for each in alone], progress)
+    found = assess_bone_cts(together, alone, [body.uid for body in bodies])
+    verdicts = {bone.name: bone.verdict for bone in found.bones}
+    pose = together.poses[0]
+    compared = result.anatomy.with_background(result.refinement.world_from_background)
+    fit = compared.fit(result.views, pose, result.start_world_from_ct)
+    return replace(
+        result,
+        refinement=replace(result.refinement, world_from_ct=pose, fit=fit),
+        structures=found,
+        assessment=with_bone_cts(alone[0].assessment, verdicts),
+    )
 
 
 def assess(
@@ -390,7 +364,6 @@ def assess(
         The pose is not rigid, or no view shows enough of the CT there.
     """
     from .assessment import verdict
-    from .assessment.bones import register_structures, with_bones
     from .registration.pipeline import Refinement, refine
     from .registration.prepared_ct import PreparedCT
     from .registration.similarity import MIN_PIXELS
@@ -433,21 +406,17 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
-    structures = None
+    result = Result(
+        case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
+    )
     bones_s = 0.0
     if bone_poses is not None and case.structures is not None:
         began_bones = perf_counter()
-        structures = register_structures(
-            case.structures,
-            anatomy,
-            unrefined,
-            assessment.in_doubt,
-            poses=[bone_poses.get(name, pose) for name in case.structures.names],
-            levels=(),
-        )
+        poses = [bone_poses.get(name, pose) for name in case.structures.names]
+        result = _with_bones(result, unwatched, poses, levels=())
         bones_s = perf_counter() - began_bones
-        assessment = with_bones(assessment, structures)
-    assessment = verdict.with_identity(assessment, case.identity_reasons)
+    assert result.assessment is not None
+    assessment = verdict.with_identity(result.assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + ready - began,
         "initialise": 0.0,
@@ -455,17 +424,7 @@ def assess(
         "assess": perf_counter() - ready - bones_s,
     }
     seconds["total"] = sum(seconds.values())
-    return Result(
-        case,
-        anatomy,
-        pose,
-        unrefined,
-        method,
-        seconds,
-        refined_by=None,
-        assessment=assessment,
-        structures=structures,
-    )
+    return replace(result, assessment=assessment, seconds=seconds)
 
 
 def register_bones(
@@ -495,34 +454,20 @@ def register_bones(
         `progress` returned False.
     """
     from .assessment import verdict
-    from .assessment.bones import register_structures, with_bones
     from .registration.bones import LEVELS
 
     case = result.case
-    assessment = result.assessment
-    if case.structures is None or assessment is None:
+    if case.structures is None or result.assessment is None:
         raise InputError("structures: the case has none, expected the bones to register; add them.")
     began = perf_counter()
-    body = assessment.body or assessment
-    structures = register_structures(
-        case.structures,
-        result.anatomy,
-        result.refinement,
-        body.in_doubt or body.cause is not None or bool(case.identity_reasons),
-        progress,
-        [bone_poses.get(name, result.world_from_ct) for name in case.structures.names],
-        LEVELS,
-    )
-    judged = with_bones(body, structures)
-    if assessment.body is not None:
+    poses = [bone_poses.get(name, result.world_from_ct) for name in case.structures.names]
+    again = _with_bones(result, progress, poses, LEVELS)
+    judged = again.assessment
+    if result.assessment.body is not None and judged is not None:
         judged = verdict.with_identity(judged, case.identity_reasons)
     seconds = perf_counter() - began
-    return replace(
-        result,
-        structures=structures,
-        assessment=judged,
-        seconds={**result.seconds, "refine": seconds, "total": seconds},
-    )
+    seconds_of_all = {**result.seconds, "refine": seconds, "total": seconds}
+    return replace(again, assessment=judged, seconds=seconds_of_all)
 
 
 def train(

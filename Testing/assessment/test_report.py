@@ -21,6 +21,7 @@ from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.cause import Cause
 from MultiViewRegistrationLib.assessment.verdict import with_cause
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.report.html import RESEARCH_USE, png
 from MultiViewRegistrationLib.report.overlays import LEGENDS
@@ -82,7 +83,7 @@ def case(ct, views) -> Case:
     start = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
     inputs = {"case.json": "ab" * 32}
     return Case(
-        ct,
+        (Body(ct),),
         [sized, uncertain],
         world_from_ct=start,
         targets=corners,

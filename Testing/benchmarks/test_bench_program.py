@@ -15,6 +15,7 @@ from benchmarks.speed import nanodrr_peer, program, registration, rendering
 from benchmarks.speed.measurement import BenchmarkJob, Measured, Setting, compared
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
 
 CONTRACT = {"name", "unit", "ours", "peer", "peer_name", "ratio", "repeats", "spread"}
@@ -26,7 +27,12 @@ def setting():
     ct = phantom.make_ct()
     targets = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     return Setting(
-        Case(ct, phantom.make_views(ct), targets=targets, truth_world_from_ct=phantom.TRUE_POSE)
+        Case(
+            (Body(ct),),
+            phantom.make_views(ct),
+            targets=targets,
+            truth_world_from_ct=phantom.TRUE_POSE,
+        )
     )
 
 

@@ -11,6 +11,7 @@ from benchmarks.protocol.page import page
 from benchmarks.protocol.runs import measured, run
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,6 @@ def test_a_run_on_real_x_rays_is_kept_and_named_so(real, tmp_path, monkeypatch):
 
 
 def test_a_case_without_a_start_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(cases.Case, "load", lambda path: cases.Case(ct=None, views=[]))
+    monkeypatch.setattr(cases.Case, "load", lambda path: cases.Case(bodies=(Body(None),), views=[]))
     with pytest.raises(InputError, match="no start pose"):
         RealCase(tmp_path / "case.json")

@@ -27,6 +27,7 @@ from benchmarks.protocol.runs import cameras_off
 from benchmarks.simulation.simulator import OVERLAYS, TAKEN
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
 
 
@@ -161,7 +162,9 @@ def test_a_wrong_ct_keeps_its_middle_and_the_errors_are_of_where_its_points_are(
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert name == "mirrored ct" or 0.02 <= abs(found[2] - 1) <= 0.03
     truth = rigid.exp_se3(np.array([0.1, 0.2, -0.1, 5, 6, 7]))
-    case = with_wrong_ct(Case(ct, views, targets=targets, truth_world_from_ct=truth), wrong_from_ct)
+    case = with_wrong_ct(
+        Case((Body(ct),), views, targets=targets, truth_world_from_ct=truth), wrong_from_ct
+    )
     there = rigid.transform_points(case.truth_world_from_ct, case.targets)
     np.testing.assert_allclose(there, rigid.transform_points(truth, targets), atol=1e-9)
     assert metrics.mtre(truth, case.truth_world_from_ct, case.targets) == pytest.approx(

@@ -116,7 +116,8 @@ def test_structures_that_were_not_registered_are_a_reason(written):
 
 def test_relative_values_are_refused_before_any_work(written):
     case = Case.load(written[0])
-    case.ct = replace(case.ct, unit="relative")
+    (body,) = case.bodies
+    case.bodies = (replace(body, ct=replace(body.ct, unit="relative")),)
     with pytest.raises(InputError, match="structures: need a CT in Hounsfield units"):
         register(case)
 

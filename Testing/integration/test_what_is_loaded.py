@@ -15,6 +15,7 @@ from numba.core.dispatcher import Dispatcher
 from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import Case, register, save_result
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.registration import similarity
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.rendering import cpu
@@ -77,7 +78,7 @@ def test_a_registration_compiles_nothing_that_was_not_warmed_up(case_file, tmp_p
     case = Case.load(case_file)
     if masked:
         values = case.ct.volume.values
-        case.ct = replace(case.ct, mask=values > 100)
+        case.bodies = (Body(replace(case.ct, mask=values > 100)),)
     for view in case.views[1:]:  # cameras are corrected, too
         view = replace(view, rotation_sd_deg=0.5, translation_sd_mm=1.0, principal_point_sd_px=0.5)
         case.views = [case.views[0], view]

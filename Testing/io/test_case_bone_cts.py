@@ -74,8 +74,8 @@ def load(write_case, content, **more):
 
 
 def assert_same(case, other):
-    assert case.structure_names == other.structure_names
-    for one, two in zip(case.bone_cts, other.bone_cts, strict=True):
+    assert case.bone_names == other.bone_names
+    for one, two in zip(case.bodies, other.bodies, strict=True):
         assert one.ct.unit == two.ct.unit
         assert_array_equal(one.ct.volume.values, two.ct.volume.values)
         assert_allclose(one.ct.volume.ct_from_index, two.ct.volume.ct_from_index)
@@ -84,8 +84,8 @@ def assert_same(case, other):
 
 def test_each_bone_has_its_ct_unit_and_start(folder, write_case):
     case = load(write_case, two_bones())
-    assert case.structure_names == ("radius", "ulna") and case.structures is None
-    radius, ulna = case.bone_cts
+    assert case.bone_names == ("radius", "ulna") and case.structures is None
+    radius, ulna = case.bodies
     assert case.ct is radius.ct and radius.ct.unit == "relative" and radius.ct.mask is None
     assert_allclose(case.world_from_ct, own_frame(START))
     assert ulna.ct.unit == "hu" and ulna.ct.volume.values[ulna.ct.mask].min() == 900
@@ -102,10 +102,10 @@ def test_unit_and_start_of_the_case_are_those_of_bones_without_their_own(folder,
         del entry[key]
     write_image(folder / "ulna.mha", np.ones((12, 12, 12), np.int16), (4, 4, 4), (0, 0, 0))
     case = load(write_case, content)
-    assert [bone.ct.unit for bone in case.bone_cts] == ["relative", "relative"]
+    assert [bone.ct.unit for bone in case.bodies] == ["relative", "relative"]
     assert_allclose(case.world_from_ct, own_frame(OTHER))
     del content["world_from_ct"]
-    assert load(write_case, content).bone_cts[0].world_from_ct is None
+    assert load(write_case, content).bodies[0].world_from_ct is None
 
 
 def test_truths_are_those_of_bones(folder, write_case):
@@ -127,7 +127,7 @@ def test_commands_that_take_one_ct_say_which(folder, write_case, monkeypatch, ca
 def test_a_bone_without_a_start_has_none(folder, write_case):
     content = two_bones()
     del content["structures"][1]["world_from_ct"]
-    first, second = load(write_case, content).bone_cts
+    first, second = load(write_case, content).bodies
     assert first.world_from_ct is not None and second.world_from_ct is None
 
 
@@ -236,17 +236,17 @@ def test_cts_that_are_known_are_not_read_again(folder, write_case, monkeypatch):
     )
     content = changed(two_bones(), ["structures", 1, "world_from_ct"], own_frame(START).tolist())
     again = load(write_case, content, last=first)
-    assert [one.ct is two.ct for one, two in zip(first.bone_cts, again.bone_cts, strict=True)] == [
+    assert [one.ct is two.ct for one, two in zip(first.bodies, again.bodies, strict=True)] == [
         True,
         True,
     ]
-    assert_allclose(again.bone_cts[1].world_from_ct, own_frame(START))
+    assert_allclose(again.bodies[1].world_from_ct, own_frame(START))
 
 
 def test_the_written_case_has_the_same_bones(folder, write_case, tmp_path):
     case, content = load(write_case, two_bones()), two_bones()
     images = {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
-    path = write_case_folder(tmp_path / "copy", content, case.ct, images, bone_cts=case.bone_cts)
+    path = write_case_folder(tmp_path / "copy", content, case.bodies, images)
     assert VALIDATOR.is_valid(json.loads(path.read_text()))
     assert_same(Case.load(path), case)
 
@@ -255,8 +255,8 @@ def test_an_anonymised_case_has_the_same_bones_and_only_usual_names(folder, writ
     path = write_case(changed(two_bones(), ["structures", 1, "name"], "Plantagenet"))
     written, notes = anonymise(path, tmp_path / "anonymous")
     found = Case.load(written)
-    assert found.structure_names == ("radius", "structure 2")
-    for one, two in zip(found.bone_cts, Case.load(path).bone_cts, strict=True):
+    assert found.bone_names == ("radius", "structure 2")
+    for one, two in zip(found.bodies, Case.load(path).bodies, strict=True):
         assert_array_equal(one.ct.volume.values, two.ct.volume.values)
         assert_allclose(one.world_from_ct, two.world_from_ct)
     assert "Plantagenet" not in written.read_text() and any("numbers" in note for note in notes)
@@ -281,9 +281,9 @@ def test_a_case_of_arrays(folder, write_case, monkeypatch):
     )
     assert_same(case, load(write_case, two_bones()))
     together = of_arrays(
-        {"a": case.bone_cts[0].ct, "b": case.bone_cts[1].ct}, world_from_ct=own_frame(START)
+        {"a": case.bodies[0].ct, "b": case.bodies[1].ct}, world_from_ct=own_frame(START)
     )
-    assert_allclose(together.bone_cts[1].world_from_ct, own_frame(START))
+    assert_allclose(together.bodies[1].world_from_ct, own_frame(START))
 
 
 @pytest.mark.parametrize(
@@ -320,9 +320,9 @@ def test_options_choose_among_the_bones(folder, write_case, monkeypatch):
     monkeypatch.chdir(folder)
     write_case(two_bones())
     case = registered_case("--structures ulna")
-    assert case.structure_names == ("ulna",) and case.ct.unit == "hu"
+    assert case.bone_names == ("ulna",) and case.ct.unit == "hu"
     assert_allclose(case.world_from_ct, own_frame(OTHER))
-    assert registered_case("--structures all").structure_names == ("radius", "ulna")
+    assert registered_case("--structures all").bone_names == ("radius", "ulna")
     assert 'found "femur", which is no structure' in refusal(registered_case, "--structures femur")
     assert "--ct-labels: the structures of the case have a CT each" in refusal(
         registered_case, "--ct-labels bone.mha --structures ulna"

@@ -424,9 +424,7 @@ def test_the_written_case_has_the_same_structures(folder, write_case, tmp_path):
         minimal(),
         {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")},
     )
-    path = write_case_folder(
-        tmp_path / "copy", content, case.ct, images, structures=case.structures
-    )
+    path = write_case_folder(tmp_path / "copy", content, case.bodies, images)
     jsonschema.validate(json.loads(path.read_text()), SCHEMA)
     assert_structures(Case.load(path), L1=L1, L2=L2)
 

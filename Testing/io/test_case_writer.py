@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from tiny_case import READING, REMOVED, START, camera, changed, refusal
 
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, masked
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
 from MultiViewRegistrationLib.io.case import Case
@@ -83,7 +84,7 @@ def test_what_is_written_is_read_to_the_last_digit(
         entries.append({"name": name, "intensity": intensity, "camera": given_camera, **known})
     assume(all(image.values.std() > 0 for image in images.values()))
     with tempfile.TemporaryDirectory() as folder:
-        case = Case.load(write_case(folder, {"views": entries}, ct, images, masks))
+        case = Case.load(write_case(folder, {"views": entries}, [Body(ct)], images, masks))
     assert_array_equal(case.ct.volume.values, ct.volume.values)
     assert_allclose(case.ct.volume.ct_from_index, ct.volume.ct_from_index, rtol=1e-14, atol=1e-14)
     assert case.ct.unit == unit and np.array_equal(case.ct.mask, ct.mask)
@@ -148,7 +149,7 @@ def memory(**changes) -> dict:
     }
     return {
         "content": content,
-        "ct": ct,
+        "bodies": [Body(ct)],
         "images": images,
         "masks": {"LAT": np.indices((16, 20))[0] > 2},
         **changes,
@@ -181,7 +182,7 @@ def test_a_case_is_replaced_as_a_whole(tmp_path, monkeypatch):
     write_case(tmp_path, **memory())
     (tmp_path / "notes.txt").write_text("kept")
     other = ct_from_array(np.linspace(0, 9, 1000).reshape(10, 10, 10), np.eye(4), "relative")
-    loaded = Case.load(write_case(tmp_path, **memory(ct=other, masks={})))
+    loaded = Case.load(write_case(tmp_path, **memory(bodies=[Body(other)], masks={})))
     assert (
         loaded.ct.unit == "relative" and loaded.ct.mask is None and loaded.views[1].xray.valid.all()
     )

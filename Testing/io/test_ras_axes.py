@@ -57,7 +57,7 @@ def test_cameras_and_several_cts_are_in_their_own_axes(lps):
     }
     place = dict.fromkeys(several["ct"], RAS @ lps["ct_from_index"])
     found = Case.from_arrays(**several, ct_from_index=place, axes="ras")
-    for bone in found.bone_cts:
+    for bone in found.bodies:
         assert np.allclose(bone.ct.volume.ct_from_index, lps["ct_from_index"])
 
 

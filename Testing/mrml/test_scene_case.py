@@ -12,12 +12,12 @@ from running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.case import case_of
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import CT_UNIT
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.mrml.xray_annotations import frustum_polydata
+from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import case_content
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer.serving import preload_case
@@ -42,7 +42,7 @@ def test_a_case_is_the_same_in_the_scene(scene, name, request):
     path = request.getfixturevalue("scouts" if name == "scouts" else "case_file")
     if name.startswith("pelvis"):
         path = request.getfixturevalue("shared_data") / "sim" / name / "case.json"
-    loaded, back = Case.load(path), case_of(read_case(path)(scene))
+    loaded, back = Case.load(path), Inputs(read_case(path)(scene)).case()
     assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
     assert np.allclose(loaded.ct.volume.ct_from_index, back.ct.volume.ct_from_index, atol=1e-9)
     assert np.allclose(loaded.world_from_ct, back.world_from_ct, atol=1e-12)
@@ -72,7 +72,9 @@ def test_a_scene_keeps_whether_a_case_says_how_well_its_matrices_are_known(
         view |= stated
     case_file.write_text(json.dumps(content))
     registration = read_case(case_file)(scene)
-    for view, loaded in zip(case_of(registration).views, Case.load(case_file).views, strict=True):
+    for view, loaded in zip(
+        Inputs(registration).case().views, Case.load(case_file).views, strict=True
+    ):
         assert bool(view.presumed_principal_point_sd_px) == (not stated)
         assert view.presumed_principal_point_sd_px == pytest.approx(
             loaded.presumed_principal_point_sd_px

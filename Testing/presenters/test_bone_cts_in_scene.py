@@ -123,9 +123,9 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
         assert (tmp_path / "out" / f"{name}_world_from_ct.lps.npy").exists()
     (path,) = write_case_folder(session, tmp_path / "again")()
     again = Case.load(path)
-    assert again.structure_names == BONES
-    assert np.allclose(again.bone_cts[1].world_from_ct, bones[BONES[1]].world_from_ct)
-    assert np.allclose(again.bone_cts[1].ct.volume.values, cts[1].volume.values)
+    assert again.bone_names == BONES
+    assert np.allclose(again.bodies[1].world_from_ct, bones[BONES[1]].world_from_ct)
+    assert np.allclose(again.bodies[1].ct.volume.values, cts[1].volume.values)
 
     # Saved and opened again.
     verdicts = [row[1] for row in cells(section, "bones")]
@@ -183,7 +183,7 @@ def test_another_ct_or_a_ct_that_is_removed_makes_the_result_stale(opened):
     before = session.of_structures
     registration.scene.RemoveNode(registration.bone_cts[BONES[1]])
     assert session.of_structures != before and list(registration.bone_cts) == [BONES[0]]
-    assert len(session.case().bone_cts) == 1
+    assert len(session.case().bodies) == 1
     registration.ct = None
     assert not registration.bone_cts
 

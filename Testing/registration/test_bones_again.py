@@ -11,6 +11,7 @@ from bent_spine import NAMES, write_case
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +61,6 @@ def test_a_case_without_bones_has_none_to_register_again(result):
     alone = api.assess(result.case, result.world_from_ct, result.anatomy)
     assert alone.structures is None
     with pytest.raises(InputError, match="structures: the case has none"):
-        api.register_bones(replace(result, case=replace(result.case, structures=None)), {})
+        api.register_bones(
+            replace(result, case=replace(result.case, bodies=(Body(result.case.ct),))), {}
+        )

@@ -12,7 +12,6 @@ from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 from MultiViewRegistrationLib.assessment.bone_cts import BoneAlone, assess_bone_cts
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.structures import BoneCT
 from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
 from MultiViewRegistrationLib.registration.levenberg_marquardt import with_curvature
@@ -50,11 +49,7 @@ def judged(two, found):
         )
         for anatomy, refinement, start in zip(anatomies, alone, starts, strict=True)
     ]
-    bone_cts = [
-        BoneCT(name, ct, uid=f"1.2.{n}")
-        for n, (name, ct) in enumerate(zip(BONES, cts, strict=True))
-    ]
-    return assess_bone_cts(found, singly, bone_cts).bones
+    return assess_bone_cts(found, singly, [f"1.2.{n}" for n in range(len(cts))]).bones
 
 
 def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, bones):

@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.errors import InputError, collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones
-from MultiViewRegistrationLib.mrml.case import SceneSegments, case_of
+from MultiViewRegistrationLib.mrml.case import SceneSegments
 from MultiViewRegistrationLib.mrml.identity import fingerprint, of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -27,6 +27,7 @@ from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.bones import BonePair
+from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import (
     read_result,
     write_case_folder,
@@ -79,7 +80,7 @@ def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(
         registration.registers_each
         and segmentation.GetParentTransformNode() is registration.ct_transform
     )
-    back = case_of(registration)
+    back = Inputs(registration).case()
     assert back.structures.names == loaded.structures.names == NAMES and back.ct.mask is None
     assert np.array_equal(back.structures.labels, loaded.structures.labels)
     (path,) = write_case_folder(session, tmp_path / "written")()

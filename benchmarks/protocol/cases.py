@@ -17,6 +17,7 @@ from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import BONE_HU, CT, load_ct, masked
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
@@ -295,7 +296,12 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     )
     name = f"{subject.name}-{trial.number:04d}"
     case = Case(
-        part.ct, views, world_from_ct=start, targets=targets, truth_world_from_ct=pose, name=name
+        (Body(part.ct),),
+        views,
+        world_from_ct=start,
+        targets=targets,
+        truth_world_from_ct=pose,
+        name=name,
     )
     if condition.error in CT_ERRORS:
         case = with_wrong_ct(case, CT_ERRORS[condition.error](rng, part.ct.volume))
@@ -312,7 +318,7 @@ def with_wrong_ct(case: Case, wrong_from_ct: np.ndarray) -> Case:
     volume = replace(case.ct.volume, ct_from_index=wrong_from_ct @ case.ct.volume.ct_from_index)
     return replace(
         case,
-        ct=replace(case.ct, volume=volume),
+        bodies=(Body(replace(case.ct, volume=volume)),),
         targets=rigid.transform_points(wrong_from_ct, case.targets),
         truth_world_from_ct=case.truth_world_from_ct @ np.linalg.inv(wrong_from_ct),
     )
@@ -397,7 +403,7 @@ class RealCase:
     def __init__(self, path: Path) -> None:
         """InputError where the file is no case with a start pose, or itk-rtk is missing."""
         self.case = conditions.stated(Case.load(path))
-        if self.case.structures is not None or self.case.bone_cts:
+        if self.case.bone_names:
             raise InputError(
                 f"{path}: structures are not part of this protocol, expected a case of one bone; "
                 "leave them out."

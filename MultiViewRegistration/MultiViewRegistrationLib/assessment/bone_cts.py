@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
 
 from ..geometry import rigid
-from ..imaging.structures import BoneCT
 from ..reasons import BoneVerdict, Reason
 from ..registration.bones import SHOWN, BonesRegistration
 from ..registration.pipeline import AlternativeSolution
 from .bone_features import BoneFeatures, MaskEdge, bone_features
 from .bones import RegisteredBone, RegisteredBones
 from .joint_motion import BonePose, joint_pose, principal_axes
-from .metrics import PredictedError
 from .prediction import WRONG_MM
 from .verdict import Assessment
 from .verdict_reasons import ambiguity
@@ -44,38 +42,13 @@ class BoneAlone:
     alternative: AlternativeSolution | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class RegisteredBoneCT(RegisteredBone):
-    """A bone with a CT of its own at the pose that all have together.
-
-    Attributes
-    ----------
-    alone
-        The assessment of its registration by itself, of which the predicted error is.
-    ct_uid
-        FrameOfReferenceUID of its CT.
-    """
-
-    alone: Assessment = field(repr=False)
-    ct_uid: str
-
-    @property
-    def predicted_tre_mm(self) -> PredictedError | None:
-        """Mean and 95 % bound; None where no view shows it."""
-        prediction = self.alone.prediction
-        if prediction is None or self.verdict == "not shown":
-            return None
-        return PredictedError(prediction.mean_mm, prediction.upper95_mm)
-
-    def to_json(self, views: Sequence[str]) -> dict:
-        """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
-        return {**super().to_json(views), "ct_uid": self.ct_uid}
-
-
 def assess_bone_cts(
-    found: BonesRegistration, alone: Sequence[BoneAlone], bone_cts: Sequence[BoneCT]
+    found: BonesRegistration, alone: Sequence[BoneAlone], uids: Sequence[str]
 ) -> RegisteredBones:
-    """Judge each bone, none better than it was judged alone."""
+    """Judge each bone, none better than it was judged alone.
+
+    `uids`: the FrameOfReferenceUIDs of their CTs.
+    """
     shared = _shared(found)
     bones: list[RegisteredBone] = []
     for n, (features, single) in enumerate(
@@ -85,27 +58,28 @@ def assess_bone_cts(
         pose = found.poses[n]
         wrong = _wrong(bone.name, bone.apart(pose, single.world_from_ct), shared.get(n, ()))
         reasons = [*wrong, *single.assessment.reasons, *_doubts(bone.name, features, single)]
+        prediction = single.assessment.prediction
         verdict: BoneVerdict = "check"
         if found.fit.shown[n].max() < SHOWN:
             sentence = f"No X-ray shows enough of {bone.name} to say where it is."
             verdict = "not shown"
+            prediction = None
             reasons = [Reason("not-shown", sentence)]
         elif wrong or single.assessment.verdict == "reject":
             verdict = "reject"
         bones.append(
-            RegisteredBoneCT(
+            RegisteredBone(
                 bone.name,
                 pose,
                 verdict,
                 reasons,
-                None,
+                prediction,
                 tuple(float(each) for each in found.fit.similarity[n]),
                 None,
                 0.0,
                 features,
                 bone,
-                single.assessment,
-                bone_cts[n].uid,
+                ct_uid=uids[n],
             )
         )
     return RegisteredBones(bones, relative_poses=_relative_poses(found))

@@ -35,7 +35,7 @@ from .bone_verdict import judge
 from .joint_motion import BonePose
 from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of
-from .prediction import WRONG_MM, calibrated
+from .prediction import WRONG_MM, Prediction, calibrated
 from .verdict import Assessment
 from .verdict_reasons import THIRD_VIEW_MISSING, is_about_risk, risk_reasons
 
@@ -71,7 +71,7 @@ class RegisteredBone:
     reasons
         None for an accept.
     prediction
-        None where no view shows it.
+        None where no view shows it; of a bone with a CT of its own that of its registration alone.
     similarity
         Local NCC in each view, NaN where one does not show it.
     moved
@@ -80,19 +80,22 @@ class RegisteredBone:
         How far its surface lies from where the pose of the whole CT has it, root mean square.
     registered
         Whether the pose was found by a registration; False of one that was set.
+    ct_uid
+        FrameOfReferenceUID of a CT of its own; "" of a bone in the CT of others.
     """
 
     name: str
     world_from_ct: np.ndarray
     verdict: BoneVerdict
     reasons: list[Reason]
-    prediction: BonePrediction | None
+    prediction: BonePrediction | Prediction | None
     similarity: tuple[float, ...]
     moved: Moved | None
     displaced_mm: float
     features: BoneFeatures
     bone: Bone = field(repr=False)
     registered: bool = field(default=True, kw_only=True)
+    ct_uid: str = field(default="", kw_only=True)
 
     @property
     def predicted_tre_mm(self) -> PredictedError | None:
@@ -122,6 +125,7 @@ class RegisteredBone:
             "predicted_tre_mm": predicted and predicted.to_json(),
             "similarity": similarity,
             **({"moved": self.moved.to_json()} if self.moved else {}),
+            **({"ct_uid": self.ct_uid} if self.ct_uid else {}),
         }
 
 

@@ -138,30 +138,8 @@ class StructureSource:
     world_from_ct: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, eq=False)
-class BoneCT:
-    """A bone with a CT of its own, whose frame is no other bone's.
-
-    Attributes
-    ----------
-    name
-        Of the bone.
-    ct
-        In Hounsfield units its mask has all that is as dense as bone.
-    world_from_ct
-        (4, 4) start pose, if there is one.
-    uid
-        FrameOfReferenceUID of the CT.
-    """
-
-    name: str
-    ct: CT
-    world_from_ct: np.ndarray | None = field(default=None, repr=False)
-    uid: str = ""
-
-
 def read_bone_ct(path: Path, unit: str) -> CT:
-    """Return the CT of a single bone; as `BoneCT.ct`."""
+    """Return the CT of a single bone; as `Body.ct`."""
     return bone_of_ct(load_ct(path, unit), path)
 
 

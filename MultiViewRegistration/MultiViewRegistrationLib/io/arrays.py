@@ -22,6 +22,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, UNCERTAINTY
 from ..geometry.rigid import array_of, kind_of
+from ..imaging.body import Body
 from ..imaging.ct import CT, ct_from_array, load_ct, masked
 from ..imaging.field import bone_is_bright
 from ..imaging.image_source import is_dicom
@@ -35,6 +36,7 @@ from ..imaging.structures import (
     structures_of_array,
 )
 from ..imaging.xray import load_image
+from .case_file import new_uid
 from .files import InputFile, JsonObject, printable
 from .ras_axes import LPS_FROM_RAS
 from .view_headers import complete_by_headers
@@ -99,55 +101,54 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
     return masked(found, values, "mask")
 
 
-def bone_cts_of_arrays(
-    cts: Mapping, places: Any, units: Any, of_one_ct: Mapping[str, Any]
-) -> dict[str, CT]:
-    """Return the CTs of bones that have one each, by name.
+def bodies_of_arrays(
+    ct: Any, ct_from_index: Any, unit: Any, world_from_ct: Any, of_one_ct: Mapping[str, Any]
+) -> list[Body]:
+    """Return the bodies of `Case.from_arrays`.
 
     Parameters
     ----------
-    cts, places, units
-        `ct`, `ct_from_index` and `ct_unit` of `Case.from_arrays`.
+    ct, ct_from_index, unit, world_from_ct
+        As there.
     of_one_ct
-        Arguments that belong to one CT, by name, each of which has to be None.
+        The arguments that belong to one CT, by name, each of which has to be None beside several.
 
     Raises
     ------
     InputError
         As `ct_of_arrays`.
     """
+    if not isinstance(ct, Mapping):
+        start = _start("world_from_ct", world_from_ct)
+        own = ct_of_arrays(ct, ct_from_index, unit, of_one_ct["mask"])
+        bones = structures_of_arrays(of_one_ct["labels"], of_one_ct["structures"], own)
+        return [Body(own, world_from_ct=start, bones=bones)]
     for argument, value in of_one_ct.items():
         if value is not None:
             raise InputError(
                 f"{argument}: stands beside several CTs, expected none, as it belongs to one; "
                 "leave it out."
             )
-    if not cts:
+    if not ct:
         raise InputError(
             'ct: has no bone, expected one CT for each, as {"radius": "radius.nrrd"}; give them.'
         )
-    names = [view_name(JsonObject("ct", "", {"name": name}), "structure") for name in cts]
+    names = [view_name(JsonObject("ct", "", {"name": name}), "structure") for name in ct]
     check_names(names)
-    places = _by_bone("ct_from_index", places, names)
-    units = _by_bone("ct_unit", units, names)
-    found = {}
+    places = _by_bone("ct_from_index", ct_from_index, names)
+    units = _by_bone("ct_unit", unit, names)
+    starts = _by_bone("world_from_ct", world_from_ct, names)
+    found = []
     for name in names:
+        start = _start(f'world_from_ct of "{name}"', starts[name])
         with naming(f'structure "{name}"'):
-            found[name] = bone_of_ct(
-                ct_of_arrays(cts[name], places[name], units[name] or "hu", None), "ct"
-            )
+            own = ct_of_arrays(ct[name], places[name], units[name] or "hu", None)
+            found.append(Body(bone_of_ct(own, "ct"), name, start, new_uid()))
     return found
 
 
-def starts_of_bones(world_from_ct: Any, names: Sequence[str]) -> dict[str, np.ndarray | None]:
-    """Return the start pose (4, 4) of each of these bones, None without one, from `world_from_ct` of `Case.from_arrays`."""
-    starts: dict[str, np.ndarray | None] = dict.fromkeys(names)
-    for name, pose in _by_bone("world_from_ct", world_from_ct, names).items():
-        if pose is not None:
-            starts[name] = rigid.check_rigid(
-                array_of("world_from_ct", pose), f'world_from_ct of "{name}"'
-            )
-    return starts
+def _start(argument: str, pose: Any) -> np.ndarray | None:
+    return None if pose is None else rigid.check_rigid(array_of(argument, pose), argument)
 
 
 def _by_bone(argument: str, given: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -19,21 +19,19 @@ from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.epipolar import default_pose_at_isocentre
 from ..geometry.landmarks import Landmark
+from ..imaging.body import Body
 from ..imaging.cropping import signs_of_cropping, signs_of_resampling
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.structures import BoneCT, Structures, read_bone_ct
+from ..imaging.structures import Structures, read_bone_ct
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
 from .arrays import (
     LPS_FROM_RAS,
-    bone_cts_of_arrays,
-    ct_of_arrays,
+    bodies_of_arrays,
     is_path,
-    starts_of_bones,
-    structures_of_arrays,
     views_of_arrays,
 )
 from .case_file import (
@@ -42,7 +40,6 @@ from .case_file import (
     DicomOrigin,
     check_structure_truths,
     ct_of,
-    new_uid,
     structures_of,
     uid_of,
 )
@@ -75,6 +72,8 @@ class Case(CaseSettings):
 
     Attributes
     ----------
+    bodies
+        One, or bones with a CT each; the case's own start pose is that of the first.
     inputs
         SHA-256 of each file or DICOM folder by its name, without the folders that it lies in.
     images
@@ -91,17 +90,11 @@ class Case(CaseSettings):
         What is assumed of the views' geometry, sentences by the view's name.
     mismatches
         Where the DICOM headers of CT and X-rays contradict each other.
-    structures
-        The bones of the CT that have a pose of their own; None where the CT, or its mask, is
-        registered as one.
-    bone_cts
-        The bones that have a CT each, of which `ct` and `world_from_ct` are those of the first;
-        none in other cases.
-    structures_key
-        The same for cases with the same structures of the same CT.
+    bodies_key
+        The same for cases with the same bodies.
     """
 
-    ct: CT
+    bodies: tuple[Body, ...]
     views: list[View]
     inputs: dict[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
@@ -112,21 +105,32 @@ class Case(CaseSettings):
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mismatches: Sequence[Mismatch] = ()
-    structures: Structures | None = None
-    bone_cts: tuple[BoneCT, ...] = ()
-    structures_key: tuple = ()
+    bodies_key: tuple = ()
 
     @property
-    def structure_names(self) -> tuple[str, ...]:
-        """The names of all that has a pose of its own."""
-        return (
-            self.structures.names if self.structures else tuple(bone.name for bone in self.bone_cts)
-        )
+    def ct(self) -> CT:
+        """That of the first body."""
+        return self.bodies[0].ct
+
+    @property
+    def structures(self) -> Structures | None:
+        """The bones of that CT that have a pose of their own each."""
+        return self.bodies[0].bones
+
+    @property
+    def bone_names(self) -> tuple[str, ...]:
+        """The names of all bones that have a pose of their own."""
+        return tuple(name for body in self.bodies for name in body.bone_names)
+
+    @property
+    def starts(self) -> list[np.ndarray | None]:
+        """(4, 4) start pose of each body."""
+        return [self.world_from_ct, *(body.world_from_ct for body in self.bodies[1:])]
 
     def warn_of_other_bones(self) -> None:
         """Say that what follows takes the first of several bones that have a CT each."""
-        if len(self.bone_cts) > 1:
-            first, *others = self.structure_names
+        if len(self.bodies) > 1:
+            first, *others = self.bone_names
             warn(
                 f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register "
                 "takes bones with a CT each together."
@@ -212,16 +216,14 @@ class Case(CaseSettings):
         anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path], file.ct_series
         known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
         ct = known or (read_ct() if read_ct else ct_of(file))
-        structures_key = *anatomy_key, *structure_sources(file, by_path.__getitem__)
-        same = last is not None and last.structures_key == structures_key
+        bodies_key = *anatomy_key, *structure_sources(file, by_path.__getitem__)
+        same = last is not None and last.bodies_key == bodies_key
         views = views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct)
-        bone_cts = _bone_cts(
-            file, views, ct, by_path, last.bone_cts if last is not None and same else ()
-        )
+        known_bodies = last.bodies if last is not None and same else ()
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
             **{**settings, "landmarks": _undistorted_landmarks(file)},
-            ct=ct,
+            bodies=_bodies(file, views, ct, by_path, known_bodies),
             views=views,
             assumptions={view.name: view.assumptions for view in file.views if view.assumptions},
             inputs=inputs,
@@ -230,9 +232,7 @@ class Case(CaseSettings):
             anatomy_key=anatomy_key,
             dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
             mismatches=different,
-            structures=last.structures if last is not None and same else structures_of(file, ct),
-            bone_cts=bone_cts,
-            structures_key=structures_key,
+            bodies_key=bodies_key,
             name=_name(file.path.resolve()),
             seconds=perf_counter() - began,
         )
@@ -357,13 +357,8 @@ class Case(CaseSettings):
         world_from_ct = given["world_from_ct"]
         targets = given["targets"]
         truth_world_from_ct = given["truth_world_from_ct"]
-        start = None
         truth = None
         points = None
-        if world_from_ct is not None and not isinstance(ct, Mapping):
-            start = rigid.check_rigid(
-                rigid.array_of("world_from_ct", world_from_ct), "world_from_ct"
-            )
         if truth_world_from_ct is not None:
             truth = rigid.check_rigid(
                 rigid.array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct"
@@ -371,23 +366,11 @@ class Case(CaseSettings):
         if targets is not None:
             points = rigid.array_of("targets", targets)
             points = rigid.check_numbers(points, (len(points) if points.ndim else 0, 3), "targets")
-        bones: dict[str, CT] = {}
-        starts: dict[str, np.ndarray | None] = {}
-        if isinstance(ct, Mapping):
-            of_one_ct = {
-                "mask": mask,
-                "labels": labels,
-                "structures": structures,
-                "targets": targets,
-            }
-            bones = bone_cts_of_arrays(
-                ct, ct_from_index, ct_unit, of_one_ct | {"truth_world_from_ct": truth}
-            )
-            starts = starts_of_bones(world_from_ct, list(bones))
-            start = starts[next(iter(bones))]
-        taken = (
-            next(iter(bones.values())) if bones else ct_of_arrays(ct, ct_from_index, ct_unit, mask)
-        )
+        of_one_ct = {"mask": mask, "labels": labels, "structures": structures, "targets": targets}
+        of_one_ct["truth_world_from_ct"] = truth
+        bodies = bodies_of_arrays(ct, ct_from_index, ct_unit, world_from_ct, of_one_ct)
+        taken = bodies[0].ct
+        start = bodies[0].world_from_ct
         views = views_of_arrays(images, projections, names, intensity, pixel_mm, uncertainty)
         files = [file for file, _ in views]
         xrays = [_xray(file.field, raw, file) for file, raw in views]
@@ -400,8 +383,10 @@ class Case(CaseSettings):
                     xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:"
                 )
         _check_sources(files, xrays, taken, start)
-        chosen = structures_of_arrays(labels, structures, taken)
-        cts = [(f"the CT of {name}", each) for name, each in ct.items()] if bones else [("ct", ct)]
+        several = isinstance(ct, Mapping)
+        cts = (
+            [(f"the CT of {name}", each) for name, each in ct.items()] if several else [("ct", ct)]
+        )
         entries = [
             *cts,
             ("labels", labels),
@@ -413,17 +398,10 @@ class Case(CaseSettings):
         for mismatch in different:
             warn(mismatch.sentence)
         made = views_of("the case", files, xrays, taken, start)
-        for bone, own in list(bones.items())[1:]:
-            if (pose := starts[bone]) is not None:
-                _check_start(
-                    f'structure "{bone}"', files, [view.camera for view in made], own, pose
-                )
+        _check_starts("", bodies, files, made)
         return cls(
-            ct=taken,
+            bodies=tuple(bodies),
             views=made,
-            bone_cts=tuple(
-                BoneCT(bone, own, starts[bone], new_uid()) for bone, own in bones.items()
-            ),
             images=tuple(hashlib.sha256(raw.values.tobytes()).hexdigest() for _, raw in views),
             assumptions={file.name: file.assumptions for file in files if file.assumptions},
             world_from_ct=start,
@@ -431,7 +409,6 @@ class Case(CaseSettings):
             truth_world_from_ct=truth,
             same_patient=bool(same_patient),
             mismatches=different,
-            structures=chosen,
             name=name,
             seconds=perf_counter() - began,
         )
@@ -442,8 +419,8 @@ class Case(CaseSettings):
         size = " x ".join(map(str, voxels))
         mm = " x ".join(f"{each:.3g}" for each in spacing)
         structure = "" if self.ct.mask is None else ", one structure of it"
-        if self.bone_cts:
-            structure = f", that of {self.bone_cts[0].name}, and {len(self.bone_cts) - 1} more"
+        if self.bodies[0].name:
+            structure = f", that of {self.bodies[0].name}, and {len(self.bodies) - 1} more"
         if self.structures is not None:
             structure = f", {len(self.structures.names)} structures of it"
         views = ", ".join(
@@ -703,36 +680,42 @@ def _check_sources(
         )
 
 
-def _bone_cts(
+def _bodies(
     file: CaseFile,
     views: list[View],
     ct: CT,
     by_path: Mapping[Path, str],
-    known: tuple[BoneCT, ...],
-) -> tuple[BoneCT, ...]:
-    """Return the bones that have a CT each. `ct` is that of the first.
+    known: tuple[Body, ...],
+) -> tuple[Body, ...]:
+    """Return the bodies of a case, `ct` that of the first.
 
-    `known` the same bones, if they were read before.
+    `known` the same, if they were read before.
     """
+    if not file.has_bone_cts:
+        bones = known[0].bones if known else structures_of(file, ct)
+        return (Body(ct, world_from_ct=file.world_from_ct, bones=bones),)
     found = []
-    cameras = [view.camera for view in views]
-    for n, source in enumerate(file.structures if file.has_bone_cts else ()):
+    for n, source in enumerate(file.structures):
         assert source.ct is not None
         own = ct
         if n:
             own = known[n].ct if known else read_bone_ct(source.ct, source.ct_unit)
-        start = file.world_from_ct if n == 0 else source.world_from_ct
-        if n and start is not None:
-            _check_start(
-                f'{printable(file.path)}: structure "{source.name}"',
-                file.views,
-                cameras,
-                own,
-                start,
-            )
         uid = frame_of_reference(source.ct) or uid_of(by_path[source.ct])
-        found.append(BoneCT(source.name, own, start, uid))
+        start = source.world_from_ct if n else file.world_from_ct
+        found.append(Body(own, source.name, start, uid))
+    _check_starts(f"{printable(file.path)}: ", found, file.views, views)
     return tuple(found)
+
+
+def _check_starts(
+    begin: str, bodies: Sequence[Body], files: list[ViewRecord], views: list[View]
+) -> None:
+    """Refuse start poses of further bodies as `_check_visible` does; `begin` begins its sentences."""
+    cameras = [view.camera for view in views]
+    for body in bodies[1:]:
+        if body.world_from_ct is not None:
+            where = f'{begin}structure "{body.name}"'
+            _check_start(where, files, cameras, body.ct, body.world_from_ct)
 
 
 def _check_start(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
+from ..imaging.body import Body
 from ..imaging.xray import MIN_TRANSMISSION, RawImage, XRay, recognised, to_line_integrals
 from .case import Case, image_of
 from .case_file import CaseFile
@@ -97,19 +99,17 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         }
     if case.mismatches:  # which the files do not say any more
         kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
-    structures = case.structures
-    new_names = _structure_names(case.structure_names)
-    if structures is not None:
-        structures = replace(structures, names=new_names)
+    new_names = _structure_names(case.bone_names)
     if "structures" in kept.get("truth", {}):
-        renamed = dict(zip(case.structure_names, new_names, strict=True))
+        renamed = dict(zip(case.bone_names, new_names, strict=True))
         kept["truth"]["structures"] = {
             renamed[name]: pose for name, pose in kept["truth"]["structures"].items()
         }
-    bone_cts = [replace(bone, name=name) for bone, name in zip(case.bone_cts, new_names)]
-    written = write_case(folder, kept, case.ct, images, masks, structures, bone_cts)
+    names_left = iter(new_names)
+    bodies = [_renamed(body, names_left) for body in case.bodies]
+    written = write_case(folder, kept, bodies, images, masks)
     notes = _notes(file, names, content, dropped)
-    if new_names != case.structure_names:
+    if new_names != case.bone_names:
         notes.insert(
             -1, "Structures whose names are not usual ones of bones were renamed to numbers."
         )
@@ -157,6 +157,14 @@ def _new_names(names: list[str]) -> dict[str, str]:
             neutral += "b"
         new[name] = name if name in plain else neutral
     return new
+
+
+def _renamed(body: Body, names: Iterator[str]) -> Body:
+    """Return a body whose bones have the next of these names."""
+    own = tuple(islice(names, len(body.bone_names)))
+    if body.bones is None:
+        return replace(body, name="".join(own))
+    return replace(body, bones=replace(body.bones, names=own))
 
 
 def _structure_names(names: Sequence[str]) -> tuple[str, ...]:

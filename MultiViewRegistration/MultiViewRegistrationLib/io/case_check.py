@@ -89,7 +89,7 @@ def check_case(case: Case) -> dict[str, Any]:
         "world_from_ct": world_from_ct.tolist(),
         "start_pose": "assumed" if case.world_from_ct is None else "given",
         "structure": case.ct.mask is not None,
-        "structures": list(case.structure_names),
+        "structures": list(case.bone_names),
         "ct_corners_world": corners.tolist(),
         "isocentre": isocentre.tolist(),
         "search": None if case.searches_whole_ct else case.search_range,

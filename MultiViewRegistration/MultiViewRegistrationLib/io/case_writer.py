@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
-from ..imaging.ct import CT
-from ..imaging.structures import BoneCT, Structures, StructureSource
+from ..imaging.body import Body
+from ..imaging.structures import StructureSource
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case
 from .case_file import ALL, VERSION, CaseFile
@@ -80,11 +80,9 @@ _FILES = ("ct", "ct_unit", "ct_series", "mask", "labels", "structures", "image",
 def write_case(
     folder: str | os.PathLike,
     content: dict[str, Any],
-    ct: CT,
+    bodies: Sequence[Body],
     images: Mapping[str, RawImage],
     masks: Mapping[str, np.ndarray] | None = None,
-    structures: Structures | None = None,
-    bone_cts: Sequence[BoneCT] = (),
 ) -> Path:
     """Write a folder with a case.json and all files that it names, and return the path of the case.json.
 
@@ -101,8 +99,9 @@ def write_case(
     content
         What the case.json shall say, arrays allowed, but for the files and `ct_unit`: what names
         them is left out or replaced.
-    ct
-        Written as ct.mha, its mask, if any, as mask.mha.
+    bodies
+        A CT is written as ct.mha, its mask, if any, as mask.mha, its bones as labels.mha; bones
+        that have a CT each as bone1.mha, ...
     images
         By the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content
         says what they are. Their step and pixel size are kept, their `curve` and an unusual `white`
@@ -110,10 +109,6 @@ def write_case(
     masks
         (rows, columns) by the view's name, non-zero = use, for as many views as have one; written
         as view1_mask.png, ...
-    structures
-        On the CT's grid, written as labels.mha.
-    bone_cts
-        The bones that have a CT each, of which `ct` is the first one's; written as bone1.mha, ...
 
     Raises
     ------
@@ -129,9 +124,7 @@ def write_case(
     plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
     with staged(folder, last="case.json") as staging:
         views = _write_views(staging, plain["views"], images, masks or {})
-        files = _write_bone_cts(staging, bone_cts) if bone_cts else _write_ct(staging, ct)
-        if structures is not None:
-            files |= _write_labels(staging, structures, ct)
+        files = (_write_bone_cts if bodies[0].name else _write_ct)(staging, bodies)
         written = {"version": VERSION, **files, **_without_files(plain), "views": views}
         path = staging / "case.json"
         CaseFile.from_json(path, written)
@@ -139,22 +132,27 @@ def write_case(
     return folder / "case.json"
 
 
-def _write_ct(folder: Path, ct: CT) -> dict[str, Any]:
-    """Write the CT and return its part of the case.json."""
-    named: dict[str, Any] = {"ct": "ct.mha", "ct_unit": ct.unit}
-    (folder / "ct.mha").write_bytes(metaimage(smallest(ct.volume.values), ct.volume.ct_from_index))
-    if ct.mask is not None:
+def _write_ct(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
+    """Write a CT with its mask and its bones, and return its part of the case.json."""
+    (body,) = bodies
+    grid = body.ct.volume.ct_from_index
+    named: dict[str, Any] = {"ct": "ct.mha", "ct_unit": body.ct.unit}
+    (folder / "ct.mha").write_bytes(metaimage(smallest(body.ct.volume.values), grid))
+    if body.ct.mask is not None:
         named["mask"] = "mask.mha"
-        (folder / "mask.mha").write_bytes(
-            metaimage(ct.mask.astype(np.uint8), ct.volume.ct_from_index)
-        )
+        (folder / "mask.mha").write_bytes(metaimage(body.ct.mask.astype(np.uint8), grid))
+    if body.bones is not None:
+        (folder / "labels.mha").write_bytes(metaimage(body.bones.labels, grid))
+        named["labels"] = "labels.mha"
+        labels = enumerate(body.bones.names, start=1)
+        named["structures"] = [{"name": name, "label": label} for label, name in labels]
     return named
 
 
-def _write_bone_cts(folder: Path, bone_cts: Sequence[BoneCT]) -> dict[str, Any]:
+def _write_bone_cts(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
     """Write the CTs of bones that have one each, and return their part of the case.json."""
     structures = []
-    for number, bone in enumerate(bone_cts, start=1):
+    for number, bone in enumerate(bodies, start=1):
         name = f"bone{number}.mha"
         volume = bone.ct.volume
         (folder / name).write_bytes(metaimage(smallest(volume.values), volume.ct_from_index))
@@ -177,13 +175,6 @@ def _write_views(
             (folder / files["mask"]).write_bytes(_png(masks[view["name"]]))
         with_files.append({**_without_files(view), **files})
     return with_files
-
-
-def _write_labels(folder: Path, structures: Structures, ct: CT) -> dict[str, Any]:
-    """Write the structures and return their part of the case.json."""
-    (folder / "labels.mha").write_bytes(metaimage(structures.labels, ct.volume.ct_from_index))
-    named = [{"name": name, "label": label} for label, name in enumerate(structures.names, start=1)]
-    return {"labels": "labels.mha", "structures": named}
 
 
 def _without_files(content: dict) -> dict:

@@ -336,7 +336,7 @@ class FrameSequence:
                     f"{', '.join(view.name for view in file.views)}, expected those of the first "
                     f"frame, {', '.join(views)}; give cases of the same views."
                 )
-            if _anatomy(file, hashed) != first.structures_key:
+            if _anatomy(file, hashed) != first.bodies_key:
                 raise InputError(
                     f"{printable(file.path)}: names another CT, mask or structures than the first "
                     "frame, expected the same; give cases of one anatomy."

@@ -13,10 +13,10 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
+from ..imaging.body import Body
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import (
-    BoneCT,
     Segment,
     Structures,
     StructureSource,
@@ -107,30 +107,23 @@ def reference_from_world_of(registration: Registration) -> np.ndarray | None:
 
 def case_of(
     registration: Registration,
-    image_of: Callable[[XRayView], XRay] | None = None,
-    ct: CT | None = None,
-    structures: Structures | None = None,
-    *,
-    bone_cts: Sequence[BoneCT] = (),
-    placed: bool = True,
+    image_of: Callable[[XRayView], XRay],
+    bodies: Sequence[Body],
 ) -> Case:
-    """Return the CT, the X-rays that are used, and the pose as it is now.
+    """Return the case of the X-rays that are used.
 
     Parameters
     ----------
-    image_of, ct, structures
-        In place of `xray_of`, `ct_of` and `structures_of`, where those made before are kept.
-    bone_cts
-        The bones with a CT each, where they are.
-    placed
-        Whether the pose as it is now means anything; if not, the case has none.
+    image_of
+        `xray_of`, or what keeps those made before.
+    bodies
+        Where they are now, if that means anything.
 
     Raises
     ------
     InputError
         Beginning with the node's name, for missing or invalid values.
     """
-    ct = ct or ct_of(registration)
     views = registration.used_xrays
     if not views:
         raise InputError(
@@ -139,16 +132,15 @@ def case_of(
         )
     for view in views:
         view.check_place()
-    world_from_ct = registration.world_from_ct if placed else None
-    if bone_cts and placed:
-        world_from_ct = bone_cts[0].world_from_ct
+    ct = bodies[0].ct
+    world_from_ct = bodies[0].world_from_ct
     extras = _extras(registration)
     return Case(
-        ct=ct,
+        bodies=tuple(bodies),
         views=views_of(
             "X-rays",
             [view.record.flat for view in views],
-            [(image_of or xray_of)(view) for view in views],
+            [image_of(view) for view in views],
             ct,
             world_from_ct,
         ),
@@ -164,8 +156,6 @@ def case_of(
         truth_world_from_ct=_extra_array(extras, "truth_world_from_ct"),
         reference_from_world=_extra_array(extras, "reference_from_world"),
         shared_unknowns=shared_unknowns_of(registration),
-        structures=structures or structures_of(registration, ct),
-        bone_cts=tuple(bone_cts),
         name=registration.name,
     )
 

@@ -79,7 +79,7 @@ def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
         whole_numbers(ct.volume.values),
         ct.centroid(),
         ready,
-        [whole_numbers(bone.ct.volume.values) for bone in case.bone_cts[1:]],
+        [whole_numbers(body.ct.volume.values) for body in case.bodies[1:]],
     )
 
 
@@ -136,7 +136,7 @@ class ReadCase:
             registration.choose_segment(
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )
-        if case.bone_cts:
+        if case.bodies[0].name:
             self._put_bone_cts(registration)
         keep_centre(registration, self.centre)
         for key, value in (case.search or {}).items():
@@ -154,14 +154,14 @@ class ReadCase:
 
     def _put_bone_cts(self, registration: Registration) -> None:
         """Put the CTs of further bones into the scene, each at its bone's pose."""
-        first, *others = self.case.bone_cts
+        first, *others = self.case.bodies
         volumes = {first.name: registration.ct}
         poses = {}
         for bone, voxels in zip(others, self.further_voxels, strict=True):
             place = bone.ct.volume.ct_from_index
             volumes[bone.name] = volume_node(registration.scene, bone.name, voxels, place)
             keep_frame_uid(volumes[bone.name], bone.uid)
-        for bone in self.case.bone_cts:
+        for bone in self.case.bodies:
             volumes[bone.name].SetAttribute(UNIT, bone.ct.unit)
             poses[bone.name] = np.eye(4) if bone.world_from_ct is None else bone.world_from_ct
         put_bone_cts(registration, volumes, poses)

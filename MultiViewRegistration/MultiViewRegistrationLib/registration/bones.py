@@ -28,6 +28,7 @@ import numpy as np
 from ..errors import go_on
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.body import Body
 from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
@@ -247,6 +248,17 @@ def bones_of(structures: Structures, whole: PreparedCT) -> list[Bone]:
             zip(structures.names, structures.boxes, strict=True), start=1
         )
     ]
+
+
+def bones_of_bodies(bodies: Sequence[Body], anatomies: Sequence[PreparedCT]) -> list[Bone]:
+    """Return what has a pose of its own beside others: of each body its bones, or itself where it is one."""
+    found = []
+    for body, own in zip(bodies, anatomies, strict=True):
+        if body.bones is not None:
+            found += bones_of(body.bones, own)
+        elif body.name:
+            found.append(Bone.of_ct(body.name, own))
+    return found
 
 
 class Tie(NamedTuple):

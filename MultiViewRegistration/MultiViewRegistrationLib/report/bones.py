@@ -80,7 +80,7 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
                 " ".join(bone.reasons),
             ]
         )
-    moved = [] if result.case.bone_cts else ["Moved", "Turned"]
+    moved = ["Moved", "Turned"] if any(bone.moved for bone in found.bones) else []
     likely = "Likely error if the cameras are right" if moved else "Likely error"
     head = ["Bone", "Verdict", *moved, likely, "Similarity", "Reasons"]
     against = "; moved and turned are against the pose of the whole CT" if moved else ""
@@ -153,9 +153,8 @@ def before_after(result: Result) -> np.ndarray | None:
 
     None where no X-ray shows a bone, and for bones with a CT each.
     """
-    if result.case.bone_cts:
-        return None
-    bones = result.structures.bones if result.structures else []
+    every = result.structures.bones if result.structures else []
+    bones = [bone for bone in every if bone.moved]
     pictures: list[np.ndarray] = []
     for view in result.views:
         crop = _crop(view, bones, result.world_from_ct)

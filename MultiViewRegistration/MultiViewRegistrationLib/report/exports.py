@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.body import Body
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.dicom_file import ct_slices
 from ..io.case import Case, ct_box
@@ -60,7 +61,7 @@ def case_files(
     """
     cameras = cameras_of(exported, case)
     if exported.structure is not None:
-        case = replace(case, ct=ct_of_structure(case, exported.structure))
+        case = replace(case, bodies=(Body(ct_of_structure(case, exported.structure)),))
     files: Writers = {}
     if "resampled-ct" in kinds:
         files |= _volumes("ct", exported, case, volume_format)
@@ -83,9 +84,9 @@ def ct_of_structure(case: Case, name: str) -> CT:
     """
     from ..io.navigation.exports import AIR_HU
 
-    for bone in case.bone_cts:
-        if bone.name == name:
-            return bone.ct
+    for body in case.bodies:
+        if body.name == name:
+            return body.ct
     structures = case.structures
     if structures is None or name not in structures.names:
         names = "none" if structures is None else ", ".join(structures.names)

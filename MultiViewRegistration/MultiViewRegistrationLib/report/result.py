@@ -141,19 +141,12 @@ class Result:
                     "case), which makes the error smaller than it could be without the truth.",
                 )
             )
-        if case.structures is not None and self.structures is None:
+        if case.bone_names and self.structures is None:
+            of = case.bodies[0].name or "the whole CT"
             reasons.append(
                 Reason(
                     "bones-not-registered",
-                    "The case's structures were not registered: this is the pose of the whole CT alone.",
-                )
-            )
-        if case.bone_cts and self.structures is None:
-            reasons.append(
-                Reason(
-                    "bones-not-registered",
-                    "The case's bones were not registered together: this is the pose of "
-                    f"{case.bone_cts[0].name} alone.",
+                    f"The case's bones were not registered: this is the pose of {of} alone.",
                 )
             )
         alone = (

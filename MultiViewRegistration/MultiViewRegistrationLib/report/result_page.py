@@ -541,8 +541,8 @@ def facts_of(result: Result, *, names: bool) -> dict[str, str]:
     if assumed:
         known += f"; {assumed} assumption{'s' * (assumed > 1)}, see {ASSUMED}"
     of_what = ", one structure of it" if result.anatomy.structure else ""
-    if case.bone_cts:
-        of_what = f", that of {case.bone_cts[0].name}; {len(case.bone_cts) - 1} more"
+    if case.bodies[0].name:
+        of_what = f", that of {case.bodies[0].name}; {len(case.bodies) - 1} more"
     rows = {
         "Case": case.name if names else "",
         "CT": f"{shape} voxels of {spacing} mm{of_what}",

@@ -21,14 +21,13 @@ from ..imaging.xray import View
 from ..io.case import Case
 from ..reasons import Reason
 from ..registration.cameras import CameraCorrections
-from ..registration.optimizer import Range
 from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
-from .bone_ct_tracker import BoneCTTracker
-from .bone_tracker import BoneTracker, with_structures, without_structures
-from .tracker import PACES, Frames, Tracked, Tracker
+from .bodies_tracker import BodiesTracker
+from .bone_tracker import with_structures, without_structures
+from .tracker import PACES, Frames, Tracked
 
 
 def follow(
@@ -72,11 +71,7 @@ def follow(
     warm_up()
     case = sequence.first
     compute_device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
-    tracker = Tracker(
-        anatomy, PACES[pace], Range(**case.search_range), case.targets, masked=case.masks_misfit
-    )
-    bones = None if case.structures is None else BoneTracker(anatomy, case.structures, PACES[pace])
-    apart = BoneCTTracker(case, anatomy, PACES[pace], compute_device) if case.bone_cts else None
+    tracker = BodiesTracker(case, anatomy, PACES[pace], compute_device)
     geometry = _Geometry(case)
     for number in range(len(sequence)):
         try:
@@ -86,36 +81,19 @@ def follow(
                 raise
             yield without_structures(
                 Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")]),
-                case.structure_names,
+                case.bone_names,
             )
             continue
-        if apart is not None and apart.begun:
+        if tracker.begun:
             views = geometry.corrected(frame.views, sequence.names[number])
-            found = apart.follow(number, views, frame, progress)
-        elif tracker.begun and apart is None:
-            views = geometry.corrected(frame.views, sequence.names[number])
-            found = anatomy.run_on(
-                compute_device,
-                lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(
-                    n, views, given
-                ),
-            )
-            if bones is not None:
-                found = bones.follow(found, views, tracker.expected(number), progress)
+            found = tracker.follow(number, views, frame, progress)
         else:
-            pose = case.world_from_ct if frame.given is None else frame.given
-            here = replace(case, world_from_ct=pose)
-            here = here if apart is None else apart.placed(here, number, frame)
-            here = replace(here, views=frame.views)
+            here = tracker.placed(replace(case, views=frame.views), number, frame)
             found = _registered(
                 number, here, anatomy, start, seed, progress, geometry, compute_device
             )
         found = _with_identity(found, case.identity_reasons)
-        tracker.keep(found)
-        if apart is not None:
-            apart.keep(found, frame.views)
-        if bones is not None:
-            bones.keep(found)
+        tracker.keep(found, frame.views)
         yield found
 
 
@@ -152,7 +130,7 @@ def _registered(
         if number == 0:
             raise
         lost = Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")])
-        return without_structures(lost, case.structure_names)
+        return without_structures(lost, case.bone_names)
     if result.verdict != "reject":
         geometry.learn(result.views)
     cameras = tuple(view.camera for view in result.views)

@@ -20,7 +20,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..io.calibration.calibrated import UNITS
-from ..io.case import Case, ct_of
+from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, printable, read_json, sha256, upload_root
@@ -28,14 +28,14 @@ from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
 from ..reasons import UNUSABLE, BoneVerdict, Verdict, from_codes, with_codes
-from ..registration.bones import Bone, bones_of
+from ..registration.bones import Bone, bones_of_bodies
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from ..report.bones import with_outlines
 from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
-from .bone_ct_tracker import anatomies_of, bones_of_cts
+from .bodies_tracker import anatomies_of
 from .motion import motion_against, relative_motion, to_json, write_files
 from .tables import MATRIX, table
 from .tracker import Frames, Tracked
@@ -73,7 +73,8 @@ class Track:
 
     def __post_init__(self) -> None:
         if self.bones is None:
-            self.bones = _bones_of(self.sequence.first, self.anatomy)
+            bodies = self.sequence.first.bodies
+            self.bones = bones_of_bodies(bodies, anatomies_of(bodies, self.anatomy))
 
     @property
     def stopped(self) -> bool:
@@ -111,7 +112,7 @@ class Track:
     def ct(self) -> CT:
         """The CT whose pose it is: of a bone that has one its own."""
         case = self.sequence.first
-        own = (each.ct for each in case.bone_cts if self.bone and each.name == self.bone.name)
+        own = (body.ct for body in case.bodies if self.bone and body.name == self.bone.name)
         return next(own, case.ct)
 
     def to_json(self, folder: str | os.PathLike | None) -> dict:
@@ -265,7 +266,7 @@ class Track:
         pairs = dict.fromkeys(
             (motion.name, motion.against) for frame in self.frames for motion in frame.motions
         )
-        if self.sequence.first.bone_cts:
+        if self.sequence.first.bodies[0].name:
             first, *others = tracks
             pairs |= dict.fromkeys((name, first) for name in others)
         for name, against in pairs:
@@ -276,13 +277,6 @@ class Track:
                 write_files(
                     folder, motion, against, name, len(self.sequence), f"{name}_on_{against}_"
                 )
-
-
-def _bones_of(case: Case, anatomy: PreparedCT) -> list[Bone]:
-    """Return what has a pose of its own in a case whose CT, or that of its first bone, is this."""
-    if case.bone_cts:
-        return bones_of_cts(case, anatomies_of(case, anatomy))
-    return [] if case.structures is None else bones_of(case.structures, anatomy)
 
 
 def _files_of_structures(folder: Path) -> list[str]:

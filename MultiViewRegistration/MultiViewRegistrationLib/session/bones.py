@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -20,8 +20,8 @@ from ..assessment.joint_motion import (
 )
 from ..errors import InputError
 from ..geometry import rigid
+from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
-from ..imaging.ct import CT
 from ..imaging.structures import Structures
 from ..io.view_record import sees
 from ..mrml import bones as scene_bones
@@ -250,18 +250,16 @@ class Bones:
         """
         registration = self._session.registration
         try:
-            structures = self._session.structures()
-            volume = self._session.ct().volume
-            own = dict(zip(registration.bone_cts, self._session.bone_cts(), strict=True))
+            bodies = self._session.bodies()
         except InputError:
             return None
-        if name in own:
-            volume = own[name].volume
-            ends = [(-0.5, count - 0.5) for count in volume.values.shape[::-1]]
-        elif structures is None or name not in structures.names:
+        body = next((body for body in bodies if name in body.bone_names), None)
+        if body is None:
             return None
-        else:
-            box = structures.boxes[structures.names.index(name)]
+        volume = body.ct.volume
+        ends = [(-0.5, count - 0.5) for count in volume.values.shape[::-1]]
+        if body.bones is not None:
+            box = body.bones.boxes[body.bones.names.index(name)]
             ends = [(side.start - 0.5, side.stop - 0.5) for side in box[::-1]]
         corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
         places = scene_bones.places_of(registration)
@@ -511,17 +509,7 @@ class Bones:
             scene_bones.follow_bones(self._session.registration, name_at)
 
     def _make_shapes(self) -> Callable[[], dict[str, tuple[Any, Shape]]]:
-        cts = self._session.bone_cts()
-        if cts:
-            named = dict(zip(self.names, cts, strict=True))
-            return lambda: {name: _surface_of_ct(ct) for name, ct in named.items()}
-        structures = self._session.structures()
-        place = self._session.ct().volume.ct_from_index
-        if structures is None:
-            return dict
-        return lambda: {
-            name: _surface(structures, n, place) for n, name in enumerate(structures.names)
-        }
+        return partial(_surfaces, self._session.bodies())
 
     def _standing(self) -> str:
         """Return the key of the entry whose part elsewhere holds for the pose as it is; "" for none."""
@@ -591,20 +579,24 @@ def _bone_at(structures: Structures, index_from_ct: np.ndarray, points: np.ndarr
     return structures.names[int(counts.argmax())]
 
 
-def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> tuple[Any, Shape]:
-    """Return the surface of a structure, RAS mm in the CT's frame, and what its outlines are made from."""
+def _surfaces(bodies: Sequence[Body]) -> dict[str, tuple[Any, Shape]]:
+    """Return the surface of each bone, RAS mm in its CT's frame, and what its outlines are made from, by name."""
+    meshes = {body.name: ct_3d.structure_surface(body.ct) for body in bodies if body.name}
+    for body in bodies:
+        if body.bones is not None:
+            grid = body.ct.volume.ct_from_index
+            meshes |= {
+                name: _surface(body.bones, n, grid) for n, name in enumerate(body.bones.names)
+            }
+    return {name: (mesh, shape_of(mesh)) for name, mesh in meshes.items()}
+
+
+def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> Any:
     box = structures.boxes[n]
     place = ct_from_index.copy()
     first = [float(side.start) for side in box[::-1]]
     place[:3, 3] = rigid.transform_points(ct_from_index, first)
-    mesh = ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
-    return mesh, shape_of(mesh)
-
-
-def _surface_of_ct(ct: CT) -> tuple[Any, Shape]:
-    """Return the same of a bone with a CT of its own."""
-    mesh = ct_3d.structure_surface(ct)
-    return mesh, shape_of(mesh)
+    return ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
 
 
 def _cells_shape(entry: HistoryEntry) -> Shape:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..imaging.body import Body
 from ..imaging.ct import CT as CTVolume
-from ..imaging.structures import BoneCT, Structures
+from ..imaging.structures import Structures
 from ..imaging.xray import XRay
 from ..io.case import Case, View
 from ..io.dicom_identity import BY_HEADERS, DAY
@@ -158,7 +159,7 @@ class Inputs:
         if self.registration.registers_each:
             self._made[STRUCTURES] = self.of_structures, case.structures
         elif self.registration.bone_cts:
-            self._made[STRUCTURES] = self.of_structures, [bone.ct for bone in case.bone_cts]
+            self._made[STRUCTURES] = self.of_structures, [body.ct for body in case.bodies]
         for view in self.registration.xrays:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
@@ -178,21 +179,14 @@ class Inputs:
         Parameters
         ----------
         placed
-            See `mrml.case.case_of`.
+            Whether the poses as they are now mean anything; if not, the case has none.
 
         Raises
         ------
         InputError
             For missing or invalid values, and for two views with one geometry.
         """
-        case = case_of(
-            self.registration,
-            self.xray,
-            self.ct(),
-            self.structures(),
-            bone_cts=self._bones_with_cts(placed),
-            placed=placed,
-        )
+        case = case_of(self.registration, self.xray, self.bodies(placed=placed))
         if same := twins(case.views):
             raise InputError(
                 _(
@@ -250,22 +244,20 @@ class Inputs:
             STRUCTURES, self.of_structures, lambda: structures_of(self.registration, self.ct())
         )
 
-    def bone_cts(self) -> list[CTVolume]:
-        """Return the CTs of bones that have one each, in their order; none of bones of one CT.
+    def bodies(self, *, placed: bool = True) -> list[Body]:
+        """Return the bodies, where they are now if that means anything.
 
-        InputError as `mrml.case.bone_cts_of`.
+        InputError as `mrml.case.ct_of`, `structures_of` and `bone_cts_of`.
         """
-        if not self.registration.bone_cts:
-            return []
-        make = partial(bone_cts_of, self.registration, self.ct())
-        return self._kept(STRUCTURES, self.of_structures, make)
-
-    def _bones_with_cts(self, placed: bool) -> list[BoneCT]:
-        places = places_of(self.registration)
+        places = places_of(self.registration) if placed else {}
         volumes = self.registration.bone_cts
+        if not volumes:
+            return [Body(self.ct(), world_from_ct=places.get(""), bones=self.structures())]
+        make = partial(bone_cts_of, self.registration, self.ct())
+        cts = self._kept(STRUCTURES, self.of_structures, make)
         return [
-            BoneCT(name, ct, places.get(name) if placed else None, bone_ct_uid(volumes[name]))
-            for name, ct in zip(volumes, self.bone_cts(), strict=True)
+            Body(ct, name, places.get(name), bone_ct_uid(volume))
+            for (name, volume), ct in zip(volumes.items(), cts, strict=True)
         ]
 
     @property

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..imaging.body import Body
 from ..io.case import Case
 from ..io.files import printable
 from ..io.sequence import FrameFiles
@@ -102,7 +103,7 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
     return write_case(
         folder,
         {"version": 1, "views": views, "search": case.search_range, **placed},
-        case.ct,
+        [Body(case.ct)],
         {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
         {view.name: view.xray.valid for view in case.views},
     )

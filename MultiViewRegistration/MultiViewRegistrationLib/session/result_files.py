@@ -188,9 +188,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: mask for view in views if (mask := drawn(view)) is not None}
-    return lambda folder=folder: [
-        write_case(folder, content, case.ct, images, masks, case.structures, case.bone_cts)
-    ]
+    return lambda folder=folder: [write_case(folder, content, case.bodies, images, masks)]
 
 
 def write_together(

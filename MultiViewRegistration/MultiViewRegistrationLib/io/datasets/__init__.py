@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.camera import Camera
+from ...imaging.body import Body
 from ...imaging.ct import CT
 from ...imaging.xray import RawImage, raw_image
 from ..case_writer import write_case
@@ -50,7 +51,7 @@ class Imported:
         InputError
             As `write_case`.
         """
-        return write_case(folder, self.content, self.ct, self.images)
+        return write_case(folder, self.content, [Body(self.ct)], self.images)
 
 
 def view_entry(name: str, camera: Camera, intensity: str) -> dict[str, Any]:

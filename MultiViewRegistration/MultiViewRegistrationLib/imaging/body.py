@@ -1,0 +1,42 @@
+"""What has a pose of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .ct import CT
+from .structures import Structures
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A CT with a pose of its own, and its bones, where each of these has one, too.
+
+    Attributes
+    ----------
+    ct
+        Of a bone in Hounsfield units its mask has all that is as dense as bone.
+    name
+        Of a bone with a CT to itself; "" of a patient's CT.
+    world_from_ct
+        (4, 4) start pose, if there is one.
+    uid
+        FrameOfReferenceUID of the CT; "" where none is known.
+    bones
+        Those that have a pose of their own; None where the CT, or its mask, is registered as one.
+    """
+
+    ct: CT
+    name: str = ""
+    world_from_ct: np.ndarray | None = field(default=None, repr=False)
+    uid: str = ""
+    bones: Structures | None = None
+
+    @property
+    def bone_names(self) -> tuple[str, ...]:
+        """The names of what of it has a pose of its own: itself as a bone, or its bones."""
+        if self.name:
+            return (self.name,)
+        return () if self.bones is None else self.bones.names

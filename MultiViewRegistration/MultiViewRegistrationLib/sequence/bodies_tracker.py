@@ -1,0 +1,194 @@
+"""Follow all bodies of a case through the frames of a sequence.
+
+In each frame every body is followed alone, see `tracker`. The bones of a CT are then solved for
+together, see `bone_tracker`; bones with a CT each that were found are registered together from
+there, as `api.register` does it. A lost bone starts nothing, and stops no other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import cast
+
+import numpy as np
+
+from ..assessment.bone_cts import BoneAlone, assess_bone_cts, with_bone_cts
+from ..assessment.verdict import Assessment
+from ..imaging.body import Body
+from ..imaging.xray import View
+from ..io.case import Case
+from ..io.sequence import Frame
+from ..reasons import Verdict
+from ..registration.bones import bones_of_bodies, register_bone_cts
+from ..registration.optimizer import Range
+from ..registration.pipeline import Progress
+from ..registration.prepared_ct import PreparedCT
+from ..rendering.devices import ComputeDevice
+from .bone_tracker import BoneTracker, with_structures
+from .tracker import Pace, Tracked, Tracker
+
+
+class BodiesTracker:
+    """The bodies of a case through a sequence.
+
+    Parameters
+    ----------
+    case
+        Of the first frame.
+    anatomy
+        The CT of the first body.
+    pace
+        As of a `Tracker`.
+    device
+        On which each is followed alone.
+
+    Attributes
+    ----------
+    begun
+        Whether there was a frame that may be used: from then on all are followed.
+    """
+
+    def __init__(self, case: Case, anatomy: PreparedCT, pace: Pace, device: ComputeDevice) -> None:
+        self._bodies = case.bodies
+        self._device = device
+        self._anatomies = anatomies_of(case.bodies, anatomy)
+        search = Range(**case.search_range)
+        self._trackers = [
+            Tracker(each, pace, search, case.targets, masked=case.masks_misfit)
+            for each in self._anatomies
+        ]
+        self._of_ct = case.structures and BoneTracker(anatomy, case.structures, pace)
+        self._apart = [] if self._of_ct else bones_of_bodies(self._bodies, self._anatomies)
+        self.begun = False
+
+    def placed(self, case: Case, number: int, frame: Frame) -> Case:
+        """Return the case of a frame that is to be registered.
+
+        A body begins where the frames before lead it; before any where this frame, or the case,
+        says.
+        """
+        starts = [
+            tracker.expected(number) if tracker.begun else given
+            for tracker, given in zip(
+                self._trackers, _given(case.starts, self._bodies, frame), strict=True
+            )
+        ]
+        bodies = tuple(
+            replace(body, world_from_ct=start)
+            for body, start in zip(case.bodies, starts, strict=True)
+        )
+        return replace(case, world_from_ct=starts[0], bodies=bodies)
+
+    def keep(self, found: Tracked, views: Sequence[View]) -> None:
+        """Let the next frame begin from this one.
+
+        Parameters
+        ----------
+        views
+            Of the frame; their cameras are taken as `found` has them.
+        """
+        self.begun |= found.kept
+        if not self._apart:
+            self._trackers[0].keep(found)
+        if self._of_ct:
+            self._of_ct.keep(found)
+        for n, bone in enumerate(self._apart):
+            each = found.bones[bone.name]
+            if each.kept and each.world_from_ct is not None:
+                seen = [
+                    replace(view, camera=camera)
+                    for view, camera in zip(views, each.cameras, strict=True)
+                ]
+                fit = self._anatomies[n].fit(seen, each.world_from_ct, each.world_from_ct)
+                similarity = tuple(map(float, fit.similarity))
+                self._trackers[n].keep(replace(each, similarity=similarity))
+
+    def follow(
+        self,
+        number: int,
+        views: list[View],
+        frame: Frame,
+        progress: Callable[[Progress], object] = lambda _: None,
+    ) -> Tracked:
+        """Return the result of a frame: that of the first body, with all bones in `Tracked.bones`.
+
+        Parameters
+        ----------
+        views
+            With exact cameras.
+        frame
+            Whose start poses are used for bodies that are lost.
+        progress
+            As of `register_bone_cts`.
+        """
+        began = perf_counter()
+        given = _given([None] * len(self._bodies), self._bodies, frame)
+        alone = [self._alone(n, number, views, pose) for n, pose in enumerate(given)]
+        if self._apart:
+            return self._together(alone, views, began, progress)
+        if self._of_ct:
+            expected = self._trackers[0].expected(number)
+            return self._of_ct.follow(alone[0], views, expected, progress)
+        return alone[0]
+
+    def _together(
+        self,
+        alone: Sequence[Tracked],
+        views: list[View],
+        began: float,
+        progress: Callable[[Progress], object],
+    ) -> Tracked:
+        """Return the result of a frame in which bones with a CT each were followed alone."""
+        names = [bone.name for bone in self._apart]
+        bones = dict(zip(names, alone, strict=True))
+        seen = [n for n, each in enumerate(alone) if each.kept]
+        if seen:
+            poses = [cast(np.ndarray, alone[n].world_from_ct) for n in seen]
+            shapes = [self._apart[n] for n in seen]
+            together = register_bone_cts(shapes, views, poses, progress)
+            singly = [
+                BoneAlone(pose, Assessment(cast(Verdict, alone[n].verdict), alone[n].reasons))
+                for n, pose in zip(seen, poses, strict=True)
+            ]
+            found = assess_bone_cts(together, singly, [self._bodies[n].uid for n in seen])
+            how = {name: each.how for name, each in bones.items()}
+            joined = with_structures(alone[seen[0]], found, how, perf_counter() - began).bones
+            bones |= {
+                name: replace(each, upper95_mm=bones[name].upper95_mm)
+                for name, each in joined.items()
+            }
+        first = bones[names[0]]
+        judged = with_bone_cts(
+            Assessment(cast(Verdict, first.verdict), first.reasons),
+            {name: each.verdict for name, each in bones.items()},
+        )
+        return replace(
+            first,
+            verdict=judged.verdict,
+            reasons=judged.reasons,
+            seconds=perf_counter() - began,
+            bones=bones,
+        )
+
+    def _alone(self, n: int, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
+        """Return the result of one body by itself."""
+        return self._anatomies[n].run_on(
+            self._device, lambda there: self._trackers[n].on(there).follow(number, views, given)
+        )
+
+
+def _given(
+    starts: Sequence[np.ndarray | None], bodies: Sequence[Body], frame: Frame
+) -> list[np.ndarray | None]:
+    """Return the start pose (4, 4) of each body that a frame says, else that in `starts`."""
+    first, *others = starts
+    first = first if frame.given is None else frame.given
+    further = zip(bodies[1:], others, strict=True)
+    return [first, *(frame.given_bones.get(body.name, start) for body, start in further)]
+
+
+def anatomies_of(bodies: Sequence[Body], first: PreparedCT) -> list[PreparedCT]:
+    """Return the CTs of bodies, ready for registration; that of the first is."""
+    return [first, *(PreparedCT(body.ct) for body in bodies[1:])]

@@ -52,7 +52,7 @@ def test_the_types_of_a_result_have_the_keys_of_the_schema():
         (result_json.PredictedJson, properties["predicted_tre_mm"]["properties"]),
         (result_json.DiagnosisJson, properties["diagnosis"]["properties"]),
         (result_json.ViewJson, properties["views"]["items"]["properties"]),
-        (result_json.StructureJson, properties["structures"]["items"]["properties"]),
+        (result_json.BodyJson, properties["bodies"]["additionalProperties"]["properties"]),
     ):
         assert kind.__annotations__.keys() == keys.keys(), kind
     required = result_json.ResultJson.__required_keys__

@@ -28,25 +28,24 @@ def test_result_transforms_and_report(written, tmp_path):
     printed = run("register", folder, "--out", tmp_path / "out").stderr
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     assert_fits_schema(content)
-    assert [bone["name"] for bone in content["structures"]] == list(BONES) and content[
-        "motions"
-    ] == []
-    assert content["world_from_ct"] == content["structures"][0]["world_from_ct"]
+    first, second = content["bodies"].values()
+    assert list(content["bodies"]) == list(BONES) and content["motions"] == []
+    assert content["world_from_ct"] == first["world_from_ct"]
     assert content["verdict"] == "check"
     assert any(
         f"This is the pose of {BONES[0]}: use each bone's own." in reason
         for reason in content["reasons"]
     )
-    for bone, ct, pose in zip(content["structures"], cts, true, strict=True):
+    for (name, bone), ct, pose in zip(content["bodies"].items(), cts, true, strict=True):
         found = np.array(bone["world_from_ct"])
         assert (
             error_mm(ct, found, pose) < 0.05 and bone["verdict"] == "check" and "moved" not in bone
         )
-        transform = sitk.ReadTransform(str(tmp_path / "out" / f"{bone['name']}_world_from_ct.tfm"))
+        transform = sitk.ReadTransform(str(tmp_path / "out" / f"{name}_world_from_ct.tfm"))
         assert transform.TransformPoint((1.0, 2.0, 3.0)) == pytest.approx(
             rigid.transform_points(found, [1, 2, 3])
         )
-        assert f"{bone['name']}.nrrd" in content["inputs"] and f"{bone['name']}  check" in printed
+        assert f"{name}.nrrd" in content["inputs"] and f"{name}  check" in printed
     (lies,) = content["relative_poses"]
     assert (lies["name"], lies["against"]) == BONES[::-1]
     middles = [
@@ -55,9 +54,8 @@ def test_result_transforms_and_report(written, tmp_path):
     away_mm = np.linalg.norm(middles[1] - middles[0])
     assert np.linalg.norm(lies["shift_mm"]) == pytest.approx(away_mm, abs=4)  # of the surfaces
     assert f"{BONES[1]} to {BONES[0]}: turned by {lies['rotation_deg'][0]:.1f}, " in printed
-    assert content["structures"][0]["mtre_mm"] < 0.05 and "mtre_mm" not in content["structures"][1]
-    uids = [bone["ct_uid"] for bone in content["structures"]]
-    assert content["frame_of_reference_uid"]["ct"] == uids[0] != uids[1]
+    assert first["mtre_mm"] < 0.05 and "mtre_mm" not in second
+    assert content["frame_of_reference_uid"]["ct"] == first["ct_uid"] != second["ct_uid"]
     report = (tmp_path / "out" / "report.html").read_text()
     assert "The bones" in report and all(f"\u25a0 {name}" in report for name in BONES)
     exported = run(
@@ -73,7 +71,7 @@ def test_result_transforms_and_report(written, tmp_path):
     )
     assert exported.returncode == 0, exported.stderr
     of_one = np.loadtxt(tmp_path / "one" / f"{BONES[1]}_world_from_ct.lps.txt")
-    assert of_one == pytest.approx(np.array(content["structures"][1]["world_from_ct"]), abs=1e-6)
+    assert of_one == pytest.approx(np.array(second["world_from_ct"]), abs=1e-6)
 
 
 def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(written):

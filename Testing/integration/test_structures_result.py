@@ -37,17 +37,19 @@ def test_result_transforms_and_report(written, tmp_path):
     printed = run("register", folder, "--out", tmp_path / "out").stderr
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     assert_fits_schema(content)
-    assert [bone["name"] for bone in content["structures"]] == list(NAMES)
+    whole, *bones = content["bodies"].values()
+    assert list(content["bodies"]) == ["CT", *NAMES]
+    assert whole["world_from_ct"] == content["world_from_ct"]
     assert content["verdict"] != "accept" and "lies" in content["reasons"][0]
-    for bone, motion in zip(content["structures"], motions, strict=True):
-        transform = sitk.ReadTransform(str(tmp_path / "out" / f"{bone['name']}_world_from_ct.tfm"))
+    for name, motion in zip(NAMES, motions, strict=True):
+        transform = sitk.ReadTransform(str(tmp_path / "out" / f"{name}_world_from_ct.tfm"))
         truth = rigid.transform_points(POSE @ motion, np.zeros(3))
         assert transform.TransformPoint((0.0, 0.0, 0.0)) == pytest.approx(truth, abs=1.0)
-        assert f"{bone['name']}_world_from_ct.slicer.tfm" in content["files"]
-        assert f"{bone['name']} " in printed
+        assert f"{name}_world_from_ct.slicer.tfm" in content["files"]
+        assert f"{name} " in printed
     assert {(each["name"], each["against"]) for each in content["motions"]} == set(pairwise(NAMES))
     assert "T12 on L1:" in printed
-    assert all(bone["mtre_mm"] < 0.3 for bone in content["structures"])
+    assert all(bone["mtre_mm"] < 0.3 for bone in bones)
     report = (tmp_path / "out" / "report.html").read_text()
     assert (
         "The bones" in report
@@ -111,7 +113,7 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
 
 def test_structures_that_were_not_registered_are_a_reason(written):
     case = Case.load(written[0])
-    assert any("structures were not registered" in reason for reason in assess(case, POSE).reasons)
+    assert any("bones were not registered" in reason for reason in assess(case, POSE).reasons)
 
 
 def test_relative_values_are_refused_before_any_work(written):

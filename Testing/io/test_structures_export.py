@@ -38,10 +38,10 @@ def result(tmp_path):
     """A function that writes a result with the bones at POSES, and these verdicts."""
 
     def write(verdicts=("check",) * 4, **more):
-        structures = [
-            {"name": name, "world_from_ct": pose.tolist(), "verdict": verdict}
+        bodies = {
+            name: {"world_from_ct": pose.tolist(), "verdict": verdict}
             for name, pose, verdict in zip(NAMES, POSES, verdicts, strict=True)
-        ]
+        }
         views = [
             {
                 "name": f"view {n}",
@@ -52,7 +52,7 @@ def result(tmp_path):
         ]
         content = {
             "world_from_ct": POSE.tolist(),
-            "structures": structures,
+            "bodies": {"CT": {"world_from_ct": POSE.tolist(), "verdict": "check"}, **bodies},
             "verdict": "check",
             "views": views,
         }
@@ -79,6 +79,13 @@ def export(tmp_path, capsys):
         return status, json.loads(said.out) if said.out else None, said.err
 
     return run
+
+
+def test_the_bones_of_a_result_of_version_2_are_read(result, export):
+    listed = [{"name": "L1", "world_from_ct": POSES[1].tolist(), "verdict": "check"}]
+    path = result(version=2, bodies=None, structures=listed)
+    status, answer, _ = export(path, "--structure", "all", "--as", "tfm")
+    assert status == 0 and [each["name"] for each in answer["structures"]] == ["L1"]
 
 
 def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path):
@@ -212,7 +219,7 @@ def test_bad_names_are_one_sentence_and_write_nothing(result, export, tmp_path, 
 def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
     case, result, export, tmp_path
 ):
-    status, _, said = export(result(structures=None), "--structure", "all", "--as", "tfm")
+    status, _, said = export(result(bodies={}), "--structure", "all", "--as", "tfm")
     assert status == 2 and "expected a result of a case with structures" in said
     content = json.loads(case.read_text())
     content["structures"] = content["structures"][:2]

@@ -118,7 +118,8 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     # The result, and a case to register again.
     write_result(session, tmp_path / "out", ["npy"])()
     content = json.loads((tmp_path / "out" / "result.json").read_text())
-    for name, each in zip(BONES, content["structures"], strict=True):
+    assert list(content["bodies"]) == list(BONES)
+    for name, each in content["bodies"].items():
         assert np.allclose(each["world_from_ct"], bones[name].world_from_ct, atol=1e-6)
         assert (tmp_path / "out" / f"{name}_world_from_ct.lps.npy").exists()
     (path,) = write_case_folder(session, tmp_path / "again")()

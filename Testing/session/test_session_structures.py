@@ -117,8 +117,9 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     content = json.loads((tmp_path / "panel" / "result.json").read_text())
     assert {f"{name}_world_from_ct.tfm" for name in NAMES} <= {path.name for path in written}
     assert sorted(content["files"]) == sorted([*expected["files"], "report.pdf"])
-    for ours, theirs in zip(content["structures"], expected["structures"], strict=True):
-        assert (ours["name"], ours["verdict"]) == (theirs["name"], theirs["verdict"])
+    for name, theirs in expected["bodies"].items():
+        ours = content["bodies"][name]
+        assert ours["verdict"] == theirs["verdict"]
         assert np.allclose(ours["world_from_ct"], theirs["world_from_ct"], atol=1e-6)
     assert [motion["words"] for motion in content["motions"]] == [
         motion["words"] for motion in expected["motions"]
@@ -198,7 +199,7 @@ def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
     assert of_ct(registration) == before  # its CT is not prepared again
     anew = session.find_result(again=True)()
     assert anew.structures is None and any(
-        "structures were not registered" in reason for reason in anew.reasons
+        "bones were not registered" in reason for reason in anew.reasons
     )
     segment.SetName("T12")
     assert assessment.verdict(session) == "check"
@@ -211,7 +212,7 @@ def test_a_pose_assessed_without_them_says_so_and_one_structure_is_registered_as
     assessment.assess(session)
     session.finish()
     assert any(
-        "structures were not registered" in reason for reason in session.history.current.reasons
+        "bones were not registered" in reason for reason in session.history.current.reasons
     )
     registration = session.registration
     registration.choose_segment(
@@ -258,10 +259,9 @@ def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
     assert outlined(session) == list(NAMES)
     write_result(session, tmp_path / "out")()
     content = json.loads((tmp_path / "out" / "result.json").read_text())
-    for ours, kept in zip(content["structures"], before.structures, strict=True):
-        assert ours["name"] == kept["name"] and np.allclose(
-            ours["world_from_ct"], kept["world_from_ct"], atol=1e-4
-        )
+    for kept in before.structures:
+        ours = content["bodies"][kept["name"]]["world_from_ct"]
+        assert np.allclose(ours, kept["world_from_ct"], atol=1e-4)
     assert [motion["words"] for motion in content["motions"]] == [
         motion["words"] for motion in before.motions
     ]
@@ -274,9 +274,9 @@ def test_a_result_that_is_opened_again_has_them_still(scene, files, tmp_path):
     assert [each["name"] for each in session.history.current.structures] == list(NAMES)
     assert assessment.verdict(session) == "check" and outlined(session) == list(NAMES)
     content = json.loads((tmp_path / "result.json").read_text())
-    content["structures"][1]["world_from_ct"] = [[1, 2], [3, 4]]
+    content["bodies"][NAMES[1]]["world_from_ct"] = [[1, 2], [3, 4]]
     (tmp_path / "result.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"structures\[1\].*world_from_ct"):
+    with pytest.raises(InputError, match=rf"bodies.{NAMES[1]}.world_from_ct"):
         read_result(tmp_path, files[0])(scene)
 
 

@@ -15,7 +15,7 @@ from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..reasons import UNUSABLE, BoneVerdict, Reason, with_codes
+from ..reasons import UNUSABLE, BoneVerdict, Reason
 from ..registration.bones import (
     SHOWN,
     Bone,
@@ -108,25 +108,6 @@ class RegisteredBone:
         """Return the same for a reason to check it at best."""
         verdict = "check" if self.verdict == "accept" else self.verdict
         return replace(self, verdict=verdict, reasons=[reason, *self.reasons])
-
-    def to_json(self, views: Sequence[str]) -> dict:
-        """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
-        predicted = self.predicted_tre_mm
-        similarity = {
-            name: float(each)
-            for name, each in zip(views, self.similarity, strict=True)
-            if np.isfinite(each)
-        }
-        return {
-            "name": self.name,
-            "world_from_ct": self.world_from_ct.tolist(),
-            "verdict": self.verdict,
-            **with_codes(self.reasons),
-            "predicted_tre_mm": predicted and predicted.to_json(),
-            "similarity": similarity,
-            **({"moved": self.moved.to_json()} if self.moved else {}),
-            **({"ct_uid": self.ct_uid} if self.ct_uid else {}),
-        }
 
 
 @dataclass(frozen=True, eq=False)

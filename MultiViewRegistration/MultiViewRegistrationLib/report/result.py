@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -10,18 +11,18 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
-from ..assessment.bones import RegisteredBone, RegisteredBones
+from ..assessment.bones import Moved, RegisteredBone, RegisteredBones
 from ..assessment.features import Tile
 from ..assessment.metrics import PredictedError
-from ..assessment.verdict import Assessment
+from ..assessment.verdict import Assessment, with_identity
 from ..assessment.verdict_reasons import ambiguity
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
-from ..io.navigation.registration_export import REJECTED
-from ..reasons import Reason, Verdict, with_codes
+from ..io.navigation.registration_export import REJECTED, VERSION, WHOLE
+from ..reasons import BoneVerdict, Reason, Verdict, with_codes
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -31,9 +32,56 @@ from ..rendering.devices import ComputeDevice, available_threads
 from .html import png
 from .notebook import PICTURE, notebook_card
 from .overlays import DRRs, mask_excluding_outliers, overlays
-from .result_json import ResultJson
+from .result_json import BodyJson, ResultJson
 
-VERSION = 2
+
+@dataclass(frozen=True)
+class BodyResult:
+    """The pose of a body, and how far that can be trusted.
+
+    Attributes
+    ----------
+    world_from_ct
+        (4, 4).
+    verdict, reasons
+        Of this body; None without an assessment.
+    predicted_tre_mm
+        None where it is not known.
+    similarity
+        Local NCC by the names of the views that show it.
+    moved
+        Against the rest of its CT, of a bone of one.
+    ct_uid
+        FrameOfReferenceUID, of a bone with a CT of its own; else "".
+    mtre_mm
+        Against the truth, of a bone where the case has it.
+    """
+
+    world_from_ct: np.ndarray
+    verdict: BoneVerdict | None
+    reasons: list[Reason]
+    predicted_tre_mm: PredictedError | None
+    similarity: dict[str, float]
+    moved: Moved | None = None
+    ct_uid: str = ""
+    mtre_mm: float | None = None
+
+    def to_json(self) -> BodyJson:
+        """Return an entry of `bodies` of a result.json."""
+        content: dict[str, Any] = {
+            "world_from_ct": self.world_from_ct.tolist(),
+            "verdict": self.verdict,
+            **with_codes(self.reasons),
+            "predicted_tre_mm": self.predicted_tre_mm and self.predicted_tre_mm.to_json(),
+            "similarity": self.similarity,
+        }
+        optional = {
+            "moved": self.moved and self.moved.to_json(),
+            "ct_uid": self.ct_uid or None,
+            "mtre_mm": self.mtre_mm,
+        }
+        content |= {key: value for key, value in optional.items() if value is not None}
+        return cast(BodyJson, content)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -207,12 +255,46 @@ class Result:
     @property
     def predicted_tre_mm(self) -> PredictedError | None:
         """The mTRE to expect; None where it is not known."""
-        prediction = self.assessment.prediction if self.assessment else None
-        if prediction is None or prediction.elsewhere_proven is not None:
-            return None
-        return PredictedError(
-            prediction.mean_mm, prediction.known_upper95_mm, prediction.typical_mm
+        return _predicted(self.assessment)
+
+    @property
+    def bodies(self) -> dict[str, BodyResult]:
+        """What was found of each body by its name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
+        first = self.case.bodies[0].name
+        bones = self.structures.bones if self.structures else []
+        found = {bone.name: self._of_bone(bone) for bone in bones}
+        return found if first in found else {first or WHOLE: self._of_first(), **found}
+
+    def _of_first(self) -> BodyResult:
+        alone = self.assessment
+        if alone and alone.body:
+            alone = with_identity(alone.body, self.case.identity_reasons)
+        return BodyResult(
+            self.world_from_ct,
+            alone.verdict if alone else None,
+            alone.reasons if alone else [],
+            _predicted(alone),
+            self._by_view(self.refinement.fit.similarity),
         )
+
+    def _of_bone(self, bone: RegisteredBone) -> BodyResult:
+        truth = self.case.structure_truths.get(bone.name)
+        surface = bone.bone.surface
+        return BodyResult(
+            bone.world_from_ct,
+            bone.verdict,
+            bone.reasons,
+            bone.predicted_tre_mm,
+            self._by_view(bone.similarity),
+            bone.moved,
+            bone.ct_uid,
+            None if truth is None else metrics.mtre(bone.world_from_ct, truth, surface),
+        )
+
+    def _by_view(self, similarity: Sequence[float]) -> dict[str, float]:
+        """Return a similarity by the names of the views that have one."""
+        named = zip(self.views, similarity, strict=True)
+        return {view.name: float(each) for view, each in named if np.isfinite(each)}
 
     @property
     def device(self) -> str:
@@ -318,7 +400,7 @@ class Result:
                     case.views, self.views, fit.similarity, strict=True
                 )
             ],
-            "structures": self.structures and list(map(self._structure, self.structures.bones)),
+            "bodies": {name: body.to_json() for name, body in self.bodies.items()},
             "motions": self.structures and [motion.to_json() for motion in self.structures.motions],
             "relative_poses": (
                 self.structures and [each.to_json() for each in self.structures.relative_poses]
@@ -353,7 +435,6 @@ class Result:
             "withheld",
             "reference_from_world",
             "errors",
-            "structures",
             "motions",
             "relative_poses",
             "digest",
@@ -362,14 +443,6 @@ class Result:
             key: value for key, value in content.items() if value is not None or key not in optional
         }
         return cast(ResultJson, said)
-
-    def _structure(self, bone: RegisteredBone) -> dict:
-        """Return a bone, with its error where the case has its truth."""
-        content = bone.to_json([view.name for view in self.views])
-        truth = self.case.structure_truths.get(bone.name)
-        if truth is not None:
-            content["mtre_mm"] = metrics.mtre(bone.world_from_ct, truth, bone.bone.surface)
-        return content
 
     def _start(self) -> dict:
         content = {
@@ -424,6 +497,13 @@ class Result:
         cameras = [view.camera for view in views]
         pixels_mm = [view.xray.pixel_mm for view in views]
         return metrics.errors(cameras, world_from_ct, case.truth_world_from_ct, targets, pixels_mm)
+
+
+def _predicted(assessment: Assessment | None) -> PredictedError | None:
+    prediction = assessment and assessment.prediction
+    if not prediction or prediction.elsewhere_proven is not None:
+        return None
+    return PredictedError(prediction.mean_mm, prediction.known_upper95_mm, prediction.typical_mm)
 
 
 def _camera(given: Camera, corrected: Camera) -> dict[str, list]:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from ..errors import InputError
 from ..io.files import JsonObject
 from ..io.navigation.registration_export import RegistrationExport
-from ..reasons import Verdict
+from ..reasons import BoneVerdict, Verdict
 
 Matrix = list[list[float]]
 
@@ -34,13 +34,12 @@ class ViewJson(TypedDict, total=False):
     dicom: dict[str, Any]
 
 
-class StructureJson(TypedDict, total=False):
-    """An entry of `structures`."""
+class BodyJson(TypedDict, total=False):
+    """An entry of `bodies`."""
 
-    name: str
     world_from_ct: Matrix
     ct_uid: str
-    verdict: Verdict
+    verdict: BoneVerdict | None
     reasons: list[str]
     reason_codes: list[str]
     predicted_tre_mm: PredictedJson | None
@@ -69,6 +68,7 @@ class _Required(TypedDict):
     reasons: list[str]
     reason_codes: list[str]
     predicted_tre_mm: PredictedJson | None
+    bodies: dict[str, BodyJson]
     views: list[ViewJson]
     start: dict[str, Any]
     regressor: dict[str, Any] | None
@@ -89,7 +89,6 @@ class ResultJson(_Required, total=False):
     frame_of_reference_uid: dict[str, str | None]
     reference_from_world: Matrix
     same_patient: bool
-    structures: list[StructureJson]
     motions: list[dict[str, Any]]
     relative_poses: list[dict[str, Any]]
     relative_geometry: str | None

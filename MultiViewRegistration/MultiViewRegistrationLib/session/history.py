@@ -141,6 +141,8 @@ class HistoryEntry:
         similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
         prediction = assessment and assessment.prediction
         bones = result.structures
+        names_of_bones = [bone.name for bone in bones.bones] if bones else []
+        of_bones = {name: each for name, each in result.bodies.items() if name in names_of_bones}
         return cls.now(
             method,
             world_from_ct,
@@ -150,7 +152,7 @@ class HistoryEntry:
             risk=prediction.known_risk if prediction else None,
             views=assessment.view_states(names) if assessment else {},
             summary=assessment.summary if assessment else "",
-            structures=[bone.to_json(names) for bone in bones.bones] if bones else [],
+            structures=[{"name": name, **each.to_json()} for name, each in of_bones.items()],
             motions=[motion.to_json() for motion in bones.motions] if bones else [],
             elsewhere=_cells(assessment.elsewhere) if assessment else [],
             **more,

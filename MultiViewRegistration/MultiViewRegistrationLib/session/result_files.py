@@ -22,7 +22,7 @@ from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import export_files
 from ..io.navigation.exports import write_together as write_files_together
 from ..io.navigation.igtl import Messages, messages_of
-from ..io.navigation.registration_export import REJECTED, RegistrationExport
+from ..io.navigation.registration_export import REJECTED, RegistrationExport, bones_in
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files
 from ..io.sequence import FrameFiles
@@ -406,23 +406,20 @@ def _structures(result: Path) -> dict[str, list[dict]]:
         For what are none.
     """
     fields = JsonObject.read(result, "a result.json")
-    structures = (
-        fields.sections("structures", "the structures of the result")
-        if fields.has("structures")
-        else []
-    )
-    for each in structures:
+    bones = bones_in(fields)
+    for each in bones.values():
         each.rigid("world_from_ct")
         each.choice("verdict", get_args(BoneVerdict))
-        for key in ("similarity", "moved"):
-            each.section(key)
+        each.section("similarity")
+        each.optional("moved", each.section)
         each.texts("reasons", "a list of sentences")
     motions = (
         fields.value("motions", "the motions of the structures", list)
         if fields.has("motions")
         else []
     )
-    return {"structures": [each.values for each in structures], "motions": motions}
+    structures = [{**each.values, "name": name} for name, each in bones.items()]
+    return {"structures": structures, "motions": motions}
 
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:

@@ -19,7 +19,9 @@ from ..case_file import ALL, CaseFile, DicomImage, new_uid
 from ..files import JsonObject, describe, read_json, write_atomically
 from ..own_folders import complete
 
-VERSION = 2
+VERSION = 3
+#: The name in `bodies` of a patient's CT, which has none of its own.
+WHOLE = "CT"
 REJECTED = "The result was rejected."
 NOT_ASSESSED = "not assessed"
 #: Digits of an X-ray's SHA-256 that are said: 32 bits tell those of a hospital apart.
@@ -121,7 +123,7 @@ class RegistrationExport:
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
-        posed = fields if structure is None else _structure(fields, structure)
+        name, posed = (None, fields) if structure is None else _bone(fields, structure)
         verdict = (
             None
             if posed.value("verdict", "a verdict or null") is None
@@ -149,7 +151,7 @@ class RegistrationExport:
                 for view in fields.sections("views", "the views of the result")
             ],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
-            structure=None if structure is None else posed.text("name", "its name"),
+            structure=name,
             risk=_risk(posed),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
@@ -177,7 +179,7 @@ class RegistrationExport:
             fields = JsonObject.read(
                 path / "result.json" if path.is_dir() else path, "a result.json"
             )
-            names = [each.text("name", "its name") for each in _structures(fields)] or names
+            names = list(bones_in(fields)) or names
         found = [cls.read(path, name) for name in names]
         for n, each in enumerate(found):
             if each.structure in [other.structure for other in found[:n]]:
@@ -189,7 +191,7 @@ class RegistrationExport:
 
     def bones(self) -> list[RegistrationExport]:
         """Return the bones of this result but for those that were rejected or not shown, unless that was overridden."""
-        names = [each["name"] for each in read_json(self.path).get("structures", [])]
+        names = list(bones_in(JsonObject.read(self.path)))
         found = self.read_structures(self.path, names) if names else []
         return [bone for bone in found if bone.overridden or not bone.warning]
 
@@ -267,22 +269,23 @@ class RegistrationExport:
         return replace(self, uids=uids)
 
 
-def _structures(fields: JsonObject) -> list[JsonObject]:
-    return (
-        fields.sections("structures", "the structures of the result")
-        if fields.has("structures")
-        else []
-    )
+def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
+    """Return the bones of a result.json by their names, which had a list of structures before version 3."""
+    if fields.has("structures"):
+        listed = fields.sections("structures", "the structures of the result")
+        return {each.text("name", "its name"): each for each in listed}
+    bodies = fields.optional("bodies", fields.section)
+    return {name: bodies.section(name) for name in bodies.values if name != WHOLE} if bodies else {}
 
 
-def _structure(fields: JsonObject, name: str) -> JsonObject:
-    known = _structures(fields)
-    found = [each for each in known if each.text("name", "its name").casefold() == name.casefold()]
+def _bone(fields: JsonObject, name: str) -> tuple[str, JsonObject]:
+    """Return a bone of a result.json with its name as that has it."""
+    known = bones_in(fields)
+    found = [each for each in known if each.casefold() == name.casefold()]
     if not found:
-        names = ", ".join(each.text("name", "its name") for each in known)
-        expected = f"one of {names}" if names else "a result of a case with structures"
+        expected = f"one of {', '.join(known)}" if known else "a result of a case with structures"
         raise InputError(f"--structure: found {describe(name)}, expected {expected}; correct it.")
-    return found[0]
+    return found[0], known[found[0]]
 
 
 def _risk(posed: JsonObject) -> str:

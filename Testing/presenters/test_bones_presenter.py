@@ -303,7 +303,7 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
             atol=1e-6,
         )
         assert (tmp_path / "out" / f"{name}_world_from_ct.dcm").exists()
-    assert json.loads((tmp_path / "out" / "result.json").read_text())["structures"]
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["bodies"]
     session.bones.join()
     assert not bones_of(session.registration) and session.history.current.method == "one body"
     session.history.undo()

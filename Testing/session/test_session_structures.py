@@ -211,9 +211,7 @@ def test_a_pose_assessed_without_them_says_so_and_one_structure_is_registered_as
     session = opened(scene, files[0])
     assessment.assess(session)
     session.finish()
-    assert any(
-        "bones were not registered" in reason for reason in session.history.current.reasons
-    )
+    assert any("bones were not registered" in reason for reason in session.history.current.reasons)
     registration = session.registration
     registration.choose_segment(
         registration.segmentation, registration.segmentation.GetSegmentation().GetNthSegmentID(2)

@@ -9,7 +9,6 @@ from phantom import slot_scan_of
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
 
-from benchmarks.pose_network import PoseNetwork
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
@@ -20,6 +19,7 @@ from MultiViewRegistrationLib.regressor.loss import in_cameras
 from MultiViewRegistrationLib.regressor.network import (
     CellVotes,
     Network,
+    Poses,
     PublishedPoseNetwork,
     VotingNetwork,
     choose_landmarks,
@@ -41,7 +41,7 @@ CAMERAS = [
     for angle, mirrored in ((0, False), (80, True))
 ]
 POINTS = CENTROID + np.random.default_rng(1).uniform(-70, 70, (12, 3))
-each = pytest.mark.parametrize("name", ["voting", "published", "pose"])
+each = pytest.mark.parametrize("name", ["voting", "published"])
 
 
 def network_of(name: str, seed: int = 0) -> Network:
@@ -52,9 +52,7 @@ def small(name: str) -> Network:
     torch.manual_seed(0)
     if name == "voting":
         return VotingNetwork(CAMERAS, POINTS, CENTROID, width=8)
-    return (PoseNetwork if name == "pose" else PublishedPoseNetwork)(
-        CAMERAS, NOMINAL, CENTROID, width=8
-    )
+    return PublishedPoseNetwork(CAMERAS, NOMINAL, CENTROID, width=8)
 
 
 def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -117,10 +115,9 @@ def test_a_seed_and_the_state_determine_the_output(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, limit_mm", [("voting", 8.0), ("pose", 10.0)])
-def test_it_learns_where_a_constellation_of_balls_is(name, limit_mm):
+def test_it_learns_where_a_constellation_of_balls_is():
     """From poses 9 degrees and 20 mm around, 18 mm off on average, in seconds."""
-    network, steps = small(name), 200
+    network, steps = small("voting"), 200
     optimiser = Optimiser(network)
     for step in range(steps):
         learn(network, optimiser, step, step / steps, 8)
@@ -130,10 +127,7 @@ def test_it_learns_where_a_constellation_of_balls_is(name, limit_mm):
         said = [network.evidence(network(images[pair], views[pair]), CAMERAS) for pair in pairs]
     found = np.stack([fuse(evidence, CENTROID, NOMINAL)[0].world_from_ct for evidence in said])
     assert np.linalg.norm(at_points(poses) - at_points(NOMINAL), axis=-1).mean() > 18
-    assert (
-        np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1))
-        < limit_mm
-    )
+    assert np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1)) < 8
 
 
 SLOT_SCAN = Window.of(
@@ -173,23 +167,6 @@ def test_a_votes_likelihood_is_greatest_at_the_truth_and_at_its_own_distance():
     ] == pytest.approx(0.04)
 
 
-def test_a_pose_network_begins_at_the_nominal_pose_and_moves_about_the_centroid():
-    network = network_of("pose")
-    _, images, views, _ = batch(5, 1)
-    nominal = in_cameras(CAMERAS, torch.from_numpy(NOMINAL)).float()
-    for head in (network.rotation, network.translation):
-        torch.nn.init.zeros_(head.weight)
-    assert torch.allclose(network(images, views).camera_from_ct, nominal, atol=1e-3)
-    network.rotation.bias.data[:] = torch.tensor([1.0, -0.5, 0.3])
-    turned = network(images, views).camera_from_ct
-    centre = torch.tensor([*CENTROID, 1.0]).float()
-    assert torch.allclose(turned @ centre, nominal @ centre, atol=1e-3)
-    turn = rigid.rotation_angle(
-        turned[0].double().detach().numpy() @ np.linalg.inv(nominal[0].numpy())
-    )
-    assert turn == pytest.approx(0.2 * np.linalg.norm([1, -0.5, 0.3]), rel=1e-3)
-
-
 def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():
     """Against scipy's exponential of a matrix; its gradients against finite differences."""
     network = small("published")
@@ -206,7 +183,6 @@ def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():
         np.testing.assert_allclose(
             pose, camera.camera_from_world @ NOMINAL @ np.linalg.inv(motion), atol=2e-3
         )
-    assert not predicted.log_scales.any()
     network = network.double()
     for start in (np.zeros(6), twist):
         moved = torch.from_numpy(np.stack([start, start])).requires_grad_()
@@ -214,24 +190,15 @@ def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():
 
 
 def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():
-    network = network_of("pose")
-    poses, images, views, camera_from_ct = batch(5, 1)
-    scales = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 2.0])
-    said = network(images, views)._replace(
-        camera_from_ct=camera_from_ct, log_scales=scales.log().expand(2, 6)
-    )
-    assert network.loss(said, camera_from_ct).tolist() == pytest.approx(
-        2 * [scales.log().mean().item()], abs=1e-3
-    )
+    network = network_of("published")
+    poses, _, _, camera_from_ct = batch(5, 1)
+    said = Poses(camera_from_ct)
+    assert network.loss(said, camera_from_ct).tolist() == pytest.approx([0.0, 0.0], abs=1e-3)
     for guess, camera in zip(network.evidence(said, CAMERAS), CAMERAS):
         np.testing.assert_allclose(guess.world_from_ct, poses[0], atol=1e-3)
         beam = camera.camera_from_world[2, :3]
-        assert np.sqrt(beam @ guess.covariance[3:, 3:] @ beam) == pytest.approx(
-            np.sqrt(2) * 2.0 * 30, rel=1e-4
-        )
-        assert np.sqrt(beam @ guess.covariance[:3, :3] @ beam) == pytest.approx(
-            np.sqrt(2) * 0.3 * 0.2, rel=1e-4
-        )
+        for part, unit in ((guess.covariance[3:, 3:], 30), (guess.covariance[:3, :3], 0.2)):
+            assert np.sqrt(beam @ part @ beam) == pytest.approx(np.sqrt(2) * unit, rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (8, 8)])

@@ -47,7 +47,7 @@ values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 3
 
 def test_random_poses_fill_the_range_evenly():
     reach = some_range(rows_mm=0.0)
-    poses = reach.sample(key_of(0), range(4000))
+    poses = reach.sample(key_of(0), 4000)
     shares = reach.values(poses) / np.maximum(reach.half_widths, 1)
     assert np.abs(shares).max() <= 1 + 1e-9 and np.abs(shares[:, 4]).max() < 1e-9
     shares = np.delete(shares, 4, axis=1)

@@ -57,7 +57,7 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
 
     rng = np.random.default_rng(3)
     truths, projector = (
-        poses.sample(key_of(3), range(10)),
+        poses.sample(key_of(3), 10),
         Patient(chest_ct(), couch=True, beyond_mm=60).projector,
     )
     errors, chance = [], []

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import pose_network  # noqa: F401  # it makes its network and losses known
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.regressor import model_store, network, training
@@ -120,12 +119,11 @@ def test_an_interrupted_training_keeps_its_state(begin, case, monkeypatch):
 
 
 @pytest.mark.parametrize("loss", ["likelihood", "diffpose", "cui2025"])
-@pytest.mark.parametrize("name", ["published", "pose"])
-def test_the_papers_networks_and_losses(begin, views, name, loss):
-    model = begin(steps=2, every=5, network=name, loss=loss).run()
+def test_the_papers_network_and_losses(begin, views, loss):
+    model = begin(steps=2, every=5, network="published", loss=loss).run()
     pose = load_model(model.folder).candidates(views)[0].world_from_ct
     np.testing.assert_array_equal(pose, model.candidates(views)[0].world_from_ct)
-    assert (model.card.network, model.card.loss) == (name, loss) and np.isfinite(
+    assert (model.card.network, model.card.loss) == ("published", loss) and np.isfinite(
         model.card.losses[-1][1]
     )
 
@@ -273,13 +271,11 @@ def device(request):
 )
 def test_a_device_learns_as_the_cpu_does(begin, device, case, how):
     mine, theirs = begin("device", device=device, **how), begin("cores", **how)
-    own, mine._images = mine._images, theirs._images
     tolerance = 1e-3 if device == TORCH_CPU else 0.05  # bfloat16
     expected = gradient(theirs)
     assert torch.linalg.vector_norm(
         gradient(mine) - expected
     ) < tolerance * torch.linalg.vector_norm(expected)
-    mine._images = own  # made by PyTorch, and slightly different
     theirs, folder = theirs.run(), stopped(mine, 3)
     mine = Training.resume(folder, *case).run()
     for row, expected in zip(mine.card.losses, theirs.card.losses, strict=True):

@@ -6,10 +6,9 @@ Windows of a detector, X-rays brought onto them, and training images of one CT, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numba as nb
 import numpy as np
@@ -19,28 +18,18 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
 from ..registration.similarity import box_sum
-from ..rendering.devices import run_tasks
+from ..rendering.devices import begin_tasks
 from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .fast_drr import BASES, Bases, Stacks, project, varied
-from .overlays3d import CAPSULE, CAPSULES
-from .randomise import (
-    BODY,
-    BONE,
-    GHOST,
-    GHOSTS,
-    Randomisation,
-    describe,
-    hardened_body,
-    random_xray,
-)
+from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
 from .rng import NEIGHBOURS, derived, sixes, states_of_images
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for
 #: speed; of one bone, which is small, the cortex must be distinguishable from the marrow.
 _VOXEL_OF_BODY = 1.25
 _VOXEL_OF_STRUCTURE = 0.7
-#: Images that a thread makes at a time.
-_BLOCK = 8
+#: Images that a thread makes at a time: few, so that a step's 32 are work for 16 threads.
+_BLOCK = 2
 #: Pixels to a side.
 SIZE = 64
 #: Share of a pixel that must be valid for the mean of that to stand for it.
@@ -268,19 +257,13 @@ class TrainingImages:
     ) -> None:
         structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
-        anatomy = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
-        self._anatomy = [self._ready(bases) for bases in anatomy]
-        self._around: list = []  # around the structure
+        self._anatomy = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
+        self._around: list[Stacks] = []  # around the structure
         if ct.mask is not None:
             mu = attenuation(CT(ct.volume, ct.unit, ~ct.mask))
             if mu.values.max() > TISSUE_PER_MM:
-                around = _variants(mu, pixel_mm, False, variants, seed)
-                self._around = [self._ready(bases) for bases in around]
+                self._around = _variants(mu, pixel_mm, False, variants, seed)
         self.how = how or (BONE if structure and not self._around else BODY)
-
-    def _ready(self, bases: Bases) -> Any:
-        """Return bases as what makes the images takes them."""
-        return Stacks.of(bases)
 
     def harden(self, hardness: float) -> None:
         """Make harder images of a body from now on, see `hardened_body`."""
@@ -288,7 +271,7 @@ class TrainingImages:
             self.how = hardened_body(hardness)
 
     def batch(
-        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0
+        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64
     ) -> np.ndarray:
         """Return random images (n, views, 2, rows, columns) float32.
 
@@ -302,10 +285,22 @@ class TrainingImages:
             One a view, of one size.
         key
             Of the batch; all random numbers come from it, the same on any number of threads.
-        first
-            Number of the first of these poses in the batch, which can so be made part by part.
         """
-        poses, states, rendered, mm = self._placed(world_from_ct, windows, key, first)
+        return self.begin(world_from_ct, windows, key)()
+
+    def begin(
+        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64
+    ) -> Callable[[], np.ndarray]:
+        """Have other threads begin with a batch; what is returned makes the rest of it."""
+        poses = np.asarray(world_from_ct, float)
+        if poses.ndim == 3:
+            poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
+        variant = int(derived(key, np.uint64(0)) % np.uint64(len(self._anatomy)))
+        rendered = [(self._anatomy[variant], poses)]
+        if self._around:
+            moved = poses @ self.neighbours(key, len(poses))[:, None]
+            rendered.append((self._around[variant], moved))
+        states = states_of_images(key, *poses.shape[:2])
         out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
         tasks = []
         for view, window in enumerate(windows):
@@ -318,7 +313,7 @@ class TrainingImages:
                 *shown[-1],
                 bool(self._around),
                 tuple(self.how),
-                mm[view],
+                window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid)),
                 window.inside.view(np.uint8),
                 states,
                 out,
@@ -328,36 +323,21 @@ class TrainingImages:
                 partial(_make_images, *arguments, start, min(start + _BLOCK, len(out)))
                 for start in range(0, len(out), _BLOCK)
             ]
-        run_tasks(tasks)
-        return out
+        finish = begin_tasks(tasks)
 
-    def _placed(
-        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int
-    ) -> tuple[np.ndarray, np.ndarray, list[tuple[Any, np.ndarray]], np.ndarray]:
-        """Return what follows from the arguments of `batch`.
+        def finished() -> np.ndarray:
+            finish()
+            return out
 
-        Poses (n, views, 4, 4), random states (views, n), the anatomy and what lies around it, each
-        with its poses, and the size of a pixel there, (views, n) mm.
-        """
-        poses = np.asarray(world_from_ct, float)
-        if poses.ndim == 3:
-            poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
-        variant = int(derived(key, np.uint64(0)) % np.uint64(len(self._anatomy)))
-        rendered = [(self._anatomy[variant], poses)]
-        if self._around:
-            moved = poses @ self.neighbours(key, first, len(poses))[:, None]
-            rendered.append((self._around[variant], moved))
-        centres = np.moveaxis(rigid.transform_points(poses, self.centroid), 1, 0)
-        mm = [window.pixel_mm_at(at) for window, at in zip(windows, centres, strict=True)]
-        return poses, states_of_images(key, first, *poses.shape[:2]), rendered, np.stack(mm)
+        return finished
 
-    def neighbours(self, key: np.uint64, first: int, count: int) -> np.ndarray:
+    def neighbours(self, key: np.uint64, count: int) -> np.ndarray:
         """Return motions (count, 4, 4) of what surrounds a structure.
 
         A normally distributed turn about its centroid, then a shift.
         """
         how = self.how
-        six = sixes(key, first, count, NEIGHBOURS) * np.repeat(
+        six = sixes(key, count, NEIGHBOURS) * np.repeat(
             [np.radians(how.neighbour_deg), how.neighbour_mm], 3
         )
         return rigid.about(
@@ -365,47 +345,12 @@ class TrainingImages:
         )
 
 
-def _variants(
-    mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int
-) -> Iterator[Bases]:
+def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:
     voxel_mm = pixel_mm * (_VOXEL_OF_STRUCTURE if structure else _VOXEL_OF_BODY)
     bases = Bases.of(mu, voxel_mm)
     cut = cut_ends(mu)
     rng = np.random.default_rng(seed)
-    for _ in range(count):
-        yield varied(bases, cut, rng, structure=structure)
-
-
-@nb.njit(nogil=True, cache=True)
-def describe_images(how, mm, insides, states, numbers, ghosts, capsules, valid):
-    """Draw what is random in images, see `randomise.describe`.
-
-    Parameters
-    ----------
-    how
-        A plain tuple of `Randomisation`.
-    mm
-        (views, n), of a pixel.
-    insides
-        (views, rows, columns) uint8, see `Window`.
-    states
-        (views, n) uint64, in and out.
-    numbers, ghosts, capsules, valid
-        Out, (n, views, ...) each: of `Nuisances`, the others as `describe` has them.
-    """
-    views, count = states.shape
-    state = np.empty(1, np.uint64)
-    for n in range(count):
-        for view in range(views):
-            state[0] = states[view, n]
-            valid[n, view] = insides[view]
-            half = 0.5 * mm[view, n] * insides.shape[1]
-            nuisances = describe(
-                Randomisation(*how), half, state, ghosts[n, view], capsules[n, view], valid[n, view]
-            )
-            for i, number in enumerate(nuisances):
-                numbers[n, view, i] = number
-            states[view, n] = state[0]
+    return [Stacks.of(varied(bases, cut, rng, structure=structure)) for _ in range(count)]
 
 
 @nb.njit(nogil=True, cache=True)
@@ -423,8 +368,6 @@ def _make_images(
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_around else (0, 0, 0), np.float32)
     line = np.empty((rows, columns), np.float32)
-    ghosts = np.empty((GHOSTS, GHOST))
-    capsules = np.empty((CAPSULES, CAPSULE))
     state = np.empty(1, np.uint64)
     for n in range(start, stop):
         project(stacks, rays, n, bases)
@@ -432,8 +375,6 @@ def _make_images(
             project(around, rays_around, n, others)
         state[0] = states[view, n]
         valid = inside.copy()
-        half = 0.5 * mm[n] * rows
-        nuisances = describe(Randomisation(*how), half, state, ghosts, capsules, valid)
-        random_xray(nuisances, ghosts, capsules, bases, others, mm[n], state, line, valid)
+        random_xray(Randomisation(*how), bases, others, mm[n], state, line, valid)
         standardise(line, valid, out[n, view, 0])
         out[n, view, 1] = valid

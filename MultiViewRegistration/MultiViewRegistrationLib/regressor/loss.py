@@ -245,12 +245,12 @@ def make_loss(
     losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)
 
     def published(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
-        """Return the preset, with a loss of the scales alone, which fusion needs and the papers' networks do not have.
+        """Return the preset.
 
         Predictions are compared with the image at the true pose as a DRR shows it: no prediction
         can show the random nuisances of the network's image.
         """
-        predicted, view = _predicted(network, images)
+        predicted, _ = _predicted(network, images)
         poses = predicted.camera_from_ct.unflatten(0, images.shape[:2])
         if not torch.isfinite(poses).all():
             return poses.sum()
@@ -258,9 +258,7 @@ def make_loss(
             xrays = torch.stack(
                 [losses.drr(n, camera_from_ct[:, n]) for n in range(len(cameras))], dim=1
             )
-        fixed = predicted._replace(camera_from_ct=predicted.camera_from_ct.detach())
-        scales = network.loss(fixed, camera_from_ct.flatten(0, 1), view)
-        return losses(poses, camera_from_ct, xrays).mean() + scales.mean()
+        return losses(poses, camera_from_ct, xrays).mean()
 
     return published
 

@@ -391,13 +391,9 @@ class Poses(NamedTuple):
     ----------
     camera_from_ct
         (n, 4, 4).
-    log_scales
-        (n, 6), of the error's Laplace distribution along each axis of the motion from here to the
-        truth: turn about the anatomy's centroid and its shift, camera axes, in UNIT.
     """
 
     camera_from_ct: Tensor
-    log_scales: Tensor
 
 
 class PublishedPoseNetwork(Network):
@@ -405,8 +401,8 @@ class PublishedPoseNetwork(Network):
 
     The features are averaged over the whole image; two linear layers, one for rad and one for mm,
     give a twist, and its exponential on SE(3) moves the C-arm from its nominal place, in the axes
-    of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no error: all its scales
-    are UNIT, which `calibrate` multiplies by one number. Otherwise than there (Gopalakrishnan et
+    of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no error: the scale
+    along each axis of the motion to the truth is UNIT, which `calibrate` multiplies by one number. Otherwise than there (Gopalakrishnan et
     al., CVPR 2024), the twist is one about the anatomy's centroid and not about a corner of the CT.
 
     Parameters
@@ -457,7 +453,7 @@ class PublishedPoseNetwork(Network):
         """
         features = self.features(images).mean(dim=(2, 3))
         twist = torch.cat([self.rotation(features), self.translation(features)], dim=1)
-        return Poses(self.moved(twist, view), features.new_zeros(len(features), 6))
+        return Poses(self.moved(twist, view))
 
     def moved(self, twist: Tensor, view: Tensor) -> Tensor:
         """camera_from_ct (n, 4, 4): exp(-twist), (n, 6) in rad and mm, about the centroid, and then the nominal pose of each view (n,)."""
@@ -469,26 +465,20 @@ class PublishedPoseNetwork(Network):
         )
 
     def loss(self, predicted: Poses, camera_from_ct: Tensor, view: Tensor | None = None) -> Tensor:
-        """Per axis: mean of |error| / scale + log scale."""
+        """Return the mean over the axes of |error| / UNIT."""
         there = predicted.camera_from_ct
         true = camera_from_ct
         turn = rigid_torch.log_so3(true[:, :3, :3] @ there[:, :3, :3].mT)
-        error = torch.cat(
-            [turn / UNIT[0], (self._centre(true) - self._centre(there)) / UNIT[1]], dim=1
-        )
-        return (error.abs() * torch.exp(-predicted.log_scales) + predicted.log_scales).mean(dim=1)
+        shift = self._centre(true) - self._centre(there)
+        return torch.cat([turn / UNIT[0], shift / UNIT[1]], dim=1).abs().mean(dim=1)
 
     def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[Evidence]:
         """Return the evidence of what the network predicted, a view each."""
         centroid = _numpy(self.centroid)
         poses = _numpy(predicted.camera_from_ct)
-        sds = (
-            np.repeat(UNIT, 3)
-            * np.exp(_numpy(predicted.log_scales))
-            * math.sqrt(2 / self.certainty.item())
-        )
+        sd = np.repeat(UNIT, 3) * math.sqrt(2 / self.certainty.item())
         guesses: list[Evidence] = []
-        for camera, pose, sd in zip(cameras, poses, sds, strict=True):
+        for camera, pose in zip(cameras, poses, strict=True):
             world_from_ct = camera.world_from_camera @ rigid.check_rigid(pose, "camera_from_ct")
             axes = np.kron(np.eye(2), camera.world_from_camera[:3, :3])
             guesses.append(PoseEstimate(world_from_ct, axes * sd**2 @ axes.T, centroid))

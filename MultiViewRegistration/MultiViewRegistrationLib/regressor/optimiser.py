@@ -81,7 +81,7 @@ class Optimiser:
         Parameters
         ----------
         images
-            (n, views, 2, rows, columns) float32.
+            (n, views, 2, rows, columns) float32, on the network's device, as all that follows.
         camera_from_ct
             (n, views, 4, 4) float32, the true poses.
         """
@@ -109,7 +109,7 @@ class Optimiser:
             loss = loss_function(self._network, *given)
             return loss, torch.autograd.grad(loss, self._all)
 
-        given = [each.to(self._all[0].device) for each in (images, camera_from_ct)]
+        given = [images, camera_from_ct]
         if loss_function is likelihood:
             if images.shape not in self._recorded_loss:
                 self._recorded_loss[images.shape] = Recorded(work, given, given[0].device)

@@ -22,10 +22,6 @@ _STEEL = 0.7
 MIN_RADIUS = 0.7
 
 
-#: Capsules of an image at most, and numbers of each: a place x, y; from there to both ends; the radii
-#: there; the hollow; the amount; the layer; and 1 if both ways turn with the anatomy.
-CAPSULES = 132
-CAPSULE = 12
 #: Layers of an image: what attenuates as soft tissue, as bone, and as metal.
 SOFT_LAYER = 0
 BONE_LAYER = 1
@@ -33,45 +29,30 @@ METAL_LAYER = 2
 
 
 class Sketch(NamedTuple):
-    """The capsules of an image, as they are drawn by chance.
+    """A layer of an image into which capsules are drawn by chance.
 
     Attributes
     ----------
-    capsules
-        (CAPSULES, CAPSULE), 0 from `used` on.
-    used
-        (1,) int64, how many there are.
-    layer
-        Of those to come.
+    image
+        (rows, columns) float32, nepers.
+    mm
+        Of a pixel.
     half
         Half the image's height, mm.
+    along
+        The anatomy's direction, rad.
     state
         A random state, see `rng`.
     """
 
-    capsules: np.ndarray
-    used: np.ndarray
-    layer: int
+    image: np.ndarray
+    mm: float
     half: float
+    along: float
     state: np.ndarray
 
 
-@compiled
-def _add(sketch, place, near, far, radii, hollow, amount, turned):
-    """Add a capsule of `amount` nepers in a mm, mm all else; `hollow` is a share of the radius."""
-    row = sketch.capsules[sketch.used[0]]
-    row[0], row[1] = place
-    row[2], row[3] = near
-    row[4], row[5] = far
-    row[6], row[7] = radii
-    row[8] = hollow
-    row[9] = amount
-    row[10] = sketch.layer
-    row[11] = turned
-    sketch.used[0] += 1
-
-
-@compiled
+@nb.njit(nogil=True, fastmath=True)
 def capsule(sketch, x0, y0, x1, y1, r0, r1, hollow, amount):
     """Add `amount` (nepers in a mm) times the length that a beam runs in a capsule of radius r0 to r1 (mm).
 
@@ -80,38 +61,8 @@ def capsule(sketch, x0, y0, x1, y1, r0, r1, hollow, amount):
     hollow
         Radius of the empty inside as a share of the outer one, 0 for none.
     """
-    _add(sketch, (0.0, 0.0), (x0, y0), (x1, y1), (r0, r1), hollow, amount, 0.0)
-
-
-@nb.njit(nogil=True, fastmath=True)
-def draw(capsules, mm, along, layers):
-    """Add capsules to the layers of an image.
-
-    Parameters
-    ----------
-    capsules
-        See `Sketch`; the first one without a radius ends them.
-    mm
-        Of a pixel.
-    along
-        The anatomy's direction, rad.
-    layers
-        (3, rows, columns) float32, nepers.
-    """
-    for n in range(len(capsules)):
-        row = capsules[n]
-        if row[6] <= 0.0:
-            break
-        cos, sin = (math.cos(along), math.sin(along)) if row[11] > 0.0 else (1.0, 0.0)
-        x0 = row[0] + cos * row[2] - sin * row[3]
-        y0 = row[1] + sin * row[2] + cos * row[3]
-        x1 = row[0] + cos * row[4] - sin * row[5]
-        y1 = row[1] + sin * row[4] + cos * row[5]
-        _fill(layers[int(row[10])], mm, x0, y0, x1, y1, row[6], row[7], row[8], row[9])
-
-
-@nb.njit(nogil=True, fastmath=True)
-def _fill(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
+    image = sketch.image
+    mm = sketch.mm
     rows, columns = image.shape
     x0 = x0 / mm + 0.5 * (columns - 1)
     x1 = x1 / mm + 0.5 * (columns - 1)
@@ -390,7 +341,7 @@ def add_soft_tissue(sketch):
     half = sketch.half
     amount = uniform(state, 0.004, 0.02)
     if chance(state, 0.8):
-        angle = uniform(state, -0.3, 0.3)
+        angle = uniform(state, -0.3, 0.3) + sketch.along
         x = uniform(state, -0.3, 0.3) * half
         y = uniform(state, -0.3, 0.3) * half
         dx = 3.0 * half * math.cos(angle)
@@ -398,7 +349,7 @@ def add_soft_tissue(sketch):
         back = uniform(state, 0.2, 1.0)
         radius = uniform(state, 12.0, 40.0)
         r0 = radius * uniform(state, 0.6, 1.2)
-        _add(sketch, (x, y), (-back * dx, -back * dy), (dx, dy), (r0, radius), 0.0, amount, 1.0)
+        capsule(sketch, x - back * dx, y - back * dy, x + dx, y + dy, r0, radius, 0.0, amount)
     for _ in range(integer(state, 0, 3)):
         x = uniform(state, -half, half)
         y = uniform(state, -half, half)

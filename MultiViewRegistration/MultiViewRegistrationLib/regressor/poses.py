@@ -105,11 +105,9 @@ class PoseRange:
         """(3,) world mm: where the centroid is at the nominal pose."""
         return rigid.transform_points(self.world_from_ct, self.centroid)
 
-    def sample(self, key: np.uint64, numbers: range) -> np.ndarray:
-        """Return random poses (n, 4, 4), even in each of the six axes, by their numbers in a batch; key: see `rng`."""
-        return self.poses(
-            self.half_widths * (2 * sixes(key, numbers.start, len(numbers), POSE) - 1)
-        )
+    def sample(self, key: np.uint64, count: int) -> np.ndarray:
+        """Return random poses (count, 4, 4), even in each of the six axes; key: see `rng`."""
+        return self.poses(self.half_widths * (2 * sixes(key, count, POSE) - 1))
 
     def poses(self, values: np.ndarray) -> np.ndarray:
         """Return the poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm.

@@ -21,7 +21,6 @@ from .overlays3d import (
     add_bone,
     add_metal,
     add_soft_tissue,
-    draw,
 )
 from .rng import (
     FULL_TURN,
@@ -155,12 +154,6 @@ def hardened_body(hardness: float) -> Randomisation:
 fast = nb.njit(nogil=True, fastmath=True)
 
 
-#: Copies of the anatomy in an image at most, and numbers of each: an angle, its turns with the
-#: anatomy, the scale, a place x, y as shares of the image, and the factors of soft tissue and bone.
-GHOSTS = 3
-GHOST = 7
-
-
 class Nuisances(NamedTuple):
     """The random numbers of one image, all floats; with them its X-ray follows from the CT.
 
@@ -213,48 +206,40 @@ class Nuisances(NamedTuple):
 
 
 @compiled
-def describe(how, half, state, ghosts, capsules, valid):
-    """Draw all that is random in an image, but for its noise, which `state` makes afterwards.
+def _drawn(how, bases, mm, layers, valid, state):
+    """Draw all that is random in an image but its noise, for which `state` is left.
 
     Parameters
     ----------
-    how
-        Randomisation
-    half
-        Half the image's height, mm.
-    state
-        (1,) uint64, see `rng`, in and out.
-    ghosts
-        (GHOSTS, GHOST), out; 0 after the last.
-    capsules
-        (CAPSULES, CAPSULE), out, see `overlays3d.Sketch`.
-    valid
-        (rows, columns) uint8, in and out: pixels with meaning.
+    bases, mm, valid
+        See `random_xray`.
+    layers
+        (3, rows, columns) float32, out: nepers of what is in the image and not in the CT.
 
     Returns
     -------
     Nuisances
     """
+    half = 0.5 * mm * valid.shape[0]
+    along = _direction(bases)
     soft = uniform(state, *how.soft)
     if chance(state, how.soft_removed_share):
         soft *= uniform(state, 0.0, 0.3)
     bone = uniform(state, *how.bone)
     dense = bone * uniform(state, *how.dense)
     own = soft * (1.0 + how.all_bone * (bone - 1.0))
-    ghosts[:] = 0.0
+    layers[:] = 0.0
     if chance(state, how.ghost_share):
-        for n in range(integer(state, 1, 3)):
-            _draw_ghost(ghosts[n], soft, bone, state)
-    capsules[:] = 0.0
-    count = np.zeros(1, np.int64)
+        for _ in range(integer(state, 1, 3)):
+            _add_ghost(bases, along, soft, bone, layers, state)
     if chance(state, how.tissue_share):
-        add_soft_tissue(Sketch(capsules, count, SOFT_LAYER, half, state))
+        add_soft_tissue(Sketch(layers[SOFT_LAYER], mm, half, along, state))
     if chance(state, how.bones_share):
         for _ in range(integer(state, 1, 4)):
-            add_bone(Sketch(capsules, count, BONE_LAYER, half, state))
+            add_bone(Sketch(layers[BONE_LAYER], mm, half, along, state))
     if chance(state, how.metal_share):
         for _ in range(integer(state, 1, 2)):
-            add_metal(Sketch(capsules, count, METAL_LAYER, half, state))
+            add_metal(Sketch(layers[METAL_LAYER], mm, half, along, state))
     hardening = uniform(state, *how.hardening)
     scatter = uniform(state, *how.scatter)
     glare = uniform(state, *how.glare)
@@ -332,27 +317,37 @@ def _filtered(sd_mm, pixel_mm):
     return min(1.0, 2.0 * (sd_mm / pixel_mm) ** 2)
 
 
-@compiled
-def _draw_ghost(ghost, soft, bone, state):
-    """Draw a copy of the anatomy.
+@fast
+def _add_ghost(bases, along, soft, bone, layers, state):
+    """Add a copy of the anatomy.
 
     Mirrored so that nothing is there twice, turned, scaled, shifted.
     """
     angle = uniform(state, 0.0, FULL_TURN)
     scale = uniform(state, 0.8, 2.0)
-    turns = 0.0
     if chance(state, 0.5):  # side by side, as radius and ulna
-        angle = uniform(state, -0.2, 0.2)
-        turns = 2.0
-    x = uniform(state, -0.5, 0.5)
-    y = uniform(state, -0.5, 0.5)
-    ghost[0] = angle
-    ghost[1] = turns
-    ghost[2] = scale
-    ghost[3] = x
-    ghost[4] = y
-    ghost[5] = soft * uniform(state, 0.4, 1.2) / scale
-    ghost[6] = bone * uniform(state, 0.4, 1.2) / scale
+        angle = uniform(state, -0.2, 0.2) + 2.0 * along
+    rows, columns = bases.shape[1:]
+    x = (uniform(state, -0.5, 0.5) + 0.5) * columns
+    y = (uniform(state, -0.5, 0.5) + 0.5) * rows
+    of_soft = soft * uniform(state, 0.4, 1.2) / scale
+    of_bone = bone * uniform(state, 0.4, 1.2) / scale
+    a = scale * math.cos(angle)
+    b = scale * math.sin(angle)
+    for r in range(rows):
+        for c in range(columns):
+            dx = c - x
+            dy = r - y
+            # a reflection
+            u = a * dx + b * dy + 0.5 * columns
+            v = b * dx - a * dy + 0.5 * rows
+            if 0.0 <= u < columns - 1 and 0.0 <= v < rows - 1:
+                faded = min(
+                    1.0, FADE * min(u, v, columns - 1 - u, rows - 1 - v)
+                )  # it may go on beyond the image
+                both = _bilinear(bases[1], u, v) + _bilinear(bases[2], u, v)
+                layers[SOFT_LAYER, r, c] += faded * of_soft * _bilinear(bases[0], u, v)
+                layers[BONE_LAYER, r, c] += faded * of_bone * both
 
 
 @compiled
@@ -373,13 +368,13 @@ def _close(how, valid, state):
 
 
 @fast
-def random_xray(nuisances, ghosts, capsules, bases, others, mm, state, line, valid):
-    """Make an X-ray from one image's line integrals, as `describe` drew it.
+def random_xray(how, bases, others, mm, state, line, valid):
+    """Make an X-ray from one image's line integrals.
 
     Parameters
     ----------
-    nuisances, ghosts, capsules
-        See `describe`.
+    how
+        Randomisation
     bases
         (3, rows, columns) float32, of soft tissue, bone and dense bone.
     others
@@ -387,14 +382,16 @@ def random_xray(nuisances, ghosts, capsules, bases, others, mm, state, line, val
     mm
         Of a pixel, at the anatomy's depth.
     state
-        (1,) uint64, of the noise.
+        (1,) uint64, see `rng`.
     line
         (rows, columns) float32, out: the log image, 0 at its typical value.
     valid
         (rows, columns) uint8, in and out: pixels with meaning.
     """
     rows, columns = line.shape
-    layers = _tissue(nuisances, ghosts, capsules, bases, others, mm)
+    layers = np.empty_like(bases)
+    nuisances = _drawn(how, bases, mm, layers, valid, state)
+    _add_tissue(nuisances, bases, others, layers)
     _transmit(nuisances.hardening, layers[0], layers[1], layers[2], line)
     typical, scatter = _scattered(line, nuisances)
     shade = _shading(nuisances, scatter.shape)
@@ -425,26 +422,19 @@ def random_xray(nuisances, ghosts, capsules, bases, others, mm, state, line, val
 
 
 @fast
-def _tissue(nuisances, ghosts, capsules, bases, others, mm):
-    """Return nepers (3, rows, columns) float32 of soft tissue, of bone and of metal, at the spectrum's mean energy."""
-    layers = np.zeros_like(bases)
-    soft = layers[0]
-    bone = layers[1]
+def _add_tissue(nuisances, bases, others, layers):
+    """Add nepers of soft tissue and bone of the CT, at the spectrum's mean energy."""
+    soft = layers[SOFT_LAYER]
+    bone = layers[BONE_LAYER]
     for r in range(soft.shape[0]):
         for c in range(soft.shape[1]):
-            soft[r, c] = nuisances.own * bases[0, r, c]
-            bone[r, c] = nuisances.bone * bases[1, r, c] + nuisances.dense * bases[2, r, c]
+            soft[r, c] += nuisances.own * bases[0, r, c]
+            bone[r, c] += nuisances.bone * bases[1, r, c] + nuisances.dense * bases[2, r, c]
     if others.size:
         for r in range(soft.shape[0]):
             for c in range(soft.shape[1]):
                 soft[r, c] += nuisances.soft * others[0, r, c]
                 bone[r, c] += nuisances.bone * others[1, r, c] + nuisances.dense * others[2, r, c]
-    along = _direction(bases)
-    for n in range(len(ghosts)):
-        if ghosts[n, 2] > 0.0:
-            _add_ghost(bases, along, ghosts[n], soft, bone)
-    draw(capsules, mm, along, layers)
-    return layers
 
 
 @fast
@@ -469,35 +459,6 @@ def _direction(bases):
     x = x / total
     y = y / total
     return 0.5 * math.atan2(2.0 * (xy / total - x * y), (xx - yy) / total - x * x + y * y)
-
-
-@fast
-def _add_ghost(bases, along, ghost, soft, bone):
-    """Add the anatomy once more, see `_draw_ghost`."""
-    rows, columns = soft.shape
-    angle = ghost[0] + ghost[1] * along
-    scale = ghost[2]
-    x = ghost[3] * columns
-    y = ghost[4] * rows
-    of_soft = ghost[5]
-    of_bone = ghost[6]
-    a = scale * math.cos(angle)
-    b = scale * math.sin(angle)
-    for r in range(rows):
-        for c in range(columns):
-            dx = c - x - 0.5 * columns
-            dy = r - y - 0.5 * rows
-            # a reflection
-            u = a * dx + b * dy + 0.5 * columns
-            v = b * dx - a * dy + 0.5 * rows
-            if 0.0 <= u < columns - 1 and 0.0 <= v < rows - 1:
-                faded = min(
-                    1.0, FADE * min(u, v, columns - 1 - u, rows - 1 - v)
-                )  # it may go on beyond the image
-                soft[r, c] += faded * of_soft * _bilinear(bases[0], u, v)
-                bone[r, c] += (
-                    faded * of_bone * (_bilinear(bases[1], u, v) + _bilinear(bases[2], u, v))
-                )
 
 
 @fast

@@ -119,18 +119,18 @@ def _state_of(key, number, what):
 
 
 @nb.njit(nogil=True, cache=True)
-def states_of_images(key, first, count, views):
-    """Return (views, count) uint64: the states of the images of a batch, from pose `first` on."""
+def states_of_images(key, count, views):
+    """Return (views, count) uint64: the states of the images of a batch."""
     states = np.empty((views, count), np.uint64)
     for n in range(count):
         for view in range(views):
-            states[view, n] = _state_of(key, first + n, IMAGES + np.uint64(view))
+            states[view, n] = _state_of(key, n, IMAGES + np.uint64(view))
     return states
 
 
 @nb.njit(nogil=True, cache=True)
-def sixes(key, first, count, what):
-    """Return (count, 6) numbers of the poses of a batch, from pose `first` on.
+def sixes(key, count, what):
+    """Return (count, 6) numbers of the poses of a batch.
 
     Evenly distributed over [0, 1) where `what` is POSE; of mean 0 and deviation 1 where it is
     NEIGHBOURS.
@@ -138,7 +138,7 @@ def sixes(key, first, count, what):
     six = np.empty((count, 6))
     state = np.empty(1, np.uint64)
     for n in range(count):
-        state[0] = _state_of(key, first + n, what)
+        state[0] = _state_of(key, n, what)
         for i in range(6):
             six[n, i] = uniform(state, 0.0, 1.0) if what == POSE else _normal(state)
     return six

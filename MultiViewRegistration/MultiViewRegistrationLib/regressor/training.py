@@ -40,7 +40,6 @@ from .network import VOTING, choose_landmarks, make_network
 from .optimiser import Optimiser
 from .poses import AXES, PoseRange
 from .rng import key_of
-from .torch_images import TorchTrainingImages
 
 #: Images in a step.
 BATCH = 32
@@ -73,7 +72,7 @@ _STEPS = 0
 _VALIDATION = 1
 
 T = TypeVar("T")
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[Callable[[], np.ndarray], torch.Tensor]
 
 
 class Training:
@@ -103,10 +102,14 @@ class Training:
             card.seed,
         )
         self._device = ComputeDevice(card.device.partition(",")[0])
+        pixels_mm = [window.pixel_mm_at(self._poses.centre) for window in windows]
+        self._images = TrainingImages(ct, float(np.mean(pixels_mm)), seed=card.seed)
+        self._images.harden(card.hardness)
         self._use_device()
         if tensors is not None:
             load_weights(self._network, tensors, folder)
             self._optimiser.load_tensors(tensors)
+        self._begun: dict[int, Batch] = {}  # by step
         self._losses: list[float] = []  # since the learning curve's last point
         self._saved = time.monotonic()
         self._whole = True
@@ -123,19 +126,9 @@ class Training:
             self._poses.world_from_ct,
             torch_device,
         )
-        self._images = self._images_on(torch_device)
-        self._images.harden(card.hardness)
         self._network.to(torch_device)
         self._optimiser = Optimiser(self._network)
         self.card = replace(card, device=str(self._device))
-
-    def _images_on(self, torch_device: str) -> TrainingImages:
-        """Return what makes the images where the network learns; numba on a processor, where it is faster."""
-        pixels_mm = [window.pixel_mm_at(self._poses.centre) for window in self._windows]
-        pixel_mm = float(np.mean(pixels_mm))
-        if self._device.name == CPU:
-            return TrainingImages(self._ct, pixel_mm, seed=self.card.seed)
-        return TorchTrainingImages(self._ct, pixel_mm, torch_device, seed=self.card.seed)
 
     @classmethod
     def begin(
@@ -293,13 +286,12 @@ class Training:
         stage = f"{what or f'training, {so_far}'}, step {card.done} of {card.steps}"
         go_on(progress(card.done / card.steps, stage, error))
 
-    def _batch(self, step: int) -> Batch:
-        """Return the images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""
+    def _begin(self, step: int) -> Batch:
+        """Begin the images (n, views, 2, rows, columns) of a step; and their camera_from_ct (n, views, 4, 4)."""
         key = key_of(self.card.seed, _STEPS, step)
-        world_from_ct = self._poses.sample(key, range(max(2, BATCH // len(self._windows))))
-        images = self._images.batch(world_from_ct, self._windows, key)
+        world_from_ct = self._poses.sample(key, max(2, BATCH // len(self._windows)))
         camera_from_ct = in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
-        return torch.as_tensor(images), camera_from_ct
+        return self._images.begin(world_from_ct, self._windows, key), camera_from_ct
 
     def _with_cpu_fallback(self, work: Callable[[], T]) -> T:
         """Return the result of `work`.
@@ -340,9 +332,15 @@ class Training:
             self._losses.clear()
         self.card = replace(card, losses=losses, seconds=card.seconds + time.perf_counter() - began)
 
-    def _learn(self, step: int) -> float:
-        """Compute loss and gradients of the batch of a step."""
-        return self._optimiser.learn(self._loss_function, *self._batch(step))
+    def _learn(self, step: int, optimiser: Optimiser | None = None) -> float:
+        """Compute loss and gradients of the batch of a step; a card learns while the processor begins the next."""
+        begun = self._begun.pop(step) if step in self._begun else self._begin(step)
+        finish, camera_from_ct = begun
+        images = torch.from_numpy(finish())
+        if self._device.name != CPU:
+            self._begun[step + 1] = self._begin(step + 1)
+        on_device = [each.to(self._device.torch_device) for each in (images, camera_from_ct)]
+        return (optimiser or self._optimiser).learn(self._loss_function, *on_device)
 
     def _progress(self) -> float:
         """0 to 1: where the schedule of the learning rates stands."""
@@ -378,8 +376,8 @@ class Training:
         (count,) squared errors of the former.
         """
         key = key_of(self.card.seed, _VALIDATION, 0)
-        truth = self._poses.sample(key, range(count))
-        images = torch.as_tensor(self._images.batch(truth, self._windows, key))
+        truth = self._poses.sample(key, count)
+        images = torch.from_numpy(self._images.batch(truth, self._windows, key))
         device = self._device.torch_device
         nominal = self._poses.world_from_ct
         centroid = self._poses.centroid
@@ -422,7 +420,7 @@ class Training:
             numbers = itertools.count()
 
             def step() -> None:
-                optimiser.learn(self._loss_function, *self._batch(next(numbers)))
+                self._learn(next(numbers), optimiser)
                 optimiser.step(1.0)
 
             for _ in range(2):  # compiles, and finds its memory
@@ -441,6 +439,7 @@ class Training:
             hardness=hardness_of(steps),
         )
         self._images.harden(self.card.hardness)
+        self._begun.clear()
 
     def _save(self) -> None:
         tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}

@@ -95,7 +95,6 @@ tables: $(VENV)/.test
 	PYTHON=$(VENV)/bin/python benchmarks/accuracy.sh
 	$(BENCHMARKS) make_pose_set build/poses
 	$(BENCHMARKS) regressor
-	$(BENCHMARKS) regressor --only ablation --scale 0.5
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

@@ -35,7 +35,6 @@ SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 SLOW = (
     "assessment/test_diagnosis.py::test_what_is_wrong_is_named",
     "benchmarks/test_bench_program",
-    "benchmarks/test_peers.py::test_itks_peer",
     "benchmarks/test_protocol_run",
     "browser/",
     "integration/test_cohort",

@@ -67,14 +67,6 @@ mvreg evaluate "$cases"/*-[23]view-*0[01]/ "${simulated[@]}" --search 35 100 --s
 if ((${#real[@]})); then
   mvreg evaluate "${real[@]}" --search 16 16 --starts 12 --perturb 16 16 --title "Search of the wrist" --page $page --append
 fi
-{
-  printf '\n# Cameras given wrong\n\n'
-  echo 'Written by `benchmarks/encoder.py`: the cameras of 14 of these cases given wrong on purpose, then taken as exact, and corrected'
-  echo 'with standard deviations of the size of the fault. Starts with an mTRE up to 22 mm.'
-  echo
-  benchmarks encoder "${simulated[@]}" "$cases"/*-{2view-90,2view-35-55,2view-90-round-wires}-00/ \
-    "$cases"/*-{2view-35-55-straight,3view-35-55-round-wires}-00/ --draws 4
-} >> $page
 # The papers' refinements, minutes each: one start for each of a few cases, and the program's own from the same starts.
 for refinement in joint xvr diffpose cui2025; do
   mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement \

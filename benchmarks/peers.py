@@ -5,7 +5,8 @@ python -m benchmarks peers run, then peers page
 `run` keeps a line of JSON for each registration, and goes on where it was broken off. Five people's
 CTs, two X-rays each by RTK; the peers: `nanodrr` with xvr's settings, DiffPose's refinement
 (`diffpose`, the whole image; `diffpose-patches`, 100 random patches), both as written for this
-program, and `itk`, see two_projection.py, which needs the package itk-twoprojectionregistration.
+program. Rows of `itk`, ITK's TwoProjectionRegistration, were measured once with version 0.1.0; its
+script is in the history.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter, process_time
@@ -53,7 +52,6 @@ from .speed import nanodrr_peer
 from .speed.measurement import described, machine
 from .statistics import quantile
 from .truth import truth_of
-from .two_projection import TwoProjection
 
 #: The order decides what is drawn for whom.
 PEOPLE = ("chest", "pelvis", "head", "torso", "thorax")
@@ -99,6 +97,7 @@ seconds counts with its last pose, and its time is a lower bound: what it would 
   program; X-rays of 256x256, small voxels pooled to at most 1.4 mm. That program counts voxels from 0 HU on, which leaves out most soft
   tissue; here they count from -1000 HU, with which it was nearer and quicker where both were tried, once. Rows of the X-rays in which the
   CT at the start pose is cut off are left out: with them it left even the true pose of a pelvis and of a head, by 50 mm and more.
+  Measured once, with version 0.1.0; its script is in the history.
 - RTK has no registration of its own, and we know of no published method that pairs its projector with one: it made the X-rays, and its
   projector is timed above."""
 WITHIN = """The capture range is the largest start error up to which 95 % of the starts in each interval of 8 mm end under 2 mm (van de
@@ -116,14 +115,13 @@ Note = Callable[[np.ndarray], bool]
 class Method:
     """A method on the page: its name and colour, and what registers a scene from a start, telling of each step.
 
-    ready: makes the scene ready, before the clock starts.   compiles: whether its first run in a process takes longer.
+    ready: makes the scene ready, before the clock starts.   run: None where only its rows are kept.
     """
 
     name: str
     colour: str
-    ready: Callable[[Scene], object]
-    run: Callable[[Scene, np.ndarray, Note], np.ndarray | None]
-    compiles: bool = True
+    ready: Callable[[Scene], object] = lambda scene: None
+    run: Callable[[Scene, np.ndarray, Note], np.ndarray | None] | None = None
 
 
 class Scene:
@@ -158,10 +156,6 @@ class Scene:
     @cached_property
     def subject(self):
         return nanodrr_peer.subject_of(self.attenuation)
-
-    @cached_property
-    def two_projection(self) -> TwoProjection:
-        return TwoProjection(self.case.ct.volume, self.case.views)
 
 
 def make_case(folder: Path, person: str, separation_deg: float) -> Path:
@@ -218,12 +212,6 @@ def diffpose(patches: int | None) -> Callable[[Scene, np.ndarray, Note], np.ndar
     return run
 
 
-def itk(scene: Scene, start: np.ndarray, note: Note) -> np.ndarray:
-    projector = scene.anatomy.projector(1)
-    seen = [projector.seen(view.camera, start) > 0 for view in scene.case.views]
-    return scene.two_projection.register(start, note, seen)
-
-
 def projectors(scene: Scene) -> None:
     """What a registration renders, of all resolutions."""
     for level in scene.anatomy.levels(scene.case.views, scene.truth):
@@ -235,13 +223,7 @@ METHODS = {
     "nanodrr": Method("nanodrr, xvr's settings", "#d55e00", lambda scene: scene.subject, nanodrr),
     "diffpose": Method("DiffPose, whole image", "#cc79a7", projectors, diffpose(None)),
     "diffpose-patches": Method("DiffPose, 100 patches", "#e69f00", projectors, diffpose(100)),
-    "itk": Method(
-        "ITK TwoProjectionRegistration",
-        "#009e73",
-        lambda scene: scene.two_projection,
-        itk,
-        compiles=False,
-    ),
+    "itk": Method("ITK TwoProjectionRegistration", "#009e73"),
 }
 
 
@@ -256,6 +238,7 @@ def measured(scene: Scene, method: Method, number: int, limit_s: float) -> dict:
         return steps[-1][0] < limit_s
 
     fault, answer = "", None
+    assert method.run is not None
     try:
         answer = method.run(scene, start, note)
     except Cancelled:
@@ -303,23 +286,18 @@ def work(counts: dict[str, int], people: Sequence[str]) -> Iterator[tuple[int, s
                     yield turn, person, name
 
 
-def this_machine() -> dict:
-    """Of `measurement.machine`, with the version of ITK's peer where it is installed."""
-    about, package = machine(), "itk-twoprojectionregistration"
-    with suppress(PackageNotFoundError):
-        about["versions"][package] = version(package)
-    return about
-
-
 def run(args: argparse.Namespace) -> None:
     """Measure what is not there yet; each method once before its first clock starts."""
     rows, scenes = kept.Rows(args.rows), {}
-    rows.get("machine", measure=this_machine)
+    rows.get("machine", measure=machine)
     for key, row in list(rows.items()):
         if is_stopped(row) and row["limit_s"] < args.limit:
             rows.forget(key)
     warm_up()
     counts = {name: int(count) for name, _, count in (word.partition("=") for word in args.starts)}
+    for name in counts:
+        if METHODS[name].run is None:
+            raise InputError(f"--starts: {name} is measured no more; leave it out.")
 
     def one(person: str, separation_deg: float, name: str, turn: int, *, curve: bool) -> None:
         def measure() -> dict:
@@ -328,7 +306,7 @@ def run(args: argparse.Namespace) -> None:
                 scenes[key] = Scene(args.cases, *key)
             scene = scenes[key]
             number = scene.start(turn)
-            if name not in warm and METHODS[name].compiles:
+            if name not in warm:
                 warm.add(name)
                 measured(scene, METHODS[name], number, 0.0)
             row = measured(scene, METHODS[name], number, args.limit)
@@ -519,7 +497,7 @@ def main() -> int:
     parser.add_argument(
         "--starts",
         nargs="+",
-        default=["ours=20", "itk=20", "nanodrr=3", "diffpose-patches=3", "diffpose=3"],
+        default=["ours=20", "nanodrr=3", "diffpose-patches=3", "diffpose=3"],
         metavar="METHOD=N",
         help=f"how many starts of each case each method has, up to {STARTS}",
     )

@@ -9,13 +9,6 @@ Trains what it needs, measures, and writes a table for each part into docs/table
     starts    search, regressor and both ("auto") side by side on the same X-rays, and which kinds of X-rays make each fail
     one-view  networks that were trained on one view, and see one
     wrist     real radiographs of a radius, from 30 degrees and 30 mm off
-    ablation  the papers' network with their losses for each view alone, with either cross-view term beside them, with both, and with the
-              likelihood of its own uncertainty; and the network that votes. Each as often as there
-              are --seeds, in equal time; the numbers of each training beside the page as JSON
-    published the papers' method with their regression head as published, against the default, as
-    often and on three CTs: in equal processor
-              time, with MVREG_THREADS=1; its cases are the plain ones of make_pose_set.py
-              --anatomies chest pelvis torso
 
 The cases are those of make_pose_set.py. Models are kept in --models, measurements in --rows: what
 is there already is not made again. Some hours on 2 cores. --scale 0.05 --limit 3 tries it all out
@@ -25,18 +18,12 @@ in minutes.
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
 import platform
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from time import monotonic, process_time
-from types import SimpleNamespace
-from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -45,50 +32,23 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.regressor import training
 from MultiViewRegistrationLib.regressor.model import RegressorModel
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM
 from MultiViewRegistrationLib.rendering.devices import available_threads
 from MultiViewRegistrationLib.studies.statistics import (
-    grouped,
     percent,
     perturbed,
     success_rate,
     table,
 )
 
-from . import DATA, ROOT, pose_network  # noqa: F401  # for the networks and losses that it names
+from . import DATA, ROOT
 from .kept import Rows, put
 from .pose_cases import PoseCase, identity, pose_cases, predicted, ready, registered, trained
-from .truth import mtre_of
 
 STARTS = ("search", "regressor", "auto")
-HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES = (
-    10.0,
-    2.0,
-    4.0,
-    10.0,
-    4.0,
-)
+HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES = 10.0, 2.0, 4.0, 10.0
 KINDS = ("plain", "hard")
-#: Of the ablation: network, loss, and the name in the table; the others are compared with the
-#: first.
-VARIANTS = (
-    ("pose", "diffpose", "pose + image (DiffPose)"),
-    ("pose", "diffpose+cross-pose", "and cross-view pose"),
-    ("pose", "diffpose+cross-image", "and cross-view image"),
-    ("pose", "cui2025", "and both (Cui et al. 2025)"),
-    ("pose", "likelihood", "likelihood instead"),
-    ("voting", "likelihood", "voting network, likelihood"),
-)
-#: Of the part published, as VARIANTS; the third tells the head's share.
-PUBLISHED = (
-    ("voting", "likelihood", "the default"),
-    ("published", "cui2025", "the papers', whole"),
-    ("pose", "cui2025", "the papers' losses, our head"),
-)
-PUBLISHED_MINUTES = 1.5
-SEEN = tuple(f"{kind}, {seen}" for kind in KINDS for seen in ("both views", "one view"))
 WRIST = DATA / "wrist"
 OFF_DEG, OFF_MM = 30.0, 30.0
 
@@ -100,7 +60,7 @@ class Bench:
     Parameters
     ----------
     minutes : of training, in the part poses.   scale : of all minutes.
-    limit : cases of each set, None for all.   seeds : of the ablation.
+    limit : cases of each set, None for all.
     device : where the networks are trained.
     """
 
@@ -111,7 +71,6 @@ class Bench:
     minutes: Sequence[float]
     scale: float
     limit: int | None
-    seeds: int
     device: str
 
     def sets(self, *kinds: str) -> list[tuple[str, str, list[PoseCase]]]:
@@ -280,205 +239,6 @@ def _off(case: Case, pose: np.ndarray | None, reference: np.ndarray) -> list[flo
     return [round(float(np.linalg.norm(moved[0] - moved[1])), 4), round(degrees, 4)]
 
 
-def ablation(bench: Bench) -> str:
-    """What each loss brings, in equal time.
-
-    Seeds come last, so that a run that is broken off has all variants.
-    """
-    records = []
-    cases = {(kind, anatomy): found for kind, anatomy, found in bench.sets(*KINDS)}
-    for seed in range(bench.seeds):
-        for anatomy in sorted({anatomy for _, anatomy in cases}):
-            for network, loss, _ in VARIANTS:
-                more: dict[str, Any] = {"network": network, "loss": loss, "seed": seed}
-                model = bench.model(
-                    anatomy, ABLATION_MINUTES, f"{network}-{loss}-seed{seed}", **more
-                )
-                card = model.card
-                record = {
-                    "ct": anatomy,
-                    **more,
-                    "steps": card.done,
-                    "seconds": round(card.seconds, 1),
-                    "fault": card.fault,
-                }
-                for kind in KINDS:
-                    found = predicted(bench.rows, model, cases[kind, anatomy])
-                    errors = np.array([row["mtre_mm"] for row in found])
-                    for seen, mm in (
-                        ("both views", errors[:, 0]),
-                        ("one view", errors[:, 1:].ravel()),
-                    ):
-                        median, share = (
-                            round(float(np.median(mm)), 3),
-                            round(float(np.mean(mm < NEAR_MM)), 4),
-                        )
-                        record[f"{kind}, {seen}"] = {"median_mm": median, "near": share}
-                records.append(record)
-    data = bench.page.parent / bench.page.stem / "ablation.json"
-    data.parent.mkdir(parents=True, exist_ok=True)
-    data.write_text("[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n", encoding="utf-8")
-    return f"{ablation_tables(records)}\n\nEach training's numbers: [{data.name}]({bench.page.stem}/{data.name})."
-
-
-def published(bench: Bench) -> str:
-    """The papers' method against the default.
-
-    Seeds come last, so that a run that is broken off has all CTs and methods.
-    """
-    records: list[dict] = []
-    sets = bench.sets("plain")
-    for seed in range(bench.seeds):
-        for (_, anatomy, cases), (network, loss, name) in itertools.product(sets, PUBLISHED):
-            with mock.patch.object(
-                training, "time", SimpleNamespace(perf_counter=process_time, monotonic=monotonic)
-            ):
-                model = bench.model(
-                    anatomy,
-                    PUBLISHED_MINUTES,
-                    f"{network}-{loss}-processor-seed{seed}",
-                    network=network,
-                    loss=loss,
-                    seed=seed,
-                )
-            errors = np.array([_network_alone(bench.rows, model, one) for one in cases])
-            both_and_one = errors[:, 0], errors[:, 1:]
-            seen = [
-                [np.median(mm) for mm in both_and_one],
-                [100 * np.mean(mm < NEAR_MM) for mm in both_and_one],
-            ]
-            card = model.card
-            records.append(
-                {
-                    "ct": anatomy,
-                    "name": name,
-                    "seed": seed,
-                    "steps": card.done,
-                    "seconds": card.seconds,
-                    "seen": seen,
-                }
-            )
-    seconds, groups = [record["seconds"] for record in records], []
-    for (ct, name), group in grouped(records, lambda record: (record["ct"], record["name"])):
-        errors = np.array([record["seen"] for record in group])
-        cells = [
-            mean_and_sd(errors[:, n, m], digits)
-            for n, digits in enumerate((1, 0))
-            for m in range(2)
-        ]
-        groups.append(
-            (ct, name, len(group), f"{np.mean([record['steps'] for record in group]):.0f}", *cells)
-        )
-    each = [
-        (
-            record["ct"],
-            record["name"],
-            record["seed"],
-            record["steps"],
-            *(
-                f"{cell:.{d}f}"
-                for d, cell in zip((1, 1, 0, 0), np.ravel(record["seen"]), strict=True)
-            ),
-        )
-        for record in sorted(records, key=lambda record: (record["ct"], record["name"]))
-    ]
-    columns = [
-        f"{seen}: {what}"
-        for what in ("median mm", f"within {NEAR_MM:g} mm, %")
-        for seen in ("both views", "one view")
-    ]
-    return "\n\n".join(
-        [
-            "The mTRE of the networks' poses, before any refinement or search, over "
-            f"{len(sets[0][2])} plain X-ray pairs of a CT: mean ± standard deviation over the "
-            f"trainings. Each training took {min(seconds):.0f} to {max(seconds):.0f} processor "
-            "seconds.",
-            table(["CT", "method", "trainings", "steps", *columns], groups),
-            "Each training:",
-            table(["CT", "method", "seed", "steps", *columns], each),
-        ]
-    )
-
-
-def _network_alone(rows: Rows, model: RegressorModel, one: PoseCase) -> list[float]:
-    """mTRE in mm of both views together and of each alone, as the network has it, without tries along its least certain axis."""
-
-    def measure() -> dict:
-        case = one.load()
-        found = [
-            model.candidates(views, case.world_from_ct)[0]
-            for views in (case.views, *([view] for view in case.views))
-        ]
-        errors = [mtre_of(case, each.world_from_ct) for each in found]
-        return {"mtre_mm": [round(float(error), 4) for error in errors]}
-
-    return rows.get("network alone", identity(model), one.name, measure=measure)["mtre_mm"]
-
-
-def ablation_tables(records: list[dict]) -> str:
-    """The medians, the shares, and what the terms change."""
-
-    def of(variant: tuple, ct: str | None = None) -> list[dict]:
-        return [
-            record
-            for record in records
-            if (record["network"], record["loss"]) == variant[:2] and ct in (None, record["ct"])
-        ]
-
-    def by_ct(key: str, cell: str, scale: float) -> str:
-        lines = []
-        for ct in sorted({record["ct"] for record in records}):
-            for variant in VARIANTS:
-                mine = of(variant, ct)
-                numbers = [
-                    scale * np.array([record[column][key] for record in mine]) for column in SEEN
-                ]
-                steps = f"{np.mean([record['steps'] for record in mine]):.0f}"
-                cells = (cell.format(each.mean(), _sd(each)) for each in numbers)
-                lines.append((ct, variant[2], f"`{variant[1]}`", steps, *cells))
-        return table(["CT", "trained for", "loss", "steps", *SEEN], lines)
-
-    changes = []
-    without = {(record["ct"], record["seed"]): record for record in of(VARIANTS[0])}
-    for variant in VARIANTS[1:]:
-        cells = []
-        for column in SEEN:
-            pairs = [(record, without[record["ct"], record["seed"]]) for record in of(variant)]
-            change = 100 * (
-                np.array([a[column]["median_mm"] / b[column]["median_mm"] for a, b in pairs]) - 1
-            )
-            cells.append(f"{change.mean():+.0f} ± {_sd(change) / np.sqrt(len(change)):.0f}")
-        changes.append((variant[2], f"`{variant[1]}`", *cells))
-    minutes, seeds = (
-        [record["seconds"] / 60 for record in records],
-        len({record["seed"] for record in records}),
-    )
-    return "\n\n".join(
-        [
-            f"Medians of the mTRE in mm, mean ± standard deviation of {seeds} trainings. Both "
-            "views fused, or each view alone. All trainings were given the same time, and took "
-            f"{min(minutes):.1f} to {max(minutes):.1f} minutes.",
-            by_ct("median_mm", "{:.1f} ± {:.1f}", 1.0),
-            f"Within {NEAR_MM:g} mm, percent:",
-            by_ct("near", "{:.0f} ± {:.0f}", 100.0),
-            f"By how much the median changes against `{VARIANTS[0][1]}` with the same seed, in "
-            "percent, all CTs together: mean ± standard error. Less is better.",
-            table(["trained for", "loss", *SEEN], changes),
-        ]
-    )
-
-
-def _sd(numbers: np.ndarray) -> float:
-    return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else float("nan")
-
-
-def mean_and_sd(numbers: np.ndarray, digits: int) -> str:
-    """ "5.4 ± 0.6", "5.4" of one number."""
-    return " ± ".join(
-        f"{value:.{digits}f}" for value in (numbers.mean(), _sd(numbers))[: len(numbers)]
-    )
-
-
 def spread(errors: np.ndarray) -> str:
     return f"{np.median(errors):.1f} / {np.percentile(errors, 95):.1f} / {errors.max():.1f}"
 
@@ -492,8 +252,6 @@ PARTS = {
     "starts": starts,
     "one-view": one_view,
     "wrist": wrist,
-    "ablation": ablation,
-    "published": published,
 }
 
 
@@ -505,7 +263,7 @@ def main() -> int:
         "--only",
         nargs="+",
         choices=PARTS,
-        default=[name for name in PARTS if name not in ("ablation", "published")],
+        default=list(PARTS),
     )
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "poses")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "models")
@@ -520,7 +278,6 @@ def main() -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of all minutes")
     parser.add_argument("--limit", type=int, help="cases of each set")
-    parser.add_argument("--seeds", type=int, default=3, help="of the ablation, and of published")
     parser.add_argument(
         "--device",
         default="cpu",

@@ -1,4 +1,4 @@
-"""The benchmark of peers from the same starts: its runs, its page, and ITK's peer in our frames."""
+"""The benchmark of peers from the same starts: its runs and its page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 import phantom
 import pytest
 
-from benchmarks import peers, two_projection
-from MultiViewRegistrationLib.assessment.metrics import mtre
+from benchmarks import peers
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -123,30 +122,3 @@ def test_the_page_has_a_row_for_each_method_and_angle(tmp_path):
     assert "| ITK TwoProjectionRegistration | 2 | 0.0 % (0.0 to 65.8) |" in text
     assert "| 15° | 2 | 100.0 %" in text and "| 90° | 2 |" in text
     assert (tmp_path / "page" / "peers.svg").read_text().count("<polyline") == 4
-
-
-def test_itks_peer_goes_to_the_true_pose(scene, monkeypatch):
-    pytest.importorskip(
-        "itk.itkTwoProjectionImageRegistrationMethodPython",
-        reason="needs ITK's peer: pip install itk-twoprojectionregistration",
-    )
-    errors = []
-    method = peers.TwoProjection(scene.case.ct.volume, scene.case.views)
-    monkeypatch.setattr(
-        two_projection, "THRESHOLD_HU", 0.0
-    )  # a ball of water hides its blobs of bone
-    found = method.register(
-        scene.starts[0], lambda pose: errors.append(mtre(pose, scene.truth, scene.targets))
-    )
-    assert (
-        mtre(found, scene.truth, scene.targets) < 2
-        and mtre(scene.starts[0], scene.truth, scene.targets) > 5
-    )
-    assert errors[-1] < 2
-
-
-def test_rows_of_an_xray_in_which_the_ct_is_cut_off_are_left_out():
-    seen = np.zeros((64, 48), bool)
-    seen[8:40, 4:] = True
-    assert two_projection._shown_rows(seen, 32) == (12, 27)  # of 32 rows that run upwards
-    assert two_projection._shown_rows(seen | True, 32) == (0, 31)

@@ -5,11 +5,7 @@ Rows that a broken run goes on from, and tables between marks.
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.kept import Rows, put
-
-pytest.importorskip("torch", reason="needs torch: pip install torch")
 
 
 def refuse():
@@ -40,33 +36,3 @@ def test_a_part_of_a_page_is_replaced_and_the_rest_is_left_alone(tmp_path):
         "# Title\n\nProse.\n\n<!-- one: begin -->\na table\n\nand a line\n<!-- one: end -->\n\n"
         "More prose.\n\n<!-- two: begin -->\nsecond\n<!-- two: end -->\n"
     )
-
-
-def test_the_ablation_compares_trainings_of_one_seed():
-    """The seeds differ by a factor of ten, the variants by twenty percent.
-
-    Only pairs show it without an error.
-    """
-    from benchmarks import regressor
-
-    records = []
-    for network, loss, _ in regressor.VARIANTS:
-        for seed in (0, 1):
-            mm = 10.0**seed * (0.8 if loss == "cui2025" else 1.0)
-            errors = {key: {"median_mm": mm, "near": 0.5} for key in regressor.SEEN}
-            about = {
-                "ct": "chest",
-                "network": network,
-                "loss": loss,
-                "seed": seed,
-                "steps": 10,
-                "seconds": 60.0,
-            }
-            records.append(about | errors)
-    page = regressor.ablation_tables(records)
-    lines = [line for line in page.splitlines() if "`cui2025`" in line]
-    assert [
-        line.count(cell)
-        for line, cell in zip(lines, ("4.4 ± 5.1", "50 ± 0", "-20 ± 0"), strict=True)
-    ] == [4, 4, 4]
-    assert "1.0 to 1.0 minutes" in page

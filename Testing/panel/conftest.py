@@ -1,9 +1,9 @@
-"""Fixtures of the tests that run a panel."""
+"""Fixtures of the tests that run a panel, in Slicer's own application or on its stand-in."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -12,43 +12,61 @@ import SimpleITK as sitk
 from hosts import IN_SLICER
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
+from MultiViewRegistrationLib.io.datasets import chest
 
-#: What the host imports, and where it comes from.
+#: What the stand-in imports, and where it comes from.
 NEEDED = {
     "PySide6.QtWidgets": (
         'pip install "PySide6-Essentials>=6.8"; Debian: apt install libdbus-1-3 libegl1 libfontconfig1 libgl1 libxkbcommon0'
     ),
     "trame_slicer.core": 'pip install "trame-slicer[standalone]>=2.0"; Debian: apt install libegl1 libgl1',
 }
-
-
-def missing(module: str) -> str | None:
-    try:
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+for module in () if IN_SLICER else NEEDED:
+    if os.environ.get("MVREG_REQUIRE_PACKAGES") == "1":
         import_module(module)
-    except ImportError as error:
-        return f"needs {module.partition('.')[0]} ({error}): {NEEDED[module]}"
-    return None
+    pytest.importorskip(module, reason=f"needs {module}: {NEEDED[module]}", exc_type=ImportError)
+
+from slicer_host import Host  # noqa: E402, I001 (it makes qt)
+import qt  # noqa: E402
+from gui_driver import GuiDriver  # noqa: E402
 
 
 @pytest.fixture
-def host() -> Iterator:
+def host() -> Iterator[Host]:
     """Slicer, or its stand-in, with an empty scene and no messages.
 
     An unexpected failure in a slot fails the test.
     """
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    needed = () if IN_SLICER else NEEDED
-    reason = next(filter(None, map(missing, needed)), None)
-    if reason is not None:
-        if os.environ.get("MVREG_REQUIRE_PACKAGES") == "1":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    from slicer_host import Host
-
     host = Host()
     yield host
     host.close()
+
+
+@pytest.fixture
+def person(host, ct, views) -> GuiDriver:
+    """At a registration of the phantom that somebody has begun, with Start and Register unfolded."""
+    return GuiDriver(host).open_phantom(ct, views)
+
+
+@pytest.fixture
+def focus(host) -> Iterator[Callable]:
+    """Gives the focus to a widget of a class in a window of its own, as a view or a field of another module."""
+    made = []
+
+    def give(kind) -> qt.QWidget:
+        widget = kind()
+        made.append(widget)
+        widget.setFocusPolicy(qt.Qt.StrongFocus)
+        widget.show()
+        widget.activateWindow()
+        widget.setFocus()
+        host.process(1, until=lambda: widget.focus)
+        return widget
+
+    yield give
+    for widget in made:
+        widget.deleteLater()
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +74,7 @@ def coarse_chest(tmp_path_factory) -> Path:
     """The sample's CT with a 32nd of its voxels, which is read and registered in a second."""
     path = tmp_path_factory.mktemp("chest") / "chest.nii.gz"
     try:
-        sitk.WriteImage(sitk.BinShrink(sitk.ReadImage(str(chest_ct())), [4, 4, 2]), str(path))
+        sitk.WriteImage(sitk.BinShrink(sitk.ReadImage(str(chest.chest_ct())), [4, 4, 2]), str(path))
     except InputError as error:
         pytest.skip(str(error))
     return path
@@ -65,7 +83,5 @@ def coarse_chest(tmp_path_factory) -> Path:
 @pytest.fixture
 def sample(host, coarse_chest, tmp_path, monkeypatch) -> None:
     """The user's cache is empty, and the sample's CT, once it is downloaded, the coarse one."""
-    from MultiViewRegistrationLib.io.datasets import chest
-
     monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(chest, "chest_ct", lambda: coarse_chest)

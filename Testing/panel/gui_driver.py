@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import qt
 from phantom_scene import begun, make_registration
 from running_session import STARTED_AT
 
@@ -52,8 +53,6 @@ class GuiDriver:
 
     def drop(self, *paths: Path) -> None:
         """Drag files onto the panel and drop them there; they must be accepted."""
-        import qt
-
         mime = qt.QMimeData()
         mime.setUrls([qt.QUrl.fromLocalFile(str(path)) for path in paths])
         rest = qt.Qt.CopyAction, mime, qt.Qt.LeftButton, qt.Qt.NoModifier
@@ -71,6 +70,10 @@ class GuiDriver:
     @property
     def session(self):
         return self.panel.session
+
+    @property
+    def xrays(self) -> list:
+        return self.registration.xrays
 
     def is_at(self, pose) -> bool:
         return np.allclose(self.registration.world_from_ct, pose, atol=1e-9)
@@ -168,10 +171,6 @@ class GuiDriver:
     def press(self, name: str, key: str) -> None:
         self.host.click(self.widget(name, key))
 
-    def switch(self, name: str, key: str) -> None:
-        """Click a check box."""
-        self.host.click(self.widget(name, key))
-
     def choose(self, name: str, key: str, title: str) -> None:
         """Choose one of several by what a person reads."""
         drawn = self.drawn(name, key)
@@ -180,12 +179,6 @@ class GuiDriver:
             self.host.click(drawn.button(values[title]))
         else:
             self.host.choose(drawn.widget, title)
-
-    def slide(self, name: str, key: str, value: float) -> None:
-        """Move a slider."""
-        drawn = self.drawn(name, key)
-        drawn.widget.value = round((value - drawn.control.low) / drawn.control.step)
-        self.host.process(0.1)
 
     def type(self, name: str, key: str, text: str) -> None:
         """Replace what a field holds, key by key, and press Enter."""

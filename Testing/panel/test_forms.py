@@ -1,351 +1,214 @@
-"""The renderer of forms in Qt.
-
-Every kind of control is drawn, changed, and tells what a person did.
-"""
+"""The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+import qt
 from gui_driver import GuiDriver
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.panel.form import QtForm
+from MultiViewRegistrationLib.session.presenters.form import (
+    Button,
+    Cell,
+    Choice,
+    Files,
+    Number,
+    Option,
+    Picture,
+    ProgressBar,
+    Slider,
+    Switch,
+    Table,
+    TableRow,
+    Text,
+    TextField,
+    group,
+    row,
+)
 
-
-@pytest.fixture
-def at(host):
-    """Somebody at a form that shows what a test gives it; `did` has what they did."""
-    return AtForm(host)
+NAME = "<b>A&P</b>"
+TIP = f"Of {NAME}:\nits <i>."
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20"/></svg>'
+OPTIONS = (Option("a", "A"), Option("b", "B", "Better."))
 
 
 class AtForm:
+    """Somebody at a form that shows what a test gives it; `did` has what they did."""
+
     def __init__(self, host) -> None:
-        import qt
-
-        from MultiViewRegistrationLib.panel.form import QtForm
-
         self.host, self.person, self.did = host, GuiDriver(host), []
         self.person.begin("register")
-        window = qt.QWidget()
-        self.form, self._window = QtForm(self.person.panel, window), window
-        window.resize(400, 300)
-        window.show()
+        self.window = qt.QWidget()
+        self.form = QtForm(self.person.panel, self.window)
+        self.window.resize(400, 300)
+        self.window.show()
 
-    def show(self, *controls):
+    def show(self, *controls) -> None:
         self.form.show(controls)
         self.host.process()
 
-    def done(self, *what):
+    def done(self, *what) -> None:
         self.did.append(what)
 
-    def widget(self, key):
+    def widget(self, key: str):
         return self.form.drawn[key].widget
 
-    def answer(self, key):
-        """The widget's visibility."""
-        return self.widget(key).visible
+    def seen(self, *keys: str) -> list[bool]:
+        return [self.widget(key).visible for key in keys]
+
+
+@pytest.fixture
+def at(host) -> AtForm:
+    return AtForm(host)
 
 
 def test_controls_come_go_and_keep_their_place(at):
-    from MultiViewRegistrationLib.session.presenters.form import Button, Text, group, row
-
     first, second, third = (Button(name, name) for name in ("first", "second", "third"))
     at.show(first, third)
     at.show(first, Text("note", "Note."), row("pair", second), third)
-    tops = [
-        at.widget(key).mapTo(at._window, at.widget(key).rect.topLeft()).y()
-        for key in ("first", "note", "second", "third")
-    ]
-    assert tops == sorted(tops) and len(set(tops)) == 4
+    keys = ("first", "note", "second", "third")
+    tops = [at.widget(key).mapTo(at.window, qt.QPoint(0, 0)).y() for key in keys]
+    assert tops == sorted(set(tops))
     before = at.widget("second")
     at.show(Text("note", ""), group("box", "Box", Text("inside", "Inside.")))
-    assert (
-        not (at.widget("note").visible or at.widget("first").visible or before.visible)
-        and at.widget("inside").visible
-    )
+    assert at.seen("note", "first", "second", "inside") == [False, False, False, True]
     at.show(row("pair", second))
-    assert at.widget("second") is before and before.visible and not at.widget("box").visible
+    assert at.widget("second") is before and at.seen("second", "box") == [True, False]
 
 
-def test_every_control_calls_its_action(at, tmp_path):
-    from MultiViewRegistrationLib.session.presenters.form import (
-        Button,
-        Cell,
-        Choice,
-        Files,
-        Option,
-        Slider,
-        Switch,
-        Table,
-        TableRow,
-    )
-
-    options = (Option("a", "A"), Option("b", "B", "Better."))
-    lines = tuple(
-        TableRow(name, (Cell(name), Cell("x", "More.")), on=name == "one")
-        for name in ("one", "two")
-    )
-
-    def form(**changes):
-        return (
-            Button(
-                "button", "Press", lambda: at.done("pressed"), question=changes.get("question", "")
-            ),
-            Button(
-                "toggle",
-                "Toggle",
-                lambda: at.done("toggled"),
-                on=changes.get("on", False),
-                icon="play",
-            ),
-            Switch("switch", "Switch", lambda on: at.done("switch", on)),
-            Choice(
-                "choice",
-                "Choice",
-                lambda value: at.done("choice", value),
-                value="a",
-                options=options,
-            ),
-            Choice(
-                "spread",
-                "Spread",
-                lambda v: at.done("spread", v),
-                value="a",
-                options=options,
-                spread=True,
-                refused=changes.get("refused", ()),
-            ),
-            Slider(
-                "slider",
-                "Slider",
-                lambda value: at.done("slider", round(value, 3)),
-                value=changes.get("value", 0.2),
-            ),
-            Table(
-                "table",
-                "",
-                lambda *cell: at.done("cell", *cell),
-                columns=("1", "2"),
-                lines=lines,
-                selected="two",
-                switch=lambda *what: at.done("line", *what),
-            ),
-            Files(
-                "files",
-                "Files",
-                lambda *files: at.done("files", *files),
-                several=True,
-                folders=True,
-            ),
-        )
-
-    host = at.host
-    at.show(*form())
-    for key in ("button", "toggle", "switch"):
-        host.click(at.widget(key))
-    host.choose(at.widget("choice"), "B")
-    host.choose(at.widget("choice"), "A")  # as it was: nothing has changed
-    host.click(at.form.drawn["spread"]._buttons[1])
-    at.widget("slider").value = 70
-    host.click_cell(at.widget("table"), 1, 1)
-    host.click_cell(at.widget("table"), 0, 0)  # its check box
-    host.answers.open_files = [tmp_path / "a.png", tmp_path / "b.png"]
-    host.click(at.form.drawn["files"].file)
-    host.answers.directory = tmp_path
-    host.click(at.form.drawn["files"].folder)
-    assert at.did[:5] == [
-        ("pressed",),
-        ("toggled",),
-        ("switch", True),
-        ("choice", "b"),
-        ("spread", "b"),
-    ]
-    assert (
-        ("slider", 0.7) in at.did
-        and ("cell", "two", 1) in at.did
-        and ("line", "one", False) in at.did
-    )
-    assert at.did[-2:] == [
-        ("files", [tmp_path / "a.png", tmp_path / "b.png"], None),
-        ("files", [tmp_path], None),
-    ]
-    at.did.clear()
-    at.show(*form(value=0.9, on=True, refused=("b",), question="Really?"))
-    assert (
-        at.widget("toggle").checked
-        and not at.form.drawn["spread"]._buttons[1].enabled
-        and at.widget("slider").value == 90
-    )
-    assert not at.did  # what the form changes is no act of a person
-    host.answers.yes = False
-    host.click(at.widget("button"))
-    assert host.messages[-1].text == "Really?" and not at.did
+def test_a_choice_tells_only_of_what_is_another(at):
+    at.show(Choice("it", "Choice", at.done, value="a", options=OPTIONS))
+    at.host.choose(at.widget("it"), "B")
+    at.host.choose(at.widget("it"), "A")  # as it was
+    assert at.did == [("b",)]
 
 
-def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
-    from MultiViewRegistrationLib.session.presenters.form import Button, Number, TextField
+def test_what_is_refused_of_a_spread_choice_cannot_be_clicked(at):
+    spread = {"value": "a", "options": OPTIONS, "spread": True}
+    at.show(Choice("it", "Choice", at.done, refused=("b",), **spread))
+    assert not at.form.drawn["it"].button("b").enabled
 
-    number, host = Number("Angle", -90, 90, "\u00b0"), at.host
 
-    def form(text="10", of="one"):
-        return (
-            TextField(
-                "entry",
-                "Angle",
-                lambda text: at.done(number.read(text)),
-                text=text,
-                number=number,
-                of=of,
-            ),
-            TextField(
-                "live",
-                "Live",
-                lambda text: at.done("left", text),
-                text="",
-                typed=lambda text: at.done("live", text),
-            ),
-            TextField("area", "Matrix", lambda text: at.done("area", text), rows=3),
-            Button("go", "Go", lambda: at.done("gone"), strict=True),
-        )
+def test_a_slider_is_moved_and_follows_the_form_without_a_word(at):
+    at.show(Slider("it", "Slider", at.done, value=0.2))
+    at.widget("it").value = 70
+    assert at.did == [(pytest.approx(0.7),)]
+    at.show(Slider("it", "Slider", at.done, value=0.9))
+    assert at.widget("it").value == 90 and len(at.did) == 1
 
-    at.show(*form())
+
+def test_a_table_tells_of_cells_and_of_check_boxes(at):
+    lines = [TableRow(name, (Cell(name), Cell("x")), on=name == "one") for name in ("one", "two")]
+    at.show(Table("it", "", at.done, columns=("1", "2"), lines=tuple(lines), switch=at.done))
+    at.host.click_cell(at.widget("it"), 1, 1)
+    at.host.click_cell(at.widget("it"), 0, 0)
+    assert at.did == [("two", 1), ("one", False), ("one", 0)]
+
+
+def test_a_button_that_is_on_is_checked_and_one_that_asks_may_be_refused(at):
+    at.show(Button("it", "Press", at.done, question="Really?", on=True, icon="play"))
+    assert at.widget("it").checked
+    at.host.answers.yes = False
+    at.host.click(at.widget("it"))
+    assert at.host.shown("question") == ["Really?"] and not at.did
+
+
+def test_files_and_folders_are_chosen(at, tmp_path):
+    at.show(Files("it", "Files", at.done, several=True, folders=True))
+    at.host.answers.open_files = paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    at.host.answers.directory = tmp_path
+    at.host.click(at.form.drawn["it"].file)
+    at.host.click(at.form.drawn["it"].folder)
+    assert at.did == [(paths, None), ([tmp_path], None)]
+
+
+def angle(at, text: str = "10", of: str = "one") -> TextField:
+    number = Number("Angle", -90, 90, "\u00b0")
+    act = lambda typed: at.done(number.read(typed))  # noqa: E731
+    return TextField("entry", "Angle", act, text=text, number=number, of=of)
+
+
+@pytest.mark.parametrize("wrong", ["0,58,1", "500", "north"])
+def test_a_wrong_number_stays_is_a_message_and_holds_up_what_is_strict(at, wrong):
+    shown = [angle(at), Button("go", "Go", at.done, strict=True)]
+    at.show(*shown)
     edit = at.form.drawn["entry"].edit
-    for wrong in ("0,58,1", "500", "north"):
-        host.type(edit, wrong)
-        assert (
-            edit.text == wrong
-            and edit.property("tone") == "error"
-            and not at.did
-            and at.form.problems()
-        )
-        assert at.person.message.startswith("Angle: ")
-    at.show(*form())  # the form says what it said: what is typed stays
-    assert edit.text == "500" or edit.text == "north"
+    at.host.type(edit, wrong)
+    at.show(*shown)  # the form says what it said
+    assert edit.text == wrong and edit.property("tone") == "error"
     at.person.panel.sections["ct"].problems = at.form.problems
-    host.click(at.widget("go"))
+    at.host.click(at.widget("go"))
     assert not at.did and at.person.message.startswith("Angle: ")
-    host.type(edit, "20")
+    at.host.type(edit, "20")
     assert at.did == [(20,)] and edit.property("tone") == "" and not at.form.problems()
-    at.show(*form(of="another"))
+    at.show(angle(at, of="another"))
     assert edit.text == "10"
-    host.type(at.form.drawn["live"].edit, "ab")
-    assert ("live", "a") in at.did and ("live", "ab") in at.did
+
+
+def test_text_is_told_key_by_key_and_of_several_lines(at):
+    at.show(
+        TextField("live", "Live", print, text="", typed=at.done),
+        TextField("area", "Matrix", at.done, rows=3),
+    )
+    at.host.type(at.form.drawn["live"].edit, "ab")
     at.form.drawn["area"].edit.setPlainText("1 2\n3 4")
-    assert at.did[-1] == ("area", "1 2\n3 4")
+    assert at.did == [("a",), ("ab",), ("1 2\n3 4",)]
 
 
 def test_an_action_that_fails_is_a_message(at):
-    from MultiViewRegistrationLib.session.presenters.form import Button
-
-    def fail():
+    def fail() -> None:
         raise InputError("File: is empty, expected a CT; choose another.")
 
-    at.show(
-        Button("button", "Press", fail), Button("off", "Off", lambda: at.done("off"), enabled=False)
-    )
+    at.show(Button("button", "Press", fail), Button("off", "Off", at.done, enabled=False))
     at.host.click(at.widget("button"))
     assert at.person.message == "File: is empty, expected a CT; choose another."
     at.form.drawn["off"].press()
     assert not at.did
 
 
-def test_pictures_progress_and_downloads(at, tmp_path):
-    from MultiViewRegistrationLib.session.presenters.form import Download, Picture, ProgressBar
-
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20"/></svg>'
-    at.show(
-        Picture("picture", "Below", rgb=np.zeros((40, 20, 3), np.uint8), aspect=0.5),
-        Picture("svg", svg=svg),
-        ProgressBar("progress", "Half", percent=50),
-    )
+def test_pictures_and_progress_are_drawn(at):
+    picture = Picture("picture", "Below", rgb=np.zeros((40, 20, 3), np.uint8), aspect=0.5)
+    at.show(picture, Picture("svg", svg=SVG), ProgressBar("progress", "Half", percent=50))
     drawn = at.form.drawn
-    assert (drawn["picture"].picture.pixmap.width(), drawn["picture"].picture.pixmap.height()) == (
-        240,
-        240,
-    )
+    pixmap = drawn["picture"].picture.pixmap
+    assert (pixmap.width(), pixmap.height()) == (240, 240)
     assert drawn["picture"].text.text == "Below" and drawn["svg"].picture.pixmap.width() == 40
     assert (drawn["progress"].bar.value, drawn["progress"].bar.maximum) == (50, 100)
     at.show(ProgressBar("progress", "Unknown"))
     assert drawn["progress"].bar.maximum == 0
-    at.person.panel.begin()
-    written: list[Path] = []
-
-    def write(folder):
-        return lambda: [folder / "a.txt"]
-
-    at.show(Download("download", "Export", write, done=written.extend))
-    at.host.answers.directory = tmp_path
-    at.host.click(at.widget("download"))
-    at.person.wait(lambda: written)
-    assert written == [tmp_path / "a.txt"]
-
-
-NAME = "<b>A&P</b>"
 
 
 def shown_as(text: str) -> str:
     """What Qt shows of a tool tip."""
-    import qt
-
     edit = qt.QTextEdit()
     edit.setText(text)
     return edit.toPlainText()
 
 
 def test_names_that_look_like_html_are_shown_as_they_are(at):
-    import qt
-
-    from MultiViewRegistrationLib.session.presenters.form import (
-        Button,
-        Cell,
-        Choice,
-        Option,
-        ProgressBar,
-        Switch,
-        Table,
-        TableRow,
-        Text,
-        group,
-    )
-
-    tip = f"Of {NAME}:\nits <i>."
+    options = (Option("a", NAME, TIP),)
     at.show(
-        Text("text", NAME, tip=tip),
-        Button("button", NAME, lambda: None, tip=tip, question=f"Remove {NAME}?"),
-        Switch("switch", NAME, lambda on: None, tip=tip),
-        Choice(
-            "choice",
-            NAME,
-            print,
-            value="a",
-            options=(Option("a", NAME, tip),),
-            spread=True,
-            tip=tip,
-        ),
+        Text("text", NAME, tip=TIP),
+        Button("button", NAME, print, tip=TIP, question=f"Remove {NAME}?"),
+        Switch("switch", NAME, print, tip=TIP),
+        Choice("choice", NAME, print, value="a", options=options, spread=True, tip=TIP),
         ProgressBar("progress", NAME),
         Table("table", "", columns=("1",), lines=(TableRow("x", (Cell(NAME),)),)),
         group("group", NAME, Text("inside", NAME), open=False),
     )
     at.person.panel.show_message(NAME)
-    windows = (at._window, at.person.module_widget.parent)
-    labels = [
-        label
-        for window in windows
-        for label in window.findChildren(qt.QLabel)
-        if "<b>" in label.text
-    ]
-    plain = qt.Qt.PlainText
-    assert len(labels) >= 5 and all(label.property("textFormat") == plain for label in labels)
-    for key in ("text", "button", "switch", "choice"):
-        assert shown_as(at.widget(key).toolTip) == tip
-    assert shown_as(at.widget("table").item(0, 0).toolTip()) == NAME
+    labels = at.window.findChildren(qt.QLabel)
+    labels += at.person.module_widget.parent.findChildren(qt.QLabel)
+    formats = [label.property("textFormat") for label in labels if "<b>" in label.text]
+    assert len(formats) >= 5 and set(formats) == {qt.Qt.PlainText}
     spread = at.form.drawn["choice"].button("a")
-    assert shown_as(spread.toolTip) == tip
-    for widget in (at.widget("button"), at.widget("switch"), spread):
-        assert widget.text == "<b>A&&P</b>"  # which Qt shows as one
-    assert at.widget("group").title.strip() == "<b>A&&P</b>"
-    at.host.answers.yes = False
+    buttons = [at.widget("button"), at.widget("switch"), spread]
+    for widget in (at.widget("text"), at.widget("choice"), *buttons):
+        assert shown_as(widget.toolTip) == TIP
+    for text in (*(button.text for button in buttons), at.widget("group").title.strip()):
+        assert text == "<b>A&&P</b>"  # which Qt shows as one
+    assert shown_as(at.widget("table").item(0, 0).toolTip()) == NAME
     at.host.click(at.widget("button"))
     assert shown_as(at.host.messages[-1].text) == f"Remove {NAME}?"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from MultiViewRegistrationLib.panel.geometry import aside
+
 
 @pytest.mark.parametrize(
     "seen, size, corner",
@@ -14,7 +16,5 @@ import pytest
         ((100, 0, 1500, 600), (2000, 300), (0, 600)),  # below, wider than the screen
     ],
 )
-def test_the_corner_that_hides_least(host, seen, size, corner):
-    from MultiViewRegistrationLib.panel.geometry import aside
-
+def test_the_corner_that_hides_least(seen, size, corner):
     assert aside(seen, size, (0, 0, 1600, 900)) == corner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import slicer
+import qt
 from gui_driver import GuiDriver
 from phantom_scene import begun, make_registration
 from running_session import STARTED_AT
@@ -19,24 +19,17 @@ MARGINS_PX = 20
 COLOURS = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
 
 
-def segmentation(registration, *names: str):
-    """Segments of these names of the phantom's bone."""
-    ct = registration.ct
-    values = slicer.util.arrayFromVolume(ct)
-    labels = np.zeros(values.shape, np.uint8)
-    for n, part in enumerate(np.array_split(np.argwhere(values > 300), len(names)), start=1):
-        labels[tuple(part.T)] = n
-    return structures_node(registration.scene, "Segments", Structures(names, labels), ct)
-
-
 @pytest.fixture
 def person(host, ct, views):
     """At three bones that lie by themselves."""
     person = GuiDriver(host)
     registration = begun(make_registration(host.scene, ct, views, STARTED_AT))
-    node = segmentation(registration, *NAMES)
-    for segment_id, colour in zip(node.GetSegmentation().GetSegmentIDs(), COLOURS, strict=True):
-        node.GetSegmentation().GetSegment(segment_id).SetColor(*colour)
+    labels = np.zeros(ct.volume.values.shape, np.uint8)
+    for n, part in enumerate(np.array_split(np.argwhere(ct.volume.values > 300), 3), start=1):
+        labels[tuple(part.T)] = n
+    node = structures_node(host.scene, "Segments", Structures(NAMES, labels), registration.ct)
+    for n, colour in enumerate(COLOURS):
+        node.GetSegmentation().GetNthSegment(n).SetColor(*colour)
     registration.choose_segment(node)
     put_bones(registration, dict.fromkeys(NAMES, STARTED_AT))
     person.begin("check", registration)
@@ -66,8 +59,6 @@ def test_the_button_of_what_a_hand_moves_is_pressed_and_no_other(person):
 
 
 def test_what_is_done_with_a_bone_fits_into_the_panel_whatever_its_name(person):
-    import qt
-
     person.pick("check", "bones", 1, 1)
     person.host.process(0.1)
     section, root = person.panel.sections["check"], person.ui.messageLabel.parentWidget()
@@ -88,30 +79,6 @@ def test_a_long_title_of_a_column_leaves_room_for_the_names(person):
     table = person.widget("check", "bones")
     assert table.columnWidth(0) > table.fontMetrics().horizontalAdvance("vertebrae_T11")
     assert not table.horizontalScrollBar().visible
-
-
-@pytest.mark.filterwarnings("ignore:.*check their names")
-def test_all_or_none_of_many_segments_are_chosen_at_once(person):
-    registration = person.registration
-    node = segmentation(registration, *(f"rib_left_{n}" for n in range(1, 62)))
-    key = f"{node.GetID()}/"
-    person.begin("ct")
-    person.panel.presenters.ct.set_structure(f"{key}{node.GetSegmentation().GetNthSegmentID(3)}")
-    person.panel.presenters.ct.set_structure(key)
-    assert registration.chosen_segments == []
-    person.host.process(0.1)
-    person.press("ct", "listed_All")
-    assert len(registration.chosen_segments) == 61
-    person.press("ct", "listed_None")
-    assert registration.chosen_segments == []
-
-
-def test_the_answer_ticks_no_more_bones_of_a_foreign_segmentation_than_a_table_shows(person):
-    registration, bones = person.registration, person.panel.presenters.ct.bones
-    registration.scene.RemoveNode(registration.segmentation)
-    segmentation(registration, *(f"structure {n}" for n in range(1, 62)))
-    bones.choose_any()
-    assert registration.registers_each and registration.chosen_segments == []
 
 
 def test_nothing_lies_over_the_table_once_a_bone_is_chosen(person):

@@ -6,80 +6,81 @@ In the views themselves: Testing/mrml/test_display.py, and the walk through Slic
 from __future__ import annotations
 
 import pytest
-from gui_driver import GuiDriver
+import slicer
 from phantom import TRUE_POSE, off
 from phantom_scene import begun, make_registration
 
-MODULE = "MultiViewRegistration"
+from MultiViewRegistrationLib.mrml import display, layout
+from MultiViewRegistrationLib.mrml.registration import Registration
+
+OWNER = "MultiViewRegistration.owner"
 
 
 @pytest.fixture
-def person(host, ct, views):
+def person(person, ct, views):
     """At registration A; B lies elsewhere."""
-    person = GuiDriver(host)
     elsewhere = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
-    person.a = begun(make_registration(host.scene, ct, views, TRUE_POSE, name="A"))
-    person.b = begun(make_registration(host.scene, ct, views, elsewhere, name="B"))
-    person.panel.choose(person.a)
+    person.a = person.registration
+    person.b = begun(make_registration(person.host.scene, ct, views, elsewhere, name="B"))
     return person
 
 
-def own(registration) -> set:
-    """The IDs of a registration's nodes."""
-    scene, ids = registration.scene, {registration.node.GetID(), registration.ct.GetID()}
-    nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
-    for _generation in range(3):
-        ids |= {n.GetID() for n in nodes if n.GetNodeReferenceID(f"{MODULE}.owner") in ids}
-    return ids
+def owners(node) -> set[str]:
+    """The IDs of a node and of what it was made for."""
+    found = set()
+    while node is not None:
+        found.add(node.GetID())
+        node = node.GetNodeReference(OWNER)
+    return found
 
 
-def visible(scene) -> set:
-    """The IDs of displayable nodes but volumes that are shown in any view."""
-    import slicer
-
+def shown(scene) -> list:
+    """The displayable nodes but volumes and slices that are shown in any view."""
     nodes = slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
-    shown = [node for node in nodes if node.GetDisplayNode() and node.GetDisplayVisibility()]
     slices = slicer.vtkMRMLSliceLogic.IsSliceModelNode
-    return {
-        node.GetID() for node in shown if not node.IsA("vtkMRMLVolumeNode") and not slices(node)
-    }
+    others = [node for node in nodes if not node.IsA("vtkMRMLVolumeNode") and not slices(node)]
+    return [node for node in others if node.GetDisplayNode() and node.GetDisplayVisibility()]
 
 
 def sees_only(person, registration) -> None:
     person.host.process(0.2)
     assert person.panel.registration == registration
     assert person.ui.registrationSelector.currentNode() is registration.node
-    seen = visible(person.host.scene)
-    assert seen and seen <= own(registration)
+    own = {registration.node.GetID(), registration.ct.GetID()}
+    seen = shown(person.host.scene)
+    assert seen and all(owners(node) & own for node in seen)
 
 
-def test_another_registration_is_chosen_and_what_marks_the_xrays_is_kept(person):
-    """Nodes that come and go are what takes Slicer longest."""
-    sees_only(person, person.a)
-    marks = [view.node.GetNodeReference("frustum") for view in person.a.xrays]
-    for other in (person.b, person.a):
-        person.ui.registrationSelector.setCurrentNode(other.node)
-        sees_only(person, other)
-    assert marks == [view.node.GetNodeReference("frustum") for view in person.a.xrays]
-
-
-def test_none_and_another_after_one_was_removed(person):
-    person.ui.registrationSelector.setCurrentNode(None)
+def choose(person, registration) -> None:
+    person.ui.registrationSelector.setCurrentNode(registration and registration.node)
     person.host.process(0.2)
-    assert not visible(person.host.scene)
-    person.ui.registrationSelector.setCurrentNode(person.a.node)
+
+
+def test_another_registration_is_chosen_or_none_or_another_after_one_was_removed(person):
+    sees_only(person, person.a)
+    for other in (person.b, person.a):
+        choose(person, other)
+        sees_only(person, other)
+    choose(person, None)
+    assert not shown(person.host.scene)
+    choose(person, person.a)
     person.host.scene.RemoveNode(person.a.node)
     person.host.process(0.2)
-    person.ui.registrationSelector.setCurrentNode(person.b.node)
+    choose(person, person.b)
     sees_only(person, person.b)
+
+
+def test_what_marks_the_xrays_is_kept_while_another_registration_is_chosen(person):
+    """Nodes that come and go are what takes Slicer longest."""
+    marks = [view.node.GetNodeReference("frustum") for view in person.a.xrays]
+    for other in (person.b, person.a):
+        choose(person, other)
+    assert None not in marks
+    assert marks == [view.node.GetNodeReference("frustum") for view in person.a.xrays]
 
 
 @pytest.mark.parametrize("elsewhere", (False, True))
 def test_panes_go_with_a_folder_that_is_deleted_in_data(person, elsewhere):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml import display, layout
-
     scene = person.host.scene
     node = layout.layout_node(scene) or scene.AddNewNodeByClass("vtkMRMLLayoutNode")
     node.SetViewArrangement(node.SlicerLayoutFourUpView)
@@ -97,17 +98,13 @@ def test_panes_go_with_a_folder_that_is_deleted_in_data(person, elsewhere):
 @pytest.mark.parametrize("elsewhere", (False, True))
 def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
     """elsewhere: another module is open meanwhile."""
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
-    person.panel.choose(person.b)
-    person.host.process(0.2)
-    assert person.host.slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    choose(person, person.b)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     if elsewhere:
         person.host.leave(person.module_widget)
     person.host.scene.Clear(False)
-    person.host.slicer.util.loadScene(str(tmp_path / "scene.mrb"))
-    if elsewhere:
-        person.host.enter(person.module_widget)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    person.host.enter(person.module_widget)
     person.host.process(0.5)
     (found,) = [each for each in Registration.all(person.host.scene) if each.name == "B"]
     sees_only(person, found)

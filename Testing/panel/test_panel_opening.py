@@ -9,25 +9,18 @@ import threading
 from pathlib import Path
 
 import pytest
-from gui_driver import GuiDriver
+import slicer
 from phantom_scene import make_registration
 
-MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "MultiViewRegistration.py"
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.presenters import opening
+from MultiViewRegistrationLib.session.result_files import write_case_folder
 
 
 @pytest.fixture
-def person(host):
-    return GuiDriver(host)
-
-
-@pytest.fixture
-def case(person, ct, views, tmp_path) -> Path:
+def case(person, tmp_path) -> Path:
     """A case.json in a folder "hip"; its registration is not in the scene any more."""
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
-
-    registration = make_registration(person.host.scene, ct, views)
-    person.panel.choose(registration)
-    write_case_folder(person.panel.session, tmp_path / "hip")()
+    write_case_folder(person.session, tmp_path / "hip")()
     person.host.scene.Clear(False)
     person.host.process(0.1)
     return next(tmp_path.rglob("case.json"))
@@ -36,8 +29,6 @@ def case(person, ct, views, tmp_path) -> Path:
 @pytest.fixture
 def reading(monkeypatch):
     """Reading begins, in which threads is noted, and lasts until it is let go."""
-    from MultiViewRegistrationLib.session.presenters import opening
-
     read, held = opening.read_whole, threading.Event()
     held.threads = []
 
@@ -68,8 +59,6 @@ def test_a_case_is_read_beside_the_panel(person, case, reading):
 
 
 def test_another_choice_takes_its_place(person, ct, views, case, reading):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
     opens(person, case)
     other = make_registration(person.host.scene, ct, views)
     person.panel.choose(other)
@@ -77,45 +66,48 @@ def test_another_choice_takes_its_place(person, ct, views, case, reading):
     assert not person.ui.readingLabel.visible
     reading.set()
     person.host.process(1)
-    assert person.panel.registration == other and len(Registration.all(person.host.scene)) == 1
+    assert person.panel.registration == other and Registration.all(person.host.scene) == [other]
 
 
 def test_another_file_takes_its_place(person, case, reading):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
     opens(person, case)
     opens(person, __file__)
-    assert person.ui.readingLabel.text == "Reading test_panel_opening\u2026"
     reading.set()
     person.wait(lambda: not person.panel.opening.under_way)
     assert "test_panel_opening.py" in person.message and not Registration.all(person.host.scene)
 
 
+def test_no_verdict_stays_for_a_tick_while_another_case_is_read(person, reading, monkeypatch):
+    monkeypatch.setattr("MultiViewRegistrationLib.session.assessment.verdict", lambda _: "accept")
+    answer = person.panel.answer.presenter
+    person.panel._timer.stop()
+    person.panel.refresh()
+    assert answer.answer().kind == "accept"
+    person.host.answers.open_files = [__file__]
+    person.host.click(person.ui.loadCaseButton)
+    assert answer._shown.kind == "reading"
+
+
 # Reload, and the end
 
 
-def test_a_reloaded_panel_goes_on_where_it_was(person, ct, views):
-    registration = make_registration(person.host.scene, ct, views)
-    person.begin("register", registration)
-    person.host.slicer.util.reloadScriptedModule("MultiViewRegistration")
-    widget = person.host.slicer.modules.MultiViewRegistrationWidget
-    assert widget is not person.widget
+def test_a_reloaded_panel_goes_on_where_it_was(person):
+    slicer.util.reloadScriptedModule("MultiViewRegistration")
+    widget = slicer.modules.MultiViewRegistrationWidget
     person.host.process(0.1)
-    panel = widget.panel
-    assert panel.registration == registration and panel.shown
-    assert panel.ui.layoutButton.enabled and not panel.ui.messageLabel.visible
+    assert widget is not person.module_widget and widget.panel.shown
+    assert widget.panel.registration == person.registration
+    assert widget.panel.ui.layoutButton.enabled and not widget.panel.ui.messageLabel.visible
 
 
 def test_a_module_that_is_not_open_is_not_entered(person):
     person.host.leave(person.module_widget)
-    person.host.slicer.util.reloadScriptedModule("MultiViewRegistration")
-    assert not person.host.slicer.modules.MultiViewRegistrationWidget.panel.shown
+    slicer.util.reloadScriptedModule("MultiViewRegistration")
+    assert not slicer.modules.MultiViewRegistrationWidget.panel.shown
 
 
-def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
-    person.begin("export", make_registration(person.host.scene, ct, views))
-    go, session = threading.Event(), person.panel.session
-    session.cancel()  # what a new registration begins by itself
+def test_the_module_is_unloaded_once_its_widgets_are_gone(person):
+    go, session = threading.Event(), person.session
     session.run(lambda: go.wait(20), lambda result: None)
     for child in person.module_widget.parent.children():
         if child.isWidgetType():
@@ -124,17 +116,3 @@ def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
     assert not session.running and not person.panel._timer.active
     go.set()
     person.host.process(0.2)
-
-
-def test_no_verdict_stays_for_a_tick_while_another_patient_is_read(person, case, monkeypatch):
-    opens(person, case)
-    person.wait_until_read()
-    monkeypatch.setattr("MultiViewRegistrationLib.session.assessment.verdict", lambda _: "accept")
-    panel = person.panel
-    panel.session.cancel()  # what a new registration begins by itself
-    panel._timer.stop()
-    panel.refresh()
-    assert panel.answer.presenter.answer().kind == "accept"
-    person.host.answers.open_files = [case]
-    person.host.click(person.ui.loadCaseButton)
-    assert panel.answer.presenter._shown.kind == "reading"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from gui_driver import GuiDriver
 from phantom_scene import begun, make_registration
 from tiny_store import TinyStore
 
@@ -11,9 +10,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def person(host, ct, views, monkeypatch, tmp_path):
+def person(monkeypatch, tmp_path, ct, request):
     TinyStore(monkeypatch, tmp_path, ct).behave("waits")
-    person = GuiDriver(host, width=450).open_phantom(ct, views)
+    person = request.getfixturevalue("person")
     person.drawn("start", "regressor").widget.collapsed = False
     person.wait(lambda: person.session.regressors.up_to_date)
     person.press("start", "train")
@@ -25,21 +24,17 @@ def person(host, ct, views, monkeypatch, tmp_path):
 def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_its_own(
     person, ct, views
 ):
-    assert (
-        person.header("start").startswith("\u25b6 training")
-        and person.widget("register", "register").enabled
-    )
-    first, session = person.registration, person.session
+    assert person.header("start").startswith("\u25b6 training")
+    regressors = person.session.regressors
     person.host.leave(person.module_widget)
     person.host.process(0.2)
-    assert session.regressors.is_training
     person.host.enter(person.module_widget)
     person.panel.choose(begun(make_registration(person.host.scene, ct, views, name="Another")))
     person.host.process(0.2)
-    assert session.regressors.is_training and person.control("start", "training") is None
-    child = session.regressors.training._job._process
-    person.host.scene.RemoveNode(first.node)
-    person.host.process(60, until=lambda: child.poll() is not None)
+    assert regressors.is_training and person.control("start", "training") is None
+    child = regressors.training._job._process
+    person.host.scene.RemoveNode(person.registration.node)
+    person.wait(lambda: child.poll() is not None)
 
 
 def test_the_end_of_the_panel_ends_the_child(person):

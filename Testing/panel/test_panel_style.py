@@ -3,145 +3,121 @@
 from __future__ import annotations
 
 import pytest
+import qt
 import slicer
 from gui_driver import GuiDriver
 from hosts import IN_SLICER
+from phantom import TRUE_POSE
+from phantom_scene import begun, make_registration
+
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.panel.style import COLOURS
 
 DARK = {
-    "Window": "#353535",
-    "WindowText": "#ffffff",
-    "Base": "#191919",
-    "AlternateBase": "#353535",
-    "Text": "#ffffff",
-    "Button": "#353535",
-    "ButtonText": "#ffffff",
-    "Highlight": "#2a82da",
-    "HighlightedText": "#000000",
-    "ToolTipBase": "#353535",
-    "ToolTipText": "#ffffff",
-    "PlaceholderText": "#a0a0a0",
-    "Light": "#505050",
-    "Midlight": "#454545",
-    "Mid": "#282828",
-    "Dark": "#202020",
-    "Shadow": "#101010",
+    "#353535": ("Window", "AlternateBase", "Button", "ToolTipBase"),
+    "#ffffff": ("WindowText", "Text", "ButtonText", "ToolTipText"),
+    "#191919": ("Base",),
+    "#2a82da": ("Highlight",),
+    "#000000": ("HighlightedText",),
+    "#a0a0a0": ("PlaceholderText",),
 }
-
-
-@pytest.fixture
-def themes(host):
-    """Puts the application into its "light" or "dark" theme; the light one stays behind."""
-    import qt
-
-    light = qt.QPalette(host.app.palette())
-
-    def choose(name: str) -> None:
-        palette = qt.QPalette(light)
-        for role, colour in DARK.items() if name == "dark" else ():
-            palette.setColor(getattr(qt.QPalette.ColorRole, role), qt.QColor(colour))
-        host.app.setPalette(palette)
-        host.process(0.05)
-
-    yield choose
-    choose("light")
-
-
-@pytest.fixture
-def person(host):
-    return GuiDriver(host)
+LONG = "pelvis-three-views-wires-of-a-patient-with-a-long-name"
+UNEVEN = CArm(
+    source_to_detector_mm=1020.5,
+    source_to_isocentre_mm=742.25,
+    pixel_mm=(0.3876, 0.3876),
+    size=(512, 512),
+    principal_point=(261.53, 251.72),
+    rao_lao_deg=-12.75,
+    cra_cau_deg=17.25,
+)
 
 
 def luminance(colour) -> float:
     """WCAG 2's relative luminance of a QColor."""
-    linear = [
+    red, green, blue = (
         c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
         for c in (colour.redF(), colour.greenF(), colour.blueF())
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def contrast(a, b) -> float:
-    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    low, high = sorted((luminance(a), luminance(b)))
     return (high + 0.05) / (low + 0.05)
 
 
-# colours
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def labels(person) -> list:
-    import qt
-
-    return person.module_widget.parent.findChildren(qt.QLabel)
-
-
-def least_contrast(person) -> dict[str, float]:
+def least_contrast(window) -> dict[str, float]:
     """Of each label that has a tone against the window behind it, by its tone."""
-    from MultiViewRegistrationLib.panel.style import COLOURS
-
     found = {}
-    for label in labels(person):
+    for label in window.findChildren(qt.QLabel):
         tone, palette = label.property("tone"), label.palette
         if tone:
-            ratio = contrast(
-                palette.color(label.foregroundRole()), palette.color(palette.ColorRole.Window)
-            )
-            assert palette.color(label.foregroundRole()).name() in COLOURS[tone], label.objectName
+            colour = palette.color(label.foregroundRole())
+            ratio = contrast(colour, palette.color(qt.QPalette.Window))
+            assert colour.name() in COLOURS[tone], label.objectName
             found[tone] = min(ratio, found.get(tone, 99))
     return found
 
 
-def test_coloured_text_is_readable_in_both_themes(person, themes):
+@pytest.fixture
+def palettes(host):
+    """Of the light theme, which stays behind, and of the dark one."""
+    light, dark = qt.QPalette(host.app.palette()), qt.QPalette(host.app.palette())
+    for colour, roles in DARK.items():
+        for role in roles:
+            dark.setColor(getattr(qt.QPalette.ColorRole, role), qt.QColor(colour))
+    yield light, dark
+    host.app.setPalette(light)
+    host.process(0.05)
+
+
+def test_coloured_text_is_readable_in_both_themes(host, palettes):
+    person = GuiDriver(host)
     person.panel.show_message("Something is wrong; do something.")
-    for theme in ("light", "dark", "light", "dark"):
-        themes(theme)
-        found = least_contrast(person)
-        assert set(found) == {"error", "caution", "quiet"} and min(found.values()) >= 4.5, (
-            theme,
-            found,
-        )
+    for palette in 2 * palettes:
+        host.app.setPalette(palette)
+        host.process(0.05)
+        found = least_contrast(person.module_widget.parent)
+        assert set(found) == {"error", "caution", "quiet"} and min(found.values()) >= 4.5, found
 
 
-# sizes
-# -----------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def font_size(host):
+    """A function: gives the application a font of so many points; that of before comes back."""
+    before = host.app.font()
 
-LONG = "pelvis-three-views-wires-of-a-patient-with-a-long-name"
+    def give(points: float):
+        font = qt.QFont(before)
+        font.setPointSizeF(points)
+        host.app.setFont(font)
+        return font
+
+    yield give
+    host.app.setFont(before)
 
 
 @pytest.fixture(params=[9, 13.5], ids=["100 %", "150 %"])
-def full(host, ct, views, request):
+def full(host, ct, views, font_size, request):
     """The panel with a registration of long names, in a font of this size, and all that unfolds unfolded."""
-    import qt
-    from phantom import TRUE_POSE
-    from phantom_scene import begun, make_registration
-
-    before, font = host.app.font(), qt.QFont(host.app.font())
-    font.setPointSizeF(request.param)
-    host.app.setFont(font)
+    font_size(request.param)
     person = GuiDriver(host, width=100)
     registration = begun(make_registration(host.scene, ct, views, TRUE_POSE, name=LONG))
     registration.ct.SetName(LONG)
     registration.xrays[1].change(geometry=None)
-    person.panel.choose(registration)
+    person.begin("xrays", registration)
     for section in person.panel.sections.values():
         for box in section.widget.findChildren(object):
             if hasattr(box, "collapsed"):
                 box.collapsed = False
     host.process(0.1)
-    yield person
-    host.app.setFont(before)
-
-
-def open_alone(person, name: str) -> None:
-    for each, section in person.panel.sections.items():
-        section.button.collapsed = each != name
-    person.host.process(0.1)
+    return person
 
 
 def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
     root, widths = full.ui.messageLabel.parentWidget(), set()
     for name, section in full.panel.sections.items():
-        open_alone(full, name)
+        full.begin(name)
         widths.add(full.module_widget.parent.minimumSizeHint.width())
         margins = section.button.layout().contentsMargins()
         needed = section.widget.minimumSizeHint.width() + margins.left() + margins.right()
@@ -151,37 +127,18 @@ def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
         assert 360 <= root.minimumWidth <= 400
 
 
-def test_a_table_shows_its_rows_also_where_the_font_has_grown_meanwhile(host, ct, views):
-    import qt
-    from phantom_scene import begun, make_registration
-
-    person, before = GuiDriver(host), host.app.font()
-    person.begin("xrays", begun(make_registration(host.scene, ct, views)))
-    font = qt.QFont(before)
-    font.setPointSizeF(1.5 * before.pointSizeF())
-    host.app.setFont(font)
-    host.process(0.3)
+def test_a_table_shows_its_rows_also_where_the_font_has_grown_meanwhile(person, font_size):
+    person.begin("xrays")
+    font = font_size(1.5 * person.host.app.font().pointSizeF())
+    person.host.process(0.3)
     table = person.widget("xrays", "xrays")
     height = sum(table.rowHeight(row) for row in range(table.rowCount))
-    letters = qt.QFontMetrics(font).height()
-    host.app.setFont(before)
-    assert table.rowHeight(0) > letters and table.viewport().height >= height
+    assert table.rowHeight(0) > qt.QFontMetrics(font).height()
+    assert table.viewport().height >= height
 
 
 def test_the_geometry_window_shows_whole_numbers(full):
-    from MultiViewRegistrationLib.geometry.c_arm import CArm
-
-    geometry = CArm(
-        source_to_detector_mm=1020.5,
-        source_to_isocentre_mm=742.25,
-        pixel_mm=(0.3876, 0.3876),
-        size=(512, 512),
-        principal_point=(261.53, 251.72),
-        rao_lao_deg=-12.75,
-        cra_cau_deg=17.25,
-    )
-    full.panel.registration.xrays[0].change(geometry=geometry)
-    full.begin("xrays")
+    full.xrays[0].change(geometry=UNEVEN)
     full.open_geometry(0)
     for key in ("source_to_detector_mm", "rao_lao_deg", "principal_point"):
         edit = full.drawn("geometry", full.field(0, key)).edit
@@ -190,32 +147,27 @@ def test_the_geometry_window_shows_whole_numbers(full):
     assert bars and not any(bar.visible for bar in bars)
 
 
-class Touched:
-    """Counts what lays out and paints the panel again; to be made at a panel, and asked for `kinds`."""
+class Touched(qt.QObject):
+    """Keeps what lays out and paints the panel again, from when it is made."""
 
     def __init__(self) -> None:
-        import qt
-
+        super().__init__()
         kinds = qt.QEvent
-        self.kinds: list[str] = []
-        watched = (
+        self.kept = []
+        self.watched = (
             *(kinds.LayoutRequest, kinds.UpdateRequest, kinds.Polish, kinds.StyleChange),
             *(kinds.PaletteChange, kinds.FontChange, kinds.EnabledChange, kinds.ToolTipChange),
             *(kinds.ShowToParent, kinds.HideToParent, kinds.DynamicPropertyChange),
         )
+        qt.QApplication.instance().installEventFilter(self)
 
-        class Filter(qt.QObject):
-            def eventFilter(_self, widget, event) -> bool:
-                if event.type() in watched:
-                    self.kinds.append(f"{event.type()} {widget.property('objectName')}")
-                return False
-
-        self._filter = Filter()
-        qt.QApplication.instance().installEventFilter(self._filter)
+    def eventFilter(self, widget, event) -> bool:
+        if event.type() in self.watched:
+            self.kept.append(f"{event.type()} {widget.property('objectName')}")
+        return False
 
 
 def test_what_has_not_changed_is_not_set_again(full):
-    full.begin("xrays")
     full.open_geometry(0)
     for section in full.panel.sections.values():
         section.button.collapsed = False
@@ -225,7 +177,7 @@ def test_what_has_not_changed_is_not_set_again(full):
     full.host.process(0.2)
     touched = Touched()
     full.panel.refresh()
-    assert touched.kinds == []
+    assert touched.kept == []
 
 
 @pytest.mark.skipif(IN_SLICER, reason="Slicer's dock has its width")
@@ -233,11 +185,8 @@ def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
     full.module_widget.parent.resize(100, 900)
     full.host.process(0.1)
     button = full.panel.sections["ct"].button
-    assert (
-        button.text.endswith("\u2026")
-        and button.fontMetrics().horizontalAdvance(button.text) < button.width
-    )
-    assert LONG in button.toolTip
+    assert button.text.endswith("\u2026") and LONG in button.toolTip
+    assert button.fontMetrics().horizontalAdvance(button.text) < button.width
     full.module_widget.parent.resize(1000, 900)
     full.host.process(0.1)
     assert button.text.endswith(LONG) and button.toolTip == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gui_driver import GuiDriver
+import qt
 from phantom import off
 from running_session import STARTED_AT
 
@@ -11,69 +11,48 @@ MOVED = off(STARTED_AT, (0, 0, 0), (30, 0, 0))
 
 
 @pytest.fixture
-def person(host, ct, views):
+def person(person):
     """After a bad drag."""
-    person = GuiDriver(host).open_phantom(ct, views)
     person.registration.world_from_ct = MOVED
     person.host.process(0.3)
     return person
 
 
-@pytest.fixture
-def focus(host):
-    """Gives the focus to a widget of a class in a window of its own, as a view or a field of another module."""
-    import qt
-
-    made = []
-
-    def give(kind):
-        widget = kind()
-        widget.setFocusPolicy(qt.Qt.StrongFocus)
-        widget.show()
-        widget.activateWindow()
-        widget.setFocus()
-        host.process(1, until=lambda: widget.focus)
-        made.append(widget)
-        return widget
-
-    yield give
-    for widget in made:
-        widget.deleteLater()
-
-
-def key(host, widget, letter: str) -> None:
-    import qt
-
-    host.key(widget, getattr(qt.Qt, f"Key_{letter}"), qt.Qt.ControlModifier)
+def key(person, widget, letter: str) -> None:
+    person.host.key(widget, getattr(qt.Qt, f"Key_{letter}"), qt.Qt.ControlModifier)
 
 
 def test_undo_and_redo_reach_from_a_view(person, focus):
-    import qt
-
     view = focus(qt.QWidget)
-    key(person.host, view, "Z")
+    key(person, view, "Z")
     assert person.is_at(STARTED_AT)
-    key(person.host, view, "Y")
+    key(person, view, "Y")
     assert person.is_at(MOVED)
 
 
 def test_a_text_field_keeps_its_own_undo(person, focus):
-    import qt
-
     field = focus(qt.QLineEdit)
     person.host.type(field, "12")
-    key(person.host, field, "Z")
+    key(person, field, "Z")
     assert field.text == "" and person.is_at(MOVED)
 
 
 def test_undo_is_off_once_another_module_is_open(person, focus):
-    import qt
-
     view = focus(qt.QWidget)
     person.host.leave(person.module_widget)
-    key(person.host, view, "Z")
+    key(person, view, "Z")
     assert person.is_at(MOVED)
     person.host.enter(person.module_widget)
     person.host.process(0.2)
-    key(person.host, focus(qt.QWidget), "Z")
+    key(person, focus(qt.QWidget), "Z")
     assert person.is_at(STARTED_AT)
+
+
+def test_keys_register_from_anywhere_in_the_panel(person):
+    person.choose("start", "start", "From here")
+    person.module_widget.parent.activateWindow()
+    focus = person.widget("register", "history")
+    focus.setFocus()
+    key(person, focus, "Return")
+    assert person.session.running_registration
+    person.session.stop()

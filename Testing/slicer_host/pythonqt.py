@@ -3,6 +3,7 @@
 What differs, and is made alike here on the classes themselves, so that it also holds for widgets
 that Qt makes on its own:
 
+- what Qt 5.15, which Slicer may have, does not offer is not there;
 - a Qt property is an attribute: `w.text` reads it, `w.text = "..."` writes it, `w.text()` fails as a str is not callable;
 - an attribute that does not exist cannot be written on a C++ object (a mistyped property name raises), a slot on none;
 - lists are tuples;
@@ -21,24 +22,10 @@ import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 from .calls import Method, destroyed, give_truth, of_qt, refuse_keywords
+from .names import unknown
 from .signals import connect, disconnect, see_signals_as_pythonqt
 
 MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
-#: Properties of Qt 6 that Qt 5, which Slicer is built with, only has as methods, or not at all.
-_NEW = {
-    "accessibleIdentifier",
-    "contentsMargins",
-    "dockLocation",
-    "horizontalSizeConstraint",
-    "keyboardSearchFlags",
-    "labelDrawingMode",
-    "sectionsClickable",
-    "sectionsMovable",
-    "sortIndicatorClearable",
-    "supportedDragActions",
-    "updateThreshold",
-    "verticalSizeConstraint",
-}
 #: Classes on which an unknown attribute cannot be written: Qt's own and the stand-ins for C++
 #: classes.
 cpp_classes: set[type] = set()
@@ -109,6 +96,8 @@ def see_as_pythonqt() -> None:
         getattr(module, name) for module in MODULES for name in dir(module) if name[0] == "Q"
     }:
         if isinstance(cls, type(QtCore.QObject)):
+            for name in unknown(cls, list(vars(cls))):
+                delattr(cls, name)
             give_truth(cls)
             if issubclass(cls, QtCore.QObject):
                 cpp_classes.add(cls)
@@ -129,6 +118,8 @@ def see_as_pythonqt() -> None:
         cls.exec_ = cls.exec
     for cls in [cls for cls in cpp_classes if "__getattribute__" in cls.__dict__]:
         cls.__getattribute__ = _getting(cls.__getattribute__)
+    for cls in (QtCore.QSignalBlocker, QtGui.QPainter):
+        del cls.__enter__
     see_signals_as_pythonqt()
 
 
@@ -136,8 +127,10 @@ def _add_attributes(cls: type) -> None:
     meta = cls.staticMetaObject
     for index in range(meta.propertyCount()):
         name = meta.property(index).name()
-        if (index < meta.propertyOffset() and name not in cls.__dict__) or name in _NEW:
+        if index < meta.propertyOffset() and name not in cls.__dict__:
             continue  # inherited as it is
+        if unknown(cls, [name], "properties", "readonly"):
+            continue  # a method in Qt 5
         capital = name[0].upper() + name[1:]
         method = cls.__dict__.get(name)
         # The getter of a flag is called isX; a method x beside it is something else

@@ -1,8 +1,7 @@
 """What the stand-ins for C++ widgets of CTK and Slicer are made with.
 
 A stand-in offers what PythonQt offers of the real class: its Qt properties, signals, slots and
-invokable methods, under their names, and nothing else that is public (Testing/panel/test_names.py
-holds them against the real headers).
+invokable methods, under their names, and nothing else that is public (by names.py).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Callable
 
 from PySide6 import QtCore
 
+from .names import unknown
 from .pythonqt import cpp_classes
 
 #: name -> class of every stand-in; those that begin with "ctk" belong to the module ctk, the others
@@ -29,6 +29,15 @@ def stand_in(cls: type) -> type:
             function.__code__ = function.__code__.replace(
                 co_posonlyargcount=function.__code__.co_argcount
             )
+    offered = [
+        name
+        for base in cls.__mro__
+        if base.__module__.startswith(__package__)
+        for name in vars(base)
+    ]
+    inherited = dir(next(base for base in cls.__mro__ if base.__module__.startswith("PySide6")))
+    wrong = unknown(cls, set(offered).difference(inherited))
+    assert not wrong, f"{cls.__name__} has no {wrong}"
     stand_ins[cls.__name__] = cls
     cpp_classes.add(cls)
     return cls

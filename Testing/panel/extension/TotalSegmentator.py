@@ -39,8 +39,7 @@ class TotalSegmentatorLogic(ScriptedLoadableModuleLogic):
         self.logCallback = None
 
     def log(self, text):
-        if self.logCallback:
-            self.logCallback(text)
+        self.logCallback(text)
 
     def setupPythonRequirements(self, upgrade=False):
         self.log("Python packages are there")

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import struct
-from collections.abc import Callable, Iterator
-from hashlib import blake2b
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from phantom import make_ct, make_views
-from result_schema import assert_fits_schema
 
 from benchmarks.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging import xray
 from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.field import find_field
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.report.result import Result
 
 settings.register_profile("any machine", deadline=None, max_examples=50)  # a busy one takes longer
 settings.load_profile("any machine")
@@ -83,44 +76,6 @@ def own_store(tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setenv(
         "MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data" / secrets.token_hex(8))
     )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def fields_sought_once() -> Iterator[None]:
-    """The same few images are read in hundreds of tests: the field of each is sought once.
-
-    It takes most of the time of reading one.
-    """
-    known: dict[tuple, np.ndarray] = {}
-
-    def find(line_integrals: np.ndarray) -> np.ndarray:
-        key = (
-            line_integrals.shape,
-            line_integrals.dtype.str,
-            blake2b(line_integrals.tobytes()).digest(),
-        )
-        if key not in known:
-            known[key] = find_field(line_integrals)
-        return known[key].copy()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(xray, "find_field", find)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def results_fit_their_schema() -> Iterator[None]:
-    """Whatever result a test makes is as result.schema.json says."""
-    made = Result.to_json
-
-    def to_json(result: Result, override: str | None = None) -> dict:
-        content = made(result, override)
-        assert_fits_schema(json.loads(json.dumps(content)))
-        return content
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Result, "to_json", to_json)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -78,16 +78,15 @@ def settled_session(scene, name: str = "Phantom"):
     return session
 
 
-def settle(session, pose: np.ndarray = TRUE_POSE) -> None:
-    """Have a pose (4, 4) pass for the result of a registration, by default the true one."""
+def settle(session, pose: np.ndarray = TRUE_POSE, method: str = "given", **told) -> None:
+    """Have a pose (4, 4) pass for the result of a registration, by default the true one, of which this was told."""
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
     registration = session.registration
     registration.world_from_ct = pose
-    session.history.add(
-        HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration))
-    )
+    told["fingerprint"] = fingerprint(registration)
+    session.history.add(HistoryEntry.now(method, registration.world_from_ct, **told))
 
 
 def remove(registration) -> None:

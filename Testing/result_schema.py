@@ -1,4 +1,4 @@
-"""The schema of result.json, to which every result that tests make is held (conftest.py)."""
+"""The schema of result.json, to which the results that commands write are held."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from radiographs import FIELDS, X, Y, bone, collimated, exposed, limb, trunk
 from scipy import ndimage
 from scipy.spatial import Delaunay
 
-from MultiViewRegistrationLib.imaging.field import hull
+from MultiViewRegistrationLib.imaging import field
+from MultiViewRegistrationLib.imaging.field import find_field, hull
 from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals
 
 STYLES = ["lead", "blurred lead", "leaky lead", "painted black", "painted white"]
@@ -179,3 +180,13 @@ def test_a_hull_is_that_of_the_pixels_and_little_more(share):
         found = hull(mask).ravel()
         assert (found >= of_pixels).all() and (found <= wider).all()
     assert hull(np.zeros((4, 5), bool)).all()
+
+
+def test_an_image_that_is_read_again_is_not_searched_again(monkeypatch):
+    image = np.random.default_rng(7).random((40, 50), np.float32)
+    found = find_field(image)
+    found[:] = False  # what is done with it is nobody else's
+    monkeypatch.setattr(field, "_search", None)
+    assert find_field(image).all()
+    with pytest.raises(TypeError):
+        find_field(image.T)

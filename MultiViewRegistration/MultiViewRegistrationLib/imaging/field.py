@@ -6,6 +6,8 @@ Field, burned-in annotations, and whether bone is bright or dark.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 
 import numpy as np
 import scipy
@@ -18,6 +20,9 @@ THRESHOLDS = 20
 # lower one finds the border of a dense body, or a second one within the first: a collimator in a
 # painted shutter.
 FLOORS = (0.03, 0.001)
+# Images whose fields are remembered: a registration has eight at most, and each is read again and
+# again.
+KEPT_IMAGES = 8
 # Of the image; less is a bright spot in an image that is dark all over.
 MIN_FIELD_SHARE = 0.1
 
@@ -74,8 +79,23 @@ def find_field(line_integrals: np.ndarray) -> np.ndarray:
     -----
     A border may be dense, as lead is, sharp or blurred; or painted in the value of air, then
     perfectly flat and sharp. Direct exposure at the image's edge is neither, and stays. The field
-    found is convex, and drawn in by the width of the edge's blur.
+    found is convex, and drawn in by the width of the edge's blur. That of an image that was asked
+    for lately is remembered: the search takes most of the time of reading one.
     """
+    pixels = np.ascontiguousarray(line_integrals)
+    known = _known(blake2b(pixels.data).digest(), pixels.dtype.str)
+    if pixels.shape not in known:
+        known[pixels.shape] = _search(pixels)
+    return known[pixels.shape].copy()
+
+
+@lru_cache(maxsize=KEPT_IMAGES)
+def _known(digest: bytes, dtype: str) -> dict[tuple[int, ...], np.ndarray]:
+    """Return the fields of images of these pixels by their shapes: at first none."""
+    return {}
+
+
+def _search(line_integrals: np.ndarray) -> np.ndarray:
     factor = -(-max(line_integrals.shape) // SEARCH_SIZE)
     small = _reduced(np.exp(-line_integrals), factor)
     small /= np.percentile(small, 99)

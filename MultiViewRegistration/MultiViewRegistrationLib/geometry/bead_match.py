@@ -218,7 +218,7 @@ def symmetries(model: np.ndarray) -> list[np.ndarray]:
         with_third = fit(0, np.array([first]), 2, thirds)
         for second, third in np.argwhere(pairs & with_second & with_third):
             chosen = np.array([first, seconds[second], thirds[third]])
-            R = _rotation_between(centred[frame], centred[chosen])
+            R = rigid.nearest_rotation(centred[chosen].T @ centred[frame])  # Kabsch, 1976
             distance, renamed = tree.query(centred @ R.T, distance_upper_bound=tolerance)
             whole = len(set(renamed.tolist())) == len(model)
             new = (renamed != np.arange(len(model))).any()
@@ -236,12 +236,6 @@ def _frame_of(centred: np.ndarray) -> np.ndarray:
     others = np.abs(centred @ normal) + 1e-6 * across
     others[[first, second]] = -1
     return np.array([first, second, int(others.argmax())])
-
-
-def _rotation_between(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the rotation (3, 3) that takes points (n, 3) nearest to others (n, 3) (Kabsch, 1976)."""
-    u, _, vt = np.linalg.svd(others.T @ points)
-    return u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
 
 
 def poses_of_three(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
@@ -300,37 +294,15 @@ def poses_of_three(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
 def _real_roots(quartic: np.ndarray) -> np.ndarray:
     """Return the real roots (n, 4) of quartics (n, 5), nan for those that are not.
 
-    Of a pair that noise made complex the real part.
+    They are the eigenvalues of the companion matrix. Of a pair that noise made complex the real part.
     """
     lead = np.where(np.abs(quartic[:, :1]) < 1e-12, 1e-12, quartic[:, :1])
-    b, c, d, e = (quartic[:, 1:] / lead).T.astype(complex)
-    # Ferrari: without its cubic term the quartic is the product of two quadratics, which a root of
-    # its resolvent cubic gives.
-    p = c - 3 * b**2 / 8
-    q = d - b * c / 2 + b**3 / 8
-    r = e - b * d / 4 + b**2 * c / 16 - 3 * b**4 / 256
-    m = _largest_root(p, p**2 / 4 - r, -(q**2) / 8)
-    half = np.sqrt(2 * np.where(np.abs(m) < 1e-12, 1e-12, m))
-    roots = [
-        sign * half / 2 + other * np.sqrt(half**2 / 4 - p / 2 - m - sign * q / (2 * half)) - b / 4
-        for sign in (1, -1)
-        for other in (1, -1)
-    ]
-    stacked = np.stack(roots, axis=1)
-    real = np.abs(stacked.imag) < 0.05 * np.abs(stacked.real)
-    return np.where(real, stacked.real, np.nan)
-
-
-def _largest_root(b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """Return of cubics, 1 before the cube, the root (n,) with the largest real part (Cardano)."""
-    p = c - b**2 / 3
-    q = 2 * b**3 / 27 - b * c / 3 + d
-    inner = np.sqrt(q**2 / 4 + p**3 / 27)
-    cube = np.where(np.abs(-q / 2 + inner) > np.abs(-q / 2 - inner), -q / 2 + inner, -q / 2 - inner)
-    u = np.where(np.abs(cube) < 1e-30, 1e-10, cube) ** (1 / 3)
-    turns = np.exp(2j * np.pi * np.arange(3) / 3)
-    roots = u[:, None] * turns - p[:, None] / (3 * u[:, None] * turns) - b[:, None] / 3
-    return roots[np.arange(len(b)), roots.real.argmax(axis=1)]
+    companion = np.zeros((len(quartic), 4, 4))
+    companion[:, [1, 2, 3], [0, 1, 2]] = 1
+    companion[:, 0] = -quartic[:, 1:] / lead
+    roots = np.linalg.eigvals(companion)
+    real = np.abs(roots.imag) < 0.05 * np.abs(roots.real)
+    return np.where(real, roots.real, np.nan)
 
 
 def _aligned(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -372,7 +344,7 @@ def _starts(
         poses = poses[np.argsort(-first, kind="stable")[:KEPT_POSES]]
         scores = _scores(model, pixels, camera, poses, coarse)
         found += [
-            (float(scores[n]), replace(camera, camera_from_world=_rigid(poses[n])))
+            (float(scores[n]), replace(camera, camera_from_world=poses[n]))
             for n in np.argsort(-scores, kind="stable")[:2]
         ]
         enough = IN_PLACE_SHARE * min(len(model), len(pixels))
@@ -401,12 +373,6 @@ def _distinct(
         if len(chosen) == REFINED:
             break
     return chosen
-
-
-def _rigid(pose: np.ndarray) -> np.ndarray:
-    """Return the pose (4, 4) with its rotation made exact."""
-    u, _, vt = np.linalg.svd(pose[:3, :3])
-    return rigid.from_rotation_translation(u @ vt, pose[:3, 3])
 
 
 def _model_triples(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -156,9 +156,9 @@ class Camera:
 
     def project(self, points) -> np.ndarray:
         """Return pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
-        P = self.projection_matrix
-        homogeneous = np.asarray(points, float) @ P[:, :3].T + P[:, 3]
-        return homogeneous[..., :2] / homogeneous[..., 2:]
+        forms = self.linear_forms
+        numbers = np.asarray(points, float) @ forms[:, :3].T + forms[:, 3]
+        return numbers[..., :2] / numbers[..., 2:]
 
     def depth(self, points) -> np.ndarray:
         """Return distances (...) in mm of world points (..., 3) from the source along z.
@@ -173,7 +173,7 @@ class Camera:
         """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
-        directions = homogeneous @ np.linalg.inv(self.intrinsics).T @ self.camera_from_world[:3, :3]
+        directions = homogeneous @ self.ray_matrix.T
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
     def at_depth(self, pixels, depth_mm) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,28 +77,19 @@ class Distortion:
     def undistort(self, points) -> np.ndarray:
         """Return ideal points (..., 2) of distorted ones (..., 2), both normalised.
 
-        Iterates x <- x + points - distort(x) until it stands still.
-
         Raises
         ------
         InputError
             Beginning with "distortion", if it does not converge: a distortion so strong has no
             inverse.
         """
-        points = np.asarray(points, float)
-        ideal = points.copy()
-        with np.errstate(all="ignore"):
-            for _ in range(MAX_STEPS):
-                step = points - self.distort(ideal)
-                ideal = ideal + step
-                if not np.isfinite(step).all():
-                    break
-                if not step.size or np.abs(step).max() < CONVERGED:
-                    return ideal
-        raise InputError(
-            "distortion: cannot be undone at a point of the image, expected coefficients of a lens "
-            "that shows each point once; correct them."
-        )
+        ideal = inverted(self.distort, points, CONVERGED)
+        if ideal is None:
+            raise InputError(
+                "distortion: cannot be undone at a point of the image, expected coefficients of a "
+                "lens that shows each point once; correct them."
+            )
+        return ideal
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
         """Map pixels (..., 2) of the undistorted image to pixels of the original one."""
@@ -106,6 +98,25 @@ class Distortion:
     def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
         """Map pixels (..., 2) of the original image to pixels of the undistorted one."""
         return _through(self.undistort, intrinsics, pixels)
+
+
+def inverted(
+    distort: Callable[[np.ndarray], np.ndarray], points: np.ndarray, converged: float
+) -> np.ndarray | None:
+    """Return ideal points (..., 2) of distorted ones (..., 2); None where the distortion has no inverse.
+
+    Iterates x <- x + points - distort(x) until it stands still.
+    """
+    ideal = np.array(points, float)
+    with np.errstate(all="ignore"):
+        for _ in range(MAX_STEPS):
+            step = points - distort(ideal)
+            ideal = ideal + step
+            if not np.isfinite(step).all():
+                return None
+            if not step.size or np.abs(step).max() < converged:
+                return ideal
+    return None
 
 
 def _through(change, intrinsics: np.ndarray, pixels) -> np.ndarray:

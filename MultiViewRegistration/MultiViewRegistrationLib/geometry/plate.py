@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError, naming
+from .distortion import inverted
 
 DEGREE = 5
 POWERS = np.array([(i, n - i) for n in range(DEGREE + 1) for i in range(n + 1)])
@@ -24,7 +25,6 @@ MIN_NODES = 2 * len(POWERS)
 OUTLIER_SDS = 4.0
 #: A pose's distortion is interpolated with so large a share of noise in its variance.
 NOISE_SHARE = 1e-6
-MAX_STEPS = 50
 CONVERGED_PX = 1e-6
 
 
@@ -55,17 +55,12 @@ class PolynomialDistortion:
         InputError
             Where the distortion is so strong that it has no inverse.
         """
-        ideal = np.array(pixels, float)
-        for _ in range(MAX_STEPS):
-            step = pixels - self.distort(ideal)
-            ideal += step
-            if not np.isfinite(step).all():
-                break
-            if not step.size or np.abs(step).max() < CONVERGED_PX:
-                return ideal
-        raise InputError(
-            "distortion: cannot be undone at a point of the image; measure the plate again."
-        )
+        ideal = inverted(self.distort, pixels, CONVERGED_PX)
+        if ideal is None:
+            raise InputError(
+                "distortion: cannot be undone at a point of the image; measure the plate again."
+            )
+        return ideal
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """As `distort`, with intrinsics that it does not need, as `Distortion` has it."""

@@ -216,7 +216,7 @@ def mean(poses, weights=None):
     """
     poses = np.asarray(poses, float)
     average = np.average(poses, axis=0, weights=weights)
-    return from_rotation_translation(_nearest_rotation(average[:3, :3]), average[:3, 3])
+    return from_rotation_translation(nearest_rotation(average[:3, :3]), average[:3, 3])
 
 
 def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
@@ -355,7 +355,7 @@ def check_rigid(matrix, name):
             f"{name}: {_deformation(M)}, expected a rigid transform in mm; "
             "take out what is not rotation or translation."
         )
-    return from_rotation_translation(_nearest_rotation(M), T[:3, 3])
+    return from_rotation_translation(nearest_rotation(M), T[:3, 3])
 
 
 def _deformation(M):
@@ -402,7 +402,7 @@ def _log_curvature(angle):
     return np.where(small, series, (1 - a / 2 / np.tan(a / 2)) / a**2)
 
 
-def _nearest_rotation(M):
+def nearest_rotation(M):
     """Return the rotation (3, 3) nearest to M in the Frobenius norm (Kabsch 1976)."""
     U, _, V = np.linalg.svd(M)
     return U * (1, 1, np.sign(np.linalg.det(U @ V))) @ V

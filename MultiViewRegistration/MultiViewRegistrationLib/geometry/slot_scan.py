@@ -99,17 +99,6 @@ class SlotScanCamera(Camera):
             [[1 / fx, 0, -cx / fx], [0, 0, 0], [0, 0, 1]]
         )
 
-    def project(self, points) -> np.ndarray:
-        """Return pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
-        forms = self.linear_forms
-        numbers = np.asarray(points, float) @ forms[:, :3].T + forms[:, 3]
-        return numbers[..., :2] / numbers[..., 2:]
-
-    def ray_directions(self, pixels) -> np.ndarray:
-        """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
-        directions = self.at_depth(pixels, 1.0) - self.sources(pixels)
-        return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
-
     def pixel_mm(self, points) -> np.ndarray:
         """Return the size (..., 2) of a pixel, mm across columns and down rows, at the depths of world points (..., 3)."""
         depth = self.depth(points)

@@ -7,7 +7,7 @@ are exact. All of it is SVG Tiny, which Qt draws as a browser does.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -285,9 +285,7 @@ def _fitted(drawing: ET.Element, left: float, top: float) -> dict[str, str | Non
 
 
 class Labels:
-    """Texts of a drawing that keep off each other.
-
-    Each takes the nearest free place to where it belongs.
+    """Texts of a drawing, above all else of it, and within it.
 
     Parameters
     ----------
@@ -301,26 +299,12 @@ class Labels:
         self.em = em
         self._low = low
         self._high = high
-        self._taken: list[np.ndarray] = []
         self.texts: list[ET.Element] = []
 
     def add(self, text: str, at: np.ndarray, colour: str, **style: str) -> None:
-        """Write a text with its middle at (2,), or as near to there as there is room."""
+        """Write a text with its middle at (2,), or as near to there as the drawing reaches."""
         half = 0.5 * self.em * np.array([GLYPH * len(text), 1.0])
-        steps = self.em * np.array(
-            [(x, y) for x in np.arange(-8, 8.5, 0.5) for y in np.arange(-8, 8.5, 0.5)]
-        )
-        inside = np.clip(at + steps, self._low + half, self._high - half)
-        for middle in inside[np.argsort(np.linalg.norm(inside - at, axis=1), kind="stable")]:
-            box = np.stack([middle - half, middle + half])
-            if not any(
-                (box[0] < other[1]).all() and (other[0] < box[1]).all() for other in self._taken
-            ):
-                break
-        else:
-            return  # a drawing full of texts tells nobody more
-        self._taken.append(box)
-        x, y = middle + [0, 0.35 * self.em]
+        x, y = np.clip(at, self._low + half, self._high - half) + [0, 0.35 * self.em]
         self.texts.append(tag("text", text, x=x, y=y, fill=colour, text_anchor="middle", **style))
 
 
@@ -355,7 +339,7 @@ def scene_svg(scene: Scene, basis: np.ndarray, lines: float = 38) -> ET.Element:
     if scene.corners is not None:
         edges = [scene.corners[edge] @ basis[:2].T for edge in EDGES]
         svg.extend(polyline(edge, stroke=BOX, stroke_width=em / 9) for edge in edges)
-    svg.extend(_patient_axes(lambda point: basis[:2] @ point, scene, labels))
+    svg.extend(_patient_axes(basis[:2], scene, labels))
     svg.extend(labels.texts)
     return svg
 
@@ -485,17 +469,16 @@ def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
     return _image(rgba, x=x, y=y, width=2 * reach, height=2 * reach)
 
 
-def _patient_axes(
-    place: Callable[[np.ndarray], np.ndarray], scene: Scene, labels: Labels
-) -> list[ET.Element]:
+def _patient_axes(flat: np.ndarray, scene: Scene, labels: Labels) -> list[ET.Element]:
     """Return lines along the CT's axes through the middle of its box, with the letters of the patient's directions at their ends."""
     parts: list[ET.Element] = []
     em = labels.em
     reach = max(0.6 * scene.reach, 4 * em)
     for axis, (letter, colour) in enumerate(PATIENT.items() if scene.patient_axes else ()):
-        step = reach * scene.world_from_ct[:3, axis]
-        ends = {letter: place(scene.middle + step), OPPOSITE[letter]: place(scene.middle - step)}
-        along = ends[letter] - ends[OPPOSITE[letter]]
+        middle = flat @ scene.middle
+        step = flat @ scene.world_from_ct[:3, axis] * reach
+        ends = {letter: middle + step, OPPOSITE[letter]: middle - step}
+        along = 2 * step
         length = float(np.linalg.norm(along))
         parts.append(polyline(ends.values(), stroke=colour, stroke_width=em / 7))
         if length < 3 * em:  # along the line of sight: letters would lie on each other

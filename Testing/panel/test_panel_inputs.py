@@ -127,7 +127,6 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(table):
 
 def test_a_calibration_file_asks_for_its_package(person, tmp_path, monkeypatch):
     person.open_geometry(0)
-    person.choose("geometry", person.field(0, "mode"), "File")
     (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
     person.host.answers.yes = False
     with monkeypatch.context() as patched:

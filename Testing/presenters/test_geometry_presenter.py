@@ -241,7 +241,7 @@ def test_a_registration_waits_for_refused_certainties_too(host, section, table):
 
 def test_a_kind_of_geometry_that_is_only_looked_at_is_nothing_typed(section, table):
     enter_c_arm(table)
-    for mode in ("matrix", "file", "c_arm", "matrix"):
+    for mode in ("matrix", "c_arm", "matrix"):
         put(table, "mode", mode)
         assert table.unfinished() == ""
     act(table, "matrix", "1 2 3")
@@ -506,8 +506,6 @@ def test_the_table_leads_to_what_it_needs_most(section, table):
     assert table.wanted() == "matrix.seen_from"
     act(table, "matrix", str(P.tolist()))
     assert table.wanted() == "certainty_known"
-    put(table, "mode", "file")
-    assert table.wanted() == "calibration"
 
 
 def test_a_geometry_that_waits_to_be_confirmed_is_not_said_to_be_missing(section, table):

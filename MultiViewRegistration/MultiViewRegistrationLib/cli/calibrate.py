@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, naming
-from .options import Parser, add_json, out_file, progress_of
+from .options import Parser, add_json, out_file, progress_of, say
 
 if TYPE_CHECKING:
     from ..imaging.reading import RawImage
@@ -159,7 +158,7 @@ def _plate(
     report = options.out.with_suffix(".html")
     write_atomically(options.out, text)
     write_atomically(report, plate_page(f"{options.out.stem}: distortion", poses))
-    print(f"Wrote {options.out} and {report}", file=sys.stderr)
+    say(f"Wrote {options.out} and {report}")
     if not options.json:
         print("\n".join(pose.sentence for pose in poses))
     return {"distortion": str(options.out), "report": str(report), **json.loads(text)}
@@ -222,7 +221,7 @@ def _beads(
     text = cameras_json(found, options.beads.name, how)
     write_atomically(options.out, text)
     write_atomically(report, bead_page(f"{options.beads.name}: cameras", found, lines))
-    print(f"Wrote {options.out} and {report}", file=sys.stderr)
+    say(f"Wrote {options.out} and {report}")
     if not options.json:
         print("\n".join(lines))
         print(f"Look at {report}, then: mvreg case new --calibration {options.out} ...")

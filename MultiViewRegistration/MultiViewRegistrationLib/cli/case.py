@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError, collect_warnings
+from ..errors import collect_warnings
 from .case_new import add_new
-from .options import CASE_HELP, Parser, add_json, case_path, out_file, out_folder, sentence
+from .options import Parser, add_json, add_one_case, add_out, add_page, keep_page, sentence
 
 if TYPE_CHECKING:
     from ..io.case import Case
@@ -47,13 +44,7 @@ def add_case(command: Parser) -> None:
         "case.json --open",
         "case.json --out look.html",
     )
-    part.add_argument(
-        "--out",
-        type=out_file,
-        metavar="FILE.html",
-        help="the page (default: case.html here; none with --json)",
-    )
-    part.add_argument("--open", action="store_true", help="open the page in a browser")
+    add_page(part, "case.html")
     part.set_defaults(run=_show)
 
     part = _part(
@@ -62,9 +53,7 @@ def add_case(command: Parser) -> None:
         "copy a case without names, IDs, dates and headers",
         "case.json --out copy",
     )
-    part.add_argument(
-        "--out", type=out_folder, required=True, metavar="DIR", help="a new or empty folder"
-    )
+    add_out(part, "a new or empty folder", required=True)
     part.set_defaults(run=_anonymise)
 
 
@@ -72,7 +61,7 @@ def _part(parts: argparse._SubParsersAction, name: str, about: str, *examples: s
     part = parts.add_parser(name, help=about, description=sentence(about))
     part.describe("CASE [options]", *examples)
     add_json(part)
-    part.add_argument("case", type=case_path, metavar="CASE", help=CASE_HELP)
+    add_one_case(part)
     return part
 
 
@@ -99,20 +88,9 @@ def _show(options: argparse.Namespace) -> dict:
     from ..io.case_check import case_report, check_case
     from ..io.files import write_atomically
 
-    if options.out and options.out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(
-            f"--out: found {options.out.name}, expected the name of a page, as in case.html; "
-            "correct it."
-        )
     case = Case.load(options.case)
     report = case_report(check_case(case))
-    out = options.out or (None if options.json else Path("case.html"))
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, _page(case, report))
-        print(f"Wrote {out}", file=sys.stderr)
-        if options.open:
-            webbrowser.open(out.resolve().as_uri())
+    keep_page(options, lambda out: write_atomically(out, _page(case, report)))
     return report
 
 

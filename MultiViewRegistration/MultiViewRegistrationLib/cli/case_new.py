@@ -21,6 +21,7 @@ from .options import (
     out_file,
     parse_structures,
     progress_of,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -266,11 +267,10 @@ def _new(options: argparse.Namespace) -> dict:
     report["findings"] += suspicious
     unstated = [view.name for view in views if view.presumed]
     if unstated and len(views) == 2:
-        print(
+        say(
             "mvreg: the case does not say how well the principal point of "
             f"{' and '.join(unstated)} is known, without which two X-rays are not accepted; give "
-            "--principal-point-sd 0.5 if the camera was measured where the X-ray was taken.",
-            file=sys.stderr,
+            "--principal-point-sd 0.5 if the camera was measured where the X-ray was taken."
         )
     if not options.json:
         print(f"Wrote {out}.")
@@ -422,7 +422,7 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
     )
     if found:
         listed = "; ".join(f"{key} {_plain(reading)}" for key, reading in found.items())
-        print(f"mvreg: {name}: by the DICOM header: {listed}", file=sys.stderr)
+        say(f"mvreg: {name}: by the DICOM header: {listed}")
     if (
         ask
         and kind not in given
@@ -550,7 +550,7 @@ def _calibrated(
                 )
     camera = _chosen(name, cameras, calibration)
     for note in camera.notes:
-        print(f"mvreg: {name}: {note}", file=sys.stderr)
+        say(f"mvreg: {name}: {note}")
     return camera.given_to(view)
 
 
@@ -615,7 +615,7 @@ def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
         except EOFError:  # noqa: PERF203
             raise KeyboardInterrupt from None
         except InputError as error:
-            print(f"  {error}", file=sys.stderr)
+            say(f"  {error}")
 
 
 def _parts(options: argparse.Namespace) -> dict[str, Any]:

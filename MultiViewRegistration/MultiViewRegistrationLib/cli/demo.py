@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import webbrowser
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +23,17 @@ from ..regressor.learning import missing_packages
 from ..report.html import Content, number, table, tag
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
-from .options import PREPARING, Parser, add_json, add_progress, out_folder, progress_of, say
+from .options import (
+    PREPARING,
+    Parser,
+    add_json,
+    add_open,
+    add_out,
+    add_progress,
+    open_page,
+    progress_of,
+    say,
+)
 from .register import say_report, summarise
 
 CHEST_NOTE = (
@@ -54,17 +62,10 @@ TRAINING_SHARE = 0.75
 def add_demo(command: Parser) -> None:
     """Add the options of `mvreg demo`."""
     command.describe("[options]", "--open    # and look at the report in a browser")
-    add = command.add_argument
     add_json(command)
     add_progress(command)
-    add(
-        "--out",
-        type=out_folder,
-        default="demo-result",
-        metavar="DIR",
-        help="folder of the results (default: %(default)s)",
-    )
-    add("--open", action="store_true", help="open the report in a browser")
+    add_out(command, "folder of the results (default: %(default)s)", default="demo-result")
+    add_open(command, "the report")
     command.set_defaults(run=_demo)
 
 
@@ -80,13 +81,9 @@ def _demo(options: argparse.Namespace) -> dict:
     say("\n    ".join([f"  {ERRORS}", *lines]))
     say(f"  Their outlines: {options.out / SPINE / 'bones.jpg'}")
     if missing_packages():
-        print(
-            f"  No network was trained, as PyTorch is not installed: {install_command('torch')}.",
-            file=sys.stderr,
-        )
+        say(f"  No network was trained, as PyTorch is not installed: {install_command('torch')}.")
     say_report(options.out)
-    if options.open:
-        webbrowser.open((options.out / "report.html").resolve().as_uri())
+    open_page(options, options.out / "report.html")
     return {
         "report": str(options.out / "report.html"),
         "results": [result.to_json() for result in done.results],

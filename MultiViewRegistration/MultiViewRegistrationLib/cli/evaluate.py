@@ -19,6 +19,7 @@ from .options import (
     add_json,
     add_progress,
     add_refinement,
+    add_seed,
     case_path,
     out_file,
     out_folder,
@@ -88,7 +89,7 @@ def add_evaluate(command: Parser) -> None:
         metavar="DIR",
         help="folder of the regressor (default: the newest one of each case's CT)",
     )
-    add("--seed", type=int, default=0, help="of the starts (default: %(default)s)")
+    add_seed(command, "of the starts")
     add(
         "--page",
         type=out_file,

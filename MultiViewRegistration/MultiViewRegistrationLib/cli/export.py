@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from ..io.case_file import ALL, CaseFile
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport
 from ..io.transforms import AXES, DIRECTIONS
-from .options import RESULT_HELP, Parser, add_json, case_path, out_folder, result_path
+from .options import RESULT_HELP, Parser, add_json, add_out, case_path, result_path, say
 
 MATRICES = ("txt", "npy", "json")
 #: What a verdict other than "accept" means.
@@ -55,7 +54,7 @@ def add_export(command: Parser) -> None:
         metavar="NAME",
         help="the poses of these bones in place of the whole CT's, each in files of its name; all: each that was not rejected",
     )
-    add("--out", type=out_folder, metavar="DIR", help="folder of the files")
+    add_out(command, "folder of the files")
     add(
         "--direction",
         choices=DIRECTIONS,
@@ -190,7 +189,7 @@ def _settled(
         stale = exports[0].changes(options.case)
         exports = [each.with_changes(stale) for each in exports]
     elif not options.json:
-        print("  Inputs not re-checked; pass --case to verify them.", file=sys.stderr)
+        say("  Inputs not re-checked; pass --case to verify them.")
     refused = [
         each for each in exports if each.warning and not (each.overridden or options.override)
     ]
@@ -217,7 +216,7 @@ def _say_verdicts(exports: Sequence[RegistrationExport]) -> None:
         names = ", ".join(filter(None, doubtful))
         if doubtful:
             word = verdict or NOT_ASSESSED
-            print(f'  The pose{names and f" of {names}"} is "{word}": {meaning}.', file=sys.stderr)
+            say(f'  The pose{names and f" of {names}"} is "{word}": {meaning}.')
 
 
 def _write(
@@ -234,10 +233,9 @@ def _write(
         slices = ct_images(CaseFile.read(options.case))
         exports = [replace(each, ct_images=slices) for each in exports]
     if "dicom" in kinds and not identities:
-        print(
+        say(
             "  The DICOM file names no patient and no study, under which a PACS could file it; "
-            "--identity with --case adds them.",
-            file=sys.stderr,
+            "--identity with --case adds them."
         )
     case = None
     if set(kinds) & set(CASE_KINDS):
@@ -259,7 +257,7 @@ def _write(
         )
     files = write_together(jobs, options.out, exports[0].path)
     for file in files:
-        print(f"  {file}", file=sys.stderr)
+        say(f"  {file}")
     return files
 
 
@@ -268,7 +266,7 @@ def _send(exports: list[RegistrationExport], options: argparse.Namespace) -> Non
     from ..io.navigation.igtl import address, messages_of, send_to, serve
 
     def notify(text: str) -> None:
-        print(f"  OpenIGTLink: {text}", file=sys.stderr, flush=True)
+        say(f"  OpenIGTLink: {text}")
 
     first = exports[0]
     if first.structure is not None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import Parser, add_json, out_folder, sentence
+from .options import Parser, add_json, add_out, say, sentence
 
 if TYPE_CHECKING:
     from ..io.datasets import Imported
@@ -29,13 +28,7 @@ def add_import(command: Parser) -> None:
         part.usage = f"{part.prog} FILE --out DIR [options]"
         add_json(part)
         part.add_argument("file", type=Path, metavar="FILE", help=file)
-        part.add_argument(
-            "--out",
-            type=out_folder,
-            required=True,
-            metavar="DIR",
-            help="folder of the case.json and its files",
-        )
+        add_out(part, "folder of the case.json and its files", required=True)
         part.set_defaults(run=run)
         return part
 
@@ -175,10 +168,9 @@ def _import_small(options: argparse.Namespace) -> dict:
     from ..io.datasets.deepfluoro import convert_small
 
     files = convert_small(options.file, options.specimen, options.views, options.out)
-    print(
+    say(
         f"{options.out}: images, labels and landmarks, but no case: a down-sampled file has no "
-        "geometry and no CT.",
-        file=sys.stderr,
+        "geometry and no CT."
     )
     return {"files": [str(file) for file in files]}
 
@@ -203,10 +195,7 @@ def _import_autoscoper(options: argparse.Namespace) -> dict:
 def _written(options: argparse.Namespace, imported: Imported) -> dict:
     path = imported.write(options.out)
     count = len(imported.images)
-    print(
-        "\n  ".join([f"{path}: {count} view{'s' * (count != 1)}.", *imported.notes]),
-        file=sys.stderr,
-    )
+    say("\n  ".join([f"{path}: {count} view{'s' * (count != 1)}.", *imported.notes]))
     return {
         "case": str(path),
         "relative_geometry": imported.content.get("relative_geometry"),

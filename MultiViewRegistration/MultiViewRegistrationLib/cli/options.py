@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -126,6 +127,54 @@ def add_json(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print machine-readable output on stdout, and nothing else there",
     )
+
+
+def add_one_case(command: argparse.ArgumentParser, more: str = "") -> None:
+    """Add the case to work on."""
+    command.add_argument("case", type=case_path, metavar="CASE", help=CASE_HELP + more)
+
+
+def add_out(command: argparse.ArgumentParser, help: str, **more: Any) -> None:
+    """Add --out, a folder."""
+    command.add_argument("--out", type=out_folder, metavar="DIR", help=help, **more)
+
+
+def add_seed(command: argparse.ArgumentParser, of: str) -> None:
+    """Add --seed; `of` says of what."""
+    command.add_argument("--seed", type=int, default=0, help=f"{of} (default: %(default)s)")
+
+
+def add_page(command: argparse.ArgumentParser, page: str) -> None:
+    """Add --out and --open, for a page of this name."""
+    command.add_argument(
+        "--out",
+        type=_page_file,
+        metavar="FILE.html",
+        help=f"the page (default: {page} here; none with --json)",
+    )
+    command.set_defaults(page=Path(page))
+    add_open(command, "the page")
+
+
+def add_open(command: argparse.ArgumentParser, what: str) -> None:
+    """Add --open."""
+    command.add_argument("--open", action="store_true", help=f"open {what} in a browser")
+
+
+def keep_page(options: argparse.Namespace, write: Callable[[Path], object]) -> None:
+    """Have the page of `add_page` written, and opened, where it is wanted."""
+    out = options.out or (None if options.json else options.page)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write(out)
+        say(f"Wrote {out}")
+        open_page(options, out)
+
+
+def open_page(options: argparse.Namespace, page: Path) -> None:
+    """Open a page in a browser, with --open."""
+    if options.open:
+        webbrowser.open(page.resolve().as_uri())
 
 
 def add_progress(command: argparse.ArgumentParser) -> None:
@@ -376,6 +425,15 @@ def out_file(text: str) -> Path:
             f"{text} is a folder, expected the name of a file; add one"
         )
     return _writable(text, Path(text).parent)
+
+
+def _page_file(text: str) -> Path:
+    path = out_file(text)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(
+            f"found {path.name}, expected the name of a page, as in page.html; correct it"
+        )
+    return path
 
 
 def _writable(text: str, folder: Path) -> Path:

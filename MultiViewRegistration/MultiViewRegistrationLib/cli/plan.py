@@ -10,7 +10,7 @@ from ..assessment.next_view import plan_view
 from ..finding import start_pose
 from ..io.case import Case
 from ..registration.prepared_ct import PreparedCT
-from .options import CASE_HELP, PREPARING, Parser, add_json, add_progress, case_path, progress_of
+from .options import PREPARING, Parser, add_json, add_one_case, add_progress, progress_of
 
 #: So many views are listed.
 LISTED = 5
@@ -24,7 +24,7 @@ def add_plan(command: Parser) -> None:
     add = command.add_argument
     add_json(command)
     add_progress(command)
-    add("case", type=case_path, metavar="CASE", help=CASE_HELP)
+    add_one_case(command)
     add(
         "--at-start",
         action="store_true",

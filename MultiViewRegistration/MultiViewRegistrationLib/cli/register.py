@@ -30,8 +30,10 @@ from .options import (
     Parser,
     SearchRange,
     add_json,
+    add_out,
     add_progress,
     add_refinement,
+    add_seed,
     add_structures,
     case_path,
     checked,
@@ -127,17 +129,15 @@ def add_register(command: Parser) -> None:
         action="store_true",
         help="you have checked that CT and X-rays are of one patient, whatever their DICOM headers say; the result says so",
     )
-    add("--seed", type=int, default=0, help="of the search (default: %(default)s)")
+    add_seed(command, "of the search")
     add(
         "--names",
         action="store_true",
         help="name the case and its files in report.html: such names may be a patient's",
     )
-    add(
-        "--out",
-        type=out_folder,
-        metavar="DIR",
-        help="folder of result.json, transforms, overlays and report.html (default: result, beside the case); an older "
+    add_out(
+        command,
+        "folder of result.json, transforms, overlays and report.html (default: result, beside the case); an older "
         "result of this case in it is replaced. Of several cases: a folder of such folders",
     )
     add(

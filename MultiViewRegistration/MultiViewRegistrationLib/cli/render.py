@@ -17,7 +17,7 @@ from ..io.case import Case
 from ..io.files import written_atomically
 from ..io.transforms import read_transform
 from ..rendering.drr import Projector
-from .options import CASE_HELP, PREPARING, Parser, add_json, case_path, out_folder, progress_of
+from .options import PREPARING, Parser, add_json, add_one_case, add_out, progress_of
 
 
 def add_render(command: Parser) -> None:
@@ -29,20 +29,14 @@ def add_render(command: Parser) -> None:
     )
     add = command.add_argument
     add_json(command)
-    add("case", type=case_path, metavar="CASE", help=CASE_HELP)
+    add_one_case(command)
     add(
         "--pose",
         default="start",
         metavar="start|truth|FILE.tfm",
         help="pose of the CT: the case's start (or where a search starts) or truth, or a transform file (default: %(default)s)",
     )
-    add(
-        "--out",
-        type=out_folder,
-        required=True,
-        metavar="DIR",
-        help="folder of NAME_drr.mha (line integrals) and NAME_drr.png",
-    )
+    add_out(command, "folder of NAME_drr.mha (line integrals) and NAME_drr.png", required=True)
     command.set_defaults(run=_render)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import webbrowser
 from pathlib import Path
 
-from ..errors import InputError
 from ..studies.selfcheck import START_DEG, START_MM, selfcheck, study_to_check
 from ..studies.selfcheck_page import write_page
-from .options import PREPARING, Parser, add_json, add_progress, out_file, progress_of
-
-PAGE = Path("selfcheck.html")
+from .options import (
+    PREPARING,
+    Parser,
+    add_json,
+    add_page,
+    add_progress,
+    add_seed,
+    keep_page,
+    progress_of,
+)
 
 
 def add_selfcheck(command: Parser) -> None:
@@ -39,24 +43,12 @@ def add_selfcheck(command: Parser) -> None:
         metavar="N",
         help=f"searches, each about a start {START_DEG:g} degrees and {START_MM:g} mm from the true pose (default: %(default)s, a minute)",
     )
-    add("--seed", type=int, default=0, help="of the starts' directions (default: %(default)s)")
-    add(
-        "--out",
-        type=out_file,
-        metavar="FILE.html",
-        help=f"the page to keep (default: {PAGE} here; none with --json)",
-    )
-    add("--open", action="store_true", help="open the page in a browser")
+    add_seed(command, "of the starts' directions")
+    add_page(command, "selfcheck.html")
     command.set_defaults(run=_selfcheck)
 
 
 def _selfcheck(options: argparse.Namespace) -> dict:
-    if options.out and options.out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(
-            f"--out: found {options.out.name}, expected the name of a page, as in {PAGE}; correct "
-            "it."
-        )
-    out = options.out or (None if options.json else PAGE)
     with progress_of(options, "Checking") as line:
         line.show(0.0, PREPARING)
         check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
@@ -66,9 +58,5 @@ def _selfcheck(options: argparse.Namespace) -> dict:
         ]
         verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
         print("\n".join([*check.summary, *check.misfits, verdict, *reasons]))
-    if out is not None:
-        write_page(out, check)
-        print(f"Wrote {out}", file=sys.stderr)
-        if options.open:
-            webbrowser.open(out.resolve().as_uri())
+    keep_page(options, lambda out: write_page(out, check))
     return check.to_json()

@@ -6,7 +6,6 @@ The motion of two against each other.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +19,12 @@ from .options import (
     Parser,
     add_device,
     add_json,
+    add_out,
     add_progress,
+    add_seed,
     case_path,
-    out_folder,
     progress_of,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def add_track(command: Parser) -> None:
         help="quick: fewer steps, and no assessment of tracked frames, whose verdict is then at best check "
         "(default: %(default)s)",
     )
-    add("--seed", type=int, default=0, help="of the searches (default: %(default)s)")
+    add_seed(command, "of the searches")
     add(
         "--tra-unit",
         choices=["mm", "cm", "m"],
@@ -83,13 +84,7 @@ def add_track(command: Parser) -> None:
         action="store_true",
         help="also draw the edges of the CT, and bones' outlines, over each frame",
     )
-    add(
-        "--out",
-        type=out_folder,
-        required=True,
-        metavar="DIR",
-        help="folder of track.json, poses.csv and track.tra",
-    )
+    add_out(command, "folder of track.json, poses.csv and track.tra", required=True)
     command.set_defaults(run=_track)
 
 
@@ -110,13 +105,7 @@ def add_motion(command: Parser) -> None:
         metavar="MOVING",
         help="track.json of the other structure, of the same frames",
     )
-    add(
-        "--out",
-        type=out_folder,
-        required=True,
-        metavar="DIR",
-        help="folder of motion.csv and motion.html",
-    )
+    add_out(command, "folder of motion.csv and motion.html", required=True)
     command.set_defaults(run=_motion)
 
 
@@ -193,13 +182,12 @@ def _summarise(track: Track, out: Path) -> None:
         else ""
     )
     scopes = (frame.scope for frame in frames if frame.scope)
-    print(
+    say(
         f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. "
-        f"Verdicts: {_verdicts(frames)}. {next(scopes, '')}".rstrip(),
-        file=sys.stderr,
+        f"Verdicts: {_verdicts(frames)}. {next(scopes, '')}".rstrip()
     )
     for name in frames[0].bones if frames else ():
-        print(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.", file=sys.stderr)
+        say(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.")
     for frame in frames:
         bones = [
             (name, bone) for name, bone in frame.bones.items() if frame.world_from_ct is not None
@@ -209,11 +197,8 @@ def _summarise(track: Track, out: Path) -> None:
                 found.how != "followed" and not (name and found.how == "registered")
             ) or not found.kept:
                 what = ", ".join(filter(None, [track.sequence.names[frame.number], name]))
-                print(
-                    f"  {what}: {found.how}, {found.verdict}. {' '.join(found.reasons)}".rstrip(),
-                    file=sys.stderr,
-                )
-    print(f"  {out / 'track.json'}", file=sys.stderr)
+                say(f"  {what}: {found.how}, {found.verdict}. {' '.join(found.reasons)}".rstrip())
+    say(f"  {out / 'track.json'}")
 
 
 def _verdicts(frames: Sequence[Tracked]) -> str:

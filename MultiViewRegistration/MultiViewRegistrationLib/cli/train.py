@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..api import train
 from ..errors import InputError, warn
@@ -12,15 +11,16 @@ from ..io.own_folders import data_folder
 from ..regressor.learning import card_json
 from ..regressor.model_store import all_models, remove_model
 from .options import (
-    CASE_HELP,
     PREPARING,
     Parser,
     add_device,
     add_json,
+    add_one_case,
+    add_out,
     add_progress,
-    case_path,
-    out_folder,
+    add_seed,
     progress_of,
+    say,
 )
 
 
@@ -35,18 +35,8 @@ def add_train(command: Parser) -> None:
     add_json(command)
     add_progress(command)
     add_device(command)
-    add(
-        "case",
-        type=case_path,
-        metavar="CASE",
-        help=f"{CASE_HELP}; only the geometry of its X-rays is used",
-    )
-    add(
-        "--out",
-        type=out_folder,
-        metavar="DIR",
-        help="folder of the model (default: a new one in your store, see mvreg models)",
-    )
+    add_one_case(command, "; only the geometry of its X-rays is used")
+    add_out(command, "folder of the model (default: a new one in your store, see mvreg models)")
     add("--minutes", type=float, default=2.0, help="of training (default: %(default)g)")
     add(
         "--network",
@@ -65,7 +55,7 @@ def add_train(command: Parser) -> None:
         metavar="MODEL",
         help="folder of a model of another CT of the same region: its weights in place of random ones",
     )
-    add("--seed", type=int, default=0, help="of the random images (default: %(default)s)")
+    add_seed(command, "of the random images")
     add("--resume", action="store_true", help="continue the training in --out with its settings")
     command.set_defaults(run=_train)
 
@@ -101,11 +91,10 @@ def _train(options: argparse.Namespace) -> dict:
             progress=lambda fraction, stage, error_mm: line.show(fraction, stage),
         )
     median, most, within = model.card.expected
-    print(
+    say(
         f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random "
         f"images half are found within {median:.1f} mm, 95 % within {most:.1f} mm, "
-        f"{100 * within:.0f} % within 25 mm.\n  {model.folder}",
-        file=sys.stderr,
+        f"{100 * within:.0f} % within 25 mm.\n  {model.folder}"
     )
     return card_json(model)
 

@@ -46,11 +46,6 @@ class FilesPart:
         self.form.show(form)
         self.widget.setVisible(bool(visible(form)))
 
-    def tick(self) -> None:
-        """Take what threads have done; call it some 20 times a second while the module is shown."""
-        if self.presenter.tick():
-            self.panel.invalidate()
-
 
 class DropFilter(qt.QObject):
     """Lets files and folders be dropped onto a widget, and hands their paths on.

@@ -49,11 +49,6 @@ class GeometryWindow:
         elif self.dialog is not None and self.dialog.visible:
             self.dialog.hide()
 
-    def tick(self) -> None:
-        """Take what threads have done; call it some 20 times a second while the module is shown."""
-        if self.presenter.tick():
-            self.panel.invalidate()
-
     def close(self) -> None:
         """Close the table, as the module is left."""
         self.presenter.close()

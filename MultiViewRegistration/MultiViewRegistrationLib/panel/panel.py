@@ -11,14 +11,13 @@ import qt
 import slicer
 import vtk
 
-from ..errors import InputError
 from ..io.recognise import SCENE, kinds_of
 from ..mrml import display
 from ..mrml.deletion import DeletedRegistration, delete
 from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..mrml.xray import XRayView
 from ..session.inputs import begin_compiling
-from ..session.presenters.frontend import Frontend
+from ..session.presenters.frontend import Frontend, ShownPart
 from ..session.presenters.host import SlicerTools
 from ..session.presenters.opening import Read
 from ..session.session import Session
@@ -87,7 +86,6 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         # filling: the signals of widgets say nothing
         self.filling = False
         self.shown = False
-        self._in_tick = False
         self._said: list[str] = []
         self.widget = ui.messageLabel.parentWidget()
         self.hand = Hand(self)
@@ -198,7 +196,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.views.stand_back()
         self._follow()
         self.show_message("")
-        self._show_soon()
+        self.show_soon()
 
     def show_begun(self) -> None:
         """Show its views as soon as it has an X-ray."""
@@ -287,14 +285,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         finally:
             if ticking:
                 self._timer.start()
-        self._show_soon()
-
-    def _show_soon(self) -> None:
-        """Show the scene as it is: at the end of a tick, where one is under way, what all of its actions have done."""
-        if self._in_tick and self.shown:
-            self.invalidate()
-        else:
-            self.refresh()
+        self.show_soon()
 
     def describe_unexpected(self, error: Exception) -> str:
         """Return what a person reads of an error of the program, a sentence."""
@@ -371,57 +362,45 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def tick(self) -> None:
         """Follow the work under way and the CT; called by the timer."""
-        with self._ticking():
-            self._tick()
-
-    @contextmanager
-    def _ticking(self) -> Iterator[None]:
-        self._in_tick = True
-        try:
-            yield
-        finally:
-            self._in_tick = False
+        with self.ticking():
+            for other in self.logic.sessions:
+                if other is not self.session and other.poll(0):
+                    self._say_in_status_bar(other.message)
+            self._say_news()
+            for _part in self.tick_parts(POLL_WAIT_S):
+                pass
 
     def _on_reading(self) -> None:
         """Take what was read, and show it at once: no verdict of another patient stays beside it."""
-        with self._ticking():
+        with self.ticking():
             self.opening.tick(POLL_WAIT_S)
         if self._stale and self.shown:
             self.refresh()
 
-    def _tick(self) -> None:
-        for other in self.logic.sessions:
-            if other is not self.session and other.poll(0):
-                self._say_in_status_bar(other.message)
-        self._say_news()
+    def follow(self, session: Session, wait: float) -> str:
+        """Take what the work of the session has done, and say it also where another module is open."""
+        message = super().follow(session, wait)
+        if not self.shown:
+            self._say_in_status_bar(message)
+        return message
+
+    def parts(self) -> list[ShownPart]:
+        """Return all that is shown but the views; nothing once it is closed."""
+        return [self.files, *self._forms, self.geometry] if self._forms else []
+
+    def follow_views(self, session: Session) -> Iterator[None]:
+        """Have the views follow the CT, also while another module is open."""
+        self.views.leave_if_empty()
+        self._stale |= self.views.out_of_date
+        session.drawing.step()
         if self.shown:
-            self.files.tick()
-        session = self.session
-        if self.registration is None or session is None:
-            if self._stale:
-                self.refresh()
-            return
-        if self.registration.scene is None:
-            session.poll()
-            self.choose(None)
-            return
-        with suppress(InputError):  # of a scene that is not complete yet
-            message = self.follow(session, POLL_WAIT_S)
-            if not self.shown:
-                self._say_in_status_bar(message)
-            self.views.leave_if_empty()
-            self._stale |= self.views.out_of_date
-            session.drawing.step()
-            if self.shown:
-                self.views.tick()
-        for form in self._forms:
-            with suppress(InputError):
-                form.update_views()
-                if self.shown:
-                    form.tick()
-        self.geometry.tick()
-        if self._stale and self.shown:
-            self.refresh()
+            self.views.tick()
+        yield
+
+    def refreshing(self) -> Iterator[None]:
+        """Show the scene as it is, at once."""
+        self.refresh()
+        yield
 
     def _say_news(self) -> None:
         """Say each news of a session once."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import qt
 
-from ..errors import InputError
 from ..session.presenters.form import Text
 from ..session.presenters.section import (
     CHECK,
@@ -93,18 +91,6 @@ class PanelSection:
         if self._is_resized:
             self.widget.minimumHeight = height
             self.panel.invalidate()
-
-    def tick(self) -> None:
-        """Take what threads have done; call it some 20 times a second while the module is shown."""
-        if self.presenter.tick():
-            self.panel.invalidate()
-        elif self.presenter.changing:
-            self.refresh()
-
-    def update_views(self) -> None:
-        """Keep true what the views show, also while another module is open."""
-        with suppress(InputError):  # of a scene that is not complete yet
-            self.presenter.update_views()
 
     def _show_state(self) -> None:
         """Write the state into the header."""

@@ -70,17 +70,9 @@ def assess(session: Session) -> None:
             return
         session.history.note_here()
         before = _entry(session)
-        entry = HistoryEntry.of_result(
-            before.method,
-            pose,
-            result,
-            cameras=before.cameras,
-            reasons=list(result.reasons),
-            seconds=result.seconds["total"],
-            assessed=inputs,
+        session.add_result(
+            before.method, pose, result, put=False, cameras=before.cameras, assessed=inputs
         )
-        session.history.add(entry)
-        session.remember(entry, result)
 
     session.run(finding, keep)
 
@@ -215,11 +207,8 @@ def explanation(session: Session) -> list[str]:
         return []
     if outdated or entry.verdict is None:
         return list(filter(None, [outdated, *entry.reasons]))
-    return list(
-        filter(
-            None, [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_structures(entry)]
-        )
-    )
+    behind = [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_structures(entry)]
+    return list(filter(None, behind))
 
 
 def _of_structures(entry: HistoryEntry) -> list[str]:
@@ -283,13 +272,13 @@ def use_suggested_masks(session: Session) -> str:
         )
     valid = {view.name: view.xray.valid for view in result.views}
     shares = []
-    for view in [view for view in session.registration.xrays if view.name in masks]:
-        add_mask(
-            view, _("{name} without what does not fit").format(name=view.name), masks[view.name]
-        )
-        view.mask.SetAttribute(SUGGESTED, "1")
-        percent = 100 * (1 - masks[view.name].sum() / valid[view.name].sum())
-        shares.append(_("{percent:.0f} % of {name}").format(percent=percent, name=view.name))
+    for view in session.registration.xrays:
+        name = view.name
+        if name in masks:
+            add_mask(view, _("{name} without what does not fit").format(name=name), masks[name])
+            view.mask.SetAttribute(SUGGESTED, "1")
+            percent = 100 * (1 - masks[name].sum() / valid[name].sum())
+            shares.append(_("{percent:.0f} % of {name}").format(percent=percent, name=name))
     return _("Left out: {shares}. Look at the masks, then register again.").format(
         shares=", ".join(shares)
     )
@@ -408,29 +397,27 @@ def compare_poses(
     views = session.corrected_case().views
 
     def compare() -> PoseComparison:
-        before, after = (
-            rigid.transform_points(entry.pose, anatomy.centroid) for entry in (one, other)
-        )
-        turn = rigid.log_so3(other.pose[:3, :3] @ one.pose[:3, :3].T)
         poses = [one.pose, other.pose]
-        drawn = [(view.name, _pictures(anatomy, view, poses)) for view in views]
-        pictures = [(name, at_one, at_other) for name, (at_one, at_other) in drawn]
+        before, after = (rigid.transform_points(pose, anatomy.centroid) for pose in poses)
+        turn = rigid.log_so3(other.pose[:3, :3] @ one.pose[:3, :3].T)
         return PoseComparison(
-            float(np.linalg.norm(after - before)), float(np.degrees(np.linalg.norm(turn))), pictures
+            float(np.linalg.norm(after - before)),
+            float(np.degrees(np.linalg.norm(turn))),
+            [_pictures(anatomy, view, poses) for view in views],
         )
 
     return compare
 
 
-def _pictures(anatomy: PreparedCT, view: View, poses: list[np.ndarray]) -> list[np.ndarray]:
+def _pictures(
+    anatomy: PreparedCT, view: View, poses: list[np.ndarray]
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return the name of an X-ray, and its pictures at two poses."""
     from ..report.overlays import film_of, live_picture
 
     factor = -(-max(view.camera.size) // SIDE)
     camera = view.camera.pooled(factor)
     film = film_of(view.xray.pooled(factor))
-    return [
-        live_picture(
-            "edges", film, anatomy.drr(camera, pose, LEVEL, bones=True), structure=anatomy.structure
-        )
-        for pose in poses
-    ]
+    bones = (anatomy.drr(camera, pose, LEVEL, bones=True) for pose in poses)
+    now, other = (live_picture("edges", film, drr, structure=anatomy.structure) for drr in bones)
+    return view.name, now, other

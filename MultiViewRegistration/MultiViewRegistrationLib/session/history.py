@@ -135,28 +135,29 @@ class HistoryEntry:
 
     @classmethod
     def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> HistoryEntry:
-        """Make an entry with what a `result.Result` says of a pose."""
+        """Make an entry with what a `result.Result` says of a pose, and more or other fields."""
         names = [view.name for view in result.views]
         assessment = result.assessment
         similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
         prediction = assessment and assessment.prediction
         bones = result.structures
-        names_of_bones = [bone.name for bone in bones.bones] if bones else []
-        of_bones = {name: each for name, each in result.bodies.items() if name in names_of_bones}
-        return cls.now(
-            method,
-            world_from_ct,
-            similarity=dict(similarity),
-            verdict=result.verdict,
-            typical_mm=result.predicted_tre_mm and result.predicted_tre_mm.typical,
-            risk=prediction.known_risk if prediction else None,
-            views=assessment.view_states(names) if assessment else {},
-            summary=assessment.summary if assessment else "",
-            structures=[{"name": name, **each.to_json()} for name, each in of_bones.items()],
-            motions=[motion.to_json() for motion in bones.motions] if bones else [],
-            elsewhere=_cells(assessment.elsewhere) if assessment else [],
-            **more,
-        )
+        said = {
+            "similarity": dict(similarity),
+            "reasons": list(result.reasons),
+            "seconds": result.seconds["total"],
+            "verdict": result.verdict,
+            "typical_mm": result.predicted_tre_mm and result.predicted_tre_mm.typical,
+            "risk": prediction.known_risk if prediction else None,
+        }
+        if assessment:
+            said["views"] = assessment.view_states(names)
+            said["summary"] = assessment.summary
+            said["elsewhere"] = _cells(assessment.elsewhere)
+        if bones:
+            of_bones = ((bone.name, result.bodies[bone.name]) for bone in bones.bones)
+            said["structures"] = [{"name": name, **each.to_json()} for name, each in of_bones]
+            said["motions"] = [motion.to_json() for motion in bones.motions]
+        return cls.now(method, world_from_ct, **{**said, **more})
 
     @property
     def key(self) -> str:
@@ -190,11 +191,7 @@ CELL_MM = 8
 
 def _cells(points: np.ndarray) -> list[list[int]]:
     """Return the cells that hold any of the points (N, 3)."""
-    return (
-        []
-        if not len(points)
-        else (CELL_MM * np.unique(np.rint(points / CELL_MM).astype(int), axis=0)).tolist()
-    )
+    return (CELL_MM * np.unique(np.rint(points / CELL_MM).astype(int), axis=0)).tolist()
 
 
 class History:
@@ -331,15 +328,8 @@ class History:
 
     @property
     def _after(self) -> int | None:
-        position = self.position
-        return max(
-            (
-                number
-                for number, entry in enumerate(self.entries)
-                if entry.after == position and position >= 0
-            ),
-            default=None,
-        )
+        numbered = enumerate(self.entries)
+        return max((n for n, entry in numbered if entry.after == self.position), default=None)
 
     def _cameras(self) -> dict[str, dict]:
         records = {view.name: view.record for view in self._registration.xrays}

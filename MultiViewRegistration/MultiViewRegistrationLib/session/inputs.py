@@ -513,12 +513,10 @@ class Preparation:
 
     def use(self, drr: Task[PreparedCT]) -> None:
         """Take what a task that began earlier makes of the CT as it is now."""
-        self._drr, self._of, self.message, self._told = (
-            drr,
-            of_ct(self._inputs.registration),
-            "",
-            False,
-        )
+        self._drr = drr
+        self._of = of_ct(self._inputs.registration)
+        self.message = ""
+        self._told = False
         self._rest = Task(
             lambda on_progress: prepare_for_registration(drr.result_for(on_progress), on_progress)
         )

@@ -165,22 +165,17 @@ def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
     text = registration.parameter(TRACK)
     url = registration.scene.GetURL()
     beside = Path(url).absolute().parent if url else None
-    return (
-        (int(registration.parameter(NUMBER, "0")), lambda: _find(json.loads(text), beside))
-        if text
-        else None
-    )
+    if not text:
+        return None
+    return int(registration.parameter(NUMBER, "0")), lambda: _find(json.loads(text), beside)
 
 
 def images_of(
     inputs: Inputs, track: StoredTrack, files: FrameFiles | None
 ) -> FileImages | SliceImages:
     """Return the images of what `saved` has found."""
-    xrays = {
-        view.name: (view, inputs.xray(view))
-        for view in inputs.registration.xrays
-        if view.name in track.views
-    }
+    views = [view for view in inputs.registration.xrays if view.name in track.views]
+    xrays = {view.name: (view, inputs.xray(view)) for view in views}
     if files is not None and xrays:
         return FileImages(files, {name: xray.valid for name, (_, xray) in xrays.items()})
     if not xrays or len(SliceImages(xrays)) < track.count:
@@ -279,6 +274,11 @@ class Played:
     images: FileImages | SliceImages
     track: Track | StoredTrack
 
+    @classmethod
+    def of(cls, track: StoredTrack, views: list[str], images: FileImages | SliceImages) -> Played:
+        """Return what a track.json holds, with its images."""
+        return cls(track.name, track.frames, track.count, views, images, track)
+
     def content(self, folder: Path | None) -> dict:
         """Return the content of track.json, with paths relative to `folder` (absolute if None)."""
         from ..sequence.track_files import StoredTrack
@@ -317,13 +317,14 @@ class Player:
         self._shown_at: dict[str, np.ndarray] | None = None
         self._due = 0.0
         self._read: tuple[int, Task] | None = None
-        self._before = {
-            view.id: inputs.xray(view)
-            for view in inputs.registration.xrays
-            if view.name in played.views
-        }
+        self._before = {view.id: inputs.xray(view) for view in self._views}
         keep_before(inputs.registration, played.views)
         self._given = self._inputs_given()
+
+    @property
+    def _views(self) -> list[XRayView]:
+        xrays = self._inputs.registration.xrays
+        return [view for view in xrays if view.name in self.played.views]
 
     @property
     def last(self) -> int:
@@ -345,11 +346,9 @@ class Player:
     def go(self, number: int) -> None:
         """Show a frame, the nearest there is, as soon as its images are read; playing ends."""
         number = min(max(int(number), 0), self.last)
-        self.playing, self._requested, self._newest = (
-            False,
-            number if number >= 0 else None,
-            number == self.last,
-        )
+        self.playing = False
+        self._requested = number if number >= 0 else None
+        self._newest = number == self.last
 
     def step(self, by: int) -> None:
         """Go so many frames on, or back."""
@@ -420,11 +419,7 @@ class Player:
         self._requested = None
         self._due = max(self._due + 1 / self.rate, monotonic())
         self.problem = read.message
-        views = {
-            view.name: view
-            for view in self._inputs.registration.xrays
-            if view.name in self.played.views
-        }
+        views = {view.name: view for view in self._views}
         if not read.message:
             for name, view in views.items():
                 _show_image(view, read.result[name], self._inputs)
@@ -451,11 +446,8 @@ class Player:
         return self._given == self._inputs_given()
 
     def _inputs_given(self) -> list[str]:
-        views = [view for view in self._inputs.registration.xrays if view.name in self.played.views]
-        return [
-            of_ct(self._inputs.registration),
-            *(view.record.geometry_fingerprint for view in views),
-        ]
+        geometries = (view.record.geometry_fingerprint for view in self._views)
+        return [of_ct(self._inputs.registration), *geometries]
 
     def _at(self, places: Mapping[str, np.ndarray]) -> bool:
         return same_places(places, places_of(self._inputs.registration))

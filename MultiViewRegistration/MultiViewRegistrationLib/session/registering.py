@@ -179,18 +179,11 @@ class RunningRegistration:
         registration = self._registration
         there = [registration.ct, registration.node.GetNodeReference(CT_TRANSFORM)]
         there += [view.node for view in registration.xrays]
-        lost = next(
-            (
-                what
-                for what, node in self._needed.items()
-                if not any(node is other for other in there)
-            ),
-            None,
-        )
-        if lost:
-            return _("The registration was stopped, as {what} was removed or replaced.").format(
-                what=lost
-            )
+        for what, node in self._needed.items():
+            if not any(node is other for other in there):
+                return _("The registration was stopped, as {what} was removed or replaced.").format(
+                    what=what
+                )
         return _("The registration was stopped, as the CT was moved.") if self._moved() else ""
 
     def put_back(self) -> None:
@@ -376,17 +369,14 @@ def _missing_landmarks(registration: Registration) -> str:
     count = len(set(pairs))
     if count >= MIN_LANDMARKS and len(pairs) >= MIN_POSITIONS:
         return ""
-    so_far = _("none so far")
-    if len(pairs) == 1:
-        so_far = _("1 so far, with 1 position")
-    elif pairs:
-        so_far = _("{count} so far, with {positions} positions").format(
-            count=count, positions=len(pairs)
-        )
-    return _(
+    so_far = {0: _("none so far"), 1: _("1 so far, with 1 position")}
+    more = _("{count} so far, with {positions} positions")
+    hint = _(
         "Click four landmarks in the CT and in an X-ray, or three with one of them in two X-rays; "
         "{so_far}."
-    ).format(so_far=so_far)
+    )
+    said = so_far.get(len(pairs), more).format(count=count, positions=len(pairs))
+    return hint.format(so_far=said)
 
 
 PACES = ("thorough", "quick")
@@ -456,12 +446,10 @@ class Tracking:
         start: str,
         pace: str,
     ) -> None:
-        self._case, self._ready, self._start, self._pace = (
-            case,
-            ready,
-            API_START.get(start, start),
-            pace,
-        )
+        self._case = case
+        self._ready = ready
+        self._start = API_START.get(start, start)
+        self._pace = pace
         self._given = images
         self.track: Track | None = None
         self.images: FileImages | SliceImages | None = None
@@ -487,19 +475,12 @@ class Tracking:
                 ProgressRecord((len(frames) + progress.fraction) / count, progress.stage)
             )
 
+        stage = _("{done} of {count} frames are done")
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
             frames.append(frame)
-            if (
-                on_progress(
-                    ProgressRecord(
-                        len(frames) / count,
-                        _("{done} of {count} frames are done").format(
-                            done=len(frames), count=count
-                        ),
-                    )
-                )
-                is False
-            ):
+            done = len(frames)
+            said = stage.format(done=done, count=count)
+            if on_progress(ProgressRecord(done / count, said)) is False:
                 return
 
     def _sequence(self) -> tuple[Frames, FileImages | SliceImages]:
@@ -508,11 +489,9 @@ class Tracking:
         from ..io.case import hashes
         from ..io.sequence import FrameSequence
 
-        files = (
-            self._given
-            if isinstance(self._given, FrameFiles)
-            else FrameFiles.of_images(self._given)
-        )
+        files = self._given
+        if not isinstance(files, FrameFiles):
+            files = FrameFiles.of_images(files)
         case = replace(self._case, inputs=hashes(files.file(0))[0])
         sequence = FrameSequence(case, files)
         for here, there in zip(case.views, sequence.read(0).views, strict=True):

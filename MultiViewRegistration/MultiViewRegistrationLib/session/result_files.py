@@ -164,14 +164,8 @@ def take_messages(
 
 def poses_offered(session: Session) -> list[str]:
     """Return the names of the poses that an export has."""
-    return [
-        "world_from_ct",
-        *(
-            ["reference_from_ct"]
-            if reference_from_world_of(session.registration) is not None
-            else []
-        ),
-    ]
+    tracked = reference_from_world_of(session.registration) is not None
+    return ["world_from_ct", *(["reference_from_ct"] if tracked else [])]
 
 
 def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[..., list[Path]]:
@@ -413,11 +407,9 @@ def _structures(result: Path) -> dict[str, list[dict]]:
         each.section("similarity")
         each.optional("moved", each.section)
         each.texts("reasons", "a list of sentences")
-    motions = (
-        fields.value("motions", "the motions of the structures", list)
-        if fields.has("motions")
-        else []
-    )
+    motions = []
+    if fields.has("motions"):
+        motions = fields.value("motions", "the motions of the structures", list)
     structures = [{**each.values, "name": name} for name, each in bones.items()]
     return {"structures": structures, "motions": motions}
 
@@ -496,4 +488,4 @@ class ReadTrack:
         views = {view.name: view for view in self.case.views}
         names = track.views or list(views)
         images = FileImages(self.files, {name: views[name].xray.valid for name in names})
-        session.sequence.open(Played(track.name, track.frames, track.count, names, images, track))
+        session.sequence.open(Played.of(track, names, images))

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from ..translation import _
 from . import player as saved_sequence
 from .player import Played, Player
 from .registering import PACES, Tracking, frames_of
-from .tasks import Task, ended
+from .tasks import BackgroundValue, Task, ended
 
 if TYPE_CHECKING:
     from ..sequence.tracker import Tracked
@@ -287,7 +288,7 @@ class Sequence:
         self.tracking: Tracking | None = None
         self.message = ""
         self.ended = ""
-        self._counted: tuple[object, Task] | None = None
+        self._counted = BackgroundValue()
         self._files: FrameFiles | None = None
         self._restored = False
         self.seeking: tuple[int, Task] | None = None
@@ -308,6 +309,11 @@ class Sequence:
         return saved
 
     @property
+    def working(self) -> bool:
+        """Whether frames are tracked, or the files of the scene's own sequence are sought."""
+        return self.tracking is not None or self.seeking is not None
+
+    @property
     def frame(self) -> Tracked | None:
         """The result of the frame whose pose the CT has.
 
@@ -318,11 +324,8 @@ class Sequence:
         if player is None or not player.at_frame:
             return None
         entry = None if history.moved else history.current
-        return (
-            None
-            if entry and entry.assessed == fingerprint(self._session.registration)
-            else player.frame
-        )
+        assessed = entry and entry.assessed == fingerprint(self._session.registration)
+        return None if assessed else player.frame
 
     @property
     def start(self) -> str:
@@ -330,12 +333,8 @@ class Sequence:
 
         Else as the step Start says.
         """
-        registration = self._session.registration
-        return (
-            registration.start
-            if self.player is not None or self._session.stale_reason()
-            else "given"
-        )
+        searched = self.player is not None or self._session.stale_reason()
+        return self._session.registration.start if searched else "given"
 
     @property
     def count(self) -> int | None:
@@ -349,13 +348,10 @@ class Sequence:
         in_scene = frames_in(session.registration)
         if in_scene > 1 or session.case_path is None:
             return in_scene
-        if self._counted is None or self._counted[0] != session.case_path:
-            if session.anatomy is None:
-                return None  # opening a case waits for other things first
-            path = session.case_path
-            self._counted = path, Task(lambda on_progress: how_many(path))
-        task = self._counted[1]
-        return task.result_or(1) if ended(task) else None
+        path = session.case_path
+        if session.anatomy is not None:  # opening a case waits for other things first
+            self._counted.update(path, lambda: partial(how_many, path))
+        return self._counted.value or 1 if self._counted.made_of == path else None
 
     def track(self, pace: str = "thorough", start: str | None = None) -> None:
         """Begin to track the X-rays' frames from the first one on.
@@ -564,10 +560,7 @@ class Sequence:
             track, files, warning = task.result
             try:
                 images = saved_sequence.images_of(self._session, track, files)
-                self.open(
-                    Played(track.name, track.frames, track.count, track.views, images, track),
-                    number,
-                )
+                self.open(Played.of(track, track.views, images), number)
                 self.message = warning
             except InputError as error:
                 self.message = str(error)

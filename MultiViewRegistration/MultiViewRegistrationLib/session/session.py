@@ -118,12 +118,7 @@ class Session(Inputs):
     @property
     def running(self) -> bool:
         """Whether a registration, or other work that the user started, is running."""
-        return (
-            self.running_registration is not None
-            or self._background_task is not None
-            or self.sequence.tracking is not None
-            or self.sequence.seeking is not None
-        )
+        return bool(self.running_registration or self._background_task or self.sequence.working)
 
     @property
     def preparing(self) -> str:
@@ -223,10 +218,10 @@ class Session(Inputs):
         InputError
             As `centre`.
         """
-        if not is_outside(self.registration, start):
-            return False
-        self.centre()
-        return True
+        outside = is_outside(self.registration, start)
+        if outside:
+            self.centre()
+        return outside
 
     def refused(self, start: str, refinement: str = "joint") -> str:
         """Return why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
@@ -344,7 +339,7 @@ class Session(Inputs):
         Returns what becomes of the work, a sentence; "" for none.
         """
         self.held = True
-        if self.sequence.tracking is not None or self.sequence.seeking is not None:
+        if self.sequence.working:
             self.sequence.cancel()
             return _("{name}: the tracking was stopped. The frames that are done stay.").format(
                 name=self.registration.name
@@ -375,18 +370,15 @@ class Session(Inputs):
 
         Sentences for as long as each is true.
         """
-        name = self.registration.name
         news = []
         if self.waiting:
             news.append(
-                _(
-                    "{name}: the registration has ended. Its result waits until you come back."
-                ).format(name=name)
+                _("{name}: the registration has ended. Its result waits until you come back.")
             )
         if self.igtl.stale_reason:
-            stopped = _("{name}: its pose is not sent to navigation any more. {reason}")
-            news.append(stopped.format(name=name, reason=self.igtl.stale_reason))
-        return news
+            news.append(_("{name}: its pose is not sent to navigation any more. {reason}"))
+        named = {"name": self.registration.name, "reason": self.igtl.stale_reason}
+        return [sentence.format(**named) for sentence in news]
 
     def stop(self, patience: float = STOP_TIMEOUT_S) -> None:
         """Cancel, and give threads so many seconds to end: when there is no panel any more.
@@ -417,15 +409,26 @@ class Session(Inputs):
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
-    def remember(self, entry: HistoryEntry, result: Result) -> None:
-        """Keep the result of an entry of the history for as long as the session lasts.
+    def add_result(
+        self, method: str, pose: np.ndarray, result: Result, *, put: bool = True, **more: Any
+    ) -> None:
+        """Make a result an entry of the history, and keep it for as long as the session lasts.
 
-        Not those of another CT.
+        Those of another CT are kept no more.
+
+        Parameters
+        ----------
+        put
+            Whether CT, bones and cameras go where it has them.
+        more
+            See `HistoryEntry.of_result`.
         """
-        same = {
-            key: other for key, other in self._results.items() if other.anatomy is result.anatomy
-        }
-        self._results = {**same, entry.key: result}
+        entry = HistoryEntry.of_result(method, pose, result, **more)
+        self.history.add(entry)
+        if put:
+            self.history.put(entry)
+        kept = {key: each for key, each in self._results.items() if each.anatomy is result.anatomy}
+        self._results = {**kept, entry.key: result}
 
     def error(self) -> float | None:
         """Return the mTRE of the result in mm, where its case had the truth."""
@@ -451,9 +454,8 @@ class Session(Inputs):
 
         def find() -> dict[str, float]:
             fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
-            return dict(
-                zip((view.name for view in case.views), map(float, fit.similarity), strict=True)
-            )
+            names = [view.name for view in case.views]
+            return dict(zip(names, map(float, fit.similarity), strict=True))
 
         return find
 
@@ -622,14 +624,13 @@ class Session(Inputs):
     def _keep(self, run: RunningRegistration, result: Result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
-        views = list(zip(result.case.views, result.views, strict=True))
         report = result.regressor
         corrected = {
             given.name: {**view.camera.to_json(), "of": run.geometry[given.name]}
-            for given, view in views
+            for given, view in zip(result.case.views, result.views, strict=True)
             if view.camera is not given.camera
         }
-        entry = HistoryEntry.of_result(
+        self.add_result(
             run.start,
             result.world_from_ct,
             result,
@@ -647,9 +648,6 @@ class Session(Inputs):
             if report
             else {},
         )
-        self.history.add(entry)
-        self.history.put(entry)
-        self.remember(entry, result)
         self._whole = run.of_body, result
 
     def register_bones(self) -> None:
@@ -680,18 +678,9 @@ class Session(Inputs):
         def keep(result: Result) -> None:
             self.history.note_here()
             before = self.history.current
-            entry = HistoryEntry.of_result(
-                "bones",
-                pose,
-                result,
-                cameras={} if before is None else before.cameras,
-                reasons=list(result.reasons),
-                seconds=result.seconds["total"],
-                **{"fingerprint" if whole else "assessed": inputs},
-            )
-            self.history.add(entry)
-            self.history.put(entry)
-            self.remember(entry, result)
+            cameras = {} if before is None else before.cameras
+            of: dict[str, Any] = {"fingerprint" if whole else "assessed": inputs}
+            self.add_result("bones", pose, result, cameras=cameras, **of)
 
         self.run(find, keep)
 

@@ -9,8 +9,8 @@ finds the work where it is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -91,7 +91,6 @@ class Application(Frontend):
         self._moves: ManualMoveRecorder | None = None
         self._dragging = False
         self._moved_at = 0.0
-        self._in_tick = False
         self._handled = ""  # the bone that has handles
         self.downloads = downloads
         uploads.take = self._take
@@ -211,10 +210,7 @@ class Application(Frontend):
         """Run a user action: an error becomes a message, and the page shows the result."""
         with self.reporting():
             yield
-        if self._in_tick:  # which shows what all of its actions have done
-            self.invalidate()
-        else:
-            self.refresh()
+        self.show_soon()
 
     def _take(self, target: str, folder: Path) -> None:
         """Take files that a page sent, dropped anywhere, "files", in place of what is open, "open", or for a control, "ct/file"."""
@@ -385,46 +381,29 @@ class Application(Frontend):
 
     def _do_next(self, parts: Iterator[None]) -> bool:
         """Do the next part of a tick; return whether there was none."""
-        self._in_tick = True
-        try:
+        with self.ticking():
             return next(parts, self) is self
-        finally:
-            self._in_tick = False
 
     def tick(self) -> Iterator[None]:
-        """Follow the work under way and the CT, a part after another: pages are answered between them."""
-        if self.registration is not None and self.registration.scene is None:
-            self.choose(None)
-        if self.session is not None:
-            with suppress(InputError):  # of a scene that is not complete yet
-                self.follow(self.session, 0)
-            yield
-        if self.session is not None:
-            self._follow_handles(self.session)
-            if self._moves is not None and self._moves.step():
-                self.stop_moving()
-                self.invalidate()
-            yield from self.views.tick()  # an X-ray before what is said of it
-            yield
-        if self.session is not None:
-            for section in self.sections.values():
-                with suppress(InputError):
-                    section.tick()
-        else:
-            self.files.tick()
-        yield
+        """Follow all that goes on, a part after another: pages are answered between them."""
         self.opening.tick()
         yield
-        if self._stale:
-            yield from self._refreshing()
+        yield from self.tick_parts(0)
         self.autosave.tick()
 
-    def refresh(self) -> None:
-        """Show the scene as it is."""
-        for _part in self._refreshing():
-            pass
+    def parts(self) -> Iterable[PageSection]:
+        """Return all that is shown but the views."""
+        return self.sections.values()
 
-    def _refreshing(self) -> Iterator[None]:
+    def follow_views(self, session: Session) -> Iterator[None]:
+        """Have the views follow the CT: an X-ray before what is said of it."""
+        self._follow_handles(session)
+        if self._moves is not None and self._moves.step():
+            self.stop_moving()
+            self.invalidate()
+        yield from self.views.tick()
+
+    def refreshing(self) -> Iterator[None]:
         """Show the scene as it is, a part after another."""
         self._stale = False
         if self.registration is not None:

@@ -72,17 +72,6 @@ class PageSection:
         self._refused.clear()
         self.presenter.reset()
 
-    def tick(self) -> None:
-        """Take what threads have done.
-
-        Call it some 20 times a second while there is a registration.
-        """
-        self.presenter.update_views()
-        if self.presenter.tick():
-            self.application.invalidate()
-        elif self.presenter.changing:
-            self.refresh()
-
     def refresh(self) -> None:
         """Show the scene as it is."""
         there = self.application.registration is not None

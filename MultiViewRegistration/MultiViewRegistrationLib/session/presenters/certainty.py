@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
+from ...errors import InputError
 from ...geometry.fields import (
     C_ARM,
     CALIBRATION,
@@ -23,40 +23,35 @@ from ...geometry.fields import (
 from ...imaging.xray import SharedUnknowns
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
-from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import reference_of
-from ..session import Session
 from .form import QUIET, Choice, Form, Number, Option, Text, TextField
 from .geometry_fields import UNITS
-from .host import Host
 from .section import Presenter
 
 
-class XRaySelection(Protocol):
+class XRaySelection(Presenter):
     """All X-rays, one of which is selected."""
 
-    @property
-    def host(self) -> Host:
-        """The host of the presenter of the X-rays."""
-
-    @property
-    def registration(self) -> Registration:
-        """The registration that the X-rays belong to."""
-
-    @property
-    def session(self) -> Session:
-        """The session of that registration."""
+    _selected = ""
 
     @property
     def views(self) -> list[XRayView]:
         """All X-rays, in their order."""
+        return self.registration.xrays if self.host.registration is not None else []
 
     @property
     def selected(self) -> XRayView | None:
-        """The X-ray that the editors are about; None without any."""
+        """The X-ray that the editors are about.
+
+        The first where none was chosen, None without any.
+        """
+        views = self.views
+        return next(
+            (view for view in views if view.id == self._selected), views[0] if views else None
+        )
 
     @property
     def current(self) -> XRayView:
@@ -67,9 +62,27 @@ class XRaySelection(Protocol):
         InputError
             Without any.
         """
+        view = self.selected
+        if view is None:
+            raise InputError(_("X-rays: there is none any more; add one."))
+        return view
+
+    def view(self, node_id: str) -> XRayView:
+        """Return the X-ray with this node.
+
+        Raises
+        ------
+        InputError
+            Where there is none.
+        """
+        found = [view for view in self.views if view.id == node_id]
+        if not found:
+            raise InputError(_("X-rays: this one is not there any more; choose another."))
+        return found[0]
 
     def select(self, node_id: str) -> None:
-        """Select an X-ray, by the ID of its node."""
+        """Edit this X-ray."""
+        self._selected = self.view(node_id).node.GetID()
 
 
 class EditorPresenter(Presenter):

@@ -216,19 +216,6 @@ def read_cameras(
     return read_with_answers(read, CALIBRATION_QUESTIONS, answers)
 
 
-def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
-    """Return the X-ray's own one: the only one, or the one with its name.
-
-    None where the user must choose.
-    """
-    if len(cameras) == 1:
-        return 0
-    named = [
-        i for i, camera in enumerate(cameras) if camera.name.casefold() == view.name.casefold()
-    ]
-    return named[0] if len(named) == 1 else None
-
-
 def use_camera(
     registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike
 ) -> None:

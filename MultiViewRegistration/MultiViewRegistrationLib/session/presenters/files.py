@@ -29,7 +29,7 @@ from ..adding import use_mask
 from ..geometry import needs_geometry
 from ..tasks import Task, ended
 from . import file_plan
-from .external_files import use_camera
+from .external_files import describe_camera
 from .file_plan import (
     CLOSING,
     Action,
@@ -151,6 +151,7 @@ class FilesPresenter(Presenter):
 
     TITLE = _("Files")
     BEGINS = True
+    WITHOUT_SESSION = True
 
     def __init__(self, host: Host, sections: Sections) -> None:
         self._ct = sections.ct
@@ -312,7 +313,7 @@ class FilesPresenter(Presenter):
         if not self._unused:
             return []
         return [
-            Text("unused", self._unused),
+            Text("unused", self._unused.strip()),
             row("unused_end", Button("close", _("Close"), self._close)),
         ]
 
@@ -486,7 +487,10 @@ class FilesPresenter(Presenter):
             case file_plan.Place(world_from_ct):
                 self._start.place_at(world_from_ct)
             case file_plan.UseCamera(xray, camera, path):
-                use_camera(self.registration, self._xrays.view(xray), camera, path)
+                view = self._xrays.view(xray)
+                self._xrays.geometry.use_camera(view, camera, path)
+                if camera.notes:
+                    self._unused += f"\n{view.name}: {describe_camera(camera)}"
             case file_plan.FindBeads(path):
                 self.host.show_geometry()
                 self._xrays.geometry.beads.find(path)

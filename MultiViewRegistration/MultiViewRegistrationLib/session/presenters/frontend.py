@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,25 +19,32 @@ from .. import assessment
 from ..session import Session
 from .answer import ACCEPT, AnswerPresenter
 from .files import READING, FilesPresenter
-from .host import Hand, SlicerTools, Views
-from .opening import Opening, Read
+from .host import Host
+from .opening import Opening
 from .sections import Sections
 
 
-class ShownSection(Protocol):
+class ShownPart(Protocol):
+    """A presenter as it is shown."""
+
+    presenter: Any
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+
+
+class ShownSection(ShownPart, Protocol):
     """A section as it is shown."""
 
     def problems(self) -> list[str]:
         """Return the problems in its typed values, a sentence each."""
 
 
-class Frontend(ABC):
-    """The registration at work, the presenters of all that is shown of it, and one place for errors; a `session.presenters.host.Host`.
+class Frontend(Host):
+    """The registration at work, the presenters of all that is shown of it, and one place for errors.
 
     Attributes
     ----------
-    registration, session
-        At work; None without one.
     opening
         Reads what is opened as a whole.
     presenters
@@ -46,33 +53,23 @@ class Frontend(ABC):
         Of the files that are taken, and of the answer above the sections.
     sections
         The sections as they are shown, by their names.
-    patience_s, installs_packages, register_keys, replaces, scene, views, hand
-        See `session.presenters.host.Host`.
+    shown
+        Whether a person sees it, and not another module.
     """
 
-    patience_s: float
-    installs_packages: bool
-    register_keys: str
-    replaces: bool
-    scene: Any
-    views: Views
-    hand: Hand
     sections: Mapping[str, ShownSection]
+    shown = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.registration: Registration | None = None
-        self.session: Session | None = None
+        self.registration = None
+        self.session = None
         self._stale = True
+        self._in_tick = False
         self.opening = Opening(self)
         self.presenters = Sections.of(self)
         self.files_presenter = FilesPresenter(self, self.presenters)
         self.answer_presenter = AnswerPresenter(self, self.presenters)
-
-    @property
-    def slicer_tools(self) -> SlicerTools | None:
-        """None outside 3D Slicer."""
-        return None
 
     # The registration at work
 
@@ -90,47 +87,18 @@ class Frontend(ABC):
             self.choose(Registration.create(self.scene))
             self.show_begun()
 
-    @abstractmethod
-    def close_registration(self) -> None:
-        """Work on no registration; what comes next begins another."""
-
     def take_files(
         self, paths: Iterable[Path], folder: Path | None = None, preferred: str = ""
     ) -> None:
         """Take files of any kind, as `FilesPresenter.take`."""
         self.files_presenter.take(paths, folder, preferred)
 
-    @abstractmethod
-    def open_whole(self, path: Path, folder: Path | None) -> None:
-        """Open a case, a result, a track or a scene.
-
-        `folder`, that a page sent it in, is removed then.
-        """
-
     def open_demo(self) -> None:
         """Open the demo's case, whose CT is downloaded where it is not there yet."""
         name = _("the demo; its CT is downloaded the first time")
         self.opening.begin(name, lambda on_progress: read_case(demo_case()))
 
-    @abstractmethod
-    def show_reading(self, words: str) -> None:
-        """Show what is being read; "" for nothing."""
-
-    @abstractmethod
-    def take_read(self, read: Read, autosaved: Path | None = None) -> None:
-        """Put what was read into the scene, and work on it.
-
-        Parameters
-        ----------
-        autosaved
-            The folder of the scene that this program kept of it.
-        """
-
     # What a person does
-
-    @abstractmethod
-    def ui_action(self) -> AbstractContextManager[None]:
-        """Run an action in here: an error becomes a message, and all forms show the result."""
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -143,10 +111,6 @@ class Frontend(ABC):
         except Exception as error:
             self.show_unexpected(error)
 
-    @abstractmethod
-    def show_message(self, message: str) -> None:
-        """Show a sentence about what went wrong; "" takes it away."""
-
     def show_unexpected(self, error: Exception) -> None:
         """Say that the program has an error, which the log has."""
         logging.error("MultiViewRegistration", exc_info=error)
@@ -155,6 +119,13 @@ class Frontend(ABC):
     @abstractmethod
     def describe_unexpected(self, error: Exception) -> str:
         """Return what a person reads of an error of the program, a sentence."""
+
+    def show_soon(self) -> None:
+        """Show the scene as it is: at the end of a tick, where one is under way, what all of its actions have done."""
+        if self._in_tick and self.shown:
+            self.invalidate()
+        else:
+            self.refresh()
 
     def acknowledge_notices(self) -> None:
         """Hide the notices shown now."""
@@ -172,10 +143,6 @@ class Frontend(ABC):
         """Return the problems in the typed values in any section, a sentence each."""
         return [problem for section in self.sections.values() for problem in section.problems()]
 
-    @abstractmethod
-    def show_section(self, name: str, key: str = "") -> None:
-        """Unfold a section, by its name, and bring it into sight, with the focus in a control."""
-
     def show_geometry(self, xray: XRayView | None = None) -> None:
         """Open the table of the X-rays' geometry, with this X-ray selected.
 
@@ -188,10 +155,6 @@ class Frontend(ABC):
         geometry.show(xray)
         self.show_section("geometry", geometry.wanted())
         self.invalidate()
-
-    @abstractmethod
-    def stop_moving(self) -> None:
-        """Record the last movement by hand: others move the CT from now on."""
 
     @property
     def reading(self) -> bool:
@@ -206,15 +169,69 @@ class Frontend(ABC):
         """Return the key of the control at which files wait for an answer; "" for none."""
         return self.files_presenter.question()
 
-    @abstractmethod
-    def missing_packages(self) -> str:
-        """Return a sentence on the missing packages for DRRs; "" where all are installed."""
-
     # What follows the scene
 
     def invalidate(self, caller: object = None, event: object = None) -> None:
         """Have everything shown as it is in the scene at the next tick."""
         self._stale = True
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Run a part of a tick in here."""
+        self._in_tick = True
+        try:
+            yield
+        finally:
+            self._in_tick = False
+
+    def tick_parts(self, wait: float) -> Iterator[None]:
+        """Follow the work under way and the CT, a part after another; `wait` seconds are for threads."""
+        session = self.session
+        if session is not None and session.registration.scene is None:
+            session.poll(wait)
+            self.choose(None)
+        if self.session is not None:
+            with suppress(InputError):  # of a scene that is not complete yet
+                self.follow(self.session, wait)
+                yield
+            if self.session is not None:
+                with suppress(InputError):
+                    yield from self.follow_views(self.session)
+        yield
+        for part in self.parts():
+            with suppress(InputError):
+                self._follow_part(part)
+        yield
+        if self._stale and self.shown:
+            yield from self.refreshing()
+
+    def _follow_part(self, part: ShownPart) -> None:
+        presenter = part.presenter
+        if self.session is not None:
+            presenter.update_views()
+        elif not presenter.WITHOUT_SESSION:
+            return
+        if self.shown and presenter.tick():
+            self.invalidate()
+        elif self.shown and presenter.changing:
+            part.refresh()
+
+    @abstractmethod
+    def parts(self) -> Iterable[ShownPart]:
+        """Return all that is shown."""
+
+    @abstractmethod
+    def follow_views(self, session: Session) -> Iterator[None]:
+        """Have the views follow the CT, a part after another."""
+
+    @abstractmethod
+    def refreshing(self) -> Iterator[None]:
+        """Show the scene as it is, a part after another."""
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+        for _part in self.refreshing():
+            pass
 
     def follow(self, session: Session, wait: float) -> str:
         """Take what the work of the session has done.

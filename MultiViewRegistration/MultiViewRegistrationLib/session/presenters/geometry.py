@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from ...errors import InputError
 from ...geometry.c_arm import side_of_direction
 from ...geometry.camera import Camera
+from ...io.calibration.calibrated import CalibratedView
+from ...io.recognise import CALIBRATION
 from ...mrml.layout import css_colour
 from ...mrml.xray import XRayView
 from ...mrml.xray_annotations import c_arm_of, sides_of
@@ -31,7 +34,7 @@ from ..geometry import (
 )
 from .beads import BeadsPresenter
 from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
-from .external_files import CALIBRATION_QUESTIONS
+from .external_files import CALIBRATION_QUESTIONS, use_camera
 from .form import (
     ERROR,
     QUIET,
@@ -41,6 +44,7 @@ from .form import (
     FieldCell,
     FieldRow,
     FieldTable,
+    Files,
     Form,
     Option,
     Picture,
@@ -54,7 +58,6 @@ from .form import (
 from .geometry_edits import BONE, NOT_USED_YET, GeometryEdits
 from .geometry_fields import (
     C_ARM,
-    FILE,
     LPS,
     MATRIX,
     NUMBERS,
@@ -80,7 +83,6 @@ from .section import question_controls
 MODES = (
     Option(C_ARM, _("C-arm")),
     Option(MATRIX, _("Matrix")),
-    Option(FILE, _("File"), _("A calibration file of another program.")),
 )
 #: Only of an image that came with one.
 SLOT_SCAN_MODE = Option(
@@ -133,6 +135,10 @@ FURTHER = {
         column_of("isocentre_offset_mm"),
     )
 }
+#: Of calibration files.
+SUFFIXES = tuple(
+    ".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split()
+)
 PICTURE_PX = 280
 THUMBNAIL_PX = 160
 _NONE = "\u2013"
@@ -187,9 +193,9 @@ class GeometryPresenter(EditorPresenter):
         draft = self._edits.draft(self.view)
         cells = self._line(view).cells
         keys = [cell.field.key for cell in cells if cell.fault or cell.missing]
-        if draft.mode in (MATRIX, FILE) and draft.fault:
+        if draft.mode == MATRIX and draft.fault:
             keys += empty_fields(self._details(view, draft))
-            keys.append("matrix" if draft.mode == MATRIX else "calibration")
+            keys.append("matrix")
         keys += ["use"] if self._edits.waits(view, draft) else []
         keys += ["certainty_known"] if view.record.presumed else []
         typed = [cell.field.key for cell in cells if isinstance(cell.field, TextField)]
@@ -219,7 +225,7 @@ class GeometryPresenter(EditorPresenter):
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
-        return self.open and (self.beads.tick() or self._edits.calibration.tick())
+        return self.open and (self.beads.tick())
 
     def _wants(self, view: XRayView) -> bool:
         return needs_geometry(view) or not view.placed or bool(self.session.problem(view))
@@ -235,7 +241,7 @@ class GeometryPresenter(EditorPresenter):
         view = self.view
         draft = self._edits.draft(self.view)
         # Of a matrix only a person knows it.
-        asked = draft.mode in (MATRIX, FILE) and not view.record.marker
+        asked = draft.mode == MATRIX and not view.record.marker
         certainty = group(
             "certainty", _("How well it is known"), *self.certainty.form(), open=asked
         )
@@ -258,6 +264,18 @@ class GeometryPresenter(EditorPresenter):
             ),
             row(
                 "sources",
+                Files(
+                    "calibration",
+                    _("From a calibration file..."),
+                    lambda paths, folder: self.host.take_files(paths, folder, CALIBRATION),
+                    hint=_("a calibration: OpenCV, MayaCam, RTK, xReg, Plus, matrices"),
+                    suffixes=SUFFIXES,
+                    several=True,
+                    tip=_(
+                        "For the X-rays without geometry, or all where none is without. Values "
+                        "that a file does not state are requested."
+                    ),
+                ),
                 Button(
                     "from_beads",
                     _("From beads in these X-rays..."),
@@ -307,15 +325,11 @@ class GeometryPresenter(EditorPresenter):
         kinds = {
             C_ARM: self._c_arm,
             MATRIX: self._of_camera,
-            FILE: self._of_camera,
             SLOT_SCAN: self._slot_scan,
         }
         modes = (SLOT_SCAN_MODE, *MODES) if view.record.slot_scan else MODES
         mode = self._choice(view, "mode", draft.mode, modes, partial(self._edits.set_mode, view))
-        elsewhere = view == self.view and draft.mode in (
-            MATRIX,
-            FILE,
-        )  # it stands by the matrix, or the file
+        elsewhere = view == self.view and draft.mode == MATRIX  # it stands by the matrix
         cells = {
             "mode": FieldCell(
                 mode,
@@ -356,16 +370,16 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _of_camera(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        """Return what a matrix, or a file, says of the fields, which cannot be typed."""
+        """Return what a matrix says of the fields, which cannot be typed."""
         shown = dict.fromkeys((key for key in COLUMNS if key not in ("", "mode", "bone")), _NONE)
-        if view.placed and draft.mode == MATRIX and view.record.kind != "slot_scan":
+        if view.placed and view.record.kind != "slot_scan":
             values = {**_rounded(reading_of(view)), "size": view.size}
             texts = {key: text_of(values, key) for key in NUMBERS if key in shown}
             shown |= {key: text for key, text in texts.items() if text}
             shown["principal_point"] = texts["principal_point"] or _("middle")
             if (sides := sides_of(view)) is not None:
                 shown["left"] = left_in_words(sides[0][0])
-        return _read_only(view, shown, _("the matrix, or the file"))
+        return _read_only(view, shown, _("the matrix"))
 
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         slot_scan = view.record.slot_scan
@@ -477,7 +491,6 @@ class GeometryPresenter(EditorPresenter):
         kinds = {
             C_ARM: self._more_of_c_arm,
             MATRIX: self._matrix,
-            FILE: self._file,
             SLOT_SCAN: self._more_of_slot_scan,
         }
         use = Button(
@@ -486,7 +499,7 @@ class GeometryPresenter(EditorPresenter):
             partial(self._edits.use, view),
             tip=_("Give the X-ray what is shown here."),
         )
-        problem = self._edits.problem(view, draft) if draft.mode in (MATRIX, FILE) else ""
+        problem = self._edits.problem(view, draft) if draft.mode == MATRIX else ""
         return [
             *kinds[draft.mode](view, draft),
             Text("geometry_problem", problem, tone=ERROR),
@@ -546,13 +559,6 @@ class GeometryPresenter(EditorPresenter):
             *question_controls("matrix", asked, draft.texts, partial(self._edits.edit, view)),
         ]
 
-    def _file(self, view: XRayView, draft: Draft) -> Form:
-        described = self._edits.calibration.description(view, draft.calibration)
-        return [
-            *self._edits.calibration.form(view, draft.calibration),
-            Text("calibration_summary", described, tone=QUIET),
-        ]
-
     def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
         slot_scan = view.record.slot_scan
         assumed = view.record.assumptions
@@ -582,6 +588,18 @@ class GeometryPresenter(EditorPresenter):
         if self._edits.waits(view, draft) and self._edits.editing(view).typing is None:
             return NOT_USED_YET
         return self.session.problem(view) if view.placed or not needs_geometry(view) else ""
+
+    def use_camera(self, view: XRayView, camera: CalibratedView, file: Path) -> None:
+        """Give an X-ray the camera of a file, which can be put back, too.
+
+        Raises
+        ------
+        InputError
+            As `set_camera`.
+        """
+        self._edits.keep_before(view)
+        use_camera(self.registration, view, camera, file)
+        self._edits.replace(view)
 
     def put_back(self, view: XRayView) -> None:
         """Give an X-ray the geometry that it had before it was first changed in the table."""

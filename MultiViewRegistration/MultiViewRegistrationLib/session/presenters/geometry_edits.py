@@ -17,12 +17,10 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
-from .calibration import CalibrationPresenter
 from .certainty import XRaySelection
 from .external_files import CALIBRATION_QUESTIONS
 from .geometry_fields import (
     C_ARM,
-    FILE,
     MATRIX,
     NUMBERS,
     OF_MACHINE,
@@ -93,20 +91,11 @@ class GeometryEdits:
 
     def __init__(self, xrays: XRaySelection) -> None:
         self._xrays = xrays
-        self.calibration = CalibrationPresenter(
-            lambda: self.draft(xrays.current).calibration,
-            lambda file: self._keep(
-                xrays.current,
-                replace(self._as_it_is(xrays.current, FILE), calibration=file),
-            ),
-            xrays.host.patience_s,
-        )
         self.reset()
 
     def reset(self) -> None:
         """Another registration is at work."""
         self._edits: dict[str, Editing] = {}
-        self.calibration.reset()
 
     def begin(self) -> None:
         """Open the table: what others have given X-rays since it was closed is not to be put back."""
@@ -152,11 +141,7 @@ class GeometryEdits:
         if draft.mode == SLOT_SCAN:
             return read_slot_scan(draft, view)
         try:
-            camera = (
-                read_matrix_field(draft, view)
-                if draft.mode == MATRIX
-                else self.calibration.camera(view, draft.calibration)
-            )
+            camera = read_matrix_field(draft, view)
         except MissingInformation as error:
             what = CALIBRATION_QUESTIONS[error.key].label
             sentence = _("The matrix does not say, and nothing is assumed: {what}.")
@@ -242,7 +227,7 @@ class GeometryEdits:
         """Return what is wrong with the selected X-ray's geometry beyond its fields in the table."""
         if refused := self.editing(view).refused:
             return refused
-        shown = draft.mode in (MATRIX, FILE) and not self.in_force(view)
+        shown = draft.mode == MATRIX and not self.in_force(view)
         return draft.fault if shown else ""
 
     def waits(self, view: XRayView, draft: Draft) -> bool:
@@ -378,17 +363,7 @@ class GeometryEdits:
             elif isinstance(record.geometry, SlotScan):
                 use_slot_scan(view, record.geometry)
             else:
-                file = draft.calibration.path
-                lens = record.distortion
-                origin = file.name if file and draft.mode == FILE else "entered"
-                set_camera(
-                    registration,
-                    view,
-                    record.geometry,
-                    size=draft.size,
-                    distortion=lens,
-                    origin=origin,
-                )
+                set_camera(registration, view, record.geometry, size=draft.size)
         except InputError as error:
             edit.refused = str(error)
             return
@@ -409,7 +384,7 @@ class GeometryEdits:
         record = view.record
         given = {"camera": MATRIX, "c_arm": C_ARM}.get(record.kind)
         mode = mode or given or (SLOT_SCAN if record.slot_scan else C_ARM)
-        draft = Draft(mode, record, self.calibration.last)
+        draft = Draft(mode, record)
         if mode == C_ARM:
             return draft.with_values({**reading_of(view), "size": list(view.size)}, {})
         if mode == MATRIX and view.placed and view.given_camera.intrinsics[0, 0] < 0:

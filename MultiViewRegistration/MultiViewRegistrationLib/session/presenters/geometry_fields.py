@@ -10,7 +10,6 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import DEG, CArm, about_axis, rotation, side_of_direction
-from ...geometry.distortion import Distortion
 from ...geometry.fields import C_ARM as OF_C_ARM
 from ...geometry.fields import SLOT_SCAN as OF_SLOT_SCAN
 from ...geometry.fields import Field
@@ -22,12 +21,10 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import SIDES, completed, matrix_of, nearest_side
-from .calibration import CalibrationFile
 from .form import Number, Option
 
 C_ARM = "c_arm"
 MATRIX = "matrix"
-FILE = "file"
 SLOT_SCAN = "slot_scan"
 LPS = "LPS"
 RAS = "RAS"
@@ -90,12 +87,10 @@ class Draft:
     Attributes
     ----------
     mode
-        C_ARM, MATRIX, FILE or SLOT_SCAN.
+        C_ARM, MATRIX or SLOT_SCAN.
     record
         Its geometry is what the fields say: `Readings` while something is missing or wrong, None
         without a matrix or a camera.
-    calibration
-        The file of a camera.
     texts
         What was typed, by the fields' keys, "matrix" (any text with a matrix), "axes" (LPS or
         RAS) and SEEN_FROM.
@@ -107,7 +102,6 @@ class Draft:
 
     mode: str
     record: XRayRecord
-    calibration: CalibrationFile
     texts: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     cautions: Mapping[str, str] = field(default_factory=dict)
@@ -147,9 +141,7 @@ class Draft:
 
     def says_as(self, other: Draft) -> bool:
         """Return whether it says the same of the geometry as another one, typed or not."""
-        said, of_other = (
-            (each.record.geometry_json, each.faults, each.calibration) for each in (self, other)
-        )
+        said, of_other = ((each.record.geometry_json, each.faults) for each in (self, other))
         return said == of_other
 
     def text(self, key: str) -> str:
@@ -167,11 +159,9 @@ class Draft:
         """Return the draft with values that are no geometry yet."""
         return self.with_geometry(Readings(self.mode, values), faults)
 
-    def with_geometry(
-        self, geometry: Geometry, faults: Mapping[str, str], distortion: Distortion | None = None
-    ) -> Draft:
+    def with_geometry(self, geometry: Geometry, faults: Mapping[str, str]) -> Draft:
         """Return the draft with a geometry in place of the one before."""
-        record = replace(self.record, geometry=geometry, distortion=distortion)
+        record = replace(self.record, geometry=geometry, distortion=None)
         return replace(self, record=record, faults=faults)
 
     def with_origin(self, origin: str, *keys: str) -> Draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -92,13 +93,21 @@ class SlicerTools(Protocol):
         """Open Slicer's own module for an MRML node."""
 
 
-class Host(Protocol):
+class Host(ABC):
     """The panel in Slicer, or the page's application.
 
     One registration at work, its views, and one place for errors.
 
     Attributes
     ----------
+    scene
+        The vtkMRMLScene.
+    registration, session
+        At work; None without one.
+    views
+        The views beside the forms.
+    hand
+        The switch for moving the CT by hand.
     patience_s
         Seconds that a section waits for a small file.
     installs_packages
@@ -109,61 +118,69 @@ class Host(Protocol):
         Whether a case that is opened takes the place of what is open.
     """
 
+    scene: Any
+    registration: Registration | None
+    session: Session | None
+    views: Views
+    hand: Hand
     patience_s: float
     installs_packages: bool
     register_keys: str
     replaces: bool
 
     @property
-    def scene(self) -> Any:
-        """The vtkMRMLScene."""
-
-    @property
-    def registration(self) -> Registration | None:
-        """The registration at work."""
-
-    @property
-    def session(self) -> Session | None:
-        """The session of the registration at work."""
-
-    @property
-    def views(self) -> Views:
-        """The views beside the forms."""
-
-    @property
-    def hand(self) -> Hand:
-        """The switch for moving the CT by hand."""
-
-    @property
     def slicer_tools(self) -> SlicerTools | None:
         """None outside 3D Slicer, where views and volume rendering are the host's own and files are sent by a browser."""
+        return None
 
+    @abstractmethod
     def begin(self) -> None:
         """Have a registration to work on: a new one where there is none yet."""
 
+    @abstractmethod
     def close_registration(self) -> None:
         """Work on no registration; what comes next begins another."""
 
+    @abstractmethod
     def take_files(
         self, paths: Iterable[Path], folder: Path | None = None, preferred: str = ""
     ) -> None:
         """Take files of any kind, as `presenters.files.FilesPresenter.take`."""
 
+    @abstractmethod
     def open_whole(self, path: Path, folder: Path | None) -> None:
         """Open a case, a result, a track or a scene.
 
         `folder`, that a page sent it in, is removed then.
         """
 
+    @abstractmethod
     def open_demo(self) -> None:
-        """Open the demo's case."""
+        """Open the demo's case, whose CT is downloaded where it is not there yet."""
 
+    @abstractmethod
+    def show_reading(self, words: str) -> None:
+        """Show what is being read; "" for nothing."""
+
+    @abstractmethod
+    def take_read(self, read: Any, autosaved: Path | None = None) -> None:
+        """Put what was read, an `opening.Read`, into the scene, and work on it.
+
+        Parameters
+        ----------
+        autosaved
+            The folder of the scene that this program kept of it.
+        """
+
+    @abstractmethod
     def ui_action(self) -> AbstractContextManager[None]:
         """Run an action in here: an error becomes a message, and all forms show the result."""
 
+    @abstractmethod
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
 
+    @abstractmethod
     def show_geometry(self, xray: XRayView | None = None) -> None:
         """Open the table of the X-rays' geometry, with this X-ray selected.
 
@@ -173,6 +190,7 @@ class Host(Protocol):
             Without any.
         """
 
+    @abstractmethod
     def show_section(self, name: str, key: str = "") -> None:
         """Unfold a section, by its name in `presenters.sections`, "files" or "geometry", and bring it into sight.
 
@@ -182,22 +200,27 @@ class Host(Protocol):
             Of the control that gets the focus.
         """
 
+    @abstractmethod
     def question(self) -> str:
         """Return the key of the control at which files wait for an answer; "" for none."""
 
+    @abstractmethod
     def stop_moving(self) -> None:
         """Record the last movement by hand: others move the CT from now on."""
 
     @property
+    @abstractmethod
     def reading(self) -> bool:
-        """Whether another registration is being read: that of before is not to be used meanwhile."""
+        """Whether another registration, or another CT, is being read: that of before is not to be used meanwhile."""
 
+    @abstractmethod
     def waiting(self) -> str:
         """Return what the case waits for (files, an answer, a dialog), a sentence.
 
         "" for nothing.
         """
 
+    @abstractmethod
     def missing_packages(self) -> str:
         """Return a sentence on the missing packages for DRRs; "" where all are installed."""
 

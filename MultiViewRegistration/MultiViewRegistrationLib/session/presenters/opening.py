@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...errors import InputError
 from ...io.recognise import CASE, NAMED, RESULT, SCENE, TRACK, WHOLES, kinds_of
@@ -22,23 +22,13 @@ from .host import Host
 Read = ReadCase | ReadResult | ReadTrack | Callable[[Any], Registration | None]
 
 
-class OpeningHost(Host, Protocol):
-    """A host that shows what is being read, and takes it."""
-
-    def show_reading(self, words: str) -> None:
-        """Show what is being read; "" for nothing."""
-
-    def take_read(self, read: Read, autosaved: Path | None = None) -> None:
-        """Put what was read into the scene, and work on it."""
-
-
 class Opening:
     """Reads one thing at a time, which the host then takes.
 
     Another file, or another registration that is chosen meanwhile, takes its place.
     """
 
-    def __init__(self, host: OpeningHost) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
         self._task: Task[tuple[Read, bool]] | None = None
         self._before: Registration | None = None

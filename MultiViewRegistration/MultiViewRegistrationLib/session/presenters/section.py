@@ -54,6 +54,8 @@ class Presenter:
     #: Whether the work can begin here, without a registration, which is made then: its form is
     #: shown without one.
     BEGINS = False
+    #: Whether `tick` is called without a registration, too.
+    WITHOUT_SESSION = False
 
     def __init__(self, host: Host) -> None:
         self.host = host

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -14,7 +12,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.c_arm import DEG
 from ...io.case_file import DEFAULT_SEARCH
-from ...io.files import redact_upload_paths
+from ...io.recognise import POSE
 from ...mrml import manual_pose
 from ...mrml.bones import choose_bone
 from ...mrml.case import search_of, searches_whole_ct
@@ -22,9 +20,7 @@ from ...mrml.registration import Registration
 from ...translation import _
 from ..history import METHODS
 from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
-from .external_files import FileReading, read_pose
 from .form import (
-    ERROR,
     QUIET,
     RENDERING,
     Button,
@@ -41,7 +37,7 @@ from .form import (
 from .host import Host, can_move_by_hand
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.
 RANGES = {
@@ -62,6 +58,7 @@ POSE_NUMBERS = (
     *(Number(name, -1e5, 1e5, " mm") for name in ("L", "P", "S")),
     *(Number(name, -1e5, 1e5, DEG) for name in (_("turn L"), _("turn P"), _("turn S"))),
 )
+POSE_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".npy", ".json")
 #: The switch for moving the CT by hand.
 MOVE = _("Move the CT")
 #: Starts that go from where the CT is.
@@ -108,15 +105,13 @@ class StartPresenter(Presenter):
     def __init__(self, host: Host) -> None:
         self.regressor = RegressorPresenter(host)
         self.landmarks = LandmarksPresenter(host)
-        self.pose_file = PoseFilePresenter(host, self.place_at)
-        self._parts = (self.regressor, self.landmarks, self.pose_file)
         super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._seen = b""
-        for part in self._parts:
-            part.reset()
+        self.regressor.reset()
+        self.landmarks.reset()
 
     @property
     def changing(self) -> bool:
@@ -240,7 +235,16 @@ class StartPresenter(Presenter):
                 ),
             )
             controls.append(copy)
-        return controls + (self.pose_file.form() if self.start in PLACED else [])
+        if self.start in PLACED:
+            from_file = Files(
+                "pose_file",
+                _("A pose from a file..."),
+                lambda paths, folder: self.host.take_files(paths, folder, POSE),
+                hint=_("an ITK or Slicer transform, a 4\u00d74 matrix"),
+                suffixes=POSE_SUFFIXES,
+            )
+            controls.append(from_file)
+        return controls
 
     def _centre(self) -> Button:
         return Button(
@@ -449,99 +453,3 @@ def set_pose_number(registration: Registration, which: int, value: float) -> Non
     registration.world_from_ct = rigid.from_rotation_translation(
         R, wanted[:3] - R @ manual_pose.centre_in_ct(registration)
     )
-
-
-POSE_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".npy", ".json")
-
-
-class PoseFilePresenter(Presenter):
-    """A file, what it leaves open, and the pose in it.
-
-    Parameters
-    ----------
-    host
-        See `Presenter`.
-    place_at
-        Puts the CT at a pose (4, 4), LPS.
-    """
-
-    _folder: Path | None = None
-
-    def __init__(self, host: Host, place_at: Callable[[np.ndarray], object]) -> None:
-        self._place_at = place_at
-        super().__init__(host)
-
-    def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self.path: Path | None = None
-        self._folder = None
-        self._file_reading = FileReading([])
-        self._answers: dict[str, str] = {}
-
-    def form(self) -> Form:
-        """Return the controls."""
-        reading = self._file_reading
-        ready = self._file_reading.found is not None
-        put = Button(
-            "put",
-            _("Put the CT there"),
-            lambda: self._place_at(self.pose()),
-            enabled=ready and not self.session.running,
-            tip=_("Put the CT where the file has it.")
-            if ready
-            else _("Answer the questions first."),
-        )
-        hint = _("an ITK or Slicer transform, a 4\u00d74 matrix")
-        return [
-            group(
-                "pose",
-                _("A pose from a file"),
-                Files(
-                    "pose_file",
-                    _("Pose..."),
-                    lambda paths, folder: self.open(paths[0], folder),
-                    hint=hint,
-                    suffixes=POSE_SUFFIXES,
-                ),
-                Text("pose_name", self.path.name if self.path else hint, tone=QUIET),
-                *question_controls("pose", reading.questions, self._answers, self.answer),
-                Text("pose_problem", redact_upload_paths(reading.problem), tone=ERROR),
-                put if self.path and not reading.problem else None,
-                open=False,
-            )
-        ]
-
-    def open(self, path: Path, folder: Path | None = None) -> None:
-        """Read a file.
-
-        Parameters
-        ----------
-        folder
-            Is removed once another file, or another registration, takes its place.
-        """
-        self.reset()
-        self.path = path
-        self._folder = folder
-        self._file_reading = read_pose(path, {})
-
-    def answer(self, key: str, answer: str) -> None:
-        """Answer a question, by its key."""
-        if self.path is not None:
-            self._answers = {**self._answers, str(key): str(answer or "")}
-            self._file_reading = read_pose(self.path, self._answers)
-
-    def pose(self) -> np.ndarray:
-        """Return world_from_ct (4, 4), LPS, of the file.
-
-        Raises
-        ------
-        InputError
-            While the file leaves something open.
-        """
-        if self._file_reading.found is None:
-            raise InputError(
-                _("Start pose: the pose file is incomplete; answer the open questions.")
-            )
-        return self._file_reading.found

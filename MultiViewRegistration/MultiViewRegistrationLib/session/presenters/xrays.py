@@ -19,7 +19,7 @@ from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
 from ..tasks import Task, ended
-from .certainty import EditorPresenter
+from .certainty import EditorPresenter, XRaySelection
 from .form import (
     CAUTION,
     ERROR,
@@ -42,12 +42,12 @@ from .form import (
 )
 from .geometry import GeometryPresenter
 from .host import Host
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
+from .section import PROBLEM, READY, RUNNING, TODO, State, node_options
 
 PICTURE_HEIGHT_PX = 120
 
 
-class XRaysPresenter(Presenter):
+class XRaysPresenter(XRaySelection):
     """Files are read in a thread, one after the other.
 
     `tick` takes what has come of it, and watches images that change.
@@ -76,36 +76,6 @@ class XRaysPresenter(Presenter):
         self._first_is_next = False
 
     # The form
-
-    @property
-    def views(self) -> list[XRayView]:
-        """All X-rays, in their order."""
-        return self.registration.xrays if self.host.registration is not None else []
-
-    @property
-    def selected(self) -> XRayView | None:
-        """The X-ray that the editors are about.
-
-        The first where none was chosen, None without any.
-        """
-        views = self.views
-        return next(
-            (view for view in views if view.id == self._selected), views[0] if views else None
-        )
-
-    @property
-    def current(self) -> XRayView:
-        """The X-ray that the editors are about.
-
-        Raises
-        ------
-        InputError
-            Without any.
-        """
-        view = self.selected
-        if view is None:
-            raise InputError(_("X-rays: there is none any more; add one."))
-        return view
 
     @property
     def reading(self) -> str:
@@ -389,23 +359,6 @@ class XRaysPresenter(Presenter):
         self._selected = scouts.add_to(self.registration)[0].node.GetID()
 
     # What a person does in the table
-
-    def view(self, node_id: str) -> XRayView:
-        """Return the X-ray with this node.
-
-        Raises
-        ------
-        InputError
-            Where there is none.
-        """
-        found = [view for view in self.views if view.id == node_id]
-        if not found:
-            raise InputError(_("X-rays: this one is not there any more; choose another."))
-        return found[0]
-
-    def select(self, node_id: str) -> None:
-        """Edit this X-ray."""
-        self._selected = self.view(node_id).node.GetID()
 
     def use(self, node_id: str, on: bool) -> None:
         """Use an X-ray, or skip it."""

@@ -154,7 +154,8 @@ class HistoryEntry:
             said["summary"] = assessment.summary
             said["elsewhere"] = _cells(assessment.elsewhere)
         if bones:
-            of_bones = ((bone.name, result.bodies[bone.name]) for bone in bones.bones)
+            found = result.bodies
+            of_bones = ((bone.name, found[bone.name]) for bone in bones.bones)
             said["structures"] = [{"name": name, **each.to_json()} for name, each in of_bones]
             said["motions"] = [motion.to_json() for motion in bones.motions]
         return cls.now(method, world_from_ct, **{**said, **more})

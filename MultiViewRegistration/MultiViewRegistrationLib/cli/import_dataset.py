@@ -71,20 +71,6 @@ def add_import(command: Parser) -> None:
     )
 
     part = dataset(
-        "deepfluoro-small",
-        "images, labels and landmarks of a down-sampled DeepFluoro file, which makes no case",
-        "the 2x, 4x, 8x or 16x down-sampled file",
-        _import_small,
-    )
-    part.add_argument(
-        "--specimen",
-        required=True,
-        metavar="ID",
-        help="as in the full-resolution file, or 01 to 06",
-    )
-    part.add_argument("--views", **numbers, help="numbers of the X-rays")
-
-    part = dataset(
         "ljubljana",
         "Ljubljana's angiograms in the HDF5 file of DiffPose",
         "ljubljana.h5",
@@ -162,17 +148,6 @@ def _import_deepfluoro(options: argparse.Namespace) -> dict:
 
     how = {name: getattr(options, name) for name in ("bone", "crop", "upright", "all_targets")}
     return _written(options, read_deepfluoro(options.file, options.specimen, options.views, **how))
-
-
-def _import_small(options: argparse.Namespace) -> dict:
-    from ..io.datasets.deepfluoro import convert_small
-
-    files = convert_small(options.file, options.specimen, options.views, options.out)
-    say(
-        f"{options.out}: images, labels and landmarks, but no case: a down-sampled file has no "
-        "geometry and no CT."
-    )
-    return {"files": [str(file) for file in files]}
 
 
 def _import_ljubljana(options: argparse.Namespace) -> dict:

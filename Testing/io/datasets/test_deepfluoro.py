@@ -7,7 +7,6 @@ import json
 import h5py
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from dataset_layouts import NAMES, SIZE, SPECIMEN, projected, rigid_matrix, write_deepfluoro
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
@@ -20,7 +19,6 @@ from MultiViewRegistrationLib.io.datasets.deepfluoro import (
     AP,
     START_DEPTH,
     Detector,
-    convert_small,
     read_deepfluoro,
 )
 
@@ -253,52 +251,8 @@ def test_the_program_writes_a_case_or_nothing(written, changed, imported, tmp_pa
     ]
 
 
-@pytest.fixture
-def small(tmp_path):
-    random = np.random.default_rng(2)
-    images, labels = (
-        random.random((3, 20, 24), np.float32),
-        random.integers(0, 7, (3, 20, 24)).astype(np.uint8),
-    )
-    landmarks = random.uniform(-5, 24, (3, 2, 14)).astype(np.float32)
+def test_a_down_sampled_file_makes_no_case(tmp_path):
     with h5py.File(tmp_path / "small.h5", "w") as file:
         file["land-names/num-lands"] = 14
-        for number, name in enumerate(NAMES):
-            file[f"land-names/land-{number:02d}"] = name
-        file["01/projs"], file["01/segs"], file["01/lands"] = images, labels, landmarks
-    return tmp_path / "small.h5", images, labels, landmarks
-
-
-def test_a_down_sampled_file_makes_images_labels_and_landmarks_but_no_case(small, tmp_path):
-    path, images, labels, landmarks = small
-    message = refusal(lambda: read_deepfluoro(path, SPECIMEN, [0]))
+    message = refusal(lambda: read_deepfluoro(tmp_path / "small.h5", SPECIMEN, [0]))
     assert "neither CT, intrinsics nor poses" in message and "no case" in message
-    words = [
-        "import",
-        "deepfluoro-small",
-        path,
-        "--specimen",
-        SPECIMEN,
-        "--views",
-        "2",
-        "--out",
-        tmp_path / "out",
-    ]
-    assert main([str(word) for word in words]) == 0
-    files = sorted((tmp_path / "out").iterdir())
-    written = json.loads((tmp_path / "out" / "landmarks.json").read_text())
-    assert written["002"]["FH-r"] == landmarks[2, :, 3].astype(float).tolist()
-    assert [file.name for file in files] == ["002.mha", "002_labels.png", "landmarks.json"]
-    assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(files[0]))), images[2])
-    assert_array_equal(
-        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2]
-    )
-
-
-def test_a_down_sampled_file_that_differs_is_refused(small):
-    path, *_ = small
-    with h5py.File(path, "r+") as file:
-        del file["01/lands"]
-        file["01/lands"] = np.zeros((3, 14, 2))
-    assert "01/lands" in refusal(convert_small, path, "01", [0], path.parent)
-    assert "02 is missing" in refusal(convert_small, path, "18-1109", [0], path.parent)

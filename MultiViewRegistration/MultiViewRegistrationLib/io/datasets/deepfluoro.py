@@ -1,30 +1,18 @@
-"""DeepFluoro: six cadaver pelves with 366 X-rays and true poses (Grupp et al., IJCARS 2020), in full resolution and down-sampled.
-
-The down-sampled files hold X-rays as line integrals, 50 pixels cut off each side, upright, at 1/2
-to 1/16 of the resolution; the labels of what each pixel shows; and landmarks in the image. They
-hold no CT, no intrinsics and no pose, and how their pixels lie on the full image's to a part of a
-pixel is not written anywhere. So they make images, labels and landmarks to train networks on, but
-no case.
-"""
+"""DeepFluoro: six cadaver pelves with 366 X-rays and true poses (Grupp et al., IJCARS 2020), in full resolution."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array, masked
-from ..case_writer import metaimage
 from ..hdf5 import Hdf5, opened
-from ..own_folders import staged
 from . import (
     TRUTH_LEAK_WARNING,
     Imported,
@@ -34,95 +22,6 @@ from . import (
     read_spacing,
     view_entry,
 )
-
-SMALL_LAYOUT = "a down-sampled file of DeepFluoro"
-#: Groups of the down-sampled files, by the names in the full one.
-GROUPS = {
-    "17-1882": "01",
-    "18-1109": "02",
-    "18-0725": "03",
-    "18-2799": "04",
-    "18-2800": "05",
-    "17-1905": "06",
-}
-MAX_LANDMARKS = 100
-
-
-def convert_small(
-    path: str | os.PathLike, specimen: str, views: Sequence[int], folder: str | os.PathLike
-) -> list[Path]:
-    """Write the X-rays with these numbers of a down-sampled file.
-
-    Files are NNN.mha (line integrals, bone bright), NNN_labels.png and landmarks.json.
-
-    Parameters
-    ----------
-    specimen
-        As in the full-resolution file ("17-1882"), or as here ("01").
-
-    Returns
-    -------
-    list[Path]
-        The files; all appear, or none.
-
-    Raises
-    ------
-    InputError
-        For what differs from the layout.
-    """
-    group = GROUPS.get(specimen, specimen)
-    if group not in GROUPS.values():
-        raise InputError(
-            f'specimen: found "{specimen}", expected one of {", ".join(GROUPS)}; choose one of these.'
-        )
-    with opened(path, SMALL_LAYOUT) as file:
-        count = int(
-            file.number("land-names/num-lands", f"1 to {MAX_LANDMARKS} landmarks", 1, MAX_LANDMARKS)
-        )
-        names = [
-            file.text(f"land-names/land-{number:02d}", "a landmark's name")
-            for number in range(count)
-        ]
-        images = file.pixels(f"{group}/projs", 3, "X-rays x rows x columns")
-        labels = file.pixels(f"{group}/segs", 3, "X-rays x rows x columns of labels")
-        landmarks = file.pixels(f"{group}/lands", 3, f"X-rays x 2 x {count}")
-        if (
-            labels.shape != images.shape
-            or labels.dtype.kind not in "iu"
-            or labels.min() < 0
-            or labels.max() > 255
-        ):
-            file.refuse(
-                f"{group}/segs",
-                "does not fit the X-rays",
-                "whole numbers from 0 to 255 in the shape of projs",
-            )
-        if landmarks.shape != (len(images), 2, count):
-            file.refuse(
-                f"{group}/lands", f"has the shape {landmarks.shape}", f"{(len(images), 2, count)}"
-            )
-        if not views or not all(0 <= number < len(images) for number in views):
-            expected = f"numbers from 0 to {len(images) - 1}"
-            file.refuse(
-                f"{group}/projs", f"has {len(images)} X-rays", expected, "correct the views"
-            )
-    with staged(folder, last="landmarks.json") as staging:
-        for number in views:
-            line_integrals = images[number].astype(np.float32)
-            (staging / f"{number:03d}.mha").write_bytes(metaimage(line_integrals, np.eye(3)))
-            Image.fromarray(labels[number].astype(np.uint8)).save(
-                staging / f"{number:03d}_labels.png"
-            )
-        by_view = {
-            f"{n:03d}": dict(zip(names, landmarks[n].T.astype(float).tolist(), strict=True))
-            for n in views
-        }
-        (staging / "landmarks.json").write_text(
-            json.dumps(by_view, indent=1) + "\n", encoding="utf-8"
-        )
-        written = sorted(path.name for path in staging.iterdir())
-    return [Path(folder) / name for name in written]
-
 
 LAYOUT = "DeepFluoro's full-resolution file (ipcai_2020_full_res_data.h5)"
 PARAMETERS = "proj-params"
@@ -236,10 +135,9 @@ def read_deepfluoro(
     with opened(path, LAYOUT) as file:
         if not file.has(PARAMETERS) and file.has("land-names"):
             raise InputError(
-                f"{file.name}: is {SMALL_LAYOUT}, which has X-rays, their segmentation and "
-                "landmarks but neither CT, intrinsics nor poses, so that no case can be made of "
-                "it; give the full-resolution file, or use mvreg import deepfluoro-small for its "
-                "images."
+                f"{file.name}: is a down-sampled file of DeepFluoro, which has neither CT, "
+                "intrinsics nor poses, so that no case can be made of it; give the full-resolution "
+                "file."
             )
         detector = _detector(file)
         file.require(specimen, "specimen", sorted(set(file.names("")) - {PARAMETERS}))

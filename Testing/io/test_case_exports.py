@@ -31,9 +31,10 @@ from MultiViewRegistrationLib.io.navigation.dicom_objects import (
     write_secondary_capture,
 )
 from MultiViewRegistrationLib.io.navigation.exports import (
+    export_files,
     resampled_ct,
     resampled_mask,
-    write_exports,
+    write_together,
 )
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.report.exports import case_files, identities_of
@@ -137,7 +138,9 @@ def exported(folder, case, tmp_path):
         further = case_files(exported, case, kinds or CASE_KINDS, volume, identities)
         return {
             file.name: file
-            for file in write_exports(exported, tmp_path / "out", [], further=further)
+            for file in write_together(
+                export_files(exported, [], [], [], further), tmp_path / "out", exported.path
+            )
         }
 
     return export
@@ -238,9 +241,9 @@ def test_dciodvfy_finds_no_error_in_a_registration_with_identity(
 ):
     exported("cameras")
     identity = identities_of(folder / "case.json")["LAT"]
-    [file] = write_exports(
-        RegistrationExport.read(tmp_path / "result"), tmp_path, ["dicom"], identity=identity
-    )
+    result = RegistrationExport.read(tmp_path / "result")
+    files = export_files(result, ["dicom"], ["forward"], ["lps"], identity=identity)
+    [file] = write_together(files, tmp_path, result.path)
     assert dciodvfy(file, "SpatialRegistration") == []
     data = pydicom.dcmread(file)
     assert data.PatientID == IDENTITY["PatientID"] and data.StudyInstanceUID == "1.2.3.5"

@@ -15,9 +15,10 @@ from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, wr
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.io.navigation.exports import write_exports
+from MultiViewRegistrationLib.io.navigation import KINDS
+from MultiViewRegistrationLib.io.navigation.exports import export_files, write_together
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
-from MultiViewRegistrationLib.io.transforms import read_start_pose
+from MultiViewRegistrationLib.io.transforms import AXES, DIRECTIONS, read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)
 POINTS = np.c_[np.random.default_rng(3).uniform(-1000, 1000, (20, 3)), np.ones(20)]
@@ -32,7 +33,11 @@ def exported(tmp_path):
         exported = RegistrationExport.read(write_result(tmp_path / "result", **changes).parent)
         return {
             file.name: file
-            for file in write_exports(exported, tmp_path / "out", *([kinds] if kinds else []))
+            for file in write_together(
+                export_files(exported, kinds or KINDS, DIRECTIONS, AXES),
+                tmp_path / "out",
+                exported.path,
+            )
         }
 
     return export

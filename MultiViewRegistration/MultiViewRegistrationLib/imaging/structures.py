@@ -290,7 +290,6 @@ def structures_of_array(
     place: np.ndarray | None,
     sources: Sequence[StructureSource],
     ct: CT,
-    name: str = "labels",
 ) -> Structures:
     """Return the structures of labels in memory.
 
@@ -300,9 +299,8 @@ def structures_of_array(
         (nk, nj, ni), whole numbers.
     place
         (4, 4), takes (i, j, k, 1) to CT LPS mm; None for the CT's grid.
-    name
-        Begins the sentence where something is wrong.
     """
+    name = "labels"
     expected = ct.volume.values.shape
     if place is None and values.shape != expected:
         found, wanted = (" x ".join(map(str, shape[::-1])) for shape in (values.shape, expected))

@@ -155,10 +155,13 @@ def to_line_integrals(
     raw: RawImage,
     intensity: str = "linear",
     inverted: bool = False,
-    i0: float | None = None,
     valid: np.ndarray | None = None,
 ) -> XRay:
     """Return the line integrals and validity mask of an image.
+
+    Direct exposure is the 99.5th percentile of the valid pixels: a few bright pixels are noise or
+    glare. Where no pixel sees air that is too small, which adds a constant to all line integrals;
+    no registration here depends on that.
 
     Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or
     below 0 the line integral ends at about 11. Saturated pixels stay valid, as direct exposure:
@@ -173,10 +176,6 @@ def to_line_integrals(
         on what is bright, that holds.
     inverted
         The grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
-    i0
-        Detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a
-        few bright pixels are noise or glare). Where no pixel sees air it is too small. It adds a
-        constant to all line integrals, and no registration here depends on that.
     valid
         bool (rows, columns), pixels to use; default: what `find_field`, `find_annotations` and the
         image's shutters leave.
@@ -184,13 +183,8 @@ def to_line_integrals(
     Raises
     ------
     InputError
-        Where the image has no contrast or no valid pixel, for "auto" where it does not show it, and
-        for i0 <= 0.
+        Where the image has no contrast or no valid pixel, and for "auto" where it does not show it.
     """
-    if i0 is not None and not i0 > 0:
-        raise InputError(
-            f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected."
-        )
     values = _filled(raw.values)
     finite = np.isfinite(raw.values)
     if intensity == "auto":
@@ -219,11 +213,7 @@ def to_line_integrals(
     if not valid.any():
         raise InputError("has no valid pixel; check its mask.")
     if intensity == "linear":
-        air = (
-            np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE)
-            if i0 is None
-            else -np.log(i0)
-        )
+        air = np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE)
         line_integrals -= np.float32(air)
     return XRay(line_integrals, valid, raw.pixel_mm)
 

@@ -39,7 +39,7 @@ def case_files(
     volume_format: str,
     identities: dict[str, Dataset] | None = None,
 ) -> Writers:
-    """Return files by their name, each with what writes it to a path, for `write_exports`.
+    """Return files by their name, each with what writes it to a path, for `write_together`.
 
     Parameters
     ----------

@@ -21,8 +21,6 @@ from ..files import printable, write_atomically, written_atomically
 from ..own_folders import staged
 from ..result_folder import list_files
 from ..transforms import (
-    AXES,
-    DIRECTIONS,
     NamedMatrix,
     write_h5_transform,
     write_json,
@@ -30,7 +28,6 @@ from ..transforms import (
     write_text,
     write_transform,
 )
-from . import KINDS
 from .registration_export import RegistrationExport
 
 if TYPE_CHECKING:
@@ -117,16 +114,38 @@ def _text(numbers) -> str:
 _MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
 
 
-def write_exports(
+def write_together(files: Writers, folder: str | os.PathLike, result: Path) -> list[Path]:
+    """Write files that appear together or not at all, and return them.
+
+    Parameters
+    ----------
+    files
+        Each by its name with what writes it to a path.
+    result
+        The result.json that they are made of.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written.
+    """
+    with staged(folder, last=list(files)[-1]) as staging:
+        for file, write in files.items():
+            write(staging / file)
+    if Path(folder).resolve() == result.parent.resolve():
+        list_files(result, files)  # the next result there replaces them, too
+    return [Path(folder) / file for file in files]
+
+
+def export_files(
     exported: RegistrationExport,
-    folder: str | os.PathLike,
-    kinds: Sequence[str] = KINDS,
-    directions: Sequence[str] = DIRECTIONS,
-    axes: Sequence[str] = AXES,
+    kinds: Sequence[str],
+    directions: Sequence[str],
+    axes: Sequence[str],
     further: Mapping[str, Callable[[Path], object]] | None = None,
     identity: Dataset | None = None,
-) -> list[Path]:
-    """Write a result's poses as files that appear together or not at all, and return them.
+) -> Writers:
+    """Return a result's poses as files by their name, each with what writes it to a path.
 
     Every file carries the result's warning, if it has one; those of a structure are called by it.
 
@@ -147,44 +166,7 @@ def write_exports(
         `case_exports.case_files`.
     identity
         Patient and study for DICOM, see `dicom_objects.identity_of`.
-
-    Raises
-    ------
-    InputError
-        Where the folder cannot be written.
     """
-    return write_together(
-        export_files(exported, kinds, directions, axes, further, identity), folder, exported.path
-    )
-
-
-def write_together(files: Writers, folder: str | os.PathLike, result: Path) -> list[Path]:
-    """Write files that appear together or not at all, and return them.
-
-    Parameters
-    ----------
-    files
-        Each by its name with what writes it to a path.
-    result
-        The result.json that they are made of.
-    """
-    with staged(folder, last=list(files)[-1]) as staging:
-        for file, write in files.items():
-            write(staging / file)
-    if Path(folder).resolve() == result.parent.resolve():
-        list_files(result, files)  # the next result there replaces them, too
-    return [Path(folder) / file for file in files]
-
-
-def export_files(
-    exported: RegistrationExport,
-    kinds: Sequence[str],
-    directions: Sequence[str],
-    axes: Sequence[str],
-    further: Mapping[str, Callable[[Path], object]] | None = None,
-    identity: Dataset | None = None,
-) -> Writers:
-    """Return the files of `write_exports` by name, each with what writes it to a path."""
     if "dicom" in kinds:
         exported = exported.with_uids()
     of = "" if exported.structure is None else f"{printable(exported.structure)} alone, "

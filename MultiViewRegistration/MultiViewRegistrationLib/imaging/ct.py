@@ -69,17 +69,11 @@ class Volume:
         which the renderer knows a cut end.
         """
         fi, fj, fk = factors
-        values = np.empty(
-            [
-                -(-size // factor)
-                for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)
-            ],
-            np.float32,
-        )
+        shape = -(-np.array(self.values.shape) // (fk, fj, fi))
+        values = np.empty(shape, np.float32)
 
-        def pool(
-            slabs: slice,
-        ) -> None:  # one at a time: they fit the cache, and no second volume is needed
+        # One slab at a time: they fit the cache, and no second volume is needed.
+        def pool(slabs: slice) -> None:
             for k, slab in enumerate(values[slabs], start=slabs.start):
                 slices = self.values[k * fk : (k + 1) * fk]
                 slab[:] = _block_mean(_block_mean(_block_mean(slices, fk, 0), fj, 1), fi, 2)[0]
@@ -92,10 +86,8 @@ class Volume:
 
 def _parts(count: int) -> list[slice]:
     """Divide so many slices into parts that are worth a thread each."""
-    return [
-        slice(first, min(first + SLICES_PER_TASK, count))
-        for first in range(0, count, SLICES_PER_TASK)
-    ]
+    firsts = range(0, count, SLICES_PER_TASK)
+    return [slice(first, min(first + SLICES_PER_TASK, count)) for first in firsts]
 
 
 def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[Volume]:
@@ -111,13 +103,15 @@ def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[V
     made = [(np.ones(3, int), volume)]
     for level in range(1, levels):
         factors = np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
-        by, source = next(
-            (factors // of, source)
-            for of, source in reversed(made)
-            if not (factors % of).any() and not (size % of)[factors > of].any()
-        )
-        made.append((factors, source.pooled((int(by[0]), int(by[1]), int(by[2])), run)))
+        of, source = next(each for each in reversed(made) if _is_multiple(factors, each[0], size))
+        i, j, k = (int(by) for by in factors // of)
+        made.append((factors, source.pooled((i, j, k), run)))
     return [pooled for _, pooled in made]
+
+
+def _is_multiple(factors: np.ndarray, of: np.ndarray, size: np.ndarray) -> bool:
+    """Return whether blocks are made of whole ones of others."""
+    return not ((factors % of).any() or (size % of)[factors > of].any())
 
 
 def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
@@ -202,7 +196,7 @@ class CT:
         return (self.volume.ct_from_index @ [*index, 1.0])[:3]
 
 
-def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
+def _counts(values: np.ndarray, above: float) -> tuple[np.ndarray, np.ndarray]:
     """Return (nj, ni) and (nk,): how many voxels lie above a value, over each (j, i), and in each slice."""
     columns = np.zeros(values.shape[1:], np.int32)
     slices = np.zeros(len(values), int)
@@ -325,10 +319,8 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
     """
     mask = np.asarray(mask)
     if mask.shape != ct.volume.values.shape:
-        size, expected = (
-            " x ".join(str(n) for n in shape[::-1])
-            for shape in (mask.shape, ct.volume.values.shape)
-        )
+        size = " x ".join(map(str, mask.shape[::-1]))
+        expected = " x ".join(map(str, ct.volume.values.shape[::-1]))
         raise InputError(
             f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it "
             "on the CT's grid."
@@ -425,7 +417,7 @@ def check_grid(name: str | Path, what: str, size: tuple[int, ...], components: i
         )
     if len(size) != 3 or min(size) < 2:
         raise InputError(
-            f"{name}: has {' x '.join(str(n) for n in size)} pixels, but a three-dimensional "
+            f"{name}: has {' x '.join(map(str, size))} pixels, but a three-dimensional "
             f"{what} is expected; if this is one slice of a series, name the folder that holds "
             "them all."
         )
@@ -502,10 +494,6 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
     if not np.any(image.values):
         raise _empty(path)
     _warn_of_labels(path, image.values)
-    if image.values.shape == tuple(shape) and np.allclose(
-        image.ct_from_index, ct_from_index, rtol=0, atol=1e-3
-    ):
-        return image.values != 0
     mask = on_grid(image.values, image.ct_from_index, ct_from_index, shape) != 0
     if not mask.any():
         raise InputError(
@@ -528,10 +516,14 @@ def _warn_of_labels(path: Path, values: np.ndarray) -> None:
         )
 
 
+#: How far the matrices of one grid may differ.
+SAME_GRID = 1e-3
+
+
 def on_grid(
     values: np.ndarray, place: np.ndarray, ct_from_index: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Return the nearest values of a volume at the voxels of another grid, 0 outside.
+    """Return the nearest values of a volume at the voxels of another grid, 0 outside; of the same grid its own.
 
     Parameters
     ----------
@@ -544,6 +536,8 @@ def on_grid(
     shape
         (nk, nj, ni) of the other grid.
     """
+    if values.shape == tuple(shape) and np.allclose(place, ct_from_index, rtol=0, atol=SAME_GRID):
+        return values
     import SimpleITK as sitk  # takes a while, and most masks lie on the CT's grid
 
     def placed(image: sitk.Image, affine: np.ndarray) -> sitk.Image:

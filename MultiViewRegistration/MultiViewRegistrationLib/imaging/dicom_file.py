@@ -411,13 +411,11 @@ def _ct_files(folder: Path | Sequence[Path]) -> tuple[list[DicomFile], int]:
     paths = sorted(
         p for p in (folder.iterdir() if isinstance(folder, Path) else folder) if p.is_file()
     )
-    files = [
-        file
-        for path in paths
-        if (file := read_dicom(path)) is not None
-        and file.text("Modality") == "CT"
-        and not is_localizer(file)
-    ]
+    files = []
+    for path in paths:
+        file = read_dicom(path)
+        if file and file.text("Modality") == "CT" and not is_localizer(file):
+            files.append(file)
     return files, len(paths) - len(files)
 
 
@@ -429,28 +427,23 @@ def _by_series(slices: list[DicomFile]) -> dict[str, list[DicomFile]]:
     found = defaultdict(list)
     for file in slices:
         found[str(file.value("SeriesInstanceUID") or "")].append(file)
-    placed = {
-        uid: files
-        for uid, files in found.items()
-        if any(len(f.numbers("ImagePositionPatient")) for f in files)
-    }
+    placed = {uid: files for uid, files in found.items() if any(map(_has_place, files))}
     return dict(sorted((placed or found).items(), key=lambda item: -len(item[1])))
+
+
+def _has_place(file: DicomFile) -> bool:
+    return len(file.numbers("ImagePositionPatient")) > 0
 
 
 def _listed(series: dict[str, list[DicomFile]]) -> list[CTSeries]:
     numbers = [str(files[0].value("SeriesNumber") or "") for files in series.values()]
     if len(set(numbers)) < len(numbers) or "" in numbers:
         numbers = [str(nth) for nth in range(1, 1 + len(numbers))]
-    return [
-        CTSeries(
-            number,
-            uid,
-            str(files[0].value("SeriesDescription") or "").strip(),
-            len(files),
-            slice_spacing_mm(files),
-        )
-        for number, (uid, files) in zip(numbers, series.items())
-    ]
+    listed = []
+    for number, (uid, files) in zip(numbers, series.items()):
+        description = str(files[0].value("SeriesDescription") or "").strip()
+        listed.append(CTSeries(number, uid, description, len(files), slice_spacing_mm(files)))
+    return listed
 
 
 def slice_spacing_mm(files: list[DicomFile]) -> float | None:

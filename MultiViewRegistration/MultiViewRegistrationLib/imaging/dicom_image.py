@@ -245,6 +245,7 @@ def _of_bits_stored(file: DicomFile, pixels: np.ndarray, allocated: int, stored:
     return (pixels << above) >> (allocated - stored)
 
 
+TRANSFORMATION = "PixelValueTransformationSequence"
 PROPERTIES = "FramePixelDataPropertiesSequence"
 #: Pixel Intensity Relationship (PS3.3 C.8.7.1.1.2, C.8.11.3.1.2); DISP, made for display, says
 #: nothing that could be computed with.
@@ -358,12 +359,9 @@ def _modality(
             "linear" if curve == "log" and file.text("Modality") in ("XA", "RF") else curve,
             turned,
         )
-    slope, intercept = (
-        number
-        if (number := frame.number(key, "PixelValueTransformationSequence")) is not None
-        else default
-        for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
-    )
+    slope = frame.number("RescaleSlope", TRANSFORMATION)
+    slope = 1.0 if slope is None else slope
+    intercept = frame.number("RescaleIntercept", TRANSFORMATION) or 0.0
     if slope == 0:
         file.refuse("has a RescaleSlope of 0, expected another number; export it again.")
     low, high = sorted(slope * number + intercept for number in stored_range(file))
@@ -466,7 +464,7 @@ def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.nd
     """
     row, column = frame.exactly(2, "CenterOfCircularShutter", GROUP)
     (radius,) = frame.exactly(1, "RadiusOfCircularShutter", GROUP)
-    spacing = frame.numbers("ImagerPixelSpacing", "FramePixelDataPropertiesSequence")
+    spacing = frame.numbers("ImagerPixelSpacing", PROPERTIES)
     tall = spacing[0] / spacing[1] if len(spacing) == 2 and spacing.min() > 0 else 1.0
     return (columns - column) ** 2 + (tall * (rows - row)) ** 2 <= radius**2
 

@@ -186,10 +186,8 @@ class DicomSegmentation:
 
         Slices without a segment may be missing.
         """
-        given = [
-            frame.number(key, "PixelMeasuresSequence")
-            for key in ("SpacingBetweenSlices", "SliceThickness")
-        ]
+        keys = ("SpacingBetweenSlices", "SliceThickness")
+        given = [frame.number(key, "PixelMeasuresSequence") for key in keys]
         gaps = np.diff(np.sort(depths))
         gaps = gaps[gaps > SAME_PLACE_MM]
         if not len(gaps):

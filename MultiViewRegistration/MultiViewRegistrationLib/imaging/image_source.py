@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ..errors import InputError
@@ -49,7 +50,8 @@ BEGINNINGS = (
     (b"\xff\x4f\xff\x51", "JPEG2000ImageIO"),
     (b"# vtk DataFile", "VTKImageIO"),
 )
-NIFTI = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
+#: The sizes of a header, 348 and 540, in either order.
+NIFTI = (b"\x5c\1\0\0", b"\0\0\1\x5c", b"\x1c\2\0\0", b"\0\0\2\x1c")
 ENDINGS = (
     (".gipl", "GiplImageIO"),
     (".gipl.gz", "GiplImageIO"),
@@ -159,7 +161,7 @@ def image_source(path: Path) -> ImageSource:
 def without_data_files(files: Iterable[Path]) -> list[Path]:
     """Return the files but for those that only hold the voxels of another of them, whose header names them."""
     files = list(files)
-    named = {other for file in files for other in _others(file)}
+    named = set(chain.from_iterable(map(_others, files)))
     return [file for file in files if file.resolve() not in named]
 
 
@@ -327,11 +329,8 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
     if name.endswith(".nii") and whole:  # it has its voxels itself
         return (path,)
     stem = PAIR.sub("", path.name).lower()
-    others = [
-        file
-        for file in path.parent.iterdir()
-        if PAIR.search(file.name) and PAIR.sub("", file.name).lower() == stem
-    ]
+    paired = (file for file in path.parent.iterdir() if PAIR.search(file.name))
+    others = [file for file in paired if PAIR.sub("", file.name).lower() == stem]
     for file in others:
         if (file.name != path.name or name.endswith(".img")) and not file.resolve().is_relative_to(
             path.parent.resolve()

@@ -13,24 +13,13 @@ import SimpleITK as sitk  # noqa: E402
 if not _with_numpy:
     del sys.modules["numpy"]
 
-#: The type of a component as NumPy writes it, by the names of SimpleITK's pixel types.
-_TYPES = {
-    f"sitk{kind}{name}": letter
-    for kind in ("", "Vector")
-    for name, letter in {
-        **{
-            f"{sign}Int{8 * size}": f"{letter}{size}"
-            for size in (1, 2, 4, 8)
-            for sign, letter in (("U", "u"), ("", "i"))
-        },
-        "Float32": "f4",
-        "Float64": "f8",
-    }.items()
-}
-TYPES = {getattr(sitk, name): letter for name, letter in _TYPES.items()} | {
-    sitk.sitkComplexFloat32: "c8",
-    sitk.sitkComplexFloat64: "c16",
-}
+#: The type of a component as NumPy writes it, by SimpleITK's pixel types.
+TYPES = {sitk.sitkComplexFloat32: "c8", sitk.sitkComplexFloat64: "c16"}
+for _kind, _letter in (("UInt", "u"), ("Int", "i"), ("Float", "f")):
+    for _size in (1, 2, 4, 8):
+        for _vector in ("", "Vector"):
+            _pixel = getattr(sitk, f"sitk{_vector}{_kind}{8 * _size}", None)  # none of Float8
+            TYPES[_pixel] = f"{_letter}{_size}"
 REACH_MM = 1000.0  # how far from the origin a transform is probed; the answer does not depend on it
 
 
@@ -76,15 +65,11 @@ def transform(path: str) -> dict[str, Any]:
     matrix = None
     if read.GetDimension() == 3 and read.IsLinear() and kind != "CompositeTransform":
         origin = read.TransformPoint([0.0] * 3)
-        ends = [
-            read.TransformPoint([REACH_MM * (axis == along) for axis in range(3)])
-            for along in range(3)
-        ]
-        matrix = [
-            [*((end[row] - origin[row]) / REACH_MM for end in ends), origin[row]]
-            for row in range(3)
-        ]
-        matrix.append([0.0, 0.0, 0.0, 1.0])
+        columns = []
+        for along in range(3):
+            end = read.TransformPoint([REACH_MM * (axis == along) for axis in range(3)])
+            columns.append([(to - at) / REACH_MM for to, at in zip(end, origin)])
+        matrix = [*zip(*columns, origin), (0.0, 0.0, 0.0, 1.0)]
     return {"dimension": read.GetDimension(), "kind": kind, "matrix": matrix}
 
 

@@ -9,7 +9,7 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -115,7 +115,7 @@ def read_image(path: str | Path) -> StoredImage:
         Where there is no such file, it is a folder, cannot be read, names voxels outside its own
         folder, claims more than it or the memory can hold, ends early, or its axes are sheared.
     """
-    return _read(Path(path), lambda header: None)
+    return _read(Path(path))[0]
 
 
 def read_slice(path: str | Path, number: int) -> tuple[StoredImage, int]:
@@ -130,14 +130,7 @@ def read_slice(path: str | Path, number: int) -> tuple[StoredImage, int]:
     InputError
         As `read_image`.
     """
-    count = 1
-
-    def choose(header: ImageHeader) -> int | None:
-        nonlocal count
-        count = header.size[2] if len(header.size) == 3 else 1
-        return number if len(header.size) == 3 and 0 <= number < count else None
-
-    return _read(Path(path), choose), count
+    return _read(Path(path), number)
 
 
 def image_header(path: Path) -> ImageHeader:
@@ -151,30 +144,26 @@ def image_header(path: Path) -> ImageHeader:
     return _header(path, image_source(path))
 
 
-def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImage:
-    """Read an image.
-
-    Parameters
-    ----------
-    choose
-        Which slice of it is read, once its header was; None for all.
-    """
+def _read(path: Path, number: int | None = None) -> tuple[StoredImage, int]:
+    """Return an image, or a slice of it, and how many slices it has."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder, but an image file is expected; name the file.")
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
     source = image_source(path)
     header = _header(path, source)
+    count = header.size[2] if len(header.size) == 3 else 1
+    if len(header.size) != 3 or number not in range(count):
+        number = None
     limits = _limits(source.size, header.bytes)
     with _failing_as(_unreadable(path), path):
-        answer = call(
-            f"{ITK}:image", [os.fspath(path), source.reader, choose(header), KEYS], *limits
+        image = _stored(
+            call(f"{ITK}:image", [os.fspath(path), source.reader, number, KEYS], *limits)
         )
-        image = _stored(answer)
         if "sform_code" in image.said:
             _check_nifti(path, image)
     check_right_angles(path, image.direction)
-    return image
+    return image, count
 
 
 def _header(path: Path, source: ImageSource) -> ImageHeader:

@@ -179,14 +179,12 @@ def follows_total_segmentator(centres: Mapping[int, np.ndarray]) -> bool:
     """
     if not centres or max(centres) > max(TOTAL_SEGMENTATOR):
         return False
-    spine = _steps_up(centres, SPINE)
     label_of = {TOTAL_SEGMENTATOR[label]: label for label in centres}
-    sides = [
-        float(centres[label][0] - centres[label_of[other]][0])
-        for name, label in label_of.items()
-        if "left" in name and (other := name.replace("left", "right")) in label_of
-    ]
-    evidence = [*spine, *sides]
+    evidence = _steps_up(centres, SPINE)
+    for name, label in label_of.items():
+        other = label_of.get(name.replace("left", "right"), label)
+        if other != label:
+            evidence.append(float(centres[label][0] - centres[other][0]))
     older = set(centres) & set(SPINE_OF_VERSION_1) - set(SPINE)
     if older and min(_steps_up(centres, SPINE_OF_VERSION_1), default=0) > 0:
         return False

@@ -64,18 +64,11 @@ SAME_LATTICE = 1e-3
 def boxes_in(labels: np.ndarray, count: int) -> list[Any]:
     """Return the part (k, j, i) of a grid that holds each of the labels 1 to `count`; None without any."""
     slices = np.flatnonzero(labels.any(axis=(1, 2)))
-    rows, columns = (np.flatnonzero(labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
-    ends = [
-        slice(held[0], held[-1] + 1) if len(held) else slice(0, 1)
-        for held in (slices, rows, columns)
-    ]
-    boxes = scipy.ndimage.find_objects(labels[tuple(ends)], count)
-    firsts = [end.start for end in ends]
-    return [
-        box
-        and tuple(slice(n + side.start, n + side.stop) for n, side in zip(firsts, box, strict=True))
-        for box in boxes
-    ]
+    if not len(slices):
+        return [None] * count
+    first = slices[0]
+    boxes = scipy.ndimage.find_objects(labels[first : slices[-1] + 1], count)
+    return [box and (slice(box[0].start + first, box[0].stop + first), *box[1:]) for box in boxes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,7 +296,8 @@ def structures_of_array(
     name = "labels"
     expected = ct.volume.values.shape
     if place is None and values.shape != expected:
-        found, wanted = (" x ".join(map(str, shape[::-1])) for shape in (values.shape, expected))
+        found = " x ".join(map(str, values.shape[::-1]))
+        wanted = " x ".join(map(str, expected[::-1]))
         raise InputError(
             f"{name}: has {found} voxels, expected the CT's {wanted}; give it on the CT's grid."
         )
@@ -419,8 +413,7 @@ class LabelVolume:
         names = TOTAL_SEGMENTATOR if self.numbered else names or {}
         self.named = bool(segments or names)
         self.segments: Sequence[Segment] = segments or [
-            Segment(one_line(names.get(label, str(label))), label)
-            for label in _labels_in(layers[0])
+            Segment(one_line(names.get(n, str(n))), n) for n in _labels_in(layers[0])
         ]
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -511,9 +504,10 @@ def _structures(
     resampled: dict[str | Path, None] = {}
     numbers = _numbered(segmentation, sources)
     for name, values, place in _parts(segmentation, numbers, sources):
-        if not _same_lattice(place, ct.volume.ct_from_index):
+        grid = ct.volume.ct_from_index
+        if not _same_lattice(place, grid):
             resampled[name] = None
-        _add(labels, _on_ct(values, place, ct), names)
+        _add(labels, on_grid(values, place, grid, labels.shape), names)
     terminology = {number: segment.terminology for segment, number in numbers.items()}
     every = tuple(terminology.get(number, "") for number in range(1, len(names) + 1))
     by_number = [source for source in sources if source.label is None or not all_needed]
@@ -658,14 +652,6 @@ def _same_lattice(place: np.ndarray, ct_from_index: np.ndarray) -> bool:
     )
 
 
-def _on_ct(values: np.ndarray, place: np.ndarray, ct: CT) -> np.ndarray:
-    grid = ct.volume.ct_from_index
-    shape = ct.volume.values.shape
-    if values.shape == shape and np.allclose(place, grid, rtol=0, atol=1e-3):
-        return values
-    return on_grid(values, place, grid, shape)
-
-
 def _add(labels: np.ndarray, part: np.ndarray, names: Sequence[str]) -> None:
     """Add structures to `labels`, in place; what little of them lies in others remains theirs."""
     count = len(names) + 1
@@ -737,12 +723,13 @@ def _check_contents(structures: Structures, ct: CT) -> None:
 def _warn_cut(structures: Structures) -> None:
     labels = structures.labels
     ends = [labels[[0, -1]], labels[:, [0, -1]], labels[:, :, [0, -1]]]
-    found = sorted({int(label) for end in ends for label in np.unique(end)} - {0})
-    cut = [name for label in found if not is_soft(name := structures.names[label - 1])]
+    found = set(np.concatenate([np.unique(end) for end in ends]).tolist()) - {0}
+    names = (structures.names[label - 1] for label in sorted(found))
+    cut = [name for name in names if not is_soft(name)]
     if cut:
-        names = ", ".join(f'"{name}"' for name in cut)
+        listed = ", ".join(f'"{name}"' for name in cut)
         several = len(cut) > 1
         warn(
-            f"structure{'s' * several} {names} {'are' if several else 'is'} cut off by the end of "
+            f"structure{'s' * several} {listed} {'are' if several else 'is'} cut off by the end of "
             f"the CT; X-rays may show more of {'them' if several else 'it'}."
         )

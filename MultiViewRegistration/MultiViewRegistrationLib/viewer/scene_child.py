@@ -5,6 +5,8 @@ See `imaging.child`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from trame_slicer.core import SlicerApp
 
 
@@ -22,16 +24,14 @@ def load(mrml: str, folder: str) -> str:
     scene.SetRootDirectory(folder)
     if not scene.Import(None):
         return "scene"
-    models = [
-        scene.GetNthNodeByClass(n, "vtkMRMLModelNode")
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLModelNode"))
-    ]
-    return next(
-        (f"model {model.GetName()}" for model in models if not _is_whole(model.GetMesh())), ""
-    )
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLModelNode")):
+        model = scene.GetNthNodeByClass(n, "vtkMRMLModelNode")
+        if not _is_whole(model.GetMesh()):
+            return f"model {model.GetName()}"
+    return ""
 
 
-def _is_whole(mesh) -> bool:
+def _is_whole(mesh: Any) -> bool:
     if mesh is None:
         return True
     if not mesh.IsA("vtkPolyData"):
@@ -41,15 +41,13 @@ def _is_whole(mesh) -> bool:
         if not cells.IsValid():
             return False
         named = cells.GetConnectivityArray()
-        if named.GetNumberOfTuples() and not (
-            named.GetRange()[0] >= 0 and named.GetRange()[1] < points
-        ):
+        least, most = named.GetRange() if named.GetNumberOfTuples() else (0, -1)
+        if least < 0 or most >= points:
             return False
-    return all(
-        data.GetAbstractArray(n).GetNumberOfTuples() == count
-        for data, count in (
-            (mesh.GetPointData(), points),
-            (mesh.GetCellData(), mesh.GetNumberOfCells()),
-        )
-        for n in range(data.GetNumberOfArrays())
-    )
+    of_points = _are_all(mesh.GetPointData(), points)
+    return of_points and _are_all(mesh.GetCellData(), mesh.GetNumberOfCells())
+
+
+def _are_all(data: Any, count: int) -> bool:
+    arrays = map(data.GetAbstractArray, range(data.GetNumberOfArrays()))
+    return all(array.GetNumberOfTuples() == count for array in arrays)

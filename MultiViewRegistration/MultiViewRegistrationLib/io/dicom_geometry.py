@@ -448,18 +448,12 @@ def find_orientation(
 
 def _letters(texts: list[str]) -> np.ndarray | None:
     """Return unit vectors (2, 3), LPS, of where rows and columns run, by letters, the first counts most; None for no such letters."""
-    if (
-        len(texts) != 2
-        or not all(texts)
-        or any(letter not in LETTERS for text in texts for letter in text)
-    ):
+    if len(texts) != 2 or not all(texts) or not set("".join(texts)) <= LETTERS.keys():
         return None
-    directions = np.array(
-        [
-            sum(np.array(LETTERS[letter], float) / 2**nth for nth, letter in enumerate(text))
-            for text in texts
-        ]
-    )
+    directions = np.zeros((2, 3))
+    for direction, text in zip(directions, texts):
+        for nth, letter in enumerate(text):
+            direction += np.array(LETTERS[letter]) / 2**nth
     lengths = np.linalg.norm(directions, axis=1)
     return None if lengths.min() < 0.5 else directions / lengths[:, None]
 

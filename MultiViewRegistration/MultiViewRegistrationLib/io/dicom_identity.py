@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,11 +99,8 @@ def mismatches_of(case: CaseFile) -> list[Mismatch]:
     views = [(view.name, view_identity(case, view)) for view in case.views if view.image]
     segmentations = {"the labels": case.labels, "the mask": case.mask}
     labels = [(name, read_volume(file.path)) for name, file in segmentations.items() if file]
-    more = [
-        (f"the CT of {source.name}", read_identity(source.ct))
-        for source in case.structures[1:]
-        if source.ct
-    ]
+    others = [(f"the CT of {source.name}", source.ct) for source in case.structures[1:]]
+    more = [(name, read_identity(path)) for name, path in others if path]
     ct = {**case.patient_digests.get("", {}), **read_volume(case.ct.path, case.ct_series)}
     found = mismatches([("CT", ct), *more, *labels, *views])
     return with_recorded(found, case.header_mismatch)
@@ -143,13 +140,11 @@ def contradictions(entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[
 
     Those whose values share no word, and whose digests say so.
     """
-    pairs = list(combinations(entries, 2))
-    return [
-        (what, one, other)
-        for what in COMPARED
-        for (one, ours), (other, theirs) in pairs
-        if _differ(what, ours, theirs)
-    ]
+    found = []
+    for what, ((one, ours), (other, theirs)) in product(COMPARED, combinations(entries, 2)):
+        if _differ(what, ours, theirs):
+            found.append((what, one, other))
+    return found
 
 
 def _differ(what: str, one: dict[str, str], other: dict[str, str]) -> bool:
@@ -224,18 +219,15 @@ def patient_digests(identity: Mapping[str, str], salt: str) -> dict[str, str]:
         Of `read_identity`, or digests, which are returned where they have this salt.
     """
     if not is_named(identity):
-        return {
-            key: identity[key]
-            for key in (SALT, *DIGESTS)
-            if identity.get(SALT) == salt and key in identity
-        }
+        keys = identity.keys() & {SALT, *DIGESTS}
+        return {key: identity[key] for key in keys} if identity.get(SALT) == salt else {}
     known = [key for key, whats in DIGESTS.items() if all(what in identity for what in whats)]
     pairs = [key for key in known if len(DIGESTS[key]) > 1]
-    texts = {
-        key: "\n".join(" ".join(sorted(identity[what].split())) for what in DIGESTS[key])
-        for key in pairs or known
-    }
-    return {SALT: salt, **{key: _digest(f"{key}\n{text}", salt) for key, text in texts.items()}}
+    digests = {SALT: salt}
+    for key in pairs or known:
+        values = (" ".join(sorted(identity[what].split())) for what in DIGESTS[key])
+        digests[key] = _digest("\n".join([key, *values]), salt)
+    return digests
 
 
 @lru_cache(maxsize=256)  # the same patient's images
@@ -290,14 +282,12 @@ def read_identity(path: Path, series: str | None = None) -> dict[str, str]:
         with suppress(InputError):  # as in _headers
             if series not in (None, dicom.value("SeriesInstanceUID")):
                 continue
-            values = {
-                what: _first_value(dicom, compared.tags) for what, compared in COMPARED.items()
-            }
-            return {
-                what: value
-                for what, value in values.items()
-                if value and value not in COMPARED[what].neutral
-            }
+            identity = {}
+            for what, compared in COMPARED.items():
+                value = _first_value(dicom, compared.tags)
+                if value and value not in compared.neutral:
+                    identity[what] = value
+            return identity
     return {}
 
 
@@ -338,11 +328,8 @@ def reveals(file_name: str, identity: dict[str, str]) -> bool:
         "".join(plain_words(identity.get(PATIENT_ID, ""))),
         *(born, f"{born[6:]}{born[4:6]}{born[:4]}", f"{born[4:]}{born[:4]}"),
     ]
-    return any(
-        secret in parts or len(secret) > 3 and secret in joined
-        for secret in secrets
-        if len(secret) > 1
-    )
+    known = {secret for secret in secrets if len(secret) > 1}
+    return bool(known & {*parts}) or any(len(each) > 3 and each in joined for each in known)
 
 
 def _headers(path: Path) -> Iterator[DicomFile]:
@@ -363,13 +350,10 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """Return the UIDs of the files that a case names."""
-    images = {
-        view.name: image
-        for view in file.views
-        if (image := image_origin(view.image_path, view.frame))
-    }
+    origins = {view.name: image_origin(view.image_path, view.frame) for view in file.views}
     return DicomOrigin(
-        frame_of_reference(file.ct.path, file.ct_series) or uid_of(ct_sha256), images
+        frame_of_reference(file.ct.path, file.ct_series) or uid_of(ct_sha256),
+        {name: image for name, image in origins.items() if image},
     )
 
 
@@ -455,12 +439,11 @@ def study_name(path: Path, otherwise: str) -> str:
             part for part in re.findall(r"[^\W_]+", identity.casefold()) if len(part) >= MIN_PART
         ]
         names = (*(_said(dicom, tag) for tag in DESCRIPTIONS), otherwise)
-        safe = (
-            name
-            for name in names
-            if not (MANY_DIGITS.search(name) or any(part in name.casefold() for part in parts))
-        )
-        return next(filter(None, safe), "")
+        for name in names:
+            secret = MANY_DIGITS.search(name) or any(part in name.casefold() for part in parts)
+            if name and not secret:
+                return name
+        return ""
     return otherwise
 
 

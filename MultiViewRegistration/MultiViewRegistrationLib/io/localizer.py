@@ -172,12 +172,9 @@ def _refuse_turned(geometry: HeaderGeometry, file: DicomFile) -> None:
 def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
     frame = DicomFrame(file)
     key = "source_to_isocentre_mm"
-    exact, usual = (
-        frame.number(name)
-        for name in ("DistanceSourceToDataCollectionCenter", "DistanceSourceToPatient")
-    )
+    exact = frame.number("DistanceSourceToDataCollectionCenter")
+    distance = exact or frame.number("DistanceSourceToPatient")
     to_detector = frame.number("DistanceSourceToDetector")
-    distance = exact or usual
     if not distance or distance <= 0:
         geometry.put(key, "DistanceSourceToPatient")
     elif to_detector and distance >= to_detector:
@@ -293,33 +290,23 @@ class Study:
 
         The frame of reference that CT and localizers share is the truth.
         """
-        return {
-            "version": 1,
-            "ct": str(self.ct.resolve()),
-            "views": [
-                {"name": name, "image": str(path.resolve())}
-                for name, path in self.localizers.items()
-            ],
-            **SCANNERS_POSE,
-        }
+        images = [(name, str(path.resolve())) for name, path in self.localizers.items()]
+        views = [{"name": name, "image": image} for name, image in images]
+        return {"version": 1, "ct": str(self.ct.resolve()), "views": views, **SCANNERS_POSE}
 
     @property
     def left_out(self) -> list[str]:
         """What is not used, a sentence each."""
         series = ", ".join(map(printable, self.other_series[:6]))
         others = {"frame of reference": self.others, "part of the patient": self.elsewhere}
-        return [
-            *(
-                f"{printable(path)} is a localizer of another {what} than the CT, and is left out."
-                for what, paths in others.items()
-                for path in paths
-            ),
-            *(
-                [f"Of several CT series the longest is taken, {printable(self.ct)}, not {series}."]
-                if series
-                else []
-            ),
-        ]
+        told = []
+        for what, paths in others.items():
+            of = f"is a localizer of another {what} than the CT, and is left out."
+            told += [f"{printable(path)} {of}" for path in paths]
+        if series:
+            ct = printable(self.ct)
+            told.append(f"Of several CT series the longest is taken, {ct}, not {series}.")
+        return told
 
 
 def find_study(folder: str | os.PathLike) -> Study:

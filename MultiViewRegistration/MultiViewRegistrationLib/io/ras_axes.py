@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ def in_lps(axes: Any, **arguments: Any) -> dict[str, Any]:
         raise InputError(f'axes: found {shown}, expected "lps" or "ras"; name one of them.')
     if axes == "lps":
         return arguments
-    return {
-        name: {bone: _CONVERSIONS[name](name, each) for bone, each in value.items()}
-        if isinstance(value, Mapping)
-        else _CONVERSIONS[name](name, value)
-        for name, value in arguments.items()
-    }
+    converted = {}
+    for name, value in arguments.items():
+        convert = partial(_CONVERSIONS[name], name)
+        is_by_bone = isinstance(value, Mapping)
+        converted[name] = (
+            dict(zip(value, map(convert, value.values()))) if is_by_bone else convert(value)
+        )
+    return converted
 
 
 def _of_shape(

@@ -49,10 +49,8 @@ SLICE = "slice"
 #: digitised films.
 XRAY_MODALITIES = ("XA", "RF", "DX", "CR", "RG", "MG", "IO", "PX", "RTIMAGE", "XC", "OT", "SC")
 #: SOP classes of X-ray images: CR, DX for presentation and processing, XA, RF, enhanced XA and XRF.
-XRAY_CLASSES = tuple(
-    f"1.2.840.10008.5.1.4.1.1.{n}"
-    for n in ("1", "1.1", "1.1.1", "12.1", "12.1.1", "12.2", "12.2.1")
-)
+XRAY_CLASSES = ("1", "1.1", "1.1.1", "12.1", "12.1.1", "12.2", "12.2.1")
+IMAGE_CLASS = "1.2.840.10008.5.1.4.1.1."
 #: Values of a mask in one slice, at most: structures are numbered, by TotalSegmentator to 118.
 MAX_LABELS = 120
 #: Files that systems leave in folders, and nobody means.
@@ -247,7 +245,7 @@ def _dicom_kind(file: DicomFile) -> str:
         return MASK
     if not file.whole("Rows", 0):  # a report, a plan, a presentation state
         return ""
-    if is_localizer(file) or sop_class in XRAY_CLASSES:
+    if is_localizer(file) or sop_class.removeprefix(IMAGE_CLASS) in XRAY_CLASSES:
         return XRAY
     if modality == "CT":
         placed = len(file.numbers("ImagePositionPatient")) == 3 or _frames(file) > 1

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,9 @@ class FrameFiles:
         """
 
         def names(paths: Sequence[Path]) -> list[str]:
-            return [
-                path.resolve().as_posix() if folder is None else relative_path(path, folder)
-                for path in paths
-            ]
+            if folder is None:
+                return [path.resolve().as_posix() for path in paths]
+            return [relative_path(path, folder) for path in paths]
 
         images = {name: names(files) for name, files in self.images.items()}
         return {"cases": names(self.cases), **({"images": images} if images else {})}
@@ -185,9 +185,7 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
             f"--images: found {listed_counts}, expected two images or more and as many of each "
             "view; correct the lists."
         )
-    missing = next(
-        (path for files in images.values() for path in files if not path.is_file()), None
-    )
+    missing = next(filterfalse(Path.is_file, chain.from_iterable(images.values())), None)
     if missing:
         raise InputError(
             f"{printable(missing)}: is no file, expected an X-ray image; correct the path."

@@ -365,11 +365,8 @@ def _from_json(path: str | os.PathLike) -> NamedMatrix:
     fields = JsonObject(
         printable(path), "", content if isinstance(content, dict) else {"matrix": content}
     )
-    names = [
-        name
-        for name in fields.values
-        if re.fullmatch(r"\w+_from_\w+", name) and name != "reference_from_world"
-    ]
+    known = [name for name in fields.values if re.fullmatch(r"\w+_from_\w+", name)]
+    names = [name for name in known if name != "reference_from_world"]
     if len(names) > 1:
         fields.refuse(names[0], f"is there beside {names[1]}", "one matrix", "remove the other")
     key = names[0] if names else "matrix"

@@ -62,11 +62,8 @@ def missing_readings(view: ViewRecord) -> dict[str, str]:
         return {}
     if header := header_of(view):
         return header.missing
-    return {
-        key: ""
-        for key, field in TABLES[view.kind].items()
-        if field.asked and key not in view.readings
-    }
+    asked = [key for key, field in TABLES[view.kind].items() if field.asked]
+    return {key: "" for key in asked if key not in view.readings}
 
 
 def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
@@ -103,12 +100,10 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
     _refuse_gaps(file, c_arms, found_c_arms)
     dicom_geometry.share_isocentres(file, c_arms, found_c_arms)
     found = dict(zip(map(id, (*scans, *c_arms)), (*found_scans, *found_c_arms)))
-    return [
-        view.completed(file, found[id(view)].values, found[id(view)].assumptions)
-        if id(view) in found
-        else view
-        for view in views
-    ]
+    for n, view in enumerate(views):
+        if header := found.get(id(view)):
+            views[n] = view.completed(file, header.values, header.assumptions)
+    return views
 
 
 #: By the kind of geometry: what a header is expected to say, and how else it is given.
@@ -119,12 +114,11 @@ EXPECTED = {
 
 
 def _refuse_gaps(file: str, views: list[ViewRecord], found: list[HeaderGeometry]) -> None:
-    gaps = [
-        f"{view.field} ({describe(view.name)}) is missing "
-        + ", ".join(f"{key} ({why})" for key, why in header.missing.items())
-        for view, header in zip(views, found)
-        if header.missing
-    ]
+    gaps = []
+    for view, header in zip(views, found):
+        if header.missing:
+            missing = ", ".join(f"{key} ({why})" for key, why in header.missing.items())
+            gaps.append(f"{view.field} ({describe(view.name)}) is missing {missing}")
     if gaps:
         expected, how = EXPECTED[views[0].kind]
         raise InputError(

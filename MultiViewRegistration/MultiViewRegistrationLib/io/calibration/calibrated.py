@@ -253,7 +253,13 @@ class CalibratedView:
 
 
 def from_matrix(
-    file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()
+    file: str,
+    name: str,
+    P: Any,
+    size: Any = None,
+    *,
+    signed: bool,
+    notes: tuple[str, ...] = (),
 ) -> CalibratedView:
     """Return the view of a matrix (3, 4) from world mm to pixels.
 
@@ -278,9 +284,9 @@ def from_matrix(
 def from_parts(
     file: str,
     name: str,
-    intrinsics,
-    camera_from_world,
-    size=None,
+    intrinsics: Any,
+    camera_from_world: Any,
+    size: Any = None,
     distortion: Distortion | None = None,
     notes: tuple[str, ...] = (),
 ) -> CalibratedView:
@@ -321,7 +327,7 @@ def from_parts(
     )
 
 
-def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
+def check_magnitude(numbers: Any, name: str, largest: float = MAX_NUMBER) -> None:
     """Refuse numbers that are not finite, or so large that they are a slip.
 
     Raises

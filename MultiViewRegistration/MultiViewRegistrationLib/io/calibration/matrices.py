@@ -38,7 +38,9 @@ NAMES = {
     "rows": ("imageheight", "height"),
     "name": ("name", "cameraname"),
 }
-MEANING = {name: meaning for meaning, names in NAMES.items() for name in names}
+MEANING: dict[str, str] = {}
+for _meaning, _names in NAMES.items():
+    MEANING |= dict.fromkeys(_names, _meaning)
 LISTS = ("views", "cameras", "images", "projections")
 MAX_VIEWS = 10_000
 
@@ -109,11 +111,10 @@ def views_of_arrays(
             "matrices; save it as those."
         )
     if matrices.ndim == 3:
-        return [
-            view
-            for i, matrix in enumerate(matrices, start=1)
-            for view in views_of_arrays(matrix, file, f"{name} {i}", options)
-        ]
+        views = []
+        for i, matrix in enumerate(matrices, start=1):
+            views += views_of_arrays(matrix, file, f"{name} {i}", options)
+        return views
     if len(matrices) == 4 and not np.allclose(matrices[3], (0, 0, 0, 1)):
         return [_view_of_opengl(matrices, file, name, options)]
     return [
@@ -222,11 +223,11 @@ def _views(
     intrinsics = options.pixels_at_0(where) @ intrinsics
     distortion = _distortion(parts, where)
     poses = [options.pose_in_lps_mm(pose, where) for pose in _poses(parts, where)]
-    names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
-    return [
-        from_parts(file, printable(view), intrinsics, pose, options.size, distortion)
-        for view, pose in zip(names, poses, strict=True)
-    ]
+    views = []
+    for i, pose in enumerate(poses, start=1):
+        view = printable(name if len(poses) == 1 else f"{name} {i}")
+        views.append(from_parts(file, view, intrinsics, pose, options.size, distortion))
+    return views
 
 
 def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:

@@ -57,27 +57,19 @@ def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[Cali
             f"{file} has a cylindrical detector, expected a flat one; resample its images."
         )
     shared = {key: _numbers(root, key, file, 1)[0] for key in PARAMETERS}
-    matrices = [
-        _matrix(projection, shared, f"{file}: projection {i}")
-        for i, projection in enumerate(root.findall("Projection"))
-    ]
-    if not matrices:
+    views = []
+    for i, projection in enumerate(root.findall("Projection")):
+        name = f"projection {i}"
+        matrix = -pixel_from_mm @ _matrix(projection, shared, f"{file}: {name}")
+        views.append(from_matrix(file, name, matrix, size, signed=True, notes=(RTK_NOTE,)))
+    if not views:
         raise InputError(f"{file} has no projection, expected one or more; export it again.")
-    return [
-        from_matrix(
-            file, f"projection {i}", -pixel_from_mm @ matrix, size, signed=True, notes=(RTK_NOTE,)
-        )
-        for i, matrix in enumerate(matrices)
-    ]
+    return views
 
 
 def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.ndarray:
-    own = {
-        key: _numbers(projection, key, where, 1)[0]
-        for key in PARAMETERS
-        if projection.find(key) is not None
-    }
-    values = {**shared, **own}
+    own = [key for key in PARAMETERS if projection.find(key) is not None]
+    values = {**shared, **{key: _numbers(projection, key, where, 1)[0] for key in own}}
     finite = values["SourceToDetectorDistance"] > 0 and values["SourceToIsocenterDistance"] > 0
     by_parameters = matrix_of(**values) if finite else None
     if projection.find("Matrix") is None:
@@ -196,10 +188,8 @@ def _xreg_view(file: Hdf5, name: str, group: str) -> CalibratedView:
         )
     intrinsic = file.matrix(f"{group}intrinsic", (3, 3), "3x3 numbers, in pixels")
     pose = file.rigid(f"{group}extrinsic")
-    size = tuple(
-        int(file.number(f"{group}{key}", "a number of pixels", 1, MAX_SIZE_PX))
-        for key in ("num-cols", "num-rows")
-    )
+    lengths = (f"{group}num-cols", f"{group}num-rows")
+    size = tuple(int(file.number(key, "a number of pixels", 1, MAX_SIZE_PX)) for key in lengths)
     notes = ("The world is that of the file's extrinsic.",)
     return from_matrix(
         file.name,

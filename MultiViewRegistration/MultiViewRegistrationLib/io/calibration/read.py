@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,10 @@ def read_calibration(
         view.settled(printable(path), known) for view in _views(recognised, content, path, known)
     ]
     names = [view.name for view in views]
-    return [
-        replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view
-        for i, view in enumerate(views, start=1)
-    ]
+    for i, name in enumerate(names):
+        if names.count(name) > 1:
+            views[i] = replace(views[i], name=f"{name} {i + 1}")
+    return views
 
 
 def recognised_format(path: str | os.PathLike) -> str:
@@ -160,17 +161,9 @@ def _is_yaml(text: str) -> bool:
     """Return whether a line has a name and a colon, and more names than a matrix's "P:" before a block of numbers."""
     if text.startswith(("%YAML", "---")):
         return True
-    lines = [
-        line.strip()
-        for line in text.splitlines()
-        if line.strip() and not line.lstrip().startswith(("#", "%"))
-    ]
-    has_name = any(line[0].isalpha() and ":" in line for line in lines)
-    bare = any(
-        line[0].isdigit() or line[0] in "+." or line[0] == "-" and line[1:2].isdigit()
-        for line in lines
-    )
-    return has_name and not bare
+    lines = [line for line in map(str.strip, text.splitlines()) if not line.startswith(("#", "%"))]
+    has_name = any(line[:1].isalpha() and ":" in line for line in lines)
+    return has_name and not any(re.match(r"[+.\d]|-\d", line) for line in lines)
 
 
 def _views(
@@ -278,14 +271,14 @@ def tree_of_yaml(text: str, file: str) -> Any:
         ) from None
 
     class Loader(yaml.BaseLoader):
-        def compose_node(self, parent, index):
+        def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise yaml.MarkedYAMLError(
                     problem="has an alias", problem_mark=self.peek_event().start_mark
                 )
             return super().compose_node(parent, index)
 
-        def construct_mapping(self, node, deep=False):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict:
             mapping = super().construct_mapping(node, deep=True)
             if len(mapping) < len(node.value):
                 raise yaml.MarkedYAMLError(problem="has a name twice", problem_mark=node.start_mark)
@@ -347,10 +340,8 @@ def has_opencv_matrix(tree: Any, depth: int = 0) -> bool:
         return False
     if isinstance(tree, dict) and tree.keys() >= OPENCV_MATRIX:
         return True
-    return any(
-        has_opencv_matrix(value, depth + 1)
-        for value in (tree.values() if isinstance(tree, dict) else tree)
-    )
+    values = tree.values() if isinstance(tree, dict) else tree
+    return any(has_opencv_matrix(value, depth + 1) for value in values)
 
 
 def _value(text: str) -> Any:

@@ -128,19 +128,14 @@ def read_plus(
         fixed = _frames_of(content, file)
     camera = options.require("camera_frame", file)
     world = options.require("world_frame", file)
-    poses = {
-        number: _chain(_joined(fixed, frames), camera, world)
-        for number, frames in sorted(recorded.items())
-    }
-    views = [
-        tracked_view(
-            file, f"frame {number}" if isinstance(content, bytes) else camera, pose, options
-        )
-        for number, pose in poses.items()
-        if pose is not None
-    ]
+    views = []
+    for number, frames in sorted(recorded.items()):
+        pose = _chain(_joined(fixed, frames), camera, world)
+        name = f"frame {number}" if isinstance(content, bytes) else camera
+        if pose is not None:
+            views.append(tracked_view(file, name, pose, options))
     if not views:
-        known = {name for frames in (fixed, *recorded.values()) for name in frames}
+        known = set(fixed).union(*recorded.values())
         raise InputError(
             f'{file} has no chain of tracked transforms from camera_frame "{printable(camera)}" to world_frame '
             f'"{printable(world)}", expected one (it has {", ".join(map(printable, sorted(known))) or "none"}); '

@@ -188,14 +188,11 @@ def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
             f"{name}: has {len(files)} VolumeFile, {len(sizes)} VoxelSize and {len(flips)} "
             "VolumeFlip, expected one of each for every volume; correct it."
         )
-    volumes = [
-        TrialVolume(
-            _path(path, file),
-            tuple(_three(name, "VoxelSize", size, 1e-5, 50)),
-            tuple(flag > 0 for flag in _three(name, "VolumeFlip", flip, 0, 1)),
-        )
-        for file, size, flip in zip(files, sizes, flips or ["0 0 0"] * len(files), strict=True)
-    ]
+    volumes = []
+    for file, size, flip in zip(files, sizes, flips or ["0 0 0"] * len(files), strict=True):
+        voxel = tuple(_three(name, "VoxelSize", size, 1e-5, 50))
+        turned = tuple(flag > 0 for flag in _three(name, "VolumeFlip", flip, 0, 1))
+        volumes.append(TrialVolume(_path(path, file), voxel, turned))
     return AutoscoperTrial(
         name,
         [_path(path, camera) for camera in cameras],
@@ -374,11 +371,8 @@ def _ct(volume: TrialVolume, unit_mm: float) -> CT:
 
 def _radiograph(trial: AutoscoperTrial, folder: Path, frame: int) -> Path:
     try:
-        files = sorted(
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in TIFF and not file.name.startswith(".")
-        )
+        images = (file for file in folder.iterdir() if file.suffix.lower() in TIFF)
+        files = sorted(file for file in images if not file.name.startswith("."))
     except OSError as error:
         raise InputError(
             f"{trial.name}: the folder {printable(folder)} cannot be read ({error.strerror}), "

@@ -142,10 +142,9 @@ def read_deepfluoro(
         detector = _detector(file)
         file.require(specimen, "specimen", sorted(set(file.names("")) - {PARAMETERS}))
         ct = _ct(file, specimen, bone)
-        landmarks = {
-            name: file.vector(f"{specimen}/vol-landmarks/{name}", 3, "a point of 3 mm in LPS")
-            for name in file.names(f"{specimen}/vol-landmarks")
-        }
+        group = f"{specimen}/vol-landmarks"
+        names = file.names(group)
+        landmarks = {n: file.vector(f"{group}/{n}", 3, "a point of 3 mm in LPS") for n in names}
         entries = []
         images = {}
         cameras = []
@@ -197,10 +196,8 @@ def read_deepfluoro(
 
 def _detector(file: Hdf5) -> Detector:
     intrinsic = file.matrix(f"{PARAMETERS}/intrinsic", (3, 3), "a 3 x 3 matrix")
-    columns, rows = (
-        int(file.number(f"{PARAMETERS}/num-{axis}", "8 to 20000 pixels", 8, 20000))
-        for axis in ("cols", "rows")
-    )
+    lengths = [f"{PARAMETERS}/num-{axis}" for axis in ("cols", "rows")]
+    columns, rows = (int(file.number(key, "8 to 20000 pixels", 8, 20000)) for key in lengths)
     spacings = [f"{PARAMETERS}/pixel-{axis}-spacing" for axis in ("col", "row")]
     pixel_mm = read_pixel_mm(file, spacings, intrinsic[1, 1])
     return Detector(intrinsic, file.rigid(f"{PARAMETERS}/extrinsic"), (columns, rows), pixel_mm)
@@ -249,10 +246,8 @@ def _pose(
         )
     pelvis = rigid.inverse(file.rigid(f"{group}/gt-poses/{PELVIS_POSE}"))
     points = np.array([landmarks[name] for name in names])
-    pixels = [
-        file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row")
-        for name in names
-    ]
+    what = "a pixel of 2 numbers, column and row"
+    pixels = [file.vector(f"{group}/gt-landmarks/{name}", 2, what) for name in names]
     median_px = np.median(np.linalg.norm(detector.project(pelvis, points) - pixels, axis=1))
     if not median_px <= MAX_LANDMARK_DISTANCE_PX:
         file.refuse(

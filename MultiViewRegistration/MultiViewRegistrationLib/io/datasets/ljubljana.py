@@ -81,10 +81,10 @@ def read_ljubljana(
         _check_points(file, f"{group}/points", points, ct)
         read = [_view(file, f"{group}/proj-{view}", points, crop) for view in views]
     world_from_ct = read[0][1].camera_from_world  # as long as the world is the volume
-    cameras = [
-        replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_ct))
-        for _, camera in read
-    ]
+    cameras = []
+    for _, camera in read:
+        pose = camera.camera_from_world @ rigid.inverse(world_from_ct)
+        cameras.append(replace(camera, camera_from_world=pose))
     seen = in_any_view(rigid.transform_points(world_from_ct, points), cameras)
     notes = [
         f"{seen.sum()} of {len(points)} points are targets: those that fall on an image.",

@@ -260,10 +260,10 @@ def _refer(data: Dataset, images: Sequence[DicomImage]) -> None:
         series[image.sop_instance_uid] = reference_to(image, with_frame=False)
     others = []
     for study_uid, study in studies.items():
-        references = [
-            dataset(SeriesInstanceUID=uid, ReferencedInstanceSequence=list(series.values()))
-            for uid, series in study.items()
-        ]
+        references = []
+        for uid, series in study.items():
+            instances = list(series.values())
+            references.append(dataset(SeriesInstanceUID=uid, ReferencedInstanceSequence=instances))
         if study_uid == data.StudyInstanceUID:
             data.ReferencedSeriesSequence = references
         else:

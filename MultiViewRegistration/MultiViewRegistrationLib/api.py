@@ -126,7 +126,6 @@ def register(
     """
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
-    from .regressor.initialise import missing_pose_error, model_for
 
     case = _case_of(case)
     seed = seed_of(seed)
@@ -141,10 +140,14 @@ def register(
     method = refinement_method(refinement, device)
     assessed = method.name == "joint"  # the risk was measured for poses of this refinement only
     began = perf_counter()
-    regressor = model_for(case, start, model) if start in REGRESSOR_STARTS else None
+    regressor = None
     training = 0.0
+    if start in REGRESSOR_STARTS:
+        from .regressor.initialise import model_for
+
+        regressor = model_for(case, start, model)
     if not assessed and regressor is None and start in ("search", "auto"):
-        raise missing_pose_error(method)
+        raise method.missing_pose()
     with _compilation_told() if progress is unwatched else nullcontext():
         warm_up()
     bodies = case.bodies if assessed else case.bodies[:1]

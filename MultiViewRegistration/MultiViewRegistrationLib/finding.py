@@ -169,7 +169,6 @@ def find_pose(
     from .registration.optimizer import Range
     from .registration.variants import register_structure, register_views
     from .registration.whole_ct import search_whole_ct
-    from .regressor.initialise import RegressorInitialisation
     from .rendering.devices import CPU
 
     shared = case.shared_unknowns
@@ -177,6 +176,8 @@ def find_pose(
     initialisation: RegressorInitialisation | None = None
     reach = (search or Range(**case.search_range)) if start in ("search", "auto") else None
     if start in REGRESSOR_STARTS:
+        from .regressor.initialise import RegressorInitialisation
+
         initialisation = RegressorInitialisation(
             regressor,
             anatomy,

@@ -39,7 +39,6 @@ from ..imaging.xray import load_image
 from .case_file import new_uid
 from .files import InputFile, JsonObject, printable
 from .ras_axes import LPS_FROM_RAS
-from .view_headers import complete_by_headers
 from .view_record import (
     INTENSITIES,
     Geometry,
@@ -353,9 +352,12 @@ def views_of_arrays(
         for n, view in enumerate(zip(names, images, projections, raws, strict=True))
     ]
     by_header = [n for n, record in enumerate(records) if record.geometry is None]
-    completed = complete_by_headers("images", [records[n] for n in by_header])
-    for n, record in zip(by_header, completed, strict=True):
-        records[n] = record
+    if by_header:
+        from .view_headers import complete_by_headers
+
+        completed = complete_by_headers("images", [records[n] for n in by_header])
+        for n, record in zip(by_header, completed, strict=True):
+            records[n] = record
     found = [
         _view(n, record, raw, each, uncertainty or {})
         for n, (record, raw, each) in enumerate(zip(records, raws, intensities, strict=True))

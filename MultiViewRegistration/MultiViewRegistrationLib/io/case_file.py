@@ -26,7 +26,6 @@ from ..imaging.structures import (
 )
 from ..imaging.xray import SharedUnknowns
 from .files import InputFile, JsonObject, describe, input_file, printable
-from .view_headers import complete_by_headers
 from .view_record import ViewRecord, view_name
 
 VERSION = 1
@@ -199,6 +198,8 @@ class CaseFile(CaseSettings):
 
             views = with_marker_cameras(fields.file, views)
         if any(view.geometry is None or view.has_gaps for view in views):
+            from .view_headers import complete_by_headers  # nor what that does
+
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)
         truth, structure_truths = _truth(fields)

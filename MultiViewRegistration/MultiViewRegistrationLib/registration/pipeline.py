@@ -695,3 +695,10 @@ class RefinementMethod:
         return (
             self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name
         )
+
+    def missing_pose(self) -> InputError:
+        """Return that a published refinement needs a pose to start from."""
+        return InputError(
+            f'refinement "{self.name}": found a search as its start, expected a pose; use the '
+            'refinement "joint", or another start.'
+        )

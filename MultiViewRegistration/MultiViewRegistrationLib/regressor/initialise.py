@@ -155,7 +155,7 @@ class RegressorInitialisation:
         candidates = self.candidates if together else self._ask(views)
         if method.name != "joint":
             if not candidates:
-                raise missing_pose_error(method)
+                raise method.missing_pose()
             return method.run(anatomy, views, candidates[0].world_from_ct, progress, self._shared)
         if not candidates:
             assert self._centre is not None and self._reach is not None
@@ -258,11 +258,3 @@ def of_views(candidate: Candidate, views: Sequence[View]) -> str:
     if len(names) < len(views):
         return f"{', '.join(names[:-1])} and {names[-1]} together"
     return "both views together" if len(names) == 2 else f"all {len(names)} views together"
-
-
-def missing_pose_error(method: RefinementMethod) -> InputError:
-    """Return a published refinement needs a pose to start from."""
-    return InputError(
-        f'refinement "{method.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
-        "start."
-    )

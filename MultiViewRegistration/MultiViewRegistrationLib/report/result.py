@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,12 +27,14 @@ from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from ..regressor.initialise import RegressorReport
 from ..rendering.devices import ComputeDevice, available_threads
 from .html import png
 from .notebook import PICTURE, notebook_card
 from .overlays import DRRs, mask_excluding_outliers, overlays
 from .result_json import BodyJson, ResultJson
+
+if TYPE_CHECKING:
+    from ..regressor.initialise import RegressorReport
 
 
 @dataclass(frozen=True)

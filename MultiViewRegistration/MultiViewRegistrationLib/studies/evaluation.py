@@ -55,7 +55,7 @@ from ..registration.optimizer import Range
 from ..registration.pipeline import Refinement, RefinementMethod, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
-from ..regressor.initialise import Regressor, missing_pose_error, model_for
+from ..regressor.initialise import Regressor, model_for
 from .motion_check import check_motion
 from .records import failure_figure
 from .statistics import SUCCESS_MM, consensus, grouped, perturbed, starting_poses
@@ -128,7 +128,7 @@ class EvaluationSetup:
         if self.start not in STARTS:
             raise InputError(f'start: found "{self.start}", expected one of {", ".join(STARTS)}.')
         if self.start == "search" and self.method.name != "joint":
-            raise missing_pose_error(self.method)
+            raise self.method.missing_pose()
 
     @cached_property
     def method(self) -> RefinementMethod:

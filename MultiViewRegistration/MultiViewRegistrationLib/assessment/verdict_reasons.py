@@ -10,7 +10,7 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.fields import C_ARM_PRINCIPAL_POINT_SD_MM, UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import SharedUnknowns, View
-from ..reasons import Reason
+from ..reasons import Reason, code_of
 from ..registration.cameras import CALIBRATED
 from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -31,8 +31,6 @@ EVERY_PIXEL = 7
 CONTRADICTION = 4.0
 FEW_GREY_LEVELS = "few-grey-levels"
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
-#: Beginning of the reason not to accept X-rays that the model does not know.
-UNFAMILIAR = "The X-rays are of another kind than those"
 THIRD_VIEW_MISSING = Reason(
     "third-view-missing",
     "Two X-rays of such a kind are never accepted: a third would tell whether they agree.",
@@ -331,8 +329,8 @@ def risk_reasons(prediction: Prediction, model: Model, verdict: str) -> list[Rea
         return [Reason("most-likely-wrong", sentence)]
     if not prediction.familiar:
         sentence = (
-            f"{UNFAMILIAR} on which the risk was measured, so that it is not known; most of their "
-            "parts fit best where this pose has them."
+            "The X-rays are of another kind than those on which the risk was measured, so that it "
+            "is not known; most of their parts fit best where this pose has them."
         )
         return [Reason("unfamiliar-images", sentence)]
     if prediction.known_risk is None:
@@ -346,8 +344,7 @@ def risk_reasons(prediction: Prediction, model: Model, verdict: str) -> list[Rea
 
 def is_about_risk(reason: str) -> bool:
     """Return whether a reason says how likely the pose is wrong, and not why."""
-    beginnings = "Most likely wrong: ", f"The risk of an error above {WRONG_MM:g} mm", UNFAMILIAR
-    return reason.startswith(beginnings)
+    return code_of(reason) in ("most-likely-wrong", "risk", "unfamiliar-images")
 
 
 def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:

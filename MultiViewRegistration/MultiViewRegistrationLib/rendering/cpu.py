@@ -22,7 +22,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -99,27 +99,36 @@ WHOLE = 8
 UNSEEN_TISSUE_MM = 6.0
 
 
+class Crossings(NamedTuple):
+    """The crossings of a ray with the voxel planes of the axis `a` that it follows most closely, within the volume.
+
+    Plane n of `count` is at a = first + n, b = start_b + a slope_b, c = start_c + a slope_c.
+    """
+
+    a: int
+    b: int
+    c: int
+    slope_b: float
+    slope_c: float
+    start_b: float
+    start_c: float
+    first: float
+    count: int
+
+
+class Room(NamedTuple):
+    """Where a ray crosses planes, (n + 1,) int32, how far within cells (2, n), and the values about, (4, n)."""
+
+    cells: np.ndarray
+    weights: np.ndarray
+    corners: np.ndarray
+
+
 @nb.njit(**PART)
-def _march(
-    values,
-    offset,
-    stride_a,
-    stride_b,
-    stride_c,
-    begin,
-    end,
-    b,
-    c,
-    slope_b,
-    slope_c,
-    cells,
-    weights,
-    corners,
-):
+def _march(values, offset, strides, begin, end, start, slopes, room):
     """Return sums over planes `begin` to `end` of mu, its in-plane derivatives, and these times the plane's number, as precise as `values`.
 
-    cells (n + 1,) int32, weights (2, n) and corners (4, n): room for where the planes are crossed,
-    and for the values there. These have loops of their own, so that compilers make vector
+    strides (3,) of a, b and c; start and slopes (2,) of b and c. The parts of `room` have loops of their own, so that compilers make vector
     instructions of the first and the last, with 32-bit numbers throughout. The loop between ends at
     a mark, and thus stays as it is: processors load single numbers sooner than by a vector
     instruction that gathers them.
@@ -127,8 +136,12 @@ def _march(
     real = values.dtype.type
     begin = i32(begin)
     end = i32(end)
-    weights_b = weights[0]
-    weights_c = weights[1]
+    stride_a, stride_b, stride_c = strides
+    b, c = start
+    slope_b, slope_c = slopes
+    cells = room.cells
+    weights_b = room.weights[0]
+    weights_c = room.weights[1]
     for k in range(begin, end):
         fk = real(k)
         pb = b + fk * slope_b
@@ -144,7 +157,7 @@ def _march(
     after_b = values[stride_b:]
     after_c = values[stride_c:]
     after_bc = values[stride_b + stride_c :]
-    v00, v01, v10, v11 = corners
+    v00, v01, v10, v11 = room.corners
     k = begin
     while cells[k] >= 0:
         o = u32(cells[k])
@@ -205,13 +218,7 @@ def _axes(qi, qj, qk):
 
 @nb.njit(**PART)
 def _crossings(shape, source, q):
-    """Return the crossings of the ray source + z q with the voxel planes of the axis `a` that it follows most closely, within the volume.
-
-    Returns
-    -------
-    a, b, c, slope_b, slope_c, start_b, start_c, first, count : tuple
-        Plane n of `count` is at a = first + n, b = start_b + a slope_b, c = start_c + a slope_c.
-    """
+    """Return the `Crossings` of the ray source + z q."""
     a, b, c = _axes(q[0], q[1], q[2])
     slope_b = q[b] / q[a]
     slope_c = q[c] / q[a]
@@ -227,19 +234,19 @@ def _crossings(shape, source, q):
         high = min(high, source[a])
     first = math.ceil(low)
     count = int(math.floor(high) - first) + 1 if high >= low else 0
-    return a, b, c, slope_b, slope_c, start_b, start_c, first, count
+    return Crossings(a, b, c, slope_b, slope_c, start_b, start_c, first, count)
 
 
 @nb.njit(**PART)
-def _without_air(occupied, blocks, a, b, c, first, count, start_b, start_c, slope_b, slope_c):
-    """Return the first and past-the-last of `count` planes, without air before and behind the body.
+def _without_air(occupied, blocks, at):
+    """Return the first and past-the-last of the planes of `Crossings`, without air before and behind the body.
 
     Parameters
     ----------
     occupied, blocks
-        `Grid.occupied`, flat, and its shape (ni, nj, nk). The other arguments are as `_crossings`
-        returns them.
+        `Grid.occupied`, flat, and its shape (ni, nj, nk).
     """
+    a, b, c, slope_b, slope_c, start_b, start_c, first, count = at
     if occupied.size == 0:
         return 0, count
     stride = (1, blocks[0], blocks[0] * blocks[1])
@@ -342,9 +349,11 @@ def project_rows(
     blocks = (occupied.shape[2], occupied.shape[1], occupied.shape[0])
     world_from_gradient = np.empty((3, 3))
     _inverse_transpose(world_from_index, world_from_gradient)
-    cells = np.empty(max(shape) + 1, np.int32)
-    weights = np.empty((2, max(shape)), values.dtype)
-    corners = np.empty((4, max(shape)), values.dtype)
+    room = Room(
+        np.empty(max(shape) + 1, np.int32),
+        np.empty((2, max(shape)), values.dtype),
+        np.empty((4, max(shape)), values.dtype),
+    )
     q = np.empty(3)
     g = np.empty(3)
     h = np.empty(3)
@@ -376,31 +385,24 @@ def project_rows(
                     q[axis] = (
                         directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
                     )
-                a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(
-                    shape, start, q
-                )
-                begin, end = _without_air(
-                    flat, blocks, a, b, c, first, count, start_b, start_c, slope_b, slope_c
-                )
+                at = _crossings(shape, start, q)
+                begin, end = _without_air(flat, blocks, at)
                 if begin >= end:
                     continue
+                a, b, c, slope_b, slope_c, start_b, start_c, first, count = at
                 qx, qy, qz = _product(world_from_index, q)
                 w = math.sqrt(qx * qx + qy * qy + qz * qz) / abs(q[a])
+                at_b = real(max(start_b + first * slope_b, 0.0))
+                at_c = real(max(start_c + first * slope_c, 0.0))
                 mu, gb, gc, kgb, kgc = _march(
                     values,
                     i32(int(first) * stride[a]),
-                    i32(stride[a]),
-                    i32(stride[b]),
-                    i32(stride[c]),
+                    (i32(stride[a]), i32(stride[b]), i32(stride[c])),
                     begin,
                     end,
-                    real(max(start_b + first * slope_b, 0.0)),
-                    real(max(start_c + first * slope_c, 0.0)),
-                    real(slope_b),
-                    real(slope_c),
-                    cells,
-                    weights,
-                    corners,
+                    (at_b, at_c),
+                    (real(slope_b), real(slope_c)),
+                    room,
                 )
                 image[r, col] = w * mu
                 if not with_jacobian:

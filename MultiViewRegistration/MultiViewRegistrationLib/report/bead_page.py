@@ -71,7 +71,9 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
             tag(
                 "section",
                 tag("h2", camera.name),
-                tag("figure", _bead_picture(camera)),
+                tag(
+                    "figure", _picture(camera.line_integrals, camera.camera.size, marks_of(camera))
+                ),
                 class_="case",
             )
             for camera in cameras
@@ -102,8 +104,8 @@ def plate_page(title: str, poses: Sequence[PlatePose]) -> str:
 
 def _plate_picture(pose: PlatePose) -> ET.Element:
     rows, columns = pose.line_integrals.shape
-    picture = _picture(pose.line_integrals, (columns, rows), ())
-    scale = _height(columns, rows) / rows
+    picture = _picture(pose.line_integrals, (columns, rows))
+    scale = _scale(columns, rows)
     fit = pose.fit
     for pixel, ideal, residual in zip(fit.pixels, fit.ideal, fit.residuals, strict=True):
         at = (pixel + 0.5) * scale
@@ -117,15 +119,12 @@ def _plate_picture(pose: PlatePose) -> ET.Element:
 
 
 def _picture(
-    line_integrals: np.ndarray | None, size: tuple[int, int], marks: Sequence[BeadMark]
+    line_integrals: np.ndarray | None, size: tuple[int, int], marks: Sequence[BeadMark] = ()
 ) -> ET.Element:
     columns, rows = size
-    return bead_picture(line_integrals, marks, Window(0, 0, columns, rows), _height(*size))
+    height = round(rows * _scale(*size))
+    return bead_picture(line_integrals, marks, Window(0, 0, columns, rows), height)
 
 
-def _height(columns: int, rows: int) -> int:
-    return round(rows * min(1.0, LONGEST_PX / max(columns, rows)))
-
-
-def _bead_picture(camera: BeadCamera) -> ET.Element:
-    return _picture(camera.line_integrals, camera.camera.size, marks_of(camera))
+def _scale(columns: int, rows: int) -> float:
+    return min(1.0, LONGEST_PX / max(columns, rows))

@@ -202,7 +202,8 @@ def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> 
         The DRR is of one structure, whose outline is an edge, too.
     """
     if kind == "edges":
-        return _lines_over(film, _edges(drr, structure=structure))
+        layer = live_layer("edges", film, drr, structure=structure)
+        return _flattened(_grey_picture(film.grey), layer)
     drr, both = _compared(film, drr)
     draw = {"checkerboard": _checkerboard, "colours": _colours, "difference": _difference}[kind]
     return draw(film, _normalised(drr, both, film.window), both)
@@ -309,12 +310,6 @@ def _flattened(picture: np.ndarray, layer: np.ndarray) -> np.ndarray:
     """Return a picture (rows, columns, 3) under a layer (rows, columns, 4)."""
     opacity = layer[..., 3:] / np.float32(255)
     return _as_uint8(picture * (1 - opacity) + layer[..., :3] * opacity)
-
-
-def _lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
-    """Return the X-ray with lines drawn over it, given as opacity (rows, columns)."""
-    lines = np.where(film.beyond, 0, lines)[..., None]
-    return _as_uint8(WHITE * film.grey[..., None] * (1 - lines) + ORANGE * lines)
 
 
 def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:

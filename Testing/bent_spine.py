@@ -11,9 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 from segmentation_files import write_seg, write_seg_nrrd
 
+from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
@@ -143,6 +145,24 @@ def write_case(folder: Path, kind: str = "labels", shifted_mm: float = 0.0) -> l
     ct, labels, motions, views = _bent_case(shifted_mm)
     _write(folder, ct, labels, [views], {"world_from_ct": START.tolist()}, kind)
     return motions
+
+
+def register_once(session) -> None:
+    """Have a session of the case that `write_case` writes by default register it as given; it is done once for all tests."""
+
+    def once(*given, **options):
+        if not _RESULTS:
+            _RESULTS.append(real(*given, **options))
+        return _RESULTS[0]
+
+    real = api.register
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "register", once)
+        session.register("given")
+        session.finish()
+
+
+_RESULTS: list = []
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,14 @@ from MultiViewRegistrationLib.mrml.image import draw_mask, segmentation_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import MASK
 
+#: Voxels as most CTs have them, in the middle between two rounded numbers: mm along i, j, k, and
+#: where the first lies.
+IN_THE_MIDDLE = [
+    ((0.703125, 0.703125, 1.25), (-56.1125 - 12 * 0.703125, -180.3515625, -71.1125)),
+    ((0.9765625, 0.9765625, 2.5), (-249.51171875, -249.51171875, -100.0000005)),
+    ((1 / 3, 0.48828125, 0.625), (-56.0005, 56.0005, -0.0005)),
+]
+
 
 @pytest.fixture
 def registration(scene, ct, views):
@@ -62,6 +70,46 @@ def raise_voxels(node):
 def change_geometry(view):
     camera = view.record.geometry
     view.change(geometry=replace(camera, intrinsics=np.diag([1.01, 1, 1]) @ camera.intrinsics))
+
+
+def reopened(app, scene, path) -> Registration:
+    """The registration of the scene, saved and opened again."""
+    assert scene.WriteToMRB(str(path))
+    scene.Clear(False)
+    app.io_manager.load_scene(str(path))
+    (registration,) = Registration.all(scene)
+    return registration
+
+
+def widen(registration) -> None:
+    """Add another segment, which widens what is saved for the first."""
+    beside, place = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    registration.ct.GetIJKToRASMatrix(place)
+    beside.SetImageToWorldMatrix(place)
+    beside.SetExtent(-3, 50, 2, 60, 0, 9)
+    beside.AllocateScalars(3, 1)
+    beside.GetPointData().GetScalars().Fill(1)
+    registration.segmentation.AddSegmentFromBinaryLabelmapRepresentation(beside, "Beside")
+
+
+@pytest.mark.parametrize("spacing, origin", IN_THE_MIDDLE)
+@pytest.mark.parametrize(
+    "directions",
+    [np.diag([-1, -1, 1]), np.diag([1, -1, 1]), np.eye(3)[[2, 1, 0]]],
+    ids=["as DICOM", "left-handed", "left-handed, from the side"],
+)
+def test_whatever_voxels_the_ct_has_it_is_the_same_in_a_scene_that_was_saved(
+    slicer_app, scene, registration, tmp_path, directions, spacing, origin
+):
+    registration.ct.SetIJKToRASDirections(*directions.ravel())
+    registration.ct.SetSpacing(spacing)
+    registration.ct.SetOrigin(origin)
+    with_structure(scene, registration)
+    widen(registration)
+    with_mask(scene, registration)
+    registration.xrays[1].source.SetSpacing(*spacing[:2], 1)
+    before = fingerprint(registration)
+    assert fingerprint(reopened(slicer_app, scene, tmp_path / "scene.mrb")) == before
 
 
 @pytest.mark.parametrize(
@@ -150,78 +198,12 @@ def test_a_mask_counts_once_something_is_drawn_on_it(
     view, before = registration.xrays[0], fingerprint(registration)
     draw_mask(view)
     record = view.record
-    camera = record.geometry
-    view.change(
-        geometry=replace(
-            camera, camera_from_world=off(camera.camera_from_world, (3, 0, 0), (0, 40, 0))
-        )
-    )
+    away = off(record.geometry.camera_from_world, (3, 0, 0), (0, 40, 0))
+    view.change(geometry=replace(record.geometry, camera_from_world=away))
     view.place()
-    view.change(geometry=camera, uncertainty=record.uncertainty)
+    view.change(geometry=record.geometry, uncertainty=record.uncertainty)
     view.place()
-    assert fingerprint(registration) == before
-    path = tmp_path / "scene.mrb"
-    assert scene.WriteToMRB(str(path))
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(str(path))
-    (registration,) = Registration.all(scene)
+    registration = reopened(slicer_app, scene, tmp_path / "scene.mrb")
     assert fingerprint(registration) == before
     change(registration.xrays[0].mask.GetSegmentation().GetNthSegment(0))
     assert fingerprint(registration) != before
-
-
-@pytest.mark.parametrize(
-    "directions",
-    [np.diag([-1, -1, 1]), np.diag([-1, 1, 1]), np.eye(3)[[2, 1, 0]]],
-    ids=["as DICOM", "left-handed", "left-handed, from the side"],
-)
-def test_it_is_the_same_in_a_scene_that_was_saved(
-    slicer_app, scene, registration, tmp_path, directions
-):
-    registration.world_from_ct = np.eye(4)
-    registration.ct.SetIJKToRASDirections(*directions.ravel())
-    with_structure(scene, registration)
-    beside, place = (
-        slicer.vtkOrientedImageData(),
-        vtk.vtkMatrix4x4(),
-    )  # another segment, which widens what is saved for the first
-    registration.ct.GetIJKToRASMatrix(place)
-    beside.SetImageToWorldMatrix(place)
-    beside.SetExtent(-3, 50, 2, 60, 0, 9)
-    beside.AllocateScalars(3, 1)
-    beside.GetPointData().GetScalars().Fill(1)
-    registration.segmentation.AddSegmentFromBinaryLabelmapRepresentation(beside, "Beside")
-    with_mask(scene, registration)
-    before = fingerprint(registration)
-    path = tmp_path / "scene.mrb"
-    assert scene.WriteToMRB(str(path))
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(str(path))
-    assert fingerprint(Registration.all(scene)[0]) == before
-
-
-#: Voxels as most CTs have them, in the middle between two rounded numbers: mm along i, j, k, and
-#: where the first lies.
-IN_THE_MIDDLE = [
-    ((0.703125, 0.703125, 1.25), (-56.1125 - 12 * 0.703125, -180.3515625, -71.1125)),
-    ((0.9765625, 0.9765625, 2.5), (-249.51171875, -249.51171875, -100.0000005)),
-    ((1 / 3, 0.48828125, 0.625), (-56.0005, 56.0005, -0.0005)),
-]
-
-
-@pytest.mark.parametrize("spacing, origin", IN_THE_MIDDLE)
-@pytest.mark.parametrize("sides", [(-1, -1, 1), (1, -1, 1)], ids=["as DICOM", "left-handed"])
-def test_whatever_size_voxels_have_it_is_the_same_in_a_scene_that_was_saved(
-    slicer_app, scene, registration, tmp_path, spacing, origin, sides
-):
-    registration.ct.SetIJKToRASDirections(*np.diag(sides).ravel())
-    registration.ct.SetSpacing(spacing)
-    registration.ct.SetOrigin(origin)
-    with_structure(scene, registration)
-    mask = with_mask(scene, registration)
-    registration.xrays[1].source.SetSpacing(*spacing[:2], 1)
-    before, path = fingerprint(registration), tmp_path / "scene.mrb"
-    assert mask and scene.WriteToMRB(str(path))
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(str(path))
-    assert fingerprint(Registration.all(scene)[0]) == before

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import slicer
 from phantom import TRUE_POSE, off
-from phantom_scene import add_view, make_registration, settle, settled_session
+from phantom_scene import add_view, make_registration, phantom_registration, settle
 from segment_editor import draw_segment
 from tiny_scene import save
 
@@ -124,25 +124,6 @@ def larger_volume(scene):
     return volume_node(scene, "larger", np.zeros((60, 60, 60), np.int16), place)
 
 
-def test_a_mask_read_from_a_file_lies_on_the_placed_ct(registration):
-    registration.world_from_ct = TURNED
-    selected = bone(registration)
-    registration.choose_segment(
-        *segmentation_node(registration.scene, "mask", selected, registration.ct)
-    )
-    np.testing.assert_array_equal(ct_of(registration).mask, selected)
-
-
-def test_the_segment_stays_with_the_ct_when_it_is_no_longer_the_one(registration):
-    selected = bone(registration)
-    segmentation, segment = draw(registration, selected)
-    registration.choose_segment(segmentation, segment)
-    registration.choose_segment(None)
-    registration.world_from_ct = TURNED
-    registration.choose_segment(segmentation, segment)
-    np.testing.assert_array_equal(ct_of(registration).mask, selected)
-
-
 def test_the_ct_goes_back_with_all_that_was_put_on_it(scene, ct, views, watch):
     registration = make_registration(scene, ct, views, SHIFTED)
     segmentation, segment = draw(registration, bone(registration))
@@ -233,12 +214,8 @@ def test_the_transform_itself_may_lie_under_another(registration):
 @pytest.fixture
 def accepted(scene):
     """A session whose pose is accepted."""
-    from dataclasses import replace
-
-    session = settled_session(scene)
-    entry = replace(session.history.current, verdict="accept")
-    session.history.add(entry)
-    assert verdict(session) == "accept"
+    session = Session(phantom_registration(scene))
+    settle(session, verdict="accept")
     return session
 
 

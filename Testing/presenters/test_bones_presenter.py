@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import slicer
 import vtk
-from bent_spine import NAMES, START, spine, write_case
+from bent_spine import NAMES, register_once, write_case
 from phantom import make_ct, make_views
 from phantom_scene import add_view
 from presenter_host import PresenterHost, act, cells, control, text
@@ -24,14 +23,13 @@ from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.transforms import turned
 from MultiViewRegistrationLib.mrml.anatomy import NUMBERED
-from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
+from MultiViewRegistrationLib.mrml.bones import bones_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
-from MultiViewRegistrationLib.mrml.nodes import control_points
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import assessment
-from MultiViewRegistrationLib.session.result_files import take_messages, write_result
+from MultiViewRegistrationLib.session.result_files import take_messages
 from MultiViewRegistrationLib.session.session import Session
 
 LABELMAP = "Binary labelmap"
@@ -195,8 +193,7 @@ def host(scene, tmp_path) -> PresenterHost:
     host.session.cache_case(read.case)
     host.seen = []
     host.views = SimpleNamespace(camera=lambda: None, show_bone=host.seen.append)
-    host.session.register("given")
-    host.session.finish()
+    register_once(host.session)
     dressed(host.session)
     return host
 
@@ -232,7 +229,6 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
         assert bone.surface.GetParentTransformNode() is bone.node
         matrix = slicer.util.arrayFromTransformMatrix(bone.node)
         assert np.allclose(matrix, turned(found[name].world_from_ct))
-    assert len([bone.node for bone in bones.values()] + [b.surface for b in bones.values()]) == 8
 
     # A row shows its bone everywhere; the answer speaks of the worst target and of it.
     act(section, "bones", "L1", 0)
@@ -243,9 +239,6 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
     # An error of the cameras moves all bones alike: that of a bone leaves it out, and says so.
     assert "mm if the cameras are right" in host.answer.answer().headline
     assert control(section, "bones").columns[2] == "Likely error if the cameras are right"
-    assert any(
-        each.endswith("if the cameras are right.") for each in assessment.explanation(session)
-    )
     for name in NAMES[1:]:
         control(section, "bones").switch(name, False)
     assert f"worst bone T12: {found['T12'].verdict}" in host.answer.answer().headline
@@ -258,11 +251,9 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
     screw.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     poll(session, 5.0, lambda: screw.GetParentTransformNode() is bones["L1"].node)
     assert screw.GetParentTransformNode() is bones["L1"].node
-    before = control_points(screw)[0][1]
 
     # By hand: the verdict is gone, nothing is handed on; undo brings all back.
     bones["L1"].world_from_ct = AWAY @ found["L1"].world_from_ct
-    assert np.allclose(control_points(screw)[0][1] - before, [-3, 2, 2])
     assert session.history.moved and assessment.verdict(session) == ""
     session.history.note("by hand")
     assert verdicts(section)[1] == "not registered" and verdicts(section)[2] == found["L2"].verdict
@@ -293,17 +284,7 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
     for bone in again.structures.bones:
         assert np.allclose(reopened[bone.name].world_from_ct, bone.world_from_ct, atol=1e-6)
 
-    # As one body, and every export.
-    write_result(session, tmp_path / "out", ["npy", "dicom"])()
-    kept = [bone.name for bone in again.structures.bones if bone.verdict != "reject"]
-    for name in kept:
-        assert np.allclose(
-            np.load(tmp_path / "out" / f"{name}_world_from_ct.lps.npy")["world_from_ct_lps_mm"],
-            reopened[name].world_from_ct,
-            atol=1e-6,
-        )
-        assert (tmp_path / "out" / f"{name}_world_from_ct.dcm").exists()
-    assert json.loads((tmp_path / "out" / "result.json").read_text())["bodies"]
+    # As one body.
     session.bones.join()
     assert not bones_of(session.registration) and session.history.current.method == "one body"
     session.history.undo()
@@ -367,41 +348,6 @@ def test_navigation_gets_a_transform_of_each_bone_under_its_name(host):
     found = host.session.result.structures.bones
     kept = {bone.name for bone in found if bone.verdict != "reject"}
     assert kept and devices & set(NAMES) == kept and "CTToWorld" in devices
-
-
-def test_bones_of_another_space_or_that_change_under_work_lose_nothing(host):
-    registration, session = host.registration, host.session
-    segments = registration.segmentation.GetSegmentation()
-    before = {name: bone.world_from_ct for name, bone in bones_of(registration).items()}
-    segments.GetNthSegment(3).SetName("L9")
-    session.poll()
-    assert [name for name, *_more in cells(host.presenters.check.bones, "bones")][3] == "L9"
-    assert assessment.verdict(session) == "" and "stale" in session.stale_reason()
-    assert {name: bone.world_from_ct.tolist() for name, bone in bones_of(registration).items()} == {
-        name: pose.tolist() for name, pose in before.items()
-    }
-    segments.GetNthSegment(3).SetName("L3")
-    assert assessment.verdict(session) == "check"
-    removed, lost = segments.GetNthSegment(3), segments.GetNthSegmentID(3)
-    segments.RemoveSegment(lost)
-    session.poll()
-    assert [name for name, *_more in cells(host.presenters.check.bones, "bones")] == list(NAMES[:3])
-    assert assessment.verdict(session) == "" and bones_of(registration).keys() == before.keys()
-    segments.AddSegment(removed, lost)
-    registration.chosen_segments = segments.GetSegmentIDs()
-    assert assessment.verdict(session) == "check"
-    ct, labels = spine()
-    elsewhere = volume_node(host.scene, "other", ct.volume.values[:8], np.eye(4))
-    far = np.diag([1.0, 1.0, 1.0, 1.0])
-    far[:3, 3] = 5000.0
-    elsewhere.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(far))
-    other = structures_node(host.scene, "Other", Structures(NAMES, labels[:8] * 0 + 1), elsewhere)
-    other.SetAndObserveTransformNodeID(None)
-    registration.choose_segment(other)
-    with pytest.raises(InputError, match="no voxel within the CT"):
-        session.structures()
-    put_bones(registration, {})
-    assert session.history.can_undo and np.isfinite(START).all()
 
 
 def test_of_a_torsos_labels_the_bones_that_an_x_ray_shows_are_offered(scene, shared_data):

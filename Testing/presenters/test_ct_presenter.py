@@ -158,15 +158,6 @@ def test_volumes_that_cannot_be_used(host, section, phantom, kind, word):
     )
 
 
-def test_under_a_transform_that_is_not_linear(host, section, phantom):
-    phantom.SetAndObserveTransformNodeID(
-        host.scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID()
-    )
-    with pytest.raises(InputError, match="lies under the transform warp, which is not linear"):
-        act(section, "ct", phantom.GetID())
-    assert host.registration.ct is None and control(section, "ct").value == ""
-
-
 def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, watch):
     from MultiViewRegistrationLib.mrml.image import segmentation_node
 

@@ -194,15 +194,6 @@ def test_what_was_written_meanwhile_is_that_of_the_pose_from_before(export, tmp_
     assert export.state().kind == "ready" and control(export, "written") is None
 
 
-def test_a_result_that_was_moved_and_put_back_stands_again(export):
-    pose = export.registration.world_from_ct
-    move(export)
-    export.host.wait(export, export.tick, 3)
-    assert not control(export, "registration").enabled
-    export.registration.world_from_ct = pose
-    assert control(export, "registration").enabled and control(export, "stale_reason") is None
-
-
 def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(host, tmp_path):
 
     export = host.presenters.export

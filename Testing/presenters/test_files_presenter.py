@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.dicom_files import write_series
 from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
 from phantom_study import write_study, write_xrays
-from planted_dicom import IDENTITY, write_ct
+from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within
@@ -70,37 +69,6 @@ def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
     ]
     assert all(view.placed for view in host.registration.xrays) and not files.asking
     assert missing_images(host.registration) == "" and not sent.exists()
-
-
-def test_of_two_ct_series_one_is_chosen(host, files, tmp_path):
-    hu, affine = make_ct().volume.values.round().astype(np.int16), make_ct().volume.ct_from_index
-    who = {
-        key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
-    }
-    write_series(tmp_path, hu, affine, SeriesInstanceUID="1.2.3.1", SeriesDescription="Soft", **who)
-    write_series(
-        tmp_path,
-        hu[:20],
-        affine,
-        prefix="b",
-        SeriesInstanceUID="1.2.3.2",
-        SeriesDescription="Bone",
-        **who,
-    )
-    write_xrays(tmp_path / "x")
-    drop(files, tmp_path)
-    assert len(host.registration.xrays) == 2 and host.registration.ct is None  # all else is taken
-    spacing = "2.00 \u00d7 2.00 \u00d7 2.00 mm"
-    labels = [text(files, f"asked0.line{n}") for n in range(2)]
-    assert labels == [f"Soft (48 slices, {spacing})", f"Bone (20 slices, {spacing})"]
-    act(files, "asked0.line1")
-    settled(files)
-    assert host.registration.ct.GetImageData().GetDimensions() == (48, 48, 20) and not files.asking
-    assert "Bone" not in host.registration.ct.GetName()  # what a header says stays out of the scene
-    drop(files, tmp_path / "000.dcm", *sorted(tmp_path.glob("0*.dcm")))
-    assert "in its place?" in text(files, "asked0.title")
-    act(files, "asked0.leave_out")
-    assert not files.asking and host.registration.ct.GetImageData().GetDimensions() == (48, 48, 20)
 
 
 def answer_matrix(files) -> None:
@@ -199,17 +167,6 @@ def test_a_mask_of_an_x_ray(host, files, tmp_path):
     assert [view.mask is not None for view in host.registration.xrays] == [False, True]
 
 
-def test_another_patients_x_ray_is_a_notice(host, files, tmp_path):
-    drop(files, *write_xrays(tmp_path / "one"))
-    assert not host.session.notices.sentences
-    drop(files, write_xrays(tmp_path / "two", PatientID="another")[0])
-    assert len(host.registration.xrays) == 2 and "another patient" in text(files, "asked0.title")
-    act(files, "asked0.line2")  # as views
-    settled(files)
-    assert len(host.registration.xrays) == 3
-    assert any("different patients" in sentence for sentence in host.session.notices.sentences)
-
-
 def test_another_patient_may_be_a_new_case_or_take_the_place_of_the_first(host, files, tmp_path):
     drop(files, *write_xrays(tmp_path / "one"))
     first, other = host.registration, write_xrays(tmp_path / "two", PatientID="another")
@@ -223,16 +180,6 @@ def test_another_patient_may_be_a_new_case_or_take_the_place_of_the_first(host, 
     act(files, "asked0.line0")  # a new case
     settled(files)
     assert host.registration != first and len(host.registration.xrays) == 2
-
-
-def test_files_of_no_use_are_named_once(host, files, tmp_path):
-    for n in range(6):
-        (tmp_path / f"notes{n}.txt").write_text("Nothing.")
-    drop(files, tmp_path)
-    assert "notes0.txt, notes1.txt, notes2.txt, notes3.txt and 2 more (" in text(files, "unused")
-    assert host.registration is None
-    act(files, "close")
-    assert not files.asking
 
 
 def test_an_empty_panel_says_what_to_do(host, files):

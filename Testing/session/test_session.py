@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
-from phantom import TRUE_POSE, error_mm, off
+from phantom import error_mm
 from phantom_scene import make_registration, remove
 from running_session import (
     ELSEWHERE,
@@ -22,10 +22,7 @@ from running_session import (
 )
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml.image import set_source
-from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.rendering import cpu
 from MultiViewRegistrationLib.session import inputs
 
@@ -76,40 +73,6 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     assert session.result.world_from_ct is not None and session.result.method == "given"
     assert session.stale_reason() == ""
     assert no_thread_is_left()
-
-
-def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
-    points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
-    place_landmarks(
-        registration,
-        [
-            Landmark(
-                f"L{i}",
-                point,
-                {
-                    view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point))
-                    for view in views
-                },
-            )
-            for i, point in enumerate(points)
-        ],
-    )
-    scene = registration.scene
-    scene.RemoveNode(registration.ct_transform)  # a new one is made
-    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
-    session.register("landmarks")
-    session.finish()
-    assert error_mm(registration.world_from_ct) < 0.1
-    assert session.result.landmark_fit.rms_mm < 0.01
-    assert registration.ct.GetParentTransformNode() is registration.ct_transform
-
-
-def test_a_ct_outside_all_xrays_is_centred_and_searched_for(session, registration):
-    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
-    session.register("given")
-    session.finish()
-    assert [entry.method for entry in session.history.entries] == ["before", "centred", "search"]
-    assert error_mm(registration.world_from_ct) < 0.1
 
 
 def test_warnings_become_notes_and_reasons(session, registration, views):
@@ -271,12 +234,3 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     assert not second.record.corrected
     assert np.allclose(second.camera.camera_from_world, moved)
     assert session.stale_reason().startswith("The result is stale")
-
-
-def test_an_internal_error_is_a_message(session, registration, monkeypatch, caplog):
-    monkeypatch.setattr(session.history, "add", lambda entry: 1 / 0)
-    session.history.note = lambda method: None
-    session.register("given")
-    with pytest.raises(InputError, match="ZeroDivisionError"):
-        session.finish()
-    assert session.ended == "failed" and not session.running and len(caplog.records) == 1

@@ -16,7 +16,6 @@ import slicer
 from phantom import write_phantom_case
 from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
-from tiny_scene import save
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import load_ct
@@ -31,8 +30,6 @@ from MultiViewRegistrationLib.mrml.identity import (
     keep_header,
     of_image,
     origin_of,
-    patient_of,
-    remember_identity,
     world_uid,
 )
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
@@ -155,13 +152,6 @@ def test_a_scene_that_is_loaded_still_knows_the_mismatch_and_what_a_person_said(
     assert UnreadNotices(registration).sentences == []  # of another CT nothing is known
 
 
-def test_the_patient_is_for_the_screen_and_of_one_alone(loaded):
-    registration = loaded()
-    assert patient_of(registration) == "PID-77419-X"
-    remember_identity(registration.ct, {"patients (PatientID)": "OTHER-1"})
-    assert patient_of(registration) == ""
-
-
 def test_what_a_saved_scene_knows_stays_whatever_images_come_and_go(loaded, tmp_path, monkeypatch):
     registration = loaded(ap={"PatientID": "OTHER-1"})
     add(registration, tmp_path / "lateral.dcm", PatientID="OTHER-1")
@@ -196,23 +186,6 @@ def test_the_case_of_a_scene_has_mismatches(loaded):
     UnreadNotices(registration).say_same_patient()
     case = Session(registration).case()
     assert not case.identity_reasons and case.identity_cautions == [SAME_PATIENT]
-
-
-@pytest.mark.parametrize("suffix", [".mrml", ".mrb"])
-def test_a_doubt_and_what_was_said_of_it_are_in_a_saved_scene(
-    loaded, slicer_app, tmp_path, monkeypatch, suffix
-):
-    registration = loaded(ap={"PatientID": "OTHER-1"})
-    assert UnreadNotices(registration).patient_in_doubt
-    for said in (False, True):
-        path = tmp_path / f"scene{said}{suffix}"
-        save(slicer_app, path)
-        slicer_app.scene.Clear(False)
-        monkeypatch.setattr(identity, "_identities", {})
-        assert slicer_app.io_manager.load_scene(path)
-        (registration,) = Registration.all(slicer_app.scene)
-        assert UnreadNotices(registration).patient_in_doubt is not said
-        UnreadNotices(registration).say_same_patient()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent, spine, write_case, write_spine_case
+from bent_spine import NAMES, POSE, START, bent, register_once, spine, write_case, write_spine_case
 from running_session import no_thread_is_left, poll
 from tiny_scene import save
 
@@ -20,13 +20,12 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones
 from MultiViewRegistrationLib.mrml.case import SceneSegments
-from MultiViewRegistrationLib.mrml.identity import fingerprint, of_ct
+from MultiViewRegistrationLib.mrml.identity import of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
-from MultiViewRegistrationLib.session.bones import BonePair
 from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import (
     read_result,
@@ -43,10 +42,23 @@ def files(tmp_path_factory):
     return folder, write_case(folder)
 
 
+@pytest.fixture(scope="module")
+def found(files):
+    """What the command line finds in it."""
+    return register(files[0])
+
+
 def opened(scene, folder) -> Session:
     read = read_case(folder / "case.json")
     session = Session(read(scene))
     session.cache_case(read.case)
+    return session
+
+
+def of_before(scene, folder) -> Session:
+    """With what was found in the case of `files`, once for all tests."""
+    session = opened(scene, folder)
+    register_once(session)
     return session
 
 
@@ -90,10 +102,10 @@ def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(
 
 
 def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_command_line(
-    scene, files, tmp_path
+    scene, files, found, tmp_path
 ):
     folder, motions = files
-    expected = save_result(register(folder), tmp_path / "line")
+    expected = save_result(found, tmp_path / "line")
     session = registered(opened(scene, folder))
     entry = session.history.current
     assert (
@@ -128,7 +140,7 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
 
 
 def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
-    session = registered(opened(scene, files[0]))
+    session = of_before(scene, files[0])
     seen = outlines(session)
     assert tuple(seen) == NAMES
     colours = named_bones(session.registration)
@@ -191,7 +203,7 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
 
 
 def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
-    session = registered(opened(scene, files[0]))
+    session = of_before(scene, files[0])
     registration, before = session.registration, of_ct(session.registration)
     segment = registration.segmentation.GetSegmentation().GetNthSegment(0)
     segment.SetName("T11")
@@ -244,30 +256,8 @@ def test_bones_can_be_cancelled(scene, files):
     assert no_thread_is_left() and threading.main_thread().is_alive()
 
 
-@pytest.mark.slow
-def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
-    session = registered(opened(scene, files[0]))
-    before, of = session.history.current, fingerprint(session.registration)
-    save(slicer_app, tmp_path / "spine.mrb")
-    scene.Clear(False)
-    assert slicer_app.io_manager.load_scene(tmp_path / "spine.mrb")
-    session = Session(Registration.all(scene)[0])
-    assert fingerprint(session.registration) == of and session.history.current == before
-    assert assessment.verdict(session) == "check" and session.registration.registers_each
-    assert outlined(session) == list(NAMES)
-    write_result(session, tmp_path / "out")()
-    content = json.loads((tmp_path / "out" / "result.json").read_text())
-    for kept in before.structures:
-        ours = content["bodies"][kept["name"]]["world_from_ct"]
-        assert np.allclose(ours, kept["world_from_ct"], atol=1e-4)
-    assert [motion["words"] for motion in content["motions"]] == [
-        motion["words"] for motion in before.motions
-    ]
-    assert (tmp_path / "out" / "L3_world_from_ct.tfm").exists()
-
-
-def test_a_result_that_is_opened_again_has_them_still(scene, files, tmp_path):
-    save_result(register(files[0]), tmp_path)
+def test_a_result_that_is_opened_again_has_them_still(scene, files, found, tmp_path):
+    save_result(found, tmp_path)
     session = Session(read_result(tmp_path, files[0])(scene))
     assert [each["name"] for each in session.history.current.structures] == list(NAMES)
     assert assessment.verdict(session) == "check" and outlined(session) == list(NAMES)
@@ -299,7 +289,7 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
 
 
 @pytest.mark.slow
-def test_the_bones_of_a_sequence_follow_its_frames_are_measured_and_saved(scene, tmp_path):
+def test_the_bones_of_a_sequence_follow_its_frames_and_are_saved(scene, tmp_path):
     motions = [bent(*spine(), 2.0 * frame, 0.8 * frame) for frame in range(2)]
     write_spine_case(tmp_path, motions, POSE, POSE)
     session = opened(scene, tmp_path)
@@ -315,16 +305,6 @@ def test_the_bones_of_a_sequence_follow_its_frames_are_measured_and_saved(scene,
         for name, bone in there.items():
             assert np.allclose(bone.world_from_ct, frame.bones[name].world_from_ct)
         poll(session, 20, lambda: all(bone.surface for bone in bones_of(registration).values()))
-    session.bones.pair = BonePair("L2", "L1", "ct")
-    measured = session.sequence.motion_of_bones()
-    assert measured.title == "L1 against L2" and [n for n, *_more in measured.rows] == [0, 1]
-    relative = rigid.inverse(motions[1][2]) @ motions[1][1]
-    turn = np.degrees(rigid.log_so3(relative[:3, :3]))
-    assert measured.motion[1].rotation_deg == pytest.approx(turn, abs=0.8)
-    assert {path.name for path in measured.save(tmp_path / "motion")} == {
-        "motion.csv",
-        "motion.html",
-    }
     written = session.sequence.save(tmp_path / "track")()
     assert sorted(written) == sorted((tmp_path / "track").iterdir())
     kinds = ("poses.csv", "track.tra", "track.json")

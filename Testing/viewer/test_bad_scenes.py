@@ -97,16 +97,6 @@ def test_a_mesh_that_names_points_that_are_not_there_is_refused(broken_mesh, sce
     )
 
 
-def test_the_whole_scene_is_loaded(parts, scene, tmp_path):
-    scene.Clear(False)
-    read_scene(packed(tmp_path / "a.mrb", parts))(scene)
-    assert (
-        scene.GetFirstNodeByName("model").GetPolyData().GetNumberOfPoints()
-        == _sphere().GetNumberOfPoints()
-    )
-    assert scene.GetFirstNodeByName("volume").GetImageData().GetDimensions() == (7, 6, 5)
-
-
 def test_a_scene_that_ends_the_child_is_refused(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "MultiViewRegistrationLib.viewer.scene_files.LOADING_BYTES", 1 << 20

@@ -118,21 +118,15 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
     """Return means over blocks of `factor` along one axis; the last block may be shorter."""
     if factor == 1:
         return values
-    n = values.shape[axis]
-    before = (slice(None),) * axis
-    parts = [values[(*before, slice(offset, None, factor))] for offset in range(min(factor, n))]
-    if n % factor == 0:
-        total = parts[0] + parts[1]
-        for part in parts[2:]:
-            total += part
-        total /= np.float32(factor)
-        return total
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total[(*before, slice(part.shape[axis]))] += part
-    counts = np.minimum(factor, n - factor * np.arange(total.shape[axis])).astype(np.float32)
-    total /= counts.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-    return total
+    along = np.moveaxis(values, axis, 0)
+    whole = len(along) - len(along) % factor
+    total = along[0:whole:factor] + along[1:whole:factor]
+    for offset in range(2, factor):
+        total += along[offset:whole:factor]
+    total /= np.float32(factor)
+    if whole < len(along):
+        total = np.concatenate([total, along[whole:].mean(0, keepdims=True)])
+    return np.moveaxis(total, 0, axis)
 
 
 # Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and

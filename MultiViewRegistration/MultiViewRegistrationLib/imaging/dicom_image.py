@@ -190,30 +190,11 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             f"has {columns} x {rows} pixels by its header, but its compressed pixels ({name}) "
             "are damaged or of another size, expected one size; copy or export it again."
         )
-    one = pydicom.Dataset()
-    for key in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"):
-        if (value := file.value(key)) is not None:
-            setattr(one, key, value)
-    one.PhotometricInterpretation = "MONOCHROME2"
-    one.SamplesPerPixel = 1
-    one.PixelRepresentation = file.whole("PixelRepresentation", 0)
-    one.NumberOfFrames = 1
-    one.preamble, one.file_meta = bytes(128), pydicom.dataset.FileMetaDataset()
-    one.file_meta.TransferSyntaxUID = uid
-    one.file_meta.FileMetaInformationGroupLength = 0
-    one.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
-    one.PixelData = pydicom.encaps.encapsulate([encoded])
-    one["PixelData"].VR = "OB"
-    one["PixelData"].is_undefined_length = True
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "frame.dcm")
         try:
             with quiet():
-                one.is_little_endian, one.is_implicit_VR = (
-                    True,
-                    False,
-                )  # pydicom 3 takes it from the transfer syntax
-                pydicom.dcmwrite(path, one)
+                pydicom.dcmwrite(path, _of_one_frame(file, uid, encoded))
             values = read_image(path).values
         except Exception:
             file.refuse(
@@ -227,6 +208,29 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             "export it again."
         )
     return values
+
+
+def _of_one_frame(file: DicomFile, syntax: pydicom.uid.UID, encoded: bytes) -> pydicom.Dataset:
+    """Return what describes the pixels of a file, with one frame alone."""
+    import pydicom
+
+    one = pydicom.Dataset()
+    one.preamble = bytes(128)
+    one.file_meta = pydicom.dataset.FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = syntax
+    one.file_meta.FileMetaInformationGroupLength = 0
+    for key in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"):
+        if (value := file.value(key)) is not None:
+            setattr(one, key, value)
+    one.PhotometricInterpretation = "MONOCHROME2"
+    one.SamplesPerPixel = 1
+    one.PixelRepresentation = file.whole("PixelRepresentation", 0)
+    one.PixelData = pydicom.encaps.encapsulate([encoded])
+    one["PixelData"].VR = "OB"
+    one["PixelData"].is_undefined_length = True
+    one.is_little_endian = True  # pydicom 3 takes both from the transfer syntax
+    one.is_implicit_VR = False
+    return one
 
 
 def stored_range(file: DicomFile) -> tuple[int, int]:

@@ -430,10 +430,7 @@ class LabelVolume:
 
 def _labels_in(values: np.ndarray) -> list[int]:
     """Return the labels above 0 that a volume has."""
-    there = np.zeros(np.iinfo(values.dtype).max + 1, bool)
-    for of in values:
-        there[of] = True
-    return [int(label) for label in np.flatnonzero(there) if label]
+    return [n for n in np.flatnonzero(_sizes(values, int(values.max()) + 1)).tolist() if n]
 
 
 def _centres(labels: np.ndarray, place: np.ndarray) -> dict[int, np.ndarray]:

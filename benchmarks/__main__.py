@@ -29,11 +29,12 @@ COMMANDS = {
     "principal_points": "register X-rays whose principal points are wrong, or that were cropped",
     "real": "register real X-rays, right ones and ones with a fault",
     "wrist_bones": "register the bones of a real wrist together",
+    "compare": "hold verdicts and poses of two runs against each other",
     "trust_fit": "fit and judge the model of assessment/prediction.py",
     "bones_fit": "fit and judge the model of assessment/bone_prediction.py",
 }
-#: Commands that are a folder of modules. The others are a module of their name; its `main` reads
-#: sys.argv.
+#: Commands that are a folder of modules. The others are a module of their name; its `main`, or that
+#: of its STUDY, reads sys.argv.
 FOLDERS = ("speed", "protocol")
 
 
@@ -48,7 +49,8 @@ def main(words: list[str]) -> int:
         return 2
     sys.argv = [f"python -m benchmarks {words[0]}", *words[1:]]
     try:
-        import_module(f".{words[0]}{'.command' * (words[0] in FOLDERS)}", __package__).main()
+        module = import_module(f".{words[0]}{'.command' * (words[0] in FOLDERS)}", __package__)
+        getattr(module, "STUDY", module).main()
     except InputError as error:
         print(f"{words[0]}: {error}", file=sys.stderr)
         return 2

@@ -15,13 +15,13 @@ if [[ ! -d $cases ]]; then
   for anatomy in "${anatomies[@]}"; do
     make_cases() { benchmarks make_cases "$cases.part" --anatomy "$anatomy" "$@"; }
     make_cases --separation 90 35-55 --count 8 --seed $seed
-    make_cases --separation 90 35-55 --count 6 --seed $((seed + 30)) --fields round --wires
-    make_cases --separation 35-55 --count 4 --seed $((seed + 40)) --fields straight
-    make_cases --separation 35-55 --count 6 --seed $((seed + 10)) --views 3 --fields round --wires
+    make_cases --separation 90 35-55 --count 6 --seed $((seed + 30)) --with round wires
+    make_cases --separation 35-55 --count 4 --seed $((seed + 40)) --with straight
+    make_cases --separation 35-55 --count 6 --seed $((seed + 10)) --views 3 --with round wires
     make_cases --count 4 --seed $((seed + 20)) --views 1
     make_cases --separation 90 35-55 --count 3 --seed 60 --truncated sideways
-    make_cases --separation 90 35-55 --count 3 --seed 61 --fields shutters
-    make_cases --separation 90 35-55 --count 3 --seed 62 --metal
+    make_cases --separation 90 35-55 --count 3 --seed 61 --with shutters
+    make_cases --separation 90 35-55 --count 3 --seed 62 --with metal
     seed=$((seed + 1))
   done
   mv "$cases.part" "$cases"

@@ -1,6 +1,6 @@
 """Registers simulated X-rays of many appearances, right and wrong, and fits what carries over.
 
-    python -m benchmarks appearances ROWS.jsonl... [--scenes FIRST END] [--seed S]
+    python -m benchmarks appearances SCENES --seed N --rows ROWS.jsonl
 
 A scene is one of four people with two or three views; it is taken by a machine of each of
 `machine.KINDS`, and each is registered from a start nearby, from a far one, with a fault, and with
@@ -13,11 +13,9 @@ below 1 mm and wrong above 2 mm; a right answer in spite of a fault is neither.
 
 from __future__ import annotations
 
-import argparse
-import sys
-import warnings
+from collections.abc import Iterable
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -34,20 +32,17 @@ from MultiViewRegistrationLib.registration.objective import PoseFit
 from MultiViewRegistrationLib.registration.optimizer import DescentStart
 from MultiViewRegistrationLib.registration.pipeline import Refinement, RegistrationPipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.regressor.machine import KINDS
 from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, perturbed, table
 
-from . import DATA
-from .bent import PEOPLE, person
-from .kept import Rows
+from .people import BEYOND_MM, PEOPLE, drawn, patient_of, person
 from .protocol.conditions import calibrated, flipped, turned
 from .simulation.appearance import random_appearance, random_things
 from .simulation.body import Body, bone_points, middle
-from .simulation.cases import random_cameras, random_pose
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM
 from .statistics import auroc
+from .study import Options, Study
 from .trust_fit import ACCEPT
 
 #: The head's real X-rays judge: nobody with a head is fitted to.
@@ -59,15 +54,14 @@ FAR_MM = 10.0
 HOWS = ("right", "far", "fault", "stranger")
 
 
+@lru_cache(maxsize=1)
 def scene(seed: int, number: int, data: Path) -> tuple[str, list, np.ndarray, list[np.ndarray]]:
     """The person, cameras, pose, and what their rays cross."""
     rng = np.random.default_rng([seed, number])
-    name = FITTED[number % len(FITTED)]
+    name = patient_of(number, FITTED)
     _, body = person(name, data)
-    projector, bone = RtkProjector(Body.from_hu(body, 130.0)), bone_points(body)
-    centre = np.array([*middle(body)[:2], bone[:, 2].mean()])
-    cameras = random_cameras(rng, int(rng.choice([2, 2, 3])), APART_DEG)
-    pose = random_pose(centre, rng)
+    projector, bone = RtkProjector(Body.from_hu(body, BEYOND_MM)), bone_points(body)
+    cameras, pose = drawn(rng, body, bone, int(rng.choice([2, 2, 3])), APART_DEG)
     return name, cameras, pose, [projector.project(camera, pose) for camera in cameras]
 
 
@@ -146,40 +140,42 @@ def relative_noise(at: TargetUncertainty, views: list[View], fit: PoseFit) -> fl
     return float(across_mm * np.sqrt(max(np.trace(fit.hessian[3:6, 3:6]) / 2, 1e-12)))
 
 
-def make(rows: Rows, scenes: range, seed: int, data: Path) -> None:
-    """Register what is not there yet."""
-    for number in scenes:
-        made, groups = None, list(KINDS)
-        for group in groups[number % len(groups) :] + groups[: number % len(groups)]:
-            keys = [(seed, number, group.replace(" ", "-"), how) for how in HOWS]
-            known = dict(rows.items())
-            if all(" ".join(map(str, key)) in known for key in keys):
-                continue
-            made = made or scene(seed, number, data)
-            name, cameras, pose, materials = made
-            rng = np.random.default_rng([seed, number, list(KINDS).index(group)])
-            appearance = random_appearance(rng, group)
-            other = FITTED[(number + 1 + rng.integers(len(FITTED) - 1)) % len(FITTED)]
-            stranger = PreparedCT(person(other, data)[0])
-            things = random_things(
-                np.random.default_rng([seed, number]), middle(person(name, data)[1])
-            )
-            anatomy = PreparedCT(appearance.ct(things.ct(person(name, data)[0])))
-            crossed = [
-                things.materials(each, camera, pose)
-                for each, camera in zip(materials, cameras, strict=True)
-            ]
-            views = [
-                View(f"view {n}", appearance.xray(each, PIXEL_MM, rng), camera)
-                for n, (each, camera) in enumerate(zip(crossed, cameras, strict=True))
-            ]
-            about = {"person": name, "group": group, "views": len(views), **asdict(appearance)}
-            about |= about.pop("machine")._asdict()
-            views = calibrated(rng, views)
-            for how, key in zip(HOWS, keys, strict=True):
-                what = partial(measured, rng, how, anatomy, stranger, views, pose)
-                rows.get(*key, measure=what, about={**about, "how": how})
-        print(f"scene {number}: {len(rows)} rows", file=sys.stderr, flush=True)
+@lru_cache(maxsize=1)
+def taken_by(seed: int, number: int, group: str, data: Path) -> dict[str, dict]:
+    """A scene taken by a machine of a group, registered from each kind of start."""
+    name, cameras, pose, materials = scene(seed, number, data)
+    ct, body = person(name, data)
+    rng = np.random.default_rng([seed, number, list(KINDS).index(group)])
+    appearance = random_appearance(rng, group)
+    other = FITTED[(number + 1 + rng.integers(len(FITTED) - 1)) % len(FITTED)]
+    stranger = PreparedCT(person(other, data)[0])
+    things = random_things(np.random.default_rng([seed, number]), middle(body))
+    anatomy = PreparedCT(appearance.ct(things.ct(ct)))
+    views = []
+    for n, (each, camera) in enumerate(zip(materials, cameras, strict=True)):
+        crossed = things.materials(each, camera, pose)
+        views.append(View(f"view {n}", appearance.xray(crossed, PIXEL_MM, rng), camera))
+    about = {"person": name, "group": group, "views": len(views), **asdict(appearance)}
+    about |= about.pop("machine")._asdict()
+    views = calibrated(rng, views)
+    rows = {}
+    for how in HOWS:
+        found = measured(rng, how, anatomy, stranger, views, pose)
+        rows[how] = {**about, "how": how, **found}
+    return rows
+
+
+def keys(options: Options) -> Iterable[tuple]:
+    """Each scene by each group and from each start."""
+    for number in range(options.cases):
+        for group in KINDS:
+            for how in HOWS:
+                yield options.seed, number, group.replace(" ", "-"), how
+
+
+def row(options: Options, seed: int, number: int, group: str, how: str) -> dict:
+    """One registration."""
+    return taken_by(seed, number, group.replace("-", " "), options.data)[how]
 
 
 def told(rows: list[dict]) -> list[dict]:
@@ -275,22 +271,14 @@ def _numbers(pairs: list[tuple[float, bool]]) -> tuple[int, int, str, int, int]:
     return *counts, area, int((out & ~wrong).sum()), int((~out & wrong).sum())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("rows", type=Path, nargs="+", help="the first one is added to")
-    parser.add_argument("--scenes", type=int, nargs=2, default=(0, 0), metavar=("FIRST", "END"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, default=DATA)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    if options.scenes[1] > options.scenes[0]:
-        warm_up()
-        make(Rows(options.rows[0]), range(*options.scenes), options.seed, options.data)
-    every = dict(pair for path in options.rows for pair in Rows(path).items())
-    print(whole_verdict(list(every.values())), end="\n\n")
-    rows = told(list(every.values()))
+def tables(every: list[dict]) -> str:
+    """What the program says, and what carries over."""
+    rows = told(every)
     mean, concentration = fitted(rows)
-    print(f"CHANCE_SHARE, CONCENTRATION = {mean:.3f}, {concentration:.1f}\n")
-    print(judged(rows, "group"), judged(rows, "person"), sep="\n\n")
+    numbers = f"CHANCE_SHARE, CONCENTRATION = {mean:.3f}, {concentration:.1f}"
+    return "\n\n".join(
+        [whole_verdict(every), numbers, judged(rows, "group"), judged(rows, "person")]
+    )
+
+
+STUDY = Study(__doc__, row, tables, keys)

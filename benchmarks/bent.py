@@ -1,6 +1,6 @@
 """Bodies that are not rigid, registered as if they were.
 
-python -m benchmarks bent CASES [--seed N] [--covered] [--pieces] [--symmetric] --data ../shared/data --rows ROWS.jsonl
+python -m benchmarks bent CASES --seed N [--covered] [--pieces] [--symmetric] --rows ROWS.jsonl
 
 Each case is one of five people's CTs, made rigid, bent, twisted, shifted, moved on one side, or
 shorter by some slices, and two or three X-rays of that body by RTK, with wires in three of ten;
@@ -18,12 +18,7 @@ row has how many times the evidence of the right CT it has. None may be accepted
 
 from __future__ import annotations
 
-import argparse
-import json
-import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from pathlib import Path
+from collections.abc import Callable
 from unittest.mock import patch
 
 import numpy as np
@@ -34,22 +29,20 @@ from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.mirror_image import evidence_ratio
 from MultiViewRegistrationLib.assessment.parts import columns
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.studies.statistics import grouped, table
 
-from . import DATA
-from .kept import Rows
-from .people import ct_path
-from .simulation.body import Body, bone_points, middle, without_couch
-from .simulation.cases import random_cameras, random_pose, start_poses, unit, views_of
+from .people import BEYOND_MM, drawn, near_start, patient_of, person
+from .simulation.body import Body, bone_points
+from .simulation.cases import take, unit, views_of
 from .simulation.projector import RtkProjector
 from .simulation.simulator import SimulatedXRay, overlays_with, random_wires, xrays_with
 from .simulation.symmetric import mirrored, symmetric
 from .statistics import logistic
+from .study import Options, Study
 
-#: The order decides who is the patient of which case.
-PEOPLE = ("chest", "torso", "thorax", "pelvis 2 mm", "phantom")
 KINDS = ("none", "bend", "shift", "missing", "none", "twist", "side")
 #: Of these the targets lie in what is wrong: thin slabs, or thick ones, that lie aside, with sharp
 #: edges or entered slowly; missing slices between targets and all fields.
@@ -69,21 +62,12 @@ COVERS = (
     "saturated",
     "scatter",
 )
-#: Voxels of the CTs, and over how many mm a body goes from one motion to the other.
-VOXEL_MM, SMOOTH_MM = 2.1, 16.0
+#: Over how many mm a body goes from one motion to the other.
+SMOOTH_MM = 16.0
 #: How far apart the sides of symmetric people are at most, root mean square.
 MOST_APART_MM = 2.0
 
 Points = Callable[[np.ndarray], np.ndarray]
-
-
-@lru_cache
-def person(name: str, data: Path) -> tuple[CT, Volume]:
-    """The CT, and the body in it."""
-    ct = load_ct(ct_path(name, data))
-    factors = [max(1, round(VOXEL_MM / spacing)) for spacing in ct.volume.spacing_mm]
-    ct = CT(ct.volume.pooled(tuple(factors))) if max(factors) > 1 else ct
-    return ct, ct.volume if name == "pelvis 2 mm" else without_couch(ct.volume)
 
 
 def bent(
@@ -189,30 +173,27 @@ def targets_in(
     return np.concatenate([behind, rng.permutation(bone[~wrong & shown])[:1]])
 
 
-def row(
-    seed: int, number: int, data: Path, *, covered: bool = False, kinds: Sequence[str] = KINDS
-) -> dict:
+def row(options: Options, seed: int, number: int) -> dict:
     """One case, registered and assessed."""
-    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
-    kind = kinds[number // len(PEOPLE) % len(kinds)]
-    ct, body = person(name, data)
+    if options.symmetric:
+        return mirrored_row(options, seed, number)
+    rng, name = np.random.default_rng([seed, number]), patient_of(number)
+    kinds = PIECES if options.pieces else KINDS
+    kind = kinds[number // 5 % len(kinds)]
+    ct, body = person(name, options.data)
     patient, registered, forward, size = changed(rng, ct, body, kind)
-    projector, bone = RtkProjector(Body.from_hu(patient, 130.0)), bone_points(body)
-    centre = np.array([*middle(body)[:2], bone[:, 2].mean()])
-    cameras = random_cameras(rng, int(rng.choice([2, 2, 3])), (60, 100))
-    pose = random_pose(centre, rng)
-    covers = (str(rng.choice(COVERS)),) if covered else ()
+    projector, bone = RtkProjector(Body.from_hu(patient, BEYOND_MM)), bone_points(body)
+    cameras, pose = drawn(rng, body, bone, int(rng.choice([2, 2, 3])), (60, 100))
+    covers = (str(rng.choice(COVERS)),) if options.covered else ()
     if covers:
         xrays = xrays_with(rng, covers, len(cameras))
     else:
         metal = random_wires(rng) if rng.random() < 0.3 else ()
         xrays = [SimulatedXRay(metal=metal)] * len(cameras)
-    images = [
-        xray.take(projector, camera, pose, rng) for xray, camera in zip(xrays, cameras, strict=True)
-    ]
+    images = take(projector, cameras, xrays, pose, rng)
     for put in overlays_with(rng, covers):
         images = [put(image, camera) for image, camera in zip(images, cameras, strict=True)]
-    start = start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(10)]
+    start = near_start(rng, pose, bone)
     views = views_of(images, cameras)
     anatomy = PreparedCT(registered)
     found = refine(anatomy, views, start)
@@ -245,17 +226,15 @@ def row(
     }
 
 
-def mirrored_row(seed: int, number: int, data: Path) -> dict:
+def mirrored_row(options: Options, seed: int, number: int) -> dict:
     """The mirrored CT of a symmetric person, registered and assessed."""
-    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
+    rng, name = np.random.default_rng([seed, number]), patient_of(number)
     apart = float(rng.uniform(0, MOST_APART_MM))
-    body = symmetric(rng, person(name, data)[1], apart)
-    projector, bone = RtkProjector(Body.from_hu(body, 130.0)), bone_points(body)
-    centre = np.array([*middle(body)[:2], bone[:, 2].mean()])
-    cameras = random_cameras(rng, int(rng.choice([2, 2, 3])), (60, 100))
-    pose = random_pose(centre, rng)
-    images = [SimulatedXRay().take(projector, camera, pose, rng) for camera in cameras]
-    start = start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(5)]
+    body = symmetric(rng, person(name, options.data)[1], apart)
+    projector, bone = RtkProjector(Body.from_hu(body, BEYOND_MM)), bone_points(body)
+    cameras, pose = drawn(rng, body, bone, int(rng.choice([2, 2, 3])), (60, 100))
+    images = take(projector, cameras, [SimulatedXRay()] * len(cameras), pose, rng)
+    start = near_start(rng, pose, bone, 5)
     views, anatomy = views_of(images, cameras), PreparedCT(CT(mirrored(body)))
     found = refine(anatomy, views, start)
     assessed = verdict.assess(anatomy, views, found, start)
@@ -328,50 +307,34 @@ def fitted(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def table(rows: list[dict]) -> str:
+def accepted(rows: list[dict]) -> str:
     """What was accepted, by kind."""
-    lines = [
-        "| kind | cases | over 2 mm off | of these accepted, without parts | with | others "
-        "accepted, without | with |"
-    ]
-    lines.append("|" + " --- |" * 7)
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        own = [row for row in rows if row["kind"] == kind]
+    lines = []
+    for (kind,), own in grouped(rows, lambda row: (row["kind"],)):
         wrong = [row for row in own if row["mtre_mm"] > verdict.WRONG_MM]
         right = [row for row in own if row["mtre_mm"] <= verdict.WRONG_MM]
-        counts = [
-            sum(row[key] == "accept" for row in group)
-            for group in (wrong, right)
-            for key in ("without_parts", "verdict")
-        ]
-        lines.append(f"| {kind} | {len(own)} | {len(wrong)} | {' | '.join(map(str, counts))} |")
-    return "\n".join(lines)
+        counts = []
+        for group in (wrong, right):
+            counts.append(sum(row["without_parts"] == "accept" for row in group))
+            counts.append(sum(row["verdict"] == "accept" for row in group))
+        lines.append((kind, len(own), len(wrong), *counts))
+    head = ("kind", "cases", "over 2 mm off", "of these accepted, without parts", "with")
+    return table((*head, "others accepted, without", "with"), lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("cases", type=int)
-    parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument(
-        "--rows", type=Path, required=True, help="rows that it has are not made again"
-    )
-    parser.add_argument("--covered", action="store_true", help="something hides bone in each case")
-    parser.add_argument("--pieces", action="store_true", help="kinds are PIECES")
-    parser.add_argument("--symmetric", action="store_true", help="mirrored CTs of such people")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    rows, kinds = Rows(options.rows), PIECES if options.pieces else KINDS
-    for number in range(options.cases):
-        measure = partial(
-            row, options.seed, number, options.data, covered=options.covered, kinds=kinds
-        )
-        if options.symmetric:
-            measure = partial(mirrored_row, options.seed, number, options.data)
-        print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
-    if options.symmetric:
-        return
-    every = [each for _, each in rows.items()]
-    print(table(every), fitted(every), sep="\n")
+def tables(rows: list[dict]) -> str:
+    """What was accepted, and the fit of `parts`; nothing of mirrored CTs, none of which may be."""
+    rows = [row for row in rows if "parts" in row]
+    return f"{accepted(rows)}\n{fitted(rows)}" if rows else ""
+
+
+STUDY = Study(
+    __doc__,
+    row,
+    tables,
+    arguments={
+        "covered": {"action": "store_true", "help": "something hides bone in each case"},
+        "pieces": {"action": "store_true", "help": "kinds are PIECES"},
+        "symmetric": {"action": "store_true", "help": "mirrored CTs of such people"},
+    },
+)

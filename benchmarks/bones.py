@@ -1,6 +1,6 @@
 """Bones of bodies that bend, each at its own pose.
 
-python -m benchmarks bones CASES --seed N --images FOLDER --rows ROWS.jsonl [--leaking]
+python -m benchmarks bones CASES --seed N --rows ROWS.jsonl --images FOLDER [--leaking]
 
 Each case is one of three people's CTs with labels: a run of vertebrae of a chest, vertebrae or
 pelvis and femurs of a torso, a pelvis with two vertebrae. All bones move against their neighbours,
@@ -14,8 +14,6 @@ FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits
 
 from __future__ import annotations
 
-import argparse
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -29,21 +27,19 @@ import scipy
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.bones import register_structures, with_bones
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
-from . import DATA
-from .kept import Rows
-from .people import ct_path
+from .people import BEYOND_MM, ct_path, patient_of
 from .protocol.conditions import calibrated
-from .simulation.body import SOFT_HU, Body, base_materials, without_couch
-from .simulation.cases import random_cameras, random_pose, unit, views_of
-from .simulation.projector import Joseph, RtkProjector
+from .simulation.body import Body, without_couch
+from .simulation.cases import kept_images, random_cameras, random_pose, take, unit, views_of
+from .simulation.projector import MovedBones, RtkProjector
 from .simulation.simulator import overlays_with, xrays_with
+from .study import Options, Study
 
 VERTEBRAE = "L5 L4 L3 L2 L1 T12 T11 T10 T9 T8 T7 T6 T5 T4 T3 T2 T1".split()
 #: TotalSegmentator's numbers.
@@ -67,12 +63,12 @@ NUISANCES = (
     *("prosthesis", "contrast", "cast", "table", "scatter", "weak"),
 )
 MASKS = ("eroded", "dilated", "slice off", "mirrored")
-MOST_REGISTERED, BEYOND_MM, POINTS = 7, 130.0, 400
+MOST_REGISTERED, POINTS = 7, 400
 
 
 @lru_cache
 def person(name: str, data: Path) -> SimpleNamespace:
-    """A CT, its labels, and projectors of its body and of each bone."""
+    """A CT, its labels and bones, and a projector of its body; both go on beyond the CT's ends as `longer`."""
     ct = load_ct(ct_path("pelvis 2 mm" if name == "pelvis" else name, data))
     if name == "chest":
         labels = read_volume(chest_labels(), "labels").values
@@ -92,29 +88,17 @@ def person(name: str, data: Path) -> SimpleNamespace:
     )
     start = ct.volume.ct_from_index.copy()
     start[:3, 3] -= room * axis
-    bones, points = {}, {}
-    for label, box in enumerate(scipy.ndimage.find_objects(longer_labels), start=1):
-        if box is None:
-            continue
-        box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
-        hu = longer[box]
-        there = base_materials(hu)
-        gone = base_materials(np.where(longer_labels[box] == label, np.float32(SOFT_HU), hu))
-        placed = start.copy()
-        placed[:3, 3] += placed[:3, :3] @ [side.start for side in box[::-1]]
-        bones[label] = (
-            Joseph(tuple(a - b for a, b in zip(there, gone, strict=True)), placed),
-            placed,
-            hu.shape,
-        )
-        own = places[label - 1]
-        index = np.argwhere(labels[own] == label)[:, ::-1] + [side.start for side in own[::-1]]
-        points[label] = rigid.transform_points(ct.volume.ct_from_index, index.astype(float))
+    points = {}
+    for label, own in enumerate(places, start=1):
+        if own is not None:
+            index = np.argwhere(labels[own] == label)[:, ::-1] + [side.start for side in own[::-1]]
+            points[label] = rigid.transform_points(ct.volume.ct_from_index, index.astype(float))
     projector = RtkProjector(Body.from_hu(body, BEYOND_MM))
     return SimpleNamespace(
         ct=ct,
         labels=labels,
-        bones=bones,
+        longer=Volume(longer, start),
+        longer_labels=longer_labels,
         points=points,
         projector=projector,
         anatomy=PreparedCT(ct),
@@ -161,37 +145,9 @@ def motions(
     return found
 
 
-class Bent:
-    """A person's body with bones that have moved, used as a `RtkProjector`."""
-
-    def __init__(self, whole: SimpleNamespace, moved: dict[int, np.ndarray]) -> None:
-        self._whole, self._moved = whole, moved
-
-    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        image = self._whole.projector.project(camera, world_from_ct).copy()
-        for label, motion in self._moved.items():
-            for pose, sign in ((world_from_ct @ motion, 0.1), (world_from_ct, -0.1)):
-                self._add(image, camera, pose, label, sign)
-        return np.maximum(image, 0)
-
-    def _add(
-        self, image: np.ndarray, camera: Camera, pose: np.ndarray, label: int, sign: float
-    ) -> None:
-        joseph, placed, shape = self._whole.bones[label]
-        corners = np.stack(
-            np.meshgrid(*[(-1.0, n) for n in shape[::-1]], indexing="ij"), -1
-        ).reshape(-1, 3)
-        pixels = camera.project(rigid.transform_points(pose @ placed, corners))
-        left, top = np.clip(np.floor(pixels.min(axis=0)), 0, camera.size).astype(int)
-        right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, camera.size).astype(int)
-        if right > left and bottom > top:
-            part = camera.cropped(int(left), int(top), int(right - left), int(bottom - top))
-            image[:, top:bottom, left:right] += sign * joseph.project(part, pose)
-
-
 def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     """All of a case but its images."""
-    rng, name = np.random.default_rng([seed, number]), list(CHAINS)[number % len(CHAINS)]
+    rng, name = np.random.default_rng([seed, number]), patient_of(number, tuple(CHAINS))
     body = person(name, data)
     chains = CHAINS[name]
     chain = chains[int(rng.integers(len(chains)))]
@@ -229,21 +185,16 @@ def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
 
 def images_of(case: SimpleNamespace, kept: Path) -> list[np.ndarray]:
     """The case's X-rays, uint16, from the file `kept` if it is there."""
-    if kept.exists():
-        with np.load(kept) as file:
-            return [file[key] for key in file.files]
-    rng = np.random.default_rng([case.seed, case.number, 1])
-    projector, overlays = Bent(case.body, case.moved), overlays_with(rng, case.nuisances)
-    images = []
-    xrays = xrays_with(rng, case.nuisances, len(case.cameras))
-    for camera, xray in zip(case.cameras, xrays, strict=True):
-        image = xray.take(projector, camera, case.pose, rng)
-        for put in overlays:
-            image = put(image, camera)
-        images.append(image)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(kept, *images)
-    return images
+
+    def make() -> list[np.ndarray]:
+        rng = np.random.default_rng([case.seed, case.number, 1])
+        body = case.body
+        bent = MovedBones(body.projector, body.longer, body.longer_labels, case.moved)
+        overlays = overlays_with(rng, case.nuisances)
+        xrays = xrays_with(rng, case.nuisances, len(case.cameras))
+        return take(bent, case.cameras, xrays, case.pose, rng, overlays)
+
+    return kept_images(kept, make)
 
 
 def given_labels(case: SimpleNamespace) -> np.ndarray:
@@ -359,29 +310,14 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("cases", type=int)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--rows", type=Path, help="without it X-rays are made only")
-    parser.add_argument("--leaking", action="store_true")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    rows = Rows(options.rows) if options.rows else None
-    for number in range(options.cases):
-        kept = options.images / f"{options.seed}-{number:04d}.npz"
+def row(options: Options, seed: int, number: int) -> dict:
+    """A row for each bone of a case."""
+    case = draw(seed, number, options.data)
+    case.mask = "leaking" if options.leaking else case.mask
+    return {"bones": rows_of(case, images_of(case, options.images / f"{seed}-{number:04d}.npz"))}
 
-        def measure(number=number, kept=kept) -> dict:
-            case = draw(options.seed, number, options.data)
-            case.mask = "leaking" if options.leaking else case.mask
-            return {"bones": rows_of(case, images_of(case, kept))}
 
-        if rows is not None:
-            rows.get(options.seed, number, measure=measure)
-        elif not kept.exists():
-            images_of(draw(options.seed, number, options.data), kept)
-        print(number, flush=True)
+LEAKING = {"action": "store_true", "help": "one mask of each case takes a part of a neighbour"}
+STUDY = Study(
+    __doc__, row, lambda rows: f"{len(rows)} cases; see bones_fit", arguments={"leaking": LEAKING}
+)

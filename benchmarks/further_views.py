@@ -12,11 +12,7 @@ than the last.
 
 from __future__ import annotations
 
-import json
-import warnings
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -26,25 +22,25 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.studies.statistics import perturbed
+from MultiViewRegistrationLib.studies.statistics import perturbed, table
 
-from .bent import PEOPLE, person
-from .kept import Rows, parser_of
+from .people import BEYOND_MM, patient_of, person
 from .protocol.conditions import readings
 from .simulation.body import Body, bone_points, middle
 from .simulation.cases import random_cameras, random_pose, views_of
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM, SIZE, SimulatedXRay
+from .study import Options, Study
 
 APART_DEG = (20.0, 40.0)
 WHICH = {"first": 0.0, "middle": 0.5, "last": 1.0}
 
 
-def row(seed: int, number: int, data: Path) -> dict:
+def row(options: Options, seed: int, number: int) -> dict:
     """One case, with two views and with each of three further ones."""
-    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
-    ct, body = person(name, data)
-    projector, anatomy = RtkProjector(Body.from_hu(body, 130.0)), PreparedCT(ct)
+    rng, name = np.random.default_rng([seed, number]), patient_of(number)
+    ct, body = person(name, options.data)
+    projector, anatomy = RtkProjector(Body.from_hu(body, BEYOND_MM)), PreparedCT(ct)
     centre = np.array([*middle(body)[:2], bone_points(body)[:, 2].mean()])
     pose = random_pose(centre, rng)
 
@@ -76,26 +72,17 @@ def row(seed: int, number: int, data: Path) -> dict:
     return {"seed": seed, "case": number, "person": name, "errors": errors}
 
 
-def table(rows: list[dict]) -> str:
+def errors(rows: list[dict]) -> str:
     """Errors, predicted and found, mm."""
-    lines = ["| views | predicted | found, median | 90 % | less than two views |"]
-    lines.append("| --- |" + " ---: |" * 4)
+    lines = []
     of_two = np.array([each["errors"]["two views"][0] for each in rows])
     for which in ("two views", *WHICH):
         found, predicted = np.array([each["errors"][which] for each in rows]).T
-        median, most = np.percentile(found, [50, 90])
+        of = np.median(predicted), *np.percentile(found, [50, 90])
         less = f"{int(np.sum(found < of_two))} of {len(rows)}"
-        lines.append(
-            f"| {which} | {np.median(predicted):.2f} | {median:.2f} | {most:.2f} | {less} |"
-        )
-    return "\n".join(lines)
+        lines.append((which, *(f"{mm:.2f}" for mm in of), less))
+    head = ("views", "predicted", "found, median", "90 %", "less than two views")
+    return table(head, lines, range(1, 5))
 
 
-def main() -> None:
-    options = parser_of(__doc__).parse_args()
-    warnings.simplefilter("ignore")
-    rows = Rows(options.rows)
-    for number in range(options.cases):
-        measure = partial(row, options.seed, number, options.data)
-        print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
-    print(table([each for _, each in rows.items()]))
+STUDY = Study(__doc__, row, errors)

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import lzma
 from collections.abc import Callable, ItemsView, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from . import DATA
-
-
-def parser_of(doc: str | None) -> argparse.ArgumentParser:
-    """The command line of a benchmark whose cases are drawn by a seed and kept as `Rows`: CASES, --seed, --data, --rows."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("cases", type=int)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument(
-        "--rows", type=Path, required=True, help="rows that it has are not made again"
-    )
-    return parser
+from MultiViewRegistrationLib.errors import InputError
 
 
 class Rows:
@@ -32,10 +18,14 @@ class Rows:
     """
 
     def __init__(self, path: Path) -> None:
-        """path: is made, with its folder, when the first measurement is."""
+        """path: is made, with its folder, when the first measurement is; or one compressed by xz, which is read alone."""
         self._path = path
         self._rows: dict[str, dict] = {}
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        opened = lzma.open if path.suffix == ".xz" else open
+        text = ""
+        if path.exists():
+            with opened(path, "rt", encoding="utf-8") as stream:
+                text = stream.read()
         whole = text[: text.rfind("\n") + 1]  # the last line may have been cut short
         if whole != text:
             path.write_text(whole, encoding="utf-8")
@@ -60,6 +50,8 @@ class Rows:
         """The row of a key; measured, and kept with what it is about, if it is not there."""
         name = " ".join(map(str, key))
         if name not in self._rows:
+            if self._path.suffix == ".xz":
+                raise InputError(f"{self._path}: is only read; name another file for new rows.")
             row = {**about, **measure()}
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as stream:

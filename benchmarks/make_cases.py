@@ -12,7 +12,11 @@ from .people import ct_path
 from .random_case import random_case
 from .simulation.cases import Patient
 
-METAL_NAMES = {None: [], "wires": ["wires"], "implant": ["metal"]}
+#: What may be in X-rays, by its part of a case's name.
+NUISANCES = {
+    "round": "round field",
+    **{name: name for name in ("straight", "shutters", "wires", "metal")},
+}
 
 
 def degrees(text: str) -> tuple[float, float]:
@@ -37,20 +41,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1, help="cases in a set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--views", type=int, choices=(1, 2, 3), default=2)
-    parser.add_argument(
-        "--fields", choices=("open", "round", "straight", "shutters"), default="open"
-    )
-    metal = parser.add_mutually_exclusive_group()
-    metal.add_argument(
-        "--wires", dest="metal", action="store_const", const="wires", help="two wires and a screw"
-    )
-    metal.add_argument(
-        "--metal",
-        dest="metal",
-        action="store_const",
-        const="implant",
-        help="a prosthesis, or rods and screws",
-    )
+    parser.add_argument("--with", dest="hard", choices=NUISANCES, nargs="+", default=[])
     parser.add_argument("--truncated", choices=("sideways",), help="the CT ends within the body")
     args = parser.parse_args()
 
@@ -65,11 +56,7 @@ def main() -> int:
             start = time.monotonic()
             seed = 10000 * args.seed + 100 * number + n
             angles = [f"{angle:g}" for angle in dict.fromkeys(separation)] if args.views > 1 else []
-            hard = (
-                [args.fields] * (args.fields != "open")
-                + METAL_NAMES[args.metal]
-                + ["truncated"] * bool(args.truncated)
-            )
+            hard = [*args.hard, *["truncated"] * bool(args.truncated)]
             name = "-".join([args.anatomy, f"{args.views}view", *angles, *hard, f"{n:02d}"])
             path = random_case(
                 args.out / name,
@@ -77,8 +64,7 @@ def main() -> int:
                 seed,
                 args.views,
                 separation,
-                args.fields,
-                args.metal or "none",
+                [NUISANCES[each] for each in args.hard],
                 bool(args.truncated),
             )
             print(f"{path} {time.monotonic() - start:.1f} s", flush=True)

@@ -1,6 +1,6 @@
 """Wrong principal points and cropped images, registered from two X-rays by matrices alone.
 
-python -m benchmarks principal_points CASES [--seed N] --data ../shared/data --rows ROWS.jsonl
+python -m benchmarks principal_points CASES --seed N --rows ROWS.jsonl
 
 Each case is one of the people of `bent` in two X-rays by RTK about 90 degrees apart. It is
 registered with matrices as they were and with the principal points of one view or both 3 to 8
@@ -21,11 +21,9 @@ pixel, so their share is told, not judged.
 
 from __future__ import annotations
 
-import argparse
-import json
-import warnings
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +39,16 @@ from MultiViewRegistrationLib.io.bead_model import read_bead_model
 from MultiViewRegistrationLib.io.calibration.bead_image import BeadImage, find_in_image
 from MultiViewRegistrationLib.io.calibration.from_beads import calibrate_from_beads
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.studies.statistics import table
 
-from . import DATA
 from .beads import PHANTOM
-from .bent import PEOPLE, person
-from .kept import Rows
+from .people import BEYOND_MM, near_start, patient_of, person
 from .simulation.beads import BALL_MM
 from .simulation.body import Body, bone_points, middle
-from .simulation.cases import random_cameras, random_pose, start_poses
+from .simulation.cases import random_cameras, random_pose, take
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM, Ball, SimulatedXRay
+from .study import Options, Study, numbered
 
 PLAIN, WRONG, SAID, RIGHT_SAID = "right", "principal point", "wrong, said", "right, said"
 MARKER, TOP, SIDES = "marker", "top cropped", "sides cropped"
@@ -84,14 +82,14 @@ def scene(seed: int, number: int, condition: str, data: Path) -> tuple:
 
     condition: "marker", whose images show the phantom, "third view", or "" for any other.
     """
-    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
+    rng, name = np.random.default_rng([seed, number]), patient_of(number)
     _, body = person(name, data)
     bone = bone_points(body)
     cameras = random_cameras(rng, 2, (80, 100))
     if condition == "third view":
         cameras.append(between(*cameras))
     pose = random_pose(np.array([*middle(body)[:2], bone[:, 2].mean()]), rng)
-    projector = RtkProjector(Body.from_hu(body, 130.0))
+    projector = RtkProjector(Body.from_hu(body, BEYOND_MM))
     xray = SimulatedXRay(round_field=bool(rng.random() < 0.3))
     lies, towards = rigid.exp_so3(rng.uniform(-1, 1, 3)), sum(each.source for each in cameras)
     centre = rigid.transform_points(pose, bone.mean(axis=0))
@@ -100,9 +98,8 @@ def scene(seed: int, number: int, condition: str, data: Path) -> tuple:
     if condition == MARKER:
         points = rigid.transform_points(world_from_model, read_bead_model(PHANTOM).points)
         xray = replace(xray, metal=tuple(Ball(tuple(each), BALL_MM) for each in points.tolist()))
-    images = [xray.take(projector, camera, pose, rng) for camera in cameras]
-    start = start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(10)]
-    return cameras, images, pose, start, world_from_model
+    images = take(projector, cameras, [xray] * len(cameras), pose, rng)
+    return cameras, images, pose, near_start(rng, pose, bone), world_from_model
 
 
 @lru_cache(maxsize=1)
@@ -113,8 +110,9 @@ def beads(seed: int, number: int, data: Path) -> list[BeadImage]:
     return [find_in_image(image, count, pixel_mm=PIXEL_MM) for image in images]
 
 
-def row(seed: int, number: int, condition: str, draw: int, data: Path) -> dict:
+def row(options: Options, seed: int, number: int, condition: str, draw: int) -> dict:
     """One case under a condition, and one draw of what is wrong, registered and assessed."""
+    data = options.data
     marked, third = condition == MARKER, condition in (THIRD, WRONG_THIRD)
     shown = MARKER if marked else "third view" if third else ""
     cameras, images, pose, start, world_from_model = scene(seed, number, shown, data)
@@ -130,7 +128,7 @@ def row(seed: int, number: int, condition: str, draw: int, data: Path) -> dict:
         images = [image[cut:-cut, cut:-cut] for image in images]
     matrices: list[Any] = [camera.projection_matrix for camera in cameras]
     certain: list[dict[str, Any]] = [{} for _ in images]
-    name = PEOPLE[number % len(PEOPLE)]
+    name = patient_of(number)
     try:
         if marked:
             seen = beads(seed, number, data)
@@ -192,45 +190,36 @@ def with_wrong_points(rng: np.random.Generator, cameras: list[Camera]) -> list[C
     return wrong
 
 
-def table(rows: list[dict]) -> str:
+def accepted(rows: list[dict]) -> str:
     """What was accepted, by condition."""
-    lines = [
-        "| matrices | cases | refused | over 2 mm off | of these accepted | under 1 mm | accepted |"
-    ]
-    lines.append("|" + " --- |" * 7)
+    lines = []
     for condition in CONDITIONS:
         own = [each for each in rows if each["condition"] == condition]
-        if not own:
-            continue
-        judged = [each for each in own if "refused" not in each]
-        wrong = [each["verdict"] for each in judged if each["mtre_mm"] > WRONG_MM]
-        right = [each["verdict"] for each in judged if each["mtre_mm"] < 1]
-        lines.append(
-            f"| {condition} | {len(own)} | {len(own) - len(judged)} | {len(wrong)} "
-            f"| {wrong.count('accept')} | {len(right)} | {right.count('accept')} |"
-        )
-    return "\n".join(lines)
+        if own:
+            judged = [each for each in own if "refused" not in each]
+            wrong = [each["verdict"] for each in judged if each["mtre_mm"] > WRONG_MM]
+            right = [each["verdict"] for each in judged if each["mtre_mm"] < 1]
+            counts = len(wrong), wrong.count("accept"), len(right), right.count("accept")
+            lines.append((condition, len(own), len(own) - len(judged), *counts))
+    head = ("matrices", "cases", "refused", "over 2 mm off", "of these accepted", "under 1 mm")
+    return table((*head, "accepted"), lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks principal_points",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("cases", type=int)
-    parser.add_argument("--seed", type=int, default=45)
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--rows", type=Path, required=True)
-    parser.add_argument("--draws", type=int, default=1)
-    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=CONDITIONS)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    rows = Rows(options.rows)
-    for number in range(options.cases):
+def keys(options: Options) -> Iterable[tuple]:
+    """Each case under each condition, as often as something is drawn in it."""
+    for key in numbered(options):
         for condition in options.conditions:
             for draw in range(options.draws if condition in DRAWN else 1):
-                key = options.seed, number, condition, draw
-                measure = partial(row, *key, options.data)
-                print(json.dumps(rows.get(*key, measure=measure)), flush=True)
-    print(table([each for _, each in rows.items()]))
+                yield *key, condition, draw
+
+
+STUDY = Study(
+    __doc__,
+    row,
+    accepted,
+    keys,
+    {
+        "draws": {"type": int, "default": 1},
+        "conditions": {"nargs": "+", "choices": CONDITIONS, "default": CONDITIONS},
+    },
+)

@@ -5,8 +5,8 @@ X-rays by another simulator of a CT, which may be cut off sideways.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,7 @@ import SimpleITK as sitk
 from MultiViewRegistrationLib.io.files import written_atomically
 
 from .simulation.cases import Patient, random_cameras, random_pose, write_case
-from .simulation.simulator import (
-    PIXEL_MM,
-    SimulatedXRay,
-    random_implant,
-    random_shutters,
-    random_wires,
-)
+from .simulation.simulator import xrays_with
 
 
 def random_case(
@@ -30,40 +24,20 @@ def random_case(
     seed: int,
     views: int = 2,
     separation_deg: tuple[float, float] = (90, 90),
-    fields: str = "open",
-    metal: str = "none",
+    nuisances: Sequence[str] = (),
     truncated: bool = False,
 ) -> Path:
     """A case with all that may vary drawn from `seed`; path of its case.json.
 
     views: 1, 2 or 3, the further ones on either side of the first.
     separation_deg: least and largest angle between their central axes and that of the first.
-    fields: "open", "round", "straight" (narrow blades) or "shutters" (blades of their own for each
-    view, over 25 to 45 % of it).
-    metal: "none", "wires" (two wires and a screw) or "implant".   truncated: the CT is cut off sideways.
+    nuisances: of `simulator.TAKEN`.   truncated: the CT is cut off sideways.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     cameras = random_cameras(rng, views, separation_deg)
-    xray = SimulatedXRay(
-        PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0)
-    )
-    if fields == "round":
-        xray = replace(xray, round_field=True)
-    elif fields == "straight":
-        left, right, top, bottom = rng.integers(0, 70, 4).tolist()
-        xray = replace(xray, collimation=(left, right, top, bottom))
-    if metal == "wires":
-        xray = replace(xray, metal=random_wires(rng))
-    elif metal == "implant":
-        xray = replace(xray, metal=random_implant(rng))
-    xrays = [xray] * views
-    if fields == "shutters":
-        xrays = [
-            replace(xray, collimation=random_shutters(rng), blade_sd_mm=rng.uniform(1, 2.5))
-            for _ in cameras
-        ]
+    xrays = xrays_with(rng, nuisances, views)
     pose = random_pose(patient.centre, rng)
     if truncated:
         patient = truncated_patient(patient, folder, rng)

@@ -1,9 +1,9 @@
 """Registers real X-rays, right ones and ones with a fault, and keeps what is said of each answer.
 
-    python -m benchmarks real ROWS.jsonl [--sets portal scouts] [--every N] [--search] [--causes]
+    python -m benchmarks real STARTS --rows ROWS.jsonl [--sets portal scouts] [--every N] [--search] [--causes]
 
 Sets: portal images of a head phantom (all sets of two to four views, and of all), those of the
-directions between them, where --between has their images, and a head's two CT scouts. Their true
+directions between them, where --images has theirs, and a head's two CT scouts. Starts are the plan, and drawn ones. Their true
 poses are known to `TRUTH_MM`; they judge the verdict and never train the model. On the six portal
 images what carries over was chosen (`assessment/places.py`, `CARRIED_TENSION`);
 those between judge it. A row has the error against the true pose of the answer to which the plan
@@ -17,13 +17,11 @@ accepted, and 80 % are rejected, or as near to right as without it (turned).
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +30,6 @@ import numpy as np
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
 from MultiViewRegistrationLib.imaging.xray import View, load_image, to_line_integrals
@@ -40,16 +37,12 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.localizer import study_case
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.warm_up import warm_up
-from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
-from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, perturbed, table
+from MultiViewRegistrationLib.studies.statistics import perturbed, table
 
-from . import DATA
-from .appearances import assessed, is_wrong, told, without_search
-from .kept import Rows
+from .appearances import assessed, without_search
 from .people import ct_path
 from .protocol.conditions import restored, stated
-from .trust_fit import of_protocols
+from .study import Options, Study
 
 #: The portal images' isocentre, and the pose to which an independent renderer came there: a
 #: rotation vector and a shift about it, as the data's README has them (LPS).
@@ -120,7 +113,15 @@ def between(data: Path, images: Path) -> RealSet:
     return replace(given, name="between", case=replace(given.case, views=views))
 
 
-SETS: dict[str, Callable[[Path], RealSet]] = {"portal": portal, "scouts": scouts}
+SETS = ("portal", "scouts", "between")
+
+
+@lru_cache
+def real_set(name: str, data: Path, images: Path) -> RealSet:
+    """One of SETS."""
+    if name == "between":
+        return between(data, images)
+    return portal(data) if name == "portal" else scouts(data)
 
 
 def subsets(views: int) -> Iterator[tuple[int, ...]]:
@@ -198,24 +199,24 @@ def other_ct(fault: str, given: RealSet, data: Path) -> tuple[PreparedCT, np.nda
     return other.anatomy, np.eye(4)
 
 
-def measure(
-    given: RealSet,
-    which: tuple[int, ...],
-    fault: str,
-    start: int,
-    data: Path,
-    *,
-    search: bool,
-    causes: bool,
-) -> dict:
+def row(options: Options, name: str, fault: str, numbers: str, start: int) -> dict:
     """A registration, and what is said of it."""
+    given, which = real_set(name, options.data, options.images), tuple(map(int, numbers))
+    about = {"set": name, "fault": fault, "views": list(which)}
+    return about | measured(given, which, fault, start, options)
+
+
+def measured(
+    given: RealSet, which: tuple[int, ...], fault: str, start: int, options: Options
+) -> dict:
+    """One registration."""
     views = [given.case.views[i] for i in which]
     anatomy, plan = given.anatomy, given.case.world_from_ct
     plan = given.truth if plan is None else plan
     if fault in FAULTS:
         views = FAULTS[fault](views)
     else:
-        anatomy, _ = other_ct(fault, given, data)
+        anatomy, _ = other_ct(fault, given, options.data)
     centre = rigid.transform_points(plan, given.anatomy.centroid)
     plan = plan.copy()
     plan[:3, 3] = centre - plan[:3, :3] @ anatomy.centroid
@@ -223,11 +224,11 @@ def measure(
         rng = np.random.default_rng([start, zlib.crc32(f"{which} {fault}".encode())])
         degrees, mm = rng.uniform(0, START_DEG), rng.uniform(0, START_MM)
         plan = perturbed(plan, anatomy.centroid, degrees, mm, 1, rng)[0]
-    found = refine(anatomy, views, plan) if search else without_search(anatomy, views, plan)
+    found = refine(anatomy, views, plan) if options.search else without_search(anatomy, views, plan)
     if found is None:
         return {"failed": "nothing shown", "verdict": ""}
     row, said = assessed(anatomy, views, found, plan)
-    if causes:
+    if options.causes:
         said = verdict.find_cause(said, CauseSearch(anatomy, views, found, plan))
     targets = said.targets if said.targets is not None else anatomy.corners()
     off = given.off_mm(found.world_from_ct, targets) if fault in FAULTS else (None, None)
@@ -242,12 +243,12 @@ def measure(
     }
 
 
-def is_right(row: dict, times: float = 1) -> bool:
-    """Whether an answer is right as far as the truth can tell, or so many times as far off at most."""
+def is_right(row: dict) -> bool:
+    """Whether an answer is right as far as the truth can tell."""
     across, depth = TRUTH_MM["scouts" if row["set"] == "scouts" else "portal"]
     if row["failed"] is not None or row["across_mm"] is None:
         return False
-    return row["across_mm"] <= times * across and row["depth_mm"] <= times * depth
+    return row["across_mm"] <= across and row["depth_mm"] <= depth
 
 
 def summary(rows: list[dict]) -> str:
@@ -267,98 +268,28 @@ def summary(rows: list[dict]) -> str:
 
 
 WORDS = ("accept", "check", "reject")
-#: The share of tiles in place, in the view where it is smallest, among the features; a line is drawn
-#: of so many answers at least.
-IN_PLACE, LEAST_DRAWN = "least share of tiles in place", 5
-#: Lines of a picture have so many points. Those of wrong answers are dashed.
-POINTS = 41
-COLOURS = {"simulated": "#56b4e9", "gVirtualXray": "#2bbd8e", "real": "#d55e00"}
 
 
-def picture(groups: dict[str, list[dict]]) -> str:
-    """An SVG: which share of each group's answers lies below each value of what a verdict asks."""
-    plots = []
-    for name in (*COLUMNS, "tension", IN_PLACE):
-        shares, lines = np.linspace(0, 1, POINTS), []
-        for group, rows in groups.items():
-            values = [row["features"].get(name) for row in rows]
-            known = np.array([value for value in values if value is not None])
-            of, right = group.split(", ")
-            style = COLOURS[of], None, None if right == "right" else "5 3"
-            enough = len(known) >= LEAST_DRAWN
-            x = np.quantile(known, shares).tolist() if enough else []
-            lines.append(Line(group, x, shares.tolist()[: len(x)], style=style))
-        label, kind = name.replace("_", " "), "log" if name.endswith("_mm") else "linear"
-        plots.append(line_plot(lines, label, Axis(label, kind), Axis("share below", limits=(0, 1))))
-    return svg_file(plots, columns=3)
-
-
-def drawn_groups(
-    bodies: Path, surfaces: Path, appearances: list[dict], real: list[dict]
-) -> dict[str, list[dict]]:
-    """Right and wrong answers of the protocol, of gVirtualXray, and in real X-rays, each with its features.
-
-    Only those of `appearances` have votes among the simulated.
-    """
-    for row in (*appearances, *real):
-        if row["failed"] is None:
-            shares = [share for share in row.get("in_place", [None]) if share is not None]
-            smallest = min(shares) if len(shares) == len(row.get("in_place", [])) else None
-            row["features"] = {**row.get("features", {}), IN_PLACE: smallest}
-    real = [row for row in real if row["failed"] is None and row["fault"] != "turned"]
-    groups = {}
-    for name, archive in (("simulated", bodies), ("gVirtualXray", surfaces)):
-        rows = [row for row in of_protocols([archive], "body")[0] if row["mtre_mm"] is not None]
-        groups[f"{name}, right"] = [row for row in rows if row["mtre_mm"] < SUCCESS_MM]
-        groups[f"{name}, wrong"] = [row for row in rows if row["mtre_mm"] > WRONG_MM]
-    appearances = told(appearances)
-    groups["simulated, right"] += [row for row in appearances if not is_wrong(row)]
-    groups["simulated, wrong"] += [row for row in appearances if is_wrong(row)]
-    groups["real, right"] = [row for row in real if is_right(row)]
-    groups["real, wrong"] = [row for row in real if not is_right(row, 2)]
-    return groups
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("rows", type=Path)
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=[])
-    parser.add_argument("--faults", nargs="+")
-    parser.add_argument("--every", type=int, default=1, help="only one of so many sets of views")
-    parser.add_argument("--starts", type=int, default=1, help="the plan, and drawn ones")
-    parser.add_argument("--between", type=Path, metavar="FOLDER", help="of the other portal images")
-    parser.add_argument("--search", action="store_true", help="about the plan, as the program does")
-    parser.add_argument("--causes", action="store_true")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg")
-    parser.add_argument("--simulated", type=Path, help="rows of `appearances`, for the picture")
-    parser.add_argument("--bodies", type=Path, help="an archive of `protocol`, for the picture")
-    parser.add_argument("--surfaces", type=Path, help="the same, by gVirtualXray")
-    options = parser.parse_args()
-    rows = Rows(options.rows)
-    if options.picture:
-        appearances, own = (
-            [row for _, row in each.items()] for each in (Rows(options.simulated), rows)
-        )
-        groups = drawn_groups(options.bodies, options.surfaces, appearances, own)
-        options.picture.write_text(picture(groups), encoding="utf-8")
-        return
-    warm_up()
-    given_sets = [SETS[name](options.data) for name in options.sets]
-    if options.between:
-        given_sets.append(between(options.data, options.between))
-    measured = partial(measure, search=options.search, causes=options.causes)
-    for given in given_sets:
-        name = given.name
-        sets = list(subsets(len(given.case.views)))[:: options.every]
-        for start in range(options.starts):
+def keys(options: Options) -> Iterable[tuple]:
+    """Each set of views with each fault, from each start."""
+    for name in options.sets:
+        sets = list(subsets(len(real_set(name, options.data, options.images).case.views)))
+        for start in range(options.cases):
             for fault in options.faults or faults_of(name):
-                for which in sets:
-                    key = name, fault, "".join(map(str, which)), start
-                    what = partial(measured, given, which, fault, start, options.data)
-                    about = {"set": name, "fault": fault, "views": list(which)}
-                    rows.get(*key, measure=what, about=about)
-                print(f"{name}, {fault}, start {start}", file=sys.stderr, flush=True)
-    print(summary([row for _, row in rows.items()]))
+                for which in sets[:: options.every]:
+                    yield name, fault, "".join(map(str, which)), start
+
+
+STUDY = Study(
+    __doc__,
+    row,
+    summary,
+    keys,
+    {
+        "sets": {"nargs": "+", "choices": SETS, "default": []},
+        "faults": {"nargs": "+"},
+        "every": {"type": int, "default": 1, "help": "only one of so many sets of views"},
+        "search": {"action": "store_true", "help": "about the plan, as the program does"},
+        "causes": {"action": "store_true"},
+    },
+)

@@ -11,10 +11,8 @@ the cases another one. A case is found if the targets, bone that both X-rays sho
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter, process_time
 from types import SimpleNamespace
@@ -27,18 +25,16 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.reading import raw_image
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.io.case_file import DEFAULT_SEARCH
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
+from MultiViewRegistrationLib.studies.statistics import table
 
-from .kept import Rows, parser_of
-from .people import ON_A_COUCH, ct_path
-from .simulation.cases import Patient, random_cameras, targets_of
-from .simulation.simulator import PIXEL_MM, overlays_with, xrays_with
+from .people import ON_A_COUCH, ct_path, patient_of
+from .simulation.cases import Patient, kept_images, random_cameras, take, targets_of, views_of
+from .simulation.simulator import overlays_with, xrays_with
+from .study import Options, Study, numbered
 
 PEOPLE = ("chest", "torso", "phantom", "thorax", "pelvis 2 mm")
 MAX_TILT_DEG, JITTER_MM = 30.0, 15.0
@@ -58,7 +54,7 @@ def person(name: str, data: Path) -> SimpleNamespace:
 
 def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     """All of a case but its images."""
-    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
+    rng, name = np.random.default_rng([seed, number]), patient_of(number, PEOPLE)
     body = person(name, data)
     cameras = random_cameras(rng, 2, (40, 100))
     nuisances = ["table"] if rng.random() < 0.5 else []
@@ -77,30 +73,19 @@ def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
         return SimpleNamespace(**{key: value for key, value in locals().items() if key != "axis"})
 
 
-def views_of(case: SimpleNamespace, kept: Path) -> list[View]:
-    """The case's X-rays, from the file `kept` if it is there."""
-    if not kept.exists():
-        rng = np.random.default_rng([case.seed, case.number, 1])
-        overlays, images = overlays_with(rng, case.nuisances), []
-        for camera, xray in zip(case.cameras, case.xrays, strict=True):
-            image = xray.take(case.body.patient.projector, camera, case.pose, rng)
-            for put in overlays:
-                image = put(image, camera)
-            images.append(image)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(kept, *images)
-    with np.load(kept) as file:
-        taken = [file[key] for key in file.files]
-    return [
-        View(f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM))), camera)
-        for n, (image, camera) in enumerate(zip(taken, case.cameras, strict=True))
-    ]
+def images_of(case: SimpleNamespace) -> list[np.ndarray]:
+    """The case's X-rays."""
+    rng = np.random.default_rng([case.seed, case.number, 1])
+    overlays = overlays_with(rng, case.nuisances)
+    return take(case.body.patient.projector, case.cameras, case.xrays, case.pose, rng, overlays)
 
 
-def row(seed: int, number: int, data: Path, images: Path) -> dict:
+def row(options: Options, seed: int, number: int) -> dict:
     """One case, searched without a start."""
-    case = draw(seed, number, data)
-    views, anatomy = views_of(case, images / f"{seed}-{number:04d}.npz"), case.body.anatomy
+    case = draw(seed, number, options.data)
+    kept = options.images / f"{seed}-{number:04d}.npz"
+    views = views_of(kept_images(kept, lambda: images_of(case)), case.cameras)
+    anatomy = case.body.anatomy
     pose = default_pose_at_isocentre(case.cameras, anatomy.centroid)
     anatomy.prepare(views, pose)
     wall_s, cpu_s = perf_counter(), process_time()
@@ -129,12 +114,8 @@ def row(seed: int, number: int, data: Path, images: Path) -> dict:
     }
 
 
-def table(rows: Sequence[dict]) -> str:
+def found(rows: Sequence[dict]) -> str:
     """How many were found, by person and by how much of the X-rays the CT covers."""
-    lines = [
-        "| cases | number | found | seconds of both cores, median | worst |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
     covered = [row for row in rows if min(row["share"]) >= COVERED]
     groups = {
         "all": rows,
@@ -143,26 +124,20 @@ def table(rows: Sequence[dict]) -> str:
         "feet first": [row for row in covered if row["feet_first"]],
         **{name: [row for row in covered if row["person"] == name] for name in PEOPLE},
     }
+    lines = []
     for name, group in groups.items():
         if group:
-            found = sum(row["mm"] <= WRONG_MM for row in group)
             seconds = [row["cpu_s"] for row in group]
-            lines.append(
-                f"| {name} | {len(group)} | {found} | {np.median(seconds):.1f} | "
-                f"{max(seconds):.1f} |"
-            )
-    return "\n".join(lines)
+            right = sum(row["mm"] <= WRONG_MM for row in group)
+            times = f"{np.median(seconds):.1f}", f"{max(seconds):.1f}"
+            lines.append((name, len(group), right, *times))
+    head = ("cases", "number", "found", "seconds of both cores, median", "worst")
+    return table(head, lines, range(1, 5))
 
 
-def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--images", type=Path, required=True)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    warm_up()
-    rows = Rows(options.rows)
-    # One person after the other, as each takes memory.
-    for number in sorted(range(options.cases), key=lambda number: number % len(PEOPLE)):
-        measure = partial(row, options.seed, number, options.data, options.images)
-        print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
-    print(table([each for _, each in rows.items()]))
+def by_person(options: Options) -> Iterable[tuple]:
+    """One person after the other, as each takes memory."""
+    return sorted(numbered(options), key=lambda key: key[1] % len(PEOPLE))
+
+
+STUDY = Study(__doc__, row, found, by_person)

@@ -15,12 +15,8 @@ accepted with it. Its numbers were chosen on seed 73.
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -34,11 +30,12 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.studies.statistics import table
 
 from .bones import NAMES, draw, images_of
-from .kept import Rows, parser_of
 from .protocol.conditions import calibrated
 from .simulation.cases import unit, views_of
+from .study import Options, Study
 
 #: How far a single vertebra moves.
 STEP_MM, MOST_DEG = (3.0, 6.0), 6.0
@@ -56,16 +53,16 @@ def single(case: SimpleNamespace, rng: np.random.Generator) -> dict[int, np.ndar
     return {label: rigid.about(points[label].mean(axis=0), step)}
 
 
-def row(seed: int, number: int, data: Path, images: Path, *, alone: bool = False) -> dict:
+def row(options: Options, seed: int, number: int) -> dict:
     """One case, registered and assessed."""
-    case = draw(seed, number, data)
-    if alone:
+    case = draw(seed, number, options.data)
+    if options.single:
         case.moved = single(case, np.random.default_rng([seed, number, 5]))
     moved = number // 3 % 2 == 1
     case.moved = {
         label: each for label, each in case.moved.items() if moved and NAMES[label][0] in "TL"
     }
-    taken = images_of(case, images / f"spine-{seed}-{number:04d}.npz")
+    taken = images_of(case, options.images / f"spine-{seed}-{number:04d}.npz")
     views = views_of(taken, case.cameras)
     views = calibrated(np.random.default_rng([seed, number, 2]), views)
     found = refine(case.body.anatomy, views, case.start)
@@ -123,12 +120,9 @@ def _off_mm(points: np.ndarray, found: np.ndarray, pose: np.ndarray, motion: np.
     return float(np.linalg.norm(apart, axis=1).mean())
 
 
-def table(rows: Sequence[dict]) -> str:
+def accepted(rows: Sequence[dict]) -> str:
     """What was accepted without and with `assessment.spine`."""
-    lines = [
-        "| bodies | cases | accepted without the spine | with it |",
-        "| --- | ---: | ---: | ---: |",
-    ]
+    lines = []
     wrong = [row for row in rows if row["worst_mm"] > WRONG_MM]
     for name, group in (
         ("a vertebra over 2 mm off", [row for row in wrong if row.get("compared", 1) > 0.5]),
@@ -136,22 +130,11 @@ def table(rows: Sequence[dict]) -> str:
         ("moved by less", [row for row in rows if row["moved"] and row["worst_mm"] <= WRONG_MM]),
         ("nothing moved", [row for row in rows if not row["moved"] and row["mm"] <= WRONG_MM]),
     ):
-        accepted = [row for row in group if row["without"] == "accept"]
-        kept = [row for row in accepted if not SlabsFit(*row["slabs"]).moved]
-        lines.append(f"| {name} | {len(group)} | {len(accepted)} | {len(kept)} |")
-    return "\n".join(lines)
+        without = [row for row in group if row["without"] == "accept"]
+        kept = [row for row in without if not SlabsFit(*row["slabs"]).moved]
+        lines.append((name, len(group), len(without), len(kept)))
+    return table(("bodies", "cases", "accepted without the spine", "with it"), lines, (1, 2, 3))
 
 
-def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--single", action="store_true", help="one vertebra alone has moved")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    rows = Rows(options.rows)
-    for number in range(options.cases):
-        measure = partial(
-            row, options.seed, number, options.data, options.images, alone=options.single
-        )
-        print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
-    print(table([each for _, each in rows.items()]))
+SINGLE = {"action": "store_true", "help": "one vertebra alone has moved"}
+STUDY = Study(__doc__, row, accepted, arguments={"single": SINGLE})

@@ -1,6 +1,6 @@
 """A real wrist's bones alone and together.
 
-python -m benchmarks wrist_bones --data ../shared/data --rows ROWS.jsonl [--page PAGE.md]
+python -m benchmarks wrist_bones INSTANTS --rows ROWS.jsonl
 
 There is no truth. But two poses from disjoint halves of the pixels share no noise, so that how far
 they lie apart says how precise they are; it does not show an error that both halves share, as the
@@ -17,11 +17,9 @@ Each begins 1 mm and 1 degree off.
 
 from __future__ import annotations
 
-import argparse
-import warnings
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +33,9 @@ from MultiViewRegistrationLib.registration.bones import Bone, register_bone_cts
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend, moved
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.studies.statistics import table
 
-from . import DATA
-from .kept import Rows, put
+from .study import Options, Study
 from .truth import start_of
 
 BONES, INSTANTS = ("radius", "ulna", "metacarpal3"), ("0002", "0099", "0158")
@@ -211,90 +209,60 @@ def _with_bones(
     )
 
 
-def table(rows: Rows, names: tuple[str, ...], *, planted: bool) -> str:
-    """Of halves or of what was planted, by bone and way.
+@lru_cache(maxsize=1)
+def wrist(data: Path, instant: str) -> Wrist:
+    """The bones of an instant, each of which has half of its pixels at least."""
+    engine.SHOWN = 0.2
+    return Wrist(data, instant)
 
-    Medians, root mean squares, how often it is less than alone.
-    """
-    lines = [
-        "| bone | registered | median mm | rms mm | median \u00b0 | rms \u00b0 | less than alone, "
-        "mm | \u00b0 |"
-    ]
-    lines.append("|" + " --- |" * 8)
-    of_way = {
-        way: [
-            row
-            for key, row in rows.items()
-            if key.endswith(f" {way}") and ("planted" in key) == planted
-        ]
-        for way in WAYS
-    }
+
+def keys(options: Options) -> Iterable[tuple]:
+    """Of each instant what all pixels say, halves of them, and what was added, each way."""
+    for instant in INSTANTS[: options.cases]:
+        yield instant, "between"
+        for halved in HALVES:
+            for way in WAYS:
+                yield instant, *halved, way
+        for number in range(PLANTED):
+            for way in WAYS:
+                yield instant, "planted", number, way
+
+
+def row(options: Options, instant: str, what: str, *of) -> dict:
+    """How far poses lie apart, by bone."""
+    bones = wrist(options.data, instant)
+    if what == "between":
+        return bones.between()
+    apart_mm = bones.planted(*of) if what == "planted" else bones.halves(what, *of)
+    return {"what": what, "way": of[-1], "apart": apart_mm}
+
+
+def by_way(rows: list[dict], names: tuple[str, ...]) -> str:
+    """By bone and way medians, root mean squares, and how often it is less than alone."""
+    lines = []
     for name in (*names, "all"):
-        found = {
-            way: np.array(
-                [each for row in of_way[way] for bone, each in row.items() if name in (bone, "all")]
-            )
-            for way in WAYS
-        }
-        for way, values in found.items():
-            numbers = np.stack(
-                [np.median(values, axis=0), np.sqrt((values**2).mean(axis=0))], axis=1
-            ).ravel()
-            nearer = (values < found[ALONE]).sum(axis=0)
+        found: dict[str, list] = {way: [] for way in WAYS}
+        for each in rows:
+            of_bones = each["apart"].items()
+            found[each["way"]] += [off for bone, off in of_bones if name in (bone, "all")]
+        for way in WAYS:
+            values = np.array(found[way])
+            rms = np.sqrt((values**2).mean(axis=0))
+            numbers = np.stack([np.median(values, axis=0), rms], axis=1).ravel()
+            nearer = (values < np.array(found[ALONE])).sum(axis=0)
             counts = ["", ""] if way == ALONE else [f"{count} of {len(values)}" for count in nearer]
-            cells = [name, way, *(f"{number:.2f}" for number in numbers), *counts]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append((name, way, *(f"{number:.2f}" for number in numbers), *counts))
+    head = ("bone", "registered", "median mm", "rms mm", "median \u00b0", "rms \u00b0")
+    return table((*head, "less than alone, mm", "\u00b0"), lines)
 
 
-def _halves(wrist: Callable[[], Wrist], *of) -> dict:
-    return wrist().halves(*of)
-
-
-def _planted(wrist: Callable[[], Wrist], *of) -> dict:
-    return wrist().planted(*of)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument(
-        "--rows", type=Path, required=True, help="rows that it has are not made again"
-    )
-    parser.add_argument(
-        "--page", type=Path, help="a Markdown page that gets the table between marks"
-    )
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    engine.SHOWN = 0.2  # half of a bone's pixels are to be enough
-    rows = Rows(options.rows)
-    for instant in INSTANTS:
-        made: list[Wrist] = []
-
-        def wrist(instant: str = instant, made: list[Wrist] = made) -> Wrist:
-            if not made:
-                made.append(Wrist(options.data, instant))
-            return made[0]
-
-        print(instant, rows.get(instant, "between", measure=lambda: wrist().between()), flush=True)
-        for kind, side, way in ((*halved, way) for halved in HALVES for way in WAYS):
-            measured = rows.get(
-                instant, kind, side, way, measure=partial(_halves, wrist, kind, side, way)
-            )
-            print(instant, kind, side, way, measured, flush=True)
-        for number, way in ((number, way) for number in range(PLANTED) for way in WAYS):
-            measured = rows.get(
-                instant,
-                "planted",
-                number,
-                way,
-                measure=partial(_planted, wrist, number, way),
-            )
-            print(instant, "planted", number, way, measured, flush=True)
+def tables(rows: list[dict]) -> str:
+    """Of halves, and of what was added."""
+    added = [each for each in rows if each.get("what") == "planted"]
+    halved = [each for each in rows if "what" in each and each["what"] != "planted"]
     title = "## Bones of a wrist\n\nBy `benchmarks/wrist_bones.py`, which says how."
-    text = f"{title} {HALVED}\n\n{table(rows, BONES, planted=False)}\n\n{ADDED}\n\n{table(rows, BONES[:2], planted=True)}"
-    print(text)
-    if options.page:
-        put(options.page, "wrist bones", text)
+    shown = f"{HALVED}\n\n{by_way(halved, BONES)}\n\n{ADDED}\n\n{by_way(added, BONES[:2])}"
+    return f"{title} {shown}"
+
+
+STUDY = Study(__doc__, row, tables, keys)

@@ -79,8 +79,7 @@ def test_a_case_is_what_it_says(patient, tmp_path):
         seed=3,
         views=3,
         separation_deg=(35, 55),
-        fields="round",
-        metal="wires",
+        nuisances=("round field", "wires"),
     )
     assert {file.name for file in path.parent.iterdir()} == {
         "case.json",

@@ -27,7 +27,7 @@ from MultiViewRegistrationLib.io.files import write_atomically, written_atomical
 
 from .body import Body, bone_points, continued, middle, without_couch
 from .projector import MaterialProjector, RtkProjector, SurfaceProjector
-from .simulator import PIXEL_MM, SIZE, SimulatedXRay
+from .simulator import PIXEL_MM, SIZE, Overlay, SimulatedXRay
 
 SEARCH = {"rotation_deg": 15, "translation_mm": 45}
 TARGETS = 30
@@ -198,6 +198,33 @@ def views_of(images: Sequence[np.ndarray], cameras: Sequence[Camera]) -> list[Vi
     xrays = [to_line_integrals(raw_image(image, pixel), "linear") for image in images]
     pairs = enumerate(zip(xrays, cameras, strict=True))
     return [View(f"view {n}", xray, camera) for n, (xray, camera) in pairs]
+
+
+def take(
+    projector: MaterialProjector,
+    cameras: Sequence[Camera],
+    xrays: Sequence[SimulatedXRay],
+    world_from_ct: np.ndarray,
+    rng: np.random.Generator,
+    overlays: Sequence[Overlay] = (),
+) -> list[np.ndarray]:
+    """X-rays (rows, columns), uint16, by each camera, with what lies on them."""
+    images = []
+    for camera, xray in zip(cameras, xrays, strict=True):
+        image = xray.take(projector, camera, world_from_ct, rng)
+        for put in overlays:
+            image = put(image, camera)
+        images.append(image)
+    return images
+
+
+def kept_images(file: Path, make: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+    """The images in a file, made first if it is not there."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(file, *make())
+    with np.load(file) as content:
+        return [content[key] for key in content.files]
 
 
 def random_pose(centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -192,14 +192,16 @@ class MovedBone:
         """
         box = _with_room([slice(each.min(), each.max() + 1) for each in np.nonzero(mask)])
         self._whole = whole
-        self._bone = _beyond_soft_tissue(ct, box, mask[box])
+        self._bone = PartProjector(ct, box, mask[box])
         self.rest_from_bone = np.eye(4)
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
         """As `RtkProjector.project`: the bone at this pose, all else at `world_from_ct @ rest_from_bone`."""
         rest = world_from_ct @ self.rest_from_bone
-        moved = self._bone.project(camera, world_from_ct) - self._bone.project(camera, rest)
-        return np.maximum(self._whole.project(camera, rest) + moved / 10, 0)  # mm g/cm^3 to g/cm^2
+        image = self._whole.project(camera, rest).copy()
+        self._bone.add(image, camera, world_from_ct, 1)
+        self._bone.add(image, camera, rest, -1)
+        return np.maximum(image, 0)
 
 
 class MovedBones:
@@ -222,19 +224,17 @@ class MovedBones:
         Where a bone was there is soft tissue.
         """
         self._whole, boxes = whole, find_objects(labels)
-        self._moved: list[tuple[Joseph, np.ndarray]] = []
+        self._moved: list[tuple[PartProjector, np.ndarray]] = []
         for label, motion in motions.items():
             box = _with_room(boxes[label - 1])
-            self._moved.append((_beyond_soft_tissue(ct, box, labels[box] == label), motion))
+            self._moved.append((PartProjector(ct, box, labels[box] == label), motion))
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
         """As `RtkProjector.project`: all but the bones at this pose, each bone at `world_from_ct @ ct_from_bone`."""
-        image = self._whole.project(camera, world_from_ct)
+        image = self._whole.project(camera, world_from_ct).copy()
         for bone, ct_from_bone in self._moved:
-            moved = bone.project(camera, world_from_ct @ ct_from_bone) - bone.project(
-                camera, world_from_ct
-            )
-            image = image + moved / 10  # mm g/cm^3 to g/cm^2
+            bone.add(image, camera, world_from_ct @ ct_from_bone, 1)
+            bone.add(image, camera, world_from_ct, -1)
         return np.maximum(image, 0)
 
 
@@ -243,16 +243,33 @@ def _with_room(box: Sequence[slice]) -> tuple[slice, ...]:
     return tuple(slice(max(each.start - 1, 0), each.stop + 1) for each in box)
 
 
-def _beyond_soft_tissue(ct: Volume, box: tuple[slice, ...], mask: np.ndarray) -> Joseph:
-    """Projects what a bone attenuates more than soft tissue in its place.   mask.
+class PartProjector:
+    """Projects what a bone attenuates more than soft tissue in its place."""
 
-    Bool, of the part `box` (k, j, i) of the CT.
-    """
-    hu = ct.values[box]
-    with_bone, without = base_materials(hu), base_materials(np.where(mask, np.float32(SOFT_HU), hu))
-    placed = ct.ct_from_index.copy()
-    placed[:3, 3] += placed[:3, :3] @ [each.start for each in box[::-1]]
-    return Joseph(tuple(a - b for a, b in zip(with_bone, without)), placed)
+    def __init__(self, ct: Volume, box: tuple[slice, ...], mask: np.ndarray) -> None:
+        """mask: bool, of the part `box` (k, j, i) of the CT."""
+        hu = ct.values[box]
+        there = base_materials(hu)
+        gone = base_materials(np.where(mask, np.float32(SOFT_HU), hu))
+        self._placed, self._shape = ct.ct_from_index.copy(), hu.shape
+        self._placed[:3, 3] += self._placed[:3, :3] @ [each.start for each in box[::-1]]
+        self._joseph = Joseph(tuple(a - b for a, b in zip(there, gone, strict=True)), self._placed)
+
+    def add(
+        self, image: np.ndarray, camera: Camera, world_from_bone: np.ndarray, sign: int
+    ) -> None:
+        """Add it to, or take it from, an image (2, rows, columns) of `RtkProjector.project`."""
+        sides = np.meshgrid(*[(-1.0, size) for size in self._shape[::-1]], indexing="ij")
+        corners = np.stack(sides, -1).reshape(-1, 3)
+        pixels = camera.project(transform_points(world_from_bone @ self._placed, corners))
+        left, top = np.clip(np.floor(pixels.min(axis=0)), 0, camera.size).astype(int).tolist()
+        right, low = np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, camera.size).astype(int).tolist()
+        if right > left and low > top:
+            part = camera.cropped(left, top, right - left, low - top)
+            # mm g/cm^3 to g/cm^2
+            image[:, top:low, left:right] += (
+                0.1 * sign * self._joseph.project(part, world_from_bone)
+            )
 
 
 #: Hounsfield units of the surfaces, from skin and lung to the densest bone.

@@ -270,13 +270,15 @@ def random_shutters(rng: np.random.Generator) -> tuple[int, int, int, int]:
 
 Changes = Callable[[np.random.Generator], dict[str, Any]]
 #: How X-rays are taken, by fields of `SimulatedXRay`: the same in all views, or drawn for each.
-#: Blades are a third to two thirds of the image, shutters asymmetrical, over 25 to 45 %; scatter is
+#: Straight ones are narrow blades; blades are a third to two thirds of the image, shutters asymmetrical, over 25 to 45 %; scatter is
 #: two to four times the primary, with few photons; weak bone has lost a third to two thirds of its
 #: mineral since the CT was taken.
 ALIKE: dict[str, Changes] = {
     "wires": lambda rng: {"metal": random_wires(rng)},
     "rods": lambda rng: {"metal": random_implant(rng, rods_and_screws)},
     "prosthesis": lambda rng: {"metal": random_implant(rng, hip_prosthesis)},
+    "metal": lambda rng: {"metal": random_implant(rng)},
+    "straight": lambda rng: {"collimation": tuple(rng.integers(0, 70, 4).tolist())},
     "blades": lambda rng: {"collimation": tuple(rng.integers(60, 120, 4).tolist())},
     "scatter": lambda rng: {
         "scatter_to_primary": rng.uniform(2, 4),

@@ -1,0 +1,70 @@
+"""A study measures each case once, and two runs' rows are held against each other."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import sys
+
+import pytest
+
+from benchmarks import ROOT, bent, compare, spines, study
+from benchmarks.kept import Rows
+from MultiViewRegistrationLib.errors import InputError
+
+KEPT = ROOT / "benchmarks" / "rows"
+
+
+def test_a_study_measures_what_is_missing_and_prints_the_tables(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "warm_up", lambda: None)
+    measured = []
+
+    def run(options, seed, number):
+        measured.append(number)
+        return {"mm": number + seed}
+
+    one = study.Study("About.", run, lambda rows: f"{len(rows)} rows")
+    for cases in ("2", "3"):
+        given = ["study", cases, "--seed", "4", "--rows", str(tmp_path / "rows.jsonl")]
+        monkeypatch.setattr(sys, "argv", given)
+        one.main()
+    assert measured == [0, 1, 2] and capsys.readouterr().out.endswith("3 rows\n")
+    assert Rows(tmp_path / "rows.jsonl").get(4, 2, measure=dict) == {"mm": 6}
+
+
+def test_tables_of_kept_rows_are_those_of_the_documentation():
+    rows = [row for _, row in Rows(KEPT / "spines_75.jsonl.xz").items()]
+    assert "| nothing moved | 20 | 17 | 16 |" in spines.STUDY.tables(rows)
+    rows = [row for _, row in Rows(KEPT / "bent.jsonl.xz").items()]
+    assert bent.accepted(rows).splitlines()[2].startswith("| none | ")
+
+
+def test_rows_that_are_compressed_are_not_written(tmp_path):
+    path = tmp_path / "rows.jsonl.xz"
+    path.write_bytes(lzma.compress(b'{"key": "1 0", "mm": 1.0}\n'))
+    rows = Rows(path)
+    assert rows.get(1, 0, measure=dict) == {"mm": 1.0}
+    with pytest.raises(InputError, match="is only read"):
+        rows.get(1, 1, measure=dict)
+
+
+@pytest.mark.parametrize(
+    "after, said",
+    [
+        ({"mm": 1.01, "verdict": "accept"}, "1 rows compared, 0 differ"),
+        ({"mm": 1.03, "verdict": "accept"}, "1 0: mm 0.030 mm apart"),
+        ({"mm": 1.0, "verdict": "check"}, "1 0: verdict accept, then check"),
+        ({"verdict": "accept"}, "1 0: mm inf mm apart"),
+    ],
+)
+def test_verdicts_and_errors_of_two_runs_are_compared(after, said, tmp_path, monkeypatch, capsys):
+    files = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
+    for file, row in zip(files, ({"mm": 1.0, "verdict": "accept"}, after), strict=True):
+        file.write_text(json.dumps({"key": "1 0", **row}) + "\n")
+    monkeypatch.setattr(sys, "argv", ["compare", *map(str, files)])
+    if "0 differ" in said:
+        compare.main()
+    else:
+        with pytest.raises(SystemExit):
+            compare.main()
+    assert said in capsys.readouterr().out

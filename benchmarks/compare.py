@@ -1,0 +1,95 @@
+"""Compares rows of two runs: whether verdicts are the same, and how far errors and poses lie apart.
+
+    python -m benchmarks compare BEFORE AFTER
+
+Each is a file of a study, which may be compressed by xz, or an archive or a folder of `protocol`.
+Rows that both have are held against each other; fails where a verdict differs, or an error or the
+origin of a pose by more than 0.02 mm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .kept import Rows
+
+APART_MM = 0.02
+VERDICTS = ("verdict", "without", "without_parts", "body")
+
+
+def rows_of(path: Path) -> dict[str, dict]:
+    """The rows of a file, an archive or a folder, by their keys."""
+    if path.is_dir():
+        return {file.stem: json.loads(file.read_text()) for file in path.rglob("[0-9]*.json")}
+    if ".tar" not in path.suffixes:
+        return dict(Rows(path).items())
+    found = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is not None and Path(member.name).stem.isdigit():
+                found[Path(member.name).stem] = json.load(file)
+    return found
+
+
+def flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Verdicts, errors in mm and poses of a row, by where they stand in it."""
+    key = name.rpartition(".")[2]
+    if isinstance(value, dict):
+        for each, part in value.items():
+            yield from flat(part, f"{name}.{each}")
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for number, part in enumerate(value):
+            yield from flat(part, f"{name}.{number}")
+    elif key in VERDICTS:
+        yield name, value
+    elif key in ("mm", "mtre_mm", "across_mm", "depth_mm") and value is not None:
+        yield name, np.array([value], float)
+    elif ".errors." in name:  # the error, and what was predicted
+        yield name, np.array(value, float)[:1]
+    elif key == "world_from_ct":
+        yield name, np.array(value, float)[:3, 3]
+
+
+def differences(before: dict, after: dict) -> list[str]:
+    """What differs between two rows, in words."""
+    other, found = dict(flat(after)), []
+    for name, value in flat(before):
+        if isinstance(value, np.ndarray):
+            there = other.get(name)
+            apart = np.inf
+            if isinstance(there, np.ndarray):
+                apart = float(np.linalg.norm(there - value))
+            if not apart <= APART_MM:
+                found.append(f"{name[1:]} {apart:.3f} mm apart")
+        elif other.get(name) != value:
+            found.append(f"{name[1:]} {value}, then {other.get(name)}")
+    return found
+
+
+def main() -> int:
+    """Print what differs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    options = parser.parse_args()
+    before, after = rows_of(options.before), rows_of(options.after)
+    common = [key for key in before if key in after]
+    different = {key: differences(before[key], after[key]) for key in common}
+    for key, each in different.items():
+        if each:
+            print(f"{key}: {'; '.join(each)}")
+    wrong = sum(map(bool, different.values()))
+    print(f"{len(common)} rows compared, {wrong} differ.")
+    if wrong or not common:
+        sys.exit(1)
+    return 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MultiViewRegistrationLib.assessment.bones import RegisteredBones
 from MultiViewRegistrationLib.cli import demo
 from MultiViewRegistrationLib.cli.demo import ERRORS, bone_errors
 from MultiViewRegistrationLib.cli.main import main
@@ -104,4 +105,7 @@ def test_the_error_of_a_bone_is_that_of_its_own_pose_and_its_own_truth():
     assert [each.name for each in errors] == ["T8", "T9"]
     assert [each.whole_ct_mm for each in errors] == pytest.approx([3.0, 5.5])
     assert [each.own_mm for each in errors] == pytest.approx([2.0, 0.5])
-    assert bone_errors(SimpleNamespace(world_from_ct=np.eye(4), structures=None), {}) == []
+    assert (
+        bone_errors(SimpleNamespace(world_from_ct=np.eye(4), structures=RegisteredBones()), {})
+        == []
+    )

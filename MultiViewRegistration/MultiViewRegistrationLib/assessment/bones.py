@@ -127,6 +127,11 @@ class RegisteredBones:
     relative_poses: list[BonePose] = field(default_factory=list)
 
     @property
+    def names(self) -> list[str]:
+        """Of the bones, in their order."""
+        return [bone.name for bone in self.bones]
+
+    @property
     def shown(self) -> list[RegisteredBone]:
         """The bones that are where the X-rays show them."""
         return [bone for bone in self.bones if bone.verdict not in UNUSABLE]

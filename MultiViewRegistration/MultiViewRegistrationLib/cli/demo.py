@@ -185,7 +185,7 @@ def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneErr
                 for pose in (result.world_from_ct, bone.world_from_ct)
             ),
         )
-        for bone in (result.structures.bones if result.structures else ())
+        for bone in result.structures.bones
     ]
 
 

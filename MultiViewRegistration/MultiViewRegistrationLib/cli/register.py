@@ -484,7 +484,7 @@ def summarise(result: Result) -> None:
         lines.append(f"Start: {result.regressor}")
     if result.landmark_fit:
         lines.append(f"landmarks at the start:\n{_landmark_table(result.landmark_fit.residuals)}")
-    if result.structures:
+    if result.structures.bones:
         lines += _bone_lines(result.structures)
     lines.append(
         f"Similarity (local NCC): {similarity}; registered in "

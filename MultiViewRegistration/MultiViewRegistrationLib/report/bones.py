@@ -46,9 +46,10 @@ WORDS = {
 
 
 def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Element]:
-    """Pictures, of which `compared` is that of `before_after`, and tables, of a result with structures."""
+    """Pictures, of which `compared` is that of `before_after`, and tables, of a result with bones; nothing of others."""
     found = result.structures
-    assert found is not None, "the result has no structures"
+    if not found.bones:
+        return []
     names = [view.name for view in result.views]
     figures = []
     for v, view in enumerate(result.views):
@@ -132,8 +133,8 @@ def css(n: int) -> str:
 
 def outlined(result: Result, v: int) -> np.ndarray:
     """uint8 (rows, columns, 3): an X-ray with the outline of each bone in its colour."""
-    bones = result.structures.bones if result.structures else ()
-    return with_outlines(result.views[v], [(bone.bone, bone.world_from_ct) for bone in bones])
+    bones = [(bone.bone, bone.world_from_ct) for bone in result.structures.bones]
+    return with_outlines(result.views[v], bones)
 
 
 def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -> np.ndarray:
@@ -153,8 +154,9 @@ def before_after(result: Result) -> np.ndarray | None:
 
     None where no X-ray shows a bone, and for bones with a CT each.
     """
-    every = result.structures.bones if result.structures else []
-    bones = [bone for bone in every if bone.moved]
+    bones = [bone for bone in result.structures.bones if bone.moved]
+    if not bones:
+        return None
     pictures: list[np.ndarray] = []
     for view in result.views:
         crop = _crop(view, bones, result.world_from_ct)

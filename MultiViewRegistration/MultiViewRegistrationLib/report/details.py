@@ -81,7 +81,7 @@ def details(
         Of `bones.before_after`.
     """
     sections = {
-        "The bones": bones_section(result, compared) if result.structures else [],
+        "The bones": bones_section(result, compared),
         "Checkerboard and difference": [_comparison(result, shown)],
         "Where they disagree": _disagreement(result),
         "Error to expect at the targets": _expected(result),

@@ -115,8 +115,8 @@ class Result:
     compute_device
         Device of the joint refinement.
     structures
-        The case's structures, each at its own pose; None for a case without, and for a refinement
-        that has none.
+        The case's bones, each at its own pose; none of a case without, and of a refinement that has
+        none.
     world_uid
         FrameOfReferenceUID of the X-rays' world in DICOM objects.
     digest
@@ -135,7 +135,7 @@ class Result:
     regressor: RegressorReport | None = None
     assessment: Assessment | None = None
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
-    structures: RegisteredBones | None = None
+    structures: RegisteredBones = field(default_factory=RegisteredBones)
     world_uid: str = field(default_factory=new_uid)
     digest: str | None = None
 
@@ -191,7 +191,7 @@ class Result:
                     "case), which makes the error smaller than it could be without the truth.",
                 )
             )
-        if case.bone_names and self.structures is None:
+        if case.bone_names and not self.structures.bones:
             of = case.bodies[0].name or "the whole CT"
             reasons.append(
                 Reason(
@@ -263,8 +263,7 @@ class Result:
     def bodies(self) -> dict[str, BodyResult]:
         """What was found of each body by its name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
         first = self.case.bodies[0].name
-        bones = self.structures.bones if self.structures else []
-        found = {bone.name: self._of_bone(bone) for bone in bones}
+        found = {bone.name: self._of_bone(bone) for bone in self.structures.bones}
         return found if first in found else {first or WHOLE: self._of_first(), **found}
 
     def _of_first(self) -> BodyResult:
@@ -350,7 +349,7 @@ class Result:
         """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
         if override or self.verdict != "reject":
             return None
-        written = ", ".join(bone.name for bone in self.structures.shown) if self.structures else ""
+        written = ", ".join(bone.name for bone in self.structures.shown)
         return (
             f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
         )
@@ -364,6 +363,7 @@ class Result:
             See `result_page.save_result`.
         """
         case = self.case
+        bones = self.structures
         rival = self.refinement.alternative
         fit = self.refinement.fit
         predicted = self.predicted_tre_mm
@@ -403,11 +403,8 @@ class Result:
                 )
             ],
             "bodies": {name: body.to_json() for name, body in self.bodies.items()},
-            "motions": self.structures and [motion.to_json() for motion in self.structures.motions],
-            "relative_poses": (
-                self.structures and [each.to_json() for each in self.structures.relative_poses]
-            )
-            or None,
+            "motions": [motion.to_json() for motion in bones.motions] if bones.bones else None,
+            "relative_poses": [each.to_json() for each in bones.relative_poses] or None,
             "relative_geometry": case.relative_geometry,
             "errors": self.errors and asdict(self.errors),
             "start": self._start(),

@@ -95,7 +95,7 @@ class Entry:
     @cached_property
     def compared_bones(self) -> np.ndarray | None:
         """`before_after` of its bones."""
-        return before_after(self.result) if self.result.structures else None
+        return before_after(self.result)
 
     @cached_property
     def pictures(self) -> list[list[dict[str, np.ndarray]]]:
@@ -243,7 +243,7 @@ def _write_files(
     content = result.to_json(override)
     if not result.withheld(override):
         _write_transforms(folder, content)
-    for bone in result.structures.bones if result.structures else ():
+    for bone in result.structures.bones:
         if override or bone.verdict not in UNUSABLE:
             _write_transforms(folder, content, bone.name)
     content["files"] = {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}

@@ -152,8 +152,6 @@ def _registered(
         result.seconds["total"] - result.seconds["load"],
         background,
     )
-    if result.structures is None:
-        return whole
     how = {bone.name: "registered" for bone in result.structures.bones}
     return with_structures(whole, result.structures, how, whole.seconds)
 

@@ -140,6 +140,7 @@ class HistoryEntry:
         assessment = result.assessment
         similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
         prediction = assessment and assessment.prediction
+        bodies = result.bodies
         bones = result.structures
         said = {
             "similarity": dict(similarity),
@@ -148,16 +149,13 @@ class HistoryEntry:
             "verdict": result.verdict,
             "typical_mm": result.predicted_tre_mm and result.predicted_tre_mm.typical,
             "risk": prediction.known_risk if prediction else None,
+            "structures": [{"name": name, **bodies[name].to_json()} for name in bones.names],
+            "motions": [motion.to_json() for motion in bones.motions],
         }
         if assessment:
             said["views"] = assessment.view_states(names)
             said["summary"] = assessment.summary
             said["elsewhere"] = _cells(assessment.elsewhere)
-        if bones:
-            found = result.bodies
-            of_bones = ((bone.name, found[bone.name]) for bone in bones.bones)
-            said["structures"] = [{"name": name, **each.to_json()} for name, each in of_bones]
-            said["motions"] = [motion.to_json() for motion in bones.motions]
         return cls.now(method, world_from_ct, **{**said, **more})
 
     @property

@@ -102,7 +102,7 @@ UNSEEN_TISSUE_MM = 6.0
 class Crossings(NamedTuple):
     """The crossings of a ray with the voxel planes of the axis `a` that it follows most closely, within the volume.
 
-    Plane n of `count` is at a = first + n, b = start_b + a slope_b, c = start_c + a slope_c.
+    Plane n of `planes` is at a = first + n, b = start_b + a slope_b, c = start_c + a slope_c.
     """
 
     a: int
@@ -113,7 +113,7 @@ class Crossings(NamedTuple):
     start_b: float
     start_c: float
     first: float
-    count: int
+    planes: int
 
 
 class Room(NamedTuple):

@@ -460,17 +460,12 @@ def _plain(reading: Any) -> str:
 
 def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
     """Ask which side of the patient is at the image's left, and return whether the image is mirrored."""
-    from ..geometry.c_arm import about_axis, rotation
+    from ..geometry.c_arm import left_side
 
-    p, s, roll = (float(c_arm.get(key, 0)) for key in ("rao_lao_deg", "cra_cau_deg", "roll_deg"))
-    x, y, z = (rotation(p, s) @ about_axis(2, -roll))[
-        :, 0
-    ]  # LPS, along the rows of an image that is not mirrored
-    side, along = max((("right", -x), ("front", -y), ("head", z)), key=lambda each: abs(each[1]))
-
-    return ask(
-        f"{name}: is the patient's {side} on the left of the image (yes or no)? ", _yes_or_no
-    ) == bool(along > 0)
+    if_mirrored = left_side(c_arm, True)
+    side = {"A": "front", "P": "front", "H": "head", "F": "head"}.get(if_mirrored, "right")
+    question = f"{name}: is the patient's {side} on the left of the image (yes or no)? "
+    return ask(question, _yes_or_no) == (if_mirrored in "RAH")
 
 
 def _asked_calibrated(view: ViewRecord, ask: Ask) -> ViewRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,6 +200,25 @@ def side_of_direction(direction) -> str:
         if not letters or abs(direction[axis]) > SECOND_LETTER:
             letters += ("LR", "PA", "HF")[axis][int(direction[axis] < 0)]
     return letters
+
+
+#: The angles of a C-arm's reading, by their keys in a case.json.
+ANGLES = ("rao_lao_deg", "cra_cau_deg", "roll_deg")
+
+
+def left_side(values: Mapping[str, Any], mirrored: bool) -> str:
+    """Return the patient's side at the left edge of an image, the first letter of `side_of_direction`.
+
+    Parameters
+    ----------
+    values
+        Of a C-arm's reading; angles that are not given count as 0.
+    mirrored
+        Whether the image is seen from the detector.
+    """
+    p, s, roll = (float(values.get(key, 0)) for key in ANGLES)
+    to_right = (rotation(p, s) @ about_axis(2, -roll))[:, 0]
+    return side_of_direction(to_right if mirrored else -to_right)[0]
 
 
 def image_sides(camera: Camera, world_from_patient: np.ndarray) -> tuple[str, str, str, str]:

@@ -39,7 +39,7 @@ TICK_MS = 40
 #: Milliseconds that a sentence stays in the status bar.
 STATUS_MS = 15000
 #: Seconds to wait for a small file before "reading" is shown.
-PATIENCE_S = 10.0
+PATIENCE_S = 0.5
 
 
 class Logic(Protocol):

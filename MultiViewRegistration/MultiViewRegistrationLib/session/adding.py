@@ -53,7 +53,7 @@ from .geometry import (
 from .history import History
 
 
-def add_volume(registration: Registration, volume) -> XRayView:
+def add_volume(registration: Registration, volume: Any) -> XRayView:
     """Return a view of a volume node, which stays as it is.
 
     An image, a run of frames, the volume that a sequence shows now. One that Slicer's DICOM module
@@ -157,7 +157,7 @@ def _read_file(path: Path, name: str) -> _XRayFile:
 SAME_IMAGE = 1 - 1e-6
 
 
-def _file_shown_by(volume) -> _XRayFile | None:
+def _file_shown_by(volume: Any) -> _XRayFile | None:
     """Return the DICOM file that a volume was made from, where it still shows that.
 
     A volume that a person has made of it, as by cropping, says that it is of the same file.
@@ -218,12 +218,9 @@ def _add_views(
             ).format(count=len(added), there=there, most=MAX_VIEWS)
         )
     views = [add(registration) for add in added]
-    known = {
-        key: value
-        for key, value in asdict(shared_unknowns_of(registration)).items()
-        if value is not None
-    }
-    set_shared_unknowns(registration, SharedUnknowns(**{**asdict(shared), **known}))
+    every = asdict(shared_unknowns_of(registration))
+    known = {key: value for key, value in every.items() if value is not None}
+    set_shared_unknowns(registration, replace(shared, **known))
     return views
 
 
@@ -279,9 +276,8 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
     """
     before = view.name
     name = view_name(JsonObject("X-rays", "", {"name": name.strip()}))
-    if any(
-        other != view and other.name.casefold() == name.casefold() for other in registration.xrays
-    ):
+    others = {other.name.casefold() for other in registration.xrays if other != view}
+    if name.casefold() in others:
         raise InputError(
             _(
                 'X-rays: another view has the name "{name}", expected one of its own for each; choose another.'
@@ -296,9 +292,8 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
 
 def clean_name(name: str) -> str:
     """Return the nearest name to this one that a view may have: "2: AP/lat" becomes "2 AP lat"."""
-    words = "".join(
-        " " if c in NOT_IN_FILE_NAMES or not c.isprintable() else c for c in name
-    ).split()
+    odd = {c for c in name if c in NOT_IN_FILE_NAMES or not c.isprintable()}
+    words = name.translate(dict.fromkeys(map(ord, odd), " ")).split()
     return " ".join(words)[:MAX_NAME_LENGTH].strip(" .") or _("X-ray")
 
 
@@ -334,18 +329,14 @@ class Scouts:
 
         InputError where it has X-rays in a world of their own, and as `read`.
         """
-        elsewhere = [
-            view.name
-            for view in registration.xrays
-            if view.placed and view.record.header.kind != "slot_scan"
-        ]
-        if elsewhere:
-            raise InputError(
-                _(
-                    "X-rays: {name} has a world of its own, and the scouts of a CT lie in the "
-                    "scanner's; remove {name}, or begin another registration."
-                ).format(name=elsewhere[0])
-            )
+        for view in registration.xrays:
+            if view.placed and view.record.header.kind != "slot_scan":
+                raise InputError(
+                    _(
+                        "X-rays: {name} has a world of its own, and the scouts of a CT lie in the "
+                        "scanner's; remove {name}, or begin another registration."
+                    ).format(name=view.name)
+                )
         views = []
         for name in self.missing_in(registration):
             views += self.add[name](registration)
@@ -393,12 +384,8 @@ def _study(folder: Path, ct_slice: Path) -> Study | None:
     """
     if next(islice(folder.rglob("*"), MAX_STUDY_FILES, None), None) is not None:
         return None
-    try:
+    with suppress(InputError):
         study = find_study(folder)
-    except InputError:
-        return None
-    return (
-        study
-        if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct_slice)
-        else None
-    )
+        if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct_slice):
+            return study
+    return None

@@ -5,7 +5,7 @@ Described in words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -271,10 +271,11 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     if record.header.kind != "c_arm":
         return []
     missing = ", ".join(missing_in_header(view))
-    sentences = (
-        [_("The header proposes what is filled in: check it.")] if record.header.values else []
-    )
-    sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
+    sentences = []
+    if record.header.values:
+        sentences.append(_("The header proposes what is filled in: check it."))
+    if missing:
+        sentences.append(_("Not in the header: {names}.").format(names=missing))
     assumptions = list(record.assumptions)
     other, world = _shared_world(registration, view)
     if other and world and record.stand and moved_mm(world, record.stand):
@@ -284,9 +285,9 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
                 "{name}."
             ).format(moved=TABLE_MOVED, name=other)
         )
-    return sentences + (
-        [_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else []
-    )
+    if assumptions:
+        sentences.append(_("Assumed: {sentences}").format(sentences=" ".join(assumptions)))
+    return sentences
 
 
 def refuse_other_machine(eos: str, others: list[str]) -> None:
@@ -323,10 +324,9 @@ def use_reading(
     if record.stand is not None and record.world is None:
         assumptions = list(record.header.assumptions)
         given = any(c_arm.isocentre_offset_mm)
-        for eos in [
-            each.name for each in registration.xrays if each.record.header.is_eos and not given
-        ]:
-            refuse_other_machine(eos, [view.name])
+        for each in registration.xrays:
+            if each.record.header.is_eos and not given:
+                refuse_other_machine(each.name, [view.name])
         if other and world and not given:
             values = c_arm.to_json()
             assumptions += share_isocentre(
@@ -418,9 +418,9 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
             name, [other.name for other in registration.xrays if other.record.world is not None]
         )
     own = record.header
-    for other in [
-        each for each in registration.xrays if own.kind == each.record.header.kind == "slot_scan"
-    ]:
+    for other in registration.xrays:
+        if not own.kind == other.record.header.kind == "slot_scan":
+            continue
         if other.record.header.frame_of_reference != own.frame_of_reference:
             raise InputError(
                 _(
@@ -455,7 +455,7 @@ def side_in_words(letters: str) -> str:
     return " ".join(SIDES[letter] for letter in letters)
 
 
-def nearest_side(slot_scan: Mapping[str, Any], to_source) -> str:
+def nearest_side(slot_scan: Mapping[str, Any], to_source: Sequence[float]) -> str:
     """Return the one of `tube_sides` on which a direction (3,) is."""
     sides = tube_sides(slot_scan)
     return max(sides, key=lambda letters: float(sides[letters] @ to_source))
@@ -527,17 +527,14 @@ def use_slot_scan(view: XRayView, slot_scan: SlotScan) -> None:
     """
     record = view.record
     after = slot_scan.to_json()
-    said = (
-        record.header
-        if record.header.kind
-        else Header("", record.slot_scan, assumptions=record.assumptions)
-    )
+    said = record.header
+    if not said.kind:
+        said = Header("", record.slot_scan, assumptions=record.assumptions)
     changed = [key for key in ASKED if after.get(key) != said.values.get(key)]
-    settled = [sentence for key in changed for sentence in ASKED[key]]
+    settled = {sentence for key in changed for sentence in ASKED[key]}
     assumed = tuple(sentence for sentence in said.assumptions if sentence not in settled)
-    give_geometry(
-        view, slot_scan, assumptions=assumed, **({"origin": _("entered")} if changed else {})
-    )
+    entered = {"origin": _("entered")} if changed else {}
+    give_geometry(view, slot_scan, assumptions=assumed, **entered)
 
 
 def describe_slot_scan(slot_scan: Mapping[str, Any]) -> list[str]:
@@ -546,11 +543,6 @@ def describe_slot_scan(slot_scan: Mapping[str, Any]) -> list[str]:
     columns, rows = (
         side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along")
     )
-    return [
-        _("Columns run to the patient's {columns}, rows to the patient's {rows}.").format(
-            columns=columns, rows=rows
-        ),
-        _("Pixels: {width:.3f} mm wide at the isocentre, {height:.3f} mm high.").format(
-            width=width, height=height
-        ),
-    ]
+    run = _("Columns run to the patient's {columns}, rows to the patient's {rows}.")
+    size = _("Pixels: {width:.3f} mm wide at the isocentre, {height:.3f} mm high.")
+    return [run.format(columns=columns, rows=rows), size.format(width=width, height=height)]

@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from ..mrml.identity import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..reasons import from_codes, with_codes
 from ..translation import _
+
+if TYPE_CHECKING:
+    from ..report.result import Result
 
 #: How a person reads the methods of entries.
 METHODS = {
@@ -134,7 +138,9 @@ class HistoryEntry:
         )
 
     @classmethod
-    def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> HistoryEntry:
+    def of_result(
+        cls, method: str, world_from_ct: np.ndarray, result: Result, **more
+    ) -> HistoryEntry:
         """Make an entry with what a `result.Result` says of a pose, and more or other fields."""
         names = [view.name for view in result.views]
         assessment = result.assessment

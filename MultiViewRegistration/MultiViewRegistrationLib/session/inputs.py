@@ -59,6 +59,10 @@ CT = "CT"
 STRUCTURES = "structures"
 
 
+#: Of two X-rays.
+SAME_GEOMETRY = _(
+    "{} and {} have the same geometry, expected another for each; correct that of one, or skip it."
+)
 #: The parameter with the digests of the warnings that were acknowledged.
 ACKNOWLEDGED = "acknowledged"
 
@@ -188,12 +192,8 @@ class Inputs:
         """
         case = case_of(self.registration, self.xray, self.bodies(placed=placed))
         if same := twins(case.views):
-            raise InputError(
-                _(
-                    "X-rays: {one} and {other} have the same geometry, expected another for each; "
-                    "correct that of one, or skip it."
-                ).format(one=same[0].name, other=same[1].name)
-            )
+            names = (view.name for view in same)
+            raise InputError(f"X-rays: {SAME_GEOMETRY.format(*names)}")
         case.dicom = origin_of(self.registration)
         case.mismatches = identity_mismatches(self.registration)
         case.same_patient = said_same_patient(self.registration)

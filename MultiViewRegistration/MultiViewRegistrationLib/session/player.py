@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -203,10 +204,8 @@ def _find(content: dict, beside: Path | None) -> tuple:
                 "track.json."
             )
         )
-    names = [
-        *where["cases"],
-        *(name for files in where.get("images", {}).values() for name in files),
-    ]
+    images = where.get("images", {})
+    names = [*where["cases"], *chain(*images.values())]
     home = posixpath.commonpath([posixpath.dirname(name) for name in names])
     own = posixpath.basename(home)
     folders = [Path(home)]
@@ -220,7 +219,7 @@ def _find(content: dict, beside: Path | None) -> tuple:
             moved: dict[str, Any] = {"cases": [there[name] for name in where["cases"]]}
             if "images" in where:
                 moved["images"] = {
-                    view: [there[name] for name in files] for view, files in where["images"].items()
+                    view: [there[name] for name in files] for view, files in images.items()
                 }
             track = StoredTrack.of({**content, "sequence": moved}, "Sequence", Path())
             files = track.files()
@@ -380,12 +379,9 @@ class Player:
 
     def tick(self) -> bool:
         """Show the frame that is due; whether anything has changed."""
-        changed = False
-        if (
-            self.playing and self._put is not None and not self._at(self._put)
-        ):  # the CT is moved by hand
-            self.playing = False
-            changed = True
+        by_hand = self._put is not None and not self._at(self._put)
+        changed = self.playing and by_hand
+        self.playing &= not by_hand
         wanted = self._requested
         if wanted is None and self.playing and monotonic() >= self._due:
             wanted = self._next()
@@ -464,9 +460,8 @@ def show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
 
 def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
     shown = [view.node.GetNodeReference(role) for role in (FRAME, STILL)]
-    if (
-        view.source in shown and view.size == image.xray.valid.shape[::-1]
-    ):  # the image has not been replaced by another one
+    replaced = view.source not in shown or view.size != image.xray.valid.shape[::-1]
+    if not replaced:
         show_image(view, image, inputs)
 
 

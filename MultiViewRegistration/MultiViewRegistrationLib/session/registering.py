@@ -26,7 +26,7 @@ from ..mrml.frames import FileImages, SliceImages, frames_in
 from ..mrml.identity import body_fingerprint, fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
 from ..translation import _
-from .inputs import PREPARING, Inputs, camera_of, twins
+from .inputs import PREPARING, SAME_GEOMETRY, Inputs, camera_of, twins
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -337,11 +337,7 @@ def missing_images(registration: Registration) -> str:
         same = twins(views)
     except InputError as error:
         return str(error)
-    if same:
-        return _(
-            "{one} and {other} have the same geometry: correct that of one, or skip it."
-        ).format(one=same[0].name, other=same[1].name)
-    return ""
+    return SAME_GEOMETRY.format(*(view.name for view in same)) if same else ""
 
 
 def missing_at_start(session: Session, start: str) -> str:

@@ -159,10 +159,8 @@ class Regressors:
     @property
     def models(self) -> list[StoredModel]:
         """`regressor.model_store.StoredModel` of the CT, the newest first, as the last `update` found them."""
-        made_of = self._found.made_of
-        return (
-            self._found.value or [] if made_of and made_of[0] == of_ct(self._registration) else []
-        )
+        of = self._found.made_of and self._found.made_of[0]
+        return self._found.value or [] if of == of_ct(self._registration) else []
 
     def update(self) -> bool:
         """Look into the store, in a thread, whenever the CT is another one, and return whether the models are others now."""
@@ -295,11 +293,8 @@ class Regressors:
     def _chosen(self) -> Path | None:
         """The folder that was chosen for this CT; it need not be there any more."""
         folder = self._registration.parameter(MODEL)
-        return (
-            Path(folder)
-            if folder and self._registration.parameter(MODEL_OF) in ("", of_ct(self._registration))
-            else None
-        )
+        here = self._registration.parameter(MODEL_OF) in ("", of_ct(self._registration))
+        return Path(folder) if folder and here else None
 
     def _take(self) -> Callable[[], list[StoredModel]]:
         """Return a function that finds the models of this CT.
@@ -311,10 +306,8 @@ class Regressors:
         def find() -> list[StoredModel]:
             from ..regressor import model_store
 
-            return (
-                model_store.models_of(model_store.ct_sha256(take()))
-                if model_store.all_models()
-                else []
-            )
+            if not model_store.all_models():
+                return []
+            return model_store.models_of(model_store.ct_sha256(take()))
 
         return find

@@ -218,11 +218,9 @@ def case_content(session: Session) -> dict:
     """Return the content of a case.json for the scene, without its files."""
     case = session.case()
     registration = session.registration
-    shared = {
-        key: value for key, value in asdict(case.shared_unknowns).items() if value is not None
-    }
+    shared = asdict(case.shared_unknowns)
     optional = {
-        "shared_unknowns": shared or None,
+        "shared_unknowns": {key: each for key, each in shared.items() if each is not None} or None,
         "relative_geometry": case.relative_geometry,
         "same_patient": case.same_patient or None,
         "header_mismatch": {each.kind: True for each in case.mismatches} or None,
@@ -236,10 +234,9 @@ def case_content(session: Session) -> dict:
         ]
         or None,
         "reference_from_world": case.reference_from_world,
-        "truth": None
-        if case.truth_world_from_ct is None
-        else {"world_from_ct": case.truth_world_from_ct},
     }
+    if case.truth_world_from_ct is not None:
+        optional["truth"] = {"world_from_ct": case.truth_world_from_ct}
     return {
         "views": list(map(_view_content, registration.used_xrays)),
         "world_from_ct": case.world_from_ct,
@@ -324,7 +321,7 @@ class ReadResult:
         """The case of the result."""
         return self.load.case
 
-    def __call__(self, scene) -> Registration:
+    def __call__(self, scene: Any) -> Registration:
         """Return the registration that they become in the scene.
 
         Raises

@@ -204,13 +204,21 @@ class BackgroundValue:
         The newest; None before the first, and where it cannot be made.
     made_of
         What that depends on.
+    problem
+        Why it cannot be made, a sentence; "" where it can.
     """
 
     def __init__(self) -> None:
         self.value: Any = None
         self.made_of: Any = None
+        self.problem = ""
         self._begun_of: Any = None
         self._task: Task | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether one is being made."""
+        return self._task is not None
 
     def update(self, of: Any, begin: Callable[[], Callable[[], Any] | None]) -> bool:
         """Call it from a timer.
@@ -229,6 +237,7 @@ class BackgroundValue:
         """
         if ended(self._task):
             self.value = self._task.result_or(None)
+            self.problem = self._task.message
             self.made_of = self._begun_of
             self._task = None
             return True
@@ -236,7 +245,8 @@ class BackgroundValue:
             return False
         try:
             work = begin()
-        except InputError:
+        except InputError as error:
+            self.problem = str(error)
             had = self.value is not None
             self.value = None
             self.made_of = of

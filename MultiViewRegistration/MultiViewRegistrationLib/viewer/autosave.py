@@ -221,9 +221,8 @@ class Autosave:
     def _begin(self, folder: Path | None) -> None:
         """Save into another folder, where nothing is known to be saved yet."""
         self._folder = folder
-        self._files: dict[
-            str, tuple[int, str]
-        ] = {}  # by the node's ID: when it was written, and its file
+        # by the node's ID: when it was written, and its file
+        self._files: dict[str, tuple[int, str]] = {}
         self._saved = ""  # the text of the .mrml
         self._fresh: set[str] = set()  # the nodes' IDs that were written since that was
 
@@ -258,12 +257,8 @@ class Autosave:
             self._naming = None
             self._show_left(naming.result_or({}))
         application = self._application
-        if (
-            monotonic() < self._due
-            or self._writing
-            or application.registration is None
-            or application.moving
-        ):
+        waits = self._writing or application.moving or monotonic() < self._due
+        if waits or application.registration is None:
             return
         self._due = monotonic() + EVERY_S
         self.save(by_parts=True)
@@ -282,10 +277,10 @@ class Autosave:
         if session is None:
             return
         run = session.running_registration
+        # a registration under way has not begun
+        before = nullcontext() if run is None else run.as_before()
         try:
-            with (
-                run.as_before() if run is not None else nullcontext()
-            ):  # a registration under way has not begun
+            with before:
                 self._save(session, by_parts)
         except (InputError, OSError) as error:
             self._show_failure(getattr(error, "strerror", None) or str(error))
@@ -338,11 +333,8 @@ class Autosave:
             "scene": mrml.name,
             **_facts(session),
         }
-        self._writing = Task(
-            lambda on_progress: commit(
-                folder, state, [mrml.name, *(file for _, file in files.values())]
-            )
-        )
+        whole = [mrml.name, *(file for _when, file in files.values())]
+        self._writing = Task(lambda on_progress: commit(folder, state, whole))
 
     def _take_written(self) -> None:
         if ended(self._writing):
@@ -356,15 +348,12 @@ class Autosave:
             self._take_written()
 
     def _show_failure(self, why: str) -> None:
-        self._saved = ""
-        self._files = {}
-        self._fresh = set()
-        self._application.show_message(
-            _(
-                "The work is not kept for the case that the server ends ({why}); free some space, "
-                "or save it."
-            ).format(why=why.rstrip("."))
+        self._begin(self._folder)
+        sentence = _(
+            "The work is not kept for the case that the server ends ({why}); free some space, or "
+            "save it."
         )
+        self._application.show_message(sentence.format(why=why.rstrip(".")))
 
 
 def commit(folder: Path, state: dict, files: list[str]) -> None:

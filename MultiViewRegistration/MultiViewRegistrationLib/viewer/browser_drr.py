@@ -135,7 +135,7 @@ def _bone_state(registration: Registration) -> dict | None:
     return {"name": bone.name, "world_from_ct": pose, "centre": centre}
 
 
-def checked_pose(numbers) -> np.ndarray:
+def checked_pose(numbers: list) -> np.ndarray:
     """Return a pose (4, 4) from the page.
 
     Raises

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
@@ -14,6 +16,10 @@ from ..session.presenters.start import MOVE
 from ..translation import _
 from . import elements
 from .autosave import MAX_KEPT
+
+if TYPE_CHECKING:
+    from .application import Application
+    from .page_views import PageViews
 
 #: Material Design Icons by how far a step has come; each has a word beside it, or a shape of
 #: its own.
@@ -60,7 +66,7 @@ KEPT = _("The {count} newest are kept on this computer; the page removes older o
 HINT = _("CT, X-rays, calibration, case or scene")
 
 
-def build(application) -> None:
+def build(application: Application) -> None:
     """Make the page of an application."""
     server = application.server
     server.state.icons = STEP_ICONS
@@ -94,7 +100,7 @@ def build(application) -> None:
                     elements.WindowDrop(target="files", **WAIT)
 
 
-def _head(application) -> None:
+def _head(application: Application) -> None:
     with html.Header(classes="mv-head"):
         _icon(
             "mdi-menu",
@@ -129,7 +135,7 @@ def _head(application) -> None:
         _icon("mdi-keyboard-outline", _("Mouse, fingers and keys (?)"), click="look.help = true")
 
 
-def _column(application) -> None:
+def _column(application: Application) -> None:
     with html.Aside(
         classes="mv-steps", v_show="has_registration && look.steps", aria_label=_("Steps")
     ):
@@ -140,7 +146,7 @@ def _column(application) -> None:
         elements.Splitter(kind="steps")
 
 
-def _messages(application) -> None:
+def _messages(application: Application) -> None:
     """Put what a person has to read above the views."""
     with html.Div(classes="mv-messages"):
         elements.PlainNotice()
@@ -175,7 +181,7 @@ def _messages(application) -> None:
             )
 
 
-def _open_another(application) -> None:
+def _open_another(application: Application) -> None:
     """Put in the dialog that closes the open registration, with a chance to keep it."""
     with html.Div(v_if="has_registration"), v.VDialog(v_model=("opening_another",), max_width=560):
         with v.Template(v_slot_activator="{ props }"):
@@ -209,7 +215,7 @@ def _save_open(**shown) -> None:
     )
 
 
-def _steps(application) -> None:
+def _steps(application: Application) -> None:
     with v.VExpansionPanels(
         v_model=("open_steps",), multiple=True, variant="accordion", flat=True, static=True
     ):
@@ -228,7 +234,7 @@ def _steps(application) -> None:
                     section.build()
 
 
-def _bar(application) -> None:
+def _bar(application: Application) -> None:
     """Put in the choice of overlays on the X-rays, where any is seen, and the switch for moving the CT."""
     views = application.views
     with html.Div(
@@ -307,7 +313,7 @@ def _views() -> None:
                     client.ServerTemplate(name=f"view_{name}")
 
 
-def _geometry(application) -> None:
+def _geometry(application: Application) -> None:
     """Put the table of the X-rays' geometry above the views, which show what is typed."""
     section = application.sections["geometry"]
     with html.Section(
@@ -321,7 +327,7 @@ def _geometry(application) -> None:
         section.build()
 
 
-def build_3d_tools(views) -> None:
+def build_3d_tools(views: PageViews) -> None:
     """Make the buttons over the 3D view, for `page_views.PageViews`."""
     elements.Eye()
     html.Div("{{ views.case }}", classes="mv-case")
@@ -376,7 +382,7 @@ def _alone(view: str) -> None:
     )
 
 
-def _icon(icon, title: str, *, active: str = "", **more) -> None:
+def _icon(icon: str | tuple[str], title: str, *, active: str = "", **more) -> None:
     """Put in a button with an icon; pressed where the expression `active` is true."""
     pressed = (
         {
@@ -398,7 +404,7 @@ def _icon(icon, title: str, *, active: str = "", **more) -> None:
     )
 
 
-def _start_page(application) -> None:
+def _start_page(application: Application) -> None:
     """Put in what to do with an empty page: work from before first, then files, then the demo."""
     autosave = application.autosave
     with html.Div(classes="mv-welcome"):
@@ -444,7 +450,7 @@ def _start_page(application) -> None:
         html.P(_("For research use only."), classes="mv-fact")
 
 
-def _asked(application) -> None:
+def _asked(application: Application) -> None:
     """Put what is unclear of files below everything else, which goes on meanwhile."""
     files = application.files
     with html.Section(

@@ -98,24 +98,18 @@ class PageViews:
 
     def _playing(self) -> bool:
         session = self._application.session
-        player = None if session is None else session.sequence.player
-        if session is None or player is None:
+        if session is None or session.sequence.player is None:
             return False
-        return player.playing or session.sequence.tracking is not None
+        return session.sequence.player.playing or session.sequence.tracking is not None
 
     @property
     def opening(self) -> bool:
         """Whether X-rays have just been opened, and are not all seen yet with the CT over them."""
         session = self._application.session
-        return (
-            session is not None
-            and monotonic() - self._opened < MAX_OPENING_S
-            and (
-                session.preparing
-                and session.anatomy is None
-                or not all(pane.given for pane in self._panes.values())
-            )
-        )
+        if session is None or monotonic() - self._opened >= MAX_OPENING_S:
+            return False
+        preparing = bool(session.preparing) and session.anatomy is None
+        return preparing or not all(pane.given for pane in self._panes.values())
 
     def reset(self) -> None:
         """Forget the registration before: what showed it goes, or is drawn again at once."""
@@ -209,13 +203,11 @@ class PageViews:
     def _show_slices(self, registration: Registration) -> None:
         """Tell the page where in the CT the slices are, and their greys."""
         ct = self._ct
-        at = {}
+        at: dict[str, dict] = {}
         greys = {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
         if ct is not None and ct.GetImageData() is not None and ct.GetDisplayNode() is not None:
-            at = {
-                name: asdict(slice_view.position_in(ct, node))
-                for name, node in self._slice_nodes.items()
-            }
+            for name, node in self._slice_nodes.items():
+                at[name] = asdict(slice_view.position_in(ct, node))
             display = ct.GetDisplayNode()
             (least, most) = ct.GetImageData().GetScalarRange()
             hu = registration.parameter(CT_UNIT, "hu") == "hu"
@@ -238,12 +230,8 @@ class PageViews:
     def _scroll(self, name: str, mm: float) -> None:
         ct = self._ct
         node = self._slice_nodes.get(name)
-        if (
-            ct is not None
-            and ct.GetImageData() is not None
-            and node is not None
-            and are_numbers([mm], 1)
-        ):
+        there = ct is not None and ct.GetImageData() is not None and node is not None
+        if there and are_numbers([mm], 1):
             slice_view.scroll_to(ct, node, mm)
 
     def _set_ct_greys(self, width: float, level: float) -> None:
@@ -283,25 +271,21 @@ class PageViews:
 
     def _show_3d(self) -> None:
         registration = self._application.registration
-        if registration is None:
-            self._state.in_3d = {
-                "bones": False,
-                "volume": False,
-                "possible": False,
-                "along": "",
-                "sources": [],
+        state: dict[str, Any] = dict.fromkeys(("bones", "volume", "possible"), False)
+        state |= {"along": "", "sources": []}
+        if registration is not None:
+            title = _("From {source}")
+            state = {
+                "bones": ct_3d.surface_is_shown(registration),
+                "volume": ct_3d.volume_is_shown(registration),
+                "possible": ct_3d.can_show_volume(registration),
+                "along": self._overlays.source,
+                "sources": [
+                    {"value": each.value, "title": title.format(source=each.title)}
+                    for each in self._overlays.sources()
+                ],
             }
-            return
-        self._state.in_3d = {
-            "bones": ct_3d.surface_is_shown(registration),
-            "volume": ct_3d.volume_is_shown(registration),
-            "possible": ct_3d.can_show_volume(registration),
-            "along": self._overlays.source,
-            "sources": [
-                {"value": option.value, "title": _("From {source}").format(source=option.title)}
-                for option in self._overlays.sources()
-            ],
-        }
+        self._state.in_3d = state
 
     def act(self, what: str, value: Any) -> None:
         """Show "bones" or the "volume" in 3D or hide them, look from a "source", choose the "overlay" or its "opacity"."""

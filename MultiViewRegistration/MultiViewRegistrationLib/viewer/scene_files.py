@@ -255,9 +255,8 @@ def _check_all(mrml: Path, home: Path | None) -> int:
         claimed += path.stat().st_size
         if path.suffix.lower() in IMAGES:
             claimed += image_header(path).bytes
-    for path in (
-        home.rglob("*") if home else ()
-    ):  # a reader may take what lies beside a file for its further slices
+    # a reader may take what lies beside a file for its further slices
+    for path in home.rglob("*") if home else ():
         if path.is_file():
             _check(path)
     return claimed
@@ -269,11 +268,9 @@ def _names(mrml: Path) -> Iterator[str]:
         data = mrml.read_bytes()
         root = None if b"<!ENTITY" in data or b"<!DOCTYPE" in data else ElementTree.fromstring(data)
     except OSError as error:
-        raise InputError(
-            _("{scene}: cannot be read ({why}).").format(
-                scene=mrml.name, why=error.strerror or error
-            )
-        ) from None
+        why = error.strerror or error
+        sentence = _("{scene}: cannot be read ({why}).")
+        raise InputError(sentence.format(scene=mrml.name, why=why)) from None
     except (ElementTree.ParseError, ValueError, LookupError):
         root = None
     if root is None or root.tag != "MRML":
@@ -292,10 +289,8 @@ def _names(mrml: Path) -> Iterator[str]:
                     ).format(scene=mrml.name)
                 )
             if key.lower().startswith(("filename", "filelistmember")) and value.strip():
-                yield from {
-                    value,
-                    unquote(value),
-                }  # some spaces and signs are written as %20 and the like, and read so
+                # some spaces and signs are written as %20 and the like, and read so
+                yield from {value, unquote(value)}
 
 
 def _path(mrml: Path, name: str, home: Path | None) -> Path:

@@ -19,7 +19,7 @@ from ..session.presenters.check import OVERLAYS
 from ..session.session import Session
 from .browser_drr import camera_state, checked_pose
 from .elements import XRayCanvas
-from .xray_pixels import EncodedXRay, Layer, encoded, layers_of
+from .xray_pixels import EncodedXRay, Layer, layers_of, scaled
 from .xray_state import (
     INVERTED,
     PLAIN,
@@ -71,9 +71,8 @@ class XRayPane:
         self._session = session
         self._xray = xray
         self._application = application
-        number = next(
-            _numbers
-        )  # another for each that there has ever been, so that no page keeps anything of the one before
+        # another for each that there has ever been: no page keeps anything of the one before
+        number = next(_numbers)
         self.name = f"mvreg_xray_{number}"
         self.template = f"view_xray_{number}"
         self._encoded: tuple[tuple, EncodedXRay, int] | None = None
@@ -178,11 +177,8 @@ class XRayPane:
 
     def _layer(self) -> Layer | None:
         view = self._view()
-        return (
-            None
-            if view is None
-            else self._layers.foreground(view, overlay.mode_of(self._session.registration))
-        )
+        mode = overlay.mode_of(self._session.registration)
+        return None if view is None else self._layers.foreground(view, mode)
 
     def _show(self) -> None:
         view = self._view()
@@ -195,12 +191,8 @@ class XRayPane:
         camera = self._camera_of(view)
         pose = layers.browser.pose
         tone_match = layers.tone_matches.get(view.id)
-        laid = (
-            mode != "off"
-            and self._session.anatomy is not None
-            and camera is not None
-            and pose is not None
-        )
+        drawn = (self._session.anatomy, camera, pose)
+        laid = mode != "off" and all(part is not None for part in drawn)
         shown = {
             **self._labels_of(view),
             **image_of(view),
@@ -257,12 +249,9 @@ class XRayPane:
             used = self._session.xray(view)
         except InputError:
             used = None
-        shown = (
-            display.GetApplyThreshold(),
-            display.GetLowerThreshold(),
-            display.GetUpperThreshold(),
-        )
-        key = image.GetMTime(), used, *shown
+        blades = display.GetApplyThreshold()
+        ends = display.GetLowerThreshold(), display.GetUpperThreshold()
+        key = image.GetMTime(), used, blades, ends
         if self._encoded is None or self._encoded[0] != key:
             self._encoded = key, EncodedXRay.of(view, used), next(_films)
         return self._encoded[2]
@@ -332,17 +321,9 @@ class XRayPane:
         if layer.stamp == have:
             return {"stamp": have}
         self._given.add("layer")
-        pixels = layer.image
-        low = 0.0
-        high = 0.0
+        pixels, low, high = layer.image, 0.0, 1e-3
         if layer.kind != overlay.PICTURE:
-            known = np.isfinite(layer.image)
-            low, high = (
-                (float(end) for end in (layer.image[known].min(), layer.image[known].max()))
-                if known.any()
-                else (0.0, 1.0)
-            )
-            pixels = encoded(layer.image, low, high)
+            pixels, low, high = scaled(layer.image, layer.image[np.isfinite(layer.image)])
         return {
             "stamp": layer.stamp,
             "pose_stamp": layer.pose_stamp,
@@ -352,7 +333,7 @@ class XRayPane:
             "rows": pixels.shape[0],
             "factor": layer.factor,
             "low": low,
-            "high": max(high, low + 1e-3),
+            "high": high,
             "pixels": pixels.tobytes(),
         }
 

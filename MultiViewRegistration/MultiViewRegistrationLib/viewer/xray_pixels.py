@@ -82,11 +82,8 @@ class EncodedXRay:
             within = (values >= ends[0]) & (values <= ends[1])
             shown = values[within]
             values = np.where(within, values, np.float32(np.nan))
-        low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
-        codes = encoded(values, low, high)
-        return cls(
-            codes, field_codes(used, pooled, codes.shape), pooled, low, max(high, low + 1e-3)
-        )
+        codes, low, high = scaled(values, shown)
+        return cls(codes, field_codes(used, pooled, codes.shape), pooled, low, high)
 
 
 def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.ndarray:
@@ -101,6 +98,12 @@ def _codes_of(field: bytes, shape: tuple[int, int]) -> np.ndarray:
     """Return the codes of a field, which all frames of a sequence have in common."""
     valid = np.frombuffer(field, bool).reshape(shape)
     return np.where(valid, np.uint8(USED), np.uint8(MASKED) * hull(valid))
+
+
+def scaled(values: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Encode line integrals between the lowest and the highest of those that are shown; return these, too."""
+    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
+    return encoded(values, low, high), low, max(high, low + 1e-3)
 
 
 def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -31,7 +31,7 @@ from .. import assessment
 from ..history import BAD, CHECK, GOOD
 from ..registering import MIN_XRAYS, AutomaticRegistration, RunningRegistration, missing_images
 from ..tasks import within_sentence
-from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, row
+from .form import RENDERING, Button, Control, Files, Form, group, row, texts
 from .host import Host
 from .section import Presenter, progress_bar
 from .sections import Sections
@@ -205,10 +205,6 @@ class AnswerPresenter(Presenter):
         if self._shown.kind == OTHER:
             return []
         run = None if session is None else session.running_registration
-        why = (
-            Text(f"why{number}", sentence, tone=PLAIN)
-            for number, sentence in enumerate(self._shown.why)
-        )
         return [
             self._progress(run) if run is not None else None,
             row(
@@ -218,7 +214,7 @@ class AnswerPresenter(Presenter):
                 self._export() if self._shown.kind == CHECK else None,
             ),
             *(self._sections.export.receipt() if session is not None else []),
-            group("why", _("Why"), *why, open=False),
+            group("why", _("Why"), *texts("why", self._shown.why), open=False),
         ]
 
     def tick(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,12 +44,16 @@ from .form import (
     TableRow,
     Text,
     group,
+    line,
     row,
 )
 from .host import Host
 from .register import verdict_state
 from .section import PROBLEM, READY, TODO, Presenter, State
 from .start import move_button
+
+if TYPE_CHECKING:
+    from ...report.result import Result
 
 
 class CheckPresenter(Presenter):
@@ -162,30 +166,24 @@ class CheckPresenter(Presenter):
         if truth is None or self.session.history.current is None:
             return ""
         mm, degrees = manual_pose.distance_to(self.registration, truth)
-        sentence = (
-            _(
-                "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the case's "
-                "truth."
-            )
-            if scanner is None
-            else _(
+        sentence = _(
+            "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the case's truth."
+        )
+        if scanner is not None:
+            sentence = _(
                 "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the scanner's "
                 "own pose, which is good to some 1.5 mm."
             )
-        )
         return sentence.format(mm=mm, degrees=degrees)
 
     def _similarity_line(self, view: XRayView) -> TableRow:
         value = self._similarity.values.get(view.name)
-        if not view.used:
-            cell = Cell(_("skipped"))
-        elif value is None:
-            cell = Cell("")
-        elif not np.isfinite(value):
-            cell = Cell(_("shows nothing of the CT"))
-        else:
-            cell = Cell(f"{value:.2f}", share=min(max(float(value), 0.0), 1.0))
-        return TableRow(view.name, (Cell(view.name), cell))
+        cell: Cell | str = "" if view.used else _("skipped")
+        if view.used and value is not None:
+            cell = _("shows nothing of the CT")
+            if np.isfinite(value):
+                cell = Cell(f"{value:.2f}", share=min(max(float(value), 0.0), 1.0))
+        return line(view.name, view.name, cell)
 
     def _look_at_result(self) -> None:
         """Have what there is to show of the result that the CT is at, made once for each.
@@ -255,7 +253,7 @@ class CheckPresenter(Presenter):
         self._left_out = assessment.use_suggested_masks(self.session)
 
 
-def _errors(result) -> Form:
+def _errors(result: Result) -> Form:
     """Return the errors at the targets: to be expected, and against the case's truth."""
     errors = curves.errors_at_targets(result)
     predicted = curves.predicted_at_targets(result)
@@ -283,16 +281,14 @@ def _errors(result) -> Form:
 
 def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> Form:
     """Return a table of a name and lengths each, which have bars; nothing where there are none."""
-    lines = [
-        TableRow(
-            name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths))
-        )
-        for name, lengths, longest in rows
-    ]
+    lines = []
+    for name, lengths, longest in rows:
+        bars = (Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)
+        lines.append(line(name, name, *bars))
     return [Table(key, columns=columns, lines=tuple(lines))] if lines else []
 
 
-def _refinement(result) -> Control:
+def _refinement(result: Result) -> Control:
     """Return the plots of the refinement."""
     step = _("step")
     mm = _("mm, log scale")
@@ -417,11 +413,8 @@ class OverlaysPresenter(Presenter):
             show_outlines(self.registration, outlines_in)
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
-        if (
-            seen
-            and source_view.can_look(seen)
-            and source_view.size_of(camera) != self.host.views.size()
-        ):
+        resized = seen and source_view.size_of(camera) != self.host.views.size()
+        if seen and resized and source_view.can_look(seen):
             self.look_from(seen.id)  # all of the detector also in a view of another size
 
     # What a person does
@@ -433,9 +426,8 @@ class OverlaysPresenter(Presenter):
 
     def blend(self, opacity: float) -> None:
         """Blend from 0, the X-ray alone, to 1, the DRR alone."""
-        self.registration.node.SetParameter(
-            overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3))
-        )
+        share = round(min(max(float(opacity), 0.0), 1.0), 3)
+        self.registration.node.SetParameter(overlay.OPACITY, str(share))
 
     def show_structure(self, node: Any, on: bool) -> None:
         """Project a segmentation, a model or markups, or do not."""

@@ -28,7 +28,7 @@ from ...mrml.xray import ATTRIBUTE
 from ...translation import _
 from .. import assessment
 from ..adding import Scouts, read_scouts
-from ..tasks import Task, ended
+from ..tasks import BackgroundValue, Task, ended
 from .bones import BoneChoicePresenter
 from .form import (
     ERROR,
@@ -104,8 +104,6 @@ class CTPresenter(Presenter):
 
     Attributes
     ----------
-    facts
-        What was found in the CT, None before that.
     mismatch
         The UnitMismatch of a CT that was read, None for none.
     """
@@ -131,34 +129,32 @@ class CTPresenter(Presenter):
 
     def _forget_look(self) -> None:
         self._looked_at = ""
-        self._problem = ""
-        self._look: Task | None = None
-        self.facts: list[str] | None = None
+        self._look = BackgroundValue()
+
+    @property
+    def facts(self) -> list[str] | None:
+        """What was found in the CT, None before that."""
+        return self._look.value
 
     # The form
 
     @property
     def reading(self) -> str:
         """The name of the CT that is being read, "" for none."""
-        return (
-            (self._files.file_name or _("CT"))
-            if self._files is not None and self._reading is not None
-            else ""
-        )
+        if self._files is None or self._reading is None:
+            return ""
+        return self._files.file_name or _("CT")
 
     @property
     def looking(self) -> bool:
         """Whether the CT is being looked at."""
-        return self._look is not None
+        return self._look.under_way
 
     @property
     def unit(self) -> str:
         """The unit of the CT's values, one of UNITS."""
-        return (
-            self.registration.parameter(CT_UNIT, "hu")
-            if self.host.registration is not None
-            else "hu"
-        )
+        registration = self.host.registration
+        return "hu" if registration is None else registration.parameter(CT_UNIT, "hu")
 
     def form(self) -> Form:
         """Return the controls."""
@@ -188,7 +184,7 @@ class CTPresenter(Presenter):
                 enabled=not self.reading,
             ),
             Text("status", self._status(), tone=QUIET),
-            Text("problem", self._problem, tone=ERROR),
+            Text("problem", self._look.problem, tone=ERROR),
             *(self._of_ct() if ct else []),
         ]
 
@@ -300,7 +296,7 @@ class CTPresenter(Presenter):
         ct = self.registration.ct
         if ct is None:
             return State(TODO, _("choose the CT"))
-        if self._problem:
+        if self._look.problem:
             return State(PROBLEM, _("cannot be used"))
         segmentation = registration.segmentation
         if registration.registers_each:
@@ -321,29 +317,16 @@ class CTPresenter(Presenter):
             self._looking_for_scouts = None
             self.session.keep_scouts(ct, found.result_or(None))
             return True
-        if not ended(self._look):
-            return self.bones.tick()
-        self.facts = self._look.result_or(None)
-        self._problem = self._look.message
-        self._look = None
-        return True
+        return self._look_again() or self.bones.tick()
 
-    def _look_again(self) -> None:
-        """Begin to examine the CT, where it is not the one examined before."""
-        if self.host.registration is None or self.registration.ct is None:
+    def _look_again(self) -> bool:
+        """Examine the CT, where it is not the one examined before; whether that has just ended."""
+        there = self.host.registration is not None and self.registration.ct is not None
+        key = seen_in(self.registration) if there else ""
+        if key != self._looked_at:
             self._forget_look()
-            return
-        key = seen_in(self.registration)
-        if key == self._looked_at:
-            return
-        self._forget_look()
-        self._looked_at = key
-        try:
-            work = take_facts(self.registration)
-        except InputError as error:
-            self._problem = str(error)
-        else:
-            self._look = Task(lambda on_progress: work())
+            self._looked_at = key
+        return there and self._look.update(key, lambda: take_facts(self.registration))
 
     # What a person does
 
@@ -457,11 +440,8 @@ def _structures(registration: Registration) -> list[Option]:
             each = _("the whole CT and structures of {name}").format(name=node.GetName())
             options.append(Option(_key(node, ""), each))
         of_segments = zip(node.GetSegmentation().GetSegmentIDs(), names, strict=True)
-        options += [
-            Option(_key(node, segment_id), name)
-            for segment_id, name in of_segments
-            if not is_soft(name)
-        ]
+        hard = (each for each in of_segments if not is_soft(each[1]))
+        options += [Option(_key(node, segment_id), name) for segment_id, name in hard]
     return options
 
 

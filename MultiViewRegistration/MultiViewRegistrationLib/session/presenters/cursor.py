@@ -9,7 +9,7 @@ from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView, detectors
 from ...translation import _
-from .form import QUIET, Button, Cell, Form, Table, TableRow, Text, group, row
+from .form import QUIET, Button, Form, Table, Text, group, line, row
 from .section import Presenter
 
 #: Seconds between two looks at the markups.
@@ -50,10 +50,7 @@ class CursorPresenter(Presenter):
         """Return the controls."""
         lines = self._lines()
         in_slicer = self.in_slicer
-        measured = tuple(
-            TableRow(str(n), (Cell(name), Cell(length)))
-            for n, (name, length) in enumerate(self._distances)
-        )
+        measured = tuple(line(str(n), *each) for n, each in enumerate(self._distances))
         return [
             group(
                 "points",
@@ -149,11 +146,7 @@ class CursorPresenter(Presenter):
 
     def stop(self) -> None:
         """Give clicks back their usual meaning."""
-        if (
-            self.host.registration is not None
-            and self.registration.scene is not None
-            and self.placing
-        ):
+        if self.placing and self.registration.scene is not None:
             stop_placing(self.registration.scene)
 
     def put(self, view: XRayView, column: float, row: float) -> None:

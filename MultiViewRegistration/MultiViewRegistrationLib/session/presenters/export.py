@@ -44,6 +44,20 @@ PDF = "report.pdf"
 TRANSFORM = "world_from_ct.tfm"
 #: What is offered beside the archive of all files.
 SINGLE = (TRANSFORM, "world_from_ct.slicer.tfm", "result.json", REPORT, PDF)
+#: What an export may hold, by its name here: what it is called, and what that is.
+CONTENT = {
+    "result": (
+        _("Transforms and report"),
+        _(
+            "Transforms for ITK and Slicer, result.json, a report with overlays, and its first "
+            "page as a PDF where matplotlib is installed."
+        ),
+    ),
+    "case": (
+        _("Case, to register again elsewhere"),
+        _("case.json with the CT, the X-rays, their masks and geometry, from this pose."),
+    ),
+}
 #: Seconds between two looks at whether the result still stands.
 LOOK_S = 0.3
 
@@ -89,72 +103,39 @@ class ExportPresenter(Presenter):
         node = self.registration.ct_transform
         in_slicer = self.in_slicer
         tools = self.host.slicer_tools
-        override = _("Export it all the same; the files will say so")
-        switches = (
-            (
-                "result",
-                _("Transforms and report"),
-                _(
-                    "Transforms for ITK and Slicer, result.json, a report with overlays, and its first "
-                    "page as a PDF where matplotlib is installed."
-                ),
-            ),
-            (
-                "case",
-                _("Case, to register again elsewhere"),
-                _("case.json with the CT, the X-rays, their masks and geometry, from this pose."),
-            ),
-        )
-        transform = (
-            None
-            if tools is None
-            else row(
-                "transform",
-                Text("transform_name", _("The CT's transform: {name}").format(name=node.GetName())),
-                Button(
-                    "show_transform",
-                    _("Show in Transforms"),
-                    lambda: tools.show_in_module(node),
-                    tip=_(
-                        "Open the Transforms module with this transform: its matrix, inverse, and "
-                        "hardening."
-                    ),
-                ),
+        controls: Form = []
+        if tools is not None:
+            tip = _(
+                "Open the Transforms module with this transform: its matrix, inverse, and hardening."
             )
-        )
-        written = self._written_files()
-        offered = [
-            file for file in written if file.name in (SINGLE if not in_slicer else (REPORT, PDF))
-        ]
+            name = _("The CT's transform: {name}").format(name=node.GetName())
+            show = partial(tools.show_in_module, node)
+            button = Button("show_transform", _("Show in Transforms"), show, tip=tip)
+            controls.append(row("transform", Text("transform_name", name), button))
+        if stale_reason:
+            override = _("Export it all the same; the files will say so")
+            change = partial(setattr, self, "_override")
+            controls += [
+                Text("stale_reason", f"\u26a0 {stale_reason}", tone=CAUTION),
+                Switch("override", override, change, on=self._override),
+            ]
+        for what, (label, tip) in CONTENT.items():
+            change = partial(self.chosen.__setitem__, what)
+            controls.append(Switch(what, label, change, on=self.chosen[what], tip=tip))
+        if self.chosen["result"]:
+            controls += [self._named(), self._formats()]
+        told = in_slicer and self._is_exported() and not self.session.message
+        offered = (REPORT, PDF) if in_slicer else SINGLE
         links = (
             Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file)
-            for file in offered
+            for file in self._written_files()
+            if file.name in offered
         )
         return [
-            transform,
-            Text("stale_reason", f"\u26a0 {stale_reason}" if stale_reason else "", tone=CAUTION),
-            Switch("override", override, partial(setattr, self, "_override"), on=self._override)
-            if stale_reason
-            else None,
-            *(
-                Switch(
-                    what,
-                    label,
-                    partial(self.chosen.__setitem__, what),
-                    on=self.chosen[what],
-                    tip=tip,
-                )
-                for what, label, tip in switches
-            ),
-            *([self._named(), self._formats()] if self.chosen["result"] else []),
+            *controls,
             Text("missing", missing, tone=QUIET),
             self.download(),
-            Text(
-                "written",
-                self._text
-                if in_slicer and self._is_exported() and not self.session.message
-                else "",
-            ),
+            Text("written", self._text if told else ""),
             row("links", *links),
             self._link(),
         ]
@@ -234,17 +215,15 @@ class ExportPresenter(Presenter):
         """Return the control of OpenIGTLink."""
         missing = self._wait_or_override()
         server = self.mode == "server"
-        hint = (
-            _(
+        hint = _(
+            "Send the CT's pose, its verdict and the overlays to this server, until it is "
+            "disconnected."
+        )
+        if server:
+            hint = _(
                 "Offer the CT's pose, its verdict and the overlays to clients on this computer, "
                 "until it is disconnected."
             )
-            if server
-            else _(
-                "Send the CT's pose, its verdict and the overlays to this server, until it is "
-                "disconnected."
-            )
-        )
         return group(
             "igtl",
             _("OpenIGTLink, to navigation"),
@@ -323,10 +302,12 @@ class ExportPresenter(Presenter):
         InputError
             As of `session.result_files`.
         """
-        self._files, self._text, self._exported = [], _("Writing..."), self._pose()
-        writers = (
-            [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
-        )
+        self._files = []
+        self._text = _("Writing...")
+        self._exported = self._pose()
+        writers = []
+        if self.chosen["case"]:
+            writers.append(result_files.write_case_folder(self.session, folder))
         if self.chosen["result"]:
             writers.append(
                 result_files.write_result(
@@ -386,11 +367,8 @@ class ExportPresenter(Presenter):
     def _wait_or_override(self) -> str:
         if self.session.running:
             return _("Wait until the work under way is done.")
-        return (
-            _("Register first, or override the warning above.")
-            if self._update_stale_reason() and not self._override
-            else ""
-        )
+        refused = self._update_stale_reason() and not self._override
+        return _("Register first, or override the warning above.") if refused else ""
 
     def _connection(self) -> str:
         """Return the state of the connection, in a sentence."""

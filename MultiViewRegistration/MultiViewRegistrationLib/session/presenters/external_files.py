@@ -64,10 +64,9 @@ class Question:
         """
         if not self.numbers:
             return text
+        words = re.split(r"[;\s]+|,\s+", text.strip())
         try:
-            numbers = [
-                read_number(word, self.label) for word in re.split(r"[;\s]+|,\s+", text.strip())
-            ]
+            numbers = [read_number(word, self.label) for word in words]
         except InputError:
             numbers = []
         if len(numbers) != self.numbers:
@@ -111,13 +110,14 @@ COMPANION_FILE = "fixed_transforms"
 NO_FILE = "none"
 
 
-def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question:
+def ask_for_file(question: Question, names: Iterable[str]) -> Question:
     """Return the question for a person, where files came together.
 
     That for a further file is which of these it is.
     """
     if question.key != COMPANION_FILE:
         return question
+    tip = _("Where the camera is on what is tracked: drop that file together with this one.")
     none = (NO_FILE, _("none: what is tracked is the camera"))
     return replace(question, tip=tip, choices=(none, *((name, name) for name in names)))
 
@@ -370,22 +370,18 @@ def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
     return pixel
 
 
-def _put(markups, points: dict[str, np.ndarray], *, world: bool) -> None:
+def _put(markups: Any, points: dict[str, np.ndarray], *, world: bool) -> None:
     """Set control points, RAS mm, by their label."""
-    labels = {
-        markups.GetNthControlPointLabel(i): i for i in range(markups.GetNumberOfControlPoints())
-    }
+    of = "World" if world else ""
+    move = getattr(markups, f"SetNthControlPointPosition{of}")
+    add = getattr(markups, f"AddControlPoint{of}")
+    count = markups.GetNumberOfControlPoints()
+    labels = {markups.GetNthControlPointLabel(i): i for i in range(count)}
     for name, point in points.items():
         if name in labels:
-            (
-                markups.SetNthControlPointPositionWorld
-                if world
-                else markups.SetNthControlPointPosition
-            )(labels[name], *map(float, point))
+            move(labels[name], *map(float, point))
         else:
-            (markups.AddControlPointWorld if world else markups.AddControlPoint)(
-                *map(float, point), name
-            )
+            add(*map(float, point), name)
 
 
 def match(

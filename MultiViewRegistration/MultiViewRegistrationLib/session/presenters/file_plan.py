@@ -505,19 +505,16 @@ def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase)
     if problem and not opened.xrays_coming:
         raise InputError(redact_upload_paths(problem))
     beside = [path.name for path in opened.companions if path not in files[:1]]
-    tip = _("Where the camera is on what is tracked: drop that file together with this one.")
     every = [question for reading in readings.values() for question in reading.questions]
     questions = [
-        ask_for_file(question, beside, tip)
-        for question in {each.key: each for each in every}.values()
+        ask_for_file(question, beside) for question in {each.key: each for each in every}.values()
     ]
     cameras: list[_Camera] = []
     for path, reading in readings.items():
         found = reading.likely or reading.found or []
-        cameras += [
-            _Camera(path, each, path.name if len(found) == 1 else f"{path.name}: {each.name}")
-            for each in found
-        ]
+        for each in found:
+            label = path.name if len(found) == 1 else f"{path.name}: {each.name}"
+            cameras.append(_Camera(path, each, label))
     known = _known_pairs(xrays, cameras)
     pairs = _questions_of_pairs(xrays, cameras, known)
     if opened.xrays_coming or unanswered([*questions, *pairs], answers):
@@ -542,11 +539,8 @@ def _known_pairs(xrays: Sequence[OpenXRay], cameras: Sequence[_Camera]) -> dict[
 
     def fits(i: int, j: int) -> bool:
         camera = cameras[j].camera
-        return (
-            camera.size is None
-            or tuple(camera.size) == tuple(xrays[i].size)
-            or camera.camera is None
-        )
+        size = None if camera.camera is None else camera.size
+        return size is None or tuple(size) == tuple(xrays[i].size)
 
     return match([xray.name for xray in xrays], [each.camera.name for each in cameras], fits)
 
@@ -561,14 +555,13 @@ def _questions_of_pairs(
         return []
     tip = _("Nothing in their names tells which belong together.")
     none = (NO_FILE, _("none of these"))
+    of_which = ("view", _("{name} was taken by"), open_, free)
     if len(free) < len(open_):
-        took = _("{camera} took")
-        return [
-            Question(f"camera.{j}", took.format(camera=label), tip, (*open_, none))
-            for j, label in free
-        ]
-    taken = _("{name} was taken by")
-    return [Question(f"view.{i}", taken.format(name=name), tip, (*free, none)) for i, name in open_]
+        of_which = ("camera", _("{name} took"), free, open_)
+    what, label, asked, choices = of_which
+    return [
+        Question(f"{what}.{n}", label.format(name=name), tip, (*choices, none)) for n, name in asked
+    ]
 
 
 def _name(path: Path, folder: Path | None) -> str:

@@ -44,7 +44,6 @@ from .file_plan import (
     unused,
 )
 from .form import (
-    PLAIN,
     QUIET,
     STRONG,
     Button,
@@ -55,6 +54,7 @@ from .form import (
     TextField,
     empty_fields,
     row,
+    texts,
     walk,
 )
 from .host import Host
@@ -71,8 +71,6 @@ DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
 #: Answers that are buttons; of these, characters of the longest where they are beside each other.
 MAX_BUTTONS = 6
 MAX_BESIDE = 32
-#: Seconds that a small file may take before a person is told that it is being looked at.
-MAX_PATIENCE_S = 0.5
 
 
 @dataclass(eq=False)
@@ -240,11 +238,8 @@ class FilesPresenter(Presenter):
         count = next((each.count for each in self._tasks if each.count), 0)
         if not count:
             return ""
-        return (
-            _("Looking at 1 file…")
-            if count == 1
-            else _("Looking at {count} files…").format(count=count)
-        )
+        words = _("Looking at 1 file…") if count == 1 else _("Looking at {count} files…")
+        return words.format(count=count)
 
     def files_control(self) -> Files:
         """Return a control that takes any files."""
@@ -258,19 +253,22 @@ class FilesPresenter(Presenter):
         )
 
     def _welcome(self) -> Form:
-        lines = [Text(f"welcome{n}", line, tone=PLAIN) for n, line in enumerate(WELCOME)]
         demo = Button("demo", _("Open the demo"), self.host.open_demo)
-        return [*lines, self.files_control(), Text("demo_hint", DEMO, tone=QUIET), demo]
+        return [
+            *texts("welcome", WELCOME),
+            self.files_control(),
+            Text("demo_hint", DEMO, tone=QUIET),
+            demo,
+        ]
 
     def _asked(self) -> list[tuple[str, PendingFiles, PendingQuestion]]:
         """Return what is asked now, with the key of its controls; the calibrations last."""
-        asked = [
-            (each, each.plan) for each in self._every if isinstance(each.plan, PendingQuestion)
-        ]
-        return [
-            ("calibrations" if each is self._calibrations else f"asked{number}", each, plan)
-            for number, (each, plan) in enumerate(asked)
-        ]
+        asked: list[tuple[str, PendingFiles, PendingQuestion]] = []
+        for each in self._every:
+            if isinstance(each.plan, PendingQuestion):
+                key = "calibrations" if each is self._calibrations else f"asked{len(asked)}"
+                asked.append((key, each, each.plan))
+        return asked
 
     def _form_of(self, key: str, pending: PendingFiles, asked: PendingQuestion) -> Form:
         title = Text(f"{key}.title", asked.title, tone=STRONG)
@@ -346,7 +344,7 @@ class FilesPresenter(Presenter):
         task = Task(lambda on_progress: recognise(paths))
         dropped = Dropped(FoundFiles(), folder, preferred, replacing)
         self._tasks.append(PendingTask(task, partial(self._take_found, dropped), len(paths)))
-        if task.wait(min(self.host.patience_s, MAX_PATIENCE_S)):
+        if task.wait(self.host.patience_s):
             self.tick()
 
     def _answer(self, pending: PendingFiles, key: str, answer: str) -> None:
@@ -406,9 +404,9 @@ class FilesPresenter(Presenter):
         opened = self._opened()
         for each in self._every:
             each.update(opened)
-        return next(
-            (each for each in self._every if isinstance(each.plan, (tuple, InputError))), None
-        )
+            if isinstance(each.plan, (tuple, InputError)):
+                return each
+        return None
 
     def _act(self, decided: PendingFiles) -> None:
         self._leave_out(decided)

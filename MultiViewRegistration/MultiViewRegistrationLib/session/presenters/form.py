@@ -600,6 +600,22 @@ def group(key: str, label: str, *children: Control | None, open: bool | None = N
     return Group(key, label, children=tuple(filter(None, children)), open=open)
 
 
+def texts(key: str, sentences: Iterable[str], tone: str = PLAIN) -> Form:
+    """Write sentences below each other."""
+    return [Text(f"{key}{n}", sentence, tone=tone) for n, sentence in enumerate(sentences)]
+
+
+def line(id: str, *cells: Cell | str, on: bool | None = None, colour: str = "") -> TableRow:
+    """Put cells, or plain texts, into a row of a table."""
+    made = (Cell(each) if isinstance(each, str) else each for each in cells)
+    return TableRow(id, tuple(made), on, colour)
+
+
+def choose_among(titles: Iterable[tuple[str, str]]) -> tuple[Option, ...]:
+    """Return options by their values and titles, after one that asks to choose."""
+    return (Option("", _("choose...")), *(Option(*each) for each in titles))
+
+
 def visible(controls: Iterable[Control | None]) -> list[Control]:
     """Return the visible controls."""
     return [

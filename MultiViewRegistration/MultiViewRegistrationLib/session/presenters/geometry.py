@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.c_arm import side_of_direction
+from ...geometry.c_arm import left_side, side_of_direction
 from ...geometry.camera import Camera
 from ...io.calibration.calibrated import CalibratedView
 from ...io.recognise import CALIBRATION
@@ -54,6 +54,7 @@ from .form import (
     group,
     options_of,
     row,
+    texts,
 )
 from .geometry_edits import BONE, NOT_USED_YET, GeometryEdits
 from .geometry_fields import (
@@ -70,7 +71,6 @@ from .geometry_fields import (
     Draft,
     column_of,
     left_in_words,
-    left_side,
     matrix_text,
     side_options,
     sketch,
@@ -384,11 +384,10 @@ class GeometryPresenter(EditorPresenter):
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         slot_scan = view.record.slot_scan
         header = view.record.header
-        sides = {
-            letters: _("tube: {side}").format(side=side_in_words(letters))
-            for letters in tube_sides(slot_scan)
-        }
-        tubes = (Option("", _("tube: ?")), *options_of(sides))
+        sides = {"": _("tube: ?")}
+        for letters in tube_sides(slot_scan):
+            sides[letters] = _("tube: {side}").format(side=side_in_words(letters))
+        tubes = options_of(sides)
         tube = self._choice(view, TUBE, draft.text(TUBE), tubes)
         entries = {
             key: self._entry(view, key, draft, "?" if key in header.missing else number.blank)
@@ -411,17 +410,13 @@ class GeometryPresenter(EditorPresenter):
     def _bone(self, view: XRayView) -> FieldCell:
         now = view.record.intensity, view.record.inverted
         chosen = next(key for key, (_title, both) in BONE.items() if both == now)
-        options = [
-            Option(key, title)
-            for key, (title, _both) in BONE.items()
-            if key != "dark log" or key == chosen
-        ]
+        titles = {key: title for key, (title, _both) in BONE.items()}
+        if chosen != "dark log":
+            del titles["dark log"]
+        set_bone = partial(self._edits.set_bone, view)
         there = view.source is not None
-        return FieldCell(
-            self._choice(
-                view, "bone", chosen, options, partial(self._edits.set_bone, view), enabled=there
-            )
-        )
+        choice = self._choice(view, "bone", chosen, options_of(titles), set_bone, enabled=there)
+        return FieldCell(choice)
 
     def _entry(self, view: XRayView, key: str, draft: Draft, hint: str) -> TextField:
         title = (COLUMNS | FURTHER)[key] if draft.mode == C_ARM else None
@@ -507,17 +502,12 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _more_of_c_arm(self, view: XRayView, draft: Draft) -> Form:
+        cells = tuple(self._number(view, key, draft) for key in FURTHER)
         further = FieldTable(
             "further_fields",
             _("Roll and isocentre of {name}").format(name=view.name),
             columns=(COLUMNS[""], *FURTHER.values()),
-            lines=(
-                FieldRow(
-                    view.id,
-                    view.name,
-                    tuple(self._number(view, key, draft) for key in FURTHER),
-                ),
-            ),
+            lines=(FieldRow(view.id, view.name, cells),),
         )
         odd = any(draft.text(key) for key in FURTHER)
         return [
@@ -533,12 +523,9 @@ class GeometryPresenter(EditorPresenter):
         )
         open_ = SEEN_FROM in draft.texts or SEEN_FROM in draft.faults
         asked = [CALIBRATION_QUESTIONS[SEEN_FROM]] if open_ else []
+        assumed = view.record.assumptions if self._edits.in_force(view) else ()
         return [
-            *(
-                Text(f"of_camera{i}", sentence, tone=QUIET)
-                for i, sentence in enumerate(view.record.assumptions)
-                if self._edits.in_force(view)
-            ),
+            *texts("of_camera", assumed, QUIET),
             TextField(
                 "matrix",
                 _("Projection matrix, 3 \u00d7 4"),
@@ -560,17 +547,13 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
-        slot_scan = view.record.slot_scan
         assumed = view.record.assumptions
         return [
-            *(
-                Text(f"slot_scan{i}", sentence, tone=QUIET)
-                for i, sentence in enumerate(describe_slot_scan(slot_scan))
-            ),
+            *texts("slot_scan", describe_slot_scan(view.record.slot_scan), QUIET),
             group(
                 "assumed",
                 _("Assumed of the header ({count})").format(count=len(assumed)),
-                *(Text(f"assumed{i}", sentence, tone=QUIET) for i, sentence in enumerate(assumed)),
+                *texts("assumed", assumed, QUIET),
                 open=False,
             ),
         ]

@@ -353,8 +353,6 @@ class GeometryEdits:
         given = WITH_ORIGIN.get(draft.mode, ())
         origins = {key: self.origin(view, key, draft) for key in given if draft.text(key)}
         try:
-            if draft.fault:
-                raise InputError(draft.fault)
             if isinstance(record.geometry, CArm):
                 keys = (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg")
                 whole = {origins[key] for key in keys if key in origins}

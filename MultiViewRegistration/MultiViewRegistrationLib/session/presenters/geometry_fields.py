@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.c_arm import DEG, CArm, about_axis, rotation, side_of_direction
+from ...geometry.c_arm import ANGLES, DEG, CArm, left_side
 from ...geometry.fields import C_ARM as OF_C_ARM
 from ...geometry.fields import SLOT_SCAN as OF_SLOT_SCAN
 from ...geometry.fields import Field
@@ -60,7 +60,6 @@ def column_of(key: str, title: str = "") -> Option:
 NUMBERS = {key: number_of(field) for key, field in OF_C_ARM.items() if field.unit}
 NUMBERS["roll_deg"] = number_of(OF_C_ARM["roll_deg"], "0", 0.0)
 REQUIRED = tuple(key for key, field in OF_C_ARM.items() if field.asked)
-ANGLES = ("rao_lao_deg", "cra_cau_deg", "roll_deg")
 #: What a C-arm has in all its images.
 OF_MACHINE = (
     "source_to_detector_mm",
@@ -132,12 +131,11 @@ class Draft:
 
         "" for a geometry that can be used.
         """
-        missing = (
-            _("{field} is not given.").format(field=_(OF_C_ARM[key].words))
-            for key in self.missing
-            if self.mode == C_ARM
+        missing = self.missing if self.mode == C_ARM else ()
+        lacking = (
+            _("{field} is not given.").format(field=_(OF_C_ARM[key].words)) for key in missing
         )
-        return next(iter((*self.faults.values(), *missing)), "")
+        return next(iter((*self.faults.values(), *lacking)), "")
 
     def says_as(self, other: Draft) -> bool:
         """Return whether it says the same of the geometry as another one, typed or not."""
@@ -225,12 +223,7 @@ def _impossible(values: Mapping[str, Any]) -> dict[str, str]:
             )
         elif found == 0:
             faults[key] = _("0 mm is no distance; enter that of the C-arm.")
-    if (
-        not faults
-        and to_detector is not None
-        and to_isocentre is not None
-        and to_detector <= to_isocentre
-    ):
+    if to_detector and to_isocentre and not faults and to_detector <= to_isocentre:
         faults["source_to_isocentre_mm"] = _(
             "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one "
             "of them."
@@ -274,13 +267,12 @@ def read_pair(text: str, key: str) -> list[float] | None:
     if not parts:
         return None
     if len(parts) > 2 or (len(parts) == 1 and not is_pixel):
+        expected = _("two numbers, column and row")
+        if is_pixel:
+            expected = _("one number, or two: columns \u00d7 rows")
         raise InputError(
             _('{name}: found "{text}", expected {count}; correct it.').format(
-                name=number.name,
-                text=text.strip(),
-                count=_("one number, or two: columns \u00d7 rows")
-                if is_pixel
-                else _("two numbers, column and row"),
+                name=number.name, text=text.strip(), count=expected
             )
         )
     values = [number.read(part.removesuffix(",")) for part in parts]
@@ -299,21 +291,6 @@ def middle(size: Sequence[int]) -> list[float]:
 
 
 # Left and right: "mirrored" of a case.json, as a person sees it in the image
-
-
-def left_side(values: Mapping[str, Any], mirrored: bool) -> str:
-    """Return the patient's side at the left edge of the image, a letter of `SIDES`.
-
-    Parameters
-    ----------
-    values
-        Of a C-arm; angles that are not given count as 0.
-    mirrored
-        Whether the image is seen from the detector.
-    """
-    p, s, roll = (values.get(key, 0.0) for key in ANGLES)
-    to_right = (rotation(p, s) @ about_axis(2, -roll))[:, 0]
-    return side_of_direction(to_right if mirrored else -to_right)[0]
 
 
 def side_options(values: Mapping[str, Any]) -> tuple[Option, ...]:

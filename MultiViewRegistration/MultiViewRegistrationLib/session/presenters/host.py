@@ -109,7 +109,7 @@ class Host(ABC):
     hand
         The switch for moving the CT by hand.
     patience_s
-        Seconds that a section waits for a small file.
+        Seconds that a small file may take before a person is told that it is being looked at.
     installs_packages
         Whether missing Python packages can be installed from here.
     register_keys

@@ -12,7 +12,7 @@ from ...io import c_arm_presets
 from ...mrml.xray import XRayView
 from ...translation import _
 from .certainty import XRaySelection
-from .form import ERROR, PLAIN, Button, Choice, Form, Option, Text, TextField, row
+from .form import ERROR, PLAIN, Button, Choice, Form, Text, TextField, choose_among, row
 from .geometry_edits import GeometryEdits
 from .geometry_fields import C_ARM, OF_MACHINE, Draft
 
@@ -47,7 +47,7 @@ class KeptCArms:
             presets = []
             problem = str(error)
         chosen = next((each.name for each in presets if self._has(view, draft, each)), "")
-        options = (Option("", _("choose...")), *(Option(each.name, each.name) for each in presets))
+        options = choose_among((each.name, each.name) for each in presets)
         others = [
             each
             for each in self._xrays.views

@@ -24,9 +24,9 @@ from .form import (
     Form,
     Option,
     Table,
-    TableRow,
     Text,
     group,
+    line,
     row,
 )
 from .host import Host
@@ -77,19 +77,13 @@ class LandmarksPresenter(Presenter):
         residuals = self.session.landmarks.residuals
         coming = {where: self._next(where) for where in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
-        lines = [
-            TableRow(
-                name,
-                (
-                    Cell(name),
-                    *(
-                        _cell(name in names, coming[where] == name, residuals.get((name, where)))
-                        for where, names in clicked.items()
-                    ),
-                ),
+        lines = []
+        for name in dict.fromkeys([*named, *coming.values()]):
+            there = (
+                _cell(name in names, coming[where] == name, residuals.get((name, where)))
+                for where, names in clicked.items()
             )
-            for name in dict.fromkeys([*named, *coming.values()])
-        ]
+            lines.append(line(name, name, *there))
         placing = self.placing
         selected = self._selected if self._selected in named else ""
         return [
@@ -139,16 +133,12 @@ class LandmarksPresenter(Presenter):
         count = len(landmarks.outside_ct(self.registration))
         if not count:
             return []
-        question = (
-            _("A landmark was clicked outside the CT. Was that meant?")
-            if count == 1
-            else _("{count} landmarks were clicked outside the CT. Was that meant?").format(
-                count=count
-            )
-        )
+        question = _("A landmark was clicked outside the CT. Was that meant?")
+        if count > 1:
+            question = _("{count} landmarks were clicked outside the CT. Was that meant?")
         keep = partial(landmarks.tidy, self.registration, self._order, outside=True)
         return [
-            Text("outside", question, tone=CAUTION),
+            Text("outside", question.format(count=count), tone=CAUTION),
             row(
                 "outside_answers",
                 Button(
@@ -207,11 +197,7 @@ class LandmarksPresenter(Presenter):
 
     def stop(self) -> None:
         """Give clicks back their usual meaning."""
-        if (
-            self.host.registration is not None
-            and self.registration.scene is not None
-            and self.placing
-        ):
+        if self.placing and self.registration.scene is not None:
             stop_placing(self.registration.scene)
             self._show_overlay()
 

@@ -31,6 +31,7 @@ from .form import (
     Table,
     TableRow,
     Text,
+    line,
     row,
 )
 from .geometry import GeometryPresenter
@@ -133,11 +134,8 @@ class RegisterPresenter(Presenter):
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too, and return whether it has become ready."""
         compared = self.comparison.tick()
-        if (
-            self.session.running_registration
-            or self.registration.ct is None
-            or not any(view.placed for view in self.registration.used_xrays)
-        ):
+        placed = any(view.placed for view in self.registration.used_xrays)
+        if self.session.running_registration or self.registration.ct is None or not placed:
             return compared
         ready = self.session.prepare()
         changed = ready != self._ready
@@ -155,10 +153,9 @@ class RegisterPresenter(Presenter):
 
     def _outcome(self) -> str:
         session = self.session
-        entry = self.session.history.current
-        if session.running_registration or session.message:
-            return ""
-        if entry is None or not entry.fingerprint:
+        entry = session.history.current
+        busy = session.running_registration or session.message
+        if busy or entry is None or not entry.fingerprint:
             return ""
         return " ".join(filter(None, [_took(entry), _began_with(entry)]))
 
@@ -202,18 +199,11 @@ class ComparisonPresenter(Presenter):
         """Return the controls."""
         entries = self.session.history.entries
         options = [Option(str(number), _pose_name(entry)) for number, entry in enumerate(entries)]
-        pictures = []
-        for number, (name, now, other) in enumerate(self._pictures):
-            pair = zip(self._names, (now, other), strict=True)
-            pictures.append(
-                row(
-                    f"pictures{number}",
-                    *(
-                        Picture(f"picture{number}{of}", f"{name}: {of}", rgb=rgb)
-                        for of, rgb in pair
-                    ),
-                )
-            )
+        pictures: Form = []
+        for n, (name, *pair) in enumerate(self._pictures):
+            both = zip(self._names, pair, strict=True)
+            drawn = (Picture(f"picture{n}{of}", f"{name}: {of}", rgb=rgb) for of, rgb in both)
+            pictures.append(row(f"pictures{n}", *drawn))
         compare = Choice(
             "compare",
             _("Compare with"),
@@ -280,19 +270,14 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
     """Return a pose of the history."""
     when = datetime.fromisoformat(entry.time)
     why = "\n".join(entry.reasons)
-    return TableRow(
+    verdict = entry.verdict or ""
+    return line(
         str(number),
-        (
-            Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
-            Cell(describe_method(entry), _began_with(entry)),
-            Cell(
-                entry.verdict or "",
-                why,
-                {"check": CAUTION, "reject": ERROR}.get(entry.verdict or "", PLAIN),
-            ),
-            Cell(assessment.probable_mm(entry) if entry.verdict else "", entry.summary),
-            Cell("" if entry.seconds is None else f"{entry.seconds:.1f}"),
-        ),
+        Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
+        Cell(describe_method(entry), _began_with(entry)),
+        Cell(verdict, why, {"check": CAUTION, "reject": ERROR}.get(verdict, PLAIN)),
+        Cell(assessment.probable_mm(entry) if verdict else "", entry.summary),
+        "" if entry.seconds is None else f"{entry.seconds:.1f}",
     )
 
 

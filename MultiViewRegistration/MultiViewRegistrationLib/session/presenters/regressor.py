@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from ...errors import InputError, install_command
 from ...translation import _
@@ -24,10 +25,14 @@ from .form import (
     Text,
     TextField,
     group,
+    line,
     row,
 )
 from .host import Host
 from .section import Presenter, progress_bar
+
+if TYPE_CHECKING:
+    from ...regressor.model_store import StoredModel
 
 MINUTES = Number(_("Minutes of training"), 0.1, 600, _(" min"))
 
@@ -67,13 +72,8 @@ class RegressorPresenter(Presenter):
         self._selected = self._still_selected([str(model.folder) for model in models])
         selected = next((model for model in models if str(model.folder) == self._selected), None)
         under_way = _("A training is under way.") if training else ""
-        controls: Form = [
-            Text(
-                "models_text",
-                self._models_text(),
-                tone=ERROR if self._is_gone() and not training else QUIET,
-            ),
-        ]
+        tone = ERROR if self._is_gone() and not training else QUIET
+        controls: Form = [Text("models_text", self._models_text(), tone=tone)]
         if models:
             lines = tuple(_line(model, model.folder == learning.model) for model in models)
             titles = (_("Trained"), _("Training"), _("Error"), _("Size"), "")
@@ -138,10 +138,11 @@ class RegressorPresenter(Presenter):
         controls += [row("train_row", *buttons), *self._training()]
         return [group("regressor", self._title(), *controls, open=learning.training is not None)]
 
-    def percent(self) -> str:
-        """Return the progress of the running training; "" while unknown."""
+    def state_of_training(self) -> str:
+        """Return how far the running training is, in a few words."""
         progress = self.learning.training.progress
-        return _("{percent} %").format(percent=round(100 * progress.fraction)) if progress else ""
+        percent = f"{round(100 * progress.fraction)} %" if progress else ""
+        return _("training {percent}").format(percent=percent).strip()
 
     def tick(self) -> bool:
         """Follow the store, and return whether there is something new in it."""
@@ -149,11 +150,8 @@ class RegressorPresenter(Presenter):
 
     def _models(self) -> list:
         """Return the models without the one that is being trained."""
-        return [
-            model
-            for model in self.learning.models
-            if model.finished or not self.learning.is_training
-        ]
+        training = self.learning.is_training
+        return [model for model in self.learning.models if model.finished or not training]
 
     def _still_selected(self, folders: list[str]) -> str:
         """Return the model that was selected, or else the one in use, or else the newest."""
@@ -199,37 +197,26 @@ class RegressorPresenter(Presenter):
         )
 
     def _title(self) -> str:
-        if self.learning.is_training:
-            state = _("training {percent}").format(percent=self.percent()).strip()
-        elif (
-            self.learning.up_to_date
-            and not self.learning.models
-            and self.registration.ct is not None
-        ):
+        learning = self.learning
+        state = ""
+        if learning.is_training:
+            state = self.state_of_training()
+        elif learning.up_to_date and not learning.models and self.registration.ct is not None:
             state = _("none for this CT yet")
-        else:
-            return _("Regressor")
-        return _("Regressor \u2013 {state}").format(state=state)
+        return _("Regressor \u2013 {state}").format(state=state) if state else _("Regressor")
 
     def _training(self) -> Form:
         """Return the progress of the training under way, or how the last one ended."""
         learning = self.learning
-        training = self.learning.training
+        training = learning.training
         if training is None:
             return []
         if learning.is_training:
             progress = training.progress
             left = progress.left if progress and not training.ending else ""
-            return [
-                progress_bar("training", progress, training.stage, left),
-                Button(
-                    "stop",
-                    _("Stop"),
-                    learning.cancel,
-                    enabled=not training.ending,
-                    tip=_("What was learnt is kept."),
-                ),
-            ]
+            kept = _("What was learnt is kept.")
+            stop = Button("stop", _("Stop"), learning.cancel, enabled=not training.ending, tip=kept)
+            return [progress_bar("training", progress, training.stage, left), stop]
         if training.state == "failed":
             return [Text("ended", training.message, tone=ERROR)]
         text = "\n".join(training.warnings)
@@ -272,29 +259,26 @@ class RegressorPresenter(Presenter):
         return found[0]
 
 
-def _line(model, used: bool) -> TableRow:
+def _line(model: StoredModel, used: bool) -> TableRow:
     card = model.card
     tip = "" if model.finished else _("Resume goes on with its training.")
     if card.fault:
         tip = _("Its training ended early, at the last good state: {fault}").format(
             fault=card.fault
         )
-    return TableRow(
+    trained = _("{minutes:g} min").format(minutes=card.minutes)
+    state = "" if model.finished else _("unfinished")
+    return line(
         str(model.folder),
-        (
-            Cell(model.name, str(model.folder)),
-            Cell(
-                _("{minutes:g} min").format(minutes=card.minutes),
-                _("On {device}").format(device=card.device),
-            ),
-            Cell("" if card.error_mm is None else _("{mm:.1f} mm").format(mm=card.error_mm)),
-            Cell(_size(model)),
-            Cell(_("in use") if used else "" if model.finished else _("unfinished"), tip),
-        ),
+        Cell(model.name, str(model.folder)),
+        Cell(trained, _("On {device}").format(device=card.device)),
+        "" if card.error_mm is None else _("{mm:.1f} mm").format(mm=card.error_mm),
+        _size(model),
+        Cell(_("in use") if used else state, tip),
     )
 
 
-def _size(model) -> str:
+def _size(model: StoredModel) -> str:
     return _("{size:.1f} MB").format(size=model.bytes / 1e6)
 
 

@@ -17,7 +17,7 @@ from ...mrml.registration import Registration
 from ...translation import _
 from ..session import Session
 from .external_files import Question
-from .form import Choice, Form, Option, ProgressBar, TextField
+from .form import Choice, Form, Option, ProgressBar, TextField, choose_among
 from .host import Host
 
 TODO = "todo"
@@ -182,10 +182,7 @@ def question_controls(
         given = answers.get(question.key, "")
         act = partial(answer, question.key)
         if question.choices:
-            options = (
-                Option("", _("choose...")),
-                *(Option(*choice) for choice in question.choices),
-            )
+            options = choose_among(question.choices)
             found.append(
                 Choice(key, question.label, act, value=given, options=options, tip=question.tip)
             )

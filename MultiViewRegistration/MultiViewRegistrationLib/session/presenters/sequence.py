@@ -14,8 +14,8 @@ from ...mrml.nodes import put_table
 from ...report import curves
 from ...translation import _
 from ..player import RATES, Player
-from ..registering import is_outside, missing_at_start, missing_images
-from ..sequence import StructureMotion
+from ..registering import Tracking, is_outside, missing_at_start, missing_images
+from ..sequence import Sequence, StructureMotion
 from ..video import take_video
 from .bones import JointMotionPresenter
 from .form import (
@@ -26,7 +26,6 @@ from .form import (
     RENDERING,
     STRONG,
     Button,
-    Cell,
     Choice,
     Control,
     Download,
@@ -37,11 +36,12 @@ from .form import (
     Slider,
     Switch,
     Table,
-    TableRow,
     Text,
     group,
+    line,
     options_of,
     row,
+    texts,
 )
 from .geometry import GeometryPresenter
 from .host import Host
@@ -73,6 +73,7 @@ COLOURS = {
     "reject": (255, 138, 112),
     "": (87, 98, 108),
 }
+TONES = {"check": CAUTION, "reject": ERROR}
 #: Pixels of the strip.
 STRIP_PX = (8, 320)
 TRACK = (".json",)
@@ -109,16 +110,25 @@ class SequencePresenter(Presenter):
         self._plots: tuple[tuple, Form] = ((), [])
 
     @property
+    def _sequence(self) -> Sequence | None:
+        """That of the session; None without one."""
+        return None if self.host.session is None else self.session.sequence
+
+    @property
+    def _tracking(self) -> Tracking | None:
+        return None if self._sequence is None else self._sequence.tracking
+
+    @property
     def player(self) -> Player | None:
         """What plays the sequence; None without one."""
-        return self.session.sequence.player if self.host.session is not None else None
+        return None if self._sequence is None else self._sequence.player
 
     @property
     def motion(self) -> StructureMotion | None:
         """The motion of another structure against this one, or of two of its bones."""
-        if self.host.session is None:
+        sequence = self._sequence
+        if sequence is None:
             return None
-        sequence = self.session.sequence
         return sequence.motion_of_bones() if sequence.other is None else sequence.other.motion
 
     # The form
@@ -128,9 +138,9 @@ class SequencePresenter(Presenter):
 
         "" for none, as far as is known.
         """
-        if self.host.session is None:
+        sequence = self._sequence
+        if sequence is None:
             return _("Choose a CT first.")
-        sequence = self.session.sequence
         missing = (
             self._geometry.unfinished()
             or missing_images(self.registration)
@@ -167,23 +177,19 @@ class SequencePresenter(Presenter):
     def _frame(self) -> tuple:
         """Return the controls that change while it plays or tracks."""
         player = self.player
-        tracking = self.session.sequence.tracking if self.host.session is not None else None
+        tracking = self._tracking
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.task.left)
-        return step, player and (
-            player.wanted,
-            player.number,
-            player.last,
-            player.playing,
-            player.problem,
-        )
+        seen = player and (player.wanted, player.number, player.last)
+        return step, seen, player and (player.playing, player.problem)
 
     def form(self) -> Form:
         """Return the controls."""
         self._shown = self._frame()
-        self._count = self.session.sequence.count if self.host.session is not None else None
-        tracking = self.session.sequence.tracking if self.host.session is not None else None
+        sequence = self._sequence
+        self._count = None if sequence is None else sequence.count
+        tracking = self._tracking
         player = self.player
-        running = self.host.session is not None and self.session.running
+        running = sequence is not None and self.session.running
         missing = self.missing()
         hint = missing or _("Follow the CT through all frames of the X-rays.")
         if running:
@@ -236,34 +242,24 @@ class SequencePresenter(Presenter):
                 ),
             )
         )
-        return [
-            *(
-                [row("begin", track, cancel), pace]
-                if tracking is not None or player is None
-                else []
-            ),
-            opening,
-            progress_bar("progress", tracking.step, tracking.step.stage, tracking.task.left)
-            if tracking is not None
-            else None,
-            self._status(missing),
-            *(
-                []
-                if player is None
-                else [
-                    *self._player(player),
-                    *self._export(),
-                    self._motion(player),
-                    self._end(running),
-                ]
-            ),
-        ]
+        controls: Form = []
+        if tracking is not None or player is None:
+            controls += [row("begin", track, cancel), pace]
+        controls.append(opening)
+        if tracking is not None:
+            step = tracking.step
+            controls.append(progress_bar("progress", step, step.stage, tracking.task.left))
+        controls.append(self._status(missing))
+        if player is not None:
+            controls += self._player(player) + [self._export(), self._motion(player)]
+            controls.append(self._end(running))
+        return controls
 
     def _status(self, missing: str) -> Control:
         """Return the state of the sequence."""
-        if self.host.session is None or self.session.sequence.tracking is not None:
+        sequence = self._sequence
+        if sequence is None or sequence.tracking is not None:
             return Text("status")
-        sequence = self.session.sequence
         text = sequence.message or ("" if sequence.player is not None else missing)
         if sequence.ended == "cancelled" and sequence.player is not None:
             text = _("Cancelled. The frames that were done are here.")
@@ -273,9 +269,7 @@ class SequencePresenter(Presenter):
         frame = player.frame
         first = _("No frame of {name} is shown yet.").format(name=player.played.name)
         headline, *lines = frame_lines(player, frame) if frame is not None else [first]
-        tone = {"check": CAUTION, "reject": ERROR}.get(
-            frame.verdict if frame is not None else "", STRONG
-        )
+        tone = STRONG if frame is None else TONES.get(frame.verdict, STRONG)
         play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
         rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
         return [
@@ -311,7 +305,7 @@ class SequencePresenter(Presenter):
             ),
             Picture("strip", counted(player), rgb=self._strip_of(player), height=12, wide=True),
             Text("headline", headline, tone=tone),
-            *(Text(f"line{number}", line) for number, line in enumerate(lines)),
+            *texts("line", lines),
         ]
 
     def _strip_of(self, player: Player) -> np.ndarray:
@@ -328,60 +322,54 @@ class SequencePresenter(Presenter):
     def download(self) -> Download:
         """Return the control that writes the poses."""
         running = self.session.running or self.host.reading
+        return self._download("poses", _("Export poses"), self.writer, running)
+
+    def _download(
+        self, key: str, label: str, writer: Callable, running: bool, tip: str = ""
+    ) -> Download:
         return Download(
-            "poses",
-            _("Export poses"),
-            self.writer,
+            key,
+            label,
+            writer,
             done=self._on_written,
-            name=lambda: folder_name("poses", self.registration),
+            name=lambda: folder_name(key, self.registration),
             enabled=not running,
-            tip=_("Wait until the work under way is done.") if running else "",
+            tip=_("Wait until the work under way is done.") if running else tip,
         )
 
-    def _video(self) -> Download:
-        """Return the control that writes a video and a still."""
-        running = self.session.running
-        return Download(
-            "video",
-            _("Export video"),
-            self.video,
-            done=self._on_written,
-            name=lambda: folder_name("video", self.registration),
-            enabled=not running,
-            tip=_("Wait until the work under way is done.")
-            if running
-            else _("All frames as a GIF, and the one that is shown as a PNG, with the outlines."),
-        )
-
-    def _export(self) -> Form:
+    def _export(self) -> Control:
         of, written = self._written
         written = written if of is self.player else ""
         files = _(
             "poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it "
             "was tracked here."
         )
-        return [
-            group(
-                "export",
-                _("Export the poses"),
-                Text(
-                    "files",
-                    " ".join([files, _("With another structure: motion.csv, motion.html.")]),
-                    tone=QUIET,
-                ),
-                Choice(
-                    "unit",
-                    _("Lengths in track.tra"),
-                    partial(setattr, self, "unit"),
-                    value=self.unit,
-                    options=tuple(Option(unit, unit) for unit in UNITS),
-                    tip=_("That of the Autoscoper trial: its files do not say it."),
-                ),
-                row("exports", self.download(), self._video()),
-                Text("written", written if self.in_slicer and not self.session.message else ""),
-                open=False,
-            )
-        ]
+        pictures = _("All frames as a GIF, and the one that is shown as a PNG, with the outlines.")
+        running = self.session.running
+        return group(
+            "export",
+            _("Export the poses"),
+            Text(
+                "files",
+                " ".join([files, _("With another structure: motion.csv, motion.html.")]),
+                tone=QUIET,
+            ),
+            Choice(
+                "unit",
+                _("Lengths in track.tra"),
+                partial(setattr, self, "unit"),
+                value=self.unit,
+                options=tuple(Option(unit, unit) for unit in UNITS),
+                tip=_("That of the Autoscoper trial: its files do not say it."),
+            ),
+            row(
+                "exports",
+                self.download(),
+                self._download("video", _("Export video"), self.video, running, pictures),
+            ),
+            Text("written", written if self.in_slicer and not self.session.message else ""),
+            open=False,
+        )
 
     def _motion(self, player: Player) -> Control:
         """Return the motion of another structure against this one."""
@@ -392,21 +380,16 @@ class SequencePresenter(Presenter):
         if motion is not None:
             problem = "" if other is None else other.problem
             warnings = filter(None, [motion.left_out, problem])
-            title = (
-                _("{title}, since frame {first}, along the axes of this CT.")
-                if other is not None
-                else _("{title}, since frame {first}.")
-            )
+            title = _("{title}, since frame {first}.")
+            if other is not None:
+                title = _("{title}, since frame {first}, along the axes of this CT.")
             found += [
                 Text(
                     "motion_title",
                     title.format(title=motion.title, first=motion.rows[0][0]),
                     tone=STRONG,
                 ),
-                *(
-                    Text(f"warning{number}", text, tone=CAUTION)
-                    for number, text in enumerate(warnings)
-                ),
+                *texts("warning", warnings, CAUTION),
                 *self._motion_plots(player, motion),
                 Table(
                     "motion",
@@ -414,10 +397,7 @@ class SequencePresenter(Presenter):
                     lambda number, column: player.go(int(number)),
                     columns=(_("Frame"), _("Rotation (\u00b0)"), _("Shift (mm)")),
                     lines=tuple(
-                        TableRow(
-                            str(number),
-                            (Cell(str(number)), Cell(f"{turn:.2f}"), Cell(f"{shift:.2f}")),
-                        )
+                        line(str(number), str(number), f"{turn:.2f}", f"{shift:.2f}")
                         for number, turn, shift in motion.rows
                     ),
                     selected=str(player.number),
@@ -455,7 +435,7 @@ class SequencePresenter(Presenter):
             numbers = [each.number for each in motion.motion]
             pictures: Form = []
             for n, (name, unit, lines) in enumerate(motion.curves):
-                drawn = [(line, list(zip(numbers, values, strict=True))) for line, values in lines]
+                drawn = [(each, list(zip(numbers, values, strict=True))) for each, values in lines]
                 title = f"{name}, {unit}"
                 svg = curves.plot(title, _("frame"), unit, drawn, here=here)
                 pictures.append(Text(f"motion.{n}.title", title, tone=STRONG))
@@ -571,11 +551,10 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
         )
     elif frame.world_from_ct is None:
         lines.append(_("The CT is where it was in the frame before."))
-    return [
-        *lines,
-        *filter(None, [frame.scope]),
-        *(reason for reason in frame.reasons if not player.problem or player.problem not in reason),
-    ]
+    if frame.scope:
+        lines.append(frame.scope)
+    told = player.problem
+    return lines + [reason for reason in frame.reasons if not told or told not in reason]
 
 
 def counted(player: Player) -> str:

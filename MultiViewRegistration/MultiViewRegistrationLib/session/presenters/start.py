@@ -77,6 +77,7 @@ TIPS = {
         "where a small search finds it. The best end wins."
     ),
 }
+UNTRAINED = _("There is no regressor for this CT yet: train one below.")
 HINTS = {
     "given": _("The registration begins where the CT is now."),
     "by hand": _("Move the CT; the registration begins where it is then."),
@@ -151,24 +152,16 @@ class StartPresenter(Presenter):
 
     def _choice(self, key: str, names: tuple[str, ...]) -> Choice:
         learned = self.session.regressors.model is not None
-        untrained = _("There is no regressor for this CT yet: train one below.")
+        lacking = () if learned else REGRESSOR_STARTS
+        tips = {**TIPS, **dict.fromkeys(lacking, UNTRAINED)}
         return Choice(
             key,
             "",
             self.choose,
             value=self.start,
-            options=tuple(
-                Option(
-                    name,
-                    METHODS[name],
-                    TIPS[name] if learned or name not in REGRESSOR_STARTS else untrained,
-                )
-                for name in names
-            ),
+            options=tuple(Option(name, METHODS[name], tips[name]) for name in names),
             spread=True,
-            refused=()
-            if learned
-            else tuple(name for name in names if name in REGRESSOR_STARTS and name != self.start),
+            refused=tuple(name for name in names if name in lacking and name != self.start),
         )
 
     def _range(self) -> Form:
@@ -182,25 +175,18 @@ class StartPresenter(Presenter):
         names = [*first, *RANGES, *([] if whole else [CUSTOM])]
         options = tuple(Option(name, name) for name in names)
         choice = Choice("range", _("How far"), self.choose_range, value=chosen, options=options)
-        if whole:
-            return [choice]
-        return [
-            choice,
-            row(
-                "ranges",
-                *(
-                    TextField(
-                        key,
-                        number.name,
-                        partial(self.type_range, key),
-                        text=number.write_bare(search[key]),
-                        number=number,
-                        of=f"{self.registration.node.GetID()} {chosen}",
-                    )
-                    for key, number in RANGE_NUMBERS.items()
-                ),
-            ),
+        fields = [
+            TextField(
+                key,
+                number.name,
+                partial(self.type_range, key),
+                text=number.write_bare(search[key]),
+                number=number,
+                of=f"{self.registration.node.GetID()} {chosen}",
+            )
+            for key, number in RANGE_NUMBERS.items()
         ]
+        return [choice] if whole else [choice, row("ranges", *fields)]
 
     def _hand(self) -> Form:
         """Return the switch for moving the CT, and the keys that do."""
@@ -260,27 +246,21 @@ class StartPresenter(Presenter):
         session = self.session
         start = self.start
         if session.regressors.is_training:
-            return State(
-                RUNNING, _("training {percent}").format(percent=self.regressor.percent()).strip()
-            )
+            return State(RUNNING, self.regressor.state_of_training())
         if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
             return State(TODO)
         if missing_at_start(session, start):
+            few = start == "landmarks"
             return (
-                State(TODO, _("landmarks are missing"))
-                if start == "landmarks"
-                else State(PROBLEM, _("see below"))
+                State(TODO, _("landmarks are missing")) if few else State(PROBLEM, _("see below"))
             )
         if self._whole():
             return State(READY, _("{name}, the whole CT").format(name=METHODS[start]))
+        text = METHODS[start]
         if start == "search":
-            return State(
-                READY,
-                _("{name}, {rotation_deg:g}° and {translation_mm:g} mm").format(
-                    name=METHODS[start], **self._search()
-                ),
-            )
-        return State(READY, METHODS[start])
+            text = _("{name}, {rotation_deg:g}° and {translation_mm:g} mm")
+            text = text.format(name=METHODS[start], **self._search())
+        return State(READY, text)
 
     def tick(self) -> bool:
         """Return whether the CT has stopped elsewhere.
@@ -311,29 +291,25 @@ class StartPresenter(Presenter):
     def _hint(self) -> str:
         if self.start == "landmarks":  # shown below their table
             return ""
-        missing = missing_at_start(self.session, self.start)
+        if missing := missing_at_start(self.session, self.start):
+            return missing
         whole = self._whole()
-        blind = (
-            manual_pose.xrays_without_ct(self.registration)
-            if self.start in PLACED and not missing and not whole
-            else []
-        )
-        if missing or not blind:
-            hint = missing or (WHOLE_HINT if whole else HINTS[self.start])
-        elif is_outside(self.registration, self.start):
-            hint = _(
-                "The CT lies outside all X-rays: Register centres it in them first, and searches."
-            )
-        else:
-            hint = _("Where the CT is now, {names} does not show it.").format(
-                names=", ".join(blind)
-            )
-        if hint in (HINTS["search"], WHOLE_HINT) and self.session.regressors.model is not None:
+        placed = self.start in PLACED and not whole
+        if blind := manual_pose.xrays_without_ct(self.registration) if placed else []:
+            if is_outside(self.registration, self.start):
+                return _(
+                    "The CT lies outside all X-rays: Register centres it in them first, and searches."
+                )
+            hint = _("Where the CT is now, {names} does not show it.")
+            return hint.format(names=", ".join(blind))
+        hint = WHOLE_HINT if whole else HINTS[self.start]
+        if self.start == "search" and self.session.regressors.model is not None:
             hint += " " + _("Automatic uses the regressor of this CT, too.")
         return hint
 
     def _numbers(self) -> list[str]:
-        if self.registration.ct is None or self.registration.ct.GetImageData() is None:
+        ct = self.registration.ct
+        if ct is None or ct.GetImageData() is None:
             return []
         try:
             return [f"{value:.2f}" for value in pose_numbers(self.registration)]

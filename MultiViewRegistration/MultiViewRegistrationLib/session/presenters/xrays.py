@@ -18,6 +18,7 @@ from ...translation import _
 from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
+from ..inputs import SAME_GEOMETRY
 from ..tasks import Task, ended
 from .certainty import EditorPresenter, XRaySelection
 from .form import (
@@ -38,6 +39,7 @@ from .form import (
     Text,
     TextField,
     group,
+    line,
     row,
 )
 from .geometry import GeometryPresenter
@@ -213,36 +215,25 @@ class XRaysPresenter(XRaySelection):
         origin = view.record.origin
         refused = self.geometry.refused(view)
         trouble = refused or self.session.problem(view)
-        image = (
-            _("made from {volume}").format(volume=source.GetName())
-            if source
-            else _("its volume is gone")
-        )
+        image = _("its volume is gone")
+        if source:
+            image = _("made from {volume}").format(volume=source.GetName())
         geometry = _("not as typed") if refused and view.placed else describe(view)
-        return TableRow(
+        whence = f"{geometry} ({origin})" if origin else geometry
+        return line(
             view.id,
-            (
-                Cell(view.name, f"{view.name}, {image}"),
-                Cell(
-                    geometry,
-                    trouble or (f"{geometry} ({origin})" if origin else geometry),
-                    CAUTION if trouble else PLAIN,
-                ),
-                Cell(known if view.placed else ""),
-            ),
+            Cell(view.name, f"{view.name}, {image}"),
+            Cell(geometry, trouble or whence, CAUTION if trouble else PLAIN),
+            known if view.placed else "",
             on=view.used,
             colour=css_colour(view),
         )
 
     def _problem(self) -> str:
         """Return warnings: two X-rays that are the same, problems of the selected X-ray."""
-        twins = self.session.twins()
         view = self.current
-        if twins is not None:
-            return _(
-                "{a} and {b} have the same geometry, expected another for each; correct that of "
-                "one, or skip it."
-            ).format(a=twins[0].name, b=twins[1].name)
+        if twins := self.session.twins():
+            return SAME_GEOMETRY.format(*(each.name for each in twins))
         return self.geometry.unfinished() or (
             self.session.problem(view) if not needs_geometry(view) else ""
         )
@@ -261,18 +252,14 @@ class XRaysPresenter(XRaySelection):
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         used = [view for view in self.views if view.used]
-        twins = self.session.twins()
+        scouts = self.session.scouts
         if not used:
-            waiting = self.session.scouts is not None and self.session.scouts.missing_in(
-                self.registration
-            )
+            waiting = scouts is not None and scouts.missing_in(self.registration)
             add = _("add X-rays, or use the CT's scouts") if waiting else _("add X-rays")
             return State(TODO, _("none is used") if self.views else add)
-        if twins is not None:
-            return State(
-                PROBLEM,
-                _("{a} and {b} have the same geometry").format(a=twins[0].name, b=twins[1].name),
-            )
+        if twins := self.session.twins():
+            same = _("{a} and {b} have the same geometry")
+            return State(PROBLEM, same.format(a=twins[0].name, b=twins[1].name))
         for view in used:
             if needs_geometry(view):
                 return State(TODO, _("{name} needs geometry").format(name=view.name))
@@ -280,12 +267,8 @@ class XRaysPresenter(XRaySelection):
                 return State(PROBLEM, _("{name} cannot be used").format(name=view.name))
         if self.geometry.unfinished():
             return State(PROBLEM, _("a typed value is not taken"))
-        return State(
-            READY,
-            _("1 view ready")
-            if len(used) == 1
-            else _("{count} views ready").format(count=len(used)),
-        )
+        words = _("1 view ready") if len(used) == 1 else _("{count} views ready")
+        return State(READY, words.format(count=len(used)))
 
     # Files
 

@@ -6,6 +6,7 @@ a CT of two bones. For tests of the mechanics.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 TRUE_POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.1, 0.08]), [3.0, -4.0, 2.0])
+
+#: (8, 3) of a cube of 60 mm.
+CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
 
 
 def make_ct() -> CT:
@@ -111,12 +115,32 @@ def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
 
 def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
     """Mean distance of the corners of a 60 mm cube from where the true pose puts them."""
-    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    return float(
-        np.linalg.norm(
-            rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1
-        ).mean()
-    )
+    away = rigid.transform_points(pose, CORNERS) - rigid.transform_points(true, CORNERS)
+    return float(np.linalg.norm(away, axis=1).mean())
+
+
+def misplaced(view: View, rotation_deg, shift_mm) -> View:
+    """The view whose camera is said to be elsewhere: turned and shifted as seen from itself."""
+    wrong = view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm)
+    return replace(view, camera=replace(view.camera, camera_from_world=wrong))
+
+
+def decentred(view: View, rows: float, columns: float = 0.0) -> View:
+    """The view whose principal point is off; rows are along the axis that both views show."""
+    intrinsics = view.camera.intrinsics.copy()
+    intrinsics[:2, 2] += columns, rows
+    return replace(view, camera=replace(view.camera, intrinsics=intrinsics))
+
+
+def masked(view: View, valid) -> View:
+    """The view of which only these pixels count."""
+    everywhere = np.broadcast_to(valid, view.xray.valid.shape).copy()
+    return replace(view, xray=replace(view.xray, valid=everywhere))
+
+
+def free(view: View) -> View:
+    """The view of whose camera's place nothing is known."""
+    return replace(view, rotation_sd_deg=None, translation_sd_mm=None)
 
 
 def write_phantom_case(
@@ -144,13 +168,12 @@ def write_phantom_case(
                 "principal_point_sd_px": 0.5,  # exact by construction
             }
         )
-    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     case = {
         "version": 1,
         "ct": f"{ct_name}.nii.gz",
         "views": views,
         "world_from_ct": off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0]).tolist(),
-        "targets": corners.tolist(),
+        "targets": CORNERS.tolist(),
         "truth": {"world_from_ct": TRUE_POSE.tolist()},
     }
     (folder / "case.json").write_text(json.dumps(case), encoding="utf-8")

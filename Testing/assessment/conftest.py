@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, off
 
+from MultiViewRegistrationLib.assessment.verdict import Assessment, assess
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
 
 NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
@@ -20,6 +21,12 @@ def near() -> np.ndarray:
 @pytest.fixture(scope="session")
 def found(anatomy, views) -> Refinement:
     return refine(anatomy, views, NEAR)
+
+
+@pytest.fixture(scope="session")
+def told(anatomy, views, found) -> Assessment:
+    """What is said of `found`, in which nothing is wrong."""
+    return assess(anatomy, views, found, NEAR)
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,15 @@ def make_views(
     return views
 
 
+def cut_tube() -> CT:
+    """A tube of tissue, 72 mm long with some structure, that goes on beyond both ends of its CT."""
+    hu = np.full((24, 30, 30), -1000.0, np.float32)
+    hu[:, 8:22, 8:22] = 100 + 60 * np.random.default_rng(2).normal(size=(24, 14, 14))
+    affine = np.diag([3.0, 3, 3, 1])
+    affine[:3, 3] = [-43, -43, -34]
+    return CT(Volume(hu, affine))
+
+
 def slot_scan_of(degrees: float) -> dict:
     """A slot scan from so many degrees about the long axis, as a case.json has it.
 

@@ -27,24 +27,19 @@ def shift(x: float, y: float, z: float) -> np.ndarray:
 
 
 def test_mtre_is_the_mean_over_targets_of_their_displacement():
-    quarter_turn = rigid.from_rotation_translation(
-        rigid.exp_so3(np.array([0, 0, np.pi / 2])), np.zeros(3)
-    )
+    turn = rigid.from_rotation_translation(rigid.exp_so3([0, 0, np.pi / 2]), np.zeros(3))
     targets = np.array([[0.0, 0, 7], [3, 0, 0], [0, -4, 0]])
-    assert_allclose(
-        metrics.target_errors(quarter_turn, TRUE, targets),
-        [0, 3 * np.sqrt(2), 4 * np.sqrt(2)],
-        atol=1e-12,
-    )
-    assert metrics.mtre(quarter_turn, TRUE, targets) == pytest.approx(7 * np.sqrt(2) / 3)
+    expected = np.sqrt(2) * np.array([0, 3, 4])
+    assert_allclose(metrics.target_errors(turn, TRUE, targets), expected, atol=1e-12)
+    assert metrics.mtre(turn, TRUE, targets) == pytest.approx(expected.mean())
 
 
-def test_projection_distance_in_pixels_and_on_the_detector():
+@pytest.mark.parametrize("camera", [CAMERA, MIRRORED])
+def test_projection_distance_in_pixels_and_on_the_detector(camera):
     across, down = shift(2.5, 0, 0), shift(0, 2.5, 0)  # 1000 * 2.5 / 250 = 10 columns
-    for camera in (CAMERA, MIRRORED):
-        assert metrics.mpd(camera, across, TRUE, TARGET) == pytest.approx(10)
-        assert metrics.mpd(camera, across, TRUE, TARGET, (0.5, 9.0)) == pytest.approx(5)
-        assert metrics.mpd(camera, down, TRUE, TARGET, (9.0, 0.25)) == pytest.approx(2.5)
+    assert metrics.mpd(camera, across, TRUE, TARGET) == pytest.approx(10)
+    assert metrics.mpd(camera, across, TRUE, TARGET, (0.5, 9.0)) == pytest.approx(5)
+    assert metrics.mpd(camera, down, TRUE, TARGET, (9.0, 0.25)) == pytest.approx(2.5)
 
 
 def test_reprojection_distance_is_taken_at_the_true_target():
@@ -62,29 +57,15 @@ def test_an_error_along_the_ray_shows_in_space_only():
     assert metrics.mpd(CAMERA, deeper, TRUE, TARGET) == pytest.approx(0, abs=1e-9)
 
 
-def test_diffpose_score():
-    # 10 columns are 5 mm on the detector; in the CT, (5, 0, 500) becomes (2.5, 0, 500): 2.5 mm,
-    # times 0.5.
-    assert metrics.diffpose_score(CAMERA, shift(2.5, 0, 0), TRUE, TARGET, 0.5) == pytest.approx(
-        1.25
-    )
-    # Along the ray the detector point stays, and its place in the CT moves by 10 mm, times 0.5.
-    assert metrics.diffpose_score(CAMERA, shift(0, 0, 10), TRUE, TARGET, 0.5) == pytest.approx(5)
+@pytest.mark.parametrize("camera", [CAMERA, MIRRORED])
+@pytest.mark.parametrize("moved, score", [((2.5, 0, 0), 1.25), ((0, 0, 10), 5)])
+def test_diffpose_score(camera, moved, score):
+    """10 columns are 5 mm on the detector; in the CT, (5, 0, 500) becomes (2.5, 0, 500): 2.5 mm, times 0.5.
 
-
-def test_diffpose_score_does_not_depend_on_the_world_or_on_mirroring():
-    world = rigid.from_rotation_translation(
-        rigid.exp_so3(np.array([0.3, -0.2, 0.9])), np.array([40.0, -7, 300])
-    )
-    elsewhere = Camera(CAMERA.intrinsics, rigid.inverse(world), CAMERA.size)
-    estimated = shift(2.5, 1.0, -3)
-    expected = metrics.diffpose_score(CAMERA, estimated, TRUE, TARGET, 0.194)
-    assert metrics.diffpose_score(
-        elsewhere, world @ estimated, world, TARGET, 0.194
-    ) == pytest.approx(expected)
-    assert metrics.diffpose_score(MIRRORED, estimated, TRUE, TARGET, 0.194) == pytest.approx(
-        expected
-    )
+    Along the ray the detector point stays, and its place in the CT moves by 10 mm, times 0.5.
+    """
+    found = metrics.diffpose_score(camera, shift(*moved), TRUE, TARGET, 0.5)
+    assert found == pytest.approx(score)
 
 
 def test_split_by_view_follows_the_ray_to_the_target_not_the_axis():
@@ -100,9 +81,7 @@ small = st.floats(-20, 20)
 
 @given(st.tuples(small, small, small), st.tuples(*[st.floats(-0.3, 0.3)] * 3))
 def test_parts_of_the_error_fit_together(translation, rotation):
-    estimated = rigid.from_rotation_translation(
-        rigid.exp_so3(np.array(rotation)), np.array(translation)
-    )
+    estimated = rigid.from_rotation_translation(rigid.exp_so3(rotation), translation)
     targets = np.array([[0.0, 0, 250], [30, -20, 280], [-40, 10, 220]])
     split = metrics.split_by_view(CAMERA, estimated, TRUE, targets)
     tre = metrics.target_errors(estimated, TRUE, targets)
@@ -111,45 +90,34 @@ def test_parts_of_the_error_fit_together(translation, rotation):
 
 
 def test_errors_average_over_the_views():
-    side = Camera(
-        CAMERA.intrinsics,
-        rigid.inverse(
-            rigid.from_rotation_translation(
-                rigid.exp_so3(np.array([0, -np.pi / 2, 0])), np.array([250.0, 0, 250])
-            )
-        ),
-        CAMERA.size,
-    )
-    # The second view looks along -x at the target from 250 mm: a shift along x is all depth.
-    errors = metrics.errors(
-        [CAMERA, side], shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5), (0.5, 0.5)]
-    )
-    assert errors.mtre_mm == errors.max_tre_mm == errors.translation_mm == pytest.approx(2.5)
-    assert errors.mpd_px == pytest.approx(5)
-    assert errors.mpd_mm == pytest.approx(2.5)
-    assert errors.mrpd_mm == pytest.approx(2.5 * 250 / np.hypot(2.5, 250) / 2)
-    assert errors.diffpose_score == pytest.approx((0.5 * 2.5 + 0.5 * 2.5) / 2)
-    assert errors.depth_mm == pytest.approx(0) and errors.in_plane_mm == pytest.approx(2.5)
-    assert errors.rotation_deg == 0
-    unsized = metrics.errors([CAMERA, CAMERA], shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5), None])
-    assert unsized.mpd_mm is unsized.diffpose_score is None and unsized.mpd_px == pytest.approx(10)
+    """The second view looks along -x at the target from 250 mm: a shift along x is all depth."""
+    turn = rigid.from_rotation_translation(rigid.exp_so3([0, -np.pi / 2, 0]), [250.0, 0, 250])
+    side = Camera(CAMERA.intrinsics, rigid.inverse(turn), CAMERA.size)
+    found = metrics.errors([CAMERA, side], shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5)] * 2)
+    assert found.mtre_mm == found.max_tre_mm == found.translation_mm == pytest.approx(2.5)
+    assert (found.mpd_px, found.mpd_mm) == pytest.approx((5, 2.5))
+    assert found.mrpd_mm == pytest.approx(2.5 * 250 / np.hypot(2.5, 250) / 2)
+    assert found.diffpose_score == pytest.approx((0.5 * 2.5 + 0.5 * 2.5) / 2)
+    assert (found.depth_mm, found.in_plane_mm) == pytest.approx((0, 2.5))
+    assert found.rotation_deg == 0
+
+
+def test_of_a_pixel_of_unknown_size_nothing_is_told_in_mm():
+    found = metrics.errors([CAMERA] * 2, shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5), None])
+    assert found.mpd_mm is found.diffpose_score is None and found.mpd_px == pytest.approx(10)
 
 
 def test_of_several_targets_the_largest_error_and_the_mean_of_depths_either_way():
     """A turn about the middle of two targets: one goes 3 mm deeper, the other comes nearer.
 
-    A third on the axis stays.
+    A third on the axis stays. Where pixels are not square, those of the papers' score are their rows.
     """
     targets = np.array([[-30.0, 0, 250], [30, 0, 250], [0, 0, 250]])
-    estimated = rigid.about(
-        TARGET[0], rigid.from_rotation_translation(rigid.exp_so3([0, 0.1, 0]), np.zeros(3))
-    )
-    errors = metrics.errors([CAMERA], estimated, TRUE, targets, [(9.0, 0.5)])
-    assert (
-        errors.max_tre_mm == pytest.approx(60 * np.sin(0.05)) == pytest.approx(1.5 * errors.mtre_mm)
-    )
-    assert errors.depth_mm == pytest.approx(2.0, abs=0.1) and errors.rotation_deg == pytest.approx(
-        np.degrees(0.1)
-    )
-    # Where pixels are not square, those of the papers' score are their rows.
-    assert errors.diffpose_score == metrics.diffpose_score(CAMERA, estimated, TRUE, targets, 0.5)
+    turn = rigid.from_rotation_translation(rigid.exp_so3([0, 0.1, 0]), np.zeros(3))
+    estimated = rigid.about(TARGET[0], turn)
+    found = metrics.errors([CAMERA], estimated, TRUE, targets, [(9.0, 0.5)])
+    assert found.max_tre_mm == pytest.approx(60 * np.sin(0.05))
+    assert found.mtre_mm == pytest.approx(found.max_tre_mm / 1.5)
+    assert found.depth_mm == pytest.approx(2.0, abs=0.1)
+    assert found.rotation_deg == pytest.approx(np.degrees(0.1))
+    assert found.diffpose_score == metrics.diffpose_score(CAMERA, estimated, TRUE, targets, 0.5)

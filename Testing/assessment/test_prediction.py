@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.assessment import prediction
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Model, calibrated, columns
+from MultiViewRegistrationLib.assessment.prediction import (
+    COLUMNS,
+    WRONG_MM,
+    Model,
+    calibrated,
+    columns,
+)
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 
 GOOD = {
@@ -43,6 +48,16 @@ BAD = {
 }
 
 
+COUNT = 400_000
+
+
+def right_and_astray(model, numbers, random):
+    """(COUNT,) errors of answers that are right, and of those that are elsewhere, mm."""
+    near = model.near[0] + columns(numbers) @ model.near[1:]
+    right = np.exp(near + model.near_sd * random.normal(size=COUNT))
+    return right, np.exp(model.far + model.far_sd * random.normal(size=COUNT))
+
+
 @pytest.fixture
 def model():
     k = len(COLUMNS)
@@ -68,67 +83,56 @@ def model():
     )
 
 
-def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
-    for numbers in (GOOD, {**BAD, "disagreement": 0.0}, {**GOOD, "outlier_fraction": 3.0}):
-        told = model.predict(numbers)
-        random = np.random.default_rng(0)
-        near = model.near[0] + columns(numbers) @ model.near[1:]
-        right = np.exp(near + model.near_sd * random.normal(size=400_000))
-        astray = np.exp(model.far + model.far_sd * random.normal(size=400_000))
-        drawn = np.where(random.random(400_000) < told.failure_probability, astray, right)
-        assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
-        assert told.mean_mm == pytest.approx(drawn[drawn < told.upper95_mm].mean(), rel=0.02)
+@pytest.mark.parametrize(
+    "numbers", [GOOD, {**BAD, "disagreement": 0.0}, {**GOOD, "outlier_fraction": 3.0}]
+)
+def test_mean_and_bound_are_those_of_a_sampled_mixture(model, numbers):
+    told, random = model.predict(numbers), np.random.default_rng(0)
+    right, astray = right_and_astray(model, numbers, random)
+    drawn = np.where(random.random(COUNT) < told.failure_probability, astray, right)
+    assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
+    assert told.mean_mm == pytest.approx(drawn[drawn < told.upper95_mm].mean(), rel=0.02)
 
 
 @pytest.mark.parametrize("spread, freedom", [(0.4, 2.0), (1.5, 5.0)])
 def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spread, freedom):
     """By sampling; the X-rays know nothing of it."""
-    told = model.predict(GOOD, ScaledChiSquare(spread, freedom))
-    random, count = np.random.default_rng(1), 400_000
-    near = model.near[0] + columns(GOOD) @ model.near[1:]
-    right = np.exp(near + model.near_sd * random.normal(size=count))
-    cameras = np.sqrt(spread * random.chisquare(freedom, size=count))
-    astray = np.exp(model.far + model.far_sd * random.normal(size=count))
-    wrong = random.random(count) < told.image_failure_probability
-    drawn = np.where(wrong, astray, np.hypot(right, cameras))
-    assert told.image_failure_probability == model.predict(GOOD).failure_probability
-    assert told.camera_failure_probability == pytest.approx(
-        np.mean(cameras > prediction.WRONG_MM), abs=0.003
-    )
+    told, random = model.predict(GOOD, ScaledChiSquare(spread, freedom)), np.random.default_rng(1)
+    right, astray = right_and_astray(model, GOOD, random)
+    cameras = np.sqrt(spread * random.chisquare(freedom, size=COUNT))
+    of_images, both = told.image_failure_probability, np.hypot(right, cameras)
+    drawn = np.where(random.random(COUNT) < of_images, astray, both)
+    assert of_images == model.predict(GOOD).failure_probability
+    of_cameras = np.mean(cameras > WRONG_MM)
+    assert told.camera_failure_probability == pytest.approx(of_cameras, abs=0.003)
     assert told.typical_mm == pytest.approx(np.median(drawn), rel=0.02)
     assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
     # A right answer's own error beyond WRONG_MM is part of the wrong ones already.
-    beyond = np.mean(np.hypot(right, cameras) > prediction.WRONG_MM) - np.mean(
-        right > prediction.WRONG_MM
-    )
-    expected = told.image_failure_probability + (1 - told.image_failure_probability) * beyond
+    beyond = np.mean(both > WRONG_MM) - np.mean(right > WRONG_MM)
+    expected = of_images + (1 - of_images) * beyond
     assert told.failure_probability == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("by_size", [False, True])
 def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by_size):
-    disagree = {
-        "disagreement": 0.05,
-        "disagreement_mm": 1.5,
-        "disagreement_by_size": float(by_size),
-    }
-    numbers, cameras, count = {**GOOD, **disagree}, ScaledChiSquare(0.4, 2.0), 400_000
-    told, random = model.predict(numbers, cameras), np.random.default_rng(2)
+    disagree = {"disagreement_mm": 1.5, "disagreement_by_size": float(by_size)}
+    numbers, random = {**GOOD, **disagree, "disagreement": 0.05}, np.random.default_rng(2)
+    told = model.predict(numbers, ScaledChiSquare(0.4, 2.0))
     shift, sd = (model.sized, model.sized_sd) if by_size else (model.apart, model.apart_sd)
-    off = (1.5 + prediction.PAD_MM) * np.exp(shift + sd * random.normal(size=count))
-    astray = np.exp(model.far + model.far_sd * random.normal(size=count))
-    another = random.random(count) < model.predict(GOOD).image_failure_probability
-    drawn = np.where(
-        another, astray, np.hypot(off, np.sqrt(0.4 * random.chisquare(2.0, size=count)))
-    )
+    off = (1.5 + prediction.PAD_MM) * np.exp(shift + sd * random.normal(size=COUNT))
+    _, astray = right_and_astray(model, GOOD, random)
+    another = random.random(COUNT) < model.predict(GOOD).image_failure_probability
+    with_cameras = np.hypot(off, np.sqrt(0.4 * random.chisquare(2.0, size=COUNT)))
+    drawn = np.where(another, astray, with_cameras)
     assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
-    wrong = np.where(another, True, drawn > prediction.WRONG_MM)
-    assert told.failure_probability == pytest.approx(wrong.mean(), abs=0.01)
-    exact = np.where(another, True, off > prediction.WRONG_MM).mean()
+    wrong, exact = (np.mean(another | (mm > WRONG_MM)) for mm in (drawn, off))
+    assert told.failure_probability == pytest.approx(wrong, abs=0.01)
     assert told.image_failure_probability == pytest.approx(exact, abs=0.01)
-    assert model.predict({**numbers, "disagreement": 0.9 * prediction.DISAGREE}) == model.predict(
-        GOOD
-    )
+
+
+def test_views_that_hardly_disagree_are_as_those_that_agree(model):
+    little = {"disagreement": 0.9 * prediction.DISAGREE, "disagreement_mm": 1.5}
+    assert model.predict({**GOOD, **little}) == model.predict(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +142,9 @@ def test_views_agree_by_their_score_and_by_what_would_make_them(
     model, tension, disagreement, agree
 ):
     model = replace(model, contradicted_mm=9.0, contradicted_risk=0.6)
-    told, expected = (
-        model.predict({**GOOD, "tension": tension, "disagreement": disagreement}),
-        model.predict(GOOD),
-    )
-    assert expected.upper95_mm < 9 and expected.failure_probability < 0.6 and told.agree is agree
+    told = model.predict({**GOOD, "tension": tension, "disagreement": disagreement})
+    expected = model.predict(GOOD)
+    assert told.agree is agree
     assert told.upper95_mm == (expected.upper95_mm if agree else 9)
     assert told.failure_probability == (expected.failure_probability if agree else 0.6)
     assert told.image_failure_probability == expected.image_failure_probability
@@ -153,17 +155,17 @@ def test_the_models_of_the_program_tell_good_from_bad(kind):
     model = calibrated(kind)
     good, bad = model.predict(GOOD), model.predict(BAD)
     assert good.failure_probability < model.accept < model.reject < bad.failure_probability
-    assert good.mean_mm < good.upper95_mm < 1 < prediction.WRONG_MM < bad.mean_mm < bad.upper95_mm
+    assert good.mean_mm < good.upper95_mm < 1 < WRONG_MM < bad.mean_mm < bad.upper95_mm
     assert good.bounded
-    for name in COLUMNS:  # nothing bad makes it more certain
-        told = [
-            model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 5)
-        ]
-        for a, b in pairwise(told):
-            assert (
-                b.failure_probability >= a.failure_probability
-                and b.upper95_mm >= a.upper95_mm - 1e-9
-            )
+
+
+@pytest.mark.parametrize("kind", prediction.KINDS)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_nothing_bad_makes_it_more_certain(kind, name):
+    model, worse = calibrated(kind), np.linspace(GOOD[name], BAD[name], 5)
+    told = [model.predict({**GOOD, name: value}) for value in worse]
+    assert (np.diff([each.failure_probability for each in told]) >= 0).all()
+    assert (np.diff([each.upper95_mm for each in told]) >= -1e-9).all()
 
 
 def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
@@ -220,26 +222,18 @@ def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
 @pytest.mark.parametrize("precise", [True, False])
 @pytest.mark.parametrize("mm", [0.3, 1.9, 40.0])
 def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm, precise):
-    sd_mm, sd_share, misnamed_share, bound = (
-        (prediction.MOVE_SD_MM, prediction.MOVE_SD_SHARE, prediction.P_WRONG_CAUSE, 0.95)
-        if precise
-        else (
-            prediction.SLIGHT_SD_MM,
-            prediction.SLIGHT_SD_SHARE,
-            prediction.SLIGHT_MISNAMED,
-            0.99 * 0.8,
-        )
-    )
-    told = model.predict(BAD)
-    random = np.random.default_rng(0)
+    sd_mm, sd_share = prediction.SLIGHT_SD_MM, prediction.SLIGHT_SD_SHARE
+    misnamed_share, bound = prediction.SLIGHT_MISNAMED, 0.99 * 0.8
+    if precise:
+        sd_mm, sd_share = prediction.MOVE_SD_MM, prediction.MOVE_SD_SHARE
+        misnamed_share, bound = prediction.P_WRONG_CAUSE, 0.95
+    told, random = model.predict(BAD), np.random.default_rng(0)
     moved = told.moved(mm, precise=precise)
-    error = mm + (sd_mm + sd_share * mm) * random.normal(size=400_000)
-    misnamed = random.random(400_000) < misnamed_share
-    wrong = np.where(
-        misnamed, random.random(400_000) < told.failure_probability, error > prediction.WRONG_MM
-    )
+    error = mm + (sd_mm + sd_share * mm) * random.normal(size=COUNT)
+    misnamed = random.random(COUNT) < misnamed_share
+    elsewhere = random.random(COUNT) < told.failure_probability
+    wrong = np.where(misnamed, elsewhere, error > WRONG_MM)
     assert moved.failure_probability == pytest.approx(wrong.mean(), abs=0.003)
-    assert (error[~misnamed] < moved.upper95_mm).sum() / 400_000 == pytest.approx(
-        bound, abs=0.002
-    )  # those misnamed counted as beyond
+    within = ~misnamed & (error < moved.upper95_mm)  # those misnamed counted as beyond
+    assert within.mean() == pytest.approx(bound, abs=0.002)
     assert moved.mean_mm == mm and moved.bounded == told.bounded

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from . import rigid
@@ -101,7 +102,7 @@ class CArm:
         return Camera(intrinsics, rigid.from_rotation_translation(R.T, isocentre), self.size)
 
     @classmethod
-    def from_camera(cls, camera: Camera, pixel_mm, tolerance_px: float = 0.5) -> CArm:
+    def from_camera(cls, camera: Camera, pixel_mm: Any, tolerance_px: float = 0.5) -> CArm:
         """Return the reading of a camera whose world is that of a C-arm.
 
         The pose is kept in full: what angles and distances cannot say stands in `roll_deg` and
@@ -162,17 +163,17 @@ class CArm:
         return reading
 
 
-def about_axis(axis, degrees):
+def about_axis(axis: int, degrees: float) -> np.ndarray:
     """Return the rotation (3, 3) about coordinate axis 0, 1 or 2."""
     return rigid.exp_so3(np.radians(degrees) * np.eye(3)[axis])
 
 
-def rotation(rao_lao_deg, cra_cau_deg):
+def rotation(rao_lao_deg: float, cra_cau_deg: float) -> np.ndarray:
     """Return the rotation (3, 3), world from camera, without roll."""
     return about_axis(2, rao_lao_deg) @ about_axis(0, -cra_cau_deg) @ WORLD_FROM_CAMERA_AP
 
 
-def angles(R):
+def angles(R: np.ndarray) -> tuple[float, float, float]:
     """Return (rao_lao, cra_cau, roll) in degrees of a rotation (3, 3), world from camera."""
     x, y, z = R[:, 2]
     level = np.hypot(x, y)
@@ -189,16 +190,16 @@ def angle(degrees: float, positive: str, negative: str) -> str:
     return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
 
 
-def side_of_direction(direction) -> str:
+def side_of_direction(direction: ArrayLike) -> str:
     """Return the patient's side in this direction, world LPS: L or R, A or P, H or F.
 
     A second letter where it is oblique.
     """
-    direction = np.asarray(direction) / np.linalg.norm(direction)
+    way = np.asarray(direction) / np.linalg.norm(direction)
     letters = ""
-    for axis in np.argsort(-np.abs(direction))[:2]:
-        if not letters or abs(direction[axis]) > SECOND_LETTER:
-            letters += ("LR", "PA", "HF")[axis][int(direction[axis] < 0)]
+    for axis in np.argsort(-np.abs(way))[:2]:
+        if not letters or abs(way[axis]) > SECOND_LETTER:
+            letters += ("LR", "PA", "HF")[axis][int(way[axis] < 0)]
     return letters
 
 
@@ -234,7 +235,7 @@ def image_sides(camera: Camera, world_from_patient: np.ndarray) -> tuple[str, st
     return left, right, top, bottom
 
 
-def _largest_shift_px(a, b):
+def _largest_shift_px(a: Camera, b: Camera) -> float:
     """Return the largest distance in pixels, over the image, between where two cameras of one pose show a point."""
     columns, rows = a.size
     corners = np.array([(u, v, 1) for u in (0, columns - 1) for v in (0, rows - 1)])

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from . import rigid
@@ -53,7 +54,7 @@ class Camera:
     fan_axes: ClassVar[int] = 2
     """Axes of the image along which rays spread: both of a pinhole, a slot scan's columns alone."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         intrinsics = _check_intrinsics(self.intrinsics)
         camera_from_world = rigid.check_rigid(self.camera_from_world, "camera_from_world")
         for array in (intrinsics, camera_from_world):
@@ -63,7 +64,9 @@ class Camera:
         object.__setattr__(self, "size", check_size(self.size))
 
     @classmethod
-    def from_projection_matrix(cls, projection_matrix, size, in_front=None) -> Camera:
+    def from_projection_matrix(
+        cls, projection_matrix: Any, size: tuple[int, int], in_front: ArrayLike | None = None
+    ) -> Camera:
         """Return the camera of a 3x4 matrix from world mm to pixels, whatever its scale and sign.
 
         P and -P project alike, yet belong to two cameras: one source, opposite views, one image
@@ -131,7 +134,7 @@ class Camera:
         """(3,) world mm by which the source moves from one row to the next: 0 of a pinhole."""
         return np.zeros(3)
 
-    def sources(self, pixels) -> np.ndarray:
+    def sources(self, pixels: ArrayLike) -> np.ndarray:
         """Return world points (..., 3) in mm where the rays of pixels (..., 2) begin."""
         return np.broadcast_to(self.source, (*np.shape(pixels)[:-1], 3))
 
@@ -154,13 +157,13 @@ class Camera:
         axis = self.fan_axes - 1
         return float(abs(self.intrinsics[axis, axis]))
 
-    def project(self, points) -> np.ndarray:
+    def project(self, points: ArrayLike) -> np.ndarray:
         """Return pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
         forms = self.linear_forms
         numbers = np.asarray(points, float) @ forms[:, :3].T + forms[:, 3]
         return numbers[..., :2] / numbers[..., 2:]
 
-    def depth(self, points) -> np.ndarray:
+    def depth(self, points: ArrayLike) -> np.ndarray:
         """Return distances (...) in mm of world points (..., 3) from the source along z.
 
         Negative behind it.
@@ -169,14 +172,14 @@ class Camera:
             np.asarray(points, float) @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
         )
 
-    def ray_directions(self, pixels) -> np.ndarray:
+    def ray_directions(self, pixels: ArrayLike) -> np.ndarray:
         """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
         directions = homogeneous @ self.ray_matrix.T
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
-    def at_depth(self, pixels, depth_mm) -> np.ndarray:
+    def at_depth(self, pixels: ArrayLike, depth_mm: ArrayLike) -> np.ndarray:
         """Return world points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
@@ -200,7 +203,7 @@ class Camera:
         columns, rows = np.array(self.size) - 0.5
         return np.array([(-0.5, -0.5), (columns, -0.5), (columns, rows), (-0.5, rows)])
 
-    def pixel_mm(self, points) -> np.ndarray:
+    def pixel_mm(self, points: ArrayLike) -> np.ndarray:
         """Return the size (..., 2) of a pixel, mm across columns and down rows, at the depths of world points (..., 3)."""
         return self.depth(points)[..., None] / np.abs(np.diag(self.intrinsics)[:2])
 
@@ -268,7 +271,7 @@ class Camera:
         return part
 
 
-def check_size(size) -> tuple[int, int]:
+def check_size(size: ArrayLike) -> tuple[int, int]:
     """Return the image size (columns, rows) as integers.
 
     Raises
@@ -284,7 +287,7 @@ def check_size(size) -> tuple[int, int]:
     return int(columns), int(rows)
 
 
-def _check_intrinsics(intrinsics) -> np.ndarray:
+def _check_intrinsics(intrinsics: ArrayLike) -> np.ndarray:
     K = rigid.check_numbers(intrinsics, (3, 3), "intrinsics")
     if np.abs(np.tril(K, -1)).max() > 1e-9 * np.abs(K).max() or abs(K[2, 2] - 1) > 1e-9:
         raise InputError(
@@ -301,7 +304,7 @@ def _check_intrinsics(intrinsics) -> np.ndarray:
     return K
 
 
-def _sign(P, in_front) -> float:
+def _sign(P: np.ndarray, in_front: ArrayLike | None) -> float:
     """Return +1 or -1, so that sign * P has positive depth at in_front or, without it, is not mirrored."""
     if in_front is None:
         return np.sign(np.linalg.det(P[:, :3]))

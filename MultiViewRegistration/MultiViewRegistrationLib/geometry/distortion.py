@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from . import rigid
@@ -41,7 +42,7 @@ class Distortion:
 
     coefficients: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         count = np.size(self.coefficients)
         if count not in COUNTS:
             raise InputError(
@@ -58,7 +59,7 @@ class Distortion:
         numbers.flags.writeable = False
         object.__setattr__(self, "coefficients", numbers)
 
-    def distort(self, points) -> np.ndarray:
+    def distort(self, points: ArrayLike) -> np.ndarray:
         """Return distorted points (..., 2) of ideal ones (..., 2), both normalised."""
         k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = np.pad(
             self.coefficients, (0, 12 - len(self.coefficients))
@@ -74,7 +75,7 @@ class Distortion:
             -1,
         )
 
-    def undistort(self, points) -> np.ndarray:
+    def undistort(self, points: ArrayLike) -> np.ndarray:
         """Return ideal points (..., 2) of distorted ones (..., 2), both normalised.
 
         Raises
@@ -91,17 +92,17 @@ class Distortion:
             )
         return ideal
 
-    def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+    def distort_pixels(self, intrinsics: np.ndarray, pixels: ArrayLike) -> np.ndarray:
         """Map pixels (..., 2) of the undistorted image to pixels of the original one."""
         return _through(self.distort, intrinsics, pixels)
 
-    def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+    def undistort_pixels(self, intrinsics: np.ndarray, pixels: ArrayLike) -> np.ndarray:
         """Map pixels (..., 2) of the original image to pixels of the undistorted one."""
         return _through(self.undistort, intrinsics, pixels)
 
 
 def inverted(
-    distort: Callable[[np.ndarray], np.ndarray], points: np.ndarray, converged: float
+    distort: Callable[[np.ndarray], np.ndarray], points: ArrayLike, converged: float
 ) -> np.ndarray | None:
     """Return ideal points (..., 2) of distorted ones (..., 2); None where the distortion has no inverse.
 
@@ -119,7 +120,9 @@ def inverted(
     return None
 
 
-def _through(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
+def _through(
+    change: Callable[[np.ndarray], np.ndarray], intrinsics: np.ndarray, pixels: ArrayLike
+) -> np.ndarray:
     K = np.asarray(intrinsics, float)
     pixels = np.asarray(pixels, float)
     normalised = (pixels - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
@@ -135,16 +138,18 @@ class EqualAngles:
     is undone.
     """
 
-    def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+    def distort_pixels(self, intrinsics: np.ndarray, pixels: ArrayLike) -> np.ndarray:
         """Map pixels (..., 2) of the flat image to pixels of the original one."""
         return _across(np.arctan, intrinsics, pixels)
 
-    def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+    def undistort_pixels(self, intrinsics: np.ndarray, pixels: ArrayLike) -> np.ndarray:
         """Map pixels (..., 2) of the original image to pixels of the flat one."""
         return _across(np.tan, intrinsics, pixels)
 
 
-def _across(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
+def _across(
+    change: Callable[[np.ndarray], np.ndarray], intrinsics: np.ndarray, pixels: ArrayLike
+) -> np.ndarray:
     pixels = np.array(pixels, float)
     fx = intrinsics[0, 0]
     cx = intrinsics[0, 2]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from . import rigid
@@ -32,7 +33,12 @@ class Triangulation(NamedTuple):
     residual_px: float
 
 
-def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
+def epipolar_line(
+    camera_from: Camera,
+    camera_to: Camera,
+    pixel: ArrayLike,
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray | None:
     """Return the epipolar line: the ray of a pixel of one view as another view sees it.
 
     A curve in a slot scan.
@@ -115,7 +121,7 @@ def closest_point(
     return np.linalg.solve(normal, np.einsum("nij,nj->i", across, sources)), across
 
 
-def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
+def triangulate(cameras: Sequence[Camera], pixels: ArrayLike) -> Triangulation:
     """Find the point with the least sum of squared distances from the rays through one pixel of each of n cameras.
 
     Parameters

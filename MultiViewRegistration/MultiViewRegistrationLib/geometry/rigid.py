@@ -11,7 +11,10 @@ appendices B and D, with translation first there.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 
@@ -20,7 +23,7 @@ RIGID_TOLERANCE = 1e-4
 below."""
 
 
-def hat(w):
+def hat(w: ArrayLike) -> np.ndarray:
     """Return the cross-product matrices (..., 3, 3) of w (..., 3): `hat(w) @ x == cross(w, x)`."""
     w = np.asarray(w, float)
     matrix = np.zeros((*w.shape, 3))
@@ -29,7 +32,7 @@ def hat(w):
     return matrix
 
 
-def exp_so3(w):
+def exp_so3(w: ArrayLike) -> np.ndarray:
     """Return the rotation matrices (..., 3, 3) of rotation vectors w (..., 3) in radians.
 
     Rodrigues: I + sin(a)/a W + (1 - cos a)/a^2 W^2 with a = |w|; both factors are written as sinc.
@@ -39,7 +42,7 @@ def exp_so3(w):
     return np.eye(3) + np.sinc(angle / np.pi) * W + _versine(angle) * (W @ W)
 
 
-def log_so3(R):
+def log_so3(R: ArrayLike) -> np.ndarray:
     """Return the rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
     At exactly pi w and -w are one rotation and either may come back. By the unit quaternion q, from
@@ -65,7 +68,7 @@ def log_so3(R):
     return q[..., :3] * np.divide(angle, sine, out=np.zeros_like(sine), where=sine > 0)
 
 
-def exp_se3(twist):
+def exp_se3(twist: ArrayLike) -> np.ndarray:
     """Return poses (..., 4, 4) of twists (..., 6): rotation exp_so3(omega), translation V v.
 
     V = I + (1 - cos a)/a^2 W + (a - sin a)/a^3 W^2, a = |omega|.
@@ -76,14 +79,14 @@ def exp_se3(twist):
     return from_rotation_translation(exp_so3(w), rotate(left_jacobian(w), v))
 
 
-def left_jacobian(w):
+def left_jacobian(w: ArrayLike) -> np.ndarray:
     """Return V (..., 3, 3) of `exp_se3`: exp_so3(w + dw) is exp_so3(V dw) @ exp_so3(w) for a small dw."""
     angle = _angle(w)
     W = hat(w)
     return np.eye(3) + _versine(angle) * W + _exp_curvature(angle) * (W @ W)
 
 
-def log_se3(T):
+def log_se3(T: ArrayLike) -> np.ndarray:
     """Return twists (..., 6) of poses T (..., 4, 4), the inverse of exp_se3 for angles up to pi.
 
     v = V^-1 t with V^-1 = I - W/2 + (1 - a/2 cot(a/2))/a^2 W^2.
@@ -96,7 +99,7 @@ def log_se3(T):
     return np.concatenate([w, np.einsum("...ij,...j->...i", V_inverse, T[..., :3, 3])], -1)
 
 
-def adjoint(T):
+def adjoint(T: ArrayLike) -> np.ndarray:
     """Return matrices (..., 6, 6) that carry a twist through T.
 
     `T @ exp(x) @ inverse(T) == exp(adjoint(T) @ x)`.
@@ -111,7 +114,7 @@ def adjoint(T):
     return result
 
 
-def from_rotation_translation(R, t):
+def from_rotation_translation(R: ArrayLike, t: ArrayLike) -> np.ndarray:
     """Return poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
     R = np.asarray(R, float)
     t = np.asarray(t, float)
@@ -122,7 +125,7 @@ def from_rotation_translation(R, t):
     return T
 
 
-def about(pivot, T):
+def about(pivot: ArrayLike, T: ArrayLike) -> np.ndarray:
     """Return the pose T (..., 4, 4) done about a pivot (..., 3) in mm.
 
     translate(pivot) @ T @ translate(-pivot).
@@ -132,7 +135,7 @@ def about(pivot, T):
     return from_rotation_translation(T[..., :3, :3], T[..., :3, 3] + pivot - rotate(T, pivot))
 
 
-def inverse(T):
+def inverse(T: ArrayLike) -> np.ndarray:
     """Return inverse poses (..., 4, 4), by transposing the rotation."""
     T = np.asarray(T, float)
     inverted = np.zeros_like(T)
@@ -142,7 +145,7 @@ def inverse(T):
     return inverted
 
 
-def rotate(T, vectors):
+def rotate(T: ArrayLike, vectors: ArrayLike) -> np.ndarray:
     """Return vectors (..., 3) turned, not moved, by T (..., 4, 4) or (..., 3, 3).
 
     Leading dims broadcast.
@@ -152,7 +155,7 @@ def rotate(T, vectors):
     )
 
 
-def transform_points(T, points):
+def transform_points(T: ArrayLike, points: Any) -> np.ndarray:
     """Return points (..., 3) carried by poses T (..., 4, 4).
 
     Leading dims broadcast, T[:, None] for two lists.
@@ -161,7 +164,7 @@ def transform_points(T, points):
     return np.einsum("...ij,...j->...i", T[..., :3, :3], np.asarray(points, float)) + T[..., :3, 3]
 
 
-def rotation_angle(R):
+def rotation_angle(R: ArrayLike) -> np.ndarray:
     """Return angles (...) in radians, 0 to pi, of rotations R (..., 3, 3) or poses (..., 4, 4).
 
     atan2(sin, cos) from the antisymmetric part and the trace: unlike arccos, accurate at both ends.
@@ -171,21 +174,21 @@ def rotation_angle(R):
     return np.arctan2(np.linalg.norm(doubled_sine, axis=-1), np.trace(R, axis1=-2, axis2=-1) - 1)
 
 
-def rotation_distance(a, b):
+def rotation_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Return angles (...) in radians of the rotation between poses a and b (..., 4, 4)."""
     a = np.asarray(a, float)
     b = np.asarray(b, float)
     return rotation_angle(np.swapaxes(a[..., :3, :3], -1, -2) @ b[..., :3, :3])
 
 
-def translation_distance(a, b):
+def translation_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Return distances (...) in mm between the translations of poses a and b (..., 4, 4)."""
     return np.linalg.norm(
         np.asarray(b, float)[..., :3, 3] - np.asarray(a, float)[..., :3, 3], axis=-1
     )
 
 
-def geodesic_distance(a, b, radius_mm):
+def geodesic_distance(a: ArrayLike, b: ArrayLike, radius_mm: float) -> np.ndarray:
     """Return the double geodesic (...) in mm between poses a and b.
 
     sqrt((radius_mm * angle)^2 + |t_a - t_b|^2).
@@ -196,7 +199,7 @@ def geodesic_distance(a, b, radius_mm):
     return np.hypot(radius_mm * rotation_distance(a, b), translation_distance(a, b))
 
 
-def mean(poses, weights=None):
+def mean(poses: ArrayLike, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the mean of poses: chordal L2 mean of the rotations, arithmetic mean of the translations.
 
     The former is the rotation nearest to the average matrix (Moakher 2002, Hartley et al. 2013),
@@ -219,7 +222,9 @@ def mean(poses, weights=None):
     return from_rotation_translation(nearest_rotation(average[:3, :3]), average[:3, 3])
 
 
-def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
+def robust_mean(
+    poses: ArrayLike, radius_mm: float, cutoff: float = 3.0, tolerance_mm: float = 1e-3
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of the poses that agree, and which do.
 
     Starts at the pose with the least median distance to all (least median of squares, Rousseeuw
@@ -258,7 +263,7 @@ def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
     return centre, inliers
 
 
-def kind_of(value):
+def kind_of(value: Any) -> str:
     """Return what a value is, for a message: "a numpy.ndarray of shape (2, 3)"."""
     if value is None:
         return "nothing"
@@ -276,7 +281,7 @@ def kind_of(value):
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{shape}"
 
 
-def array_of(name, value):
+def array_of(name: str, value: Any) -> np.ndarray:
     """Convert a NumPy array, a PyTorch tensor on any device, or nested lists of numbers to a NumPy array.
 
     Raises
@@ -308,7 +313,7 @@ def array_of(name, value):
     return array
 
 
-def check_numbers(values, shape, name):
+def check_numbers(values: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
     """Return a float64 copy of `values`.
 
     Raises
@@ -331,7 +336,7 @@ def check_numbers(values, shape, name):
     return array.astype(float)
 
 
-def check_rigid(matrix, name):
+def check_rigid(matrix: ArrayLike, name: str) -> np.ndarray:
     """Return `matrix` as a pose (4, 4), its rotation made exactly orthonormal (nearest one).
 
     Raises
@@ -358,7 +363,7 @@ def check_rigid(matrix, name):
     return from_rotation_translation(nearest_rotation(M), T[:3, 3])
 
 
-def _deformation(M):
+def _deformation(M: np.ndarray) -> str:
     """Return the scale or shear of a 3x3 matrix beside its rotation, in words."""
     for gram in (M.T @ M, M @ M.T):
         lengths = np.sqrt(np.diag(gram))
@@ -369,20 +374,20 @@ def _deformation(M):
     return f"shears, stretching by {_text(np.linalg.svd(M, compute_uv=False))}"
 
 
-def _text(numbers):
+def _text(numbers: np.ndarray) -> str:
     return ", ".join(f"{number:.6g}" for number in numbers)
 
 
-def _angle(w):
+def _angle(w: ArrayLike) -> np.ndarray:
     return np.linalg.norm(w, axis=-1)[..., None, None]
 
 
-def _versine(angle):
+def _versine(angle: np.ndarray) -> np.ndarray:
     """Return (1 - cos a) / a^2."""
     return np.sinc(angle / (2 * np.pi)) ** 2 / 2
 
 
-def _exp_curvature(angle):
+def _exp_curvature(angle: np.ndarray) -> np.ndarray:
     """Return (a - sin a) / a^3, by its series where the difference cancels."""
     small = angle < 0.1
     a = np.maximum(angle, 0.1)
@@ -392,7 +397,7 @@ def _exp_curvature(angle):
     return np.where(small, series, (a - np.sin(a)) / a**3)
 
 
-def _log_curvature(angle):
+def _log_curvature(angle: np.ndarray) -> np.ndarray:
     """Return (1 - a/2 cot(a/2)) / a^2, by its series where the difference cancels."""
     small = angle < 0.1
     a = np.maximum(angle, 0.1)
@@ -402,7 +407,7 @@ def _log_curvature(angle):
     return np.where(small, series, (1 - a / 2 / np.tan(a / 2)) / a**2)
 
 
-def nearest_rotation(M):
+def nearest_rotation(M: np.ndarray) -> np.ndarray:
     """Return the rotation (3, 3) nearest to M in the Frobenius norm (Kabsch 1976)."""
     U, _, V = np.linalg.svd(M)
     return U * (1, 1, np.sign(np.linalg.det(U @ V))) @ V

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy
+from numpy.typing import ArrayLike
 
 SPECK_MM = 2.0
 """Pieces of an outline shorter than this are the surface's noise ..."""
@@ -50,7 +51,7 @@ class Surface:
         self._components = scipy.sparse.csgraph.connected_components
         self._speck_mm = min(SPECK_MM, SPECK_SHARE * float(np.linalg.norm(extent)))
 
-    def outline(self, source, scan=None) -> np.ndarray:
+    def outline(self, source: ArrayLike, scan: np.ndarray | None = None) -> np.ndarray:
         """Return the lines (k, 2, 3), by their ends in mm, of the outline seen from `source` (3,), in the frame of the points.
 
         Parameters

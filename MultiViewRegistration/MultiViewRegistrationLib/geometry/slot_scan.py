@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from . import rigid
@@ -86,7 +87,7 @@ class SlotScanCamera(Camera):
         """(3,) world mm by which the source moves from one row to the next."""
         return self.camera_from_world[1, :3] / self.intrinsics[1, 1]
 
-    def sources(self, pixels) -> np.ndarray:
+    def sources(self, pixels: ArrayLike) -> np.ndarray:
         """Return world points (..., 3) in mm where the rays of pixels (..., 2) begin."""
         rows = np.asarray(pixels, float)[..., 1:] - self.intrinsics[1, 2]
         return self.world_from_camera[:3, 3] + rows * self.source_step
@@ -99,7 +100,7 @@ class SlotScanCamera(Camera):
             [[1 / fx, 0, -cx / fx], [0, 0, 0], [0, 0, 1]]
         )
 
-    def pixel_mm(self, points) -> np.ndarray:
+    def pixel_mm(self, points: ArrayLike) -> np.ndarray:
         """Return the size (..., 2) of a pixel, mm across columns and down rows, at the depths of world points (..., 3)."""
         depth = self.depth(points)
         return np.stack(

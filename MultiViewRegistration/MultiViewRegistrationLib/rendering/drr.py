@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -159,7 +160,7 @@ class Grid:
         ).reshape(-1, 3)
         return rigid.transform_points(self.ct_from_index, index)
 
-    def rays(self, camera: Camera, world_from_ct) -> Rays:
+    def rays(self, camera: Camera, world_from_ct: ArrayLike) -> Rays:
         """Return the rays of a camera at poses (..., 4, 4).
 
         Raises
@@ -169,7 +170,7 @@ class Grid:
         """
         return _rays(camera, world_from_ct, self.ct_from_index, self.index_from_ct)
 
-    def depth_mm(self, camera: Camera, world_from_ct) -> np.ndarray:
+    def depth_mm(self, camera: Camera, world_from_ct: ArrayLike) -> np.ndarray:
         """Return (...) depths beyond the far end of the volume at poses (..., 4, 4)."""
         corners = rigid.transform_points(
             np.asarray(world_from_ct, float)[..., None, :, :], self._corners_ct
@@ -178,7 +179,7 @@ class Grid:
 
 
 def _rays(
-    camera: Camera, world_from_ct, ct_from_index: np.ndarray, index_from_ct: np.ndarray
+    camera: Camera, world_from_ct: ArrayLike, ct_from_index: np.ndarray, index_from_ct: np.ndarray
 ) -> Rays:
     """Return the rays of a camera at poses (..., 4, 4) of grids (..., 4, 4).
 
@@ -235,11 +236,11 @@ class Projector:
     def render(
         self,
         camera: Camera,
-        world_from_ct,
+        world_from_ct: ArrayLike,
         *,
         jacobian: bool = False,
-        pivot=(0.0, 0.0, 0.0),
-        wanted=None,
+        pivot: ArrayLike = (0.0, 0.0, 0.0),
+        wanted: np.ndarray | None = None,
     ) -> Rendering:
         """Project the volume into a camera.
 
@@ -272,13 +273,13 @@ class Projector:
     def tasks(
         self,
         camera: Camera,
-        world_from_ct,
-        image,
-        jacobian,
+        world_from_ct: ArrayLike,
+        image: np.ndarray,
+        jacobian: np.ndarray,
         *,
-        pivot=(0.0, 0.0, 0.0),
-        wanted=None,
-        comparable=None,
+        pivot: ArrayLike = (0.0, 0.0, 0.0),
+        wanted: np.ndarray | None = None,
+        comparable: np.ndarray | None = None,
     ) -> list:
         """Return the work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`.
 
@@ -325,7 +326,7 @@ class Projector:
             partial(fill, rows) for rows in row_blocks(image.shape[0], followed * max(self.shape))
         ]
 
-    def seen(self, camera: Camera, world_from_ct) -> np.ndarray:
+    def seen(self, camera: Camera, world_from_ct: ArrayLike) -> np.ndarray:
         """Return rays with a true value (rows, columns), uint8.
 
         0 for those that go on through tissue where the CT was cut off.
@@ -337,7 +338,7 @@ class Projector:
         return seen
 
     def _marking(
-        self, camera: Camera, world_from_ct, rays: Rays
+        self, camera: Camera, world_from_ct: ArrayLike, rays: Rays
     ) -> Callable[[tuple[int, int], np.ndarray], object] | None:
         """Return what sets `seen` to 0 in some rows, see `cpu.mark_unseen`.
 
@@ -359,7 +360,7 @@ class Projector:
             depth_mm,
         )
 
-    def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
+    def cut_across(self, camera: Camera, world_from_ct: ArrayLike) -> np.ndarray:
         """Return (..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).
 
         One that faces the beam does not: what is missing before or behind it changes slowly across

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..errors import warn
@@ -87,10 +88,10 @@ class TorchProjector:
     def render(
         self,
         cameras: Sequence[Camera],
-        world_from_ct,
+        world_from_ct: ArrayLike,
         *,
         jacobian: bool = False,
-        pivot=(0.0, 0.0, 0.0),
+        pivot: ArrayLike = (0.0, 0.0, 0.0),
     ) -> tuple[Tensor, Tensor | None]:
         """Return the line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
 
@@ -112,7 +113,7 @@ class TorchProjector:
             self.beams(cameras, world_from_ct, pivot), *shape_of(cameras), jacobian=jacobian
         )
 
-    def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
+    def seen(self, cameras: Sequence[Camera], world_from_ct: ArrayLike) -> Tensor:
         """Return (n, rows, columns) bool.
 
         False for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
@@ -150,7 +151,9 @@ class TorchProjector:
         (tissue,) = _over_planes(count_tissue, self._most_beyond, self._end_slices, flat)
         return tissue.view(samples[0].shape).sum(0) < UNSEEN_SAMPLES
 
-    def beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
+    def beams(
+        self, cameras: Sequence[Camera], world_from_ct: ArrayLike, pivot: ArrayLike
+    ) -> Tensor:
         """Return (n, BEAM) on the device, what it needs of n images."""
         beams = np.empty((len(cameras), BEAM))
         poses = np.asarray(world_from_ct, float)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ..translation import _
 from .plot import WIDTH, Axis, Line, line_plot, svg_file
+
+if TYPE_CHECKING:
+    from ..registration.pipeline import LevelTrace
+    from .result import Result
 
 #: Pixels that a plot is wide in a section.
 PLOT_PX = 360
@@ -44,17 +51,17 @@ def plot(
     return svg_file([line_plot(lines, title, *axes)], scale=PLOT_PX / WIDTH)
 
 
-def cost(result) -> Curves:
+def cost(result: Result) -> Curves:
     """Return the name of each level of a `result.Result`'s refinement and, by the step's number, the cost in % of the level's first."""
     return _by_level(result, lambda level, step: 100 * step.cost / (level.steps[0].cost or 1.0))
 
 
-def movement(result) -> Curves:
+def movement(result: Result) -> Curves:
     """Return the `cost` curves with how far each step moved a point of the anatomy, mm."""
     return _by_level(result, lambda level, step: step.moved_mm)
 
 
-def similarity(result) -> Curves:
+def similarity(result: Result) -> Curves:
     """Return the name of each view and, by the step's number, its similarity.
 
     Each level has its own, with its own resolution and windows.
@@ -73,7 +80,7 @@ def similarity(result) -> Curves:
     ]
 
 
-def predicted(result) -> Curves:
+def predicted(result: Result) -> Curves:
     """Return the error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
 
     That of the pose found, to which the way that was still to go is added in squares. Nothing where
@@ -100,7 +107,7 @@ def predicted(result) -> Curves:
     ]
 
 
-def errors_at_targets(result) -> list[float]:
+def errors_at_targets(result: Result) -> list[float]:
     """Return the mm at each of the case's targets against its truth.
 
     Empty where either is missing.
@@ -113,7 +120,7 @@ def errors_at_targets(result) -> list[float]:
     return target_errors(result.world_from_ct, case.truth_world_from_ct, case.targets).tolist()
 
 
-def predicted_at_targets(result) -> list[tuple[float, float]]:
+def predicted_at_targets(result: Result) -> list[tuple[float, float]]:
     """Return the mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty without targets."""
     from ..geometry import rigid
 
@@ -124,7 +131,7 @@ def predicted_at_targets(result) -> list[tuple[float, float]]:
     )
 
 
-def maps(result) -> list[tuple[str, str, np.ndarray]]:
+def maps(result: Result) -> list[tuple[str, str, np.ndarray]]:
     """Return a map of where each view disagrees; empty where nothing was assessed.
 
     It has the view's name, how far off the targets may be as seen from it, "" where that is not
@@ -151,11 +158,11 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
     ]
 
 
-def _steps(result) -> list:
+def _steps(result: Result) -> list:
     return [step for level in result.refinement.levels for step in level.steps]
 
 
-def _by_level(result, value) -> Curves:
+def _by_level(result: Result, value: Callable[[LevelTrace, Any], float]) -> Curves:
     curves = []
     number = 0
     for level in result.refinement.levels:

@@ -157,12 +157,12 @@ def test_every_function_takes_batches(rng):
 @given(st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_mean_agrees_with_scipy(count, seed):
     rng = np.random.default_rng(seed)
-    centre, weights = rigid.exp_se3(rng.normal(size=6)), rng.uniform(0.1, 1, count)
+    centre = rigid.exp_se3(rng.normal(size=6))
     T = centre @ rigid.exp_se3(rng.normal(size=(count, 6)) * 0.4)
-    found = rigid.mean(T, weights)
-    rotation = Rotation.from_matrix(T[:, :3, :3]).mean(weights)
+    found = rigid.mean(T)
+    rotation = Rotation.from_matrix(T[:, :3, :3]).mean()
     assert_allclose(found[:3, :3], rotation.as_matrix(), atol=1e-10)
-    assert_allclose(found[:3, 3], weights @ T[:, :3, 3] / weights.sum(), atol=1e-12)
+    assert_allclose(found[:3, 3], T[:, :3, 3].mean(axis=0), atol=1e-12)
 
 
 def scattered(rng, count, centre, rotation_sd, translation_sd):
@@ -182,14 +182,8 @@ def test_robust_mean_holds_against_two_outliers_in_five(kind, count, rng):
             rng, wrong, *((truth, 1, 100) if kind == "scattered" else (wrong_place, 0.01, 1))
         )
         bad = bad[rigid.geodesic_distance(bad, truth, 100) > 30]
-        order = rng.permutation(len(good) + len(bad))
-        T = np.concatenate([good, bad])[order]
-        found, inliers = rigid.robust_mean(T, radius_mm=100)
-        is_good = order < len(good)
-        assert not inliers[~is_good].any()
-        assert inliers[is_good].mean() > (0.6 if count < 50 else 0.95)
+        found = rigid.robust_mean(rng.permutation([*good, *bad]), radius_mm=100)
         assert rigid.geodesic_distance(found, truth, 100) < 12 / np.sqrt(len(good))
-        assert_allclose(found, rigid.mean(T[inliers]))
 
 
 @given(poses)

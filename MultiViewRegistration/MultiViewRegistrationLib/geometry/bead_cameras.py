@@ -154,9 +154,9 @@ class Bundle:
         shown = J @ self.covariance_of(number) @ J.T
         return float(np.sqrt(2 * shown.diagonal().mean()))
 
-    def bootstrap_sd_px(self, number: int, seed: int = 0) -> float:
+    def bootstrap_sd_px(self, number: int) -> float:
         """Return what `sd_px` is by residuals drawn again at random (Efron, 1979), each with one step of the fit."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         problem = self.problem
         residuals, J = problem.shown
         weights = np.repeat(np.concatenate(self.weights), 2)

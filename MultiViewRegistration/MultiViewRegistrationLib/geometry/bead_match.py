@@ -86,7 +86,6 @@ def match_beads(
     sd_px: np.ndarray | None = None,
     *,
     free_intrinsics: bool = True,
-    seed: int = 0,
 ) -> list[Match]:
     """Return the matches of an image's beads with a model, the best first; more than one where it is ambiguous.
 
@@ -103,8 +102,6 @@ def match_beads(
         (m,) standard deviation of each bead along each axis.
     free_intrinsics
         Whether principal point and distance may be other than tried.
-    seed
-        Of the triples: the same seed gives the same matches.
 
     Raises
     ------
@@ -126,7 +123,7 @@ def match_beads(
     for count in IMAGE_TRIPLES:
         starts: list[tuple[float, Camera]] = []
         for camera in cameras:
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(0)
             starts += _starts(model, pixels, camera, coarse, count, rng)
         starts.sort(key=lambda each: -each[0])
         for camera in _distinct(model, pixels, starts, coarse):

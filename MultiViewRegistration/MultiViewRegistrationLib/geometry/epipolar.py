@@ -33,12 +33,7 @@ class Triangulation(NamedTuple):
     residual_px: float
 
 
-def epipolar_line(
-    camera_from: Camera,
-    camera_to: Camera,
-    pixel: ArrayLike,
-    box: tuple[float, float, float, float] | None = None,
-) -> np.ndarray | None:
+def epipolar_line(camera_from: Camera, camera_to: Camera, pixel: ArrayLike) -> np.ndarray | None:
     """Return the epipolar line: the ray of a pixel of one view as another view sees it.
 
     A curve in a slot scan.
@@ -47,34 +42,31 @@ def epipolar_line(
     ----------
     pixel
         (u, v) in the image of `camera_from`.
-    box
-        (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by
-        default its whole image, to the outer edges of the pixels.
 
     Returns
     -------
     ndarray or None
         (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of
         `camera_from` first: both ends, or more where a slot scan shows the ray bent. None where no
-        part of the ray lies before both sources and within the box, and for pinholes that share
-        their source: there a ray is a point.
+        part of the ray lies before both sources and within the image of `camera_to`, to the outer
+        edges of its pixels, and for pinholes that share their source: there a ray is a point.
     """
-    columns, rows = camera_to.size
-    left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box
     forms = camera_to.linear_forms
     pixel = np.asarray(pixel, float)
     # The ray at depth z of its own camera has the forms begin + z along: at first the epipole, at
     # last the vanishing point (9.1).
-    begin = forms @ np.append(camera_from.sources(pixel), 1)
-    along = forms[:, :3] @ camera_from.ray_matrix @ np.append(pixel, 1)
+    source = np.append(camera_from.sources(pixel), 1)
+    ray = camera_from.ray_matrix @ np.append(pixel, 1)
+    begin = forms @ source
+    along = forms[:, :3] @ ray
     if np.linalg.norm(begin) <= 1e-12 * np.linalg.norm(forms[:, 3]):
         return None
-    # Each side of the box is a plane: linear in z, and 0 or more on the inner side of what lies
+    # Each side of the image is a plane: linear in z, and 0 or more on the inner side of what lies
     # before the source.
-    sides = np.array([[1, 0, -left, 0], [-1, 0, right, 0], [0, 1, 0, -top], [0, -1, 0, bottom]])
+    sides = -camera_to.field_planes[1:]
     near = 0.0
     far = np.inf
-    for at_begin, change in zip(sides @ begin, sides @ along):
+    for at_begin, change in zip(sides @ source, sides[:, :3] @ ray):
         if change > 0:
             near = max(near, -at_begin / change)
         elif change < 0:

@@ -407,14 +407,14 @@ class Positions:
         return across @ self.camera_from_world[:, :3, :3], np.where(self.spreads, b, b - m)
 
 
-def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
+def robust_poses(positions: Positions) -> list[np.ndarray]:
     """Return distinct poses (4, 4) world_from_ct, that with the lowest robust cost first.
 
     Usually one stands out.
 
     Poses of all positions and of random samples of four are scored over all positions by Cauchy's
     robust cost; the best ones are refined by it over all (RANSAC with local optimisation: Fischler
-    and Bolles 1981, Chum et al. 2003). The same seed gives the same poses.
+    and Bolles 1981, Chum et al. 2003). The same positions give the same poses.
 
     Parameters
     ----------
@@ -422,7 +422,7 @@ def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
         Four or more, of three landmarks that are not on one line.
     """
     whole = np.arange(len(positions.points))[None]
-    samples = _samples(positions.landmark, np.random.default_rng(seed))
+    samples = _samples(positions.landmark, np.random.default_rng(0))
     poses = np.concatenate([_solved(positions, rows) for rows in (whole, samples)])
     chosen = distinct(positions, poses[np.argsort(_cost(positions, poses), kind="stable")])
     found = np.stack([refined(positions, pose, loss="cauchy") for pose in chosen])

@@ -199,68 +199,38 @@ def geodesic_distance(a: ArrayLike, b: ArrayLike, radius_mm: float) -> np.ndarra
     return np.hypot(radius_mm * rotation_distance(a, b), translation_distance(a, b))
 
 
-def mean(poses: ArrayLike, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean of poses: chordal L2 mean of the rotations, arithmetic mean of the translations.
+def mean(poses: ArrayLike) -> np.ndarray:
+    """Return the mean (4, 4) of poses (N, 4, 4): chordal L2 mean of the rotations, arithmetic mean of the translations.
 
     The former is the rotation nearest to the average matrix (Moakher 2002, Hartley et al. 2013),
     unique while all rotations lie within 90 degrees of it.
-
-    Parameters
-    ----------
-    poses
-        (N, 4, 4).
-    weights
-        (N,), non-negative with a positive sum.
-
-    Returns
-    -------
-    ndarray
-        (4, 4).
     """
-    poses = np.asarray(poses, float)
-    average = np.average(poses, axis=0, weights=weights)
+    average = np.asarray(poses, float).mean(axis=0)
     return from_rotation_translation(nearest_rotation(average[:3, :3]), average[:3, 3])
 
 
-def robust_mean(
-    poses: ArrayLike, radius_mm: float, cutoff: float = 3.0, tolerance_mm: float = 1e-3
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of the poses that agree, and which do.
+#: Median distances, or mm, within which a pose agrees with the mean: 3 keep 96 % of normal errors
+#: along one direction and nearly all along six.
+AGREE_MEDIANS = 3.0
+AGREE_MM = 1e-3
+ROUNDS = 20
+
+
+def robust_mean(poses: ArrayLike, radius_mm: float) -> np.ndarray:
+    """Return the mean (4, 4) of the poses (N, 4, 4) that agree.
 
     Starts at the pose with the least median distance to all (least median of squares, Rousseeuw
-    1984: holds while more than half agree), then alternates between the mean of the inliers and the
-    inliers of the mean. A cutoff of 3 keeps 96 % of normal errors along one direction and nearly
-    all along six. Makes N^2 geodesic distances.
-
-    Parameters
-    ----------
-    poses
-        (N, 4, 4).
-    radius_mm
-        See `geodesic_distance`.
-    cutoff, tolerance_mm
-        Inliers lie within `cutoff` median distances of the mean, or within `tolerance_mm`.
-
-    Returns
-    -------
-    mean
-        (4, 4).
-    inliers
-        (N,) bool.
+    1984: holds while more than half agree), then alternates between the poses that agree with the
+    mean and the mean of these. Makes N^2 distances, see `geodesic_distance`.
     """
     poses = np.asarray(poses, float)
-    middle = len(poses) // 2
     to_each_other = geodesic_distance(poses[:, None], poses[None], radius_mm)
-    centre = poses[np.argmin(np.partition(to_each_other, middle, axis=1)[:, middle])]
-    inliers = np.zeros(len(poses), bool)
-    for _ in range(20):
+    centre = poses[np.median(to_each_other, axis=1).argmin()]
+    for _ in range(ROUNDS):
         distance = geodesic_distance(poses, centre, radius_mm)
-        limit = max(cutoff * np.partition(distance, middle)[middle], tolerance_mm)
-        previous, inliers = inliers, distance <= limit
-        if np.array_equal(inliers, previous):
-            break
-        centre = mean(poses[inliers])
-    return centre, inliers
+        limit = max(AGREE_MEDIANS * float(np.median(distance)), AGREE_MM)
+        centre = mean(poses[distance <= limit])
+    return centre
 
 
 def kind_of(value: Any) -> str:

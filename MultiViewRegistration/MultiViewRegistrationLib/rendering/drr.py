@@ -223,7 +223,6 @@ class Projector:
         self.values = grid.values
         self.shape = grid.shape
         self.ct_from_index = grid.ct_from_index
-        self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
         self._axes = self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
         self.end_slices = np.zeros((6, *[max(grid.shape)] * 2), np.uint8)
         for side, slices in enumerate(self.end_slices):

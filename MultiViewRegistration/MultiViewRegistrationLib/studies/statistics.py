@@ -207,6 +207,10 @@ def capture_range(
     return reached
 
 
+#: Half the size of a bone, by which an angle weighs against a distance when outliers are left out.
+RADIUS_MM = 50.0
+
+
 class Consensus(NamedTuple):
     """Agreement of several answers to one question whose truth is unknown."""
 
@@ -225,7 +229,6 @@ def consensus(
     centre_ct: np.ndarray,
     within_deg: float = 1.0,
     within_mm: float = 1.0,
-    radius_mm: float = 50.0,
 ) -> Consensus:
     """Compare registrations of the same images from different starts with their robust mean.
 
@@ -237,15 +240,12 @@ def consensus(
         (n, 4, 4).
     centre_ct
         (3,) centre of the bone, CT mm.
-    radius_mm
-        Half its size, by which an angle weighs against a distance when outliers are left out of the
-        mean.
     """
     # With the CT's origin at the centre: seen from a distant one, a mean of rotations would move
     # the bone.
     to_centre = rigid.from_rotation_translation(np.eye(3), np.asarray(centre_ct, float))
     centred = np.asarray(poses, float) @ to_centre
-    mean, _ = rigid.robust_mean(centred, radius_mm)
+    mean = rigid.robust_mean(centred, RADIUS_MM)
     rotation = np.degrees(rigid.rotation_distance(centred, mean))
     distance = rigid.translation_distance(centred, mean)
     share = np.mean((rotation <= within_deg) & (distance <= within_mm))

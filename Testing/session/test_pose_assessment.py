@@ -16,6 +16,7 @@ from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import use_suggested_masks
+from MultiViewRegistrationLib.session.history import HistoryEntry
 from MultiViewRegistrationLib.session.result_files import case_content
 
 #: (rows, columns) of a plate with a sharp edge in the first X-ray.
@@ -119,3 +120,11 @@ def test_what_disagrees_most_is_shown_with_room_about_it():
     assert (box[0] <= [380, 180]).all() and (box[1] >= [460, 260]).all()
     assert np.array_equal(box[1] - box[0], [180, 120])  # three tenths of the image at least
     assert assessment._doubtful_box(xray, alike) is None
+
+
+@pytest.mark.parametrize("name", ["St. AP", "AP: supine", "AP."])
+def test_a_headline_has_the_whole_name_of_an_x_ray(name):
+    reason = f"{name} disagrees with the others: alone it moves the CT by 3.1 mm."
+    entry = HistoryEntry.now("search", np.eye(4), verdict="check", reasons=[reason])
+    told = assessment._headline(replace(entry, views={name: "check", "LAT": "good"}))
+    assert told == f"{name} disagrees with the others"

@@ -92,13 +92,12 @@ def _hint(view: ViewRecord) -> tuple[tuple[float, ...], tuple[int, int]] | None:
 @lru_cache(maxsize=8)
 def _cameras(model: Path, asked: tuple, changed: tuple[int, ...]) -> list[BeadCamera]:
     """Return the cameras of the images; `changed`, when the files were, keeps them apart in memory."""
-    images = [
-        to_line_integrals(load_image(path, frame), intensity)
-        for _, path, frame, intensity, _ in asked
-    ]
-    hints = [
-        None if hint is None else Camera(np.reshape(hint[0], (3, 3)), np.eye(4), hint[1])
-        for *_, hint in asked
-    ]
-    names = [name for name, *_ in asked]
+    names = []
+    images = []
+    hints = []
+    for name, path, frame, intensity, hint in asked:
+        names.append(name)
+        images.append(to_line_integrals(load_image(path, frame), intensity))
+        known = hint and Camera(np.reshape(hint[0], (3, 3)), np.eye(4), hint[1])
+        hints.append(known)
     return calibrate_from_beads(images, read_bead_model(model), names=names, cameras=hints)

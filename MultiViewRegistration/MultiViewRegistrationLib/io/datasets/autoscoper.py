@@ -243,44 +243,35 @@ def read_autoscoper(
     chosen = _chosen(trial, volume)
     unit_mm = options.scale(trial.name)
     ct = _ct(chosen, unit_mm)
+    files = [_radiograph(trial, folder, frame) for folder in trial.folders]
+    names = [file.name for file in files]
     entries = []
     images = {}
-    names = []
-    for number, (calibration, folder) in enumerate(
-        zip(trial.cameras, trial.folders, strict=True), start=1
-    ):
-        file = _radiograph(trial, folder, frame)
+    for number, (calibration, file) in enumerate(zip(trial.cameras, files, strict=True), start=1):
         image = load_image(file)
-        rows, columns = image.values.shape
+        camera = read_camera(calibration, image.values.shape[::-1], options)
         name = f"camera{number}"
-        entries.append(
-            view_entry(name, read_camera(calibration, (columns, rows), options), intensity)
-        )
-        images[name] = RawImage(
-            image.values, image.step, image.white
-        )  # a TIFF's dots per inch are those of paper
-        names.append(file.name)
+        entries.append(view_entry(name, camera, intensity))
+        # without pixel_mm: a TIFF's dots per inch are those of paper
+        images[name] = RawImage(image.values, image.step, image.white)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
         warn(
             f"{trial.name}: frame {frame} is {', '.join(map(printable, names))}, whose numbers "
             "differ; check that they are of one instant."
         )
-    content: dict[str, Any] = {
-        "views": entries,
-        **({"relative_geometry": "calibrated"} if len(entries) > 1 else {}),
-    }
+    content: dict[str, Any] = {"views": entries}
+    if len(entries) > 1:
+        content["relative_geometry"] = "calibrated"
     notes = [
         f"Frame {frame} is {', '.join(map(printable, names))}.",
         "The volume's values are taken as relative, 0 for nothing.",
     ]
 
+    from_ct = autoscoper_from_ct(ct.volume.values.shape, ct.volume.spacing_mm)
+    nth = trial.volumes.index(chosen)
+
     def tracked(file: str | os.PathLike) -> list:
-        world_from_autoscoper = read_tra(
-            file, frame, trial.volumes.index(chosen), len(trial.volumes), unit_mm
-        )
-        return (
-            world_from_autoscoper @ autoscoper_from_ct(ct.volume.values.shape, ct.volume.spacing_mm)
-        ).tolist()
+        return (read_tra(file, frame, nth, len(trial.volumes), unit_mm) @ from_ct).tolist()
 
     if start is not None:
         content["world_from_ct"] = tracked(start)

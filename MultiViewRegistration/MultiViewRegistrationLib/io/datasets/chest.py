@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
-from ...jobs import python
+from ...jobs import HIDDEN, python
 from ..files import sha256, write_atomically
 
 if TYPE_CHECKING:
@@ -189,11 +189,8 @@ def _downloaded(wanted: dict) -> tuple[bytes, bytes]:
             folder,
             requirement,
         ]
-        no_window = getattr(
-            subprocess, "CREATE_NO_WINDOW", 0
-        )  # of Windows, which would show a console
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", creationflags=no_window
+            command, capture_output=True, text=True, errors="replace", creationflags=HIDDEN
         )
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

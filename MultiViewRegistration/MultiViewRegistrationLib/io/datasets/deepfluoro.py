@@ -145,44 +145,34 @@ def read_deepfluoro(
         group = f"{specimen}/vol-landmarks"
         names = file.names(group)
         landmarks = {n: file.vector(f"{group}/{n}", 3, "a point of 3 mm in LPS") for n in names}
-        entries = []
+        groups = {f"{n:03d}": f"{specimen}/projections/{n:03d}" for n in views}
+        poses = [_pose(file, group, detector, bone, landmarks) for group in groups.values()]
+        middle = rigid.transform_points(poses[0], ct.centroid())
+        turns = []
         images = {}
         cameras = []
-        poses = []
-        turns = []
-        for number in views:
-            group = f"{specimen}/projections/{number:03d}"
-            name = f"{number:03d}"
+        for (name, group), pose in zip(groups.items(), poses):
             pixels = _pixels(file, group, detector)
-            pose = _pose(file, group, detector, bone, landmarks)
-            poses.append(pose)
             turns.append(bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1)))
-            turn = upright and turns[-1]
-            columns, rows = detector.size
-            stored = (
-                np.array([[-1.0, 0, columns - 1], [0, -1, rows - 1], [0, 0, 1]])
-                if turn
-                else np.eye(3)
-            )
+            matrix = detector.intrinsic
+            if upright and turns[-1]:
+                columns, rows = detector.size
+                matrix = [[-1.0, 0, columns - 1], [0, -1, rows - 1], [0, 0, 1]] @ matrix
+                pixels = pixels[::-1, ::-1]
             camera_from_world = detector.extrinsic @ pose @ rigid.inverse(poses[0])
             camera = Camera.from_projection_matrix(
-                stored @ detector.intrinsic @ camera_from_world[:3],
-                detector.size,
-                in_front=rigid.transform_points(poses[0], ct.centroid()),
+                matrix @ camera_from_world[:3], detector.size, in_front=middle
             )
-            pixels = pixels[::-1, ::-1] if turn else pixels
             images[name], camera = cropped(pixels, detector.pixel_mm, camera, crop)
             cameras.append(camera)
-            entries.append(view_entry(name, camera, "linear"))
     only = bone and BONES[bone].landmark
-    points = np.reshape(
-        [point for name, point in landmarks.items() if only in (None, name)], (-1, 3)
-    )
+    chosen = [point for name, point in landmarks.items() if only in (None, name)]
+    points = np.reshape(chosen, (-1, 3))
     seen = all_targets | in_any_view(rigid.transform_points(poses[0], points), cameras)
     what = "." if all_targets else ": those that fall on an image."
     notes = [f"{seen.sum()} of {len(points)} landmarks are targets{what}"]
     content = {
-        "views": entries,
+        "views": [view_entry(*view, "linear") for view in zip(groups, cameras)],
         "world_from_ct": _nominal(ct, detector, turns[0]),
         "search": SEARCH,
         "targets": points[seen],

@@ -355,27 +355,29 @@ def write_secondary_capture(
         data.ReferencedImageSequence = [reference_to(drr.xray)]
     if drr.pixel_mm is not None:
         data.PixelSpacing = [format_number_as_ds(float(mm)) for mm in reversed(drr.pixel_mm)]
-    positive = THOUSANDTHS * np.maximum(drr.line_integrals, 0)
+    data.update(_stored(THOUSANDTHS * np.maximum(drr.line_integrals, 0)))
+    save(path, data)
+
+
+def _stored(positive: np.ndarray) -> Dataset:
+    """Return an image (rows, columns) in 16 bits, with its scale and window."""
     slope = float(format_number_as_ds(max(float(positive.max()), 1.0) / (2**16 - 1)))
     width = max(float(np.percentile(positive, BRIGHTEST)), 1.0)
-    data.update(
-        dataset(
-            SamplesPerPixel=1,
-            PhotometricInterpretation="MONOCHROME2",
-            Rows=positive.shape[0],
-            Columns=positive.shape[1],
-            BitsAllocated=16,
-            BitsStored=16,
-            HighBit=15,
-            PixelRepresentation=0,
-            RescaleSlope=format_number_as_ds(slope),
-            RescaleIntercept=0,
-            RescaleType="US",
-            WindowCenter=format_number_as_ds(width / 2),
-            WindowWidth=format_number_as_ds(width),
-        )
+    data = dataset(
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        Rows=positive.shape[0],
+        Columns=positive.shape[1],
+        BitsAllocated=16,
+        BitsStored=16,
+        HighBit=15,
+        PixelRepresentation=0,
+        RescaleSlope=format_number_as_ds(slope),
+        RescaleIntercept=0,
+        RescaleType="US",
+        WindowCenter=format_number_as_ds(width / 2),
+        WindowWidth=format_number_as_ds(width),
     )
-    data.add_new(
-        "PixelData", "OW", np.minimum(np.rint(positive / slope), 2**16 - 1).astype("<u2").tobytes()
-    )
-    save(path, data)
+    pixels = np.minimum(np.rint(positive / slope), 2**16 - 1).astype("<u2")
+    data.add_new("PixelData", "OW", pixels.tobytes())
+    return data

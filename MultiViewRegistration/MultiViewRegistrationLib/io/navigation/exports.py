@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from ...errors import InputError
@@ -107,8 +108,8 @@ def _described(camera: Camera) -> str:
     return " ".join(sentences)
 
 
-def _text(numbers) -> str:
-    return " ".join(repr(float(number)) for number in np.ravel(numbers))
+def _text(numbers: npt.ArrayLike) -> str:
+    return " ".join(repr(number) for number in np.ravel(numbers).tolist())
 
 
 _MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}

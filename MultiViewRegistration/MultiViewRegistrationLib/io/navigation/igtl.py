@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -181,7 +182,7 @@ def _status(exported: RegistrationExport) -> bytes:
     )
 
 
-def _pixels(picture) -> np.ndarray:
+def _pixels(picture: Path) -> np.ndarray:
     """Return the pixels (1, rows, columns, 3) of a picture."""
     from PIL import Image  # the panel, which knows the names above, opens without it
 

@@ -307,10 +307,11 @@ def structures_of_array(
 
 
 def _read_segmentation(path: Path) -> Segmentation:
-    dicom = read_dicom(path) if path.is_file() else None
-    if dicom is not None and dicom.text("Modality") == "SEG":
+    dicom = read_dicom(path)
+    modality = dicom and dicom.text("Modality")
+    if dicom and modality == "SEG":
         return DicomSegmentation(dicom)
-    if dicom is not None and dicom.text("Modality") == "RTSTRUCT":
+    if dicom and modality == "RTSTRUCT":
         return StructureSet(dicom)
     pairs = nrrd_pairs(path) if path.is_file() else {}
     if "Segment0_ID" not in pairs:

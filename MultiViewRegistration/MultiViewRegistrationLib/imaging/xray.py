@@ -13,7 +13,7 @@ from ..geometry.camera import Camera
 from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
 from .field import bone_is_bright, find_annotations, find_field
-from .image_source import check_room, is_dicom
+from .image_source import check_room
 from .reading import RawImage, StoredImage, raw_image, read_image, read_slice
 
 MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
@@ -120,8 +120,8 @@ def count_frames(path: str | Path) -> int:
 
 def _grey_dicom(path: str | Path) -> DicomFile | None:
     """Return the DICOM file with one value for each pixel; None for what SimpleITK reads."""
-    dicom = read_dicom(path) if is_dicom(path) else None
-    return dicom if dicom is not None and is_grey(dicom) else None
+    dicom = read_dicom(path)
+    return dicom if dicom and is_grey(dicom) else None
 
 
 def _frames(path: str | Path, image: StoredImage) -> np.ndarray:

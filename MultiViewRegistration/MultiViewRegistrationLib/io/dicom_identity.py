@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, ct_slices, quiet, read_dicom
-from ..imaging.image_source import is_dicom
 from ..reasons import Reason
 from .case_file import MISMATCH_KINDS, SALT, CaseFile, DicomImage, DicomOrigin, uid_of
 
@@ -337,11 +336,9 @@ def _headers(path: Path) -> Iterator[DicomFile]:
 
     A damaged one is reported where the image is read.
     """
-    for file in (
-        sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    ):
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         with suppress(InputError):
-            if is_dicom(file) and (dicom := read_dicom(file)) is not None:
+            if dicom := read_dicom(file):
                 yield dicom
 
 

@@ -77,7 +77,7 @@ def read_slot_scan(
         taken.
     """
     file = read_dicom(path)
-    if file is None or not is_slot_scan(file):
+    if not (file and is_slot_scan(file)):
         return None
     geometry = HeaderGeometry(dict(given or {}))
     geometry.values.setdefault("size", _size(file))

@@ -12,12 +12,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.testing import assert_allclose, assert_array_equal
-from test_case_schema import SCHEMA, VALIDATOR
-from tiny_case import REMOVED, START, changed, minimal, refusal, write_image
+from test_case_schema import VALIDATOR
+from tiny_case import (
+    REMOVED,
+    START,
+    case_of_arrays,
+    changed,
+    minimal,
+    refusal,
+    registered_case,
+    write_image,
+)
 
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.cli.options import Parser
-from MultiViewRegistrationLib.cli.register import _case_file, add_register
 from MultiViewRegistrationLib.imaging.xray import load_image
 from MultiViewRegistrationLib.io import case as case_module
 from MultiViewRegistrationLib.io.case import Case, changed_inputs
@@ -40,30 +47,28 @@ def own_frame(pose):
 
 def two_bones():
     """A case of two bones, as parsed JSON."""
-    content = minimal()
+    radius = {"name": "radius", "ct": "radius.mha", "world_from_ct": own_frame(START).tolist()}
+    ulna = {"name": "ulna", "ct": "ulna.mha", "world_from_ct": own_frame(OTHER).tolist()}
+    content = {
+        **minimal(),
+        "ct_unit": "relative",
+        "structures": [radius, {**ulna, "ct_unit": "hu"}],
+    }
     del content["ct"], content["world_from_ct"]
-    content["ct_unit"] = "relative"
-    content["structures"] = [
-        {"name": "radius", "ct": "radius.mha", "world_from_ct": own_frame(START).tolist()},
-        {
-            "name": "ulna",
-            "ct": "ulna.mha",
-            "ct_unit": "hu",
-            "world_from_ct": own_frame(OTHER).tolist(),
-        },
-    ]
     return content
 
 
+def write_bone(path, values):
+    write_image(path, values.astype(np.int16), (4, 4, 4), (0, 0, 0))
+
+
 @pytest.fixture
-def folder(write_case, tmp_path):
+def folder(write_case, tmp_path, monkeypatch):
     """The tiny case's files, and two CTs of bones: relative values and Hounsfield units."""
     distance = np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0)
-    for name, values in (
-        ("radius", np.where(distance < 3, 4000 - 300 * distance, 0)),
-        ("ulna", np.where(distance < 2.5, 900, -1000)),
-    ):
-        write_image(tmp_path / f"{name}.mha", values.astype(np.int16), (4, 4, 4), (0, 0, 0))
+    write_bone(tmp_path / "radius.mha", np.where(distance < 3, 4000 - 300 * distance, 0))
+    write_bone(tmp_path / "ulna.mha", np.where(distance < 2.5, 900, -1000))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -75,6 +80,10 @@ def load(write_case, content, **more):
 
 def assert_same(case, other):
     assert case.bone_names == other.bone_names
+    assert_same_bodies(case, other)
+
+
+def assert_same_bodies(case, other):
     for one, two in zip(case.bodies, other.bodies, strict=True):
         assert one.ct.unit == two.ct.unit
         assert_array_equal(one.ct.volume.values, two.ct.volume.values)
@@ -96,16 +105,16 @@ def test_each_bone_has_its_ct_unit_and_start(folder, write_case):
 
 
 def test_unit_and_start_of_the_case_are_those_of_bones_without_their_own(folder, write_case):
-    content = two_bones()
-    content["world_from_ct"] = own_frame(OTHER).tolist()
+    content = {**two_bones(), "world_from_ct": own_frame(OTHER).tolist()}
     for entry, key in zip(content["structures"], ("world_from_ct", "ct_unit"), strict=True):
         del entry[key]
-    write_image(folder / "ulna.mha", np.ones((12, 12, 12), np.int16), (4, 4, 4), (0, 0, 0))
+    write_bone(folder / "ulna.mha", np.ones((12, 12, 12)))
     case = load(write_case, content)
     assert [bone.ct.unit for bone in case.bodies] == ["relative", "relative"]
     assert_allclose(case.world_from_ct, own_frame(OTHER))
     del content["world_from_ct"]
-    assert load(write_case, content).bodies[0].world_from_ct is None
+    first, second = load(write_case, content).bodies
+    assert first.world_from_ct is None and second.world_from_ct is not None
 
 
 def test_truths_are_those_of_bones(folder, write_case):
@@ -117,213 +126,138 @@ def test_truths_are_those_of_bones(folder, write_case):
 
 
 @pytest.mark.filterwarnings("default")
-def test_commands_that_take_one_ct_say_which(folder, write_case, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
+def test_commands_that_take_one_ct_say_which(folder, write_case, capsys):
     write_case(two_bones())
     assert main(["render", "case.json", "--out", "drr"]) == 0
     assert "only radius is taken, not ulna" in capsys.readouterr().err
 
 
-def test_a_bone_without_a_start_has_none(folder, write_case):
-    content = two_bones()
-    del content["structures"][1]["world_from_ct"]
-    first, second = load(write_case, content).bodies
-    assert first.world_from_ct is not None and second.world_from_ct is None
+AWAY = np.eye(4)
+AWAY[2, 3] = 2000
 
 
-WRONG = {
-    "label, too": (
-        ["structures", 0, "label"],
-        3,
-        "structures[0].label stands beside a CT of its own",
-    ),
-    "mask, too": (
-        ["structures", 1, "mask"],
-        "bone.mha",
-        "structures[1].mask stands beside a CT of its own",
-    ),
-    "one without": (
-        ["structures", 1, "ct"],
-        REMOVED,
-        "structures[1].ct is missing, but another structure has one",
-    ),
-    "label in its place": (
-        ["structures", 1],
-        {"name": "ulna", "label": 3},
-        "structures[1].ct is missing, but another structure has one",
-    ),
-    "a CT of all": (["ct"], "ct.mha", "ct stands beside structures with a CT each"),
-    "labels": (["labels"], "ct.mha", "labels stands beside structures with a CT each"),
-    "targets": (["targets"], [[1, 2, 3]], "targets stands beside structures with a CT each"),
-    "truth": (
-        ["truth"],
-        {"world_from_ct": START.tolist()},
-        "truth.world_from_ct stands beside structures with a CT each",
-    ),
-    "unknown unit": (["structures", 0, "ct_unit"], "mm", "structures[0].ct_unit is"),
-    "no name": (["structures", 0, "name"], REMOVED, "structures[0].name is missing"),
-}
-SQUEEZED = START.copy()
+FIRST = ["structures", 0]
+
+
+SECOND = ["structures", 1]
+
+
+#: Where a value is changed, and the sentence. A schema can tell the first ones.
+WRONG = [
+    ([*FIRST, "label"], 3, "structures[0].label stands beside a CT of its own"),
+    ([*SECOND, "mask"], "bone.mha", "structures[1].mask stands beside a CT of its own"),
+    ([*SECOND, "ct"], REMOVED, "structures[1].ct is missing, but another structure has one"),
+    (SECOND, {"name": "ulna", "label": 3}, "structures[1].ct is missing, but another structure"),
+    (["ct"], "ct.mha", "ct stands beside structures with a CT each"),
+    (["labels"], "ct.mha", "labels stands beside structures with a CT each"),
+    (["targets"], [[1, 2, 3]], "targets stands beside structures with a CT each"),
+    (["truth"], {"world_from_ct": START.tolist()}, "truth.world_from_ct stands beside structures"),
+    ([*FIRST, "ct_unit"], "mm", "structures[0].ct_unit is"),
+    ([*FIRST, "name"], REMOVED, "structures[0].name is missing"),
+]
+SQUEEZED = np.diag([0.5, 1, 1, 1])
 SQUEEZED[0, 0] = 0.5
-WRONG_MEANING = {
-    "no file": (
-        ["structures", 1, "ct"],
-        "nowhere.mha",
-        'structures[1].ct is "nowhere.mha", which does not exist',
-    ),
-    "one name twice": (["structures", 1, "name"], "Radius", 'found the name "Radius" twice'),
-    "no rigid start": (
-        ["structures", 1, "world_from_ct"],
-        SQUEEZED.tolist(),
-        "structures[1].world_from_ct",
-    ),
-    "no bone": (
-        ["structures", 1, "ct"],
-        "soft.mha",
-        "soft.mha: has nothing above 200 HU, expected a bone",
-    ),
-    "first away": (
-        ["structures", 0, "world_from_ct"],
-        None,
-        "world_from_ct has the CT outside every view",
-    ),
-    "second away": (
-        ["structures", 1, "world_from_ct"],
-        None,
+
+
+SCHEMA_TELLS = len(WRONG)
+WRONG += [
+    ([*SECOND, "ct"], "nowhere.mha", 'structures[1].ct is "nowhere.mha", which does not exist'),
+    ([*SECOND, "name"], "Radius", 'found the name "Radius" twice'),
+    ([*SECOND, "world_from_ct"], SQUEEZED.tolist(), "structures[1].world_from_ct"),
+    ([*SECOND, "ct"], "soft.mha", "soft.mha: has nothing above 200 HU, expected a bone"),
+    ([*FIRST, "world_from_ct"], AWAY.tolist(), "world_from_ct has the CT outside every view"),
+    (
+        [*SECOND, "world_from_ct"],
+        AWAY.tolist(),
         'structure "ulna": world_from_ct has the CT outside every view',
     ),
-}
+]
 
 
-@pytest.mark.parametrize("name", [*WRONG, *WRONG_MEANING])
-def test_each_mistake_has_its_sentence(folder, write_case, name):
-    write_image(
-        folder / "soft.mha", np.int16(60 * np.indices((12, 12, 12))[0] - 600), (4, 4, 4), (0, 0, 0)
-    )
-    keys, value, part = {**WRONG, **WRONG_MEANING}[name]
-    away = START.copy()
-    away[2, 3] += 2000
-    content = changed(two_bones(), keys, away.tolist() if value is None else value)
-    message = refusal(Case.load, write_case(content))
-    assert part in message and "\n" not in message, message
-    assert VALIDATOR.is_valid(content) == (name in WRONG_MEANING)
-
-
-def test_the_loader_asks_for_the_keys_of_the_schema(folder, write_case):
-    content = two_bones()
-    content["structures"][0]["colour"] = "red"
-    with pytest.warns(
-        UserWarning, match=r'the key "colour" in structures\[0\] is not known'
-    ) as caught:
-        CaseFile.read(write_case(content))
-    assert len(caught) == 1
-    known = set(SCHEMA["properties"]["structures"]["items"]["properties"])
-    assert known == {"name", "label", "mask", "ct", "ct_unit", "world_from_ct"}
+@pytest.mark.parametrize("nth", range(len(WRONG)))
+def test_each_mistake_has_its_sentence(folder, write_case, nth):
+    write_bone(folder / "soft.mha", 60 * np.indices((12, 12, 12))[0] - 600)
+    keys, value, part = WRONG[nth]
+    content = changed(two_bones(), keys, value)
+    assert part in refusal(Case.load, write_case(content))
+    assert VALIDATOR.is_valid(content) == (nth >= SCHEMA_TELLS)
 
 
 def test_every_ct_is_an_input(folder, write_case):
     path = write_case(two_bones())
     case = Case.load(path)
     assert {"radius.mha", "ulna.mha"} < case.inputs.keys() and "ct.mha" not in case.inputs
-    write_image(folder / "ulna.mha", np.full((12, 12, 12), 400, np.int16), (4, 4, 4), (0, 0, 0))
+    write_bone(folder / "ulna.mha", np.full((12, 12, 12), 400))
     assert changed_inputs(case.inputs, CaseFile.read(path)) == ["CT of ulna"]
 
 
 def test_cts_that_are_known_are_not_read_again(folder, write_case, monkeypatch):
     first = load(write_case, two_bones())
-    monkeypatch.setattr(
-        case_module, "read_bone_ct", lambda path, unit: pytest.fail(f"read {path} again")
-    )
-    content = changed(two_bones(), ["structures", 1, "world_from_ct"], own_frame(START).tolist())
+    monkeypatch.setattr(case_module, "read_bone_ct", lambda *_: pytest.fail("read again"))
+    content = changed(two_bones(), [*SECOND, "world_from_ct"], own_frame(START).tolist())
     again = load(write_case, content, last=first)
-    assert [one.ct is two.ct for one, two in zip(first.bodies, again.bodies, strict=True)] == [
-        True,
-        True,
-    ]
+    assert all(one.ct is two.ct for one, two in zip(first.bodies, again.bodies, strict=True))
     assert_allclose(again.bodies[1].world_from_ct, own_frame(START))
 
 
-def test_the_written_case_has_the_same_bones(folder, write_case, tmp_path):
-    case, content = load(write_case, two_bones()), two_bones()
+def test_the_written_case_has_the_same_bones(folder, write_case):
+    case = load(write_case, two_bones())
     images = {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
-    path = write_case_folder(tmp_path / "copy", content, case.bodies, images)
+    path = write_case_folder(folder / "copy", two_bones(), case.bodies, images)
     assert VALIDATOR.is_valid(json.loads(path.read_text()))
     assert_same(Case.load(path), case)
 
 
-def test_an_anonymised_case_has_the_same_bones_and_only_usual_names(folder, write_case, tmp_path):
-    path = write_case(changed(two_bones(), ["structures", 1, "name"], "Plantagenet"))
-    written, notes = anonymise(path, tmp_path / "anonymous")
+def test_an_anonymised_case_has_the_same_bones_and_only_usual_names(folder, write_case):
+    path = write_case(changed(two_bones(), [*SECOND, "name"], "Plantagenet"))
+    written, notes = anonymise(path, folder / "anonymous")
     found = Case.load(written)
     assert found.bone_names == ("radius", "structure 2")
-    for one, two in zip(found.bodies, Case.load(path).bodies, strict=True):
-        assert_array_equal(one.ct.volume.values, two.ct.volume.values)
-        assert_allclose(one.world_from_ct, two.world_from_ct)
+    assert_same_bodies(found, Case.load(path))
     assert "Plantagenet" not in written.read_text() and any("numbers" in note for note in notes)
     assert {each.name for each in written.parent.iterdir()} >= {"bone1.mha", "bone2.mha"}
 
 
-def of_arrays(cts, **named):
-    views = minimal()["views"]
-    images = [sitk.GetArrayFromImage(sitk.ReadImage(view["image"])) for view in views]
-    matrices = [np.array(view["projection_matrix"]) for view in views]
-    return Case.from_arrays(cts, images=images, projections=matrices, intensity="linear", **named)
-
-
-def test_a_case_of_arrays(folder, write_case, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_a_case_of_arrays(folder, write_case):
     radius = sitk.GetArrayFromImage(sitk.ReadImage("radius.mha")).transpose(2, 1, 0)
-    case = of_arrays(
+    case = case_of_arrays(
         {"radius": radius, "ulna": "ulna.mha"},
         ct_from_index={"radius": PLACE},
         ct_unit={"radius": "relative"},
         world_from_ct={"radius": own_frame(START), "ulna": own_frame(OTHER)},
     )
     assert_same(case, load(write_case, two_bones()))
-    together = of_arrays(
-        {"a": case.bodies[0].ct, "b": case.bodies[1].ct}, world_from_ct=own_frame(START)
-    )
+    cts = dict(zip("ab", (bone.ct for bone in case.bodies), strict=True))
+    together = case_of_arrays(cts, world_from_ct=own_frame(START))
     assert_allclose(together.bodies[1].world_from_ct, own_frame(START))
 
 
 @pytest.mark.parametrize(
-    "cts, named, part",
+    "named, part",
     [
-        ({}, {}, "ct: has no bone"),
-        ({"a/b": "ulna.mha"}, {}, 'ct: name is "a/b"'),
-        ({"ulna": "ulna.mha", "Ulna": "ulna.mha"}, {}, 'the name "Ulna" twice'),
-        ({"ulna": "ulna.mha"}, {"labels": np.ones((2, 2, 2))}, "labels: stands beside several CTs"),
-        ({"ulna": "ulna.mha"}, {"mask": np.ones((2, 2, 2))}, "mask: stands beside several CTs"),
-        (
-            {"ulna": "ulna.mha"},
-            {"world_from_ct": {"radius": np.eye(4)}},
-            'world_from_ct: found "radius"',
-        ),
-        ({"ulna": np.ones((3, 3, 3))}, {}, 'structure "ulna": ct_from_index: is missing'),
-        ({"ulna": "ulna.mha"}, {"ct_unit": {"ulna": "mm"}}, 'structure "ulna":'),
+        ({"ct": {}}, "ct: has no bone"),
+        ({"ct": {"a/b": "ulna.mha"}}, 'ct: name is "a/b"'),
+        ({"ct": {"ulna": "ulna.mha", "Ulna": "ulna.mha"}}, 'the name "Ulna" twice'),
+        ({"ct": {"ulna": np.ones((3, 3, 3))}}, 'structure "ulna": ct_from_index: is missing'),
+        ({"labels": np.ones((2, 2, 2))}, "labels: stands beside several CTs"),
+        ({"mask": np.ones((2, 2, 2))}, "mask: stands beside several CTs"),
+        ({"world_from_ct": {"radius": np.eye(4)}}, 'world_from_ct: found "radius"'),
+        ({"ct_unit": {"ulna": "mm"}}, 'structure "ulna":'),
     ],
 )
-def test_each_wrong_argument_has_its_sentence(folder, monkeypatch, cts, named, part):
-    monkeypatch.chdir(folder)
-    assert part in refusal(of_arrays, cts, **named)
+@pytest.mark.usefixtures("folder")
+def test_each_wrong_argument_has_its_sentence(named, part):
+    assert part in refusal(case_of_arrays, **{"ct": {"ulna": "ulna.mha"}, **named})
 
 
-def registered_case(words):
-    """The case that `mvreg register` would register with these words."""
-    parser = Parser(prog="mvreg register")
-    add_register(parser)
-    options = parser.parse_args(["case.json", *words.split()])
-    return Case.of(_case_file(options, *options.cases))
-
-
-def test_options_choose_among_the_bones(folder, write_case, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_options_choose_among_the_bones(folder, write_case):
     write_case(two_bones())
     case = registered_case("--structures ulna")
     assert case.bone_names == ("ulna",) and case.ct.unit == "hu"
     assert_allclose(case.world_from_ct, own_frame(OTHER))
     assert registered_case("--structures all").bone_names == ("radius", "ulna")
-    assert 'found "femur", which is no structure' in refusal(registered_case, "--structures femur")
-    assert "--ct-labels: the structures of the case have a CT each" in refusal(
-        registered_case, "--ct-labels bone.mha --structures ulna"
-    )
+    for words, said in (
+        ("--structures femur", 'found "femur", which is no structure'),
+        ("--ct-labels bone.mha --structures ulna", "the structures of the case have a CT each"),
+    ):
+        assert said in refusal(registered_case, words)

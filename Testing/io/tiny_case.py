@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MultiViewRegistrationLib.cli.options import Parser
+from MultiViewRegistrationLib.cli.register import _case_file, add_register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.io.case import Case
 
 
 class _Removed:
@@ -211,3 +214,19 @@ def result_or_refusal(function, *arguments, **named):
             and "Secret" not in message
         ), message
         return None
+
+
+def case_of_arrays(ct, **named):
+    """A case of a CT and the X-rays of minimal(), which lie in the folder where this runs."""
+    views = minimal()["views"]
+    images = [sitk.GetArrayFromImage(sitk.ReadImage(view["image"])) for view in views]
+    matrices = [np.array(view["projection_matrix"]) for view in views]
+    return Case.from_arrays(ct, images=images, projections=matrices, intensity="linear", **named)
+
+
+def registered_case(words):
+    """The case that `mvreg register` would register of case.json with these words."""
+    parser = Parser(prog="mvreg register")
+    add_register(parser)
+    options = parser.parse_args(["case.json", *words.split()])
+    return Case.of(_case_file(options, *options.cases))

@@ -38,6 +38,15 @@ def camera(rao_lao_deg, **changes):
     return CArm(**{**READING, "rao_lao_deg": rao_lao_deg, **changes}).camera()
 
 
+def camera_json(camera):
+    """A camera as a case.json has it."""
+    return {
+        "intrinsics": camera.intrinsics.tolist(),
+        "camera_from_world": camera.camera_from_world.tolist(),
+        "size": list(camera.size),
+    }
+
+
 def write_image(path, values, spacing=None, origin=None):
     image = sitk.GetImageFromArray(values)
     if spacing:
@@ -71,7 +80,6 @@ def full():
     """A case with every key, as parsed JSON."""
     case = minimal()
     ap, lateral = case["views"]
-    third = camera(45)
     ap.update(
         frame=0, intensity="linear", rotation_sd_deg=0, translation_sd_mm=0, mask="ap_mask.mha"
     )
@@ -80,11 +88,7 @@ def full():
         {
             "name": "oblique",
             "image": "oblique.mha",
-            "camera": {
-                "intrinsics": third.intrinsics.tolist(),
-                "camera_from_world": third.camera_from_world.tolist(),
-                "size": list(SIZE),
-            },
+            "camera": camera_json(camera(45)),
             "distortion": [-0.1, 0.01, 0.001, 0],
         },
         {

@@ -5,7 +5,6 @@ See `xrays`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import write_json
 from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib import api
@@ -216,7 +216,7 @@ def _write(
         for n, name in enumerate(NAMES, start=1):
             _write_volume(folder / f"{name}.nii.gz", (labels == n).astype(np.uint8), ct)
         case["structures"] = [{"name": name, "mask": f"{name}.nii.gz"} for name in NAMES]
-    (folder / "case.json").write_text(json.dumps({**case, **more}))
+    write_json(folder / "case.json", {**case, **more})
     return folder / "case.json"
 
 

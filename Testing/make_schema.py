@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from file_io import read_json
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
@@ -148,6 +150,4 @@ def with_table(page: str) -> str:
 
 if __name__ == "__main__":
     FRAMES.write_text(with_table(FRAMES.read_text(encoding="utf-8")), encoding="utf-8")
-    SCHEMA.write_text(
-        text(with_fields(json.loads(SCHEMA.read_text(encoding="utf-8")))) + "\n", encoding="utf-8"
-    )
+    SCHEMA.write_text(text(with_fields(read_json(SCHEMA))) + "\n", encoding="utf-8")

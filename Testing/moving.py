@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import phantom
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -92,7 +92,7 @@ def write_moving_case(
     path = write_phantom_case(folder)
     ct = phantom.make_ct()
     frames = [phantom.make_views(ct, pose=pose) for pose in poses]
-    case = json.loads(path.read_text(encoding="utf-8"))
+    case = read_json(path)
     for nth, view in enumerate(case["views"]):
         images = np.stack(
             [
@@ -104,7 +104,7 @@ def write_moving_case(
         stack.SetSpacing((1.25, 1.25, 1.0))
         sitk.WriteImage(stack, str(folder / view["image"]))
     case["truth"] = {"world_from_ct": poses[0].tolist()}
-    path.write_text(json.dumps(case), encoding="utf-8")
+    write_json(path, case)
     return path
 
 
@@ -131,7 +131,7 @@ def write_track(case: Path, folder: Path, pace: str = "quick") -> Path:
 
 def write_turning(track: Path, folder: Path, name: str = "<b>turning</b>") -> Path:
     """The track.json of a structure that turns by 5 degrees a frame about the first axis of the one in a track."""
-    told = json.loads((track / "track.json").read_text(encoding="utf-8"))
+    told = read_json(track / "track.json")
     for frame in told["frames"]:
         if frame["world_from_ct"] is not None:
             turn = rigid.from_rotation_translation(
@@ -139,5 +139,5 @@ def write_turning(track: Path, folder: Path, name: str = "<b>turning</b>") -> Pa
             )
             frame["world_from_ct"] = (np.array(frame["world_from_ct"]) @ turn).tolist()
     folder.mkdir(exist_ok=True)
-    (folder / "track.json").write_text(json.dumps({**told, "case": name}), encoding="utf-8")
+    write_json(folder / "track.json", {**told, "case": name})
     return folder / "track.json"

@@ -5,12 +5,12 @@ a CT of two bones. For tests of the mechanics.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -107,13 +107,13 @@ def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View
 def write_slot_scan_case(folder: Path) -> Path:
     """A case of two slot scans of the phantom, from 0 and 80 degrees."""
     path = write_phantom_case(folder)
-    content = json.loads(path.read_text())
+    content = read_json(path)
     for degrees, view in zip((0, 80), content["views"], strict=True):
         image = sitk.GetImageFromArray(make_slot_scan(make_ct(), degrees).xray.line_integrals)
         sitk.WriteImage(image, str(folder / f"{view['name']}.mha"))
         del view["projection_matrix"], view["principal_point_sd_px"]
         view |= {"intensity": "log", "slot_scan": slot_scan_of(degrees), "step_sd_percent": 0.2}
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     return path
 
 
@@ -185,7 +185,7 @@ def write_phantom_case(
         "targets": CORNERS.tolist(),
         "truth": {"world_from_ct": TRUE_POSE.tolist()},
     }
-    (folder / "case.json").write_text(json.dumps(case), encoding="utf-8")
+    write_json(folder / "case.json", case)
     return folder / "case.json"
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jsonschema
+from file_io import read_json
 
 from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
 from MultiViewRegistrationLib.reasons import CODES
 
-SCHEMA = json.loads(
-    (
-        Path(__file__).resolve().parents[1]
-        / "MultiViewRegistration/MultiViewRegistrationLib/io/result.schema.json"
-    ).read_text(encoding="utf-8")
+SCHEMA = read_json(
+    Path(__file__).resolve().parents[1]
+    / "MultiViewRegistration/MultiViewRegistrationLib/io/result.schema.json"
 )
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 KNOWN = {*CODES, *map(code_of, CAUSES)}

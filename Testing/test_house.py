@@ -3,8 +3,6 @@
 Whoever raises one says in its line why.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import subprocess

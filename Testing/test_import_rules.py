@@ -30,7 +30,7 @@ SLICER_ROOMS = {"mrml", "session", "panel", "viewer"}
 
 #: What makes simulated X-rays and what the laboratory measures beside: the library imports none of
 #: it.
-LABORATORY = {"benchmarks", "gvxrPython3", "itk", "nanodrr", "torchio"}
+LABORATORY = set("benchmarks gvxrPython3 itk nanodrr torchio".split())
 #: Where an optional package may be imported: rooms or single modules.
 HOME_OF = {
     "slicer": {"mrml", "panel", "viewer", "translation"},

@@ -3,9 +3,6 @@
 Built from a tag as the release workflow does, into new environments that have nothing else.
 """
 
-from __future__ import annotations
-
-import json
 import os
 import re
 import shlex
@@ -19,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cmake_lists import MODULE, configure
+from file_io import read_json
 from phantom import write_phantom_case
 
 pytestmark = pytest.mark.slow
@@ -55,7 +53,7 @@ def succeeded(done: subprocess.CompletedProcess) -> str:
 
 
 def git(folder: Path, *arguments: object) -> None:
-    who = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    who = "-c user.name=test -c user.email=test@localhost -c commit.gpgsign=false".split()
     succeeded(run("git", *who, *arguments, cwd=folder))
 
 
@@ -206,7 +204,7 @@ m.save_result(m.register("case.json"), "result")
 assert find_spec("torch") is None and find_spec("phantom") is None
 """
     succeeded(run(python, "-c", code, cwd=tmp_path))
-    saved = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
+    saved = read_json(tmp_path / "result" / "result.json")
     assert saved["software"]["version"] == VERSION and saved["errors"]["mtre_mm"] < 1
 
 

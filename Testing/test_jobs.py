@@ -3,8 +3,6 @@
 The time left, and progress as lines.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

@@ -1,9 +1,6 @@
 """What is packaged: every file that Slicer needs, what Slicer's index of extensions reads, and that it runs without the rest."""
 
-from __future__ import annotations
-
 import io
-import json
 import os
 import re
 import runpy
@@ -16,6 +13,7 @@ from pathlib import Path
 import cmake_lists
 import pytest
 from cmake_lists import MODULE, configure
+from file_io import read_json
 
 from MultiViewRegistrationLib._archive import archived_version
 
@@ -41,7 +39,7 @@ def test_the_lists_name_every_file():
 
 def index_entry() -> tuple[dict, dict[str, str]]:
     """The entry for Slicer's index of extensions, and what CMakeLists.txt sets of the extension."""
-    entry = json.loads((ROOT / "Resources" / f"{MODULE.name}.json").read_text(encoding="utf-8"))
+    entry = read_json(ROOT / "Resources" / f"{MODULE.name}.json")
     return entry, dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"]*)"\)', CMAKE, re.MULTILINE))
 
 
@@ -53,7 +51,7 @@ def test_the_entry_of_slicers_index_is_what_its_schema_allows():
     schema = (
         ROOT / "Testing" / "slicer_stand_in" / Path(entry["$schema"].rstrip("#")).name
     )  # a copy of Slicer's
-    jsonschema.validate(entry, json.loads(schema.read_text(encoding="utf-8")))
+    jsonschema.validate(entry, read_json(schema))
 
 
 def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
@@ -125,14 +123,7 @@ def test_without_git_the_version_is_that_of_the_last_release():
 
 def test_a_zip_of_the_source_has_the_version_of_its_tag(tmp_path, require_program):
     def git(*arguments: str) -> bytes:
-        who = [
-            "-c",
-            "user.name=test",
-            "-c",
-            "user.email=test@localhost",
-            "-c",
-            "commit.gpgsign=false",
-        ]
+        who = "-c user.name=test -c user.email=test@localhost -c commit.gpgsign=false".split()
         command = [require_program("git", package="git"), *who, *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from file_io import read_json
 
 from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.regressor import model_store
@@ -146,7 +147,7 @@ class TinyStore:
 
         If it read its case, how far to search, whether there is a pose, and the CT's hash.
         """
-        return json.loads((self.folder / "asked.json").read_text())
+        return read_json(self.folder / "asked.json")
 
     def _find_model(self, case, model=None):
         from fake_model import FakeModel  # not above: the child has no need of it

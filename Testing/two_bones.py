@@ -1,11 +1,11 @@
 """Two bones whose shadows overlap, each with a CT of its own, and X-rays of both before a body of which there is no CT."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from bent_spine import NAMES, cameras, spine
+from file_io import read_json, write_json
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume, attenuation
@@ -108,7 +108,7 @@ def write_case(folder: Path) -> tuple[list[CT], list[np.ndarray]]:
     case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
     case["search"] = {"rotation_deg": 10, "translation_mm": 8}
     case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
-    (folder / "case.json").write_text(json.dumps(case))
+    write_json(folder / "case.json", case)
     return cts, true
 
 
@@ -127,8 +127,8 @@ def write_moving_bones(folder: Path, frames: list[list[np.ndarray]], blank: int 
         stack.SetSpacing((1.2, 1.2, 1.0))
         sitk.WriteImage(stack, str(folder / f"{view.name}.mha"))
     path = folder / "case.json"
-    case = json.loads(path.read_text())
+    case = read_json(path)
     for n, structure in enumerate(case["structures"]):
         structure["world_from_ct"] = off(frames[0][n], cts[n], 1, 1, n).tolist()
-    path.write_text(json.dumps(case))
+    write_json(path, case)
     return path

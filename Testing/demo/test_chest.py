@@ -1,13 +1,13 @@
 """The chest CT and its labels are fetched once, whole, or one sentence says what to do."""
 
 import hashlib
-import json
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from file_io import read_json
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case_file import CaseFile
@@ -75,7 +75,7 @@ def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(
     expect(monkeypatch, b"a chest", b"its bones")
     publish({CT: b"a chest", LABELS: b"its bones"})
     file = CaseFile.read(chest.write_sample(tmp_path / "new" / "folder", sample))
-    content = json.loads((tmp_path / "new" / "folder" / "case.json").read_text())
+    content = read_json(tmp_path / "new" / "folder" / "case.json")
     assert content["ct"] == str(chest.chest_ct())
     assert content.get("labels") == (
         str(chest.chest_labels()) if sample == chest.BENT_SPINE_FOLDER else None
@@ -85,7 +85,7 @@ def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(
 
 
 def test_the_truth_of_the_bent_spine_has_a_rigid_pose_of_each_structure():
-    content = json.loads((chest.BENT_SPINE_FOLDER / "case.json").read_text())
+    content = read_json(chest.BENT_SPINE_FOLDER / "case.json")
     truth = chest.bent_spine_truth()
     assert list(truth) == [each["name"] for each in content["structures"]]
     assert all(

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json
 
 from MultiViewRegistrationLib.assessment.bones import RegisteredBones
 from MultiViewRegistrationLib.cli import demo
@@ -36,7 +37,7 @@ def check_spine(content, out, printed):
     assert ERRORS in report and ERRORS in printed and BEFORE_AFTER in report
     picture = sitk.ReadImage(str(out / "spine" / "bones.jpg"))
     assert picture.GetSize()[1] == PICTURE_ROWS and str(out / "spine" / "bones.jpg") in printed
-    truth = json.loads((out / "spine" / "truth.json").read_text())["structures"]
+    truth = read_json(out / "spine" / "truth.json")["structures"]
     assert list(truth) == list(bones)
 
 
@@ -82,8 +83,7 @@ def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
         ("chest", "chest-search", "chest-regressor", "spine"), results, strict=True
     ):
         assert (
-            json.loads((tmp_path / name / "result.json").read_text())["world_from_ct"]
-            == result["world_from_ct"]
+            read_json(tmp_path / name / "result.json")["world_from_ct"] == result["world_from_ct"]
         )
         assert (tmp_path / name / "AP_edges_after.png").stat().st_size > 10_000
     report = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -3,8 +3,6 @@
 The programs, commands and options that they name are there.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex

@@ -1,7 +1,5 @@
 """The notebooks of docs/notebooks run from beginning to end, as Jupyter runs them, and show what they end on."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os
@@ -11,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from file_io import read_json
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct, chest_labels
@@ -38,7 +37,7 @@ for source in json.load(sys.stdin):
 
 
 def cells(path: Path) -> list[dict]:
-    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return read_json(path)["cells"]
 
 
 def code(path: Path) -> list[str]:

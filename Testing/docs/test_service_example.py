@@ -1,13 +1,11 @@
 """The example of a service: it registers a case below its folder, and nothing without its token."""
 
-from __future__ import annotations
-
 import importlib.util
-import json
 import time
 from pathlib import Path
 
 import pytest
+from file_io import read_json, write_json
 from phantom import write_phantom_case
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx`")
@@ -75,11 +73,9 @@ def test_it_reads_nothing_beside_its_folder(client, case):
     assert answer.status_code == 404 and "problem" in answer.json()
 
 
-@pytest.mark.parametrize(
-    "elsewhere", ["{}/ct.mha", "../ct.mha", "link.mha", "folder", "slices", "{}/dicom"]
-)
+@pytest.mark.parametrize("elsewhere", "{}/ct.mha ../ct.mha link.mha folder slices {}/dicom".split())
 def test_a_case_that_names_a_file_elsewhere_is_refused(client, tmp_path, elsewhere):
-    case = json.loads((tmp_path / "cases" / "case.json").read_text())
+    case = read_json(tmp_path / "cases" / "case.json")
     (tmp_path / "ct.mha").write_bytes((tmp_path / "cases" / case["ct"]).read_bytes())
     (tmp_path / "dicom").mkdir()
     (tmp_path / "cases" / "slices").mkdir()
@@ -87,7 +83,7 @@ def test_a_case_that_names_a_file_elsewhere_is_refused(client, tmp_path, elsewhe
     (tmp_path / "cases" / "link.mha").symlink_to(tmp_path / "ct.mha")
     (tmp_path / "cases" / "folder").symlink_to(tmp_path / "dicom")
     ct = elsewhere.format(tmp_path)
-    (tmp_path / "cases" / "bad.json").write_text(json.dumps({**case, "ct": ct}))
+    write_json(tmp_path / "cases" / "bad.json", {**case, "ct": ct})
     answer = client.post("/registrations", json={"case": "bad.json"})
     assert answer.status_code == 400
     assert "names a file outside the folder" in answer.json()["problem"]

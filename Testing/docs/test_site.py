@@ -1,7 +1,5 @@
 """The documentation: every page is in the navigation, every link leads somewhere, and it stays short enough to be read."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.bead_cameras import (
@@ -50,7 +51,7 @@ def test_derivatives_are_finite_differences():
             for sign in (1, -1)
         ]
         slope = (ends[0] - ends[1]) / (2 * step)
-        np.testing.assert_allclose(J[:, column], slope, rtol=1e-5, atol=1e-4 * np.abs(slope).max())
+        assert_allclose(J[:, column], slope, rtol=1e-5, atol=1e-4 * np.abs(slope).max())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -106,10 +107,10 @@ def test_known_intrinsics_stay_and_shared_ones_are_one():
     seen = [seen_by(camera, rng) for camera in cameras]
     known = bundle(seen, [near(each, rng, intrinsics=False) for each in cameras], KNOWN)
     for camera in known.cameras:
-        np.testing.assert_array_equal(camera.intrinsics, first.intrinsics)
+        assert_array_equal(camera.intrinsics, first.intrinsics)
     shared = bundle(seen, cameras, free_intrinsics(first.size, shared=True))
     one, other = (camera.intrinsics for camera in shared.cameras)
-    np.testing.assert_array_equal(one, other)
+    assert_array_equal(one, other)
     own = bundle(seen, cameras, free_intrinsics(first.size))
     assert shared.sd_px(0) < own.sd_px(0)
 
@@ -155,4 +156,4 @@ def test_planes_give_the_intrinsics_that_opencv_finds():
     begin = [Camera(start, each.camera_from_world, each.size) for each in cameras]
     ours = bundle(seen, begin, Intrinsics(1e4, 1e4, shared=True)).cameras[0].intrinsics
     assert ours[0, 0] == pytest.approx(theirs[0, 0], rel=2e-3)
-    np.testing.assert_allclose(ours[:2, 2], theirs[:2, 2], atol=8)
+    assert_allclose(ours[:2, 2], theirs[:2, 2], atol=8)

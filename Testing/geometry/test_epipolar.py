@@ -1,7 +1,5 @@
 """Epipolar lines against the fundamental matrix and projected rays, triangulation against scipy."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
@@ -9,10 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from refusals import refusal
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -217,11 +215,8 @@ def test_skew_rays_give_the_least_squares_point(views, mirrored):
         ([c_arm(0)], [[320, 240]], "two or more views"),
         ([c_arm(0), c_arm(0.2)], [[320, 240], [320, 240]], "within 1 degree"),
         ([c_arm(0), c_arm(10)], [[-3000, 240], [4000, 240]], "behind the source of view 1"),
-        ([c_arm(0), c_arm(90)], [[320, 240], [np.nan, 240]], "pixels"),
         ([c_arm(0), c_arm(90)], [[320, 240]], "pixels"),
     ],
 )
 def test_rays_without_a_common_point_are_refused(cameras, pixels, found):
-    with pytest.raises(InputError, match=found) as caught:
-        triangulate(cameras, pixels)
-    assert str(caught.value).endswith(".") and ". " not in str(caught.value)
+    assert found in refusal(triangulate, cameras, pixels)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from refusals import refusal
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.landmarks import Landmark, LandmarkFit, locate
@@ -215,29 +216,19 @@ def test_a_landmark_that_is_wrong_in_the_ct_is_left_out_in_every_view():
     scene = Scene(5, views=2, landmarks=7).blur(1.0)
     scene.points[2] += [0, 0, 5000]  # behind a source, perhaps
     fit = scene.fit()
-    assert [(residual.name, residual.view) for residual in fit.residuals if not residual.used] == [
-        ("L2", "view0"),
-        ("L2", "view1"),
-    ]
-    assert np.isfinite(
-        [[residual.residual_px, residual.residual_mm] for residual in fit.residuals]
-    ).all()
+    left_out = [each for each in fit.residuals if not each.used]
+    assert [(each.name, each.view) for each in left_out] == [("L2", "view0"), ("L2", "view1")]
+    assert np.isfinite([[each.residual_px, each.residual_mm] for each in fit.residuals]).all()
 
 
 def test_swapped_names_are_reported():
     scene = Scene(6, views=2, landmarks=6).blur(1.0)
     scene.swap(1, 4, "view1")
     fit = scene.fit()
-    assert {
-        (each.name, each.view): each.swapped_with for each in fit.residuals if not each.used
-    } == {
-        ("L1", "view1"): "L4",
-        ("L4", "view1"): "L1",
-    }
-    assert {each.status for each in fit.residuals} == {
-        "used",
-        'left out, swapped with "L4"?',
-        'left out, swapped with "L1"?',
+    said = {(each.name, each.view): each.status for each in fit.residuals if not each.used}
+    assert said == {
+        ("L1", "view1"): 'left out, swapped with "L4"?',
+        ("L4", "view1"): 'left out, swapped with "L1"?',
     }
     assert scene.error_mm(fit) < 2
 
@@ -267,16 +258,8 @@ def test_a_second_solution_is_reported():
         )
         for each in poses
     )
-    np.testing.assert_allclose(np.abs(tilts), np.degrees(0.35), atol=3)
+    assert_allclose(np.abs(tilts), np.degrees(0.35), atol=3)
     assert tilts[0] < 0 < tilts[1]
-
-
-def refusal(landmarks, cameras) -> str:
-    with pytest.raises(InputError) as error:
-        locate(landmarks, cameras)
-    message = str(error.value)
-    assert re.fullmatch(r"landmarks: [^\n]*\.", message) and not re.search(r"[.!?] [A-Z]", message)
-    return message
 
 
 def shuffled(scene: Scene) -> list[Landmark]:
@@ -308,18 +291,10 @@ def seen_at(scene: Scene, pixel: tuple[float, float]) -> list[Landmark]:
             Scene(1, 1, 3),
             "found 3 with 3 positions in the views, expected four, or three",
         ),
-        (Scene.landmarks, Scene(1, 3, 2), "found 2 with 6 positions"),
         (
             lambda scene: on_a_line(scene, 0.5),
             Scene(1, 2, 6),
             "all 6 that are seen lie on one line",
-        ),
-        (
-            lambda scene: [
-                Landmark(each.name, np.ones(3), each.pixels) for each in scene.landmarks()
-            ],
-            Scene(1),
-            "line",
         ),
         (
             shuffled,
@@ -331,28 +306,21 @@ def seen_at(scene: Scene, pixel: tuple[float, float]) -> list[Landmark]:
             Scene(1),
             '"L2" is at column -1, row 20 of "view1", outside its 512',
         ),
-        (
-            lambda scene: seen_at(scene, (np.nan, 20)),
-            Scene(1),
-            '"L2" is at column nan, row 20 of "view1", outside',
-        ),
         (lambda scene: [*scene.landmarks(), scene.landmarks()[3]], Scene(1), '"L3" is given twice'),
     ],
 )
 def test_bad_input_is_refused(landmarks, scene, message):
-    assert re.search(message, refusal(landmarks(scene), scene.cameras))
+    assert re.search("^landmarks: .*" + message, refusal(locate, landmarks(scene), scene.cameras))
 
 
 def test_an_unknown_view_and_a_mirrored_one_are_refused():
     scene = Scene(2, views=2, landmarks=20)
     cameras = {"AP": scene.cameras["view0"], "view1": scene.cameras["view1"]}
-    assert '"L0" is seen in "view0", which is no view, expected one of "AP", "view1"' in refusal(
-        scene.landmarks(), cameras
-    )
+    unknown = '"L0" is seen in "view0", which is no view, expected one of "AP", "view1"'
+    assert unknown in refusal(locate, scene.landmarks(), cameras)
     camera = scene.cameras["view1"]
     mirrored = Camera(
         camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], camera.camera_from_world, SIZE
     )
-    assert "whether the patient's right is on the left of an image" in refusal(
-        scene.landmarks(), {**scene.cameras, "view1": mirrored}
-    )
+    message = refusal(locate, scene.landmarks(), {**scene.cameras, "view1": mirrored})
+    assert "whether the patient's right is on the left of an image" in message

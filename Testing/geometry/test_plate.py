@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import rotation
@@ -59,7 +60,7 @@ def test_a_known_distortion_is_found_among_missing_and_false_holes():
 
 def test_distortion_and_its_inverse_cancel():
     distortion, pixels = bent_by(np.array([0.1, 0.5, -0.9])), grid()
-    np.testing.assert_allclose(distortion.undistort(distortion.distort(pixels)), pixels, atol=1e-5)
+    assert_allclose(distortion.undistort(distortion.distort(pixels)), pixels, atol=1e-5)
 
 
 def test_a_pose_between_those_measured_has_its_own_distortion():
@@ -86,7 +87,7 @@ def test_a_pose_that_was_measured_keeps_its_distortion():
     rotations = np.array([rotation(a, 0) for a in (0, 45, 90)])
     measured = [bent_by(R.T @ [0.4, -0.5, 0.77]) for R in rotations]
     again = distortion_between(rotations, measured, rotations[1])
-    np.testing.assert_allclose(again.coefficients, measured[1].coefficients, atol=1e-3)
+    assert_allclose(again.coefficients, measured[1].coefficients, atol=1e-3)
 
 
 def test_what_is_no_plate_is_refused():

@@ -1,11 +1,10 @@
 """Rigid transforms in torch against scipy and the numpy ones, and their gradients where formulas turn into 0/0."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from pose_strategies import poses, twists
 from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
@@ -14,21 +13,6 @@ from MultiViewRegistrationLib.geometry import rigid
 torch = pytest.importorskip("torch")
 from MultiViewRegistrationLib.geometry import rigid_torch  # noqa: E402
 
-directions = (
-    st.tuples(*3 * [st.integers(-99, 99)])
-    .filter(any)
-    .map(lambda d: np.array(d) / np.linalg.norm(d))
-)
-angles = st.one_of(
-    st.just(0.0),
-    st.floats(1e-100, 1e-3),
-    st.floats(1e-3, np.pi),
-    st.floats(0.099, 0.101),
-    st.floats(0, 1e-3).map(lambda e: np.pi - e),
-)
-points = st.tuples(*3 * [st.floats(-500, 500)]).map(np.array)
-twists = st.builds(lambda d, a, v: np.concatenate([a * d, v]), directions, angles, points)
-poses = twists.map(rigid.exp_se3)
 quick = settings(deadline=None, max_examples=50)
 
 
@@ -53,24 +37,24 @@ def turn_and_shift(twist):
 @quick
 def test_poses_agree_with_scipy_and_rigid(twist, a, b):
     turn = exp_so3(tensor(twist[:3])).numpy()
-    np.testing.assert_allclose(turn, Rotation.from_rotvec(twist[:3]).as_matrix(), atol=5e-15)
+    assert_allclose(turn, Rotation.from_rotvec(twist[:3]).as_matrix(), atol=5e-15)
     moved = rigid_torch.exp_se3(tensor(twist)).numpy()
     matrix = np.zeros((4, 4))
     matrix[:3] = np.column_stack([rigid_torch.hat(tensor(twist[:3])), twist[3:]])
-    np.testing.assert_allclose(moved, expm(matrix), atol=1e-9)
-    np.testing.assert_allclose(moved, rigid.exp_se3(twist), atol=1e-10)
+    assert_allclose(moved, expm(matrix), atol=1e-9)
+    assert_allclose(moved, rigid.exp_se3(twist), atol=1e-10)
     log = rigid_torch.log_se3(tensor(a)).numpy()
-    np.testing.assert_allclose(rigid.exp_se3(log), a, atol=1e-10)
+    assert_allclose(rigid.exp_se3(log), a, atol=1e-10)
     A, B = tensor(a), tensor(b)
-    np.testing.assert_allclose(rigid_torch.inverse(A), rigid.inverse(a), atol=1e-12)
-    np.testing.assert_allclose(
+    assert_allclose(rigid_torch.inverse(A), rigid.inverse(a), atol=1e-12)
+    assert_allclose(
         rigid_torch.geodesic_distance(A, B, 700), rigid.geodesic_distance(a, b, 700), atol=1e-8
     )
     if np.pi - rigid.rotation_angle(a) > 1e-7:  # at pi two rotation vectors are one rotation
-        np.testing.assert_allclose(log, rigid.log_se3(a), atol=1e-6)
+        assert_allclose(log, rigid.log_se3(a), atol=1e-6)
     if np.pi - rigid.rotation_distance(a, b) > 1e-7:
         expected = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b))
-        np.testing.assert_allclose(rigid_torch.geodesic(A, B), expected, rtol=1e-9, atol=1e-9)
+        assert_allclose(rigid_torch.geodesic(A, B), expected, rtol=1e-9, atol=1e-9)
 
 
 DISTANCES = [rigid_torch.geodesic, lambda a, b: rigid_torch.geodesic_distance(a, b, 700)]
@@ -119,7 +103,7 @@ def test_single_precision_is_enough(angle):
     double, single = (
         tensor(rigid.exp_se3(twist_of(angle)), dtype) for dtype in (torch.float64, torch.float32)
     )
-    np.testing.assert_allclose(rigid_torch.log_se3(single), rigid_torch.log_se3(double), atol=2e-5)
+    assert_allclose(rigid_torch.log_se3(single), rigid_torch.log_se3(double), atol=2e-5)
     gradients = []
     for dtype in (torch.float64, torch.float32):
         twist = tensor(twist_of(angle), dtype).requires_grad_()
@@ -127,4 +111,4 @@ def test_single_precision_is_enough(angle):
             torch.autograd.grad(rigid_torch.log_se3(turn_and_shift(twist)).sum(), twist)[0]
         )
         assert gradients[-1].dtype == dtype
-    np.testing.assert_allclose(gradients[1], gradients[0], atol=2e-4)
+    assert_allclose(gradients[1], gradients[0], atol=2e-4)

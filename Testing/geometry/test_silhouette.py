@@ -3,8 +3,6 @@
 Hulls of convex bodies, the circle in which a cone touches a sphere.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The parametrisation that is public, of NumPy and PyTorch alike."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.linalg import expm

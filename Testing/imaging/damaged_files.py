@@ -16,22 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from dicom_files import XA_IMAGE, compressed, write_dicom
 
-NUMBERS = [
-    "0",
-    "-1",
-    "1",
-    "3",
-    "16",
-    "255",
-    "100000",
-    "2147483647",
-    "-2147483648",
-    "4294967296",
-    "1e308",
-    "1e-320",
-    "nan",
-    "inf",
-]
+NUMBERS = "0 -1 1 3 16 255 100000 2147483647 -2147483648 4294967296 1e308 1e-320 nan inf".split()
 WORDS = [
     "",
     "x",
@@ -65,7 +50,7 @@ def whole_files(folder: Path) -> dict[str, Path]:
     values = np.random.default_rng(1).integers(0, 4000, (6, 40, 48)).astype(np.int16)
     volume = sitk.GetImageFromArray(values)
     flat = sitk.GetImageFromArray(values[0].astype(np.uint16))
-    for name in ("plain.mha", "a.nrrd", "a.nii", "a.vtk", "a.gipl", "a.mrc"):
+    for name in "plain.mha a.nrrd a.nii a.vtk a.gipl a.mrc".split():
         sitk.WriteImage(volume, str(folder / name))
     for name in ("packed.mha", "packed.nrrd", "packed.nii.gz"):
         sitk.WriteImage(volume, str(folder / name), useCompression=True)

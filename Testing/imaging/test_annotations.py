@@ -1,7 +1,5 @@
 """Burned-in text."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont

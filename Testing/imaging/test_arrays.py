@@ -1,10 +1,9 @@
 """Images and CTs from arrays go by the rules for files, in the same words."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from image_files import refusal, written
+from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, load_ct, masked
 from MultiViewRegistrationLib.imaging.xray import load_image, raw_image
@@ -32,7 +31,7 @@ def body(low: float = -1000) -> np.ndarray:
 def test_an_array_is_the_image_that_its_file_is(tmp_path, dtype, largest, white):
     values = np.linspace(0, largest, 30 * 20).reshape(30, 20).astype(dtype)
     array, file = raw_image(values), load_image(written(tmp_path / "a.mha", values))
-    np.testing.assert_array_equal(array.values, file.values)
+    assert_array_equal(array.values, file.values)
     assert array.values.dtype == np.float32 and array.values.flags.owndata
     assert white in (None, array.white)
     assert (array.step, array.white, array.curve, array.pixel_mm) == (
@@ -51,10 +50,10 @@ def test_an_array_is_the_ct_that_its_file_is(tmp_path, oblique, dtype):
         ct_from_array(values, oblique),
         load_ct(written(tmp_path / "ct.nrrd", values, oblique)),
     )
-    np.testing.assert_array_equal(array.volume.values, file.volume.values)
-    np.testing.assert_allclose(array.volume.ct_from_index, file.volume.ct_from_index, atol=1e-12)
+    assert_array_equal(array.volume.values, file.volume.values)
+    assert_allclose(array.volume.ct_from_index, file.volume.ct_from_index, atol=1e-12)
     assert array.volume.values.min() == -1024 and array.mask is None and array.unit == "hu"
-    np.testing.assert_array_equal(values, before)
+    assert_array_equal(values, before)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +90,7 @@ def test_masks(tmp_path, oblique):
     ct = ct_from_array(body(), oblique)
     path = written(tmp_path / "ct.nrrd", body(), oblique)
     labels = (body() > 0) * np.uint8(3)
-    np.testing.assert_array_equal(masked(ct, labels).mask, labels > 0)
+    assert_array_equal(masked(ct, labels).mask, labels > 0)
     for labels in (np.zeros(body().shape, np.uint8), (body() < 0).astype(np.uint8)):
         file = written(tmp_path / "mask.nrrd", labels, oblique)
         assert refusal(masked, ct, labels, file) == refusal(load_ct, path, mask=file)

@@ -1,7 +1,5 @@
 """Files that would end the process, or fill its memory, are refused in a sentence, and cost only a child process."""
 
-from __future__ import annotations
-
 import os
 import random
 import resource
@@ -13,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from damaged_files import DICOM_SYNTAXES, damaged, transform_files, whole_files
 from dicom_files import compressed
+from file_io import write_values
 from image_files import refusal
 
 from MultiViewRegistrationLib.errors import InputError
@@ -177,7 +175,7 @@ os.kill(os.getpid(), 9)
 
 def test_a_large_image_may_be_changed(tmp_path):
     values = np.random.default_rng(1).integers(-1000, 3000, (40, 300, 400)).astype(np.int16)
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.mha"))
+    write_values(tmp_path / "a.mha", values)
     first, second = (read_image(tmp_path / "a.mha").values for _ in range(2))
     assert np.array_equal(first, values) and values.nbytes > child.PIPE_BYTES
     first[:] = 7

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from benchmarks.simulation.body import Body
 from benchmarks.simulation.projector import RtkProjector
@@ -122,4 +123,4 @@ def test_a_balls_image_is_its_chords_blurred(blur):
     blurred = gaussian_filter(plain, 8 * blur, truncate=6)
     row = stopped_by_ball(np.abs(u[200]), 10.0, blur, 1.3)
     middle = np.abs(u[200]) < 14
-    np.testing.assert_allclose(row[middle], blurred[200][middle], atol=0.012)
+    assert_allclose(row[middle], blurred[200][middle], atol=0.012)

@@ -1,7 +1,5 @@
 """A header that claims 10 GB in 1 kB is refused before memory is taken for it."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 import tracemalloc

@@ -1,10 +1,9 @@
 """Images that were cropped or resampled after they were taken."""
 
-import json
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, write_json
 
 from MultiViewRegistrationLib import Case, register
 from MultiViewRegistrationLib.errors import InputError
@@ -58,11 +57,11 @@ def test_a_resampled_image_contradicts_matrix_and_header():
 def cropped(tmp_path):
     """A case whose images lack their upper rows, the matrices as before."""
     path = write_phantom_case(tmp_path)
-    content = json.loads(path.read_text())
+    content = read_json(path)
     for view in content["views"]:
         image = sitk.ReadImage(str(tmp_path / view["image"]))
         sitk.WriteImage(image[:, 6:], str(tmp_path / view["image"]))
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     return path
 
 
@@ -75,13 +74,13 @@ def test_a_cropped_image_is_not_accepted_and_the_reason_says_why(cropped):
 
 
 def test_a_matrix_may_say_the_size_of_its_image(cropped):
-    content = json.loads(cropped.read_text())
+    content = read_json(cropped)
     for view in content["views"]:
         view["size"] = [128, 122]
-    cropped.write_text(json.dumps(content))
+    write_json(cropped, content)
     assert {view.principal_point_sd_px for view in Case.load(cropped).views} == {0.5}
     content["views"][1]["size"] = [128, 128]
-    cropped.write_text(json.dumps(content))
+    write_json(cropped, content)
     with pytest.raises(InputError, match=r"views\[1\].size is \[128, 128\], but the image has 128"):
         Case.load(cropped)
 

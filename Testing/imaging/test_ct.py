@@ -3,8 +3,6 @@
 What it would read wrongly is refused.
 """
 
-from __future__ import annotations
-
 import gzip
 import struct
 from functools import partial
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from image_files import image_of, refusal, written
+from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, load_ct
 
@@ -32,16 +31,16 @@ refused = partial(refusal, load_ct)
 def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
     path = written(tmp_path / name, body(), oblique)
     ct = load_ct(path)
-    np.testing.assert_array_equal(ct.volume.values, body())
+    assert_array_equal(ct.volume.values, body())
     assert ct.volume.values.dtype == np.float32 and ct.unit == "hu" and ct.mask is None
     image = sitk.ReadImage(str(path))
     for index in ((0, 0, 0), (19, 3, 11)):
-        np.testing.assert_allclose(
+        assert_allclose(
             (ct.volume.ct_from_index @ [*index, 1])[:3],
             image.TransformIndexToPhysicalPoint(index),
             atol=1e-4,
         )
-    np.testing.assert_allclose(ct.volume.ct_from_index, oblique, atol=1e-3)
+    assert_allclose(ct.volume.ct_from_index, oblique, atol=1e-3)
 
 
 def test_the_curve_from_hu_to_attenuation():
@@ -51,7 +50,7 @@ def test_the_curve_from_hu_to_attenuation():
     """
     hu = np.array([-3000, -1000, -851, -850, -500, 0, 500, 1000, 3000, 9000], np.float32)
     mu = attenuation(CT(Volume(hu[None, None], np.eye(4)))).values.ravel()
-    np.testing.assert_allclose(
+    assert_allclose(
         mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6
     )
     assert 0.0184 < mu[5] < 0.0206
@@ -60,25 +59,21 @@ def test_the_curve_from_hu_to_attenuation():
 def test_relative_values_keep_their_proportions_and_zero():
     values = np.array([-3, 0, 1024, 2048, 4096], np.float32)
     mu = attenuation(CT(Volume(values[None, None], np.eye(4)), "relative")).values.ravel()
-    np.testing.assert_allclose(mu, 0.0573 * np.array([0, 0, 0.25, 0.5, 1]), rtol=1e-6)
+    assert_allclose(mu, 0.0573 * np.array([0, 0, 0.25, 0.5, 1]), rtol=1e-6)
 
 
 def test_the_centroid_is_the_bones_or_the_masks_or_everythings(oblique):
     bone = np.array([10, 6, 6, 1])
-    np.testing.assert_allclose(
-        CT(Volume(body(), oblique)).centroid(), (oblique @ bone)[:3], atol=1e-6
-    )
+    assert_allclose(CT(Volume(body(), oblique)).centroid(), (oblique @ bone)[:3], atol=1e-6)
     mask = np.zeros(body().shape, bool)
     mask[2:4, 7, 5:8] = True
-    np.testing.assert_allclose(
+    assert_allclose(
         CT(Volume(body(), oblique), mask=mask).centroid(), (oblique @ [6, 7, 2.5, 1])[:3], atol=1e-6
     )
     soft = np.minimum(body(), -100)
-    np.testing.assert_allclose(
-        CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6
-    )
+    assert_allclose(CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6)
     relative = np.maximum(body(), 0)
-    np.testing.assert_allclose(
+    assert_allclose(
         CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6
     )
 
@@ -90,7 +85,7 @@ def test_a_mask_on_another_grid_is_resampled_by_its_place(tmp_path, oblique):
     step[:3, 3] = [-0.25 + 3, -0.25 + 2, -0.25 + 1]
     path = written(tmp_path / "m.nrrd", fine, oblique @ step)
     mask = load_ct(written(tmp_path / "ct.nrrd", body(), oblique), mask=path).mask
-    np.testing.assert_array_equal(mask, body() > 0)
+    assert_array_equal(mask, body() > 0)
 
 
 def test_a_file_of_labels_as_a_mask_is_one_structure_and_says_so(tmp_path, oblique):
@@ -102,7 +97,7 @@ def test_a_file_of_labels_as_a_mask_is_one_structure_and_says_so(tmp_path, obliq
         match=r"labels.nrrd: the mask has 2 labels, 1 to 31, and is taken as one structure",
     ):
         mask = load_ct(ct, mask=path).mask
-    np.testing.assert_array_equal(mask, body() > 0)
+    assert_array_equal(mask, body() > 0)
 
 
 def test_masks_that_select_nothing(tmp_path, oblique):
@@ -145,7 +140,7 @@ def test_a_nifti_packed_in_several_parts_is_whole(tmp_path):
     plain = written(tmp_path / "plain.nii", body()).read_bytes()
     path = tmp_path / "ct.nii.gz"
     path.write_bytes(gzip.compress(plain[:1000]) + gzip.compress(plain[1000:]))
-    np.testing.assert_array_equal(load_ct(path).volume.values, body())
+    assert_array_equal(load_ct(path).volume.values, body())
 
 
 def sheared_nifti(path, qform_code: int):

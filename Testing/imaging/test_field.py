@@ -1,10 +1,8 @@
 """The validity mask: borders of any kind are found, and no anatomy is taken for one."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_values
 from radiographs import FIELDS, X, Y, bone, collimated, exposed, limb, trunk
 from scipy import ndimage
 from scipy.spatial import ConvexHull
@@ -124,7 +122,7 @@ def test_simulated_xrays(shared_data):
     """Round fields where 0 was written outside; the others have no border."""
     for path in sorted((shared_data / "sim").glob("*/view*.mha")):
         valid = to_line_integrals(load_image(path)).valid
-        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        image = read_values(path)
         if "wires" not in path.parent.name:
             assert valid.mean() > 0.998
             continue

@@ -3,15 +3,14 @@
 Nothing else of the computer ever comes out.
 """
 
-from __future__ import annotations
-
 import os
 import random
 
 import numpy as np
 import planted_file
 import pytest
-import SimpleITK as sitk
+from file_io import write_values
+from numpy.testing import assert_array_equal
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import load_ct
@@ -66,7 +65,7 @@ def test_no_spelling_of_another_file_is_read(folder, tmp_path, capfd):
 @pytest.mark.parametrize("below", ["", "voxels"])
 def test_what_lies_beside_a_header_is_read(folder, name, below):
     values = np.arange(24 * 20 * 16, dtype=np.int16).reshape(16, 20, 24)
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(folder / name))
+    write_values(folder / name, values)
     data = [path for path in folder.iterdir() if path.name != name]
     assert len(data) == (name in ("a.mhd", "a.nhdr", "a.hdr"))
     if below and data and name != "a.hdr":
@@ -74,7 +73,7 @@ def test_what_lies_beside_a_header_is_read(folder, name, below):
         os.replace(data[0], folder / below / data[0].name)
         text = (folder / name).read_text().replace(data[0].name, f"{below}/{data[0].name}")
         (folder / name).write_text(text)
-    np.testing.assert_array_equal(read_image(folder / name).values, values)
+    assert_array_equal(read_image(folder / name).values, values)
     assert without_data_files(path for path in folder.rglob("*") if path.is_file()) == [
         folder / name
     ]

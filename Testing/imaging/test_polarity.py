@@ -1,9 +1,8 @@
 """Whether bone is bright or dark, recognised from the image."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from radiographs import FIELDS, collimated, exposed, limb, trunk
 
 from MultiViewRegistrationLib.errors import InputError
@@ -44,8 +43,8 @@ def test_auto_is_the_same_as_the_right_word():
     ):
         raw = RawImage(values, 0, 7 if word == "log" else 65_535, curve)
         given, recognised = to_line_integrals(raw, word, inverted), to_line_integrals(raw, "auto")
-        np.testing.assert_array_equal(recognised.line_integrals, given.line_integrals)
-        np.testing.assert_array_equal(recognised.valid, given.valid)
+        assert_array_equal(recognised.line_integrals, given.line_integrals)
+        assert_array_equal(recognised.valid, given.valid)
 
 
 @pytest.mark.slow

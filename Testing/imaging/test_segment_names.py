@@ -1,7 +1,5 @@
 """What labels are called: by TotalSegmentator's own table, by its numbering, and which are bones."""
 
-from __future__ import annotations
-
 import nibabel
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """DICOM folders: what is read, and what must be refused rather than bent."""
 
-from __future__ import annotations
-
 import shutil
 from functools import partial
 
@@ -10,6 +8,7 @@ import pydicom
 import pytest
 from dicom_files import SERIES, write_dicom, write_series
 from image_files import refusal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.dicom_file import ct_series
@@ -31,8 +30,8 @@ def shifted(affine: np.ndarray, shift_along_slices: np.ndarray) -> np.ndarray:
 def test_an_oblique_series_lies_where_its_tags_say(tmp_path, oblique):
     write_series(tmp_path, PIXELS, oblique)
     volume = load_ct(tmp_path).volume
-    np.testing.assert_array_equal(volume.values, PIXELS)
-    np.testing.assert_allclose(volume.ct_from_index, oblique, atol=2e-5)
+    assert_array_equal(volume.values, PIXELS)
+    assert_allclose(volume.ct_from_index, oblique, atol=2e-5)
 
 
 def test_a_series_scanned_from_the_feet_up_and_down_is_the_same_body(tmp_path):
@@ -42,7 +41,7 @@ def test_a_series_scanned_from_the_feet_up_and_down_is_the_same_body(tmp_path):
     volume = load_ct(tmp_path).volume
     at = np.linalg.inv(volume.ct_from_index) @ against @ [4, 5, 2, 1]
     i, j, k = np.rint(at[:3]).astype(int)
-    np.testing.assert_allclose(at[:3], [i, j, k], atol=1e-5)
+    assert_allclose(at[:3], [i, j, k], atol=1e-5)
     assert volume.values[k, j, i] == PIXELS[2, 5, 4]
 
 
@@ -55,7 +54,7 @@ def test_slope_and_intercept_are_respected_slice_by_slice(tmp_path, oblique):
             RescaleSlope=str(1 + k / 8), RescaleIntercept="-1024",
         )  # fmt: skip
     expected = stored * (1 + np.arange(7) / 8)[:, None, None] - 1024
-    np.testing.assert_allclose(load_ct(folder).volume.values, expected, atol=1e-3)
+    assert_allclose(load_ct(folder).volume.values, expected, atol=1e-3)
 
 
 def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_enough(tmp_path):
@@ -66,7 +65,7 @@ def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_enough(tmp_path):
         affine,
         positions=np.round([[0, 0, 0.625 * k] for k in range(42)], 1),
     )
-    np.testing.assert_allclose(load_ct(tmp_path).volume.spacing_mm[2], 0.625, atol=2e-3)
+    assert_allclose(load_ct(tmp_path).volume.spacing_mm[2], 0.625, atol=2e-3)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -113,7 +112,7 @@ def test_several_series_are_listed_by_size(tmp_path, oblique):
     )
     assert "2 CT series (5: 7 slices 2.5 mm apart; 2: 3 slices 2.5 mm apart)" in refused(tmp_path)
     assert len(load_ct(tmp_path, series=SERIES).volume.values) == 3
-    np.testing.assert_array_equal(load_ct(tmp_path, series=SERIES + ".5").volume.values, PIXELS)
+    assert_array_equal(load_ct(tmp_path, series=SERIES + ".5").volume.values, PIXELS)
     assert "no CT series 1.2" in refusal(partial(load_ct, series="1.2"), tmp_path)
 
 

@@ -1,10 +1,9 @@
 """RT Structure Sets: regions, their names, holes, and what is no structure set."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from imaging.dicom_files import write_dicom
+from numpy.testing import assert_array_equal
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -80,7 +79,7 @@ def test_a_pixel_is_inside_by_the_even_odd_rule():
     expected = np.zeros((4, 5, 7), bool)
     expected[:2, 1:4, 2:5] = True
     _, filled = fill([square, square[::-1], aside, square, square], [0, 1, 2, 3, 3], [4, 5, 7], 9)
-    np.testing.assert_array_equal(np.asarray(filled), 9 * expected)
+    assert_array_equal(np.asarray(filled), 9 * expected)
 
 
 def test_outlines_of_real_bones_fill_to_what_they_were_drawn_around(shared_data):
@@ -92,7 +91,7 @@ def test_outlines_of_real_bones_fill_to_what_they_were_drawn_around(shared_data)
         outlines += [line.tolist() for line in lines]
         slices += [k] * len(lines)
     _, filled = fill(outlines, slices, list(bones.shape), 1)
-    np.testing.assert_array_equal(np.asarray(filled), bones)
+    assert_array_equal(np.asarray(filled), bones)
     assert bones.sum() > 10_000 and len(outlines) > 100
 
 

@@ -1,11 +1,10 @@
 """Distortion, against OpenCV's figures and its own inverse."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.distortion import Distortion
@@ -40,7 +39,7 @@ REMAPPED = [
 
 def test_pixels_go_where_opencv_sends_them():
     rows, columns = np.meshgrid(np.arange(0, 48, 15), np.arange(0, 64, 20), indexing="ij")
-    np.testing.assert_allclose(
+    assert_allclose(
         BARREL.distort_pixels(K, np.stack([columns, rows], -1)),
         np.stack([COLUMNS, ROWS], -1),
         atol=1e-5,
@@ -52,9 +51,7 @@ def test_an_image_comes_out_as_opencvs():
         lambda r, c: 100 + 40 * np.sin(c / 5) + 30 * np.cos(r / 4), (48, 64)
     ).astype(np.float32)
     ours = undistorted(raw_image(image, (0.3, 0.3)), K, BARREL)
-    np.testing.assert_allclose(
-        ours.values[::12, ::16], REMAPPED, atol=0.3
-    )  # OpenCV rounds to 1/32 pixel
+    assert_allclose(ours.values[::12, ::16], REMAPPED, atol=0.3)  # OpenCV rounds to 1/32 pixel
     assert ours.pixel_mm == (0.3, 0.3) and np.isfinite(ours.values).all()
 
 
@@ -64,7 +61,7 @@ def test_an_image_comes_out_as_opencvs():
 )
 def test_the_inverse(coefficients, pixel):
     distortion = Distortion(coefficients)
-    np.testing.assert_allclose(
+    assert_allclose(
         distortion.undistort_pixels(K, distortion.distort_pixels(K, pixel)), pixel, atol=1e-8
     )
 

@@ -1,10 +1,9 @@
 """The grid and its pyramid, against SimpleITK and against blobs whose centres are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.imaging.ct import Volume, pyramid
 
@@ -18,9 +17,9 @@ def test_pooled_is_simpleitks_bin_shrink(oblique):
     image.SetOrigin(oblique[:3, 3])
     shrunk = sitk.BinShrink(image, [3, 2, 4])
     pooled = Volume(values, oblique).pooled((3, 2, 4))
-    np.testing.assert_allclose(pooled.values, sitk.GetArrayFromImage(shrunk), atol=1e-5)
+    assert_allclose(pooled.values, sitk.GetArrayFromImage(shrunk), atol=1e-5)
     for index in ((0, 0, 0), (5, 9, 2)):
-        np.testing.assert_allclose(
+        assert_allclose(
             (pooled.ct_from_index @ [*index, 1])[:3],
             shrunk.TransformIndexToPhysicalPoint(index),
             atol=1e-6,
@@ -37,7 +36,7 @@ def test_pooled_is_simpleitks_bin_shrink(oblique):
 )
 def test_each_level_is_about_twice_as_coarse_and_evens_out_the_spacing(spacing, expected):
     levels = pyramid(Volume(np.zeros((40, 40, 40)), np.diag([*spacing, 1])), 4)
-    np.testing.assert_allclose([level.spacing_mm for level in levels], expected)
+    assert_allclose([level.spacing_mm for level in levels], expected)
 
 
 @pytest.mark.parametrize("spacing", [(1, 1, 1), (0.7, 0.7, 2.5), (0.7, 0.7, 0.5)])
@@ -48,5 +47,5 @@ def test_each_level_is_as_if_pooled_from_the_finest(shape, spacing):
     )
     for level in pyramid(volume, 5)[1:]:
         pooled = volume.pooled(tuple(np.rint(level.spacing_mm / volume.spacing_mm).astype(int)))
-        np.testing.assert_allclose(level.values, pooled.values, atol=1e-6)
-        np.testing.assert_allclose(level.ct_from_index, pooled.ct_from_index)
+        assert_allclose(level.values, pooled.values, atol=1e-6)
+        assert_allclose(level.ct_from_index, pooled.ct_from_index)

@@ -1,13 +1,12 @@
 """X-ray images of all kinds as line integrals."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
 import pytest
 from dicom_files import XA_IMAGE, write_dicom
 from image_files import refusal, written
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk
 
@@ -35,7 +34,7 @@ def test_linear_intensities_become_the_line_integrals_they_came_from():
     """Direct exposure is visible beside the limb, so the default I0 is right, too."""
     noiseless = 50_000 * np.exp(-LINE_INTEGRALS)
     xray = to_line_integrals(raw(noiseless, step=0))
-    np.testing.assert_allclose(xray.line_integrals, LINE_INTEGRALS, atol=1e-4)
+    assert_allclose(xray.line_integrals, LINE_INTEGRALS, atol=1e-4)
     assert xray.line_integrals.dtype == np.float32 and xray.valid.all()
 
 
@@ -60,9 +59,9 @@ def test_turned_grey_scales():
         to_line_integrals(raw(image)),
         to_line_integrals(raw(65_535 - image), inverted=True),
     )
-    np.testing.assert_allclose(turned.line_integrals, upright.line_integrals, atol=1e-4)
+    assert_allclose(turned.line_integrals, upright.line_integrals, atol=1e-4)
     bone_dark = raw(7 - trunk(), step=0, white=7)
-    np.testing.assert_allclose(
+    assert_allclose(
         to_line_integrals(bone_dark, "log", inverted=True).line_integrals, trunk(), atol=1e-5
     )
 
@@ -109,7 +108,7 @@ def test_images_without_contrast_and_wrong_words():
 def test_formats(tmp_path, name, dtype):
     values = (exposed(trunk()) / (257 if dtype == np.uint8 else 2)).astype(dtype)
     image = load_image(written(tmp_path / name, values))
-    np.testing.assert_array_equal(image.values, values)
+    assert_array_equal(image.values, values)
     assert image.values.dtype == np.float32
     assert image.step == (dtype != np.float32)
 
@@ -118,8 +117,8 @@ def test_frames(tmp_path):
     frames = np.stack([exposed(trunk(seed)) for seed in range(3)]).astype(np.uint16)
     write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, Modality="XA")
     for path in (tmp_path / "run.dcm", written(tmp_path / "run.mha", frames)):
-        np.testing.assert_array_equal(load_image(path).values, frames[0])
-        np.testing.assert_array_equal(load_image(path, 2).values, frames[2])
+        assert_array_equal(load_image(path).values, frames[0])
+        assert_array_equal(load_image(path, 2).values, frames[2])
         assert "frame 3 was requested, but it has 3; give a frame from 0 to 2" in refused(
             path, frame=3
         )
@@ -130,7 +129,7 @@ def test_colour(tmp_path):
     grey = (exposed(trunk()) / 257).astype(np.uint8)
     for name, mode in (("rgb.png", "RGB"), ("rgba.png", "RGBA"), ("palette.png", "P")):
         Image.fromarray(grey).convert(mode).save(tmp_path / name)
-        np.testing.assert_array_equal(load_image(tmp_path / name).values, grey)
+        assert_array_equal(load_image(tmp_path / name).values, grey)
     colour = np.stack([grey, grey, grey], -1)
     colour[10:20, 10:40, 0] = 255
     Image.fromarray(colour).save(tmp_path / "overlay.png")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+from file_io import read_json, write_json
 from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -51,7 +51,7 @@ def run(*arguments, without: str = "") -> subprocess.CompletedProcess:
     if done.returncode == 0 and arguments[0] == "register":
         for path in (Path(each, "result.json") for each in arguments):
             if path.is_file():
-                assert_fits_schema(json.loads(path.read_text()))
+                assert_fits_schema(read_json(path))
     return done
 
 
@@ -67,10 +67,10 @@ def mtre_mm(world_from_ct, case: dict) -> float:
 
 def changed(case_file: Path, folder: Path, **changes) -> Path:
     """The case elsewhere, with other fields; None takes a field away."""
-    case = json.loads(case_file.read_text())
+    case = read_json(case_file)
     case["ct"] = str(case_file.parent / case["ct"])
     for view in case["views"]:
         view["image"] = str(case_file.parent / view["image"])
     case = {key: value for key, value in (case | changes).items() if value is not None}
-    (folder / "case.json").write_text(json.dumps(case))
+    write_json(folder / "case.json", case)
     return folder / "case.json"

@@ -1,13 +1,11 @@
 """A pose that a person set, as a result: its similarity, its errors, its files."""
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 
 import numpy as np
 import phantom
 import pytest
+from file_io import read_json, write_json
 from numpy.testing import assert_allclose
 from program import mtre_mm
 
@@ -58,7 +56,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
         "The X-ray <LAT> was replaced after this result.",
     )
     save_result(result, tmp_path, override=sentence)
-    assert json.loads((tmp_path / "result.json").read_text())["override"] == sentence
+    assert read_json(tmp_path / "result.json")["override"] == sentence
     assert (
         "The X-ray &lt;LAT&gt; was replaced after this result."
         in (tmp_path / "report.html").read_text()
@@ -72,7 +70,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
         for file in tmp_path.glob("*.*")
         if file.suffix != ".png" and "verride:" in file.read_text()
     ]
-    saved = json.loads((tmp_path / "result.json").read_text())
+    saved = read_json(tmp_path / "result.json")
     assert_allclose(saved["world_from_ct"], NEARBY, atol=1e-12)
     assert saved["refinement"] is None and saved["alternative"] is None and "override" not in saved
     assert (saved["start"]["method"], saved["start"]["candidates"], saved["start"]["refined"]) == (
@@ -85,7 +83,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
     assert any("set, not registered" in reason for reason in saved["reasons"])
     assert saved["predicted_tre_mm"]["upper95"] > saved["errors"]["mtre_mm"]
     assert saved["errors"]["mtre_mm"] == pytest.approx(
-        mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9
+        mtre_mm(NEARBY, read_json(case_file)), abs=1e-9
     )
     assert saved["seconds"]["refine"] == 0 < saved["seconds"]["assess"] < saved["seconds"]["total"]
     pictures = {
@@ -107,10 +105,10 @@ def test_a_case_reads_a_suggested_mask(case, case_file, prepared, tmp_path):
     ]
     save_result(assess(replace(case, views=views), phantom.TRUE_POSE, prepared), tmp_path)
     assert (tmp_path / "view2_mask.png").exists() and not (tmp_path / "view1_mask.png").exists()
-    content = json.loads(case_file.read_text())
+    content = read_json(case_file)
     content["views"][1]["mask"] = str(tmp_path / "view2_mask.png")
     named = case_file.parent / "masked.json"
-    named.write_text(json.dumps(content))
+    write_json(named, content)
     valid = Case.load(named).views[1].xray.valid
     assert not valid[58:70, 54:66].any() and valid.mean() > 0.8 * case.views[1].xray.valid.mean()
 

@@ -1,11 +1,11 @@
 """Bones with a CT each, from their files to the files of their result."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json
 from program import run
 from result_schema import assert_fits_schema
 from two_bones import BONES, error_mm, write_case
@@ -26,7 +26,7 @@ def written(tmp_path_factory):
 def test_result_transforms_and_report(written, tmp_path):
     folder, cts, true = written
     printed = run("register", folder, "--out", tmp_path / "out").stderr
-    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    content = read_json(tmp_path / "out" / "result.json")
     assert_fits_schema(content)
     first, second = content["bodies"].values()
     assert list(content["bodies"]) == list(BONES) and content["motions"] == []

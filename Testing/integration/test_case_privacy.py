@@ -1,12 +1,9 @@
 """Names, IDs, dates and institutions in DICOM headers are in nothing that the program writes or prints."""
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import phantom
 import pytest
+from file_io import read_json, write_json
 from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 
 from MultiViewRegistrationLib.cli.main import main
@@ -45,8 +42,9 @@ def planted_case(tmp_path_factory):
             }
         )
     start = phantom.off(phantom.TRUE_POSE, [1.0, -2.0, 1.0], [2.0, 1.0, -2.0])
-    (folder / "case.json").write_text(
-        json.dumps({"version": 1, "ct": "ct", "views": views, "world_from_ct": start.tolist()})
+    write_json(
+        folder / "case.json",
+        {"version": 1, "ct": "ct", "views": views, "world_from_ct": start.tolist()},
     )
     return folder / "case.json"
 
@@ -80,7 +78,7 @@ def test_what_is_planted_is_found_where_it_is(planted_case):
     [
         ["case", "check"],
         ["case", "check", "--json"],
-        ["case", "show", "--json", "--out", "OUT/page.html"],
+        "case show --json --out OUT/page.html".split(),
         ["register", "--out", "OUT", "--json"],
         ["render", "--out", "OUT", "--json"],
     ],
@@ -102,12 +100,12 @@ def test_a_result_has_names_of_files_and_none_of_their_folders(tmp_path):
     folder, home = tmp_path / "DOE_JANE_1950", tmp_path / "case"
     folder.mkdir()
     home.mkdir()
-    content = json.loads(phantom.write_phantom_case(folder).read_text())
+    content = read_json(phantom.write_phantom_case(folder))
     content["ct"] = f"../{folder.name}/{content['ct']}"
     for number, view in enumerate(content["views"]):
         there = folder / f"series{number}" / "image.mha"
         there.parent.mkdir()
         (folder / view["image"]).rename(there)
         view["image"] = f"../{folder.name}/{there.parent.name}/{there.name}"
-    (home / "case.json").write_text(json.dumps(content))
+    write_json(home / "case.json", content)
     assert set(Case.load(home).inputs) == {"case.json", "ct.nii.gz", "image.mha", "image.mha (2)"}

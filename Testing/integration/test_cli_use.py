@@ -1,7 +1,5 @@
 """`mvreg` as a new user meets it: its help, what it says of wrong use, and that it is alive."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -11,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import SimpleITK as sitk
+from file_io import read_values
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from program import changed, run
 
@@ -28,7 +26,7 @@ def here(case_file, tmp_path, monkeypatch):
     changed(case_file, tmp_path)
     shutil.copy(case_file.parent / "view1.mha", tmp_path / "ap.mha")
     shutil.copy(case_file.parent / "ct.nii.gz", tmp_path / "ct.nii.gz")
-    image = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "ap.mha")))
+    image = read_values(tmp_path / "ap.mha")
     write_dicom(tmp_path / "AP.dcm", image.reshape(image.shape[-2:]), XA_IMAGE, Modality="XA")
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "results").mkdir()
@@ -49,6 +47,7 @@ def here(case_file, tmp_path, monkeypatch):
         ("register case.json --start serch", '--start: found "serch"; did you mean search?'),
         ("register case.json more", "more does not exist"),
         ("register case.json --range 0 0", "--range: DEG is 0.0, expected degrees above 0 and up to 180; correct it."),
+        ("register case.json --start search --refine xvr", 'refinement "xvr": found a search as its start'),
         ("evaluate case.json --search 9 -1", "--search: MM is -1.0, expected mm above 0; correct it."),
         ("register case.json --range 1", "--range: expected 2 arguments; see mvreg register --help"),
         ("register case.jsn", "case.jsn does not exist, expected a case.json, or a folder that holds one; did you mean case.json?"),
@@ -98,11 +97,8 @@ def test_without_a_start_it_searches_and_writes_beside_the_case(mvreg, here, cas
     shutil.rmtree("result")
     (here / "result").write_text("in the way")
     done = mvreg("register", here)
-    assert (
-        done.returncode == 2
-        and "result cannot be written" in done.stderr
-        and done.stderr.count("\n") == 1
-    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "result cannot be written" in done.stderr
 
 
 def test_render_says_what_it_wrote_and_needs_no_start(mvreg, here, case_file):

@@ -1,7 +1,5 @@
 """`mvreg evaluate --scheduler`: cases shared among processes, whatever becomes of these."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -13,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from file_io import read_json
 from program import ENVIRONMENT, MVREG
 
 distributed = pytest.importorskip(
@@ -39,7 +38,7 @@ def cases(case_file, tmp_path_factory) -> list[Path]:
     for number in range(6):
         copy = folder / f"{PATIENT}-{number}"
         shutil.copytree(case_file.parent, copy)
-        content = json.loads((copy / "case.json").read_text())
+        content = read_json(copy / "case.json")
         content["world_from_ct"][0][3] += number
         if number > 3:
             del content["truth"]
@@ -343,10 +342,10 @@ def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_p
 
 def test_which_cases_share_a_regressor(cases, tmp_path):
     def group(**changed) -> str:
-        content = json.loads((cases[0] / "case.json").read_text()) | changed
+        content = read_json(cases[0] / "case.json") | changed
         return cohort.regressor_group(CaseFile.from_json(cases[0] / "case.json", content))
 
-    pose = json.loads((cases[1] / "case.json").read_text())["world_from_ct"]
+    pose = read_json(cases[1] / "case.json")["world_from_ct"]
     assert group() == group(targets=[[0, 0, 0]])
     assert (
         len(

@@ -1,12 +1,10 @@
 """Where a registration works, what its result says of that, and what happens where the device that was asked for cannot be used."""
 
-from __future__ import annotations
-
 import html
-import json
 
 import numpy as np
 import pytest
+from file_io import read_json
 from moving import swing, write_moving_case
 from numpy.testing import assert_array_equal
 from phantom import error_mm
@@ -42,7 +40,7 @@ def test_without_torch_the_program_registers_on_the_processor(case_file, tmp_pat
     assert done.returncode == 0, done.stderr
     sentence = f"device cuda: PyTorch is not installed (pip install torch){DONE}"
     assert f"mvreg: warning: {sentence}" in done.stderr
-    saved = json.loads((tmp_path / "result.json").read_text())
+    saved = read_json(tmp_path / "result.json")
     assert saved["software"]["fallback_reason"] == sentence and saved["errors"]["mtre_mm"] < 0.2
     assert html.escape(sentence, quote=False) in (tmp_path / "report.html").read_text(
         encoding="utf-8"
@@ -90,7 +88,7 @@ def test_torch_tracks_as_numba(tmp_path):
             )
             == 0
         )
-        tracks.append(json.loads((tmp_path / device / "track.json").read_text()))
+        tracks.append(read_json(tmp_path / device / "track.json"))
     for mine, expected in zip(tracks[1]["frames"], tracks[0]["frames"], strict=True):
         assert mine["how"] == expected["how"]
         assert error_mm(np.array(mine["world_from_ct"]), np.array(expected["world_from_ct"])) < 0.02

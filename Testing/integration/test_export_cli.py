@@ -1,7 +1,5 @@
 """From a start pose of another program through a registration to files for others, as a person runs it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 
@@ -9,6 +7,7 @@ import numpy as np
 import phantom
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.cli.main import main
@@ -28,14 +27,14 @@ def registered(case_file, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("exported")
     shutil.copytree(case_file.parent, folder / "case")
-    content = json.loads((folder / "case" / "case.json").read_text())
+    content = read_json(folder / "case" / "case.json")
     start = np.array(content.pop("world_from_ct"))
     content["reference_from_world"] = rigid.exp_se3([0.1, 0.2, 0.3, 40, 50, 60]).tolist()
-    (folder / "case" / "case.json").write_text(json.dumps(content))
+    write_json(folder / "case" / "case.json", content)
     write_transform(folder / "start.tfm", rigid.inverse(start))
     pose = ["--start-pose", folder / "start.tfm", "--frame", "lps", "--direction", "resampling"]
     assert mvreg("register", folder / "case", *pose, "--out", folder / "result") == 0
-    result = json.loads((folder / "result" / "result.json").read_text())
+    result = read_json(folder / "result" / "result.json")
     assert_allclose(result["start"]["world_from_ct"], start, atol=1e-9)
     assert (
         rigid.rotation_angle(rigid.inverse(np.array(result["world_from_ct"])) @ phantom.TRUE_POSE)
@@ -55,10 +54,8 @@ def test_every_kind_of_file_is_exported(registered, tmp_path, capsys):
     )
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["files"]) == 34 == len(list(out.iterdir())) and answer["override"] is None
-    result = json.loads((registered / "result" / "result.json").read_text())
-    reference_from_world = np.array(
-        json.loads((case / "case.json").read_text())["reference_from_world"]
-    )
+    result = read_json(registered / "result" / "result.json")
+    reference_from_world = np.array(read_json(case / "case.json")["reference_from_world"])
     transform = sitk.ReadTransform(str(out / "reference_from_ct.forward.tfm"))
     expected = reference_from_world @ np.array(result["world_from_ct"]) @ (10, -20, 30, 1)
     assert_allclose(transform.TransformPoint((10.0, -20.0, 30.0)), expected[:3], atol=1e-9)
@@ -88,10 +85,7 @@ def test_a_stale_result_is_exported_with_an_override_that_names_no_file(
     assert "changed since" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert mvreg(*command, "--override") == 0
     sentence = "An input has changed since the registration: X-ray 1, X-ray 2."
-    assert (
-        json.loads((tmp_path / "out" / "world_from_ct.lps.json").read_text())["override"]
-        == sentence
-    )
+    assert read_json(tmp_path / "out" / "world_from_ct.lps.json")["override"] == sentence
     for file in (tmp_path / "out").glob("*.tfm"):
         assert f"# Override: {sentence}" in file.read_text()
 
@@ -108,8 +102,8 @@ def test_a_stale_result_is_exported_with_an_override_that_names_no_file(
 def test_a_verdict_but_accept_is_said_before_anything_is_written(
     registered, tmp_path, capsys, verdict, meaning
 ):
-    content = json.loads((registered / "result" / "result.json").read_text())
-    (tmp_path / "result.json").write_text(json.dumps({**content, "verdict": verdict}))
+    content = read_json(registered / "result" / "result.json")
+    write_json(tmp_path / "result.json", {**content, "verdict": verdict})
     words = ["--as", "tfm", "--out", tmp_path / "out", "--override"]
     assert mvreg("export", tmp_path / "result.json", *words) == 0
     said, _, written = capsys.readouterr().err.partition(str(tmp_path / "out"))
@@ -121,12 +115,12 @@ def test_a_verdict_but_accept_is_said_before_anything_is_written(
     [
         (["--as", "tfm"], "--out DIR"),
         (["--igtl", "a:1", "--igtl-server", "2"], "give one of"),
-        (["--as", "tfm", "--out", "OUT", "--frame", "ras"], "--frame"),
-        (["--as", "drr", "tfm", "--out", "OUT"], "add --case"),
-        (["--as", "tfm", "--out", "OUT", "--volume", "mha"], "--volume"),
-        (["--as", "dicom", "--out", "OUT", "--identity"], "add --case"),
-        (["--as", "dicom", "--out", "OUT", "--identity", "--case", "CASE"], "no X-ray"),
-        (["--as", "resampled-mask", "--out", "OUT", "--case", "CASE"], "no mask"),
+        ("--as tfm --out OUT --frame ras".split(), "--frame"),
+        ("--as drr tfm --out OUT".split(), "add --case"),
+        ("--as tfm --out OUT --volume mha".split(), "--volume"),
+        ("--as dicom --out OUT --identity".split(), "add --case"),
+        ("--as dicom --out OUT --identity --case CASE".split(), "no X-ray"),
+        ("--as resampled-mask --out OUT --case CASE".split(), "no mask"),
     ],
 )
 def test_wrong_options_are_refused(registered, tmp_path, capsys, options, word):

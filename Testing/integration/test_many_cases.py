@@ -1,12 +1,11 @@
 """`mvreg register` of several cases: a folder each, one that fails stops none, and what is done already stays."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from file_io import read_json, write_json
 from program import run
 from result_schema import assert_fits_schema
 
@@ -38,18 +37,18 @@ def test_each_has_a_folder_and_one_that_fails_stops_none(cases, registered):
     assert one["verdict"] == three["verdict"] == "accept" and one["problem"] == ""
     assert "view1.mha" in two["problem"] and "verdict" not in two
     for name in ("one", "three"):
-        assert_fits_schema(json.loads((out / name / "result.json").read_text()))
+        assert_fits_schema(read_json(out / name / "result.json"))
     assert not (out / "two" / "result.json").exists()
     table = done.stderr.splitlines()[-4:]
-    assert table[0].split() == ["case", "verdict", "error", "mm", "seconds"]
+    assert table[0].split() == "case verdict error mm seconds".split()
     assert table[2].split() == [str(cases[1]), "failed", "see", "above"]
 
 
 def test_resumed_it_registers_only_what_has_no_result_of_its_files(cases, registered):
     out, _ = registered
     before = (out / "one" / "result.json").read_bytes()
-    case = json.loads((cases[2] / "case.json").read_text())
-    (cases[2] / "case.json").write_text(json.dumps(case | {"targets": [[0, 0, 0]]}))
+    case = read_json(cases[2] / "case.json")
+    write_json(cases[2] / "case.json", case | {"targets": [[0, 0, 0]]})
     shutil.copy(cases[0] / "view1.mha", cases[1] / "view1.mha")
     done = run("register", *cases, "--out", out, "--resume")
     assert done.returncode == 0, done.stderr
@@ -87,7 +86,7 @@ DAMAGES = {
 def test_a_damaged_result_is_registered_again(go_on, damage):
     go_on.result.write_text(DAMAGES[damage](go_on.result.read_text()))
     assert f"{go_on.result} is damaged; the case is registered again." in go_on()
-    assert_fits_schema(json.loads(go_on.result.read_text()))
+    assert_fits_schema(read_json(go_on.result))
 
 
 def test_no_transform_of_a_damaged_result_outlives_it(go_on):

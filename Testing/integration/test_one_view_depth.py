@@ -1,7 +1,5 @@
 """One view alone: its verdict is at best "check", and the interval along its beam holds the true depth error over several poses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A CT and X-rays of different patients are never accepted, unless a person says that they are of one."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from dataclasses import replace
@@ -9,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
+from file_io import read_json, write_json
 from phantom import TRUE_POSE, make_ct, make_views
 from planted_dicom import SECRETS, write_ct, write_xray
 
@@ -86,7 +85,7 @@ def test_an_unassessed_pose_has_the_reason_too(arrays):
 
 def test_the_command_line_says_so_and_exports_no_identity(arrays, mvreg, case_file, tmp_path):
     """With a CT whose files say another patient than those of the X-rays."""
-    case = json.loads(case_file.read_text())
+    case = read_json(case_file)
     arrays(PatientID=OTHER)
     ids = {pydicom.dcmread(path).PatientID for path in tmp_path.rglob("*.dcm")}
     assert len(ids) == 2
@@ -105,7 +104,7 @@ def test_the_command_line_says_so_and_exports_no_identity(arrays, mvreg, case_fi
         "world_from_ct": TRUE_POSE.tolist(),
     }
     path = tmp_path / "case.json"
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     done = mvreg("register", path, "--json")
     result = json.loads(done.stdout)
     assert (
@@ -132,7 +131,7 @@ def test_the_command_line_says_so_and_exports_no_identity(arrays, mvreg, case_fi
     )
     done = mvreg("register", path, "--json", "--same-patient")
     assert SAME_PATIENT in json.loads(done.stdout)["reasons"]
-    path.write_text(json.dumps({**content, "same_patient": True}))
+    write_json(path, {**content, "same_patient": True})
     assert mvreg("register", path, "--out", tmp_path / "result").returncode == 0
     done = mvreg(*export)
     assert done.returncode == 0, done.stderr

@@ -3,8 +3,6 @@
 The pose is one to which an independent renderer came, worth 1 mm across and 3 mm in depth.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

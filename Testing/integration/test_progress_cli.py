@@ -1,13 +1,11 @@
 """`mvreg --progress json`, as another program reads it, and through a job."""
 
-from __future__ import annotations
-
-import json
 import os
 import subprocess
 import time
 
 import pytest
+from file_io import read_json
 from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.jobs import Job, ProgressRecord
@@ -31,7 +29,7 @@ def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
     job = Job(["register", case_file, "--out", tmp_path / "out"])
     reported = polled(job)
     assert job.state == "done" and job.message == "" and not job.warnings
-    assert job.result == json.loads((tmp_path / "out" / "result.json").read_text())
+    assert job.result == read_json(tmp_path / "out" / "result.json")
     fractions = [record.fraction for record in reported]
     assert fractions == sorted(fractions) and fractions[-1] == 1 and len(reported) > 2
     assert reported[-1].world_from_ct == job.result["world_from_ct"] and reported[-1].cost > 0

@@ -3,8 +3,6 @@
 A case from arrays is the case of its files, wrong use is a sentence, a checker accepts it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_values
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_views
 
@@ -39,9 +38,7 @@ class Arrays:
         self.arguments = {
             "ct": ct.values.transpose(2, 1, 0),
             "ct_from_index": ct.ct_from_index,
-            "images": [
-                sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"view{n}.mha"))) for n in (1, 2)
-            ],
+            "images": [read_values(folder / f"view{n}.mha") for n in (1, 2)],
             "projections": [view.camera.projection_matrix for view in file.views],
         }
 
@@ -99,7 +96,7 @@ def as_paths(arguments, folder):
     )
 
 
-@pytest.mark.parametrize("kind", ["numpy", "torch", "nibabel", "simpleitk", "paths"])
+@pytest.mark.parametrize("kind", "numpy torch nibabel simpleitk paths".split())
 def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
     given = {
         "numpy": lambda: arrays.arguments.values(),

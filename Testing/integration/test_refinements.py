@@ -3,13 +3,11 @@
 By the workflow, by the program, in an evaluation, and without torch.
 """
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
+from file_io import read_json
+from numpy.testing import assert_array_equal
 from program import run
 
 from MultiViewRegistrationLib import Case, register, save_result
@@ -33,7 +31,7 @@ def quick(monkeypatch):
 def test_a_published_refinement_registers_and_the_result_names_it(quick, case_file, tmp_path):
     reported, case = [], Case.load(case_file)
     save_result(register(case, refinement="diffpose", progress=reported.append), tmp_path)
-    saved = json.loads((tmp_path / "result.json").read_text())
+    saved = read_json(tmp_path / "result.json")
     assert len(reported) == 15 and saved["refinement"] == "diffpose" and len(saved["views"]) == 2
     assert (
         saved["software"]["device"].endswith("PyTorch on cpu")
@@ -49,7 +47,7 @@ def test_a_published_refinement_registers_and_the_result_names_it(quick, case_fi
         default.to_json()["refinement"] == "joint"
         and "PyTorch" not in default.to_json()["software"]["device"]
     )
-    np.testing.assert_array_equal(default.world_from_ct, joint.world_from_ct)
+    assert_array_equal(default.world_from_ct, joint.world_from_ct)
     assert NAMES == ("joint", "diffpose", "cui2025", "xvr")
 
 

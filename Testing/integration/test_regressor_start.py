@@ -3,14 +3,13 @@
 What they use, what they tell, and what they refuse.
 """
 
-from __future__ import annotations
-
 import json
 import warnings
 from dataclasses import replace
 
 import pytest
 from fake_model import FakeModel
+from file_io import read_json
 from numpy.testing import assert_array_equal
 from phantom import TRUE_POSE, error_mm, off
 from program import changed
@@ -63,7 +62,7 @@ def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(
         progress.fraction for progress in reported
     )
     save_result(result, tmp_path)
-    saved = json.loads((tmp_path / "result.json").read_text())
+    saved = read_json(tmp_path / "result.json")
     assert_fits_schema(saved)
     assert saved["regressor"]["selected_start"] == "both views together"
     assert saved["regressor"]["expected_mm"] == pytest.approx(3.0, abs=1e-6)

@@ -1,7 +1,5 @@
 """The folder of a result: of one case, whole whenever the program is killed, and what is rejected is marked."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import phantom
 import pytest
+from file_io import read_json, write_json
 from numpy.testing import assert_allclose
 from program import ENVIRONMENT, MVREG, run
 from result_schema import assert_fits_schema
@@ -72,7 +71,7 @@ def assert_whole(out: Path) -> dict:
 
     Returns its content.
     """
-    result = json.loads((out / "result.json").read_text())
+    result = read_json(out / "result.json")
     assert result["files"] == {
         path.name: digest(path) for path in out.iterdir() if path.name != "result.json"
     }
@@ -89,15 +88,15 @@ def study(case_file, tmp_path) -> Path:
 @pytest.fixture
 def wrong(study) -> Path:
     """A case whose X-rays are exchanged, which is rejected."""
-    case = json.loads(study.read_text())
+    case = read_json(study)
     first, second = case["views"]
     first["image"], second["image"] = second["image"], first["image"]
-    study.write_text(json.dumps(case))
+    write_json(study, case)
     return study
 
 
 def change(case_file: Path, **changes) -> None:
-    case_file.write_text(json.dumps(json.loads(case_file.read_text()) | changes))
+    write_json(case_file, read_json(case_file) | changes)
 
 
 def other_patient(case_file: Path) -> None:
@@ -137,13 +136,11 @@ def test_the_same_case_replaces_its_result_whole_and_nothing_else(mvreg, study):
     (out / "notes.txt").write_text("the user's")
     drawn = out / "view1_edges_before.png"
     drawn.write_text("drawn upon")  # no longer what came with the result
-    case = json.loads(study.read_text())
+    case = read_json(study)
     case["views"][0]["name"], case["views"][1]["name"] = "AP", "LAT"
-    study.write_text(json.dumps(case))
+    write_json(study, case)
     done = mvreg("register", study, "--json")
-    assert done.returncode == 0 and json.loads(done.stdout) == json.loads(
-        (out / "result.json").read_text()
-    )
+    assert done.returncode == 0 and json.loads(done.stdout) == read_json(out / "result.json")
     assert {path.name for path in out.iterdir() if "view" in path.name} == {drawn.name}
     assert (out / "notes.txt").read_text() == "the user's"
     (out / "notes.txt").unlink()
@@ -233,7 +230,7 @@ def test_exit_codes_by_the_verdict(mvreg, study):
         assert (result["verdict"], done.returncode) == (verdict, status)
         assert "override" not in result  # there was nothing to override
         unsure = {"principal_point_sd_px": 20.0, "distance_sd_percent": 2.0}
-        change(study, views=[{**view, **unsure} for view in json.loads(study.read_text())["views"]])
+        change(study, views=[{**view, **unsure} for view in read_json(study)["views"]])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
@@ -296,11 +293,11 @@ def test_a_kill_at_any_moment_leaves_one_result_whole(study):
     assert run("register", study).returncode == 0
     in_time = 0
     for number in range(16):
-        case = json.loads(study.read_text())
+        case = read_json(study)
         for view, name in zip(case["views"], ("a", "b"), strict=True):
             view["name"] = f"{name}{number}"
-        study.write_text(json.dumps(case))
-        before = json.loads((out / "result.json").read_text())["seconds"]
+        write_json(study, case)
+        before = read_json(out / "result.json")["seconds"]
         with subprocess.Popen(
             [*MVREG, "register", str(study)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
         ) as process:

@@ -3,8 +3,6 @@
 Registered as a user's first case.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from MultiViewRegistrationLib import register

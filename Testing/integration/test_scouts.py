@@ -3,13 +3,11 @@
 Worth some 1.5 mm (docs/scouts.md).
 """
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from file_io import write_json
 
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
@@ -26,7 +24,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def head(shared_data, tmp_path_factory):
     path = tmp_path_factory.mktemp("head") / "case.json"
-    path.write_text(json.dumps(study_case(shared_data / "scout")))
+    write_json(path, study_case(shared_data / "scout"))
     case = Case.load(path)
     return case, PreparedCT(case.ct)
 

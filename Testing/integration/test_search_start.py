@@ -3,12 +3,11 @@
 Through the program, on X-rays of another simulator, and on real radiographs.
 """
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
 import pytest
+from file_io import read_json
 from program import changed, mtre_mm
 from result_schema import assert_fits_schema
 
@@ -28,42 +27,20 @@ def test_a_search_needs_no_start_and_reports_the_alternative(mvreg, case_file, t
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert_fits_schema(result)
-    assert mtre_mm(result["world_from_ct"], json.loads(case_file.read_text())) < 0.1
+    assert mtre_mm(result["world_from_ct"], read_json(case_file)) < 0.1
     assert result["start"]["method"] == "search" and result["start"]["candidates"] >= 100
     assert result["start"]["range"] == {"rotation_deg": 20, "translation_mm": 30}
     assert result["alternative"] is None or result["alternative"]["evidence_ratio"] > 1.3
     assert "warning" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--range", "0", "0"], "--range: DEG is 0.0, expected degrees above 0"),
-        (["--range", "200", "10"], "--range: DEG is 200.0, expected degrees above 0 and up to 180"),
-        (["--refine", "xvr"], 'refinement "xvr": found a search as its start'),
-    ],
-)
-def test_a_bad_search_is_refused_in_one_sentence(mvreg, case_file, tmp_path, arguments, words):
-    done = mvreg("register", case_file, "--start", "search", *arguments, "--out", tmp_path / "out")
-    assert (
-        done.returncode == 2 and words in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    )
-    assert not (tmp_path / "out").exists()
-
-
 SLOW = pytest.mark.slow
-SIM = [
-    "pelvis-oblique-1",
-    *(
-        pytest.param(f"pelvis-{name}", marks=SLOW)
-        for name in ("lateral", "oblique-2", "three-views-wires")
-    ),
-]
+RARER = [pytest.param(name, marks=SLOW) for name in ("lateral", "oblique-2", "three-views-wires")]
 
 
-@pytest.mark.parametrize("name", SIM)
+@pytest.mark.parametrize("name", ["oblique-1", *RARER])
 def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
-    case = Case.load(shared_data / "sim" / name)
+    case = Case.load(shared_data / "sim" / f"pelvis-{name}")
     anatomy, random = PreparedCT(case.ct), np.random.default_rng(11)
     for reach in (Range(18, 55), Range(35, 100)):
         for seed, centre in enumerate(

@@ -1,13 +1,13 @@
 """`mvreg selfcheck`: a phantom's study and a head's, what is printed and the page, and studies that are wrong."""
 
-from __future__ import annotations
-
 import json
 import shutil
 
 import numpy as np
 import pydicom
 import pytest
+from file_io import read_json, write_json
+from numpy.testing import assert_allclose
 from phantom_study import write_scout, write_study
 
 from MultiViewRegistrationLib.jobs import Job
@@ -37,7 +37,7 @@ def test_all_starts_lead_back_to_the_scanner(study, tmp_path, mvreg):
         > 0.1
         > max(first["mtre_mm"], second["mtre_mm"])
     )
-    np.testing.assert_allclose(first["world_from_ct"], np.eye(4), atol=0.05)
+    assert_allclose(first["world_from_ct"], np.eye(4), atol=0.05)
     assert not np.allclose(first["start_world_from_ct"], second["start_world_from_ct"])
     page = (tmp_path / "kept" / "page.html").read_text()
     assert (
@@ -50,8 +50,8 @@ def test_all_starts_lead_back_to_the_scanner(study, tmp_path, mvreg):
 def test_a_case_of_a_study_is_checked_as_the_study(study, tmp_path, mvreg):
     """Which is how missing values are given, and one scout alone is checked."""
     done = mvreg("case", "new", "--ct", study, "--scouts", "--out", tmp_path / "case.json")
-    content = json.loads((tmp_path / "case.json").read_text())
-    (tmp_path / "case.json").write_text(json.dumps({**content, "views": content["views"][:1]}))
+    content = read_json(tmp_path / "case.json")
+    write_json(tmp_path / "case.json", {**content, "views": content["views"][:1]})
     done = mvreg(
         "selfcheck", tmp_path / "case.json", "--starts", 1, "--out", tmp_path / "page.html"
     )
@@ -110,7 +110,7 @@ def test_the_scouts_of_a_head_with_another_patients_ct_are_rejected(shared_data,
     )
     image.SetOrigin((np.array(image.GetOrigin()) - centre + [3, 18, 63]).tolist())
     sitk.WriteImage(image, str(tmp_path / "torso.nii.gz"))
-    (tmp_path / "case.json").write_text(json.dumps({**content, "ct": "torso.nii.gz"}))
+    write_json(tmp_path / "case.json", {**content, "ct": "torso.nii.gz"})
     answer = json.loads(mvreg("selfcheck", tmp_path, "--starts", 2, "--json").stdout)
     assert answer["verdict"] == "reject" and len(answer["misfits"]) == 2
 
@@ -122,4 +122,4 @@ def _head_case(shared_data, folder, mvreg):
         ).returncode
         == 0
     )
-    return json.loads((folder / "case.json").read_text())
+    return read_json(folder / "case.json")

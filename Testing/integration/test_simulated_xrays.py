@@ -3,12 +3,9 @@
 Scatter, noise, unknown gain, a body beyond the CT, round fields, wires.
 """
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import pytest
+from file_io import read_json
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
@@ -32,7 +29,7 @@ def test_every_start_within_22_mm_ends_within_a_tenth_of_a_millimetre(shared_dat
     folder = shared_data / "sim" / name
     case = Case.load(folder)
     truth = case.truth_world_from_ct, case.targets
-    starts = np.array(json.loads((folder / "starts.json").read_text())["starts"])
+    starts = np.array(read_json(folder / "starts.json")["starts"])
     near = [start for start in starts if metrics.mtre(start, *truth) <= CAPTURE_MM]
     assert len(near) >= 3
     errors = [

@@ -3,15 +3,13 @@
 Found where it lies, and assessed and followed as it was found.
 """
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import phantom
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from moving import swing, write_moving_case
+from numpy.testing import assert_allclose
 from phantom import write_bony_ct
 from scipy import ndimage
 
@@ -54,9 +52,7 @@ def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
         for reason in result.reasons
     )
     again = assess(case, result.world_from_ct, subject.bones[0].anatomy)
-    np.testing.assert_allclose(
-        again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02
-    )
+    assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
     assert (
         min(result.similarity(case.world_from_ct))
         < min(result.similarity(result.world_from_ct)) - 0.05
@@ -74,7 +70,7 @@ def of_one_bone(folder, poses):
     )
     image.CopyInformation(ct)
     sitk.WriteImage(image, str(folder / "mask.nii.gz"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"mask": "mask.nii.gz"}))
+    write_json(path, read_json(path) | {"mask": "mask.nii.gz"})
     return FrameSequence.of_images(path)
 
 

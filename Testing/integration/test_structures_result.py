@@ -1,6 +1,5 @@
 """A case with structures, from its files to the files of its result."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from bent_spine import NAMES, POSE, START, spine, truth_of, write_case, xrays
+from file_io import read_json, write_json
 from program import run
 from result_schema import assert_fits_schema
 
@@ -26,16 +26,16 @@ def written(tmp_path_factory):
     """(folder, motions of the vertebrae) of a case whose spine is bent."""
     folder = tmp_path_factory.mktemp("spine")
     motions = write_case(folder)
-    case = json.loads((folder / "case.json").read_text())
+    case = read_json(folder / "case.json")
     case["truth"] = truth_of(motions, POSE)
-    (folder / "case.json").write_text(json.dumps(case))
+    write_json(folder / "case.json", case)
     return folder, motions
 
 
 def test_result_transforms_and_report(written, tmp_path):
     folder, motions = written
     printed = run("register", folder, "--out", tmp_path / "out").stderr
-    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    content = read_json(tmp_path / "out" / "result.json")
     assert_fits_schema(content)
     whole, *bones = content["bodies"].values()
     assert list(content["bodies"]) == ["CT", *NAMES]
@@ -122,14 +122,3 @@ def test_relative_values_are_refused_before_any_work(written):
     case.bodies = (replace(body, ct=replace(body.ct, unit="relative")),)
     with pytest.raises(InputError, match="structures: need a CT in Hounsfield units"):
         register(case)
-
-
-def test_a_case_without_structures_has_none(written, tmp_path):
-    folder, _ = written
-    case = json.loads((folder / "case.json").read_text())
-    del case["structures"], case["labels"], case["truth"]
-    (folder / "whole.json").write_text(json.dumps(case))
-    run("register", folder / "whole.json", "--out", tmp_path / "out")
-    content = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert "structures" not in content and "motions" not in content
-    assert not list((tmp_path / "out").glob("T12*"))

@@ -3,8 +3,6 @@
 What they hide is lost, what is next to them is not.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

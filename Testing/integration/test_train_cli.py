@@ -1,7 +1,5 @@
 """`mvreg train` and `mvreg models`, as a person and another program run them."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -10,6 +8,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from file_io import read_json, write_json
 from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib import api
@@ -96,8 +95,8 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
     assert child.wait(timeout=60) == 130, rest
     card = Card.read(folder)
     assert card.done >= 2 and not card.finished
-    content = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps({**content, "steps": card.done + 2}))
+    content = read_json(folder / CARD)
+    write_json(folder / CARD, {**content, "steps": card.done + 2})
     assert main(["train", str(case_file), "--out", str(folder), "--resume", "--json"]) == 0
     assert printed(capsys)["card"]["done"] == card.done + 2
 

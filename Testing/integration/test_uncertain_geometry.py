@@ -3,13 +3,11 @@
 What the result, its files and its report say of the correction.
 """
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from file_io import read_json
 from program import changed
 
 from MultiViewRegistrationLib.api import register
@@ -50,7 +48,7 @@ def unsure(case_file, tmp_path_factory):
         return (
             case,
             result,
-            json.loads((folder / "result.json").read_text()),
+            read_json(folder / "result.json"),
             (folder / "report.html").read_text(),
         )
 
@@ -102,7 +100,7 @@ def test_result_and_report_show_given_and_corrected_cameras(unsure, certainty):
 
 
 def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
-    views = json.loads(changed(case_file, tmp_path).read_text())["views"]
+    views = read_json(changed(case_file, tmp_path))["views"]
     for view in views:
         matrix = np.array(view["projection_matrix"])
         matrix[:2] += (

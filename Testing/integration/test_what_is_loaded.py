@@ -3,8 +3,6 @@
 Packages that it does not use, and a compiler once the kernels are warmed up.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

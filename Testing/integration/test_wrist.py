@@ -3,8 +3,6 @@
 Do all starts lead to one pose, and does it predict what is seen to move?
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -24,7 +22,7 @@ STARTS = 4
 def registered(shared_data):
     """Case and pose of each bone and instant, refined from the case's own rough start, and the bones' anatomies."""
     anatomies, found = {}, {}
-    for name in ("radius_0002", "radius_0099", "radius_0158", "ulna_0099", "ulna_0158"):
+    for name in "radius_0002 radius_0099 radius_0158 ulna_0099 ulna_0158".split():
         case = Case.load(shared_data / "wrist" / f"{name}.json")
         bone = name.split("_")[0]
         anatomies.setdefault(bone, PreparedCT(case.ct))

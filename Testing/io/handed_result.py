@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
+from file_io import write_json
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -50,7 +50,7 @@ def write_result(folder: Path, **changes) -> Path:
     content = {
         key: value for key, value in content.items() if value is not None or key == "verdict"
     }
-    (folder / "result.json").write_text(json.dumps(content), encoding="utf-8")
+    write_json(folder / "result.json", content)
     return folder / "result.json"
 
 

@@ -1,7 +1,5 @@
 """Cases with their pixels."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import warnings

@@ -1,11 +1,10 @@
 """`mvreg case anonymise`: the same registration, and nothing of a person."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
 import pytest
+from file_io import write_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -65,7 +64,7 @@ def planted(tmp_path):
             }
         ],
     }
-    (folder / "case.json").write_text(json.dumps(case))
+    write_json(folder / "case.json", case)
     return folder / "case.json"
 
 

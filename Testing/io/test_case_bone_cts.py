@@ -3,14 +3,11 @@
 What is read, written, hashed and made anonymous, and what is wrong with it.
 """
 
-from __future__ import annotations
-
-import json
 import warnings
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_json, read_values
 from numpy.testing import assert_allclose, assert_array_equal
 from test_case_schema import VALIDATOR
 from tiny_case import (
@@ -204,7 +201,7 @@ def test_the_written_case_has_the_same_bones(folder, write_case):
     case = load(write_case, two_bones())
     images = {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
     path = write_case_folder(folder / "copy", two_bones(), case.bodies, images)
-    assert VALIDATOR.is_valid(json.loads(path.read_text()))
+    assert VALIDATOR.is_valid(read_json(path))
     assert_same(Case.load(path), case)
 
 
@@ -219,7 +216,7 @@ def test_an_anonymised_case_has_the_same_bones_and_only_usual_names(folder, writ
 
 
 def test_a_case_of_arrays(folder, write_case):
-    radius = sitk.GetArrayFromImage(sitk.ReadImage("radius.mha")).transpose(2, 1, 0)
+    radius = read_values("radius.mha").transpose(2, 1, 0)
     case = case_of_arrays(
         {"radius": radius, "ulna": "ulna.mha"},
         ct_from_index={"radius": PLACE},

@@ -3,8 +3,6 @@
 Signs, mirrored images, what is behind a source or out of sight.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

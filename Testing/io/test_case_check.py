@@ -1,7 +1,5 @@
 """What `mvreg case check` says of a case, against readings of C-arms that are known."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -3,9 +3,6 @@
 SimpleITK, slicer-core, pydicom, dciodvfy.
 """
 
-from __future__ import annotations
-
-import json
 import shutil
 from dataclasses import replace
 from itertools import product
@@ -14,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from handed_result import OVERRIDE, XA, pose, write_result
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import make_slot_scan
@@ -88,7 +86,7 @@ def folder(tmp_path_factory):
         write_xray(folder / f"{name}.dcm", pixels, **spacing)
         views.append({"name": name, "image": f"{name}.dcm", "camera": camera_json(camera)})
     content = {"version": 1, "ct": "ct.mha", "mask": "block.mha", "views": views}
-    (folder / "case.json").write_text(json.dumps(content))
+    write_json(folder / "case.json", content)
     return folder
 
 
@@ -208,13 +206,13 @@ def series_case(folder, tmp_path):
     values = np.full((6, 8, 10), -20)
     values[2:4, 3:5, 4:6] = 900
     write_ct(tmp_path / "series", values, np.diag([4.0, 4, 4, 1]), StudyInstanceUID="1.2.9")
-    content = json.loads((folder / "case.json").read_text())
+    content = read_json(folder / "case.json")
     for n, view in enumerate(content["views"]):
         image = sitk.ReadImage(str(folder / view["image"]))
         view["image"] = f"{n}.nrrd"
         sitk.WriteImage(image, str(tmp_path / view["image"]))
     del content["mask"]
-    (tmp_path / "case.json").write_text(json.dumps({**content, "ct": "series"}))
+    write_json(tmp_path / "case.json", {**content, "ct": "series"})
     return tmp_path / "case.json"
 
 

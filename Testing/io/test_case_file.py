@@ -1,7 +1,5 @@
 """case.json without its pixels: what is read, and one sentence for everything that is wrong."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -27,7 +25,7 @@ def test_what_a_minimal_case_leaves_out(case_folder):
         "rotation_deg": 15,
         "translation_mm": 45,
     }  # other defaults: test_case_schema
-    for key in ("mask", "world_from_ct", "targets", "reference_from_world", "truth_world_from_ct"):
+    for key in "mask world_from_ct targets reference_from_world truth_world_from_ct".split():
         assert getattr(case, key) is None
     assert case.landmarks == [] and case.training == {} and case.shared_unknowns == SharedUnknowns()
     view = case.views[0]

@@ -1,12 +1,11 @@
 """Random damage: a case loads or is refused in one line, and nothing else ever happens."""
 
-from __future__ import annotations
-
 import copy
 import json
 import warnings
 
 import pytest
+from file_io import write_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_case_schema import VALIDATOR
@@ -109,5 +108,5 @@ def test_damaged_cases(case_folder, content):
     case = outcome(lambda content: CaseFile.from_json(path, content), content)
     if case is not None:
         VALIDATOR.validate(content)
-        path.write_text(json.dumps(content))
+        write_json(path, content)
         outcome(Case.load, path)

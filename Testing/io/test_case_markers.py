@@ -1,11 +1,10 @@
 """A view's camera is found from the marker in its image when the case is read."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_json, write_json, write_values
 
 from MultiViewRegistrationLib import Case, register
 from MultiViewRegistrationLib.errors import InputError
@@ -45,24 +44,24 @@ def case(tmp_path_factory):
         for name, point in zip(model.names, (model.points + BESIDE).tolist(), strict=True)
     ]
     (folder / "marker.csv").write_text("\n".join(lines))
-    content = json.loads(path.read_text())
+    content = read_json(path)
     images = take_phantom(true_cameras(), model.points + BESIDE)
     for view, image in zip(content["views"], images, strict=True):
-        sitk.WriteImage(sitk.GetImageFromArray(image), str(folder / f"{view['name']}.png"))
+        write_values(folder / f"{view['name']}.png", image)
         keep = {"name": view["name"], "image": f"{view['name']}.png", "intensity": "linear"}
         view.clear()
         view |= keep | {"marker": {"model": "marker.csv", "fixed_to": "patient"}}
     content["world_from_ct"] = off(np.eye(4), [2, -1, 2], [3, -2, 2]).tolist()
     content.pop("truth", None)
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     return path
 
 
 def changed(case, change):
-    content = json.loads(case.read_text())
+    content = read_json(case)
     change(content["views"])
     path = case.with_name("changed.json")
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     return path
 
 

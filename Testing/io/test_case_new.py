@@ -1,14 +1,12 @@
 """`mvreg case new`: with options, with questions, with files of other programs, and nothing written where something is wrong."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_json, read_values
 from imaging.dicom_files import item, write_dicom, write_series
 from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import write_xray
@@ -127,7 +125,7 @@ def test_a_case_is_made_whose_cameras_are_those_given(files, capsys):
     assert_cameras(case, AP, LAT)
     assert_allclose(case.world_from_ct, START, atol=1e-12)
     assert [view.translation_sd_mm for view in case.views] == [0, None]
-    content = json.loads((files / OUT).read_text())
+    content = read_json(files / OUT)
     assert content["ct"] == "../ct.mha" and content["views"][1]["mask"] == "../ap_mask.mha"
     assert [view["intensity"] for view in content["views"]] == [
         "linear",
@@ -247,7 +245,7 @@ def test_left_and_right_are_asked_by_what_is_at_the_left_of_the_image(
 
 def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, capsys):
     for folder, uid, number, name in (("a", "1.2.3", 2, "HEAD"), ("b", "1.2.4", 3, "BONE")):
-        ct = sitk.GetArrayFromImage(sitk.ReadImage("ct.mha"))
+        ct = read_values("ct.mha")
         write_series(
             files / "ct", ct.astype(np.int16), CT_FROM_INDEX, prefix=folder, SeriesInstanceUID=uid, SeriesNumber=number,
             SeriesDescription=name,
@@ -262,11 +260,11 @@ def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, c
     )
     assert main(f"{words} --ct-series 7".split()) == 2
     assert made(f"{words} --ct-series 3").ct.volume.values.shape == ct.shape
-    assert json.loads((files / OUT).read_text())["ct_series"] == "1.2.4"
+    assert read_json(files / OUT)["ct_series"] == "1.2.4"
     made(f"{words} --force --ct-series 1.2.3")
     asked = at_terminal("5", "2")
     made(f"{words} --force")
-    assert json.loads((files / OUT).read_text())["ct_series"] == "1.2.3" and len(asked) == 2
+    assert read_json(files / OUT)["ct_series"] == "1.2.3" and len(asked) == 2
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_any_question(
@@ -305,14 +303,14 @@ def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, capsys):
     assert "oblique: by the DICOM header" in reported and "; rao_lao_deg 30;" in reported
     assert "source_to_isocentre_mm" not in reported
     assert_cameras(case, AP, LAT, camera(30, cra_cau_deg=-10, pixel_mm=(5, 4), mirrored=True))
-    assert IN_IMAGE in json.loads((files / OUT).read_text())["views"][2]["assumptions"]
+    assert IN_IMAGE in read_json(files / OUT)["views"][2]["assumptions"]
 
 
 def test_the_parts_of_a_case_come_from_their_files(files):
     parts = "--search 12 34.5 --targets targets.txt ras --reference-from-world tracker.txt ras resampling"
     case = made(CALIBRATED.replace("--out", f"{parts} --out"))
     assert_cameras(case, AP, LAT)
-    ap, lateral = json.loads((files / OUT).read_text())["views"]
+    ap, lateral = read_json(files / OUT)["views"]
     assert (
         "distortion" not in ap
         and lateral["distortion"] == DISTORTION

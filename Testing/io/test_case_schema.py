@@ -1,21 +1,19 @@
 """case.schema.json against the loader."""
 
-from __future__ import annotations
-
-import json
 from pathlib import Path
 
 import jsonschema
 import make_schema
 import numpy as np
 import pytest
+from file_io import read_json
 from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
 from MultiViewRegistrationLib.io import case_file
 from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
 
-SCHEMA = json.loads((Path(case_file.__file__).parent / "case.schema.json").read_text())
+SCHEMA = read_json(Path(case_file.__file__).parent / "case.schema.json")
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 

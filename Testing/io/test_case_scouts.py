@@ -1,7 +1,5 @@
 """`mvreg case new --scouts`: the case of a CT's own scouts, what their headers lack, and scouts that are wrong."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -9,6 +7,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import slot_scan_of
 from phantom_study import write_scout, write_study
 
@@ -58,11 +57,11 @@ def test_the_truth_is_the_frame_of_reference(study, capsys):
     assert not report["findings"] and report["start_pose"] == "given"
     case = Case.load("new/case.json")
     for pose in (case.world_from_ct, case.truth_world_from_ct):
-        np.testing.assert_array_equal(pose, np.eye(4))
+        assert_array_equal(pose, np.eye(4))
     points = np.array([[0.0, 0, 0], [20, -30, 10]])
     for view, degrees in zip(case.views, (0, 90), strict=True):
         expected = SlotScan(**slot_scan_of(degrees)).camera()
-        np.testing.assert_allclose(view.camera.project(points), expected.project(points), atol=1e-5)
+        assert_allclose(view.camera.project(points), expected.project(points), atol=1e-5)
     assert case.views[0].step_sd_percent == 0.1 and case.assumptions["LAT"]
 
 

@@ -1,8 +1,5 @@
 """The structures of a case: label volumes, Slicer's .seg.nrrd, DICOM segmentations and masks, and what is wrong with them."""
 
-from __future__ import annotations
-
-import json
 import warnings
 
 import jsonschema
@@ -10,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json
 from numpy.testing import assert_array_equal
 from segmentation_files import write_seg, write_seg_nrrd
 from test_case_schema import SCHEMA, VALIDATOR
@@ -331,7 +329,7 @@ def test_the_written_case_has_the_same_structures(folder, write_case, tmp_path):
     case = load(write_case, structured(structures=NAMED_LABELS))
     images = {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
     path = write_case_folder(tmp_path / "copy", minimal(), case.bodies, images)
-    jsonschema.validate(json.loads(path.read_text()), SCHEMA)
+    jsonschema.validate(read_json(path), SCHEMA)
     assert_structures(Case.load(path), L1=L1, L2=L2)
 
 
@@ -405,7 +403,7 @@ def matrices(folder, monkeypatch):
 def test_a_new_case_has_the_structures_of_the_options(matrices, capsys, words, written, masks):
     assert main(f"{CASE_NEW} --ct-labels labels.mha {words}".split()) == 0
     assert f"Each with a pose of its own: {', '.join(masks)}." in capsys.readouterr().out
-    content = json.loads((matrices / "new" / "case.json").read_text())
+    content = read_json(matrices / "new" / "case.json")
     assert content["labels"] == "../labels.mha" and content["structures"] == written
     assert_structures(Case.load("new"), **masks)
 

@@ -1,9 +1,6 @@
 """Cases written from memory are read by Case.load as they were, and nothing is left where they cannot be written."""
 
-from __future__ import annotations
-
 import errno
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -11,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -161,10 +159,10 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
         path = write_case(
             tmp_path / "a" / "case", **memory(content={**memory()["content"], "colour": "blue"})
         )
-    assert json.loads(path.read_text())["colour"] == "blue"
+    assert read_json(path)["colour"] == "blue"
     path = write_case(tmp_path / "a" / "case", **memory())
     assert path == tmp_path / "a" / "case" / "case.json"
-    names = {"case.json", "ct.mha", "mask.mha", "view1.mha", "view2.mha", "view2_mask.png"}
+    names = set("case.json ct.mha mask.mha view1.mha view2.mha view2_mask.png".split())
     case = Case.load(path)
     assert {file.name for file in path.parent.iterdir()} == set(case.inputs) == names
     assert case.search == {"rotation_deg": 0.1 + 0.2, "translation_mm": 20}

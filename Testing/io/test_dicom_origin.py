@@ -1,7 +1,5 @@
 """By which UIDs a case's CT and X-rays are known, from files built tag by tag."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import tiny_case

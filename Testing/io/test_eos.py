@@ -1,7 +1,5 @@
 """EOS images: headers as public programs that read them expect them, no real file."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

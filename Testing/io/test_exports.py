@@ -3,14 +3,13 @@
 SimpleITK, slicer-core, NumPy, pydicom, dciodvfy.
 """
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from file_io import read_json
 from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, write_result
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
@@ -130,7 +129,7 @@ def test_every_file_says_verdict_risk_case_and_frames(exported):
 )
 def test_a_bone_whose_result_has_no_sentence_is_told_by_its_numbers(exported, predicted, said):
     file = exported("json", verdict="check", predicted_tre_mm=predicted)["world_from_ct.lps.json"]
-    assert json.loads(file.read_text())["risk"] == f"Error probably {said}."
+    assert read_json(file)["risk"] == f"Error probably {said}."
 
 
 @pytest.mark.parametrize("kind", ["tfm", "h5"])
@@ -211,7 +210,7 @@ def test_a_tracker_gets_an_object_in_its_own_frame(exported, tmp_path):
     )
     tracker, world, ct = data.RegistrationSequence
     assert data.FrameOfReferenceUID == tracker.FrameOfReferenceUID not in (WORLD_UID, CT_UID)
-    kept = json.loads((tmp_path / "result" / "result.json").read_text())["frame_of_reference_uid"]
+    kept = read_json(tmp_path / "result" / "result.json")["frame_of_reference_uid"]
     assert kept == {"world": WORLD_UID, "ct": CT_UID, "reference": data.FrameOfReferenceUID}
     assert_allclose(POINTS @ matrix_of(world).T, POINTS @ REFERENCE.T, atol=1e-9)
     assert_allclose(POINTS @ matrix_of(ct).T, POINTS @ (REFERENCE @ POSE).T, atol=1e-9)
@@ -221,7 +220,7 @@ def test_a_world_without_a_uid_gets_one_for_good(tmp_path):
     path = write_result(tmp_path, frame_of_reference_uid=None)
     first = RegistrationExport.read(path).with_uids().uids
     assert RegistrationExport.read(path).with_uids().uids == first and first["world"] != first["ct"]
-    assert json.loads(path.read_text())["world_from_ct"] == POSE.tolist()
+    assert read_json(path)["world_from_ct"] == POSE.tolist()
 
 
 @pytest.mark.parametrize(

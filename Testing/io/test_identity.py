@@ -1,14 +1,12 @@
 """DICOM headers of different patients, sides or days warn, and no value is shown."""
 
-from __future__ import annotations
-
-import json
 import shutil
 import warnings
 
 import numpy as np
 import pydicom
 import pytest
+from file_io import read_json, write_json
 from imaging.dicom_files import CT_IMAGE, write_dicom
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import minimal
@@ -53,7 +51,7 @@ def header_warnings(tmp_path):
             write_xray(
                 tmp_path / view["image"], random.integers(2000, 4000, (16, 20)), **(tags or {})
             )
-        (tmp_path / "case.json").write_text(json.dumps(content))
+        write_json(tmp_path / "case.json", content)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             Case.load(tmp_path)
@@ -160,7 +158,7 @@ def dicom_case(tmp_path):
             view["image"] = image.format(view["name"])
             pixels = np.random.default_rng(number).integers(2000, 4000, (16, 20))
             write_xray(tmp_path / view["image"], pixels)
-        (tmp_path / "case.json").write_text(json.dumps(content))
+        write_json(tmp_path / "case.json", content)
         return tmp_path / "case.json"
 
     return write
@@ -188,7 +186,7 @@ def test_a_copy_without_headers_is_as_doubtful(dicom_case, tmp_path):
     path = dicom_case(others={"PatientID": "OTHER-1", "StudyDate": "20190101"})
     written, _ = anonymise(path, tmp_path / "copy")
     case = Case.load(written)
-    assert json.loads(written.read_text())["header_mismatch"] == {"patient": True, "day": True}
+    assert read_json(written)["header_mismatch"] == {"patient": True, "day": True}
     (reason,), (caution,) = case.identity_reasons, case.identity_cautions
     assert (
         reason.startswith("CT and X-rays are of different patients ")

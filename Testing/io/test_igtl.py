@@ -3,8 +3,6 @@
 A server and a client of pyigtl's own, which drop and come back.
 """
 
-from __future__ import annotations
-
 import json
 import socket
 import threading

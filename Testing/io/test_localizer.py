@@ -3,14 +3,12 @@
 The CT and the scouts of a study.
 """
 
-from __future__ import annotations
-
-import json
 import shutil
 
 import numpy as np
 import pydicom
 import pytest
+from file_io import write_json
 from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -51,7 +49,7 @@ def write_localizer(path, **tags):
         "DistanceSourceToPatient": "595",
         "DistanceSourceToDetector": "1085.6",
         "ImagePositionPatient": ["-20", "-155", "15"],
-        "ImageOrientationPatient": ["1", "0", "0", "0", "0", "-1"],
+        "ImageOrientationPatient": "1 0 0 0 0 -1".split(),
         "PixelSpacing": ["0.5", "1"],
         "RescaleIntercept": "-1024",
         "RescaleSlope": "1",
@@ -172,7 +170,7 @@ def study(tmp_path):
 
 def test_a_study_becomes_a_case_whose_truth_is_the_frame_of_reference(study):
     path = study / "case.json"
-    path.write_text(json.dumps(study_case(study)))
+    write_json(path, study_case(study))
     case = Case.load(path)
     (view,) = case.views
     assert_array_equal(case.truth_world_from_ct, np.eye(4))
@@ -191,7 +189,7 @@ def test_a_study_becomes_a_case_whose_truth_is_the_frame_of_reference(study):
 def test_what_a_localizer_lacks_can_be_given_in_the_case(study):
     write_localizer(study / "series 1" / "top.dcm", DistanceSourceToPatient=None)
     content, path = study_case(study), study / "case.json"
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     with pytest.raises(InputError) as error:
         Case.load(path)
     for part in (
@@ -205,11 +203,11 @@ def test_what_a_localizer_lacks_can_be_given_in_the_case(study):
         "isocentre_to_source": [0, -1, 0],
         "source_to_isocentre_mm": 600,
     }
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     (view,) = Case.load(path).views
     assert_allclose(view.camera.source, [-0.5, -755, 7.75])
     content["views"][0]["slot_scan"]["source_to_isocentre_mm"] = "far"
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     with pytest.raises(InputError, match="source_to_isocentre_mm"):
         Case.load(path)
 
@@ -220,7 +218,7 @@ def test_localizers_of_different_examinations_are_refused(study):
     )
     content, path = study_case(study), study / "case.json"
     content["views"].append({"name": "LAT", "image": str(other)})
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     with pytest.raises(InputError, match="different frames of reference"):
         Case.load(path)
 
@@ -244,7 +242,7 @@ def test_slices_and_scouts_may_lie_in_one_folder(study):
         "AP": study / "series 2" / "top.dcm"
     }
     path = study / "case.json"
-    path.write_text(json.dumps(found.case()))
+    write_json(path, found.case())
     assert Case.load(path).ct.volume.values.shape == (12, 16, 16)
 
 
@@ -283,8 +281,8 @@ def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
 @pytest.mark.parametrize(
     "axes, said",
     [
-        (["0.0872", "0", "-0.9962", "0.9962", "0", "0.0872"], "5 degrees off"),
-        (["0.9962", "0", "-0.0872", "-0.0872", "0", "-0.9962"], "5 degrees off"),
+        ("0.0872 0 -0.9962 0.9962 0 0.0872".split(), "5 degrees off"),
+        ("0.9962 0 -0.0872 -0.0872 0 -0.9962".split(), "5 degrees off"),
     ],
 )
 def test_a_turned_localizer_is_refused(tmp_path, axes, said):
@@ -315,7 +313,7 @@ def test_a_scout_that_lies_down_is_where_it_was_upright(shared_data, tmp_path):
     assert list(study.localizers) == ["AP", "LAT"] and not study.left_out
     lying = read_slot_scan(path).values
     assert lying.keys() == upright.keys()
-    for key in ("size", "pixel_mm", "isocentre", "isocentre_to_source", "columns_along"):
+    for key in "size pixel_mm isocentre isocentre_to_source columns_along".split():
         assert_allclose(lying[key], upright[key], atol=1e-5)
     image, before = load_image(path), load_image(shared_data / "scout" / "LAT.dcm")
     assert_array_equal(image.values, before.values)
@@ -325,7 +323,7 @@ def test_a_scout_that_lies_down_is_where_it_was_upright(shared_data, tmp_path):
 def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_path):
     """With a told tube; the display of GE tells nothing then."""
     mirrored = {
-        "ImageOrientationPatient": ["-1", "0", "0", "0", "0", "-1"],
+        "ImageOrientationPatient": "-1 0 0 0 0 -1".split(),
         "ImagePositionPatient": ["19", "-155", "15"],
     }
     plain, other = (

@@ -1,7 +1,5 @@
 """Landmark files, of all versions of Slicer, and as Slicer itself writes them."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

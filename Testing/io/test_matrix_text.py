@@ -1,7 +1,5 @@
 """Matrices as people have them in text."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,8 +1,5 @@
 """Files told apart by their content: real ones, and synthetic ones without a telling name."""
 
-from __future__ import annotations
-
-import json
 import shutil
 import zipfile
 
@@ -10,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import write_json
 from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
 from phantom_study import write_study
@@ -139,12 +137,12 @@ def test_text_and_numbers(tmp_path):
     matrix = make_views(make_ct())[0].camera.projection_matrix
     np.savetxt(tmp_path / "p.dat", matrix)
     np.save(tmp_path / "p.npy", matrix)
-    (tmp_path / "p.json").write_text(json.dumps({"a": {"projection_matrix": matrix.tolist()}}))
+    write_json(tmp_path / "p.json", {"a": {"projection_matrix": matrix.tolist()}})
     (tmp_path / "broken.xml").write_text(
         '<?xml version="1.0"?><RTKThreeDCircularGeometry version="3"></RTKThreeDCircularGeometry>'
     )
     np.savetxt(tmp_path / "start.dat", TRUE_POSE)
-    (tmp_path / "starts.json").write_text(json.dumps({"poses": [TRUE_POSE.tolist()]}))
+    write_json(tmp_path / "starts.json", {"poses": [TRUE_POSE.tolist()]})
     write_transform(tmp_path / "t.dat", TRUE_POSE)
     write_h5_transform(tmp_path / "t.h5", TRUE_POSE, "a pose")
     (tmp_path / "README.txt").write_text("Nothing of it: 1 2 3.")
@@ -177,8 +175,8 @@ def test_what_is_opened_as_a_whole(tmp_path):
     case = write_phantom_case(tmp_path)
     case.rename(tmp_path / "my hip.json")
     assert names(recognise([tmp_path]).whole) == ["my hip.json"]
-    (tmp_path / "found.json").write_text(
-        json.dumps({"version": 2, "world_from_ct": [], "verdict": None, "views": []})
+    write_json(
+        tmp_path / "found.json", {"version": 2, "world_from_ct": [], "verdict": None, "views": []}
     )
     (tmp_path / "deeper").mkdir()
     shutil.copy(tmp_path / "found.json", tmp_path / "deeper" / "found.json")

@@ -1,7 +1,5 @@
 """Files that belong together come all at once, whenever the program is killed, and its leftovers go."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,7 +1,5 @@
 """Exports of the bones of a result: files that are called by their bone, and say so inside."""
 
-from __future__ import annotations
-
 import json
 import re
 import socket
@@ -13,6 +11,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from bent_spine import NAMES, bent, cameras, spine, write_spine_case
+from file_io import read_json, write_json
 from handed_result import write_result
 from numpy.testing import assert_allclose
 
@@ -102,7 +101,7 @@ def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path
             read = read_named_matrix(out / f"{name}_world_from_ct.lps.{ending}")
             assert (read.name, read.axes) == ("world_from_ct", "lps")
             assert_allclose(read.matrix, pose, atol=1e-12)
-        assert json.loads((out / f"{name}_world_from_ct.lps.json").read_text())["structure"] == name
+        assert read_json(out / f"{name}_world_from_ct.lps.json")["structure"] == name
         assert str(np.load(out / f"{name}_world_from_ct.lps.npy")["structure"]) == name
         transform = sitk.ReadTransform(str(out / f"{name}_reference_from_ct.forward.tfm"))
         assert_allclose(
@@ -135,7 +134,7 @@ def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export,
             registration.MatrixSequence[0].FrameOfReferenceTransformationMatrix, float
         ).reshape(4, 4)
         assert_allclose(matrix, POSES[NAMES.index(name)], atol=1e-9)
-    kept = json.loads(path.read_text())["frame_of_reference_uid"]
+    kept = read_json(path)["frame_of_reference_uid"]
     assert kept["world"] == one.FrameOfReferenceUID and set(kept) == {"world", "ct", "reference"}
 
 
@@ -221,9 +220,9 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
 ):
     status, _, said = export(result(bodies={}), "--structure", "all", "--as", "tfm")
     assert status == 2 and "expected a result of a case with structures" in said
-    content = json.loads(case.read_text())
+    content = read_json(case)
     content["structures"] = content["structures"][:2]
-    (case.parent / "two.json").write_text(json.dumps(content))
+    write_json(case.parent / "two.json", content)
     words = ["--structure", "L3", "--as", "resampled-mask", "--case", case.parent / "two.json"]
     status, _, said = export(result(inputs=Case.load(case.parent / "two.json").inputs), *words)
     assert (
@@ -272,14 +271,7 @@ def test_a_whole_result_goes_to_navigation_with_a_transform_for_each_bone_under_
     bones = [RegistrationExport.read(path, name) for name in ("T12", "L2")]
     packed = messages_of(RegistrationExport.read(path), bones).small
     devices = [pack()[14:34].rstrip(b"\0").decode() for pack in packed]  # of the header
-    assert devices[:-1] == [
-        "CTToWorld",
-        "CTToReference",
-        "T12",
-        "T12ToReference",
-        "L2",
-        "L2ToReference",
-    ]
+    assert devices[:-1] == "CTToWorld CTToReference T12 T12ToReference L2 L2ToReference".split()
 
 
 ODD_NAMES = ["第一腰椎", "第二腰椎", "L1 ή", "L1 ώ", "vertebrae_of_the_neck_1", "vertebrae_of_the_neck_2",

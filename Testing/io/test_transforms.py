@@ -3,8 +3,6 @@
 Every direction and frame is proved by a point, and none is guessed.
 """
 
-from __future__ import annotations
-
 import io
 import json
 

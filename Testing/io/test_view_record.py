@@ -1,12 +1,11 @@
 """The record of an X-ray: what is read is what is written, and two that say the same are equal."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from eos_images import write_eos
+from numpy.testing import assert_allclose
 from planted_dicom import write_xray
 from tiny_case import READING, changed, full, refusal
 
@@ -18,7 +17,7 @@ from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import Readings, ViewRecord
 
 VIEWS = full()["views"]
-KINDS = ["projection_matrix", "projection_matrix", "camera", "c_arm", "slot_scan"]
+KINDS = "projection_matrix projection_matrix camera c_arm slot_scan".split()
 
 
 def read(entry, folder=None):
@@ -63,7 +62,7 @@ def test_readings_become_a_geometry_once_they_are_complete():
     assert message.startswith("case.json: views[0].c_arm.rao_lao_deg is missing")
     whole = record.completed("case.json", {**known, "rao_lao_deg": 30}, ["One.", "Two."])
     assert whole.assumptions == ("One.", "Two.")
-    np.testing.assert_allclose(whole.own_camera.intrinsics[0], [250, 0, 9.5])
+    assert_allclose(whole.own_camera.intrinsics[0], [250, 0, 9.5])
 
 
 def test_a_header_says_whether_rows_have_a_distance_of_their_own(tmp_path):

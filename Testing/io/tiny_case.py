@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import re
 
 import numpy as np
-import pytest
 import SimpleITK as sitk
+from file_io import read_values
+from refusals import refusal as refusal
 
 from MultiViewRegistrationLib.cli.options import Parser
 from MultiViewRegistrationLib.cli.register import _case_file, add_register
@@ -167,7 +167,7 @@ def write_files(folder):
     write_image(
         folder / "bone.mha", (ct > 500).astype(np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22)
     )
-    for name in ("ap", "lat", "oblique", "c_arm", "scout"):
+    for name in "ap lat oblique c_arm scout".split():
         write_image(
             folder / f"{name}.mha", random.integers(2000, 4000, SIZE[::-1]).astype(np.uint16)
         )
@@ -190,22 +190,6 @@ def changed(case, keys, value):
     return case
 
 
-def refusal(function, *arguments, **named):
-    """The message of the InputError that `function` raises.
-
-    One line, and no end of a sentence inside.
-    """
-    with pytest.raises(InputError) as error:
-        function(*arguments, **named)
-    message = str(error.value)
-    assert (
-        len(message.splitlines()) == 1
-        and re.search(r"[.?]$", message)
-        and not re.search(r"[.!?] [A-Z]", message)
-    ), message
-    return message
-
-
 def result_or_refusal(function, *arguments, **named):
     """What `function` returns; None after an InputError of one line. For fuzzers."""
     try:
@@ -223,7 +207,7 @@ def result_or_refusal(function, *arguments, **named):
 def case_of_arrays(ct, **named):
     """A case of a CT and the X-rays of minimal(), which lie in the folder where this runs."""
     views = minimal()["views"]
-    images = [sitk.GetArrayFromImage(sitk.ReadImage(view["image"])) for view in views]
+    images = [read_values(view["image"]) for view in views]
     matrices = [np.array(view["projection_matrix"]) for view in views]
     return Case.from_arrays(ct, images=images, projections=matrices, intensity="linear", **named)
 

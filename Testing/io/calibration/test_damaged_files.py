@@ -1,7 +1,5 @@
 """Whatever a small file of any format holds, it is read or refused in a sentence."""
 
-from __future__ import annotations
-
 import io
 import json
 import warnings

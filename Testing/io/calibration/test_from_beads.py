@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_json, write_json, write_values
+from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib import calibrate_from_beads
 from MultiViewRegistrationLib.cli.main import main
@@ -75,15 +76,15 @@ def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):
     assert recognised_format(path) == "cameras"
     first, second = read_calibration(path)
     assert (first.name, second.name) == ("AP", "LAT")
-    np.testing.assert_allclose(first.projection_matrix, found[0].camera.projection_matrix)
+    assert_allclose(first.projection_matrix, found[0].camera.projection_matrix)
     record = first.given_to(ViewRecord("AP", InputFile("ap.png", tmp_path / "ap.png")))
     assert record.uncertainty == found[0].uncertainty
-    assert json.loads(path.read_text())["views"][0]["residual_px"] == found[0].residual_px
+    assert read_json(path)["views"][0]["residual_px"] == found[0].residual_px
 
 
 def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
     for name, image in zip(("ap", "lat"), images, strict=True):
-        sitk.WriteImage(sitk.GetImageFromArray(image), str(tmp_path / f"{name}.png"))
+        write_values(tmp_path / f"{name}.png", image)
     out = tmp_path / "cameras.json"
     words = ["calibrate", "--beads", str(PHANTOM), "--intensity", "linear", "--json"]
     words += ["--view", "AP", str(tmp_path / "ap.png"), "--view", "LAT", str(tmp_path / "lat.png")]
@@ -99,13 +100,13 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
 def test_shared_intrinsics_need_one_distance(images):
     cameras = calibrate_from_beads(images, MODEL, intrinsics="shared")
     first, second = (each.camera.intrinsics for each in cameras)
-    np.testing.assert_array_equal(first, second)
+    assert_array_equal(first, second)
 
 
 def test_intrinsics_that_are_known_stay_as_they_are(images):
     known = two_cameras()[:1]
     (found,) = calibrate_from_beads(images[:1], MODEL, intrinsics="known", cameras=known)
-    np.testing.assert_array_equal(found.camera.intrinsics, known[0].intrinsics)
+    assert_array_equal(found.camera.intrinsics, known[0].intrinsics)
     assert 0 < found.sd_px < 0.3 and 0 < found.bootstrap_sd_px < 0.3
     assert found.uncertainty["principal_point_sd_px"] < 1e-6
 
@@ -185,11 +186,11 @@ def test_a_model_that_cannot_be_used_is_refused(text, message, tmp_path):
 
 def test_a_model_is_read_from_json_and_from_markups(tmp_path):
     by_name = dict(zip(MODEL.names, MODEL.points.tolist(), strict=True))
-    (tmp_path / "model.json").write_text(json.dumps(by_name))
-    (tmp_path / "list.json").write_text(json.dumps(MODEL.points.tolist()))
+    write_json(tmp_path / "model.json", by_name)
+    write_json(tmp_path / "list.json", MODEL.points.tolist())
     points = [{"label": name, "position": place} for name, place in by_name.items()]
     markups = {"markups": [{"coordinateSystem": "LPS", "controlPoints": points}]}
-    (tmp_path / "model.mrk.json").write_text(json.dumps(markups))
+    write_json(tmp_path / "model.mrk.json", markups)
     for file in ("model.json", "list.json", "model.mrk.json"):
-        np.testing.assert_array_equal(read_bead_model(tmp_path / file).points, MODEL.points)
+        assert_array_equal(read_bead_model(tmp_path / file).points, MODEL.points)
     assert read_bead_model(tmp_path / "model.mrk.json").names == MODEL.names

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import write_values
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
@@ -31,7 +31,7 @@ def plate_image(path):
     for column, row in nodes:
         image += 16000 / (1 + np.exp((np.hypot(u - column, v - row) - 4) / 0.5))
     image += np.random.default_rng(1).normal(0, 60, image.shape)
-    sitk.WriteImage(sitk.GetImageFromArray(image.astype(np.uint16)), str(path))
+    write_values(path, image.astype(np.uint16))
     return nodes
 
 
@@ -49,7 +49,7 @@ def test_the_distortion_of_a_plate_is_measured_and_undone(tmp_path, capsys):
         assert np.abs(np.diff(straight, 2, axis=axis)).max() < 0.3
     raw = measured.straightened(tmp_path / "plate.png", None)
     assert raw.values.shape == SIZE[::-1] and np.isfinite(raw.values[60:140, 60:140]).all()
-    sitk.WriteImage(sitk.GetImageFromArray(np.ones((50, 60), np.uint16)), str(tmp_path / "b.png"))
+    write_values(tmp_path / "b.png", np.ones((50, 60), np.uint16))
     with pytest.raises(InputError, match="has 60 x 50 pixels, but the plate"):
         measured.straightened(tmp_path / "b.png", None)
 

@@ -3,8 +3,6 @@
 And a tracked C-arm's transforms, as Plus, Slicer and SimpleITK write them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import SimpleITK as sitk

@@ -1,12 +1,10 @@
 """MayaCam files, by XMALab's convention and by what Autoscoper makes of it."""
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import pytest
+from file_io import read_json
 from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, rows
+from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 from wrist_mayacam import WRIST
@@ -40,7 +38,7 @@ def test_it_projects_as_autoscoper(tmp_path):
     axes = rotation * [[-1], [-1], [1]]  # right, up, back, as rows
     cx, cy = K[0, 2], SIZE[1] - 1 - K[1, 2]
     right, up, back = axes
-    np.testing.assert_allclose(centre, view.camera.source, atol=1e-9)
+    assert_allclose(centre, view.camera.source, atol=1e-9)
     offset = POINTS - centre
     depth = -(offset @ back)
     u, v_from_bottom = cx + K[0, 0] * (offset @ right) / depth, cy + K[1, 1] * (offset @ up) / depth
@@ -121,7 +119,7 @@ def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
 
     Right within 0.4 pixels.
     """
-    case = json.loads((shared_data / "wrist" / "radius_0002.json").read_text())
+    case = read_json(shared_data / "wrist" / "radius_0002.json")
     known = np.array(case["views"][i]["projection_matrix"])
     (view,) = read_text(tmp_path, WRIST[i], unit="mm")
     bone = np.array(case["world_from_ct"])[:3, 3] + POINTS / 3

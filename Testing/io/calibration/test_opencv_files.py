@@ -1,11 +1,10 @@
 """Files that OpenCV itself wrote, and where cv2.projectPoints put the points."""
 
-from __future__ import annotations
-
 import json
 
 import opencv_files
 import pytest
+from file_io import write_json
 from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, rows
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
@@ -65,9 +64,7 @@ def test_the_content_is_that_of_a_case(tmp_path):
     (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit="mm", axes="own")
     content = view.given_to(ViewRecord("AP")).geometry_json
     assert content["distortion"] == COEFFICIENTS
-    (tmp_path / "case.json").write_text(
-        json.dumps({"version": 1, "views": [{"name": "AP", **content}]})
-    )
+    write_json(tmp_path / "case.json", {"version": 1, "views": [{"name": "AP", **content}]})
     (again,) = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")
     assert_allclose(
         again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9

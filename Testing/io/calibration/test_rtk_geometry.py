@@ -1,7 +1,5 @@
 """RTK geometries, written by RTK itself."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 import numpy as np

@@ -1,10 +1,9 @@
 """xReg's HDF5 files, written with h5py by the layout of its own writer (lib/file_formats/xregH5CamModelIO.cpp)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from known_points import POINTS, SIZE, K, R, check
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
@@ -42,7 +41,7 @@ def test_points_fall_where_xreg_has_them(tmp_path, intrinsic, z, frame):
         assert view.size == SIZE and (view.camera.intrinsics[0, 0] < 0) == (
             z < 0
         )  # x, y and toward the source: as seen from the detector
-        np.testing.assert_allclose(view.camera.source, -R.T @ (5 + i, -3, z), atol=1e-9)
+        assert_allclose(view.camera.source, -R.T @ (5 + i, -3, z), atol=1e-9)
 
 
 def test_a_camera_model_alone(tmp_path):
@@ -51,9 +50,7 @@ def test_a_camera_model_alone(tmp_path):
         for key in file["proj-000/cam"]:
             file.copy(f"proj-000/cam/{key}", alone)
     (view,) = read_calibration(tmp_path / "b.h5")
-    np.testing.assert_array_equal(
-        view.projection_matrix, read_calibration(path)[0].projection_matrix
-    )
+    assert_array_equal(view.projection_matrix, read_calibration(path)[0].projection_matrix)
 
 
 def _spoil(path, key, value):

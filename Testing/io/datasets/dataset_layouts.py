@@ -17,9 +17,7 @@ from scipy.spatial.transform import Rotation
 SIZE = (120, 100)  # columns, rows
 PIXEL_MM = (1.5, 1.4)
 ORIGIN = np.array([-20.0, -70.0, -950.0])  # of the CT, LPS
-NAMES = [
-    f"{name}-{side}" for name in ("ASIS", "FH", "GSN", "IOF", "MOF", "SPS", "IPS") for side in "lr"
-]
+NAMES = [f"{name}-{side}" for name in "ASIS FH GSN IOF MOF SPS IPS".split() for side in "lr"]
 SPECIMEN = "17-1882"
 
 

@@ -1,10 +1,8 @@
 """An Autoscoper trial, with the calibration of Autoscoper's own sample data, whose projections are known from elsewhere."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_values, write_values
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 from wrist_mayacam import WRIST
@@ -44,14 +42,12 @@ def trial(tmp_path):
         folder.mkdir(parents=True)
         for frame in (2, 10):
             pixels = random.integers(1000, 4000, SIZE[::-1]).astype(np.uint16)
-            sitk.WriteImage(
-                sitk.GetImageFromArray(pixels), str(folder / f"cam{number}.{frame:04d}.tif")
-            )
+            write_values(folder / f"cam{number}.{frame:04d}.tif", pixels)
         (folder / ".hidden.tif").write_bytes(b"")
     (tmp_path / "volumes").mkdir()
     for name in ("radius", "ulna"):
         values = random.integers(0, 4000, (5, 6, 7)).astype(np.uint16)
-        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "volumes" / f"{name}.tif"))
+        write_values(tmp_path / "volumes" / f"{name}.tif", values)
     (tmp_path / "wrist.cfg").write_text(TRIAL)
     return tmp_path / "wrist.cfg"
 
@@ -64,16 +60,14 @@ def test_a_trial_becomes_a_case(trial, tmp_path):
         and case.ct.unit == "relative"
         and case.truth_world_from_ct is None
     )
-    stored = sitk.GetArrayFromImage(
-        sitk.ReadImage(str(tmp_path / "radiographs" / "cam2" / "cam2.0010.tif"))
-    )
+    stored = read_values(tmp_path / "radiographs" / "cam2" / "cam2.0010.tif")
     assert_array_equal(imported.images["camera2"].values, stored)
     assert [view.camera.size for view in case.views] == [SIZE, SIZE]
     assert case.views[0].xray.pixel_mm is None
 
 
 def test_a_volume_is_flipped_by_volumeflip_and_lies_at_the_origin(trial, tmp_path):
-    stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "volumes" / "radius.tif")))
+    stored = read_values(tmp_path / "volumes" / "radius.tif")
     volume = read_autoscoper(trial, 0, "linear", "mm", "radius").ct.volume
     assert_array_equal(volume.values, stored[::-1, :, ::-1])
     assert_allclose(volume.ct_from_index, np.diag([0.4, 0.5, 0.6, 1]))

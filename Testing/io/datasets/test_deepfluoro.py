@@ -1,7 +1,5 @@
 """DeepFluoro's files: the imported case puts each point where the layout's own formula puts it, and registers to its truth."""
 
-from __future__ import annotations
-
 import json
 
 import h5py

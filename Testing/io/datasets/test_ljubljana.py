@@ -1,7 +1,5 @@
 """Ljubljana's file: the imported case puts each point where the layout's own formula puts it, and its volume where the points are."""
 
-from __future__ import annotations
-
 import h5py
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """Tracked poses of Autoscoper, by the steps of its own ray caster."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

@@ -1,7 +1,5 @@
 """HDF5 that is damaged or means harm is refused in a sentence that names the path in it."""
 
-from __future__ import annotations
-
 import sys
 
 import h5py

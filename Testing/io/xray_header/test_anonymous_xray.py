@@ -3,13 +3,11 @@
 The copy, which has none, is the same case.
 """
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import pytest
+from file_io import read_json
 from imaging.xray_files import write_xa
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import minimal
 
 from MultiViewRegistrationLib.cli.main import main
@@ -88,15 +86,13 @@ def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
     after = Case.load(tmp_path / "copy")
     for one, other in zip(before.views, after.views, strict=True):
         valid = one.xray.valid
-        np.testing.assert_array_equal(other.xray.valid, valid)
+        assert_array_equal(other.xray.valid, valid)
         assert (
             np.ptp((other.xray.line_integrals - one.xray.line_integrals)[valid]) < 2e-6
         )  # a constant is free
-        np.testing.assert_allclose(
-            other.camera.projection_matrix, one.camera.projection_matrix, rtol=1e-12
-        )
+        assert_allclose(other.camera.projection_matrix, one.camera.projection_matrix, rtol=1e-12)
         assert other.xray.pixel_mm == one.xray.pixel_mm and valid.mean() > 0.2
-    copied = json.loads((tmp_path / "copy" / "case.json").read_text())
+    copied = read_json(tmp_path / "copy" / "case.json")
     assert all(
         set(view["assumptions"]) <= set(ASSUMPTIONS) and "c_arm" in view for view in copied["views"]
     )

@@ -1,7 +1,5 @@
 """Cameras of tagged X-rays: given back, and with the patient's left, head and back where they must fall."""
 
-from __future__ import annotations
-
 from itertools import count, product
 
 import numpy as np

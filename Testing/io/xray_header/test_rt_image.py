@@ -4,11 +4,10 @@ The oracle goes another way than the reader: it carries points of the patient th
 the table, the room, the gantry and the receptor, and intersects their rays with the image plane.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from imaging.dicom_files import item, write_dicom
+from numpy.testing import assert_allclose, assert_array_equal
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -106,7 +105,7 @@ def expected_pixel(point, tags):
 def test_points_fall_where_the_frames_of_iec_61217_put_them(rt_image, tags):
     camera = camera_of(rt_image(**tags))
     for point in ([0, 0, 0], [30, 0, 0], [0, 20, 0], [0, 0, 25], [-12, 31, 18]):
-        np.testing.assert_allclose(
+        assert_allclose(
             camera.project(np.array(point, float)), expected_pixel(point, tags), atol=1e-6
         )
 
@@ -117,9 +116,9 @@ def test_from_above_a_patient_on_the_back_has_the_head_up_and_the_left_on_the_ri
     middle = camera.project(np.zeros(3))
     left, head = camera.project(np.array([20.0, 0, 0])), camera.project(np.array([0, 0, 20.0]))
     assert left[0] > middle[0] + 10 and head[1] < middle[1] - 10
-    np.testing.assert_allclose(camera.source, [0, -1000, 0], atol=1e-9)
+    assert_allclose(camera.source, [0, -1000, 0], atol=1e-9)
     at_left = camera_of(rt_image(GantryAngle=90.0))
-    np.testing.assert_allclose(at_left.source, [1000, 0, 0], atol=1e-9)
+    assert_allclose(at_left.source, [1000, 0, 0], atol=1e-9)
 
 
 def test_an_image_that_is_stored_mirrored_is_known_by_its_cosines(rt_image):
@@ -168,9 +167,7 @@ def test_views_of_other_isocentres_are_carried_to_that_of_the_first(rt_image, tm
     views = CaseFile.from_json(tmp_path / "case.json", content).views
     point = np.array([25.0, -30.0, 21.0])
     pixel = views[1].camera((160, 120)).project(point - isocentres[0])
-    np.testing.assert_allclose(
-        pixel, expected_pixel(point - isocentres[1], {"GantryAngle": 40.0}), atol=1e-6
-    )
+    assert_allclose(pixel, expected_pixel(point - isocentres[1], {"GantryAngle": 40.0}), atol=1e-6)
 
 
 def plan(path, *isocentres):
@@ -193,8 +190,8 @@ def test_the_planned_isocentre_is_the_start(tmp_path, rt_image):
         rt_image(IsocenterPosition=isocentre),
     ):
         pose = planned_pose(path)
-        np.testing.assert_allclose(rigid.transform_points(pose, np.array(isocentre)), 0, atol=1e-9)
-        np.testing.assert_array_equal(pose[:3, :3], np.eye(3))
+        assert_allclose(rigid.transform_points(pose, np.array(isocentre)), 0, atol=1e-9)
+        assert_array_equal(pose[:3, :3], np.eye(3))
 
 
 def test_plans_that_say_no_one_isocentre_are_refused(tmp_path, rt_image):

@@ -1,10 +1,9 @@
 """The frames of multi-frame DICOM X-rays, each with its own image and camera."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from imaging.xray_files import pixels, write_xa
+from numpy.testing import assert_allclose
 from tiny_case import minimal
 
 from MultiViewRegistrationLib.imaging.xray import count_frames
@@ -39,7 +38,7 @@ def test_frames_begin_at_the_cases_own_and_each_has_its_camera(write_case, tmp_p
     frames = [sequence.load(number).views for number in range(3)]
     axes = np.array([[view.camera.camera_from_world[2, :3] for view in views] for views in frames])
     turned = np.degrees(np.arccos(np.clip(np.einsum("nvi,vi->nv", axes, axes[0]), -1, 1)))
-    np.testing.assert_allclose(turned, [[0, 0], [4, 0], [8, 0]], atol=0.01)
+    assert_allclose(turned, [[0, 0], [4, 0], [8, 0]], atol=0.01)
     images = [[view.xray.line_integrals for view in views] for views in frames]
     assert not any(
         np.array_equal(images[0][view], images[n][view]) for view in (0, 1) for n in (1, 2)

@@ -3,8 +3,6 @@
 More than here with MVREG_FUZZ=20000 in the environment.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from io import BytesIO

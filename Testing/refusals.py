@@ -1,0 +1,23 @@
+"""What a function says where it refuses what it is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from MultiViewRegistrationLib.errors import InputError
+
+
+def refusal(function: Callable, *arguments, **named) -> str:
+    """The message of the InputError that `function` raises.
+
+    One line, and no end of a sentence inside.
+    """
+    with pytest.raises(InputError) as error:
+        function(*arguments, **named)
+    message = str(error.value)
+    one_sentence = re.search(r"[.?]$", message) and not re.search(r"[.!?] [A-Z]", message)
+    assert len(message.splitlines()) == 1 and one_sentence, message
+    return message

@@ -152,6 +152,16 @@ def free(view: View) -> View:
     return replace(view, rotation_sd_deg=None, translation_sd_mm=None)
 
 
+def write_ct_file(path: Path, values: np.ndarray | None = None) -> Path:
+    """The phantom in a file, or what lies on its grid."""
+    volume = make_ct().volume
+    image = sitk.GetImageFromArray(volume.values.astype(np.int16) if values is None else values)
+    image.SetSpacing(volume.spacing_mm.tolist())
+    image.SetOrigin(volume.ct_from_index[:3, 3].tolist())
+    sitk.WriteImage(image, str(path))
+    return path
+
+
 def write_phantom_case(
     folder: Path, names: tuple[str, ...] = ("view1", "view2"), ct_name: str = "ct"
 ) -> Path:
@@ -160,10 +170,7 @@ def write_phantom_case(
     names: of the views.   ct_name: of the CT's file.
     """
     ct = make_ct()
-    image = sitk.GetImageFromArray(ct.volume.values.astype(np.int16))
-    image.SetSpacing(ct.volume.spacing_mm.tolist())
-    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
-    sitk.WriteImage(image, str(folder / f"{ct_name}.nii.gz"))
+    write_ct_file(folder / f"{ct_name}.nii.gz")
     views = []
     for name, view in zip(names, make_views(ct), strict=True):
         xray = sitk.GetImageFromArray((60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))

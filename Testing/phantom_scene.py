@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from phantom import TRUE_POSE, make_ct, make_views, off
+from planted_dicom import write_ct, write_xray
 
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.xray import View
@@ -21,15 +22,22 @@ def phantom() -> tuple:
     return ct, make_views(ct)
 
 
+def phantom_volume(scene, ct: CT | None = None):
+    """The node of the phantom's CT, or of another one."""
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+
+    volume = (ct or phantom()[0]).volume
+    return volume_node(scene, "Phantom", volume.values, volume.ct_from_index)
+
+
 def make_registration(
     scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"
 ):
     """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals."""
-    from MultiViewRegistrationLib.mrml.loading import volume_node
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene, name)
-    registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    registration.ct = phantom_volume(scene, ct)
     for view in views:
         add_view(registration, view)
     registration.world_from_ct = pose
@@ -54,6 +62,27 @@ def add_view(registration, view: View):
     image = view.xray.line_integrals[None]
     set_source(xray, volume_node(registration.scene, f"{view.name} image", image, np.eye(4)))
     return xray
+
+
+def dicom_registration(scene, folder, ct: dict, xray: dict, name: str):
+    """A registration of a small CT and an X-ray in DICOM with these tags, read as the panel reads them."""
+    from MultiViewRegistrationLib.imaging.ct import load_ct
+    from MultiViewRegistrationLib.mrml.identity import header_of_ct, keep_header
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+    from MultiViewRegistrationLib.mrml.registration import Registration
+    from MultiViewRegistrationLib.session import adding
+
+    hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
+    place = np.diag([4.0, 4, 4, 1])
+    place[:3, 3] = -22
+    slices = write_ct(folder / "ct", hu, place, **ct)
+    registration, read = Registration.create(scene, "Test"), load_ct(slices)
+    node = volume_node(scene, "CT", read.volume.values, read.volume.ct_from_index)
+    keep_header(node, header_of_ct(slices))
+    registration.ct = node
+    pixels = np.random.default_rng(1).integers(2000, 4000, (16, 20))
+    adding.read(write_xray(folder / name, pixels, **xray))(registration)
+    return registration
 
 
 def begun(registration):

@@ -39,6 +39,17 @@ def resize(view, width: int, height: int) -> None:
         view._logic.ResizeSliceNode(width, height)
 
 
+def ball(radius: float = 10.0, centre=(0.0, 0.0, 0.0), resolution: int = 8):
+    """The surface of a sphere, RAS mm."""
+    source = vtk.vtkSphereSource()
+    source.SetRadius(radius)
+    source.SetCenter(*centre)
+    source.SetThetaResolution(resolution)
+    source.SetPhiResolution(resolution)
+    source.Update()
+    return source.GetOutput()
+
+
 def pixels(view) -> np.ndarray:
     """The view as it is drawn now, uint8 (rows, columns, 3), the top row first."""
     view.render_window().Render()

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from imaging.dicom_files import write_dicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage, generate_uid
+
+RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
 def item(**values) -> Dataset:
@@ -18,6 +21,30 @@ def item(**values) -> Dataset:
             dataset, keyword, pydicom.Sequence(value) if keyword.endswith("Sequence") else value
         )
     return dataset
+
+
+def write_regions(
+    path: Path, regions: dict, kind: str = "CLOSED_PLANAR", digits: str = ".3f", **tags
+) -> Path:
+    """An RT Structure Set with contours (n, 3) of each region by its name."""
+    frame = {"ReferencedFrameOfReferenceUID": tags.pop("FrameOfReferenceUID", "")}
+    frame = frame if any(frame.values()) else {}
+    named, drawn = [], []
+    for number, (name, contours) in enumerate(regions.items(), start=1):
+        parts = []
+        for points in contours:
+            data = [f"{value:{digits}}" for value in points.ravel()]
+            shape = {"ContourGeometricType": kind, "NumberOfContourPoints": len(points)}
+            parts.append(item(**shape, ContourData=data))
+        named.append(item(ROINumber=number, ROIName=name, **frame))
+        drawn.append(item(ReferencedROINumber=number, ContourSequence=parts))
+    sequences = {
+        "StructureSetROISequence": pydicom.Sequence(named),
+        "ROIContourSequence": pydicom.Sequence(drawn),
+    }
+    pixels = np.zeros((1, 1), np.uint16)
+    write_dicom(path, pixels, RT_STRUCT, Modality="RTSTRUCT", **sequences, **tags)
+    return path
 
 
 def write_seg(

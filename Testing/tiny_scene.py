@@ -5,6 +5,7 @@ In it a registration whose X-rays are a few bright dots, from chosen cameras.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from types import SimpleNamespace
 
@@ -68,6 +69,14 @@ def watch(scene):
 
 
 SHAPE = (60, 80)
+#: What a person reads from a C-arm.
+READING = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": (2.0, 2.0),
+    "rao_lao_deg": 0,
+    "cra_cau_deg": 0,
+}
 
 
 def intensity(seed: int = 0) -> np.ndarray:
@@ -92,16 +101,9 @@ def c_arm(
     mirrored=False,
 ) -> Camera:
     """A camera 700 mm from an isocentre in the middle of the patient, 1000 mm from its detector."""
-    return CArm(
-        source_to_detector_mm=1000,
-        source_to_isocentre_mm=700,
-        pixel_mm=pixel_mm,
-        size=size,
-        rao_lao_deg=rao_lao_deg,
-        cra_cau_deg=cra_cau_deg,
-        principal_point=principal_point,
-        mirrored=mirrored,
-    ).camera()
+    read = {"pixel_mm": pixel_mm, "rao_lao_deg": rao_lao_deg, "cra_cau_deg": cra_cau_deg}
+    more = {"size": size, "principal_point": principal_point, "mirrored": mirrored}
+    return CArm(**{**READING, **read, **more}).camera()
 
 
 def dot_image(size: tuple[int, int], pixel, sigma: float = 1.2) -> np.ndarray:
@@ -164,6 +166,14 @@ def complete(scene, name: str = "Test"):
     return registration
 
 
+def write_markups(path, points: dict):
+    """A .mrk.json of points, LPS mm, by their names."""
+    listed = [{"label": name, "position": [*map(float, at)]} for name, at in points.items()]
+    lists = [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": listed}]
+    path.write_text(json.dumps({"markups": lists}))
+    return path
+
+
 def save(app, path) -> None:
     """As Slicer does: an .mrml with a file for each node beside it, or all of it in one .mrb."""
     if path.suffix == ".mrml":
@@ -180,3 +190,13 @@ def save(app, path) -> None:
                     )
                     assert storage.WriteData(node)
     assert app.io_manager.write_scene(path)
+
+
+def reopened(app, path) -> list:
+    """The registrations of the scene, which is saved and opened again."""
+    from MultiViewRegistrationLib.mrml.registration import Registration
+
+    save(app, path)
+    app.scene.Clear(False)
+    assert app.io_manager.load_scene(path)
+    return Registration.all(app.scene)

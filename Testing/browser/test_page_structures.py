@@ -113,45 +113,6 @@ def test_a_bone_is_seen_in_all_views_moved_and_registered_again(tab):
     all_outlined(tab.page)
 
 
-def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(tab):
-    """The rings are about the bone, which is in the middle of all views once its row is chosen."""
-    all_outlined(tab.page)
-    tab.page.locator(".mv-answer").get_by_role("button", name="Show edges", exact=True).click()
-    tab.page.get_by_role("button", name="L2", exact=True).click()
-    tab.page.wait_for_function("() => document.querySelectorAll('.bone.chosen').length === 2")
-    if not tab.state("hand.on"):
-        tab.button("Move the CT").click()
-    tab.page.locator("body").press("3")
-    tab.page.wait_for_timeout(3000)
-    tab.shot("handles")
-    turned = "c('check', 'bones').lines[2].cells[3].text"
-    for number in (1, 0):  # the axial slice, then 3D
-        box, before = tab.page.locator(".mv-fill img").nth(number).bounding_box(), ""
-        for share in (0.175, 0.168, 0.182):  # of the width: about the radius of the ring
-            before = tab.evaluate(turned)
-            x, y = box["x"] + box["width"] * (0.5 + share), box["y"] + box["height"] / 2
-            tab.page.mouse.move(x, y)
-            tab.page.wait_for_timeout(1000)
-            tab.page.mouse.down()
-            tab.page.wait_for_timeout(300)
-            tab.page.mouse.move(x + 5, y + 30, steps=6)
-            tab.page.wait_for_timeout(1000)
-            tab.page.mouse.up()
-            tab.page.wait_for_timeout(4000)
-            if tab.evaluate(turned) != before:
-                break
-        assert tab.evaluate(turned) != before and tab.state("answer.kind") == "moved"
-        tab.shot(f"turned_{number}")
-    assert tab.evaluate("c('check', 'bones').lines[1].cells[1].text") == "accept"  # the others stay
-    for _ in range(2):
-        tab.page.locator(".mv-answer").get_by_role("button", name="Undo", exact=True).click()
-        tab.page.wait_for_timeout(500)
-    tab.wait_state("s.answer.kind === 'check'")
-    tab.page.get_by_role("button", name="L2", exact=True).click()
-    tab.page.locator("body").press("2")
-    tab.button("Move the CT").click()
-
-
 def test_outlines_are_no_part_of_the_x_ray_alone(tab):
     all_outlined(tab.page)
     tab.page.get_by_role("button", name="Overlay: X-ray").click()
@@ -160,14 +121,3 @@ def test_outlines_are_no_part_of_the_x_ray_alone(tab):
     all_outlined(tab.page)
     tab.drawn()
     tab.shot("edges")
-
-
-def test_a_saved_scene_that_is_opened_again_has_them_still(tab, serve, open_tab, tmp_path):
-    scene = tab.download("Save", tmp_path)
-    again = open_tab(serve(scene))
-    again.ready()
-    assert again.state("answer.kind") == "check" and again.state("answer.headline").startswith(
-        "L3 lies "
-    )
-    all_outlined(again.page)
-    again.shot("opened_again")

@@ -84,6 +84,14 @@ def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(
     assert all((tmp_path / "new" / "folder" / view["image"]).is_file() for view in content["views"])
 
 
+def test_a_sample_that_cannot_be_written_is_a_sentence(publish, monkeypatch, tmp_path):
+    expect(monkeypatch, b"a chest", b"its bones")
+    publish({CT: b"a chest", LABELS: b"its bones"})
+    (tmp_path / "demo").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match=r"demo: the sample cannot be put together"):
+        chest.write_sample(tmp_path / "demo")
+
+
 def test_the_truth_of_the_bent_spine_has_a_rigid_pose_of_each_structure():
     content = read_json(chest.BENT_SPINE_FOLDER / "case.json")
     truth = chest.bent_spine_truth()

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from imaging.dicom_files import write_dicom
 from numpy.testing import assert_array_equal
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
+from segmentation_files import write_regions
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import structure_set
@@ -14,40 +12,12 @@ from MultiViewRegistrationLib.imaging.reading import read_image
 from MultiViewRegistrationLib.imaging.structure_set import fill
 from MultiViewRegistrationLib.imaging.structures import read_structures
 
-RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
-
 
 def circle(x, y, z, radius, count=60):
     turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
     return np.stack(
         [x + radius * np.cos(turn), y + radius * np.sin(turn), np.full(count, z)], axis=1
     )
-
-
-def write_regions(path, regions, kind="CLOSED_PLANAR", digits=".3f"):
-    """A structure set with the contours of each region by its name."""
-    named, drawn = [], []
-    for number, (name, contours) in enumerate(regions.items(), start=1):
-        one, other = Dataset(), Dataset()
-        one.ROINumber, one.ROIName, other.ReferencedROINumber = number, name, number
-        parts = []
-        for points in contours:
-            part = Dataset()
-            part.ContourGeometricType, part.NumberOfContourPoints = kind, len(points)
-            part.ContourData = [f"{value:{digits}}" for value in points.ravel()]
-            parts.append(part)
-        other.ContourSequence = Sequence(parts)
-        named.append(one)
-        drawn.append(other)
-    write_dicom(
-        path,
-        np.zeros((1, 1), np.uint16),
-        RT_STRUCT,
-        Modality="RTSTRUCT",
-        StructureSetROISequence=Sequence(named),
-        ROIContourSequence=Sequence(drawn),
-    )
-    return path
 
 
 @pytest.fixture

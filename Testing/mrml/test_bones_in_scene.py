@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import slicer
-import vtk
-from scene_rendering import pixels, window_of
+from scene_rendering import ball, pixels, window_of
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface, same_places
@@ -27,13 +26,6 @@ class Lines(NamedTuple):
     name: str
     colour: tuple[float, float, float]
     lines: np.ndarray
-
-
-def ball():
-    source = vtk.vtkSphereSource()
-    source.SetRadius(10)
-    source.Update()
-    return source.GetOutput()
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ from MultiViewRegistrationLib.mrml import display, image
 from MultiViewRegistrationLib.mrml.deletion import delete
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.session import Session
 
 
 @pytest.fixture
 def registration(scene, watch):
-    from MultiViewRegistrationLib.session.session import Session
-
     registration = phantom_registration(scene)
     image.draw_mask(registration.xrays[0])
     settle(Session(registration))

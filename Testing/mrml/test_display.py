@@ -9,7 +9,7 @@ from scene_rendering import pixels, slice_view
 from tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
-from MultiViewRegistrationLib.mrml import layout, overlay
+from MultiViewRegistrationLib.mrml import display, image, layout, overlay
 from MultiViewRegistrationLib.mrml.display import _displays, _nodes_of
 from MultiViewRegistrationLib.mrml.image import add_mask
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
@@ -47,8 +47,6 @@ def shown_of(registration) -> dict:
 
 
 def test_it_comes_back_as_it_was(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display
-
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     first, second = dots(scene, "first", 0), dots(scene, "second", 20)
     first.xrays[0].node.GetNodeReference("landmarks").GetDisplayNode().SetVisibility(
@@ -114,8 +112,6 @@ def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
 
 
 def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display, image
-
     first, second, red = (
         slice_view(slicer_app),
         slice_view(slicer_app, "XRay2"),
@@ -142,8 +138,6 @@ def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
 
 
 def test_an_xray_without_geometry_is_not_in_3d(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display, layout
-
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     registration = registration_of(scene, {"AP": c_arm()})
     add_xray(registration, "no geometry", None, dot_image((96, 72), (40, 30)))

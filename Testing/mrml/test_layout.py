@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-import pytest
+from scene_rendering import resize, slice_view
 from tiny_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.mrml import layout
-
-slicer = pytest.importorskip("slicer")
+from MultiViewRegistrationLib.mrml import display, layout
 
 
 def test_six_x_rays_lie_in_rows_of_three_beside_3d():
@@ -20,10 +18,6 @@ def test_six_x_rays_lie_in_rows_of_three_beside_3d():
 
 
 def test_a_small_view_has_the_name_of_its_x_ray_alone(slicer_app, scene, watch):
-    from scene_rendering import resize, slice_view
-
-    from MultiViewRegistrationLib.mrml import display
-
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})
     display.show(registration)

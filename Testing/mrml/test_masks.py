@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from tiny_scene import add_xray, c_arm, dot_image
+from tiny_scene import READING, add_xray, c_arm, dot_image
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -29,14 +29,6 @@ SIZE = (96, 72)
 USED = np.zeros((72, 96), bool)
 USED[10:40, 20:70] = True
 USED[12, 22] = False
-READING = {
-    "source_to_detector_mm": 1000,
-    "source_to_isocentre_mm": 700,
-    "pixel_mm": (2, 2),
-    "size": SIZE,
-    "rao_lao_deg": 0,
-    "cra_cau_deg": 5,
-}
 
 
 @pytest.fixture
@@ -79,9 +71,9 @@ def test_a_mask_without_pixels_is_refused(view):
 )
 def test_it_goes_with_the_image(view, geometry):
     set_mask(view, drawn(view))
-    give_geometry(view, CArm(**{**READING, **geometry}))
+    give_geometry(view, CArm(**{**READING, **geometry, "size": SIZE}))
     np.testing.assert_array_equal(valid(view), USED)
-    give_geometry(view, CArm(**READING))
+    give_geometry(view, CArm(**READING, size=SIZE))
     np.testing.assert_array_equal(valid(view), USED)
 
 

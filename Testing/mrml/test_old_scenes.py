@@ -7,12 +7,11 @@ import json
 import numpy as np
 import pytest
 import slicer
-from tiny_scene import c_arm, dot_image, registration_of, save
+from tiny_scene import c_arm, dot_image, registration_of, reopened
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case_file import DicomImage
 from MultiViewRegistrationLib.io.dicom_geometry import Stand
-from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import ATTRIBUTE, XRayView
 from MultiViewRegistrationLib.mrml.xray_record import Header, record_of
 
@@ -123,10 +122,7 @@ def test_a_saved_scene_of_before_opens(slicer_app, scene, tmp_path):
         ATTRIBUTE,
         json.dumps({"camera": c_arm(30).to_json(), "intensity": "log", "pixel_mm": [2.0, 2.0]}),
     )
-    save(slicer_app, tmp_path / "scene.mrb")
-    scene.Clear(False)
-    assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
-    ((view,),) = (each.xrays for each in Registration.all(scene))
+    ((view,),) = (each.xrays for each in reopened(slicer_app, tmp_path / "scene.mrb"))
     assert view.camera.same_as(c_arm(30)) and view.detector_mm == pytest.approx(1000)
     view.change(flipped=True)
     assert json.loads(view.node.GetAttribute(ATTRIBUTE))["version"] == 2 and view.camera.same_as(

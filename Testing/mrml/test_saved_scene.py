@@ -13,6 +13,7 @@ from tiny_scene import c_arm, registration_of, save
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml import slice_view as views
 from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
 from MultiViewRegistrationLib.mrml.identity import origin_of, world_uid
 from MultiViewRegistrationLib.mrml.image import segmentation_node
@@ -27,8 +28,6 @@ POINT = np.array([30.0, -20.0, 25.0])
 
 def full(scene):
     """Two views, one with its principal point off centre and mirrored, DRR over it, a CT with a segment, landmarks, a mask."""
-    from MultiViewRegistrationLib.mrml import slice_view as views
-
     cameras = {
         "AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True),
         "lateral": c_arm(90),

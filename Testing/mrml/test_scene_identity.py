@@ -10,11 +10,11 @@ import slicer
 import vtk
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
+from tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import draw_mask, segmentation_node
-from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import MASK
 
 #: Voxels as most CTs have them, in the middle between two rounded numbers: mm along i, j, k, and
@@ -72,15 +72,6 @@ def change_geometry(view):
     view.change(geometry=replace(camera, intrinsics=np.diag([1.01, 1, 1]) @ camera.intrinsics))
 
 
-def reopened(app, scene, path) -> Registration:
-    """The registration of the scene, saved and opened again."""
-    assert scene.WriteToMRB(str(path))
-    scene.Clear(False)
-    app.io_manager.load_scene(str(path))
-    (registration,) = Registration.all(scene)
-    return registration
-
-
 def widen(registration) -> None:
     """Add another segment, which widens what is saved for the first."""
     beside, place = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
@@ -109,7 +100,8 @@ def test_whatever_voxels_the_ct_has_it_is_the_same_in_a_scene_that_was_saved(
     with_mask(scene, registration)
     registration.xrays[1].source.SetSpacing(*spacing[:2], 1)
     before = fingerprint(registration)
-    assert fingerprint(reopened(slicer_app, scene, tmp_path / "scene.mrb")) == before
+    (again,) = reopened(slicer_app, tmp_path / "scene.mrb")
+    assert fingerprint(again) == before
 
 
 @pytest.mark.parametrize(
@@ -203,7 +195,7 @@ def test_a_mask_counts_once_something_is_drawn_on_it(
     view.place()
     view.change(geometry=record.geometry, uncertainty=record.uncertainty)
     view.place()
-    registration = reopened(slicer_app, scene, tmp_path / "scene.mrb")
+    (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
     assert fingerprint(registration) == before
     change(registration.xrays[0].mask.GetSegmentation().GetNthSegment(0))
     assert fingerprint(registration) != before

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import vtk
-from scene_rendering import brightest, pixels, resize, slice_view, threed_view
+from scene_rendering import ball, brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 from MultiViewRegistrationLib.mrml.ct_3d import put_surface
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, remove_product
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -21,14 +21,8 @@ def eye(slicer_app, scene):
     """A 3D view on black, with a small bright ball at POINT and nothing else."""
     view = threed_view(slicer_app)
     view.set_background_color([0, 0, 0])
-    ball = vtk.vtkSphereSource()
-    ball.SetCenter(*ras_from_lps(POINT))
-    ball.SetRadius(6)
-    ball.SetThetaResolution(24)
-    ball.SetPhiResolution(24)
-    ball.Update()
     model = scene.AddNewNodeByClass("vtkMRMLModelNode")
-    model.SetAndObservePolyData(ball.GetOutput())
+    model.SetAndObservePolyData(ball(6, ras_from_lps(POINT), 24))
     model.CreateDefaultDisplayNodes()
     model.GetDisplayNode().SetLighting(False)
     model.GetDisplayNode().SetColor(1, 1, 1)
@@ -74,9 +68,9 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     remove_product(view.node, xray_annotations.LABEL)
     remove_product(view.node, xray_annotations.LABEL_3D)
     source_view.look(view, eye.get_camera_node(), (320, 240))
-    ball = brightest(pixels(eye), above=120)
+    hidden = brightest(pixels(eye), above=120)
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
-    assert brightest(pixels(eye), above=120) == pytest.approx(ball, abs=0.5 * 320 / 96)
+    assert brightest(pixels(eye), above=120) == pytest.approx(hidden, abs=0.5 * 320 / 96)
 
 
 def test_leaving_the_source_view_restores_the_camera(eye, scene):
@@ -183,13 +177,10 @@ def test_a_small_bone_is_no_dot_in_the_overview(eye, scene):
     """But with the sources in sight, all of it is seen."""
     registration = registration_of(scene, {"AP": c_arm(0), "lateral": c_arm(90)})
     ct_at(scene, registration, (0, 0, 0))
-    ball = vtk.vtkSphereSource()
-    ball.SetRadius(20)
-    ball.Update()
     node, size, overview = eye.get_camera_node(), (320, 240), source_view.Overview()
     overview.show(registration, node, size)
     far = np.linalg.norm(node.GetPosition())
-    put_surface(registration, ball.GetOutput())
+    put_surface(registration, ball(20))
     assert overview.update(registration, node, size)
     near = np.linalg.norm(np.subtract(node.GetPosition(), node.GetFocalPoint()))
     assert np.allclose(node.GetFocalPoint(), 0, atol=2) and near < 0.5 * far
@@ -200,8 +191,6 @@ def test_a_small_bone_is_no_dot_in_the_overview(eye, scene):
 
 
 def test_the_overview_of_a_ct_alone_is_from_the_front(eye, scene):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
     registration, node = Registration.create(scene), eye.get_camera_node()
     assert not source_view.show_overview(registration, node, (320, 240))
     ct_at(scene, registration, (0, 0, 0))

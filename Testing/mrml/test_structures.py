@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from scene_rendering import pixels, slice_view, window_of, window_point
+from scene_rendering import ball, pixels, slice_view, window_of, window_point
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -28,14 +28,8 @@ def registration(two_xrays):
 
 
 def sphere_model(registration, name="Ball", resolution=96):
-    source = vtk.vtkSphereSource()
-    source.SetRadius(RADIUS)
-    source.SetCenter(*CENTRE)
-    source.SetThetaResolution(resolution)
-    source.SetPhiResolution(resolution)
-    source.Update()
     model = registration.scene.AddNewNodeByClass("vtkMRMLModelNode", name)
-    model.SetAndObservePolyData(source.GetOutput())
+    model.SetAndObservePolyData(ball(RADIUS, CENTRE, resolution))
     model.CreateDefaultDisplayNodes()
     model.GetDisplayNode().SetColor(1, 0, 0)
     model.SetAndObserveTransformNodeID(registration.ct_transform.GetID())

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import slicer
 from phantom import TRUE_POSE, off
-from phantom_scene import add_view, make_registration, phantom_registration, settle
+from phantom_scene import add_view, make_registration, phantom_registration, phantom_volume, settle
 from segment_editor import draw_segment
-from tiny_scene import save
+from tiny_scene import reopened
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml.case import ct_of, xray_of
 from MultiViewRegistrationLib.mrml.image import draw_mask, segmentation_node
+from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import ras_from_node, set_transform
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import place_of
@@ -117,8 +118,6 @@ def test_a_segment_that_reaches_beyond_the_ct_is_cut_off(registration, pose):
 
 
 def larger_volume(scene):
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-
     place = np.diag([3.0, 3, 3, 1])
     place[:3, 3] = -90
     return volume_node(scene, "larger", np.zeros((60, 60, 60), np.int16), place)
@@ -322,10 +321,8 @@ def test_an_xray_that_was_moved_goes_back(accepted):
 )
 def placed(scene, ct, views, request):
     """A registration of the phantom with a structure, at a pose."""
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-
     registration = Registration.create(scene, "Phantom")
-    volume = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    volume = phantom_volume(scene)
     volume.SetIJKToRASDirections(*request.param.ravel())
     registration.ct = volume
     for view in views:
@@ -369,11 +366,7 @@ def test_a_hardened_ct_is_the_same_in_a_scene_that_was_saved(slicer_app, placed,
     for node in (placed.ct, placed.segmentation):
         node.HardenTransform()
     assert Session(placed).stale_reason() == ""
-    scene, path = placed.scene, tmp_path / "scene.mrml"
-    save(slicer_app, path)
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(path)
-    [again] = Registration.all(scene)
+    [again] = reopened(slicer_app, tmp_path / "scene.mrml")
     np.testing.assert_allclose(again.world_from_ct, TURNED, atol=1e-9)
     assert Session(again).stale_reason() == ""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from test_bones_in_scene import POSES, ball
+from scene_rendering import ball
+from test_bones_in_scene import POSES
 from test_display import dots
-from tiny_scene import complete
+from tiny_scene import complete, reopened
 
 from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface
 from MultiViewRegistrationLib.mrml.deletion import delete
@@ -89,11 +90,9 @@ def test_it_comes_back_from_a_scene_that_was_saved_meanwhile(scene, slicer_app, 
     slicer.util.getNode("implant").SetDisplayVisibility(False)
     before = seen(scene)
     show_alone(scene, patients[1])
-    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(str(tmp_path / "scene.mrb"))
+    again = {each.name: each for each in reopened(slicer_app, tmp_path / "scene.mrb")}
     assert not seen(scene).intersection(HIS)
-    show_alone(scene, next(each for each in Registration.all(scene) if each.name == "first"))
+    show_alone(scene, again["first"])
     assert seen(scene).intersection(HIS) == before.intersection(HIS)
 
 

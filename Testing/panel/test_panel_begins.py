@@ -6,10 +6,9 @@ import pytest
 import SimpleITK as sitk
 import vtk
 from gui_driver import GuiDriver
-from phantom_scene import begun, make_registration
+from phantom_scene import begun, make_registration, phantom_volume
 from tiny_scene import intensity
 
-from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import inputs
 
@@ -24,7 +23,7 @@ def registrations(person) -> list:
 
 
 def test_a_registration_begins_with_a_ct_that_is_chosen(person, ct):
-    volume = volume_node(person.host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    volume = phantom_volume(person.host.scene)
     person.host.leave(person.module_widget)
     person.host.enter(person.module_widget)
     assert registrations(person) == [] and not person.panel.sections["start"].widget.enabled

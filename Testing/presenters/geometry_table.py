@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from presenter_host import act
 
+from MultiViewRegistrationLib.session.presenters.form import FieldTable, walk
+
 C_ARM = {
     "rao_lao_deg": "30",
     "cra_cau_deg": "10",
@@ -15,8 +17,6 @@ C_ARM = {
 
 def cell(table, key: str, number: int = 0):
     """The cell of a field, by the number of its X-ray."""
-    from MultiViewRegistrationLib.session.presenters.form import FieldTable, walk
-
     id = table._xrays.views[number].node.GetID()
     tables = [each for each in walk(table.form()).values() if isinstance(each, FieldTable)]
     cells = [each for one in tables for line in one.lines for each in line.cells]

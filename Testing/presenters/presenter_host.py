@@ -11,6 +11,13 @@ from functools import cached_property
 from time import monotonic, sleep
 from types import SimpleNamespace
 
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter
+from MultiViewRegistrationLib.session.presenters.files import FilesPresenter
+from MultiViewRegistrationLib.session.presenters.form import visible, walk
+from MultiViewRegistrationLib.session.presenters.sections import Sections
+from MultiViewRegistrationLib.session.session import Session
+
 
 class SwitchedHand:
     """A switch that nothing hangs on."""
@@ -59,8 +66,6 @@ class PresenterHost:
             self.choose(registration)
 
     def choose(self, registration) -> None:
-        from MultiViewRegistrationLib.session.session import Session
-
         self.registration, self.session = registration, registration and Session(registration)
         for presenter in self._presenters.values():
             presenter.reset()
@@ -68,8 +73,6 @@ class PresenterHost:
     @cached_property
     def presenters(self):
         """The `Sections`."""
-        from MultiViewRegistrationLib.session.presenters.sections import Sections
-
         found = Sections.of(self)
         self._presenters |= found.by_name()
         return found
@@ -77,16 +80,12 @@ class PresenterHost:
     @cached_property
     def files(self):
         """The `FilesPresenter`, with those that it hands files to."""
-        from MultiViewRegistrationLib.session.presenters.files import FilesPresenter
-
         self._presenters["files"] = FilesPresenter(self, self.presenters)
         return self._presenters["files"]
 
     @cached_property
     def answer(self):
         """The `AnswerPresenter`, with the sections whose acts it offers."""
-        from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter
-
         self._presenters["answer"] = AnswerPresenter(self, self.presenters)
         return self._presenters["answer"]
 
@@ -103,8 +102,6 @@ class PresenterHost:
         self.choose(None)
 
     def begin(self) -> None:
-        from MultiViewRegistrationLib.mrml.registration import Registration
-
         if self.registration is None:
             self.choose(Registration.create(self.scene))
 
@@ -178,8 +175,6 @@ class PresenterHost:
 
 def control(presenter, key: str):
     """A control of its form, None where it is not seen."""
-    from MultiViewRegistrationLib.session.presenters.form import visible, walk
-
     return walk(visible(presenter.form())).get(key)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import slicer
 from bead_scene import PHANTOM, draw_beads, two_sides
-from phantom import make_ct
+from phantom import write_ct_file
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.session.geometry import give_geometry
+from MultiViewRegistrationLib.session.result_files import write_case_folder
 
 MODEL = read_bead_model(PHANTOM)
 SIZE = (300, 300)
@@ -36,8 +39,6 @@ def geometry(host):
 
 
 def add(host, images) -> None:
-    import slicer
-
     for name, image in zip(("AP", "LAT"), images, strict=False):
         node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         slicer.util.updateVolumeFromArray(node, image[None])
@@ -95,12 +96,9 @@ def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
 
 
 def test_a_case_that_is_written_has_the_cameras_and_where_they_come_from(host, geometry, tmp_path):
-    from MultiViewRegistrationLib.io.case import Case
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
-
     find(host, geometry)
     act(geometry, "use_beads")
-    write_ct(tmp_path / "ct.mha")
+    write_ct_file(tmp_path / "ct.mha")
     host.take_files([tmp_path / "ct.mha"], preferred="ct")
     host.wait(geometry, lambda: host.registration.ct is not None and not host.taking)
     (written,) = write_case_folder(host.session, tmp_path / "written")()
@@ -112,17 +110,7 @@ def test_a_case_that_is_written_has_the_cameras_and_where_they_come_from(host, g
         assert read.marker == view.record.marker == "patient"
 
 
-def write_ct(path) -> None:
-    volume = make_ct().volume
-    image = sitk.GetImageFromArray(volume.values.astype(np.int16))
-    image.SetSpacing(volume.spacing_mm.tolist())
-    image.SetOrigin(volume.ct_from_index[:3, 3].tolist())
-    sitk.WriteImage(image, str(path))
-
-
 def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):
-    from MultiViewRegistrationLib.session.geometry import give_geometry
-
     views = host.registration.xrays
     for view, angle in zip(views, (0.0, 88.0), strict=True):
         c_arm = CArm(

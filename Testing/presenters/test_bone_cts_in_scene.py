@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import slicer
 from presenter_host import PresenterHost, act, cells, control, text
 from running_session import poll
-from tiny_scene import save
+from tiny_scene import reopened
 from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving_bones
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -17,14 +18,11 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.bones import bones_of, shown_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, transform_of
-from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.presenters.form import visible
 from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
 
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
-slicer = pytest.importorskip("slicer")
 AWAY = rigid.from_rotation_translation(np.eye(3), [2.0, -1.0, 1.0])
 
 
@@ -130,10 +128,7 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
 
     # Saved and opened again.
     verdicts = [row[1] for row in cells(section, "bones")]
-    save(slicer_app, tmp_path / "bones.mrb")
-    registration.scene.Clear(False)
-    assert slicer_app.io_manager.load_scene(tmp_path / "bones.mrb")
-    host.choose(Registration.all(host.scene)[0])
+    host.choose(reopened(slicer_app, tmp_path / "bones.mrb")[0])
     assert max(errors(host.registration, cts, true)) < 0.1 and not host.session.stale_reason()
     assert [row[1] for row in cells(section, "bones")] == verdicts
 
@@ -224,10 +219,7 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
     assert {"motion.csv", f"{BONES[1]}_poses.csv", f"{BONES[1]}_on_{BONES[0]}_motion.csv"} <= files
 
     # Saved and opened again.
-    save(slicer_app, tmp_path / "bones.mrb")
-    scene.Clear(False)
-    assert slicer_app.io_manager.load_scene(tmp_path / "bones.mrb")
-    host.choose(Registration.all(scene)[0])
+    host.choose(reopened(slicer_app, tmp_path / "bones.mrb")[0])
     poll(host.session, 30.0, lambda: sequence.player is not None and sequence.player.number == 1)
     dressed(host.session)
     assert float(cells(sequence, "motion")[1][1]) == pytest.approx(3.0, abs=0.2)

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
-import vtk
 from bent_spine import NAMES, register_once, write_case
 from phantom import make_ct, make_views
-from phantom_scene import add_view
+from phantom_scene import add_view, phantom_volume
 from presenter_host import PresenterHost, act, cells, control, text
 from running_session import poll
+from scene_rendering import ball
 from segmentation_files import write_seg
-from tiny_scene import save
+from tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.errors import InputError
@@ -27,7 +27,6 @@ from MultiViewRegistrationLib.mrml.bones import bones_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
-from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import take_messages
 from MultiViewRegistrationLib.session.session import Session
@@ -40,7 +39,7 @@ AWAY = rigid.from_rotation_translation(np.eye(3), [3.0, -2.0, 2.0])
 def segmentation(host, *names: str):
     """A segmentation of the phantom, which is chosen as CT, with segments of these names."""
     ct = make_ct()
-    node = volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    node = phantom_volume(host.scene)
     host.begin()
     host.registration.ct = node
     labels = np.zeros(ct.volume.values.shape, np.uint8)
@@ -94,7 +93,7 @@ def test_a_code_says_what_a_segment_without_a_telling_name_is(scene):
 def test_the_codes_of_a_dicom_segmentation_say_which_segments_are_bones(scene, tmp_path):
     host = PresenterHost(scene)
     ct = make_ct()
-    node = volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    node = phantom_volume(host.scene)
     host.begin()
     host.registration.ct = node
     place = np.diag([*ct.volume.spacing_mm, 1.0])
@@ -168,14 +167,9 @@ def test_segments_of_a_surface_alone_are_used_and_those_of_nothing_are_told(scen
     node = segmentation(host, "L1", "L2")
     segments = node.GetSegmentation()
     assert not segments.ContainsRepresentation("Closed surface")  # none is needed
-    ball = vtk.vtkSphereSource()
-    ball.SetRadius(12)
-    ball.SetThetaResolution(40)
-    ball.SetPhiResolution(40)
-    ball.Update()
     surface = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Surface")
     surface.SetReferenceImageGeometryParameterFromVolumeNode(host.registration.ct)
-    surface.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "ball", [1, 0, 0])
+    surface.AddSegmentFromClosedSurfaceRepresentation(ball(12, resolution=40), "ball", [1, 0, 0])
     host.registration.choose_segment(surface)
     volume_mm3 = (host.session.structures().labels == 1).sum() * 8  # voxels of 2 mm
     assert volume_mm3 == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.1)
@@ -275,14 +269,11 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
     again = session.result
 
     # Saved and reopened.
-    save(slicer_app, tmp_path / "spine.mrb")
-    registration.scene.Clear(False)
-    assert slicer_app.io_manager.load_scene(tmp_path / "spine.mrb")
-    session = Session(Registration.all(slicer.mrmlScene)[0])
-    reopened = bones_of(session.registration)
-    assert list(reopened) == list(NAMES) and assessment.verdict(session) == "check"
+    session = Session(reopened(slicer_app, tmp_path / "spine.mrb")[0])
+    there = bones_of(session.registration)
+    assert list(there) == list(NAMES) and assessment.verdict(session) == "check"
     for bone in again.structures.bones:
-        assert np.allclose(reopened[bone.name].world_from_ct, bone.world_from_ct, atol=1e-6)
+        assert np.allclose(there[bone.name].world_from_ct, bone.world_from_ct, atol=1e-6)
 
     # As one body.
     session.bones.join()

@@ -7,7 +7,7 @@ import pytest
 from geometry_table import cell, field
 from presenter_host import act, control, text
 
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+from MultiViewRegistrationLib.session.presenters.form import walk
 
 RTK = (
     '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3">'
@@ -53,8 +53,6 @@ def test_a_chosen_calibration_gives_the_camera_that_is_meant_and_can_be_put_back
 
 
 def _keys(presenter) -> list[str]:
-    from MultiViewRegistrationLib.session.presenters.form import walk
-
     return list(walk(presenter.form()))
 
 

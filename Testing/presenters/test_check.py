@@ -10,12 +10,12 @@ import pytest
 from phantom import TRUE_POSE, off
 from presenter_host import act, cells, control, text
 
-from MultiViewRegistrationLib.mrml.nodes import product
+from MultiViewRegistrationLib.geometry.rigid import transform_points
+from MultiViewRegistrationLib.mrml import drawing
+from MultiViewRegistrationLib.mrml.nodes import product, ras_from_lps, stop_placing
 from MultiViewRegistrationLib.mrml.overlay import DRR
 from MultiViewRegistrationLib.mrml.structures import OUTLINES
 from MultiViewRegistrationLib.session.assessment import verdict
-
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 
 @pytest.fixture
@@ -43,8 +43,6 @@ def test_overlays_are_chosen_with_their_legend_and_belong_to_the_registration(ch
 
 
 def test_the_3d_view_looks_from_a_source_and_back(check, host):
-    from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
-
     assert not control(check, "source").enabled
     camera = host.camera = host.scene.AddNewNodeByClass("vtkMRMLCameraNode")
     before = camera.GetPosition()
@@ -66,8 +64,6 @@ def test_the_3d_view_looks_from_a_source_and_back(check, host):
 
 
 def test_similarity_is_measured_where_the_ct_comes_to_rest(check, host, monkeypatch):
-    from MultiViewRegistrationLib.mrml import drawing
-
     monkeypatch.setattr(drawing, "REST_S", 0.02)
     host.wait(check, host.session.prepare)
     host.wait(check, lambda: all(similarities(check)))
@@ -120,9 +116,6 @@ def test_errors_plots_and_maps_of_a_result(check, host):
 
 
 def test_the_linked_cursor_and_distances(check, host):
-    from MultiViewRegistrationLib.geometry.rigid import transform_points
-    from MultiViewRegistrationLib.mrml.nodes import stop_placing
-
     place = control(check, "place_cursor")
     assert place.on is False
     act(check, "place_cursor")

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
-from phantom import make_ct
+import slicer
+from phantom import make_ct, write_ct_file
+from phantom_scene import phantom_volume, settle
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.recognise import CTFiles
+from MultiViewRegistrationLib.mrml import ct_facts, manual_pose
+from MultiViewRegistrationLib.mrml.image import segmentation_node, structures_node
+from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.reasons import Reason
+from MultiViewRegistrationLib.session import inputs
+from MultiViewRegistrationLib.session.result_files import missing_for_kind
 
 
 @pytest.fixture
 def host(scene, slicer_app, monkeypatch) -> PresenterHost:
     """Without a registration, in a Slicer with volume rendering."""
-    import slicer
-
     logic = slicer_app.app_logic.GetModuleLogic("VolumeRendering")
     module = SimpleNamespace(logic=lambda: logic)
     monkeypatch.setattr(slicer, "modules", SimpleNamespace(volumerendering=module), raising=False)
@@ -36,10 +40,7 @@ def section(host):
 
 @pytest.fixture
 def phantom(host):
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-
-    ct = make_ct()
-    return volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    return phantom_volume(host.scene)
 
 
 def settled(section) -> None:
@@ -54,18 +55,7 @@ def choose(section, node) -> None:
     settled(section)
 
 
-def written(path: Path, add: float = 0.0) -> Path:
-    """The phantom in a file."""
-    image = sitk.GetImageFromArray((make_ct().volume.values + add).astype(np.int16))
-    image.SetSpacing((2, 2, 2))
-    image.SetOrigin((-47, -47, -47))
-    sitk.WriteImage(image, str(path))
-    return path
-
-
 def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, monkeypatch):
-    from MultiViewRegistrationLib.mrml import ct_facts
-
     threads, look = [], ct_facts.facts
     monkeypatch.setattr(
         ct_facts, "facts", lambda ct: threads.append(threading.current_thread()) or look(ct)
@@ -94,15 +84,13 @@ def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, mon
 
 
 def test_a_registration_without_a_name_is_called_as_its_ct(host, section, tmp_path):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
-    section.read_ct(CTFiles((written(tmp_path / "pelvis.nii.gz"),), "pelvis"))
+    section.read_ct(CTFiles((write_ct_file(tmp_path / "pelvis.nii.gz"),), "pelvis"))
     settled(section)
     registration = host.registration
     assert registration.name == registration.ct.GetName() == "pelvis"
     assert registration.ct_transform.GetName() == "pelvis CT to world"
     registration.node.SetName("as a person calls it")
-    section.read_ct(CTFiles((written(tmp_path / "other.nii.gz"),), "other"))
+    section.read_ct(CTFiles((write_ct_file(tmp_path / "other.nii.gz"),), "other"))
     settled(section)
     assert registration.ct.GetName() == "other" and registration.name == "as a person calls it"
     twin = Registration.create(host.scene)
@@ -113,10 +101,7 @@ def test_a_registration_without_a_name_is_called_as_its_ct(host, section, tmp_pa
 def test_what_takes_long_of_a_ct_is_done_in_the_thread_that_reads_it(
     host, section, tmp_path, monkeypatch
 ):
-    from MultiViewRegistrationLib.mrml import manual_pose
-    from MultiViewRegistrationLib.session import inputs
-
-    section.read_ct(CTFiles((written(tmp_path / "pelvis.nii.gz"),), "pelvis"))
+    section.read_ct(CTFiles((write_ct_file(tmp_path / "pelvis.nii.gz"),), "pelvis"))
     settled(section)
     for module in (manual_pose, inputs):
         monkeypatch.setattr(module, "ct_of", None)  # which would make it once more
@@ -125,8 +110,6 @@ def test_what_takes_long_of_a_ct_is_done_in_the_thread_that_reads_it(
 
 
 def test_values_that_are_no_hounsfield_units(host, section, phantom):
-    import slicer
-
     slicer.util.updateVolumeFromArray(phantom, (make_ct().volume.values + 1000).astype(np.int16))
     choose(section, phantom)
     assert "no voxel below 0" in text(section, "problem")
@@ -141,8 +124,6 @@ def test_values_that_are_no_hounsfield_units(host, section, phantom):
     "kind, word", [("NaN", "not finite"), ("flat", "three-dimensional"), ("colours", "a voxel")]
 )
 def test_volumes_that_cannot_be_used(host, section, phantom, kind, word):
-    import slicer
-
     values = make_ct().volume.values.copy()
     if kind == "NaN":
         values[3, 4, 5] = np.nan
@@ -159,8 +140,6 @@ def test_volumes_that_cannot_be_used(host, section, phantom, kind, word):
 
 
 def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, watch):
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
-
     mask = make_ct().volume.values > 300
     mask[:, :, 20:] = False
     segmentation, segment = segmentation_node(host.scene, "Blobs", mask, phantom)
@@ -202,7 +181,7 @@ def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, w
 def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared_data):
     sent = tmp_path / "sent"
     sent.mkdir()
-    act(section, "files", [written(sent / "pelvis.nii.gz")], sent)
+    act(section, "files", [write_ct_file(sent / "pelvis.nii.gz")], sent)
     host.wait(section, lambda: section.reading)
     assert section.state().text == "reading pelvis.nii.gz" and not control(section, "files").enabled
     settled(section)
@@ -219,7 +198,7 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
     act(host.files, "asked0.line0")  # of this patient, which nothing tells
     with pytest.raises(InputError, match="tilt"):
         settled(section)
-    act(section, "files", [written(tmp_path / "other.nii.gz")])
+    act(section, "files", [write_ct_file(tmp_path / "other.nii.gz")])
     host.wait(section, lambda: section.reading)
     section.exit()
     settled(section)
@@ -230,7 +209,11 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
 def test_the_unit_of_a_file_is_asked_where_its_values_do_not_fit(
     host, section, tmp_path, key, unit
 ):
-    act(section, "files", [written(tmp_path / "grey.nrrd", 1000)])
+    act(
+        section,
+        "files",
+        [write_ct_file(tmp_path / "grey.nrrd", (make_ct().volume.values + 1000).astype(np.int16))],
+    )
     settled(section)
     assert (
         "no voxel below 0" in text(host.files, "mismatch")
@@ -274,10 +257,6 @@ def test_a_scene_that_was_closed_leaves_nothing(host, section, phantom):
 def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(
     host, section, phantom, watch
 ):
-    from MultiViewRegistrationLib.imaging.structures import Structures
-    from MultiViewRegistrationLib.mrml.image import structures_node
-    from MultiViewRegistrationLib.session.result_files import missing_for_kind
-
     labels = (make_ct().volume.values > 300).astype(np.uint8)
     labels[:, :, 20:] *= 2
     node = structures_node(host.scene, "Forearm", Structures(("Radius", "Ulna"), labels), phantom)
@@ -307,19 +286,11 @@ def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(
 def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_registered(
     host, section, phantom, watch
 ):
-    from MultiViewRegistrationLib.mrml.identity import fingerprint
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
-    from MultiViewRegistrationLib.session.history import HistoryEntry
-
     choose(section, phantom)
     assert text(section, "segment") == ""
     elsewhere = "The upper part of the bone lies elsewhere than this pose has it."
-    settled = {
-        "fingerprint": fingerprint(host.registration),
-        "verdict": "check",
-        "reasons": [Reason("part-displaced", elsewhere)],
-    }
-    host.session.history.add(HistoryEntry.now("search", host.registration.world_from_ct, **settled))
+    reasons = [Reason("part-displaced", elsewhere)]
+    settle(host.session, host.registration.world_from_ct, verdict="check", reasons=reasons)
     assert text(section, "segment").startswith("A segmentation of the bones in this CT is missing")
     segmentation_node(host.scene, "L1", make_ct().volume.values > 300, phantom)
     assert text(section, "segment") == ""

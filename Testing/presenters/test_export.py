@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +13,10 @@ from phantom_scene import settle
 from presenter_host import act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
-
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
+from MultiViewRegistrationLib.mrml.case import EXTRAS
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.presenters import export as presenters
 
 
 @pytest.fixture
@@ -95,15 +96,8 @@ def test_what_has_changed_since_needs_an_override_which_the_files_carry(
 
 def reject(export, verdict: str | None) -> None:
     """Have a wrong pose pass for a result of this verdict."""
-    from MultiViewRegistrationLib.mrml.identity import fingerprint
-    from MultiViewRegistrationLib.session.history import HistoryEntry
-
-    registration = export.registration
-    registration.world_from_ct = off(registration.world_from_ct, [8.0, 0, 9.0], [12.0, 0, 5.0])
-    entry = HistoryEntry.now(
-        "given", registration.world_from_ct, fingerprint=fingerprint(registration)
-    )
-    export.session.history.add(replace(entry, verdict=verdict))
+    pose = export.registration.world_from_ct
+    settle(export.session, off(pose, [8.0, 0, 9.0], [12.0, 0, 5.0]), verdict=verdict)
 
 
 def test_a_rejected_result_needs_an_override_which_its_transforms_carry(export, tmp_path):
@@ -163,8 +157,6 @@ def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path
 
 
 def test_written_is_said_of_the_pose_that_was_written_and_of_no_other(export, tmp_path):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
     write(export, tmp_path / "out")
     assert export.state().text == "written" and control(export, "report.html") is not None
     first = export.session.history.position
@@ -206,9 +198,6 @@ def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(
 
 
 def test_all_that_the_command_line_writes_can_be_chosen(export, tmp_path):
-    from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
-    from MultiViewRegistrationLib.mrml.case import EXTRAS
-
     kinds = [
         each.key for each in control(export, "formats").children if each.key.startswith("format.")
     ]
@@ -246,8 +235,6 @@ def test_a_folder_that_cannot_be_made_is_a_message_and_all_waits_meanwhile(expor
 
 
 def test_the_link_asks_for_a_host_and_a_port_and_says_what_it_prepares(export, monkeypatch):
-    from MultiViewRegistrationLib.session.presenters import export as presenters
-
     assert text(export, "link") == "Not connected." and not control(export, "disconnect").enabled
     for key, typed, problem in (
         ("host", " ", "found no host"),

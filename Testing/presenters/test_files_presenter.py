@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
+from phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom_case
 from phantom_study import write_study, write_xrays
 from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within
 from MultiViewRegistrationLib.mrml.bones import named_bones
+from MultiViewRegistrationLib.session.registering import missing_images
 
 
 @pytest.fixture
@@ -55,8 +56,6 @@ def write_pngs(folder: Path, *names: str) -> list[Path]:
 
 def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
     """In one folder, as a page sends them; nothing of them is left there."""
-    from MultiViewRegistrationLib.session.registering import missing_images
-
     sent = tmp_path / "sent"
     sent.mkdir()
     keep_within(sent)
@@ -128,11 +127,8 @@ def test_a_mask_or_bones_and_a_pose_wait_for_the_ct(host, files, tmp_path, label
     ct = make_ct()
     bone = (ct.volume.values > 300).astype(np.uint8)
     bone[len(bone) // 2 :] *= labels
-    for name, values in (("ct.nrrd", ct.volume.values), ("bone.nrrd", bone)):
-        image = sitk.GetImageFromArray(values)
-        image.SetSpacing((2, 2, 2))
-        image.SetOrigin((-47, -47, -47))
-        sitk.WriteImage(image, str(tmp_path / name))
+    write_ct_file(tmp_path / "ct.nrrd")
+    write_ct_file(tmp_path / "bone.nrrd", bone)
     np.savetxt(tmp_path / "start.txt", TRUE_POSE)
     drop(files, tmp_path)
     host.wait(

@@ -6,12 +6,11 @@ import json
 import warnings
 
 import numpy as np
-import pydicom
 import pytest
 from phantom import make_ct, write_phantom_case
 from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, control
-from segmentation_files import item, write_seg
+from segmentation_files import write_regions, write_seg
 from test_files_presenter import drop
 
 from MultiViewRegistrationLib.io.case import Case
@@ -32,50 +31,15 @@ FOREIGN = [
 OWN = [({}, ""), (dict.fromkeys(A, ""), "")]
 
 
-def write_contours(path, place: np.ndarray, tags: dict):
-    """An RT Structure Set of a box about the middle of the CT."""
-    middle = place[:3, 3] + 24 * np.diag(place)[:3]
-    square = np.array([(-20, -20), (20, -20), (20, 20), (-20, 20)])
-    contours = [
-        item(
-            ContourGeometricType="CLOSED_PLANAR",
-            NumberOfContourPoints=4,
-            ContourData=[
-                float(x) for point in square for x in (*(middle[:2] + point), middle[2] + z)
-            ],
-        )
-        for z in range(-20, 21, 2)
-    ]
-    own, frame = dict(tags), tags.get("FrameOfReferenceUID", "")
-    own.pop("FrameOfReferenceUID", None)
-    data = item(
-        Modality="RTSTRUCT",
-        SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3",
-        SOPInstanceUID=pydicom.uid.generate_uid(),
-        StructureSetROISequence=[
-            item(
-                ROINumber=1,
-                ROIName="bone",
-                **({"ReferencedFrameOfReferenceUID": frame} if frame else {}),
-            )
-        ],
-        ROIContourSequence=[item(ReferencedROINumber=1, ContourSequence=contours)],
-        **own,
-    )
-    data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
-    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
-    data.save_as(path, enforce_file_format=True)
-    return path
-
-
 def write_segmentation(kind: str, folder, tags: dict):
-    ct = make_ct()
-    if kind == "RTSTRUCT":
-        return write_contours(folder / "bones.dcm", ct.volume.ct_from_index, {**A, **tags})
-    masks = {"bone": ct.volume.values > 300}
-    return write_seg(folder / "bones.dcm", masks, ct.volume.ct_from_index, **{**A, **tags})
+    volume, path = make_ct().volume, folder / "bones.dcm"
+    if kind == "SEG":
+        masks = {"bone": volume.values > 300}
+        return write_seg(path, masks, volume.ct_from_index, **{**A, **tags})
+    middle = volume.ct_from_index[:3, 3] + 24 * np.diag(volume.ct_from_index)[:3]
+    square = np.array([(-20, -20, 0), (20, -20, 0), (20, 20, 0), (-20, 20, 0)])
+    contours = [middle + square + [0, 0, z] for z in range(-20, 21, 2)]
+    return write_regions(path, {"bone": contours}, **{**A, **tags})
 
 
 @pytest.fixture

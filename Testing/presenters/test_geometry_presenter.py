@@ -15,7 +15,11 @@ from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
+from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray_record import Header
+from MultiViewRegistrationLib.session.geometry import give_geometry
+from MultiViewRegistrationLib.session.presenters.external_files import Question
+from MultiViewRegistrationLib.session.presenters.form import Number
 from MultiViewRegistrationLib.session.presenters.geometry_fields import NUMBERS
 
 __all__ = ["host", "section"]
@@ -104,8 +108,6 @@ def test_the_rest_of_a_c_arm(section, table):
 
 
 def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section, table):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
     add(section, "LAT")
     enter_c_arm(table, 0)
     before = section.views[0].record.geometry
@@ -287,8 +289,6 @@ def test_put_back_takes_back_what_was_changed_before_the_table_was_opened_again(
 
 
 def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, table):
-    from MultiViewRegistrationLib.session.geometry import give_geometry
-
     (view,) = section.views
     place(section, 20.0)
     give_geometry(view, view.record.geometry, origin="case.json")
@@ -559,9 +559,6 @@ def test_a_typed_matrix_with_a_negative_determinant_asks_from_which_end_the_imag
 
 
 def test_numbers_that_are_typed():
-    from MultiViewRegistrationLib.session.presenters.external_files import Question
-    from MultiViewRegistrationLib.session.presenters.form import Number
-
     port = Number("Port", 1, 65535, whole=True)
     assert port.read("18944") == 18944
     for typed, sentence in (

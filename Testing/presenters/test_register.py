@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from phantom import error_mm
-from phantom_scene import START
+from phantom_scene import START, settle
 from presenter_host import act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
@@ -107,19 +107,9 @@ def test_a_failure_is_a_sentence(host, register, monkeypatch):
 def test_the_state_is_the_verdict_and_a_stale_result_says_so(
     host, register, verdict, typical_mm, state
 ):
-    from MultiViewRegistrationLib.mrml.identity import fingerprint
-    from MultiViewRegistrationLib.session.history import HistoryEntry
-
-    entry = HistoryEntry.now(
-        "search",
-        host.registration.world_from_ct,
-        similarity={"view1": 0.97, "view2": 0.07},
-        fingerprint=fingerprint(host.registration),
-        verdict=verdict,
-        typical_mm=typical_mm,
-        reasons=["Ambiguous: another pose fits nearly as well."],
-    )
-    host.session.history.add(entry)
+    told = {"verdict": verdict, "typical_mm": typical_mm, "reasons": ["Ambiguous."]}
+    similarity = {"view1": 0.97, "view2": 0.07}
+    settle(host.session, host.registration.world_from_ct, similarity=similarity, **told)
     assert (register.state().kind, register.state().text) == state
     assert "0.97" not in str(cells(register, "history"))  # no similarity speaks for a pose
     host.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 1.0})

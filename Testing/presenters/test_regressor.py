@@ -13,6 +13,9 @@ from phantom_scene import phantom
 from presenter_host import act, cells, control, text
 from tiny_store import TinyStore
 
+from MultiViewRegistrationLib.errors import install_command
+from MultiViewRegistrationLib.session.presenters import regressor
+
 pytestmark = pytest.mark.slow  # each training is a process
 
 
@@ -140,9 +143,6 @@ def test_a_training_that_fails_or_ends_early_says_so(host, start, store, behavio
 
 
 def test_what_training_needs_is_said(host, start, monkeypatch):
-    from MultiViewRegistrationLib.errors import install_command
-    from MultiViewRegistrationLib.session.presenters import regressor
-
     monkeypatch.setattr(regressor, "find_spec", lambda name: None)
     assert "which is not installed: Train offers to install it" in text(start, "models_text")
     assert control(start, "train").needs == ("network",)

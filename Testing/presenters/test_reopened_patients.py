@@ -9,25 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from planted_dicom import SECRETS, write_ct, write_xray
+from phantom_scene import dicom_registration
+from planted_dicom import SECRETS, write_xray
 from presenter_host import PresenterHost, act, control
 from test_files_presenter import drop, settled
-from tiny_scene import save
+from tiny_scene import READING, save
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io import case_file
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.identity import (
     DIGESTED,
     IDENTITY_KEY,
-    header_of_ct,
-    keep_header,
     patient_of,
 )
-from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.inputs import UnreadNotices
 from MultiViewRegistrationLib.session.result_files import write_case_folder
 from MultiViewRegistrationLib.session.session import Session
@@ -37,14 +34,6 @@ from MultiViewRegistrationLib.viewer.scene_files import read_scene
 A = {"PatientID": "A-1", "PatientName": "Alpha^Anna", "PatientBirthDate": "19500101"}
 B = {"PatientID": "B-2", "PatientName": "Beta^Berta", "PatientBirthDate": "19600202"}
 NOBODY = dict.fromkeys(A, "")
-GEOMETRY = {
-    "source_to_detector_mm": 1000,
-    "source_to_isocentre_mm": 700,
-    "pixel_mm": [1.0, 1.0],
-    "rao_lao_deg": 0,
-    "cra_cau_deg": 0,
-    "mirrored": False,
-}
 WAYS = ["recovered", "case", "scene"]
 
 
@@ -55,16 +44,9 @@ def write_ap(path: Path, **who) -> Path:
 
 def open_files(scene, folder: Path, ct: dict, xray: dict) -> Registration:
     """A registration of a CT and an X-ray in DICOM with these patients."""
-    hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
-    affine = np.diag([4.0, 4, 4, 1])
-    affine[:3, 3] = -22
-    slices = write_ct(folder / "ct", hu, affine, **ct)
-    registration, read = Registration.create(scene, "Test"), load_ct(slices)
-    node = volume_node(scene, "CT", read.volume.values, read.volume.ct_from_index)
-    keep_header(node, header_of_ct(slices))
-    registration.ct = node
-    (view,) = adding.read(write_ap(folder / "first.dcm", **xray))(registration)
-    view.change(geometry=CArm(**GEOMETRY, size=view.size))
+    registration = dicom_registration(scene, folder, ct, xray, "first.dcm")
+    (view,) = registration.xrays
+    view.change(geometry=CArm(**READING, size=view.size))
     return registration
 
 

@@ -8,14 +8,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import slicer
 from eos_images import write_eos
 from geometry_table import cell, field, put
 from phantom import slot_scan_of
 from phantom_study import FRAME, write_scout, write_study, write_xrays
 from planted_dicom import IDENTITY
 from presenter_host import PresenterHost, act, cells, control, text
+from test_xrays_presenter import add, place
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
@@ -26,6 +29,10 @@ from MultiViewRegistrationLib.io.dicom_geometry import (
     IN_IMAGE,
 )
 from MultiViewRegistrationLib.io.files import keep_within
+from MultiViewRegistrationLib.mrml.identity import INSTANCES
+from MultiViewRegistrationLib.mrml.manual_pose import centre
+from MultiViewRegistrationLib.session.geometry import reading_of, use_reading
+from MultiViewRegistrationLib.session.result_files import case_content, write_case_folder
 
 
 @pytest.fixture
@@ -107,9 +114,6 @@ def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
 
 
 def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp_path):
-    from MultiViewRegistrationLib.geometry import rigid
-    from MultiViewRegistrationLib.session.result_files import case_content
-
     opened(ct, xrays, made(tmp_path / "study"))
     assert "scouts of this CT" in text(xrays, "truth")
     assert np.array_equal(case_content(host.session)["truth"]["world_from_ct"], np.eye(4))
@@ -277,8 +281,6 @@ def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
 
 def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, tmp_path):
     """In whichever order."""
-    from MultiViewRegistrationLib.session.geometry import reading_of, use_reading
-
     refused = "{} is an EOS image and {} is not, whose headers place them in different worlds, expected X-rays of one machine; leave "
     who = {
         key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
@@ -312,8 +314,6 @@ def test_what_lies_above_a_sent_folder_is_not_looked_at(ct, xrays, tmp_path):
 
 
 def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_path):
-    from test_xrays_presenter import add, place
-
     read(ct, made(tmp_path / "study"))
     add(xrays, "C-arm")
     place(xrays, 0)
@@ -339,9 +339,6 @@ def test_scouts_are_files_like_others(host, xrays, tmp_path):
 
 
 def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, tmp_path):
-    from MultiViewRegistrationLib.geometry import rigid
-    from MultiViewRegistrationLib.mrml.manual_pose import centre
-
     opened(ct, xrays, made(tmp_path / "study"))
     check = host.presenters.check
     assert text(check, "from_truth") == ""
@@ -355,10 +352,6 @@ def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, 
 
 def test_a_ct_of_slicers_dicom_module_has_its_scouts(host, ct, xrays, tmp_path, monkeypatch):
     """Where its database knows the files."""
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.identity import INSTANCES
-
     slices = made(tmp_path / "study")
     read(ct, slices)
     node, host.session._scouts = host.registration.ct, ("", None)
@@ -392,10 +385,6 @@ def test_the_image_of_a_bent_fan_is_flattened(host, ct, xrays, tmp_path, maker, 
     }
     (tmp_path / "case.json").write_text(json.dumps(case))
     (expected,) = Case.load(tmp_path / "case.json").views
-    import slicer
-
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
-
     found = host.session.xray(view)
     assert (view.record.geometry.fan == "equal_angles") is bent and view.camera.same_as(
         expected.camera

@@ -10,8 +10,6 @@ from moving import swing, write_moving_case
 
 from MultiViewRegistrationLib.session.presenters.opening import Opening
 
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
-
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_frames_are_kept_as_long_as_their_registration_is_open(scene, tmp_path, count):

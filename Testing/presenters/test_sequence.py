@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from moving import write_blinking_case, write_track, write_turning
 from phantom import off
+from PIL import Image
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.session.presenters.form import walk
-
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+from MultiViewRegistrationLib.session.result_files import read_track
 
 COUNT, BLANK = 4, 2
 
@@ -32,8 +32,6 @@ def track(tmp_path_factory):
 @pytest.fixture
 def sequence(scene, track):
     """With the track open, at its first frame."""
-    from MultiViewRegistrationLib.session.result_files import read_track
-
     read = read_track(track / "track.json")
     host = PresenterHost(scene, read(scene))
     read.play(host.session)
@@ -176,8 +174,6 @@ def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence
 
 def test_a_video_shows_all_frames_and_a_still_the_one_that_is_seen(sequence, tmp_path):
     """Edges of bone are thin lines where it was found, and none in the blank frame, where it was lost."""
-    from PIL import Image
-
     act(sequence, "on")
     shown(sequence, 1)
     files = control(sequence, "video").action(tmp_path)()

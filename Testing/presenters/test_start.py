@@ -5,17 +5,21 @@ Starts, the range of a search, where the CT is, landmarks, files.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+import slicer
+import vtk
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import START, phantom
 from presenter_host import act, cells, control, text
+from tiny_scene import write_markups
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import overlay
+from MultiViewRegistrationLib.mrml.landmarks import landmark_list
+from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, set_transform
+from MultiViewRegistrationLib.session.presenters.form import walk
 
 POINTS = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
 
@@ -32,12 +36,6 @@ def pose(host):
 
 def history(host) -> list[str]:
     return [entry.method for entry in host.session.history.entries]
-
-
-def walk(form):
-    from MultiViewRegistrationLib.session.presenters.form import walk
-
-    return walk(form)
 
 
 def test_a_start_is_kept_with_its_registration(host, start):
@@ -101,8 +99,6 @@ def test_a_ct_outside_all_xrays_is_said_and_centred(host, start):
 
 
 def transform(scene, name, matrix, parent=None):
-    from MultiViewRegistrationLib.mrml.nodes import set_transform
-
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", name)
     set_transform(node, matrix)
     if parent is not None:
@@ -112,9 +108,6 @@ def transform(scene, name, matrix, parent=None):
 
 def bent(scene, name):
     """A transform that is not linear."""
-    import slicer
-    import vtk
-
     node = scene.AddNewNodeByClass("vtkMRMLTransformNode", name)
     grid, image = slicer.vtkOrientedGridTransform(), vtk.vtkImageData()
     image.SetDimensions(3, 3, 3)
@@ -160,11 +153,6 @@ def click(host, start, points, view=None):
 
     Without a name.
     """
-    import vtk
-
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list
-    from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
-
     for point in points:
         if view is None:
             place = ras_from_lps(rigid.transform_points(pose(host), point))
@@ -289,18 +277,10 @@ def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_m
     assert control(start, "outside") is None
 
 
-def markups(path, points):
-    listed = [
-        {"label": name, "position": list(map(float, point))} for name, point in points.items()
-    ]
-    path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": listed}]}))
-    return [path]
-
-
 def test_landmarks_come_from_files(host, start, tmp_path):
     act(start, "start", "landmarks")
     points = {f"L{i}": point for i, point in enumerate(POINTS)}
-    act(start, "markups", markups(tmp_path / "ct.mrk.json", points), None)
+    act(start, "markups", [write_markups(tmp_path / "ct.mrk.json", points)], None)
     assert [row[0] for row in cells(start, "landmarks")][:4] == list(points)
     camera = phantom()[1][0].camera
     pixels = {
@@ -321,15 +301,13 @@ def test_landmarks_come_from_files(host, start, tmp_path):
             if option.title == "on the image's own volume"
         ),
     )
-    act(start, "markups", markups(tmp_path / "view1.mrk.json", pixels), None)
+    act(start, "markups", [write_markups(tmp_path / "view1.mrk.json", pixels)], None)
     assert cells(start, "landmarks")[0][2] == "\u2714"
     with pytest.raises(InputError, match="has no points"):
-        act(start, "markups", markups(tmp_path / "none.mrk.json", {}), None)
+        act(start, "markups", [write_markups(tmp_path / "none.mrk.json", {})], None)
 
 
 def test_landmarks_of_a_damaged_file_are_told_once(host, start):
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list
-
     act(start, "start", "landmarks")
     landmark_list(host.registration).AddControlPoint(np.nan, 0, 0, "tip")
     for _ in range(3):

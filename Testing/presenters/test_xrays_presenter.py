@@ -7,14 +7,22 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicer
 from geometry_table import cell, field, put
-from phantom import make_ct
+from phantom import make_ct, write_ct_file
+from phantom_scene import phantom_volume
 from planted_dicom import write_xray
 from presenter_host import PresenterHost, act, control, text
-from tiny_scene import SHAPE, intensity
+from tiny_scene import READING, SHAPE, intensity
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.mrml import case, image
+from MultiViewRegistrationLib.mrml.case import shared_unknowns_of, xray_of
+from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.session import inputs
+from MultiViewRegistrationLib.session.geometry import give_geometry
 
 ROWS, COLUMNS = SHAPE
 
@@ -31,8 +39,6 @@ def section(host):
 
 
 def volume(host, name: str, seed: int = 0):
-    import slicer
-
     node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     slicer.util.updateVolumeFromArray(node, intensity(seed)[None])
     return node
@@ -48,11 +54,9 @@ def add(section, *names: str) -> list:
 
 def place(section, *angles: float) -> None:
     """Give the X-rays these angles, without the controls."""
-    from MultiViewRegistrationLib.session.geometry import give_geometry
-
-    distances = {"source_to_detector_mm": 1020, "source_to_isocentre_mm": 700, "pixel_mm": (2, 2)}
     for view, angle in zip(section.views, angles, strict=True):
-        give_geometry(view, CArm(**distances, size=view.size, rao_lao_deg=angle, cra_cau_deg=10))
+        reading = {**READING, "size": view.size, "rao_lao_deg": angle, "cra_cau_deg": 10}
+        give_geometry(view, CArm(**reading))
 
 
 def settled(section) -> None:
@@ -71,9 +75,6 @@ def select(section, number: int) -> None:
 def test_an_xray_is_made_of_its_file_once_in_the_thread_that_reads_it(
     host, section, tmp_path, monkeypatch
 ):
-    from MultiViewRegistrationLib.mrml import case, image
-    from MultiViewRegistrationLib.session import inputs
-
     for module, name in ((case, "to_line_integrals"), (image, "xray_of"), (inputs, "xray_of")):
         monkeypatch.setattr(module, name, None)
     sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
@@ -84,8 +85,6 @@ def test_an_xray_is_made_of_its_file_once_in_the_thread_that_reads_it(
 
 
 def picture(view) -> np.ndarray:
-    import slicer
-
     return slicer.util.arrayFromVolume(view.node)[0].copy()
 
 
@@ -119,23 +118,11 @@ def test_files_are_read_one_after_the_other_and_told_of_together(host, section, 
 
 
 def test_a_case_in_a_folder(host, section, tmp_path):
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-
-    ct = make_ct()
-    image = sitk.GetImageFromArray(ct.volume.values)
-    image.SetSpacing((2, 2, 2))
-    image.SetOrigin((-47, -47, -47))
-    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
-    reading = {
-        "source_to_detector_mm": 1000,
-        "source_to_isocentre_mm": 700,
-        "pixel_mm": [2, 2],
-        "cra_cau_deg": 0,
-    }
+    write_ct_file(tmp_path / "ct.nrrd")
     views = []
     for n, name in enumerate(("AP", "LAT")):
         sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(tmp_path / f"{name}.mha"))
-        c_arm = {**reading, "size": [COLUMNS, ROWS], "rao_lao_deg": 90 * n}
+        c_arm = {**READING, "size": [COLUMNS, ROWS], "rao_lao_deg": 90 * n}
         views.append({"name": name, "image": f"{name}.mha", "c_arm": c_arm, "rotation_sd_deg": n})
     content = {
         "version": 1,
@@ -145,9 +132,7 @@ def test_a_case_in_a_folder(host, section, tmp_path):
     }
     (tmp_path / "case.json").write_text(json.dumps(content))
     host.begin()
-    host.registration.ct = volume_node(
-        host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index
-    )
+    host.registration.ct = phantom_volume(host.scene)
     act(section, "files", [tmp_path], None)
     settled(section)
     assert [row[1:3] for row in cells(section)] == [
@@ -189,8 +174,6 @@ def test_use_name_order_and_remove(host, section):
 
 
 def test_what_cannot_be_added(host, section):
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-
     add(section, "AP")
     ct = volume_node(host.scene, "CT", make_ct().volume.values, np.eye(4))
     host.registration.ct = ct
@@ -203,8 +186,6 @@ def test_what_cannot_be_added(host, section):
 
 
 def test_the_image(host, section):
-    import slicer
-
     (node,) = add(section, "AP")
     assert control(section, "frames") is None and control(section, "mask") is None
     slicer.util.updateVolumeFromArray(node, np.stack([intensity(0), intensity(3), intensity(5)]))
@@ -233,9 +214,6 @@ def test_the_image(host, section):
 
 
 def test_a_mask(host, section):
-    from MultiViewRegistrationLib.mrml.case import xray_of
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
-
     add(section, "AP")
     place(section, 30)
     view = section.views[0]
@@ -257,8 +235,6 @@ def test_a_mask(host, section):
 
 
 def test_certainty(section):
-    from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
-
     add(section, "AP", "LAT")
     place(section, 0, 90)
     view, key = section.views[1], "rotation_sd_deg"

@@ -7,16 +7,14 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.report.scene_svg import DrawnView, machine_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def panels(primary: float, secondary: float, mirrored: bool = True, certain=True, left_known=True):
     """The picture's words, and its three drawings."""
-    from MultiViewRegistrationLib.geometry.c_arm import CArm
-    from MultiViewRegistrationLib.report.scene_svg import DrawnView, machine_svg
-
     reading = {
         "source_to_detector_mm": 1000,
         "source_to_isocentre_mm": 600,

@@ -9,6 +9,7 @@ from phantom import TRUE_POSE, off
 from phantom_scene import phantom, phantom_registration
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml import drawing as mrml_drawing
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.case import xray_of
 from MultiViewRegistrationLib.mrml.drawing import FRAME_BUDGET_S, Drawing, ToneMatch
@@ -34,14 +35,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     """The X-rays have 128 x 128 pixels; the scale of fineness is made for them."""
-    from MultiViewRegistrationLib.mrml import drawing
-
     clock = Clock()
-    monkeypatch.setattr(drawing, "perf_counter", clock)
-    monkeypatch.setattr(drawing, "COARSE", ((64, 3.0), (43, 3.0), (32, 3.0)))
-    monkeypatch.setattr(drawing, "DRAWING_COSTS", (4, 2, 1))
-    monkeypatch.setattr(drawing, "FIRST_COARSENESS", 0)
-    monkeypatch.setattr(drawing, "SHARP", (128, 1.0))
+    monkeypatch.setattr(mrml_drawing, "perf_counter", clock)
+    monkeypatch.setattr(mrml_drawing, "COARSE", ((64, 3.0), (43, 3.0), (32, 3.0)))
+    monkeypatch.setattr(mrml_drawing, "DRAWING_COSTS", (4, 2, 1))
+    monkeypatch.setattr(mrml_drawing, "FIRST_COARSENESS", 0)
+    monkeypatch.setattr(mrml_drawing, "SHARP", (128, 1.0))
     return clock
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from phantom import make_ct
-from phantom_scene import phantom, phantom_registration
+from phantom_scene import phantom, phantom_registration, phantom_volume
+from tiny_scene import c_arm, write_markups
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import raw_image
 from MultiViewRegistrationLib.io.calibration import calibrated
 from MultiViewRegistrationLib.io.case import Case
@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.io.view_record import ViewRecord
 from MultiViewRegistrationLib.mrml.case import landmarks_of, xray_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_source
-from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
+from MultiViewRegistrationLib.mrml.loading import source_node
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.geometry import set_camera, summary
@@ -47,23 +47,16 @@ CENTRE = np.array([30.0, -20, 10])
 @pytest.fixture
 def view(scene):
     """An X-ray without a geometry, in a registration with a CT."""
-    registration, ct = Registration.create(scene, "Test"), make_ct()
-    registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    registration = Registration.create(scene, "Test")
+    registration.ct = phantom_volume(scene)
     view = registration.add_xray("LAT")
     view.change(intensity="log", image_pixel_mm=(1.25, 1.25))
     set_source(view, source_node(view, "image", raw_image(phantom()[1][0].xray.line_integrals)))
     return registration, view
 
 
-def camera(angle=20):
-    return CArm(
-        source_to_detector_mm=1000,
-        source_to_isocentre_mm=700,
-        pixel_mm=(1.25, 1.25),
-        size=SIZE,
-        rao_lao_deg=angle,
-        cra_cau_deg=5,
-    ).camera()
+def camera():
+    return c_arm(20, 5, size=SIZE, pixel_mm=(1.25, 1.25))
 
 
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
@@ -122,35 +115,27 @@ def registration(scene):
     return phantom_registration(scene)
 
 
-def markups(path, points):
-    points = [
-        {"label": name, "position": list(map(float, point))} for name, point in points.items()
-    ]
-    content = {
-        "markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]
-    }
-    path.write_text(json.dumps(content))
-    return path
-
-
 @pytest.mark.parametrize("flipped", [False, True])
 def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(
     registration, tmp_path, flipped
 ):
     view, pixel = registration.xrays[0], np.array([40.25, 90.5])
     landmarks_to_ct(
-        registration, markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)})
+        registration, write_markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)})
     )
     landmarks_to_xray(
         registration,
         view,
-        markups(tmp_path / "s.mrk.json", {"a": lps_from_ras(view.ras_of(pixel))}),
+        write_markups(tmp_path / "s.mrk.json", {"a": lps_from_ras(view.ras_of(pixel))}),
         "scene",
     )
     change_image(view, flipped=flipped)
     column = 127 - pixel[0] if flipped else pixel[0]
     landmarks_to_xray(
-        registration, view, markups(tmp_path / "i.mrk.json", {"b": (column, pixel[1], 0)}), "image"
+        registration,
+        view,
+        write_markups(tmp_path / "i.mrk.json", {"b": (column, pixel[1], 0)}),
+        "image",
     )
     a, b = landmarks_of(registration, registration.xrays)
     for mark in (a, b):
@@ -159,7 +144,7 @@ def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(
 
 def test_landmarks_outside_the_image_are_refused(registration, tmp_path):
     view = registration.xrays[0]
-    path = markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
+    path = write_markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
     with pytest.raises(InputError, match="lies outside the image of view1"):
         landmarks_to_xray(registration, view, path, "image")
     with pytest.raises(InputError, match="nothing is chosen"):

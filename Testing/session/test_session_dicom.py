@@ -14,20 +14,18 @@ import pydicom
 import pytest
 import slicer
 from phantom import write_phantom_case
-from phantom_scene import settled_session
-from planted_dicom import SECRETS, write_ct, write_xray
+from phantom_scene import dicom_registration, settled_session
+from planted_dicom import SECRETS, write_xray
+from tiny_scene import READING
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.case import SAME_PATIENT
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.case import EXTRAS
 from MultiViewRegistrationLib.mrml.identity import (
     FRAME_UID,
     IDENTITY_KEY,
-    header_of_ct,
     identity_mismatches,
-    keep_header,
     of_image,
     origin_of,
     world_uid,
@@ -38,15 +36,6 @@ from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.inputs import UnreadNotices
 from MultiViewRegistrationLib.session.result_files import case_content, write_result
 from MultiViewRegistrationLib.session.session import Session
-
-GEOMETRY = {
-    "source_to_detector_mm": 1000,
-    "source_to_isocentre_mm": 700,
-    "pixel_mm": [1.0, 1.0],
-    "rao_lao_deg": 0,
-    "cra_cau_deg": 0,
-    "mirrored": False,
-}
 
 
 @pytest.fixture
@@ -97,20 +86,8 @@ def loaded(scene, tmp_path):
     """A function: a registration of DICOM files that were read as the panel reads them, with these tags."""
 
     def load(ct: dict | None = None, ap: dict | None = None):
-        hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
-        affine = np.diag([4.0, 4, 4, 1])
-        folder = write_ct(tmp_path / "ct", hu, affine, FrameOfReferenceUID="1.2.3.4", **(ct or {}))
-        write_xray(
-            tmp_path / "ap.dcm",
-            np.random.default_rng(1).integers(2000, 4000, (16, 20)),
-            **(ap or {}),
-        )
-        registration, read = Registration.create(scene, "Test"), load_ct(folder)
-        node = volume_node(scene, "CT", read.volume.values, read.volume.ct_from_index)
-        keep_header(node, header_of_ct(folder))
-        registration.ct = node
-        adding.read(tmp_path / "ap.dcm")(registration)
-        return registration
+        tags = {"FrameOfReferenceUID": "1.2.3.4", **(ct or {})}
+        return dicom_registration(scene, tmp_path, tags, ap or {}, "ap.dcm")
 
     return load
 
@@ -179,7 +156,7 @@ def test_what_a_person_said_holds_for_the_images_of_then(loaded, tmp_path):
 def test_the_case_of_a_scene_has_mismatches(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1"})
     (view,) = registration.xrays
-    view.change(geometry=CArm(**GEOMETRY, size=view.size))
+    view.change(geometry=CArm(**READING, size=view.size))
     case = Session(registration).case()
     assert len(case.identity_reasons) == 1 and not case.identity_cautions
     assert case_content(Session(registration))["header_mismatch"] == {"patient": True}

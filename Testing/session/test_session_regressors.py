@@ -9,6 +9,7 @@ import pytest
 import slicer
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
+from running_session import look
 from tiny_store import TinyStore, sha_of
 
 from MultiViewRegistrationLib.errors import InputError
@@ -30,12 +31,6 @@ def session_of(registration):
     session = Session(registration)
     look(session)
     return session
-
-
-def look(session) -> None:
-    session.regressors.update()
-    while not session.regressors.up_to_date:
-        session.regressors.update()
 
 
 def test_a_choice_is_for_its_ct(registration, store, ct):

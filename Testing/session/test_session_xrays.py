@@ -9,7 +9,7 @@ from imaging.dicom_files import XA_IMAGE, write_dicom
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 from running_session import nodes
 from scipy.spatial.transform import Rotation
-from tiny_scene import SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
+from tiny_scene import READING, SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -204,14 +204,6 @@ def test_the_picture_follows_a_sequence(two_views, checking):
     assert checking.problem(view) == ""
 
 
-READING = {
-    "source_to_detector_mm": 1000,
-    "source_to_isocentre_mm": 700,
-    "pixel_mm": (2, 2),
-    "size": (96, 72),
-    "rao_lao_deg": 30,
-    "cra_cau_deg": -10,
-}
 POINTS = np.random.default_rng(3).uniform(-60, 60, (20, 3))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer
+from MultiViewRegistrationLib.viewer.answer_bar import FIRST_STEPS, AnswerBar
+
 
 def test_the_first_steps_are_folded_once_there_is_a_verdict():
-    from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer
-    from MultiViewRegistrationLib.viewer.answer_bar import FIRST_STEPS, AnswerBar
-
     class State(SimpleNamespace):
         def __setitem__(self, name, value):
             setattr(self, name, value)

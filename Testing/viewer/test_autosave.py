@@ -23,9 +23,6 @@ from PIL import Image
 from planted_dicom import write_ct
 
 from MultiViewRegistrationLib.errors import InputError
-
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
-
 from MultiViewRegistrationLib.io import own_folders
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.loading import read_case

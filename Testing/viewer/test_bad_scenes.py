@@ -12,15 +12,11 @@ import zipfile
 
 import numpy as np
 import pytest
-
-from MultiViewRegistrationLib.errors import InputError
-
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
-
 import slicer
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 from vtkmodules.vtkIOLegacy import vtkPolyDataWriter
 
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import child
 from MultiViewRegistrationLib.viewer.scene_files import read_scene, save_scene
 

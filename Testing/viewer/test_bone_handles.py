@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import vtk
-from scene_rendering import pixels, slice_view, threed_view
+from scene_rendering import ball, pixels, slice_view, threed_view
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import ct_3d, manual_pose, source_view
@@ -28,13 +27,6 @@ def registration(scene):
     made.ct = volume_node(scene, "CT", values, np.diag([2.0, 2.0, 2.0, 1.0]))
     yield made
     scene.Clear(False)
-
-
-def ball(radius: float = 10.0):
-    source = vtk.vtkSphereSource()
-    source.SetRadius(radius)
-    source.Update()
-    return source.GetOutput()
 
 
 def pulled(view, bone, start) -> float:

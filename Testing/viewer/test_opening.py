@@ -11,23 +11,19 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from time import monotonic
 
 import numpy as np
 import planted_file
 import pytest
 import SimpleITK as sitk
+import slicer
 from moving import swing, write_moving_case, write_track
 from phantom import write_phantom_case
+from running_session import poll
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
 from MultiViewRegistrationLib.io.recognise import recognise
-
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
-
-import slicer
-
 from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.presenters.opening import read_whole
 from MultiViewRegistrationLib.session.result_files import read_track
@@ -289,12 +285,6 @@ def test_a_track_that_was_sent_names_no_file_outside(study, tmp_path, file, chan
         sent(folder)
 
 
-def poll(session, until) -> None:
-    end = monotonic() + 20
-    while not until() and monotonic() < end:
-        session.poll()
-
-
 def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent(
     scene, study, tmp_path
 ):
@@ -304,7 +294,7 @@ def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent
     session.cache_case(read.case)
     read.play(session)
     session.sequence.player.go(2)
-    poll(session, lambda: session.sequence.player.number == 2)
+    poll(session, 20, lambda: session.sequence.player.number == 2)
     saved = save_scene(scene, tmp_path / "scene.mrb")()
     (tmp_path / "sent").mkdir()
     keep_within(tmp_path / "sent")
@@ -316,6 +306,7 @@ def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent
         sequence = session.sequence
         poll(
             session,
+            20,
             lambda s=sequence: s.message or (s.player is not None and s.player.number is not None),
         )
         sequences.append(sequence)

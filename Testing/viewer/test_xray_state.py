@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
-
-pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
-
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.viewer import application

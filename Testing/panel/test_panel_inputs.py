@@ -12,7 +12,7 @@ from phantom import make_ct, write_phantom_case
 from planted_dicom import write_xray
 from tiny_scene import intensity
 
-from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
+from MultiViewRegistrationLib.mrml.case import settings_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.panel import packages
 
@@ -122,7 +122,7 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(table):
         table.host.key(edit, qt.Qt.Key_Return)
         assert edit.text == text
     assert table.panel.geometry.dialog.visible and edit_of(table, "source_to_isocentre_mm").focus
-    assert shared_unknowns_of(table.registration).source_to_detector_sd_mm == 12
+    assert settings_of(table.registration).shared_unknowns.source_to_detector_sd_mm == 12
 
 
 def test_a_calibration_file_asks_for_its_package(person, tmp_path, monkeypatch):

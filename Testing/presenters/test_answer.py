@@ -17,7 +17,7 @@ from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.mrml import overlay
-from MultiViewRegistrationLib.mrml.case import is_same_patient
+from MultiViewRegistrationLib.mrml.case import settings_of
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.presenters.form import walk
@@ -255,7 +255,7 @@ def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registra
     asked = control(answer, "patient")
     assert asked.primary and asked.question.endswith("Are they of the same patient all the same?")
     act(answer, "patient")
-    assert is_same_patient(host.registration) and kind(answer) == "moved"
+    assert settings_of(host.registration).same_patient and kind(answer) == "moved"
     assert control(answer, "register").primary  # what was said of the patient before does not hold
 
 

@@ -18,7 +18,7 @@ from tiny_scene import READING, SHAPE, intensity
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.mrml import case, image
-from MultiViewRegistrationLib.mrml.case import shared_unknowns_of, xray_of
+from MultiViewRegistrationLib.mrml.case import settings_of, xray_of
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.session import inputs
@@ -258,13 +258,13 @@ def test_certainty(section):
     act(table, "certainty_known", "unknown")
     assert cells(section)[1][2] == "unknown" and "registered alone" in text(table, "certainty_hint")
     act(table, "shared0", "12")
-    unknowns = shared_unknowns_of(section.registration)
+    unknowns = settings_of(section.registration).shared_unknowns
     assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(
         table, "certainty_hint"
     )
     act(table, "shared1", "2,5")
     act(table, "shared0", "0")
-    unknowns = shared_unknowns_of(section.registration)
+    unknowns = settings_of(section.registration).shared_unknowns
     assert (unknowns.source_to_detector_sd_mm, unknowns.principal_point_sd_px) == (None, 2.5)
     assert (
         control(table, "shared0").text == "" and control(table, "shared0").number.blank == "known"

@@ -10,7 +10,17 @@ import threading
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent, register_once, spine, write_case, write_spine_case
+from bent_spine import (
+    NAMES,
+    POSE,
+    START,
+    bent,
+    register_once,
+    spine,
+    truth_of,
+    write_case,
+    write_spine_case,
+)
 from running_session import no_thread_is_left, poll
 from tiny_scene import reopened
 
@@ -77,6 +87,22 @@ def outlines(session) -> dict:
 def outlined(session) -> list[str]:
     """The names of what is outlined."""
     return list(outlines(session))
+
+
+def test_true_poses_of_bones_come_through_the_scene_but_for_bones_that_are_not_chosen(
+    scene, tmp_path
+):
+    motions = write_case(tmp_path)
+    content = json.loads((tmp_path / "case.json").read_text())
+    content["truth"] = truth_of(motions, POSE)
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    session = opened(scene, tmp_path)
+    registration = session.registration
+    registration.chosen_segments = registration.chosen_segments[1:]
+    (path,) = write_case_folder(session, tmp_path / "again")()
+    found = Case.load(path).structure_truths
+    assert tuple(found) == NAMES[1:]
+    assert np.allclose(found[NAMES[1]], content["truth"]["structures"][NAMES[1]])
 
 
 @pytest.mark.parametrize("kind", ["labels", "seg.nrrd", "dicom", "masks"])

@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord
-from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unknowns_of, xray_of
+from MultiViewRegistrationLib.mrml.case import change_settings, settings_of, xray_of
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -100,9 +100,9 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
 
 
 def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registration):
-    set_shared_unknowns(registration, SharedUnknowns(isocentre_sd_mm=2))
+    change_settings(registration, shared_unknowns=SharedUnknowns(isocentre_sd_mm=2))
     _add_views(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
-    assert shared_unknowns_of(registration) == SharedUnknowns(
+    assert settings_of(registration).shared_unknowns == SharedUnknowns(
         source_to_detector_sd_mm=10, isocentre_sd_mm=2
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..imaging.structures import (
 )
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
-from ..io.case_file import DEFAULT_SEARCH
+from ..io.case_file import DEFAULT_SEARCH, CaseSettings
 from ..io.view_record import LEFT_OUT
 from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
 from .registration import CT_UNIT, UNIT, Registration, check_place, refuse_nonlinear
@@ -37,72 +37,40 @@ LANDMARKS = "landmarks"
 #: The attribute of a mask's segmentation that leaves out what did not fit, whoever has edited it
 #: since.
 SUGGESTED = "MultiViewRegistration.suggested"
-#: The parameter with what a scene has no nodes for, as JSON.
+#: The parameter with the settings of a case that a scene has no nodes for, as JSON, and which these
+#: are.
 EXTRAS = "case"
-EXTRA_ARRAYS = ("targets", "truth_world_from_ct", "reference_from_world")
+KEPT = (
+    *("targets", "truth_world_from_ct", "reference_from_world", "structure_truths", "training"),
+    *("relative_geometry", "same_patient", "header_mismatch", "shared_unknowns"),
+)
 
 
-def keep_extras(registration: Registration, case: Case) -> None:
-    """Keep what of a case a scene has no nodes for.
-
-    Targets, truth, the tracker's frame, shared unknowns, ranges to train on, how the geometry
-    between views came about.
-    """
-    arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
-    extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
-    extras |= {
-        key: value
-        for key in ("training", "relative_geometry", "same_patient", "header_mismatch")
-        if (value := getattr(case, key))
-    }
-    registration.node.SetParameter(
-        EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)})
-    )
+def keep_settings(registration: Registration, settings: CaseSettings) -> None:
+    """Keep the settings of a case that a scene has no nodes for."""
+    values = {key: getattr(settings, key) for key in KEPT}
+    values["shared_unknowns"] = asdict(settings.shared_unknowns)
+    plain = json.loads(json.dumps(values, default=np.ndarray.tolist))
+    said = {key: value for key, value in plain.items() if value}
+    registration.node.SetParameter(EXTRAS, json.dumps(said))
 
 
-def set_same_patient(registration: Registration) -> None:
-    """Keep that a person says that CT and X-rays are of one patient, whatever their headers say."""
-    registration.node.SetParameter(
-        EXTRAS, json.dumps({**_extras(registration), "same_patient": True})
-    )
+def change_settings(registration: Registration, **changes: Any) -> None:
+    """Change some of the settings that are kept."""
+    keep_settings(registration, replace(settings_of(registration), **changes))
 
 
-def is_same_patient(registration: Registration) -> bool:
-    """Return whether a person said that CT and X-rays are of one patient."""
-    return bool(_extras(registration).get("same_patient"))
-
-
-def header_mismatch_of(registration: Registration) -> dict[str, bool]:
-    """Return in what the headers of the files differed that the case was made from, see `CaseSettings`."""
-    return _extras(registration).get("header_mismatch", {})
-
-
-def shared_unknowns_of(registration: Registration) -> SharedUnknowns:
-    """Return the geometric unknowns that are the same in all views."""
-    return SharedUnknowns(**_extras(registration).get("shared_unknowns", {}))
-
-
-def _extras(registration: Registration) -> dict:
-    return json.loads(registration.parameter(EXTRAS, "{}"))
-
-
-def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) -> None:
-    """Keep the shared unknowns of all views, beside the other extras."""
-    registration.node.SetParameter(
-        EXTRAS, json.dumps({**_extras(registration), "shared_unknowns": asdict(unknowns)})
-    )
-
-
-def truth_of(registration: Registration) -> np.ndarray | None:
-    """Return the case's true world_from_ct (4, 4), LPS, where it had one."""
-    given = _extras(registration).get("truth_world_from_ct")
-    return None if given is None else np.array(given, float)
-
-
-def reference_from_world_of(registration: Registration) -> np.ndarray | None:
-    """Return the transform (4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
-    given = _extras(registration).get("reference_from_world")
-    return None if given is None else np.array(given, float)
+def settings_of(registration: Registration) -> CaseSettings:
+    """Return the settings that are kept; all others are as usual."""
+    kept = json.loads(registration.parameter(EXTRAS, "{}"))
+    said = {key: kept[key] for key in KEPT if key in kept}
+    for key in KEPT[:3]:
+        if key in said:
+            said[key] = np.array(said[key], float)
+    truths = said.get("structure_truths", {})
+    said["structure_truths"] = {name: np.array(pose, float) for name, pose in truths.items()}
+    said["shared_unknowns"] = SharedUnknowns(**said.get("shared_unknowns", {}))
+    return CaseSettings(**said)
 
 
 def case_of(
@@ -134,8 +102,12 @@ def case_of(
         view.check_place()
     ct = bodies[0].ct
     world_from_ct = bodies[0].world_from_ct
-    extras = _extras(registration)
+    settings = settings_of(registration)
+    settings.world_from_ct = world_from_ct
+    settings.search = search_of(registration)
+    settings.landmarks = landmarks_of(registration, views)
     return Case(
+        **vars(settings),
         bodies=tuple(bodies),
         views=views_of(
             "X-rays",
@@ -144,18 +116,7 @@ def case_of(
             ct,
             world_from_ct,
         ),
-        world_from_ct=world_from_ct,
-        search=search_of(registration),
-        training=extras.get("training", {}),
-        relative_geometry=extras.get("relative_geometry"),
-        same_patient=is_same_patient(registration),
-        header_mismatch=header_mismatch_of(registration),
         assumptions={view.name: assumed for view in views if (assumed := assumptions_of(view))},
-        landmarks=landmarks_of(registration, views),
-        targets=_extra_array(extras, "targets"),
-        truth_world_from_ct=_extra_array(extras, "truth_world_from_ct"),
-        reference_from_world=_extra_array(extras, "reference_from_world"),
-        shared_unknowns=shared_unknowns_of(registration),
         name=registration.name,
     )
 
@@ -174,12 +135,6 @@ def searches_whole_ct(registration: Registration) -> bool:
     By itself a structure looks like too much else: a search for one goes from where it is.
     """
     return search_of(registration) is None and not registration.segment_id
-
-
-def _extra_array(extras: Mapping[str, Any], key: str) -> np.ndarray | None:
-    """Return one of EXTRA_ARRAYS."""
-    values = extras.get(key)
-    return None if values is None else np.array(values, float)
 
 
 def assumptions_of(view: XRayView) -> tuple[str, ...]:

@@ -43,10 +43,8 @@ from ..io.dicom_identity import (
 from ..io.view_record import sha256_of
 from .case import (
     EXTRAS,
-    header_mismatch_of,
-    is_same_patient,
-    reference_from_world_of,
-    set_same_patient,
+    change_settings,
+    settings_of,
 )
 from .nodes import (
     box_in_labelmap,
@@ -343,7 +341,7 @@ def origin_of(registration: Registration) -> DicomOrigin:
     """
     used = registration.used_xrays
     images = {view.name: image for view in used if (image := _image_origin(view))}
-    tracked = reference_from_world_of(registration) is not None
+    tracked = settings_of(registration).reference_from_world is not None
     return DicomOrigin(
         _ct_uid(registration), images, _kept_uid(registration, REFERENCE) if tracked else None
     )
@@ -509,7 +507,7 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
     found = sentences(
         [(what, one, other) for one, other, keys in pairs for what, a, b in kept if keys == {a, b}]
     )
-    return with_recorded(found, header_mismatch_of(registration))
+    return with_recorded(found, settings_of(registration).header_mismatch)
 
 
 def patient_of(registration: Registration) -> str:
@@ -598,7 +596,7 @@ def _without_salt(identity: dict[str, str], salt: str) -> dict[str, str]:
 
 def say_same_patient(registration: Registration) -> None:
     """Keep that a person says that the CT and the X-rays that are used are of one patient, whatever their headers say."""
-    set_same_patient(registration)
+    change_settings(registration, same_patient=True)
     registration.node.SetParameter(
         SAME_PATIENT, json.dumps([key for _, key, _ in _images(registration)])
     )
@@ -607,7 +605,8 @@ def say_same_patient(registration: Registration) -> None:
 def said_same_patient(registration: Registration) -> bool:
     """Return whether a person said of every image that is used now that all are of one patient."""
     said = json.loads(registration.parameter(SAME_PATIENT, "[]"))
-    return is_same_patient(registration) and all(key in said for _, key, _ in _images(registration))
+    every = all(key in said for _, key, _ in _images(registration))
+    return settings_of(registration).same_patient and every
 
 
 def _images(registration: Registration) -> list[tuple[str, str, dict[str, str]]]:

@@ -26,7 +26,7 @@ from ..io.datasets.chest import SAMPLE, demo_case
 from ..io.dicom_identity import read_identity, view_identity
 from ..io.view_record import DESCRIBED, ViewRecord
 from .bones import put_bone_cts
-from .case import keep_extras
+from .case import keep_settings
 from .identity import keep_frame_uid, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
 from .landmarks import place_landmarks
@@ -141,7 +141,7 @@ class ReadCase:
         keep_centre(registration, self.centre)
         for key, value in (case.search or {}).items():
             registration.node.SetParameter(key, str(value))
-        keep_extras(registration, case)
+        keep_settings(registration, case)
         if case.world_from_ct is not None:
             registration.world_from_ct = case.world_from_ct
             registration.node.SetParameter("start", "given")

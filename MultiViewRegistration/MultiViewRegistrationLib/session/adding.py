@@ -34,7 +34,7 @@ from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
 from ..io.files import JsonObject, upload_root
 from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, view_name
-from ..mrml.case import any_voxels, frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
+from ..mrml.case import any_voxels, change_settings, frame_of, raw_of, settings_of
 from ..mrml.identity import copy_identity, file_of, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
 from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node
@@ -218,9 +218,9 @@ def _add_views(
             ).format(count=len(added), there=there, most=MAX_VIEWS)
         )
     views = [add(registration) for add in added]
-    every = asdict(shared_unknowns_of(registration))
+    every = asdict(settings_of(registration).shared_unknowns)
     known = {key: value for key, value in every.items() if value is not None}
-    set_shared_unknowns(registration, replace(shared, **known))
+    change_settings(registration, shared_unknowns=replace(shared, **known))
     return views
 
 

@@ -27,7 +27,7 @@ from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files
 from ..io.sequence import FrameFiles
 from ..io.transforms import AXES, DIRECTIONS
-from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
+from ..mrml.case import assumptions_of, drawn, image_for_file, settings_of
 from ..mrml.frames import FileImages
 from ..mrml.identity import fingerprint, of_image, recorded_patient
 from ..mrml.loading import ReadCase, case_of_files, read_case
@@ -164,7 +164,7 @@ def take_messages(
 
 def poses_offered(session: Session) -> list[str]:
     """Return the names of the poses that an export has."""
-    tracked = reference_from_world_of(session.registration) is not None
+    tracked = settings_of(session.registration).reference_from_world is not None
     return ["world_from_ct", *(["reference_from_ct"] if tracked else [])]
 
 
@@ -235,13 +235,19 @@ def case_content(session: Session) -> dict:
         or None,
         "reference_from_world": case.reference_from_world,
     }
-    if case.truth_world_from_ct is not None:
-        optional["truth"] = {"world_from_ct": case.truth_world_from_ct}
+    truth = {"world_from_ct": case.truth_world_from_ct, "structures": _true_bones(case)}
+    optional["truth"] = {key: each for key, each in truth.items() if each is not None} or None
     return {
         "views": list(map(_view_content, registration.used_xrays)),
         "world_from_ct": case.world_from_ct,
         **{key: value for key, value in optional.items() if value is not None},
     }
+
+
+def _true_bones(case: Case) -> dict[str, np.ndarray] | None:
+    """Return the true poses of the bones that are chosen now; None without any."""
+    known = case.structure_truths
+    return {name: known[name] for name in case.bone_names if name in known} or None
 
 
 def _view_content(view: XRayView) -> dict:

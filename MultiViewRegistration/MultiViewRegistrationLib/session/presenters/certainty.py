@@ -21,7 +21,7 @@ from ...geometry.fields import (
     describe_uncertainty,
 )
 from ...imaging.xray import SharedUnknowns
-from ...mrml.case import set_shared_unknowns, shared_unknowns_of
+from ...mrml.case import change_settings, settings_of
 from ...mrml.image import thumbnail
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
@@ -209,7 +209,7 @@ class CertaintyPresenter(EditorPresenter):
                 controls.append(
                     self._field(view.id, key, label, number, deviations[key] or 0.0, change)
                 )
-        alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
+        alone = unknown and settings_of(self.registration).shared_unknowns == SharedUnknowns()
         hint = _("Angles and place are relative to {reference}, the first X-ray that is used.")
         if first:
             hint = _(
@@ -264,7 +264,7 @@ class CertaintyPresenter(EditorPresenter):
 
     def shared_form(self) -> Form:
         """Return the fields of what one C-arm has in all its images."""
-        deviations = astuple(shared_unknowns_of(self.registration))
+        deviations = astuple(settings_of(self.registration).shared_unknowns)
         hint = _(
             "Standard deviations of what one C-arm has in all its images; empty for what is known."
         )
@@ -282,9 +282,9 @@ class CertaintyPresenter(EditorPresenter):
 
     def _share(self, place: int, value: float) -> None:
         """Set the uncertainty of a shared unknown, by its place in SHARED."""
-        values = list(astuple(shared_unknowns_of(self.registration)))
+        values = list(astuple(settings_of(self.registration).shared_unknowns))
         values[place] = value or None
-        set_shared_unknowns(self.registration, SharedUnknowns(*values))
+        change_settings(self.registration, shared_unknowns=SharedUnknowns(*values))
 
     def _field(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...mrml import manual_pose, overlay, source_view
-from ...mrml.case import truth_of
+from ...mrml.case import settings_of
 from ...mrml.identity import true_pose
 from ...mrml.structures import (
     Projections,
@@ -162,7 +162,7 @@ class CheckPresenter(Presenter):
         "" without.
         """
         scanner = true_pose(self.registration)
-        truth = truth_of(self.registration) if scanner is None else scanner
+        truth = settings_of(self.registration).truth_world_from_ct if scanner is None else scanner
         if truth is None or self.session.history.current is None:
             return ""
         mm, degrees = manual_pose.distance_to(self.registration, truth)

@@ -100,7 +100,8 @@ class XRayPage:
         from MultiViewRegistrationLib.viewer.elements import PlainNotice
         from MultiViewRegistrationLib.viewer.xray_pane import XRayPane
 
-        server, panes = get_server(f"xrays{next(_numbers)}", client_type="vue3"), []
+        server = get_server(f"xrays{next(_numbers)}", client_type="vue3")
+        self.views, self.panes = self, {}
         with DivLayout(server) as layout:
             layout.root.style = (
                 "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
@@ -108,18 +109,18 @@ class XRayPage:
             with html.Div(style="max-width: 120px"):
                 PlainNotice()
             for view in self.registration.xrays:
-                panes.append(XRayPane(server, self.session, view, self))
-                self._closing.callback(panes[-1].close)
+                pane = self.panes[view.node] = XRayPane(server, self.session, view, self)
+                self._closing.callback(pane.close)
                 with html.Div(style="flex: 1; min-width: 0; height: 100%"):
-                    panes[-1].build()
+                    pane.build()
 
         async def tick():
             while True:
                 await asyncio.sleep(TICK_S)
                 with server.state:
                     self.session.poll(0)
-                    for pane in panes:
-                        pane.refresh()
+                    for shown in self.panes.values():
+                        shown.refresh()
                     self._ticks += 1
                     server.state.ticks = self._ticks
 

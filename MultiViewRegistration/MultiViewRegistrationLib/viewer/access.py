@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,7 +67,7 @@ def protect(
     """
 
     @web.middleware
-    async def check(request: web.Request, handler):
+    async def check(request: web.Request, handler: Callable) -> web.StreamResponse:
         host = HOST.fullmatch(request.host)
         if host is None or (names is not None and host["name"].lower() not in names):
             return _refused(_("This server answers only by its own name, as 127.0.0.1."))

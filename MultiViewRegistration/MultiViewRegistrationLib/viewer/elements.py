@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import html
@@ -417,7 +418,7 @@ class XRayCanvas(_Element):
     ATTRIBUTES = ("view",)
 
 
-def first_page(html: str, state) -> str:
+def first_page(html: str, state: Any) -> str:
     """Return trame's page so that it is seen at once; as trame has it, it is empty until its scripts are there.
 
     Scripts and styles that `state` names are fetched from the beginning, not one after another. A
@@ -457,7 +458,7 @@ def icon_styles() -> dict[str, str]:
     return {address: styles}
 
 
-def build_starting_page(server) -> None:
+def build_starting_page(server: Any) -> None:
     """Make the page as it is while the program is imported, with all scripts that it will need.
 
     Before the server starts.

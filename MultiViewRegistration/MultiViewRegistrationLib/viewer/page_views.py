@@ -50,7 +50,7 @@ class PageViews:
         self._opened = monotonic()
         self._planes: dict[str, object] = {}
         self._camera: Any = None
-        self._panes: dict[object, XRayPane] = {}
+        self.panes: dict[object, XRayPane] = {}
         app = application.slicer_app
         self.three_d = ThreeDView(
             application.scene, app.app_logic, THREE_D, NoScheduleRendering()
@@ -109,7 +109,7 @@ class PageViews:
         if session is None or monotonic() - self._opened >= MAX_OPENING_S:
             return False
         preparing = bool(session.preparing) and session.anatomy is None
-        return preparing or not all(pane.given for pane in self._panes.values())
+        return preparing or not all(pane.given for pane in self.panes.values())
 
     def reset(self) -> None:
         """Forget the registration before: what showed it goes, or is drawn again at once."""
@@ -161,9 +161,9 @@ class PageViews:
 
     def tick(self) -> Iterator[None]:
         """Have the X-rays' cells follow the CT, one after another, then 3D and slices."""
-        for node in list(self._panes):
-            if node in self._panes:
-                self._panes[node].refresh()
+        for node in list(self.panes):
+            if node in self.panes:
+                self.panes[node].refresh()
             yield
         self._follow_remote()
         yield
@@ -340,22 +340,22 @@ class PageViews:
 
     def _show_panes(self, views: list[XRayView]) -> None:
         nodes = [view.node for view in views]
-        for node in [node for node in self._panes if node not in nodes]:
-            self._panes.pop(node).close()
+        for node in [node for node in self.panes if node not in nodes]:
+            self.panes.pop(node).close()
         for view in views:
             application = self._application
-            if view.node not in self._panes and application.session is not None:
+            if view.node not in self.panes and application.session is not None:
                 pane = XRayPane(application.server, application.session, view, application)
                 with ViewLayout(application.server, template_name=pane.template):
                     pane.build()
-                self._panes[view.node] = pane
+                self.panes[view.node] = pane
         registration = self._application.registration
         self._state.views = {
             "case": registration.name if registration is not None else "",
             "xrays": [
                 {
-                    "template": self._panes[view.node].template,
-                    "pane": self._panes[view.node].name,
+                    "template": self.panes[view.node].template,
+                    "pane": self.panes[view.node].name,
                     "name": view.name,
                     "used": view.used,
                     "colour": css_colour(view),
@@ -367,7 +367,7 @@ class PageViews:
     def show_bone(self, corners: np.ndarray | None) -> None:
         """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
         self._show_ct()  # that of the bone, where it has one of its own
-        for pane in self._panes.values():
+        for pane in self.panes.values():
             pane.look_closely(corners)
         for view in self.slices:
             if corners is not None:
@@ -382,7 +382,7 @@ class PageViews:
 
     def show_in_xrays(self, boxes: dict[str, np.ndarray]) -> None:
         """Show these pixels (2, 2) in the X-rays by their names; all of the others."""
-        for node, pane in self._panes.items():
+        for node, pane in self.panes.items():
             pane.show_pixels(boxes.get(XRayView(node).name))
 
     def show_ct_slices(self) -> None:

@@ -68,7 +68,7 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
         mrml = path
         _try_loading(mrml, path.name, check_scene(mrml, mrml.parent if upload_root(mrml) else None))
 
-    def load(scene) -> Registration | None:
+    def load(scene: Any) -> Registration | None:
         try:
             scene.SetURL(os.fspath(mrml))
             scene.SetRootDirectory(os.fspath(mrml.parent))
@@ -121,7 +121,7 @@ def _unreadable(name: str) -> InputError:
     )
 
 
-def save_scene(scene, path: Path) -> Callable[[], Path]:
+def save_scene(scene: Any, path: Path) -> Callable[[], Path]:
     """Write the scene's files; the function returned packs them into `path`, an .mrb, in any thread.
 
     Raises

@@ -40,8 +40,6 @@ FOLLOW_S = 0.1
 #: Seconds without a movement after which a drag has ended.
 DRAG_TIMEOUT_S = 5.0
 _numbers, _films = count(1), count(1)
-#: The X-rays on the page, of whatever session.
-_open: list[XRayPane] = []
 
 
 class XRayPane:
@@ -89,7 +87,6 @@ class XRayPane:
         for what, do in self._answers().items():
             server.controller.trigger(f"{self.name}_{what}")(do)
         self._layers = layers_of(session)
-        _open.append(self)
         self._show()
 
     def build(self) -> None:
@@ -130,18 +127,17 @@ class XRayPane:
 
     def close(self) -> None:
         """Take the pane from the page."""
-        if self in _open:
-            self._end()
-            _open.remove(self)
-            for what in self._answers():
-                self._server.controller.trigger_unregister(f"{self.name}_{what}")
-            self._server.state[self.name] = None
+        self._end()
+        for what in self._answers():
+            self._server.controller.trigger_unregister(f"{self.name}_{what}")
+        self._server.state[self.name] = None
 
     # What is drawn
 
     def _together(self) -> list[XRayPane]:
         """Return the open X-rays of this session."""
-        return [pane for pane in _open if pane._session is self._session]
+        panes = self._application.views.panes.values()
+        return [pane for pane in panes if pane._session is self._session]
 
     def _draw(self, first: XRayView | None = None) -> None:
         """Draw what is out of date of all X-rays of the session, as `mrml.drawing.Drawing.step`."""
@@ -163,7 +159,7 @@ class XRayPane:
 
     def _follow(self) -> None:
         self._following, self._followed = None, monotonic()
-        if self in _open and self._session.registration.scene is not None:
+        if self in self._together() and self._session.registration.scene is not None:
             with self._server.state:
                 self._draw()
                 for pane in self._together():

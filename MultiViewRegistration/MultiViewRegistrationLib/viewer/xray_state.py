@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -112,12 +113,12 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
     }
 
 
-def rounded(numbers, decimals: int = 3) -> list:
+def rounded(numbers: Any, decimals: int = 3) -> list:
     """Return numbers as the page gets them."""
     return np.round(numbers, decimals).tolist()
 
 
-def are_numbers(values, how_many: int) -> bool:
+def are_numbers(values: Any, how_many: int) -> bool:
     """Return whether this is a list of so many finite numbers of a size that occurs."""
     if not isinstance(values, list) or len(values) != how_many:
         return False

@@ -61,11 +61,6 @@ class LandmarksPresenter(Presenter):
         self.stop()
 
     @property
-    def active(self) -> bool:
-        """Whether the registration starts from landmarks."""
-        return self.host.registration is not None and self.registration.start == "landmarks"
-
-    @property
     def placing(self) -> bool:
         """Whether a click in a view places a landmark."""
         return self.host.registration is not None and landmarks.are_being_placed(self.registration)
@@ -161,7 +156,7 @@ class LandmarksPresenter(Presenter):
 
     def tick(self) -> bool:
         """Name what was clicked, and follow what was moved."""
-        if not self.active:
+        if self.registration.start != "landmarks":
             self.stop()
             return False
         if self.registration.ct is not None:

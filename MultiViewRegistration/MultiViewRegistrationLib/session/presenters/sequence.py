@@ -17,7 +17,7 @@ from ..player import RATES, Player
 from ..registering import Tracking, is_outside, missing_at_start, missing_images
 from ..sequence import Sequence, StructureMotion
 from ..video import take_video
-from .bones import JointMotionPresenter
+from .bones import TONES, JointMotionPresenter
 from .form import (
     CAUTION,
     ERROR,
@@ -73,7 +73,6 @@ COLOURS = {
     "reject": (255, 138, 112),
     "": (87, 98, 108),
 }
-TONES = {"check": CAUTION, "reject": ERROR}
 #: Pixels of the strip.
 STRIP_PX = (8, 320)
 TRACK = (".json",)

@@ -118,10 +118,16 @@ def test_which_ct_is_read(opened, cts, answers, expected):
 @pytest.mark.parametrize("scouts", [False, True])
 def test_a_ct_may_begin_a_case_of_its_own_with_its_scouts(scouts):
     cts = CTs((SOFT, BONE), scouts=scouts)
-    assert choices(plan(cts, {}, WHOLE)) == ["0", "1", "new"]
     begun = plan(cts, {"ct": "new"}, WHOLE)
     more = (Part((SCOUTS,)),) if scouts else ()
     assert begun == (Step.CLOSE, Step.BEGIN, Keep((CTs((SOFT, BONE)), *more)))
+
+
+def test_a_ct_in_the_place_of_another_may_bring_its_scouts():
+    cts = CTs((SOFT, BONE), scouts=True)
+    assert choices(plan(cts, {}, WHOLE)) == ["0", "1", "scouts.0", "scouts.1", "new"]
+    taken = plan(cts, {"ct": "scouts.1"}, WHOLE)
+    assert taken == (Step.REMOVE_XRAYS, ReadCT(BONE), Keep((Part((SCOUTS,)),)))
 
 
 def test_another_patients_ct_takes_the_place_of_all_with_its_scouts():

@@ -393,12 +393,18 @@ def _cts(files: CTs, answers: dict[str, str], opened: OpenCase) -> Plan:
     cts = files.files
     there = opened.ct or opened.ct_coming
     number = answers.get("ct", "0" if len(cts) == 1 and (files.preferred or not there) else "")
+    scouts = (Part((SCOUTS,)),) if files.scouts else ()
     if number == "new":
-        scouts = (Part((SCOUTS,)),) if files.scouts else ()
         return Step.CLOSE, Step.BEGIN, Keep((CTs(cts), *scouts))
+    with_scouts, _dot, number = number.rpartition(".")
+    if with_scouts:
+        return Step.REMOVE_XRAYS, ReadCT(cts[int(number)]), Keep(scouts)
     if number:
         return (ReadCT(cts[int(number)]),)
     choices = [(str(n), f"{ct.name} ({ct.facts})") for n, ct in enumerate(cts)]
+    if scouts and opened.xrays:
+        named = _("{name}, and its scouts in place of the X-rays")
+        choices += [(f"{SCOUTS}.{n}", named.format(name=ct.name)) for n, ct in enumerate(cts)]
     title = _("{count} CT series were found. Which is to be registered?").format(count=len(cts))
     if there:
         title = _("There is a CT already. Register this one in its place?")

@@ -27,6 +27,7 @@ NEEDED = {
     "jsonschema": "jsonschema>=4.20",
     "numba": "numba>=0.59",
     "PIL": "pillow>=10.0",
+    "safetensors": "safetensors>=0.4",
 }
 #: The scene first: once the panel was opened, it looks after the scene, too.
 TESTS = ("Testing/mrml", "Testing/panel")

@@ -332,9 +332,9 @@ class Dragging:
         The vtkRenderWindowInteractor of the view's slice view, which must be there.
     moving
         Gives the bone that is moved; None for the whole CT.
-    begin, moved, end
-        Called before the first movement of a drag or of a key, after each, and after the last: for
-        a step to undo, and for what follows the CT.
+    begin, end
+        Called before the first movement of a drag or of a key, and after the last: for a step to
+        undo.
     """
 
     def __init__(
@@ -345,7 +345,6 @@ class Dragging:
         *,
         moving: Callable[[], SceneBone | None] = lambda: None,
         begin: Callable[[], object],
-        moved: Callable[[], object],
         end: Callable[[], object],
     ) -> None:
         self._interactor = interactor
@@ -353,7 +352,6 @@ class Dragging:
         self._view = view
         self._moving = moving
         self._begin = begin
-        self._moved = moved
         self._end = end
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
@@ -404,7 +402,6 @@ class Dragging:
         now = np.array(self._interactor.GetEventPosition(), float)
         self._how(self._last, now)
         self._last = now
-        self._moved()
         return True
 
     def _release(self) -> bool:
@@ -430,7 +427,6 @@ class Dragging:
             turn(self._body, self._view, times * STEP_DEG * TURNS[key])
         else:
             along_beam(self._body, self._view, times * STEP_MM * BEAM_KEYS[key])
-        self._moved()
         self._end()
         return True
 

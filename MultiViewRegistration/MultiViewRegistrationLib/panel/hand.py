@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import qt
 import slicer
 
-from ..mrml import manual_pose
+from ..mrml import layout, manual_pose
 from ..mrml.bones import SceneBone
 from ..mrml.layout import tag_of
 from ..mrml.manual_pose import Dragging
@@ -50,7 +50,8 @@ class Hand:
 
     def keys(self) -> str:
         """Return the way in which the CT is moved."""
-        lacks_views = self.on and not self._dragging
+        moves = self._moves
+        lacks_views = moves is not None and not layout.shows(moves.registration)
         in_xrays = [SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)]
         return "\n".join([IN_3D, *in_xrays, DONE])
 
@@ -127,7 +128,6 @@ class Hand:
                     view,
                     moving=self._moving,
                     begin=moves.begin,
-                    moved=lambda: None,
                     end=moves.end,
                 )
 

@@ -144,3 +144,15 @@ def test_an_xray_without_geometry_is_not_in_3d(slicer_app, scene, watch):
     display.show(registration)
     assert [layout.slice_node(scene, f"XRay{i}").GetSliceVisible() for i in (1, 2)] == [1, 0]
     assert views[1].get_background_volume_id() == registration.xrays[1].node.GetID()
+
+
+def test_a_slice_view_without_an_x_ray_has_a_plane_of_its_own(slicer_app, scene, watch):
+    view = slice_view(slicer_app)
+    registration = dots(scene, "first", 0)
+    display.show(registration)
+    node, modes = view.get_view_node(), []
+    composite = layout.composite_node(scene, "XRay1")
+    composite.AddObserver("ModifiedEvent", lambda *_: modes.append(node.GetSliceResolutionMode()))
+    display.hide(registration)
+    assert composite.GetBackgroundVolumeID() is None
+    assert modes and set(modes) == {node.SliceResolutionMatch2DView}

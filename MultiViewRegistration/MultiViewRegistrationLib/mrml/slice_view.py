@@ -250,6 +250,8 @@ def release(scene, tag: str) -> None:
     """Give a slice view back as it was before it showed an X-ray."""
     node = slice_node(scene, tag)
     composite = composite_node(scene, tag)
+    if node is not None:  # the resolution of no volume is a plane without a size
+        node.SetSliceResolutionMode(node.SliceResolutionMatch2DView)
     if composite is not None:
         with slicer.util.NodeModify(composite):
             volumes = dict.fromkeys(("BackgroundVolumeID", "ForegroundVolumeID", "LabelVolumeID"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from unittest import SkipTest
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -131,7 +132,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         self.logic = MultiViewRegistrationLogic()
-        self.watch = SceneObserver(slicer.mrmlScene)
+        self.watch = SceneObserver(slicer.mrmlScene, qt.QTimer.singleShot)
         self.panel = Panel(self.ui, self.logic, self.resourcePath)
         self.selectors = slicer.util.findChildren(uiWidget, className="qMRMLNodeComboBox")
         self.addObserver(

@@ -103,3 +103,12 @@ def test_a_scene_without_a_layout_is_no_failure(scene):
     display.show(registration)
     layout.back(scene)
     display.hide(registration)
+
+
+def test_slicer_makes_one_slice_view_of_an_x_ray_at_a_time(scene, layout_logic):
+    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    made = 0
+    while layout.make_slice_view(registration):
+        made += 1
+        assert len(layout.slice_nodes(scene)) >= made
+    assert all(layout.slice_of(view) is not None for view in registration.xrays)

@@ -129,3 +129,14 @@ def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     assert opacities("flicker") == [1, 1, 0, 0, 1]
     assert opacities("blend") == [0.5] * 5
     assert opacities("off") == [None] * 5
+
+
+def test_another_picture_of_the_same_size_changes_voxels_alone(registration):
+    canvas = overlay.SliceCanvas()
+    (detector, _other) = detectors(registration)
+    canvas.show(detector, overlay.DRR, np.zeros((73, 97), np.float32), 1)
+    node = canvas.foreground(registration.xrays[0], "blend")
+    told = []
+    node.AddObserver("ModifiedEvent", lambda *_: told.append(1))
+    canvas.show(detector, overlay.DRR, np.full((73, 97), 2, np.float32), 1)
+    assert slicer.util.arrayFromVolume(node).min() == 2 and not told

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml import nodes
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras, products_of
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -47,7 +48,8 @@ def line_markups(registration, ends, name="Screw"):
 
 def projections(registration):
     made = Projections(registration)
-    made.update()
+    while made.update():
+        pass
     return made
 
 
@@ -139,6 +141,18 @@ def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_a
     assert pixels(red).max() == 0
 
 
+def test_views_of_slicer_are_given_time_between_new_projections(registration, monkeypatch):
+    monkeypatch.setattr(nodes, "MAKING_S", 1e-9)
+    sphere_model(registration)
+    line_markups(registration, [[0, 0, 0], [10, 0, 0]])
+    kept = Projections(registration)
+    counts = []
+    while kept.update():
+        counts.append(len(products(registration)))
+    assert max(np.diff([0, *counts])) == 1
+    assert counts[-1] == 4
+
+
 def test_it_follows_pose_shape_colour_and_camera_and_rests_otherwise(registration):
     model = sphere_model(registration, resolution=24)
     kept = projections(registration)
@@ -174,7 +188,8 @@ def test_visible_structures_of_the_patient_are_drawn_or_those_that_are_chosen(re
     kept = projections(registration)
 
     def drawn() -> set:
-        kept.update()
+        while kept.update():
+            pass
         return {name for _, name in products(registration)}
 
     assert set(products(registration)) == {

@@ -160,3 +160,17 @@ def test_it_runs_from_the_source_to_the_corners(scene, mirrored):
         and not node.GetSelectable()
         and not node.GetDisplayNode().GetVisibility2D()
     )
+
+
+def test_labels_of_views_that_were_changed_are_settled_one_after_the_other(slicer_app, scene):
+    views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
+    calls = []
+    watch = display.SceneObserver(scene, lambda ms, call: calls.append((ms, call)))
+    display.show(registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)}))
+    for view in views:
+        for width in (300, 301, 302):
+            view.get_view_node().SetFieldOfView(width, width, 1)
+    watch.stop()
+    assert [ms for ms, _call in calls] == [20, 40]
+    for _ms, call in calls:
+        call()

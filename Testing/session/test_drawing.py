@@ -309,3 +309,11 @@ def test_where_nothing_is_in_common_a_drr_fills_the_window_alone():
     assert ToneMatch.of(DRR, np.zeros(DRR.shape, bool), DRR) is None
     assert ToneMatch.alone(DRR, (10, 20)).window(10, 20) == pytest.approx((1.04, 4.96), abs=0.01)
     assert np.isfinite(ToneMatch.alone(np.full_like(DRR, np.nan), (10, 20)).window(10, 20)).all()
+
+
+def test_slicer_is_given_one_new_overlay_in_a_step(drawing, registration):
+    drawing.one_by_one = True
+    drawing.step()
+    assert sides(registration) == [64, 0]
+    drawing.step()
+    assert sides(registration) == [64, 64]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import chain
 from typing import Any
 
@@ -124,7 +124,7 @@ def show_alone(scene, registration: Registration | None) -> None:
         layout.back(scene)
 
 
-def show(registration: Registration) -> None:
+def show(registration: Registration, making: Callable[[], bool] = lambda: True) -> bool:
     """Bring all of a registration up to date in the views.
 
     Call it after an X-ray came or went, a geometry, a name or an image changed, or a layout came
@@ -133,6 +133,11 @@ def show(registration: Registration) -> None:
     Cheap where nothing has changed. The layout stays what it is, but one of `layout` follows the
     number of X-rays; the slice view of an X-ray is there only once a layout, or the application,
     has made it.
+
+    Returns
+    -------
+    bool
+        Whether all is shown: `making` may say, as `in_time`, that the rest is for another call.
     """
     views = registration.xrays
     if not is_shown(registration):
@@ -145,12 +150,16 @@ def show(registration: Registration) -> None:
     if layout.shows(registration):
         layout.show(registration, layout.has_ct_slices(registration.scene))
     for view in views:
+        new = layout.slice_of(view) is not None and not xray_annotations.is_labelled(view)
+        if new and not making():
+            return False
         slice_view.point(view)
         xray_annotations.show_frustum(view)
         xray_annotations.show_labels(view)
         image.show_mask(view)
     source_view.update(registration.scene)
     tidy_folder(registration)
+    return True
 
 
 def hide(registration: Registration, kept: Collection = ()) -> None:
@@ -239,6 +248,11 @@ def take_down(registration: Registration) -> None:
         remove_with_products(made)
 
 
+#: Milliseconds between the labels of two slice views that were changed: Slicer takes 50 for each,
+#: and the window is to answer in between.
+SETTLE_MS = 20
+
+
 class SceneObserver:
     """Looks after all registrations of a scene until `stop` is called.
 
@@ -247,10 +261,17 @@ class SceneObserver:
     - Without its transform a CT gets a new one; without a CT the registration waits for another.
     - A scene that is closed leaves no view and no layout behind; one that is loaded is shown as it was saved.
     - An X-ray's slice view shows the X-ray whatever other modules have put there, the whole image at any size, and stays on its plane.
+
+    Parameters
+    ----------
+    later
+        Calls a function after so many milliseconds, as a Qt timer; by default at once.
     """
 
-    def __init__(self, scene) -> None:
+    def __init__(self, scene, later: Callable = lambda _ms, call: call()) -> None:
         self._scene = scene
+        self._later = later
+        self._unsettled: list[XRayView] = []
         self._observed: list[tuple[Any, int]] = []
         self._seen: dict[str, tuple] = {}
         self._busy = False
@@ -260,7 +281,6 @@ class SceneObserver:
             (scene.NodeAboutToBeRemovedEvent, self._about_to_be_removed),
             (scene.NodeRemovedEvent, self._removed),
             (scene.StartCloseEvent, self._closing),
-            (scene.EndCloseEvent, self._closed),
             (scene.EndImportEvent, self._imported),
         ):
             self._observe(scene, event, handler)
@@ -321,8 +341,6 @@ class SceneObserver:
     def _closing(self, scene, event) -> None:
         layout.back(scene)
         source_view.restore_all(scene)
-
-    def _closed(self, scene, event) -> None:
         self._seen.clear()
         for node in slice_nodes(scene):
             slice_view.release(scene, node.GetLayoutName())
@@ -373,7 +391,9 @@ class SceneObserver:
             if before and before[0] != node.GetDimensions() and slice_view.is_fitted(view, *before):
                 slice_view.fit(view)
             slice_view.keep_on_plane(view)
-            xray_annotations.settle_labels(view)
+            if view not in self._unsettled:
+                self._unsettled.append(view)
+                self._later(SETTLE_MS * len(self._unsettled), self._settle)
             self._seen[node.GetID()] = (
                 node.GetDimensions(),
                 node.GetFieldOfView(),
@@ -381,6 +401,12 @@ class SceneObserver:
             )
         finally:
             self._busy = False
+
+    def _settle(self) -> None:
+        """Put the labels of one of the slice views that were changed in their places."""
+        view = self._unsettled.pop(0)
+        if view.node.GetScene() is self._scene:
+            xray_annotations.settle_labels(view)
 
 
 def _shown_in(scene, tag: str) -> XRayView | None:

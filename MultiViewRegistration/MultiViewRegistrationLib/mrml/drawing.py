@@ -179,6 +179,8 @@ class Drawing:
         What shows the pictures.
     coarse
         Whether to draw while the CT moves; not where the canvas does that by itself.
+    one_by_one
+        Whether a step makes no more than one new overlay, which takes Slicer a tenth of a second.
     """
 
     def __init__(
@@ -195,6 +197,7 @@ class Drawing:
         self.canvas: Canvas = overlay.SliceCanvas()
         self.mode = "blend"
         self.coarse = True
+        self.one_by_one = False
         self._coarse = FIRST_COARSENESS
         self._pace = 0.0
         self._detectors: list[DetectorPlane] = []
@@ -246,7 +249,8 @@ class Drawing:
             return True
         if stale:
             urgent = {name: found for name, found in stale.items() if found[0].view == first}
-            self._draw_coarse(urgent or stale, anatomy)
+            new = [name for name in stale if self.one_by_one and name not in self._drawn][:1]
+            self._draw_coarse(urgent or {name: stale[name] for name in new} or stale, anatomy)
             return True
         for detector in self._detectors:
             self._shade(detector)

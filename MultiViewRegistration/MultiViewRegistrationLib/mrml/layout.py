@@ -90,6 +90,23 @@ def composite_node(scene, tag: str | None):
     return scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode") if tag else None
 
 
+def make_slice_view(registration: Registration) -> bool:
+    """Have Slicer make one of the slice views that X-rays lack; whether there was one to make.
+
+    Each takes it a fifth of a second.
+    """
+    scene = registration.scene
+    for view in registration.xrays:
+        if slice_node(scene, claim(view)) is None:
+            node = scene.CreateNodeByClass("vtkMRMLSliceNode")  # with Slicer's orientations
+            node.UnRegister(None)
+            node.SetName(tag_of(view))
+            node.SetLayoutName(tag_of(view))
+            scene.AddNode(node)
+            return True
+    return False
+
+
 def slice_of(view: XRayView):
     """Return the node of the slice view that shows an X-ray, None without one."""
     return slice_node(view.node.GetScene(), tag_of(view))

@@ -6,9 +6,10 @@ other programs in RAS, which io.transforms turns).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from time import perf_counter
 
 import numpy as np
 import slicer
@@ -268,6 +269,22 @@ def with_subordinates(owners: list) -> list:
     return list(filter(None, dict.fromkeys(found)))
 
 
+#: Seconds in which a call from a timer makes and removes nodes, the rest in later ones: in Slicer's
+#: application each may take its views a tenth of a second.
+MAKING_S = 0.06
+
+
+def in_time() -> Callable[[], bool]:
+    """Return a function that says whether less than MAKING_S has passed since it was first called."""
+    asked: list[float] = []
+
+    def making() -> bool:
+        asked.append(perf_counter())
+        return asked[-1] - asked[0] < MAKING_S
+
+    return making
+
+
 def remove_with_products(node) -> None:
     """Remove a node, what was made for it, and what was made for that.
 
@@ -342,6 +359,7 @@ def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None
             return
         display.SetActiveScalar(LINE_COLOURS, vtkDataObject.CELL)
         display.SetScalarRangeFlag(display.UseDirectMapping)
+        display.SetScalarRange(0, 255)  # Slicer leaves (0, -1), of which VTK complains
         display.SetScalarVisibility(True)
 
 

@@ -93,7 +93,14 @@ class SliceCanvas:
             image = np.where(np.isnan(image), np.float32(NOTHING), image)
         else:
             node = _volume(detector.view, PICTURE, "vtkMRMLVectorVolumeNode", "overlay")
-        slicer.util.updateVolumeFromArray(node, image[None])
+        voxels = node.GetImageData() and slicer.util.arrayFromVolume(node)
+        if voxels is not None and voxels.shape == image[None].shape:
+            voxels[:] = (
+                image  # all of Slicer follows another image, a slice view alone other voxels
+            )
+            node.GetImageData().Modified()
+        else:
+            slicer.util.updateVolumeFromArray(node, image[None])
         _place(node, detector, factor)
 
     def shade(self, view: XRayView, tones: Tones) -> None:

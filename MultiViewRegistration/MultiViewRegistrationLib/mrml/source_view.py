@@ -211,23 +211,19 @@ class Overview:
             Whether it did.
         """
         turned = self._left is not None and _place_of(camera_node) != self._left
-        if turned or (*self._stamp(registration, size), sources) == self._of:
+        stamp = (*self._stamp(registration, size), sources)
+        if turned or stamp == self._of:
             return False
-        return self.show(registration, camera_node, size, sources=sources)
-
-    def show(
-        self,
-        registration: Registration,
-        camera_node,
-        size: tuple[int, int],
-        *,
-        sources: bool = False,
-    ) -> bool:
-        """Stand back, as `show_overview`, and go on to keep all in sight."""
+        self._of = stamp
         shown = show_overview(registration, camera_node, size, sources=sources)
-        self._of = (*self._stamp(registration, size), sources)
         self._left = _place_of(camera_node) if shown else self._left
         return shown
+
+    def show(self, registration: Registration, camera_node, size: tuple[int, int]) -> bool:
+        """Stand back, as `show_overview`, wherever a person has moved the camera, and keep all in sight."""
+        self._of = None
+        self._left = None
+        return self.update(registration, camera_node, size)
 
     @staticmethod
     def _stamp(registration: Registration, size: tuple[int, int]) -> tuple:
@@ -284,21 +280,12 @@ def show_overview(
             for camera, _ in cameras
         ]
     )
-    right = np.cross(WORLD_UP, back) / np.linalg.norm(np.cross(WORLD_UP, back))
-    axes = np.stack([right, np.cross(back, right), back])
-    tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
-    middle, distance_mm = _framed(points @ axes.T, tangents)
+    place = _framed(points, back, WORLD_UP, camera_node, size)
     if len(bone) and not sources:
-        near, near_mm = _framed(bone @ axes.T, tangents, BONE_MARGIN)
-        if near_mm < distance_mm:
-            middle = near
-            distance_mm = near_mm
-    middle = middle @ axes
-    with slicer.util.NodeModify(camera_node):
-        camera_node.SetFocalPoint(*ras_from_lps(middle))
-        camera_node.SetPosition(*ras_from_lps(middle + distance_mm * back))
-        camera_node.SetViewUp(*ras_from_lps(WORLD_UP))
-    camera_node.ResetClippingRange()
+        near = _framed(bone, back, WORLD_UP, camera_node, size, BONE_MARGIN)
+        place = min(place, near, key=lambda each: each[1])
+    _put(camera_node, *place, back)
+    camera_node.SetViewUp(*ras_from_lps(WORLD_UP))
     return True
 
 
@@ -318,15 +305,7 @@ def look_closely(points: np.ndarray, camera_node, size: tuple[int, int]) -> None
         for each in ("Position", "FocalPoint", "ViewUp")
     )
     back = (eye - focus) / np.linalg.norm(eye - focus)
-    right = np.cross(up, back) / np.linalg.norm(np.cross(up, back))
-    axes = np.stack([right, np.cross(back, right), back])
-    tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
-    middle, distance_mm = _framed(points @ axes.T, tangents, CLOSE_MARGIN)
-    middle = middle @ axes
-    with slicer.util.NodeModify(camera_node):
-        camera_node.SetFocalPoint(*ras_from_lps(middle))
-        camera_node.SetPosition(*ras_from_lps(middle + distance_mm * back))
-    camera_node.ResetClippingRange()
+    _put(camera_node, *_framed(points, back, up, camera_node, size, CLOSE_MARGIN), back)
 
 
 def _ct_corners(registration: Registration) -> np.ndarray:
@@ -356,17 +335,40 @@ def _bone_corners(registration: Registration) -> np.ndarray:
     return lps_from_ras(corners @ ras_from_node(surface)[:3].T)
 
 
+def _put(camera_node, middle: np.ndarray, distance_mm: float, back: np.ndarray) -> None:
+    """Have a camera look at a point (3,), world LPS mm, from so far along a unit vector `back`."""
+    with slicer.util.NodeModify(camera_node):
+        camera_node.SetFocalPoint(*ras_from_lps(middle))
+        camera_node.SetPosition(*ras_from_lps(middle + distance_mm * back))
+    camera_node.ResetClippingRange()
+
+
 def _framed(
-    points: np.ndarray, tangents: np.ndarray, margin: float = OVERVIEW_MARGIN
+    points: np.ndarray,
+    back: np.ndarray,
+    up: np.ndarray,
+    camera_node,
+    size: tuple[int, int],
+    margin: float = OVERVIEW_MARGIN,
 ) -> tuple[np.ndarray, float]:
-    """Return the focal point and distance that put points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
+    """Return the focal point and distance that put points (n, 3), world LPS mm, in the middle of a camera's view of this size.
+
+    Parameters
+    ----------
+    back, up
+        (3,) unit vector to the eye, and what is up.
+    """
+    right = np.cross(up, back) / np.linalg.norm(np.cross(up, back))
+    axes = np.stack([right, np.cross(back, right), back])
+    points = points @ axes.T
+    tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     for _ in range(4):
         offset = points - middle
         distance_mm = (margin * np.abs(offset[:, :2]) / tangents + offset[:, 2:]).max()
         seen = offset[:, :2] / (distance_mm - offset[:, 2:])
         middle[:2] += distance_mm * (seen.min(axis=0) + seen.max(axis=0)) / 2
-    return middle, distance_mm
+    return middle @ axes, distance_mm
 
 
 def _direction(faces: list[np.ndarray]) -> np.ndarray:

@@ -26,6 +26,7 @@ from .nodes import (
     box_in_labelmap,
     cross,
     draw,
+    in_time,
     is_under,
     lines_node,
     place_of_labelmap,
@@ -327,12 +328,15 @@ def show_outlines(
 ) -> None:
     """Draw the outlines of bones, and of what does not fit, on each X-ray that is shown.
 
+    New ones as `in_time`, so call it from a timer.
+
     Parameters
     ----------
     outlines_in
         Gives them for an X-ray.
     """
     seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
+    making = in_time()
     for view in registration.xrays:
         outlines = outlines_in(seen[view.id]) if view.id in seen else []
         lines = np.concatenate([np.zeros((0, 2, 2)), *(each.lines for each in outlines)])
@@ -343,7 +347,7 @@ def show_outlines(
         if not len(lines):
             remove_product(view.node, OUTLINES)
             remove_product(view.node, NAMES)
-        elif node is None or node.GetAttribute(OUTLINES) != stamp:
+        elif making() if node is None else node.GetAttribute(OUTLINES) != stamp:
             if node is None:
                 node = lines_node(view.node, "", OUTLINE_THICKNESS)
                 view.node.SetNodeReferenceID(OUTLINES, node.GetID())
@@ -373,9 +377,9 @@ class Projections:
         self._drawn: dict[str, tuple] = {}
 
     def update(self) -> bool:
-        """Bring all projections up to date, and return whether any had to change."""
+        """Bring projections up to date, new ones as `in_time`, and return whether any had to change."""
+        making = in_time()
         parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
-        self._shapes = {part.key: self._shape(part) for part in parts}
         places = {part.node.GetID(): ras_from_node(part.node) for part in parts}
         seen = {
             detector.view.id: detector
@@ -387,16 +391,22 @@ class Projections:
             nodes = {_key(node): node for node in references(view.node, PROJECTION)}
             if view.id in seen:
                 for part in parts:
-                    node = nodes.pop(part.key, None) or _new(view, part)
-                    changed |= self._project(node, part, places[part.node.GetID()], seen[view.id])
+                    node = nodes.pop(part.key, None) or (_new(view, part) if making() else None)
+                    changed |= node is None or self._project(
+                        node, part, places[part.node.GetID()], seen[view.id]
+                    )
             for node in nodes.values():
-                remove_with_products(node)
+                if making():
+                    remove_with_products(node)
                 changed = True
         return changed
 
-    def _shape(self, part: StructurePart) -> tuple[tuple, Shape]:
-        known = self._shapes.get(part.key)
-        return known if known and known[0] == part.stamp else (part.stamp, part.shape())
+    def _shape(self, part: StructurePart) -> Shape:
+        stamp, shape = self._shapes.get(part.key, (None, None))
+        if shape is None or stamp != part.stamp:
+            shape = part.shape()
+            self._shapes[part.key] = part.stamp, shape
+        return shape
 
     def _project(
         self, node, part: StructurePart, ras_from_node: np.ndarray, detector: DetectorPlane
@@ -406,7 +416,7 @@ class Projections:
             return False
         draw(
             node,
-            projected(self._shapes[part.key][1], ras_from_node, detector),
+            projected(self._shape(part), ras_from_node, detector),
             part.colour,
             detector.slice_id,
         )

@@ -148,6 +148,11 @@ def show_labels(view: XRayView) -> None:
     _write_labels(markups, [view.name], [anchor])
 
 
+def is_labelled(view: XRayView) -> bool:
+    """Return whether an X-ray's slice view has its label."""
+    return view.node.GetNodeReference(LABEL) is not None
+
+
 def show_names(
     view: XRayView, role: str, slice_id: str | None, places: Mapping[str, np.ndarray]
 ) -> None:

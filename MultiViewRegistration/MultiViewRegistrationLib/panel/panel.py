@@ -12,8 +12,9 @@ import slicer
 import vtk
 
 from ..io.recognise import SCENE, kinds_of
-from ..mrml import display
+from ..mrml import display, layout
 from ..mrml.deletion import DeletedRegistration, delete
+from ..mrml.nodes import in_time
 from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..mrml.xray import XRayView
 from ..session.inputs import begin_compiling
@@ -186,6 +187,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             form.presenter.deactivate()
         self.registration = registration
         self.session = None if registration is None else self.logic.session(registration)
+        if self.session is not None:
+            self.session.drawing.one_by_one = True
         if self.session is not None and self.shown:
             self.session.resume()
         for form in self._forms:
@@ -214,7 +217,9 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         registration = self.registration
         if registration is None:
             return
-        question = _("Delete {name}, with its X-rays, masks, landmarks and history? Its CT stays.")
+        question = _(
+            "Delete {name}, with its X-rays, masks, landmarks and history? Its CT stays, and what is planned on it, which Data shows again."
+        )
         with self.ui_action():
             if slicer.util.confirmOkCancelDisplay(
                 question.format(name=registration.name), _("Delete the registration")
@@ -419,9 +424,11 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """Show the scene as it is."""
         self._stale = False
         self.filling = True
+        unshown = False
         try:
             if self.registration is not None:
-                display.show(self.registration)
+                unshown = layout.shows(self.registration) and self.views.making()
+                unshown = unshown or not display.show(self.registration, in_time())
             self.views.refresh()
             self._show_notices()
             self._show_deleted()
@@ -432,6 +439,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             self.geometry.refresh()
         finally:
             self.filling = False
+        self._stale |= unshown
 
     def _show_deleted(self) -> None:
         """Offer to bring back what was deleted last."""

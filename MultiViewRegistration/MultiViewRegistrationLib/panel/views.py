@@ -65,6 +65,11 @@ class Views:
         """Show the views of the registration at work by themselves, as soon as it has an X-ray."""
         self._awaited = self._panel.registration
 
+    def making(self) -> bool:
+        """Make one of the slice views that are lacking; return whether the layout has to wait for it."""
+        manager = slicer.app.layoutManager()
+        return manager is not None and layout.make_slice_view(self._panel.registration)
+
     def leave_if_empty(self) -> None:
         """Change to the layout from before where no X-ray is left, as after a folder was deleted in Data, until there is one."""
         registration = self._panel.registration
@@ -80,7 +85,7 @@ class Views:
         """
         registration = self._panel.registration
         session = self._panel.session
-        if self._awaited == registration and registration.xrays:
+        if self._awaited == registration and registration.xrays and not self.making():
             self._awaited = None
             self.show(ct_slices=layout.has_ct_slices(registration.scene))
             self._panel.invalidate()

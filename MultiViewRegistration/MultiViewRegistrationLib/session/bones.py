@@ -31,6 +31,7 @@ from ..mrml.identity import fingerprint
 from ..mrml.nodes import (
     array_of,
     box_in_labelmap,
+    in_time,
     is_under,
     lps_from_ras,
     nodes_of_class,
@@ -489,10 +490,11 @@ class Bones:
 
     def _dress(self) -> None:
         """Put the surfaces under the bones that lack one, in the colours of their segments."""
+        making = in_time()
         for name, bone in bones_of(self._session.registration).items():
             if bone.surface is None and name in self._made():
                 mesh = self._made()[name][0]
-                if mesh.GetNumberOfPoints():
+                if mesh.GetNumberOfPoints() and making():
                     scene_bones.put_surface(bone, mesh, self._colours.get(name, MISFIT_COLOUR))
             elif name in self._colours:
                 scene_bones.colour_surface(bone, self._colours[name])

@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import qt
 import slicer
 
-from ..mrml import overlay, slice_view
+from ..mrml import slice_view
 from ..mrml.layout import composite_node, tag_of
 from ..mrml.registration import MODULE
 
@@ -251,41 +250,6 @@ def registers_by_search(walk: Walk) -> None:
     walk.check("accept" in walk.header("register"), f'the header says "{walk.header("register")}"')
 
 
-def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
-    """Check that each mode lays its overlay over the X-rays."""
-    box = walk.drawn("check", "overlay").widget
-    views = walk.registration.xrays
-    for index, mode in enumerate(overlay.MODES):
-        walk.choose(box, index)
-        if slicer.app.layoutManager() is not None:
-            walk.wait(partial(_is_laid, views, mode), f"the overlay {mode}", 60)
-            walk.wait(lambda: walk.panel.session.drawing.sharp, "the overlay is sharp", 60)
-        walk.check(True, f"{box.currentText} lies over every X-ray")
-        walk.picture(f"overlay {mode}")
-    walk.choose(box, 0)
-
-
-def _is_laid(views: list, mode: str) -> bool:
-    """Return whether each pane shows what belongs over its X-ray in this mode, and nothing else."""
-    over = [overlay.SliceCanvas().foreground(view, mode) for view in views]
-    shown = [
-        composite_node(slicer.mrmlScene, tag_of(view)).GetForegroundVolumeID() for view in views
-    ]
-    return shown == [volume and volume.GetID() for volume in over] and (all(shown) or mode == "off")
-
-
-def goes_back_and_forth(walk: Walk) -> None:
-    """Undo, and redo."""
-    found = walk.registration.world_from_ct
-    walk.press("answer", "undo")
-    walk.check(not np.allclose(walk.registration.world_from_ct, found), "Undo takes the CT back")
-    walk.press("register", "redo")
-    walk.check(
-        np.allclose(walk.registration.world_from_ct, found, atol=1e-9),
-        "Redo brings it where it was found",
-    )
-
-
 def exports_the_transform(walk: Walk) -> None:
     """Export, and compare the transform with the scene's."""
     export = walk.drawn("export", "registration")
@@ -312,8 +276,6 @@ SHORT = (
     shows_each_xray_in_its_own_pane,
     is_told_the_answer,
     registers_by_search,
-    lays_each_overlay_over_the_xrays,
-    goes_back_and_forth,
     exports_the_transform,
 )
 

@@ -100,7 +100,7 @@ def measured(
                 "false": sum(bool(distance > 3) for distance in off.values()),
                 "off_px": list(map(float, off.values())),
                 "camera_off_px": [float(np.median(apart)), float(np.percentile(apart, 95))],
-                "sd_px": [camera.sd_px, camera.bootstrap_sd_px],
+                "sd_px": camera.sd_px,
                 "residual_px": camera.residual_px,
                 "uncertainty": camera.uncertainty,
                 "principal_point_off_px": float(

@@ -214,7 +214,7 @@ def _beads(
     lines = [
         f"{camera.name}: {len(camera.beads)} of {len(camera.beads) + len(camera.missing)} beads, "
         f"{camera.residual_px:.2f} px from the camera that fits them; within 80 mm of the model it "
-        f"is right to {max(camera.sd_px, camera.bootstrap_sd_px):.2f} px (one standard deviation)."
+        f"is right to {camera.sd_px:.2f} px (one standard deviation)."
         for camera in found
     ]
     report = options.out.with_suffix(".html")

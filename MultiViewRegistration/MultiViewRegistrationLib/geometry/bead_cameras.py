@@ -29,7 +29,6 @@ SETTLED = 1e-9
 ROUGHLY_SETTLED = 1e-4
 #: Mm about the middle of the model for which a camera's error is told.
 NEAR_MM = 80.0
-BOOTSTRAPS = 200
 #: In place of what nothing determines, so that there is a covariance.
 LEAST_INFORMATION = 1e-9
 #: Numbers of a pose, and with them those of intrinsics: logarithm of the distance, column and row
@@ -110,15 +109,12 @@ class Bundle:
     covariance
         Of all parameters: the pose of each camera, as a twist about the middle of its points
         (radians, then mm), then intrinsics, of all cameras or of each.
-    scale
-        By how much residuals are larger than their standard deviations say, at least 1.
     """
 
     problem: _Problem
     residuals: list[np.ndarray]
     weights: list[np.ndarray]
     covariance: np.ndarray
-    scale: float
 
     @property
     def cameras(self) -> list[Camera]:
@@ -153,22 +149,6 @@ class Bundle:
         J = derivatives(self.cameras[number], self.places(number), self.problem.pivot(number))
         shown = J @ self.covariance_of(number) @ J.T
         return float(np.sqrt(2 * shown.diagonal().mean()))
-
-    def bootstrap_sd_px(self, number: int) -> float:
-        """Return what `sd_px` is by residuals drawn again at random (Efron, 1979), each with one step of the fit."""
-        rng = np.random.default_rng(0)
-        problem = self.problem
-        residuals, J = problem.shown
-        weights = np.repeat(np.concatenate(self.weights), 2)
-        freedom = max(residuals.size - problem.freedom, 1)
-        drawn_from = residuals * np.sqrt(residuals.size / freedom)
-        solve = np.linalg.solve(problem.information(weights), J.T * weights)
-        draws = rng.choice(drawn_from, (BOOTSTRAPS, drawn_from.size))
-        steps = draws @ solve.T
-        J = derivatives(self.cameras[number], self.places(number), self.problem.pivot(number))
-        columns = self.problem.columns_of(number)
-        shown = steps[:, columns] @ J[:, : len(columns)].T
-        return float(np.sqrt(2 * np.mean(shown**2)))
 
     def equivalent(self, number: int) -> dict[str, float]:
         """Return the standard deviations of a camera as a case.json has them.
@@ -316,22 +296,20 @@ class _Problem:
         return np.concatenate(rows)
 
     @cached_property
-    def shown(self) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals (m,) of the points at the start, and their derivatives (m, p)."""
-        nothing = np.zeros(self.count)
-        count = 2 * sum(len(seen.points) for seen in self.seen)
-        return self.residuals(nothing)[:count], self.jacobian(nothing)[:count]
+    def of_points(self) -> np.ndarray:
+        """(m, p), the derivatives of the points' residuals at the start."""
+        return self.jacobian(np.zeros(self.count))[: -len(self.prior) or None]
 
     def information(self, weights: np.ndarray) -> np.ndarray:
         """Return the inverse (p, p) of the covariance for weights (m,) of the points' residuals."""
-        J = self.shown[1]
+        J = self.of_points
         information = J.T @ (weights[:, None] * J) + LEAST_INFORMATION * np.eye(self.count)
         return information + np.diag([*np.zeros(self.first), *self.prior**2])
 
     @property
     def freedom(self) -> float:
         """How many numbers the points determine."""
-        J = self.shown[1]
+        J = self.of_points
         return float(np.trace(np.linalg.solve(self.information(np.ones(len(J))), J.T @ J)))
 
 
@@ -380,16 +358,17 @@ def _fitted(problem: _Problem, numbers: np.ndarray, loss: str, settled: float) -
 
 def _with_uncertainty(problem: _Problem) -> Bundle:
     """Return the cameras with which a problem begins, which are those that fit best."""
-    found, J = problem.shown
-    pairs = zip(problem.start, problem.seen, strict=True)
+    pairs = list(zip(problem.start, problem.seen, strict=True))
     residuals = [camera.project(seen.points) - seen.pixels for camera, seen in pairs]
-    weights = [_cauchy(off / _sd(seen)) for off, seen in zip(residuals, problem.seen, strict=True)]
+    standard = [off / _sd(seen) for off, seen in zip(residuals, problem.seen, strict=True)]
+    weights = [_cauchy(each) for each in standard]
     both = np.repeat(np.concatenate(weights), 2)
     freedom = max(both.sum() - problem.freedom, 1.0)
-    scale = max(1.0, float(np.sqrt(np.sum(both * found**2) / freedom)))
-    # The prior is not made wider by residuals that are larger than expected.
-    covariance = np.linalg.inv(problem.information(both / scale**2))
-    return Bundle(problem, residuals, weights, covariance, scale)
+    # By how much residuals are larger than their standard deviations say.
+    scale = max(1.0, np.sum(both * np.concatenate(standard).ravel() ** 2) / freedom)
+    # The prior is not made wider by them.
+    covariance = np.linalg.inv(problem.information(both / scale))
+    return Bundle(problem, residuals, weights, covariance)
 
 
 def _cauchy(residuals: np.ndarray) -> np.ndarray:

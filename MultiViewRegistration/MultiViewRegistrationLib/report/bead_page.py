@@ -49,7 +49,6 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
             str(len(camera.others)),
             number(camera.residual_px, "px", 2),
             number(camera.sd_px, "px", 2),
-            number(camera.bootstrap_sd_px, "px", 2),
             number(camera.uncertainty["rotation_sd_deg"], "\u00b0", 3),
             number(camera.uncertainty["translation_sd_mm"], "mm", 2),
         )
@@ -61,7 +60,6 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
         "others",
         "residual",
         "within 80 mm",
-        "by bootstrap",
         "angles",
         "place",
     )

@@ -54,9 +54,8 @@ class BeadCamera:
         Standard deviations by their keys in a case.json, as `Bundle.equivalent` has them.
     residual_px
         Weighted rms distance of the beads from where the camera shows them.
-    sd_px, bootstrap_sd_px
-        Rms standard deviation of where it shows points within 80 mm of the model: by the noise of
-        the beads, and by drawing their residuals again at random.
+    sd_px
+        Rms standard deviation of where it shows points within 80 mm of the model.
     beads
         Those of the model.
     missing_pixels
@@ -72,7 +71,6 @@ class BeadCamera:
     uncertainty: dict[str, float]
     residual_px: float
     sd_px: float
-    bootstrap_sd_px: float
     beads: tuple[SeenBead, ...] = ()
     missing_pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
     others: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
@@ -93,7 +91,6 @@ class BeadCamera:
             **self.uncertainty,
             "residual_px": self.residual_px,
             "sd_px": self.sd_px,
-            "bootstrap_sd_px": self.bootstrap_sd_px,
             "beads": [
                 {
                     "name": bead.name,

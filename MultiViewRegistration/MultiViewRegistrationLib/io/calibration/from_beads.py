@@ -290,7 +290,6 @@ def _bead_camera(
         fit.equivalent(number),
         fit.rms_px[number],
         fit.sd_px(number),
-        fit.bootstrap_sd_px(number),
         seen,
         {
             each: pixel

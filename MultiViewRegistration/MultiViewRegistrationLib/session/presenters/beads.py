@@ -396,7 +396,7 @@ class BeadsPresenter(Presenter):
             count=len(camera.beads),
             all=len(camera.beads) + len(camera.missing),
             px=camera.residual_px,
-            sd=max(camera.sd_px, camera.bootstrap_sd_px),
+            sd=camera.sd_px,
         )
 
     def _table(self) -> Control | None:

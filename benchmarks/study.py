@@ -18,7 +18,7 @@ from typing import Any
 
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 
-from . import DATA
+from . import DATA, ROOT
 from .kept import Rows
 
 Options = argparse.Namespace
@@ -57,7 +57,8 @@ class Study:
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--data", type=Path, default=DATA)
         parser.add_argument("--rows", type=Path, required=True)
-        parser.add_argument("--images", type=Path, help="a folder that keeps simulated X-rays")
+        kept = ROOT / "build" / "images"
+        parser.add_argument("--images", type=Path, default=kept, help="keeps simulated X-rays")
         for name, how in self.arguments.items():
             parser.add_argument(f"--{name}", **how)
         options = parser.parse_args()
@@ -67,4 +68,5 @@ class Study:
             warm_up()
         for key in self.keys(options):
             print(json.dumps(rows.get(*key, measure=partial(self.run, options, *key))), flush=True)
-        print(self.tables([row for _, row in rows.items()]))
+        if len(rows):
+            print(self.tables([row for _, row in rows.items()]))

@@ -260,12 +260,11 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
         see `published.refine`.
     device
         Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so,
-        and the processor does the work. Of torch, for the published ones: "cpu", "cuda", "mps",
-        ..., or "auto".
+        and the processor does the work. The published ones refuse it.
     """
     from .registration.cameras import CALIBRATED
     from .registration.pipeline import RefinementMethod, refine
-    from .rendering.devices import ComputeDevice
+    from .rendering.devices import ComputeDevice, torch_device
 
     if name == "joint":
         device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
@@ -281,7 +280,7 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
             f'refinement "{name}": needs PyTorch, which is not installed; install it with '
             f'{install_command("torch")}, or use the refinement "joint".'
         ) from None
-    chosen = str(published.choose_device(str(device)))
+    chosen = torch_device(device.requested if isinstance(device, ComputeDevice) else device)
 
     def run(
         anatomy: PreparedCT,

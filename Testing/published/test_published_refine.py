@@ -11,6 +11,7 @@ import torch
 from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.errors import Cancelled, InputError
+from MultiViewRegistrationLib.finding import refinement_method
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.published.refine import (
@@ -18,7 +19,6 @@ from MultiViewRegistrationLib.published.refine import (
     DIFFPOSE,
     XVR,
     Stage,
-    choose_device,
     refine,
 )
 
@@ -155,13 +155,11 @@ def test_an_xray_without_room_for_a_patch_is_refused(anatomy, views):
 
 
 def test_a_missing_device_is_refused():
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    with pytest.raises(InputError, match="device"):
-        choose_device("abacus")
+    with pytest.raises(InputError, match="expected auto, cpu, cuda"):
+        refinement_method("xvr", "abacus")
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="cuda"):
-            choose_device("cuda")
+        with pytest.raises(InputError, match="device cuda: .*expected a device that can be used"):
+            refinement_method("xvr", "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

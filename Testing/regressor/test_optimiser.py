@@ -12,7 +12,6 @@ from MultiViewRegistrationLib.regressor.images import TrainingImages, Window
 from MultiViewRegistrationLib.regressor.loss import in_cameras, likelihood
 from MultiViewRegistrationLib.regressor.network import choose_landmarks, make_network
 from MultiViewRegistrationLib.regressor.optimiser import Optimiser
-from MultiViewRegistrationLib.regressor.rng import key_of
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,9 @@ def test_learning_on_cuda_takes_the_steps_of_the_processor(ct, views, windows, m
     cameras = [window.camera for window in windows]
     given = poses(4)
     batch = (
-        torch.from_numpy(TrainingImages(ct, 1.75, variants=1).batch(given, windows, key_of(1))),
+        torch.from_numpy(
+            TrainingImages(ct, 1.75, variants=1).batch(given, windows, np.random.default_rng(1))
+        ),
         in_cameras(cameras, torch.from_numpy(given)).float(),
     )
     loss = likelihood if name == "likelihood" else lambda *each: likelihood(*each)

@@ -12,7 +12,6 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange
-from MultiViewRegistrationLib.regressor.rng import key_of
 
 WIDTHS = dict(
     orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0
@@ -47,7 +46,7 @@ values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 3
 
 def test_random_poses_fill_the_range_evenly():
     reach = some_range(rows_mm=0.0)
-    poses = reach.sample(key_of(0), 4000)
+    poses = reach.sample(np.random.default_rng(0), 4000)
     shares = reach.values(poses) / np.maximum(reach.half_widths, 1)
     assert np.abs(shares).max() <= 1 + 1e-9 and np.abs(shares[:, 4]).max() < 1e-9
     shares = np.delete(shares, 4, axis=1)

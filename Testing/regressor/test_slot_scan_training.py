@@ -14,7 +14,6 @@ from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views
 from MultiViewRegistrationLib.regressor import training
 from MultiViewRegistrationLib.regressor.model import load_model
 from MultiViewRegistrationLib.regressor.poses import PoseRange
-from MultiViewRegistrationLib.regressor.rng import key_of
 from MultiViewRegistrationLib.regressor.training import Training
 
 HALF_WIDTHS = np.array([15.0, 15, 20, 15, 15, 20])
@@ -32,7 +31,9 @@ def test_it_learns_where_the_ct_is(ct, anatomy, tmp_path, monkeypatch, mixed):
     begun = Training.begin(ct, cameras, poses, anatomy.corners(), tmp_path / "model")
     begun.card = replace(begun.card, steps=60, every=1000)
     model = begun.run()
-    by_chance = np.median([error_mm(pose, np.eye(4)) for pose in poses.sample(key_of(1), 50)])
+    by_chance = np.median(
+        [error_mm(pose, np.eye(4)) for pose in poses.sample(np.random.default_rng(1), 50)]
+    )
     assert model.card.expected[0] < 0.8 * by_chance
     assert (
         error_mm(load_model(model.folder).candidates(views)[0].world_from_ct, TRUE_POSE)

@@ -19,8 +19,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import BONE_HU, CT, load_ct, masked
-from MultiViewRegistrationLib.imaging.reading import raw_image
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -28,9 +27,9 @@ from MultiViewRegistrationLib.report.overlays import local_moments
 from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses
 
 from ..simulation.body import single_bones
-from ..simulation.cases import Patient, random_cameras, random_pose, targets_of
-from ..simulation.projector import Joseph, MaterialProjector, MovedBone
-from ..simulation.simulator import PIXEL_MM, SimulatedXRay, overlays_with, xrays_with
+from ..simulation.cases import Patient, random_cameras, random_pose, take, targets_of, views_of
+from ..simulation.projector import Joseph, MaterialProjector, MovedBones
+from ..simulation.simulator import SimulatedXRay, overlays_with, xrays_with
 from . import conditions
 from .conditions import (
     CT_ERRORS,
@@ -151,12 +150,12 @@ class Part:
     def anatomy(self) -> PreparedCT:
         return PreparedCT(self.ct)
 
-    @cached_property
-    def moved(self) -> MovedBone:
-        """The projector of a body in which the bone moves. ValueError for the body itself."""
-        if self._mask is None:
-            raise ValueError("the body has no bone that moves in it")
-        return MovedBone(self._body.projector, self._whole.volume, self._mask)
+    def beside(self, rest_from_bone: np.ndarray) -> MovedBones:
+        """The projector of a body whose bone is not where it was, (4, 4), at the pose of all else."""
+        assert self._mask is not None
+        motions = {1: rigid.inverse(rest_from_bone)}
+        labels = self._mask.astype(np.uint8)
+        return MovedBones(self._body.projector, self._whole.volume, labels, motions)
 
 
 class Subject:
@@ -337,20 +336,15 @@ def _taken(
     overlays = overlays_with(rng, names)
     centre = part.patient.centre
     projector: MaterialProjector = subject.projector
+    rest_from_bone = np.eye(4)
     if "neighbours" in names:
-        projector = part.moved
-        part.moved.rest_from_bone = _moved(rng, np.eye(4), centre, NEIGHBOURS_DEG, NEIGHBOURS_MM)
+        rest_from_bone = _moved(rng, np.eye(4), centre, NEIGHBOURS_DEG, NEIGHBOURS_MM)
+        projector = part.beside(rest_from_bone)
     views = []
     for nth, (camera, xray) in enumerate(zip(cameras, xrays, strict=True)):
         at = _moved(rng, pose, centre, MOTION_DEG, MOTION_MM) if nth and "motion" in names else pose
-        image = xray.take(projector, camera, at, rng)
-        for put in overlays:
-            image = put(image, camera)
-        views.append(
-            View(
-                f"view{nth + 1}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM))), camera
-            )
-        )
+        images = take(projector, [camera], [xray], at @ rest_from_bone, rng, overlays)
+        views.append(replace(*views_of(images, [camera]), name=f"view{nth + 1}"))
     return views
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Protocol
@@ -179,31 +179,6 @@ def _rtk(volumes: int):
     )
 
 
-class MovedBone:
-    """Projects a body in which one bone has moved.
-
-    Used as a `RtkProjector`, with the pose of the bone; all else stays behind by `rest`.
-    """
-
-    def __init__(self, whole: MaterialProjector, ct: Volume, mask: np.ndarray) -> None:
-        """whole: of the CT's body.   mask: bool (k, j, i), of the bone.
-
-        Where it was there is soft tissue.
-        """
-        box = _with_room([slice(each.min(), each.max() + 1) for each in np.nonzero(mask)])
-        self._whole = whole
-        self._bone = PartProjector(ct, box, mask[box])
-        self.rest_from_bone = np.eye(4)
-
-    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """As `RtkProjector.project`: the bone at this pose, all else at `world_from_ct @ rest_from_bone`."""
-        rest = world_from_ct @ self.rest_from_bone
-        image = self._whole.project(camera, rest).copy()
-        self._bone.add(image, camera, world_from_ct, 1)
-        self._bone.add(image, camera, rest, -1)
-        return np.maximum(image, 0)
-
-
 class MovedBones:
     """Projects a body in which several bones have moved.
 
@@ -226,7 +201,7 @@ class MovedBones:
         self._whole, boxes = whole, find_objects(labels)
         self._moved: list[tuple[PartProjector, np.ndarray]] = []
         for label, motion in motions.items():
-            box = _with_room(boxes[label - 1])
+            box = tuple(slice(max(each.start - 1, 0), each.stop + 1) for each in boxes[label - 1])
             self._moved.append((PartProjector(ct, box, labels[box] == label), motion))
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
@@ -236,11 +211,6 @@ class MovedBones:
             bone.add(image, camera, world_from_ct @ ct_from_bone, 1)
             bone.add(image, camera, world_from_ct, -1)
         return np.maximum(image, 0)
-
-
-def _with_room(box: Sequence[slice]) -> tuple[slice, ...]:
-    """The part of a CT with a voxel more on every side, if there is one."""
-    return tuple(slice(max(each.start - 1, 0), each.stop + 1) for each in box)
 
 
 class PartProjector:

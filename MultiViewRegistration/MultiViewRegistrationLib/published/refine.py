@@ -303,31 +303,6 @@ class Comparison:
         )
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the torch device of a name.
-
-    "auto" is CUDA's or Apple's GPU where there is one, else the CPU.
-
-    Raises
-    ------
-    InputError
-        For one not there.
-    """
-    if name == "auto":
-        name = "mps" if torch.backends.mps.is_available() else "cpu"
-        if torch.cuda.is_available():
-            name = "cuda"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(
-            f'device: "{name}" cannot be used by PyTorch on this machine, expected "cpu", "auto", or a device that it has, '
-            'such as "cuda" or "mps"; choose another one.'
-        ) from None
-    return device
-
-
 def refine(
     anatomy: PreparedCT,
     views: list[View],

@@ -22,7 +22,6 @@ from ..rendering.devices import begin_tasks
 from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .fast_drr import BASES, Bases, Stacks, project, varied
 from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
-from .rng import NEIGHBOURS, derived, sixes, states_of_images
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for
 #: speed; of one bone, which is small, the cortex must be distinguishable from the marrow.
@@ -271,7 +270,7 @@ class TrainingImages:
             self.how = hardened_body(hardness)
 
     def batch(
-        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64
+        self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator
     ) -> np.ndarray:
         """Return random images (n, views, 2, rows, columns) float32.
 
@@ -283,24 +282,24 @@ class TrainingImages:
             (n, 4, 4), or (n, views, 4, 4) where a view's geometry is off by itself.
         windows
             One a view, of one size.
-        key
-            Of the batch; all random numbers come from it, the same on any number of threads.
+        rng
+            All random numbers come from it, the same on any number of threads.
         """
-        return self.begin(world_from_ct, windows, key)()
+        return self.begin(world_from_ct, windows, rng)()
 
     def begin(
-        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64
+        self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator
     ) -> Callable[[], np.ndarray]:
         """Have other threads begin with a batch; what is returned makes the rest of it."""
         poses = np.asarray(world_from_ct, float)
         if poses.ndim == 3:
             poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
-        variant = int(derived(key, np.uint64(0)) % np.uint64(len(self._anatomy)))
+        variant = rng.integers(len(self._anatomy))
         rendered = [(self._anatomy[variant], poses)]
         if self._around:
-            moved = poses @ self.neighbours(key, len(poses))[:, None]
+            moved = poses @ self.neighbours(rng, len(poses))[:, None]
             rendered.append((self._around[variant], moved))
-        states = states_of_images(key, *poses.shape[:2])
+        states = rng.integers(2**64, size=poses.shape[1::-1], dtype=np.uint64)
         out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
         tasks = []
         for view, window in enumerate(windows):
@@ -331,13 +330,13 @@ class TrainingImages:
 
         return finished
 
-    def neighbours(self, key: np.uint64, count: int) -> np.ndarray:
+    def neighbours(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Return motions (count, 4, 4) of what surrounds a structure.
 
         A normally distributed turn about its centroid, then a shift.
         """
         how = self.how
-        six = sixes(key, count, NEIGHBOURS) * np.repeat(
+        six = rng.normal(size=(count, 6)) * np.repeat(
             [np.radians(how.neighbour_deg), how.neighbour_mm], 3
         )
         return rigid.about(

@@ -12,7 +12,6 @@ import scipy
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from .rng import POSE, sixes
 
 #: The six axes of a `PoseRange`, and the largest half-width of each.
 AXES = ("orbital_deg", "tilt_deg", "roll_deg", "columns_mm", "rows_mm", "beam_mm")
@@ -105,9 +104,9 @@ class PoseRange:
         """(3,) world mm: where the centroid is at the nominal pose."""
         return rigid.transform_points(self.world_from_ct, self.centroid)
 
-    def sample(self, key: np.uint64, count: int) -> np.ndarray:
-        """Return random poses (count, 4, 4), even in each of the six axes; key: see `rng`."""
-        return self.poses(self.half_widths * (2 * sixes(key, count, POSE) - 1))
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Return random poses (count, 4, 4), even in each of the six axes."""
+        return self.poses(self.half_widths * rng.uniform(-1, 1, (count, 6)))
 
     def poses(self, values: np.ndarray) -> np.ndarray:
         """Return the poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm.

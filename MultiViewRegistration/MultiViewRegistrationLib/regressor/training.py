@@ -39,7 +39,6 @@ from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpo
 from .network import VOTING, choose_landmarks, make_network
 from .optimiser import Optimiser
 from .poses import AXES, PoseRange
-from .rng import key_of
 
 #: Images in a step.
 BATCH = 32
@@ -67,7 +66,7 @@ _PACED_STEPS = 6
 _CURVE_POINTS = 100
 #: Poses by which a window is made that shows the anatomy at all of them.
 _CORNER_POSES = 200
-#: Keys of the random numbers, beside the seed: of steps, of validations.
+#: Seeds of the random numbers, beside the training's: of steps, of validations.
 _STEPS = 0
 _VALIDATION = 1
 
@@ -288,10 +287,10 @@ class Training:
 
     def _begin(self, step: int) -> Batch:
         """Begin the images (n, views, 2, rows, columns) of a step; and their camera_from_ct (n, views, 4, 4)."""
-        key = key_of(self.card.seed, _STEPS, step)
-        world_from_ct = self._poses.sample(key, max(2, BATCH // len(self._windows)))
+        rng = np.random.default_rng([self.card.seed, _STEPS, step])
+        world_from_ct = self._poses.sample(rng, max(2, BATCH // len(self._windows)))
         camera_from_ct = in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
-        return self._images.begin(world_from_ct, self._windows, key), camera_from_ct
+        return self._images.begin(world_from_ct, self._windows, rng), camera_from_ct
 
     def _with_cpu_fallback(self, work: Callable[[], T]) -> T:
         """Return the result of `work`.
@@ -375,9 +374,9 @@ class Training:
 
         (count,) squared errors of the former.
         """
-        key = key_of(self.card.seed, _VALIDATION, 0)
-        truth = self._poses.sample(key, count)
-        images = torch.from_numpy(self._images.batch(truth, self._windows, key))
+        rng = np.random.default_rng([self.card.seed, _VALIDATION])
+        truth = self._poses.sample(rng, count)
+        images = torch.from_numpy(self._images.batch(truth, self._windows, rng))
         device = self._device.torch_device
         nominal = self._poses.world_from_ct
         centroid = self._poses.centroid

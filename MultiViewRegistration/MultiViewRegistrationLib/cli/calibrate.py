@@ -136,7 +136,6 @@ def _plate(
 ) -> dict:
     """Measure the distortion of an image intensifier."""
     from ..io.calibration.from_plate import measure_plate, plate_json
-    from ..io.files import write_atomically
     from ..report.bead_page import plate_page
 
     missing = [name for name in names if name not in angles]
@@ -154,14 +153,9 @@ def _plate(
             options.intensity,
             line.show,
         )
-    text = plate_json(poses)
-    report = options.out.with_suffix(".html")
-    write_atomically(options.out, text)
-    write_atomically(report, plate_page(f"{options.out.stem}: distortion", poses))
-    say(f"Wrote {options.out} and {report}")
-    if not options.json:
-        print("\n".join(pose.sentence for pose in poses))
-    return {"distortion": str(options.out), "report": str(report), **json.loads(text)}
+    page = plate_page(f"{options.out.stem}: distortion", poses)
+    sentences = [pose.sentence for pose in poses]
+    return _written(options, "distortion", plate_json(poses), page, sentences)
 
 
 def _straightened(
@@ -186,7 +180,6 @@ def _beads(
     from ..io.bead_model import read_bead_model
     from ..io.calibration.bead_camera import cameras_json
     from ..io.calibration.from_beads import calibrate_from_beads
-    from ..io.files import write_atomically
     from ..report.bead_page import bead_page
 
     straight = _straightened(options, angles) if options.distortion else {}
@@ -217,15 +210,25 @@ def _beads(
         f"is right to {camera.sd_px:.2f} px (one standard deviation)."
         for camera in found
     ]
-    report = options.out.with_suffix(".html")
+    page = bead_page(f"{options.beads.name}: cameras", found, lines)
+    next_step = f"Look at the report, then: mvreg case new --calibration {options.out} ..."
     text = cameras_json(found, options.beads.name, how)
+    return _written(options, "cameras", text, page, [*lines, next_step])
+
+
+def _written(
+    options: argparse.Namespace, what: str, text: str, page: str, sentences: list[str]
+) -> dict:
+    """Write the file and its report, say so, and return both with the file's content."""
+    from ..io.files import write_atomically
+
+    report = options.out.with_suffix(".html")
     write_atomically(options.out, text)
-    write_atomically(report, bead_page(f"{options.beads.name}: cameras", found, lines))
+    write_atomically(report, page)
     say(f"Wrote {options.out} and {report}")
     if not options.json:
-        print("\n".join(lines))
-        print(f"Look at {report}, then: mvreg case new --calibration {options.out} ...")
-    return {"cameras": str(options.out), "report": str(report), **json.loads(text)}
+        print("\n".join(sentences))
+    return {what: str(options.out), "report": str(report), **json.loads(text)}
 
 
 def _known(file: Path, names: list[str]) -> list:

@@ -15,6 +15,9 @@ from ..geometry.camera import Camera
 
 Content = ET.Element | str | int | None
 
+#: Ground of a verdict's word, which is white, where there is no style sheet.
+VERDICT_COLOURS = {"accept": "#0a7d57", "check": "#9a6700", "reject": "#b3261e", None: "#57606a"}
+
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
 
 _LIGHT = """color-scheme: light; --page: #fff; --panel: #f4f5f7; --line: #c3c9d0; --text: #15181b; --quiet: #525a63;

@@ -9,11 +9,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
 from ..assessment.metrics import Errors
-from .html import RESEARCH_USE, embedded, tag
+from .html import RESEARCH_USE, VERDICT_COLOURS, embedded, tag
 
 #: Pixels of the longer side of an outline's picture.
 PICTURE = 400
-COLOURS = {"accept": "#0a7d57", "check": "#9a6700", "reject": "#c2410c", None: "#57606a"}
 
 
 def notebook_card(
@@ -34,7 +33,7 @@ def notebook_card(
     outlines
         PNG files by the view's name.
     """
-    colour = f"color: white; background: {COLOURS[verdict]}; padding: 2px 10px; border-radius: 4px"
+    colour = f"color: white; background: {VERDICT_COLOURS[verdict]}; padding: 2px 10px; border-radius: 4px"
     known = (
         "The true pose is unknown, so the error is, too."
         if errors is None

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..io.files import printable, write_atomically
+from .html import VERDICT_COLOURS
 from .overlays import LEGENDS
 from .result import Result
 
 #: Width and height of the page and its margin, inches.
 PAGE = (8.27, 11.69)
 MARGIN = 0.6
-#: Colours of a verdict's badge, and of words that are not the first to read.
-COLOURS = {"accept": "#1a7f46", "check": "#b36b00", "reject": "#b3261e", None: "#4f5b66"}
+#: Words that are not the first to read.
 QUIET = "#4c5b68"
 #: Sizes of the title and of all else, points; a line's height over its letters', and its letters.
 TITLE_PT = 15
@@ -63,7 +63,7 @@ def write_pdf(
 
     figure = Figure(figsize=PAGE)
     page = _Page(figure)
-    page.head(badge, COLOURS[result.verdict])
+    page.head(badge, VERDICT_COLOURS[result.verdict])
     page.write(sentences[0], size=TEXT_PT + 2, bold=True)
     for sentence in sentences[1 : 1 + SENTENCES]:
         page.write(sentence)

@@ -208,7 +208,8 @@ class Frontend(Host):
     def _follow_part(self, part: ShownPart) -> None:
         presenter = part.presenter
         if self.session is not None:
-            presenter.update_views()
+            with suppress(InputError):
+                presenter.update_views()
         elif not presenter.WITHOUT_SESSION:
             return
         if self.shown and presenter.tick():

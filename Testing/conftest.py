@@ -27,6 +27,7 @@ SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 #: Files, and tests in them, that are slow: `make test` leaves them to `make test-slow`.
 SLOW = (
     "assessment/test_diagnosis.py::test_what_is_wrong_is_named",
+    "assessment/test_diagnosis.py::test_a_turned_image_is_named",
     "benchmarks/test_bench_program",
     "benchmarks/test_protocol_run",
     "browser/",

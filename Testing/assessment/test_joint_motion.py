@@ -83,14 +83,3 @@ def test_words_of_a_surgeon():
     left = ["3.0 degrees of adduction", "1.0 degrees of external rotation"]
     assert in_words(inward, "femur_right") == right and in_words(inward, "left femur") == left
     assert in_words(inward, "radius") == []  # no side is said
-
-
-def test_the_words_are_those_of_points_on_a_leg():
-    """The toes of a right foot, and its far end, go where the words say."""
-    middle, far_end, toes = np.zeros(3), np.array([0.0, 0, -100]), np.array([0.0, -50, -100])
-    about_length = moved([0, 0, 10], [0, 0, 0], middle)
-    assert rigid.transform_points(about_length, toes)[0] > 0  # of a right foot to the left: inwards
-    aside = moved([0, 10, 0], [0, 0, 0], middle)
-    assert rigid.transform_points(aside, far_end)[0] < 0  # of a right leg away from the middle
-    forward = moved([10, 0, 0], [0, 0, 0], middle)
-    assert rigid.transform_points(forward, far_end)[1] > 0  # to the back

@@ -14,7 +14,6 @@ from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
-from MultiViewRegistrationLib.registration.levenberg_marquardt import with_curvature
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -56,15 +55,11 @@ def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, bo
     cts, true, views, _, alone, _ = two
     found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
     for ct, single, pose, truth in zip(cts, alone, found.poses, true, strict=True):
-        assert error_mm(ct, pose, truth) < min(
-            0.02, 0.3 * error_mm(ct, single.world_from_ct, truth)
-        )
+        alone_mm = error_mm(ct, single.world_from_ct, truth)
+        assert error_mm(ct, pose, truth) < min(0.02, 0.3 * alone_mm)
     for n, bone in enumerate(judged(two, found)):
         assert bone.verdict == "check" and bone.moved is None
-        assert (
-            bone.to_json(["a", "b"])["ct_uid"] == f"1.2.{n}"
-            and bone.predicted_tre_mm["upper95"] < 2
-        )
+        assert bone.ct_uid == f"1.2.{n}" and bone.predicted_tre_mm["upper95"] < 2
 
 
 def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
@@ -94,23 +89,6 @@ def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
             costs.append(objective.cost(objective.shadows(trial)))
         slope = (costs[0] - costs[1]) / (2 * step) / 2
         assert fit.gradient[6 * b + axis] == pytest.approx(slope, rel=0.08, abs=2e-4)
-
-
-def test_the_curvature_of_a_quadratic_is_learnt_from_a_step():
-    """Of two bones that depend on each other.
-
-    Along the step each own part is right, however wrong it was; the rest stays.
-    """
-    rng = np.random.default_rng(4)
-    root = rng.normal(size=(12, 12))
-    true = root @ root.T + 12 * np.eye(12)
-    wrong = true.copy()
-    for own in (slice(0, 6), slice(6, 12)):
-        wrong[own, own] *= 3
-    step = rng.normal(size=12)
-    found = with_curvature(wrong, step, true @ step, block=6)
-    assert found @ step == pytest.approx(true @ step)
-    assert (found[:6, 6:] == true[:6, 6:]).all() and np.linalg.eigvalsh(found).min() > 0
 
 
 def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, bones):

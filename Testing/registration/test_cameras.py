@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, misplaced, off
 
 from MultiViewRegistrationLib.errors import InputError
@@ -93,7 +94,7 @@ def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, view
     for chosen in (turns, ~turns):
         expected = changes[chosen]
         least = 0.02 * np.abs(expected).max()
-        np.testing.assert_allclose((gradient * sizes)[chosen], expected, rtol=0.05, atol=least)
+        assert_allclose((gradient * sizes)[chosen], expected, rtol=0.05, atol=least)
 
 
 def test_corrected_camera_is_the_one_described(views):
@@ -106,9 +107,9 @@ def test_corrected_camera_is_the_one_described(views):
     there = rigid.exp_so3([0.01, 0.02, -0.03]) @ point + [1, 2, 3]
     seen = rigid.transform_points(given.camera_from_world, there) + [0.5, 0.6, 0.7]
     expected = given.principal_point + [7, -1] + 1030 / 1.25 * seen[:2] / seen[2]
-    np.testing.assert_allclose(full.project(point), expected, atol=1e-9)
+    assert_allclose(full.project(point), expected, atol=1e-9)
     pooled = unknowns.camera(1, corrections, given.pooled(4)).projection_matrix
-    np.testing.assert_allclose(pooled, full.pooled(4).projection_matrix, rtol=1e-12)
+    assert_allclose(pooled, full.pooled(4).projection_matrix, rtol=1e-12)
 
 
 def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
@@ -118,7 +119,7 @@ def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
     assert error_mm(exact.world_from_ct) > 0.8 and corrected.fit.cost < exact.fit.cost
     assert error_mm(corrected.world_from_ct) < 0.4 * error_mm(exact.world_from_ct)
     first, second = (view.camera.camera_from_world for view in corrected.views)
-    np.testing.assert_array_equal(first, views[0].camera.camera_from_world)
+    assert_array_equal(first, views[0].camera.camera_from_world)
     true = views[1].camera.camera_from_world @ TRUE_POSE
     assert error_mm(second @ corrected.world_from_ct, true) < 2.0
 
@@ -176,7 +177,7 @@ def test_a_prior_weighs_less_the_more_independent_residuals_there_are(ct, views)
     objective = Objective(Projector(attenuation(ct)), views, settings, np.zeros(3))
     fit = PoseFit(0.5, np.zeros(6), np.zeros((6, 6)), (1000, 1500), (9, 9), (0.9, 0.9), ())
     expected = 0.5 / 100 / np.repeat([np.radians(1.0), 3.0], 3) ** 2
-    np.testing.assert_allclose(unknowns.precision(objective, fit), expected)
+    assert_allclose(unknowns.precision(objective, fit), expected)
     one = unknowns.none.copy()
     one[OWN + 3] = 3.0
     costs = unknowns.prior_ratio(objective, fit, unknowns.none, one)
@@ -192,7 +193,7 @@ def test_a_distance_is_by_the_rows(views):
     corrections = unknowns.none.copy()
     corrections[-6] = 8.0
     found = unknowns.camera(0, corrections, view.camera)
-    np.testing.assert_allclose(np.diag(found.intrinsics), [808, 404, 1])
+    assert_allclose(np.diag(found.intrinsics), [808, 404, 1])
 
 
 def oblong(view):

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_views
+from numpy.testing import assert_allclose, assert_array_equal
+from phantom import CORNERS, TRUE_POSE, cut_tube, make_views
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, Volume, attenuation
@@ -29,30 +30,22 @@ def camera(ct):
 
 
 def test_bones_are_what_attenuates_more_than_soft_tissue(ct, anatomy, camera):
-    mu = attenuation(ct)
-    bone = PreparedCT(CT(ct.volume)).projector(0, bones=True).render(camera, TRUE_POSE).image
+    """The integral of the image over its rays is about that of the voxels."""
+    bone = anatomy.projector(0, bones=True).render(camera, TRUE_POSE).image
     water = CT(Volume(np.minimum(ct.volume.values, 199.0), ct.volume.ct_from_index))
     assert PreparedCT(water).projector(0, bones=True).render(camera, TRUE_POSE).image.max() == 0
-    assert bone.max() > 0.1
     assert (bone <= anatomy.projector(0).render(camera, TRUE_POSE).image + 1e-6).all()
-    # All that is taken away, summed over the volume: the integral of the image over its rays is
-    # about that of the voxels.
-    voxels = np.maximum(mu.values - BONE_PER_MM, 0).sum() * 8
-    pixels = bone.sum() * (160 / 64 * 0.7) ** 2
-    assert pixels == pytest.approx(voxels, rel=0.1)
+    voxels = np.maximum(attenuation(ct).values - BONE_PER_MM, 0).sum() * 8
+    assert bone.sum() * (160 / 64 * 0.7) ** 2 == pytest.approx(voxels, rel=0.1)
 
 
 def test_rays_through_a_cut_end_are_nan_in_a_drr(camera):
-    tube = np.full((12, 30, 30), -1000.0, np.float32)
-    tube[:, 8:22, 8:22] = 100
-    affine = np.diag([3.0, 3, 3, 1])
-    affine[:3, 3] = [-43, -43, -16]
-    anatomy = PreparedCT(CT(Volume(tube, affine)))
-    drr = anatomy.drr(camera, np.eye(4))
-    seen = anatomy.projector(0).seen(camera, np.eye(4)) > 0
+    anatomy = PreparedCT(cut_tube())
+    drr, finest = anatomy.drr(camera, np.eye(4)), anatomy.projector(0)
+    seen = finest.seen(camera, np.eye(4)) > 0
     assert np.array_equal(np.isnan(drr), ~seen)
     assert 0.02 < np.isnan(drr).mean() < 0.9
-    assert np.array_equal(drr[seen], anatomy.projector(0).render(camera, np.eye(4)).image[seen])
+    assert np.array_equal(drr[seen], finest.render(camera, np.eye(4)).image[seen])
 
 
 @pytest.mark.parametrize(
@@ -71,10 +64,8 @@ def test_a_larger_ct_has_its_centroid_where_it_was(ct, anatomy):
     here, there = (
         rigid.transform_points(each.projector(0).ct_from_index, index) for each in (anatomy, larger)
     )
-    np.testing.assert_allclose(
-        there - anatomy.centroid, (here - anatomy.centroid) * [1.02, 1.0, 1.1]
-    )
-    np.testing.assert_allclose(rigid.transform_points(larger.corrected_from_ct, here), there)
+    assert_allclose(there - anatomy.centroid, (here - anatomy.centroid) * [1.02, 1.0, 1.1])
+    assert_allclose(rigid.transform_points(larger.corrected_from_ct, here), there)
     assert larger.projector(0) is not anatomy.projector(0)
 
 
@@ -86,24 +77,20 @@ def test_the_coarsest_voxels_that_are_small_enough_are_taken(anatomy):
 def test_the_corners_are_those_of_the_box(ct, anatomy):
     """Of 96 mm about the origin, to half a voxel of the second level."""
     corners = anatomy.corners()
-    np.testing.assert_allclose(np.sort(np.unique(corners.round(6))), [-47, 47], atol=3)
+    assert_allclose(np.sort(np.unique(corners.round(6))), [-47, 47], atol=3)
     assert len(corners) == 8 and (np.ptp(corners, axis=0) > 85).all()
 
 
-def test_a_structure_is_turned_about_its_own_centre_also_with_its_ct(ct):
-    structure = PreparedCT(
-        replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 30) & (ct.volume.values > 300))
-    )
-    np.testing.assert_array_equal(structure.full_ct.centroid, structure.centroid)
-    assert np.linalg.norm(structure.centroid - PreparedCT(ct).centroid) > 5
+def test_a_structure_is_turned_about_its_own_centre_also_with_its_ct(ct, anatomy):
+    mask = (np.indices(ct.volume.values.shape)[0] > 30) & (ct.volume.values > 300)
+    structure = PreparedCT(replace(ct, mask=mask))
+    assert_array_equal(structure.full_ct.centroid, structure.centroid)
+    assert np.linalg.norm(structure.centroid - anatomy.centroid) > 5
     views, before = make_views(ct, size=64), structure.with_background(TRUE_POSE)
-    for anatomy, compared in (
-        (structure, STRUCTURE),
-        (before, STRUCTURE_WITH_BACKGROUND),
-        (PreparedCT(ct), BODY),
-    ):
-        levels = anatomy.levels(views, TRUE_POSE)
-        assert [each.settings for each in levels] == [settings for settings, _, _ in compared]
+    kinds = {structure: STRUCTURE, before: STRUCTURE_WITH_BACKGROUND, anatomy: BODY}
+    for each, compared in kinds.items():
+        levels = each.levels(views, TRUE_POSE)
+        assert [level.settings for level in levels] == [settings for settings, _, _ in compared]
     assert before.full_ct is structure.full_ct
 
 
@@ -140,24 +127,21 @@ def test_the_coarsest_image_has_32_pixels_across_what_is_imaged_and_voxels_as_la
 
 def test_a_structure_is_compared_on_the_part_of_an_image_around_it(views):
     """A box of 20 mm: 14 pixels of 1.25 mm are 12.25 mm at its depth, and 8 columns and rows are pooled."""
-    corners = 10.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    whole = views[0].camera
-    part = prepared_ct._cropped(views[0], corners, 15.0, 4)
+    box, view = CORNERS / 3, views[0]
+    whole = view.camera
+    part = prepared_ct._cropped(view, box, 15.0, 4)
     first = np.rint(whole.principal_point - part.camera.principal_point).astype(int)
     last = first + part.camera.size
-    assert (first % 4 == 0).all() and (last % 4 == 0).all()
-    around = corners[:, None] + 14.5 * np.concatenate([np.eye(3), -np.eye(3)])
+    assert (first % 4 == 0).all() and (last % 4 == 0).all() and (last - first < 80).all()
+    around = box[:, None] + 14.5 * np.concatenate([np.eye(3), -np.eye(3)])
     pixels = whole.project(around.reshape(-1, 3))
-    assert (
-        (pixels > first - 0.5).all() and (pixels < last - 0.5).all() and (last - first < 80).all()
-    )
-    np.testing.assert_array_equal(
-        part.xray.line_integrals,
-        views[0].xray.line_integrals[first[1] : last[1], first[0] : last[0]],
-    )
-    behind = 10 * corners + [0, 0, 2000.0] @ whole.camera_from_world[:3, :3] * -1
-    assert (whole.depth(behind) < 0).all() and prepared_ct._cropped(
-        views[0], behind, 15.0, 4
-    ) is views[0]
-    aside = corners + np.array([900.0, 0, 0]) @ whole.camera_from_world[:3, :3]
-    assert prepared_ct._cropped(views[0], aside, 15.0, 4) is views[0]
+    assert (pixels > first - 0.5).all() and (pixels < last - 0.5).all()
+    shown = view.xray.line_integrals[first[1] : last[1], first[0] : last[0]]
+    assert_array_equal(part.xray.line_integrals, shown)
+
+
+@pytest.mark.parametrize("aside", [[0, 0, -2000.0], [900.0, 0, 0]])
+def test_what_no_pixel_shows_crops_nothing(views, aside):
+    """Behind the source, and beside the image."""
+    box = CORNERS / 3 + np.array(aside) @ views[0].camera.camera_from_world[:3, :3]
+    assert prepared_ct._cropped(views[0], box, 15.0, 4) is views[0]

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_views, off
-from scipy import ndimage
+from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.errors import Cancelled, InputError
-from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration import pipeline
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
 from MultiViewRegistrationLib.registration.objective import PoseFit
@@ -31,7 +29,6 @@ from MultiViewRegistrationLib.registration.pipeline import (
     prune,
     refine,
 )
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
@@ -200,34 +197,6 @@ def test_it_is_sure_of_what_was_found_again_if_nothing_else_is_nearly_as_good(
     ends = [minimum(0 if similarity == 0.9 else 30, similarity) for similarity in similarities]
     monkeypatch.setattr(pipeline, "descend", lambda *arguments: ends)
     assert registration.search(0, TRUE_POSE, REACH, SearchBudget(32, 32, 3))[1] == converged
-
-
-def spine() -> CT:
-    """Four like vertebrae, 30 mm apart, of which the second is the structure.
-
-    The last one differs a little.
-    """
-    k, j, i = np.indices((80, 40, 40), float)
-    hu = np.full(k.shape, -1000.0)
-    hu[(j - 20) ** 2 + (i - 20) ** 2 < 18**2] = 0
-    for z in (10, 25, 40, 55):
-        body = ((k - z) / 5) ** 2 + ((j - 16) / 6) ** 2 + ((i - 20) / 8) ** 2 < 1
-        process = (abs(k - z) < 2) & (abs(i - 20) < 10) & (abs(j - 26) < 2)
-        hu[body | process] = 700
-    affine = np.diag([2.0, 2, 2, 1])
-    affine[:3, 3] = [-40, -40, -65]
-    return CT(
-        Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine),
-        mask=(abs(k - 25) < 7.5) & (hu > 300),
-    )
-
-
-@pytest.mark.slow
-def test_a_neighbouring_vertebra_is_reported_as_the_alternative():
-    vertebrae, start = spine(), off(TRUE_POSE, [0, 0, 0], [0, 0, 12])
-    views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
-    other = refine(PreparedCT(vertebrae), views, start, reach=Range(12, 40)).alternative
-    assert other is not None and other.evidence_ratio < 1.3 and 27 < other.distance_mm < 63
 
 
 def test_progress_comes_on_the_callers_thread_and_can_cancel(anatomy, views):

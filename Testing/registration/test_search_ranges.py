@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bent_spine import cameras
+from numpy.testing import assert_allclose, assert_array_equal
+from phantom import CORNERS
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
 from MultiViewRegistrationLib.registration.optimizer import (
     LOCAL_RANGE,
     Range,
-    local_budget,
     range_for_error,
-    search_budget,
 )
 
 CENTROID = np.array([20.0, -30.0, 55.0])
@@ -45,10 +45,8 @@ def test_poses_fill_the_range_evenly_and_stay_within_it(reach):
     assert stats.kstest(haar, "uniform").pvalue > 1e-3
     for vectors in (turns, shifts):
         directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        np.testing.assert_allclose(
-            directions.T @ directions / len(directions), np.eye(3) / 3, atol=0.03
-        )
-        np.testing.assert_allclose(directions.mean(axis=0), 0, atol=0.04)
+        assert_allclose(directions.T @ directions / len(directions), np.eye(3) / 3, atol=0.03)
+        assert_allclose(directions.mean(axis=0), 0, atol=0.04)
 
 
 @pytest.mark.parametrize(
@@ -66,21 +64,17 @@ def test_a_range_holds_what_is_beyond_it_by_half_and_ten(degrees, mm, inside):
     "centre, shown",
     [
         ([0, 0, 700], True),
+        ([56, 0, 700], True),  # at the edge
         ([0, 0, -700], False),
-        ([56, 0, 700], True),
         ([90, 0, 700], False),
         ([0, -90, 700], False),
     ],
-    ids=["in the middle", "behind the source", "at the edge", "beside it", "above it"],
 )
 def test_a_camera_shows_a_box_that_is_before_it_and_within_both_axes(centre, shown):
     """Of 10 mm; at its depth the field is 100 mm wide."""
-    camera = Camera(
-        np.array([[1000.0, 0, 71.0], [0, 1000, 71.0], [0, 0, 1]]), np.eye(4), (143, 143)
-    )
-    corners = 5.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    camera = Camera([[1000.0, 0, 71], [0, 1000, 71], [0, 0, 1]], np.eye(4), (143, 143))
     pose = rigid.from_rotation_translation(np.eye(3), centre)
-    assert Range(1, 3).shown(camera, pose, np.zeros(3), corners) == shown
+    assert Range(1, 3).shown(camera, pose, np.zeros(3), CORNERS / 6) == shown
 
 
 def test_expected_errors_make_ranges_up_to_a_limit():
@@ -100,27 +94,6 @@ def test_expected_errors_make_ranges_up_to_a_limit():
 
 
 @pytest.mark.parametrize(
-    "reach, poses",
-    [
-        (Range(18, 55), 1024),
-        (Range(36, 55), 8192),
-        (Range(18, 110), 8192),
-        (Range(180, 500), 32768),
-    ],
-)
-def test_a_range_of_more_poses_is_searched_longer(reach, poses):
-    """Of a body about a start half as many, but no less than about any."""
-    assert (
-        search_budget(reach, structure=False).max_poses
-        == search_budget(reach, structure=True).max_poses
-        == poses
-    )
-    assert local_budget(reach, structure=False).max_poses == max(poses // 2, 512)
-    assert search_budget(LOCAL_RANGE, structure=False).max_poses == 1024
-    assert local_budget(reach, structure=True).max_poses == 128
-
-
-@pytest.mark.parametrize(
     "rotation, translation", [(0, 0), (-1, 10), (181, 10), (10, -1), (np.nan, 10), (10, np.inf)]
 )
 def test_a_range_without_poses_is_refused(rotation, translation):
@@ -128,20 +101,8 @@ def test_a_range_without_poses_is_refused(rotation, translation):
         Range(rotation, translation)
 
 
-def c_arm(primary: float):
-    return CArm(
-        source_to_detector_mm=1000,
-        source_to_isocentre_mm=700,
-        pixel_mm=(1, 1),
-        size=(100, 100),
-        rao_lao_deg=primary,
-        cra_cau_deg=5,
-    ).camera()
-
-
 @pytest.mark.parametrize("angles", [(0,), (0, 60), (0, 60, 90)])
 def test_a_ct_of_which_nothing_is_known_faces_the_views(angles):
-    cameras = [c_arm(angle) for angle in angles]
-    pose = default_pose_at_isocentre(cameras, CENTROID)
-    np.testing.assert_array_equal(pose[:3, :3], np.eye(3))
-    np.testing.assert_allclose(rigid.transform_points(pose, CENTROID), 0, atol=0.01)
+    pose = default_pose_at_isocentre(cameras(*angles), CENTROID)
+    assert_array_equal(pose[:3, :3], np.eye(3))
+    assert_allclose(rigid.transform_points(pose, CENTROID), 0, atol=0.01)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_ct, make_slot_scan, make_views, off
+from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -34,19 +32,16 @@ SETTINGS = {
 
 @pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
 def device(request):
-    """What makes objectives and scorers there, and its name."""
+    """What makes objectives and scorers, by numba and there, and its name."""
     from MultiViewRegistrationLib.registration.torch_backend import TorchObjective, TorchScorer
 
+    there = partial(TorchObjective, device=request.param)
     return SimpleNamespace(
-        objective=partial(TorchObjective, device=request.param),
-        scorer=partial(TorchScorer, device=request.param),
+        objective=there,
+        objectives=(Objective, there),
+        scorers=(Scorer, partial(TorchScorer, device=request.param)),
         name={"cpu": "torch-cpu"}.get(request.param, request.param),
     )
-
-
-@pytest.fixture(scope="module")
-def ct():
-    return make_ct()
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +53,8 @@ def projector(ct):
 def views(ct):
     """Two of different sizes, the first with a collimator."""
     first, second = make_views(ct, size=64)
-    valid = first.xray.valid.copy()
-    valid[:, :9] = valid[50:] = False
-    return [
-        replace(first, xray=XRay(first.xray.line_integrals, valid)),
-        second.cropped(3, 5, 52, 48),
-    ]
+    field = np.outer(np.arange(64) < 50, np.arange(64) >= 9)
+    return [masked(first, field), second.cropped(3, 5, 52, 48)]
 
 
 def same_fit(mine, theirs):
@@ -79,23 +70,40 @@ def same_fit(mine, theirs):
 
 def same_system(mine, theirs, cost):
     scale = np.sqrt(np.diag(theirs[1]))
-    np.testing.assert_allclose(
-        mine[0] / scale, theirs[0] / scale, rtol=0, atol=1e-4 * np.sqrt(cost)
+    close(mine[0] / scale, theirs[0] / scale, 1e-4 * np.sqrt(cost))
+    close(mine[1] / np.outer(scale, scale), theirs[1] / np.outer(scale, scale), 1e-4)
+
+
+def close(mine, theirs, most=1e-4):
+    np.testing.assert_allclose(mine, theirs, rtol=0, atol=most)
+
+
+def same_fits(device, *given, point=None, excluding=None):
+    """What numba linearises, which is what the device does."""
+    fits = []
+    for maker in device.objectives:
+        objective = maker(*given)
+        objective = objective if excluding is None else objective.excluding(excluding)
+        fits.append(objective.evaluate(point or EvaluationPoint(NEAR)).linearise())
+    same_fit(fits[1], fits[0])
+    return fits[0]
+
+
+def same_scores(device, projector, views, settings, poses, *more, centroid=(0.0, 0, 0)):
+    expected, found = (
+        maker(projector, views, settings, np.array(centroid), *more).scores(poses)
+        for maker in device.scorers
     )
-    np.testing.assert_allclose(
-        mine[1] / np.outer(scale, scale), theirs[1] / np.outer(scale, scale), rtol=0, atol=1e-4
-    )
+    close(found, expected)
+    return expected
 
 
 @pytest.mark.parametrize("intrinsics", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, name, intrinsics):
-    on_cpu, on_device = (
-        Objective(projector, views, SETTINGS[name], PIVOT),
-        device.objective(projector, views, SETTINGS[name], PIVOT),
-    )
     fits, costs = [], []
-    for objective in (on_cpu, on_device):
+    for maker in device.objectives:
+        objective = maker(projector, views, SETTINGS[name], PIVOT)
         fits.append(objective.evaluate(EvaluationPoint(NEAR, intrinsics=intrinsics)).linearise())
         costs.append(objective.evaluate(EvaluationPoint(NEXT, intrinsics=intrinsics)).cost())
     assert fits[0].gradient.shape == ((9,) if intrinsics else (6,))
@@ -106,59 +114,30 @@ def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, 
 def test_a_slot_scan_beside_a_pinhole_is_compared_as_by_numba(device, projector, ct, views):
     """By the pose and the intrinsics of both, and scored."""
     mixed = [views[0], make_slot_scan(ct, 70).pooled(2)]
-    settings, point = SETTINGS["both, robust"], EvaluationPoint(NEAR, intrinsics=True)
-    fits = [
-        maker(projector, mixed, settings, PIVOT).evaluate(point).linearise()
-        for maker in (Objective, device.objective)
-    ]
-    assert min(fits[0].similarity) > 0.2
-    same_fit(fits[1], fits[0])
+    given = projector, mixed, SETTINGS["both, robust"], PIVOT
+    fit = same_fits(device, *given, point=EvaluationPoint(NEAR, intrinsics=True))
+    assert min(fit.similarity) > 0.2
     poses = np.stack([off(TRUE_POSE, [3.0 * n, -n, 2], [2.0 * n, 1, -n]) for n in range(6)])
-    scored = [
-        maker(projector, mixed, Settings(intensity_radius=3), np.zeros(3)).scores(poses)
-        for maker in (Scorer, device.scorer)
-    ]
-    np.testing.assert_allclose(scored[1], scored[0], rtol=0, atol=1e-4)
+    same_scores(device, projector, mixed, Settings(intensity_radius=3), poses)
 
 
 @pytest.mark.slow
 def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
-    settings = SETTINGS["a structure"]
-    rest = [
-        projector.render(view.camera, off(TRUE_POSE, [0, 30, 0], [5, 0, 5])).image for view in views
-    ]
-    fits, costs = [], []
-    for objective in (
-        maker(projector, views, settings, PIVOT, rest).with_pivot(PIVOT)
-        for maker in (Objective, device.objective)
-    ):
-        fits.append(objective.evaluate(EvaluationPoint(NEAR)).linearise())
-        costs.append(objective.evaluate(EvaluationPoint(NEXT)).cost())
-    same_fit(fits[1], fits[0])
-    assert costs[1] == pytest.approx(costs[0], rel=1e-4)
-    without = (
-        Objective(projector, views, settings, PIVOT).evaluate(EvaluationPoint(NEAR)).linearise()
-    )
-    assert fits[0].cost != pytest.approx(without.cost, rel=0.01)
+    settings, elsewhere = SETTINGS["a structure"], off(TRUE_POSE, [0, 30, 0], [5, 0, 5])
+    rest = [projector.render(view.camera, elsewhere).image for view in views]
+    fit = same_fits(device, projector, views, settings, PIVOT, rest)
+    without = same_fits(device, projector, views, settings, PIVOT)
+    assert fit.cost != pytest.approx(without.cost, rel=0.01)
     poses = np.stack([off(TRUE_POSE, [0, 0, 0], [2.0 * n, 0, 0]) for n in range(5)])
-    scored = [
-        maker(projector, views, settings, np.zeros(3), rest).scores(poses)
-        for maker in (Scorer, device.scorer)
-    ]
-    np.testing.assert_allclose(scored[1], scored[0], rtol=0, atol=1e-4)
+    same_scores(device, projector, views, settings, poses, rest)
 
 
 def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projector, views):
     objective = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
-    assert (
-        objective.evaluate(EvaluationPoint(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0])))
-        .linearise()
-        .cost
-        == np.inf
-    )
-    assert (
-        objective.evaluate(EvaluationPoint(NEAR)).cost() == np.inf
-    )  # nothing was settled with which to compare it
+    outside = EvaluationPoint(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0]))
+    assert objective.evaluate(outside).linearise().cost == np.inf
+    # Nothing was settled with which to compare it.
+    assert objective.evaluate(EvaluationPoint(NEAR)).cost() == np.inf
 
 
 @pytest.mark.parametrize(
@@ -166,38 +145,32 @@ def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projec
 )
 def test_scores_are_those_of_numba(device, projector, views, settings):
     random = np.random.default_rng(2)
-    poses = np.stack(
-        [off(TRUE_POSE, random.uniform(-15, 15, 3), random.uniform(-40, 40, 3)) for _ in range(60)]
-    )
+    drawn = [(random.uniform(-15, 15, 3), random.uniform(-40, 40, 3)) for _ in range(60)]
+    poses = np.stack([off(TRUE_POSE, *each) for each in drawn])
     poses[7, :3, 3] += 400  # out of the views
-    centroid = np.array([2.0, -1.0, 4.0])
-    expected = Scorer(projector, views, settings, centroid).scores(poses)
-    scores = device.scorer(projector, views, settings, centroid).scores(poses)
-    assert scores.shape == (2, 60) and (expected[:, 7] == 0).all() and np.ptp(expected) > 0.3
-    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+    scores = same_scores(device, projector, views, settings, poses, centroid=(2.0, -1.0, 4.0))
+    assert scores.shape == (2, 60) and (scores[:, 7] == 0).all() and np.ptp(scores) > 0.3
 
 
 STARTS = [
-    off(TRUE_POSE, turn, shift)
-    for turn, shift in (
-        ([2.0, -1, 1], [2.0, 3, -1]),
-        ([-2.0, 1, 2], [-3.0, 1, 1]),
-        ([1.0, 3, 0], [0, -2, 3.0]),
-    )
+    off(TRUE_POSE, [2.0, -1, 1], [2.0, 3, -1]),
+    off(TRUE_POSE, [-2.0, 1, 2], [-3.0, 1, 1]),
+    off(TRUE_POSE, [1.0, 3, 0], [0, -2, 3.0]),
 ]
 
 
 @pytest.mark.slow
 def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projector, views):
-    settings, how = (
-        SETTINGS["both, robust"],
-        {"iterations": 15, "tolerance_mm": 0.005, "centroid": np.zeros(3)},
-    )
+    given = projector, views, SETTINGS["both, robust"], PIVOT
     starts = [DescentStart(start) for start in STARTS]
-    in_step = descend(device.objective(projector, views, settings, PIVOT), starts, **how)
-    on_cpu = descend(Objective(projector, views, settings, PIVOT), starts, **how)
+
+    def ends(maker, some):
+        how = {"iterations": 15, "tolerance_mm": 0.005, "centroid": np.zeros(3)}
+        return descend(maker(*given), some, **how)
+
+    in_step, on_cpu = ends(device.objective, starts), ends(Objective, starts)
     for start, end, expected in zip(starts, in_step, on_cpu, strict=True):
-        (alone,) = descend(device.objective(projector, views, settings, PIVOT), [start], **how)
+        (alone,) = ends(device.objective, [start])
         np.testing.assert_array_equal(end.world_from_ct, alone.world_from_ct)
         assert error_mm(end.world_from_ct, expected.world_from_ct) < 0.02
         assert error_mm(expected.world_from_ct) < 0.3
@@ -220,21 +193,18 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(
             )
         return looks(pairs)
 
-    first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
-    asked = [EvaluationPoint(start) for start in STARTS]
-    expected = [
-        look.linearise().cost
-        for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
-    ]
+    def costs():
+        first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
+        several = [first.with_pivot(PIVOT) for _ in STARTS]
+        asked = [EvaluationPoint(start) for start in STARTS]
+        return [look.linearise().cost for look in first.evaluate_together(several, asked)]
+
+    expected = costs()
     monkeypatch.setattr(torch_backend, "_evaluate_batch", limited)
-    assert [
-        look.linearise().cost
-        for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
-    ] == expected
-    assert sizes == [3, 1, 2]
+    assert costs() == expected and sizes == [3, 1, 2]
     most = 0
     with pytest.raises(MemoryError):
-        first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
+        costs()
 
 
 @pytest.mark.slow
@@ -252,24 +222,7 @@ def test_a_registration_ends_as_by_numba_and_needs_no_image_of_the_cpu(device, c
 
 @pytest.mark.slow
 def test_pixels_that_are_left_out_are_left_out_as_by_numba(device, projector, views):
-    settings = SETTINGS["both, robust"]
-    pixels = [
-        np.indices(view.xray.valid.shape)[0] < view.xray.valid.shape[0] // 3 for view in views
-    ]
-    fits = [
-        maker(projector, views, settings, PIVOT)
-        .excluding(pixels)
-        .evaluate(EvaluationPoint(NEAR))
-        .linearise()
-        for maker in (Objective, device.objective)
-    ]
-    same_fit(fits[1], fits[0])
-    assert (
-        0
-        < fits[0].pixels[0]
-        < 0.8
-        * Objective(projector, views, settings, PIVOT)
-        .evaluate(EvaluationPoint(NEAR))
-        .linearise()
-        .pixels[0]
-    )
+    upper = [np.indices(each.xray.valid.shape)[0] < len(each.xray.valid) // 3 for each in views]
+    given = projector, views, SETTINGS["both, robust"], PIVOT
+    fit, whole = same_fits(device, *given, excluding=upper), same_fits(device, *given)
+    assert 0 < fit.pixels[0] < 0.8 * whole.pixels[0]

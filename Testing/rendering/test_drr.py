@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scenes import random_scene
 
 from MultiViewRegistrationLib.errors import InputError
@@ -36,8 +37,8 @@ def test_chosen_rays_equal_those_of_the_whole_image(as_type):
     whole = rendered(scene)
     wanted = np.random.default_rng(0).random(whole.image.shape) < 0.3
     some = rendered(scene, wanted=wanted.astype(as_type))
-    np.testing.assert_array_equal(some.image, np.where(wanted, whole.image, 0))
-    np.testing.assert_array_equal(some.jacobian, np.where(wanted, whole.jacobian, 0))
+    assert_array_equal(some.image, np.where(wanted, whole.image, 0))
+    assert_array_equal(some.jacobian, np.where(wanted, whole.jacobian, 0))
 
 
 def test_the_same_bits_on_any_number_of_threads(monkeypatch):
@@ -48,8 +49,8 @@ def test_the_same_bits_on_any_number_of_threads(monkeypatch):
         monkeypatch.setenv("MVREG_THREADS", str(count))
         results.append(rendered(scene))
     for result in results[1:]:
-        np.testing.assert_array_equal(result.image, results[0].image)
-        np.testing.assert_array_equal(result.jacobian, results[0].jacobian)
+        assert_array_equal(result.image, results[0].image)
+        assert_array_equal(result.jacobian, results[0].jacobian)
 
 
 def test_empty_margins_change_nothing():
@@ -60,7 +61,7 @@ def test_empty_margins_change_nothing():
     wider = Projector(Volume(padded, scene.volume.ct_from_index @ shift)).render(
         scene.camera, scene.world_from_ct
     )
-    np.testing.assert_allclose(wider.image, rendered(scene).image, rtol=1e-5, atol=1e-7)
+    assert_allclose(wider.image, rendered(scene).image, rtol=1e-5, atol=1e-7)
 
 
 def test_what_lies_behind_the_source_is_not_seen():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scenes import random_scene
 
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -37,7 +38,7 @@ def test_kernel_gives_image_and_jacobian_of_the_reference(reference, settings):
     image = reference.render(*scene.in_float64(), scene.world_from_ct).numpy()
     jacobian = reference.jacobian(*scene.in_float64(), scene.world_from_ct, scene.pivot).numpy()
     assert 0.02 < np.mean(image == 0) < 0.7  # some rays miss
-    np.testing.assert_allclose(ours.image, image, rtol=0, atol=1e-5 * image.max())
+    assert_allclose(ours.image, image, rtol=0, atol=1e-5 * image.max())
     error = np.abs(ours.jacobian - jacobian) / np.abs(jacobian).max(axis=(1, 2), keepdims=True)
     # A sample that rounds to the other side of a cell's edge takes the gradient of that cell, which
     # is as true.
@@ -60,7 +61,5 @@ def test_rays_parallel_to_an_axis(reference, axis):
     )
     image = reference.render(values, world_from_index, camera, np.eye(4))
     jacobian = reference.jacobian(values, world_from_index, camera, np.eye(4))
-    np.testing.assert_allclose(ours.image, image, rtol=0, atol=1e-5 * ours.image.max())
-    np.testing.assert_allclose(
-        ours.jacobian, jacobian, rtol=0, atol=1e-5 * np.abs(ours.jacobian).max()
-    )
+    assert_allclose(ours.image, image, rtol=0, atol=1e-5 * ours.image.max())
+    assert_allclose(ours.jacobian, jacobian, rtol=0, atol=1e-5 * np.abs(ours.jacobian).max())

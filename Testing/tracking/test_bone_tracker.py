@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
+import phantom
 import pytest
 import SimpleITK as sitk
-from bent_spine import NAMES, bent, cameras, spine, truth_of, write_spine_case, xrays
+from bent_spine import NAMES, POSE, bent, spine, truth_of, write_spine_case, xrays
 from PIL import Image
 
 from MultiViewRegistrationLib.cli.main import main
@@ -22,7 +25,6 @@ from MultiViewRegistrationLib.sequence.bone_tracker import FOLLOWING, REST_LOST,
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, PACES, Tracked
 
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
 #: Of a frame against the one before, of each vertebra against the one above; and the frame that
 #: shows nothing.
 DEGREES, MM, BLANK = 2.0, 0.8, 2
@@ -34,113 +36,78 @@ def motions_in(frame: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory):
-    """The folder of a track of four frames, one of which is blank, and what was printed."""
+    """The folder of a track of four frames, one of which is blank."""
     folder = tmp_path_factory.mktemp("bending")
     motions = [motions_in(frame) for frame in range(4)]
     case = write_spine_case(folder, motions, POSE, POSE, truth=truth_of(motions[0], POSE))
-    for name in ("view 0", "view 1"):
-        image = sitk.ReadImage(str(folder / f"{name}.mha"))
-        values = sitk.GetArrayFromImage(image)
-        values[BLANK] = 0
-        blank = sitk.GetImageFromArray(values)
-        blank.CopyInformation(image)
-        sitk.WriteImage(blank, str(folder / f"{name}.mha"))
-    assert (
-        main(["track", str(case), "--pace", "quick", "--overlays", "--out", str(folder / "track")])
-        == 0
-    )
-    return folder / "track"
+    for file in folder.glob("view*.mha"):
+        image = sitk.ReadImage(str(file))
+        image[:, :, BLANK] = 0
+        sitk.WriteImage(image, str(file))
+    out = folder / "track"
+    assert main(["track", str(case), "--pace", "quick", "--overlays", "--out", str(out)]) == 0
+    return out
 
 
 def error_mm(pose, motion: np.ndarray) -> float:
-    """Mean distance of points 20 mm about the CT's middle at a pose from where they are."""
-    points = 20 * np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)
-    difference = rigid.transform_points(np.array(pose), points) - rigid.transform_points(
-        POSE @ motion, points
-    )
-    return float(np.linalg.norm(difference, axis=1).mean())
+    """Mean distance of points about the CT's middle at a pose from where they are."""
+    return phantom.error_mm(np.array(pose), POSE @ motion)
 
 
-def test_each_bone_has_its_pose_in_each_frame_and_its_files(tracked):
-    content = json.loads((tracked / "track.json").read_text())
-    assert [frame["how"] for frame in content["frames"]] == [
-        "registered",
-        "followed",
-        "lost",
-        "followed",
-    ]
-    for frame in content["frames"]:
+def frames_of(tracked) -> list[dict]:
+    return json.loads((tracked / "track.json").read_text())["frames"]
+
+
+def test_each_bone_has_its_pose_in_each_frame(tracked):
+    frames = frames_of(tracked)
+    assert [frame["how"] for frame in frames] == ["registered", "followed", "lost", "followed"]
+    for frame in frames:
         assert [bone["name"] for bone in frame["structures"]] == list(NAMES)
         for bone, motion in zip(frame["structures"], motions_in(frame["number"]), strict=True):
             if frame["number"] == BLANK:
-                assert (bone["how"], bone["world_from_ct"], bone["verdict"]) == (
-                    "lost",
-                    None,
-                    "reject",
-                )
-                assert "no contrast" in bone["reasons"][0]
-                continue
-            assert error_mm(bone["world_from_ct"], motion) < 0.3
-            assert (
-                bone["verdict"] == ("check" if frame["number"] else "accept")
-                and min(bone["similarity"]) > 0.9
-            )
-            assert ("mtre_mm" in bone) == (frame["number"] == 0)
-            if "mtre_mm" in bone:
-                assert bone["mtre_mm"] < 0.1
-    assert FOLLOWED in content["frames"][3]["structures"][0]["reasons"]
-    last = content["frames"][3]
-    assert any(
-        "lies" in reason and "use each bone's own pose" in reason for reason in last["reasons"]
-    )
-    for n, name in enumerate(NAMES):
-        one = StoredTrack.read(tracked / f"{name}_track.json")
-        assert (one.name, one.bone) == (name, name)
-        assert [pose is None for pose in one.poses] == [frame == BLANK for frame in range(4)]
-        np.testing.assert_allclose(one.poses[3], last["structures"][n]["world_from_ct"], atol=1e-9)
-        assert (tracked / f"{name}_poses.csv").read_text().count("\n") == 5
-        assert (tracked / f"{name}_track.tra").read_text().splitlines()[BLANK].count("NaN") == 16
-        assert one.structure().mask.sum() == (spine()[1] == n + 1).sum()
+                assert bone["world_from_ct"] is None and "no contrast" in bone["reasons"][0]
+                assert (bone["how"], bone["verdict"]) == ("lost", "reject")
+            else:
+                assert error_mm(bone["world_from_ct"], motion) < 0.3
+                assert bone["verdict"] == ("check" if frame["number"] else "accept")
+                assert min(bone["similarity"]) > 0.9
+                assert ("mtre_mm" in bone) == (frame["number"] == 0)
+    assert frames[0]["structures"][0]["mtre_mm"] < 0.1
+    assert FOLLOWED in frames[3]["structures"][0]["reasons"]
+    assert any("use each bone's own pose" in reason for reason in frames[3]["reasons"])
 
 
-def test_the_outlines_of_bones_are_drawn_where_each_is(tracked):
+@pytest.mark.parametrize("n, name", enumerate(NAMES))
+def test_each_bone_has_its_files(tracked, n, name):
+    one = StoredTrack.read(tracked / f"{name}_track.json")
+    assert (one.name, one.bone) == (name, name)
+    assert [pose is None for pose in one.poses] == [frame == BLANK for frame in range(4)]
+    told = frames_of(tracked)[3]["structures"][n]["world_from_ct"]
+    np.testing.assert_allclose(one.poses[3], told, atol=1e-9)
+    assert (tracked / f"{name}_poses.csv").read_text().count("\n") == 5
+    assert (tracked / f"{name}_track.tra").read_text().splitlines()[BLANK].count("NaN") == 16
+    assert one.structure().mask.sum() == (spine()[1] == n + 1).sum()
+
+
+def test_the_outlines_of_bones_are_drawn_of_each_frame_that_shows_them(tracked):
     names = {f"frame000{frame}_view {view}_bones.png" for frame in (0, 1, 3) for view in (0, 1)}
     assert {file.name for file in tracked.glob("*_bones.png")} == names
     picture = np.asarray(Image.open(tracked / "frame0003_view 1_bones.png")).astype(int)
-    coloured = np.ptp(picture, axis=-1) > 60
-    ct, labels = spine()
-    camera = cameras(88)[0]
-    for n, motion in enumerate(motions_in(3), start=1):
-        index = np.argwhere(labels == n)[:, ::-1].astype(float)
-        pixels = camera.project(
-            rigid.transform_points(POSE @ motion @ ct.volume.ct_from_index, index)
-        )
-        (left, top), (right, bottom) = (
-            np.floor(pixels.min(axis=0)).astype(int),
-            np.ceil(pixels.max(axis=0)).astype(int),
-        )
-        part = coloured[top - 2 : bottom + 3, left - 2 : right + 3]
-        assert part.sum() > right - left + bottom - top
-    assert coloured.mean() < 0.1
+    assert 0 < (np.ptp(picture, axis=-1) > 60).mean() < 0.1
 
 
 def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path, capsys):
     assert not (tracked / "T12_on_L2_motion.csv").exists()
-    for upper, name in enumerate(NAMES[:-1]):
-        with (tracked / f"{name}_on_{NAMES[upper + 1]}_motion.csv").open(newline="") as stream:
-            lines = list(csv.DictReader(stream))
+    for upper, (name, below) in enumerate(pairwise(NAMES)):
+        lines = list(csv.DictReader((tracked / f"{name}_on_{below}_motion.csv").open(newline="")))
         assert lines[BLANK]["angle_deg"] == "" and float(lines[0]["angle_deg"]) == 0
         for frame in (1, 3):
             motions = motions_in(frame)
             turn = rigid.rotation_angle(rigid.inverse(motions[upper + 1]) @ motions[upper])
             assert float(lines[frame]["angle_deg"]) == pytest.approx(np.degrees(turn), abs=0.3)
-    last = json.loads((tracked / "track.json").read_text())["frames"][3]
-    assert [(each["name"], each["against"]) for each in last["motions"]] == [
-        ("T12", "L1"),
-        ("L1", "L2"),
-        ("L2", "L3"),
-    ]
-    assert last["motions"][0]["deg"] == pytest.approx(3 * DEGREES, abs=0.3)
+    last = frames_of(tracked)[3]["motions"]
+    assert [(each["name"], each["against"]) for each in last] == list(pairwise(NAMES))
+    assert last[0]["deg"] == pytest.approx(3 * DEGREES, abs=0.3)
     both = [str(tracked / f"{name}_track.json") for name in ("L3", "T12")]
     assert main(["motion", *both, "--out", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["moving"] == "T12"
@@ -148,19 +115,14 @@ def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path,
 
 def test_an_older_track_leaves_no_bone_behind(tracked, tmp_path):
     """The files of structures that a track had before go with it."""
-    names = {file.name for file in tracked.iterdir()}
     case = json.loads((tracked.parent / "case.json").read_text())
-    case["structures"] = case["structures"][:1]
-    case["truth"] = {"world_from_ct": POSE.tolist()}
+    case |= {"structures": case["structures"][:1], "truth": {"world_from_ct": POSE.tolist()}}
     (tracked.parent / "one.json").write_text(json.dumps(case))
-    out = tmp_path / "track"
-    out.mkdir()
-    for file in tracked.iterdir():
-        (out / file.name).write_bytes(file.read_bytes())
+    out = shutil.copytree(tracked, tmp_path / "track")
     (out / "of another.txt").write_text("stays")
-    assert (
-        main(["track", str(tracked.parent / "one.json"), "--pace", "quick", "--out", str(out)]) == 0
-    )
+    command = ["track", str(tracked.parent / "one.json"), "--pace", "quick", "--out", str(out)]
+    assert main(command) == 0
+    names = {file.name for file in tracked.iterdir()}
     left = {name for name in names if not name.startswith(("L", "T12_on"))}
     assert {file.name for file in out.iterdir()} == {*left, "of another.txt"}
 
@@ -201,11 +163,10 @@ def without_lowest(views: list[View]) -> list[View]:
     """The X-rays, with noise where L3 is."""
     rng, spoiled = np.random.default_rng(5), []
     ct, labels = spine()
-    index = np.argwhere(labels == 4)[:, ::-1]
+    index = np.argwhere(labels == 4)[:, ::-1].astype(float)
+    world = rigid.transform_points(POSE @ ct.volume.ct_from_index, index)
     for view in views:
-        rows = view.camera.project(
-            rigid.transform_points(POSE @ ct.volume.ct_from_index, index.astype(float))
-        )[:, 1]
+        rows = view.camera.project(world)[:, 1]
         values = view.xray.line_integrals.copy()
         low, high = int(rows.mean()) + 2, int(rows.max()) + 2  # not where L2 is compared
         values[low:high] = rng.normal(1, 0.5, values[low:high].shape)
@@ -218,21 +179,16 @@ def test_a_lost_bone_stops_no_other_and_is_found_again(begun):
     tracker, motions = make(), [motions_in(frame / 4) for frame in range(4)]
     for frame in (1, 2, 3):
         views = taken(motions[frame])
-        found = tracker.follow(
-            whole_in(frame), without_lowest(views) if frame == 2 else views, POSE
-        )
+        spoiled = without_lowest(views) if frame == 2 else views
+        found = tracker.follow(whole_in(frame), spoiled, POSE)
         tracker.keep(found)
         for name, motion in zip(NAMES[:3], motions[frame], strict=False):
-            assert (
-                found.bones[name].how == "followed"
-                and error_mm(found.bones[name].world_from_ct, motion) < 0.5
-            )
+            assert found.bones[name].how == "followed"
+            assert error_mm(found.bones[name].world_from_ct, motion) < 0.5
         lowest = found.bones["L3"]
         if frame == 2:
-            assert (lowest.how, lowest.verdict) == (
-                "lost",
-                "reject",
-            ) and "in the frames before (0.9" in lowest.reasons[0]
+            assert (lowest.how, lowest.verdict) == ("lost", "reject")
+            assert "in the frames before (0.9" in lowest.reasons[0]
             assert ("L2", "L3") not in [(each.name, each.against) for each in found.motions]
         else:
             assert lowest.kept and error_mm(lowest.world_from_ct, motions[frame][3]) < 0.3

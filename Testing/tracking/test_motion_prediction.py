@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
@@ -35,15 +36,15 @@ def test_a_hinge_is_found_as_its_axis_wherever_both_stand_in_the_world(degrees):
     first, second = relative_motion(
         fixed, [fixed[0] @ MOVING, fixed[1] @ motion @ MOVING], CENTROID
     )
-    np.testing.assert_allclose(second.rotation_deg, degrees * axis, atol=1e-9)
+    assert_allclose(second.rotation_deg, degrees * axis, atol=1e-9)
     sign = np.sign(degrees)
-    np.testing.assert_allclose(sign * second.axis, axis, atol=1e-9)
+    assert_allclose(sign * second.axis, axis, atol=1e-9)
     assert sign * second.along_mm == pytest.approx(along)
     at = rigid.transform_points(MOVING, CENTROID)
-    np.testing.assert_allclose(second.shift_mm, rigid.transform_points(motion, at) - at, atol=1e-9)
-    np.testing.assert_allclose(np.cross(second.point - point, axis), 0, atol=1e-8)  # on the axis
+    assert_allclose(second.shift_mm, rigid.transform_points(motion, at) - at, atol=1e-9)
+    assert_allclose(np.cross(second.point - point, axis), 0, atol=1e-8)  # on the axis
     assert (second.point - at) @ axis == pytest.approx(0, abs=1e-8)  # and nearest to the centroid
-    np.testing.assert_array_equal(first.rotation_deg, 0)
+    assert_array_equal(first.rotation_deg, 0)
     assert first.axis is None
 
 
@@ -51,7 +52,7 @@ def test_frames_with_one_pose_only_are_left_out_and_the_first_with_both_is_what_
     poses = [None, MOVING, None, MOVING]
     found = relative_motion([np.eye(4), np.eye(4), np.eye(4), np.eye(4)], poses, CENTROID)
     assert [each.number for each in found] == [1, 3]
-    np.testing.assert_allclose(found[1].shift_mm, 0, atol=1e-12)
+    assert_allclose(found[1].shift_mm, 0, atol=1e-12)
 
 
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), [10.0, -20.0, 30.0])
@@ -70,9 +71,7 @@ def test_an_even_screw_is_predicted_exactly(turn, shift, gap):
     generator[:3] = [[0, -z, y, shift[0]], [z, 0, -x, shift[1]], [-y, x, 0, shift[2]]]
     kept = [(4, expm(4 * generator) @ POSE), (5, expm(5 * generator) @ POSE)]
     number = 5 + min(gap, 2)
-    np.testing.assert_allclose(
-        predict_pose(kept, number), expm(number * generator) @ POSE, atol=1e-7
-    )
+    assert_allclose(predict_pose(kept, number), expm(number * generator) @ POSE, atol=1e-7)
 
 
 @pytest.mark.parametrize("kept, number", [([(0, POSE)], 1), ([(0, np.eye(4)), (1, POSE)], 9)])

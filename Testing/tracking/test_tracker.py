@@ -16,7 +16,7 @@ from moving import Pelvis, swing, write_moving_case
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -53,25 +53,17 @@ def frames(ct) -> list[list[View]]:
 @pytest.fixture
 def spoiled(frames) -> list[list[View]]:
     """The same, the fourth frame being noise."""
-    random = np.random.default_rng(1)
-    noise = [
-        replace(
-            view,
-            xray=XRay(
-                random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32), view.xray.valid
-            ),
-        )
-        for view in frames[3]
-    ]
+    random, noise = np.random.default_rng(1), []
+    for view in frames[3]:
+        image = random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32)
+        noise.append(replace(view, xray=replace(view.xray, line_integrals=image)))
     return [*frames[:3], noise, *frames[4:]]
 
 
 def test_slot_scans_are_not_tracked(ct):
-    sequence = SimpleNamespace(
-        first=SimpleNamespace(cameras={"scout": phantom.make_slot_scan(ct, 0).camera})
-    )
+    first = SimpleNamespace(cameras={"scout": phantom.make_slot_scan(ct, 0).camera})
     with pytest.raises(InputError, match="tracking needs X-rays with a single source"):
-        next(follow(sequence, None))
+        next(follow(SimpleNamespace(first=first), None))
 
 
 @pytest.fixture(scope="module")
@@ -83,44 +75,28 @@ def pelvis(shared_data) -> Pelvis:
 @pytest.mark.slow
 @pytest.mark.parametrize("pace, bound_mm", [("quick", 0.2), ("thorough", 0.1)])
 def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_mm):
-    found = followed(
-        begun(PreparedCT(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:]
-    )
+    (first, *frames), (start, *poses) = pelvis.frames, pelvis.poses
+    found = followed(begun(PreparedCT(pelvis.ct), first, start, pace), frames)
     assert [each.how for each in found] == ["followed"] * 9
     errors = [
         mtre(each.world_from_ct, pose, pelvis.targets)
-        for each, pose in zip(found, pelvis.poses[1:], strict=True)
+        for each, pose in zip(found, poses, strict=True)
     ]
     assert max(errors) < bound_mm
-    assert all(each.kept and each.seconds > 0 for each in found)
     if pace == "quick":
         assert {each.verdict for each in found} == {"check"} and found[0].upper95_mm is None
     else:
         assert {each.verdict for each in found} == {"accept"}
-        assert sum(error < each.upper95_mm for error, each in zip(errors, found, strict=True)) >= 8
+        assert np.sum(np.array(errors) < [each.upper95_mm for each in found]) >= 8
 
 
 @pytest.mark.slow
-def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_kept(
-    anatomy, spoiled, monkeypatch
-):
-    poses, begins = swing(6), []
-    descended = Tracker._descended
-
-    def remembering(self, views, pose):
-        begins.append(pose)
-        return descended(self, views, pose)
-
-    monkeypatch.setattr(Tracker, "_descended", remembering)
+def test_a_lost_frame_is_told_and_the_next_one_is_found(anatomy, spoiled):
+    poses = swing(6)
     found = followed(begun(anatomy, spoiled[0], poses[0], search=Range(4.0, 6.0)), spoiled[1:])
     assert [each.how for each in found] == ["followed"] * 2 + ["lost"] + ["followed"] * 2
-    assert (
-        found[2].verdict == "reject"
-        and found[2].reasons[0].startswith("Lost: ")
-        and not found[2].kept
-    )
-    lost = found[2].world_from_ct
-    assert lost is None or not any(np.array_equal(lost, begin) for begin in begins)
+    lost = found[2]
+    assert lost.verdict == "reject" and lost.reasons[0].startswith("Lost: ") and not lost.kept
     for each, pose in zip(found, poses[1:], strict=True):
         assert not each.kept or phantom.error_mm(each.world_from_ct, pose) < 0.2
 

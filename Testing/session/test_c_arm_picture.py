@@ -24,6 +24,9 @@ def panels(primary: float, secondary: float, mirrored: bool = True, certain=True
     camera = CArm(**reading, rao_lao_deg=primary, cra_cau_deg=secondary, mirrored=mirrored).camera()
     view = DrawnView("", camera, 1000.0, None, 1.0, certain)
     picture = ElementTree.fromstring(machine_svg(view, left_known))
+    ground = picture.find(f"{SVG}rect")  # light words are read in a light window, too
+    assert ground.get("width") == picture.get("width")
+    assert ground.get("height") == picture.get("height")
     return words(picture), picture.findall(f"{SVG}g")
 
 

@@ -66,6 +66,8 @@ GAP_PX = 8
 WORDS_PX = 21
 #: Lines of letters in one of them.
 LINES = 17
+#: Grounds of all and of each drawing, as words are light, and their colours.
+FRAME = "#161d24"
 GROUND = "#0b0f13"
 QUIET = "#9fb4c6"
 TEXT = "#d9e0e6"
@@ -255,6 +257,7 @@ def machine_svg(view: DrawnView, left_known: bool = True) -> str:
     height = SIDE_PX + 2 * WORDS_PX
     root = tag(
         "svg",
+        tag("rect", width=width, height=height, fill=FRAME),
         width=width,
         height=height,
         viewBox=f"0 0 {width} {height}",

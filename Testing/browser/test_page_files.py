@@ -12,6 +12,7 @@ import numpy as np
 import planted_file
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from phantom import write_phantom_case
 from served import MVREG, mtre_mm
 
@@ -24,7 +25,7 @@ def empty_page(open_tab, serve):
 
 def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     """A CT, two images and the matrices of their cameras, as a person has them who comes with data of their own."""
-    case, folder = json.loads(case_file.read_text()), case_file.parent
+    case, folder = read_json(case_file), case_file.parent
     tab = empty_page(open_tab, serve)
     for view in case["views"]:
         np.savetxt(tmp_path / f"{view['name']}.txt", np.array(view["projection_matrix"]))
@@ -53,9 +54,9 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
 def evil(serve, tmp_path_factory):
     """A server with a case whose views and CT have names that mean something in HTML and in a page's template."""
     path = write_phantom_case(tmp_path_factory.mktemp("evil"), ct_name="{{2+3}}<b>ct<b>")
-    case = json.loads(path.read_text())
+    case = read_json(path)
     case["views"][0]["name"], case["views"][1]["name"] = "{{3+4}}", "view & co"
-    path.write_text(json.dumps(case))
+    write_json(path, case)
     return serve(path)
 
 

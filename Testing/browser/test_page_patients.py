@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from phantom import write_phantom_case
 from served import FORM, Served, Tab, form
 
@@ -34,7 +35,7 @@ def cases(tmp_path_factory) -> dict[str, Path]:
         folder = tmp_path_factory.mktemp("cases") / name
         folder.mkdir()
         cases[name] = write_phantom_case(folder, names=views, ct_name=f"ct{name}")
-    case = json.loads(cases["B"].read_text())
+    case = read_json(cases["B"])
     matrices = [view["projection_matrix"] for view in case["views"]]
     for view, matrix in zip(case["views"], reversed(matrices), strict=True):
         view["projection_matrix"] = matrix
@@ -43,7 +44,7 @@ def cases(tmp_path_factory) -> dict[str, Path]:
         turned = sitk.GetImageFromArray(np.roll(sitk.GetArrayFromImage(image)[::-1], 40, axis=1))
         turned.CopyInformation(image)
         sitk.WriteImage(turned, file)
-    cases["B"].write_text(json.dumps(case))
+    write_json(cases["B"], case)
     return cases
 
 
@@ -168,10 +169,10 @@ def test_the_same_names_over_another(tab, cases, tmp_path):
     """The one that is open is known by its pictures and the case's name alone."""
     folder = tmp_path / "C"
     shutil.copytree(cases["B"].parent, folder)
-    case = json.loads((folder / "case.json").read_text())
+    case = read_json(folder / "case.json")
     for view, name in zip(case["views"], NAMES["A"], strict=True):
         view["name"] = name
-    (folder / "case.json").write_text(json.dumps(case))
+    write_json(folder / "case.json", case)
     tab.button("Open").click()
     tab.pick(OPENABLE, folder, kind="a folder")
     tab.wait_state("!s.opening && s.views.case === 'C'")

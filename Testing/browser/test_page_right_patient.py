@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+from file_io import read_json, write_json
 from phantom import make_ct, make_views, write_phantom_case
 from planted_dicom import write_ct, write_xray
 from served import Served
@@ -18,13 +17,13 @@ def write_case(folder, who: dict):
     """A case.json of DICOM files of this patient."""
     folder.mkdir()
     path, ct = write_phantom_case(folder), make_ct()
-    content = json.loads(path.read_text())
+    content = read_json(path)
     write_ct(folder / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **who)
     for view, entry in zip(make_views(ct), content["views"], strict=True):
         pixels = np.rint(40000 * np.exp(-view.xray.line_integrals)).astype(np.uint16)
         write_xray(folder / f"{view.name}.dcm", pixels, **who)
         entry["image"] = f"{view.name}.dcm"
-    path.write_text(json.dumps({**content, "ct": "ct"}))
+    write_json(path, {**content, "ct": "ct"})
     return path
 
 

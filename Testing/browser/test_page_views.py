@@ -5,10 +5,9 @@ And clicks that were lost.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from served import mtre_mm
 
 #: Where a person clicks in a slice, in shares of its width and height.
@@ -66,7 +65,7 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
 
     What was clicked in the CT the X-rays show, too.
     """
-    case = json.loads(case_file.read_text())
+    case = read_json(case_file)
     cameras = [np.array(view["projection_matrix"]) for view in case["views"]]
     page = tab.page
     tab.open_step("Start")
@@ -261,7 +260,7 @@ SIDES = "(count) => document.querySelectorAll('.mvx.small').length === count"
 
 def with_six_views(case_file):
     """A case with each X-ray of another three times, each image with another corner."""
-    case = json.loads(case_file.read_text())
+    case = read_json(case_file)
     views = [case["views"][n % 2] | {"name": f"view {n}"} for n in range(6)]
     for n, view in enumerate(views):
         image = sitk.ReadImage(str(case_file.with_name(view["image"])))
@@ -269,5 +268,5 @@ def with_six_views(case_file):
         view["image"] = f"six{n}.mha"
         sitk.WriteImage(image, str(case_file.with_name(view["image"])))
     six = case_file.with_name("six.json")
-    six.write_text(json.dumps(case | {"views": views}))
+    write_json(six, case | {"views": views})
     return six

@@ -5,11 +5,11 @@ What a person does there beside.
 
 from __future__ import annotations
 
-import json
 import signal
 
 import numpy as np
 import pytest
+from file_io import read_json
 from served import HANDSHAKE, mtre_mm
 
 from MultiViewRegistrationLib.errors import InputError
@@ -58,7 +58,7 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
         "\u2714",
         "view2",
     ]
-    assert mtre_mm(tab.exported(tmp_path), json.loads(case_file.read_text())) < 1.0
+    assert mtre_mm(tab.exported(tmp_path), read_json(case_file)) < 1.0
     assert list(tmp_path.glob("*/report.html"))
 
 
@@ -221,7 +221,7 @@ def test_the_demo_from_the_start_page_to_a_transform(open_tab, serve, tmp_path):
         chest_ct()
     except InputError as error:
         pytest.skip(f"needs the demo's CT: {error}")
-    sample = json.loads((SAMPLE_FOLDER / "case.json").read_text(encoding="utf-8"))
+    sample = read_json(SAMPLE_FOLDER / "case.json")
     tab = open_tab(serve())
     tab.shot("start")
     tab.button("Open the demo").click()

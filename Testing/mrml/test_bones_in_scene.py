@@ -1,7 +1,5 @@
 """Bones in a scene: few nodes, outlines in their colours in real views, and no guest lost."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

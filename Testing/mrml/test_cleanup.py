@@ -3,8 +3,6 @@
 Nothing stays behind, and nothing else is touched.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -1,7 +1,5 @@
 """The CT's bone in the 3D view, on slicer-core's own volume rendering."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

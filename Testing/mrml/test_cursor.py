@@ -1,7 +1,5 @@
 """The linked cursor, from points as a person places them to what is drawn in the views."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scene_rendering import add_xray, slice_view

@@ -1,7 +1,5 @@
 """A registration that was deleted comes back as it was."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from phantom import TRUE_POSE

@@ -1,7 +1,5 @@
 """One registration is shown at a time: nothing of another patient is left in any view."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import vtk

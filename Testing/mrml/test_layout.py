@@ -1,7 +1,5 @@
 """The layouts of the X-rays in Slicer, and what is written in a small view."""
 
-from __future__ import annotations
-
 from xml.etree import ElementTree as ET
 
 from scene_rendering import resize, slice_view

@@ -1,7 +1,5 @@
 """The layouts, made by Slicer's own layout logic."""
 
-from __future__ import annotations
-
 import pytest
 import slicer
 from hosts import IN_SLICER

@@ -1,7 +1,5 @@
 """The CT moved by hand in an X-ray does there what the hand did, in pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

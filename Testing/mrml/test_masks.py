@@ -3,8 +3,6 @@
 Collimator blades are not shown as the brightest bone of all.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -1,7 +1,5 @@
 """The X-rays of a scene that was saved before its nodes kept records are read as they were."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

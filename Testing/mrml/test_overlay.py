@@ -1,7 +1,5 @@
 """DRRs and pictures lie over their X-rays pixel by pixel, in the X-ray's greys, and are seen nowhere else."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -3,8 +3,6 @@
 Planes, cameras, overlays, frusta, labels, landmarks, segmentations, views.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

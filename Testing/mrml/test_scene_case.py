@@ -1,12 +1,10 @@
 """A case goes into the scene and comes back the same."""
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from file_io import read_json, write_json
 from phantom import write_phantom_case, write_slot_scan_case
 from running_session import nodes
 
@@ -66,11 +64,11 @@ def test_a_case_is_the_same_in_the_scene(scene, name, request):
 def test_a_scene_keeps_whether_a_case_says_how_well_its_matrices_are_known(
     scene, case_file, stated
 ):
-    content = json.loads(case_file.read_text())
+    content = read_json(case_file)
     for view in content["views"]:
         del view["principal_point_sd_px"]
         view |= stated
-    case_file.write_text(json.dumps(content))
+    write_json(case_file, content)
     registration = read_case(case_file)(scene)
     for view, loaded in zip(
         Inputs(registration).case().views, Case.load(case_file).views, strict=True
@@ -122,9 +120,9 @@ def test_a_ct_that_is_already_being_prepared_is_used(scene, case_file):
 
 
 def test_ranges_to_train_on_are_kept_and_exported(scene, case_file):
-    content = json.loads(case_file.read_text())
+    content = read_json(case_file)
     content |= {"training": {"roll_deg": 30.5, "beam_mm": 0}, "relative_geometry": "truth"}
-    case_file.write_text(json.dumps(content))
+    write_json(case_file, content)
     session = Session(read_case(case_file)(scene))
     assert session.case().training == content["training"] == case_content(session)["training"]
     assert session.case().relative_geometry == "truth" == case_content(session)["relative_geometry"]

@@ -1,7 +1,5 @@
 """What makes a result stale, and what does not."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 Distances between other markups.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 Slices of the CT go after it.
 """
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -3,8 +3,6 @@
 What needs a single source is refused.
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The source's eye sees what the pinhole model says."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scene_rendering import ball, brightest, pixels, resize, slice_view, threed_view

@@ -1,7 +1,5 @@
 """Where the CT is put before a registration, and which X-rays show it there."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

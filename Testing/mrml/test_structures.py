@@ -1,7 +1,5 @@
 """Structures of the patient are drawn in the X-rays where the backend's camera puts them, and nowhere else."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -3,8 +3,6 @@
 A person may take them out again.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -1,7 +1,5 @@
 """Two patients in one scene: nothing of the one is seen over the other, whoever made it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

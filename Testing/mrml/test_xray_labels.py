@@ -1,7 +1,5 @@
 """What is drawn at an X-ray: its frustum, its name and angles, and the patient's sides, as a person at the C-arm knows them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -1,7 +1,5 @@
 """What goes wrong while a person is at it: a sentence in the panel, no traceback, and the panel goes on."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import qt

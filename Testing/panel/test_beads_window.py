@@ -1,7 +1,5 @@
 """Beads in the X-rays of a panel: the phantom dropped, a bead clicked in its picture, the cameras used."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import qt

@@ -1,7 +1,5 @@
 """Moving the CT by hand in Slicer's views, from section Start."""
 
-from __future__ import annotations
-
 import pytest
 import qt
 from phantom import error_mm, off

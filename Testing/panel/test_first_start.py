@@ -3,8 +3,6 @@
 Only the files that CMake installs, no numba, nothing compiled, no restart.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

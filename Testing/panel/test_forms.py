@@ -1,7 +1,5 @@
 """The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import qt

@@ -1,7 +1,5 @@
 """The window with the geometry stands beside the 3D view that follows it."""
 
-from __future__ import annotations
-
 import pytest
 
 from MultiViewRegistrationLib.panel.geometry import aside

@@ -1,7 +1,5 @@
 """What is seen and done in Slicer's own views, by the mouse: in Slicer itself (make test-slicer)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import qt

@@ -1,7 +1,5 @@
 """What a person does to the CT in Slicer's other modules: Segment Editor, Transforms, Markups, Data."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

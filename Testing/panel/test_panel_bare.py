@@ -3,8 +3,6 @@
 It is listed, opened, and says what it needs when it needs it.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,10 +1,8 @@
 """Where the work begins: a CT or an X-ray makes a registration, and nothing else does."""
 
-from __future__ import annotations
-
 import pytest
-import SimpleITK as sitk
 import vtk
+from file_io import write_values
 from gui_driver import GuiDriver
 from phantom_scene import begun, make_registration, phantom_volume
 from tiny_scene import intensity
@@ -37,7 +35,7 @@ def test_a_registration_begins_with_a_ct_that_is_chosen(person, ct):
 
 
 def test_a_registration_begins_with_an_xray_that_is_dropped(person, tmp_path):
-    sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
+    write_values(tmp_path / "AP.png", intensity())
     person.drop(tmp_path / "AP.png")
     person.wait_until_read()
     (made,) = registrations(person)

@@ -1,7 +1,5 @@
 """Bones in the panel: which a hand moves, their colours, and the choice among many."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import qt

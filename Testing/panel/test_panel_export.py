@@ -1,7 +1,5 @@
 """The Export section in Qt: a folder is chosen, the report opened, the transform shown."""
 
-from __future__ import annotations
-
 import pytest
 from phantom_scene import settle
 

@@ -1,7 +1,5 @@
 """The sections CT and X-rays in Qt: what is dropped, chosen, typed and asked reaches the scene."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import qt

@@ -3,8 +3,6 @@
 In the views themselves: Testing/mrml/test_display.py, and the walk through Slicer.
 """
 
-from __future__ import annotations
-
 import pytest
 import slicer
 from phantom import TRUE_POSE, off

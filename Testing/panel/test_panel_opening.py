@@ -3,8 +3,6 @@
 The module is reloaded while it is open, and unloaded whatever is left of it.
 """
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 The panel opens without them, and every action that needs one asks and then works.
 """
 
-from __future__ import annotations
-
 import sys
 from subprocess import CalledProcessError
 

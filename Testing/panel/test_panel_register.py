@@ -1,7 +1,5 @@
 """The section Register, used by clicks, and what may happen while it runs."""
 
-from __future__ import annotations
-
 import pytest
 import qt
 import slicer

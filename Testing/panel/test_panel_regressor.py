@@ -1,7 +1,5 @@
 """A training, which is a process of its own, and the life of the panel."""
 
-from __future__ import annotations
-
 import pytest
 from phantom_scene import begun, make_registration
 from tiny_store import TinyStore

@@ -1,7 +1,5 @@
 """The section Sequence in Qt: a sequence is dropped, tracked and stepped through."""
 
-from __future__ import annotations
-
 from gui_driver import GuiDriver
 from moving import swing, write_moving_case
 

@@ -1,7 +1,5 @@
 """How the panel looks: colours in a light and a dark theme, sizes, what is cut off."""
 
-from __future__ import annotations
-
 import pytest
 import qt
 import slicer

@@ -1,7 +1,5 @@
 """A module that was only looked at leaves nothing behind."""
 
-from __future__ import annotations
-
 import slicer
 from gui_driver import GuiDriver
 from running_session import nodes

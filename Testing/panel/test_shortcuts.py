@@ -1,7 +1,5 @@
 """Keys that work wherever the focus is, and where they do not."""
 
-from __future__ import annotations
-
 import pytest
 import qt
 from phantom import off

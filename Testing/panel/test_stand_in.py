@@ -1,7 +1,5 @@
 """Slicer's stand-in fails where Slicer fails; what differed once is held here, in both."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.util import find_spec

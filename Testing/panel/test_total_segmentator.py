@@ -1,7 +1,5 @@
 """TotalSegmentator by a button, with what it says and Cancel, where the extension is there."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import SimpleNamespace

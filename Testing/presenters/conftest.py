@@ -1,7 +1,5 @@
 """A host with the phantom, in a real MRML scene."""
 
-from __future__ import annotations
-
 import pytest
 from phantom_scene import START, phantom_registration
 from presenter_host import PresenterHost

@@ -1,7 +1,5 @@
 """What a person does in the table of geometries."""
 
-from __future__ import annotations
-
 from presenter_host import act
 
 from MultiViewRegistrationLib.session.presenters.form import FieldTable, walk

@@ -3,8 +3,6 @@
 What a person does is done at once, and what goes wrong is raised.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property

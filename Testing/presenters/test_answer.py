@@ -3,8 +3,6 @@
 What it says of a pose, what comes next, and what begins by itself.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from time import sleep
 

@@ -1,7 +1,5 @@
 """Cameras from beads, as a person gets them: a phantom's file, a look at what was found, a click."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

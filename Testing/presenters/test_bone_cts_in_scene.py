@@ -1,13 +1,11 @@
 """Bones with a CT each in a scene: opened, registered, seen, moved, exported, saved and opened again."""
 
-from __future__ import annotations
-
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import slicer
+from file_io import read_json
 from presenter_host import PresenterHost, act, cells, control, text
 from running_session import poll
 from tiny_scene import reopened
@@ -115,7 +113,7 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
 
     # The result, and a case to register again.
     write_result(session, tmp_path / "out", ["npy"])()
-    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    content = read_json(tmp_path / "out" / "result.json")
     assert list(content["bodies"]) == list(BONES)
     for name, each in content["bodies"].items():
         assert np.allclose(each["world_from_ct"], bones[name].world_from_ct, atol=1e-6)

@@ -1,7 +1,5 @@
 """Bones: chosen among segments, seen and moved one by one, registered again, and measured."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

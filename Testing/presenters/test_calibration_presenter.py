@@ -1,7 +1,5 @@
 """A calibration file that is chosen in the table of geometries goes the way of one that is dropped."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from geometry_table import cell, field

@@ -3,8 +3,6 @@
 Overlays, verdict, similarity, how a result was found, points.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, off

@@ -1,7 +1,5 @@
 """The CT: chosen in the scene or read from files, looked at, its unit and structure."""
 
-from __future__ import annotations
-
 import threading
 from types import SimpleNamespace
 

@@ -1,13 +1,12 @@
 """The section Export, without a host's widgets: nothing is handed on that nobody vouches for."""
 
-from __future__ import annotations
-
 import json
 import re
 import threading
 
 import numpy as np
 import pytest
+from file_io import read_json
 from phantom import off
 from phantom_scene import settle
 from presenter_host import act, control, text
@@ -85,7 +84,7 @@ def test_what_has_changed_since_needs_an_override_which_the_files_carry(
     act(export, "override", True)
     assert control(export, "send").enabled
     write(export, tmp_path / "out")
-    assert word in json.loads((tmp_path / "out" / "result.json").read_text())["override"]
+    assert word in read_json(tmp_path / "out" / "result.json")["override"]
     export.session.history.go(export.session.history.position)
     if change is move:
         make_stale(export)
@@ -126,10 +125,7 @@ def test_one_that_only_the_export_finds_wrong_comes_without_transforms_and_says_
     )
     act(export, "override", True)
     assert "world_from_ct.tfm" in write(export, tmp_path / "again")
-    assert (
-        json.loads((tmp_path / "again" / "result.json").read_text())["override"]
-        == "The result was rejected."
-    )
+    assert read_json(tmp_path / "again" / "result.json")["override"] == "The result was rejected."
 
 
 def test_a_folder_has_a_name_of_its_own_without_the_case(export):

@@ -1,12 +1,11 @@
 """Files dropped together: taken where they belong, with a question only where their content leaves one open."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import write_values
 from phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom_case
 from phantom_study import write_study, write_xrays
 from planted_dicom import write_ct
@@ -157,7 +156,7 @@ def test_a_mask_of_an_x_ray(host, files, tmp_path):
     drop(files, *write_pngs(tmp_path, "a.png", "b.png"))
     used = np.zeros((128, 128), np.uint8)
     used[20:100, 20:100] = 255
-    sitk.WriteImage(sitk.GetImageFromArray(used), str(tmp_path / "mask.png"))
+    write_values(tmp_path / "mask.png", used)
     drop(files, tmp_path / "mask.png")
     act(files, "asked0.1")
     assert [view.mask is not None for view in host.registration.xrays] == [False, True]

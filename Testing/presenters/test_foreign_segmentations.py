@@ -1,12 +1,10 @@
 """A segmentation of another patient, or of another frame of reference, is asked about, as the command line names it."""
 
-from __future__ import annotations
-
-import json
 import warnings
 
 import numpy as np
 import pytest
+from file_io import read_json, write_json
 from phantom import make_ct, write_phantom_case
 from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, control
@@ -47,7 +45,7 @@ def case(tmp_path):
     """A case.json of a CT in DICOM, of A."""
     path, ct = write_phantom_case(tmp_path), make_ct()
     write_ct(tmp_path / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **A)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "ct": "ct"}))
+    write_json(path, {**read_json(path), "ct": "ct"})
     return path
 
 
@@ -69,7 +67,7 @@ def test_page_and_panel_ask(scene, watch, case, tmp_path, kind, tags, asked):
 def test_the_command_line_names_it_and_does_not_accept(case, tmp_path, kind, tags, named):
     write_segmentation(kind, tmp_path, tags)
     labels = {"labels": "bones.dcm", "structures": "all"}
-    case.write_text(json.dumps({**json.loads(case.read_text()), **labels}))
+    write_json(case, {**read_json(case), **labels})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = [each for each in Case.load(case).mismatches if each.kind != DAY]

@@ -3,12 +3,9 @@
 Faults at their fields; kept C-arms.
 """
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import pytest
+from file_io import read_json, write_json
 from geometry_table import cell, enter, enter_c_arm, field, put
 from presenter_host import act, control, text
 from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section, settled, volume
@@ -409,7 +406,7 @@ def test_a_c_arm_that_is_kept(section, table, tmp_path):
     act(table, "preset_name", "Cios  Spin")
     act(table, "keep_preset")
     assert text(table, "presets_problem") == "Cios  Spin is kept on this computer."
-    kept = json.loads(file.read_text())
+    kept = read_json(file)
     assert kept["presets"] == [
         {
             "name": "Cios Spin",
@@ -441,7 +438,7 @@ def test_a_c_arm_that_is_kept(section, table, tmp_path):
         and cell(table, "pixel_mm", 0).origin == "as LAT"
     )
     kept["presets"][0]["size"] = [COLUMNS * 2, ROWS * 2]
-    file.write_text(json.dumps(kept))
+    write_json(file, kept)
     act(table, "preset", "Cios Spin")
     assert "LAT has" in text(table, "presets_problem") and field(table, "pixel_mm", 1).text == ""
     file.write_text('{"version": 1, "presets": [{"name": "Half')
@@ -455,7 +452,7 @@ def test_a_c_arm_that_is_kept(section, table, tmp_path):
     assert [each.read_text()[-4:] for each in file.parent.glob("c_arms-damaged-*.json")] == ["Half"]
     assert control(table, "preset").value == "Ziehm"
     act(table, "delete_preset")
-    assert json.loads(file.read_text())["presets"] == [] and control(table, "preset") is None
+    assert read_json(file)["presets"] == [] and control(table, "preset") is None
 
 
 #: A camera 700 mm before the isocentre that looks along y; the feet are at the bottom of its image.

@@ -1,7 +1,5 @@
 """The section Register, without panel and page."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

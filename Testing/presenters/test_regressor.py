@@ -3,8 +3,6 @@
 Training in a process, choosing, going on, removing, and what goes wrong.
 """
 
-from __future__ import annotations
-
 from shutil import rmtree
 
 import pytest

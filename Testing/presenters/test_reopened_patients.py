@@ -1,14 +1,11 @@
 """Two patients, one of them opened again: from the recovered work, a case folder or a saved scene, without any header."""
 
-from __future__ import annotations
-
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_json, write_values
 from phantom_scene import dicom_registration
 from planted_dicom import SECRETS, write_xray
 from presenter_host import PresenterHost, act, control
@@ -72,7 +69,7 @@ def reopen(slicer_app, scene, tmp_path, monkeypatch):
         host.moving = False
         Autosave(host).close()
         (state,) = (tmp_path / "data" / "autosave").glob("*/state.json")
-        load = read_scene(state.with_name(json.loads(state.read_text())["scene"]))
+        load = read_scene(state.with_name(read_json(state)["scene"]))
         scene.Clear(False)
         return load(scene)
 
@@ -157,7 +154,7 @@ def test_a_picture_without_a_header_is_asked_about_once(scene, tmp_path, watch, 
         host.registration.remove_xray(host.registration.xrays[0])
     for name in ("one.png", "two.png"):
         pixels = np.random.default_rng(len(name)).integers(0, 4000, (16, 20)).astype(np.uint16)
-        sitk.WriteImage(sitk.GetImageFromArray(pixels), str(tmp_path / name))
+        write_values(tmp_path / name, pixels)
     drop(host.files, tmp_path / "one.png")
     assert title(host).startswith("Nothing tells whether") == known
     if known:
@@ -215,9 +212,7 @@ def test_a_case_keeps_a_random_salt_and_digests_of_two_values_each(scene, tmp_pa
         reopen("case", open_files(scene, tmp_path, B, B))
         (tmp_path / "case").rename(tmp_path / part)
         scene.Clear(False)
-    one, two = (
-        json.loads((tmp_path / part / "case.json").read_text())["patient_digests"] for part in "12"
-    )
+    one, two = (read_json(tmp_path / part / "case.json")["patient_digests"] for part in "12")
     assert one["ct"] == one["views"]["first"] and one["ct"].keys() == {
         "id_name",
         "id_birth",

@@ -1,8 +1,5 @@
 """The scouts of a CT: found beside it, added as X-rays, completed where their headers do not say all."""
 
-from __future__ import annotations
-
-import json
 import shutil
 from types import SimpleNamespace
 
@@ -10,6 +7,7 @@ import numpy as np
 import pytest
 import slicer
 from eos_images import write_eos
+from file_io import write_json
 from geometry_table import cell, field, put
 from phantom import slot_scan_of
 from phantom_study import FRAME, write_scout, write_study, write_xrays
@@ -383,7 +381,7 @@ def test_the_image_of_a_bent_fan_is_flattened(host, ct, xrays, tmp_path, maker, 
         "ct": str(tmp_path / "study" / "ct"),
         "views": [{"name": "AP", "image": str(tmp_path / "study" / "AP.dcm")}],
     }
-    (tmp_path / "case.json").write_text(json.dumps(case))
+    write_json(tmp_path / "case.json", case)
     (expected,) = Case.load(tmp_path / "case.json").views
     found = host.session.xray(view)
     assert (view.record.geometry.fan == "equal_angles") is bent and view.camera.same_as(

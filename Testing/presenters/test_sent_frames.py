@@ -1,7 +1,5 @@
 """A case of several frames that a page sends: its frames are read as they are tracked."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from types import SimpleNamespace
 

@@ -3,8 +3,6 @@
 A track that is played, exported, and held against another structure's.
 """
 
-from __future__ import annotations
-
 import csv
 from dataclasses import replace
 

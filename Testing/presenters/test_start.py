@@ -3,8 +3,6 @@
 Starts, the range of a search, where the CT is, landmarks, files.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -1,13 +1,9 @@
 """The X-rays: added from files and volumes, their order, image, mask, certainty."""
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import slicer
+from file_io import write_json, write_values
 from geometry_table import cell, field, put
 from phantom import make_ct, write_ct_file
 from phantom_scene import phantom_volume
@@ -77,7 +73,7 @@ def test_an_xray_is_made_of_its_file_once_in_the_thread_that_reads_it(
 ):
     for module, name in ((case, "to_line_integrals"), (image, "xray_of"), (inputs, "xray_of")):
         monkeypatch.setattr(module, name, None)
-    sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
+    write_values(tmp_path / "AP.png", intensity())
     section.read_files([tmp_path / "AP.png"])
     settled(section)
     (view,) = section.views
@@ -93,9 +89,9 @@ def test_files_are_read_one_after_the_other_and_told_of_together(host, section, 
     sent = tmp_path / "sent"
     sent.mkdir()
     for n in range(2):
-        sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(sent / f"v{n}.png"))
+        write_values(sent / f"v{n}.png", intensity(n))
     (sent / "text.png").write_text("no image")
-    sitk.WriteImage(sitk.GetImageFromArray(np.full(SHAPE, 9, np.uint8)), str(sent / "flat.png"))
+    write_values(sent / "flat.png", np.full(SHAPE, 9, np.uint8))
     act(
         section,
         "files",
@@ -121,7 +117,7 @@ def test_a_case_in_a_folder(host, section, tmp_path):
     write_ct_file(tmp_path / "ct.nrrd")
     views = []
     for n, name in enumerate(("AP", "LAT")):
-        sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(tmp_path / f"{name}.mha"))
+        write_values(tmp_path / f"{name}.mha", intensity(n))
         c_arm = {**READING, "size": [COLUMNS, ROWS], "rao_lao_deg": 90 * n}
         views.append({"name": name, "image": f"{name}.mha", "c_arm": c_arm, "rotation_sd_deg": n})
     content = {
@@ -130,7 +126,7 @@ def test_a_case_in_a_folder(host, section, tmp_path):
         "views": views,
         "shared_unknowns": {"isocentre_sd_mm": 4},
     }
-    (tmp_path / "case.json").write_text(json.dumps(content))
+    write_json(tmp_path / "case.json", content)
     host.begin()
     host.registration.ct = phantom_volume(host.scene)
     act(section, "files", [tmp_path], None)

@@ -1,7 +1,5 @@
 """The surface of the CT's bone, made in a thread where there is none."""
 
-from __future__ import annotations
-
 from time import monotonic, sleep
 
 from phantom_scene import phantom_registration

@@ -1,7 +1,5 @@
 """The picture of the C-arm: source and detector are where DICOM's words for the angles say (PS3.3 C.8.7.5.1.2)."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np

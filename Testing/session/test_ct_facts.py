@@ -1,7 +1,5 @@
 """What a person is told of a CT."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume

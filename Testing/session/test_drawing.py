@@ -1,7 +1,5 @@
 """Overlays follow the CT: coarse while it moves, sharp at rest, in steps that a window can wait for, and in the greys of the X-ray."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -3,13 +3,9 @@
 PendingQuestion for where the file is silent, and placed.
 """
 
-from __future__ import annotations
-
-import json
-
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import write_json, write_values
 from phantom import make_ct
 from phantom_scene import phantom, phantom_registration, phantom_volume
 from tiny_scene import c_arm, write_markups
@@ -71,20 +67,16 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
         "image_width": 128,
         "image_height": 128,
     }
-    path.write_text(json.dumps({"LAT": {**entry, "distortion_coefficients": LENS}}))
+    write_json(path, {"LAT": {**entry, "distortion_coefficients": LENS}})
     (found,) = read_cameras(path, SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
     assert "5 coefficients" in describe_camera(found)
     use_camera(registration, xray, found, path)
-    sitk.WriteImage(
-        sitk.GetImageFromArray(phantom()[1][0].xray.line_integrals), str(tmp_path / "LAT.mha")
-    )
-    sitk.WriteImage(sitk.GetImageFromArray(make_ct().volume.values), str(tmp_path / "ct.nrrd"))
+    write_values(tmp_path / "LAT.mha", phantom()[1][0].xray.line_integrals)
+    write_values(tmp_path / "ct.nrrd", make_ct().volume.values)
     record = found.given_to(
         ViewRecord("LAT", InputFile("LAT.mha", tmp_path / "LAT.mha"), intensity="log")
     )
-    (tmp_path / "case.json").write_text(
-        json.dumps({"version": 1, "ct": "ct.nrrd", "views": [record.to_json()]})
-    )
+    write_json(tmp_path / "case.json", {"version": 1, "ct": "ct.nrrd", "views": [record.to_json()]})
     (expected,), here = Case.load(tmp_path / "case.json").views, xray_of(xray)
     np.testing.assert_array_equal(here.line_integrals, expected.xray.line_integrals)
     np.testing.assert_array_equal(here.valid, expected.xray.valid)

@@ -1,7 +1,5 @@
 """What becomes of files, as data: from files, answers and what is open to questions or actions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

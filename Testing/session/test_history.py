@@ -1,7 +1,5 @@
 """The poses a registration has had, and the way back and forth between them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 The pose, and a status when it no longer holds.
 """
 
-from __future__ import annotations
-
 import json
 import socket
 import time

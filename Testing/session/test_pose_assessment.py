@@ -1,7 +1,5 @@
 """What is said of a pose: its verdict, masks without what does not fit, its similarity, and how another one differs."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 Where it begins, what is taken of it, and that it can be cancelled.
 """
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is handed on says what it is and reads back; what is plotted of a registration."""
 
-from __future__ import annotations
-
 import errno
 import json
 from pathlib import Path
@@ -10,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pydicom
 import pytest
+from file_io import read_json, write_json
 from phantom import TRUE_POSE, error_mm, make_views, off, write_phantom_case
 from phantom_scene import settled_session
 
@@ -123,9 +122,9 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     session.history.undo()
     assert error_mm(session.registration.world_from_ct) > 5
 
-    case = json.loads(case_file.read_text())
+    case = read_json(case_file)
     case["search"] = {"rotation_deg": 10, "translation_mm": 10}
-    case_file.write_text(json.dumps(case))
+    write_json(case_file, case)
     stale = Session(read_result(tmp_path)(scene))
     assert "has changed since" in " ".join(stale.history.current.reasons) and stale.stale_reason()
     case_file.unlink()
@@ -142,7 +141,7 @@ def test_an_export_with_its_case_is_opened_again_with_its_verdict(scene, tmp_pat
         write_result(session, tmp_path / "out"),
     ]
     write_together(session, tmp_path / "out", writers)()
-    written = json.loads((tmp_path / "out" / "result.json").read_text())
+    written = read_json(tmp_path / "out" / "result.json")
     again = Session(read_result(tmp_path / "out")(scene))
     assert assessment.verdict(again) == written["verdict"] and again.stale_reason() == ""
     assert again.history.current.reasons == written["reasons"]

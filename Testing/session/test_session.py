@@ -1,7 +1,5 @@
 """A running registration: its start, its result, and what may happen meanwhile."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 And headers that tell of different patients, of which nothing is kept.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
+from file_io import read_json, write_json
 from phantom import write_phantom_case
 from phantom_scene import dicom_registration, settled_session
 from planted_dicom import SECRETS, write_xray
@@ -45,7 +44,7 @@ def session(scene):
 
 def uids(session, folder) -> dict:
     write_result(session, folder)()
-    return json.loads((folder / "result.json").read_text())["frame_of_reference_uid"]
+    return read_json(folder / "result.json")["frame_of_reference_uid"]
 
 
 @pytest.mark.slow
@@ -168,16 +167,14 @@ def test_the_case_of_a_scene_has_mismatches(loaded):
 @pytest.mark.filterwarnings("ignore")
 def test_the_doubt_of_a_case_without_headers_is_that_of_its_scene(scene, tmp_path):
     path = write_phantom_case(tmp_path)
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "header_mismatch": {"patient": True}}))
+    content = read_json(path)
+    write_json(path, {**content, "header_mismatch": {"patient": True}})
     registration = read_case(path)(scene)
     assert (
         UnreadNotices(registration).patient_in_doubt
         and Session(registration).case().identity_reasons
     )
-    path.write_text(
-        json.dumps({**content, "header_mismatch": {"patient": True}, "same_patient": True})
-    )
+    write_json(path, {**content, "header_mismatch": {"patient": True}, "same_patient": True})
     assert Session(read_case(path)(scene)).case().identity_cautions == [SAME_PATIENT]
 
 

@@ -3,8 +3,6 @@
 Which is used, and what of it lives in the scene.
 """
 
-from __future__ import annotations
-
 import pytest
 import slicer
 from phantom import TRUE_POSE, error_mm, off

@@ -3,9 +3,6 @@
 And a scene that is saved while it is played.
 """
 
-from __future__ import annotations
-
-import json
 import shutil
 import time
 from dataclasses import replace
@@ -14,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+from file_io import read_json, write_json
 from moving import swing, write_blinking_case, write_track, write_turning
 from phantom import error_mm
 from phantom_scene import make_registration
@@ -213,7 +211,7 @@ def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study
     assert numbers >= {0, 1, BLANK}  # the one after it is not followed, and comes at once
     assert (session.sequence.ended, session.sequence.message) == ("done", "")
     poll(session, 5, lambda: session.sequence.player.number == COUNT - 1)
-    stored = json.loads((study / "track" / "track.json").read_text())["frames"]
+    stored = read_json(study / "track" / "track.json")["frames"]
     frames = session.sequence.player.played.frames
     assert [frame.how for frame in frames] == [frame["how"] for frame in stored]
     for frame, like in zip(frames, stored, strict=True):
@@ -442,7 +440,7 @@ def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(
     path = write_turning(study / "track", tmp_path / "turning")
     node, poses = (
         compared(session, path),
-        [frame["world_from_ct"] for frame in json.loads(path.read_text())["frames"]],
+        [frame["world_from_ct"] for frame in read_json(path)["frames"]],
     )
     seen, other = detectors(session.registration), session.sequence.other
     for number in (0, 4, BLANK, 1):
@@ -484,12 +482,12 @@ def test_it_goes_with_the_sequence_and_is_not_saved(session, scene, study, tmp_p
 
 def test_without_its_ct_the_motion_is_still_plotted(session, study, tmp_path):
     path = write_turning(study / "track", tmp_path / "turning")
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "inputs": dict.fromkeys(content["inputs"], "0" * 64)}))
+    content = read_json(path)
+    write_json(path, {**content, "inputs": dict.fromkeys(content["inputs"], "0" * 64)})
     assert compared(session, path) is None
     assert "Its bone is not shown: " in session.sequence.other.problem
     assert "is not what was tracked" in session.sequence.other.problem
-    path.write_text(json.dumps({**content, "sequence": {"cases": ["nowhere/case.json"]}}))
+    write_json(path, {**content, "sequence": {"cases": ["nowhere/case.json"]}})
     assert (
         compared(session, path) is None
         and "nowhere/case.json, which is not there" in session.sequence.other.problem

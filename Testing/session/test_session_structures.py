@@ -3,9 +3,6 @@
 From its files through the scene to the files of its result, and back from a saved scene.
 """
 
-from __future__ import annotations
-
-import json
 import threading
 
 import numpy as np
@@ -21,6 +18,7 @@ from bent_spine import (
     write_case,
     write_spine_case,
 )
+from file_io import read_json, write_json
 from running_session import no_thread_is_left, poll
 from tiny_scene import reopened
 
@@ -93,9 +91,9 @@ def test_true_poses_of_bones_come_through_the_scene_but_for_bones_that_are_not_c
     scene, tmp_path
 ):
     motions = write_case(tmp_path)
-    content = json.loads((tmp_path / "case.json").read_text())
+    content = read_json(tmp_path / "case.json")
     content["truth"] = truth_of(motions, POSE)
-    (tmp_path / "case.json").write_text(json.dumps(content))
+    write_json(tmp_path / "case.json", content)
     session = opened(scene, tmp_path)
     registration = session.registration
     registration.chosen_segments = registration.chosen_segments[1:]
@@ -151,7 +149,7 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
             np.array(each["world_from_ct"]), np.zeros(3)
         ) == pytest.approx(truth, abs=1.0)
     written = write_result(session, tmp_path / "panel")()
-    content = json.loads((tmp_path / "panel" / "result.json").read_text())
+    content = read_json(tmp_path / "panel" / "result.json")
     assert {f"{name}_world_from_ct.tfm" for name in NAMES} <= {path.name for path in written}
     assert sorted(content["files"]) == sorted([*expected["files"], "report.pdf"])
     for name, theirs in expected["bodies"].items():
@@ -284,9 +282,9 @@ def test_a_result_that_is_opened_again_has_them_still(scene, files, found, tmp_p
     session = Session(read_result(tmp_path, files[0])(scene))
     assert [each["name"] for each in session.history.current.structures] == list(NAMES)
     assert assessment.verdict(session) == "check" and outlined(session) == list(NAMES)
-    content = json.loads((tmp_path / "result.json").read_text())
+    content = read_json(tmp_path / "result.json")
     content["bodies"][NAMES[1]]["world_from_ct"] = [[1, 2], [3, 4]]
-    (tmp_path / "result.json").write_text(json.dumps(content))
+    write_json(tmp_path / "result.json", content)
     with pytest.raises(InputError, match=rf"bodies.{NAMES[1]}.world_from_ct"):
         read_result(tmp_path, files[0])(scene)
 

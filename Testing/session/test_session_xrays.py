@@ -1,7 +1,5 @@
 """X-rays of a registration: taken from volumes and files, checked, and their geometry from C-arm angles, matrices and headers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import slicer

@@ -3,8 +3,6 @@
 Kernels are compiled in a child process, once.
 """
 
-from __future__ import annotations
-
 import threading
 
 import pytest

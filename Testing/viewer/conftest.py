@@ -1,7 +1,5 @@
 """A scene of slicer-core, and folders of servers that have ended."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The answer on the page: with a verdict the steps that a new case begins with are folded, once."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer

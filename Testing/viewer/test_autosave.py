@@ -3,11 +3,8 @@
 And which folders are removed.
 """
 
-from __future__ import annotations
-
 import base64
 import io
-import json
 import os
 import shutil
 import tempfile
@@ -18,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from file_io import read_json, write_json
 from phantom import make_ct, write_phantom_case
 from PIL import Image
 from planted_dicom import write_ct
@@ -217,7 +215,7 @@ def test_the_newest_are_kept_and_folders_without_a_scene_removed(
                 "scene": "../../a.mrml",
                 "saved": (now - timedelta(days=0 if age == "later" else age)).isoformat(),
             }
-            (folder / "state.json").write_text(json.dumps(state))
+            write_json(folder / "state.json", state)
     found = saved_scenes()
     assert [one.name for one in found] == [str(age) for age in range(10)]
     assert found[1].facts() == "2026-11-21 14:10\n\u25cb NOT ASSESSED"  # as of before
@@ -245,7 +243,7 @@ def test_the_id_is_read_again_where_the_files_are_what_they_were(
     path = write_phantom_case(tmp_path / folder)
     ct = make_ct()
     write_ct(path.parent / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **who)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "ct": "ct"}))
+    write_json(path, {**read_json(path), "ct": "ct"})
     scene.Clear(False)
     read = read_case(path)
     registration = read(scene)

@@ -3,8 +3,6 @@
 What was open stays.
 """
 
-from __future__ import annotations
-
 import random
 import re
 import shutil

@@ -1,7 +1,5 @@
 """A bone's handles and its ghost in the page's views of slicer-core: both are translucent."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scene_rendering import ball, pixels, slice_view, threed_view

@@ -1,7 +1,5 @@
 """The stylesheet of icons has those that the page names, and no others."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -3,8 +3,6 @@
 And what was sent names nothing outside, neither scenes nor cases, nor what these name.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import shutil
@@ -17,6 +15,7 @@ import planted_file
 import pytest
 import SimpleITK as sitk
 import slicer
+from file_io import read_json, write_json, write_values
 from moving import swing, write_moving_case, write_track
 from phantom import write_phantom_case
 from running_session import poll
@@ -182,7 +181,7 @@ def test_a_scene_is_refused(folder, monkeypatch, files, message):
 
 
 def test_a_whole_scene_is_read(scene, folder):
-    sitk.WriteImage(sitk.GetImageFromArray(np.full((4, 5, 6), 7, "u1")), str(folder / "v.mhd"))
+    write_values(folder / "v.mhd", np.full((4, 5, 6), 7, "u1"))
     sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "t.h5"))
     transform = '<TransformStorage id="vtkMRMLTransformStorageNode1" name="s" fileName="t.h5"></TransformStorage>'
     nodes = VOLUME.format('fileName="v.mhd"') + TEXT.format('fileName="t%20.txt"') + transform
@@ -195,13 +194,13 @@ def test_a_whole_scene_is_read(scene, folder):
 
 
 def test_no_case_that_was_sent_reads_another_file(folder, target):
-    case = json.loads(write_phantom_case(folder).read_text())
+    case = read_json(write_phantom_case(folder))
     sent(folder)
     for name in planted_file.spellings(target, folder).values():
         for key in ("ct", "mask", "image", "view mask"):
             changed = json.loads(json.dumps(case))
             (changed if key in ("ct", "mask") else changed["views"][1])[key.split()[-1]] = name
-            (folder / "case.json").write_text(json.dumps(changed))
+            write_json(folder / "case.json", changed)
             for read in (lambda: sent(folder), lambda: adding.read(folder / "case.json")):
                 with pytest.raises(
                     InputError, match=r"outside the folder that was sent|does not exist"
@@ -279,7 +278,7 @@ def test_other_files_than_those_that_were_tracked_are_reported(study, tmp_path):
 def test_a_track_that_was_sent_names_no_file_outside(study, tmp_path, file, change):
     folder = tmp_path / "study"
     shutil.copytree(study, folder)
-    (folder / file).write_text(json.dumps({**json.loads((folder / file).read_text()), **change}))
+    write_json(folder / file, {**read_json(folder / file), **change})
     keep_within(folder)
     with pytest.raises(InputError, match="names a file outside the folder that was sent"):
         sent(folder)

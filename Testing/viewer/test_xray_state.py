@@ -1,7 +1,5 @@
 """What goes to the page as numbers, what comes from it, and errors that nothing expects."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import nullcontext
 

@@ -1,13 +1,12 @@
 """The picture of a case: what is drawn lies where the cameras say."""
 
-from __future__ import annotations
-
 import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import phantom
 import pytest
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.report.scene_svg import (
@@ -50,7 +49,7 @@ def lines(svg: ET.Element, colour: str) -> np.ndarray:
 def test_the_box_in_an_image_is_where_the_camera_projects_it(scene):
     for nth, view in enumerate(scene.views):
         expected = [[view.camera.project(scene.corners[end]) for end in edge] for edge in EDGES]
-        np.testing.assert_allclose(lines(xray_svg(scene, nth), BOX), expected, atol=0.06)
+        assert_allclose(lines(xray_svg(scene, nth), BOX), expected, atol=0.06)
 
 
 def test_an_edge_ends_before_the_source(views):

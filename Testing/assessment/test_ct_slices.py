@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy
 from bent_spine import spine
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.assessment.ct_slices import aside_mm, drift, slices_aside
 from MultiViewRegistrationLib.geometry import rigid
@@ -43,4 +44,4 @@ def test_drift_from_slice_to_slice_is_measured_in_millimetres():
     blob = scipy.ndimage.gaussian_filter(np.pad(np.ones((12, 12, 12)), 20), 3)[26:28] * 0.03
     moved = np.stack([blob[0], scipy.ndimage.shift(blob[0], (0.5, 1.0), order=3)])
     volume = Volume(moved.astype(np.float32), np.diag([2.0, 3.0, 1.0, 1.0]))
-    np.testing.assert_allclose(drift(volume)[0], [2.0, 1.5], atol=0.2)
+    assert_allclose(drift(volume)[0], [2.0, 1.5], atol=0.2)

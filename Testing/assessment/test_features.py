@@ -1,7 +1,5 @@
 """The reliability features: small where a pose is right, large where it is an accident or a camera is wrong; and the map of the tiles."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 

@@ -4,8 +4,6 @@ The camera stands at the world's origin and looks along z; a focal length of 100
 makes 500 mm from source to detector. The target is 250 mm away, on the axis.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Which further view is proposed, and whether it does what is said of it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from itertools import pairwise

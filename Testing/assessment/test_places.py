@@ -1,7 +1,5 @@
 """Tiles of an X-ray fit best where a right pose has them, whatever the grey values are."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

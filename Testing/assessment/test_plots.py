@@ -1,7 +1,5 @@
 """Where a plot puts its points, on each scale, and what a file of plots holds."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

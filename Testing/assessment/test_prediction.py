@@ -3,14 +3,12 @@
 Its mixture, its direction, and the one that comes with the program.
 """
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from file_io import read_json
 
 from MultiViewRegistrationLib.assessment import prediction
 from MultiViewRegistrationLib.assessment.prediction import (
@@ -169,9 +167,7 @@ def test_nothing_bad_makes_it_more_certain(kind, name):
 
 
 def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
-    content = json.loads(
-        Path(prediction.__file__).with_name("prediction.json").read_text(encoding="utf-8")
-    )
+    content = read_json(Path(prediction.__file__).with_name("prediction.json"))
     fitted = list(content["body"]["without"])
     assert fitted and all(
         calibrated("body", one).intercept != calibrated("body").intercept for one in fitted

@@ -1,7 +1,5 @@
 """Every reason has a code that is documented, and keeps it."""
 
-from __future__ import annotations
-
 import ast
 import copy
 import json

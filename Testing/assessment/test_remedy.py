@@ -1,7 +1,5 @@
 """Every reason to doubt a pose has what would settle it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 

@@ -3,8 +3,6 @@
 Against Monte Carlo, finite differences, and the true errors of registrations.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,12 +1,11 @@
 """Principal points of which nobody says how well they are known: the pose stays, and what can be trusted of it does not."""
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from file_io import read_json, write_json
+from numpy.testing import assert_array_equal
 from phantom import TRUE_POSE, make_views, off, write_phantom_case
 
 from MultiViewRegistrationLib.api import register
@@ -30,12 +29,12 @@ def case_file(tmp_path_factory):
 
 def case_that_says(case_file, **stated):
     """The phantom's case with this, and nothing else, said of its matrices."""
-    content = json.loads(case_file.read_text())
+    content = read_json(case_file)
     for view in content["views"]:
         del view["principal_point_sd_px"]
         view |= stated
     path = case_file.with_name("said.json")
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     return Case.load(path)
 
 
@@ -50,7 +49,7 @@ def test_two_views_are_accepted_where_the_case_says_that_they_are_calibrated_and
         register(case_that_says(case_file, **stated), start="given") for stated in (CALIBRATION, {})
     )
     assert (said.verdict, unsaid.verdict) == ("accept", "check")
-    np.testing.assert_array_equal(said.world_from_ct, unsaid.world_from_ct)
+    assert_array_equal(said.world_from_ct, unsaid.world_from_ct)
     assert codes(unsaid)[0] == "principal-point-unstated"
     reason = unsaid.reasons[0]
     assert "view1 and view2" in reason and "third X-ray" in reason and "mvreg calibrate" in reason

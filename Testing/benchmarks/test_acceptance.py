@@ -1,7 +1,5 @@
 """The verdict on registrations of people that it was not fitted to, against numbers that were fixed before, in protocol/acceptance.py."""
 
-from __future__ import annotations
-
 import json
 import tarfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Simulated appearances of X-rays, and the fit of what chance poses look like."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from phantom import make_ct, make_views

@@ -1,7 +1,5 @@
 """`make bench` where it cannot run: one sentence, exit status 2."""
 
-from __future__ import annotations
-
 import sys
 from importlib.util import find_spec
 

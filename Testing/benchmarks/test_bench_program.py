@@ -1,7 +1,5 @@
 """Choosing jobs, running them for real at a tiny size, and what is said where a peer is missing."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from dataclasses import asdict
@@ -9,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import phantom
 import pytest
+from numpy.testing import assert_allclose
 from phantom import write_phantom_case
 
 from benchmarks.speed import nanodrr_peer, program, registration, rendering
@@ -118,7 +117,7 @@ def test_both_step_equally_far_and_derive_the_same(setting, peers):
         )
         by_twist.append(np.sum(gradient * (there - back)) / 2e-4)
     jacobian = setting.projector.render(camera, pose, jacobian=True).jacobian.sum(axis=(1, 2))
-    np.testing.assert_allclose(by_twist, jacobian, rtol=0.02, atol=0.02 * np.abs(jacobian).max())
+    assert_allclose(by_twist, jacobian, rtol=0.02, atol=0.02 * np.abs(jacobian).max())
 
 
 def test_a_registration_is_there_once_it_stays_there():
@@ -237,7 +236,7 @@ def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(
         np.stack(Setting(setting.case, device).renderer(setting.projector, cameras, poses)(True))
         for device in (None, "cpu")
     )
-    np.testing.assert_allclose(at_once, one_by_one, rtol=0, atol=1e-5 * at_once.max())
+    assert_allclose(at_once, one_by_one, rtol=0, atol=1e-5 * at_once.max())
     assert not np.allclose(at_once[0], at_once[1])
 
 

@@ -1,11 +1,9 @@
 """The arithmetic of a row, the results file, and the page that is written from it."""
 
-from __future__ import annotations
-
-import json
 import xml.etree.ElementTree as ET
 
 import pytest
+from file_io import read_json
 
 from benchmarks.speed import registration, rendering
 from benchmarks.speed.measurement import BenchmarkRecord, compared
@@ -47,9 +45,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     save(tmp_path / "new" / "results.json", results)
     assert load(tmp_path / "new" / "results.json") == results
     assert load(tmp_path / "none.json") == {}
-    row = json.loads((tmp_path / "new" / "results.json").read_text())["records"]["render: a"][
-        "rows"
-    ][0]
+    row = read_json(tmp_path / "new" / "results.json")["records"]["render: a"]["rows"][0]
     assert list(row)[:8] == [
         "name",
         "unit",

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import BONES, write_bony_ct
 
 from benchmarks.simulation.body import (
@@ -25,7 +26,7 @@ def test_base_materials_attenuate_as_the_hounsfield_units_say():
     hu = np.array([-1000, -500, 0, 60, 100, 400, 1000, 1500], np.float32)
     water, bone = base_materials(hu)
     found = (water * at_energy(WATER, 70) + bone * at_energy(BONE, 70)) / at_energy(WATER, 70)
-    np.testing.assert_allclose(found, 1 + hu / 1000, atol=1e-5)
+    assert_allclose(found, 1 + hu / 1000, atol=1e-5)
     assert not bone[hu <= 100].any() and (np.diff(bone[hu >= 100]) > 0).all()
 
 
@@ -48,7 +49,7 @@ def test_the_couch_goes_and_the_lungs_stay():
     hu[lung], hu[couch] = -850, 300
     clean = without_couch(Volume(hu, np.eye(4))).values
     assert (clean[couch] == -1000).all()
-    np.testing.assert_array_equal(clean[body], hu[body])
+    assert_array_equal(clean[body], hu[body])
 
 
 def test_the_body_keeps_its_place_and_drifts_on():
@@ -62,7 +63,7 @@ def test_the_body_keeps_its_place_and_drifts_on():
         away = max(0, 30 - z, z - 39)
         # i runs along -y with 1 mm, j along -x with 2 mm
         expected = [10 - 2 * 9.5 + 0.25 * away, -20 - 14.5 - 0.5 * away]
-        np.testing.assert_allclose(points[points[:, 2] == z, :2].mean(0), expected, atol=0.6)
+        assert_allclose(points[points[:, 2] == z, :2].mean(0), expected, atol=0.6)
 
 
 def test_bone_points_leave_out_vessels():
@@ -79,7 +80,7 @@ def test_bone_points_leave_out_vessels():
 def test_middle_is_the_centroid_of_tissue():
     hu = np.full((20, 60, 60), -1000.0)
     hu[:, 12:36, 24:48] = 0
-    np.testing.assert_allclose(
+    assert_allclose(
         middle(Volume(hu, OBLIQUE)), [10 - 2 * 23.5, -20 - 35.5, 30 + 3 * 9.5], atol=0.1
     )
 
@@ -97,7 +98,7 @@ def test_bones_are_found_the_largest_first_and_contrast_agent_is_none(tmp_path):
     masks = single_bones(ct)
     assert len(masks) == 2
     for mask, (centre, axes) in zip(masks, BONES, strict=True):
-        np.testing.assert_allclose(np.argwhere(mask).mean(axis=0)[::-1], centre, atol=0.7)
+        assert_allclose(np.argwhere(mask).mean(axis=0)[::-1], centre, atol=0.7)
         volume = 4 / 3 * np.pi * np.prod(axes)
         assert mask.sum() == pytest.approx(volume, rel=0.15)
     assert not (masks[0] & masks[1]).any()

@@ -1,7 +1,5 @@
 """A bone added to real X-rays: where it is is known, and it is found there."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,8 +1,8 @@
-import json
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, read_values
+from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmarks.random_case import random_case
 from benchmarks.simulation.cases import (
@@ -30,7 +30,7 @@ def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
         np.linalg.norm(rigid.transform_points(start, targets) - true, axis=1).mean()
         for start in starts
     ]
-    np.testing.assert_array_equal(np.floor(np.array(errors) / 22 * 40), np.arange(40))
+    assert_array_equal(np.floor(np.array(errors) / 22 * 40), np.arange(40))
     for start in starts:
         assert np.degrees(rigid.rotation_distance(start, truth)) < SEARCH["rotation_deg"]
         moved = rigid.transform_points(start, targets.mean(0)) - true.mean(0)
@@ -89,8 +89,8 @@ def test_a_case_is_what_it_says(patient, tmp_path):
         "view3.mha",
     }
     case, starts = (
-        json.loads(path.read_text()),
-        json.loads((path.parent / "starts.json").read_text())["starts"],
+        read_json(path),
+        read_json(path.parent / "starts.json")["starts"],
     )
     assert case["version"] == 1 and case["ct"] == str(patient.ct_path)
     assert case["world_from_ct"] == starts[-1]
@@ -117,15 +117,15 @@ def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {"case.json", "view1.mha"}
     case = Case.load(path)
     assert case.search == ranges["search"] and case.training == ranges["training"]
-    np.testing.assert_allclose(case.world_from_ct, nominal, atol=1e-12)
-    np.testing.assert_allclose(case.truth_world_from_ct, pose, atol=1e-12)
+    assert_allclose(case.world_from_ct, nominal, atol=1e-12)
+    assert_allclose(case.truth_world_from_ct, pose, atol=1e-12)
 
 
 def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
-    case = json.loads(random_case(tmp_path, patient, seed=5).read_text())
+    case = read_json(random_case(tmp_path, patient, seed=5))
     bead = rigid.transform_points(np.array(case["truth"]["world_from_ct"]), patient.bead)
     for view in case["views"]:
-        image = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / view["image"]))).astype(float)
+        image = read_values(tmp_path / view["image"]).astype(float)
         u, v = np.rint(Camera(**view["camera"]).project(bead)).astype(int)
         around = np.log(image[v - 40 : v + 41, u - 40 : u + 41] + 1)
         dark_v, dark_u = (
@@ -135,9 +135,7 @@ def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
 
 
 def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
-    case = json.loads(
-        random_case(tmp_path / "part", patient, 3, truncated=True, views=1).read_text()
-    )
+    case = read_json(random_case(tmp_path / "part", patient, 3, truncated=True, views=1))
     random_case(tmp_path / "whole", patient, 3, views=1)
     assert case["ct"] == "ct.nii.gz"
     part = sitk.ReadImage(str(tmp_path / "part" / "ct.nii.gz"))
@@ -145,9 +143,7 @@ def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
         index = np.array(part.TransformPhysicalPointToContinuousIndex(point))
         assert (index > 1).all() and (index < np.array(part.GetSize()) - 2).all()
     logs = [
-        np.log(
-            sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name / "view1.mha"))) + 1.0
-        ).ravel()
+        np.log(read_values(tmp_path / name / "view1.mha") + 1.0).ravel()
         for name in ("part", "whole")
     ]
     assert np.corrcoef(*logs)[0, 1] > 0.98  # noise, gain and offset differ

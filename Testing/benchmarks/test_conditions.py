@@ -1,12 +1,11 @@
 """The list of the protocol: any beginning of it holds some of everything, and cameras are as wrong as it says."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import make_ct, make_views
 
 from benchmarks.protocol.cases import with_wrong_ct
@@ -101,9 +100,7 @@ def test_something_is_wrong_and_the_case_says_so_where_it_is_stated(name, views)
     )
     if name != "angle sign":  # which may be wrong in all views
         for wrong in drawn:
-            np.testing.assert_array_equal(
-                wrong[0].camera.camera_from_world, views[0].camera.camera_from_world
-            )
+            assert_array_equal(wrong[0].camera.camera_from_world, views[0].camera.camera_from_world)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +119,7 @@ def test_principal_points_and_distances_are_as_wrong_as_the_case_says(
             scale = given.camera.intrinsics[0, 0] / true.camera.intrinsics[0, 0]
             shift = given.camera.principal_point - true.camera.principal_point
             off.append([100 * (scale - 1), *shift])
-    np.testing.assert_allclose(np.std(off, axis=0), [percent, pixels, pixels], rtol=0.1)
+    assert_allclose(np.std(off, axis=0), [percent, pixels, pixels], rtol=0.1)
 
 
 def test_a_principal_point_is_three_to_eight_pixels_off_in_one_view_or_in_all(views):
@@ -152,21 +149,21 @@ def test_a_wrong_ct_keeps_its_middle_and_the_errors_are_of_where_its_points_are(
     middle = rigid.transform_points(
         ct.volume.ct_from_index, (np.array(ct.volume.values.shape[::-1]) - 1) / 2
     )
-    np.testing.assert_allclose(rigid.transform_points(wrong_from_ct, middle), middle, atol=1e-9)
+    assert_allclose(rigid.transform_points(wrong_from_ct, middle), middle, atol=1e-9)
     found = np.diag(wrong_from_ct[:3, :3])
     expected = factors or (
         found[2] if name == "ct scale" else 1,
         found[2] if name == "ct scale" else 1,
         found[2],
     )
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert_allclose(found, expected, atol=1e-12)
     assert name == "mirrored ct" or 0.02 <= abs(found[2] - 1) <= 0.03
     truth = rigid.exp_se3(np.array([0.1, 0.2, -0.1, 5, 6, 7]))
     case = with_wrong_ct(
         Case((Body(ct),), views, targets=targets, truth_world_from_ct=truth), wrong_from_ct
     )
     there = rigid.transform_points(case.truth_world_from_ct, case.targets)
-    np.testing.assert_allclose(there, rigid.transform_points(truth, targets), atol=1e-9)
+    assert_allclose(there, rigid.transform_points(truth, targets), atol=1e-9)
     assert metrics.mtre(truth, case.truth_world_from_ct, case.targets) == pytest.approx(
         np.linalg.norm(case.targets - targets, axis=1).mean()
     )
@@ -178,7 +175,7 @@ def test_encoders_are_off_by_what_they_say(name, degrees, mm, views):
         [off(views, GEOMETRY_ERRORS[name](np.random.default_rng(n), views)) for n in range(300)]
     )
     # Three normal numbers each: the mean square of the length is three variances.
-    np.testing.assert_allclose(np.sqrt((found**2).mean(axis=0) / 3), [degrees, mm], rtol=0.1)
+    assert_allclose(np.sqrt((found**2).mean(axis=0) / 3), [degrees, mm], rtol=0.1)
 
 
 def test_a_camera_that_turned_about_the_isocentre_sees_it_at_its_place(views):
@@ -199,6 +196,4 @@ def test_how_far_cameras_are_off_is_told_against_the_first(views):
         replace(view.camera, camera_from_world=view.camera.camera_from_world @ moved)
         for view in views
     ]
-    np.testing.assert_allclose(
-        cameras_off([view.camera for view in views], same), [0, 0], atol=1e-9
-    )
+    assert_allclose(cameras_off([view.camera for view in views], same), [0, 0], atol=1e-9)

@@ -1,7 +1,5 @@
 """The benchmark of peers from the same starts: its runs and its page."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from types import SimpleNamespace

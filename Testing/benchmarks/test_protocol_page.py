@@ -3,13 +3,12 @@
 What is done, what is left out, every miss.
 """
 
-from __future__ import annotations
-
 import io
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from PIL import Image
 
 from benchmarks.protocol import page as protocol_page
@@ -85,7 +84,7 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
 
 def test_no_answer_is_a_failure_beyond_all_others():
     rows = [row(0, 0.1), row(1, 0.3), row(2, 9.0), failed(3)]
-    np.testing.assert_array_equal(mtre(rows), [0.1, 0.3, 9.0, np.inf])
+    assert_array_equal(mtre(rows), [0.1, 0.3, 9.0, np.inf])
     assert (
         quantile(mtre(rows), 0.5) == "9.000"
         and quantile(mtre(rows), 0.95) == "no answer"

@@ -3,8 +3,6 @@
 What it refuses it says in a sentence.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -13,6 +11,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
+from file_io import read_json
 from phantom import write_bony_ct
 
 from benchmarks import ROOT
@@ -49,7 +48,7 @@ def without_times(rows):
 
 
 def records_of(folder):
-    return [json.loads(path.read_text()) for path in sorted((folder / "rows").glob("*.json"))]
+    return [read_json(path) for path in sorted((folder / "rows").glob("*.json"))]
 
 
 @pytest.mark.slow
@@ -232,6 +231,6 @@ def test_the_program_keeps_its_registrations_and_writes_its_page(ct, tmp_path):
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["done"] == 1 and answer["planned"] == len(trials(1))
-    assert json.loads((out / "rows" / "0000.json").read_text())["ct"] == "phantom"
+    assert read_json(out / "rows" / "0000.json")["ct"] == "phantom"
     text = (out / "protocol.md").read_text(encoding="utf-8")
     assert "1 of" in text and (out / "protocol" / "protocol-reliability.svg").exists()

@@ -3,8 +3,6 @@
 Rows that a broken run goes on from, and tables between marks.
 """
 
-from __future__ import annotations
-
 from benchmarks.kept import Rows, put
 
 

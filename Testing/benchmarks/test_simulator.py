@@ -5,6 +5,7 @@ What makes it hard to register is there as asked.
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 
 from benchmarks.simulation.body import BONE, BONE_DENSITY, WATER, at_energy
@@ -61,7 +62,7 @@ def test_an_image_is_16_bit_and_repeats_with_its_seed():
         take(SimulatedXRay(), seed=1),
     )
     assert first.dtype == np.uint16 and first.shape == (160, 200)
-    np.testing.assert_array_equal(first, again)
+    assert_array_equal(first, again)
     assert (first != other).mean() > 0.9
 
 
@@ -121,7 +122,7 @@ def test_fields_and_blades_hide_what_they_cover():
 
     pixels = np.array([[100.0, 80.0], [40.0, 80.0], [100.0, 135.0], [190.0, 80.0], [100.0, 10.0]])
     shown = SimulatedXRay(collimation=(50, 0, 0, 30)).shows(pixels, (200, 160))
-    np.testing.assert_array_equal(shown, [True, False, False, False, True])
+    assert_array_equal(shown, [True, False, False, False, True])
 
 
 def test_chords_are_those_found_by_walking_along_the_ray():
@@ -161,7 +162,7 @@ def test_a_ball_is_as_thick_as_pythagoras_says():
     rays = view.ray_directions(np.stack([u, v], axis=-1))
     off = np.linalg.norm(np.cross(rays, np.subtract(ball.centre, view.source)), axis=-1)
     inside = off < 15
-    np.testing.assert_allclose((chords[inside] / 2) ** 2 + off[inside] ** 2, 15**2, rtol=1e-3)
+    assert_allclose((chords[inside] / 2) ** 2 + off[inside] ** 2, 15**2, rtol=1e-3)
     assert (chords[~inside] == 0).all() and inside.sum() > 2000
     moved = ball.moved(np.diag([-1.0, 1, 1]), np.array([1.0, 2, 3]))
     assert moved == Ball((-3.0, -4.0, 13.0), 30.0)
@@ -186,8 +187,8 @@ def test_it_changes_the_image_leaves_its_kind_and_repeats_with_its_seed(name, im
         after = put(image, camera)
         assert after.shape == image.shape and after.dtype == image.dtype
         assert (after != image).mean() > 0.003
-        np.testing.assert_array_equal(image, before)
-        np.testing.assert_array_equal(again(image, camera), after)
+        assert_array_equal(image, before)
+        assert_array_equal(again(image, camera), after)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,7 +1,5 @@
 """A study measures each case once, and two runs' rows are held against each other."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import sys

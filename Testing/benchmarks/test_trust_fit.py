@@ -1,9 +1,7 @@
 """The models that come with the program are those that the repository's script makes of the repository's rows."""
 
-from __future__ import annotations
-
-import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from benchmarks import ROOT, trust_fit
 from benchmarks.protocol.acceptance import mtre
@@ -36,8 +34,8 @@ def test_it_is_what_the_script_makes_of_the_rows_and_tells_right_from_wrong(kind
 
 
 def same(model, shipped) -> None:
-    np.testing.assert_allclose(model.weights, shipped.weights, atol=2e-3)
-    np.testing.assert_allclose(model.near, shipped.near, atol=2e-3)
+    assert_allclose(model.weights, shipped.weights, atol=2e-3)
+    assert_allclose(model.near, shipped.near, atol=2e-3)
     assert model.intercept == pytest.approx(shipped.intercept, abs=5e-3)
     names = "near_sd", "apart", "apart_sd", "far_sd"
     assert [getattr(model, name) for name in names] == pytest.approx(

@@ -3,8 +3,6 @@
 In the light and in the dark, and by keys alone.
 """
 
-from __future__ import annotations
-
 import subprocess
 import tarfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A sequence in the page: a tracked one is opened, played and stepped through; two are compared."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from moving import write_blinking_case, write_track

@@ -3,8 +3,6 @@
 All that matters on one screen and one printed page, and X-rays that can be zoomed into.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import combinations
 from pathlib import Path

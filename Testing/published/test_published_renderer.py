@@ -1,11 +1,10 @@
 """The plain torch renderer of the published refinements, against the reference by another way of sampling."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import reference_renderer as reference
 import torch
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.published.renderer import TorchRays, TorchVolume, line_integrals
 
@@ -42,7 +41,7 @@ def test_image_and_gradient_come_to_the_reference_with_finer_steps(here, scene):
         ours, gradient = both(lambda at, mm=step_mm: line_integrals(ready, rays, at, mm))
         assert (ours - expected).abs().max() < tolerance * expected.max()
     assert (ours - expected).square().mean().sqrt() < 1e-3 * expected.max()
-    np.testing.assert_allclose(gradient, by_shift, atol=0.02 * float(by_shift.abs().max()))
+    assert_allclose(gradient, by_shift, atol=0.02 * float(by_shift.abs().max()))
 
 
 def test_its_gradient_is_its_own_finite_difference(here):
@@ -63,7 +62,7 @@ def test_its_gradient_is_its_own_finite_difference(here):
     (ours,) = torch.autograd.grad(loss(shift), shift)
     steps = 0.05 * torch.eye(3, dtype=torch.float64)
     measured = torch.stack([(loss(step) - loss(-step)) / 0.1 for step in steps])
-    np.testing.assert_allclose(ours, measured, atol=0.02 * float(measured.abs().max()))
+    assert_allclose(ours, measured, atol=0.02 * float(measured.abs().max()))
 
 
 def test_any_number_of_rays_is_rendered_alike_in_either_precision(here):
@@ -73,9 +72,7 @@ def test_any_number_of_rays_is_rendered_alike_in_either_precision(here):
         chosen = torch.randperm(
             len(rays.directions), generator=torch.Generator().manual_seed(count)
         )[:count]
-        np.testing.assert_allclose(
-            line_integrals(ready, rays[chosen], pose, 1.0), whole[chosen], atol=1e-12
-        )
+        assert_allclose(line_integrals(ready, rays[chosen], pose, 1.0), whole[chosen], atol=1e-12)
     assert (line_integrals(*here(torch.float32), 1.0) - whole).abs().max() < 2e-3 * whole.max()
 
 

@@ -1,10 +1,9 @@
 """NCC in torch against numpy, scipy, and nanodrr's own."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from scipy import ndimage
 
 from MultiViewRegistrationLib.published import refine
@@ -75,7 +74,7 @@ def test_gradients_are_sobels():
     derivatives = [
         [ndimage.sobel(x.numpy(), axis=axis, mode="constant") for axis in (1, 0)] for x in (a, b)
     ]
-    np.testing.assert_allclose(refine.sobel(a), derivatives[0], atol=1e-12)
+    assert_allclose(refine.sobel(a), derivatives[0], atol=1e-12)
     inner = ndimage.binary_erosion(VALID.numpy(), np.ones((3, 3)))
     expected = np.mean([ncc_by_hand(x, y, inner, 7, 1e-5) for x, y in zip(*derivatives)])
     assert refine.gradient_ncc(a, b, VALID, 7).item() == pytest.approx(expected, rel=1e-9)

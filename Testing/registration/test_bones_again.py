@@ -1,7 +1,5 @@
 """Bones that are registered once more from where a person has put them, or judged there."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

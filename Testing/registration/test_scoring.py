@@ -1,11 +1,10 @@
 """The kernel that scores thousands of poses, against the objective, which goes another way."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
@@ -53,7 +52,7 @@ def test_a_score_is_the_similarity_that_the_objective_has_there(settings, with_r
         ]
         expected.append(fit.similarity * np.sqrt(shares))
     scores = Scorer(projector, views(), settings, np.zeros(3), rest).scores(POSES)
-    np.testing.assert_allclose(scores.T, expected, atol=2e-3)
+    assert_allclose(scores.T, expected, atol=2e-3)
     assert scores.mean(axis=0).argmax() == 0
 
 

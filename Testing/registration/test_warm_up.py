@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 from numba.core.dispatcher import Dispatcher
 from phantom import TRUE_POSE, make_ct, make_views, off

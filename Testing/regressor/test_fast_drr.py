@@ -3,10 +3,9 @@
 Held against chords of a box, the project's own renderer, and each lane by itself.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
@@ -89,7 +88,7 @@ def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored
     values = bases.values[:, ::-1].copy()
     values[seed] = bases.values[seed]
     among_others = line_integrals(Bases(values, bases.ct_from_index), camera, pose)
-    np.testing.assert_array_equal(found[seed], among_others[seed])
+    assert_array_equal(found[seed], among_others[seed])
     assert not np.array_equal(found[seed - 1], among_others[seed - 1])
 
 
@@ -106,7 +105,7 @@ def test_a_lane_does_not_run_over_into_the_next():
     )
     out = np.empty((BASES, 1, 1), np.float32)
     project(tuple(stacks), tuple(stacks.rays(camera, np.eye(4)[None])), 0, out)
-    np.testing.assert_allclose(out.ravel(), 701 * LARGEST * 1e-3, rtol=1e-5)
+    assert_allclose(out.ravel(), 701 * LARGEST * 1e-3, rtol=1e-5)
 
 
 def test_nothing_behind_the_source_counts():
@@ -123,15 +122,15 @@ def test_a_layer_begins_where_the_last_one_ends():
     hu[..., 0], hu[..., 1], hu[..., 2] = 100, 500, 1500
     mu = attenuation(ct_from_array(hu, np.eye(4)))
     soft, bone, dense = Bases.of(mu, 1.0).values[:, 0, 0]
-    np.testing.assert_allclose(soft, [KNOTS[0], KNOTS[0], KNOTS[0], 0], atol=2e-4)
-    np.testing.assert_allclose(bone, [0, KNOTS[1] - KNOTS[0], KNOTS[1] - KNOTS[0], 0], atol=2e-4)
+    assert_allclose(soft, [KNOTS[0], KNOTS[0], KNOTS[0], 0], atol=2e-4)
+    assert_allclose(bone, [0, KNOTS[1] - KNOTS[0], KNOTS[1] - KNOTS[0], 0], atol=2e-4)
     assert (
         dense[2] == pytest.approx(mu.values[0, 0, 2] - KNOTS[1], abs=1e-6) and not dense[:2].any()
     )
     coarse, pooled = Bases.of(mu, 2.0), mu.pooled((2, 2, 2))
-    np.testing.assert_allclose(coarse.values[2, 0, 0], [0, dense[2] / 2], atol=1e-6)
-    np.testing.assert_allclose(coarse.values.sum(axis=0), pooled.values, atol=1e-6)
-    np.testing.assert_allclose(coarse.ct_from_index, pooled.ct_from_index)
+    assert_allclose(coarse.values[2, 0, 0], [0, dense[2] / 2], atol=1e-6)
+    assert_allclose(coarse.values.sum(axis=0), pooled.values, atol=1e-6)
+    assert_allclose(coarse.ct_from_index, pooled.ct_from_index)
 
 
 def rod(slope=(0.0, 0.0)) -> Bases:
@@ -148,12 +147,10 @@ def test_a_shaft_runs_on_as_it_ran(end):
     bases = rod(slope=(0.3, -0.25))
     outwards = 1 if end else -1
     course = bases.course(1, end)
-    np.testing.assert_allclose(course, [0.3 * outwards, -0.25 * outwards], atol=0.05)
+    assert_allclose(course, [0.3 * outwards, -0.25 * outwards], atol=0.05)
     longer = bases.continued(1, end, 12.0, course, smooth_mm=0.1, bone_fade_mm=np.inf)
     assert longer.values.shape == (3, 20, 52, 30)
-    np.testing.assert_array_equal(
-        longer.values[:, :, :40] if end else longer.values[:, :, 12:], bases.values
-    )
+    assert_array_equal(longer.values[:, :, :40] if end else longer.values[:, :, 12:], bases.values)
     added = longer.values[0, :, -1 if end else 0]
     k, i = (
         np.average(np.arange(n), weights=added.sum(axis=1 - axis))
@@ -161,26 +158,22 @@ def test_a_shaft_runs_on_as_it_ran(end):
     )
     j = 51 if end else -12
     place = longer.ct_from_index @ [i, 51 if end else 0, k, 1]
-    np.testing.assert_allclose(
-        place, bases.ct_from_index @ [14 - 0.125 * j, j, 9 + 0.1 * j, 1], atol=1.2
-    )
-    np.testing.assert_allclose(longer.values[1, :, -1 if end else 0], 0.5 * added, atol=1e-6)
+    assert_allclose(place, bases.ct_from_index @ [14 - 0.125 * j, j, 9 + 0.1 * j, 1], atol=1.2)
+    assert_allclose(longer.values[1, :, -1 if end else 0], 0.5 * added, atol=1e-6)
     fading = bases.continued(1, end, 12.0, course, smooth_mm=0.1, bone_fade_mm=2.0)
-    np.testing.assert_allclose(
-        fading.values[1, :, -1 if end else 0], 0.5 * np.exp(-6) * added, atol=1e-6
-    )
+    assert_allclose(fading.values[1, :, -1 if end else 0], 0.5 * np.exp(-6) * added, atol=1e-6)
 
 
 def test_only_cut_ends_are_continued():
     bases, cut = rod(), np.zeros(6, bool)
     same = varied(bases, cut, np.random.default_rng(0), structure=True)
-    np.testing.assert_array_equal(same.values, bases.values)
+    assert_array_equal(same.values, bases.values)
     cut[2] = True  # -j
     longer = varied(bases, cut, np.random.default_rng(0), structure=True)
     assert longer.values.shape[2] - 40 in range(120, 181)
-    np.testing.assert_array_equal(longer.values[:, :, -40:], bases.values)
+    assert_array_equal(longer.values[:, :, -40:], bases.values)
     last = rigid.transform_points(longer.ct_from_index, [0, longer.values.shape[2] - 1, 0])
-    np.testing.assert_allclose(last, rigid.transform_points(bases.ct_from_index, [0, 39, 0]))
+    assert_allclose(last, rigid.transform_points(bases.ct_from_index, [0, 39, 0]))
 
 
 def test_the_largest_piece_is_the_body_with_its_lungs():
@@ -189,5 +182,5 @@ def test_the_largest_piece_is_the_body_with_its_lungs():
     values[0, :, 10:20, 10:20] = 0.0005  # a lung
     values[0, :, 33:36, 2:38] = 0.03  # a couch
     kept = Bases(values, np.eye(4)).largest_piece().values
-    np.testing.assert_array_equal(kept[:, :, :30], values[:, :, :30])
+    assert_array_equal(kept[:, :, :30], values[:, :, :30])
     assert not kept[:, :, 30:].any()

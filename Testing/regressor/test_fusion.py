@@ -1,11 +1,10 @@
 """One pose from the predictions of several views, against known poses and scipy."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from phantom import slot_scan_of
 from scipy.optimize import least_squares
 
@@ -165,10 +164,8 @@ def test_an_augmentation_is_the_image_turned_scaled_and_shifted(mirrored):
     )
     expected = turned + view.intrinsics[:2, 2] + np.array([0.1, -0.2]) * view.size
     augmented = Augmentation(0.1, -0.2, 15.0, 1.1).camera(view, view)
-    np.testing.assert_allclose(
-        augmented.project(rigid.transform_points(NOMINAL, points)), expected, atol=1e-6
-    )
-    np.testing.assert_allclose(augmented.source, view.source, atol=1e-9)
+    assert_allclose(augmented.project(rigid.transform_points(NOMINAL, points)), expected, atol=1e-6)
+    assert_allclose(augmented.source, view.source, atol=1e-9)
 
 
 @all_views
@@ -184,7 +181,7 @@ def test_augmentations_of_one_x_ray_are_joined_where_they_show_the_same(views):
     found = fuse(joined, CENTROID, NOMINAL)[0]
     assert error_mm(found.world_from_ct, true, points) < 0.02
     alone = fuse([votes(view, points, true, rng) for view in views], CENTROID, NOMINAL)[0]
-    np.testing.assert_allclose(
+    assert_allclose(
         found.covariance, alone.covariance, rtol=0.1, err_msg="five tell no more than one"
     )
 
@@ -247,9 +244,7 @@ def test_the_mean_of_guesses_is_that_of_scipy():
     assert np.abs(motion(found.world_from_ct, expected, CENTROID) / SPREAD).max() < 1e-4
     expected = np.linalg.inv(np.diag(1 / SPREAD) @ answer.jac.T @ answer.jac @ np.diag(1 / SPREAD))
     sd = np.sqrt(np.diag(expected))
-    np.testing.assert_allclose(
-        found.covariance / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.03
-    )
+    assert_allclose(found.covariance / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.03)
 
 
 def test_derivatives_are_those_of_finite_differences():
@@ -266,9 +261,7 @@ def test_derivatives_are_those_of_finite_differences():
             step = 2e-3 * SPREAD[axis] * np.tile(np.eye(6)[axis], (3, 1))
             up, down = (evidence.at(moved(poses, sign * step, CENTROID)).cost for sign in (1, -1))
             expected = (down - up) / (4e-3 * SPREAD[axis])
-            np.testing.assert_allclose(
-                right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max()
-            )
+            assert_allclose(right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max())
 
 
 def test_an_uncertain_view_has_less_weight():
@@ -299,4 +292,4 @@ def test_slack_is_the_covariance_of_cameras_that_are_off():
     found = np.cov(motion(np.tile(NOMINAL, (4000, 1, 1)), off @ NOMINAL, CENTROID).T)
     expected = geometry_covariance(2.0, 5.0, CENTROID, NOMINAL)
     sd = np.sqrt(np.diag(expected))
-    np.testing.assert_allclose(found / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.08)
+    assert_allclose(found / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.08)

@@ -1,11 +1,10 @@
 """The four losses: 0 at the perfect answer, their formulas by numpy, gradients, descent, and what one view cannot see."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import reference_renderer
 import torch
+from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, slot_scan_of
 
 from MultiViewRegistrationLib.errors import InputError
@@ -160,7 +159,7 @@ def test_gradients_are_finite_differences(volume, name):
     for part in (slice(0, 3), slice(3, 6)):
         scale = measured[:, part].abs().max()
         assert scale > 1e-4
-        np.testing.assert_allclose(ours[:, part], measured[:, part], atol=0.006 * float(scale))
+        assert_allclose(ours[:, part], measured[:, part], atol=0.006 * float(scale))
 
 
 def test_an_empty_drr_costs_1_without_gradient_and_nan_is_refused(volume):

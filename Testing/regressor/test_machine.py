@@ -1,7 +1,5 @@
 """Machines that are drawn are of their kind."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Models on disk: what is loaded is what was written, for the CT and the views it was trained for, and nothing else."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import pickle
@@ -12,6 +10,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from file_io import read_json, write_json
+from numpy.testing import assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.cli.main import main
@@ -108,7 +108,7 @@ def test_the_same_model_is_read_again(folder, card, views, ct):
         card, weights="", weights_sha256=""
     )
     first, second = (each.candidates(views)[0] for each in (model, again))
-    np.testing.assert_array_equal(first.world_from_ct, second.world_from_ct)
+    assert_array_equal(first.world_from_ct, second.world_from_ct)
     assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, model.card.weights])
     model.check_ct(ct)
     with pytest.raises(InputError, match="the model is of another CT"):
@@ -116,11 +116,9 @@ def test_the_same_model_is_read_again(folder, card, views, ct):
 
 
 def rewritten(folder, **changes):
-    content = json.loads((folder / CARD).read_text())
+    content = read_json(folder / CARD)
     content.update(changes)
-    (folder / CARD).write_text(
-        json.dumps({key: value for key, value in content.items() if value is not ...})
-    )
+    write_json(folder / CARD, {key: value for key, value in content.items() if value is not ...})
 
 
 @pytest.mark.parametrize(
@@ -329,7 +327,7 @@ def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(
     monkeypatch.setenv("MVREG_DATA", str(folder.parent))
     home = model_store.new_folder(ct_sha256(ct))
     shutil.copytree(folder, home)
-    whole, rng = json.loads((home / CARD).read_text()), random.Random("cards")
+    whole, rng = read_json(home / CARD), random.Random("cards")
     refused = 0
     for key in whole:
         for value in VALUES:
@@ -339,7 +337,7 @@ def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(
                 part = part[at]
                 at = rng.choice(list(part) if isinstance(part, dict) else range(len(part)))
             part[at] = value
-            (home / CARD).write_text(json.dumps(content))
+            write_json(home / CARD, content)
             try:
                 model = load_model(home)
                 assert (
@@ -356,8 +354,8 @@ def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(
 
 @pytest.mark.parametrize("key", [field.name for field in fields(Card)])
 def test_no_value_of_a_card_may_be_null(folder, key):
-    content = json.loads((folder / CARD).read_text()) | {key: None}
-    (folder / CARD).write_text(json.dumps(content))
+    content = read_json(folder / CARD) | {key: None}
+    write_json(folder / CARD, content)
     if key == "shortened":
         Card.read(folder)
         return

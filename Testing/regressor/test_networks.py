@@ -1,10 +1,9 @@
 """The networks: what they say, that they learn, and that they say the same again."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import slot_scan_of
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
@@ -98,7 +97,7 @@ def test_a_seed_and_the_state_determine_the_output(name):
     said = network(images, views)
     uncalibrated = network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix
     network.calibrate(np.array([53.48, 1e9, 0.1]))  # ten times the median of chi squared
-    np.testing.assert_allclose(
+    assert_allclose(
         network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix,
         uncalibrated / 10,
         rtol=1e-3,
@@ -111,7 +110,7 @@ def test_a_seed_and_the_state_determine_the_output(name):
     loss = network.loss(said, camera_from_ct, views)
     assert loss.shape == (2,) and torch.equal(loss, another.loss(again, camera_from_ct, views))
     for ours, theirs in zip(network.evidence(said, CAMERAS), another.evidence(again, CAMERAS)):
-        np.testing.assert_array_equal(ours.at(NOMINAL[None]).right, theirs.at(NOMINAL[None]).right)
+        assert_array_equal(ours.at(NOMINAL[None]).right, theirs.at(NOMINAL[None]).right)
 
 
 @pytest.mark.slow
@@ -145,7 +144,7 @@ def test_perfect_votes_are_the_true_pose_in_either_kind_of_image(cameras):
     true = network.project(camera_from_ct, views)
     pixels = (true.permute(0, 2, 1).double().numpy() + 0.5) * 64 - 0.5
     for camera, found in zip(cameras, pixels):
-        np.testing.assert_allclose(found, camera.project(at_points(poses[0])), atol=1e-3)
+        assert_allclose(found, camera.project(at_points(poses[0])), atol=1e-3)
     said = CellVotes(true[..., None].expand(-1, -1, -1, 64), torch.full((2, 12, 64), -3.0))
     pose = fuse(network.evidence(said, cameras), CENTROID, NOMINAL)[0].world_from_ct
     assert np.linalg.norm(at_points(pose) - at_points(poses[0]), axis=-1).max() < 0.05
@@ -180,9 +179,7 @@ def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():
     matrix[:3] = np.column_stack([np.cross(twist[:3], np.eye(3), axisb=0, axisc=0), twist[3:]])
     motion = rigid.about(CENTROID, expm(matrix))
     for camera, pose in zip(CAMERAS, predicted.camera_from_ct.detach().numpy()):
-        np.testing.assert_allclose(
-            pose, camera.camera_from_world @ NOMINAL @ np.linalg.inv(motion), atol=2e-3
-        )
+        assert_allclose(pose, camera.camera_from_world @ NOMINAL @ np.linalg.inv(motion), atol=2e-3)
     network = network.double()
     for start in (np.zeros(6), twist):
         moved = torch.from_numpy(np.stack([start, start])).requires_grad_()
@@ -195,7 +192,7 @@ def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():
     said = Poses(camera_from_ct)
     assert network.loss(said, camera_from_ct).tolist() == pytest.approx([0.0, 0.0], abs=1e-3)
     for guess, camera in zip(network.evidence(said, CAMERAS), CAMERAS):
-        np.testing.assert_allclose(guess.world_from_ct, poses[0], atol=1e-3)
+        assert_allclose(guess.world_from_ct, poses[0], atol=1e-3)
         beam = camera.camera_from_world[2, :3]
         for part, unit in ((guess.covariance[3:, 3:], 30), (guess.covariance[:3, :3], 0.2)):
             assert np.sqrt(beam @ part @ beam) == pytest.approx(np.sqrt(2) * unit, rel=1e-4)

@@ -1,7 +1,5 @@
 """A small training: it learns, it goes on where it stopped, and nothing that goes wrong costs what was learnt."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -122,7 +121,7 @@ def test_an_interrupted_training_keeps_its_state(begin, case, monkeypatch):
 def test_the_papers_network_and_losses(begin, views, loss):
     model = begin(steps=2, every=5, network="published", loss=loss).run()
     pose = load_model(model.folder).candidates(views)[0].world_from_ct
-    np.testing.assert_array_equal(pose, model.candidates(views)[0].world_from_ct)
+    assert_array_equal(pose, model.candidates(views)[0].world_from_ct)
     assert (model.card.network, model.card.loss) == ("published", loss) and np.isfinite(
         model.card.losses[-1][1]
     )

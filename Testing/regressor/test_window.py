@@ -1,9 +1,8 @@
 """The square that a network sees, and real X-rays brought onto it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, make_slot_scan
 from scipy.ndimage import gaussian_filter
 
@@ -34,10 +33,10 @@ def test_a_square_image_is_pooled_and_pixels_are_measured_at_the_anatomy():
     camera = camera_of(256, 256)
     window = Window.of(camera)
     assert window.inside.all() and window.camera.size == (64, 64)
-    np.testing.assert_allclose(window.camera.intrinsics, camera.pooled(4).intrinsics)
+    assert_allclose(window.camera.intrinsics, camera.pooled(4).intrinsics)
     values = xray_of(gaussian_filter(np.random.default_rng(0).normal(size=(256, 256)), 6))
     small = prepare(xray_of(values.pooled(4).line_integrals), window.camera, window.camera)
-    np.testing.assert_allclose(prepare(values, camera, window.camera), small, atol=1e-4)
+    assert_allclose(prepare(values, camera, window.camera), small, atol=1e-4)
     near, far = window.camera.project(np.array([[0, 0, 0], [5.0, 0, 0]]))
     assert window.pixel_mm_at(np.zeros(3)) == pytest.approx(5 / abs(far - near)[0])
 
@@ -49,11 +48,11 @@ def test_beyond_the_image_nothing_is_valid():
     assert window.inside.all()
     camera = camera_of(200, 100)
     window = Window.of(camera)
-    np.testing.assert_array_equal(window.inside.sum(axis=0), 32)
+    assert_array_equal(window.inside.sum(axis=0), 32)
     assert window.inside[16:48].all()
     noise = xray_of(np.random.default_rng(0).normal(size=(100, 200)))
     image, valid = prepare(noise, camera, window.camera)
-    np.testing.assert_array_equal(valid, window.inside)
+    assert_array_equal(valid, window.inside)
     assert not image[~window.inside].any()
 
 
@@ -95,7 +94,7 @@ def test_a_slot_scan_is_brought_onto_square_pixels_at_the_anatomy(ct):
     middle = points.mean(axis=0)
     across, along = window.camera.pixel_mm(middle)
     assert across == pytest.approx(along) and window.pixel_mm_at(middle) == pytest.approx(across)
-    np.testing.assert_allclose(
+    assert_allclose(
         window.camera.source_step, along * view.camera.source_step, atol=1e-9
     )  # rows of 1 mm
     pixels = window.camera.project(points)
@@ -106,7 +105,7 @@ def test_a_slot_scan_is_brought_onto_square_pixels_at_the_anatomy(ct):
         prepare(xray, camera, window.camera)
         for xray, camera in ((view.xray, view.camera), (rendered, window.camera))
     )
-    np.testing.assert_array_equal(shown[1], window.inside)
+    assert_array_equal(shown[1], window.inside)
     assert likeness(shown[0], same[0]) > 0.99
 
 
@@ -148,7 +147,7 @@ def test_invalid_pixels_do_not_count(seen):
     one, other = (
         prepare(XRay(values, valid), camera, grid) for values in (xray.line_integrals, line)
     )
-    np.testing.assert_array_equal(one, other)
+    assert_array_equal(one, other)
     assert not one[0][one[1] == 0].any()
     assert 0.45 < one[1].mean() < 0.62
     inner = (

@@ -1,7 +1,5 @@
 """Where kernels are kept if neither the installation nor the home folder can be written to."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

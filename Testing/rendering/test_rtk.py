@@ -8,13 +8,12 @@ sideways, through a face that its leading axis does not cross, RTK leaves out th
 the face, and it does not fade the outermost voxels out into the air beyond.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scenes import ct_from_index
 
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -85,7 +84,7 @@ def test_rtk_gives_the_same_image(rtk, seed, left_handed):
         pixel_from_detector_mm @ detector_mm_from_world, (COLUMNS, ROWS), in_front=np.zeros(3)
     )
     source = geometry.GetSourcePosition(0)
-    np.testing.assert_allclose(camera.source, [source[i] for i in range(3)], atol=1e-9)
+    assert_allclose(camera.source, [source[i] for i in range(3)], atol=1e-9)
     ours = Projector(volume).render(camera, np.eye(4)).image
     assert theirs.max() > 0.6 and 0.1 < np.mean(theirs == 0) < 0.6
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * theirs.max())
+    assert_allclose(ours, theirs, rtol=0, atol=1e-5 * theirs.max())

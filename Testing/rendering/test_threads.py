@@ -1,7 +1,5 @@
 """Tasks run once each, errors come out, and blocks of rows cover an image."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

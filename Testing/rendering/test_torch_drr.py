@@ -3,10 +3,9 @@
 On a CUDA device, too, where there is one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scenes import random_scene, slot_scene
 
 from MultiViewRegistrationLib.errors import InputError
@@ -43,7 +42,7 @@ def some_poses(scene, count=3):
 
 def close(mine, theirs, tolerance):
     """Within a share of the largest value."""
-    np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+    assert_allclose(mine, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -3,8 +3,6 @@
 No CUDA device is needed for it.
 """
 
-from __future__ import annotations
-
 import sys
 import warnings
 

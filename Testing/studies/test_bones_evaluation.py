@@ -1,13 +1,12 @@
 """Cases with structures in `mvreg evaluate`: each bone is registered, and has its row."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
+from file_io import read_json, write_json
 
 from benchmarks.protocol.cases import RealCase
 from MultiViewRegistrationLib.api import register
@@ -44,11 +43,9 @@ def changed(case):
     """A function that writes the case with other entries beside it; None takes one away."""
 
     def write(name: str, **entries):
-        content = {**json.loads(case.read_text()), **entries}
+        content = {**read_json(case), **entries}
         path = case.with_name(f"{name}.json")
-        path.write_text(
-            json.dumps({key: value for key, value in content.items() if value is not None})
-        )
+        write_json(path, {key: value for key, value in content.items() if value is not None})
         return path
 
     return write
@@ -85,7 +82,7 @@ def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, c
 
 def test_bones_without_a_truth_are_listed(changed):
     """With that of the whole CT alone, with that of one bone alone, and without any."""
-    truth = json.loads(changed("truth").read_text())["truth"]
+    truth = read_json(changed("truth"))["truth"]
     one = changed("one", truth={"structures": {"L2": truth["structures"]["L2"]}}, targets=None)
     none = changed("none", truth=None, targets=None)
     found = evaluate([one, none], EvaluationSetup(starts=1, perturb=(1.0, 1.0)))
@@ -101,7 +98,7 @@ def test_bones_without_a_truth_are_listed(changed):
 
 
 def test_the_error_of_the_whole_ct_is_that_with_cameras_corrected_beside_the_bones(changed):
-    entries = json.loads(changed("exact").read_text())
+    entries = read_json(changed("exact"))
     views = [
         {**view, "rotation_sd_deg": 0.5, "translation_sd_mm": 2} for view in entries["views"][1:]
     ]

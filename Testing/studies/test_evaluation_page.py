@@ -1,7 +1,5 @@
 """The page of an evaluation tells failures, and what one view cannot see."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, replace
 

@@ -1,7 +1,6 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
@@ -50,7 +49,7 @@ def test_starting_poses_both_turn_and_shift():
 
 def test_starting_poses_repeat_with_their_seed():
     again = [protocol.starting_poses(TRUE, TARGETS, (0, 5), 4, seed) for seed in (7, 7, 8)]
-    np.testing.assert_array_equal(again[0], again[1])
+    assert_array_equal(again[0], again[1])
     assert not np.allclose(again[0], again[2])
 
 
@@ -61,8 +60,8 @@ def test_starting_poses_need_targets_that_a_rotation_moves():
 
 def test_perturbed_turns_and_shifts_by_exactly_what_is_asked():
     poses = protocol.perturbed(TRUE, CENTRE, rotation_deg=15, translation_mm=45, n=50, seed=2)
-    np.testing.assert_allclose(rotations_deg(poses), 15)
-    np.testing.assert_allclose(shifts_mm(poses, CENTRE), 45)
+    assert_allclose(rotations_deg(poses), 15)
+    assert_allclose(shifts_mm(poses, CENTRE), 45)
     directions = rigid.transform_points(poses, CENTRE) - rigid.transform_points(TRUE, CENTRE)
     assert np.linalg.norm(directions.mean(axis=0)) < 15, "directions point everywhere"
 
@@ -75,7 +74,7 @@ def test_success_is_below_the_threshold_and_no_answer_is_a_failure():
 @pytest.mark.parametrize("successes, total", [(0, 10), (2, 5), (95, 100), (40, 40)])
 def test_interval_of_the_rate_is_wilsons(successes, total):
     expected = stats.binomtest(successes, total).proportion_ci(method="wilson")
-    np.testing.assert_allclose(protocol.SuccessRate(successes, total).interval, expected, atol=1e-9)
+    assert_allclose(protocol.SuccessRate(successes, total).interval, expected, atol=1e-9)
     nothing = protocol.success_rate(np.array([]))
     assert np.isnan(nothing.rate) and nothing.interval == (0, 1)
 
@@ -111,8 +110,8 @@ def test_consensus_leaves_the_outliers_out_and_tells_them():
     assert agreed.share == pytest.approx(17 / 20)
     assert mtre(agreed.world_from_ct, TRUE, CENTRE[None]) < 0.1
     assert rotations_deg(agreed.world_from_ct) < 0.2
-    np.testing.assert_allclose(agreed.rotation_deg[17:], 20, atol=0.3)
-    np.testing.assert_allclose(agreed.distance_mm[17:], 30, atol=0.2)
+    assert_allclose(agreed.rotation_deg[17:], 20, atol=0.3)
+    assert_allclose(agreed.distance_mm[17:], 30, atol=0.2)
 
 
 def test_consensus_of_turned_poses_does_not_move_the_bone():
@@ -122,5 +121,5 @@ def test_consensus_of_turned_poses_does_not_move_the_bone():
     """
     poses = protocol.perturbed(TRUE, CENTRE, rotation_deg=30, translation_mm=0, n=12, seed=4)
     agreed = protocol.consensus(poses, CENTRE)
-    np.testing.assert_allclose(agreed.distance_mm, 0, atol=1e-9)
+    assert_allclose(agreed.distance_mm, 0, atol=1e-9)
     assert shifts_mm(agreed.world_from_ct, CENTRE) < 1e-9

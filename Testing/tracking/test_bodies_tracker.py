@@ -1,12 +1,11 @@
 """Two bones with a CT each that move from frame to frame, tracked together and against each other."""
 
-from __future__ import annotations
-
 import csv
-import json
 
 import numpy as np
 import pytest
+from file_io import read_json
+from numpy.testing import assert_allclose
 from two_bones import BONES, bone_cts, error_mm, poses, write_moving_bones
 
 from MultiViewRegistrationLib.cli.main import main
@@ -38,7 +37,7 @@ def tracked(tmp_path_factory):
 
 
 def test_each_bone_is_followed_by_its_own_ct(tracked):
-    frames = json.loads((tracked / "track.json").read_text())["frames"]
+    frames = read_json(tracked / "track.json")["frames"]
     assert [frame["how"] for frame in frames] == ["registered", "followed", "lost", "followed"]
     for frame in frames:
         found = {bone["name"]: bone for bone in frame["structures"]}
@@ -72,4 +71,4 @@ def test_a_track_that_is_opened_has_both_bones(tracked):
     alone = StoredTrack.read(tracked / f"{BONES[1]}_track.json")
     own, expected = alone.structure(), CTS[1]
     assert np.allclose(own.volume.values, expected.volume.values)
-    np.testing.assert_allclose(alone.centroid, expected.centroid(), atol=0.5)
+    assert_allclose(alone.centroid, expected.centroid(), atol=0.5)

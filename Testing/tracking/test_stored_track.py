@@ -1,14 +1,12 @@
 """A track on disk, read back whole: what was found, and where its frames are."""
 
-from __future__ import annotations
-
-import json
 import shutil
 
-import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import read_json, write_json
 from moving import write_blinking_case, write_track
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import JsonObject
@@ -33,7 +31,7 @@ def study(tmp_path_factory):
 
 def test_what_was_found_is_read_back(study):
     told, track = (
-        json.loads((study / "track" / "track.json").read_text()),
+        read_json(study / "track" / "track.json"),
         StoredTrack.read(study / "track"),
     )
     assert (track.name, track.count, track.names) == (
@@ -46,13 +44,13 @@ def test_what_was_found_is_read_back(study):
             like[key] for key in ("how", "verdict", "reasons", "similarity")
         )
         if frame.number != BLANK:
-            np.testing.assert_allclose(frame.world_from_ct, like["world_from_ct"], atol=1e-12)
+            assert_allclose(frame.world_from_ct, like["world_from_ct"], atol=1e-12)
             assert [camera.size for camera in frame.cameras] == [(128, 128)] * 2
     assert [pose is None for pose in track.poses] == [n == BLANK for n in range(COUNT)]
 
 
 def test_its_frames_are_found_again_also_where_both_have_moved(study, tmp_path):
-    told = json.loads((study / "track" / "track.json").read_text())["sequence"]
+    told = read_json(study / "track" / "track.json")["sequence"]
     assert told == {"cases": ["../case/case.json"]}  # nothing of where on this computer
     shutil.copytree(study, tmp_path / "elsewhere")
     files = StoredTrack.read(tmp_path / "elsewhere" / "track").files()
@@ -99,11 +97,9 @@ def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, cha
     shutil.copytree(study, tmp_path / "study")
     path = tmp_path / "study" / "track" / "track.json"
     told = {
-        key: value
-        for key, value in {**json.loads(path.read_text()), **changes}.items()
-        if value is not None
+        key: value for key, value in {**read_json(path), **changes}.items() if value is not None
     }
-    path.write_text(json.dumps(told))
+    write_json(path, told)
     with pytest.raises(InputError, match=words):
         StoredTrack.read(path).files()
 
@@ -118,8 +114,8 @@ def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, cha
     ],
 )
 def test_a_frame_that_is_wrong_is_refused(study, tmp_path, changes, words):
-    told = json.loads((study / "track" / "track.json").read_text())
+    told = read_json(study / "track" / "track.json")
     told["frames"][0].update(changes)
-    (tmp_path / "track.json").write_text(json.dumps(told))
+    write_json(tmp_path / "track.json", told)
     with pytest.raises(InputError, match=words):
         StoredTrack.read(tmp_path)

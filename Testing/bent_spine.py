@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
-from file_io import write_json
+from file_io import write_json, write_values, write_volume
+from phantom import view_of
 from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
-from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -96,13 +96,7 @@ def xrays(
                 + bone.render(camera, world_from_ct @ motion).image
             )
         image = image + rng.normal(scale=noise, size=image.shape)
-        found.append(
-            View(
-                f"view {len(found)}",
-                XRay(image.astype(np.float32), np.ones(image.shape, bool)),
-                camera,
-            )
-        )
+        found.append(view_of(f"view {len(found)}", image, camera))
     return found
 
 
@@ -181,50 +175,43 @@ def _write(
     more: dict,
     kind: str = "labels",
 ) -> Path:
-    _write_volume(folder / "ct.nii.gz", ct.volume.values, ct)
+    place = ct.volume.ct_from_index
+    write_volume(folder / "ct.nii.gz", ct.volume.values, place)
     views = []
     for number, view in enumerate(frames[0]):
         images = np.stack([of_frame[number].xray.line_integrals for of_frame in frames])
-        image = sitk.GetImageFromArray(images if len(images) > 1 else images[0])
-        image.SetSpacing((1.2, 1.2, 1.0)[: image.GetDimension()])
-        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
-        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
-        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
-        views.append(
-            {
-                "name": view.name,
-                "image": f"{view.name}.mha",
-                "intensity": "log",
-                "camera": camera,
-                "principal_point_sd_px": 0.5,  # exact by construction
-            }
-        )
+        views.append(write_view(folder, view, images if len(images) > 1 else images[0]))
     structures = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
     case = {"version": 1, "ct": "ct.nii.gz", "views": views, "structures": structures}
     if kind == "labels":
-        _write_volume(folder / "labels.nii.gz", labels, ct)
+        write_volume(folder / "labels.nii.gz", labels, place)
         case["labels"] = "labels.nii.gz"
     elif kind == "seg.nrrd":
         of_segments = [(name, n, 0) for n, name in enumerate(NAMES, start=1)]
-        write_seg_nrrd(folder / "spine.seg.nrrd", [labels], ct.volume.ct_from_index, of_segments)
+        write_seg_nrrd(folder / "spine.seg.nrrd", [labels], place, of_segments)
         case |= {"labels": "spine.seg.nrrd", "structures": "all"}
     elif kind == "dicom":
         masks = {name: labels == n for n, name in enumerate(NAMES, start=1)}
-        write_seg(folder / "spine.dcm", masks, ct.volume.ct_from_index)
+        write_seg(folder / "spine.dcm", masks, place)
         case |= {"labels": "spine.dcm", "structures": "all"}
     else:
         for n, name in enumerate(NAMES, start=1):
-            _write_volume(folder / f"{name}.nii.gz", (labels == n).astype(np.uint8), ct)
+            write_volume(folder / f"{name}.nii.gz", (labels == n).astype(np.uint8), place)
         case["structures"] = [{"name": name, "mask": f"{name}.nii.gz"} for name in NAMES]
     write_json(folder / "case.json", {**case, **more})
     return folder / "case.json"
 
 
-def _write_volume(path: Path, values: np.ndarray, ct: CT) -> None:
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(ct.volume.spacing_mm.tolist())
-    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
-    sitk.WriteImage(image, str(path))
+def write_view(folder: Path, view: View, images: np.ndarray) -> dict:
+    """The image of a view, or its frames, and its entry in a case.json."""
+    write_values(folder / f"{view.name}.mha", images, (1.2, 1.2, 1.0))
+    return {
+        "name": view.name,
+        "image": f"{view.name}.mha",
+        "intensity": "log",
+        "camera": view.camera.to_json(),
+        "principal_point_sd_px": 0.5,  # exact by construction
+    }
 
 
 def truth_of(motions: list[np.ndarray], world_from_ct: np.ndarray) -> dict:

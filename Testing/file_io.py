@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,25 @@ def read_values(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
-def write_values(path: Path, values: np.ndarray) -> None:
-    """An image of these values, 1 mm apart."""
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+def write_values(path: Path, values: np.ndarray, spacing: Sequence[float] = ()) -> None:
+    """An image of these values, 1 mm apart unless a spacing is given."""
+    image = sitk.GetImageFromArray(values)
+    if spacing:
+        image.SetSpacing(tuple(spacing)[: image.GetDimension()])
+    sitk.WriteImage(image, str(path))
+
+
+def placed(values: np.ndarray, place: np.ndarray | None = None, *, vector=False) -> sitk.Image:
+    """An image of these values (nk, nj, ni), where `place` (4, 4) has its voxels (i, j, k)."""
+    image = sitk.GetImageFromArray(values, isVector=vector)
+    if place is not None:
+        spacing = np.linalg.norm(place[:3, :3], axis=0)
+        image.SetSpacing(spacing)
+        image.SetDirection((place[:3, :3] / spacing).ravel())
+        image.SetOrigin(place[:3, 3])
+    return image
+
+
+def write_volume(path: Path, values: np.ndarray, place: np.ndarray | None = None, **more) -> Path:
+    sitk.WriteImage(placed(values, place, **more), str(path))
+    return path

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import phantom
-import SimpleITK as sitk
-from file_io import read_json, write_json
+from file_io import read_json, write_json, write_values
 from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -100,9 +99,7 @@ def write_moving_case(
                 for n, views in enumerate(frames)
             ]
         )
-        stack = sitk.GetImageFromArray(images)
-        stack.SetSpacing((1.25, 1.25, 1.0))
-        sitk.WriteImage(stack, str(folder / view["image"]))
+        write_values(folder / view["image"], images, (1.25, 1.25, 1.0))
     case["truth"] = {"world_from_ct": poses[0].tolist()}
     write_json(path, case)
     return path

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from file_io import read_json, write_json
+from file_io import read_json, write_json, write_values, write_volume
 from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -38,6 +37,12 @@ def make_ct() -> CT:
     return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine))
 
 
+def view_of(name: str, image: np.ndarray, camera, pixel_mm=None) -> View:
+    """A view of line integrals, all of which count."""
+    xray = XRay(image.astype(np.float32), np.ones(image.shape, bool), pixel_mm)
+    return View(name, xray, camera)
+
+
 def make_views(
     ct: CT,
     angles=((0, 0), (90, 0)),
@@ -60,13 +65,7 @@ def make_views(
         ).camera()
         image = projector.render(camera, pose).image
         image = 1.3 * image + 0.2 + noise * random.normal(size=image.shape)
-        views.append(
-            View(
-                f"view{number + 1}",
-                XRay(image.astype(np.float32), np.ones(image.shape, bool)),
-                camera,
-            )
-        )
+        views.append(view_of(f"view{number + 1}", image, camera))
     return views
 
 
@@ -100,8 +99,8 @@ def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View
     """A slot scan of the CT at a pose, see `slot_scan_of`."""
     random, camera = np.random.default_rng(8), SlotScan(**slot_scan_of(degrees)).camera()
     image = Projector(attenuation(ct)).render(camera, pose).image
-    image = (1.3 * image + 0.2 + 0.002 * random.normal(size=image.shape)).astype(np.float32)
-    return View(f"slot{degrees:g}", XRay(image, np.ones(image.shape, bool), (1.2, 1.0)), camera)
+    image = 1.3 * image + 0.2 + 0.002 * random.normal(size=image.shape)
+    return view_of(f"slot{degrees:g}", image, camera, (1.2, 1.0))
 
 
 def write_slot_scan_case(folder: Path) -> Path:
@@ -109,8 +108,8 @@ def write_slot_scan_case(folder: Path) -> Path:
     path = write_phantom_case(folder)
     content = read_json(path)
     for degrees, view in zip((0, 80), content["views"], strict=True):
-        image = sitk.GetImageFromArray(make_slot_scan(make_ct(), degrees).xray.line_integrals)
-        sitk.WriteImage(image, str(folder / f"{view['name']}.mha"))
+        scan = make_slot_scan(make_ct(), degrees)
+        write_values(folder / f"{view['name']}.mha", scan.xray.line_integrals)
         del view["projection_matrix"], view["principal_point_sd_px"]
         view |= {"intensity": "log", "slot_scan": slot_scan_of(degrees), "step_sd_percent": 0.2}
     write_json(path, content)
@@ -155,11 +154,8 @@ def free(view: View) -> View:
 def write_ct_file(path: Path, values: np.ndarray | None = None) -> Path:
     """The phantom in a file, or what lies on its grid."""
     volume = make_ct().volume
-    image = sitk.GetImageFromArray(volume.values.astype(np.int16) if values is None else values)
-    image.SetSpacing(volume.spacing_mm.tolist())
-    image.SetOrigin(volume.ct_from_index[:3, 3].tolist())
-    sitk.WriteImage(image, str(path))
-    return path
+    values = volume.values.astype(np.int16) if values is None else values
+    return write_volume(path, values, volume.ct_from_index)
 
 
 def write_phantom_case(
@@ -173,9 +169,8 @@ def write_phantom_case(
     write_ct_file(folder / f"{ct_name}.nii.gz")
     views = []
     for name, view in zip(names, make_views(ct), strict=True):
-        xray = sitk.GetImageFromArray((60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
-        xray.SetSpacing((1.25, 1.25))
-        sitk.WriteImage(xray, str(folder / f"{view.name}.mha"))
+        detected = (60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16)
+        write_values(folder / f"{view.name}.mha", detected, (1.25, 1.25))
         views.append(
             {
                 "name": name,
@@ -219,8 +214,5 @@ def write_bony_ct(path: Path) -> Path:
         )
     hu[np.hypot(i - 46, j - 52) < 3] = 700
     hu[within((46, 20, 30), (9, 8, 12))] = 300  # evenly filled
-    image = sitk.GetImageFromArray(hu)
-    image.SetSpacing(SPACING)
-    image.SetOrigin((-110.0, 60.0, 400.0))
-    sitk.WriteImage(image, str(path))
-    return path
+    place = rigid.from_rotation_translation(np.diag(SPACING), [-110.0, 60.0, 400.0])
+    return write_volume(path, hu, place)

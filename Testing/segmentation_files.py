@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from file_io import placed
 from imaging.dicom_files import write_dicom
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage
 
 RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
@@ -54,105 +55,72 @@ def write_seg(
 
     place: (4, 4), axes along the patient's.   codes: scheme, value and meaning of what each is of.
     """
-    spacing, origin = np.diag(place)[:3], place[:3, 3]
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
-        SegmentationStorage,
-        generate_uid(),
-    )
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header = FileDataset(str(path), Dataset(), file_meta=meta, preamble=b"\0" * 128)
-    header.SOPClassUID, header.SOPInstanceUID = SegmentationStorage, meta.MediaStorageSOPInstanceUID
-    header.Modality, header.SegmentationType = "SEG", kind
+    x_mm, y_mm, z_mm = np.diag(place)[:3].tolist()
+    segments = [
+        item(SegmentNumber=number, SegmentLabel=name, SegmentAlgorithmType="MANUAL")
+        for number, name in enumerate(masks, start=1)
+    ]
+    for segment, code in zip(segments, codes, strict=False):
+        category = ("SCT", "123037004", "Anatomical Structure")
+        segment.SegmentedPropertyCategoryCodeSequence = pydicom.Sequence([coded(*category)])
+        segment.SegmentedPropertyTypeCodeSequence = pydicom.Sequence([coded(*code)])
     frames, groups = [], []
-    for number, mask in enumerate(masks.values(), start=1):
-        for k in (
-            np.flatnonzero(mask.any((1, 2)))
-            if kind != "LABELMAP"
-            else range(len(mask) * (number == 1))
-        ):
-            position = [float(x) for x in (*origin[:2], origin[2] + k * spacing[2])]
-            group = {"PlanePositionSequence": [item(ImagePositionPatient=position)]}
-            if kind != "LABELMAP":
-                group["SegmentIdentificationSequence"] = [item(ReferencedSegmentNumber=number)]
-            frames.append(mask[k])
-            groups.append(item(**group))
-    if kind == "LABELMAP":
-        values = sum(
-            number * mask.astype(np.uint8) for number, mask in enumerate(masks.values(), start=1)
-        )
-        frames = list(values)
-    header.SharedFunctionalGroupsSequence = pydicom.Sequence(
-        [
-            item(
-                PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
-                PixelMeasuresSequence=[
-                    item(
-                        PixelSpacing=[float(spacing[1]), float(spacing[0])],
-                        SliceThickness=float(spacing[2]),
-                        SpacingBetweenSlices=float(spacing[2]),
-                    )
-                ],
-            )
-        ]
-    )
-    header.PerFrameFunctionalGroupsSequence = pydicom.Sequence(groups)
-    header.SegmentSequence = pydicom.Sequence(
-        [
-            item(SegmentNumber=number, SegmentLabel=name, SegmentAlgorithmType="MANUAL")
-            for number, name in enumerate(masks, start=1)
-        ]
-    )
-    for segment, code in zip(header.SegmentSequence, codes, strict=False):
-        for keyword, of in (
-            ("SegmentedPropertyCategoryCodeSequence", ("SCT", "123037004", "Anatomical Structure")),
-            ("SegmentedPropertyTypeCodeSequence", code),
-        ):
-            keys = "CodingSchemeDesignator", "CodeValue", "CodeMeaning"
-            setattr(segment, keyword, pydicom.Sequence([item(**dict(zip(keys, of, strict=True)))]))
-    header.NumberOfFrames = len(frames)
-    header.Rows, header.Columns = frames[0].shape
-    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = (
-        1,
-        "MONOCHROME2",
-        0,
-    )
-    bits = 1 if kind == "BINARY" else 8
-    header.BitsAllocated = header.BitsStored = bits
-    header.HighBit = bits - 1
-    pixels = np.array(frames)
+    for number, k, pixels in _frames(masks, kind):
+        position = [*place[:2, 3].tolist(), float(place[2, 3] + k * z_mm)]
+        group = {"PlanePositionSequence": [item(ImagePositionPatient=position)]}
+        if number:
+            group["SegmentIdentificationSequence"] = [item(ReferencedSegmentNumber=number)]
+        frames.append(pixels.astype(np.uint8))
+        groups.append(item(**group))
+    stored = np.array(frames)
+    measures = item(PixelSpacing=[y_mm, x_mm], SliceThickness=z_mm, SpacingBetweenSlices=z_mm)
+    axes = item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    shared = item(PlaneOrientationSequence=[axes], PixelMeasuresSequence=[measures])
+    said = {
+        **dict.fromkeys(("PatientName", "PatientID", "StudyInstanceUID")),
+        "Modality": "SEG",
+        "SegmentationType": kind,
+        "SharedFunctionalGroupsSequence": pydicom.Sequence([shared]),
+        "PerFrameFunctionalGroupsSequence": pydicom.Sequence(groups),
+        "SegmentSequence": pydicom.Sequence(segments),
+    }
     if kind == "BINARY":
-        packed = np.packbits(pixels.ravel() != 0, bitorder="little").tobytes()
+        said |= {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}
+        packed = np.packbits(stored.ravel(), bitorder="little").tobytes()
+    elif kind == "FRACTIONAL":
+        said["MaximumFractionalValue"] = 255
+        packed = (200 * stored).tobytes()
     else:
-        packed = (pixels.astype(np.uint8) * (200 if kind == "FRACTIONAL" else 1)).tobytes()
-    if kind == "FRACTIONAL":
-        header.MaximumFractionalValue = 255
-    header.PixelData = packed + b"\0" * (len(packed) % 2)
-    for keyword, value in tags.items():
-        setattr(header, keyword, value)
-    header.save_as(path, enforce_file_format=True)
+        packed = stored.tobytes()
+    said["PixelData"] = packed + b"\0" * (len(packed) % 2)
+    write_dicom(path, stored, SegmentationStorage, **{**said, **tags})
     return path
+
+
+def _frames(masks: dict[str, np.ndarray], kind: str):
+    """Number of the segment, slice, and pixels of each frame."""
+    numbered = list(enumerate(masks.values(), start=1))
+    if kind == "LABELMAP":
+        labels = sum(number * mask.astype(np.uint8) for number, mask in numbered)
+        yield from ((0, k, pixels) for k, pixels in enumerate(labels))
+        return
+    for number, mask in numbered:
+        yield from ((number, k, mask[k]) for k in np.flatnonzero(mask.any((1, 2))))
+
+
+def coded(scheme: str, value: str, meaning: str) -> Dataset:
+    return item(CodingSchemeDesignator=scheme, CodeValue=value, CodeMeaning=meaning)
 
 
 def write_seg_nrrd(
     path: Path, layers: list[np.ndarray], place: np.ndarray, segments: list[tuple[str, int, int]]
 ) -> Path:
     """Slicer's .seg.nrrd.   segments: name, value and layer of each."""
-    image = (
-        sitk.GetImageFromArray(np.stack(layers, -1), isVector=True)
-        if len(layers) > 1
-        else sitk.GetImageFromArray(layers[0])
-    )
-    image.SetSpacing(np.diag(place)[:3].tolist())
-    image.SetOrigin(place[:3, 3].tolist())
+    several = len(layers) > 1
+    image = placed(np.stack(layers, -1) if several else layers[0], place, vector=several)
     for number, (name, label, layer) in enumerate(segments):
-        values = {
-            "ID": f"Segment_{number}",
-            "Name": name,
-            "LabelValue": str(label),
-            "Layer": str(layer),
-        }
+        values = {"ID": f"Segment_{number}", "Name": name, "LabelValue": label, "Layer": layer}
         for key, value in values.items():
-            image.SetMetaData(f"Segment{number}_{key}", value)
+            image.SetMetaData(f"Segment{number}_{key}", str(value))
     sitk.WriteImage(image, str(path))
     return path

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from bent_spine import NAMES, cameras, spine
-from file_io import read_json, write_json
+from bent_spine import NAMES, cameras, spine, write_view
+from file_io import read_json, write_json, write_volume
+from phantom import view_of
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume, attenuation
-from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 BONES = NAMES[1:3]
@@ -51,13 +51,7 @@ def xrays(cts: list[CT], true: list[np.ndarray], noise: float = 0.004) -> list[V
         image = 1.5 + 0.002 * columns + 0.001 * rows + rng.normal(scale=noise, size=rows.shape)
         for ct, pose in zip(cts, true, strict=True):
             image += Projector(attenuation(ct), NO_CUT).render(camera, pose).image
-        found.append(
-            View(
-                f"view {len(found)}",
-                XRay(image.astype(np.float32), np.ones(image.shape, bool)),
-                camera,
-            )
-        )
+        found.append(view_of(f"view {len(found)}", image, camera))
     return found
 
 
@@ -83,28 +77,12 @@ def error_mm(ct: CT, pose: np.ndarray, true: np.ndarray) -> float:
 def write_case(folder: Path) -> tuple[list[CT], list[np.ndarray]]:
     """Write a case.json of the bones, each at a start 4 mm and 4 degrees off; returns CTs and true poses."""
     cts = bone_cts()
-    true, structures, views = poses(cts), [], []
+    true, structures = poses(cts), []
     for n, (name, ct, pose) in enumerate(zip(BONES, cts, true, strict=True)):
-        image = sitk.GetImageFromArray(ct.volume.values)
-        image.SetSpacing(ct.volume.spacing_mm.tolist())
-        sitk.WriteImage(image, str(folder / f"{name}.nrrd"))
+        write_volume(folder / f"{name}.nrrd", ct.volume.values, ct.volume.ct_from_index)
         start = off(pose, ct, 4, 4, n).tolist()
         structures.append({"name": name, "ct": f"{name}.nrrd", "world_from_ct": start})
-    for view in xrays(cts, true):
-        image = sitk.GetImageFromArray(view.xray.line_integrals)
-        image.SetSpacing((1.2, 1.2))
-        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
-        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
-        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
-        views.append(
-            {
-                "name": view.name,
-                "image": f"{view.name}.mha",
-                "intensity": "log",
-                "camera": camera,
-                "principal_point_sd_px": 0.5,  # exact by construction
-            }
-        )
+    views = [write_view(folder, view, view.xray.line_integrals) for view in xrays(cts, true)]
     case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
     case["search"] = {"rotation_deg": 10, "translation_mm": 8}
     case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
@@ -123,9 +101,7 @@ def write_moving_bones(folder: Path, frames: list[list[np.ndarray]], blank: int 
         images = np.stack([views[n].xray.line_integrals for views in shown])
         if blank >= 0:
             images[blank] = images.mean()
-        stack = sitk.GetImageFromArray(images)
-        stack.SetSpacing((1.2, 1.2, 1.0))
-        sitk.WriteImage(stack, str(folder / f"{view.name}.mha"))
+        write_view(folder, view, images)
     path = folder / "case.json"
     case = read_json(path)
     for n, structure in enumerate(case["structures"]):

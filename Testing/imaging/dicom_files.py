@@ -47,10 +47,10 @@ def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
     }  # fmt: skip
     if pixels.ndim == 3:
         described["NumberOfFrames"] = len(pixels)
+    described["PixelData"] = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
     for tag, value in (described | tags).items():
         if value is not None:
             setattr(data, tag, value)
-    data.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
     data.save_as(path, **WITH_FILE_META)
 
 

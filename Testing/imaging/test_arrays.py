@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from image_files import refusal, written
+from file_io import write_volume as written
+from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, load_ct, masked

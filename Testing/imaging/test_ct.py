@@ -10,7 +10,9 @@ from functools import partial
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from image_files import image_of, refusal, written
+from file_io import placed
+from file_io import write_volume as written
+from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, load_ct
@@ -175,7 +177,7 @@ def test_sheared_direction_matrices(tmp_path):
 
 def test_images_of_another_dimension(tmp_path):
     assert "20 x 16 pixels" in refused(written(tmp_path / "flat.png", body()[0].astype(np.uint8)))
-    sitk.WriteImage(sitk.JoinSeries([image_of(body())] * 3), str(tmp_path / "time.nii"))
+    sitk.WriteImage(sitk.JoinSeries([placed(body(), np.eye(4))] * 3), str(tmp_path / "time.nii"))
     assert "20 x 16 x 12 x 3 pixels" in refused(tmp_path / "time.nii")
 
 

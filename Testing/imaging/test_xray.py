@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 from dicom_files import XA_IMAGE, write_dicom
-from image_files import refusal, written
+from file_io import write_volume as written
+from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk

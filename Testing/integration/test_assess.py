@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import phantom
 import pytest
-from file_io import read_json, write_json
+from file_io import read_json
 from numpy.testing import assert_allclose
 from program import mtre_mm
 
@@ -93,24 +93,6 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
     }
     others = {"result.json", "report.html"}
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
-
-
-@pytest.mark.slow
-def test_a_case_reads_a_suggested_mask(case, case_file, prepared, tmp_path):
-    spoilt = case.views[1].xray.line_integrals.copy()
-    spoilt[56:72, 52:68] += 3.0
-    views = [
-        case.views[0],
-        replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt)),
-    ]
-    save_result(assess(replace(case, views=views), phantom.TRUE_POSE, prepared), tmp_path)
-    assert (tmp_path / "view2_mask.png").exists() and not (tmp_path / "view1_mask.png").exists()
-    content = read_json(case_file)
-    content["views"][1]["mask"] = str(tmp_path / "view2_mask.png")
-    named = case_file.parent / "masked.json"
-    write_json(named, content)
-    valid = Case.load(named).views[1].xray.valid
-    assert not valid[58:70, 54:66].any() and valid.mean() > 0.8 * case.views[1].xray.valid.mean()
 
 
 def test_an_unusable_view_is_named(case, prepared):

@@ -63,13 +63,9 @@ def arrays(file, case_file) -> Arrays:
 def as_torch(arguments):
     torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
     ct, place, images, projections = arguments.values()
+    ct = torch.tensor(ct, requires_grad=True)
     images = [torch.from_numpy(image.astype(np.int32)) for image in images]
-    return (
-        torch.tensor(ct, requires_grad=True),
-        torch.from_numpy(place),
-        images,
-        torch.tensor(np.array(projections)),
-    )
+    return ct, torch.from_numpy(place), images, torch.tensor(np.array(projections))
 
 
 def as_nibabel(arguments, folder):
@@ -113,20 +109,16 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
         assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
         assert_array_equal(ours.xray.valid, theirs.xray.valid)
         assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
-        assert (ours.name, ours.principal_point_sd_px) == (
-            theirs.name,
-            theirs.principal_point_sd_px,
-        )
+        assert ours.name == theirs.name
+        assert ours.principal_point_sd_px == theirs.principal_point_sd_px
         assert ours.xray.pixel_mm == (None if kind in ("numpy", "torch") else theirs.xray.pixel_mm)
 
 
 def test_it_is_registered_as_its_files_are(arrays, file, case_file):
     """From its start, which both have, and from its path."""
-    case = arrays.case(
-        world_from_ct=file.world_from_ct.tolist(),
-        intensity="linear",
-        uncertainty={"principal_point_sd_px": 0.5},
-    )
+    known = {"world_from_ct": file.world_from_ct.tolist(), "intensity": "linear"}
+    with warnings.catch_warnings(action="error"):  # everything is said
+        case = arrays.case(**known, uncertainty={"principal_point_sd_px": 0.5})
     ours, theirs = register(case), register(str(case_file))
     assert ours.method == theirs.method == "given"
     assert_allclose(ours.world_from_ct, theirs.world_from_ct, rtol=0, atol=1e-9)
@@ -175,16 +167,14 @@ def test_a_search_may_be_in_numbers_of_numpy(file):
 
 def test_it_is_searched_for_without_a_start(arrays):
     """As README has it, without a warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         result = register(arrays.case())
     assert result.method == "search" and error_mm(result.world_from_ct) < 0.1
     assert "range" not in result.to_json()["start"]
     rim = replace(result.refinement, rim="tilted by 31 degrees, up to 30 were searched")
-    doubtful = replace(
-        result, refinement=rim, assessment=replace(result.assessment, verdict="check")
-    )
-    assert [reason for reason in doubtful.reasons if "at the rim of what was searched: t" in reason]
+    check = replace(result.assessment, verdict="check")
+    doubtful = replace(result, refinement=rim, assessment=check)
+    assert any("at the rim of what was searched: t" in reason for reason in doubtful.reasons)
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
 
 
@@ -193,9 +183,8 @@ def test_an_affine_in_ras_is_named_where_no_x_ray_shows_the_ct(arrays):
     away[:2, 3] = 100.0
     place, start = away @ arrays.arguments["ct_from_index"], arrays.start @ np.linalg.inv(away)
     assert arrays.case(ct_from_index=place, world_from_ct=start)
-    with pytest.raises(
-        InputError, match=r"if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS"
-    ):
+    ras = "if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS"
+    with pytest.raises(InputError, match=ras):
         arrays.case(ct_from_index=np.diag([-1.0, -1, 1, 1]) @ place, world_from_ct=start)
     with pytest.raises(InputError, match="which images show it; correct it or the geometry"):
         arrays.case(ct_from_index=away @ place, world_from_ct=arrays.start)
@@ -209,52 +198,30 @@ def test_a_result_shows_itself(arrays):
         uncertainty={"principal_point_sd_px": 0.5},
     )
     result = register(case)
-    assert repr(result).startswith("Result('<b>': accept, mTRE 0.0") and len(repr(result)) < 300
-    assert len(repr(result.case)) < 300 and "48 x 48 x 48 voxels of 2 x 2 x 2 mm" in repr(
-        result.case
-    )
+    assert repr(result).startswith("Result('<b>': accept, mTRE 0.0")
+    assert "48 x 48 x 48 voxels of 2 x 2 x 2 mm" in repr(result.case)
+    assert max(len(repr(each)) for each in (result, result.case)) < 300
     html = result._repr_html_()
     assert "&lt;b&gt;" in html and ">accept<" in html and "mTRE 0.0" in html
-    assert (
-        html.count('src="data:image/png;base64,') == 2
-        and "<style" not in html
-        and "<script" not in html
-    )
-    methods = {
-        name
-        for name in vars(type(result))
-        if not name.startswith("_") and callable(vars(type(result))[name])
-    }
-    assert methods == {
-        "similarity",
-        "to_json",
-        "errors_at",
-        "withheld",
-    }  # each of them takes something
+    assert html.count('src="data:image/png;base64,') == 2
+    assert "<style" not in html and "<script" not in html
 
 
 def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
-    arms = [
-        CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.25, 1.25), size=(128, 128), rao_lao_deg=angle,
-             cra_cau_deg=0) for angle in (0, 90)
-    ]  # fmt: skip
+    reading = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "cra_cau_deg": 0}
+    reading |= {"pixel_mm": (1.25, 1.25), "size": (128, 128)}
+    arms = [CArm(**reading, rao_lao_deg=angle) for angle in (0, 90)]
     used = np.zeros((128, 128), bool)
     used[20:, 30:] = True
     read = arrays.case(projections=arms, masks=[None, used], names=["AP", "LAT"])
     for view, expected in zip(read.views, make_views(ct), strict=True):
         assert_allclose(view.camera.projection_matrix, expected.camera.projection_matrix, atol=1e-6)
-        assert (view.rotation_sd_deg, view.principal_point_sd_px, view.xray.pixel_mm) == (
-            1.0,
-            2.4,
-            (1.25, 1.25),
-        )
+        assert (view.rotation_sd_deg, view.principal_point_sd_px) == (1.0, 2.4)
+        assert view.xray.pixel_mm == (1.25, 1.25)
     assert read.views[0].xray.valid.all() and (read.views[1].xray.valid == used).all()
-    exact = arrays.case(
-        projections=[arm.camera() for arm in arms], uncertainty={"principal_point_sd_px": 0}
-    )
-    assert [(view.rotation_sd_deg, view.principal_point_sd_px) for view in exact.views] == [
-        (0, 0)
-    ] * 2
+    cameras = [arm.camera() for arm in arms]
+    exact = arrays.case(projections=cameras, uncertainty={"principal_point_sd_px": 0})
+    assert {(view.rotation_sd_deg, view.principal_point_sd_px) for view in exact.views} == {(0, 0)}
     bone = arrays.case(mask=ct.volume.values.T > 300)
     assert_array_equal(bone.ct.mask, ct.volume.values > 300)
 
@@ -274,9 +241,7 @@ def meta(array):
     "changes, sentence",
     [
         ({"ct": lambda ct: ct[0]}, "ct: found a numpy.ndarray of shape (48, 48), expected a volume of shape (I, J, K)"),
-        ({"ct": lambda ct: ct[None]}, "ct: found a numpy.ndarray of shape (1, 48, 48, 48), expected a volume"),
         ({"ct": lambda ct: ct.astype(complex)}, "values of type complex128, expected numbers"),
-        ({"ct": lambda ct: ct.astype(str)}, "values of type <U"),
         ({"ct": [[1, 2], [3]]}, "ct: found a list that NumPy cannot read"),
         ({"ct": None}, "ct: found nothing"),
         ({"ct": meta}, "ct: found a torch.Tensor of shape (48, 48, 48) on the device meta"),
@@ -286,37 +251,27 @@ def meta(array):
         ({"ct": "no.nii"}, "ct_from_index: the CT, a path, has its own position"),
         ({"ct": "no.nii", "ct_from_index": None}, "no.nii: no such file"),
         ({"ct_from_index": None}, "ct_from_index: is missing"),
-        ({"ct_from_index": lambda place: place[:3]}, "ct_from_index: found 3x4 numbers, expected 4x4 numbers"),
-        ({"ct_from_index": lambda place: place.T}, "ct_from_index: last row is -47, -47, -47, 1, expected 0, 0, 0, 1; is"),
         ({"ct_from_index": lambda place: place @ [[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "ct: its axes"),
         ({"ct_from_index": lambda place: place / 1000 + np.diag([0, 0, 0, 0.999])}, "multiply its upper three rows by 1000"),
         ({"images": lambda images: images[0]}, "images: found a numpy.ndarray of shape (128, 128), expected a list"),
         ({"images": ()}, "images: found none"),
-        ({"images": 7}, "images: found an int"),
         ({"images": lambda images: [images[0], images[1][0]]}, "images[1]: has the shape 128"),
         ({"images": lambda images: [image > 9 for image in images]}, "images[0]: holds values of type bool"),
         ({"images": lambda images: [image - image.mean() for image in images]}, "images[0]: has values below 0"),
         ({"images": lambda images: [image * np.nan for image in images]}, "images[0]: has no contrast"),
         ({"images": lambda images: [images[0], images[0]], "projections": lambda P: [P[0], P[0]]}, "the same camera and the"),
         ({"projections": None}, "projections: there is none for images[0]"),
-        ({"projections": lambda P: P[0]}, "projections: found a numpy.ndarray of shape (3, 4), expected a list"),
         ({"projections": lambda P: P[:1]}, "projections: found 1, but there are 2 images"),
         ({"projections": lambda P: [P[0].T, P[1]]}, "projections[0]: found 4x3 numbers, expected 3x4 numbers"),
-        ({"projections": lambda P: [0 * P[0], P[1]]}, "projections[0]: left 3x3 part is singular"),
         ({"projections": lambda P: [each @ TO_METRES for each in P]}, "if it is in metres, divide its first three columns by 1000"),
-        ({"projections": lambda P: meta(P)}, "projections[0]: found a torch.Tensor of shape (3, 4) on the device meta"),
         ({"names": ["a", "A"]}, 'names: found "A" twice'),
         ({"names": ["a/b", "c"]}, 'names: names[0].name is "a/b"'),
         ({"intensity": "bright"}, "intensity: found 'bright', expected one of linear, log, auto"),
-        ({"intensity": ["log"]}, "intensity: found 1, but there are 2 images"),
         ({"intensity": "auto"}, "images[0]: whether bone is bright or dark cannot be seen"),
         ({"pixel_mm": "wide"}, "pixel_mm: found something that is not a number"),
         ({"uncertainty": {"angle": 1}}, 'uncertainty: found "angle", expected rotation_sd_deg'),
-        ({"uncertainty": {"rotation_sd_deg": -1}}, "uncertainty: rotation_sd_deg is -1, expected 0 or more"),
-        ({"masks": [None]}, "masks: found 1, but there are 2 images"),
         ({"masks": [np.ones((5, 6)), None]}, "masks[0]: has 6 columns and 5 rows, expected the image's 128 and 128"),
         ({"mask": np.ones((5, 6, 7))}, "mask: the mask has 5 x 6 x 7 voxels"),
-        ({"world_from_ct": np.diag([2.0, 2, 2, 1])}, "world_from_ct: scales by 2"),
         ({"targets": [[1, 2]]}, "targets: found 1x2 numbers, expected 1x3 numbers"),
     ],
 )  # fmt: skip
@@ -329,15 +284,11 @@ def test_bad_arrays_are_a_sentence_each(arrays, changes, sentence):
 def test_what_looks_otherwise_than_it_is_taken_is_a_warning(arrays, views):
     with pytest.warns(UserWarning, match=r"ct: has the shape \(20, 48, 48\)"):
         arrays.case(ct=transposed_anisotropic)
-    wide = [
-        np.array([[1, 0, 128], [0, 1, 0], [0, 0, 1]]) @ view.camera.projection_matrix
-        for view in views
-    ]
+    aside = np.array([[1, 0, 128], [0, 1, 0], [0, 0, 1]])
+    wide = [aside @ view.camera.projection_matrix for view in views]
     tall = [np.pad(image, ((0, 256), (0, 0)), mode="edge") for image in arrays.arguments["images"]]
-    with pytest.warns(
-        UserWarning,
-        match=r"projections\[0\]: its principal point \(192, 64\) is far off the middle",
-    ):
+    said = r"projections\[0\]: its principal point \(192, 64\) is far off the middle"
+    with pytest.warns(UserWarning, match=said):
         arrays.case(projections=wide, images=tall)
 
 
@@ -346,7 +297,6 @@ def test_what_looks_otherwise_than_it_is_taken_is_a_warning(arrays, views):
     [
         ((5,), "case: found an int, expected a Case or the path of a case.json; Case.from_arrays("),
         ((np.eye(4),), "case: found a numpy.ndarray of shape (4, 4), expected a Case"),
-        (({"ct": "ct.nii"},), "case: found a dict"),
         (("no such case.json",), "no such case.json does not exist"),
         ((None, "serch"), 'start: found "serch", expected one of given, search'),
         (
@@ -393,6 +343,13 @@ save_result(assess(case, pose), "out")
 """
 
 
+def run_python(*words, cwd=None, **environment):
+    command = [sys.executable, *words]
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=550
+    )
+
+
 @pytest.mark.slow
 def test_a_checker_reads_the_hints(tmp_path):
     pytest.importorskip("mypy", reason="needs mypy: pip install mypy")
@@ -403,24 +360,11 @@ def test_a_checker_reads_the_hints(tmp_path):
         "text: str = render(case.ct, camera, pose)": "assignment",
     }
     (tmp_path / "use.py").write_text(USE + "\n".join(wrong) + "\n")
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--config-file=",
-        "--follow-imports=silent",
-        "use.py",
-    ]
-    environment = {"MYPYPATH": str(LIBRARY), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=550
-    )
-    lines = [line for line in done.stdout.splitlines() if ": error:" in line]
+    words = "-m mypy --strict --config-file= --follow-imports=silent use.py".split()
+    said = run_python(*words, cwd=tmp_path, MYPYPATH=str(LIBRARY), PATH="/usr/bin:/bin").stdout
+    found = re.findall(r"use\.py:(\d+): error: .*\[([\w-]+)\]$", said, re.MULTILINE)
     first = USE.count("\n") + 1
-    assert [re.search(r"use\.py:(\d+): .*\[([\w-]+)\]$", line).groups() for line in lines] == [
-        (str(first + n), kind) for n, kind in enumerate(wrong.values())
-    ], done.stdout
+    assert found == [(str(first + n), kind) for n, kind in enumerate(wrong.values())], said
     assert (LIBRARY / "MultiViewRegistrationLib" / "py.typed").is_file()
 
 
@@ -439,19 +383,10 @@ def test_the_package_shows_what_it_offers_and_loads_it_when_used():
         "None\nassert not {'numba', 'numpy', 'SimpleITK'} & set(sys.modules)\ntry: "
         "m.DifferentiableRenderer\nexcept ImportError as error: print(error)"
     )
-    environment = {"PYTHONPATH": str(LIBRARY)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = run_python("-c", script, PYTHONPATH=str(LIBRARY))
     assert done.stdout == f"DifferentiableRenderer needs PyTorch: {install_command('torch')}\n", (
         done.stderr
     )
-
-
-def test_nothing_is_warned_of_where_everything_is_said(arrays):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        arrays.case(world_from_ct=arrays.start, intensity="linear")
 
 
 def test_the_library_has_the_name_of_its_program_and_is_there_once():
@@ -464,15 +399,6 @@ try:
 except ModuleNotFoundError:  # or each class would be there twice
     print("once")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(LIBRARY)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == [
-        "MultiViewRegistrationLib.io.case",
-        MultiViewRegistrationLib.__version__,
-        "once",
-    ]
+    done = run_python("-c", code, **{**os.environ, "PYTHONPATH": str(LIBRARY)})
+    version = MultiViewRegistrationLib.__version__
+    assert done.stdout.split() == ["MultiViewRegistrationLib.io.case", version, "once"]

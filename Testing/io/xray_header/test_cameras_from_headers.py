@@ -27,16 +27,18 @@ LETTERS = {"L": LEFT, "R": -LEFT, "P": BACK, "A": -BACK, "H": HEAD, "F": -HEAD}
 MIDDLE = (np.array(SIZE) - 1) / 2
 
 
+#: What every header here says.
+SAID = {
+    "source_to_detector_mm": 1195.25,
+    "source_to_isocentre_mm": 765.5,
+    "pixel_mm": (0.308, 0.308),
+    "size": SIZE,
+    "mirrored": True,
+}
+
+
 def c_arm(primary, secondary, **changes) -> CArm:
-    reading = {
-        "source_to_detector_mm": 1195.25,
-        "source_to_isocentre_mm": 765.5,
-        "pixel_mm": (0.308, 0.308),
-        "size": SIZE,
-    }
-    return CArm(
-        **{**reading, "rao_lao_deg": primary, "cra_cau_deg": secondary, "mirrored": True, **changes}
-    )
+    return CArm(**{**SAID, "rao_lao_deg": primary, "cra_cau_deg": secondary, **changes})
 
 
 def camera_of(path, frame=None, **given):
@@ -52,16 +54,13 @@ def orientation(primary, secondary, mirrored=True, roll=0) -> list[str]:
     The letters of where its columns and rows run at the isocentre.
     """
     camera = c_arm(primary, secondary, mirrored=mirrored, roll_deg=roll).camera()
-    directions = []
-    for axis in range(2):
-        along = camera.camera_from_world[axis, :3] * (
-            np.sign(camera.intrinsics[0, 0]) if axis == 0 else 1
-        )
-        letters = sorted(LETTERS, key=lambda letter: -LETTERS[letter] @ along)
-        directions.append(
-            "".join(letter for letter in letters[:3] if LETTERS[letter] @ along > 0.2)
-        )
-    return directions
+
+    def letters(along):
+        nearest = sorted(LETTERS, key=lambda letter: -LETTERS[letter] @ along)
+        return "".join(letter for letter in nearest[:3] if LETTERS[letter] @ along > 0.2)
+
+    columns, rows = camera.camera_from_world[:2, :3]
+    return [letters(columns * np.sign(camera.intrinsics[0, 0])), letters(rows)]
 
 
 @pytest.fixture
@@ -70,14 +69,8 @@ def xa(tmp_path):
     numbers = count()
 
     def write(primary=0, secondary=0, image=None, **tags):
-        letters = orientation(float(primary), float(secondary))
-        return write_xa(
-            tmp_path / f"{next(numbers)}.dcm",
-            primary,
-            secondary,
-            image,
-            **{"PatientOrientation": letters, **tags},
-        )
+        said = {"PatientOrientation": orientation(float(primary), float(secondary)), **tags}
+        return write_xa(tmp_path / f"{next(numbers)}.dcm", primary, secondary, image, **said)
 
     return write
 
@@ -116,12 +109,12 @@ def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirror
     His left is on the image's right as seen from the detector, his head is up; at his left: his
     back is.
     """
-    letters = (
-        (["L", "F"], ["P", "F"], ["L", "FA"]) if mirrored else (["R", "F"], ["A", "F"], ["R", "FA"])
-    )
+    views = [(0, 0, "LR", "F"), (90, 0, "PA", "F"), (0, 45, "LR", "FA")]
     front, side, up = (
-        camera_of(xa(*angles, PatientPosition=position, PatientOrientation=each))
-        for angles, each in zip(((0, 0), (90, 0), (0, 45)), letters, strict=True)
+        camera_of(
+            xa(*angles, PatientPosition=position, PatientOrientation=[row[not mirrored], down])
+        )
+        for *angles, row, down in views
     )
     sign = 1 if mirrored else -1
     left, head = front.project(50 * LEFT) - MIDDLE, front.project(50 * HEAD) - MIDDLE
@@ -134,9 +127,8 @@ def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirror
 @pytest.mark.parametrize("position, patient", PATIENT_FROM_TABLE.items())
 def test_the_machines_angles_are_turned_to_the_patient(tmp_path, position, patient):
     """Detector above the table: it is before him who lies on his back, at the left of him who lies on his right side."""
-    camera = camera_of(
-        write_enhanced(tmp_path / "e.dcm", [enhanced(0, 0, 0)], PatientPosition=position)
-    )
+    path = write_enhanced(tmp_path / "e.dcm", [enhanced(0, 0, 0)], PatientPosition=position)
+    camera = camera_of(path)
     assert_allclose(-camera.source / 765.5, np.array(patient) @ [0, -1.0, 0], atol=1e-9)
     for at_table, shown in (([50.0, 0, 0], (1, 0)), ([0, 0, 50.0], (0, -1))):
         # Seen from the detector: the table's left to the right, its head up.
@@ -161,35 +153,23 @@ def test_a_turned_and_tilted_table_turns_the_patient(tmp_path):
 @pytest.mark.parametrize("primary, secondary", [(0, 0), (37, 21), (-91, -33), (160, 5), (90, 40)])
 def test_patient_orientation_gives_quarter_turns_and_mirror(xa, primary, secondary):
     for roll, mirrored in product((0, 90, 180, -90), (True, False)):
-        path = xa(
-            primary, secondary, PatientOrientation=orientation(primary, secondary, mirrored, roll)
-        )
+        letters = orientation(primary, secondary, mirrored, roll)
+        path = xa(primary, secondary, PatientOrientation=letters)
         expected = c_arm(primary, secondary, mirrored=mirrored, roll_deg=roll).camera()
         assert_allclose(camera_of(path).project(POINTS), expected.project(POINTS), atol=1e-9)
         assert QUARTERS in read_header(path).assumptions
 
 
 def field_of_view(
-    path,
-    origin,
-    turn=0,
-    flip="NO",
-    image=None,
-    element_mm=0.308,
-    isocentre=(7.0, 9.0),
-    angles=(12, -8, 3),
+    path, turn=0, flip="NO", image=None, origin=(0.0, 0.0), angles=(12, -8, 3), **tags
 ):
     """An enhanced XA image whose field of view on the detector is known."""
     field = item(
         FieldOfViewOrigin=[*origin], FieldOfViewRotation=float(turn), FieldOfViewHorizontalFlip=flip
     )
-    more = {
-        "PositionOfIsocenterProjection": [*isocentre],
-        "DetectorElementSpacing": [element_mm] * 2,
-    }
-    return write_enhanced(
-        path, [enhanced(*angles)], image, shared={"FieldOfViewSequence": field}, **more
-    )
+    known = {"PositionOfIsocenterProjection": [7.0, 9.0], "DetectorElementSpacing": [0.308] * 2}
+    shared = {"FieldOfViewSequence": field}
+    return write_enhanced(path, [enhanced(*angles)], image, shared=shared, **{**known, **tags})
 
 
 @pytest.mark.parametrize("turn, flip", [*product((0, 90, 180, 270), ("NO", "YES"))])
@@ -198,9 +178,9 @@ def test_a_turned_and_flipped_field_of_view_shows_the_same_points(tmp_path, turn
 
     A marker on the detector is followed.
     """
-    detector = field_of_view(tmp_path / "detector.dcm", (0.0, 0.0))
+    detector = field_of_view(tmp_path / "detector.dcm")
     stored = np.rot90(np.zeros((ROWS, COLUMNS), np.uint16), -turn // 90)
-    path = field_of_view(tmp_path / "stored.dcm", (0.0, 0.0), turn, flip, stored[None])
+    path = field_of_view(tmp_path / "stored.dcm", turn, flip, stored[None])
     seen, expected = camera_of(path).project(POINTS), []
     for column, row in camera_of(detector).project(POINTS):
         for quarter in range(turn // 90):
@@ -214,30 +194,20 @@ def test_the_field_of_view_moves_the_principal_point(tmp_path):
 
     The isocentre falls on element (20, 30), the field begins at (4, 6).
     """
-    path = field_of_view(
-        tmp_path / "o.dcm", (4.0, 6.0), element_mm=0.154, isocentre=(20.0, 30.0), angles=(0, 0, 0)
-    )
+    tags = {"DetectorElementSpacing": [0.154] * 2, "PositionOfIsocenterProjection": [20.0, 30.0]}
+    path = field_of_view(tmp_path / "o.dcm", origin=(4.0, 6.0), angles=(0, 0, 0), **tags)
     found = read_header(path)
-    assert_allclose(
-        found.values["principal_point"], [(30 - 6 - 0.5) / 2, (20 - 4 - 0.5) / 2], rtol=1e-6
-    )
+    middle = [(30 - 6 - 0.5) / 2, (20 - 4 - 0.5) / 2]
+    assert_allclose(found.values["principal_point"], middle, rtol=1e-6)
     assert IN_IMAGE not in found.assumptions
 
 
 def test_a_run_that_turns_has_a_camera_for_each_frame(xa):
     def run(primary, letter, increment=None, secondary=None):
-        tags = {
-            "PositionerPrimaryAngleIncrement": increment,
-            "PositionerSecondaryAngleIncrement": secondary,
-        }
-        return xa(
-            primary,
-            "1",
-            pixels(frames=4),
-            PositionerMotion="DYNAMIC",
-            PatientOrientation=[letter, "F"],
-            **tags,
-        )
+        tags = {"PositionerMotion": "DYNAMIC", "PatientOrientation": [letter, "F"]}
+        tags["PositionerPrimaryAngleIncrement"] = increment
+        tags["PositionerSecondaryAngleIncrement"] = secondary
+        return xa(primary, "1", pixels(frames=4), **tags)
 
     def angles(path, key="rao_lao_deg"):
         return [read_header(path, frame).values[key] for frame in range(4)]
@@ -248,10 +218,8 @@ def test_a_run_that_turns_has_a_camera_for_each_frame(xa):
     wrong = read_header(run("10", "L", ["0", "1"]), 1).missing["rao_lao_deg"]
     assert wrong == "PositionerPrimaryAngleIncrement has 2 values for 4 frames"
     silent = run("10", "L")
-    assert (
-        "rao_lao_deg" in read_header(silent, 1).missing
-        and "rao_lao_deg" not in read_header(silent, 0).missing
-    )
+    missing = ["rao_lao_deg" in read_header(silent, frame).missing for frame in (0, 1)]
+    assert missing == [False, True]
 
 
 @pytest.fixture
@@ -260,16 +228,10 @@ def moved_table(tmp_path, write_pair):
 
     def write(position):
         frames = []
-        for angles, (vertical, longitudinal, lateral) in (
-            ((0, 0), (0, 0, 0)),
-            ((90, 10), (6, 9, 3)),
-        ):
-            table = item(
-                TableTopVerticalPosition=str(vertical),
-                TableTopLongitudinalPosition=str(longitudinal),
-                TableTopLateralPosition=str(lateral),
-            )
-            frames.append({**enhanced(*angles), "TablePositionSequence": table})
+        for angles, places in (((0, 0), "000"), ((90, 10), "693")):
+            along = ("Vertical", "Longitudinal", "Lateral")
+            table = {f"TableTop{a}Position": place for a, place in zip(along, places, strict=True)}
+            frames.append({**enhanced(*angles), "TablePositionSequence": item(**table)})
         path = write_enhanced(tmp_path / "e.dcm", frames, PatientPosition=position)
         return write_pair(path, path, AP={"frame": 0}, LAT={"frame": 1})
 
@@ -285,26 +247,20 @@ def test_the_second_view_follows_the_patient_on_the_table(moved_table, position)
     case = Case.load(moved_table(position))
     moved = POINTS + np.array(PATIENT_FROM_TABLE[position]) @ [9, 6, 3]
     for view, angles, points in zip(case.views, ((0, 0), (90, 10)), (POINTS, moved), strict=True):
-        assert_allclose(
-            view.camera.project(POINTS), c_arm(*angles).camera().project(points), atol=1e-2
-        )
+        expected = c_arm(*angles).camera().project(points)
+        assert_allclose(view.camera.project(POINTS), expected, atol=1e-2)
     assert TABLE_MOVED in case.assumptions["LAT"]
 
 
 def test_views_that_share_no_world_are_refused(moved_table, write_pair, xa):
     message = refusal(Case.load, moved_table(""))
-    assert (
-        "the table moved between views[0] and views[1]" in message and "PatientPosition" in message
-    )
-    machines = (
-        xa(DeviceSerialNumber="SECRET-A"),
-        xa(90, image=pixels(2), DeviceSerialNumber="SECRET-B"),
-    )
-    message = refusal(Case.load, write_pair(*machines))
-    assert (
-        "views[1] and views[0] were taken by different machines" in message
-        and "SECRET" not in message
-    )
+    assert "the table moved between views[0] and views[1]" in message
+    assert "PatientPosition" in message
+    first = xa(DeviceSerialNumber="SECRET-A")
+    second = xa(90, image=pixels(2), DeviceSerialNumber="SECRET-B")
+    message = refusal(Case.load, write_pair(first, second))
+    assert "views[1] and views[0] were taken by different machines" in message
+    assert "SECRET" not in message
 
 
 def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
@@ -319,19 +275,13 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
         "projection_matrix or camera",
     ):
         assert part in message
-    given = [
-        {"pixel_mm": [0.2, 0.3], "mirrored": False},
-        {"source_to_detector_mm": 1100, "cra_cau_deg": 5},
-    ]
-    case = Case.load(write_pair(first, second, AP={"c_arm": given[0]}, LAT={"c_arm": given[1]}))
-    expected = c_arm(0, 0, **given[0]), c_arm(90, 5, source_to_detector_mm=1100)
+    ap = {"pixel_mm": [0.2, 0.3], "mirrored": False}
+    lateral = {"LAT": {"c_arm": {"source_to_detector_mm": 1100, "cra_cau_deg": 5}}}
+    case = Case.load(write_pair(first, second, AP={"c_arm": ap}, **lateral))
+    expected = c_arm(0, 0, **ap), c_arm(90, 5, source_to_detector_mm=1100)
     for view, each in zip(case.views, expected, strict=True):
-        assert_allclose(
-            view.camera.projection_matrix, each.camera().projection_matrix, rtol=1e-12, atol=1e-9
-        )
-    wrong = write_pair(
-        first, second, AP={"c_arm": {**given[0], "pixel_mm": "small"}}, LAT={"c_arm": given[1]}
-    )
+        assert view.camera.same_as(each.camera())
+    wrong = write_pair(first, second, AP={"c_arm": {**ap, "pixel_mm": "small"}}, **lateral)
     assert 'c_arm.pixel_mm is "small"' in refusal(Case.load, wrong)
 
 
@@ -382,9 +332,8 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
 )
 def test_an_unusable_value_is_asked_for(xa, tags, key, sentence):
     found = read_header(xa(**tags))
-    assert (
-        list(found.missing) == [key] and sentence in found.missing[key] and key not in found.values
-    )
+    assert list(found.missing) == [key] and key not in found.values
+    assert sentence in found.missing[key]
 
 
 def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
@@ -393,12 +342,8 @@ def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
         (["L", "F"], "YES", True, True),
         (None, "YES", False, False),
     ):
-        tags = {
-            "FieldOfViewHorizontalFlip": flip,
-            "FieldOfViewRotation": "0",
-            "PatientOrientation": letters,
-        }
-        found = read_header(xa(20, **tags))
+        tags = {"FieldOfViewHorizontalFlip": flip, "FieldOfViewRotation": "0"}
+        found = read_header(xa(20, PatientOrientation=letters, **tags))
         assert found.values["mirrored"] is mirrored and not found.missing
         assert (BY_LETTERS in found.assumptions) is by_letters
 
@@ -450,53 +395,36 @@ def test_the_grey_scale_is_the_headers_unless_the_case_gives_one(write_pair, xa)
 
 @pytest.mark.filterwarnings("ignore:.*different patients")
 @pytest.mark.parametrize(
-    "name, missing",
-    [
-        (
-            "xa-multiframe-jpeg.dcm",
-            "source_to_detector_mm source_to_isocentre_mm pixel_mm mirrored",
-        ),
-        (
-            "rf-circular-shutter.dcm",
-            "source_to_detector_mm source_to_isocentre_mm pixel_mm rao_lao_deg cra_cau_deg "
-            "mirrored",
-        ),
-    ],
+    "name, angles",
+    [("xa-multiframe-jpeg.dcm", ""), ("rf-circular-shutter.dcm", "rao_lao_deg cra_cau_deg")],
 )
-def test_real_files_name_their_missing_values(shared_data, write_pair, xa, name, missing):
-    path, missing = (shared_data / "dicom" / name).resolve(), missing.split()
+def test_real_files_name_their_missing_values(shared_data, write_pair, xa, name, angles):
+    path = (shared_data / "dicom" / name).resolve()
+    sizes = "source_to_detector_mm source_to_isocentre_mm pixel_mm"
+    missing = f"{sizes} {angles} mirrored".split()
     assert list(read_header(path).missing) == missing
     other = xa(90)
     message = refusal(Case.load, write_pair(path, other))
     assert all(f"{key} (" in message for key in missing) and "LAT" not in message
     given = {**READING, "rao_lao_deg": 10, "cra_cau_deg": 2, "mirrored": True}
-    case = Case.load(
-        write_pair(path, other, AP={"c_arm": {key: given[key] for key in missing}, "frame": 0})
-    )
+    known = {key: given[key] for key in missing}
+    case = Case.load(write_pair(path, other, AP={"c_arm": known, "frame": 0}))
     assert case.views[0].xray.valid.any() and case.world_from_ct.tolist() == START.tolist()
 
 
 def test_paths_in_place_of_arrays_bring_their_cameras(write_pair, xa):
     """What `Case.load` makes of them, in one case from paths and arrays."""
-    images = [
-        xa(*each, pixels(seed))
-        for seed, each in enumerate((("-31.75", "12.5"), ("58.25", "-7.125")))
-    ]
+    images = [xa("-31.75", "12.5", pixels(0)), xa("58.25", "-7.125", pixels(1))]
     path = write_pair(*images)
     read = Case.load(path)
-    given = Case.from_arrays(
-        path.parent / "ct.mha", images=images, names=["AP", "LAT"], world_from_ct=START
-    )
-    assert given.assumptions == {
-        name: (*assumed, BONE_DARK) for name, assumed in read.assumptions.items()
-    }  # of noise
+    ct = path.parent / "ct.mha"
+    given = Case.from_arrays(ct, images=images, names=["AP", "LAT"], world_from_ct=START)
+    said = {name: (*assumed, BONE_DARK) for name, assumed in read.assumptions.items()}
+    assert given.assumptions == said  # BONE_DARK: of noise
     for ours, theirs in zip(given.views, read.views, strict=True):
         assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
         assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
-        assert (ours.rotation_sd_deg, ours.principal_point_sd_px) == (
-            theirs.rotation_sd_deg,
-            theirs.principal_point_sd_px,
-        )
-    assert "images[0] (" in refusal(
-        Case.from_arrays, path.parent / "ct.mha", images=[xa(0, 0, DistanceSourceToPatient=None)]
-    )
+        assert ours.rotation_sd_deg == theirs.rotation_sd_deg
+        assert ours.principal_point_sd_px == theirs.principal_point_sd_px
+    without = [xa(0, 0, DistanceSourceToPatient=None)]
+    assert "images[0] (" in refusal(Case.from_arrays, ct, images=without)

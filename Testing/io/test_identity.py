@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from types import MappingProxyType
 
 import numpy as np
 import pydicom
@@ -33,28 +34,42 @@ PATIENT = {
 SIDES, DAYS = "sides of the body (laterality)", "days (StudyDate)"
 
 
+HU = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
+PLACE = np.diag([4.0, 4, 4, 1])
+PLACE[:3, 3] = -22
+
+
 @pytest.fixture
-def header_warnings(tmp_path):
+def dicom_case(tmp_path):
+    """A function: writes a case of DICOM files with these names and tags, and the path of its case.json."""
+
+    def write(ct="ct", image="{}.dcm", others=None, tags=MappingProxyType({}), **more):
+        write_ct(tmp_path / ct, HU, PLACE, **tags.get("ct", {}))
+        content = {**minimal(), "ct": ct, **more}
+        if others:
+            added = write_ct(tmp_path / "others", HU, PLACE, **others)
+            content["ct_series"] = pydicom.dcmread(next(added.iterdir())).SeriesInstanceUID
+            for path in added.iterdir():  # after those of the first series
+                shutil.copy(path, tmp_path / ct / f"z{path.name}")
+        for number, (view, key) in enumerate(zip(content["views"], ("ap", "lateral"))):
+            view["image"] = image.format(view["name"])
+            pixels = np.random.default_rng(number).integers(2000, 4000, (16, 20))
+            write_xray(tmp_path / view["image"], pixels, **tags.get(key, {}))
+        write_json(tmp_path / "case.json", content)
+        return tmp_path / "case.json"
+
+    return write
+
+
+@pytest.fixture
+def header_warnings(dicom_case):
     """A function: what loading a case warns of whose headers have these tags, after the usual ones."""
 
-    def load(
-        ct: dict | None = None, ap: dict | None = None, lateral: dict | None = None
-    ) -> list[str]:
-        random = np.random.default_rng(1)
-        hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
-        affine = np.diag([4.0, 4, 4, 1])
-        affine[:3, 3] = -22
-        write_ct(tmp_path / "ct", hu, affine, **(ct or {}))
-        content = {**minimal(), "ct": "ct"}
-        for view, tags in zip(content["views"], (ap, lateral), strict=True):
-            view["image"] = f"{view['name']}.dcm"
-            write_xray(
-                tmp_path / view["image"], random.integers(2000, 4000, (16, 20)), **(tags or {})
-            )
-        write_json(tmp_path / "case.json", content)
+    def load(**tags) -> list[str]:
+        path = dicom_case(tags=tags)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            Case.load(tmp_path)
+            Case.load(path)
         return [str(warning.message) for warning in caught]
 
     return load
@@ -135,33 +150,6 @@ def test_a_study_is_named_without_who_the_patient_is(tmp_path, tags, name):
     assert study_name(path, "SECRET_PERSON_ct") in ("", name)
     path.write_bytes(b"no DICOM")
     assert study_name(path, "SECRET_PERSON_ct") == "SECRET_PERSON_ct"
-
-
-@pytest.fixture
-def dicom_case(tmp_path):
-    """A function: writes a case of DICOM files with these names and tags, and the path of its case.json."""
-    hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
-    affine = np.diag([4.0, 4, 4, 1])
-    affine[:3, 3] = -22
-
-    def write(ct: str = "ct", image: str = "{}.dcm", others: dict | None = None, **more):
-        write_ct(tmp_path / ct, hu, affine)
-        content = {**minimal(), "ct": ct, **more}
-        if others:
-            added = write_ct(tmp_path / "others", hu, affine, **others)
-            content["ct_series"] = pydicom.dcmread(next(added.iterdir())).SeriesInstanceUID
-            for path in added.iterdir():
-                shutil.copy(
-                    path, tmp_path / ct / f"z{path.name}"
-                )  # after those of the first series
-        for number, view in enumerate(content["views"]):
-            view["image"] = image.format(view["name"])
-            pixels = np.random.default_rng(number).integers(2000, 4000, (16, 20))
-            write_xray(tmp_path / view["image"], pixels)
-        write_json(tmp_path / "case.json", content)
-        return tmp_path / "case.json"
-
-    return write
 
 
 @pytest.mark.filterwarnings("ignore")

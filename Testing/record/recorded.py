@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from MultiViewRegistrationLib.io.navigation.registration_export import WHOLE
+
 RECORD = Path(__file__).with_name("record.json")
 #: Of processors, what decides how compiled code rounds.
 FLAGS = ("avx2", "fma", "avx512f")
@@ -102,7 +104,7 @@ def _of_result(result: dict) -> dict:
         "predicted_tre_mm": result["predicted_tre_mm"], "errors": result.get("errors"),
         "similarity": [view["similarity"] for view in result["views"]],
         "camera_from_world": [view["camera_from_world"] for view in result["views"]],
-        "structures": [[each["world_from_ct"], each["verdict"]] for each in result.get("structures", [])],
+        "structures": [[each["world_from_ct"], each["verdict"]] for name, each in result["bodies"].items() if name != WHOLE],
     }  # fmt: skip
 
 

@@ -117,11 +117,7 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
             "ap": {"PatientID": "0000"},
         },
         {"ct": {"PatientName": "ELEONORE PLANTAGENET"}, "ap": {"PatientName": "Plantagenêt^E^^"}},
-        {
-            "ct": {"Laterality": ""},
-            "ap": {"Laterality": "", "ImageLaterality": "U"},
-            "lateral": {"ImageLaterality": "B"},
-        },
+        {"ap": {"ImageLaterality": "U"}, "lateral": {"ImageLaterality": "B"}},
         {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
     ],
 )

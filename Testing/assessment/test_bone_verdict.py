@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy
+import scipy.stats
 
 from MultiViewRegistrationLib.assessment import bone_verdict
 from MultiViewRegistrationLib.assessment.bone_features import BoneFeatures, mask_edges
@@ -111,26 +111,19 @@ def test_the_risk_never_falls_where_a_feature_gets_worse(name):
     assert fitted().predict(changed).risk >= fitted().predict(RIGHT).risk - 1e-9
 
 
-def test_bound_and_risk_are_quantiles_of_the_mixture():
-    """By a sample of it."""
-    k, rng = len(COLUMNS), np.random.default_rng(1)
+def test_risk_and_bound_are_those_of_right_and_wrong_ones_together():
+    """Log-normal about 0.3 mm, and about 8 mm with a probability by the intercept."""
+    k = len(COLUMNS)
     model = BoneModel(
         *(np.zeros(k), np.ones(k), np.full(k, 99.0), -1.5, np.zeros(k)),
         *(np.r_[np.log(0.3), np.zeros(k)], 0.5, np.log(8), 0.6, 0.02, 0.5),
     )
-    prediction = model.predict(RIGHT)
-    wrong = rng.random(400_000) < scipy.special.expit(-1.5)
-    sample = np.exp(
-        np.where(
-            wrong,
-            np.log(8) + 0.6 * rng.normal(size=wrong.size),
-            np.log(0.3) + 0.5 * rng.normal(size=wrong.size),
-        )
-    )
-    assert prediction.risk == pytest.approx((sample > 2).mean(), abs=0.01)
-    bound = np.percentile(sample, 95)
-    assert prediction.mean_mm == pytest.approx(sample[sample < bound].mean(), rel=0.02)
-    assert prediction.upper95_mm == pytest.approx(bound, rel=0.02)
+    right, astray = scipy.stats.lognorm(0.5, scale=0.3), scipy.stats.lognorm(0.6, scale=8)
+    wrong, prediction = scipy.special.expit(-1.5), model.predict(RIGHT)
+    risk = wrong * astray.sf(2) + (1 - wrong) * right.sf(2)
+    assert prediction.risk == pytest.approx(risk, abs=0.002)
+    beyond = [each.sf(prediction.upper95_mm) for each in (astray, right)]
+    assert np.dot([wrong, 1 - wrong], beyond) == pytest.approx(0.05, abs=0.002)
 
 
 def test_beyond_what_was_fitted_nothing_is_accepted():

@@ -80,35 +80,6 @@ def test_the_roll_about_a_shaft_is_named(pose):
     assert abs(axis[2]) > 0.99 and sd == pytest.approx(np.sqrt(pose.covariance[2, 2]), rel=0.01)
 
 
-def test_the_sandwich_of_clusters_is_the_scatter_of_the_estimates():
-    """A linear model whose residuals are alike within a tile.
-
-    Pixels counted one by one would say less than half of the truth.
-    """
-    random, clusters, each, parameters = np.random.default_rng(5), 60, 20, 4
-
-    def alike(own: int):
-        return random.normal(size=(clusters, 1, own)) + 0.3 * random.normal(
-            size=(clusters, each, own)
-        )
-
-    design = alike(parameters)
-    flat = design.reshape(-1, parameters)
-    bread = flat.T @ flat
-    estimates, told, naive = [], [], []
-    for _ in range(400):
-        residual = alike(1)[..., 0]
-        estimate = np.linalg.solve(bread, flat.T @ residual.ravel())
-        left = residual - design @ estimate
-        scores = np.einsum("cep,ce->cp", design, left)
-        estimates.append(estimate)
-        told.append(sandwich(bread, scores.T @ scores * cluster_correction(clusters, parameters)))
-        naive.append(np.linalg.inv(bread) * left.var())
-    scatter = np.trace(np.cov(np.array(estimates).T))
-    assert np.trace(np.mean(told, axis=0)) == pytest.approx(scatter, rel=0.12)
-    assert np.trace(np.mean(naive, axis=0)) < 0.3 * scatter
-
-
 def test_what_is_not_seen_at_all_is_not_certain():
     bread = np.diag([4.0, 2.0, 0.0])
     told = sandwich(bread, np.diag([1.0, 1.0, 0.0]))

@@ -11,6 +11,7 @@ from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 
 from MultiViewRegistrationLib.assessment.bone_cts import BoneAlone, assess_bone_cts
 from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
@@ -40,20 +41,21 @@ def bones(two):
 
 def judged(two, found):
     cts, _, views, anatomies, alone, starts = two
-    singly = [
-        BoneAlone(
-            refinement.world_from_ct,
-            assess(anatomy, views, refinement, start),
-            refinement.alternative,
-        )
-        for anatomy, refinement, start in zip(anatomies, alone, starts, strict=True)
-    ]
+    singly = []
+    for anatomy, single, start in zip(anatomies, alone, starts, strict=True):
+        told = assess(anatomy, views, single, start)
+        singly.append(BoneAlone(single.world_from_ct, told, single.alternative))
     return assess_bone_cts(found, singly, [f"1.2.{n}" for n in range(len(cts))]).bones
 
 
-def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, bones):
-    cts, true, views, _, alone, _ = two
-    found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
+@pytest.fixture(scope="module")
+def found(two, bones):
+    """Both, registered together from where each ends alone."""
+    return register_bone_cts(bones, two[2], [each.world_from_ct for each in two[4]])
+
+
+def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, found):
+    cts, true, _, _, alone, _ = two
     for ct, single, pose, truth in zip(cts, alone, found.poses, true, strict=True):
         alone_mm = error_mm(ct, single.world_from_ct, truth)
         assert error_mm(ct, pose, truth) < min(0.02, 0.3 * alone_mm)
@@ -64,48 +66,34 @@ def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, bo
 
 def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
     """By central differences. The first bone's CT ends within it."""
-    cts, true, views, *_ = two
-    values = cts[0].volume.values[:, :, : cts[0].volume.values.shape[2] // 2]
-    anatomies = [
-        PreparedCT(CT(Volume(values, cts[0].volume.ct_from_index), "relative")),
-        PreparedCT(cts[1]),
-    ]
-    bones = [Bone.of_ct(name, anatomy) for name, anatomy in zip(BONES, anatomies, strict=True)]
+    (first, second), true, views, *_ = two
+    values = first.volume.values[:, :, : first.volume.values.shape[2] // 2]
+    half = CT(Volume(values, first.volume.ct_from_index), "relative")
+    bones = [Bone.of_ct(*each) for each in zip(BONES, map(PreparedCT, (half, second)))]
     assert bones[0].cut.any() and not bones[1].cut.any()
-    shifted = [off(pose, ct, 1, 1, 7) for pose, ct in zip(true, cts, strict=True)]
+    poses = [off(pose, ct, 1, 1, 7) for pose, ct in zip(true, (first, second))]
     objective = module._objective(None, bones, views, np.zeros(3), None, [], LEVELS_WITHOUT_REST[1])
-    fit = objective.linearise(shifted, objective.shadows(shifted))
+    fit = objective.linearise(poses, objective.shadows(poses))
     assert fit.shown[0].min() < 0.99
     for b, axis, step in ((0, 3, 0.02), (0, 2, 2e-3), (1, 5, 0.02), (1, 0, 2e-3)):
         costs = []
-        for sign in (1, -1):
-            twist = np.zeros(6)
-            twist[axis] = sign * step
-            pivot = (shifted[b] @ [*bones[b].centroid, 1.0])[:3]
-            trial = [
-                module.moved(pose, twist, pivot) if n == b else pose
-                for n, pose in enumerate(shifted)
-            ]
+        for way in (step, -step):
+            trial, pivot = list(poses), rigid.transform_points(poses[b], bones[b].centroid)
+            trial[b] = module.moved(poses[b], way * np.eye(6)[axis], pivot)
             costs.append(objective.cost(objective.shadows(trial)))
         slope = (costs[0] - costs[1]) / (2 * step) / 2
         assert fit.gradient[6 * b + axis] == pytest.approx(slope, rel=0.08, abs=2e-4)
 
 
-def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, bones):
-    cts, true, views, _, alone, _ = two
-    found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
-    moved = replace(found, poses=[off(found.poses[0], cts[0], 0, 3, 1), found.poses[1]])
-    first, second = judged(two, moved)
-    assert (
-        first.verdict == "reject"
-        and f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
-    )
-    assert second.verdict == "check"
+def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, found):
+    there = off(found.poses[0], two[0][0], 0, 3, 1)
+    first, second = judged(two, replace(found, poses=[there, found.poses[1]]))
+    assert (first.verdict, second.verdict) == ("reject", "check")
+    assert f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
 
 
-def test_another_pose_that_fits_nearly_as_well_is_told_of_its_bone(two, bones):
+def test_another_pose_that_fits_nearly_as_well_is_told_of_its_bone(two, found):
     cts, true, views, anatomies, alone, starts = two
-    found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
     rival = AlternativeSolution(true[1], 1.05, 4.0, 2.0)
     doubtful = [replace(alone[0], alternative=None), replace(alone[1], alternative=rival)]
     first, second = judged((cts, true, views, anatomies, doubtful, starts), found)

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, spine, xrays
+from bent_spine import NAMES, POSE, spine, xrays
 
-from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration.bones import bones_of, register_bones
 from MultiViewRegistrationLib.registration.found_again import found_again_mm
@@ -17,10 +16,9 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 def case():
     ct, labels = spine()
     anatomy = PreparedCT(ct)
-    pose = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
-    views = xrays(ct, labels, [np.eye(4)] * 4, pose)
+    views = xrays(ct, labels, [np.eye(4)] * 4, POSE)
     bones = bones_of(Structures(NAMES, labels), anatomy)
-    return lambda views=views: register_bones(anatomy, bones, views, pose), views
+    return lambda views=views: register_bones(anatomy, bones, views, POSE), views
 
 
 def test_bones_that_x_rays_show_are_found_again(case):
@@ -34,10 +32,8 @@ def test_bones_that_x_rays_show_are_found_again(case):
 def test_what_x_rays_leave_open_is_not(case):
     """Images of noise have minima everywhere."""
     register, views = case
-    rng = np.random.default_rng(3)
-    noise = [rng.normal(size=view.xray.line_integrals.shape).astype(np.float32) for view in views]
-    blank = [
-        replace(view, xray=replace(view.xray, line_integrals=each))
-        for view, each in zip(views, noise, strict=True)
-    ]
-    assert found_again_mm(register(blank)).min() > 1
+    rng, noise = np.random.default_rng(3), []
+    for view in views:
+        image = rng.normal(size=view.xray.line_integrals.shape).astype(np.float32)
+        noise.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+    assert found_again_mm(register(noise)).min() > 1

@@ -1,14 +1,16 @@
 """Vertebrae one level up or down: `registration.levels`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from bent_spine import NAMES, spine, xrays
+from bent_spine import NAMES, POSE, spine, xrays
 
 from MultiViewRegistrationLib.assessment.bones import vertebra
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import levels
-from MultiViewRegistrationLib.registration.bones import BonesRegistration, bones_of, register_bones
+from MultiViewRegistrationLib.registration.bones import bones_of, register_bones
 from MultiViewRegistrationLib.registration.levels import other_levels
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -18,13 +20,9 @@ NUMBERS = [vertebra(name) for name in NAMES]
 @pytest.fixture(scope="module")
 def found():
     ct, labels = spine()
-    anatomy, pose = (
-        PreparedCT(ct),
-        rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0]),
-    )
-    views = xrays(ct, labels, [np.eye(4)] * 4, pose)
-    bones = bones_of(Structures(NAMES, labels), anatomy)
-    return register_bones(anatomy, bones, views, pose)
+    anatomy = PreparedCT(ct)
+    views = xrays(ct, labels, [np.eye(4)] * 4, POSE)
+    return register_bones(anatomy, bones_of(Structures(NAMES, labels), anatomy), views, POSE)
 
 
 def test_vertebrae_that_are_right_fit_worse_one_level_further(found):
@@ -36,10 +34,7 @@ def test_vertebrae_that_are_right_fit_worse_one_level_further(found):
 def test_vertebrae_that_are_a_level_too_low_fit_better_one_level_up(found):
     step = found.world_from_ct[:3, :3] @ (found.bones[1].centroid - found.bones[0].centroid)
     lower = [rigid.from_rotation_translation(np.eye(3), step) @ pose for pose in found.poses]
-    wrong = BonesRegistration(
-        found.bones, lower, found.fit, found.objectives, found.ties, found.world_from_ct
-    )
-    up, _ = other_levels(wrong, NUMBERS)
+    up, _ = other_levels(replace(found, poses=lower), NUMBERS)
     assert up.unlikeness.max() < 0.8, up.unlikeness
 
 
@@ -58,12 +53,8 @@ def test_bones_of_other_kinds_are_moved_along_the_body(found):
 
 def test_the_ways_go_to_the_neighbours(found):
     (up,), (down,) = (levels._steps(found, NUMBERS, up=each) for each in (True, False))
-    centres = np.array(
-        [
-            rigid.transform_points(pose, bone.centroid)
-            for pose, bone in zip(found.poses, found.bones, strict=True)
-        ]
-    )
+    poses = zip(found.poses, found.bones, strict=True)
+    centres = np.array([rigid.transform_points(pose, bone.centroid) for pose, bone in poses])
     assert centres[1:] + up[1:] == pytest.approx(centres[:-1], abs=1e-9)
     assert centres[:-1] + down[:-1] == pytest.approx(centres[1:], abs=1e-9)
     assert (up[:, 2] > 0).all() and (down[:, 2] < 0).all()

@@ -48,16 +48,6 @@ def test_rays_through_a_cut_end_are_nan_in_a_drr(camera):
     assert np.array_equal(drr[seen], finest.render(camera, np.eye(4)).image[seen])
 
 
-@pytest.mark.parametrize(
-    "voxel_mm, structure, level",
-    [(1.0, False, 1), (1.2, False, 0), (3.0, False, 0), (1.0, True, 0)],
-)
-def test_pictures_are_of_voxels_that_are_fine_enough(voxel_mm, structure, level):
-    values = np.full((24, 24, 24), 100.0, np.float32)
-    ct = CT(Volume(values, np.diag([voxel_mm] * 3 + [1])), mask=values > 0 if structure else None)
-    assert PreparedCT(ct).picture_level == level
-
-
 def test_a_larger_ct_has_its_centroid_where_it_was(ct, anatomy):
     larger = anatomy.scaled(np.array([0.02, 0.0, 0.1]))
     index = np.array([[0.0, 0, 0], [47, 20, 3]])

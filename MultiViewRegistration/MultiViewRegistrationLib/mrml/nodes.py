@@ -359,7 +359,6 @@ def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None
             return
         display.SetActiveScalar(LINE_COLOURS, vtkDataObject.CELL)
         display.SetScalarRangeFlag(display.UseDirectMapping)
-        display.SetScalarRange(0, 255)  # Slicer leaves (0, -1), of which VTK complains
         display.SetScalarVisibility(True)
 
 

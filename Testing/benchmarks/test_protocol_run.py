@@ -99,7 +99,8 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
             assert again[key] == (row[key] and pytest.approx(row[key], rel=1e-9)), key
         if row["features"] is None:
             continue
-        assert strict["verdict"] == "reject" and strict["mtre_mm"] == row["mtre_mm"]
+        # Where all tiles are in place it is a "check", whatever the model says.
+        assert strict["verdict"] != "accept" and strict["mtre_mm"] == row["mtre_mm"]
         narrower = reevaluate(
             {**row, "error_inflation": row["error_inflation"] / 2}, model
         )  # as it was judged when its intervals were half as wide

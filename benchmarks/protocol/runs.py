@@ -222,6 +222,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "features": features and verdict.model_inputs(features),
         "cameras": cameras,
         "contradicted": bool(assessment.contradictions),
+        "bounds_known": assessment.bounds_known,
         "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm,
         "noise95_mm": noise and noise.bound_mm(),
@@ -286,7 +287,9 @@ def reevaluate(row: dict, model: Model) -> dict:
         split = {"depth95_mm": prediction.upper95_mm, "in_plane95_mm": prediction.upper95_mm}
     else:
         verdict_now = decide(prediction, model, row["measured"] and not cause)
-        wider = prediction.upper95_mm / (row["error_inflation"] * row["noise95_mm"])
+        # Where a part lies elsewhere, bounds are of noise alone; older rows do not say so.
+        known = prediction.upper95_mm if row.get("bounds_known", True) else row["noise95_mm"]
+        wider = known / (row["error_inflation"] * row["noise95_mm"])
         split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
     if row.get("contradicted"):
         verdict_now = "reject"

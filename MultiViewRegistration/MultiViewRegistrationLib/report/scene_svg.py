@@ -18,7 +18,6 @@ from ..geometry.c_arm import angle, angles, image_sides
 from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..registration.prepared_ct import PreparedCT
-from ..translation import _
 from .html import beam, embedded, outline, page, png, polyline, tag
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
@@ -236,6 +235,8 @@ def machine_svg(view: DrawnView, left_known: bool = True) -> str:
     left_known
         Whether it is known which side of the patient is on the left of the image.
     """
+    from ..translation import _  # which loads Slicer's classes where they are
+
     scene = Scene([view], None, np.eye(4))
     said = ["", ""]
     if view.camera.fan_axes == 2:

@@ -24,7 +24,7 @@ def registered(case_file, tmp_path_factory):
 def test_register_finds_the_pose_and_writes_it_as_agreed(registered, case_file):
     out, done = registered
     result, case = read_json(out / "result.json"), read_json(case_file)
-    assert json.loads(done.stdout) == result and result["version"] == 2
+    assert json.loads(done.stdout) == result and result["version"] == 3
     assert_fits_schema(result)
     mtre = mtre_mm(result["world_from_ct"], case)
     assert mtre < 0.1 < 8 < mtre_mm(case["world_from_ct"], case)

@@ -9,8 +9,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from phantom import make_ct, off
-from phantom_scene import make_registration, phantom_registration
+from phantom import off
+from phantom_scene import make_registration
 from PIL import Image
 from scipy import ndimage
 
@@ -29,7 +29,7 @@ from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.mrml import manual_pose
 from MultiViewRegistrationLib.mrml.image import add_mask, set_source
-from MultiViewRegistrationLib.mrml.loading import segmentation_node, volume_node
+from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import film_of, live_layer
 
@@ -226,29 +226,6 @@ def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, 
     assert untrue.mean() > 0.005 and here[untrue].mean() < 0.003
     if number == 0:
         assert not here[~ndimage.binary_dilation(hull(MASK), iterations=2)].any()
-
-
-def test_a_structure_has_its_outline(chromium):
-    """Beside the edges within it, as the server draws both."""
-
-    def of_structure(scene):
-        registration, ct = phantom_registration(scene), make_ct()
-        registration.choose_segment(
-            *segmentation_node(scene, "bone", ct.volume.values > 300, registration.ct)
-        )
-        return registration
-
-    page = XRayPage(chromium, registration=of_structure, webgl=True)
-    try:
-        page(page.loaded())
-        here, layer = pictures(page, "edges", page.pose)
-        assert page.session.anatomy.structure
-    finally:
-        page.close()
-    there = layer[..., 3] > 127
-    beside = [ndimage.distance_transform_edt(~each) for each in (here, there)]
-    assert there.mean() > 0.05
-    assert (beside[1][here] < 2.5).mean() > 0.8 and (beside[0][there] < 2.5).mean() > 0.9
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])

@@ -63,24 +63,3 @@ def test_what_is_unclear_is_asked_while_the_rest_is_taken(empty, study):
     empty.choose("view1.txt took", "view1")
     empty.page.locator(".mv-asked").wait_for(state="hidden")
     assert empty.control("xrays", "xrays")["lines"][0]["cells"][1]["text"] == "matrix"
-
-
-def test_the_empty_page_and_its_keys(empty):
-    for colours in ("dark", "light"):
-        empty.page.emulate_media(color_scheme=colours)
-        empty.page.wait_for_function(
-            f"() => document.documentElement.dataset.theme === '{colours}'"
-        )
-        empty.page.wait_for_timeout(300)
-        empty.shot(f"empty-{colours}")
-    reached = []
-    for _ in range(14):
-        empty.page.keyboard.press("Tab")
-        reached.append(
-            empty.page.evaluate(
-                "() => document.activeElement.getAttribute('aria-label') || "
-                "document.activeElement.innerText"
-            )
-        )
-    hint = "CT, X-rays, calibration, case or scene"
-    assert {f"Choose files: {hint}", f"Choose a folder: {hint}", "Open the demo"} <= set(reached)

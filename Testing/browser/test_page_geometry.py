@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import unquote
 
-ANGLE, DISTANCE = "LAO (+) / RAO (\u2212) of {}", "Source to detector, mm of {}"
+ANGLE = "LAO (+) / RAO (\u2212) of {}"
+TILT = "CRA (+) / CAU (\u2212) of {}"
+DISTANCE = "Source to detector, mm of {}"
+#: Pastes a text where the focus is.
+PASTE = """text => { const data = new DataTransfer(); data.setData('text', text);
+    document.activeElement.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true })); }"""
 
 
 def open_table(tab):
@@ -19,11 +23,6 @@ def field(tab, label: str, name: str):
     return tab.page.get_by_label(label.format(name), exact=True)
 
 
-def geometry(tab, number: int) -> str:
-    """What the section X-rays says of one's geometry."""
-    return tab.evaluate(f"c('xrays', 'xrays').lines[{number}].cells[1].text")
-
-
 def picture(tab) -> str:
     """The SVG of the C-arm."""
     return unquote(tab.page.locator(".mv-sheet .mv-picture img").get_attribute("src"))
@@ -35,22 +34,17 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
         field(tab, "Given as of {}", name).select_option("C-arm")
         tab.button("Use this geometry").click()
         tab.page.get_by_role("button", name="Use this geometry").wait_for(state="hidden")
-    before = geometry(tab, 0)
-    assert re.fullmatch(r"(LAO|RAO) [\d.]+\u00b0, (CRA|CAU) [\d.]+\u00b0", before)
-    angle = field(tab, ANGLE, "view1")
+    angle, tilt = field(tab, ANGLE, "view1"), field(tab, TILT, "view2")
     angle.click()
     angle.select_text()
     for key in "-35":  # the camera and the picture follow the keys
         tab.page.keyboard.type(key)
     tab.wait_state("c('xrays', 'xrays').lines[0].cells[1].text.startsWith('RAO 35')", 20)
-    assert "RAO 35\u00b0" in picture(tab) and angle.evaluate("e => e === document.activeElement")
+    assert "RAO 35\u00b0" in picture(tab) and focused(angle)
     tab.page.keyboard.press("Enter")
-    below = field(tab, ANGLE, "view2")
-    assert below.evaluate("e => e === document.activeElement")
+    assert focused(field(tab, ANGLE, "view2"))
     tab.page.keyboard.press("Tab")
-    assert field(tab, "CRA (+) / CAU (\u2212) of {}", "view2").evaluate(
-        "e => e === document.activeElement"
-    )
+    assert focused(tilt)
     distance = field(tab, DISTANCE, "view1")
     distance.fill("1.01")
     distance.press("Tab")
@@ -58,20 +52,10 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     note.wait_for()
     assert distance.get_attribute("aria-invalid") == "true"
     assert distance.get_attribute("aria-describedby") == note.get_attribute("id")
-    left, width = (note.bounding_box()[key] for key in ("x", "width"))
-    assert (
-        abs(left - distance.bounding_box()["x"]) < 8
-        and width > 2 * distance.bounding_box()["width"]
-    )
     tab.shot("a fault at its field")
-    field(tab, "CRA (+) / CAU (\u2212) of {}", "view2").focus()
-    tab.page.evaluate(
-        "text => { const data = new DataTransfer(); data.setData('text', text); "
-        "document.activeElement.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true })); }",
-        "12\t1000\t650",
-    )
+    tilt.focus()
+    tab.page.evaluate(PASTE, "12\t1000\t650")
     tab.wait_state("c('xrays', 'xrays').lines[1].cells[1].text.endsWith('CRA 12\u00b0')", 20)
-    tab.page.wait_for_function("() => document.querySelectorAll('.mv-fields .fault').length === 1")
     assert field(tab, DISTANCE, "view2").input_value() == "1000"
     tab.button("Put view2 back").click()
     tab.wait_state("c('xrays', 'xrays').lines[1].cells[1].text === 'matrix'", 20)
@@ -83,7 +67,12 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     tab.page.wait_for_selector(".mv-sheet", state="detached")
 
 
+def focused(locator) -> bool:
+    return locator.evaluate("e => e === document.activeElement")
+
+
 def test_the_first_click_on_a_button_counts_while_a_field_has_the_focus(tab):
+    """The server's answer to what was typed comes while a hand holds the button."""
     open_table(tab)
     matrix, mouse, back = (
         tab.page.get_by_label("Projection matrix"),
@@ -96,37 +85,12 @@ def test_the_first_click_on_a_button_counts_while_a_field_has_the_focus(tab):
     box = back.bounding_box()
     mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     mouse.down()
-    tab.page.wait_for_timeout(
-        300
-    )  # as a hand holds it: the server's answer to what was typed comes meanwhile
+    tab.page.wait_for_timeout(300)
     mouse.up()
-    tab.page.wait_for_function(
-        "given => document.querySelector('.mv-sheet textarea').value === given", arg=given
-    )
+    as_given = "given => document.querySelector('.mv-sheet textarea').value === given"
+    tab.page.wait_for_function(as_given, arg=given)
     assert not tab.state("message")
     tab.button("Done").click()
-
-
-def test_a_refused_number_keeps_register_from_beginning(tab):
-    tab.open_step("Start")
-    tab.open_group("More")
-    tab.page.get_by_label("Search").first.click()
-    tab.choose("How far", "As usual (15\u00b0, 45 mm)")
-    rotation = tab.page.get_by_label("Rotation", exact=True)
-    rotation.fill("500")
-    rotation.press("Tab")
-    problem = "Rotation: 500 is outside 1 to 180\u00b0; correct it."
-    tab.page.locator(".v-messages").get_by_text(problem).wait_for()
-    entries = len(tab.history())
-    tab.open_step("Register")
-    tab.page.locator(".mv-steps").get_by_role("button", name="Register", exact=True).click()
-    tab.wait_state(f"s.message === {problem!r}", 20)
-    assert len(tab.history()) == entries and rotation.input_value() == "500"
-    tab.shot("a refused number")
-    rotation.fill("15")
-    rotation.press("Tab")
-    tab.page.locator(".v-messages").get_by_text(problem).wait_for(state="detached")
-    tab.register()
 
 
 def test_what_a_button_leads_to_has_the_focus_and_accept_closes_the_table(tab):

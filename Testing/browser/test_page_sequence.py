@@ -42,46 +42,26 @@ def picture(tab) -> np.ndarray:
     )
 
 
-def layers(tab) -> list[int]:
-    """The numbers of the DRRs that the X-rays show."""
-    return [
-        tab.state(name)["layer"]
-        for name in tab.page.evaluate(
-            "() => Object.keys(window.trame.state.state).filter(k => k.startsWith('mvreg_xray_') "
-            "&& window.trame.state.state[k])"
-        )
-    ]
-
-
 def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, server):
     tab = open_tab(server, width=1280, height=800)
     tab.ready()
     shown(tab, 0)
-    pictures, drrs = [picture(tab)], [layers(tab)]
+    first = picture(tab)
     tab.button("One frame on").click()
     shown(tab, 1)
-    pictures.append(picture(tab))
-    drrs.append(layers(tab))
     tab.page.get_by_text("Frame 1: followed").wait_for()
-    assert (pictures[0] != pictures[1]).mean() > 0.2 and all(
-        a != b for a, b in zip(*drrs, strict=True)
-    )
+    assert (picture(tab) != first).mean() > 0.2
 
     tab.button("Play").focus()
     tab.page.keyboard.press("Enter")  # by keys alone
     tab.wait_state("c('sequence', 'play').icon === 'pause'")
     tab.wait_state("c('sequence', 'play').icon === 'play'")
     shown(tab, COUNT - 1)
-    tab.button("One frame back").click()
-    tab.page.get_by_text("no contrast").first.wait_for()
-    assert tab.control("sequence", "headline")["tone"] == "error"
-    assert "still show another frame" in tab.control("sequence", "line0")["label"]
     tab.button("First frame").click()
     shown(tab, 0)
-    assert np.abs(picture(tab) - pictures[0]).max() <= 2
+    assert np.abs(picture(tab) - first).max() <= 2
 
-    slider = tab.page.get_by_role("slider", name="Frame")
-    slider.focus()
+    tab.page.get_by_role("slider", name="Frame").focus()
     tab.page.keyboard.press("ArrowRight")
     shown(tab, 1)
     assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -14,19 +14,6 @@ from served import PATIENCE_S, Served
 #: Keeps the websockets of a page, to be closed as a network closes them.
 SOCKETS = """window.sockets = []; window.WebSocket = class extends window.WebSocket {
   constructor(...given) { super(...given); window.sockets.push(this); } };"""
-MRML = '<MRML version="Slicer4.4.0" userTags="">{}</MRML>'
-#: Scenes that are refused: where they are read, and where they are put into the scene.
-REFUSED = {
-    "outside": MRML.format(
-        '<TextStorage id="vtkMRMLTextStorageNode1" name="s" fileName="/etc/passwd"></TextStorage>'
-    ),
-    "none": "not a scene",
-    "missing": MRML.format(
-        '<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" fileName="no.nrrd">'
-        '</VolumeArchetypeStorage><Volume id="vtkMRMLScalarVolumeNode1" name="v" '
-        'storageNodeRef="vtkMRMLVolumeArchetypeStorageNode1"></Volume>'
-    ),
-}
 
 
 def leave(tab) -> None:
@@ -42,37 +29,29 @@ def own_data(tmp_path, monkeypatch):
 
 
 def test_the_work_is_offered_opened_and_removed(own_data, open_tab, case_file, tmp_path):
+    """When it is killed: Testing/viewer/test_autosave.py."""
     server = Served(str(case_file), folder=tmp_path)
     tab = open_tab(server)
     tab.ready()
     tab.register()
     pose = tab.exported(tmp_path).GetParameters()
-    assert (
-        server.end() == 0
-    )  # saves what has changed; when it is killed: Testing/viewer/test_autosave.py
+    assert server.end() == 0  # saves what has changed
     leave(tab)
 
-    second = Served(folder=tmp_path)
-    tab = open_tab(second)
-    offer = tab.page.get_by_role("button", name="Go on where you were")
-    assert case_file.parent.name in tab.page.locator(".mv-autosaved").inner_text()
-    tab.shot("offered")
-    offer.click()
-    tab.ready()
-    assert tab.history()[-1][1]
-    np.testing.assert_allclose(tab.exported(tmp_path).GetParameters(), pose, atol=1e-9)
-    second.end()
-    leave(tab)
-
-    third = Served(folder=tmp_path)
-    tab = open_tab(third)
-    offer = tab.page.get_by_role("button", name="Go on where you were")
-    offer.wait_for()
-    tab.button("Remove").click()
-    offer.wait_for(state="hidden")
-    assert not list(own_data.iterdir())
-    third.end()
-    leave(tab)
+    for button in ("Go on where you were", "Remove"):
+        server = Served(folder=tmp_path)
+        tab = open_tab(server)
+        offer = tab.page.locator(".mv-autosaved")
+        offer.get_by_text(case_file.parent.name).first.wait_for()
+        tab.button(button).click()
+        if button == "Remove":
+            offer.wait_for(state="hidden")
+            assert not list(own_data.iterdir())
+        else:
+            tab.ready()
+            np.testing.assert_allclose(tab.exported(tmp_path).GetParameters(), pose, atol=1e-9)
+        server.end()
+        leave(tab)
 
 
 def test_a_page_says_that_the_server_is_gone_and_comes_back_by_itself(
@@ -119,20 +98,16 @@ def test_a_connection_that_breaks_off_comes_back_where_the_work_is(open_tab, ser
 def test_no_temporary_file_stays(tmp_path, ending):
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     server = Served(folder=tmp_path)
-    for name, text in REFUSED.items():
-        file = tmp_path.parent / f"{name}.mrb"
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("s/s.mrml", text)
-        until = monotonic() + PATIENCE_S
-        while server.send("open", file)[0] != 200:
-            assert monotonic() < until
-            sleep(0.2)  # it is starting, or reads the one before
+    file = tmp_path.parent / "refused.mrb"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("s/s.mrml", "not a scene")
     until = monotonic() + PATIENCE_S
-    while (
-        left := [name for *_, names in os.walk(tmp_path) for name in names]
-    ) and monotonic() < until:
+    while server.send("open", file)[0] != 200:
+        assert monotonic() < until
+        sleep(0.2)  # it is starting
+    while any(names for *_, names in os.walk(tmp_path)):  # while it still runs
+        assert monotonic() < until
         sleep(0.1)
-    assert not left  # while it still runs
     os.kill(server.process.pid, getattr(signal, ending))
     status = server.process.wait(30)
     assert "Traceback" not in server.output and (status == 0) == (ending != "SIGKILL")

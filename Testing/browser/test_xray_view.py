@@ -77,9 +77,6 @@ def test_blend_and_flicker_show_x_ray_and_drr(shown):
     hidden = shown(shown.colours(flickering=False))
     shown(shown.seen("off"))
     assert np.array_equal(hidden, shown(shown.colours()))
-    # Where the pose is right, the DRR in the X-ray's greys is the X-ray.
-    _, right = at_the_truth(shown, "blend", opacity=1.0)
-    assert np.abs(right - alone).mean() < 0.3 * np.abs(drr - alone).mean()
 
 
 def test_checkerboard_has_tiles_of_both(shown):
@@ -103,9 +100,12 @@ def test_pictures_show_where_the_pose_is_wrong(shown):
     wrong, right = at_the_truth(shown, "difference")
     assert orange(wrong).mean() > 0.02 and blue(wrong).mean() > 0.02
     assert (orange(right) | blue(right)).mean() < 0.3 * (orange(wrong) | blue(wrong)).mean()
-    shown(shown.reset())
-    wrong, right = at_the_truth(shown, "colours")
-    assert np.ptp(right, axis=2).mean() < 0.5 * np.ptp(wrong, axis=2).mean()
+
+
+async def under(shown, x: float, y: float):
+    """The pixel of the X-ray at a place in the window."""
+    box = await shown.surface().bounding_box()
+    return await shown.js("(at) => xrays[0].frame.toImage(at)", [x - box["x"], y - box["y"]])
 
 
 def test_the_drr_follows_the_ct_in_every_view_and_after_a_reload(shown):
@@ -183,20 +183,25 @@ def test_brightness_and_contrast_are_percents_and_the_greys_are_inverted(shown):
     assert np.abs(picture[..., 0] - (235 - grey(xray_values(shown), *window(shown)))).mean() < 1.5
 
 
-@pytest.mark.parametrize("notches", [3, -2])
-def test_a_zoom_keeps_what_is_under_the_mouse(shown, notches):
-    async def turn():
+@pytest.mark.parametrize("how, expected", [(300, 1.2**3), (-200, 1.2**-2), ("right", np.exp(0.5))])
+def test_a_zoom_keeps_what_is_under_the_mouse(shown, how, expected):
+    """By the wheel, in and out, or by a drag with the right button up from there."""
+
+    async def zoom():
         x, y = np.rint(await shown.place((90, 40)))  # a wheel's events come at whole pixels
-        box = await shown.surface().bounding_box()
-        pixel = await shown.js("(at) => xrays[0].frame.toImage(at)", [x - box["x"], y - box["y"]])
-        await shown.page.mouse.move(x, y)
-        await shown.page.mouse.wheel(0, -100 * notches)
-        await shown.settled()
+        pixel = await under(shown, x, y)
+        if how == "right":
+            box = await shown.surface().bounding_box()
+            await shown.pull((x, y), (x + 20, y + box["height"] / 8), "right")
+        else:
+            await shown.page.mouse.move(x, y)
+            await shown.page.mouse.wheel(0, -how)
+            await shown.settled()
         return (x, y), await shown.place(pixel), await shown.js("() => xrays[0].frame.zoom")
 
-    before, after, zoom = shown(turn())
-    assert np.allclose(before, after, atol=0.01)
-    assert zoom == pytest.approx(max(1.2**notches, 0.5))
+    before, after, zoom = shown(zoom())
+    assert np.allclose(before, after, atol=0.01) and zoom == pytest.approx(expected, rel=1e-3)
+    assert np.array_equal(shown.pose, START)
 
 
 @pytest.mark.parametrize(
@@ -223,19 +228,6 @@ def test_a_pan_takes_along_what_is_under_the_mouse(shown, button, key, moves):
     assert np.array_equal(shown.pose, START)
 
 
-def test_the_right_button_zooms_about_where_it_went_down(shown):
-    async def zoom():
-        x, y = np.rint(await shown.place((90, 40)))
-        box = await shown.surface().bounding_box()
-        pixel = await shown.js("(at) => xrays[0].frame.toImage(at)", [x - box["x"], y - box["y"]])
-        await shown.pull((x, y), (x + 20, y + box["height"] / 8), "right")
-        return (x, y), await shown.place(pixel), await shown.js("() => xrays[0].frame.zoom")
-
-    before, after, zoom = shown(zoom())
-    assert np.allclose(before, after, atol=0.01) and zoom == pytest.approx(np.exp(0.5), rel=1e-3)
-    assert np.array_equal(shown.pose, START)
-
-
 # Moving the CT
 
 
@@ -258,41 +250,25 @@ def test_the_ct_moves_only_while_move_is_on(shown):
 
 
 def test_a_drag_moves_the_ct_parallel_to_the_view(shown):
-    """By as much as its centre moves by so many pixels, at its depth."""
+    """By as much as its centre moves by so many pixels, at its depth; in a zoomed view, too."""
     for number, view in enumerate(shown.registration.xrays):
         shown(shown.reset())
-        shown(shown.drag((50, 70), (62, 61), number))
+        if number == 0:
+            shown(shown.press("+", "+", "+", "d", "s"))
+        shown(shown.drag((56, 70), (68, 61), number))
         camera, moved, centre = view.camera, shown.moved_by, shown.centre
-        beam = camera.camera_from_world[2, :3]
-        assert abs(moved @ beam) < 1e-6 and np.allclose(shown.rotated_by, 0, atol=1e-6)
-        assert np.allclose(
-            projected(camera, centre + moved) - projected(camera, centre), (12, -9), atol=1e-3
-        )
-        depth, pixel_mm, sdd = beam @ centre + camera.camera_from_world[2, 3], 160 / SIZE, 1000
-        assert np.linalg.norm(moved) == pytest.approx(15 * pixel_mm * depth / sdd, rel=1e-4)
+        there = projected(camera, centre + moved) - projected(camera, centre)
+        assert np.allclose(there, (12, -9), atol=1e-3)
+        assert abs(moved @ camera.camera_from_world[2, :3]) < 1e-6
+        assert np.allclose(shown.rotated_by, 0, atol=1e-6)
         assert shown.called[0] == "begin" and shown.called[-1] == "end" and "moved" in shown.called
         assert shown.called.count("begin") == shown.called.count("end") == 1
 
 
-def test_a_drag_in_a_zoomed_view_moves_by_the_pixels_under_the_mouse(shown):
-    shown(shown.press("+", "+", "+", "d", "s"))
-    shown(shown.drag((60, 70), (66, 74)))
-    camera, centre = shown.registration.xrays[0].camera, shown.centre
-    assert np.allclose(
-        projected(camera, centre + shown.moved_by) - projected(camera, centre), (6, 4), atol=1e-3
-    )
-
-
-def test_neither_a_locked_ct_nor_nonsense_from_a_page_moves_it(shown):
-    bent, far = START + np.eye(4), START + 1e6 * np.eye(4, k=3)
-    movements = ([1], {"shift": [1, 2]}, [["a"] * 4] * 4, bent.tolist(), far.tolist(), "pose")
+def test_a_locked_ct_is_moved_by_nothing(shown):
+    """What else no page may send: Testing/viewer/test_xray_state.py."""
 
     async def try_all():
-        answers = [
-            await shown.js("(m) => xrays[0].ask('move', m, true)", movement)
-            for movement in movements
-        ]
-        assert all("expected" in answer["refused"] for answer in answers)
         shown.allowed = False
         await asyncio.sleep(0.2)
         shown.called.clear()
@@ -312,26 +288,19 @@ def test_the_wheel_with_shift_moves_it_along_the_beam(shown):
         await shown.settled()
 
     shown(turn())
-    away = shown.centre - shown.registration.xrays[0].camera.source
-    assert np.allclose(shown.moved_by, 3 * away / np.linalg.norm(away), atol=1e-6)
+    assert np.allclose(shown.moved_by, 3 * beam(shown), atol=1e-6)
 
 
 @pytest.mark.parametrize(
     "key, shift, rotation",
     [
         ("ArrowRight", (0.1, 0, 0), (0, 0, 0)),
-        ("Shift+ArrowRight", (1, 0, 0), (0, 0, 0)),
         ("Shift+ArrowUp", (0, -1, 0), (0, 0, 0)),
-        ("PageUp", (0, 0, 0.1), (0, 0, 0)),
         ("Shift+PageDown", (0, 0, -1), (0, 0, 0)),
         ("[", (0, 0, 0), (0, 0, -0.1)),  # counter-clockwise in the image
         ("Shift+q", (0, 0, 0), (0, 0, -1)),
-        ("]", (0, 0, 0), (0, 0, 0.1)),
-        (
-            "Control+Shift+ArrowRight",
-            (0, 0, 0),
-            (0, -1, 0),
-        ),  # about the axis that points up in the image
+        # About the axis that points up in the image.
+        ("Control+Shift+ArrowRight", (0, 0, 0), (0, -1, 0)),
         ("Control+ArrowDown", (0, 0, 0), (0.1, 0, 0)),
     ],
 )
@@ -340,43 +309,42 @@ def test_keys_move_it_by_whole_steps(shown, key, shift, rotation):
     shown(shown.press(key))
     camera = shown.registration.xrays[0].camera
     right, down, _ = camera.camera_from_world[:3, :3]
-    away = (shown.centre - camera.source) / np.linalg.norm(shown.centre - camera.source)
-    axes = np.array([right, down, away])
+    axes = np.array([right, down, beam(shown)])
     assert np.allclose(shown.moved_by, shift @ axes, atol=1e-6)
     assert np.allclose(shown.rotated_by, rotation @ axes, atol=1e-4)
     assert shown.called == ["begin", "moved", "end"]
 
 
+def beam(shown) -> np.ndarray:
+    """(3,) from the first source to the CT."""
+    away = shown.centre - shown.registration.xrays[0].camera.source
+    return away / np.linalg.norm(away)
+
+
 def test_ring_and_grips_rotate_it(shown):
-    async def pull_ring():
-        ring, box = (
-            await shown.js("() => ({...xrays[0].drawn.ring})"),
-            await shown.surface().bounding_box(),
-        )
-        angles = np.radians([40, 60])
-        places = np.array([box["x"] + ring["x"], box["y"] + ring["y"]]) + ring[
-            "radius"
-        ] * np.transpose([np.cos(angles), np.sin(angles)])
-        await shown.pull(*places.tolist(), steps=9)
+    """Clockwise in the image is clockwise from the source."""
 
-    async def pull_grip():
-        grip, box = (
-            await shown.js("() => ({...xrays[0].drawn.ring.grips[0]})"),
-            await shown.surface().bounding_box(),
-        )
-        x, y = box["x"] + grip["x"], box["y"] + grip["y"]
-        await shown.pull((x, y), (x + 40, y + 25), steps=5)
+    async def pull(begin, end):
+        ring = await shown.js("() => ({...xrays[0].drawn.ring})")
+        box = await shown.surface().bounding_box()
+        corner = np.array([box["x"], box["y"]])
+        places = [(corner + each(ring)).tolist() for each in (begin, end)]
+        await shown.pull(*places, steps=9)
 
-    shown(pull_ring())
-    camera = shown.registration.xrays[0].camera
-    beam = (shown.centre - camera.source) / np.linalg.norm(shown.centre - camera.source)
-    assert np.allclose(
-        shown.rotated_by, 20 * beam, atol=0.02
-    )  # clockwise in the image is clockwise from the source
+    def on_ring(degrees: float):
+        way = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+        return lambda ring: np.array([ring["x"], ring["y"]]) + ring["radius"] * way
+
+    def beside_grip(shift):
+        return lambda ring: np.array([ring["grips"][0][key] for key in "xy"]) + shift
+
+    shown(pull(on_ring(40), on_ring(60)))
+    assert np.allclose(shown.rotated_by, 20 * beam(shown), atol=0.02)
     assert np.allclose(shown.moved_by, 0, atol=1e-6)
     shown(shown.reset())
-    shown(pull_grip())
-    assert np.allclose(shown.rotated_by, -10 * camera.camera_from_world[1, :3], atol=1e-3)
+    shown(pull(beside_grip((0, 0)), beside_grip((40, 25))))
+    up = -shown.registration.xrays[0].camera.camera_from_world[1, :3]
+    assert np.allclose(shown.rotated_by, 10 * up, atol=1e-3)
 
 
 async def slide_fingers(shown, *steps) -> None:
@@ -437,43 +405,25 @@ def test_a_click_is_a_pixel(shown):
     assert np.array_equal(shown.pose, START)
 
 
-def test_cursor_and_epipolar_line_are_where_the_cameras_say(shown):
+def test_cursor_and_epipolar_line_are_drawn_where_the_cameras_say(shown):
     first, second = shown.registration.xrays
     point = np.array([12.0, -7.0, 9.0])  # LPS mm
-    cameras = [view.camera for view in (first, second)]
 
-    async def put(view, camera):
-        shown.cursor.points.AddControlPoint(*view.ras_of(projected(camera, point)))
+    async def put(view):
+        shown.cursor.points.AddControlPoint(*view.ras_of(projected(view.camera, point)))
         shown.cursor.update()
         await asyncio.sleep(0.2)
-        return [
-            await shown.js(
-                "(n) => ({...xrays[n].view, drawn: JSON.parse(JSON.stringify(xrays[n].drawn))})",
-                number,
-            )
-            for number in (0, 1)
-        ]
+        script = "() => xrays.map(x => ({...x.view, drawn: JSON.parse(JSON.stringify(x.drawn))}))"
+        return await shown.js(script)
 
-    here, there = shown(put(first, cameras[0]))
-    assert np.allclose(here["seen"], projected(cameras[0], point), atol=2e-3)
+    here, there = shown(put(first))
+    assert np.allclose(here["seen"], projected(first.camera, point), atol=2e-3)
     assert here["lines"] == [] and here["point"] is None and there["point"] is None
-    # The line in the other view: where P2 sends two points of the ray through the pixel.
-    P, source = cameras[0].projection_matrix, cameras[0].source
-    along = np.linalg.inv(P[:, :3]) @ np.append(projected(cameras[0], point), 1)
-    on_line = [
-        projected(cameras[1], source + depth * along / np.linalg.norm(along))
-        for depth in (600, 800)
-    ]
-    ((a, b),) = np.array(there["lines"])
-    direction = (b - a) / np.linalg.norm(b - a)
-    assert all(abs(np.linalg.det([direction, at - a])) < 2e-3 for at in on_line)
     assert len(there["drawn"]["lines"]) == 1
-    here, there = shown(put(second, cameras[1]))
-    for seen, camera in zip((here, there), cameras):
-        assert (
-            np.allclose(seen["point"], projected(camera, point), atol=2e-3)
-            and len(seen["lines"]) == 1
-        )
+    (a, b), at = np.array(there["lines"])[0], projected(second.camera, point)
+    assert abs(np.linalg.det([(b - a) / np.linalg.norm(b - a), at - a])) < 2e-3
+    here, there = shown(put(second))
+    assert np.allclose(there["point"], at, atol=2e-3) and len(there["lines"]) == 1
     x, _ = shown(shown.js("() => xrays[0].frame.toView(xrays[0].view.point)"))
     assert here["drawn"]["point"].startswith(f"M{x + 6}".split(".")[0])
 
@@ -488,47 +438,32 @@ MARKS = """(n) => xrays[n].drawn.landmarks.map(({ name, of, path }) => {
 
 def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
     camera, in_ct = shown.registration.xrays[0].camera, np.array([10.0, -12.0, 8.0])
-    landmarks.place_landmarks(
-        shown.registration, [Landmark("<i>tip</i>", in_ct, {"view1": np.array([40.0, 81.0])})]
-    )
+    placed = Landmark("<i>tip</i>", in_ct, {"view1": np.array([40.0, 81.0])})
+    landmarks.place_landmarks(shown.registration, [placed])
 
     def expected() -> np.ndarray:
         return projected(camera, (shown.pose @ np.append(in_ct, 1))[:3])
 
-    async def marks(number, count):
-        """What is drawn, once it is `count` landmarks.
-
-        The server tells the page of them in its own time.
-        """
+    async def marks():
+        """What is drawn of both; the server tells the page of them in its own time."""
         for _ in range(100):
             await asyncio.sleep(0.2)
             await shown.settled()
-            if len(found := await shown.js(MARKS, number)) == count:
+            if len(found := await shown.js(MARKS, 0)) == 2:
                 break
         return found
 
     try:
-        ct, clicked = shown(marks(0, 2))
+        ct, clicked = shown(marks())
         assert (ct["of"], clicked["of"], clicked["name"]) == ("ct", "clicked", "<i>tip</i>")
-        assert np.allclose(clicked["at"], (40, 81), atol=1e-2) and np.allclose(
-            ct["at"], expected(), atol=1e-2
-        )
-        written = "() => [...document.querySelectorAll('.landmark text')].map(t => t.textContent)"
-        assert shown(shown.js(written)) == ["<i>tip</i>"] * 3
-        assert [one["of"] for one in shown(marks(1, 1))] == ["ct"]
+        assert np.allclose(clicked["at"], (40, 81), atol=1e-2)
+        assert np.allclose(ct["at"], expected(), atol=1e-2)
         # It goes with the CT at once, before the server knows of it.
         at_once = "() => { const x = xrays[0]; x.move('shift_mm', 2, 0); x.paint(); const seen = marks(0); x.ended(); return seen; }"
         moved, stays = shown(shown.js(at_once.replace("marks(0)", f"({MARKS})(0)")))
-        later = shown(marks(0, 2))[0]
-        assert (
-            np.allclose(moved["at"], expected(), atol=1e-2)
-            and np.abs(np.subtract(moved["at"], ct["at"])).max() > 1
-        )
-        assert (
-            stays == clicked
-            and later["of"] == "ct"
-            and np.allclose(later["at"], moved["at"], rtol=0, atol=1e-9)
-        )
+        shown(shown.settled())
+        assert np.allclose(moved["at"], expected(), atol=1e-2) and stays == clicked
+        assert np.abs(np.subtract(moved["at"], ct["at"])).max() > 1
     finally:
         landmarks.remove(shown.registration, "<i>tip</i>")
 
@@ -538,36 +473,17 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
 
 def test_what_is_written_and_announced(shown):
     async def look():
-        titles = [
-            await shown.page.locator(".mvx-title").nth(number).inner_text() for number in (0, 1)
-        ]
+        titles = await shown.page.locator(".mvx-title").all_inner_texts()
         await shown.page.mouse.move(*await shown.place(MIDDLE))
         text = await shown.page.locator(".mvx-text").first.inner_text()
         await shown.press("ArrowRight")
-        spoken = await shown.page.locator(".mvx-spoken").first.inner_text()
-        await shown.surface().focus()
-        names = []
-        for _ in range(5):
-            await shown.page.keyboard.press("Tab")
-            names.append(
-                await shown.page.evaluate("document.activeElement.getAttribute('aria-label')")
-            )
-        return titles, text, spoken, names
+        return titles, text, await shown.page.locator(".mvx-spoken").first.inner_text()
 
-    (first, second), text, spoken, names = shown(look())
+    (first, second), text, spoken = shown(look())
     assert first == "view1 \u2013 <b>Phantom</b>"
     assert second == "<img src=x onerror=alert(1)> \u2013 <b>Phantom</b>"
     assert shown(shown.page.locator("img").count()) == 0
-    assert (
-        "row 6" in text and "line integral" not in text and spoken == "CT 0.1 mm right, 0.0 mm down"
-    )
-    assert names == [
-        "Zoom out (wheel, -)",
-        "All of the X-ray (0)",
-        "Zoom in (wheel, +)",
-        "Brightness and contrast (while it is open, or with Ctrl, drag)",
-        "This view alone, or all (f, or a double click)",
-    ]
+    assert "row 6" in text and spoken == "CT 0.1 mm right, 0.0 mm down"
     assert "X-ray view1" in shown(shown.surface().get_attribute("aria-label"))
 
 

@@ -136,7 +136,9 @@ def test_of_a_hundred_segments_the_bones_are_listed_and_none_is_chosen(scene):
     assert len(cells(section, "bones")) == 100
     act(section, "vertebrae")
     assert len(host.session.structures().names) == 5
-    host.registration.chosen_segments = []
+    act(section, "listed_All")
+    assert len(chosen(host)) == 100
+    act(section, "listed_None")
     assert host.session.structures() is None and "whole CT alone" in text(section, "chosen_bones")
 
 

@@ -70,7 +70,7 @@ def test_a_slot_scan_is_shown_with_the_source_of_its_middle_row(write_case, tmp_
         for line in summary_lines(check)
     )
     assert main(["case", "show", str(path), "--out", str(tmp_path / "show.html")]) == 0
-    assert "scout source" in (tmp_path / "show.html").read_text()
+    assert ">scout</text>" in (tmp_path / "show.html").read_text()  # at its source
 
 
 def test_the_box_is_that_of_the_voxels_outer_faces(write_case):

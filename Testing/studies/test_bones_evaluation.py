@@ -160,7 +160,8 @@ def test_the_truth_of_a_label_that_is_not_there_is_told_once_the_labels_are_read
 
 def test_relative_values_are_refused(case):
     loaded = Case.load(case)
-    loaded.ct = replace(loaded.ct, unit="relative")
+    (body,) = loaded.bodies
+    loaded.bodies = (replace(body, ct=replace(body.ct, unit="relative")),)
     with pytest.raises(InputError, match="structures: need a CT in Hounsfield units"):
         check_structures(loaded)
 

@@ -10,15 +10,17 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from ..geometry.c_arm import angle, angles, image_sides
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..registration.prepared_ct import PreparedCT
 from .html import beam, embedded, outline, page, png, polyline, tag
+
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
 """Colours of the views: distinguishable with any colour vision, and named beside what they colour.
@@ -112,6 +114,8 @@ class DrawnView:
         values = view.xray.line_integrals
         low, high = np.percentile(values[valid], (0.5, 99.5))
         grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * np.where(valid, 235, 47)
+        from PIL import Image  # the panel, which draws no X-rays here, opens without it
+
         image = Image.fromarray(grey.astype(np.uint8))
         image.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.BOX)
         return cls(view.name, view.camera, detector_mm, np.asarray(image))

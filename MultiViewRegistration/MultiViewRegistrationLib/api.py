@@ -203,10 +203,8 @@ def register(
     judged = perf_counter()
     bones_s = 0.0
     if assessed:
-        judging = Progress(
-            1.0, "judging the pose", result.world_from_ct, result.refinement.fit.cost
-        )
-        go_on(progress(judging))
+        at = first.refinement
+        go_on(progress(Progress(1.0, "judging the pose", at.world_from_ct, at.fit.cost)))
         alone = [_alone(case, *each, progress) for each in zip(anatomies, found, strict=True)]
         result = replace(result, assessment=alone[0].assessment)
         if case.bone_names:
@@ -217,8 +215,9 @@ def register(
                 result = _with_bone_cts(result, anatomies, alone, of_bones)
             bones_s = perf_counter() - began_bones
         assert result.assessment is not None
-        identified = verdict.with_identity(result.assessment, case.identity_reasons)
-        result = replace(result, assessment=identified)
+        result = replace(
+            result, assessment=verdict.with_identity(result.assessment, case.identity_reasons)
+        )
     seconds = {
         "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
         "initialise": located + sum(each.initialise_seconds for each in found),
@@ -469,7 +468,7 @@ def register_bones(
     if result.assessment.body is not None and judged is not None:
         judged = verdict.with_identity(judged, case.identity_reasons)
     seconds = perf_counter() - began
-    seconds_of_all = {**result.seconds, "refine": seconds, "total": seconds}
+    seconds_of_all = result.seconds | {"refine": seconds, "total": seconds}
     return replace(again, assessment=judged, seconds=seconds_of_all)
 
 

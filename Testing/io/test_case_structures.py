@@ -239,6 +239,7 @@ SCHEMA_TELLS = len(WRONG)
 WRONG += [
     ({"labels": "nowhere.nrrd"}, 'labels is "nowhere.nrrd", which does not exist'),
     ({"structures": listed(("l1", 31), ("L1", 30))}, 'the name "L1" twice'),
+    ({"structures": listed(("Ct", 31))}, 'the name "Ct" twice'),
     ({"structures": listed(("L3", 29))}, "has not; choose one of its labels, 30, 31."),
     ({"structures": listed("L1")}, 'structure "L1": has no label'),
     ({"structures": listed(("L1", 31), ("L2", 31))}, '"L2": is the same segment as "L1"'),

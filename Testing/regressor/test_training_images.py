@@ -45,7 +45,7 @@ def made(ct, windows):
     def make(how: Randomisation, count: int = 24, of: TrainingImages = of_phantom) -> np.ndarray:
         of.how = how
         return of.batch(
-            np.repeat(TRUE_POSE[None], count, axis=0), windows[:1], np.random.default_rng(0)
+            np.repeat(TRUE_POSE[None], count, axis=0), windows[:1], np.random.default_rng(1)
         )[:, 0]
 
     return make
@@ -136,7 +136,7 @@ def test_compiled_code_on_disk_names_no_class(maker, windows):
         dict(soft=(0.3, 2.0)),
         dict(dense=(0.3, 2.0)),
         dict(soft_removed_share=1.0),
-        dict(hardening=(0.5, 0.8)),
+        dict(hardening=(0.5, 0.6)),
         dict(scatter=(1.0, 2.0)),
         dict(glare=(0.5, 1.0)),
         dict(photons=(50.0, 100.0)),

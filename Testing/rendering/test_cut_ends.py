@@ -99,11 +99,11 @@ def test_rays_that_go_on_through_tissue_are_marked(axis, mirrored):
     seen = projector.seen(scene.camera, scene.world_from_ct).astype(bool)
     expected = unseen_mm(scene, projector.cut)
     hits = projector.render(scene.camera, scene.world_from_ct).image > 0
-    assert 0.03 < np.mean(~seen[hits]) < 0.9
+    assert 0.04 < np.mean(~seen[hits]) < 0.9
     # The kernel looks every 2.4 mm and stops at the third hit; these bounds are for two pieces of
     # tissue with a gap.
     assert not seen[expected > 10].any() and seen[expected < 2].all()
-    assert np.mean(seen == (expected < 6)) > 0.98
+    assert np.mean(seen == (expected < 6)) > 0.99
 
 
 def facing_along_i(source, size, focal):

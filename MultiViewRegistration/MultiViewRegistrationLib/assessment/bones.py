@@ -128,7 +128,7 @@ class RegisteredBones:
 
     @property
     def names(self) -> list[str]:
-        """Of the bones, in their order."""
+        """The names of the bones, in their order."""
         return [bone.name for bone in self.bones]
 
     @property

@@ -36,7 +36,7 @@ class Body:
 
     @property
     def bone_names(self) -> tuple[str, ...]:
-        """The names of what of it has a pose of its own: itself as a bone, or its bones."""
+        """The names of the bones that have a pose of their own: its own as a bone, or those of its bones."""
         if self.name:
             return (self.name,)
         return () if self.bones is None else self.bones.names

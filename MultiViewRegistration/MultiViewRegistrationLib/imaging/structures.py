@@ -39,6 +39,8 @@ from .segment_names import (
 )
 from .structure_set import StructureSet
 
+#: The name in results of a patient's CT, which has none of its own.
+WHOLE = "CT"
 MAX_STRUCTURES = 255  # they are numbered in bytes
 MAX_NAME_LENGTH = 80
 NOT_IN_FILE_NAMES = '/\\:*?"<>|'  # a name becomes part of a file's, on Windows too
@@ -200,14 +202,15 @@ def check_names(names: Sequence[str]) -> None:
     Raises
     ------
     InputError
-        For too many, two that differ in case alone, and one that cannot be part of a file's name.
+        For too many, two that differ in case alone, WHOLE among them, and one that cannot be part of a file's
+        name.
     """
     if len(names) > MAX_STRUCTURES:
         raise InputError(
             f"structures: found {len(names)}, expected fewer; choose at most {MAX_STRUCTURES} of "
             "them by name."
         )
-    known: dict[str, str] = {}
+    known = {WHOLE.casefold(): WHOLE}
     for name in names:
         if not fits_file_names(name):
             raise InputError(
@@ -218,7 +221,8 @@ def check_names(names: Sequence[str]) -> None:
         other = known.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
         if other is not name:
             raise InputError(
-                f'structures: found the name "{name}" twice, expected a name of its own for each; rename or remove one.'
+                f'structures: found the name "{name}" twice, expected a name of its own for each, '
+                f"{WHOLE} being that of the whole CT; rename or remove one."
             )
 
 

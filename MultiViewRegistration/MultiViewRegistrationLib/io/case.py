@@ -109,12 +109,12 @@ class Case(CaseSettings):
 
     @property
     def ct(self) -> CT:
-        """That of the first body."""
+        """The CT of the first body."""
         return self.bodies[0].ct
 
     @property
     def structures(self) -> Structures | None:
-        """The bones of that CT that have a pose of their own each."""
+        """The bones of the first body that have a pose of their own each; None without any."""
         return self.bodies[0].bones
 
     @property

@@ -218,7 +218,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         if registration is None:
             return
         question = _(
-            "Delete {name}, with its X-rays, masks, landmarks and history? Its CT stays, and what is planned on it, which Data shows again."
+            "Delete {name}, with its X-rays, masks, landmarks and history? Its CT stays, and plans on "
+            "it do; Data shows these again."
         )
         with self.ui_action():
             if slicer.util.confirmOkCancelDisplay(

@@ -155,8 +155,6 @@ def before_after(result: Result) -> np.ndarray | None:
     None where no X-ray shows a bone, and for bones with a CT each.
     """
     bones = [bone for bone in result.structures.bones if bone.moved]
-    if not bones:
-        return None
     pictures: list[np.ndarray] = []
     for view in result.views:
         crop = _crop(view, bones, result.world_from_ct)

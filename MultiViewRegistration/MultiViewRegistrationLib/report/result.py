@@ -18,10 +18,11 @@ from ..assessment.verdict import Assessment, with_identity
 from ..assessment.verdict_reasons import ambiguity
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
+from ..imaging.structures import WHOLE
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
-from ..io.navigation.registration_export import REJECTED, VERSION, WHOLE
+from ..io.navigation.registration_export import REJECTED, VERSION
 from ..reasons import BoneVerdict, Reason, Verdict, with_codes
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
@@ -280,7 +281,6 @@ class Result:
 
     def _of_bone(self, bone: RegisteredBone) -> BodyResult:
         truth = self.case.structure_truths.get(bone.name)
-        surface = bone.bone.surface
         return BodyResult(
             bone.world_from_ct,
             bone.verdict,
@@ -289,7 +289,7 @@ class Result:
             self._by_view(bone.similarity),
             bone.moved,
             bone.ct_uid,
-            None if truth is None else metrics.mtre(bone.world_from_ct, truth, surface),
+            None if truth is None else metrics.mtre(bone.world_from_ct, truth, bone.bone.surface),
         )
 
     def _by_view(self, similarity: Sequence[float]) -> dict[str, float]:

@@ -54,9 +54,8 @@ class BodiesTracker:
         self._bodies = case.bodies
         self._device = device
         self._anatomies = anatomies_of(case.bodies, anatomy)
-        search = Range(**case.search_range)
         self._trackers = [
-            Tracker(each, pace, search, case.targets, masked=case.masks_misfit)
+            Tracker(each, pace, Range(**case.search_range), case.targets, masked=case.masks_misfit)
             for each in self._anatomies
         ]
         self._of_ct = case.structures and BoneTracker(anatomy, case.structures, pace)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.camera import Camera
+from ...imaging.structures import WHOLE
 from ...reasons import BoneVerdict, Verdict
 from ..case import changed_inputs
 from ..case_file import ALL, CaseFile, DicomImage, new_uid
@@ -20,8 +21,6 @@ from ..files import JsonObject, describe, read_json, write_atomically
 from ..own_folders import complete
 
 VERSION = 3
-#: The name in `bodies` of a patient's CT, which has none of its own.
-WHOLE = "CT"
 REJECTED = "The result was rejected."
 NOT_ASSESSED = "not assessed"
 #: Digits of an X-ray's SHA-256 that are said: 32 bits tell those of a hospital apart.

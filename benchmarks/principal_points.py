@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from MultiViewRegistrationLib import Case, register
+from MultiViewRegistrationLib import Body, Case, View, register
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -44,7 +44,8 @@ from MultiViewRegistrationLib.studies.statistics import table
 from .beads import PHANTOM
 from .people import BEYOND_MM, near_start, patient_of, person
 from .simulation.beads import BALL_MM
-from .simulation.body import Body, bone_points, middle
+from .simulation.body import Body as Patient
+from .simulation.body import bone_points, middle
 from .simulation.cases import random_cameras, random_pose, take
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM, Ball, SimulatedXRay
@@ -89,7 +90,7 @@ def scene(seed: int, number: int, condition: str, data: Path) -> tuple:
     if condition == "third view":
         cameras.append(between(*cameras))
     pose = random_pose(np.array([*middle(body)[:2], bone[:, 2].mean()]), rng)
-    projector = RtkProjector(Body.from_hu(body, BEYOND_MM))
+    projector = RtkProjector(Patient.from_hu(body, BEYOND_MM))
     xray = SimulatedXRay(round_field=bool(rng.random() < 0.3))
     lies, towards = rigid.exp_so3(rng.uniform(-1, 1, 3)), sum(each.source for each in cameras)
     centre = rigid.transform_points(pose, bone.mean(axis=0))
@@ -136,16 +137,12 @@ def row(options: Options, seed: int, number: int, condition: str, draw: int) -> 
             matrices = [each.camera for each in found]
             certain = [{**each.uncertainty, PRESUMED: 0.0, "marker": "patient"} for each in found]
             pose, start = (rigid.inverse(world_from_model) @ each for each in (pose, start))
-        case = Case.from_arrays(
-            person(name, data)[0],
-            images=images,
-            projections=matrices,
-            pixel_mm=PIXEL_MM,
-            uncertainty={"principal_point_sd_px": SAID_SD_PX[condition]}
-            if condition in SAID_SD_PX
-            else None,
-            world_from_ct=start,
-        )
+        said = {"principal_point_sd_px": SAID_SD_PX[condition]} if condition in SAID_SD_PX else None
+        given = [
+            View(*each, pixel_mm=PIXEL_MM, uncertainty=said)
+            for each in zip(images, matrices, strict=True)
+        ]
+        case = Case.from_arrays(Body(person(name, data)[0], world_from_ct=start), *given)
         views = [replace(view, **more) for view, more in zip(case.views, certain, strict=True)]
         case = replace(case, views=views)
         result = register(case, anatomy=prepared(name, data), start="given")

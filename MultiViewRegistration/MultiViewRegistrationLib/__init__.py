@@ -1,6 +1,6 @@
 """Rigid registration of a CT to one or more X-ray images.
 
-case = Case.from_arrays(ct, ct_from_index, images, projections)    # or "case.json"
+case = Case.from_arrays(Body(ct, ct_from_index), View(ap, ap_matrix), View(lat, lat_matrix))    # or "case.json"
 result = register(case)                                            # a pose, a verdict, a predicted error
 """
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
     from .geometry.twist import exp_se3, log_se3
+    from .io.arrays import Body, View
     from .io.calibration.from_beads import calibrate_from_beads
     from .io.case import Case
     from .io.datasets.chest import sample_case
@@ -33,6 +34,7 @@ except ModuleNotFoundError:
     __version__ = archived_version() or "0.1.0"
 
 __all__ = [
+    "Body",
     "CArm",
     "Camera",
     "Cancelled",
@@ -41,6 +43,7 @@ __all__ = [
     "InputError",
     "Landmark",
     "Result",
+    "View",
     "__version__",
     "assess",
     "calibrate_from_beads",
@@ -54,6 +57,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Body": "io.arrays",
     "CArm": "geometry.c_arm",
     "Camera": "geometry.camera",
     "Cancelled": "errors",
@@ -62,6 +66,7 @@ _MODULES = {
     "InputError": "errors",
     "Landmark": "geometry.landmarks",
     "Result": "report.result",
+    "View": "io.arrays",
     "assess": "api",
     "calibrate_from_beads": "io.calibration.from_beads",
     "exp_se3": "geometry.twist",

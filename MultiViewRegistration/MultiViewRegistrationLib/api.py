@@ -591,7 +591,8 @@ def _case_of(case: Case | str | os.PathLike[str]) -> Case:
     if not isinstance(case, Case):
         raise InputError(
             f"case: found {rigid.kind_of(case)}, expected a Case or the path of a case.json; "
-            "Case.from_arrays(ct, ct_from_index, images, projections) makes one of arrays."
+            "Case.from_arrays(Body(ct, ct_from_index), View(image, projection), ...) makes one of "
+            "arrays."
         )
     return case
 

@@ -12,6 +12,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
+from MultiViewRegistrationLib.io.arrays import Body, View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.view_record import ViewRecord
@@ -115,5 +116,6 @@ def test_arrays_say_it_as_cases_do(case_file):
     images = [np.exp(-view.xray.line_integrals) for view in case.views]
     matrices = [view.camera.projection_matrix for view in case.views]
     for stated, expected in ((None, PRESUMED_PX), (CALIBRATION, 0)):
-        made = Case.from_arrays(*arrays, images, matrices, uncertainty=stated)
+        views = [View(*each, uncertainty=stated) for each in zip(images, matrices, strict=True)]
+        made = Case.from_arrays(Body(*arrays), *views)
         assert made.views[0].presumed_principal_point_sd_px == pytest.approx(expected)

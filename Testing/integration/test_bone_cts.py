@@ -10,7 +10,7 @@ from program import run
 from result_schema import assert_fits_schema
 from two_bones import BONES, error_mm, write_case
 
-from MultiViewRegistrationLib import Case, assess, register
+from MultiViewRegistrationLib import Body, Case, View, assess, register
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration import bones as engine
@@ -77,12 +77,11 @@ def test_result_transforms_and_report(written, tmp_path):
 def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(written):
     folder, cts, true = written
     loaded = Case.load(folder)
+    first, second = (Body(ct, name=name) for name, ct in zip(BONES, cts, strict=True))
     case = Case.from_arrays(
-        dict(zip(BONES, cts, strict=True)),
-        images=[view.xray.line_integrals for view in loaded.views],
-        projections=[view.camera for view in loaded.views],
-        intensity="log",
-        world_from_ct={BONES[0]: loaded.world_from_ct},
+        replace(first, world_from_ct=loaded.world_from_ct),
+        second,
+        *(View(each.xray.line_integrals, each.camera, intensity="log") for each in loaded.views),
     )
     fractions = []
     case.search = {"rotation_deg": 60.0, "translation_mm": 40.0}
@@ -149,11 +148,13 @@ def test_the_bones_of_a_real_wrist_are_registered_together(shared_data, wrist_bo
         Case.load(shared_data / "wrist" / f"{name}_{instant}.json") for name in wrist_bones.BONES
     ]
     case = Case.from_arrays(
-        dict(zip(wrist_bones.BONES, (each.ct for each in cases), strict=True)),
-        images=[shared_data / "wrist" / f"camera{n}_{instant}.png" for n in (1, 2)],
-        projections=[view.camera for view in cases[0].views],
-        world_from_ct=dict(
-            zip(wrist_bones.BONES, (each.world_from_ct for each in cases), strict=True)
+        *(
+            Body(each.ct, name=name, world_from_ct=each.world_from_ct)
+            for name, each in zip(wrist_bones.BONES, cases, strict=True)
+        ),
+        *(
+            View(shared_data / "wrist" / f"camera{n}_{instant}.png", view.camera)
+            for n, view in enumerate(cases[0].views, start=1)
         ),
     )
     found, wrist = register(case).structures.bones, wrist_bones.Wrist(shared_data, instant)

@@ -13,6 +13,7 @@ from planted_dicom import SECRETS, write_ct, write_xray
 
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.io.arrays import Body, View
 from MultiViewRegistrationLib.io.case import SAME_PATIENT, Case
 from MultiViewRegistrationLib.report.result_page import save_result
 
@@ -40,11 +41,11 @@ def arrays(tmp_path, monkeypatch):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Case.from_arrays(
-                folder,
-                images=paths,
-                projections=[view.camera for view in views],
-                intensity="linear",
-                world_from_ct=TRUE_POSE,
+                Body(folder, world_from_ct=TRUE_POSE),
+                *(
+                    View(path, view.camera, intensity="linear")
+                    for path, view in zip(paths, views, strict=True)
+                ),
                 same_patient=same_patient,
             )
 

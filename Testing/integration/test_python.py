@@ -14,12 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from array_case import case_of
 from file_io import read_values
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_views
 
 import MultiViewRegistrationLib
-from MultiViewRegistrationLib import Cancelled, CArm, Case, InputError, register, train
+from MultiViewRegistrationLib import (
+    Body,
+    Cancelled,
+    CArm,
+    Case,
+    InputError,
+    View,
+    register,
+    train,
+)
 from MultiViewRegistrationLib.errors import install_command
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parents[1]
@@ -38,8 +48,8 @@ class Arrays:
         self.arguments = {
             "ct": ct.values.transpose(2, 1, 0),
             "ct_from_index": ct.ct_from_index,
-            "images": [read_values(folder / f"view{n}.mha") for n in (1, 2)],
-            "projections": [view.camera.projection_matrix for view in file.views],
+            "view_image": [read_values(folder / f"view{n}.mha") for n in (1, 2)],
+            "view_projection": [view.camera.projection_matrix for view in file.views],
         }
 
     def case(self, **more) -> Case:
@@ -47,7 +57,7 @@ class Arrays:
             key: value(self.arguments[key]) if callable(value) else value
             for key, value in more.items()
         }
-        return Case.from_arrays(**{**self.arguments, **changed})
+        return case_of(**{**self.arguments, **changed})
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +83,14 @@ def as_nibabel(arguments, folder):
     for n in (1, 2):
         sitk.WriteImage(sitk.ReadImage(str(folder / f"view{n}.mha")), str(folder / f"view{n}.nii"))
     images = [nibabel.load(folder / f"view{n}.nii") for n in (1, 2)]
-    return nibabel.load(folder / "ct.nii.gz"), None, images, arguments["projections"]
+    return nibabel.load(folder / "ct.nii.gz"), None, images, arguments["view_projection"]
 
 
 def as_simpleitk(arguments, folder):
     ct, *images = (
         sitk.ReadImage(str(folder / name)) for name in ("ct.nii.gz", "view1.mha", "view2.mha")
     )
-    return ct, None, images, arguments["projections"]
+    return ct, None, images, arguments["view_projection"]
 
 
 def as_paths(arguments, folder):
@@ -88,7 +98,7 @@ def as_paths(arguments, folder):
         folder / "ct.nii.gz",
         None,
         [str(folder / "view1.mha"), folder / "view2.mha"],
-        arguments["projections"],
+        arguments["view_projection"],
     )
 
 
@@ -101,7 +111,9 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
         "simpleitk": lambda: as_simpleitk(arrays.arguments, case_file.parent),
         "paths": lambda: as_paths(arrays.arguments, case_file.parent),
     }[kind]()
-    case = Case.from_arrays(*given, intensity="linear")
+    ct, place, images, projections = given
+    views = [View(*each, intensity="linear") for each in zip(images, projections, strict=True)]
+    case = Case.from_arrays(Body(ct, place), *views)
     assert_array_equal(case.ct.volume.values, file.ct.volume.values)
     assert_allclose(case.ct.volume.ct_from_index, file.ct.volume.ct_from_index, atol=1e-9)
     assert case.world_from_ct is None and case.assumptions == {}
@@ -116,9 +128,9 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
 
 def test_it_is_registered_as_its_files_are(arrays, file, case_file):
     """From its start, which both have, and from its path."""
-    known = {"world_from_ct": file.world_from_ct.tolist(), "intensity": "linear"}
+    known = {"world_from_ct": file.world_from_ct.tolist(), "view_intensity": "linear"}
     with warnings.catch_warnings(action="error"):  # everything is said
-        case = arrays.case(**known, uncertainty={"principal_point_sd_px": 0.5})
+        case = arrays.case(**known, view_uncertainty={"principal_point_sd_px": 0.5})
     ours, theirs = register(case), register(str(case_file))
     assert ours.method == theirs.method == "given"
     assert_allclose(ours.world_from_ct, theirs.world_from_ct, rtol=0, atol=1e-9)
@@ -195,7 +207,7 @@ def test_a_result_shows_itself(arrays):
         world_from_ct=arrays.start,
         truth_world_from_ct=TRUE_POSE,
         name="<b>",
-        uncertainty={"principal_point_sd_px": 0.5},
+        view_uncertainty={"principal_point_sd_px": 0.5},
     )
     result = register(case)
     assert repr(result).startswith("Result('<b>': accept, mTRE 0.0")
@@ -213,14 +225,14 @@ def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
     arms = [CArm(**reading, rao_lao_deg=angle) for angle in (0, 90)]
     used = np.zeros((128, 128), bool)
     used[20:, 30:] = True
-    read = arrays.case(projections=arms, masks=[None, used], names=["AP", "LAT"])
+    read = arrays.case(view_projection=arms, view_mask=[None, used], view_name=["AP", "LAT"])
     for view, expected in zip(read.views, make_views(ct), strict=True):
         assert_allclose(view.camera.projection_matrix, expected.camera.projection_matrix, atol=1e-6)
         assert (view.rotation_sd_deg, view.principal_point_sd_px) == (1.0, 2.4)
         assert view.xray.pixel_mm == (1.25, 1.25)
     assert read.views[0].xray.valid.all() and (read.views[1].xray.valid == used).all()
     cameras = [arm.camera() for arm in arms]
-    exact = arrays.case(projections=cameras, uncertainty={"principal_point_sd_px": 0})
+    exact = arrays.case(view_projection=cameras, view_uncertainty={"principal_point_sd_px": 0})
     assert {(view.rotation_sd_deg, view.principal_point_sd_px) for view in exact.views} == {(0, 0)}
     bone = arrays.case(mask=ct.volume.values.T > 300)
     assert_array_equal(bone.ct.mask, ct.volume.values > 300)
@@ -253,24 +265,21 @@ def meta(array):
         ({"ct_from_index": None}, "ct_from_index: is missing"),
         ({"ct_from_index": lambda place: place @ [[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "ct: its axes"),
         ({"ct_from_index": lambda place: place / 1000 + np.diag([0, 0, 0, 0.999])}, "multiply its upper three rows by 1000"),
-        ({"images": lambda images: images[0]}, "images: found a numpy.ndarray of shape (128, 128), expected a list"),
-        ({"images": ()}, "images: found none"),
-        ({"images": lambda images: [images[0], images[1][0]]}, "images[1]: has the shape 128"),
-        ({"images": lambda images: [image > 9 for image in images]}, "images[0]: holds values of type bool"),
-        ({"images": lambda images: [image - image.mean() for image in images]}, "images[0]: has values below 0"),
-        ({"images": lambda images: [image * np.nan for image in images]}, "images[0]: has no contrast"),
-        ({"images": lambda images: [images[0], images[0]], "projections": lambda P: [P[0], P[0]]}, "the same camera and the"),
-        ({"projections": None}, "projections: there is none for images[0]"),
-        ({"projections": lambda P: P[:1]}, "projections: found 1, but there are 2 images"),
-        ({"projections": lambda P: [P[0].T, P[1]]}, "projections[0]: found 4x3 numbers, expected 3x4 numbers"),
-        ({"projections": lambda P: [each @ TO_METRES for each in P]}, "if it is in metres, divide its first three columns by 1000"),
-        ({"names": ["a", "A"]}, 'names: found "A" twice'),
-        ({"names": ["a/b", "c"]}, 'names: names[0].name is "a/b"'),
-        ({"intensity": "bright"}, "intensity: found 'bright', expected one of linear, log, auto"),
-        ({"intensity": "auto"}, "images[0]: whether bone is bright or dark cannot be seen"),
-        ({"pixel_mm": "wide"}, "pixel_mm: found something that is not a number"),
-        ({"uncertainty": {"angle": 1}}, 'uncertainty: found "angle", expected rotation_sd_deg'),
-        ({"masks": [np.ones((5, 6)), None]}, "masks[0]: has 6 columns and 5 rows, expected the image's 128 and 128"),
+        ({"view_image": lambda images: [images[0], images[1][0]]}, "views[1]: has the shape 128"),
+        ({"view_image": lambda images: [image > 9 for image in images]}, "views[0]: holds values of type bool"),
+        ({"view_image": lambda images: [image - image.mean() for image in images]}, "views[0]: has values below 0"),
+        ({"view_image": lambda images: [image * np.nan for image in images]}, "views[0]: has no contrast"),
+        ({"view_image": lambda images: [images[0]] * 2, "view_projection": lambda P: [P[0], P[0]]}, "the same camera and the"),
+        ({"view_projection": None}, "views[0].projection: is missing"),
+        ({"view_projection": lambda P: [P[0].T, P[1]]}, "views[0].projection: found 4x3 numbers, expected 3x4 numbers"),
+        ({"view_projection": lambda P: [each @ TO_METRES for each in P]}, "if it is in metres, divide its first three columns by 1000"),
+        ({"view_name": ["a", "A"]}, 'views[1].name: found "A" twice'),
+        ({"view_name": ["a/b", "c"]}, 'views[0].name is "a/b"'),
+        ({"view_intensity": "bright"}, "intensity: found 'bright', expected one of linear, log, auto"),
+        ({"view_intensity": "auto"}, "views[0]: whether bone is bright or dark cannot be seen"),
+        ({"view_pixel_mm": "wide"}, "views[0].pixel_mm: found something that is not a number"),
+        ({"view_uncertainty": {"angle": 1}}, 'uncertainty: found "angle", expected rotation_sd_deg'),
+        ({"view_mask": [np.ones((5, 6)), None]}, "views[0].mask: has 6 columns and 5 rows, expected the image's 128 and 128"),
         ({"mask": np.ones((5, 6, 7))}, "mask: the mask has 5 x 6 x 7 voxels"),
         ({"targets": [[1, 2]]}, "targets: found 1x2 numbers, expected 1x3 numbers"),
     ],
@@ -281,15 +290,29 @@ def test_bad_arrays_are_a_sentence_each(arrays, changes, sentence):
     assert str(caught.value)[-1] in ".?" and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "parts, found",
+    [
+        ([], "0 bodies and 0 views"),
+        ([Body("ct.mha")], "1 bodies and 0 views"),
+        ([np.eye(4)], "a numpy.ndarray of shape (4, 4)"),
+    ],
+)
+def test_what_is_no_part_of_a_case_is_a_sentence(parts, found):
+    with pytest.raises(InputError, match=re.escape(f"found {found}, expected the CT and X-rays")):
+        Case.from_arrays(*parts)
+
+
 def test_what_looks_otherwise_than_it_is_taken_is_a_warning(arrays, views):
     with pytest.warns(UserWarning, match=r"ct: has the shape \(20, 48, 48\)"):
         arrays.case(ct=transposed_anisotropic)
     aside = np.array([[1, 0, 128], [0, 1, 0], [0, 0, 1]])
     wide = [aside @ view.camera.projection_matrix for view in views]
-    tall = [np.pad(image, ((0, 256), (0, 0)), mode="edge") for image in arrays.arguments["images"]]
-    said = r"projections\[0\]: its principal point \(192, 64\) is far off the middle"
+    images = arrays.arguments["view_image"]
+    tall = [np.pad(image, ((0, 256), (0, 0)), mode="edge") for image in images]
+    said = r"views\[0\].projection: its principal point \(192, 64\) is far off the middle"
     with pytest.warns(UserWarning, match=said):
-        arrays.case(projections=wide, images=tall)
+        arrays.case(view_projection=wide, view_image=tall)
 
 
 @pytest.mark.parametrize(
@@ -326,9 +349,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MultiViewRegistrationLib import Camera, CArm, Case, DifferentiableRenderer, InputError, Result, assess, register, render, save_result
+from MultiViewRegistrationLib import Body, Camera, CArm, Case, DifferentiableRenderer, Result, View
+from MultiViewRegistrationLib import assess, register, render, save_result
 
-case: Case = Case.from_arrays(np.zeros((2, 3, 4)), np.eye(4), [np.zeros((5, 6))], [np.zeros((3, 4))], names=["AP"])
+case: Case = Case.from_arrays(Body(np.zeros((2, 3, 4)), np.eye(4)), View(np.zeros((5, 6)), np.zeros((3, 4)), name="AP"))
 result: Result = register("case.json")
 result = register(Path("case.json"), "search", seed=3)
 pose: np.ndarray = result.world_from_ct

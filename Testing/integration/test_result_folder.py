@@ -19,7 +19,7 @@ from numpy.testing import assert_allclose
 from program import ENVIRONMENT, MVREG, run
 from result_schema import assert_fits_schema
 
-from MultiViewRegistrationLib import Case, assess
+from MultiViewRegistrationLib import Body, Case, View, assess
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.own_folders import complete
 from MultiViewRegistrationLib.io.transforms import read_transform
@@ -188,9 +188,8 @@ def test_in_python_another_case_is_refused_too_unless_it_shall_be_replaced(study
     case, out = Case.load(study), tmp_path / "out"
     result = assess(case, phantom.TRUE_POSE)
     save_result(result, out)
-    arrays = [view.xray.line_integrals for view in case.views]
-    projections = [view.camera for view in case.views]
-    other = Case.from_arrays(case.ct, None, arrays, projections, intensity="log")
+    views = [View(view.xray.line_integrals, view.camera, intensity="log") for view in case.views]
+    other = Case.from_arrays(Body(case.ct), *views)
     with pytest.raises(InputError, match="another case"):
         save_result(assess(other, phantom.TRUE_POSE), out)
     assert_whole(out)

@@ -11,7 +11,7 @@ from file_io import read_json, write_json
 from program import run
 from result_schema import assert_fits_schema
 
-from MultiViewRegistrationLib import Case, assess, register
+from MultiViewRegistrationLib import Body, Case, View, assess, register
 from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
 from MultiViewRegistrationLib.errors import InputError
@@ -88,14 +88,13 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
     ct, labels = spine()
     views = xrays(ct, labels, [np.eye(4)] * 4, POSE)
     case = Case.from_arrays(
-        np.swapaxes(ct.volume.values, 0, 2),
-        ct.volume.ct_from_index,
-        [view.xray.line_integrals for view in views],
-        [view.camera for view in views],
-        intensity="log",
-        labels=np.swapaxes(labels, 0, 2),
-        structures=dict(zip(NAMES, range(1, 5), strict=True)),
-        world_from_ct=START,
+        Body(
+            ct,
+            labels=np.swapaxes(labels, 0, 2),
+            structures=dict(zip(NAMES, range(1, 5), strict=True)),
+            world_from_ct=START,
+        ),
+        *(View(view.xray.line_integrals, view.camera, intensity="log") for view in views),
     )
     fractions = []
     result = register(case, progress=lambda done: fractions.append(done.fraction))

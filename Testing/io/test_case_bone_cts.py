@@ -21,6 +21,7 @@ from tiny_case import (
     write_image,
 )
 
+from MultiViewRegistrationLib import Body
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.imaging.xray import load_image
 from MultiViewRegistrationLib.io import case as case_module
@@ -218,33 +219,36 @@ def test_an_anonymised_case_has_the_same_bones_and_only_usual_names(folder, writ
 def test_a_case_of_arrays(folder, write_case):
     radius = read_values("radius.mha").transpose(2, 1, 0)
     case = case_of_arrays(
-        {"radius": radius, "ulna": "ulna.mha"},
-        ct_from_index={"radius": PLACE},
-        ct_unit={"radius": "relative"},
-        world_from_ct={"radius": own_frame(START), "ulna": own_frame(OTHER)},
+        Body(radius, PLACE, "radius", "relative", own_frame(START)),
+        Body("ulna.mha", name="ulna", world_from_ct=own_frame(OTHER)),
     )
     assert_same(case, load(write_case, two_bones()))
-    cts = dict(zip("ab", (bone.ct for bone in case.bodies), strict=True))
-    together = case_of_arrays(cts, world_from_ct=own_frame(START))
-    assert_allclose(together.bodies[1].world_from_ct, own_frame(START))
+    again = case_of_arrays(*(Body(bone.ct, name=bone.name) for bone in case.bodies))
+    assert again.bodies[1].ct.unit == "hu" and again.starts == [None, None]
 
 
 @pytest.mark.parametrize(
-    "named, part",
+    "bones, part",
     [
-        ({"ct": {}}, "ct: has no bone"),
-        ({"ct": {"a/b": "ulna.mha"}}, 'ct: name is "a/b"'),
-        ({"ct": {"ulna": "ulna.mha", "Ulna": "ulna.mha"}}, 'the name "Ulna" twice'),
-        ({"ct": {"ulna": np.ones((3, 3, 3))}}, 'structure "ulna": ct_from_index: is missing'),
-        ({"labels": np.ones((2, 2, 2))}, "labels: stands beside several CTs"),
-        ({"mask": np.ones((2, 2, 2))}, "mask: stands beside several CTs"),
-        ({"world_from_ct": {"radius": np.eye(4)}}, 'world_from_ct: found "radius"'),
-        ({"ct_unit": {"ulna": "mm"}}, 'structure "ulna":'),
+        ([{"name": "a/b"}], 'Body: name is "a/b"'),
+        ([{}, {"name": ""}], 'Body: name is ""'),
+        ([{}, {"name": "Ulna"}], 'the name "Ulna" twice'),
+        ([{"ct": np.ones((3, 3, 3))}], 'structure "ulna": ct_from_index: is missing'),
+        ([{"labels": np.ones((2, 2, 2))}], "labels: stands beside a bone with a CT of its own"),
+        ([{"mask": np.ones((2, 2, 2))}], "mask: stands beside a bone with a CT of its own"),
+        ([{"unit": "mm"}], 'structure "ulna":'),
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_each_wrong_argument_has_its_sentence(named, part):
-    assert part in refusal(case_of_arrays, **{"ct": {"ulna": "ulna.mha"}, **named})
+def test_each_wrong_argument_has_its_sentence(bones, part):
+    given = [Body(**{"ct": "ulna.mha", "name": "ulna", **bone}) for bone in bones]
+    assert part in refusal(case_of_arrays, *given)
+
+
+@pytest.mark.usefixtures("folder")
+def test_bones_with_a_ct_each_have_no_targets_of_the_case():
+    bone = Body("ulna.mha", name="ulna")
+    assert "targets: stands beside a bone" in refusal(case_of_arrays, bone, targets=[[1, 2, 3]])
 
 
 def test_options_choose_among_the_bones(folder, write_case):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from array_case import case_of
 from phantom import TRUE_POSE, make_ct, make_views
 
-from MultiViewRegistrationLib import Case, InputError
+from MultiViewRegistrationLib import Body, InputError
 
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 POINTS = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]])
@@ -17,8 +18,8 @@ def lps() -> dict:
     return {
         "ct": ct.volume.values.transpose(2, 1, 0),
         "ct_from_index": ct.volume.ct_from_index,
-        "images": [np.exp(-view.xray.line_integrals) for view in views],
-        "projections": [view.camera.projection_matrix for view in views],
+        "view_image": [np.exp(-view.xray.line_integrals) for view in views],
+        "view_projection": [view.camera.projection_matrix for view in views],
         "world_from_ct": TRUE_POSE,
         "truth_world_from_ct": TRUE_POSE,
         "targets": POINTS,
@@ -28,7 +29,7 @@ def lps() -> dict:
 def in_ras(lps: dict) -> dict:
     return lps | {
         "ct_from_index": RAS @ lps["ct_from_index"],
-        "projections": [matrix @ RAS for matrix in lps["projections"]],
+        "view_projection": [matrix @ RAS for matrix in lps["view_projection"]],
         "world_from_ct": RAS @ TRUE_POSE @ RAS,
         "truth_world_from_ct": RAS @ TRUE_POSE @ RAS,
         "targets": POINTS * [-1, -1, 1],
@@ -36,7 +37,7 @@ def in_ras(lps: dict) -> dict:
 
 
 def test_a_case_in_ras_is_the_case_in_lps(lps):
-    expected, found = Case.from_arrays(**lps), Case.from_arrays(**in_ras(lps), axes="ras")
+    expected, found = case_of(**lps), case_of(**in_ras(lps), axes="ras")
     assert np.allclose(found.ct.volume.ct_from_index, expected.ct.volume.ct_from_index)
     for one, other in zip(found.views, expected.views, strict=True):
         assert np.allclose(one.camera.projection_matrix, other.camera.projection_matrix)
@@ -45,16 +46,13 @@ def test_a_case_in_ras_is_the_case_in_lps(lps):
 
 
 def test_cameras_and_several_cts_are_in_their_own_axes(lps):
-    cameras = [view.camera for view in Case.from_arrays(**lps).views]
-    found = Case.from_arrays(**in_ras(lps) | {"projections": cameras}, axes="ras")
+    cameras = [view.camera for view in case_of(**lps).views]
+    found = case_of(**in_ras(lps) | {"view_projection": cameras}, axes="ras")
     assert np.allclose(found.views[0].camera.projection_matrix, cameras[0].projection_matrix)
-    several = {
-        "ct": {"one": lps["ct"], "other": lps["ct"]},
-        "images": lps["images"],
-        "projections": cameras,
-    }
-    place = dict.fromkeys(several["ct"], RAS @ lps["ct_from_index"])
-    found = Case.from_arrays(**several, ct_from_index=place, axes="ras")
+    place = RAS @ lps["ct_from_index"]
+    bones = [Body(lps["ct"], place, name) for name in ("one", "other")]
+    images = lps["view_image"]
+    found = case_of(*bones, view_image=images, view_projection=cameras, axes="ras")
     for bone in found.bodies:
         assert np.allclose(bone.ct.volume.ct_from_index, lps["ct_from_index"])
 
@@ -69,4 +67,4 @@ def test_cameras_and_several_cts_are_in_their_own_axes(lps):
 )
 def test_what_is_wrong_is_named_as_ever(lps, wrong, words):
     with pytest.raises(InputError, match=words):
-        Case.from_arrays(**in_ras(lps) | {"axes": "ras"} | wrong)
+        case_of(**in_ras(lps) | {"axes": "ras"} | wrong)

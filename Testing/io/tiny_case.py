@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import SimpleITK as sitk
+from array_case import case_of
 from file_io import read_values
 from refusals import refusal as refusal
 
@@ -204,12 +205,13 @@ def result_or_refusal(function, *arguments, **named):
         return None
 
 
-def case_of_arrays(ct, **named):
-    """A case of a CT and the X-rays of minimal(), which lie in the folder where this runs."""
+def case_of_arrays(*bones, **named):
+    """A case of a CT, or of bones, and the X-rays of minimal(), which lie in the folder where this runs."""
     views = minimal()["views"]
     images = [read_values(view["image"]) for view in views]
     matrices = [np.array(view["projection_matrix"]) for view in views]
-    return Case.from_arrays(ct, images=images, projections=matrices, intensity="linear", **named)
+    given = {"view_image": images, "view_projection": matrices, "view_intensity": "linear"}
+    return case_of(*bones, **given, **named)
 
 
 def registered_case(words):

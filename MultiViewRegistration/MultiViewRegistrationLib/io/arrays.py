@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, UNCERTAINTY
 from ..geometry.rigid import array_of, kind_of
-from ..imaging.body import Body
+from ..imaging import body
 from ..imaging.ct import CT, ct_from_array, load_ct, masked
 from ..imaging.field import bone_is_bright
 from ..imaging.image_source import is_dicom
@@ -38,7 +38,7 @@ from ..imaging.structures import (
 from ..imaging.xray import load_image
 from .case_file import new_uid
 from .files import InputFile, JsonObject, printable
-from .ras_axes import LPS_FROM_RAS
+from .ras_axes import LPS_FROM_RAS, in_lps
 from .view_record import (
     INTENSITIES,
     Geometry,
@@ -57,6 +57,110 @@ MIN_CT_MM = 3.0
 OFF_CENTRE = 0.2
 #: Share of negative values that noise about 0 may leave in an image of detected intensity.
 MAX_NEGATIVE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An X-ray, for `Case.from_arrays`.
+
+    Attributes
+    ----------
+    image
+        (rows, columns) detected intensity with bone dark unless `intensity` says otherwise; an
+        image of SimpleITK or nibabel, or a path, as well.
+    projection
+        A (3, 4) matrix from world LPS mm to pixels (column, row), a `Camera` or a `CArm`; None for
+        a DICOM path whose header says it.
+    name
+        By default view1, view2, ...
+    intensity
+        "linear" (bone dark), "log" (line integrals, bone bright) or "auto" (as the image shows).
+    pixel_mm
+        Between columns, and between rows, on the detector.
+    mask
+        (rows, columns), other than 0 where it is to be used.
+    uncertainty
+        Standard deviations of the camera: rotation_sd_deg, translation_sd_mm,
+        principal_point_sd_px, distance_sd_percent (0 = exact, None = unknown); by default those
+        usual for a `CArm`, readings, and for a matrix or `Camera`. Two of the latter are only ever
+        accepted where principal_point_sd_px is given, 0.5 of a calibration.
+    """
+
+    image: Any
+    projection: Any = None
+    name: str = ""
+    intensity: str | None = None
+    pixel_mm: Any = None
+    mask: Any = None
+    uncertainty: Mapping[str, float | None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A CT, or that of a bone with a CT of its own, for `Case.from_arrays`.
+
+    Attributes
+    ----------
+    ct
+        (I, J, K), k across the slices. An image or a path (file or DICOM folder) takes no
+        `ct_from_index`. Also the `ct` of another case.
+    ct_from_index
+        (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm.
+    name
+        Of a bone with a CT of its own.
+    unit
+        "hu", or "relative" (0 = nothing, larger = denser).
+    world_from_ct
+        (4, 4) rigid start pose; not needed.
+    mask
+        The structure to register alone, other than 0 where it is, on the CT's grid.
+    labels
+        Whole numbers on the CT's grid, in the order of its axes, that are the same within each bone
+        and 0 elsewhere: each bone gets a pose of its own. Images and paths (also of a DICOM
+        segmentation or .seg.nrrd) may lie on another grid.
+    structures
+        Which of the labels, by name: {"L1": 31, "L2": 30}; or a list of names of segments, where
+        the file has names. By default all.
+    """
+
+    ct: Any
+    ct_from_index: Any = None
+    name: str = ""
+    unit: str = "hu"
+    world_from_ct: Any = None
+    mask: Any = None
+    labels: Any = None
+    structures: Mapping[str, int] | Sequence[str] | None = None
+
+
+def sorted_parts(parts: Sequence[Any], axes: Any) -> tuple[list[Body], list[View]]:
+    """Return the bodies and the views among the parts of `Case.from_arrays`, in LPS.
+
+    Raises
+    ------
+    InputError
+        For anything else, and where either are missing.
+    """
+    wrong = [part for part in parts if not isinstance(part, (View, Body))]
+    bodies = [
+        replace(
+            part, **in_lps(axes, ct_from_index=part.ct_from_index, world_from_ct=part.world_from_ct)
+        )
+        for part in parts
+        if isinstance(part, Body)
+    ]
+    views = [
+        replace(part, **in_lps(axes, projection=part.projection))
+        for part in parts
+        if isinstance(part, View)
+    ]
+    if wrong or not (bodies and views):
+        found = kind_of(wrong[0]) if wrong else f"{len(bodies)} bodies and {len(views)} views"
+        raise InputError(
+            f"Case.from_arrays: found {found}, expected the CT and X-rays; write Body(ct, "
+            "ct_from_index) and, for each X-ray, View(image, projection)."
+        )
+    return bodies, views
 
 
 def is_path(value: Any) -> bool:
@@ -100,65 +204,45 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
     return masked(found, values, "mask")
 
 
-def bodies_of_arrays(
-    ct: Any, ct_from_index: Any, unit: Any, world_from_ct: Any, of_one_ct: Mapping[str, Any]
-) -> list[Body]:
+def bodies_of_arrays(given: Sequence[Body], of_case: Mapping[str, Any]) -> list[body.Body]:
     """Return the bodies of `Case.from_arrays`.
 
     Parameters
     ----------
-    ct, ct_from_index, unit, world_from_ct
-        As there.
-    of_one_ct
-        The arguments that belong to one CT, by name, each of which has to be None beside several.
+    of_case
+        The arguments beside them that belong to one CT, by name: bones with a CT each have none.
 
     Raises
     ------
     InputError
         As `ct_of_arrays`.
     """
-    if not isinstance(ct, Mapping):
-        start = _start("world_from_ct", world_from_ct)
-        own = ct_of_arrays(ct, ct_from_index, unit, of_one_ct["mask"])
-        bones = structures_of_arrays(of_one_ct["labels"], of_one_ct["structures"], own)
-        return [Body(own, world_from_ct=start, bones=bones)]
-    for argument, value in of_one_ct.items():
-        if value is not None:
-            raise InputError(
-                f"{argument}: stands beside several CTs, expected none, as it belongs to one; "
-                "leave it out."
-            )
-    if not ct:
-        raise InputError(
-            'ct: has no bone, expected one CT for each, as {"radius": "radius.nrrd"}; give them.'
-        )
-    names = [view_name(JsonObject("ct", "", {"name": name}), "structure") for name in ct]
+    if len(given) == 1 and not given[0].name:
+        (one,) = given
+        own = ct_of_arrays(one.ct, one.ct_from_index, one.unit, one.mask)
+        bones = structures_of_arrays(one.labels, one.structures, own)
+        return [body.Body(own, world_from_ct=_start(one), bones=bones)]
+    names = [view_name(JsonObject("Body", "", {"name": each.name}), "structure") for each in given]
     check_names(names)
-    places = _by_bone("ct_from_index", ct_from_index, names)
-    units = _by_bone("ct_unit", unit, names)
-    starts = _by_bone("world_from_ct", world_from_ct, names)
     found = []
-    for name in names:
-        start = _start(f'world_from_ct of "{name}"', starts[name])
+    for name, each in zip(names, given, strict=True):
         with naming(f'structure "{name}"'):
-            own = ct_of_arrays(ct[name], places[name], units[name] or "hu", None)
-            found.append(Body(bone_of_ct(own, "ct"), name, start, new_uid()))
+            of_one_ct = {"mask": each.mask, "labels": each.labels, "structures": each.structures}
+            for argument, value in {**of_one_ct, **of_case}.items():
+                if value is not None:
+                    raise InputError(
+                        f"{argument}: stands beside a bone with a CT of its own, expected none, as "
+                        "it belongs to the CT of a body; leave it out."
+                    )
+            own = ct_of_arrays(each.ct, each.ct_from_index, each.unit, None)
+            found.append(body.Body(bone_of_ct(own, "ct"), name, _start(each), new_uid()))
     return found
 
 
-def _start(argument: str, pose: Any) -> np.ndarray | None:
-    return None if pose is None else rigid.check_rigid(array_of(argument, pose), argument)
-
-
-def _by_bone(argument: str, given: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return what is given for each bone, or for all of them; None where nothing is."""
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(names, given)
-    if unknown := [name for name in given if name not in names]:
-        raise InputError(
-            f'{argument}: found "{unknown[0]}", expected one of {", ".join(names)}; correct it.'
-        )
-    return {name: given.get(name) for name in names}
+def _start(given: Body) -> np.ndarray | None:
+    key = "world_from_ct"
+    pose = given.world_from_ct
+    return None if pose is None else rigid.check_rigid(array_of(key, pose), key)
 
 
 def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | None:
@@ -308,14 +392,7 @@ def _check_extent(ct: CT) -> None:
         )
 
 
-def views_of_arrays(
-    images: Any,
-    projections: Any,
-    names: Sequence[str] | None,
-    intensity: str | Sequence[str] | None,
-    pixel_mm: float | tuple[float, float] | None,
-    uncertainty: Mapping[str, float | None] | None,
-) -> list[tuple[ViewRecord, RawImage]]:
+def views_of_arrays(given: Sequence[View]) -> list[tuple[ViewRecord, RawImage]]:
     """Return the views of `Case.from_arrays`, as `case.views_of` takes them, and their images without distortion.
 
     Raises
@@ -328,75 +405,50 @@ def views_of_arrays(
     UserWarning
         Of images that look otherwise than they are taken.
     """
-    images = _listed("images", images, 2)
-    count = len(images)
-    projections = (
-        [None] * count if projections is None else _matched("projections", projections, count, 2)
-    )
-    names = (
-        [f"view{n + 1}" for n in range(count)]
-        if names is None
-        else _matched("names", names, count, 0)
-    )
-    each_has_its_own = intensity is not None and not isinstance(intensity, str)
-    intensities = (
-        _matched("intensity", intensity, count, 0) if each_has_its_own else [intensity] * count
-    )
-    pixel = None
-    if pixel_mm is not None:
-        pair = np.broadcast_to(rigid.check_numbers(pixel_mm, np.shape(pixel_mm), "pixel_mm"), 2)
-        pixel = float(pair[0]), float(pair[1])
-    raws = [_raw_of(f"images[{n}]", image, pixel) for n, image in enumerate(images)]
-    records = [
-        _record(n, *view)
-        for n, view in enumerate(zip(names, images, projections, raws, strict=True))
-    ]
+    raws = [_raw_of(f"views[{n}]", view) for n, view in enumerate(given)]
+    records = [_record(n, view, raw) for n, (view, raw) in enumerate(zip(given, raws))]
     by_header = [n for n, record in enumerate(records) if record.geometry is None]
     if by_header:
         from .view_headers import complete_by_headers
 
-        completed = complete_by_headers("images", [records[n] for n in by_header])
+        completed = complete_by_headers("the case", [records[n] for n in by_header])
         for n, record in zip(by_header, completed, strict=True):
             records[n] = record
-    found = [
-        _view(n, record, raw, each, uncertainty or {})
-        for n, (record, raw, each) in enumerate(zip(records, raws, intensities, strict=True))
-    ]
-    called = [file.name.casefold() for file, _ in found]
+    called = [record.name.casefold() for record in records]
     if repeated := next((n for n, name in enumerate(called) if name in called[:n]), 0):
         raise InputError(
-            f'names: found "{names[repeated]}" twice, expected a name of its own for each view; rename one.'
+            f'views[{repeated}].name: found "{records[repeated].name}" twice, expected a name of '
+            "its own for each view; rename one."
         )
-    return found
+    return [_view(*each) for each in zip(given, records, raws, strict=True)]
 
 
-def _record(n: int, name: Any, image: Any, projection: Any, raw: RawImage) -> ViewRecord:
+def _record(n: int, view: View, raw: RawImage) -> ViewRecord:
     """Return a view as far as it is given; without a geometry where a header is to say it."""
+    field = f"views[{n}]"
+    image = view.image
     file = InputFile(os.path.abspath(image), Path(image).absolute()) if is_path(image) else None
-    if projection is None and not (file and is_dicom(file.path)):
+    projection = f"{field}.projection"
+    if view.projection is None and not (file and is_dicom(file.path)):
         raise InputError(
-            f"projections: there is none for images[{n}], expected a 3x4 matrix from world mm to "
-            "pixels, a Camera or a CArm; only the path of a DICOM file may leave it to its header."
+            f"{projection}: is missing, expected a 3x4 matrix from world mm to pixels, a Camera or "
+            "a CArm; only the path of a DICOM file may leave it to its header."
         )
     return ViewRecord(
-        name=view_name(JsonObject("names", f"names[{n}]", {"name": name})),
+        name=view_name(JsonObject("the case", field, {"name": view.name or f"view{n + 1}"})),
         image=file,
-        geometry=None if projection is None else _geometry(f"projections[{n}]", projection, raw),
-        field=f"images[{n}]",
-        geometry_field=f"projections[{n}]",
+        geometry=None if view.projection is None else _geometry(projection, view.projection, raw),
+        field=field,
+        geometry_field=projection,
     )
 
 
-def _view(
-    n: int,
-    record: ViewRecord,
-    raw: RawImage,
-    intensity: Any,
-    uncertainty: Mapping[str, float | None],
-) -> tuple[ViewRecord, RawImage]:
+def _view(given: View, record: ViewRecord, raw: RawImage) -> tuple[ViewRecord, RawImage]:
+    intensity = given.intensity
+    uncertainty = given.uncertainty or {}
     if intensity not in (None, *INTENSITIES):
         raise InputError(
-            f"intensity: found {printable(repr(intensity))}, expected one of "
+            f"{record.field}.intensity: found {printable(repr(intensity))}, expected one of "
             f"{', '.join(INTENSITIES)}; correct it."
         )
     assumed = record.assumptions
@@ -407,14 +459,18 @@ def _view(
     ):
         intensity = "auto"  # as its header says
     elif intensity != "log":
-        assumed += tuple(_polarity(f"images[{n}]", raw, intensity))
+        assumed += tuple(_polarity(record.field, raw, intensity))
     if unknown := [key for key in uncertainty if key not in SLOT_SCAN_UNCERTAINTY]:
         raise InputError(
-            f'uncertainty: found "{unknown[0]}", expected {", ".join(UNCERTAINTY)}; correct it.'
+            f'{record.field}.uncertainty: found "{unknown[0]}", expected '
+            f"{', '.join(UNCERTAINTY)}; correct it."
         )
-    sds = read_uncertainty(JsonObject("uncertainty", "", dict(uncertainty)), record.kind)
+    stated = JsonObject("the case", f"{record.field}.uncertainty", dict(uncertainty))
     record = replace(
-        record, intensity=intensity or INTENSITIES[0], uncertainty=sds, assumptions=assumed
+        record,
+        intensity=intensity or INTENSITIES[0],
+        uncertainty=read_uncertainty(stated, record.kind),
+        assumptions=assumed,
     )
     return record, undistorted(raw, *record.lens) if record.lens else raw
 
@@ -442,7 +498,8 @@ def _polarity(name: str, raw: RawImage, intensity: str | None) -> list[str]:
     return [] if bright is False else [BONE_DARK]
 
 
-def _raw_of(name: str, image: Any, pixel_mm: tuple[float, float] | None) -> RawImage:
+def _raw_of(name: str, view: View) -> RawImage:
+    image = view.image
     if is_path(image):
         return load_image(image)
     spacing: Sequence[float] | None = None
@@ -456,8 +513,12 @@ def _raw_of(name: str, image: Any, pixel_mm: tuple[float, float] | None) -> RawI
         values = (values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values).T
     else:
         values = array_of(name, image)
+    pixel_mm = view.pixel_mm
     if pixel_mm is None and spacing is not None and tuple(spacing[:2]) != (1.0, 1.0):
-        pixel_mm = float(spacing[0]), float(spacing[1])
+        pixel_mm = spacing[:2]
+    if pixel_mm is not None:
+        given = rigid.check_numbers(pixel_mm, np.shape(pixel_mm), f"{name}.pixel_mm")
+        pixel_mm = tuple(np.broadcast_to(given, 2).tolist())
     with naming(name):
         return raw_image(values, pixel_mm)
 
@@ -496,34 +557,3 @@ def _check_rows_and_columns(name: str, camera: Camera) -> None:
             f"{size[0]} columns and {size[1]} rows; images are expected as (rows, columns), so "
             "transpose it if it is (columns, rows)."
         )
-
-
-def _listed(name: str, values: Any, ndim: int) -> list:
-    """Return the entries of a list, or of an array of more than `ndim` axes."""
-    shaped = hasattr(values, "shape") or _is_simpleitk(values) or _is_nibabel(values)
-    if (
-        shaped
-        and not (hasattr(values, "shape") and len(values.shape) > ndim > 0)
-        or is_path(values)
-        or isinstance(values, (Camera, CArm))
-    ):
-        raise InputError(
-            f"{name}: found {kind_of(values)}, expected a list with one for each view; write [it] "
-            "for a single view."
-        )
-    if isinstance(values, Mapping) or not hasattr(values, "__iter__"):
-        raise InputError(
-            f"{name}: found {kind_of(values)}, expected a list with one for each view."
-        )
-    if not (listed := list(values)):
-        raise InputError(f"{name}: found none, expected one or more X-rays; add them.")
-    return listed
-
-
-def _matched(name: str, values: Any, count: int, ndim: int) -> list:
-    listed = _listed(name, values, ndim)
-    if len(listed) != count:
-        raise InputError(
-            f"{name}: found {len(listed)}, but there are {count} images; give one for each."
-        )
-    return listed

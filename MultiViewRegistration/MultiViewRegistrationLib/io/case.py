@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,12 +27,8 @@ from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import Structures, read_bone_ct
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
-from .arrays import (
-    LPS_FROM_RAS,
-    bodies_of_arrays,
-    is_path,
-    views_of_arrays,
-)
+from . import arrays
+from .arrays import bodies_of_arrays, is_path, views_of_arrays
 from .case_file import (
     CaseFile,
     CaseSettings,
@@ -54,7 +49,7 @@ from .dicom_identity import (
     reveals,
 )
 from .files import NAMELESS, InputFile, describe, image_sha256, printable, upload_root
-from .ras_axes import in_lps
+from .ras_axes import LPS_FROM_RAS, in_lps
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
 SAME_PATIENT = Reason(
@@ -248,21 +243,7 @@ class Case(CaseSettings):
     @classmethod
     def from_arrays(
         cls,
-        ct: Any,
-        ct_from_index: ArrayLike | None = None,
-        images: Any = (),
-        projections: Any = None,
-        *,
-        names: Sequence[str] | None = None,
-        intensity: str | Sequence[str] | None = None,
-        pixel_mm: float | tuple[float, float] | None = None,
-        masks: Sequence[ArrayLike | None] | None = None,
-        uncertainty: Mapping[str, float | None] | None = None,
-        ct_unit: str = "hu",
-        mask: Any = None,
-        labels: Any = None,
-        structures: Mapping[str, int] | Sequence[str] | None = None,
-        world_from_ct: ArrayLike | None = None,
+        *parts: arrays.View | arrays.Body,
         targets: ArrayLike | None = None,
         truth_world_from_ct: ArrayLike | None = None,
         same_patient: bool = False,
@@ -275,50 +256,13 @@ class Case(CaseSettings):
 
         Arrays are of NumPy or PyTorch; those on another device are copied from there. An image of
         SimpleITK or nibabel, or a path, brings its own position, and is read as its file is: (k, j,
-        i) of SimpleITK and RAS of nibabel become what is described here.
+        i) of SimpleITK and RAS of nibabel become what `View` and `Body` describe.
 
         Parameters
         ----------
-        ct
-            (I, J, K), k across the slices. An image or a path (file or DICOM folder) takes no
-            `ct_from_index`. Also the `ct` of another case. Of bones that have a CT each these by
-            name: {"radius": "radius.nrrd", "ulna": "ulna.nrrd"}.
-        ct_from_index
-            (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm. Like `ct_unit` and `world_from_ct`
-            one for each bone's CT, by name, where they differ.
-        images
-            A list of X-rays (rows, columns), detected intensity with bone dark unless `intensity`
-            says otherwise; images or paths as well.
-        projections
-            For each image a (3, 4) matrix from world LPS mm to pixels (column, row), a `Camera` or
-            a `CArm`; None for a DICOM path whose header says it.
-        names
-            Of the views; by default view1, view2, ...
-        intensity
-            "linear" (bone dark), "log" (line integrals, bone bright) or "auto" (as the image
-            shows), for all or for each.
-        pixel_mm
-            Between columns, and between rows, on the detector.
-        masks
-            For each image None, or (rows, columns), other than 0 where it is to be used.
-        uncertainty
-            Standard deviations of the cameras: rotation_sd_deg, translation_sd_mm,
-            principal_point_sd_px, distance_sd_percent (0 = exact, None = unknown); by default those
-            usual for a `CArm`, readings, and for a matrix or `Camera`. Two of the latter are only
-            ever accepted where principal_point_sd_px is given, 0.5 of a calibration.
-        ct_unit
-            "hu", or "relative" (0 = nothing, larger = denser).
-        mask
-            The structure to register alone, other than 0 where it is, on the CT's grid.
-        labels
-            Whole numbers on the CT's grid, in the order of its axes, that are the same within each
-            bone and 0 elsewhere: each bone gets a pose of its own. Images and paths (also of a
-            DICOM segmentation or .seg.nrrd) may lie on another grid.
-        structures
-            Which of the labels, by name: {"L1": 31, "L2": 30}; or a list of names of segments,
-            where the file has names. By default all.
-        world_from_ct
-            (4, 4) rigid start pose; not needed.
+        parts
+            A `View` for each X-ray, and the `Body` of the CT; of bones that have a CT each one with
+            a name for each.
         targets
             (N, 3) CT LPS mm, where errors count.
         truth_world_from_ct
@@ -328,13 +272,13 @@ class Case(CaseSettings):
             given as paths say.
         axes
             "ras" where the matrices and points given here are in RAS, as nibabel's and Slicer's:
-            `ct_from_index`, matrices of `projections`, poses, `targets`. Cameras, and the result,
+            `ct_from_index`, matrices as a `projection`, poses, `targets`. Cameras, and the result,
             are in LPS.
 
         Raises
         ------
         InputError
-            For whatever is not as described; begins with the argument.
+            For whatever is not as described; names the argument.
 
         Warns
         -----
@@ -344,53 +288,31 @@ class Case(CaseSettings):
             another grid; structures that the end of the CT cuts off.
         """
         began = perf_counter()
-        given = in_lps(
-            axes,
-            ct_from_index=ct_from_index,
-            projections=projections,
-            world_from_ct=world_from_ct,
-            targets=targets,
-            truth_world_from_ct=truth_world_from_ct,
-        )
-        ct_from_index = given["ct_from_index"]
-        projections = given["projections"]
-        world_from_ct = given["world_from_ct"]
-        targets = given["targets"]
-        truth_world_from_ct = given["truth_world_from_ct"]
-        truth = None
+        of_ct, images = arrays.sorted_parts(parts, axes)
+        beside = in_lps(axes, targets=targets, truth_world_from_ct=truth_world_from_ct)
         points = None
-        if truth_world_from_ct is not None:
-            truth = rigid.check_rigid(
-                rigid.array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct"
-            )
+        truth = None
         if targets is not None:
-            points = rigid.array_of("targets", targets)
+            points = rigid.array_of("targets", beside["targets"])
             points = rigid.check_numbers(points, (len(points) if points.ndim else 0, 3), "targets")
-        of_one_ct = {"mask": mask, "labels": labels, "structures": structures, "targets": targets}
-        of_one_ct["truth_world_from_ct"] = truth
-        bodies = bodies_of_arrays(ct, ct_from_index, ct_unit, world_from_ct, of_one_ct)
+        if truth_world_from_ct is not None:
+            key = "truth_world_from_ct"
+            truth = rigid.check_rigid(rigid.array_of(key, beside[key]), key)
+        bodies = bodies_of_arrays(of_ct, beside)
         taken = bodies[0].ct
         start = bodies[0].world_from_ct
-        views = views_of_arrays(images, projections, names, intensity, pixel_mm, uncertainty)
+        views = views_of_arrays(images)
         files = [file for file, _ in views]
         xrays = [_xray(file.field, raw, file) for file, raw in views]
-        if masks is not None and len(masks) != len(xrays):
-            found = f"masks: found {len(masks)}, but there are {len(xrays)} images"
-            raise InputError(f"{found}; give one, or None, for each.")
-        for n, used in enumerate(masks or ()):
-            if used is not None:
-                xrays[n] = _masked(
-                    xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:"
-                )
+        for n, given in enumerate(images):
+            if given.mask is not None:
+                mask = f"views[{n}].mask"
+                xrays[n] = _masked(xrays[n], rigid.array_of(mask, given.mask) != 0, f"{mask}:")
         _check_sources(files, xrays, taken, start)
-        several = isinstance(ct, Mapping)
-        cts = (
-            [(f"the CT of {name}", each) for name, each in ct.items()] if several else [("ct", ct)]
-        )
         entries = [
-            *cts,
-            ("labels", labels),
-            *zip((file.name for file in files), images, strict=True),
+            *((f"the CT of {each.name}" if each.name else "ct", each.ct) for each in of_ct),
+            ("labels", of_ct[0].labels),
+            *((file.name, each.image) for file, each in zip(files, images, strict=True)),
         ]
         different = mismatches(
             [(entry, read_identity(Path(each))) for entry, each in entries if is_path(each)]

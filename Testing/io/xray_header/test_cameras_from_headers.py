@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import READING, START, minimal, refusal
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.io.arrays import BONE_DARK
+from MultiViewRegistrationLib.io.arrays import BONE_DARK, Body, View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import (
     BY_LETTERS,
@@ -418,7 +418,8 @@ def test_paths_in_place_of_arrays_bring_their_cameras(write_pair, xa):
     path = write_pair(*images)
     read = Case.load(path)
     ct = path.parent / "ct.mha"
-    given = Case.from_arrays(ct, images=images, names=["AP", "LAT"], world_from_ct=START)
+    views = [View(image, name=name) for image, name in zip(images, ("AP", "LAT"), strict=True)]
+    given = Case.from_arrays(Body(ct, world_from_ct=START), *views)
     said = {name: (*assumed, BONE_DARK) for name, assumed in read.assumptions.items()}
     assert given.assumptions == said  # BONE_DARK: of noise
     for ours, theirs in zip(given.views, read.views, strict=True):
@@ -426,5 +427,5 @@ def test_paths_in_place_of_arrays_bring_their_cameras(write_pair, xa):
         assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
         assert ours.rotation_sd_deg == theirs.rotation_sd_deg
         assert ours.principal_point_sd_px == theirs.principal_point_sd_px
-    without = [xa(0, 0, DistanceSourceToPatient=None)]
-    assert "images[0] (" in refusal(Case.from_arrays, ct, images=without)
+    without = View(xa(0, 0, DistanceSourceToPatient=None))
+    assert "views[0] (" in refusal(Case.from_arrays, Body(ct), without)

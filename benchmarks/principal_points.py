@@ -23,9 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -43,9 +42,8 @@ from MultiViewRegistrationLib.studies.statistics import table
 
 from .beads import PHANTOM
 from .people import BEYOND_MM, near_start, patient_of, person
+from .simulation import body as bodies
 from .simulation.beads import BALL_MM
-from .simulation.body import Body as Patient
-from .simulation.body import bone_points, middle
 from .simulation.cases import random_cameras, random_pose, take
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM, Ball, SimulatedXRay
@@ -62,8 +60,9 @@ CONDITIONS = (
 #: What is wrong in them is drawn at random.
 DRAWN = WRONG, TOP, SIDES, SAID, MARKER, MISCALIBRATED, WRONG_THIRD
 #: What is said of the principal points, px; of others nobody says anything.
-SAID_SD_PX = {SAID: 4.0, RIGHT_SAID: 4.0} | dict.fromkeys(
-    (CALIBRATED, MISCALIBRATED, TOP, SIDES), CALIBRATION["principal_point_sd_px"]
+TOLD = {"principal_point_sd_px": 4.0}
+SAID_SD_PX = {SAID: TOLD, RIGHT_SAID: TOLD} | dict.fromkeys(
+    (CALIBRATED, MISCALIBRATED, TOP, SIDES), CALIBRATION
 )
 #: From the bone's middle to that of the phantom.
 BESIDE_MM = 40.0
@@ -85,12 +84,12 @@ def scene(seed: int, number: int, condition: str, data: Path) -> tuple:
     """
     rng, name = np.random.default_rng([seed, number]), patient_of(number)
     _, body = person(name, data)
-    bone = bone_points(body)
+    bone = bodies.bone_points(body)
     cameras = random_cameras(rng, 2, (80, 100))
     if condition == "third view":
         cameras.append(between(*cameras))
-    pose = random_pose(np.array([*middle(body)[:2], bone[:, 2].mean()]), rng)
-    projector = RtkProjector(Patient.from_hu(body, BEYOND_MM))
+    pose = random_pose(np.array([*bodies.middle(body)[:2], bone[:, 2].mean()]), rng)
+    projector = RtkProjector(bodies.Body.from_hu(body, BEYOND_MM))
     xray = SimulatedXRay(round_field=bool(rng.random() < 0.3))
     lies, towards = rigid.exp_so3(rng.uniform(-1, 1, 3)), sum(each.source for each in cameras)
     centre = rigid.transform_points(pose, bone.mean(axis=0))
@@ -127,8 +126,8 @@ def row(options: Options, seed: int, number: int, condition: str, draw: int) -> 
         images = [image[cut:] for image in images]
     elif condition == SIDES:
         images = [image[cut:-cut, cut:-cut] for image in images]
-    matrices: list[Any] = [camera.projection_matrix for camera in cameras]
-    certain: list[dict[str, Any]] = [{} for _ in images]
+    matrices: list = [camera.projection_matrix for camera in cameras]
+    certain: list = [{} for _ in images]
     name = patient_of(number)
     try:
         if marked:
@@ -137,14 +136,10 @@ def row(options: Options, seed: int, number: int, condition: str, draw: int) -> 
             matrices = [each.camera for each in found]
             certain = [{**each.uncertainty, PRESUMED: 0.0, "marker": "patient"} for each in found]
             pose, start = (rigid.inverse(world_from_model) @ each for each in (pose, start))
-        said = {"principal_point_sd_px": SAID_SD_PX[condition]} if condition in SAID_SD_PX else None
-        given = [
-            View(*each, pixel_mm=PIXEL_MM, uncertainty=said)
-            for each in zip(images, matrices, strict=True)
-        ]
-        case = Case.from_arrays(Body(person(name, data)[0], world_from_ct=start), *given)
-        views = [replace(view, **more) for view, more in zip(case.views, certain, strict=True)]
-        case = replace(case, views=views)
+        view = partial(View, pixel_mm=PIXEL_MM, uncertainty=SAID_SD_PX.get(condition))
+        ct = Body(person(name, data)[0], world_from_ct=start)
+        case = Case.from_arrays(ct, *map(view, images, matrices))
+        case.views = [replace(view, **more) for view, more in zip(case.views, certain, strict=True)]
         result = register(case, anatomy=prepared(name, data), start="given")
     except InputError as error:
         return {"person": name, "condition": condition, "refused": str(error)}

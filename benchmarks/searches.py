@@ -25,7 +25,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.io.case_file import DEFAULT_SEARCH
+from MultiViewRegistrationLib.io.case_settings import DEFAULT_SEARCH
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct

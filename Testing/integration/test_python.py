@@ -70,50 +70,45 @@ def arrays(file, case_file) -> Arrays:
     return Arrays(file, case_file.parent)
 
 
-def as_torch(arguments):
+def as_torch(arguments, folder):
     torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
-    ct, place, images, projections = arguments.values()
-    ct = torch.tensor(ct, requires_grad=True)
-    images = [torch.from_numpy(image.astype(np.int32)) for image in images]
-    return ct, torch.from_numpy(place), images, torch.tensor(np.array(projections))
+    images = [torch.from_numpy(image.astype(np.int32)) for image in arguments["view_image"]]
+    ct = torch.tensor(arguments["ct"], requires_grad=True)
+    return Body(ct, torch.from_numpy(arguments["ct_from_index"])), images
 
 
 def as_nibabel(arguments, folder):
     nibabel = pytest.importorskip("nibabel", reason="needs nibabel: pip install nibabel")
     for n in (1, 2):
         sitk.WriteImage(sitk.ReadImage(str(folder / f"view{n}.mha")), str(folder / f"view{n}.nii"))
-    images = [nibabel.load(folder / f"view{n}.nii") for n in (1, 2)]
-    return nibabel.load(folder / "ct.nii.gz"), None, images, arguments["view_projection"]
+    ct, *images = map(nibabel.load, (folder / "ct.nii.gz", *sorted(folder.glob("view?.nii"))))
+    return Body(ct), images
 
 
-def as_simpleitk(arguments, folder):
-    ct, *images = (
-        sitk.ReadImage(str(folder / name)) for name in ("ct.nii.gz", "view1.mha", "view2.mha")
-    )
-    return ct, None, images, arguments["view_projection"]
-
-
-def as_paths(arguments, folder):
-    return (
-        folder / "ct.nii.gz",
-        None,
+KINDS = {
+    "numpy": lambda arguments, _: (
+        Body(arguments["ct"], arguments["ct_from_index"]),
+        arguments["view_image"],
+    ),
+    "torch": as_torch,
+    "nibabel": as_nibabel,
+    "simpleitk": lambda _, folder: (
+        Body(sitk.ReadImage(folder / "ct.nii.gz")),
+        map(sitk.ReadImage, sorted(folder.glob("view?.mha"))),
+    ),
+    "paths": lambda _, folder: (
+        Body(folder / "ct.nii.gz"),
         [str(folder / "view1.mha"), folder / "view2.mha"],
-        arguments["view_projection"],
-    )
+    ),
+}
 
 
-@pytest.mark.parametrize("kind", "numpy torch nibabel simpleitk paths".split())
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
-    given = {
-        "numpy": lambda: arrays.arguments.values(),
-        "torch": lambda: as_torch(arrays.arguments),
-        "nibabel": lambda: as_nibabel(arrays.arguments, case_file.parent),
-        "simpleitk": lambda: as_simpleitk(arrays.arguments, case_file.parent),
-        "paths": lambda: as_paths(arrays.arguments, case_file.parent),
-    }[kind]()
-    ct, place, images, projections = given
+    body, images = KINDS[kind](arrays.arguments, case_file.parent)
+    projections = arrays.arguments["view_projection"]
     views = [View(*each, intensity="linear") for each in zip(images, projections, strict=True)]
-    case = Case.from_arrays(Body(ct, place), *views)
+    case = Case.from_arrays(body, *views)
     assert_array_equal(case.ct.volume.values, file.ct.volume.values)
     assert_allclose(case.ct.volume.ct_from_index, file.ct.volume.ct_from_index, atol=1e-9)
     assert case.world_from_ct is None and case.assumptions == {}
@@ -294,7 +289,6 @@ def test_bad_arrays_are_a_sentence_each(arrays, changes, sentence):
     "parts, found",
     [
         ([], "0 bodies and 0 views"),
-        ([Body("ct.mha")], "1 bodies and 0 views"),
         ([np.eye(4)], "a numpy.ndarray of shape (4, 4)"),
     ],
 )

@@ -8,7 +8,6 @@ import pytest
 from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
 
@@ -20,17 +19,23 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     content = minimal()
     del content["world_from_ct"]
     case = read(case_folder, content)
-    assert case.search is None and case.searches_whole_ct
+    assert case.searches_whole_ct
     assert case.search_range == {
         "rotation_deg": 15,
         "translation_mm": 45,
     }  # other defaults: test_case_schema
-    for key in "mask world_from_ct targets reference_from_world truth_world_from_ct".split():
-        assert getattr(case, key) is None
-    assert case.landmarks == [] and case.training == {} and case.shared_unknowns == SharedUnknowns()
+    assert case.mask is None and case.to_json() == {}
     view = case.views[0]
     assert view.frame is view.mask is None
     assert list(view.deviations.values()) == [0, 0, 0.5, 0.1, 0.75]  # the last is presumed
+
+
+def test_settings_are_written_as_they_are_read(case_folder):
+    content = full() | {"same_patient": True, "header_mismatch": {"day": True}}
+    content["world_from_ct"] = content["reference_from_world"]
+    content["truth"] = {"world_from_ct": content["world_from_ct"]}
+    beside = dict.fromkeys("version $schema ct ct_unit mask views".split())
+    assert read(case_folder, content).to_json() | beside == content | beside
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="backslashes are right there")

@@ -10,7 +10,7 @@ from file_io import read_json
 from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
-from MultiViewRegistrationLib.io import case_file
+from MultiViewRegistrationLib.io import case_file, case_settings
 from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
 
 SCHEMA = read_json(Path(case_file.__file__).parent / "case.schema.json")
@@ -85,9 +85,11 @@ def test_the_loader_reads_each_key_of_the_schema(case_folder, keys):
 def test_the_ranges_to_train_on_are_those_of_the_regressor():
     """The file and the regressor name the six axes, and limit them, alike."""
     assert (
-        tuple(case_file.TRAINING) == AXES == tuple(SCHEMA["properties"]["training"]["properties"])
+        tuple(case_settings.TRAINING)
+        == AXES
+        == tuple(SCHEMA["properties"]["training"]["properties"])
     )
-    assert [most or np.inf for most in case_file.TRAINING.values()] == list(LARGEST)
+    assert [most or np.inf for most in case_settings.TRAINING.values()] == list(LARGEST)
 
 
 def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):

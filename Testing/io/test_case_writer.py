@@ -107,10 +107,7 @@ def memory(**changes) -> dict:
             {"name": "LAT", "c_arm": c_arm, "rotation_sd_deg": None, "translation_sd_mm": 2.5},
         ],
         "ct": "/scans/ct.nii.gz",
-        "shared_unknowns": {"source_to_detector_sd_mm": 10},
         "world_from_ct": START,
-        "search": {"rotation_deg": 0.1 + 0.2, "translation_mm": 20},
-        "training": {"roll_deg": 0.1 + 0.2, "beam_mm": 0},
         "targets": np.array([[1 / 3, 2, 3]]),
         "landmarks": [
             {"name": "tip", "ct": np.array([1, 2, 3]), "views": {"AP": [9.5, 7], "LAT": [10, 7.5]}}
@@ -137,9 +134,7 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
     names = set("case.json ct.mha mask.mha view1.mha view2.mha view2_mask.png".split())
     case = Case.load(path)
     assert {file.name for file in path.parent.iterdir()} == set(case.inputs) == names
-    assert case.search == {"rotation_deg": 0.1 + 0.2, "translation_mm": 20}
-    assert case.training == {"roll_deg": 0.1 + 0.2, "beam_mm": 0}
-    assert case.targets[0, 0] == 1 / 3 and case.shared_unknowns.source_to_detector_sd_mm == 10
+    assert case.targets[0, 0] == 1 / 3
     assert case.landmarks[0].pixels["LAT"].tolist() == [10, 7.5]
     for matrix in (case.world_from_ct, case.truth_world_from_ct):
         assert_allclose(matrix, START, atol=1e-15)

@@ -1,5 +1,6 @@
 """A case goes into the scene and comes back the same."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,12 @@ from phantom import write_phantom_case, write_slot_scan_case
 from running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.case import EXTRAS, settings_of
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
-from MultiViewRegistrationLib.mrml.registration import CT_UNIT
+from MultiViewRegistrationLib.mrml.registration import CT_UNIT, Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.mrml.xray_annotations import frustum_polydata
 from MultiViewRegistrationLib.session.inputs import Inputs
@@ -44,7 +47,7 @@ def test_a_case_is_the_same_in_the_scene(scene, name, request):
     assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
     assert np.allclose(loaded.ct.volume.ct_from_index, back.ct.volume.ct_from_index, atol=1e-9)
     assert np.allclose(loaded.world_from_ct, back.world_from_ct, atol=1e-12)
-    assert np.array_equal(loaded.truth_world_from_ct, back.truth_world_from_ct)
+    assert np.allclose(loaded.truth_world_from_ct, back.truth_world_from_ct, atol=1e-12)
     assert loaded.search_range == back.search_range
     for a, b in zip(loaded.views, back.views, strict=True):
         assert (a.name, a.rotation_sd_deg, a.xray.pixel_mm) == (
@@ -121,11 +124,21 @@ def test_a_ct_that_is_already_being_prepared_is_used(scene, case_file):
 
 def test_ranges_to_train_on_are_kept_and_exported(scene, case_file):
     content = read_json(case_file)
-    content |= {"training": {"roll_deg": 30.5, "beam_mm": 0}, "relative_geometry": "truth"}
+    content["training"] = {"roll_deg": 30.5, "beam_mm": 0}
     write_json(case_file, content)
     session = Session(read_case(case_file)(scene))
     assert session.case().training == content["training"] == case_content(session)["training"]
-    assert session.case().relative_geometry == "truth" == case_content(session)["relative_geometry"]
+
+
+def test_settings_in_scenes_of_before_are_read(scene):
+    registration = Registration.create(scene)
+    pose = np.eye(4).tolist()
+    before = {"truth_world_from_ct": pose, "structure_truths": {"L1": pose}, "same_patient": True}
+    before["shared_unknowns"] = {"isocentre_sd_mm": 2.0, "principal_point_sd_px": None}
+    registration.node.SetParameter(EXTRAS, json.dumps(before))
+    now = settings_of(registration)
+    assert np.array_equal(now.truth_world_from_ct, pose) and list(now.structure_truths) == ["L1"]
+    assert now.same_patient and now.shared_unknowns == SharedUnknowns(isocentre_sd_mm=2.0)
 
 
 def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, case_file):

@@ -13,7 +13,7 @@ from test_files_presenter import drop, settled
 from tiny_scene import READING, save
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.io import case_file
+from MultiViewRegistrationLib.io import case_settings
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.identity import (
     DIGESTED,
@@ -219,7 +219,7 @@ def test_a_case_keeps_a_random_salt_and_digests_of_two_values_each(scene, tmp_pa
         "name_birth",
     }
     assert one["salt"] != two["salt"] and one["ct"] != two["ct"]
-    assert re.fullmatch("[0-9a-f]{32}", one["salt"]) and case_file.SALT == "salt"
+    assert re.fullmatch("[0-9a-f]{32}", one["salt"]) and case_settings.SALT == "salt"
 
 
 @pytest.mark.parametrize("who, doubtful", [(A, True), (B, False)])

@@ -256,7 +256,7 @@ class SearchRange(argparse.Action):
         InputError
             For one that no search has.
         """
-        from ..io.case_file import SEARCH
+        from ..io.case_settings import SEARCH
         from ..io.files import JsonObject
 
         given = JsonObject(self.option_strings[0], "", dict(zip(self.WORDS, values, strict=True)))

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,10 @@ class Landmark:
     name: str
     ct: np.ndarray
     pixels: Mapping[str, np.ndarray]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the landmark as a case.json has it."""
+        return {"name": self.name, "ct": self.ct, "views": dict(self.pixels)}
 
 
 @dataclass(frozen=True)

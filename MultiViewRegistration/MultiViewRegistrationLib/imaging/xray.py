@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +271,10 @@ class SharedUnknowns:
     source_to_detector_sd_mm: float | None = None
     principal_point_sd_px: float | None = None
     isocentre_sd_mm: float | None = None
+
+    def to_json(self) -> dict[str, float]:
+        """Return what is not known exactly."""
+        return {key: sd for key, sd in asdict(self).items() if sd is not None}
 
 
 @dataclass(frozen=True, eq=False)

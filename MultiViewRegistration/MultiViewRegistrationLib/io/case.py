@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,13 +32,13 @@ from . import arrays
 from .arrays import bodies_of_arrays, is_path, views_of_arrays
 from .case_file import (
     CaseFile,
-    CaseSettings,
     DicomOrigin,
     check_structure_truths,
     ct_of,
     structures_of,
     uid_of,
 )
+from .case_settings import CaseSettings
 from .dicom_identity import (
     DAY,
     Mismatch,
@@ -121,6 +122,12 @@ class Case(CaseSettings):
     def starts(self) -> list[np.ndarray | None]:
         """(4, 4) start pose of each body."""
         return [self.world_from_ct, *(body.world_from_ct for body in self.bodies[1:])]
+
+    def settings_json(self, **changes: Any) -> dict[str, Any]:
+        """Return the entries of a case.json beside CT and views, for one whose files have no headers."""
+        found = {each.name: getattr(self, each.name) for each in fields(CaseSettings)}
+        found["header_mismatch"] = {each.kind: True for each in self.mismatches}
+        return CaseSettings(**found | changes).to_json()
 
     def warn_of_other_bones(self) -> None:
         """Say that what follows takes the first of several bones that have a CT each."""

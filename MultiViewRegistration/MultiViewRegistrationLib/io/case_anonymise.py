@@ -5,13 +5,11 @@ Pixels, geometry and numbers are kept, headers and words are not.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -23,10 +21,9 @@ from .case import Case, image_of
 from .case_file import CaseFile
 from .case_writer import write_case
 from .dicom_geometry import ASSUMPTIONS
-from .files import printable, read_json
-from .view_record import DESCRIBED, GEOMETRIES, ViewRecord
+from .files import printable
+from .view_record import ViewRecord
 
-SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name made of these words alone identifies nobody.
 _PLAIN_NAME = re.compile(
     r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}",
@@ -38,7 +35,6 @@ _BONE = (
     r"clavicula|humerus|radius|ulna|scaphoid|lunate|metacarpal|metatarsal|mandible|skull|sternum|[ctls]?\d{1,2}"
 )
 _PLAIN_STRUCTURE = re.compile(rf"({_BONE})([ _-]({_BONE}))*", re.IGNORECASE)
-_FILES = {"ct", "ct_series", "mask", "labels", "structures", "image", "frame"}
 
 
 def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
@@ -46,7 +42,7 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
 
     Images and CT are MetaImages, which have no header of a patient. The pixels that no view uses
     (beyond the field, burnt-in text) are blanked. Of the case.json those numbers and words stay
-    that its schema names; free text does not. Names of views stay where they are of the usual kind
+    that its record has; free text does not. Names of views stay where they are of the usual kind
     (AP, lateral, view 1).
 
     Returns
@@ -68,83 +64,58 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         )
     case = Case.load(path)
     file = CaseFile.read(path)
-    content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
-    for entry, given in zip(content["views"], file.views, strict=True):
-        if given.marker:  # whose camera was found
-            without = {key: value for key, value in entry.items() if key not in GEOMETRIES}
-            entry.clear()
-            entry |= without | given.geometry_json | dict(given.uncertainty)
-            entry["marker"] = {"fixed_to": given.marker}
-        elif given.kind in DESCRIBED:  # some may come from a header
-            entry |= given.flat.geometry_json
-    kept, dropped = without_free_text(content)
+    views = []
     images = {}
     masks = {}
-    for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
-        entry["name"] = names[given.name]
-        if given.assumptions:
-            entry["assumptions"] = [
-                sentence for sentence in given.assumptions if sentence in ASSUMPTIONS
-            ]
-        entry.pop("distortion", None)  # the image is written without, and flat
-        images[entry["name"]], entry["intensity"] = _image(given, view.xray)
-        masks[entry["name"]] = view.xray.valid
-    for number, (landmark, loaded) in enumerate(
-        zip(kept.get("landmarks", []), case.landmarks), start=1
-    ):
-        landmark["name"] = f"landmark {number}"
-        landmark["views"] = {
-            names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()
-        }
-    if case.mismatches:  # which the files do not say any more
-        kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
-    new_names = _structure_names(case.bone_names)
-    if "structures" in kept.get("truth", {}):
-        renamed = dict(zip(case.bone_names, new_names, strict=True))
-        kept["truth"]["structures"] = {
-            renamed[name]: pose for name, pose in kept["truth"]["structures"].items()
-        }
-    names_left = iter(new_names)
-    bodies = [_renamed(body, names_left) for body in case.bodies]
-    written = write_case(folder, kept, bodies, images, masks)
-    notes = _notes(file, names, content, dropped)
-    if new_names != case.bone_names:
-        notes.insert(
-            -1, "Structures whose names are not usual ones of bones were renamed to numbers."
+    for given, view in zip(file.views, case.views, strict=True):
+        name = names[given.name]
+        images[name], intensity = _image(given, view.xray)
+        masks[name] = view.xray.valid
+        views.append(
+            replace(
+                given.flat,  # as the image is written
+                name=name,
+                frame=None,
+                intensity=intensity,
+                assumptions=tuple(each for each in given.assumptions if each in ASSUMPTIONS),
+                marker_model=None,
+            ).to_json()
         )
+    new_names = dict(zip(case.bone_names, _structure_names(case.bone_names), strict=True))
+    kept = case.settings_json(
+        world_from_ct=None if case.bodies[0].name else case.world_from_ct,
+        landmarks=[
+            replace(
+                each, name=f"landmark {n}", pixels={names[k]: px for k, px in each.pixels.items()}
+            )
+            for n, each in enumerate(case.landmarks, start=1)
+        ],
+        structure_truths={new_names[name]: pose for name, pose in case.structure_truths.items()},
+        patient_digests={},  # by which a guess can be confirmed
+    )
+    names_left = iter(new_names.values())
+    bodies = [_renamed(body, names_left) for body in case.bodies]
+    written = write_case(folder, {**kept, "views": views}, bodies, images, masks)
+    notes = [
+        "The files of CT, images and masks were written again as MetaImage and PNG, without any "
+        "header, under neutral names.",
+        "Pixels that no view uses (beyond the field, burnt-in text that was found) were blanked.",
+        "Of the case.json its numbers were kept, and words that this program knows.",
+    ]
+    if renamed := sum(name != new for name, new in names.items()):
+        notes.append(f"{renamed} view{'s were' if renamed > 1 else ' was'} renamed.")
+    if case.landmarks:
+        notes.append("Landmarks were renamed to numbers.")
+    if file.patient_digests:
+        notes.append("Left out of the case: patient_digests.")
+    if any(name != new for name, new in new_names.items()):
+        notes.append("Structures whose names are not usual ones of bones were renamed to numbers.")
+    notes.append(
+        "Not taken out, look yourself: text burnt into the field of an image that was not found, "
+        "and the face in a CT of a head."
+    )
     return written, notes
-
-
-def without_free_text(content: dict) -> tuple[dict, set[str]]:
-    """Return a case (parsed JSON) without free text, and the keys that were left out, but for those of files.
-
-    What stays are numbers, words that its schema lists, and the names of its views and landmarks.
-    """
-    dropped = {"patient_digests"} & content.keys()  # by whose digests a guess can be confirmed
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    rest = {key: value for key, value in content.items() if key not in dropped}
-    return _kept(rest, schema, schema, dropped), dropped
-
-
-def _kept(value: Any, schema: dict, root: dict, dropped: set[str]) -> Any:
-    if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
-    if isinstance(value, dict):
-        kept = {}
-        for key, item in value.items():
-            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
-            if isinstance(inner, dict) and (
-                not isinstance(item, str) or key == "name" or item in inner.get("enum", ())
-            ):
-                kept[key] = _kept(item, inner, root, dropped)
-            elif key not in _FILES:
-                dropped.add(key)
-        return kept
-    if isinstance(value, list):
-        items = schema.get("items", {})
-        return [_kept(item, items, root, dropped) for item in value if not isinstance(item, str)]
-    return value
 
 
 def _new_names(names: list[str]) -> dict[str, str]:
@@ -237,30 +208,3 @@ def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return values[
         tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))
     ]
-
-
-def _notes(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:
-    known = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
-    notes = [
-        "The files of CT, images and masks were written again as MetaImage and PNG, without any "
-        "header, under neutral names.",
-        "Pixels that no view uses (beyond the field, burnt-in text that was found) were blanked.",
-    ]
-    renamed = sum(name != new for name, new in names.items())
-    if renamed:
-        notes.append(f"{renamed} view{'s were' if renamed > 1 else ' was'} renamed.")
-    if "landmarks" in content:
-        notes.append("Landmarks were renamed to numbers.")
-    dropped_known = sorted(dropped & known.keys())
-    if dropped_known:
-        notes.append(f"Left out of the case: {', '.join(dropped_known)}.")
-    if others := len(dropped - known.keys()):
-        notes.append(
-            f"{others} key{'s' * (others > 1)} of the case with free text, or that this program "
-            f"does not know, {'were' if others > 1 else 'was'} left out."
-        )
-    notes.append(
-        "Not taken out, look yourself: text burnt into the field of an image that was not found, "
-        "and the face in a CT of a head."
-    )
-    return notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 import uuid
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, naming
-from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
 from ..imaging.structures import (
     MAX_LABEL,
@@ -24,101 +22,16 @@ from ..imaging.structures import (
     read_bone_ct,
     read_structures,
 )
-from ..imaging.xray import SharedUnknowns
+from .case_settings import CaseSettings
 from .files import InputFile, JsonObject, describe, input_file, printable
 from .view_record import ViewRecord, view_name
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")
-#: How the cameras of several views came to be known relative to each other.
-RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
-#: In what the DICOM headers of CT, X-rays and segmentations can contradict each other.
-MISMATCH_KINDS = ("patient", "side", "day", "frame")
-#: The key of the random salt of the patients' digests.
-SALT = "salt"
-DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
-#: The largest half-width of each range to train on, None for any.
-TRAINING = {
-    "orbital_deg": 180,
-    "tilt_deg": 90,
-    "roll_deg": 180,
-    "columns_mm": None,
-    "rows_mm": None,
-    "beam_mm": None,
-}
 #: In place of a list of structures: all labels.
 ALL = "all"
 #: What belongs to one CT, so that a case whose structures have a CT each has none of it.
 OF_ONE_CT = ("ct", "ct_series", "mask", "labels", "targets", "landmarks", "training")
-
-
-@dataclass(eq=False, kw_only=True)
-class CaseSettings:
-    """The entries of a case beside its CT and views.
-
-    Attributes
-    ----------
-    shared_unknowns
-        The geometric unknowns that are the same in all views.
-    world_from_ct
-        (4, 4) the start pose, if there is one.
-    search
-        rotation_deg, translation_mm: how far a search goes from the start; None where the case does
-        not say it, see `search_range` and `searches_whole_ct`.
-    training
-        Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES;
-        `search_range` stands for those left out.
-    targets
-        (N, 3) CT LPS mm, if any.
-    landmarks
-        Points of the anatomy and where the views show them, for a start from landmarks.
-    reference_from_world
-        (4, 4) to the frame of a navigation tracker.
-    truth_world_from_ct
-        (4, 4) only ever read to report errors.
-    structure_truths
-        (4, 4) world_from_ct of structures by name, only ever read to report errors.
-    relative_geometry
-        How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES;
-        None where unknown.
-    same_patient
-        A person says that CT and X-rays are of one patient, whatever their DICOM headers say.
-    header_mismatch
-        In which of MISMATCH_KINDS the DICOM headers differed of files from which the case was
-        written, without headers.
-    patient_digests
-        By which the patient of an image is known without a name, with their SALT, see
-        `dicom_identity.DIGESTS`: by the view's name, "" for the CT.
-    """
-
-    shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
-    world_from_ct: np.ndarray | None = None
-    search: dict[str, float] | None = None
-    training: dict[str, float] = field(default_factory=dict)
-    targets: np.ndarray | None = None
-    landmarks: list[Landmark] = field(default_factory=list)
-    reference_from_world: np.ndarray | None = None
-    truth_world_from_ct: np.ndarray | None = None
-    structure_truths: dict[str, np.ndarray] = field(default_factory=dict)
-    relative_geometry: str | None = None
-    same_patient: bool = False
-    header_mismatch: dict[str, bool] = field(default_factory=dict)
-    patient_digests: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    @property
-    def search_range(self) -> dict[str, float]:
-        """How far a search goes about a pose: as the case says, or as usual."""
-        if self.search is None:
-            return DEFAULT_SEARCH.copy()
-        search = self.search  # which anybody may have set
-        if isinstance(search, dict):
-            search = {key: np.asarray(value).tolist() for key, value in search.items()}
-        return _ranges(JsonObject("case", "", {"search": search}), "search", SEARCH, required=True)
-
-    @property
-    def searches_whole_ct(self) -> bool:
-        """Whether nothing is said of the pose, so that a search goes through all of the CT."""
-        return self.world_from_ct is None and self.search is None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -202,15 +115,12 @@ class CaseFile(CaseSettings):
 
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)
-        truth, structure_truths = _truth(fields)
-        targets = fields.optional(
-            "targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm"
-        )
+        settings = CaseSettings.of_json(fields, [view.name for view in views])
         unit = fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0])
-        start = fields.optional("world_from_ct", fields.rigid)
+        start = settings.world_from_ct
         structures = _structures(fields, folder, unit, start)
         own = structures[0].ct if structures else None
-        if own is not None and truth is not None:
+        if own is not None and settings.truth_world_from_ct is not None:
             fields.refuse(
                 "truth.world_from_ct",
                 "stands beside structures with a CT each",
@@ -230,78 +140,16 @@ class CaseFile(CaseSettings):
             labels=input_file(fields, "labels", folder) if fields.has("labels") else None,
             structures=structures,
             views=views,
-            shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),
-            world_from_ct=start,
-            search=_ranges(fields, "search", SEARCH, required=True) or None,
-            training=_ranges(fields, "training", TRAINING_RANGES),
-            targets=None if targets is None or not len(targets) else targets,
-            landmarks=_landmarks(fields, [view.name for view in views]),
-            reference_from_world=fields.optional("reference_from_world", fields.rigid),
-            truth_world_from_ct=truth,
-            structure_truths=structure_truths,
-            relative_geometry=fields.optional(
-                "relative_geometry", fields.choice, RELATIVE_GEOMETRIES
-            ),
-            header_mismatch=_header_mismatch(fields.section("header_mismatch"))
-            if fields.has("header_mismatch")
-            else {},
-            patient_digests=_patient(fields.section("patient_digests"))
-            if fields.has("patient_digests")
-            else {},
-            same_patient=fields.optional(
-                "same_patient", fields.value, "true or false", bool, default=False
-            ),
+            **vars(settings),
         )
-        if len(case.training) == len(TRAINING) and not any(case.training.values()):
-            expected = "a range above 0, as a single pose is nothing to learn"
-            fields.refuse("training", "has 0 everywhere", expected, "widen it")
         refuse_mask_beside_structures(fields.file, case)
-        if structure_truths and not (
+        if settings.structure_truths and not (
             case.labels and not case.structures
         ):  # all labels: known once these are read
-            check_structure_truths(
-                fields.file, structure_truths, [source.name for source in case.structures]
-            )
+            names = [source.name for source in case.structures]
+            check_structure_truths(fields.file, settings.structure_truths, names)
         fields.warn_unread()
         return case.choosing(structures) if case.has_bone_cts else case
-
-
-#: What the numbers of a section must be: a sentence, and their limits as in `JsonObject.number`.
-SEARCH = {
-    "rotation_deg": ("degrees above 0 and up to 180", {"above": 0, "most": 180}),
-    "translation_mm": ("mm above 0", {"above": 0}),
-}
-SHARED_UNKNOWNS = {
-    key: (f"a standard deviation in {unit} above 0; leave out what is known exactly", {"above": 0})
-    for key, unit in (
-        ("source_to_detector_sd_mm", "mm"),
-        ("principal_point_sd_px", "pixels"),
-        ("isocentre_sd_mm", "mm"),
-    )
-}
-TRAINING_RANGES = {
-    key: ("mm, 0 or more", {"least": 0})
-    if most is None
-    else (f"degrees from 0 to {most}", {"least": 0, "most": most})
-    for key, most in TRAINING.items()
-}
-
-
-def _ranges(
-    fields: JsonObject, key: str, ranges: dict, *, required: bool = False
-) -> dict[str, float]:
-    """Return the numbers in a section, all of them or those that are given.
-
-    None without the section.
-    """
-    if not fields.has(key):
-        return {}
-    section = fields.section(key)
-    return {
-        name: section.number(name, expected, **limits)
-        for name, (expected, limits) in ranges.items()
-        if section.has(name) or required
-    }
 
 
 def _structures(
@@ -403,47 +251,6 @@ def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:
         )
 
 
-def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
-    return {
-        kind: fields.value(kind, "true or false", bool)
-        for kind in MISMATCH_KINDS
-        if fields.has(kind)
-    }
-
-
-def _patient(fields: JsonObject) -> dict[str, dict[str, str]]:
-    salt = {SALT: _digest(fields, SALT)}
-    views = fields.section("views") if fields.has("views") else None
-    named = {} if views is None else {name: views.section(name) for name in views.values}
-    if fields.has("ct"):
-        named[""] = fields.section("ct")
-    return {
-        name: salt | {key: _digest(digests, key) for key in digests.values}
-        for name, digests in named.items()
-    }
-
-
-def _digest(fields: JsonObject, key: str) -> str:
-    expected = "32 hexadecimal digits"
-    text = fields.value(key, expected, str)
-    if not re.fullmatch("[0-9a-f]{32}", text):
-        fields.refuse_value(key, expected)
-    return text
-
-
-def _truth(fields: JsonObject) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """Return the true world_from_ct (4, 4) of the CT, and of its structures by name."""
-    if not fields.has("truth"):
-        return None, {}
-    truth = fields.section("truth")
-    if not truth.has("structures"):
-        return truth.rigid("world_from_ct"), {}
-    poses = truth.section("structures", "an object with a rigid 4x4 matrix for each structure")
-    return truth.optional("world_from_ct", truth.rigid), {
-        name: poses.rigid(name) for name in poses.values
-    }
-
-
 def check_structure_truths(where: str, truths: Iterable[str], names: Sequence[str]) -> None:
     """Refuse the truth of a structure that is none of these. `where` begins the sentence."""
     if unknown := [name for name in truths if name not in names]:
@@ -454,30 +261,6 @@ def check_structure_truths(where: str, truths: Iterable[str], names: Sequence[st
             f"{where}: truth.structures has {describe(unknown[0])}, expected {expected}; correct "
             "it."
         )
-
-
-def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
-    if not fields.has("landmarks"):
-        return []
-    landmarks = []
-    for landmark in fields.sections("landmarks", "a list of one or more landmarks"):
-        seen = landmark.section("views", "an object with [column, row] for each view that shows it")
-        for name in seen.values:
-            if name not in views:
-                expected = "one of " + ", ".join(describe(view) for view in views)
-                landmark.refuse(
-                    "views", f"has the key {describe(name)}, which is no view", expected
-                )
-        landmarks.append(
-            Landmark(
-                name=landmark.text("name", "a name for the landmark"),
-                ct=landmark.array("ct", (3,), "a point [x, y, z] in CT LPS mm"),
-                pixels={
-                    name: seen.array(name, (2,), "a pixel [column, row]") for name in seen.values
-                },
-            )
-        )
-    return landmarks
 
 
 def _refuse_same_view_twice(file: str, views: list[ViewRecord]) -> None:

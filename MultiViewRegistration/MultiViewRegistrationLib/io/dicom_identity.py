@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, ct_slices, quiet, read_dicom
 from ..reasons import Reason
-from .case_file import MISMATCH_KINDS, SALT, CaseFile, DicomImage, DicomOrigin, uid_of
+from .case_file import CaseFile, DicomImage, DicomOrigin, uid_of
+from .case_settings import MISMATCH_KINDS, SALT
 
 if TYPE_CHECKING:
     from pydicom import Dataset

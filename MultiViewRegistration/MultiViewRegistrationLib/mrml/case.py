@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ from ..imaging.structures import (
     boxes_in,
     structures_in,
 )
-from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
+from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
-from ..io.case_file import DEFAULT_SEARCH, CaseSettings
+from ..io.case_settings import DEFAULT_SEARCH, CaseSettings
+from ..io.files import JsonObject
 from ..io.view_record import LEFT_OUT
 from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
 from .registration import CT_UNIT, UNIT, Registration, check_place, refuse_nonlinear
@@ -37,22 +38,17 @@ LANDMARKS = "landmarks"
 #: The attribute of a mask's segmentation that leaves out what did not fit, whoever has edited it
 #: since.
 SUGGESTED = "MultiViewRegistration.suggested"
-#: The parameter with the settings of a case that a scene has no nodes for, as JSON, and which these
-#: are.
+#: The parameter with the settings of a case that a scene has no nodes for, as a case.json has them;
+#: and those that it has otherwise.
 EXTRAS = "case"
-KEPT = (
-    *("targets", "truth_world_from_ct", "reference_from_world", "structure_truths", "training"),
-    *("relative_geometry", "same_patient", "header_mismatch", "shared_unknowns"),
-)
+OTHERWISE: dict[str, Any] = dict(world_from_ct=None, search=None, landmarks=[], patient_digests={})
 
 
 def keep_settings(registration: Registration, settings: CaseSettings) -> None:
     """Keep the settings of a case that a scene has no nodes for."""
-    values = {key: getattr(settings, key) for key in KEPT}
-    values["shared_unknowns"] = asdict(settings.shared_unknowns)
-    plain = json.loads(json.dumps(values, default=np.ndarray.tolist))
-    said = {key: value for key, value in plain.items() if value}
-    registration.node.SetParameter(EXTRAS, json.dumps(said))
+    every = {each.name: getattr(settings, each.name) for each in fields(CaseSettings)}
+    kept = CaseSettings(**every | OTHERWISE).to_json()
+    registration.node.SetParameter(EXTRAS, json.dumps(kept))
 
 
 def change_settings(registration: Registration, **changes: Any) -> None:
@@ -63,14 +59,12 @@ def change_settings(registration: Registration, **changes: Any) -> None:
 def settings_of(registration: Registration) -> CaseSettings:
     """Return the settings that are kept; all others are as usual."""
     kept = json.loads(registration.parameter(EXTRAS, "{}"))
-    said = {key: kept[key] for key in KEPT if key in kept}
-    for key in KEPT[:3]:
-        if key in said:
-            said[key] = np.array(said[key], float)
-    truths = said.get("structure_truths", {})
-    said["structure_truths"] = {name: np.array(pose, float) for name, pose in truths.items()}
-    said["shared_unknowns"] = SharedUnknowns(**said.get("shared_unknowns", {}))
-    return CaseSettings(**said)
+    before = {"world_from_ct": "truth_world_from_ct", "structures": "structure_truths"}
+    if truth := {key: kept.pop(name) for key, name in before.items() if name in kept}:
+        kept["truth"] = truth
+    shared = kept.pop("shared_unknowns", {})
+    kept["shared_unknowns"] = {key: sd for key, sd in shared.items() if sd is not None}
+    return CaseSettings.of_json(JsonObject(registration.name, "", kept))
 
 
 def case_of(

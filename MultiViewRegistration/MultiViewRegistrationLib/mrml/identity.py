@@ -22,7 +22,8 @@ import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ..imaging.image_source import is_dicom
-from ..io.case_file import SALT, DicomImage, DicomOrigin, is_of_content, new_uid, uid_of
+from ..io.case_file import DicomImage, DicomOrigin, is_of_content, new_uid, uid_of
+from ..io.case_settings import SALT
 from ..io.dicom_identity import (
     FRAMES,
     PATIENT_ID,
@@ -577,21 +578,16 @@ def may_name_patient(registration: Registration, text: str) -> bool:
     return not known or any(reveals(text, each) for each in known)
 
 
-def recorded_patient(registration: Registration) -> dict[str, Any]:
-    """Return what a case.json keeps of the patients of its images, see `CaseSettings`; {} of unknown ones."""
+def recorded_patient(registration: Registration) -> dict[str, dict[str, str]]:
+    """Return the digests of the patients of its images, see `CaseSettings`; {} of unknown ones."""
     known = {view.name: _identity_of(view) for view in registration.used_xrays}
-    ct = _identity(registration.ct)
-    salt = next((each[SALT] for each in (ct, *known.values()) if SALT in each), None)
-    if salt is None:
-        return {}
-    views = {name: _without_salt(each, salt) for name, each in known.items()}
-    found = {"ct": _without_salt(ct, salt), "views": {k: each for k, each in views.items() if each}}
-    return {SALT: salt, **{key: each for key, each in found.items() if each}}
-
-
-def _without_salt(identity: dict[str, str], salt: str) -> dict[str, str]:
-    digests = patient_digests(identity, salt)
-    return {key: each for key, each in digests.items() if key != SALT}
+    known[""] = _identity(registration.ct)
+    salt = next((each[SALT] for each in reversed(known.values()) if SALT in each), "")
+    return (
+        {name: found for name, each in known.items() if (found := patient_digests(each, salt))}
+        if salt
+        else {}
+    )
 
 
 def say_same_patient(registration: Registration) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -218,36 +218,12 @@ def case_content(session: Session) -> dict:
     """Return the content of a case.json for the scene, without its files."""
     case = session.case()
     registration = session.registration
-    shared = asdict(case.shared_unknowns)
-    optional = {
-        "shared_unknowns": {key: each for key, each in shared.items() if each is not None} or None,
-        "relative_geometry": case.relative_geometry,
-        "same_patient": case.same_patient or None,
-        "header_mismatch": {each.kind: True for each in case.mismatches} or None,
-        "patient_digests": recorded_patient(registration) or None,
-        "training": case.training or None,
-        "search": case.search,
-        "targets": case.targets,
-        "landmarks": [
-            {"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)}
-            for mark in case.landmarks
-        ]
-        or None,
-        "reference_from_world": case.reference_from_world,
-    }
-    truth = {"world_from_ct": case.truth_world_from_ct, "structures": _true_bones(case)}
-    optional["truth"] = {key: each for key, each in truth.items() if each is not None} or None
-    return {
-        "views": list(map(_view_content, registration.used_xrays)),
-        "world_from_ct": case.world_from_ct,
-        **{key: value for key, value in optional.items() if value is not None},
-    }
-
-
-def _true_bones(case: Case) -> dict[str, np.ndarray] | None:
-    """Return the true poses of the bones that are chosen now; None without any."""
     known = case.structure_truths
-    return {name: known[name] for name in case.bone_names if name in known} or None
+    chosen = {name: known[name] for name in case.bone_names if name in known}
+    settings = case.settings_json(
+        structure_truths=chosen, patient_digests=recorded_patient(registration)
+    )
+    return {"views": list(map(_view_content, registration.used_xrays)), **settings}
 
 
 def _view_content(view: XRayView) -> dict:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.c_arm import DEG
-from ...io.case_file import DEFAULT_SEARCH
+from ...io.case_settings import DEFAULT_SEARCH
 from ...io.recognise import POSE
 from ...mrml import manual_pose
 from ...mrml.bones import choose_bone

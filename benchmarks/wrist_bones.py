@@ -30,9 +30,10 @@ from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration import bones as engine
 from MultiViewRegistrationLib.registration.bones import Bone, register_bone_cts
-from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend, moved
+from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.problem import moved
 from MultiViewRegistrationLib.studies.statistics import table
 
 from .study import Options, Study
@@ -75,14 +76,7 @@ def alone(anatomy: PreparedCT, views: list[View], start: np.ndarray) -> np.ndarr
     pose = start
     for level in anatomy.levels(views, start)[-2:]:
         objective = anatomy.objective(views, level, pose)
-        (end,) = descend(
-            objective,
-            [DescentStart(pose)],
-            STEPS,
-            TOLERANCE_MM,
-            anatomy.centroid,
-            second_order=True,
-        )
+        end = minimise(objective, pose, STEPS, TOLERANCE_MM, second_order=True)
         pose = end.world_from_ct
     return pose
 

@@ -27,6 +27,7 @@ from MultiViewRegistrationLib.registration.bones import (
 )
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.problem import add_prior, moved, prior_cost
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_relative_motions_are_those_of_the_patient(case, found):
 def turned(bones, poses, b: int, axis: int, step: float):
     """The poses, one of them turned or shifted about its bone's middle."""
     centre = rigid.transform_points(poses[b], bones[b].centroid)
-    there = module.moved(poses[b], step * np.eye(6)[axis], centre)
+    there = moved(poses[b], step * np.eye(6)[axis], centre)
     return [*poses[:b], there, *poses[b + 1 :]]
 
 
@@ -154,13 +155,16 @@ def test_the_rest_is_rendered_where_it_is_compared_and_hardly_elsewhere(whole, o
 def test_the_prior_is_differentiated_right():
     rng = np.random.default_rng(0)
     bones = [SimpleNamespace(centroid=rng.normal(size=3) * 30) for _ in range(2)]
-    given = SimpleNamespace(bones=bones, ties=[Tie(0, 1, rng.normal(size=3) * 20)])
+    ties = [Tie(0, 1, rng.normal(size=3) * 20)]
     poses = [rigid.exp_se3(rng.normal(size=6) * [0.05, 0.05, 0.05, 2, 2, 2]) for _ in range(2)]
     gradient, hessian = np.zeros(12), np.zeros((12, 12))
-    module.add_prior(given, poses, 1.0, gradient, hessian)
+    pivots = [
+        rigid.transform_points(pose, bone.centroid) for pose, bone in zip(poses, bones, strict=True)
+    ]
+    add_prior(ties, poses, pivots, 1.0, gradient, hessian)
     for n in range(12):
         ends = [turned(bones, poses, *divmod(n, 6), sign * 1e-5) for sign in (1, -1)]
-        ahead, behind = (module.prior_cost(given, end) for end in ends)
+        ahead, behind = (prior_cost(ties, end) for end in ends)
         assert gradient[n] == pytest.approx((ahead - behind) / 4e-5, rel=0.03, abs=0.5)
 
 

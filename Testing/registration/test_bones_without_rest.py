@@ -17,6 +17,7 @@ from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.problem import moved
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
         costs = []
         for way in (step, -step):
             trial, pivot = list(poses), rigid.transform_points(poses[b], bones[b].centroid)
-            trial[b] = module.moved(poses[b], way * np.eye(6)[axis], pivot)
+            trial[b] = moved(poses[b], way * np.eye(6)[axis], pivot)
             costs.append(objective.cost(objective.shadows(trial)))
         slope = (costs[0] - costs[1]) / (2 * step) / 2
         assert fit.gradient[6 * b + axis] == pytest.approx(slope, rel=0.08, abs=2e-4)

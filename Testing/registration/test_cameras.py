@@ -21,11 +21,9 @@ from MultiViewRegistrationLib.registration.cameras import (
     OWN,
     CameraCorrections,
 )
-from MultiViewRegistrationLib.registration.objective import Objective, PoseFit
-from MultiViewRegistrationLib.registration.optimizer import (
-    moved,
-)
+from MultiViewRegistrationLib.registration.objective import Fit, Objective
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.problem import Problem, State
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -75,21 +73,15 @@ def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, view
     corrections = unknowns.none.copy()
     corrections[unknowns.free] = [*BODY, *own]
 
-    def project(pose, corrected):
-        cameras = unknowns.cameras(corrected, [view.camera for view in pooled])
-        return objective.project(pose, cameras, intrinsics=True)
-
-    here = objective.linearise(project(TRUE_POSE, corrections))
-    gradient, hessian = unknowns.system(objective, here, corrections)
+    problem, here = Problem(objective, unknowns), State(TRUE_POSE[None], corrections)
+    fit, gradient, hessian = problem.linearise(here, problem.evaluate(here))
 
     def value(step):
-        corrected = unknowns.moved(corrections, step[6:])
-        cost = objective.cost(project(moved(TRUE_POSE, step[:6], objective.pivot), corrected))
-        prior = unknowns.prior_ratio(objective, here, unknowns.none, corrected)
-        return np.log(cost) + np.log(prior)
+        trial = problem.moved(here, step)
+        return np.log(problem.cost(trial, problem.evaluate(trial)))
 
     assert np.linalg.eigvalsh(hessian).min() > 0 and unknowns.intrinsics
-    changes = np.array([value(step) - value(-step) for step in np.diag(sizes)]) / 4 * here.cost
+    changes = np.array([value(step) - value(-step) for step in np.diag(sizes)]) / 4 * fit.cost
     turns = np.array(sizes) == 2e-3
     for chosen in (turns, ~turns):
         expected = changes[chosen]
@@ -175,14 +167,9 @@ def test_a_prior_weighs_less_the_more_independent_residuals_there_are(ct, views)
     unknowns = CameraCorrections([views[0], uncertain(views[1], 1.0, 3.0)])
     settings = Settings(intensity_radius=4, gradient_radius=2)
     objective = Objective(Projector(attenuation(ct)), views, settings, np.zeros(3))
-    fit = PoseFit(0.5, np.zeros(6), np.zeros((6, 6)), (1000, 1500), (9, 9), (0.9, 0.9), ())
+    fit = Fit(cost=0.5, by_view=(), pixels=(1000, 1500))
     expected = 0.5 / 100 / np.repeat([np.radians(1.0), 3.0], 3) ** 2
     assert_allclose(unknowns.precision(objective, fit), expected)
-    one = unknowns.none.copy()
-    one[OWN + 3] = 3.0
-    costs = unknowns.prior_ratio(objective, fit, unknowns.none, one)
-    gains = unknowns.prior_ratio(objective, fit, one, unknowns.none)
-    assert (costs, gains) == pytest.approx((np.exp(1 / 100), np.exp(-1 / 100)))
 
 
 def test_a_distance_is_by_the_rows(views):

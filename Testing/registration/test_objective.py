@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, outliers
-from MultiViewRegistrationLib.registration.optimizer import moved
+from MultiViewRegistrationLib.registration.problem import moved
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector, cut_ends
 
@@ -148,8 +148,7 @@ def test_tools_are_outliers_with_a_rim_about_them_and_noise_is_none(scene, with_
 
 
 def evidence(similarity, shown) -> float:
-    nothing = np.zeros(6), np.zeros((6, 6))
-    return PoseFit(0.3, *nothing, shown, shown, similarity, (nothing, nothing)).evidence
+    return PoseFit(cost=0.3, by_view=(), pixels=shown, shown=shown, similarity=similarity).evidence
 
 
 def test_the_evidence_of_a_view_is_the_mutual_information_of_gaussians():

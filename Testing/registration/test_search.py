@@ -35,7 +35,7 @@ FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
 
 
 def minimum(shift_mm, similarity, *origins, turn_deg=0.0) -> Descent:
-    fit = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (1000,), (1000,), (similarity,), ())
+    fit = PoseFit(cost=0.3, by_view=(), pixels=(1000,), shown=(1000,), similarity=(similarity,))
     pose = off(TRUE_POSE, [0, turn_deg, 0], [shift_mm, 0, 0])
     return Descent(pose, np.zeros(2 * OWN + 6), fit, [], frozenset(origins))
 
@@ -93,7 +93,7 @@ def test_a_descent_that_ends_nowhere_is_no_minimum(registration):
 
 
 def test_a_pose_is_plausible_if_it_looks_like_every_x_ray():
-    fit = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (9, 9), (9, 9), (0.9, 0.7), ())
+    fit = PoseFit(cost=0.3, by_view=(), pixels=(9, 9), shown=(9, 9), similarity=(0.9, 0.7))
     one = replace(minimum(0, 0.9), fit=fit)
     assert not is_plausible([]) and not is_plausible([one])
     assert is_plausible([replace(one, fit=replace(fit, similarity=(0.9, 0.8)))])

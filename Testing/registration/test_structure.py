@@ -84,7 +84,9 @@ def test_the_whole_ct_corrects_the_cameras_and_both_registrations_count(bone, ct
     """
     views = [replace(view, rotation_sd_deg=2.0) for view in make_views(ct, size=64)]
     corrected = [replace(view, name=f"{view.name} corrected") for view in views]
-    nothing = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (900, 900), (900, 900), (0.9, 0.6), ())
+    nothing = PoseFit(
+        cost=0.3, by_view=(), pixels=(900, 900), shown=(900, 900), similarity=(0.9, 0.6)
+    )
     counted = {"search_seconds": 2.0, "selected_start": 3}
     whole = Refinement(TRUE_POSE, nothing, [], corrected, np.ones(6), 100, 7, **counted)
     asked = []

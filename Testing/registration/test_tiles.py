@@ -13,7 +13,8 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration import objective as module
 from MultiViewRegistrationLib.registration.objective import TILE_SIDE, Objective, contrasts, tiles
-from MultiViewRegistrationLib.registration.optimizer import minimise, moved
+from MultiViewRegistrationLib.registration.optimizer import minimise
+from MultiViewRegistrationLib.registration.problem import moved
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 

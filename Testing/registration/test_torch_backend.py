@@ -84,7 +84,7 @@ def same_fits(device, *given, point=None, excluding=None):
     for maker in device.objectives:
         objective = maker(*given)
         objective = objective if excluding is None else objective.excluding(excluding)
-        fits.append(objective.evaluate(point or EvaluationPoint(NEAR)).linearise())
+        fits.append(objective.evaluate(point or EvaluationPoint([NEAR])).linearise())
     same_fit(fits[1], fits[0])
     return fits[0]
 
@@ -104,8 +104,8 @@ def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, 
     fits, costs = [], []
     for maker in device.objectives:
         objective = maker(projector, views, SETTINGS[name], PIVOT)
-        fits.append(objective.evaluate(EvaluationPoint(NEAR, intrinsics=intrinsics)).linearise())
-        costs.append(objective.evaluate(EvaluationPoint(NEXT, intrinsics=intrinsics)).cost())
+        fits.append(objective.evaluate(EvaluationPoint([NEAR], intrinsics=intrinsics)).linearise())
+        costs.append(objective.evaluate(EvaluationPoint([NEXT], intrinsics=intrinsics)).cost())
     assert fits[0].gradient.shape == ((9,) if intrinsics else (6,))
     same_fit(fits[1], fits[0])
     assert costs[1] == pytest.approx(costs[0], rel=1e-4)
@@ -115,7 +115,7 @@ def test_a_slot_scan_beside_a_pinhole_is_compared_as_by_numba(device, projector,
     """By the pose and the intrinsics of both, and scored."""
     mixed = [views[0], make_slot_scan(ct, 70).pooled(2)]
     given = projector, mixed, SETTINGS["both, robust"], PIVOT
-    fit = same_fits(device, *given, point=EvaluationPoint(NEAR, intrinsics=True))
+    fit = same_fits(device, *given, point=EvaluationPoint([NEAR], intrinsics=True))
     assert min(fit.similarity) > 0.2
     poses = np.stack([off(TRUE_POSE, [3.0 * n, -n, 2], [2.0 * n, 1, -n]) for n in range(6)])
     same_scores(device, projector, mixed, Settings(intensity_radius=3), poses)
@@ -134,10 +134,10 @@ def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
 
 def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projector, views):
     objective = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
-    outside = EvaluationPoint(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0]))
+    outside = EvaluationPoint([off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0])])
     assert objective.evaluate(outside).linearise().cost == np.inf
     # Nothing was settled with which to compare it.
-    assert objective.evaluate(EvaluationPoint(NEAR)).cost() == np.inf
+    assert objective.evaluate(EvaluationPoint([NEAR])).cost() == np.inf
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(
     def costs():
         first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
         several = [first.with_pivot(PIVOT) for _ in STARTS]
-        asked = [EvaluationPoint(start) for start in STARTS]
+        asked = [EvaluationPoint([start]) for start in STARTS]
         return [look.linearise().cost for look in first.evaluate_together(several, asked)]
 
     expected = costs()

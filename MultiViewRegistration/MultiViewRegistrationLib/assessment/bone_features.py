@@ -11,15 +11,10 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.ct import WATER, Volume
 from ..imaging.structures import Structures
-from ..registration.bones import (
-    PRECISION,
-    SHOWN,
-    BonesRegistration,
-    ViewComparison,
-    relative_motions,
-)
+from ..registration.bones import SHOWN, BonesRegistration, ViewComparison
 from ..registration.levels import OtherLevel
 from ..registration.objective import TILE_SIDE
+from ..registration.problem import PRECISION, relative_motions
 from .uncertainty import cluster_correction, root_mean_square, target_jacobians
 
 #: No ratio counts beyond this.
@@ -143,7 +138,7 @@ def bone_features(
     fit = found.fit
     again = np.full(len(found.bones), np.nan) if again_mm is None else again_mm
     compared = found.objectives[-1].compare(found.poses)
-    hessian = fit.hessian * fit.pixels
+    hessian = fit.hessian * sum(fit.pixels)
     scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
     inverse = np.linalg.pinv(
         hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True

@@ -154,8 +154,8 @@ def plan_view(
     in_pooled_px = partial(_in_pooled_px, pool=level.pool)
     shared = in_pooled_px(shared)
     seen = [
-        _Seen(in_pooled_px(view), _whole(half) * count)
-        for view, (_, half) in zip(objective.views, fit.by_view, strict=True)
+        _Seen(in_pooled_px(view), hessian * count)
+        for view, (_, hessian) in zip(objective.views, fit.by_view, strict=True)
     ]
     noise = (split.gradients.T @ split.gradients)[:6, :6]
     known = np.sum([one.hessian[:6, :6] for one in seen], axis=0)
@@ -181,7 +181,7 @@ def plan_view(
         of_view = there.linearise(drrs)
         if of_view.shown[0] < MIN_PIXELS or not np.isfinite(of_view.cost):
             return
-        hessian = _whole(of_view.by_view[0][1]) * sum(of_view.pixels)
+        hessian = of_view.hessian * sum(of_view.pixels)
         new = _Seen(in_pooled_px(there.views[0]), hessian)
         error_mm = _error_mm([*seen, new], ratio, shared, objective.pivot, points)
         found.append(FurtherView(float(primary), float(secondary), error_mm))
@@ -225,20 +225,10 @@ class _Seen(NamedTuple):
     hessian: np.ndarray
 
 
-class _Compared(NamedTuple):
-    views: Sequence[View]
-    pivot: np.ndarray
-
-
 def _in_pooled_px(known: Known, pool: int) -> Known:
     """Return what is known of principal points in pixels that are `pool` times as large."""
     sd = known.principal_point_sd_px
     return replace(known, principal_point_sd_px=sd and sd / pool)
-
-
-def _whole(half: np.ndarray) -> np.ndarray:
-    """Return a symmetric matrix of its lower triangle."""
-    return np.tril(half) + np.tril(half, -1).T
 
 
 def _error_mm(
@@ -251,7 +241,7 @@ def _error_mm(
     """Return the expected error of targets (N, 3), world mm, from these views together."""
     views = [one.view for one in seen]
     unknowns = CameraCorrections(views, shared)
-    ways = unknowns.jacobians(_Compared(views, pivot), unknowns.none, 9, considered=True)
+    ways = unknowns.jacobians(views, [pivot], unknowns.none, 9, considered=True)
     information = sum(
         way.T @ one.hessian @ way / ratio for way, one in zip(ways, seen, strict=True)
     )

@@ -228,7 +228,7 @@ def pose_uncertainty(
         Of these views; corrected cameras are the most likely ones, so that their corrections are
         none.
     """
-    ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
+    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, len(fit.gradient))
     count = sum(fit.pixels)
     gradients = (
         np.stack(
@@ -295,11 +295,8 @@ def camera_response(
     objective, fit, unknowns
         As of `pose_uncertainty`, the fit of nine derivatives.
     """
-    ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
-    hessians = [
-        way.T @ (np.tril(half) + np.tril(half, -1).T) @ way
-        for way, (_, half) in zip(ways, fit.by_view, strict=True)
-    ]
+    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, 9, considered=True)
+    hessians = [way.T @ hessian @ way for way, (_, hessian) in zip(ways, fit.by_view, strict=True)]
     total = sum(hessians)
     solved = 6 + unknowns.free.size
     total[6:solved, 6:solved] += np.diag(unknowns.precision(objective, fit))
@@ -380,16 +377,16 @@ def disagreement(
     points
         (N, 3) targets, world mm.
     """
-    ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
+    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, 9, considered=True)
     known = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
     unit = fit.cost / independent_residuals(fit, objective.settings)
     count = sum(fit.pixels)
     hessians = [
         _at_least(
             split.hessians[split.views == i].sum(axis=0) / count,
-            np.tril(half) + np.tril(half, -1).T,
+            hessian,
         )
-        for i, (_, half) in enumerate(fit.by_view)
+        for i, (_, hessian) in enumerate(fit.by_view)
     ]
 
     def newton(more: Sequence[np.ndarray], sds: np.ndarray) -> tuple[float, np.ndarray]:
@@ -436,12 +433,12 @@ def root_mean_square(lengths: np.ndarray) -> float:
 def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list[PoseUncertainty]:
     """Return the uncertainty that each view by itself would have of the pose, its camera as it is."""
     found = []
-    for view, (_, half) in enumerate(fit.by_view):
+    for view, (_, hessian) in enumerate(fit.by_view):
         gradients, hessians = (
             each[split.views == view]
             for each in (split.gradients[:, :6], split.hessians[:, :6, :6])
         )
-        gauss_newton = (np.tril(half) + np.tril(half, -1).T)[:6, :6] * sum(fit.pixels)
+        gauss_newton = hessian[:6, :6] * sum(fit.pixels)
         meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
         found.append(
             PoseUncertainty(
@@ -455,8 +452,8 @@ def curvature(
     objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
 ) -> np.ndarray:
     """Return the Hessian (6 + n, 6 + n) of half the cost and the prior by pose and free corrections, as at a minimum."""
-    _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
-    ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
+    _, gauss_newton = unknowns.system(objective, objective.pivot[None], fit, unknowns.none)
+    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, len(fit.gradient))
     hessian = sum(
         way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)
     ) / sum(fit.pixels)

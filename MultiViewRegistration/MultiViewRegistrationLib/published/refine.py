@@ -34,7 +34,8 @@ from ..errors import InputError, go_on
 from ..geometry import rigid, rigid_torch
 from ..imaging.ct import Volume
 from ..imaging.xray import View
-from ..registration.optimizer import LEVER_MM, Step
+from ..registration.cameras import LEVER_MM
+from ..registration.optimizer import Step
 from ..registration.pipeline import LevelTrace, Progress, Refinement
 from ..registration.prepared_ct import PreparedCT
 from .renderer import TorchRays, TorchVolume, line_integrals

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import combinations
 from threading import Lock
@@ -33,20 +33,16 @@ from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
 from ..rendering.devices import run_tasks
-from ..rendering.drr import Projector, Rendering, cut_ends, part_tasks
+from ..rendering.drr import Projector, Rendering, cut_ends, intrinsics_jacobian, part_tasks
 from . import similarity
-from .levenberg_marquardt import Equations, minimised
-from .objective import local_ncc
-from .optimizer import LEVER_MM, moved
+from .cameras import CameraCorrections
+from .levenberg_marquardt import minimised
+from .objective import EvaluationPoint, Fit, TrialEvaluation, local_ncc
 from .pipeline import Progress
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
+from .problem import Problem, State, Tie
 from .similarity import Settings
 
-#: Standard deviations of the relative motion of neighbours, about each axis and along it: between
-#: vertebrae 1.5 to 7.9 degrees are usual.
-MOTION_SD_DEG = 5.0
-MOTION_SD_MM = 3.0
-PRECISION = np.repeat([1 / np.radians(MOTION_SD_DEG) ** 2, 1 / MOTION_SD_MM**2], 3)
 #: The finest images have about so many pixels across a bone of usual size.
 PIXELS_ACROSS = 75
 #: So many points of a bone stand for its surface where neighbours are looked for; those this much
@@ -55,8 +51,8 @@ SURFACE_POINTS = 300
 JOINT_MM = 5.0
 #: A bone is shown by a view that compares at least this share of its shadow.
 SHOWN = 0.5
-#: A step no longer than this is near a minimum.
-NEAR_MM = 0.6
+#: Steps of such a size are near a minimum.
+NEAR_MM = (0.0, 0.6)
 NO_CUT = np.zeros(6, bool)
 NOTHING = np.empty((6, 0, 0), np.float32)
 NO_CHANGE = np.empty((0, 1, 0, 0), np.float32)
@@ -76,8 +72,7 @@ class BoneLevel(NamedTuple):
     iterations, tolerance_mm
         How long to stay.
     secant
-        Steps near the minimum take the curvature from the step before, see
-        `levenberg_marquardt.with_curvature`.
+        Steps near the minimum take the curvature from the step before, see `problem.Problem`.
     voxel_pixels
         How large voxels may be, in pixels where the bones are.
     """
@@ -261,14 +256,6 @@ def bones_of_bodies(bodies: Sequence[Body], anatomies: Sequence[PreparedCT]) -> 
     return found
 
 
-class Tie(NamedTuple):
-    """Two neighbours, by number, and the point (3,) CT mm between them about which they move against each other."""
-
-    one: int
-    other: int
-    joint: np.ndarray
-
-
 def ties_of(bones: Sequence[Bone]) -> list[Tie]:
     """Return the tree that connects all bones by the shortest distances between them (Prim, Bell Syst. Tech. J. 36, 1957)."""
     apart: dict[tuple[int, int], np.ndarray] = {}
@@ -293,25 +280,6 @@ def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     others = others - middle
     squares = np.sum(points**2, axis=1)[:, None] + np.sum(others**2, axis=1) - 2 * points @ others.T
     return np.sqrt(np.maximum(squares, 0))
-
-
-def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the motion (T, 6) of `other` against `one` of each tie, along the world's axes.
-
-    A motion is a rotation vector, rad, and the shift of the joint, mm.
-    """
-    if not ties:
-        return np.empty((0, 6))
-    ones, others = (
-        np.array([poses[number] for number in numbers])
-        for numbers in list(zip(*ties, strict=True))[:2]
-    )
-    joints = np.array([tie.joint for tie in ties])
-    turns = rigid.log_so3(others[:, :3, :3] @ np.swapaxes(ones[:, :3, :3], 1, 2))
-    return np.concatenate(
-        [turns, rigid.transform_points(others, joints) - rigid.transform_points(ones, joints)],
-        axis=1,
-    )
 
 
 class Shadow(NamedTuple):
@@ -384,27 +352,23 @@ class ViewComparison(NamedTuple):
     changes: dict[int, list[np.ndarray]]
 
 
-@dataclass(frozen=True, eq=False)
-class BonesFit:
-    """The fit of all bones at their poses.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BonesFit(Fit):
+    """The fit of all bones at their poses, and of the rest where it moves, too.
 
     Attributes
     ----------
-    cost, gradient, hessian
-        Mean robust square, and the derivatives (6 B,), (6 B, 6 B) of half of it by the twists of
-        all bones, each about its own centre.
-    pixels
-        How many are compared.
     shown
-        (B, views) share of the bone's shadow that is compared.
+        (B, views) share of each bone's shadow that is compared.
     """
 
-    cost: float
-    gradient: np.ndarray = field(repr=False)
-    hessian: np.ndarray = field(repr=False)
-    pixels: int
     shown: np.ndarray
     measure: Callable[[], np.ndarray] = field(repr=False)
+
+    @property
+    def known(self) -> np.ndarray:
+        """(B,) bool, which of the bodies any view shows."""
+        return self.shown.max(axis=1) >= SHOWN
 
     @cached_property
     def similarity(self) -> np.ndarray:
@@ -472,6 +436,8 @@ class BonesObjective:
         How large voxels may be.
     world_from_ct
         (4, 4), where the rest of the CT lies.
+    moving_rest
+        The rest has a pose, too, after those of the bones.
     """
 
     def __init__(
@@ -483,23 +449,26 @@ class BonesObjective:
         settings: Settings,
         world_from_ct: np.ndarray | None,
         ties: Sequence[Tie],
+        *,
+        moving_rest: bool = False,
     ) -> None:
         self.views = views
         self.settings = settings
         self.voxel_mm = voxel_mm
+        self._moving_rest = moving_rest
         self._take(bones, ties)
-        self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._selected: list[_Selected] = []
         self._rest: list[_Rest] | None = None
+        self._whole: Projector | None = None
         if whole is not None and world_from_ct is not None:
-            projector = whole.projector(whole.level(voxel_mm))
-            of_views = self.shadows([world_from_ct] * len(bones), jacobian=False)
-            self._rest = [
-                _Rest(projector, view.camera, world_from_ct, list(filter(None, shadows)))
-                for view, shadows in zip(views, of_views, strict=True)
-            ]
-            for valid, view in zip(self._valid, views, strict=True):
-                valid &= projector.seen(view.camera, world_from_ct)
+            self._whole = whole.projector(whole.level(voxel_mm))
+            if not moving_rest:
+                of_views = self.shadows([world_from_ct] * len(bones), jacobian=False)
+                self._rest = [
+                    _Rest(self._whole, view.camera, world_from_ct, list(filter(None, shadows)))
+                    for view, shadows in zip(views, of_views, strict=True)
+                ]
+        self._look(world_from_ct)
 
     def _take(self, bones: Sequence[Bone], ties: Sequence[Tie]) -> None:
         self.bones = bones
@@ -507,6 +476,15 @@ class BonesObjective:
         self._projectors = [bone.projector(bone.level(self.voxel_mm)) for bone in bones]
         self._corners = np.array([bone.corners for bone in bones])
         self._centroids = np.array([bone.centroid for bone in bones])
+        if self._moving_rest:
+            self._centroids = np.vstack([self._centroids, self._centroids.mean(axis=0)])
+
+    def _look(self, world_from_ct: np.ndarray | None) -> None:
+        """Find which pixels are valid with the rest at a pose (4, 4)."""
+        self._valid = [view.xray.valid.astype(np.uint8) for view in self.views]
+        if self._whole is not None and world_from_ct is not None:
+            for valid, view in zip(self._valid, self.views, strict=True):
+                valid &= self._whole.seen(view.camera, world_from_ct)
 
     def of_parts(self, parts: Sequence[Bone]) -> BonesObjective:
         """Return the same of parts, of which the bones are the sum, tied to each other."""
@@ -514,15 +492,57 @@ class BonesObjective:
         other._take(parts, ties_of(parts))
         return other
 
+    def pivots(self, poses: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Return (B, 3) world mm, the centres about which the bodies turn."""
+        return rigid.transform_points(np.asarray(poses, float), self._centroids)
+
+    def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
+        """Render trial poses, by corrected cameras only where the rest moves, too."""
+        there = self
+        if self._moving_rest and point.cameras is not None:
+            there = copy(self)
+            there.views = [
+                replace(view, camera=camera)
+                for view, camera in zip(self.views, point.cameras, strict=True)
+            ]
+            there._look(point.poses[-1])
+        shadows = there.shadows(point.poses, intrinsics=point.intrinsics)
+
+        def linearise() -> BonesFit:
+            fit = there.linearise(point.poses, shadows, intrinsics=point.intrinsics)
+            self._selected = there._selected
+            return fit
+
+        return TrialEvaluation(partial(there.cost, shadows), linearise)
+
     @property
     def radius(self) -> int:
         """The radius of the wider windows."""
         return max(self.settings.intensity_radius, self.settings.gradient_radius)
 
-    def shadows(self, poses: Sequence[np.ndarray], *, jacobian: bool = True) -> Shadows:
-        """Return the shadows of the bones at these poses (4, 4)."""
-        placed = np.asarray(poses, float)
-        pivots = rigid.transform_points(placed, self._centroids)
+    def shadows(
+        self,
+        poses: Sequence[np.ndarray] | np.ndarray,
+        *,
+        jacobian: bool = True,
+        intrinsics: bool = False,
+    ) -> Shadows:
+        """Return the shadows of the bodies at these poses (4, 4), with derivatives by the cameras' intrinsics, too, if asked for."""
+        pivots = self.pivots(poses)
+        count = len(self.bones)
+        found = self._shadows(np.asarray(poses[:count], float), pivots[:count], jacobian)
+        if self._moving_rest:
+            placed = np.repeat(np.array(poses[-1:]), count, axis=0)
+            there = self._shadows(placed, np.repeat(pivots[-1:], count, axis=0), jacobian)
+            for view, shadows, held in zip(self.views, found, there, strict=True):
+                shadows.append(self._rest_shadow(view, poses[-1], pivots[-1], held))
+        if intrinsics:
+            for view, shadows in zip(self.views, found, strict=True):
+                shadows[:] = map(partial(_with_intrinsics, view), shadows, pivots)
+        return found
+
+    def _shadows(self, placed: np.ndarray, pivots: np.ndarray, jacobian: bool) -> Shadows:
+        """Return the shadows of the bones at poses (n, 4, 4), with derivatives about pivots (n, 3)."""
         corners = rigid.transform_points(placed[:, None], self._corners)
         found = []
         tasks = []
@@ -540,6 +560,23 @@ class BonesObjective:
             found.append(shadows)
         run_tasks(tasks)
         return found
+
+    def _rest_shadow(
+        self,
+        view: View,
+        world_from_ct: np.ndarray,
+        pivot: np.ndarray,
+        held: Sequence[Shadow | None],
+    ) -> Shadow:
+        """Return what the whole CT shows at a pose without the bones that it holds there."""
+        assert self._whole is not None
+        drawn = self._whole.render(view.camera, world_from_ct, jacobian=True, pivot=pivot)
+        jacobian = np.asarray(drawn.jacobian)
+        for shadow in filter(None, held):
+            drawn.image[shadow.part] -= shadow.image
+            jacobian[(slice(None), *shadow.part)] -= shadow.jacobian
+        everywhere = _part(np.zeros(2), np.array(view.camera.size))
+        return Shadow(everywhere, everywhere, drawn.image, jacobian)
 
     def _empty_shadows(
         self, view: View, corners: np.ndarray, pivots: np.ndarray, jacobian: bool
@@ -597,25 +634,33 @@ class BonesObjective:
         """How many were selected last, at least 1."""
         return max(sum(int(selected.mask.sum()) for selected in self._selected), 1)
 
-    def linearise(self, poses: Sequence[np.ndarray], shadows: Shadows) -> BonesFit:
+    def linearise(
+        self,
+        poses: Sequence[np.ndarray] | np.ndarray,
+        shadows: Shadows,
+        *,
+        intrinsics: bool = False,
+    ) -> BonesFit:
         """Return the fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
-        count = len(self.bones)
-        gradients = np.zeros((len(self.views), 6 * count))
-        hessians = np.zeros((len(self.views), 6 * count, 6 * count))
         costs = [0.0] * len(self.views)
+        systems: list = [None] * len(self.views)
         shown = self._select(poses, shadows)
+        pixels = self.pixels
 
         def add(v: int) -> None:
             compared = self.compare_view(v, shadows[v])
             costs[v] = compared.cost
-            _add_normal_equations(compared, gradients[v], hessians[v])
+            system = _normal_equations(compared, len(self._centroids), 9 if intrinsics else 6)
+            systems[v] = tuple(each / pixels for each in system)
 
         run_tasks([partial(add, v) for v in range(len(self.views))])
-        pixels = self.pixels
-        gradient = gradients.sum(axis=0) / pixels
-        hessian = hessians.sum(axis=0) / pixels
-        measure = partial(self._similarity, self._selected, shadows)
-        return BonesFit(sum(costs) / pixels, gradient, hessian, pixels, shown, measure)
+        return BonesFit(
+            cost=sum(costs) / pixels,
+            by_view=tuple(systems),
+            pixels=tuple(int(selected.mask.sum()) for selected in self._selected),
+            shown=shown,
+            measure=partial(self._similarity, self._selected, shadows),
+        )
 
     def _similarity(self, selected: Sequence[_Selected], shadows: Shadows) -> np.ndarray:
         """Compute `BonesFit.similarity`."""
@@ -624,7 +669,7 @@ class BonesObjective:
         def measure(v: int) -> None:
             image = self._image(v, shadows[v])
             fixed = self.views[v].xray.line_integrals
-            for b, shadow in enumerate(shadows[v]):
+            for b, shadow in zip(range(len(self.bones)), shadows[v]):
                 if shadow is not None:
                     found = self._residuals_in(shadow.around, image, NOTHING, fixed, selected[v])
                     products = np.sum([sums for _, _, sums, _ in found], axis=0)
@@ -639,36 +684,16 @@ class BonesObjective:
         self._select(poses, shadows)
         return [self.compare_view(v, shadows[v]) for v in range(len(self.views))]
 
-    def compare_as(self, other: BonesObjective) -> None:
-        """Take the pixels that another one selected last."""
-        self._selected = other._selected
-        self._fill_rest()
+    def _select(self, poses: Sequence[np.ndarray] | np.ndarray, shadows: Shadows) -> np.ndarray:
+        """Choose the pixels that can be compared and are near a silhouette, and return their share (B, views) of each shadow.
 
-    def changes(
-        self, v: int, shadows: Sequence[Shadow | None], jacobian: np.ndarray
-    ) -> list[np.ndarray]:
-        """Return the derivatives (n, k, rows, columns) of a view's residuals, by kind of comparison.
-
-        Parameters
-        ----------
-        jacobian
-            (n, rows, columns), the derivatives of the view's image.
+        A rest that moves is shown.
         """
-        image = self._image(v, shadows)
-        fixed = self.views[v].xray.line_integrals
-        selected = self._selected[v]
-        return [
-            change
-            for _, change, *_ in self._residuals(
-                image, jacobian, fixed, selected.mask, selected.windows
-            )
-        ]
-
-    def _select(self, poses: Sequence[np.ndarray], shadows: Shadows) -> np.ndarray:
-        """Choose the pixels that can be compared and are near a silhouette, and return their share (B, views) of each shadow."""
-        shown = np.zeros((len(self.bones), len(self.views)))
+        bones = range(len(self.bones))
+        shown = np.ones((len(self._centroids), len(self.views)))
+        shown[: len(bones)] = 0
         selected: list = [None] * len(self.views)
-        pivots = rigid.transform_points(np.asarray(poses, float), self._centroids)
+        pivots = self.pivots(poses)
         radii = self.settings.intensity_radius, self.settings.gradient_radius
 
         def select(v: int) -> None:
@@ -676,7 +701,7 @@ class BonesObjective:
             usable = self._usable(v, poses, shadows[v])
             mask = np.zeros_like(usable)
             margins = self._margins(view, pivots)
-            for b, shadow in enumerate(shadows[v]):
+            for b, shadow in zip(bones, shadows[v]):
                 if shadow is None:
                     continue
                 near = usable[shadow.part].copy()
@@ -708,7 +733,7 @@ class BonesObjective:
             rest.fill(selected.mask)  # one after another, each by all threads
 
     def _usable(
-        self, v: int, poses: Sequence[np.ndarray], shadows: Sequence[Shadow | None]
+        self, v: int, poses: Sequence[np.ndarray] | np.ndarray, shadows: Sequence[Shadow | None]
     ) -> np.ndarray:
         """Return 1 for the pixels (rows, columns) that can be compared, with their neighbours.
 
@@ -716,9 +741,7 @@ class BonesObjective:
         """
         valid = self._valid[v].copy()
         usable = np.empty(self._valid[v].shape, np.float32)
-        for bone, projector, pose, shadow in zip(
-            self.bones, self._projectors, poses, shadows, strict=True
-        ):
+        for bone, projector, pose, shadow in zip(self.bones, self._projectors, poses, shadows):
             if shadow is not None and bone.cut.any():
                 valid[shadow.part] &= projector.seen(_part_of(self.views[v], shadow.part), pose)
         similarity.erode(valid, usable)
@@ -823,16 +846,18 @@ class BonesObjective:
         return self._residuals(here[0], jacobian, here[1], here[2], windows)
 
 
-def _add_normal_equations(
-    compared: ViewComparison, gradient: np.ndarray, hessian: np.ndarray
-) -> None:
-    """Add those of a view to `gradient` (6 B,) and `hessian` (6 B, 6 B)."""
+def _normal_equations(
+    compared: ViewComparison, bodies: int, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return gradient (n B,) and Hessian (n B, n B) of a view, by n derivatives of each body."""
+    gradient = np.zeros(n * bodies)
+    hessian = np.zeros((n * bodies, n * bodies))
     for b, changes in compared.changes.items():
         (rows, columns) = compared.parts[b]
-        here = slice(6 * b, 6 * b + 6)
+        here = slice(n * b, n * b + n)
         corner = (rows.start, columns.start)
         box = (rows.start, rows.stop, columns.start, columns.stop)
-        sums = np.zeros((6, 1))
+        sums = np.zeros((n, 1))
         for change, weight, residual in zip(
             changes, compared.weights, compared.residuals, strict=True
         ):
@@ -842,8 +867,8 @@ def _add_normal_equations(
             both = _overlap(compared.parts[b], compared.parts[c])
             if both is None:
                 continue
-            block = np.zeros((6, 6))
-            there = slice(6 * c, 6 * c + 6)
+            block = np.zeros((n, n))
+            there = slice(n * c, n * c + n)
             (rows, columns) = both
             other_corner = tuple(side.start for side in compared.parts[c])
             box = rows.start, rows.stop, columns.start, columns.stop
@@ -854,6 +879,17 @@ def _add_normal_equations(
             hessian[here, there] += block
             if c < b:
                 hessian[there, here] += block.T
+    return gradient, hessian
+
+
+def _with_intrinsics(view: View, shadow: Shadow | None, pivot: np.ndarray) -> Shadow | None:
+    """Return a shadow whose derivatives are by the camera's intrinsics, too."""
+    if shadow is None or shadow.jacobian is None:
+        return shadow
+    jacobian = np.empty((9, *shadow.image.shape), np.float32)
+    jacobian[:6] = shadow.jacobian
+    intrinsics_jacobian(_part_of(view, shadow.part), pivot, jacobian[:6], jacobian[6:])
+    return shadow._replace(jacobian=jacobian)
 
 
 def _part(low: np.ndarray, high: np.ndarray) -> tuple[slice, slice]:
@@ -885,92 +921,6 @@ def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
     return rows, columns
 
 
-def add_prior(
-    objective: BonesObjective,
-    poses: Sequence[np.ndarray],
-    share: float,
-    gradient: np.ndarray,
-    hessian: np.ndarray,
-) -> float:
-    """Add the prior, of this share, to the normal equations, and return its cost."""
-    total = 0.0
-    for tie, motion in zip(objective.ties, relative_motions(objective.ties, poses), strict=True):
-        jacobian = np.zeros((6, 12))
-        for n, (b, sign) in enumerate(((tie.one, -1.0), (tie.other, 1.0))):
-            lever = poses[b][:3, :3] @ (tie.joint - objective.bones[b].centroid)
-            jacobian[:3, 6 * n : 6 * n + 3] = jacobian[3:, 6 * n + 3 : 6 * n + 6] = sign * np.eye(3)
-            jacobian[3:, 6 * n : 6 * n + 3] = -sign * rigid.hat(lever)
-        index = np.r_[6 * tie.one : 6 * tie.one + 6, 6 * tie.other : 6 * tie.other + 6]
-        gradient[index] += share * jacobian.T @ (PRECISION * motion)
-        hessian[np.ix_(index, index)] += share * (jacobian.T * PRECISION) @ jacobian
-        total += share * float(motion @ (PRECISION * motion))
-    return total
-
-
-def prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
-    """Return the sum of the squared motions between neighbours, weighted by PRECISION."""
-    return float(np.sum(PRECISION * relative_motions(objective.ties, poses) ** 2))
-
-
-def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
-    """Return the weight of a negative log likelihood of the prior beside the mean cost.
-
-    Neighbouring residuals are alike, so that a window of normalisation counts as one.
-    """
-    return fit.cost * (objective.radius + 1) ** 2 / fit.pixels
-
-
-def largest_step_mm(twists: np.ndarray, fit: BonesFit) -> float:
-    """Return how far in mm the twists (B, 6) move any bone that a view shows, an angle at LEVER_MM."""
-    lengths = np.linalg.norm(twists[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(
-        twists[:, :3], axis=1
-    )
-    return float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
-
-
-class BonesProblem:
-    """Poses (4, 4) of all bones, tied to their neighbours, see `levenberg_marquardt.Problem`.
-
-    Parameters
-    ----------
-    secant
-        As of `BoneLevel`.
-    """
-
-    block = 6
-
-    def __init__(self, objective: BonesObjective, *, secant: bool) -> None:
-        self._objective = objective
-        self._centroids = np.array([bone.centroid for bone in objective.bones])
-        self.evaluate = objective.shadows
-        self.near_mm = (0.0, NEAR_MM) if secant else None
-
-    def linearise(
-        self, poses: Sequence[np.ndarray], shadows: Shadows
-    ) -> tuple[BonesFit, Equations]:
-        """Accept the poses, and return their fit and equations."""
-        self._fit = fit = self._objective.linearise(poses, shadows)
-        self._share = prior_share(self._objective, fit)
-        gradient = fit.gradient.copy()
-        hessian = fit.hessian.copy()
-        prior = add_prior(self._objective, poses, self._share, gradient, hessian)
-        return fit, Equations(fit.cost + prior, gradient, hessian)
-
-    def cost(self, poses: Sequence[np.ndarray], shadows: Shadows) -> float:
-        """Return the cost with that of the prior."""
-        return self._objective.cost(shadows) + self._share * prior_cost(self._objective, poses)
-
-    def moved(self, poses: Sequence[np.ndarray], step: np.ndarray) -> list[np.ndarray]:
-        """Return the poses after each bone has moved about its centre."""
-        placed = np.array(poses)
-        pivots = rigid.transform_points(placed, self._centroids)
-        return list(moved(placed, step.reshape(-1, 6), pivots))
-
-    def size_mm(self, step: np.ndarray) -> float:
-        """Return how far the step moves any bone that a view shows."""
-        return largest_step_mm(step.reshape(-1, 6), self._fit)
-
-
 def minimise(
     objective: BonesObjective,
     poses: Sequence[np.ndarray],
@@ -989,12 +939,15 @@ def minimise(
     secant
         As of `BoneLevel`.
     """
-    problem = BonesProblem(objective, secant=secant)
+    unknowns = CameraCorrections.exact(objective.views)
+    problem = Problem(objective, unknowns, objective.ties, NEAR_MM if secant else None)
+    start = State(np.array(poses), unknowns.none)
 
-    def told(poses: Sequence[np.ndarray], fit: BonesFit, size_mm: float) -> object:
+    def told(state: State, fit: BonesFit, size_mm: float) -> object:
         return on_step(fit.cost)
 
-    return minimised(problem, list(poses), iterations, tolerance_mm, told)
+    end, fit = minimised(problem, start, iterations, tolerance_mm, told)
+    return list(end.poses), fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -1131,12 +1084,16 @@ def objective_at(
     world_from_ct: np.ndarray,
     ties: Sequence[Tie],
     level: BoneLevel,
+    *,
+    moving_rest: bool = False,
 ) -> BonesObjective:
     """Make the objective at one resolution."""
     centre = rigid.transform_points(
         world_from_ct, np.mean([bone.centroid for bone in bones], axis=0)
     )
-    return _objective(whole, bones, views, centre, world_from_ct, ties, level)
+    return _objective(
+        whole, bones, views, centre, world_from_ct, ties, level, moving_rest=moving_rest
+    )
 
 
 def _objective(
@@ -1147,10 +1104,13 @@ def _objective(
     world_from_ct: np.ndarray | None,
     ties: Sequence[Tie],
     level: BoneLevel,
+    *,
+    moving_rest: bool = False,
 ) -> BonesObjective:
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
     finest_mm = float(np.median([bone.size_mm for bone in bones])) / PIXELS_ACROSS
     pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
     pooled = [view.pooled(pool) for view in views]
     voxel_mm = level.voxel_pixels * pool * pixel_mm
-    return BonesObjective(whole, bones, pooled, voxel_mm, level.settings, world_from_ct, ties)
+    given = whole, bones, pooled, voxel_mm, level.settings, world_from_ct, ties
+    return BonesObjective(*given, moving_rest=moving_rest)

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
@@ -40,7 +39,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import SharedUnknowns, View
-from .objective import Objective, PoseFit
+from .objective import Comparison, Fit
 from .similarity import Settings
 
 CALIBRATED = SharedUnknowns()
@@ -71,18 +70,6 @@ def uncalibrated_view_indices(
         for i, view in enumerate(views)
         if i and view.rotation_sd_deg is None and view.translation_sd_mm is None
     ]
-
-
-class Compared(Protocol):
-    """Views with the cameras that the case gives, and the point (3,) world mm about which the pose turns: an `Objective`, for one."""
-
-    @property
-    def views(self) -> Sequence[View]:
-        """With the cameras that the case gives."""
-
-    @property
-    def pivot(self) -> np.ndarray:
-        """(3,) world mm."""
 
 
 class CameraCorrections:
@@ -171,77 +158,89 @@ class CameraCorrections:
 
     def system(
         self,
-        objective: Objective,
-        fit: PoseFit,
+        objective: Comparison,
+        pivots: np.ndarray,
+        fit: Fit,
         corrections: np.ndarray,
-        sharpness: Sequence[float] | None = None,
+        *,
+        second_order: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included.
+        """Return the normal equations by poses and free corrections, the corrections' prior included.
+
+        The gradient (6 B + n,) and Hessian (6 B + n, 6 B + n) are of half the cost.
 
         Parameters
         ----------
-        sharpness
-            By view, of which each Hessian has so much only.
+        pivots
+            (B, 3) world mm, about which the bodies turn.
+        fit
+            Of them.
+        second_order
+            Of each view's Hessian only so much as its sharpness.
         """
-        if not self.free.size and sharpness is None:
-            return fit.gradient[:6], fit.hessian[:6, :6]
-        jacobians = self.jacobians(objective, corrections, len(fit.gradient))
-        gradient = sum(way.T @ g for way, (g, _) in zip(jacobians, fit.by_view, strict=True))
+        count = 6 * len(pivots)
+        shares = fit.sharpness if second_order else ()
+        if not (self.free.size or shares) and len(fit.gradient) == count:
+            return fit.gradient.copy(), fit.hessian.copy()
+        ways = self.jacobians(objective.views, pivots, corrections, len(fit.gradient))
+        gradient = sum(way.T @ g for way, (g, _) in zip(ways, fit.by_view, strict=True))
         hessian = sum(
-            share * way.T @ (np.tril(h) + np.tril(h, -1).T) @ way
+            share * way.T @ h @ way
             for way, (_, h), share in zip(
-                jacobians, fit.by_view, sharpness or [1.0] * len(jacobians), strict=True
+                ways, fit.by_view, shares or [1.0] * len(ways), strict=True
             )
         )
         precision = self.precision(objective, fit)
-        gradient[6:] += precision * corrections[self.free]
-        hessian[6:, 6:] += np.diag(precision)
+        gradient[count:] += precision * corrections[self.free]
+        hessian[count:, count:] += np.diag(precision)
         return gradient, hessian
 
     def jacobians(
         self,
-        objective: Compared,
+        views: Sequence[View],
+        pivots: Sequence[np.ndarray] | np.ndarray,
         corrections: np.ndarray,
         derivatives: int,
         *,
         considered: bool = False,
     ) -> list[np.ndarray]:
-        """Return what the Jacobian of each view's projection is by, 6 or 9 numbers, by pose and free corrections: (derivatives, 6 + n).
+        """Return what the Jacobian of each view's projection is by, by poses and free corrections: (derivatives, 6 B + n).
+
+        It is by 6 or 9 numbers of each of B bodies.
 
         Parameters
         ----------
+        views
+            With the cameras that the case gives.
+        pivots
+            As of `system`.
         considered
-            (derivatives, 6 + n + m), the considered ones last.
+            (derivatives, 6 B + n + m), the considered ones last.
         """
-        columns = [*range(6), *(6 + self.free), *(6 + self.considered if considered else ())]
-        return [
-            self._derivative(i, corrections, view.camera, objective.pivot)[:derivatives, columns]
-            for i, view in enumerate(objective.views)
-        ]
+        columns = [*self.free, *(self.considered if considered else ())]
+        each = derivatives // len(pivots)
+        own = np.kron(np.eye(len(pivots)), np.eye(each, 6))
+        ways = []
+        for i, view in enumerate(views):
+            by_cameras = [
+                self._derivative(i, corrections, view.camera, pivot)[:each, columns]
+                for pivot in pivots
+            ]
+            ways.append(np.hstack([own, np.concatenate(by_cameras)]))
+        return ways
 
-    def precision(self, objective: Objective, fit: PoseFit) -> np.ndarray:
+    def precision(self, objective: Comparison, fit: Fit) -> np.ndarray:
         """Return (n,) what the prior of the free corrections weighs beside the Hessian of half the cost."""
-        cost = fit.cost if np.isfinite(fit.cost) else 1.0
-        return cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
+        return prior_share(fit, objective.settings) / self.sd[self.free] ** 2
 
-    def prior_ratio(
-        self, objective: Objective, fit: PoseFit, corrections: np.ndarray, others: np.ndarray
-    ) -> float:
-        """Return the factor on the cost by which the prior makes `others` worse than `corrections`."""
-        if not self.free.size:
-            return 1.0
-        before, after = (
-            np.sum((vector[self.free] / self.sd[self.free]) ** 2)
-            for vector in (corrections, others)
-        )
-        return float(
-            np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0))
-        )
+    def unlikely(self, corrections: np.ndarray) -> float:
+        """Return minus twice the logarithm of the prior of the free corrections."""
+        return float(np.sum((corrections[self.free] / self.sd[self.free]) ** 2))
 
     def _derivative(
         self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray
     ) -> np.ndarray:
-        """Return what view i sees by the pose and all N corrections, (9, 6 + N).
+        """Return what view i sees by all N corrections, (9, N).
 
         It sees (omega, v) about the pivot and `intrinsics_jacobian`'s three.
         """
@@ -249,9 +248,8 @@ class CameraCorrections:
         about_origin = np.zeros((6, 6))
         about_origin[:3, :3] = _right_jacobian(rotation)
         about_origin[3:, 3:] = rigid.exp_so3(-rotation)
-        way = np.zeros((9, 6 + self.sd.size))
-        way[:6, :6] = np.eye(6)
-        own = way[:, 6 + OWN * i : 6 + OWN * (i + 1)]
+        way = np.zeros((9, self.sd.size))
+        own = way[:, OWN * i : OWN * (i + 1)]
         shared = way[:, -6:]
         own[:6, :6] = (
             rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
@@ -277,7 +275,7 @@ class CameraCorrections:
         return given.focal_px / self._focal_px[i]
 
 
-def independent_residuals(fit: PoseFit, settings: Settings) -> float:
+def independent_residuals(fit: Fit, settings: Settings) -> float:
     """Return how many independent residuals the mean in a cost stands for.
 
     Residuals near each other are alike; local normalisation ends that within its window of +-r
@@ -286,6 +284,12 @@ def independent_residuals(fit: PoseFit, settings: Settings) -> float:
     """
     radius = max(settings.intensity_radius, settings.gradient_radius)
     return max(sum(fit.pixels), 1) / (radius + 1) ** 2
+
+
+def prior_share(fit: Fit, settings: Settings) -> float:
+    """Return what a squared standard deviation weighs beside the cost, see above."""
+    cost = fit.cost if np.isfinite(fit.cost) else 1.0
+    return cost / independent_residuals(fit, settings)
 
 
 def _own_sd(view: View, *, first: bool) -> list[float]:

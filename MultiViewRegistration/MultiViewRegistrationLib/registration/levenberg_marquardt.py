@@ -6,9 +6,12 @@ The only one of registrations: on poses of bodies, and on corrections of cameras
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
+
+from .objective import TrialEvaluation
+from .problem import Problem, State
 
 #: The damping at first, at least, and where it gives up.
 DAMPING = 1e-3
@@ -24,60 +27,13 @@ REFUSED_DAMPING = 1e-2
 LEAST_CURVATURE = 0.2
 
 
-class Equations(NamedTuple):
-    """A problem about one state.
-
-    Attributes
-    ----------
-    cost
-        The prior's included.
-    gradient, hessian
-        (n,) and (n, n), of half of it.
-    """
-
-    cost: float
-    gradient: np.ndarray
-    hessian: np.ndarray
-
-
-class Problem(Protocol):
-    """What is minimised, over states of any kind, each evaluated once.
-
-    Attributes
-    ----------
-    near_mm
-        Of steps of such a size the next one takes the curvature along them from what they changed:
-        of a shorter one that is chance, of a longer one far from the minimum. None for never.
-    block
-        How many numbers of a step belong together, each block's curvature by itself.
-    """
-
-    near_mm: tuple[float, float] | None
-    block: int
-
-    def evaluate(self, state: Any) -> Any:
-        """Return what `cost` and `linearise` need of a state."""
-
-    def linearise(self, state: Any, evaluation: Any) -> tuple[Any, Equations]:
-        """Accept a state, select the pixels that are compared there, and return its fit and equations."""
-
-    def cost(self, state: Any, evaluation: Any) -> float:
-        """Return the cost over the pixels that were selected last, the prior's included."""
-
-    def moved(self, state: Any, step: np.ndarray) -> Any:
-        """Return the state after a step (n,)."""
-
-    def size_mm(self, step: np.ndarray) -> float:
-        """Return the size of a step (n,)."""
-
-
 def descending(
     problem: Problem,
-    state: Any,
+    state: State,
     iterations: int,
     tolerance_mm: float,
-    on_step: Callable[[Any, Any, float], object],
-) -> Generator[Any, Any, tuple[Any, Any]]:
+    on_step: Callable[[State, Any, float], object],
+) -> Generator[State, TrialEvaluation, tuple[State, Any]]:
     """Descend, and return the last state and its fit.
 
     A generator that yields each state where it wants the problem evaluated and is sent the
@@ -93,33 +49,35 @@ def descending(
     damping = DAMPING
     last: tuple[np.ndarray, np.ndarray] | None = None
     evaluation = yield state
-    fit, here = problem.linearise(state, evaluation)
+    fit, gradient, hessian = problem.linearise(state, evaluation)
+    # Each body's curvature by itself, that of a single one with the cameras'.
+    block = len(gradient) if len(state.poses) == 1 else 6
     for _ in range(iterations):
-        diagonal = np.diag(here.hessian)
+        diagonal = np.diag(hessian)
         # A bone that no view shows and nothing ties has zeros.
         scale = np.diag(np.where(diagonal == 0, 1.0, diagonal))
-        curved = here.hessian
+        curved = hessian
         if last is not None:
-            curved = with_curvature(curved, last[0], here.gradient - last[1], problem.block)
+            curved = with_curvature(curved, last[0], gradient - last[1], block)
         better = False
         while damping < MOST_DAMPING:
             damped = curved + damping * scale + NEVER_SINGULAR * np.eye(len(scale))
-            step = -np.linalg.solve(damped, here.gradient)
+            step = -np.linalg.solve(damped, gradient)
             trial = problem.moved(state, step)
             size_mm = problem.size_mm(step)
             evaluation = yield trial
-            better = problem.cost(trial, evaluation) < here.cost
+            better = problem.cost(trial, evaluation) < fit.cost
             if better or size_mm < tolerance_mm:
                 break
-            curved = here.hessian
+            curved = hessian
             damping = max(8 * damping, REFUSED_DAMPING)
         if not better:
             break
         damping = max(damping / 5, LEAST_DAMPING)
         near = problem.near_mm is not None and problem.near_mm[0] < size_mm < problem.near_mm[1]
-        last = (step, here.gradient) if near else None
+        last = (step, gradient) if near else None
         state = trial
-        fit, here = problem.linearise(state, evaluation)
+        fit, gradient, hessian = problem.linearise(state, evaluation)
         if on_step(state, fit, size_mm) is False or size_mm < tolerance_mm:
             break
     return state, fit
@@ -127,17 +85,17 @@ def descending(
 
 def minimised(
     problem: Problem,
-    state: Any,
+    state: State,
     iterations: int,
     tolerance_mm: float,
-    on_step: Callable[[Any, Any, float], object],
-) -> tuple[Any, Any]:
+    on_step: Callable[[State, Any, float], object],
+) -> tuple[State, Any]:
     """Run one descent, see `descending`."""
     running = descending(problem, state, iterations, tolerance_mm, on_step)
-    evaluation = None
     try:
+        trial = next(running)
         while True:
-            evaluation = problem.evaluate(running.send(evaluation))
+            trial = running.send(problem.evaluate(trial))
     except StopIteration as end:
         return end.value
 

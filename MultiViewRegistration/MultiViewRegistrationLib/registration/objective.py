@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy
@@ -61,37 +61,61 @@ class Projection:
     comparable: np.ndarray
 
 
-@dataclass(frozen=True)
-class PoseFit:
-    """The fit at one pose.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fit:
+    """The fit of bodies at their poses.
 
-    Parameters
+    Attributes
     ----------
     cost
         Mean over the compared pixels of the robust square of the residual.
-    gradient, hessian
-        (6,) and (6, 6), of half the cost by (omega rad, v mm) about the pivot; (9,) and (9, 9)
-        where the projections have nine derivatives.
     by_view
-        Each view's share in the gradient and in the lower triangle of the Hessian.
-    pixels, similarity
-        By view, the number of pixels compared and their local NCC.
+        Each view's share in the gradient and in the Hessian: of half the cost by (omega rad, v mm)
+        of each body about its pivot, or by nine numbers where the projections have nine
+        derivatives.
+    pixels
+        By view, the number of pixels compared.
     sharpness
         By view, about which share of Gauss and Newton's curvature is there, see
-        `similarity.slope_products`; at least LEAST_SHARPNESS.
-    shown
-        By view, in how many of them the CT shows; the others see air beside it. Of a structure, all
-        that are compared.
+        `similarity.slope_products`; at least LEAST_SHARPNESS. Empty where it is not known.
     """
 
     cost: float
-    gradient: np.ndarray
-    hessian: np.ndarray
+    by_view: tuple[tuple[np.ndarray, np.ndarray], ...] = field(repr=False)
     pixels: tuple[int, ...]
+    sharpness: tuple[float, ...] = ()
+
+    @property
+    def known(self) -> np.ndarray:
+        """(B,) bool, which of the bodies any view shows."""
+        return np.ones(1, bool)
+
+    @cached_property
+    def gradient(self) -> np.ndarray:
+        """(n,), of half the cost."""
+        return np.sum([gradient for gradient, _ in self.by_view], axis=0)
+
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        """(n, n), of half the cost."""
+        return np.sum([hessian for _, hessian in self.by_view], axis=0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PoseFit(Fit):
+    """The fit of one body at its pose.
+
+    Attributes
+    ----------
+    shown
+        By view, in how many pixels the CT shows; the others see air beside it. Of a structure, all
+        that are compared.
+    similarity
+        By view, the local NCC.
+    """
+
     shown: tuple[int, ...]
     similarity: tuple[float, ...]
-    by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
-    sharpness: tuple[float, ...] = ()
 
     @property
     def min_similarity(self) -> float:
@@ -147,27 +171,43 @@ class Residual(NamedTuple):
 class EvaluationPoint(NamedTuple):
     """A point at which a descent evaluates the objective.
 
-    A pose (4, 4), the views' cameras, and whether nine derivatives are needed.
+    Poses (B, 4, 4) of the bodies, the views' cameras, and whether nine derivatives are needed.
     """
 
-    world_from_ct: np.ndarray
+    poses: np.ndarray | Sequence[np.ndarray]
     cameras: list[Camera] | None = None
     intrinsics: bool = False
 
 
 class TrialEvaluation(NamedTuple):
-    """A trial pose.
+    """Trial poses.
 
     Attributes
     ----------
     cost
         The cost there over the pixels that were selected last.
     linearise
-        Accept the pose: select its pixels, and give the fit.
+        Accept the poses: select their pixels, and give the fit.
     """
 
     cost: Callable[[], float]
-    linearise: Callable[[], PoseFit]
+    linearise: Callable[[], Any]
+
+
+class Comparison(Protocol):
+    """Views compared with bodies: an `Objective`, or a `bones.BonesObjective`."""
+
+    settings: Settings
+
+    @property
+    def views(self) -> Sequence[View]:
+        """With the cameras that the case gives."""
+
+    def pivots(self, poses: np.ndarray) -> np.ndarray:
+        """Return (B, 3) world mm, about which the bodies turn at poses (B, 4, 4)."""
+
+    def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
+        """Render a trial."""
 
 
 class Objective:
@@ -259,6 +299,10 @@ class Objective:
                 )
         return projections
 
+    def pivots(self, poses: np.ndarray) -> np.ndarray:
+        """Return the pivot (1, 3), whatever the pose."""
+        return self.pivot[None]
+
     def with_pivot(self, pivot: np.ndarray) -> Objective:
         """Return the objective about another pivot, no pixels selected yet."""
         return Objective(self.projector, self.views, self.settings, pivot, self.rest)
@@ -280,7 +324,7 @@ class Objective:
 
     def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
         """Evaluate a trial pose: its cost over the pixels selected last, and its linearisation if the descent accepts it."""
-        projections = self.project(point.world_from_ct, point.cameras, intrinsics=point.intrinsics)
+        projections = self.project(point.poses[0], point.cameras, intrinsics=point.intrinsics)
         return TrialEvaluation(
             partial(self.cost, projections), partial(self.linearise, projections)
         )
@@ -341,17 +385,16 @@ class Objective:
         count = max(sum(pixels), 1)
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
         enough = count >= MIN_PIXELS and share >= MIN_SHARE and any(shown)
-        hessian = sum(part[2] for part in parts) / count
+        halves = [np.tril(part[2]) / count for part in parts]
         return PoseFit(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
-            gradient=sum(part[1] for part in parts) / count,
-            hessian=hessian
-            + hessian.T
-            - np.diag(np.diag(hessian)),  # the parts have the lower triangle alone
+            by_view=tuple(
+                (part[1] / count, half + np.tril(half, -1).T)
+                for part, half in zip(parts, halves, strict=True)
+            ),
             pixels=pixels,
             shown=shown,
             similarity=tuple(part[3] for part in parts),
-            by_view=tuple((part[1] / count, part[2] / count) for part in parts),
             sharpness=tuple(
                 float(np.clip(bent / max(plain, 1e-12), LEAST_SHARPNESS, 1.0))
                 for bent, plain in (part[4] for part in parts)

@@ -18,9 +18,10 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..rendering.devices import run_tasks
-from .cameras import LEVER_MM, CameraCorrections
-from .levenberg_marquardt import Equations, descending
-from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
+from .cameras import CameraCorrections
+from .levenberg_marquardt import descending
+from .objective import Objective, PoseFit, TrialEvaluation
+from .problem import Problem, State
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
 SAME_MM = 3.0
@@ -158,7 +159,7 @@ MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
-#: Steps of such a size tell the curvature near a minimum, see `levenberg_marquardt.Problem`.
+#: Steps of such a size tell the curvature near a minimum, see `Problem`.
 NEAR_MM = (0.05, 1.5)
 
 #: Minima go on to the next level if the best has at most so many times their evidence, and at most
@@ -255,95 +256,24 @@ class Descent:
     n_descents: int = 1
 
 
-def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np.ndarray:
-    """Return the poses (..., 4, 4) after a twist (..., 6) of the CT.
+def _descending(
+    problem: Problem,
+    start: DescentStart | Descent,
+    corrections: np.ndarray,
+    iterations: int,
+    tolerance_mm: float,
+    on_step: Callable[[Step], object],
+) -> Generator[State, TrialEvaluation, Descent]:
+    """Descend from the pose of a start and from corrections, see `levenberg_marquardt.descending`."""
+    steps: list[Step] = []
 
-    It turns by twist[..., :3] (rad) about `pivot` (..., 3), world mm, and moves by twist[..., 3:].
-    """
-    step = rigid.from_rotation_translation(rigid.exp_so3(twist[..., :3]), twist[..., 3:])
-    return rigid.about(pivot, step) @ world_from_ct
+    def keep(state: State, fit: PoseFit, size_mm: float) -> None:
+        steps.append(Step(state.poses[0], fit.cost, size_mm, fit.similarity))
+        on_step(steps[-1])
 
-
-class State(NamedTuple):
-    """A pose (4, 4) of the CT, and the cameras' corrections."""
-
-    world_from_ct: np.ndarray
-    corrections: np.ndarray
-
-
-class PoseProblem:
-    """A pose and the free camera corrections, see `levenberg_marquardt.Problem`.
-
-    Parameters
-    ----------
-    second_order
-        Steps are as long as the curvature that is there has it (`PoseFit.sharpness`), and near the
-        minimum as the step before showed it.
-    """
-
-    def __init__(
-        self, objective: Objective, unknowns: CameraCorrections, *, second_order: bool
-    ) -> None:
-        self._objective = objective
-        self._unknowns = unknowns
-        self._given = [view.camera for view in objective.views]
-        self._second_order = second_order
-        self.near_mm = NEAR_MM if second_order else None
-        self.block = 6 + unknowns.free.size
-
-    def point(self, state: State) -> EvaluationPoint:
-        """Return where the objective is evaluated."""
-        cameras = self._unknowns.cameras(state.corrections, self._given)
-        return EvaluationPoint(state.world_from_ct, cameras, self._unknowns.intrinsics)
-
-    def evaluate(self, state: State) -> TrialEvaluation:
-        """Render the state."""
-        return self._objective.evaluate(self.point(state))
-
-    def linearise(self, state: State, evaluation: TrialEvaluation) -> tuple[PoseFit, Equations]:
-        """Accept the state, and return its fit and equations."""
-        self._corrections = state.corrections
-        self._fit = fit = evaluation.linearise()
-        sharpness = fit.sharpness if self._second_order else None
-        system = self._unknowns.system(self._objective, fit, state.corrections, sharpness)
-        return fit, Equations(fit.cost, *system)
-
-    def cost(self, state: State, evaluation: TrialEvaluation) -> float:
-        """Return the cost, times by how much the prior makes the corrections worse."""
-        return evaluation.cost() * self._unknowns.prior_ratio(
-            self._objective, self._fit, self._corrections, state.corrections
-        )
-
-    def moved(self, state: State, step: np.ndarray) -> State:
-        """Return the state after a step of the pose and of the free corrections."""
-        return State(
-            moved(state.world_from_ct, step[:6], self._objective.pivot),
-            self._unknowns.moved(state.corrections, step[6:]),
-        )
-
-    def size_mm(self, step: np.ndarray) -> float:
-        """Return how far a point at LEVER_MM from the pivot moves at most, or a camera."""
-        pose_mm = float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3]))
-        return max(pose_mm, self._unknowns.size(step[6:]))
-
-    def descending(
-        self,
-        start: DescentStart | Descent,
-        iterations: int,
-        tolerance_mm: float,
-        on_step: Callable[[Step], object],
-    ) -> Generator[State, Any, Descent]:
-        """Descend from a start."""
-        steps: list[Step] = []
-
-        def keep(state: State, fit: PoseFit, size_mm: float) -> None:
-            steps.append(Step(state.world_from_ct, fit.cost, size_mm, fit.similarity))
-            on_step(steps[-1])
-
-        corrections = self._unknowns.none if start.corrections is None else start.corrections
-        state = State(start.world_from_ct, corrections)
-        end, fit = yield from descending(self, state, iterations, tolerance_mm, keep)
-        return Descent(end.world_from_ct, end.corrections, fit, steps, start.origins)
+    state = State(start.world_from_ct[None], corrections)
+    end, fit = yield from descending(problem, state, iterations, tolerance_mm, keep)
+    return Descent(end.poses[0], end.corrections, fit, steps, start.origins)
 
 
 def minimise(
@@ -390,7 +320,7 @@ def descend(
         Called after each step of a single descent; not called for several, which run in other
         threads.
     second_order
-        See `PoseProblem`.
+        Steps as long as the curvature that is there has them, see `Problem`.
     """
     objectives = [objective]
     if (
@@ -402,14 +332,16 @@ def descend(
         ]
     unknowns = unknowns or CameraCorrections.exact(objective.views)
     report_step = on_step if len(starts) == 1 else lambda step: None
-    problems = [PoseProblem(own, unknowns, second_order=second_order) for own in objectives]
-    descents = [
-        problem.descending(start, iterations, tolerance_mm, report_step)
-        for problem, start in zip(problems, starts, strict=True)
-    ]
+    near_mm = NEAR_MM if second_order else None
+    problems = [Problem(own, unknowns, near_mm=near_mm) for own in objectives]
+    descents = []
+    for problem, start in zip(problems, starts, strict=True):
+        corrections = unknowns.none if start.corrections is None else start.corrections
+        way = (iterations, tolerance_mm, report_step)
+        descents.append(_descending(problem, start, corrections, *way))
     ends: list = [None] * len(descents)
 
-    def advance(number: int, evaluation: TrialEvaluation | None) -> State | None:
+    def advance(number: int, evaluation: Any) -> State | None:
         try:
             return descents[number].send(evaluation)
         except StopIteration as end:

@@ -565,9 +565,9 @@ class RegistrationPipeline:
             cameras = self._unknowns.cameras(
                 descent.corrections, [view.camera for view in objective.views]
             )
-            return EvaluationPoint(descent.world_from_ct, cameras, self._unknowns.intrinsics)
+            return EvaluationPoint([descent.world_from_ct], cameras, self._unknowns.intrinsics)
 
-        projections = objective.project(*point_of(best)[:2])
+        projections = objective.project(best.world_from_ct, point_of(best).cameras)
         objective.linearise(projections)
         left_out = outliers(objective, projections)
         if left_out is None:

@@ -121,7 +121,7 @@ class TorchObjective(Objective):
         def linearise() -> PoseFit:
             self._kept = mask
             gradients, hessians = np.split(numbers[:, SYSTEM:], [derivatives], axis=1)
-            hessians = np.tril(hessians.reshape(-1, derivatives, derivatives))
+            hessians = hessians.reshape(-1, derivatives, derivatives)
             products = map(local_ncc, numbers[:, PRODUCTS:SLOPES])
             costs = map(float, numbers[:, COST])
             slopes = numbers[:, SLOPES:PIXELS]
@@ -293,7 +293,7 @@ def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list
     derivatives = 9 if pairs[0][1].intrinsics else 6
     nothing = torch.zeros(images.fixed.shape, device=images.fixed.device)
     numbers, masks = images.compared(
-        [point.world_from_ct for _, point in pairs],
+        [point.poses[0] for _, point in pairs],
         [point.cameras for _, point in pairs],
         np.stack([own.pivot for own, _ in pairs]),
         torch.stack([nothing if own._kept is None else own._kept for own, _ in pairs]),

@@ -41,7 +41,6 @@ from .optimizer import (
     Range,
     distance,
     local_budget,
-    moved,
     range_for_error,
     search_budget,
 )
@@ -54,6 +53,7 @@ from .pipeline import (
     is_plausible,
 )
 from .prepared_ct import PreparedCT
+from .problem import moved
 
 #: The share of the time that the whole CT takes.
 FULL_CT_SHARE = 0.4
@@ -411,7 +411,7 @@ def refine_along_least_certain_axis(
     ]
     levels = anatomy.levels(list(views), world_from_ct)
     objective = anatomy.objective(list(views), levels[min(1, len(levels) - 1)], world_from_ct)
-    fits = [objective.evaluate(EvaluationPoint(pose)).linearise() for pose in poses]
+    fits = [objective.evaluate(EvaluationPoint([pose])).linearise() for pose in poses]
     evidence = [fit.evidence if np.isfinite(fit.cost) else 0.0 for fit in fits]
     if not any(evidence):  # nowhere is enough of the CT shown
         return world_from_ct, covariance

@@ -31,9 +31,10 @@ from ..io.sequence import Frame, FrameFiles
 from ..reasons import UNUSABLE, Reason
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
-from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise, moved
+from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
+from ..registration.problem import moved
 from ..registration.variants import Start, refine_from
 
 #: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone
@@ -363,7 +364,7 @@ def _finished(
 
     By one Gauss-Newton step where it is below the tolerance, else by a descent.
     """
-    fit = objective.evaluate(EvaluationPoint(pose)).linearise()
+    fit = objective.evaluate(EvaluationPoint([pose])).linearise()
     if np.isfinite(fit.cost):
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
         if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:

@@ -16,10 +16,14 @@ from phantom import view_of
 from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib import api
+from MultiViewRegistrationLib.assessment.bodies import Alone, Together, register_together
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
+from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import View
+from MultiViewRegistrationLib.registration.pipeline import Refinement
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -118,6 +122,12 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
 #: Where the whole of the case that is written lies, and where it begins.
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
 START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
+
+
+def together(structures: Structures, anatomy: PreparedCT, whole: Refinement, **more) -> Together:
+    """The bones of a spine, registered before the rest of it."""
+    alone = Alone(Body(spine()[0], bones=structures), anatomy, whole.world_from_ct)
+    return register_together([alone], whole.views, **more)
 
 
 def write_spine_case(

@@ -25,8 +25,9 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.bones import register_structures, with_bones
+from MultiViewRegistrationLib.assessment.bodies import Alone, register_together, with_together
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body as OfCT
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
@@ -271,12 +272,14 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
         labels[given == n] = new
     structures = Structures(tuple(NAMES[case.chosen[n - 1]] for n in there), labels)
     began = process_time()
-    found = register_structures(structures, case.body.anatomy, whole, in_doubt=False)
+    of_ct = OfCT(case.body.ct, bones=structures)
+    alone = Alone(of_ct, case.body.anatomy, whole.world_from_ct)
+    found = register_together([alone], whole.views)
     seconds = process_time() - began
-    body = with_bones(verdict.assess(case.body.anatomy, views, whole, case.start), found)
+    body = with_together(verdict.assess(case.body.anatomy, views, whole, case.start), found)
     rows = []
-    for n, bone in zip(there, found.bones, strict=True):
-        if not np.isfinite(bone.features.noise_mm):
+    for n, bone in zip(there, found.bodies, strict=True):
+        if bone.features is None or not np.isfinite(bone.features.noise_mm):
             continue
         motion, points, share = truth_of(case, given, n)
         true = rigid.transform_points(case.pose @ motion, points)

@@ -25,7 +25,7 @@ from scipy import optimize
 
 from MultiViewRegistrationLib.assessment import bone_prediction
 from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel, columns
-from MultiViewRegistrationLib.assessment.bone_verdict import decide
+from MultiViewRegistrationLib.assessment.bone_verdict import predicted
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 
 from .statistics import auroc, logistic
@@ -88,9 +88,9 @@ def judged(rows: list[dict], known: list[dict]) -> list[dict]:
         for name in {row["person"] for row in rows}
     }
     for row in rows:
-        prediction, row["verdict"] = decide(row["features"], models[row["person"]])
+        prediction, row["verdict"] = predicted(row["features"], models[row["person"]])
         assert prediction is not None  # of a bone that a view shows
-        row["risk"], row["bound"] = prediction.risk, prediction.upper95_mm
+        row["risk"], row["bound"] = prediction.failure_probability, prediction.upper95_mm
     return rows
 
 

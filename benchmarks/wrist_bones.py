@@ -29,7 +29,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration import bones as engine
-from MultiViewRegistrationLib.registration.bones import Bone, register_bone_cts
+from MultiViewRegistrationLib.registration.bones import Bone, register_bones
 from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -107,7 +107,7 @@ class Wrist:
             refine(anatomy, case.views, start_of(case)).world_from_ct
             for anatomy, case in zip(self.anatomies, cases, strict=True)
         ]
-        self.together = register_bone_cts(self.bones, self.views, self.alone).poses
+        self.together = register_bones(None, self.bones, self.views, self.alone).poses
 
     def between(self) -> dict:
         """How far alone and together lie apart, from all pixels."""
@@ -135,10 +135,10 @@ class Wrist:
     ) -> list[np.ndarray]:
         """Where the first bones end, as many as there are starts."""
         if way == TOGETHER:
-            return register_bone_cts(self.bones[: len(starts)], views, starts).poses
+            return register_bones(None, self.bones[: len(starts)], views, starts).poses
         if way == ALIKE:
             pairs = zip(self.bones, starts, strict=False)
-            return [register_bone_cts([bone], views, [start]).poses[0] for bone, start in pairs]
+            return [register_bones(None, [bone], views, [start]).poses[0] for bone, start in pairs]
         return [
             alone(anatomy, views, start)
             for anatomy, start in zip(self.anatomies, starts, strict=False)

@@ -39,7 +39,7 @@ from .finding import (
 from .geometry import rigid
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
-    from .assessment.bone_cts import BoneAlone
+    from .assessment.bodies import Alone
     from .finding import Report
     from .geometry.landmarks import LandmarkFit
     from .imaging.xray import View
@@ -205,15 +205,12 @@ def register(
     if assessed:
         at = first.refinement
         go_on(progress(Progress(1.0, "judging the pose", at.world_from_ct, at.fit.cost)))
-        alone = [_alone(case, *each, progress) for each in zip(anatomies, found, strict=True)]
-        result = replace(result, assessment=alone[0].assessment)
-        if case.bone_names:
-            began_bones = perf_counter()
-            if case.structures is not None:
-                result = _with_bones(result, of_bones, first.bone_poses)
-            else:
-                result = _with_bone_cts(result, anatomies, alone, of_bones)
-            bones_s = perf_counter() - began_bones
+        alone = []
+        for n, each in enumerate(zip(anatomies, found, strict=True)):
+            alone.append(_alone(case, n, *each, progress))
+        began_bones = perf_counter()
+        result = _with_together(result, alone, of_bones, first.bone_poses)
+        bones_s = perf_counter() - began_bones
         assert result.assessment is not None
         result = replace(
             result, assessment=verdict.with_identity(result.assessment, case.identity_reasons)
@@ -271,11 +268,11 @@ def _compilation_told() -> AbstractContextManager:
 
 
 def _alone(
-    case: Case, anatomy: PreparedCT, found: TimedRegistration, progress: Report
-) -> BoneAlone:
-    """Judge a body that was registered by itself."""
+    case: Case, n: int, anatomy: PreparedCT, found: TimedRegistration, progress: Report
+) -> Alone:
+    """Judge the n-th body, which was registered by itself."""
     from .assessment import verdict
-    from .assessment.bone_cts import BoneAlone
+    from .assessment.bodies import Alone
     from .assessment.diagnosis import CauseSearch
     from .assessment.next_view import with_further_view
 
@@ -285,50 +282,41 @@ def _alone(
     judged = verdict.assess(*arguments, case.targets, shared, masked=case.masks_misfit)
     judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress))
     judged = with_further_view(judged, anatomy, where.views, where.world_from_ct, shared)
-    return BoneAlone(where.world_from_ct, judged, where.alternative)
+    return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
 
 
-def _with_bones(
+def _with_together(
     result: Result,
+    alone: Sequence[Alone],
     progress: Report,
-    poses: Sequence[np.ndarray] | None,
+    poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
 ) -> Result:
-    """Return a result with the bones of its CT; parameters as of `register_structures`."""
-    from .assessment.bones import register_structures, with_bones
+    """Return a result with all its bones; parameters as of `register_together`."""
+    from .assessment.bodies import register_together, with_together
 
-    case = result.case
-    assert case.structures is not None
-    assert result.assessment is not None
-    body = result.assessment.body or result.assessment
-    in_doubt = body.in_doubt or body.cause is not None or bool(case.identity_reasons)
-    where = result.anatomy, result.refinement
-    found = register_structures(case.structures, *where, in_doubt, progress, poses, levels)
-    return replace(result, structures=found, assessment=with_bones(body, found))
-
-
-def _with_bone_cts(
-    result: Result, anatomies: Sequence[PreparedCT], alone: Sequence[BoneAlone], progress: Report
-) -> Result:
-    """Return a result with all its bones, each of which has a CT, registered together from where each is alone."""
-    from .assessment.bone_cts import assess_bone_cts, with_bone_cts
-    from .registration.bones import bones_of_bodies, register_bone_cts
-
-    bodies = result.case.bodies
-    bones = bones_of_bodies(bodies, anatomies)
-    exact = [view.exact() for view in result.views]
-    together = register_bone_cts(bones, exact, [each.world_from_ct for each in alone], progress)
-    found = assess_bone_cts(together, alone, [body.uid for body in bodies])
-    verdicts = {bone.name: bone.verdict for bone in found.bones}
-    pose = together.poses[0]
+    first, *others = alone
+    judged = first.assessment
+    in_doubt = judged.in_doubt or judged.cause is not None or bool(result.case.identity_reasons)
+    first = replace(first, assessment=replace(judged, in_doubt=in_doubt))
+    found = register_together([first, *others], result.views, progress, poses, levels)
+    result = replace(result, together=found, assessment=with_together(judged, found))
+    here = (body.world_from_ct for body in found.bodies if body.name == first.body.name)
+    pose = next(here, result.world_from_ct)
+    if pose is result.world_from_ct:
+        return result
     compared = result.anatomy.with_background(result.refinement.world_from_background)
     fit = compared.fit(result.views, pose, result.start_world_from_ct)
-    return replace(
-        result,
-        refinement=replace(result.refinement, world_from_ct=pose, fit=fit),
-        structures=found,
-        assessment=with_bone_cts(alone[0].assessment, verdicts),
-    )
+    return replace(result, refinement=replace(result.refinement, world_from_ct=pose, fit=fit))
+
+
+def _first(result: Result) -> Alone:
+    """Return the first body of a result, as it was judged by itself."""
+    from .assessment.bodies import Alone
+
+    assert result.assessment is not None
+    judged = result.assessment.body or result.assessment
+    return Alone(result.case.bodies[0], result.anatomy, result.world_from_ct, judged)
 
 
 def assess(
@@ -415,7 +403,7 @@ def assess(
     if bone_poses is not None and case.structures is not None:
         began_bones = perf_counter()
         poses = [bone_poses.get(name, pose) for name in case.structures.names]
-        result = _with_bones(result, unwatched, poses, levels=())
+        result = _with_together(result, [_first(result)], unwatched, poses, levels=())
         bones_s = perf_counter() - began_bones
     assert result.assessment is not None
     assessment = verdict.with_identity(result.assessment, case.identity_reasons)
@@ -463,7 +451,7 @@ def register_bones(
         raise InputError("structures: the case has none, expected the bones to register; add them.")
     began = perf_counter()
     poses = [bone_poses.get(name, result.world_from_ct) for name in case.structures.names]
-    again = _with_bones(result, progress, poses, LEVELS)
+    again = _with_together(result, [_first(result)], progress, poses, LEVELS)
     judged = again.assessment
     if result.assessment.body is not None and judged is not None:
         judged = verdict.with_identity(judged, case.identity_reasons)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from MultiViewRegistrationLib.assessment import bone_verdict
 from MultiViewRegistrationLib.assessment.bone_features import BoneFeatures, mask_edges
 from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel, columns, fitted
-from MultiViewRegistrationLib.assessment.bone_verdict import OF_WHOLE, decide, judge
+from MultiViewRegistrationLib.assessment.bone_verdict import LIMITS, OF_WHOLE, judge, predicted
 from MultiViewRegistrationLib.imaging.ct import WATER, Volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 
@@ -33,7 +32,10 @@ VIEWS = ("AP", "lateral")
 def test_a_right_bone_is_accepted_without_a_reason():
     prediction, verdict, reasons = judge("L1", RIGHT, VIEWS, in_doubt=False)
     assert verdict == "accept" and reasons == []
-    assert prediction.risk < 0.05 and 0 < prediction.mean_mm < prediction.upper95_mm <= 2
+    assert (
+        prediction.failure_probability < 0.05
+        and 0 < prediction.mean_mm < prediction.upper95_mm <= 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,10 +63,10 @@ def test_what_is_wrong_is_said_and_nothing_is_accepted(change, sentence):
 
 def test_what_was_not_looked_for_counts_as_usual():
     """In a sequence, bones are not begun off in every frame."""
-    unknown, _ = decide(replace(RIGHT, again_mm=np.nan, all_again_mm=np.nan))
-    best, _ = decide(replace(RIGHT, again_mm=0.0, all_again_mm=0.0))
-    worst, _ = decide(replace(RIGHT, again_mm=3.0, all_again_mm=3.0))
-    assert best.risk < unknown.risk < worst.risk
+    unknown, _ = predicted(replace(RIGHT, again_mm=np.nan, all_again_mm=np.nan))
+    best, _ = predicted(replace(RIGHT, again_mm=0.0, all_again_mm=0.0))
+    worst, _ = predicted(replace(RIGHT, again_mm=3.0, all_again_mm=3.0))
+    assert best.failure_probability < unknown.failure_probability < worst.failure_probability
 
 
 def test_only_a_vertebra_has_levels():
@@ -108,7 +110,10 @@ def test_the_risk_never_falls_where_a_feature_gets_worse(name):
     factor = 1.5 if worse > columns(RIGHT)[at] else 1 / 1.5
     changed = replace(RIGHT, **{name: getattr(RIGHT, name) * factor})
     assert columns(changed)[at] >= columns(RIGHT)[at]
-    assert fitted().predict(changed).risk >= fitted().predict(RIGHT).risk - 1e-9
+    assert (
+        fitted().predict(changed).failure_probability
+        >= fitted().predict(RIGHT).failure_probability - 1e-9
+    )
 
 
 def test_risk_and_bound_are_those_of_right_and_wrong_ones_together():
@@ -121,15 +126,15 @@ def test_risk_and_bound_are_those_of_right_and_wrong_ones_together():
     right, astray = scipy.stats.lognorm(0.5, scale=0.3), scipy.stats.lognorm(0.6, scale=8)
     wrong, prediction = scipy.special.expit(-1.5), model.predict(RIGHT)
     risk = wrong * astray.sf(2) + (1 - wrong) * right.sf(2)
-    assert prediction.risk == pytest.approx(risk, abs=0.002)
+    assert prediction.failure_probability == pytest.approx(risk, abs=0.002)
     beyond = [each.sf(prediction.upper95_mm) for each in (astray, right)]
     assert np.dot([wrong, 1 - wrong], beyond) == pytest.approx(0.05, abs=0.002)
 
 
 def test_beyond_what_was_fitted_nothing_is_accepted():
     model = replace(fitted(), limits=np.full(len(COLUMNS), -99.0))
-    assert decide(RIGHT, fitted())[1] == "accept"
-    assert decide(RIGHT, model)[1] == "check"
+    assert predicted(RIGHT, fitted())[1] == "accept"
+    assert predicted(RIGHT, model)[1] == "check"
 
 
 def test_the_edge_of_a_mask_tells_whether_it_fits_its_bone():
@@ -148,8 +153,8 @@ def test_the_edge_of_a_mask_tells_whether_it_fits_its_bone():
         for name, mask in masks.items()
     }
     assert edges["right"].left_out < 0.05 and edges["right"].soft < 0.05
-    assert edges["eroded"].left_out > bone_verdict.LEFT_OUT and edges["eroded"].soft < 0.05
-    assert edges["dilated"].soft > bone_verdict.SOFT and edges["dilated"].left_out == 0
+    assert edges["eroded"].left_out > LIMITS.left_out and edges["eroded"].soft < 0.05
+    assert edges["dilated"].soft > LIMITS.soft and edges["dilated"].left_out == 0
     assert edges["moved"].left_out > 0.2 and edges["moved"].soft > 0.2
 
 

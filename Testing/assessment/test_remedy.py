@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from phantom import make_views, off
 
-from MultiViewRegistrationLib.assessment.bone_cts import with_bone_cts
-from MultiViewRegistrationLib.assessment.bones import with_bones
+from MultiViewRegistrationLib.assessment.bodies import (
+    BodyResult,
+    Moved,
+    Together,
+    with_together,
+)
 from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
@@ -120,21 +124,19 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     doubt = Reason("views-disagree", "A camera may be known less well.")
     assert remedy([apart.reason, doubt]) == BONES
     assert np.array_equal(apart.points, places[3])
-    bone = SimpleNamespace(name="L1", displaced_mm=5.2)
-    for displaced, lost in (([bone], []), ([], [bone])):
-        bones = SimpleNamespace(displaced=displaced, lost=lost, unseen=[], bones=[])
-        told = with_bones(Assessment("accept", [doubt]), bones)
+    moved = Moved(5.2, 0.0, np.eye(3)[2])
+    for verdict in ("accept", "reject"):
+        bone = BodyResult("L1", np.eye(4), verdict, [], moved=moved, displaced_mm=5.2)
+        told = with_together(Assessment("accept", [doubt]), Together([bone]))
         assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
-    unseen = SimpleNamespace(displaced=[], lost=[], unseen=[bone], bones=[])
-    told = with_bones(Assessment("accept", []), unseen)
+    unseen = BodyResult("L1", np.eye(4), "not shown", [], moved=moved)
+    told = with_together(Assessment("accept", []), Together([unseen]))
     assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")
 
 
-def test_a_bone_that_no_view_shows_leaves_the_verdict_on_the_others_at_check():
-    told = with_bone_cts(Assessment("accept", []), {"radius": "check", "ulna": "not shown"})
-    assert told.verdict == "check" and told.reasons[0] == "No X-ray shows ulna."
-
-
-def test_the_pose_of_a_bone_that_no_view_shows_is_not_used():
-    told = with_bone_cts(Assessment("accept", []), {"radius": "not shown", "ulna": "check"})
-    assert told.verdict == "reject"
+@pytest.mark.parametrize("unseen, verdict", [("ulna", "check"), ("radius", "reject")])
+def test_a_bone_that_no_view_shows_stops_an_accept_and_the_use_of_its_own_pose(unseen, verdict):
+    verdicts = {"radius": "check", "ulna": "check", unseen: "not shown"}
+    bones = [BodyResult(name, np.eye(4), each, []) for name, each in verdicts.items()]
+    told = with_together(Assessment("accept", []), Together(bones))
+    assert told.verdict == verdict and told.reasons[0] == f"No X-ray shows {unseen}."

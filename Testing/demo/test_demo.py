@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from file_io import read_json
 
-from MultiViewRegistrationLib.assessment.bones import RegisteredBones
+from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.cli import demo
 from MultiViewRegistrationLib.cli.demo import ERRORS, bone_errors
 from MultiViewRegistrationLib.cli.main import main
@@ -100,12 +100,9 @@ def test_the_error_of_a_bone_is_that_of_its_own_pose_and_its_own_truth():
         SimpleNamespace(name=name, verdict="check", bone=shape, world_from_ct=shifted(x))
         for name, x in (("T8", 1.0), ("T9", 5.0))
     ]
-    result = SimpleNamespace(world_from_ct=shifted(0.0), structures=SimpleNamespace(bones=bones))
+    result = SimpleNamespace(world_from_ct=shifted(0.0), together=SimpleNamespace(bodies=bones))
     errors = bone_errors(result, {"T8": shifted(3.0), "T9": shifted(5.5)})
     assert [each.name for each in errors] == ["T8", "T9"]
     assert [each.whole_ct_mm for each in errors] == pytest.approx([3.0, 5.5])
     assert [each.own_mm for each in errors] == pytest.approx([2.0, 0.5])
-    assert (
-        bone_errors(SimpleNamespace(world_from_ct=np.eye(4), structures=RegisteredBones()), {})
-        == []
-    )
+    assert bone_errors(SimpleNamespace(world_from_ct=np.eye(4), together=Together()), {}) == []

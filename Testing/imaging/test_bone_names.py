@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.assessment.bones import RegisteredBone, RegisteredBones, with_bones
+from MultiViewRegistrationLib.assessment.bodies import (
+    BodyResult,
+    Moved,
+    Together,
+    with_together,
+)
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest
@@ -96,8 +101,8 @@ def test_it_is_said_when_labels_are_loaded():
 
 def test_a_bone_whose_name_is_contradicted_is_never_accepted_nor_is_its_case():
     reason = Reason("name-contradicted", "Check the name.")
-    accepted = RegisteredBone("L3", np.eye(4), "accept", [], None, (), None, 0.0, None, None)
+    accepted = BodyResult("L3", np.eye(4), "accept", [], moved=Moved(0, 0, np.eye(3)[2]))
     doubted = accepted.doubted(reason)
     assert (doubted.verdict, doubted.reasons) == ("check", [reason])
-    whole = with_bones(Assessment("accept", []), RegisteredBones([doubted]))
+    whole = with_together(Assessment("accept", []), Together([doubted]))
     assert (whole.verdict, whole.reasons) == ("check", [reason])

@@ -88,12 +88,12 @@ def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(writ
     result = register(case, progress=lambda done: fractions.append(done.fraction))
     assert fractions == sorted(fractions) and fractions[-1] == 1
     assert result.method == "given"
-    for bone, ct, pose in zip(result.structures.bones, cts, true, strict=True):
+    for bone, ct, pose in zip(result.together.bodies, cts, true, strict=True):
         right = error_mm(ct, bone.world_from_ct, pose) < 0.1
         assert right or bone.verdict == "reject", bone.reasons
     assert error_mm(cts[0], result.world_from_ct, true[0]) < 0.1
     rejected = replace(result, assessment=replace(result.assessment, verdict="reject"))
-    shown = ", ".join(bone.name for bone in result.structures.shown)
+    shown = ", ".join(bone.name for bone in result.together.usable)
     assert rejected.withheld().endswith(f"Its transforms were not written, only those of {shown}.")
 
 
@@ -157,7 +157,7 @@ def test_the_bones_of_a_real_wrist_are_registered_together(shared_data, wrist_bo
             for n, view in enumerate(cases[0].views, start=1)
         ),
     )
-    found, wrist = register(case).structures.bones, wrist_bones.Wrist(shared_data, instant)
+    found, wrist = register(case).together.bodies, wrist_bones.Wrist(shared_data, instant)
     for bone, alone, together in zip(found, wrist.alone, wrist.together, strict=True):
         assert bone.verdict == "check"
         assert wrist_bones.apart(bone.bone, bone.world_from_ct, together)[0] < 0.02

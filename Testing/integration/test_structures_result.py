@@ -12,6 +12,7 @@ from program import run
 from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import Body, Case, View, assess, register
+from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
 from MultiViewRegistrationLib.errors import InputError
@@ -74,7 +75,7 @@ def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
     picture = before_after(result)
     blue, orange = lines(picture)
     assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
-    unseen = replace(result, structures=replace(result.structures, bones=[]))
+    unseen = replace(result, together=Together())
     assert before_after(unseen) is None
 
 
@@ -99,10 +100,10 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
     fractions = []
     result = register(case, progress=lambda done: fractions.append(done.fraction))
     assert fractions == sorted(fractions) and fractions[-1] == 1
-    assert max(bone.displaced_mm for bone in result.structures.bones) < 0.5
+    assert max(bone.displaced_mm for bone in result.together.bodies) < 0.5
     assert (
-        not result.structures.displaced
-        and max(each.degrees for each in result.structures.motions) < 0.7
+        not result.together.displaced
+        and max(each.degrees for each in result.together.motions) < 0.7
     )
     blue, orange = lines(before_after(result))
     assert orange > 5000 and blue < 0.3 * orange  # the one is drawn over the other

@@ -210,7 +210,7 @@ def verdicts(section) -> list[str]:
 def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path):
     registration, session = host.registration, host.session
     section, bones = host.presenters.check.bones, bones_of(host.registration)
-    found = {bone.name: bone for bone in session.result.structures.bones}
+    found = {bone.name: bone for bone in session.result.together.bodies}
     rows = cells(section, "bones")
     assert [name for name, *_more in rows] == list(NAMES)
     l3 = found["L3"].moved
@@ -272,7 +272,7 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
     session = Session(reopened(slicer_app, tmp_path / "spine.mrb")[0])
     there = bones_of(session.registration)
     assert list(there) == list(NAMES) and assessment.verdict(session) == "check"
-    for bone in again.structures.bones:
+    for bone in again.together.bodies:
         assert np.allclose(there[bone.name].world_from_ct, bone.world_from_ct, atol=1e-6)
 
     # As one body.
@@ -336,7 +336,7 @@ def test_navigation_gets_a_transform_of_each_bone_under_its_name(host):
     pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
     _exported, messages = take_messages(host.session)()
     devices = {pack()[14:34].rstrip(b"\0").decode() for pack in messages.small}  # of the header
-    found = host.session.result.structures.bones
+    found = host.session.result.together.bodies
     kept = {bone.name for bone in found if bone.verdict != "reject"}
     assert kept and devices & set(NAMES) == kept and "CTToWorld" in devices
 

@@ -1,4 +1,4 @@
-"""Several bones at once: `registration.bones`, and what `assessment.bones` says of them."""
+"""Several bones at once: `registration.bones`, and what `assessment.bodies` says of them."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -6,14 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent, spine, xrays
+from bent_spine import NAMES, POSE, START, bent, spine, together, xrays
 from phantom import masked
 
-from MultiViewRegistrationLib.assessment.bones import (
-    motions_of,
-    register_structures,
-    vertebra,
-)
+from MultiViewRegistrationLib.assessment.neighbours import motions_of, vertebra
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
@@ -47,23 +43,21 @@ def whole(case):
 def found(case, whole):
     """The bones, and how far their registration said it was."""
     fractions = []
-    told = register_structures(
-        case[0], *whole, False, progress=lambda done: fractions.append(done.fraction)
-    )
+    told = together(case[0], *whole, progress=lambda done: fractions.append(done.fraction))
     return told, fractions
 
 
 def errors_mm(poses, found, motions) -> np.ndarray:
     """Mean distance of each bone's surface at a pose from where it is."""
     off = []
-    for pose, bone, motion in zip(poses, found.bones, motions, strict=True):
+    for pose, bone, motion in zip(poses, found.bodies, motions, strict=True):
         there = rigid.transform_points(POSE @ motion, bone.bone.surface)
         off.append(rigid.transform_points(pose, bone.bone.surface) - there)
     return np.array([np.linalg.norm(each, axis=-1).mean() for each in off])
 
 
 def poses_of(found):
-    return [bone.world_from_ct for bone in found.bones]
+    return [bone.world_from_ct for bone in found.bodies]
 
 
 def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(case, whole, found):
@@ -71,8 +65,10 @@ def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(case, whole, 
     told, _ = found
     assert errors_mm([whole[1].world_from_ct] * 4, told, motions).max() > 2.0
     assert errors_mm(poses_of(told), told, motions).max() < 0.3
-    for bone in told.bones:
-        assert bone.verdict == "accept" and bone.reasons == [] and min(bone.similarity) > 0.8
+    for bone in told.bodies:
+        assert (
+            bone.verdict == "accept" and bone.reasons == [] and min(bone.similarity.values()) > 0.8
+        )
         assert bone.predicted_tre_mm["upper95"] < 1.5
 
 
@@ -81,7 +77,7 @@ def test_a_mask_with_a_part_of_a_neighbour_that_moved_is_not_accepted(case, whol
     leaking = labels == 3
     leaking[: int(np.quantile(np.nonzero(leaking)[0], 0.6))] = False
     labels[leaking] = 2
-    bone = register_structures(Structures(NAMES, labels), *whole, in_doubt=False).bones[1]
+    bone = together(Structures(NAMES, labels), *whole).bodies[1]
     assert bone.verdict != "accept" and "mm apart" in bone.reasons[0]
     assert "mask-of-two-bones" in [reason.code for reason in bone.reasons]
 
@@ -90,7 +86,7 @@ def test_progress_grows_to_the_end_and_false_cancels(case, whole, found):
     _, fractions = found
     assert len(fractions) > 6 and fractions == sorted(fractions) and fractions[-1] == 1
     with pytest.raises(Cancelled):
-        register_structures(case[0], *whole, False, progress=lambda done: False)
+        together(case[0], *whole, progress=lambda done: False)
 
 
 def test_relative_motions_are_those_of_the_patient(case, found):
@@ -179,13 +175,13 @@ def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_called_not_s
 ):
     structures, motions, views = case
     anatomy, refinement = whole
-    surface = found[0].bones[0].bone.surface
+    surface = found[0].bodies[0].bone.surface
     cut = []
     for view in views:
         lowest = view.camera.project(rigid.transform_points(POSE, surface))[:, 1].max() + 3
         cut.append(masked(view, np.arange(view.camera.size[1])[:, None] > lowest))
-    told = register_structures(structures, anatomy, replace(refinement, views=cut), False)
-    first = told.bones[0]
+    told = together(structures, anatomy, replace(refinement, views=cut))
+    first = told.bodies[0]
     assert first.verdict == "not shown" and np.isfinite(first.world_from_ct).all()
     assert "No X-ray shows enough of T12" in first.reasons[0]
     assert errors_mm(poses_of(told), told, motions)[2:].max() < 0.4

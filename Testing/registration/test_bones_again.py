@@ -20,11 +20,11 @@ def result(tmp_path_factory):
 
 
 def poses(result) -> dict[str, np.ndarray]:
-    return {bone.name: bone.world_from_ct for bone in result.structures.bones}
+    return {bone.name: bone.world_from_ct for bone in result.together.bodies}
 
 
 def apart_mm(result, before, name: str) -> float:
-    bone = next(each for each in result.structures.bones if each.name == name)
+    bone = next(each for each in result.together.bodies if each.name == name)
     there = rigid.transform_points(before[name], bone.bone.surface)
     here = rigid.transform_points(bone.world_from_ct, bone.bone.surface)
     return float(np.linalg.norm(here - there, axis=1).max())
@@ -37,8 +37,8 @@ def test_a_bone_that_was_moved_is_found_again_and_the_others_stay(result):
     assert all(apart_mm(again, before, name) < 0.5 for name in NAMES)
     assert again.world_from_ct is result.world_from_ct
     assert again.verdict == result.verdict and again.reasons == result.reasons
-    assert [bone.verdict for bone in again.structures.bones] == [
-        bone.verdict for bone in result.structures.bones
+    assert [bone.verdict for bone in again.together.bodies] == [
+        bone.verdict for bone in result.together.bodies
     ]
 
 
@@ -48,7 +48,7 @@ def test_bones_are_judged_where_they_are_put_and_not_moved(result):
     judged = api.assess(
         result.case, result.world_from_ct, result.anatomy, bone_poses={**before, "L1": far}
     )
-    bones = {bone.name: bone for bone in judged.structures.bones}
+    bones = {bone.name: bone for bone in judged.together.bodies}
     assert np.array_equal(bones["L1"].world_from_ct, far)
     for bone in bones.values():
         assert bone.verdict != "accept" and bone.predicted_tre_mm is None
@@ -57,7 +57,7 @@ def test_bones_are_judged_where_they_are_put_and_not_moved(result):
 
 def test_a_case_without_bones_has_none_to_register_again(result):
     alone = api.assess(result.case, result.world_from_ct, result.anatomy)
-    assert not alone.structures.bones
+    assert not alone.together.bodies
     with pytest.raises(InputError, match="structures: the case has none"):
         api.register_bones(
             replace(result, case=replace(result.case, bodies=(Body(result.case.ct),))), {}

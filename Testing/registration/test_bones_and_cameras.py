@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent, spine, xrays
+from bent_spine import NAMES, POSE, START, bent, spine, together, xrays
 from phantom import free, misplaced
 
-from MultiViewRegistrationLib.assessment.bones import register_structures
 from MultiViewRegistrationLib.assessment.metrics import target_errors
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
@@ -41,7 +40,7 @@ def case():
 
 def errors_mm(bones, found, motions):
     errors = []
-    for bone, told, motion in zip(bones, found.bones, motions, strict=True):
+    for bone, told, motion in zip(bones, found.bodies, motions, strict=True):
         away = target_errors(told.world_from_ct, POSE @ motion, bone.surface)
         errors.append(away.mean())
     return errors
@@ -53,8 +52,8 @@ def test_bones_rest_and_camera_are_found_together(case):
     corrected, poses = correct_cameras(
         anatomy, structures, wrong, CALIBRATED, whole, lambda done: fractions.append(done.fraction)
     )
-    before = register_structures(structures, anatomy, whole, False)
-    after = register_structures(structures, anatomy, corrected, False, poses=poses)
+    before = together(structures, anatomy, whole)
+    after = together(structures, anatomy, corrected, poses=poses)
     off, left = (errors_mm(bones, found, motions) for found in (before, after))
     assert np.mean(left) < 0.6 * np.mean(off) and max(left) < 0.5
     points = rigid.transform_points(POSE, np.concatenate([bone.surface for bone in bones]))

@@ -1,6 +1,6 @@
 """Bones with a CT each, registered together.
 
-`registration.bones` without a rest, and `assessment.bone_cts`.
+`registration.bones` without a rest, and `assessment.bodies`.
 """
 
 from dataclasses import replace
@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 
-from MultiViewRegistrationLib.assessment.bone_cts import BoneAlone, assess_bone_cts
+from MultiViewRegistrationLib.assessment.bodies import NO_EDGE, Alone, judge_together
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration import bones as module
-from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
+from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bones
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import moved
@@ -43,16 +44,17 @@ def bones(two):
 def judged(two, found):
     cts, _, views, anatomies, alone, starts = two
     singly = []
-    for anatomy, single, start in zip(anatomies, alone, starts, strict=True):
+    for n, (anatomy, single, start) in enumerate(zip(anatomies, alone, starts, strict=True)):
         told = assess(anatomy, views, single, start)
-        singly.append(BoneAlone(single.world_from_ct, told, single.alternative))
-    return assess_bone_cts(found, singly, [f"1.2.{n}" for n in range(len(cts))]).bones
+        body = Body(cts[n], BONES[n], uid=f"1.2.{n}")
+        singly.append(Alone(body, anatomy, single.world_from_ct, told, single.alternative))
+    return judge_together(found, views, [NO_EDGE] * len(cts), singly).bodies
 
 
 @pytest.fixture(scope="module")
 def found(two, bones):
     """Both, registered together from where each ends alone."""
-    return register_bone_cts(bones, two[2], [each.world_from_ct for each in two[4]])
+    return register_bones(None, bones, two[2], [each.world_from_ct for each in two[4]])
 
 
 def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, found):
@@ -73,7 +75,8 @@ def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
     bones = [Bone.of_ct(*each) for each in zip(BONES, map(PreparedCT, (half, second)))]
     assert bones[0].cut.any() and not bones[1].cut.any()
     poses = [off(pose, ct, 1, 1, 7) for pose, ct in zip(true, (first, second))]
-    objective = module._objective(None, bones, views, np.zeros(3), None, [], LEVELS_WITHOUT_REST[1])
+    level = LEVELS_WITHOUT_REST[1]
+    objective = module.objective_at(None, bones, views, poses, [], level)
     fit = objective.linearise(poses, objective.shadows(poses))
     assert fit.shown[0].min() < 0.99
     for b, axis, step in ((0, 3, 0.02), (0, 2, 2e-3), (1, 5, 0.02), (1, 0, 2e-3)):
@@ -109,8 +112,8 @@ def test_bones_in_one_place_are_rejected(two, bones):
     """
     cts, true, views, anatomies, alone, starts = two
     again = Bone.of_ct("again", anatomies[0])
-    found = register_bone_cts(
-        [bones[0], again], views, [alone[0].world_from_ct, off(true[0], cts[0], 1, 1, 2)]
+    found = register_bones(
+        None, [bones[0], again], views, [alone[0].world_from_ct, off(true[0], cts[0], 1, 1, 2)]
     )
     twice = cts[:1] * 2, true, views, anatomies[:1] * 2, alone[:1] * 2, starts[:1] * 2
     for bone, other in zip(judged(twice, found), ("again", BONES[0]), strict=True):
@@ -122,7 +125,7 @@ def test_a_bone_that_no_view_shows_stays_and_is_rejected(two, bones):
     cts, true, views, _, alone, _ = two
     away = true[1].copy()
     away[2, 3] += 400
-    found = register_bone_cts(bones, views, [alone[0].world_from_ct, away])
+    found = register_bones(None, bones, views, [alone[0].world_from_ct, away])
     assert error_mm(cts[1], found.poses[1], away) < 1e-6
     assert error_mm(cts[0], found.poses[0], true[0]) < 0.1
     assert found.fit.shown[1].max() == 0

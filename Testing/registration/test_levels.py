@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bent_spine import NAMES, POSE, spine, xrays
 
-from MultiViewRegistrationLib.assessment.bones import vertebra
+from MultiViewRegistrationLib.assessment.neighbours import vertebra
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import levels

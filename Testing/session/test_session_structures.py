@@ -169,7 +169,7 @@ def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
     colours = named_bones(session.registration)
     assert all(seen[name].colour == colours[name] for name in NAMES)
     detector, lines = detectors(session.registration)[0], seen["L3"].lines
-    bone = next(each for each in session.result.structures.bones if each.name == "L3")
+    bone = next(each for each in session.result.together.bodies if each.name == "L3")
     seen = detector.camera.project(rigid.transform_points(bone.world_from_ct, bone.bone.surface))
     found = np.concatenate([lines.min(axis=(0, 1)), lines.max(axis=(0, 1))])
     assert found == pytest.approx(np.concatenate([seen.min(axis=0), seen.max(axis=0)]), abs=2.0)
@@ -179,7 +179,7 @@ def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
     session.history.undo()
     assert np.array_equal(outlines(session)["L3"].lines, lines)
     assert {each.name: each.verdict for each in session.bones.states()} == {
-        bone.name: bone.verdict for bone in session.result.structures.bones
+        bone.name: bone.verdict for bone in session.result.together.bodies
     }
 
 
@@ -231,7 +231,7 @@ def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
     assert assessment.verdict(session) == "" and "stale" in session.stale_reason()
     assert of_ct(registration) == before  # its CT is not prepared again
     anew = session.find_result(again=True)()
-    assert not anew.structures.bones and any(
+    assert not anew.together.bodies and any(
         "bones were not registered" in reason for reason in anew.reasons
     )
     segment.SetName("T12")

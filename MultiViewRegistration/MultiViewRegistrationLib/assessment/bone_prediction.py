@@ -7,17 +7,14 @@ features, and where it does. bone_prediction.json holds the numbers.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy
 
 from .bone_features import BoneFeatures
-from .prediction import WRONG_MM, summary
+from .prediction import WRONG_MM, Prediction, model_of, read_numbers, summary
 
 #: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible
 #: length.
@@ -32,26 +29,6 @@ COLUMNS = {
     "all_again_mm": lambda x: np.log(x + 0.05),
     "turned_deg": lambda x: np.log(x + 0.5),
 }
-
-
-@dataclass(frozen=True)
-class BonePrediction:
-    """The error to expect of a bone, mm.
-
-    Attributes
-    ----------
-    risk
-        The probability of an error above WRONG_MM.
-    mean_mm, upper95_mm
-        Its mean below the 95 % bound, and that bound, as of `prediction.Prediction`.
-    bounded
-        The features lie within those that the model was fitted on.
-    """
-
-    risk: float
-    mean_mm: float
-    upper95_mm: float
-    bounded: bool
 
 
 @dataclass(frozen=True)
@@ -86,7 +63,7 @@ class BoneModel:
     accept: float
     reject: float
 
-    def predict(self, features: BoneFeatures) -> BonePrediction:
+    def predict(self, features: BoneFeatures) -> Prediction:
         """Predict the error of a bone.
 
         A feature that is NaN, as it was not measured, counts as usual.
@@ -99,7 +76,8 @@ class BoneModel:
         below += wrong * scipy.special.ndtr((logs - self.far) / self.far_sd)
         _, mean, bound = summary(logs, below)
         beyond = 1 - float(np.interp(np.log(WRONG_MM), logs, below))
-        return BonePrediction(max(wrong, beyond), mean, bound, bool((scaled <= self.limits).all()))
+        risk = max(wrong, beyond)
+        return Prediction(mean, bound, risk, risk, bool((scaled <= self.limits).all()))
 
 
 def columns(features: BoneFeatures) -> np.ndarray:
@@ -110,15 +88,5 @@ def columns(features: BoneFeatures) -> np.ndarray:
 @lru_cache
 def fitted() -> BoneModel:
     """Return the model that comes with the program."""
-    content = json.loads(
-        Path(__file__).with_name("bone_prediction.json").read_text(encoding="utf-8")
-    )
-    if content["columns"] != list(COLUMNS):
-        raise ValueError(
-            "bone_prediction.json was fitted to other columns; run python -m benchmarks bones_fit."
-        )
-    values = {part.name: content["model"][part.name] for part in fields(BoneModel)}
-    arrays: dict[str, Any] = {
-        k: np.array(value) if isinstance(value, list) else value for k, value in values.items()
-    }
-    return BoneModel(**arrays)
+    content = read_numbers("bone_prediction.json", COLUMNS, "bones_fit")
+    return model_of(BoneModel, content["model"])

@@ -7,25 +7,70 @@ the whole CT of the kind that the risk was measured on. The numbers are of bench
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..imaging.bone_names import vertebra
 from ..reasons import BoneVerdict, Reason
 from .bone_features import BoneFeatures
-from .bone_prediction import BoneModel, BonePrediction, fitted
-from .prediction import WRONG_MM, percent
+from .bone_prediction import BoneModel, fitted
+from .prediction import WRONG_MM, Prediction
+from .verdict import decide
+from .verdict_reasons import risk_reasons
 
-#: Beyond these a reason names the feature. They and the risk to accept were chosen on seed 71 of
-#: benchmarks/bones.py; there the risk was right beyond them, too: they guard against what was not
-#: simulated.
-UNLIKE = 0.4
-UNUSUAL_SDS = 2.5
-NEXT_LEVEL = 1.15
-LEFT_OUT = 0.8
-SOFT = 0.5
-#: Two views at least must show so much of it.
-MEASURED_SHOWN = 0.6
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond these a feature is a fault.
+
+    They and the risk to accept were chosen on seed 71 of benchmarks/bones.py; there the risk was
+    right beyond them, too: they guard against what was not simulated.
+
+    Attributes
+    ----------
+    shown
+        Two views at least must show so much of it.
+    """
+
+    shown: float = 0.6
+    left_out: float = 0.8
+    soft: float = 0.5
+    level_ratio: float = 1.15
+    similarity: float = 0.4
+    split_half_mm: float = WRONG_MM
+    again_mm: float = WRONG_MM
+    motion_sds: float = 2.5
+
+
+LIMITS = Limits()
+#: Code and sentence of the fault of each feature.
+FAULTS = {
+    "shown": ("partly-shown", "The X-rays show only {percent_shown:.0f} % of {name}."),
+    "left_out": ("mask-too-small", "Bone goes on outside the mask of {name}: correct the mask."),
+    "soft": ("mask-too-large", "Much of the mask of {name} is no bone: correct the mask."),
+    "level_ratio": ("other-level", "{name} fits about as well {elsewhere}."),
+    "similarity": (
+        "not-like-ct",
+        "{name} does not look like the X-rays (similarity {similarity:.2f}).",
+    ),
+    "split_half_mm": (
+        "halves-disagree",
+        "Halves of the images of {name} disagree by {split_half_mm:.1f} mm.",
+    ),
+    "again_mm": (
+        "not-found-again",
+        "Begun a little off, {name} ends up to {again_mm:.1f} mm from here: the X-rays leave its "
+        "place open.",
+    ),
+    "motion_sds": (
+        "unusual-motion",
+        "{name} has moved against a neighbour by more than is usual: it may be another one.",
+    ),
+}
+#: Features of which less is worse, and one that only tells why: the risk has it already.
+LESS_IS_WORSE = ("shown", "level_ratio", "similarity")
+TELLS_WHY = "similarity"
 #: What is in doubt of the whole CT is so of each of its bones.
 OF_WHOLE = Reason(
     "whole-in-doubt",
@@ -33,9 +78,32 @@ OF_WHOLE = Reason(
 )
 
 
-def decide(
+def faulty(features: BoneFeatures) -> list[str]:
+    """Return the names of the features that are beyond their limits; none that was not measured, NaN."""
+    found = []
+    for name in FAULTS:
+        sign = -1 if name in LESS_IS_WORSE else 1
+        if sign * getattr(features, name) > sign * getattr(LIMITS, name):
+            found.append(name)
+    return found
+
+
+def fault(of: str, name: str, features: BoneFeatures, showing: Sequence[str]) -> Reason:
+    """Return the reason for a feature of a bone; `showing` as of `judge`."""
+    if of == "shown" and len(showing) == 1:
+        sentence = f"Only {showing[0]} shows {name}: its depth along that beam is uncertain."
+        return Reason("one-view", sentence)
+    elsewhere = "farther up or down: check its outline"
+    if vertebra(name):
+        elsewhere = "one level up or down: check the level"
+    code, sentence = FAULTS[of]
+    said = {"percent_shown": 100 * features.shown, "elsewhere": elsewhere, **vars(features)}
+    return Reason(code, sentence.format(name=name, **said))
+
+
+def predicted(
     features: BoneFeatures, model: BoneModel | None = None
-) -> tuple[BonePrediction | None, BoneVerdict]:
+) -> tuple[Prediction | None, BoneVerdict]:
     """Return the error to expect, None where no view shows the bone, and the verdict.
 
     Parameters
@@ -47,26 +115,13 @@ def decide(
         return None, "not shown"
     model = model or fitted()
     prediction = model.predict(features)
-    if prediction.risk >= model.reject:
-        return prediction, "reject"
-    within = (
-        features.left_out <= LEFT_OUT
-        and features.soft <= SOFT
-        and features.level_ratio >= NEXT_LEVEL
-        and features.motion_sds <= UNUSUAL_SDS
-        and features.shown >= MEASURED_SHOWN
-        and features.split_half_mm <= WRONG_MM
-        and not features.again_mm > WRONG_MM
-    )
-    safe = (
-        prediction.risk <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
-    )
-    return prediction, "accept" if within and safe else "check"
+    within = not set(faulty(features)) - {TELLS_WHY}
+    return prediction, decide(prediction, model, within)
 
 
 def judge(
     name: str, features: BoneFeatures, showing: Sequence[str], in_doubt: bool
-) -> tuple[BonePrediction | None, BoneVerdict, list[Reason]]:
+) -> tuple[Prediction | None, BoneVerdict, list[Reason]]:
     """Return the error to expect, the verdict and its reasons.
 
     Parameters
@@ -78,107 +133,22 @@ def judge(
     in_doubt
         As of `verdict.Assessment`, of the whole CT.
     """
-    prediction, verdict = decide(features)
+    prediction, verdict = predicted(features)
     if prediction is None:
-        return (
-            None,
-            verdict,
-            [
-                Reason(
-                    "not-shown",
-                    f"No X-ray shows enough of {name} to say where it is: it is drawn where its "
-                    "neighbours are.",
-                )
-            ],
+        sentence = (
+            f"No X-ray shows enough of {name} to say where it is: it is drawn where its neighbours "
+            "are."
         )
+        return None, verdict, [Reason("not-shown", sentence)]
     if verdict == "accept" and not in_doubt:
         return prediction, verdict, []
     verdict = "check" if verdict == "accept" else verdict
-    model = fitted()
-    reasons = []
-    if verdict == "reject":
-        reasons.append(
-            Reason(
-                "most-likely-wrong",
-                f"Most likely wrong: {percent(prediction.risk)} risk of an error above {WRONG_MM:g} mm.",
-            )
-        )
-    elif prediction.risk > model.accept:
-        reasons.append(
-            Reason(
-                "risk",
-                f"The risk of an error above {WRONG_MM:g} mm is {percent(prediction.risk)}; up to "
-                f"{percent(model.accept)} is accepted.",
-            )
-        )
-    if len(showing) == 1:
-        reasons.append(
-            Reason(
-                "one-view",
-                f"Only {showing[0]} shows {name}: its depth along that beam is uncertain.",
-            )
-        )
-    elif features.shown < MEASURED_SHOWN:
-        reasons.append(
-            Reason("partly-shown", f"The X-rays show only {100 * features.shown:.0f} % of {name}.")
-        )
-    if features.left_out > LEFT_OUT:
-        reasons.append(
-            Reason("mask-too-small", f"Bone goes on outside the mask of {name}: correct the mask.")
-        )
-    if features.soft > SOFT:
-        reasons.append(
-            Reason("mask-too-large", f"Much of the mask of {name} is no bone: correct the mask.")
-        )
-    if features.level_ratio < NEXT_LEVEL:
-        where = (
-            "one level up or down: check the level"
-            if vertebra(name)
-            else "farther up or down: check its outline"
-        )
-        reasons.append(Reason("other-level", f"{name} fits about as well {where}."))
-    if features.similarity < UNLIKE:
-        reasons.append(
-            Reason(
-                "not-like-ct",
-                f"{name} does not look like the X-rays (similarity {features.similarity:.2f}).",
-            )
-        )
-    if features.split_half_mm > WRONG_MM:
-        reasons.append(
-            Reason(
-                "halves-disagree",
-                f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.",
-            )
-        )
-    if features.again_mm > WRONG_MM:
-        reasons.append(
-            Reason(
-                "not-found-again",
-                f"Begun a little off, {name} ends up to {features.again_mm:.1f} mm from here: the "
-                "X-rays leave its place open.",
-            )
-        )
-    if features.motion_sds > UNUSUAL_SDS:
-        reasons.append(
-            Reason(
-                "unusual-motion",
-                f"{name} has moved against a neighbour by more than is usual: it may be another one.",
-            )
-        )
+    reasons = risk_reasons(prediction, fitted(), verdict)
+    reasons += [fault(of, name, features, showing) for of in faulty(features)]
     if not prediction.bounded:
-        reasons.append(
-            Reason(
-                "unlike-known", f"The result for {name} looks unlike every correct result we know."
-            )
-        )
+        sentence = f"The result for {name} looks unlike every correct result we know."
+        reasons.append(Reason("unlike-known", sentence))
     if in_doubt:
         reasons.append(OF_WHOLE)
-    return (
-        prediction,
-        verdict,
-        reasons
-        or [
-            Reason("error-bound", f"The error of {name} may reach {prediction.upper95_mm:.1f} mm.")
-        ],
-    )
+    bound = f"The error of {name} may reach {prediction.upper95_mm:.1f} mm."
+    return prediction, verdict, reasons or [Reason("error-bound", bound)]

@@ -16,12 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy
 
 from .uncertainty import ScaledChiSquare, TargetUncertainty
+
+T = TypeVar("T")
 
 #: A pose with a larger mTRE has failed.
 WRONG_MM = 2.0
@@ -256,6 +258,18 @@ class Prediction:
         return f"Error probably about {self.typical_mm:.1f} mm; {risk}."
 
 
+class Thresholds(Protocol):
+    """Risks up to and from which a verdict is accept and reject."""
+
+    @property
+    def accept(self) -> float:
+        """The most that is accepted."""
+
+    @property
+    def reject(self) -> float:
+        """The least that is rejected."""
+
+
 @dataclass(frozen=True)
 class Model:
     """The model of a pose's error, with k columns.
@@ -426,17 +440,25 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
         The SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to
         the others: it tells how well the model does with anatomy that it has never seen.
     """
-    content = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
-    if content["columns"] != list(COLUMNS):
-        raise ValueError(
-            "prediction.json was fitted to other columns; run python -m benchmarks trust_fit."
-        )
-    content = content[kind]["without"].get(apart_from, content[kind])
-    values = {part.name: content[part.name] for part in fields(Model)}
-    arrays: dict[str, Any] = {
-        k: np.array(value) if isinstance(value, list) else value for k, value in values.items()
-    }
-    return Model(**arrays)
+    content = read_numbers("prediction.json", COLUMNS, "trust_fit")[kind]
+    return model_of(Model, content["without"].get(apart_from, content))
+
+
+def read_numbers(file: str, columns: Mapping[str, object], made_by: str) -> dict:
+    """Return the content of a file beside this one, which a benchmark fitted to these columns."""
+    content = json.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+    if content["columns"] != list(columns):
+        raise ValueError(f"{file} was fitted to other columns; run python -m benchmarks {made_by}.")
+    return content
+
+
+def model_of(kind: type[T], content: dict) -> T:
+    """Return a model of what its file says."""
+    arrays: dict[str, Any] = {}
+    for part in fields(kind):  # type: ignore[arg-type]
+        value = content[part.name]
+        arrays[part.name] = np.array(value) if isinstance(value, list) else value
+    return kind(**arrays)
 
 
 def percent(share: float) -> str:

@@ -37,6 +37,7 @@ from .prediction import (
     WRONG_MM,
     Model,
     Prediction,
+    Thresholds,
     calibrated,
 )
 from .spine import spine_elsewhere
@@ -376,7 +377,7 @@ def scope_of(tested: Collection[str]) -> Reason:
     return Reason("bones-tested", sentence)
 
 
-def decide(prediction: Prediction, model: Model, measured: bool) -> Verdict:
+def decide(prediction: Prediction, model: Thresholds, measured: bool) -> Verdict:
     """Return the verdict on a prediction.
 
     Rejected for what the X-rays show, unless their tiles are in place; accepted only if the cameras

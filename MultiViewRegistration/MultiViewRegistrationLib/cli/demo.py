@@ -179,13 +179,14 @@ def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneErr
     return [
         BoneError(
             bone.name,
-            bone.verdict,
+            bone.verdict or "",
             *(
                 mtre(pose, truth[bone.name], bone.bone.surface)
                 for pose in (result.world_from_ct, bone.world_from_ct)
             ),
         )
-        for bone in result.structures.bones
+        for bone in result.together.bodies
+        if bone.bone
     ]
 
 

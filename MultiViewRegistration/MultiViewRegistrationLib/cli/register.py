@@ -44,7 +44,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
-    from ..assessment.bones import RegisteredBones
+    from ..assessment.bodies import Together
     from ..geometry.landmarks import LandmarkResidual
     from ..imaging.ct import CT
     from ..io.case import Case
@@ -484,8 +484,8 @@ def summarise(result: Result) -> None:
         lines.append(f"Start: {result.regressor}")
     if result.landmark_fit:
         lines.append(f"landmarks at the start:\n{_landmark_table(result.landmark_fit.residuals)}")
-    if result.structures.bones:
-        lines += _bone_lines(result.structures)
+    if result.together.bodies:
+        lines += _bone_lines(result.together)
     lines.append(
         f"Similarity (local NCC): {similarity}; registered in "
         f"{seconds['initialise'] + seconds['refine']:.2f} s{f' on {device}' if device else ''} "
@@ -494,14 +494,14 @@ def summarise(result: Result) -> None:
     say("\n  ".join(lines))
 
 
-def _bone_lines(found: RegisteredBones) -> list[str]:
+def _bone_lines(found: Together) -> list[str]:
     """Return a line for each bone, and for each pair that is measured."""
-    width = max(len(bone.name) for bone in found.bones)
+    width = max(len(bone.name) for bone in found.bodies)
     bones = [
         f"{bone.name:{width}}  {bone.verdict}"
         f"{f', moved by {bone.moved.mm:.1f} mm and {bone.moved.degrees:.1f} degrees' if bone.moved else ''}. "
         f"{' '.join(bone.reasons)}".rstrip()
-        for bone in found.bones
+        for bone in found.bodies
     ]
     motions = [
         f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions
@@ -512,7 +512,7 @@ def _bone_lines(found: RegisteredBones) -> list[str]:
         for each in found.relative_poses
     ]
     return [
-        "Bones, against the pose of the whole CT:" if found.bones[0].moved else "Bones:",
+        "Bones, against the pose of the whole CT:" if found.bodies[0].moved else "Bones:",
         *bones,
         *motions,
         *poses,

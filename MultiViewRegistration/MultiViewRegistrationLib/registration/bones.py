@@ -447,7 +447,7 @@ class BonesObjective:
         views: Sequence[View],
         voxel_mm: float,
         settings: Settings,
-        world_from_ct: np.ndarray | None,
+        world_from_ct: np.ndarray,
         ties: Sequence[Tie],
         *,
         moving_rest: bool = False,
@@ -460,7 +460,7 @@ class BonesObjective:
         self._selected: list[_Selected] = []
         self._rest: list[_Rest] | None = None
         self._whole: Projector | None = None
-        if whole is not None and world_from_ct is not None:
+        if whole is not None:
             self._whole = whole.projector(whole.level(voxel_mm))
             if not moving_rest:
                 of_views = self.shadows([world_from_ct] * len(bones), jacobian=False)
@@ -479,10 +479,10 @@ class BonesObjective:
         if self._moving_rest:
             self._centroids = np.vstack([self._centroids, self._centroids.mean(axis=0)])
 
-    def _look(self, world_from_ct: np.ndarray | None) -> None:
+    def _look(self, world_from_ct: np.ndarray) -> None:
         """Find which pixels are valid with the rest at a pose (4, 4)."""
         self._valid = [view.xray.valid.astype(np.uint8) for view in self.views]
-        if self._whole is not None and world_from_ct is not None:
+        if self._whole is not None:
             for valid, view in zip(self._valid, self.views, strict=True):
                 valid &= self._whole.seen(view.camera, world_from_ct)
 
@@ -979,68 +979,41 @@ class BonesRegistration:
 
 
 def register_bones(
-    whole: PreparedCT,
+    whole: PreparedCT | None,
     bones: Sequence[Bone],
     views: Sequence[View],
-    world_from_ct: np.ndarray,
+    world_from_ct: np.ndarray | Sequence[np.ndarray],
     progress: Callable[[Progress], object] = lambda _: None,
     poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
 ) -> BonesRegistration:
-    """Register bones of a CT whose whole is registered.
+    """Register bones of a CT whose whole is registered, or with a CT each.
 
     Parameters
     ----------
     whole
-        The whole CT.
+        The whole CT; None for bones with a CT each.
     views
-        With their cameras as the registration of the whole CT has corrected them; they count as
-        exact.
+        With their cameras as the registrations before have corrected them; they count as exact.
     world_from_ct
-        (4, 4), the pose of the whole CT.
+        (4, 4), the pose of the whole CT, or (B, 4, 4), where each bone was registered alone.
     progress
-        Called after each step, with the pose of the whole CT; `Cancelled` is raised where it
-        returns False.
+        Called after each step, with the first of these; `Cancelled` is raised where it returns
+        False.
     poses
         (4, 4) of the bones, where they begin; by default at the pose of the whole CT.
     levels
         The resolutions, of LEVELS, the finest last; none leaves the bones where they begin. By
         default all, or for given poses the finest alone.
     """
+    every = LEVELS_WITHOUT_REST if whole is None else LEVELS
     if levels is None:
-        levels = LEVELS if poses is None else LEVELS[-1:]
-    ties = ties_of(bones)
-    objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
-    starts = [world_from_ct] * len(bones) if poses is None else poses
-    return _registered(objectives, levels, starts, world_from_ct, progress)
-
-
-def register_bone_cts(
-    bones: Sequence[Bone],
-    views: Sequence[View],
-    poses: Sequence[np.ndarray],
-    progress: Callable[[Progress], object] = lambda _: None,
-) -> BonesRegistration:
-    """Register bones with a CT each, from where each was registered alone.
-
-    Parameters
-    ----------
-    views
-        With corrected cameras, which count as exact.
-    poses
-        (4, 4) world_from_ct of each.
-    progress
-        As of `register_bones`, with the pose of the first bone.
-    """
-    levels = LEVELS_WITHOUT_REST
-    centres = [
-        rigid.transform_points(pose, bone.centroid) for pose, bone in zip(poses, bones, strict=True)
-    ]
-    objectives = [
-        _objective(None, bones, views, np.mean(centres, axis=0), None, [], level)
-        for level in levels
-    ]
-    return _registered(objectives, levels, poses, poses[0], progress)
+        levels = every if poses is None else every[-1:]
+    places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
+    starts = places if poses is None else poses
+    ties = [] if whole is None else ties_of(bones)
+    objectives = [objective_at(whole, bones, views, places, ties, level) for level in every]
+    return _registered(objectives, levels, list(starts), places[0], progress)
 
 
 def _registered(
@@ -1078,7 +1051,7 @@ def _registered(
 
 
 def objective_at(
-    whole: PreparedCT,
+    whole: PreparedCT | None,
     bones: Sequence[Bone],
     views: Sequence[View],
     world_from_ct: np.ndarray,
@@ -1087,30 +1060,14 @@ def objective_at(
     *,
     moving_rest: bool = False,
 ) -> BonesObjective:
-    """Make the objective at one resolution."""
-    centre = rigid.transform_points(
-        world_from_ct, np.mean([bone.centroid for bone in bones], axis=0)
-    )
-    return _objective(
-        whole, bones, views, centre, world_from_ct, ties, level, moving_rest=moving_rest
-    )
-
-
-def _objective(
-    whole: PreparedCT | None,
-    bones: Sequence[Bone],
-    views: Sequence[View],
-    centre: np.ndarray,
-    world_from_ct: np.ndarray | None,
-    ties: Sequence[Tie],
-    level: BoneLevel,
-    *,
-    moving_rest: bool = False,
-) -> BonesObjective:
+    """Make the objective at one resolution, of bones at about a pose (4, 4), or at one each (B, 4, 4)."""
+    places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
+    centroids = np.array([bone.centroid for bone in bones])
+    centre = rigid.transform_points(places, centroids).mean(axis=0)
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
     finest_mm = float(np.median([bone.size_mm for bone in bones])) / PIXELS_ACROSS
     pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
     pooled = [view.pooled(pool) for view in views]
     voxel_mm = level.voxel_pixels * pool * pixel_mm
-    given = whole, bones, pooled, voxel_mm, level.settings, world_from_ct, ties
+    given = whole, bones, pooled, voxel_mm, level.settings, places[0], ties
     return BonesObjective(*given, moving_rest=moving_rest)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 from PIL import Image, ImageDraw, ImageFont
 
-from ..assessment.bones import RegisteredBone
+from ..assessment.bodies import BodyResult
 from ..assessment.joint_motion import BonePose
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
@@ -47,10 +47,9 @@ WORDS = {
 
 def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Element]:
     """Pictures, of which `compared` is that of `before_after`, and tables, of a result with bones; nothing of others."""
-    found = result.structures
-    if not found.bones:
+    found = result.together
+    if not found.bodies:
         return []
-    names = [view.name for view in result.views]
     figures = []
     for v, view in enumerate(result.views):
         image = tag(
@@ -61,27 +60,23 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
         )
         figures.append(tag("figure", tag("figcaption", view.name), image))
     rows: list[list[Content]] = []
-    for n, bone in enumerate(found.bones):
+    for n, bone in enumerate(found.bodies):
         predicted = bone.predicted_tre_mm
         rows.append(
             [
                 tag("span", f"\u25a0 {bone.name}", style=f"color: {css(n)}"),
-                WORDS[bone.verdict],
+                WORDS[bone.verdict or "check"],
                 *(
                     [number(bone.moved.mm, "mm", 1), number(bone.moved.degrees, "\u00b0", 1)]
                     if bone.moved
                     else ()
                 ),
                 number(predicted["mean"], "mm", 2) if predicted else "unknown",
-                ", ".join(
-                    f"{name} {each:.2f}"
-                    for name, each in zip(names, bone.similarity, strict=True)
-                    if np.isfinite(each)
-                ),
+                ", ".join(f"{name} {each:.2f}" for name, each in bone.similarity.items()),
                 " ".join(bone.reasons),
             ]
         )
-    moved = ["Moved", "Turned"] if any(bone.moved for bone in found.bones) else []
+    moved = ["Moved", "Turned"] if any(bone.moved for bone in found.bodies) else []
     likely = "Likely error if the cameras are right" if moved else "Likely error"
     head = ["Bone", "Verdict", *moved, likely, "Similarity", "Reasons"]
     against = "; moved and turned are against the pose of the whole CT" if moved else ""
@@ -133,11 +128,11 @@ def css(n: int) -> str:
 
 def outlined(result: Result, v: int) -> np.ndarray:
     """uint8 (rows, columns, 3): an X-ray with the outline of each bone in its colour."""
-    bones = [(bone.bone, bone.world_from_ct) for bone in result.structures.bones]
+    bones = [(body.bone, body.world_from_ct) for body in result.together.bodies]
     return with_outlines(result.views[v], bones)
 
 
-def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -> np.ndarray:
+def with_outlines(view: View, bones: Sequence[tuple[Bone | None, np.ndarray | None]]) -> np.ndarray:
     """Return the same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
     picture = np.repeat(255 * film_of(view.xray).grey[..., None], 3, axis=-1)
     for n, (bone, world_from_ct) in enumerate(bones):
@@ -154,7 +149,7 @@ def before_after(result: Result) -> np.ndarray | None:
 
     None where no X-ray shows a bone, and for bones with a CT each.
     """
-    bones = [bone for bone in result.structures.bones if bone.moved]
+    bones = [body for body in result.together.bodies if body.moved]
     pictures: list[np.ndarray] = []
     for view in result.views:
         crop = _crop(view, bones, result.world_from_ct)
@@ -163,9 +158,7 @@ def before_after(result: Result) -> np.ndarray | None:
     return np.concatenate(pictures[1:], axis=1) if pictures else None
 
 
-def _crop(
-    view: View, bones: Sequence[RegisteredBone], world_from_ct: np.ndarray
-) -> np.ndarray | None:
+def _crop(view: View, bones: Sequence[BodyResult], world_from_ct: np.ndarray) -> np.ndarray | None:
     """Return the part of one X-ray for `before_after`, enlarged; None where it shows no bone."""
     before = [_silhouette(bone.bone, view, world_from_ct) for bone in bones]
     after = [_silhouette(bone.bone, view, bone.world_from_ct) for bone in bones]
@@ -213,12 +206,12 @@ def _around(shown: np.ndarray) -> tuple[slice, slice]:
     ]
 
 
-def _silhouette(bone: Bone, view: View, world_from_ct: np.ndarray) -> np.ndarray:
+def _silhouette(bone: Bone | None, view: View, world_from_ct: np.ndarray) -> np.ndarray:
     """(rows, columns), above 0 in the silhouette of a bone.
 
     0 everywhere where a view does not show it.
     """
-    if (view.camera.depth(bone.surface) <= 0).any():
+    if bone is None or (view.camera.depth(bone.surface) <= 0).any():
         return np.zeros(view.xray.valid.shape, np.float32)
     shadow = bone.projector(0).render(view.camera, world_from_ct).image
     if not shadow.any():

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
-from ..assessment.bones import Moved, RegisteredBone, RegisteredBones
+from ..assessment.bodies import BodyResult, Together
 from ..assessment.features import Tile
 from ..assessment.metrics import PredictedError
 from ..assessment.verdict import Assessment, with_identity
@@ -23,7 +22,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.navigation.registration_export import REJECTED, VERSION
-from ..reasons import BoneVerdict, Reason, Verdict, with_codes
+from ..reasons import Reason, Verdict, with_codes
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -32,59 +31,10 @@ from ..rendering.devices import ComputeDevice, available_threads
 from .html import png
 from .notebook import PICTURE, notebook_card
 from .overlays import DRRs, mask_excluding_outliers, overlays
-from .result_json import BodyJson, ResultJson
+from .result_json import ResultJson
 
 if TYPE_CHECKING:
     from ..regressor.initialise import RegressorReport
-
-
-@dataclass(frozen=True)
-class BodyResult:
-    """The pose of a body, and how far that can be trusted.
-
-    Attributes
-    ----------
-    world_from_ct
-        (4, 4).
-    verdict, reasons
-        Of this body; None without an assessment.
-    predicted_tre_mm
-        None where it is not known.
-    similarity
-        Local NCC by the names of the views that show it.
-    moved
-        Against the rest of its CT, of a bone of one.
-    ct_uid
-        FrameOfReferenceUID, of a bone with a CT of its own; else "".
-    mtre_mm
-        Against the truth, of a bone where the case has it.
-    """
-
-    world_from_ct: np.ndarray
-    verdict: BoneVerdict | None
-    reasons: list[Reason]
-    predicted_tre_mm: PredictedError | None
-    similarity: dict[str, float]
-    moved: Moved | None = None
-    ct_uid: str = ""
-    mtre_mm: float | None = None
-
-    def to_json(self) -> BodyJson:
-        """Return an entry of `bodies` of a result.json."""
-        content: dict[str, Any] = {
-            "world_from_ct": self.world_from_ct.tolist(),
-            "verdict": self.verdict,
-            **with_codes(self.reasons),
-            "predicted_tre_mm": self.predicted_tre_mm and self.predicted_tre_mm.to_json(),
-            "similarity": self.similarity,
-        }
-        optional = {
-            "moved": self.moved and self.moved.to_json(),
-            "ct_uid": self.ct_uid or None,
-            "mtre_mm": self.mtre_mm,
-        }
-        content |= {key: value for key, value in optional.items() if value is not None}
-        return cast(BodyJson, content)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,9 +65,9 @@ class Result:
         None for a pose of a published refinement.
     compute_device
         Device of the joint refinement.
-    structures
-        The case's bones, each at its own pose; none of a case without, and of a refinement that has
-        none.
+    together
+        What was registered together, each at its own pose: the case's bones; nothing of a case
+        without, and of a refinement that has none.
     world_uid
         FrameOfReferenceUID of the X-rays' world in DICOM objects.
     digest
@@ -136,7 +86,7 @@ class Result:
     regressor: RegressorReport | None = None
     assessment: Assessment | None = None
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
-    structures: RegisteredBones = field(default_factory=RegisteredBones)
+    together: Together = field(default_factory=Together)
     world_uid: str = field(default_factory=new_uid)
     digest: str | None = None
 
@@ -192,7 +142,7 @@ class Result:
                     "case), which makes the error smaller than it could be without the truth.",
                 )
             )
-        if case.bone_names and not self.structures.bones:
+        if case.bone_names and not self.together.bodies:
             of = case.bodies[0].name or "the whole CT"
             reasons.append(
                 Reason(
@@ -263,39 +213,30 @@ class Result:
     @property
     def bodies(self) -> dict[str, BodyResult]:
         """What was found of each body by its name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
+        found = {body.name: self._with_truth(body) for body in self.together.bodies}
         first = self.case.bodies[0].name
-        found = {bone.name: self._of_bone(bone) for bone in self.structures.bones}
-        return found if first in found else {first or WHOLE: self._of_first(), **found}
-
-    def _of_first(self) -> BodyResult:
+        if first in found:
+            return found
         alone = self.assessment
         if alone and alone.body:
             alone = with_identity(alone.body, self.case.identity_reasons)
-        return BodyResult(
+        named = zip(self.views, self.refinement.fit.similarity, strict=True)
+        whole = BodyResult(
+            first or WHOLE,
             self.world_from_ct,
             alone.verdict if alone else None,
             alone.reasons if alone else [],
             _predicted(alone),
-            self._by_view(self.refinement.fit.similarity),
+            {view.name: float(each) for view, each in named if np.isfinite(each)},
         )
+        return {whole.name: whole, **found}
 
-    def _of_bone(self, bone: RegisteredBone) -> BodyResult:
-        truth = self.case.structure_truths.get(bone.name)
-        return BodyResult(
-            bone.world_from_ct,
-            bone.verdict,
-            bone.reasons,
-            bone.predicted_tre_mm,
-            self._by_view(bone.similarity),
-            bone.moved,
-            bone.ct_uid,
-            None if truth is None else metrics.mtre(bone.world_from_ct, truth, bone.bone.surface),
-        )
-
-    def _by_view(self, similarity: Sequence[float]) -> dict[str, float]:
-        """Return a similarity by the names of the views that have one."""
-        named = zip(self.views, similarity, strict=True)
-        return {view.name: float(each) for view, each in named if np.isfinite(each)}
+    def _with_truth(self, body: BodyResult) -> BodyResult:
+        truth = self.case.structure_truths.get(body.name)
+        if truth is None or body.bone is None:
+            return body
+        mtre_mm = metrics.mtre(body.world_from_ct, truth, body.bone.surface)
+        return replace(body, mtre_mm=mtre_mm)
 
     @property
     def device(self) -> str:
@@ -349,7 +290,7 @@ class Result:
         """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
         if override or self.verdict != "reject":
             return None
-        written = ", ".join(bone.name for bone in self.structures.shown)
+        written = ", ".join(body.name for body in self.together.usable)
         return (
             f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
         )
@@ -363,7 +304,7 @@ class Result:
             See `result_page.save_result`.
         """
         case = self.case
-        bones = self.structures
+        together = self.together
         rival = self.refinement.alternative
         fit = self.refinement.fit
         predicted = self.predicted_tre_mm
@@ -403,8 +344,8 @@ class Result:
                 )
             ],
             "bodies": {name: body.to_json() for name, body in self.bodies.items()},
-            "motions": [motion.to_json() for motion in bones.motions] if bones.bones else None,
-            "relative_poses": [each.to_json() for each in bones.relative_poses] or None,
+            "motions": [each.to_json() for each in together.motions] if together.bodies else None,
+            "relative_poses": [each.to_json() for each in together.relative_poses] or None,
             "relative_geometry": case.relative_geometry,
             "errors": self.errors and asdict(self.errors),
             "start": self._start(),

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from ..errors import InputError
 from ..io.files import JsonObject
 from ..io.navigation.registration_export import RegistrationExport
-from ..reasons import BoneVerdict, Verdict
+from ..reasons import Verdict
 
 Matrix = list[list[float]]
 
@@ -34,20 +34,6 @@ class ViewJson(TypedDict, total=False):
     dicom: dict[str, Any]
 
 
-class BodyJson(TypedDict, total=False):
-    """An entry of `bodies`."""
-
-    world_from_ct: Matrix
-    ct_uid: str
-    verdict: BoneVerdict | None
-    reasons: list[str]
-    reason_codes: list[str]
-    predicted_tre_mm: PredictedJson | None
-    similarity: dict[str, float]
-    moved: dict[str, Any]
-    mtre_mm: float
-
-
 class DiagnosisJson(TypedDict):
     """`diagnosis`."""
 
@@ -68,7 +54,7 @@ class _Required(TypedDict):
     reasons: list[str]
     reason_codes: list[str]
     predicted_tre_mm: PredictedJson | None
-    bodies: dict[str, BodyJson]
+    bodies: dict[str, dict[str, Any]]
     views: list[ViewJson]
     start: dict[str, Any]
     regressor: dict[str, Any] | None

@@ -243,9 +243,9 @@ def _write_files(
     content = result.to_json(override)
     if not result.withheld(override):
         _write_transforms(folder, content)
-    for bone in result.structures.bones:
-        if override or bone.verdict not in UNUSABLE:
-            _write_transforms(folder, content, bone.name)
+    for body in result.together.bodies:
+        if override or body.verdict not in UNUSABLE:
+            _write_transforms(folder, content, body.name)
     content["files"] = {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
     write_atomically(folder / RESULT, json.dumps(content, indent=1) + "\n")
     return content

@@ -14,14 +14,20 @@ from typing import cast
 
 import numpy as np
 
-from ..assessment.bone_cts import BoneAlone, assess_bone_cts, with_bone_cts
+from ..assessment.bodies import (
+    Alone,
+    BodyResult,
+    Together,
+    register_together,
+    with_together,
+)
 from ..assessment.verdict import Assessment
 from ..imaging.body import Body
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame
-from ..reasons import Verdict
-from ..registration.bones import bones_of_bodies, register_bone_cts
+from ..reasons import BoneVerdict, Verdict
+from ..registration.bones import bones_of_bodies
 from ..registration.optimizer import Range
 from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
@@ -120,7 +126,7 @@ class BodiesTracker:
         frame
             Whose start poses are used for bodies that are lost.
         progress
-            As of `register_bone_cts`.
+            As of `register_together`.
         """
         began = perf_counter()
         given = _given([None] * len(self._bodies), self._bodies, frame)
@@ -143,33 +149,36 @@ class BodiesTracker:
         names = [bone.name for bone in self._apart]
         bones = dict(zip(names, alone, strict=True))
         seen = [n for n, each in enumerate(alone) if each.kept]
+        judged = [self._judged(n, each) for n, each in enumerate(alone)]
         if seen:
-            poses = [cast(np.ndarray, alone[n].world_from_ct) for n in seen]
             shapes = [self._apart[n] for n in seen]
-            together = register_bone_cts(shapes, views, poses, progress)
-            singly = [
-                BoneAlone(pose, Assessment(cast(Verdict, alone[n].verdict), alone[n].reasons))
-                for n, pose in zip(seen, poses, strict=True)
-            ]
-            found = assess_bone_cts(together, singly, [self._bodies[n].uid for n in seen])
+            found = register_together([judged[n] for n in seen], views, progress, bones=shapes)
             how = {name: each.how for name, each in bones.items()}
-            joined = with_structures(alone[seen[0]], found, how, perf_counter() - began).bones
+            seconds = perf_counter() - began
+            joined = with_structures(alone[seen[0]], found, views, how, seconds).bones
             bones |= {
                 name: replace(each, upper95_mm=bones[name].upper95_mm)
                 for name, each in joined.items()
             }
+        states = [
+            BodyResult(name, np.eye(4), cast(BoneVerdict, each.verdict), each.reasons)
+            for name, each in bones.items()
+        ]
         first = bones[names[0]]
-        judged = with_bone_cts(
-            Assessment(cast(Verdict, first.verdict), first.reasons),
-            {name: each.verdict for name, each in bones.items()},
-        )
+        told = with_together(self._judged(0, first).assessment, Together(states))
         return replace(
             first,
-            verdict=judged.verdict,
-            reasons=judged.reasons,
+            verdict=told.verdict,
+            reasons=told.reasons,
             seconds=perf_counter() - began,
             bones=bones,
         )
+
+    def _judged(self, n: int, found: Tracked) -> Alone:
+        """Return what was found of one body by itself."""
+        assessment = Assessment(cast(Verdict, found.verdict), found.reasons)
+        pose = np.eye(4) if found.world_from_ct is None else found.world_from_ct
+        return Alone(self._bodies[n], self._anatomies[n], pose, assessment)
 
     def _alone(self, n: int, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
         """Return the result of one body by itself."""

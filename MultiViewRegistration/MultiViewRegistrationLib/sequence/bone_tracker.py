@@ -16,14 +16,8 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from ..assessment.bodies import BodyResult, Together, judge_together, with_together
 from ..assessment.bone_features import MaskEdge, mask_edges
-from ..assessment.bones import (
-    RegisteredBone,
-    RegisteredBones,
-    assess_bones,
-    bones_of,
-    with_bones,
-)
 from ..assessment.verdict import Assessment
 from ..errors import go_on
 from ..geometry import rigid
@@ -37,6 +31,7 @@ from ..registration.bones import (
     BoneLevel,
     BonesRegistration,
     Tie,
+    bones_of,
     minimise,
     objective_at,
     ties_of,
@@ -54,7 +49,7 @@ REST_LOST = Reason("rest-lost", "The rest of the CT, its background, was not fou
 class _Fit(NamedTuple):
     """The bones in a frame, and the names of those that X-rays show elsewhere than they were found."""
 
-    bones: RegisteredBones
+    bones: Together
     lost: set[str]
 
 
@@ -133,7 +128,7 @@ class BoneTracker:
         found = self._fitted(views, rest, starts, levels, progress)
         again = set[str]()
         if found.lost & begun:
-            starts = {bone.name: bone.world_from_ct for bone in found.bones.bones}
+            starts = {bone.name: bone.world_from_ct for bone in found.bones.bodies}
             starts |= {name: rest @ self._ct_from_bone[name] for name in found.lost}
             second = self._fitted(views, rest, starts, LEVELS, progress)
             if len(second.lost) < len(found.lost):
@@ -144,18 +139,18 @@ class BoneTracker:
             *([] if whole.kept else [REST_LOST]),
             FOLLOWED,
         ]  # another level is not looked for here
-        bones = replace(
-            found.bones, bones=[_with_reasons(bone, reasons) for bone in found.bones.bones]
-        )
-        if whole.kept and (bones.displaced or bones.lost):
-            judged = with_bones(Assessment(cast(Verdict, whole.verdict), whole.reasons), bones)
+        bodies = [_with_reasons(bone, reasons) for bone in found.bones.bodies]
+        bones = replace(found.bones, bodies=bodies)
+        if whole.kept and (bones.displaced or bones.of("reject")):
+            judged = with_together(Assessment(cast(Verdict, whole.verdict), whole.reasons), bones)
             off_mm = max((bone.displaced_mm for bone in bones.displaced), default=0.0)
             upper95 = whole.upper95_mm and max(whole.upper95_mm, off_mm)
             whole = replace(
                 whole, verdict=judged.verdict, reasons=judged.reasons, upper95_mm=upper95
             )
         seconds = perf_counter() - began
-        return with_structures(replace(whole, seconds=whole.seconds + seconds), bones, how, seconds)
+        whole = replace(whole, seconds=whole.seconds + seconds)
+        return with_structures(whole, bones, views, how, seconds)
 
     def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
         """Return (4, 4), where the last two frames lead a bone.
@@ -192,19 +187,18 @@ class BoneTracker:
             tolerance_mm = max(level.tolerance_mm, self._pace.tolerance_mm)
             poses, fit = minimise(objective, poses, level.iterations, tolerance_mm, on_step)
         found = BonesRegistration(self._bones, poses, fit, [objective], self._ties, rest)
-        assessed = assess_bones(found, views, self._edges)
+        assessed = judge_together(found, views, self._edges)
         lost = set[str]()
-        for n, bone in enumerate(assessed.bones):
+        for n, bone in enumerate(assessed.bodies):
             shown = fit.shown[n] >= SHOWN
             if unlike := self._unlike(bone, views, shown):
-                assessed.bones[n] = replace(bone, verdict="reject", reasons=[unlike, *bone.reasons])
-            if shown.any() and assessed.bones[n].verdict == "reject":
+                bone = replace(bone, verdict="reject", reasons=[unlike, *bone.reasons])
+                assessed.bodies[n] = bone
+            if shown.any() and bone.verdict == "reject":
                 lost.add(bone.name)
         return _Fit(assessed, lost)
 
-    def _unlike(
-        self, bone: RegisteredBone, views: Sequence[View], shown: np.ndarray
-    ) -> Reason | None:
+    def _unlike(self, bone: BodyResult, views: Sequence[View], shown: np.ndarray) -> Reason | None:
         """Return why a bone is lost that does not look as in the frames before; None if it does."""
         before = np.array(self._similarity.get(bone.name, np.empty((0, len(views)))))
         for n, view in enumerate(views):
@@ -212,17 +206,18 @@ class BoneTracker:
             if (
                 shown[n]
                 and len(known)
-                and bone.similarity[n] < (usual := np.median(known)) - MAX_SIMILARITY_DROP
+                and (now := bone.similarity[view.name])
+                < (usual := np.median(known)) - MAX_SIMILARITY_DROP
             ):
                 return Reason(
                     "lost",
                     f"Lost: {bone.name} fits {view.name} worse (similarity "
-                    f"{bone.similarity[n]:.2f}) than in the frames before ({usual:.2f}).",
+                    f"{now:.2f}) than in the frames before ({usual:.2f}).",
                 )
         return None
 
 
-def _with_reasons(bone: RegisteredBone, reasons: list[Reason]) -> RegisteredBone:
+def _with_reasons(bone: BodyResult, reasons: list[Reason]) -> BodyResult:
     """Return the bone with these reasons as well, for which it is never "accept"."""
     if not reasons or bone.verdict in UNUSABLE:
         return bone
@@ -230,12 +225,14 @@ def _with_reasons(bone: RegisteredBone, reasons: list[Reason]) -> RegisteredBone
 
 
 def with_structures(
-    whole: Tracked, found: RegisteredBones, how: dict[str, str], seconds: float
+    whole: Tracked, found: Together, views: Sequence[View], how: dict[str, str], seconds: float
 ) -> Tracked:
     """Return the result of a frame with the bones that were found in it.
 
     Parameters
     ----------
+    views
+        Of the frame.
     how
         Each was found, by its name.
     seconds
@@ -244,18 +241,18 @@ def with_structures(
     bones = {
         bone.name: Tracked(
             whole.number,
-            {"reject": "lost", "not shown": "not shown"}.get(bone.verdict, how[bone.name]),
+            {"reject": "lost", "not shown": "not shown"}.get(bone.verdict or "", how[bone.name]),
             bone.world_from_ct,
-            bone.verdict,
+            bone.verdict or "check",
             bone.reasons,
-            bone.similarity,
+            tuple(bone.similarity.get(view.name, np.nan) for view in views),
             predicted.upper95 if (predicted := bone.predicted_tre_mm) else None,
             whole.cameras,
             seconds,
         )
-        for bone in found.bones
+        for bone in found.bodies
     }
-    kept = {bone.name for bone in found.shown}
+    kept = {bone.name for bone in found.usable}
     motions = [motion for motion in found.motions if motion.name in kept and motion.against in kept]
     return replace(whole, bones=bones, motions=motions)
 

@@ -152,8 +152,8 @@ def _registered(
         result.seconds["total"] - result.seconds["load"],
         background,
     )
-    how = {bone.name: "registered" for bone in result.structures.bones}
-    return with_structures(whole, result.structures, how, whole.seconds)
+    how = {body.name: "registered" for body in result.together.bodies}
+    return with_structures(whole, result.together, result.views, how, whole.seconds)
 
 
 class _Geometry:

@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from ..assessment import verdict
-from ..assessment.bones import NeighbourMotion
+from ..assessment.neighbours import NeighbourMotion
 from ..assessment.verdict import Assessment
 from ..errors import InputError
 from ..geometry import rigid

@@ -147,7 +147,7 @@ class HistoryEntry:
         similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
         prediction = assessment and assessment.prediction
         bodies = result.bodies
-        bones = result.structures
+        together = result.together
         said = {
             "similarity": dict(similarity),
             "reasons": list(result.reasons),
@@ -155,8 +155,10 @@ class HistoryEntry:
             "verdict": result.verdict,
             "typical_mm": result.predicted_tre_mm and result.predicted_tre_mm.typical,
             "risk": prediction.known_risk if prediction else None,
-            "structures": [{"name": name, **bodies[name].to_json()} for name in bones.names],
-            "motions": [motion.to_json() for motion in bones.motions],
+            "structures": [
+                {"name": each.name, **bodies[each.name].to_json()} for each in together.bodies
+            ],
+            "motions": [motion.to_json() for motion in together.motions],
         }
         if assessment:
             said["views"] = assessment.view_states(names)

@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 
 from ..assessment import metrics
-from ..assessment.bones import RegisteredBone, register_structures
+from ..assessment.bodies import Alone, BodyResult, register_together
 from ..errors import InputError
 from ..finding import (
     REGRESSOR_STARTS,
@@ -458,9 +458,8 @@ def _structures(
         return rows
     began = perf_counter()
     whole = done.refinement
-    bones = register_structures(
-        case.structures, anatomy, whole, in_doubt=False, poses=done.bone_poses
-    ).bones
+    alone = Alone(case.bodies[0], anatomy, whole.world_from_ct)
+    bones = register_together([alone], whole.views, poses=done.bone_poses).bodies
     seconds = perf_counter() - began
     found = {bone.name: bone for bone in bones}
     for row in rows:
@@ -474,11 +473,12 @@ def _structures(
     return rows
 
 
-def _errors_of(bone: RegisteredBone, case: Case, whole: Refinement) -> Row:
+def _errors_of(bone: BodyResult, case: Case, whole: Refinement) -> Row:
     """Return the errors of points on the bone's surface."""
     cameras = [view.camera for view in whole.views]
     pixels = [view.xray.pixel_mm for view in case.views]
     truth = case.structure_truths[bone.name]
+    assert bone.bone is not None
     return asdict(metrics.errors(cameras, bone.world_from_ct, truth, bone.bone.surface, pixels))
 
 

@@ -1,0 +1,448 @@
+"""Bodies that were registered together: the pose and the verdict of each, and how they lie to each other.
+
+They are bones of one CT, before the rest of that, or have a CT each, with which each was
+registered alone before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.body import Body
+from ..imaging.bone_names import vertebra
+from ..imaging.xray import View
+from ..reasons import BoneVerdict, Reason, with_codes
+from ..registration.bones import (
+    SHOWN,
+    Bone,
+    BoneLevel,
+    BonesRegistration,
+    bones_of_bodies,
+    register_bones,
+)
+from ..registration.ends import ends_apart_mm
+from ..registration.found_again import found_again_mm
+from ..registration.levels import OtherLevel, other_levels
+from ..registration.pipeline import AlternativeSolution, Progress, pose_difference
+from ..registration.prepared_ct import PreparedCT
+from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges
+from .bone_verdict import fault, faulty, judge
+from .joint_motion import BonePose, joint_pose, principal_axes
+from .metrics import PredictedError
+from .neighbours import NeighbourMotion, motions_of
+from .prediction import WRONG_MM, Prediction, calibrated
+from .verdict import Assessment
+from .verdict_reasons import THIRD_VIEW_MISSING, ambiguity, is_about_risk, risk_reasons
+
+SET = Reason(
+    "pose-set", "Its pose was set, not registered: the risk was not measured for such poses."
+)
+#: Ends of the masks of 78 right bones fitted best up to 0.78 mm apart, on chest, torso and pelvis.
+MOST_ENDS_APART_MM = 0.8
+#: What a CT of its own shows is the bone.
+NO_EDGE = MaskEdge(0.0, 0.0)
+#: Two bones of which more than this share of one lies within the other are not both right.
+MAX_SHARED = 0.05
+
+
+UNJUDGED = Assessment("check", [], in_doubt=False)
+
+
+class Moved(NamedTuple):
+    """A motion: of the centre, mm, and about `axis` (3,), a unit vector in CT LPS, in degrees."""
+
+    mm: float
+    degrees: float
+    axis: np.ndarray
+
+    def to_json(self) -> dict:
+        """Return `moved` of a result.json."""
+        return {"mm": self.mm, "deg": self.degrees, "axis": self.axis.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class BodyResult:
+    """The pose of a body, and how far that can be trusted.
+
+    Attributes
+    ----------
+    world_from_ct
+        (4, 4).
+    verdict, reasons
+        Of this body; None without an assessment.
+    predicted_tre_mm
+        None where it is not known: no view shows it, or its pose was set.
+    similarity
+        Local NCC by the names of the views that show it.
+    moved
+        Against the rest of its CT, of a bone of one.
+    displaced_mm
+        How far its surface lies from where the pose of the whole CT has it, root mean square.
+    ct_uid
+        FrameOfReferenceUID, of a bone with a CT of its own; else "".
+    mtre_mm
+        Against the truth, of a bone where the case has it.
+    features, bone
+        Of one that was registered together with others.
+    """
+
+    name: str
+    world_from_ct: np.ndarray
+    verdict: BoneVerdict | None
+    reasons: list[Reason]
+    predicted_tre_mm: PredictedError | None = None
+    similarity: dict[str, float] = field(default_factory=dict)
+    moved: Moved | None = None
+    displaced_mm: float = 0.0
+    ct_uid: str = ""
+    mtre_mm: float | None = None
+    features: BoneFeatures | None = field(default=None, repr=False)
+    bone: Bone | None = field(default=None, repr=False)
+
+    def doubted(self, reason: Reason) -> BodyResult:
+        """Return the same for a reason to check it at best."""
+        verdict = "check" if self.verdict == "accept" else self.verdict
+        return replace(self, verdict=verdict, reasons=[reason, *self.reasons])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return an entry of `bodies` of a result.json."""
+        content: dict[str, Any] = {
+            "world_from_ct": self.world_from_ct.tolist(),
+            "verdict": self.verdict,
+            **with_codes(self.reasons),
+            "predicted_tre_mm": self.predicted_tre_mm and self.predicted_tre_mm.to_json(),
+            "similarity": self.similarity,
+        }
+        optional = {
+            "moved": self.moved and self.moved.to_json(),
+            "ct_uid": self.ct_uid or None,
+            "mtre_mm": self.mtre_mm,
+        }
+        return content | {key: value for key, value in optional.items() if value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Bodies registered together, and how they lie to each other.
+
+    Attributes
+    ----------
+    motions
+        Of neighbours in one CT against each other.
+    relative_poses
+        Of bones with a CT each, against the first.
+    """
+
+    bodies: list[BodyResult] = field(default_factory=list)
+    motions: list[NeighbourMotion] = field(default_factory=list)
+    relative_poses: list[BonePose] = field(default_factory=list)
+
+    def of(self, *verdicts: BoneVerdict) -> list[BodyResult]:
+        """Return the bodies with one of these verdicts."""
+        return [body for body in self.bodies if body.verdict in verdicts]
+
+    @property
+    def usable(self) -> list[BodyResult]:
+        """The bodies that are where the X-rays show them."""
+        return self.of("accept", "check")
+
+    @property
+    def displaced(self) -> list[BodyResult]:
+        """The usable ones that lie elsewhere than the pose of the whole CT has them, the farthest first."""
+        found = [body for body in self.usable if body.displaced_mm > WRONG_MM]
+        return sorted(found, key=lambda body: -body.displaced_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """A body registered by itself, and how far that pose can be trusted.
+
+    Attributes
+    ----------
+    world_from_ct
+        (4, 4).
+    alternative
+        The next different answer; None where there is no such, or it was not looked for.
+    """
+
+    body: Body
+    anatomy: PreparedCT
+    world_from_ct: np.ndarray
+    assessment: Assessment = UNJUDGED
+    alternative: AlternativeSolution | None = None
+
+
+def register_together(
+    alone: Sequence[Alone],
+    views: Sequence[View],
+    progress: Callable[[Progress], object] = lambda _: None,
+    poses: Sequence[np.ndarray] | None = None,
+    levels: Sequence[BoneLevel] | None = None,
+    bones: Sequence[Bone] | None = None,
+) -> Together:
+    """Register all bones of bodies together, from where each body was registered alone, and judge them.
+
+    Parameters
+    ----------
+    alone
+        One, whose bones are registered before the rest of its CT, or bones with a CT each.
+    views
+        With corrected cameras, which count as exact.
+    progress
+        As in `pipeline.refine`.
+    poses, levels
+        As of `register_bones`, of the bones of one CT. Those that are left where they are put are
+        at best to be checked.
+    bones
+        Of these bodies; made where they are not given.
+    """
+    first = alone[0]
+    bodies = [each.body for each in alone]
+    bones = bones or bones_of_bodies(bodies, [each.anatomy for each in alone])
+    if not bones:
+        return Together()
+    structures = first.body.bones
+    if structures is None:
+        places = [each.world_from_ct for each in alone]
+        found = register_bones(None, bones, views, places, progress)
+        return judge_together(found, views, [NO_EDGE] * len(bones), alone)
+    where = views, first.world_from_ct
+    found = register_bones(first.anatomy, bones, *where, progress, poses, levels)
+    edges = mask_edges(structures, first.anatomy.attenuation(0))
+    others = other_levels(found, [vertebra(bone.name) for bone in bones])
+    in_doubt = first.assessment.in_doubt
+    judged = judge_together(found, views, edges, (), others, found_again_mm(found), in_doubt)
+    if levels is not None and not levels:
+        checked = [replace(body.doubted(SET), predicted_tre_mm=None) for body in judged.bodies]
+    else:
+        checked = _with_ends(judged.bodies, found)
+    for names, sentence in structures.contradictions:
+        reason = Reason("name-contradicted", sentence)
+        checked = [body.doubted(reason) if body.name in names else body for body in checked]
+    return replace(judged, bodies=checked)
+
+
+def judge_together(
+    found: BonesRegistration,
+    views: Sequence[View],
+    edges: Sequence[MaskEdge],
+    alone: Sequence[Alone] = (),
+    others: Sequence[OtherLevel] = (),
+    again_mm: np.ndarray | None = None,
+    in_doubt: bool = False,
+) -> Together:
+    """Judge each of the bones that were registered together.
+
+    Parameters
+    ----------
+    views
+        From which they were.
+    edges
+        Of their masks.
+    alone
+        Of bones with a CT each, none of which is judged better than alone.
+    others
+        The bones one level up and down; where these were not looked for, a wrong level may be
+        accepted.
+    again_mm
+        Of `found_again_mm`; None where that was not looked for: it is taken for usual then.
+    in_doubt
+        As of the `verdict.Assessment` of the whole CT.
+    """
+    overlapped = _overlapped(found) if alone else {}
+    bodies = []
+    for n, features in enumerate(bone_features(found, edges, others, again_mm)):
+        bone = found.bones[n]
+        pose = found.poses[n]
+        shares = zip(views, found.fit.shown[n], strict=True)
+        showing = [view.name for view, share in shares if share >= SHOWN]
+        if alone:
+            apart_mm = bone.apart(pose, alone[n].world_from_ct)
+            wrong = _wrong(bone.name, apart_mm, overlapped.get(n, ()))
+            judged = _judged_alone(bone.name, features, showing, alone[n], wrong)
+        else:
+            judged = judge(bone.name, features, showing, in_doubt)
+        prediction, verdict, reasons = judged
+        error = None
+        if prediction:
+            error = PredictedError(prediction.mean_mm, prediction.upper95_mm)
+        similarity = zip(views, found.fit.similarity[n], strict=True)
+        bodies.append(
+            BodyResult(
+                bone.name,
+                pose,
+                verdict,
+                reasons,
+                error,
+                {view.name: float(each) for view, each in similarity if np.isfinite(each)},
+                None if alone else _moved(bone, pose, found.world_from_ct),
+                0.0 if alone else bone.apart(pose, found.world_from_ct),
+                alone[n].body.uid if alone else "",
+                features=features,
+                bone=bone,
+            )
+        )
+    return Together(bodies, motions_of(found), _relative_poses(found) if alone else [])
+
+
+def _moved(bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
+    """Return how a bone has moved against the rest of its CT, which lies at `world_from_ct` (4, 4)."""
+    mm, degrees = pose_difference(pose, world_from_ct, bone.centroid)
+    turn = rigid.log_so3((rigid.inverse(world_from_ct) @ pose)[:3, :3])
+    return Moved(mm, degrees, turn / np.linalg.norm(turn) if turn.any() else np.eye(3)[2])
+
+
+def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[BodyResult]:
+    """Return the bones, of which none is accepted whose ends fit best at different places."""
+    checked = list(bodies)
+    accepted = [n for n, body in enumerate(bodies) if body.verdict == "accept"]
+    for n, mm in ends_apart_mm(found, accepted).items() if accepted else ():
+        if mm > MOST_ENDS_APART_MM:
+            sentence = (
+                f"The mask of {bodies[n].name} seems to hold a part of a neighbour: its ends fit "
+                f"best {mm:.1f} mm apart. Correct the mask."
+            )
+            checked[n] = bodies[n].doubted(Reason("mask-of-two-bones", sentence))
+    return checked
+
+
+def _judged_alone(
+    name: str,
+    features: BoneFeatures,
+    showing: Sequence[str],
+    alone: Alone,
+    wrong: Sequence[Reason],
+) -> tuple[Prediction | None, BoneVerdict, list[Reason]]:
+    """Return what `judge` does of a bone with a CT of its own; `wrong` rejects it."""
+    if not showing:
+        sentence = f"No X-ray shows enough of {name} to say where it is."
+        return None, "not shown", [Reason("not-shown", sentence)]
+    own = alone.assessment
+    reasons = [*wrong, *own.reasons, *ambiguity(alone.alternative)]
+    codes = {reason.code for reason in reasons}
+    faults = [fault(of, name, features, showing) for of in faulty(features)]
+    reasons += [reason for reason in faults if reason.code not in codes]
+    return own.prediction, "reject" if wrong or own.verdict == "reject" else "check", reasons
+
+
+def _wrong(name: str, apart_mm: float, overlapped: Sequence[str]) -> list[Reason]:
+    """Return why a bone is rejected that ends so far from where it does alone, and overlaps these."""
+    reasons = []
+    if apart_mm > WRONG_MM:
+        sentence = (
+            f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone: one "
+            "of the two is wrong."
+        )
+        reasons.append(Reason("together-elsewhere", sentence))
+    return reasons + [
+        Reason("bones-overlap", f"{name} overlaps {other}: one of the two is wrong.")
+        for other in overlapped
+    ]
+
+
+def _overlapped(found: BonesRegistration) -> dict[int, list[str]]:
+    """Return the names of the bones that each bone overlaps, by its number."""
+    shared: dict[int, list[str]] = {}
+    for a, b in permutations(range(len(found.bones)), 2):
+        points = rigid.transform_points(
+            rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface
+        )
+        if found.bones[b].contains(points).mean() > MAX_SHARED:
+            for one, other in ((a, b), (b, a)):
+                names = shared.setdefault(one, [])
+                names += [found.bones[other].name] * (found.bones[other].name not in names)
+    return shared
+
+
+def _relative_poses(found: BonesRegistration) -> list[BonePose]:
+    axes = [principal_axes(bone.surface) for bone in found.bones]
+    first, *others = zip(found.bones, found.poses, axes, strict=True)
+    return [
+        BonePose(bone.name, first[0].name, joint_pose(first[1], pose, first[2], own))
+        for bone, pose, own in others
+    ]
+
+
+def with_together(assessment: Assessment, found: Together) -> Assessment:
+    """Return the assessment of a body that was registered by itself with that of what was registered together.
+
+    Of a whole CT it is never "accept" where a bone lies elsewhere, is not found or not shown, or
+    has the name of another. Of the first of bones that have a CT each it is never better than the
+    worst of them, and without one that no X-ray shows at best "check".
+    """
+    if not found.bodies:
+        return assessment
+    lost = _names(found.of("reject"))
+    unseen = _names(found.of("not shown"))
+    first = found.bodies[0]
+    verdict = "check" if assessment.verdict == "accept" and (lost or unseen) else assessment.verdict
+    reasons = []
+    if first.moved is None:
+        if lost:
+            sentence = f"{lost}: rejected, see the reasons of each bone."
+            reasons.append(Reason("bone-rejected", sentence))
+        if unseen:
+            reasons.append(Reason("not-shown", f"No X-ray shows {unseen}."))
+        own = Reason("pose-of-one-bone", f"This is the pose of {first.name}: use each bone's own.")
+        if lost or first.verdict == "not shown":
+            verdict = "reject"
+        return replace(assessment, verdict=verdict, reasons=[*reasons, *assessment.reasons, own])
+    displaced = found.displaced
+    every = [reason for body in found.bodies for reason in body.reasons]
+    reasons += [reason for reason in dict.fromkeys(every) if reason.code == "name-contradicted"]
+    if not (displaced or lost or unseen or reasons):
+        tested = tuple(body.name for body in found.bodies)
+        return replace(assessment, body=assessment, tested=tested)
+    verdict = "check" if assessment.verdict == "accept" else assessment.verdict
+    prediction = assessment.prediction
+    besides = assessment.reasons
+    if displaced:
+        more = len(displaced) - 1
+        others = f", {more} more by over {WRONG_MM:g} mm" if more else ""
+        sentence = (
+            f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has "
+            f"it{others}: use each bone's own pose."
+        )
+        reasons.append(Reason("bone-displaced", sentence))
+    if lost:
+        sentence = f"{lost} may lie elsewhere than this pose has it."
+        reasons.append(Reason("bone-lost", sentence))
+    if unseen:
+        sentence = (
+            f"No X-ray shows {unseen}: whether this pose holds there is unknown. Leave out "
+            "what no X-ray shows."
+        )
+        reasons.append(Reason("not-shown", sentence))
+    if prediction is not None and displaced:
+        mm = [body.displaced_mm for body in found.usable]
+        prediction = replace(
+            prediction,
+            mean_mm=max(prediction.mean_mm, float(np.mean(mm))),
+            typical_mm=max(prediction.typical_mm, float(np.mean(mm))),
+            upper95_mm=max(prediction.upper95_mm, max(mm)),
+            failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
+            familiar=True,  # it is known why the X-rays looked unfamiliar
+        )
+        reasons += risk_reasons(prediction, calibrated(), verdict)
+        besides = [
+            reason
+            for reason in besides
+            if not (is_about_risk(reason) or reason.code == THIRD_VIEW_MISSING.code)
+        ]
+    return replace(
+        assessment,
+        verdict=verdict,
+        prediction=prediction,
+        reasons=[*reasons, *besides],
+        body=assessment,
+    )
+
+
+def _names(bodies: Sequence[BodyResult]) -> str:
+    return ", ".join(body.name for body in bodies)

@@ -12,6 +12,7 @@ from running_session import nodes
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.bones import chosen_bone
 from MultiViewRegistrationLib.mrml.case import EXTRAS, settings_of
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
@@ -136,7 +137,10 @@ def test_settings_in_scenes_of_before_are_read(scene):
     before = {"truth_world_from_ct": pose, "structure_truths": {"L1": pose}, "same_patient": True}
     before["shared_unknowns"] = {"isocentre_sd_mm": 2.0, "principal_point_sd_px": None}
     registration.node.SetParameter(EXTRAS, json.dumps(before))
+    registration.node.SetParameter("chosenBone", "31")
+    registration.keep("centre", {})
     now = settings_of(registration)
+    assert chosen_bone(registration) == "31"
     assert np.array_equal(now.truth_world_from_ct, pose) and list(now.structure_truths) == ["L1"]
     assert now.same_patient and now.shared_unknowns == SharedUnknowns(isocentre_sd_mm=2.0)
 

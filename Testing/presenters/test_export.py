@@ -1,6 +1,5 @@
 """The section Export, without a host's widgets: nothing is handed on that nobody vouches for."""
 
-import json
 import re
 import threading
 
@@ -13,7 +12,7 @@ from presenter_host import act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
-from MultiViewRegistrationLib.mrml.case import EXTRAS
+from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters import export as presenters
 
@@ -208,9 +207,7 @@ def test_all_that_the_command_line_writes_can_be_chosen(export, tmp_path):
         names
     )
     assert text(export, "poses").startswith("Of world_from_ct; transforms in both directions")
-    export.registration.node.SetParameter(
-        EXTRAS, json.dumps({"reference_from_world": np.eye(4).tolist()})
-    )
+    change_settings(export.registration, reference_from_world=np.eye(4))
     assert "world_from_ct and reference_from_ct" in text(export, "poses")
 
 

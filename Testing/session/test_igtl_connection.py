@@ -15,7 +15,7 @@ from running_session import ELSEWHERE
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.navigation.igtl_connection import address
-from MultiViewRegistrationLib.mrml.case import EXTRAS
+from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.session.result_files import take_messages
 
 pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
@@ -119,9 +119,7 @@ def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
 
 def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
-    session.registration.node.SetParameter(
-        EXTRAS, json.dumps({"reference_from_world": reference_from_world.tolist()})
-    )
+    change_settings(session.registration, reference_from_world=reference_from_world)
     session.igtl.send_to(*address(" 127.0.0.1 ", port), *take_messages(session, override=True)())
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
     try:

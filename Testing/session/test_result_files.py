@@ -1,7 +1,6 @@
 """What is handed on says what it is and reads back; what is plotted of a registration."""
 
 import errno
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +20,7 @@ from MultiViewRegistrationLib.io import files
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
-from MultiViewRegistrationLib.mrml.case import EXTRAS
+from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -45,9 +44,7 @@ def session(scene):
 
 
 def reference(session, matrix):
-    session.registration.node.SetParameter(
-        EXTRAS, json.dumps({"reference_from_world": np.asarray(matrix).tolist()})
-    )
+    change_settings(session.registration, reference_from_world=np.asarray(matrix))
 
 
 def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(session, tmp_path):
@@ -77,7 +74,7 @@ def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(s
         pydicom.dcmread(tmp_path / "reference_from_ct.dcm"),
     )
     assert header.FrameOfReferenceUID == exported.uids["reference"]
-    assert exported.uids["reference"] == session.registration.node.GetParameter("referenceUID")
+    assert exported.uids["reference"] == session.registration.kept("referenceUID")
     assert "NOT FOR USE" in header.SeriesDescription
     for name in ("world_from_ct.lps.txt", "report.html", "result.json"):
         assert "stale" in Path(tmp_path, name).read_text(encoding="utf-8")

@@ -90,5 +90,5 @@ def test_a_training_that_is_for_another_ct_by_now_changes_nothing(registration, 
     look(session)
     assert (
         session.regressors.model is None
-        and registration.parameter("model") == registration.parameter("start") == ""
+        and registration.kept("model", "") == registration.parameter("start") == ""
     )

@@ -53,9 +53,7 @@ def _selfcheck(options: argparse.Namespace) -> dict:
         line.show(0.0, PREPARING)
         check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
     if not options.json:
-        reasons = [
-            f"  {reason}" for reason in check.result.reasons if not reason.startswith("Assumed:")
-        ]
+        reasons = [f"  {reason}" for reason in check.result.reasons if reason.code != "assumed"]
         verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
         print("\n".join([*check.summary, *check.misfits, verdict, *reasons]))
     keep_page(options, lambda out: write_page(out, check))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from .registration import BONE_NAME, Registration
 #: The role of the bones' transforms, and of the model of one.
 BONE = "bone"
 SURFACE = "surface"
-#: The parameters with the bone that a person has chosen, and, as JSON, with those that are no
+#: In the record: the bone that a person has chosen, and those that are no
 #: targets.
 CHOSEN = "chosenBone"
 BESIDE_TARGETS = "bonesBesideTargets"
@@ -166,23 +165,23 @@ def colour_surface(bone: SceneBone, colour: tuple[float, float, float]) -> None:
 
 def chosen_bone(registration: Registration) -> str:
     """Return the name of the bone that a person has chosen to see and to move; "" for none."""
-    return registration.parameter(CHOSEN)
+    return registration.kept(CHOSEN, "")
 
 
 def choose_bone(registration: Registration, name: str) -> None:
     """Choose the bone to see and to move; "" for none."""
-    registration.node.SetParameter(CHOSEN, name)
+    registration.keep(CHOSEN, name)
 
 
 def beside_targets(registration: Registration) -> set[str]:
     """Return the names of the bones that are no targets."""
-    return set(json.loads(registration.parameter(BESIDE_TARGETS, "[]")))
+    return set(registration.kept(BESIDE_TARGETS, []))
 
 
 def set_target(registration: Registration, name: str, on: bool) -> None:
     """Have a bone count as a target, or not."""
     beside = beside_targets(registration) - {name} if on else {*beside_targets(registration), name}
-    registration.node.SetParameter(BESIDE_TARGETS, json.dumps(sorted(beside)))
+    registration.keep(BESIDE_TARGETS, sorted(beside))
 
 
 def named_bones(registration: Registration) -> dict[str, tuple[float, float, float]]:

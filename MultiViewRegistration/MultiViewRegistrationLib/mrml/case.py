@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -38,8 +37,8 @@ LANDMARKS = "landmarks"
 #: The attribute of a mask's segmentation that leaves out what did not fit, whoever has edited it
 #: since.
 SUGGESTED = "MultiViewRegistration.suggested"
-#: The parameter with the settings of a case that a scene has no nodes for, as a case.json has them;
-#: and those that it has otherwise.
+#: The settings of a case that a scene has no nodes for, in the record as a case.json has them; and
+#: those that it has otherwise.
 EXTRAS = "case"
 OTHERWISE: dict[str, Any] = dict(world_from_ct=None, search=None, landmarks=[], patient_digests={})
 
@@ -47,8 +46,7 @@ OTHERWISE: dict[str, Any] = dict(world_from_ct=None, search=None, landmarks=[], 
 def keep_settings(registration: Registration, settings: CaseSettings) -> None:
     """Keep the settings of a case that a scene has no nodes for."""
     every = {each.name: getattr(settings, each.name) for each in fields(CaseSettings)}
-    kept = CaseSettings(**every | OTHERWISE).to_json()
-    registration.node.SetParameter(EXTRAS, json.dumps(kept))
+    registration.keep(EXTRAS, CaseSettings(**every | OTHERWISE).to_json())
 
 
 def change_settings(registration: Registration, **changes: Any) -> None:
@@ -58,7 +56,7 @@ def change_settings(registration: Registration, **changes: Any) -> None:
 
 def settings_of(registration: Registration) -> CaseSettings:
     """Return the settings that are kept; all others are as usual."""
-    kept = json.loads(registration.parameter(EXTRAS, "{}"))
+    kept = dict(registration.kept(EXTRAS, {}))
     before = {"world_from_ct": "truth_world_from_ct", "structures": "structure_truths"}
     if truth := {key: kept.pop(name) for key, name in before.items() if name in kept}:
         kept["truth"] = truth

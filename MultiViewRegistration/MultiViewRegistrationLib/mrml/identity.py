@@ -80,9 +80,10 @@ def body_fingerprint(registration: Registration) -> str:
 
 
 def _body(registration: Registration) -> list:
+    extras = registration.kept(EXTRAS)
     return [
         of_ct(registration),
-        registration.parameter(EXTRAS),
+        json.dumps(extras) if extras else "",
         list(map(of_view, registration.used_xrays)),
     ]
 
@@ -327,7 +328,7 @@ def _slices(image, scalars) -> np.ndarray:
 
 #: The attribute of a CT with the UID of its frame.
 FRAME_UID = "MultiViewRegistration.frameOfReferenceUID"
-#: Parameters: of the worlds that the X-rays made, by their geometry, as JSON; of the tracker's
+#: In the record: the UIDs of the worlds that the X-rays made, by their geometry; of the tracker's
 #: frame.
 WORLDS = "worldUIDs"
 REFERENCE = "referenceUID"
@@ -370,10 +371,10 @@ def world_uid(registration: Registration) -> str:
     It changes with their geometry, and is the same again where that is changed back.
     """
     world = sha256_of(sorted(view.record.geometry_fingerprint for view in registration.used_xrays))
-    known = json.loads(registration.parameter(WORLDS, "{}"))
+    known = registration.kept(WORLDS, {})
     if world not in known:
-        known[world] = new_uid()
-        registration.node.SetParameter(WORLDS, json.dumps(known))
+        known = {**known, world: new_uid()}
+        registration.keep(WORLDS, known)
     return known[world]
 
 
@@ -393,11 +394,11 @@ def file_of(volume) -> Path | None:
     return Path(found) if found and is_dicom(Path(found)) else None
 
 
-def _kept_uid(registration: Registration, parameter: str) -> str:
-    uid = registration.parameter(parameter)
+def _kept_uid(registration: Registration, key: str) -> str:
+    uid = registration.kept(key)
     if not uid:
         uid = new_uid()
-        registration.node.SetParameter(parameter, uid)
+        registration.keep(key, uid)
     return uid
 
 
@@ -486,8 +487,8 @@ def digests_of(node) -> dict[str, str]:
     return json.loads(node.GetAttribute(DIGESTED) or "{}")
 
 
-#: Parameters: the contradictions that were found while the headers were at hand, and the images
-#: that a person said are of one patient, by `_header_key`, as JSON.
+#: In the record: the contradictions that were found while the headers were at hand, and the images
+#: that a person said are of one patient, by `_header_key`.
 CONTRADICTIONS = "headerContradictions"
 SAME_PATIENT = "samePatient"
 
@@ -500,10 +501,10 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
     """
     images = _images(registration)
     live = contradictions([(key, identity) for _, key, identity in images if identity])
-    kept = {tuple(each) for each in json.loads(registration.parameter(CONTRADICTIONS, "[]"))}
+    kept = {tuple(each) for each in registration.kept(CONTRADICTIONS, [])}
     if not kept.issuperset(live):
         kept.update(live)
-        registration.node.SetParameter(CONTRADICTIONS, json.dumps(sorted(kept)))
+        registration.keep(CONTRADICTIONS, sorted(kept))
     pairs = [(one, other, {a, b}) for (one, a, _), (other, b, _) in combinations(images, 2)]
     found = sentences(
         [(what, one, other) for one, other, keys in pairs for what, a, b in kept if keys == {a, b}]
@@ -526,7 +527,7 @@ def patient_of(registration: Registration) -> str:
 
 
 #: Whose new images are: of another patient than those that are there, of nobody knows whom; and
-#: the parameter with a person's word that the latter are of this patient.
+#: in the record a person's word that the latter are of this patient.
 OTHER = "other"
 UNKNOWN = "unknown"
 SAID = "unknownAreOfPatient"
@@ -548,7 +549,7 @@ def doubt_about(registration: Registration, identities: Sequence[dict[str, str]]
     known = list(map(is_known, there))
     placed = sum(view.placed for view in registration.xrays)
     whole = registration.ct is not None and placed >= WHOLE_XRAYS
-    nobodys = whole and not any(known) and not registration.parameter(SAID)
+    nobodys = whole and not any(known) and not registration.kept(SAID)
     for new in identities if there else ():
         alike = any(same_patient(one, new) for one in there)
         if not alike if is_known(new) else all(known) or nobodys:
@@ -558,7 +559,7 @@ def doubt_about(registration: Registration, identities: Sequence[dict[str, str]]
 
 def say_unknown_are_of_patient(registration: Registration) -> None:
     """Keep that a person says that images of nobody knows whom are of the patient of those that are there."""
-    registration.node.SetParameter(SAID, "1")
+    registration.keep(SAID, True)
 
 
 def _patients(registration: Registration) -> list[dict[str, str]]:
@@ -593,14 +594,12 @@ def recorded_patient(registration: Registration) -> dict[str, dict[str, str]]:
 def say_same_patient(registration: Registration) -> None:
     """Keep that a person says that the CT and the X-rays that are used are of one patient, whatever their headers say."""
     change_settings(registration, same_patient=True)
-    registration.node.SetParameter(
-        SAME_PATIENT, json.dumps([key for _, key, _ in _images(registration)])
-    )
+    registration.keep(SAME_PATIENT, [key for _, key, _ in _images(registration)])
 
 
 def said_same_patient(registration: Registration) -> bool:
     """Return whether a person said of every image that is used now that all are of one patient."""
-    said = json.loads(registration.parameter(SAME_PATIENT, "[]"))
+    said = registration.kept(SAME_PATIENT, [])
     every = all(key in said for _, key, _ in _images(registration))
     return settings_of(registration).same_patient and every
 

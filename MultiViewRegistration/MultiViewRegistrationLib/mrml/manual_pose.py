@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,7 +38,7 @@ def centre_in_ct(body: Body) -> np.ndarray:
     """
     if isinstance(body, SceneBone):
         return body.centre_in_ct
-    kept = json.loads(body.parameter(CENTRE, "{}"))
+    kept = body.kept(CENTRE, {})
     if kept.get("of") == _chosen(body) and body.ct is not None:
         return np.array(kept["at"])
     centre = ct_of(body).centroid()
@@ -49,9 +48,7 @@ def centre_in_ct(body: Body) -> np.ndarray:
 
 def keep_centre(registration: Registration, centre: np.ndarray) -> None:
     """Keep the result of `centre_in_ct` for the chosen CT and segment, (3,) LPS mm, where it is known already."""
-    registration.node.SetParameter(
-        CENTRE, json.dumps({"of": _chosen(registration), "at": centre.tolist()})
-    )
+    registration.keep(CENTRE, {"of": _chosen(registration), "at": centre.tolist()})
 
 
 def _chosen(registration: Registration) -> list:

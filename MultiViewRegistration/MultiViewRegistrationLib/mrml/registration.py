@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import chain, count
 from typing import Any
 
@@ -29,6 +30,8 @@ from .nodes import (
 from .xray import XRayView, from_other_end, is_left_handed, place_of
 
 MODULE = "MultiViewRegistration"
+#: The parameter with what `Registration.keep` keeps, as JSON.
+RECORD = "record"
 CT = "ct"
 CT_TRANSFORM = "ctTransform"
 #: The role of the volumes of bones that have a CT each; the attribute with a bone's name, of its
@@ -38,13 +41,12 @@ BONE_NAME = "MultiViewRegistration.bone"
 UNIT = "MultiViewRegistration.unit"
 SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
-#: The parameter with the IDs of the segments that get a pose of their own each, as JSON; where it
-#: is empty all do.
+#: The IDs of the segments that get a pose of their own each, in the record; where it is empty all do.
 SEGMENT_IDS = "segmentIDs"
 XRAY = "xray"
 CT_UNIT = "ctUnit"
-#: The parameter with where the CT's voxels lie in the CT's frame, as JSON: by it a transform is
-#: known that was hardened on the CT.
+#: Where the CT's voxels lie in the CT's frame, in the record: by it a transform is known that was
+#: hardened on the CT.
 CT_PLACE = "ctPlace"
 #: The transform that the CT was under before it came under that of the registration.
 PARENT_BEFORE = "parentBefore"
@@ -141,7 +143,7 @@ class Registration:
         self._release([self.ct])
         before = volume and volume.GetParentTransformNode()
         self.node.SetNodeReferenceID(PARENT_BEFORE, before and before.GetID())
-        self.node.SetParameter(CT_PLACE, "")
+        self.keep(CT_PLACE, {})
         self.node.SetNodeReferenceID(CT, volume and volume.GetID())
         self.take_in()
 
@@ -177,7 +179,7 @@ class Registration:
         place = place_of(self.ct)
         if self._node_from_ct is None:
             return place
-        kept = np.array(self._kept["place"])
+        kept = np.array(self.kept(CT_PLACE)["place"])
         return from_other_end(kept, _size(self.ct)[2]) if is_left_handed(place) else kept
 
     def take_in(self) -> None:
@@ -205,12 +207,7 @@ class Registration:
             ct.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(self.ct_place))
             ct.SetAndObserveTransformNodeID(transform.GetID())
             nodes.set_transform(transform, pose)
-        kept = {"place": _place_in_file(ct).tolist(), "size": _size(ct)}
-        self.node.SetParameter(CT_PLACE, json.dumps(kept))
-
-    @property
-    def _kept(self) -> dict:
-        return json.loads(self.parameter(CT_PLACE, "{}"))
+        self.keep(CT_PLACE, {"place": _place_in_file(ct).tolist(), "size": _size(ct)})
 
     @property
     def _node_from_ct(self) -> np.ndarray | None:
@@ -222,7 +219,7 @@ class Registration:
         under = self.ct.GetParentTransformNode()
         if under is not None and under is self.node.GetNodeReference(CT_TRANSFORM):
             return None
-        kept = self._kept
+        kept = self.kept(CT_PLACE)
         if not kept or kept["size"] != _size(ct):
             return None
         moved = _place_in_file(ct) @ np.linalg.inv(kept["place"])
@@ -276,7 +273,7 @@ class Registration:
         if segmentation is not None:
             refuse_nonlinear(segmentation)
         if segmentation is not self.segmentation:
-            self.node.SetParameter(SEGMENT_IDS, "")
+            self.keep(SEGMENT_IDS, None)
         self.node.SetNodeReferenceID(SEGMENTATION, segmentation and segmentation.GetID())
         self.node.SetParameter(SEGMENT_ID, segment_id if segmentation else "")
         self.take_in()
@@ -284,7 +281,7 @@ class Registration:
     @property
     def segments_were_chosen(self) -> bool:
         """Whether anybody said which segments get a pose of their own; else all do."""
-        return bool(self.parameter(SEGMENT_IDS))
+        return self.kept(SEGMENT_IDS) is not None
 
     @property
     def chosen_segments(self) -> list[str]:
@@ -292,12 +289,12 @@ class Registration:
         if not self.registers_each:
             return []
         every = self.segmentation.GetSegmentation().GetSegmentIDs()
-        chosen = json.loads(self.parameter(SEGMENT_IDS, "null"))
+        chosen = self.kept(SEGMENT_IDS)
         return [each for each in every if chosen is None or each in chosen]
 
     @chosen_segments.setter
     def chosen_segments(self, segment_ids: Iterable[str]) -> None:
-        self.node.SetParameter(SEGMENT_IDS, json.dumps(list(segment_ids)))
+        self.keep(SEGMENT_IDS, list(segment_ids))
 
     @property
     def ct_from_segmentation(self) -> np.ndarray:
@@ -386,6 +383,19 @@ class Registration:
         """Return a parameter's value."""
         return self.node.GetParameter(name) or default
 
+    def kept(self, key: str, default: Any = None) -> Any:
+        """Return what `keep` was given, not to be changed; in a scene of before it is a parameter of that name."""
+        before = self.node.GetParameter(key)
+        return self._record.get(key, _read(before) if before else default)
+
+    def keep(self, key: str, value: Any) -> None:
+        """Keep a value, as JSON has it, in the record of what no person types."""
+        self.node.SetParameter(RECORD, json.dumps(self._record | {key: value}))
+
+    @property
+    def _record(self) -> dict[str, Any]:
+        return _read(self.parameter(RECORD, "{}"))
+
     @property
     def start(self) -> str:
         """The kind of start, one of session.STARTS."""
@@ -414,6 +424,12 @@ class Registration:
         for node in filter(None, moving):
             if transform is not None and node.GetParentTransformNode() is transform:
                 node.SetAndObserveTransformNodeID(before and before.GetID())
+
+
+@lru_cache(maxsize=64)  # used many times a second
+def _read(text: str) -> Any:
+    """Return the value of a parameter, which may be JSON."""
+    return json.loads(text) if text[0] in "{[" else text
 
 
 def check_place(ct) -> None:

@@ -245,7 +245,7 @@ STRUCTURE = "structure"
 #: The role of the model of another structure of a sequence, which moves by itself, see
 #: `other_structure`.
 OTHER = "otherStructure"
-#: The parameter that says whether the nodes of that role are shown ("chosen"), or all that moves
+#: In the record: whether the nodes of that role are shown ("chosen"), or all that moves
 #: with the CT ("").
 STRUCTURES = "structures"
 PROJECTION = "projection"
@@ -262,7 +262,7 @@ def choose_structures(registration: Registration, nodes: list | None) -> None:
 
     None projects all that moves with the CT, or was tracked beside it.
     """
-    registration.node.SetParameter(STRUCTURES, "" if nodes is None else "chosen")
+    registration.keep(STRUCTURES, "" if nodes is None else "chosen")
     set_references(registration.node, STRUCTURE, nodes or ())
 
 
@@ -279,7 +279,7 @@ def _all(registration: Registration) -> list:
 
 def structures_of(registration: Registration) -> list:
     """Return the nodes that are projected, whether or not they are shown at present."""
-    if registration.parameter(STRUCTURES) == "chosen":
+    if registration.kept(STRUCTURES) == "chosen":
         return references(registration.node, STRUCTURE)
     other = registration.node.GetNodeReference(OTHER)
     bones = bones_of(registration).values()

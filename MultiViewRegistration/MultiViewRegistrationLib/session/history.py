@@ -226,7 +226,7 @@ class History:
     @property
     def position(self) -> int:
         """The index of the current entry; -1 without any."""
-        return int(self._registration.parameter(POSITION, "-1"))
+        return int(self._registration.kept(POSITION, -1))
 
     @property
     def current(self) -> HistoryEntry | None:
@@ -374,7 +374,7 @@ class History:
         )
 
     def _move(self, position: int) -> None:
-        self._registration.node.SetParameter(POSITION, str(position))
+        self._registration.keep(POSITION, position)
 
 
 def _structure(name: str, pose: np.ndarray, registered: list[dict]) -> dict:

@@ -63,7 +63,7 @@ STRUCTURES = "structures"
 SAME_GEOMETRY = _(
     "{} and {} have the same geometry, expected another for each; correct that of one, or skip it."
 )
-#: The parameter with the digests of the warnings that were acknowledged.
+#: In the record: the digests of the warnings that were acknowledged.
 ACKNOWLEDGED = "acknowledged"
 
 
@@ -105,7 +105,7 @@ class UnreadNotices:
         return {**of_images, **{sentence: _digest(sentence) for sentence in self._warnings}}
 
     def _acknowledged(self) -> set[str]:
-        return set(self._registration.parameter(ACKNOWLEDGED).split())
+        return set(self._registration.kept(ACKNOWLEDGED, "").split())
 
     @property
     def patient_in_doubt(self) -> bool:
@@ -116,7 +116,7 @@ class UnreadNotices:
     def acknowledge(self) -> None:
         """Show the present warnings no more."""
         read = self._acknowledged().union(self._every().values())
-        self._registration.node.SetParameter(ACKNOWLEDGED, " ".join(sorted(read)))
+        self._registration.keep(ACKNOWLEDGED, " ".join(sorted(read)))
 
     def say_same_patient(self) -> None:
         """Keep that a person says that CT and X-rays are of one patient, and show the warnings of that no more."""

@@ -74,8 +74,8 @@ def keep_before(registration: Registration, names: list[str]) -> None:
     Only content changes from now on, and sources give way to volumes of frames.
     """
     places = {name: pose.tolist() for name, pose in places_of(registration).items()}
-    registration.node.SetParameter(POSE, json.dumps(places.pop("")))
-    registration.node.SetParameter(BONE_POSES, json.dumps(places))
+    registration.keep(POSE, places.pop(""))
+    registration.keep(BONE_POSES, places)
     for view in registration.xrays:
         if view.name in names:
             view.node.SetAttribute(BEFORE, view.node.GetAttribute(ATTRIBUTE))
@@ -101,12 +101,11 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
                 xray = known.get(view.id) if its_own else None
                 show_image(view, FrameImage(xray or inputs.xray(view), {}), inputs)
             view.place()
-    if pose := registration.parameter(POSE):
-        registration.world_from_ct = np.array(json.loads(pose))
-        bones = json.loads(registration.parameter(BONE_POSES, "{}"))
+    if pose := registration.kept(POSE):
+        registration.world_from_ct = np.array(pose)
+        bones = registration.kept(BONE_POSES, {})
         put_bones(registration, {name: np.array(pose) for name, pose in bones.items()})
-        registration.node.UnsetParameter(POSE)
-        registration.node.UnsetParameter(BONE_POSES)
+        registration.keep(POSE, None)
 
 
 def _put_back(view: XRayView, before: XRayRecord) -> bool:

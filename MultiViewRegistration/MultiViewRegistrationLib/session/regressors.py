@@ -128,7 +128,7 @@ class RegressorTraining:
             self.folder = Path(job.result["folder"])
 
 
-#: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT
+#: In the record: the folder of the model that was chosen, and the fingerprint of the CT
 #: that it was chosen for.
 MODEL = "model"
 MODEL_OF = "modelOf"
@@ -185,8 +185,8 @@ class Regressors:
 
     def choose(self, folder: Path) -> None:
         """Begin with the model in this folder from now on, as long as the CT is this one."""
-        self._registration.node.SetParameter(MODEL_OF, of_ct(self._registration))
-        self._registration.node.SetParameter(MODEL, str(folder))
+        self._registration.keep(MODEL_OF, of_ct(self._registration))
+        self._registration.keep(MODEL, str(folder))
 
     def remove(self, model: StoredModel) -> None:
         """Remove a `StoredModel` from the store.
@@ -200,7 +200,7 @@ class Regressors:
 
         model_store.remove_model(model)
         if self._chosen == model.folder:
-            self._registration.node.SetParameter(MODEL, "")
+            self._registration.keep(MODEL, "")
         self.reload()
 
     @property
@@ -292,8 +292,8 @@ class Regressors:
     @property
     def _chosen(self) -> Path | None:
         """The folder that was chosen for this CT; it need not be there any more."""
-        folder = self._registration.parameter(MODEL)
-        here = self._registration.parameter(MODEL_OF) in ("", of_ct(self._registration))
+        folder = self._registration.kept(MODEL)
+        here = self._registration.kept(MODEL_OF, "") in ("", of_ct(self._registration))
         return Path(folder) if folder and here else None
 
     def _take(self) -> Callable[[], list[StoredModel]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,14 @@ import scipy
 
 from ..errors import InputError
 from ..geometry.distortion import Distortion, EqualAngles
-from ..geometry.plate import PolynomialDistortion
 from .child import ITK, Answer, ChildFailed, call
 from .image_source import ImageSource, check_room, image_source
+
+if TYPE_CHECKING:
+    from ..geometry.plate import PolynomialDistortion
+
+    AnyDistortion = Distortion | EqualAngles | PolynomialDistortion
+
 
 # Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays
 # below, a shear does not.
@@ -482,7 +487,7 @@ ROWS_AT_ONCE = 32
 def undistorted(
     raw: RawImage,
     intrinsics: np.ndarray,
-    distortion: Distortion | EqualAngles | PolynomialDistortion,
+    distortion: AnyDistortion,
 ) -> RawImage:
     """Return the image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
 
@@ -496,7 +501,7 @@ def undistorted(
 def undistorted_mask(
     used: np.ndarray,
     intrinsics: np.ndarray,
-    distortion: Distortion | EqualAngles | PolynomialDistortion,
+    distortion: AnyDistortion,
 ) -> np.ndarray:
     """Return a mask (rows, columns), drawn on the image as it was taken, on the undistorted one.
 
@@ -508,7 +513,7 @@ def undistorted_mask(
 def _resampled(
     image: np.ndarray,
     intrinsics: np.ndarray,
-    distortion: Distortion | EqualAngles | PolynomialDistortion,
+    distortion: AnyDistortion,
     outside: float,
 ) -> np.ndarray:
     """Return the image (rows, columns) at where each pixel of the undistorted one comes from, float32.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,8 +28,6 @@ from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import Structures, read_bone_ct
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
-from . import arrays
-from .arrays import bodies_of_arrays, is_path, views_of_arrays
 from .case_file import (
     CaseFile,
     DicomOrigin,
@@ -52,6 +50,9 @@ from .dicom_identity import (
 from .files import NAMELESS, InputFile, describe, image_sha256, printable, upload_root
 from .ras_axes import LPS_FROM_RAS, in_lps
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
+
+if TYPE_CHECKING:
+    from . import arrays
 
 SAME_PATIENT = Reason(
     "patient-confirmed",
@@ -294,6 +295,8 @@ class Case(CaseSettings):
             that does not show the CT, DICOM headers of different patients, sides or days; labels on
             another grid; structures that the end of the CT cuts off.
         """
+        from . import arrays  # most cases are of files
+
         began = perf_counter()
         of_ct, images = arrays.sorted_parts(parts, axes)
         beside = in_lps(axes, targets=targets, truth_world_from_ct=truth_world_from_ct)
@@ -305,10 +308,10 @@ class Case(CaseSettings):
         if truth_world_from_ct is not None:
             key = "truth_world_from_ct"
             truth = rigid.check_rigid(rigid.array_of(key, beside[key]), key)
-        bodies = bodies_of_arrays(of_ct, beside)
+        bodies = arrays.bodies_of_arrays(of_ct, beside)
         taken = bodies[0].ct
         start = bodies[0].world_from_ct
-        views = views_of_arrays(images)
+        views = arrays.views_of_arrays(images)
         files = [file for file, _ in views]
         xrays = [_xray(file.field, raw, file) for file, raw in views]
         for n, given in enumerate(images):
@@ -322,7 +325,7 @@ class Case(CaseSettings):
             *((file.name, each.image) for file, each in zip(files, images, strict=True)),
         ]
         different = mismatches(
-            [(entry, read_identity(Path(each))) for entry, each in entries if is_path(each)]
+            [(entry, read_identity(Path(each))) for entry, each in entries if arrays.is_path(each)]
         )
         for mismatch in different:
             warn(mismatch.sentence)

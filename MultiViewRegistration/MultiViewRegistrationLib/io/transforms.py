@@ -28,7 +28,6 @@ from .files import (
     write_atomically,
     written_atomically,
 )
-from .hdf5 import is_hdf5, refuse_other_files
 
 AXES = ("lps", "ras")
 DIRECTIONS = ("forward", "resampling")
@@ -113,6 +112,8 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
     InputError
         For anything else, and for HDF5 with parts in another file.
     """
+    from .hdf5 import is_hdf5, refuse_other_files  # few need it
+
     if os.path.isfile(path) and is_hdf5(path):
         refuse_other_files(path, "a transform")
     return _itk_matrix(path)

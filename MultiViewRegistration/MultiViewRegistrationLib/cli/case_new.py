@@ -25,7 +25,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..geometry.landmarks import Landmark
     from ..io.case import Case
+    from ..io.case_settings import CaseSettings
     from ..io.view_record import ViewRecord
 
 _UNKNOWN = "unknown"
@@ -212,7 +214,9 @@ def _deviation(text: str) -> float | None:
 
 def _new(options: argparse.Namespace) -> dict:
     from ..io.case_check import case_report, check_case
-    from ..io.case_writer import NewCase, write_new_case
+    from ..io.case_file import CaseFile
+    from ..io.case_writer import write_new_case
+    from ..io.files import InputFile
 
     ask = _prompt if sys.stdin.isatty() and not options.json else None
     with suppress(ImportError):  # on Windows; elsewhere the tab key completes the names of files
@@ -238,18 +242,17 @@ def _new(options: argparse.Namespace) -> dict:
             )
         ct = ask("CT (a file, or a folder of DICOM slices): ", _path)
     given = options.views or []
-    more = {"ct_unit": options.ct_unit, **_parts(options)}
+    more = _parts(options)
     suspicious: list[str] = []
     if options.scouts:
         ct, given, pose = _with_scouts(ct, given)
-        more = {**pose, **more}
+        more = {**vars(pose), **more}
 
     def check(case: Case) -> None:
         if options.scouts:
             suspicious.extend(_scout_misfits(case))
 
-    if ct.is_dir() and (uid := _chosen_series(ct, options.ct_series, ask)):
-        more["ct_series"] = uid
+    series = _chosen_series(ct, options.ct_series, ask) if ct.is_dir() else None
     views = [_view(each, ask) for each in given]
     if not views:
         if ask is None:
@@ -259,10 +262,23 @@ def _new(options: argparse.Namespace) -> dict:
             )
         views = _asked_views(ask)
     chosen = parse_structures(options.structures) if options.structures else []
-    new = NewCase(ct, views, options.ct_mask, more, options.ct_labels, chosen)
+    ct, mask, labels = (
+        each and InputFile(str(each), each) for each in (ct, options.ct_mask, options.ct_labels)
+    )
+    new = CaseFile(
+        path=out,
+        ct=ct,
+        ct_unit=options.ct_unit,
+        ct_series=series,
+        mask=mask,
+        labels=labels,
+        structures=tuple(chosen),
+        views=views,
+        **more,
+    )
     with progress_of(options, "Making the case") as line:
         line.show(0.0, "reading the CT and the X-rays")
-        case = write_new_case(out, new, force=options.force, copy=options.copy, check=check)
+        case = write_new_case(new, force=options.force, copy=options.copy, check=check)
         report = case_report(check_case(case))
     report["findings"] += suspicious
     unstated = [view.name for view in views if view.presumed]
@@ -331,7 +347,7 @@ def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | N
     )
 
 
-def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dict[str, Any]]:
+def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], CaseSettings]:
     """Return the CT of a study, its scouts as views, and the scanner's pose.
 
     Scouts that are given, with their options, come first.
@@ -614,7 +630,7 @@ def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
 
 
 def _parts(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the entries of the case.json for poses, search, targets and landmarks.
+    """Return the settings of the case for poses, search, targets and landmarks.
 
     Raises
     ------
@@ -628,13 +644,13 @@ def _parts(options: argparse.Namespace) -> dict[str, Any]:
     more: dict[str, Any] = {}
     for key in ("world_from_ct", "reference_from_world"):
         if given := getattr(options, key):
-            more[key] = read_pose(given[0], key, given[1:]).tolist()
+            more[key] = read_pose(given[0], key, given[1:])
     if options.rt_plan:
         if "world_from_ct" in more:
             raise InputError(
                 "--rt-plan: stands beside --world-from-ct, expected one start pose; leave one out."
             )
-        more["world_from_ct"] = planned_pose(options.rt_plan).tolist()
+        more["world_from_ct"] = planned_pose(options.rt_plan)
     if options.search:
         more["search"] = options.search
     if options.targets:
@@ -643,14 +659,15 @@ def _parts(options: argparse.Namespace) -> dict[str, Any]:
                 f"--targets: found {len(options.targets)} words, expected a file and lps or ras; "
                 "correct it."
             )
-        more["targets"] = read_targets(*options.targets).tolist()
+        more["targets"] = read_targets(*options.targets)
     if landmarks := _landmarks(options.landmarks, options.views or []):
         more["landmarks"] = landmarks
     return more
 
 
-def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[Landmark]:
     """Return the landmarks of the CT, with the pixels at which views show them."""
+    from ..geometry.landmarks import Landmark
     from ..io.points import read_markups, read_pixels
 
     pixels = {
@@ -672,10 +689,7 @@ def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, 
                 f'--landmark-pixels: view {view} has "{unknown[0]}", which {file} has not, expected names of its points '
                 f"({', '.join(list(points)[:6])}); rename it."
             )
-    shown = {
-        name: {view: seen[name].tolist() for view, seen in pixels.items() if name in seen}
-        for name in points
-    }
     return [
-        {"name": name, "ct": point.tolist(), "views": shown[name]} for name, point in points.items()
+        Landmark(name, point, {view: seen[name] for view, seen in pixels.items() if name in seen})
+        for name, point in points.items()
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,25 @@ class CaseFile(CaseSettings):
     def has_bone_cts(self) -> bool:
         """Whether these have a CT each."""
         return any(source.ct for source in self.structures)
+
+    def content(self, named: Mapping[Path, str | os.PathLike]) -> dict[str, Any]:
+        """Return the content of the case.json, with these names of its files."""
+        written = {path: os.fspath(name) for path, name in named.items()}
+        listed = [_structure_json(source, written) for source in self.structures]
+        parts: dict[str, Any] = {
+            key: part and written[part.path]
+            for key, part in (("ct", self.ct), ("mask", self.mask), ("labels", self.labels))
+        }
+        parts["structures"] = listed or (ALL if self.labels else None)
+        parts |= {"ct_unit": self.ct_unit, "ct_series": self.ct_series, **self.to_json()}
+        views = []
+        for view in self.views:
+            image, mask = (
+                part and InputFile(written[part.path], part.path)
+                for part in (view.image, view.mask)
+            )
+            views.append(replace(view, image=image, mask=mask).to_json())
+        return {"version": VERSION, **without_none(parts), "views": views}
 
     def choosing(self, structures: tuple[StructureSource, ...]) -> CaseFile:
         """Return the case with only some of its structures that have a CT each."""
@@ -240,6 +259,16 @@ def _with_ct(
         ct_unit=entry.optional("ct_unit", entry.choice, CT_UNITS, default=ct_unit),
         world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
     )
+
+
+def _structure_json(source: StructureSource, written: Mapping[Path, str]) -> dict[str, Any]:
+    mask = source.mask and written[source.mask]
+    return without_none({"name": source.name, "label": source.label, "mask": mask})
+
+
+def without_none(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what there is."""
+    return {key: value for key, value in content.items() if value is not None}
 
 
 def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,12 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.body import Body
-from ..imaging.structures import StructureSource
 from ..imaging.xray import RawImage, load_image, recognised
-from .case import Case
-from .case_file import ALL, VERSION, CaseFile
-from .files import InputFile, printable, relative_path
+from .case import Case, input_files
+from .case_file import VERSION, CaseFile
+from .files import printable, relative_path
 from .own_folders import staged
 from .view_headers import missing_readings
-from .view_record import ViewRecord
 
 #: On a CT 9 gains 4 % of the size and takes several times as long.
 COMPRESSION = 1
@@ -228,28 +226,6 @@ def _png(mask: np.ndarray) -> bytes:
 DEFAULT_INTENSITY = "auto"
 
 
-@dataclass(eq=False)
-class NewCase:
-    """The parts of a case.
-
-    Attributes
-    ----------
-    more
-        Further keys of the case, `ct_unit` and `world_from_ct` among them.
-    labels
-        File of the labels of the structures.
-    structures
-        Those that are meant, none for all of `labels`.
-    """
-
-    ct: Path
-    views: list[ViewRecord]
-    mask: Path | None = None
-    more: dict[str, Any] = field(default_factory=dict)
-    labels: Path | None = None
-    structures: Sequence[StructureSource] = ()
-
-
 def tells_its_intensity(image: Path, frame: int | None) -> bool:
     """Return whether "auto" can find if bone is dark or bright.
 
@@ -267,8 +243,7 @@ def tells_its_intensity(image: Path, frame: int | None) -> bool:
 
 
 def write_new_case(
-    path: Path,
-    new: NewCase,
+    new: CaseFile,
     *,
     force: bool = False,
     copy: bool = False,
@@ -278,8 +253,8 @@ def write_new_case(
 
     Parameters
     ----------
-    path
-        Of the new file; its folder is made.
+    new
+        Its path is that of the new file, whose folder is made.
     force
         Replace an existing file.
     copy
@@ -299,21 +274,14 @@ def write_new_case(
     UserWarning
         As `Case.load` does.
     """
+    path = new.path
     if path.exists() and not force:
         raise InputError(
             f"{printable(path)}: exists already, expected the name of a new file; choose another, "
             "or replace it with --force."
         )
     _refuse_gaps(new)
-    sources = [
-        source
-        for source in (
-            *(new.ct, new.mask, new.labels),
-            *(structure.mask for structure in new.structures),
-            *(part.path for view in new.views for part in (view.image, view.mask) if part),
-        )
-        if source
-    ]
+    sources = [part.path for _, part in input_files(new)[1:]]
     for source in sources:
         if not source.exists():
             raise InputError(f"{printable(source)}: no such file; check the path.")
@@ -351,7 +319,7 @@ def write_new_case(
     return case
 
 
-def _refuse_gaps(new: NewCase) -> None:
+def _refuse_gaps(new: CaseFile) -> None:
     for kind, expected in (
         (
             "c_arm",
@@ -374,33 +342,8 @@ def _refuse_gaps(new: NewCase) -> None:
             raise InputError(f"{'; '.join(missing)}, expected {expected}")
 
 
-def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
-    """Return the case.json with these names of files."""
-    views = []
-    for view in new.views:
-        image, mask = (
-            part and InputFile(os.fspath(named[part.path]), part.path)
-            for part in (view.image, view.mask)
-        )
-        views.append(replace(view, image=image, mask=mask).to_json())
-    anatomy: dict[str, Any] = {"ct": os.fspath(named[new.ct])}
-    if new.mask:
-        anatomy["mask"] = os.fspath(named[new.mask])
-    if new.labels:
-        anatomy["labels"] = os.fspath(named[new.labels])
-    if new.labels or new.structures:
-        anatomy["structures"] = [_structure(source, named) for source in new.structures] or ALL
-    return json.dumps({"version": VERSION, **anatomy, **new.more, "views": views}, indent=1) + "\n"
-
-
-def _structure(source: StructureSource, named: Mapping[Path, str | Path]) -> dict[str, Any]:
-    """Return the structure's entry in the case.json."""
-    entry: dict[str, Any] = {"name": source.name}
-    if source.label is not None:
-        entry["label"] = source.label
-    if source.mask is not None:
-        entry["mask"] = os.fspath(named[source.mask])
-    return entry
+def _case_text(new: CaseFile, named: Mapping[Path, str | Path]) -> str:
+    return json.dumps(new.content(named), indent=1) + "\n"
 
 
 def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:

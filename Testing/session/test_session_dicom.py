@@ -219,7 +219,7 @@ def as_slicer_loads_it(scene, path, monkeypatch):
     database = SimpleNamespace(fileForInstance=lambda uid: str(path) if uid == "2.2" else "")
     monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
     values = pydicom.dcmread(path).pixel_array.astype(np.float32)
-    volume = volume_node(scene, "AP", values[None], np.eye(4))
+    volume = volume_node(scene, "AP", values.reshape(-1, 64, 64), np.eye(4))
     volume.SetAttribute("DICOM.instanceUIDs", "2.2")
     return volume
 
@@ -231,6 +231,19 @@ def test_an_x_ray_that_slicer_has_loaded_is_what_its_file_is(scene, tmp_path, mo
     volume = as_slicer_loads_it(scene, path, monkeypatch)
     added = adding.add_volume(Registration.create(scene), volume)
     assert added.record == dropped.record and added.placed
+    assert added.mask.GetName() == "shutter" and of_image(added) == of_image(dropped)
+
+
+def test_the_frame_that_a_sequence_of_slicers_shows_is_that_of_its_file(
+    scene, tmp_path, monkeypatch
+):
+    pixels = np.random.default_rng(1).integers(2000, 4000, (3, 64, 64))
+    path = write_xray(tmp_path / "run.dcm", pixels, **SAYS_ALL)
+    volume = as_slicer_loads_it(scene, path, monkeypatch)
+    slicer.util.updateVolumeFromArray(volume, pixels[2:].astype(np.float32))
+    added = adding.add_volume(Registration.create(scene), volume)
+    (dropped,) = adding.read(path)(Registration.create(scene))
+    assert added.record == replace(dropped.record, frame=2)
     assert added.mask.GetName() == "shutter" and of_image(added) == of_image(dropped)
 
 

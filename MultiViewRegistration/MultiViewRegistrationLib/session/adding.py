@@ -167,11 +167,20 @@ def _file_shown_by(volume: Any) -> _XRayFile | None:
         return None
     file = _read_file(path, volume.GetName())
     voxels = any_voxels(volume)
-    first = file.frames[0].values
-    if len(voxels) != len(file.frames) or voxels[0].shape != first.shape:
+    if len(voxels) not in (1, len(file.frames)):
         return None
-    alike = np.corrcoef(voxels[0].ravel(), first.ravel())[0, 1]
-    return file if abs(alike) > SAME_IMAGE else None  # an inverted one is of that file, too
+    shown = (n for n, frame in enumerate(file.frames) if _are_alike(voxels[0], frame.values))
+    number = next(shown, None)  # the first, or that which a sequence of Slicer's shows now
+    if number == 0 or number is None:
+        return file if number == 0 else None
+    return file._replace(record=replace(file.record, frame=number), xray=None)
+
+
+def _are_alike(shown: np.ndarray, stored: np.ndarray) -> bool:
+    """Return whether two pictures are the same, maybe scaled or inverted."""
+    if shown.shape != stored.shape:
+        return False
+    return bool(abs(np.corrcoef(shown.ravel(), stored.ravel())[0, 1]) > SAME_IMAGE)
 
 
 def _picture(frames: list[RawImage], record: XRayRecord) -> XRay | None:

@@ -201,11 +201,12 @@ def test_six_x_rays_are_as_large_as_the_window_allows_and_no_text_lies_on_anothe
     assert min(min(box) for box in tab.page.evaluate(PANES)) > 290
 
 
-def test_no_name_of_an_overlay_is_cut_off(tab):
+def test_no_name_above_the_x_rays_is_cut_off_and_moving_the_ct_has_one(tab):
     for width in (1280, 1366, 1440, 1536):
         tab.page.set_viewport_size({"width": width, "height": 768})
         tab.page.wait_for_timeout(300)
         assert tab.page.evaluate(CUT_OFF) == [], width
+        assert tab.button("Move the CT").inner_text() == "Move the CT", width
 
 
 #: Buttons above the X-rays that their group or bar does not show whole.

@@ -279,6 +279,7 @@ def _bar(application: Application) -> None:
             aria_pressed=("String(hand.on)",),
             disabled=("!hand.possible",),
             click=application.toggle_move,
+            aria_label=MOVE,
             title=_("Drags and keys in the X-rays move the CT (m); Escape ends it"),
         )
 

@@ -1,5 +1,7 @@
 """What is seen and done in Slicer's own views, by the mouse: in Slicer itself (make test-slicer)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import qt
@@ -81,16 +83,30 @@ def test_a_point_clicked_in_an_xray_is_a_line_in_the_other(person):
     assert "another X-ray" not in person.text("check", "cursor")
 
 
-def test_the_window_of_a_small_screen_keeps_its_size_with_slices(person):
+@pytest.fixture
+def small_screen(host):
+    """The width and height of the window, which is that of before afterwards."""
     window = slicer.util.mainWindow()
     before = window.width, window.height
     window.resize(*SMALL_SCREEN)
-    person.host.process(0.3)
+    host.process(0.3)
+    yield lambda: (window.width, window.height)
+    window.resize(*before)
+
+
+def test_the_window_of_a_small_screen_keeps_its_size_with_slices(person, small_screen):
     person.host.click(person.ui.ctSlicesBox)
     person.host.process(0.5)
-    assert (window.width, window.height) == SMALL_SCREEN
+    assert small_screen() == SMALL_SCREEN
     assert shown_in(person, "Red") == person.registration.ct.GetID()
-    window.resize(*before)
+
+
+def test_six_x_rays_fit_into_the_window_of_a_small_screen(person, small_screen, ct, views):
+    six = [replace(view, name=f"{view.name} {n}") for n in range(3) for view in views]
+    person.begin("check", begun(make_registration(person.host.scene, ct, six, name="Six")))
+    person.panel.views.show(ct_slices=True)
+    person.host.process(0.5)
+    assert pane(person, "XRay6").visible and small_screen() == SMALL_SCREEN
 
 
 def test_a_mask_is_drawn_in_the_segment_editor_and_in_its_own_pane_alone(person):

@@ -4,6 +4,9 @@ import pytest
 from phantom_scene import begun, make_registration
 from tiny_store import TinyStore
 
+pytest.importorskip(
+    "torch", reason="needs torch, which Slicer's Python has by an extension of its own"
+)
 pytestmark = pytest.mark.slow
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,9 @@ class Host:
         }.items():
             call = staticmethod(lambda *asked, answer=answer: answer())
             self._patch.setattr(qt.QFileDialog, name, call)
-        packaging = getattr(slicer, "packaging", None)
-        if packaging is not None:
+        with suppress(ImportError):  # before 5.11
+            from slicer import packaging
+
             self._patch.setattr(packaging, "pip_ensure", self._on_pip)
         self._patch.setattr(slicer.util, "pip_install", self._on_pip)
         self._bar = slicer.util.mainWindow().statusBar()

@@ -23,7 +23,6 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import qt
 import slicer
 import vtk
@@ -117,7 +116,6 @@ def go(options: argparse.Namespace) -> None:
     walk.options = options
     slicer.mrmlScene.Clear()
     walk.run(
-        begins_with_an_empty_scene,
         loads_a_case,
         asks_for_packages,
         self_test.is_told_the_answer,
@@ -125,10 +123,8 @@ def go(options: argparse.Namespace) -> None:
         shows_both_colours_before,
         self_test.registers_by_search,
         shows_both_colours_after,
-        lays_each_overlay_over_the_xrays,
         shows_overlays,
         shows_every_section,
-        goes_back_and_forth,
         puts_the_cursor,
         plans_two_screws,
         self_test.exports_the_transform,
@@ -226,16 +222,6 @@ def agree(dialog) -> bool:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def begins_with_an_empty_scene(walk) -> None:
-    walk.check(walk.registration is None, "no registration is at work")
-    for name in walk.panel.sections:
-        walk.unfold(name)
-    walk.check(
-        walk.panel.sections["register"].form.controls.get("register") is None,
-        "there is nothing to register",
-    )
-
-
 def case_path(walk) -> Path:
     """Of the case to walk with; of the sample, whose CT is there then."""
     if walk.options.case is None:
@@ -306,45 +292,6 @@ def mouse(walk, view, points: list[tuple[int, int]]) -> None:
         interactor.SetEventInformation(x, y, 0, 0, "\0", 0, "")
         interactor.InvokeEvent(event)
         walk.process(0.05)
-
-
-def lays_each_overlay_over_the_xrays(walk) -> None:
-    """Check that each mode lays its overlay over the X-rays."""
-    from MultiViewRegistrationLib.mrml import overlay
-
-    box = walk.drawn("check", "overlay").widget
-    views = walk.registration.xrays
-    for index, mode in enumerate(overlay.MODES):
-        walk.choose(box, index)
-        walk.wait(partial(_is_laid, views, mode), f"the overlay {mode}", 60)
-        walk.wait(lambda: walk.panel.session.drawing.sharp, "the overlay is sharp", 60)
-        walk.check(True, f"{box.currentText} lies over every X-ray")
-        walk.picture(f"overlay {mode}")
-    walk.choose(box, 0)
-
-
-def _is_laid(views: list, mode: str) -> bool:
-    """Return whether each pane shows what belongs over its X-ray in this mode, and nothing else."""
-    from MultiViewRegistrationLib.mrml import overlay
-    from MultiViewRegistrationLib.mrml.layout import composite_node, tag_of
-
-    over = [overlay.SliceCanvas().foreground(view, mode) for view in views]
-    shown = [
-        composite_node(slicer.mrmlScene, tag_of(view)).GetForegroundVolumeID() for view in views
-    ]
-    return shown == [volume and volume.GetID() for volume in over] and (all(shown) or mode == "off")
-
-
-def goes_back_and_forth(walk) -> None:
-    """Undo, and redo."""
-    found = walk.registration.world_from_ct
-    walk.press("answer", "undo")
-    walk.check(not np.allclose(walk.registration.world_from_ct, found), "Undo takes the CT back")
-    walk.press("register", "redo")
-    walk.check(
-        np.allclose(walk.registration.world_from_ct, found, atol=1e-9),
-        "Redo brings it where it was found",
-    )
 
 
 def shows_both_colours_before(walk) -> None:

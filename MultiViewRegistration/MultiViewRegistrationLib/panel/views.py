@@ -30,6 +30,8 @@ class Views:
         self._awaited = self._ct_alone = None
         self._ui.layoutButton.toggled.connect(self._on_views)
         self._ui.ctSlicesBox.toggled.connect(self._on_ct_slices)
+        if slicer.app.layoutManager() is not None:
+            slicer.app.layoutManager().connect("layoutChanged(int)", _take_out_sliders)
 
     @property
     def out_of_date(self) -> bool:
@@ -68,7 +70,10 @@ class Views:
     def making(self) -> bool:
         """Make one of the slice views that are lacking; return whether the layout has to wait for it."""
         manager = slicer.app.layoutManager()
-        return manager is not None and layout.make_slice_view(self._panel.registration)
+        made = manager is not None and layout.make_slice_view(self._panel.registration)
+        if made:
+            _take_out_sliders()
+        return made
 
     def leave_if_empty(self) -> None:
         """Change to the layout from before where no X-ray is left, as after a folder was deleted in Data, until there is one."""
@@ -94,9 +99,7 @@ class Views:
             return
         self._bones.update(registration)
         for view in registration.xrays:
-            slice_view.keep_on_plane(
-                view
-            )  # a slider of Slicer that lags behind may have taken it off
+            slice_view.keep_on_plane(view)  # the wheel, or a key, may have taken it off
         if layout.has_ct_slices(registration.scene):
             self._slices = self._slices or slice_view.CTSliceFollower()
             self._slices.update(shown_ct(registration), _slice_nodes())
@@ -138,6 +141,8 @@ class Views:
         scene = slicer.mrmlScene
         if scene.IsClosing():
             return
+        while registration is not None and layout.shown(scene) and self.making():
+            pass  # before the layout has them, which the window would be widened for
         display.show_alone(scene, registration)
         if layout.has_ct_slices(scene):
             _show_in_slices(shown_ct(registration))
@@ -238,6 +243,18 @@ def _is_narrow() -> bool:
         slice_widget is not None
         and manager.viewport().width < len(layout.CT_SLICES) * slice_widget.minimumSizeHint.width()
     )
+
+
+def _take_out_sliders(*_arrangement: int) -> None:
+    """Have no X-ray's pane offer to leave its plane by a slider, which makes six of them too wide for a small screen."""
+    manager = slicer.app.layoutManager()
+    for node in layout.slice_nodes(slicer.mrmlScene):
+        around = manager.sliceWidget(node.GetLayoutName())
+        slider = around and slicer.util.findChild(around, "SliceOffsetSlider")
+        if slider and not slider.isHidden():
+            slider.visible = False
+            for name in ("BarWidget", "SliceController"):  # whose size Qt would ask for later
+                slicer.util.findChild(around, name).layout().activate()
 
 
 def _show_in_slices(ct) -> None:

@@ -11,7 +11,7 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.registration import similarity
 from MultiViewRegistrationLib.registration.similarity import box_sum
 
-RADIUS, FLOOR = 3, 0.05
+RADIUS, FLOOR = WINDOW = similarity.Window(3, 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_residual_is_the_difference_of_locally_normalised_images(images, residua
     moving, fixed, mask, _ = images
     weight = similarity.window_weight(mask, RADIUS)
     residual, _, products, normalised = residual_of(
-        moving, np.empty((6, 0, 0), np.float32), fixed, mask, weight, RADIUS, FLOOR
+        moving, np.empty((6, 0, 0), np.float32), fixed, mask, weight, WINDOW
     )
     m, f = brute_force(moving, mask), brute_force(fixed, mask)
     assert_allclose(residual, (m - f).reshape(residual.shape), atol=2e-4)
@@ -90,7 +90,7 @@ def test_residual_is_the_difference_of_locally_normalised_images(images, residua
 )
 def test_derivative_is_that_of_finite_differences(images, residual_of):
     moving, fixed, mask, jacobian = images
-    more = fixed, mask, similarity.window_weight(mask, RADIUS), RADIUS, FLOOR
+    more = fixed, mask, similarity.window_weight(mask, RADIUS), WINDOW
     _, derivative, *_ = residual_of(moving, jacobian, *more)
     step, none = 2e-3, np.empty((6, 0, 0), np.float32)
     for p in range(6):
@@ -107,7 +107,7 @@ def test_normal_equations_by_numpy(images, cauchy):
     moving, fixed, mask, jacobian = images
     weight = similarity.window_weight(mask, RADIUS)
     residual, derivative, *_ = similarity.gradient_residual(
-        moving, jacobian, fixed, mask, weight, RADIUS, FLOOR
+        moving, jacobian, fixed, mask, weight, WINDOW
     )
     gradient, hessian = np.zeros(6), np.zeros((6, 6))
     cost = similarity.normal_equations(residual, derivative, mask, cauchy, gradient, hessian)

@@ -20,8 +20,9 @@ from ..imaging.xray import View
 from ..reasons import Reason
 from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles
 from ..registration.prepared_ct import PreparedCT
+from ..registration.similarity import local_ncc
 from .metrics import in_field
-from .places import BESIDE_PIXELS, IN_PLACE_PIXELS, MIN_EXPLAINED, REACH_PIXELS, ncc
+from .places import BESIDE_PIXELS, IN_PLACE_PIXELS, MIN_EXPLAINED, REACH_PIXELS
 from .uncertainty import root_mean_square, target_jacobians
 
 #: The side of a part, and how many there are at most; with fewer points there are none.
@@ -223,7 +224,7 @@ def gains_elsewhere(
             shifted = [
                 scipy.ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in of_part
             ]
-            of_views.append(ncc(np.array(shifted)))
+            of_views.append(local_ncc(np.array(shifted)))
         similarity = np.mean(of_views, axis=0) if of_views else np.zeros(len(SHIFTS))
         away = apart >= BESIDE_PIXELS
         here = apart <= IN_PLACE_PIXELS

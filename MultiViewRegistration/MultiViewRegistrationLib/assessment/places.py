@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 
 from ..registration.objective import TILE_SIDE, Objective, Projection, Tiles, tiles
+from ..registration.similarity import local_ncc
 from ..rendering.devices import run_tasks
 
 #: Each tile is tried so many pixels to all sides; it is in place up to so many from the pose's, and
@@ -175,16 +176,11 @@ def best_fits(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     side = np.abs(np.arange(-REACH_PIXELS, REACH_PIXELS + 1))
     apart = np.maximum.outer(side, side)
-    similarity = ncc(sums)
+    similarity = local_ncc(sums)
     return (
         similarity[apart <= IN_PLACE_PIXELS].max(axis=0),
         similarity[apart > BESIDE_PIXELS].max(axis=0),
     )
-
-
-def ncc(sums: np.ndarray) -> np.ndarray:
-    """Return the local NCC (...) of sums (3, ...) as of `shifted_sums`."""
-    return sums[0] / np.sqrt(sums[1] * sums[2] + 1e-9)
 
 
 def shifted_sums(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -37,11 +37,11 @@ from ..rendering.drr import Projector, Rendering, cut_ends, intrinsics_jacobian,
 from . import similarity
 from .cameras import CameraCorrections
 from .levenberg_marquardt import minimised
-from .objective import EvaluationPoint, Fit, TrialEvaluation, local_ncc
+from .objective import EvaluationPoint, Fit, TrialEvaluation
 from .pipeline import Progress
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
 from .problem import Problem, State, Tie
-from .similarity import Settings
+from .similarity import Residual, Settings, local_ncc
 
 #: The finest images have about so many pixels across a bone of usual size.
 PIXELS_ACROSS = 75
@@ -672,7 +672,7 @@ class BonesObjective:
             for b, shadow in zip(range(len(self.bones)), shadows[v]):
                 if shadow is not None:
                     found = self._residuals_in(shadow.around, image, NOTHING, fixed, selected[v])
-                    products = np.sum([sums for _, _, sums, _ in found], axis=0)
+                    products = np.sum([each.products for each in found], axis=0)
                     ncc[b, v] = local_ncc(products) if products[2] else np.nan
 
         run_tasks([partial(measure, v) for v in range(len(self.views))])
@@ -694,7 +694,6 @@ class BonesObjective:
         shown[: len(bones)] = 0
         selected: list = [None] * len(self.views)
         pivots = self.pivots(poses)
-        radii = self.settings.intensity_radius, self.settings.gradient_radius
 
         def select(v: int) -> None:
             view = self.views[v]
@@ -713,9 +712,7 @@ class BonesObjective:
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
             if self.settings.silhouette_mm is None:
                 mask = usable
-            windows = [
-                similarity.window_weight(mask, radius) if radius else None for radius in radii
-            ]
+            windows = similarity.window_weights(self.settings, mask)
             box = _box_of(mask)
             parts = [None if each is None else np.ascontiguousarray(each[box]) for each in windows]
             fixed = np.ascontiguousarray(view.xray.line_integrals[box])
@@ -768,33 +765,12 @@ class BonesObjective:
             image[shadow.part] += shadow.image
         return image
 
-    def _residuals(
-        self,
-        image: np.ndarray,
-        jacobian: np.ndarray,
-        fixed: np.ndarray,
-        mask: np.ndarray,
-        windows: Iterable,
-    ) -> Iterable[tuple[np.ndarray, ...]]:
-        """Return the residual, derivative and products for each kind of comparison."""
-        settings = self.settings
-        for residual_of, radius, floor, window in zip(
-            (similarity.intensity_residual, similarity.gradient_residual),
-            (settings.intensity_radius, settings.gradient_radius),
-            (settings.intensity_floor, settings.gradient_floor),
-            windows,
-            strict=True,
-        ):
-            if radius:
-                yield residual_of(image, jacobian, fixed, mask, window, radius, floor)
-
     def _residuals_within(self, v: int, image: np.ndarray) -> Iterable[np.ndarray]:
         """Return the residual in the selected pixels' box, for each kind of comparison."""
         _, _, box, (mask, fixed, windows) = self._selected[v]
-        for residual, *_ in self._residuals(
-            np.ascontiguousarray(image[box]), NOTHING, fixed, mask, windows
-        ):
-            yield residual
+        here = np.ascontiguousarray(image[box])
+        for found in similarity.residuals(self.settings, here, NOTHING, fixed, mask, windows):
+            yield found.residual
 
     def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
         """Compare a view over the pixels selected last."""
@@ -826,7 +802,7 @@ class BonesObjective:
             found = self._residuals_in(
                 shadow.part, image, shadow.jacobian, fixed, self._selected[v]
             )
-            changes[b] = [change for _, change, *_ in found]
+            changes[b] = [each.derivative for each in found]
         return ViewComparison(mask, residuals, weights, cost, parts, around, changes)
 
     def _residuals_in(
@@ -836,14 +812,14 @@ class BonesObjective:
         jacobian: np.ndarray,
         fixed: np.ndarray,
         selected: _Selected,
-    ) -> Iterable[tuple[np.ndarray, ...]]:
-        """Return `_residuals` of the part of a view to which `jacobian` belongs, by whole images."""
-        here = [each[part].copy() for each in (image, fixed, selected.mask)]
-        here[2][[0, -1]] = here[2][:, [0, -1]] = 0  # gradients read the neighbours
+    ) -> Iterable[Residual]:
+        """Return the residuals of the part of a view to which `jacobian` belongs, by whole images."""
+        drr, xray, mask = (each[part].copy() for each in (image, fixed, selected.mask))
+        mask[[0, -1]] = mask[:, [0, -1]] = 0  # gradients read the neighbours
         windows = [
             None if each is None else np.ascontiguousarray(each[part]) for each in selected.windows
         ]
-        return self._residuals(here[0], jacobian, here[1], here[2], windows)
+        return similarity.residuals(self.settings, drr, jacobian, xray, mask, windows)
 
 
 def _normal_equations(

@@ -15,7 +15,15 @@ from ..imaging.xray import View
 from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector, intrinsics_jacobian
 from . import similarity
-from .similarity import MIN_PIXELS, MIN_SHARE, Settings, box_sum, silhouette_margin
+from .similarity import (
+    MIN_PIXELS,
+    MIN_SHARE,
+    Residual,
+    Settings,
+    box_sum,
+    local_ncc,
+    silhouette_margin,
+)
 
 #: Similarities count as no less and no more than this in `PoseFit.evidence`: what is less is
 #: chance.
@@ -152,20 +160,6 @@ class PoseFit(Fit):
         similarity = np.clip(self.similarity, *NCC_LIMITS)
         mean = shown.sum() / (shown / similarity).sum()
         return float(-0.5 * shown.sum() * np.log(1 - mean**2))
-
-
-class Residual(NamedTuple):
-    """One way in which a view is compared.
-
-    Residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative (n, k,
-    rows, columns), the sums m f, m m, f f of what is compared, and the DRR as it is compared (k,
-    rows, columns), see `similarity`.
-    """
-
-    residual: np.ndarray
-    derivative: np.ndarray
-    products: np.ndarray
-    drr: np.ndarray
 
 
 class EvaluationPoint(NamedTuple):
@@ -342,11 +336,17 @@ class Objective:
                 for i, projection in enumerate(projections)
             ]
         )
-        return self._evaluate(projections, derivative=True)
+        parts = self._compared(projections, derivative=True)
+        return self._fit(parts, self._pixels, tuple(self._shown))
 
     def cost(self, projections: list[Projection]) -> float:
         """Return the cost over the pixels that were selected last."""
-        return self._evaluate(projections, derivative=False).cost
+        parts = self._compared(projections, derivative=False)
+        return self._mean([part[0] for part in parts], self._pixels, self._shown)
+
+    @property
+    def _pixels(self) -> tuple[int, ...]:
+        return tuple(int(mask.sum()) for mask in self._masks)
 
     def _select_pixels(self, index: int, projection: Projection) -> None:
         """Choose the view's pixels: comparable together with their neighbours, and near the structure if so set."""
@@ -365,12 +365,9 @@ class Objective:
             else (projection.image > settings.intensity_floor) & (mask > 0)
         )
         self._shown[index] = int(np.count_nonzero(seen))
-        self._weights[index] = [
-            similarity.window_weight(mask, radius) if radius else None
-            for radius in (settings.intensity_radius, settings.gradient_radius)
-        ]
+        self._weights[index] = similarity.window_weights(settings, mask)
 
-    def _evaluate(self, projections: list[Projection], *, derivative: bool) -> PoseFit:
+    def _compared(self, projections: list[Projection], *, derivative: bool) -> list[tuple]:
         parts: list = [None] * len(self.views)
         run_tasks(
             [
@@ -378,20 +375,21 @@ class Objective:
                 for index in range(len(parts))
             ]
         )
-        return self._fit(parts, tuple(int(mask.sum()) for mask in self._masks), tuple(self._shown))
+        return parts
+
+    def _mean(self, costs: Sequence[float], pixels: Sequence[int], shown: Sequence[int]) -> float:
+        """Return the cost, infinite where too little is compared."""
+        count = max(sum(pixels), 1)
+        share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
+        enough = count >= MIN_PIXELS and share >= MIN_SHARE and any(shown)
+        return sum(costs) / count if enough else np.inf
 
     def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:
         """Return the fit over all views, from the parts that `_compare` fills."""
         count = max(sum(pixels), 1)
-        share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
-        enough = count >= MIN_PIXELS and share >= MIN_SHARE and any(shown)
-        halves = [np.tril(part[2]) / count for part in parts]
         return PoseFit(
-            cost=sum(part[0] for part in parts) / count if enough else np.inf,
-            by_view=tuple(
-                (part[1] / count, half + np.tril(half, -1).T)
-                for part, half in zip(parts, halves, strict=True)
-            ),
+            cost=self._mean([part[0] for part in parts], pixels, shown),
+            by_view=tuple((part[1] / count, symmetric(part[2]) / count) for part in parts),
             pixels=pixels,
             shown=shown,
             similarity=tuple(part[3] for part in parts),
@@ -405,40 +403,15 @@ class Objective:
         self, index: int, projection: Projection, *, derivative: bool = True
     ) -> Iterator[Residual]:
         """Return the residuals of a view's selected pixels, for each kind of comparison."""
-        settings = self.settings
-        mask = self._masks[index]
-        jacobian = (
-            projection.jacobian
-            if derivative
-            else np.empty((len(projection.jacobian), 0, 0), np.float32)
+        nothing = np.empty((len(projection.jacobian), 0, 0), np.float32)
+        return similarity.residuals(
+            self.settings,
+            projection.image if self.rest is None else projection.image + self.rest[index],
+            projection.jacobian if derivative else nothing,
+            self.views[index].xray.line_integrals,
+            self._masks[index],
+            self._weights[index],
         )
-        image = projection.image if self.rest is None else projection.image + self.rest[index]
-        for residual_of, radius, floor, weight in (
-            (
-                similarity.intensity_residual,
-                settings.intensity_radius,
-                settings.intensity_floor,
-                self._weights[index][0],
-            ),
-            (
-                similarity.gradient_residual,
-                settings.gradient_radius,
-                settings.gradient_floor,
-                self._weights[index][1],
-            ),
-        ):
-            if radius:
-                yield Residual(
-                    *residual_of(
-                        image,
-                        jacobian,
-                        self.views[index].xray.line_integrals,
-                        mask,
-                        weight,
-                        radius,
-                        floor,
-                    )
-                )
 
     def _compare(self, index: int, projection: Projection, derivative: bool, parts: list) -> None:
         """Fill a view's place in `parts`.
@@ -460,7 +433,12 @@ class Objective:
             products += sums
             if derivative:
                 slopes += similarity.slope_products(residual, drr, mask, settings.cauchy)
-        parts[index] = cost, gradient, hessian, local_ncc(products), slopes
+        parts[index] = cost, gradient, hessian, float(local_ncc(products)), slopes
+
+
+def symmetric(half: np.ndarray) -> np.ndarray:
+    """Return the symmetric matrix of its lower triangle, the rest of which is 0."""
+    return half + half.T - np.diag(np.diag(half))
 
 
 def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray] | None:
@@ -511,11 +489,6 @@ def _outlying(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
         scipy.ndimage.uniform_filter(each, side) for each in (residual**2 * mask, mask)
     )
     return squares > OUTLYING**2 * np.maximum(pixels, 1 / side**2)
-
-
-def local_ncc(products: np.ndarray) -> float:
-    """Return the local NCC from the sums m f, m m, f f (3,) of what is compared."""
-    return float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
 
 
 def _dilated(mask: np.ndarray) -> np.ndarray:
@@ -628,7 +601,7 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
     used = pixels > 0
     full = hessians[used]
     full += np.swapaxes(np.tril(full, -1), -1, -2)
-    ncc = products[0] / np.sqrt(products[1] * products[2] + 1e-12)
+    ncc = local_ncc(products)
     explained = _explained(
         objective.views[index].xray.line_integrals, mask, objective.settings.intensity_floor
     )

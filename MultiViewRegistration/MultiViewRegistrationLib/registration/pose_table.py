@@ -10,7 +10,6 @@ its rim are 6 degrees off, which is less than half a step of the tilts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
@@ -25,7 +24,7 @@ from ..rendering import cpu
 from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector
 from .prepared_ct import PreparedCT
-from .similarity import MIN_SHARE, Settings, erode, local_moments, window_weight
+from .similarity import MIN_SHARE, Settings, erode, local_moments, local_ncc, window_weight
 
 #: The patient lies head first or feet first, tilted by up to this, of which the table has steps.
 MAX_TILT_DEG = 30.0
@@ -238,11 +237,9 @@ class ShiftTable:
         erode(view.xray.valid.view(np.uint8), self._mask)
         self._usable = max(float(np.count_nonzero(view.xray.valid)), 1.0)
         fixed = view.xray.line_integrals
-        radius = COMPARISON.intensity_radius
-        weight = window_weight(self._mask, radius)
-        mean, inverse_sd = local_moments(
-            fixed, self._mask, weight, radius, COMPARISON.intensity_floor
-        )
+        window = COMPARISON.windows[0]
+        weight = window_weight(self._mask, window.radius)
+        mean, inverse_sd = local_moments(fixed, self._mask, weight, window)
         self._fixed = (fixed - mean) * inverse_sd * self._mask
 
     def tasks(self, projector: Projector, poses: np.ndarray) -> list[partial]:
@@ -255,103 +252,41 @@ class ShiftTable:
         return values[:, self._at[:, 0], self._at[:, 1]]
 
     def _score(self, projector: Projector, poses: np.ndarray, block: slice) -> None:
-        rays = projector.grid.rays(self._camera, poses)
-        score_shifts(
-            projector.values,
-            projector.shape,
-            projector.grid.stored,
-            projector.grid.occupied,
-            projector.cut_across(self._camera, poses),
-            projector.end_slices,
-            rays.source,
-            rays.source_step,
-            rays.directions,
-            rays.world_from_index,
-            projector.grid.depth_mm(self._camera, poses),
-            self._fixed,
-            self._mask,
-            self._usable,
-            COMPARISON.intensity_radius,
-            COMPARISON.intensity_floor,
-            self.ncc[block],
-            self.share[block],
-        )
+        xray = (self._fixed, self._mask, self._usable)
+        placed = projector.placed(self._camera, poses)
+        score_shifts(placed, xray, COMPARISON.windows[0], self.ncc[block], self.share[block])
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
-def score_shifts(
-    values,
-    shape,
-    stored,
-    occupied,
-    cut,
-    end_slices,
-    sources,
-    source_steps,
-    directions,
-    world_from_index,
-    depths,
-    fixed,
-    fixed_mask,
-    usable,
-    radius,
-    floor,
-    ncc,
-    shares,
-):
+def score_shifts(placed, xray, window, scores, shares):
     """Compare an X-ray with DRRs at N poses and at shifts of each.
 
-    `ncc` (N, shifts down, shifts across) is filled with the local NCC, `shares` with the share of
+    `scores` (N, shifts down, shifts across) is filled with the local NCC, `shares` with the share of
     the X-ray that can be compared. Other than in `similarity.score_poses`, a DRR is normalised in
     windows that reach beyond the X-ray.
 
     Parameters
     ----------
-    fixed, fixed_mask
-        (rows, columns) float32, the X-ray normalised, 0 where it is not compared, and its mask. The
-        DRR has as many rows and columns more as there are shifts but one.
-    usable
-        How many pixels of the X-ray are valid.
-    radius, floor
-        Of local normalisation. The other arguments are as in `similarity.score_poses`.
+    placed
+        `cpu.Placed`.
+    xray
+        The X-ray normalised (rows, columns) float32, 0 where it is not compared; its mask; and how
+        many of its pixels are valid. The DRR has as many rows and columns more as there are shifts
+        but one.
+    window
+        `Window` of local normalisation.
     """
+    fixed, fixed_mask, usable = xray
     rows, columns = fixed.shape
-    poses, down, across = ncc.shape
+    poses, down, across = scores.shape
     image = np.empty((rows + down - 1, columns + across - 1), np.float32)
     mask = np.empty(image.shape, np.float32)
-    nothing = np.empty((6, 0, 0), np.float32)
-    block = (np.int64(0), image.shape[0])
     for n in range(poses):
         seen = np.ones(image.shape, np.uint8)
-        if cut[n].any():
-            cpu.mark_unseen(
-                cut[n],
-                end_slices,
-                shape,
-                sources[n],
-                source_steps[n],
-                directions[n],
-                world_from_index[n],
-                depths[n],
-                block,
-                seen,
-            )
-        cpu.project_rows(
-            values,
-            stored,
-            occupied,
-            sources[n],
-            source_steps[n],
-            directions[n],
-            world_from_index[n],
-            sources[n],
-            block,
-            seen,
-            image,
-            nothing,
-        )
+        cpu.draw_pose(placed, n, seen, image)
         erode(seen, mask)
-        mean, inverse_sd = local_moments(image, mask, window_weight(mask, radius), radius, floor)
+        weight = window_weight(mask, window.radius)
+        mean, inverse_sd = local_moments(image, mask, weight, window)
         for r in range(image.shape[0]):
             for c in range(image.shape[1]):
                 image[r, c] = (image[r, c] - mean[r, c]) * inverse_sd[r, c] * mask[r, c]
@@ -370,6 +305,6 @@ def score_shifts(
                 share = compared / usable
                 enough = share >= MIN_SHARE and compared >= MIN_COMPARED
                 shares[n, top, left] = share
-                ncc[n, top, left] = 0.0
+                scores[n, top, left] = 0.0
                 if enough:
-                    ncc[n, top, left] = cross / math.sqrt(own * its + np.float32(1e-12))
+                    scores[n, top, left] = local_ncc((cross, own, its))

@@ -174,4 +174,6 @@ def add_prior(
 
 def prior_cost(ties: Sequence[Tie], poses: Sequence[np.ndarray] | np.ndarray) -> float:
     """Return the sum of the squared motions between neighbours, weighted by PRECISION."""
+    if not ties:
+        return 0.0
     return float(np.sum(PRECISION * relative_motions(ties, poses) ** 2))

@@ -13,12 +13,14 @@ float32, (rows, columns); masks are 0 or 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
+from numba.extending import register_jitable
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -31,8 +33,17 @@ from ..rendering.drr import Projector
 #: cost is infinite.
 MIN_PIXELS = 50
 MIN_SHARE = 0.04
+#: Added under the root of an NCC, of images without contrast.
+NEVER_ZERO = 1e-12
 #: Poses that a thread takes at a time.
 _BLOCK = 32
+
+
+class Window(NamedTuple):
+    """One way of comparing: half width in pixels of the window of local normalisation, 0 to leave it out, and noise, see `Settings`."""
+
+    radius: int
+    floor: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,20 @@ class Settings:
     gradient_floor: float = 0.01
     cauchy: float = 0.0
     silhouette_mm: float | None = None
+
+    @property
+    def windows(self) -> tuple[Window, Window]:
+        """Of intensities, and of gradients."""
+        return (
+            Window(self.intensity_radius, self.intensity_floor),
+            Window(self.gradient_radius, self.gradient_floor),
+        )
+
+
+@register_jitable
+def local_ncc(products: Any) -> Any:
+    """Return the local NCC (...) from the sums m f, m m, f f (3, ...) of what is compared."""
+    return products[0] / np.sqrt(products[1] * products[2] + NEVER_ZERO)
 
 
 def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) -> np.ndarray:
@@ -176,8 +201,9 @@ def _local_mean(image, other, mask, weight, radius):
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
-def local_moments(image, mask, weight, radius, floor):
+def local_moments(image, mask, weight, window):
     """Return local mean and 1 / sqrt(variance + floor^2)."""
+    radius, floor = window
     mean = _local_mean(image, mask, mask, weight, radius)
     inverse_sd = _local_mean(image, image, mask, weight, radius)
     rows, columns = image.shape
@@ -189,8 +215,9 @@ def local_moments(image, mask, weight, radius, floor):
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
-def _local_rms(gx, gy, mask, weight, radius, floor):
+def _local_rms(gx, gy, mask, weight, window):
     """Return 1 / sqrt(mean of the squared gradient + floor^2)."""
+    radius, floor = window
     rows, columns = gx.shape
     square = np.empty((rows, columns), np.float32)
     for r in range(rows):
@@ -232,15 +259,15 @@ def window_weight(mask, radius):
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
-def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
+def intensity_residual(image, jacobian, fixed, mask, weight, window):
     """Return the residual, its derivative, the sums m f, m m, f f of the normalised images, and m.
 
     They are (1, rows, columns), (n, 1, rows, columns), (3,) and (1, rows, columns).
     """
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
-    mean, inverse_sd = local_moments(image, mask, weight, radius, floor)
-    fixed_mean, fixed_inverse_sd = local_moments(fixed, mask, weight, radius, floor)
+    mean, inverse_sd = local_moments(image, mask, weight, window)
+    fixed_mean, fixed_inverse_sd = local_moments(fixed, mask, weight, window)
     residual = np.zeros((1, rows, columns), np.float32)
     normalised = np.zeros((1, rows, columns), np.float32)
     products = np.zeros(3)
@@ -257,8 +284,8 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
     derivative = np.zeros((parameters, 1, rows, columns), np.float32)
     for p in range(parameters):
         # d mean = mean J,  sd d sd = mean(image J) - mean image mean J
-        mean_j = _local_mean(jacobian[p], mask, mask, weight, radius)
-        mean_ij = _local_mean(image, jacobian[p], mask, weight, radius)
+        mean_j = _local_mean(jacobian[p], mask, mask, weight, window.radius)
+        mean_ij = _local_mean(image, jacobian[p], mask, weight, window.radius)
         for r in range(rows):
             for c in range(columns):
                 if mask[r, c] > 0:
@@ -271,7 +298,7 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
-def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
+def gradient_residual(image, jacobian, fixed, mask, weight, window):
     """Return the residual, its derivative, the sums m f, m m, f f of the normalised gradients, and m.
 
     They are (2, rows, columns), (n, 2, rows, columns), (3,) and (2, rows, columns). `mask` must
@@ -283,8 +310,8 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
     fixed_gradient = np.empty((2, rows, columns), np.float32)
     _gradient(image, mask, gradient[0], gradient[1])
     _gradient(fixed, mask, fixed_gradient[0], fixed_gradient[1])
-    scale = _local_rms(gradient[0], gradient[1], mask, weight, radius, floor)
-    fixed_scale = _local_rms(fixed_gradient[0], fixed_gradient[1], mask, weight, radius, floor)
+    scale = _local_rms(gradient[0], gradient[1], mask, weight, window)
+    fixed_scale = _local_rms(fixed_gradient[0], fixed_gradient[1], mask, weight, window)
     residual = np.zeros((2, rows, columns), np.float32)
     normalised = np.zeros((2, rows, columns), np.float32)
     products = np.zeros(3)
@@ -309,12 +336,12 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
         for r in range(rows):
             for c in range(columns):
                 product[r, c] = gradient[0, r, c] * jx[r, c] + gradient[1, r, c] * jy[r, c]
-        prior_ratio = _local_mean(product, mask, mask, weight, radius)
+        growth = _local_mean(product, mask, mask, weight, window.radius)
         for r in range(rows):
             for c in range(columns):
                 if mask[r, c] > 0:
                     s = scale[r, c]
-                    shrink = prior_ratio[r, c] * s * s
+                    shrink = growth[r, c] * s * s
                     derivative[p, 0, r, c] = (jx[r, c] - gradient[0, r, c] * shrink) * s
                     derivative[p, 1, r, c] = (jy[r, c] - gradient[1, r, c] * shrink) * s
     return residual, derivative, products, normalised
@@ -502,6 +529,42 @@ def add_tile_hessians(derivative, along, sharp, bend, side, hessians):
                     hessians[r // side, left // side, p, o] += total
 
 
+class Residual(NamedTuple):
+    """One way in which a view is compared.
+
+    Residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative (n, k,
+    rows, columns), the sums m f, m m, f f of what is compared, and the DRR as it is compared (k,
+    rows, columns).
+    """
+
+    residual: np.ndarray
+    derivative: np.ndarray
+    products: np.ndarray
+    drr: np.ndarray
+
+
+def window_weights(settings: Settings, mask: np.ndarray) -> list[np.ndarray | None]:
+    """Return `window_weight` for each way of comparing; None for one that is left out."""
+    return [
+        window_weight(mask, window.radius) if window.radius else None for window in settings.windows
+    ]
+
+
+def residuals(
+    settings: Settings,
+    image: np.ndarray,
+    jacobian: np.ndarray,
+    fixed: np.ndarray,
+    mask: np.ndarray,
+    weights: Sequence[np.ndarray | None],
+) -> Iterator[Residual]:
+    """Return the residuals of a DRR and an X-ray at the pixels that are set, for each way of comparing."""
+    kernels = intensity_residual, gradient_residual
+    for residual_of, window, weight in zip(kernels, settings.windows, weights, strict=True):
+        if window.radius:
+            yield Residual(*residual_of(image, jacobian, fixed, mask, weight, window))
+
+
 class Scorer:
     """Views and a volume at one resolution.
 
@@ -549,119 +612,58 @@ class Scorer:
         return found
 
     def _score(self, view: View, rest: np.ndarray, poses: np.ndarray, out: np.ndarray) -> None:
-        projector = self._projector
         settings = self._settings
-        rays = projector.grid.rays(view.camera, poses)
         margins = np.zeros(len(poses), int)
         if settings.silhouette_mm is not None:
             margins = silhouette_margin(
                 settings, view.camera, rigid.transform_points(poses, self._centroid)
             )
-        cut = projector.cut_across(view.camera, poses)
+        xray = view.xray
         score_poses(
-            projector.values,
-            projector.shape,
-            projector.grid.stored,
-            projector.grid.occupied,
-            cut,
-            projector.end_slices,
-            rays.source,
-            rays.source_step,
-            rays.directions,
-            rays.world_from_index,
-            projector.grid.depth_mm(view.camera, poses),
-            view.xray.line_integrals,
-            view.xray.valid.view(np.uint8),
-            rest,
-            settings.intensity_radius,
-            settings.intensity_floor,
-            settings.gradient_radius,
-            settings.gradient_floor,
+            self._projector.placed(view.camera, poses),
+            Fixed(xray.line_integrals, xray.valid.view(np.uint8), rest),
+            settings.windows,
             margins,
             out,
         )
 
 
+class Fixed(NamedTuple):
+    """What DRRs are compared with: an X-ray and its valid pixels (rows, columns), and what is added to the DRRs, or (0, 0) for nothing."""
+
+    image: np.ndarray
+    valid: np.ndarray
+    rest: np.ndarray
+
+
 @nb.njit(**cpu.KERNEL)
-def score_poses(
-    values,
-    shape,
-    stored,
-    occupied,
-    cut,
-    end_slices,
-    sources,
-    source_steps,
-    directions,
-    world_from_index,
-    depths,
-    fixed,
-    valid,
-    rest,
-    intensity_radius,
-    intensity_floor,
-    gradient_radius,
-    gradient_floor,
-    margins,
-    out,
-):
+def score_poses(placed, xray, windows, margins, out):
     """Fill `out` (N,) with the scores of N poses in one view.
 
     Parameters
     ----------
-    shape, stored, occupied
-        Of the volume, see `Grid`. cut (N, 6), sources and source_steps (N, 3),
-        world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
-        `cpu.project_rows` and `cpu.mark_unseen` need.
-    fixed, valid
-        (rows, columns), the X-ray and its valid pixels.
-    rest
-        (rows, columns), added to the DRR, or (0, 0) for none.
+    placed
+        `cpu.Placed`.
+    xray
+        `Fixed`.
+    windows
+        See `Settings.windows`.
     margins
         (N,) pixels about the silhouette within which to compare; 0 for the whole image.
     """
+    fixed, valid, rest = xray
+    intensities, gradients = windows
     rows, columns = fixed.shape
     image = np.empty((rows, columns), np.float32)
     mask = np.empty((rows, columns), np.float32)
     nothing = np.empty((6, 0, 0), np.float32)
-    block = (
-        np.int64(0),
-        rows,
-    )  # a bare 0 would be another type, for which the renderer is compiled once more
     usable = 0
     for r in range(rows):
         for c in range(columns):
             usable += valid[r, c]
     for n in range(len(out)):
-        source = sources[n]
         seen = valid.copy()
-        if cut[n].any():
-            cpu.mark_unseen(
-                cut[n],
-                end_slices,
-                shape,
-                source,
-                source_steps[n],
-                directions[n],
-                world_from_index[n],
-                depths[n],
-                block,
-                seen,
-            )
-        cpu.project_rows(
-            values,
-            stored,
-            occupied,
-            source,
-            source_steps[n],
-            directions[n],
-            world_from_index[n],
-            source,
-            block,
-            seen,
-            image,
-            nothing,
-        )
+        cpu.draw_pose(placed, n, seen, image)
         erode(seen, mask)
         compared = _count(mask)
         share = compared / max(usable, 1)
@@ -676,23 +678,13 @@ def score_poses(
             for r in range(rows):
                 for c in range(columns):
                     image[r, c] += rest[r, c]
-        cross = 0.0
-        own = 0.0
-        its = 0.0
-        if intensity_radius:
-            weight = window_weight(mask, intensity_radius)
-            sums = intensity_residual(
-                image, nothing, fixed, mask, weight, intensity_radius, intensity_floor
-            )[2]
-            cross = sums[0]
-            own = sums[1]
-            its = sums[2]
-        if gradient_radius:
-            weight = window_weight(mask, gradient_radius)
-            sums = gradient_residual(
-                image, nothing, fixed, mask, weight, gradient_radius, gradient_floor
-            )[2]
-            cross = cross + sums[0]
-            own = own + sums[1]
-            its = its + sums[2]
-        out[n] = cross / math.sqrt(own * its + 1e-12) * math.sqrt(share)
+        products = np.zeros(3)
+        if intensities.radius:
+            weight = window_weight(mask, intensities.radius)
+            products = intensity_residual(image, nothing, fixed, mask, weight, intensities)[2]
+        if gradients.radius:
+            weight = window_weight(mask, gradients.radius)
+            sums = gradient_residual(image, nothing, fixed, mask, weight, gradients)[2]
+            for i in range(3):
+                products[i] += sums[i]
+        out[n] = local_ncc(products) * math.sqrt(share)

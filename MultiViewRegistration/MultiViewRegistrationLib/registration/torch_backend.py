@@ -34,8 +34,8 @@ from ..imaging.xray import View
 from ..rendering.cuda_graph import Recorded
 from ..rendering.drr import FIRST_ROW, Projector
 from ..rendering.torch_drr import TorchProjector
-from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation, local_ncc
-from .similarity import MIN_PIXELS, MIN_SHARE, Settings, silhouette_margin
+from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
+from .similarity import MIN_PIXELS, MIN_SHARE, Settings, local_ncc, silhouette_margin
 
 #: Pixels that are added up in single precision, before their sums are in double.
 LANE_PIXELS = 256
@@ -121,7 +121,7 @@ class TorchObjective(Objective):
         def linearise() -> PoseFit:
             self._kept = mask
             gradients, hessians = np.split(numbers[:, SYSTEM:], [derivatives], axis=1)
-            hessians = hessians.reshape(-1, derivatives, derivatives)
+            hessians = np.tril(hessians.reshape(-1, derivatives, derivatives))
             products = map(local_ncc, numbers[:, PRODUCTS:SLOPES])
             costs = map(float, numbers[:, COST])
             slopes = numbers[:, SLOPES:PIXELS]
@@ -166,9 +166,7 @@ class TorchScorer:
         products = numbers[..., PRODUCTS:SLOPES]
         whole = images.settings.silhouette_mm is not None
         share = np.ones_like(pixels) if whole else pixels / np.maximum(images.usable, 1)
-        scores = (
-            products[..., 0] / np.sqrt(products[..., 1] * products[..., 2] + 1e-12) * np.sqrt(share)
-        )
+        scores = local_ncc(np.moveaxis(products, -1, 0)) * np.sqrt(share)
         return list(
             np.where((share < MIN_SHARE) | (pixels < MIN_PIXELS), 0, scores).astype(np.float32)
         )

@@ -99,6 +99,76 @@ WHOLE = 8
 UNSEEN_TISSUE_MM = 6.0
 
 
+class Voxels(NamedTuple):
+    """A volume as kernels take it.
+
+    Attributes
+    ----------
+    values
+        ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0,
+        then two slices of 0. In float64 the samples are taken and summed in double precision.
+    shape
+        (ni, nj, nk)
+    occupied
+        See `Grid.occupied`; (0, 0, 0) where it is not known.
+    """
+
+    values: np.ndarray
+    shape: tuple[int, int, int]
+    occupied: np.ndarray
+
+
+class Rays(NamedTuple):
+    """The rays of a camera at a pose, or at several (...), in the voxel frame of a grid.
+
+    s + z q, s = source + v source_step, q = corner + u step_u + v step_v
+
+    Attributes
+    ----------
+    source, source_step
+        (..., 3) voxels, of row 0, and by how much it moves from row to row: 0 of a pinhole.
+    directions
+        (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
+    world_from_index
+        (..., 3, 3) mm per voxel.
+    """
+
+    source: np.ndarray
+    source_step: np.ndarray
+    directions: np.ndarray
+    world_from_index: np.ndarray
+
+
+class Ends(NamedTuple):
+    """The ends of a volume, through which its tissue goes on.
+
+    Attributes
+    ----------
+    cut
+        (..., 6) bool, faces -i, +i, -j, +j, -k, +k that take rays their value at a pose (...).
+    slices
+        (6, n, n) uint8, 1 = tissue, indexed by the face and the two other axes as the volume is
+        (the later axis first).
+    shape
+        (ni, nj, nk) of the volume.
+    depth
+        (...) mm to the far end of the beam.
+    """
+
+    cut: np.ndarray
+    slices: np.ndarray
+    shape: tuple[int, int, int]
+    depth: Any
+
+
+class Placed(NamedTuple):
+    """A volume at N poses before a camera."""
+
+    voxels: Voxels
+    ends: Ends
+    rays: Rays
+
+
 class Crossings(NamedTuple):
     """The crossings of a ray with the voxel planes of the axis `a` that it follows most closely, within the volume.
 
@@ -299,39 +369,13 @@ def _inverse_transpose(matrix, out):
 
 
 @nb.njit(**KERNEL, fastmath=True)
-def project_rows(
-    values,
-    shape,
-    occupied,
-    source,
-    source_step,
-    directions,
-    world_from_index,
-    lever,
-    rows,
-    wanted,
-    image,
-    jacobian,
-):
+def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
     """Project the rows `rows[0]:rows[1]` of an image.
 
     Parameters
     ----------
-    values
-        ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0,
-        then two slices of 0. In float64 the samples are taken and summed in double precision.
-    shape
-        (ni, nj, nk)
-    occupied
-        See `Grid.occupied`; (0, 0, 0) where it is not known.
-    source, source_step
-        (3,) the source of row 0 in voxels, and by how much it moves from row to row: 0 of a
-        pinhole.
-    directions
-        (3, 3), its rows step_u, step_v, corner: q = corner + u step_u + v step_v, in voxels per mm
-        of depth.
-    world_from_index
-        (3, 3) mm per voxel.
+    voxels, rays
+        `Voxels`, and `Rays` at one pose.
     lever
         (3,) source of row 0 minus pivot, world mm.
     wanted
@@ -341,6 +385,8 @@ def project_rows(
     jacobian
         (6, rows, columns), out, or (6, 0, 0) for none.
     """
+    values, shape, occupied = voxels
+    source, source_step, directions, world_from_index = rays
     real = values.dtype.type
     columns = image.shape[1]
     with_jacobian = jacobian.shape[1] > 0
@@ -433,9 +479,7 @@ def project_rows(
 
 
 @nb.njit(**KERNEL, fastmath=True)
-def mark_unseen(
-    cut, end_slices, shape, source, source_step, directions, world_from_index, depth, rows, seen
-):
+def mark_unseen(ends, rays, rows, seen):
     """Set `seen` to 0 for rays that go on through tissue where the CT was cut off.
 
     What lies beyond a cut end is guessed as the end slice repeated: a ray with more than
@@ -443,16 +487,13 @@ def mark_unseen(
 
     Parameters
     ----------
-    cut
-        (6,) bool, faces -i, +i, -j, +j, -k, +k through which tissue goes on.
-    end_slices
-        (6, n, n) uint8, 1 = tissue, indexed by the face and the two other axes as the volume is
-        (the later axis first).
-    depth
-        mm to the far end of the beam.
+    ends, rays
+        `Ends` and `Rays` at one pose.
     seen
-        (rows, columns) uint8, in and out. Other arguments as in `project_rows`.
+        (rows, columns) uint8, in and out.
     """
+    cut, end_slices, shape, depth = ends
+    source, source_step, directions, world_from_index = rays
     q = np.empty(3)
     start = np.empty(3)
     for r in range(rows[0], rows[1]):
@@ -489,3 +530,25 @@ def mark_unseen(
                     z += step
             if unseen > UNSEEN_TISSUE_MM:
                 seen[r, col] = 0
+
+
+@nb.njit(**KERNEL)
+def draw_pose(placed, n, seen, image):
+    """Fill an image with the DRR of the n-th of several poses.
+
+    Parameters
+    ----------
+    placed
+        `Placed`.
+    seen
+        (rows, columns) uint8, in and out: rays that are followed, without those of a false value.
+    """
+    voxels, (cut, slices, shape, depth), (source, source_step, directions, world_from_index) = (
+        placed
+    )
+    rays = Rays(source[n], source_step[n], directions[n], world_from_index[n])
+    # A bare 0 would be another type, for which the renderer is compiled once more.
+    rows = (np.int64(0), image.shape[0])
+    if cut[n].any():
+        mark_unseen(Ends(cut[n], slices, shape, depth[n]), rays, rows, seen)
+    project_rows(voxels, rays, source[n], rows, seen, image, np.empty((6, 0, 0), np.float32))

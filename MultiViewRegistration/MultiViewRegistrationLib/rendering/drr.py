@@ -17,6 +17,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
 from . import cpu
+from .cpu import Ends, Placed, Rays, Voxels
 from .devices import row_blocks, run_tasks
 
 #: Attenuation (1/mm) from which a voxel counts as tissue: about a quarter of water.
@@ -45,28 +46,6 @@ class Rendering:
 
     image: np.ndarray
     jacobian: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Rays:
-    """The rays of a camera at a pose, or at several (...), in the voxel frame of a grid.
-
-    s + z q, s = source + v source_step, q = corner + u step_u + v step_v
-
-    Attributes
-    ----------
-    source, source_step
-        (..., 3) voxels.
-    directions
-        (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
-    world_from_index
-        (..., 3, 3) mm per voxel.
-    """
-
-    source: np.ndarray
-    source_step: np.ndarray
-    directions: np.ndarray
-    world_from_index: np.ndarray
 
 
 #: What is wrong with such a pose.
@@ -127,6 +106,11 @@ class Grid:
         """The values (nk, nj, ni), a view."""
         ni, nj, nk = self.shape
         return self.values.reshape(-1, nj, self.stored[0])[:nk, :, :ni]
+
+    @cached_property
+    def voxels(self) -> Voxels:
+        """What kernels take of it."""
+        return Voxels(self.values, self.stored, self.occupied)
 
     @cached_property
     def occupied(self) -> np.ndarray:
@@ -220,7 +204,6 @@ class Projector:
 
     def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:
         self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
-        self.values = grid.values
         self.shape = grid.shape
         self.ct_from_index = grid.ct_from_index
         self._axes = self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
@@ -306,20 +289,7 @@ class Projector:
                     mark(rows, comparable)
                 part = slice(*rows)
                 np.bitwise_or(wanted[part], comparable[part], out=wanted[part])
-            cpu.project_rows(
-                self.values,
-                self.grid.stored,
-                self.grid.occupied,
-                rays.source,
-                rays.source_step,
-                rays.directions,
-                rays.world_from_index,
-                lever,
-                rows,
-                wanted,
-                image,
-                jacobian,
-            )
+            cpu.project_rows(self.grid.voxels, rays, lever, rows, wanted, image, jacobian)
 
         return [
             partial(fill, rows) for rows in row_blocks(image.shape[0], followed * max(self.shape))
@@ -343,21 +313,18 @@ class Projector:
 
         None where no cut end takes rays their value.
         """
-        cut = self.cut_across(camera, world_from_ct)
-        if not cut.any():
+        if not self.cut_across(camera, world_from_ct).any():
             return None
-        depth_mm = self.grid.depth_mm(camera, world_from_ct)
-        return partial(
-            cpu.mark_unseen,
-            cut,
-            self.end_slices,
-            self.shape,
-            rays.source,
-            rays.source_step,
-            rays.directions,
-            rays.world_from_index,
-            depth_mm,
-        )
+        return partial(cpu.mark_unseen, self._ends(camera, world_from_ct), rays)
+
+    def placed(self, camera: Camera, world_from_ct: ArrayLike) -> Placed:
+        """Return what kernels take of the volume at poses (N, 4, 4)."""
+        rays = self.grid.rays(camera, world_from_ct)
+        return Placed(self.grid.voxels, self._ends(camera, world_from_ct), rays)
+
+    def _ends(self, camera: Camera, world_from_ct: ArrayLike) -> Ends:
+        cut = self.cut_across(camera, world_from_ct)
+        return Ends(cut, self.end_slices, self.shape, self.grid.depth_mm(camera, world_from_ct))
 
     def cut_across(self, camera: Camera, world_from_ct: ArrayLike) -> np.ndarray:
         """Return (..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).
@@ -406,17 +373,10 @@ def part_tasks(
         directions = rays.directions[n]
         jacobian = rendering.jacobian
         directions[2] += columns.start * directions[0] + rows.start * directions[1]
-        fill = partial(
-            cpu.project_rows,
-            grid.values,
-            grid.stored,
-            grid.occupied,
-            rays.source[n] + rows.start * rays.source_step[n],
-            rays.source_step[n],
-            directions,
-            rays.world_from_index[n],
-            levers[n] + rows.start * camera.source_step,
-        )
+        step = rays.source_step[n]
+        own = Rays(rays.source[n] + rows.start * step, step, directions, rays.world_from_index[n])
+        lever = levers[n] + rows.start * camera.source_step
+        fill = partial(cpu.project_rows, grid.voxels, own, lever)
         followed = rendering.image.size
         jacobian = NO_JACOBIAN if jacobian is None else jacobian
         blocks = row_blocks(len(rendering.image), followed * max(grid.shape))

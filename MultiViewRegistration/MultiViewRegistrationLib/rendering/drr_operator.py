@@ -316,6 +316,7 @@ def _by_numba(
 ) -> tuple[Tensor, Tensor]:
     columns, rows = size
     flat = values.detach().numpy()
+    voxels = cpu.Voxels(flat, (shape[0], shape[1], shape[2]), np.empty((0, 0, 0), np.uint8))
     matrix = ct_from_index[:3, :3].numpy().copy()
     images = np.empty((len(rays), rows, columns), flat.dtype)
     by_motion = np.empty((6, len(rays), *((rows, columns) if derivatives else (0, 0))), flat.dtype)
@@ -323,13 +324,8 @@ def _by_numba(
     tasks = [
         partial(
             cpu.project_rows,
-            flat,
-            tuple(shape),
-            np.empty((0, 0, 0), np.uint8),
-            beam[0],
-            beam[1],
-            beam[2:],
-            matrix,
+            voxels,
+            cpu.Rays(beam[0], beam[1], beam[2:], matrix),
             np.zeros(3),
             block,
             np.empty((0, 0), np.uint8),

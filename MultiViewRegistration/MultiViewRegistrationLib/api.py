@@ -37,6 +37,7 @@ from .finding import (
     start_pose,
 )
 from .geometry import rigid
+from .reasons import doubted
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .assessment.bodies import Alone
@@ -182,7 +183,6 @@ def register(
         first,
         *_further(case, anatomies, first.refinement.views, asked, progress, seed, method),
     ]
-    from .assessment import verdict  # which another thread may have imported meanwhile
     from .registration.pipeline import Progress
     from .report.result import Result
 
@@ -211,10 +211,6 @@ def register(
         began_bones = perf_counter()
         result = _with_together(result, alone, of_bones, first.bone_poses)
         bones_s = perf_counter() - began_bones
-        assert result.assessment is not None
-        result = replace(
-            result, assessment=verdict.with_identity(result.assessment, case.identity_reasons)
-        )
     seconds = {
         "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
         "initialise": located + sum(each.initialise_seconds for each in found),
@@ -300,7 +296,8 @@ def _with_together(
     in_doubt = judged.in_doubt or judged.cause is not None or bool(result.case.identity_reasons)
     first = replace(first, assessment=replace(judged, in_doubt=in_doubt))
     found = register_together([first, *others], result.views, progress, poses, levels)
-    result = replace(result, together=found, assessment=with_together(judged, found))
+    judged = doubted(with_together(judged, found), result.case.identity_reasons)
+    result = replace(result, together=found, assessment=judged)
     here = (body.world_from_ct for body in found.bodies if body.name == first.body.name)
     pose = next(here, result.world_from_ct)
     if pose is result.world_from_ct:
@@ -400,13 +397,13 @@ def assess(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
     )
     bones_s = 0.0
-    if bone_poses is not None and case.structures is not None:
+    if bone_poses is not None and case.structures.names:
         began_bones = perf_counter()
         poses = [bone_poses.get(name, pose) for name in case.structures.names]
         result = _with_together(result, [_first(result)], unwatched, poses, levels=())
         bones_s = perf_counter() - began_bones
     assert result.assessment is not None
-    assessment = verdict.with_identity(result.assessment, case.identity_reasons)
+    assessment = doubted(result.assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + ready - began,
         "initialise": 0.0,
@@ -443,21 +440,17 @@ def register_bones(
     Cancelled
         `progress` returned False.
     """
-    from .assessment import verdict
     from .registration.bones import LEVELS
 
     case = result.case
-    if case.structures is None or result.assessment is None:
+    if not case.structures.names or result.assessment is None:
         raise InputError("structures: the case has none, expected the bones to register; add them.")
     began = perf_counter()
     poses = [bone_poses.get(name, result.world_from_ct) for name in case.structures.names]
     again = _with_together(result, [_first(result)], progress, poses, LEVELS)
-    judged = again.assessment
-    if result.assessment.body is not None and judged is not None:
-        judged = verdict.with_identity(judged, case.identity_reasons)
     seconds = perf_counter() - began
     seconds_of_all = result.seconds | {"refine": seconds, "total": seconds}
-    return replace(again, assessment=judged, seconds=seconds_of_all)
+    return replace(again, seconds=seconds_of_all)
 
 
 def train(

@@ -38,7 +38,7 @@ def check_structures(case: Case) -> None:
     InputError
         Where its CT is not in Hounsfield units.
     """
-    if case.structures is not None and case.ct.unit != "hu":
+    if case.structures.names and case.ct.unit != "hu":
         raise InputError(
             'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
             "bone's own CT."
@@ -164,6 +164,7 @@ def find_pose(
     InputError
         The views show too little of the CT, or the regressor cannot predict from these views.
     """
+    from .imaging.structures import NO_STRUCTURES
     from .registration.bones_and_cameras import correct_cameras
     from .registration.cameras import uncalibrated_view_indices
     from .registration.optimizer import Range
@@ -212,19 +213,17 @@ def find_pose(
     find = partial(find, anatomy) if device.name == CPU else partial(anatomy.run_on, device, find)
     if uncalibrated_view_indices(case.views, shared):
         find = partial(register_views, find=find, shared=shared)
-    structures = case.structures if method.name == "joint" else None
+    structures = case.structures if method.name == "joint" else NO_STRUCTURES
     of_cameras = progress
-    bone_poses = None
-    if structures is not None:
+    if structures.names:
         progress, of_cameras = (
             part_of(progress, 0.0, CAMERAS_FROM),
             part_of(progress, CAMERAS_FROM, 1.0),
         )
     refinement = find(case.views, progress=progress)
-    if structures is not None:
-        refinement, bone_poses = correct_cameras(
-            anatomy, structures, case.views, shared, refinement, of_cameras
-        )
+    refinement, bone_poses = correct_cameras(
+        anatomy, structures, case.views, shared, refinement, of_cameras
+    )
     registered = perf_counter() - prepared
     regressor_seconds = (
         initialisation.seconds if initialisation else 0.0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, repeat
-from typing import Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 #: What is said of a pose.
 Verdict = Literal["accept", "check", "reject"]
@@ -129,3 +132,16 @@ def with_codes(reasons: Sequence[str]) -> dict[str, list[str]]:
 def from_codes(reasons: Sequence[str], codes: Sequence[str] = ()) -> list[Reason]:
     """Return what `with_codes` has taken apart; files of before have no codes."""
     return [Reason(code, sentence) for code, sentence in zip(chain(codes, repeat("")), reasons)]
+
+
+def doubted(judged: T, reasons: Sequence[Reason]) -> T:
+    """Return what was judged, any record with `verdict` and `reasons`, as at best "check" for these reasons.
+
+    Those that it has not come first; without any it stays as it is.
+    """
+    if not reasons:
+        return judged
+    record: Any = judged
+    verdict = "check" if record.verdict == "accept" else record.verdict
+    missing = [reason for reason in reasons if reason not in record.reasons]
+    return replace(record, verdict=verdict, reasons=[*missing, *record.reasons])

@@ -14,7 +14,7 @@ from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.structures import StructureSource, structures_of_array
-from MultiViewRegistrationLib.reasons import Reason
+from MultiViewRegistrationLib.reasons import Reason, doubted
 
 PLACE = np.diag([4.0, 4, 4, 1])
 PLACE[:3, 3] = [-78, -38, -78]
@@ -102,7 +102,7 @@ def test_it_is_said_when_labels_are_loaded():
 def test_a_bone_whose_name_is_contradicted_is_never_accepted_nor_is_its_case():
     reason = Reason("name-contradicted", "Check the name.")
     accepted = BodyResult("L3", np.eye(4), "accept", [], moved=Moved(0, 0, np.eye(3)[2]))
-    doubted = accepted.doubted(reason)
-    assert (doubted.verdict, doubted.reasons) == ("check", [reason])
-    whole = with_together(Assessment("accept", []), Together([doubted]))
+    bone = doubted(accepted, [reason])
+    assert (bone.verdict, bone.reasons) == ("check", [reason])
+    whole = with_together(Assessment("accept", []), Together([bone]))
     assert (whole.verdict, whole.reasons) == ("check", [reason])

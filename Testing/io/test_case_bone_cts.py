@@ -91,14 +91,14 @@ def assert_same_bodies(case, other):
 
 def test_each_bone_has_its_ct_unit_and_start(folder, write_case):
     case = load(write_case, two_bones())
-    assert case.bone_names == ("radius", "ulna") and case.structures is None
+    assert case.bone_names == ("radius", "ulna") and not case.structures.names
     radius, ulna = case.bodies
     assert case.ct is radius.ct and radius.ct.unit == "relative" and radius.ct.mask is None
     assert_allclose(case.world_from_ct, own_frame(START))
     assert ulna.ct.unit == "hu" and ulna.ct.volume.values[ulna.ct.mask].min() == 900
     assert_allclose(ulna.world_from_ct, own_frame(OTHER))
     assert radius.uid != ulna.uid and radius.uid == case.dicom.ct_uid
-    assert "that of radius, and 1 more" in repr(case)
+    assert ", bones radius and 1 more;" in repr(case)
     assert VALIDATOR.is_valid(two_bones())
 
 

@@ -17,7 +17,7 @@ from ..geometry import rigid
 from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
 from ..imaging.xray import View
-from ..reasons import BoneVerdict, Reason, with_codes
+from ..reasons import BoneVerdict, Reason, doubted, with_codes
 from ..registration.bones import (
     SHOWN,
     Bone,
@@ -104,11 +104,6 @@ class BodyResult:
     mtre_mm: float | None = None
     features: BoneFeatures | None = field(default=None, repr=False)
     bone: Bone | None = field(default=None, repr=False)
-
-    def doubted(self, reason: Reason) -> BodyResult:
-        """Return the same for a reason to check it at best."""
-        verdict = "check" if self.verdict == "accept" else self.verdict
-        return replace(self, verdict=verdict, reasons=[reason, *self.reasons])
 
     def to_json(self) -> dict[str, Any]:
         """Return an entry of `bodies` of a result.json."""
@@ -208,7 +203,7 @@ def register_together(
     if not bones:
         return Together()
     structures = first.body.bones
-    if structures is None:
+    if first.body.name:
         places = [each.world_from_ct for each in alone]
         found = register_bones(None, bones, views, places, progress)
         return judge_together(found, views, [NO_EDGE] * len(bones), alone)
@@ -219,12 +214,12 @@ def register_together(
     in_doubt = first.assessment.in_doubt
     judged = judge_together(found, views, edges, (), others, found_again_mm(found), in_doubt)
     if levels is not None and not levels:
-        checked = [replace(body.doubted(SET), predicted_tre_mm=None) for body in judged.bodies]
+        checked = [replace(doubted(body, [SET]), predicted_tre_mm=None) for body in judged.bodies]
     else:
         checked = _with_ends(judged.bodies, found)
     for names, sentence in structures.contradictions:
         reason = Reason("name-contradicted", sentence)
-        checked = [body.doubted(reason) if body.name in names else body for body in checked]
+        checked = [doubted(body, [reason] * (body.name in names)) for body in checked]
     return replace(judged, bodies=checked)
 
 
@@ -308,7 +303,7 @@ def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[B
                 f"The mask of {bodies[n].name} seems to hold a part of a neighbour: its ends fit "
                 f"best {mm:.1f} mm apart. Correct the mask."
             )
-            checked[n] = bodies[n].doubted(Reason("mask-of-two-bones", sentence))
+            checked[n] = doubted(bodies[n], [Reason("mask-of-two-bones", sentence)])
     return checked
 
 
@@ -381,7 +376,6 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
     lost = _names(found.of("reject"))
     unseen = _names(found.of("not shown"))
     first = found.bodies[0]
-    verdict = "check" if assessment.verdict == "accept" and (lost or unseen) else assessment.verdict
     reasons = []
     if first.moved is None:
         if lost:
@@ -390,16 +384,15 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
         if unseen:
             reasons.append(Reason("not-shown", f"No X-ray shows {unseen}."))
         own = Reason("pose-of-one-bone", f"This is the pose of {first.name}: use each bone's own.")
-        if lost or first.verdict == "not shown":
-            verdict = "reject"
-        return replace(assessment, verdict=verdict, reasons=[*reasons, *assessment.reasons, own])
+        judged = doubted(replace(assessment, reasons=[*assessment.reasons, own]), reasons)
+        useless = lost or first.verdict == "not shown"
+        return replace(judged, verdict="reject") if useless else judged
     displaced = found.displaced
     every = [reason for body in found.bodies for reason in body.reasons]
     reasons += [reason for reason in dict.fromkeys(every) if reason.code == "name-contradicted"]
     if not (displaced or lost or unseen or reasons):
         tested = tuple(body.name for body in found.bodies)
         return replace(assessment, body=assessment, tested=tested)
-    verdict = "check" if assessment.verdict == "accept" else assessment.verdict
     prediction = assessment.prediction
     besides = assessment.reasons
     if displaced:
@@ -429,19 +422,14 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
             failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
             familiar=True,  # it is known why the X-rays looked unfamiliar
         )
-        reasons += risk_reasons(prediction, calibrated(), verdict)
+        reasons += risk_reasons(prediction, calibrated(), assessment.verdict)
         besides = [
             reason
             for reason in besides
             if not (is_about_risk(reason) or reason.code == THIRD_VIEW_MISSING.code)
         ]
-    return replace(
-        assessment,
-        verdict=verdict,
-        prediction=prediction,
-        reasons=[*reasons, *besides],
-        body=assessment,
-    )
+    judged = replace(assessment, prediction=prediction, reasons=besides, body=assessment)
+    return doubted(judged, reasons)
 
 
 def _names(bodies: Sequence[BodyResult]) -> str:

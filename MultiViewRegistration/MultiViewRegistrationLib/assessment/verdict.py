@@ -16,7 +16,7 @@ import scipy
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
-from ..reasons import Reason, Verdict
+from ..reasons import Reason, Verdict, doubted
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import distance, minimise
 from ..registration.pipeline import DISTINCT_MM, Refinement
@@ -454,12 +454,8 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     """
     before = assessment.prediction
     features = assessment.features
-    verdict: Verdict
     if before is None or features is None or not cause.predicts:
-        verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-        return replace(
-            assessment, cause=cause, verdict=verdict, reasons=[cause.reason, *assessment.reasons]
-        )
+        return replace(doubted(assessment, [cause.reason]), cause=cause)
     model = calibrated()
     views = len(assessment.splits)
     at = features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
@@ -488,17 +484,6 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         least_certain_rotation=(float(np.degrees(SDS_95 * inflation * sd)), axis),
         reasons=[cause.reason, *contradicted, *risk_reasons(prediction, model, verdict), *others],
     )
-
-
-def with_identity(assessment: Assessment, reasons: Sequence[Reason]) -> Assessment:
-    """Return the assessment of a case whose images' headers contradict each other.
-
-    These reasons come first, and it is never "accept".
-    """
-    if not reasons:
-        return assessment
-    verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-    return replace(assessment, verdict=verdict, reasons=[*reasons, *assessment.reasons])
 
 
 def depth_risk(noise: TargetUncertainty, views: int) -> float:

@@ -43,7 +43,7 @@ def add_render(command: Parser) -> None:
 def _render(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     case.warn_of_other_bones()
-    if case.structures is not None:
+    if case.structures.names:
         warn(
             f"{case.name}: its structures are drawn where this pose of the whole CT has them, not "
             "each at its own."

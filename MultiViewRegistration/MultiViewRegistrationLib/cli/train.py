@@ -71,7 +71,7 @@ def add_models(command: Parser) -> None:
 def _train(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     case.warn_of_other_bones()
-    if case.structures is not None:
+    if case.structures.names:
         warn(
             f"{case.name}: the network learns the whole CT; structures are registered from the "
             "pose of that."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .ct import CT
-from .structures import Structures
+from .structures import NO_STRUCTURES, Structures
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +25,16 @@ class Body:
     uid
         FrameOfReferenceUID of the CT; "" where none is known.
     bones
-        Those that have a pose of their own; None where the CT, or its mask, is registered as one.
+        Those that have a pose of their own; none where the CT, or its mask, is registered as one.
     """
 
     ct: CT
     name: str = ""
     world_from_ct: np.ndarray | None = field(default=None, repr=False)
     uid: str = ""
-    bones: Structures | None = None
+    bones: Structures = NO_STRUCTURES
 
     @property
     def bone_names(self) -> tuple[str, ...]:
         """The names of the bones that have a pose of their own: its own as a bone, or those of its bones."""
-        if self.name:
-            return (self.name,)
-        return () if self.bones is None else self.bones.names
+        return (self.name,) if self.name else self.bones.names

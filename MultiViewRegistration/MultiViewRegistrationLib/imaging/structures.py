@@ -107,6 +107,9 @@ class Structures:
         return self.labels == n + 1
 
 
+NO_STRUCTURES = Structures((), np.zeros((0, 0, 0), np.uint8))
+
+
 @dataclass(frozen=True)
 class StructureSource:
     """Where a structure comes from.

@@ -28,6 +28,7 @@ from ..imaging.field import bone_is_bright
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
 from ..imaging.structures import (
+    NO_STRUCTURES,
     Structures,
     StructureSource,
     bone_of_ct,
@@ -245,8 +246,8 @@ def _start(given: Body) -> np.ndarray | None:
     return None if pose is None else rigid.check_rigid(array_of(key, pose), key)
 
 
-def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | None:
-    """Return the structures of `Case.from_arrays`, on the grid of the CT; None without any.
+def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures:
+    """Return the structures of `Case.from_arrays`, on the grid of the CT.
 
     Raises
     ------
@@ -259,7 +260,7 @@ def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | N
                 "labels: is missing beside structures, expected the volume with their labels; give "
                 "it."
             )
-        return None
+        return NO_STRUCTURES
     if ct.mask is not None:
         raise InputError("mask: stands beside labels, expected one of the two; leave one out.")
     sources = _structure_sources(structures)

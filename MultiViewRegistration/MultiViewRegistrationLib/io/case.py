@@ -110,8 +110,8 @@ class Case(CaseSettings):
         return self.bodies[0].ct
 
     @property
-    def structures(self) -> Structures | None:
-        """The bones of the first body that have a pose of their own each; None without any."""
+    def structures(self) -> Structures:
+        """The bones of the first body that have a pose of their own each."""
         return self.bodies[0].bones
 
     @property
@@ -132,8 +132,8 @@ class Case(CaseSettings):
 
     def warn_of_other_bones(self) -> None:
         """Say that what follows takes the first of several bones that have a CT each."""
-        if len(self.bodies) > 1:
-            first, *others = self.bone_names
+        first, *others = self.bone_names or ("",)
+        if self.bodies[1:]:
             warn(
                 f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register "
                 "takes bones with a CT each together."
@@ -242,10 +242,7 @@ class Case(CaseSettings):
         with naming(printable(file.path)):
             if case.landmarks:
                 landmarks.check(case.landmarks, case.cameras)
-        if case.structures is not None and case.structure_truths:
-            check_structure_truths(
-                printable(file.path), case.structure_truths, case.structures.names
-            )
+        check_structure_truths(printable(file.path), case.structure_truths, case.bone_names)
         return case
 
     @classmethod
@@ -345,22 +342,25 @@ class Case(CaseSettings):
             seconds=perf_counter() - began,
         )
 
+    @property
+    def of_what(self) -> str:
+        """What of its CT has a pose, as the end of a sentence; "" where that is all of it."""
+        if not self.bone_names:
+            return "" if self.ct.mask is None else ", one structure of it"
+        first, *others = self.bone_names
+        return f", bones {first} and {len(others)} more" if others else f", bone {first}"
+
     def __repr__(self) -> str:
         voxels = self.ct.volume.values.shape[::-1]
         spacing = self.ct.volume.spacing_mm
         size = " x ".join(map(str, voxels))
         mm = " x ".join(f"{each:.3g}" for each in spacing)
-        structure = "" if self.ct.mask is None else ", one structure of it"
-        if self.bodies[0].name:
-            structure = f", that of {self.bodies[0].name}, and {len(self.bodies) - 1} more"
-        if self.structures is not None:
-            structure = f", {len(self.structures.names)} structures of it"
         views = ", ".join(
             f"{view.name} {view.camera.size[0]} x {view.camera.size[1]}" for view in self.views
         )
         start = "no start" if self.world_from_ct is None else "with a start"
         truth = "" if self.truth_world_from_ct is None else ", with truth"
-        return f"Case({self.name!r}: CT of {size} voxels of {mm} mm{structure}; views {views}; {start}{truth})"
+        return f"Case({self.name!r}: CT of {size} voxels of {mm} mm{self.of_what}; views {views}; {start}{truth})"
 
     @property
     def cameras(self) -> dict[str, Camera]:

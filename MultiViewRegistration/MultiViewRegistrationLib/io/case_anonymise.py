@@ -133,7 +133,7 @@ def _new_names(names: list[str]) -> dict[str, str]:
 def _renamed(body: Body, names: Iterator[str]) -> Body:
     """Return a body whose bones have the next of these names."""
     own = tuple(islice(names, len(body.bone_names)))
-    if body.bones is None:
+    if body.name:
         return replace(body, name="".join(own))
     return replace(body, bones=replace(body.bones, names=own))
 

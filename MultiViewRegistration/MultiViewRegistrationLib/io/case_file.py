@@ -16,6 +16,7 @@ from ..errors import InputError, naming
 from ..imaging.ct import CT, load_ct
 from ..imaging.structures import (
     MAX_LABEL,
+    NO_STRUCTURES,
     Structures,
     StructureSource,
     check_names,
@@ -384,8 +385,8 @@ def ct_of(file: CaseFile) -> CT:
     )
 
 
-def structures_of(file: CaseFile, ct: CT) -> Structures | None:
-    """Read the structures of its CT that a case.json names, on its grid; None where it names none.
+def structures_of(file: CaseFile, ct: CT) -> Structures:
+    """Read the structures of its CT that a case.json names, on its grid.
 
     Raises
     ------
@@ -393,5 +394,5 @@ def structures_of(file: CaseFile, ct: CT) -> Structures | None:
         As `read_structures`.
     """
     if not file.has_structures or file.has_bone_cts:
-        return None
+        return NO_STRUCTURES
     return read_structures(file.labels.path if file.labels else None, file.structures, ct)

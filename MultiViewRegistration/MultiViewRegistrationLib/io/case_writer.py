@@ -139,7 +139,7 @@ def _write_ct(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
     if body.ct.mask is not None:
         named["mask"] = "mask.mha"
         (folder / "mask.mha").write_bytes(metaimage(body.ct.mask.astype(np.uint8), grid))
-    if body.bones is not None:
+    if body.bones.names:
         (folder / "labels.mha").write_bytes(metaimage(body.bones.labels, grid))
         named["labels"] = "labels.mha"
         labels = enumerate(body.bones.names, start=1)

@@ -16,6 +16,7 @@ from ..imaging.body import Body
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import (
+    NO_STRUCTURES,
     Segment,
     Structures,
     StructureSource,
@@ -192,10 +193,8 @@ def bone_cts_of(registration: Registration, ct: CT) -> list[CT]:
     return found
 
 
-def structures_of(registration: Registration, ct: CT) -> Structures | None:
+def structures_of(registration: Registration, ct: CT) -> Structures:
     """Return the structures that get a pose of their own each, on the grid of the CT.
-
-    None where none is chosen.
 
     Raises
     ------
@@ -203,7 +202,7 @@ def structures_of(registration: Registration, ct: CT) -> Structures | None:
         Where they cannot be used.
     """
     if not registration.chosen_segments:
-        return None
+        return NO_STRUCTURES
     refuse_nonlinear(registration.segmentation)
     segments = SceneSegments(registration)
     return structures_in(

@@ -131,7 +131,7 @@ class ReadCase:
             registration.choose_segment(
                 *segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct)
             )
-        if case.structures is not None:
+        if case.structures.names:
             labels = self.file.labels and name_of(self.file.labels.path)
             registration.choose_segment(
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)

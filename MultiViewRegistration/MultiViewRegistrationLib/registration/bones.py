@@ -249,10 +249,7 @@ def bones_of_bodies(bodies: Sequence[Body], anatomies: Sequence[PreparedCT]) -> 
     """Return what has a pose of its own beside others: of each body its bones, or itself where it is one."""
     found = []
     for body, own in zip(bodies, anatomies, strict=True):
-        if body.bones is not None:
-            found += bones_of(body.bones, own)
-        elif body.name:
-            found.append(Bone.of_ct(body.name, own))
+        found += [Bone.of_ct(body.name, own)] if body.name else bones_of(body.bones, own)
     return found
 
 
@@ -962,6 +959,7 @@ def register_bones(
     progress: Callable[[Progress], object] = lambda _: None,
     poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
+    ties: Sequence[Tie] | None = None,
 ) -> BonesRegistration:
     """Register bones of a CT whose whole is registered, or with a CT each.
 
@@ -981,49 +979,39 @@ def register_bones(
     levels
         The resolutions, of LEVELS, the finest last; none leaves the bones where they begin. By
         default all, or for given poses the finest alone.
+    ties
+        Of the bones of one CT; found where they are not given.
     """
     every = LEVELS_WITHOUT_REST if whole is None else LEVELS
     if levels is None:
         levels = every if poses is None else every[-1:]
     places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
-    starts = places if poses is None else poses
-    ties = [] if whole is None else ties_of(bones)
+    if ties is None:
+        ties = [] if whole is None else ties_of(bones)
     objectives = [objective_at(whole, bones, views, places, ties, level) for level in every]
-    return _registered(objectives, levels, list(starts), places[0], progress)
-
-
-def _registered(
-    objectives: Sequence[BonesObjective],
-    levels: Sequence[BoneLevel],
-    poses: Sequence[np.ndarray],
-    world_from_ct: np.ndarray,
-    progress: Callable[[Progress], object],
-) -> BonesRegistration:
-    bones = objectives[-1].bones
     steps = 0
     most = sum(level.iterations for level in levels)
 
     def report(cost: float) -> None:
         stage = f"registering {len(bones)} bones"
-        go_on(progress(Progress(steps / most, stage, world_from_ct, cost)))
+        go_on(progress(Progress(steps / most, stage, places[0], cost)))
 
     def on_step(cost: float) -> None:
         nonlocal steps
         steps += 1
         report(cost)
 
-    poses = list(poses)
+    found = list(places if poses is None else poses)
     if not levels:
-        fit = objectives[-1].linearise(poses, objectives[-1].shadows(poses))
-    for level, objective in zip(levels, objectives[len(objectives) - len(levels) :], strict=True):
+        fit = objectives[-1].linearise(found, objectives[-1].shadows(found))
+    for level, objective in zip(levels, objectives[len(every) - len(levels) :], strict=True):
         before = steps
-        poses, fit = minimise(
-            objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant
+        found, fit = minimise(
+            objective, found, level.iterations, level.tolerance_mm, on_step, secant=level.secant
         )
         steps = before + level.iterations  # those that were not needed
         report(fit.cost)
-    ties = list(objectives[-1].ties)
-    return BonesRegistration(list(bones), poses, fit, list(objectives), ties, world_from_ct)
+    return BonesRegistration(list(bones), found, fit, objectives, list(ties), places[0])
 
 
 def objective_at(

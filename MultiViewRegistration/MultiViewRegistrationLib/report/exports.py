@@ -88,8 +88,8 @@ def ct_of_structure(case: Case, name: str) -> CT:
         if body.name == name:
             return body.ct
     structures = case.structures
-    if structures is None or name not in structures.names:
-        names = "none" if structures is None else ", ".join(structures.names)
+    if name not in structures.names:
+        names = ", ".join(structures.names) or "none"
         raise InputError(
             f"--case: has no structure {describe(name)} (it has {names}), expected the case of "
             "this result; add its labels and structures to the case.json."

@@ -13,7 +13,7 @@ from ..assessment import metrics
 from ..assessment.bodies import BodyResult, Together
 from ..assessment.features import Tile
 from ..assessment.metrics import PredictedError
-from ..assessment.verdict import Assessment, with_identity
+from ..assessment.verdict import Assessment
 from ..assessment.verdict_reasons import ambiguity
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
@@ -22,7 +22,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.navigation.registration_export import REJECTED, VERSION
-from ..reasons import Reason, Verdict, with_codes
+from ..reasons import Reason, Verdict, doubted, with_codes
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -219,7 +219,7 @@ class Result:
             return found
         alone = self.assessment
         if alone and alone.body:
-            alone = with_identity(alone.body, self.case.identity_reasons)
+            alone = doubted(alone.body, self.case.identity_reasons)
         named = zip(self.views, self.refinement.fit.similarity, strict=True)
         whole = BodyResult(
             first or WHOLE,

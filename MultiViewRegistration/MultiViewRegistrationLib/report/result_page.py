@@ -540,12 +540,9 @@ def facts_of(result: Result, *, names: bool) -> dict[str, str]:
     known = f"known: {'; '.join(cameras)}"
     if assumed:
         known += f"; {assumed} assumption{'s' * (assumed > 1)}, see {ASSUMED}"
-    of_what = ", one structure of it" if result.anatomy.structure else ""
-    if case.bodies[0].name:
-        of_what = f", that of {case.bodies[0].name}; {len(case.bodies) - 1} more"
     rows = {
         "Case": case.name if names else "",
-        "CT": f"{shape} voxels of {spacing} mm{of_what}",
+        "CT": f"{shape} voxels of {spacing} mm{case.of_what}",
         "X-rays": ", ".join(view.name for view in case.views),
         "Files": ", ".join(case.inputs) if names else "",
         "Cameras": known,

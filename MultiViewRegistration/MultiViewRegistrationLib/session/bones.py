@@ -259,7 +259,7 @@ class Bones:
             return None
         volume = body.ct.volume
         ends = [(-0.5, count - 0.5) for count in volume.values.shape[::-1]]
-        if body.bones is not None:
+        if name in body.bones.names:
             box = body.bones.boxes[body.bones.names.index(name)]
             ends = [(side.start - 0.5, side.stop - 0.5) for side in box[::-1]]
         corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
@@ -506,9 +506,8 @@ class Bones:
             volume = self._session.ct().volume
         except InputError:
             return
-        if structures is not None:
-            name_at = partial(_bone_at, structures, np.linalg.inv(volume.ct_from_index))
-            scene_bones.follow_bones(self._session.registration, name_at)
+        name_at = partial(_bone_at, structures, np.linalg.inv(volume.ct_from_index))
+        scene_bones.follow_bones(self._session.registration, name_at)
 
     def _make_shapes(self) -> Callable[[], dict[str, tuple[Any, Shape]]]:
         return partial(_surfaces, self._session.bodies())
@@ -585,11 +584,8 @@ def _surfaces(bodies: Sequence[Body]) -> dict[str, tuple[Any, Shape]]:
     """Return the surface of each bone, RAS mm in its CT's frame, and what its outlines are made from, by name."""
     meshes = {body.name: ct_3d.structure_surface(body.ct) for body in bodies if body.name}
     for body in bodies:
-        if body.bones is not None:
-            grid = body.ct.volume.ct_from_index
-            meshes |= {
-                name: _surface(body.bones, n, grid) for n, name in enumerate(body.bones.names)
-            }
+        grid = body.ct.volume.ct_from_index
+        meshes |= {name: _surface(body.bones, n, grid) for n, name in enumerate(body.bones.names)}
     return {name: (mesh, shape_of(mesh)) for name, mesh in meshes.items()}
 
 

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.ct import CT as CTVolume
-from ..imaging.structures import Structures
+from ..imaging.structures import NO_STRUCTURES, Structures
 from ..imaging.xray import XRay
 from ..io.case import Case, View
 from ..io.dicom_identity import BY_HEADERS, DAY
@@ -233,13 +233,13 @@ class Inputs:
             check_place(self.registration.ct)
         return self._kept(CT, of_ct(self.registration), lambda: ct_of(self.registration))
 
-    def structures(self) -> Structures | None:
-        """Return the `imaging.structures.Structures` that get a pose of their own each, None for none.
+    def structures(self) -> Structures:
+        """Return the `imaging.structures.Structures` that get a pose of their own each.
 
         InputError as `mrml.case.structures_of`.
         """
         if not self.registration.registers_each:
-            return None
+            return NO_STRUCTURES
         return self._kept(
             STRUCTURES, self.of_structures, lambda: structures_of(self.registration, self.ct())
         )

@@ -479,8 +479,7 @@ class Session(Inputs):
         ready = self.ready()
         method = "by hand" if entry is None else entry.method
         bones = {name: bone.world_from_ct for name, bone in bones_of(self.registration).items()}
-        known_bones = case.structures is not None and set(bones) == set(case.structures.names)
-        bone_poses = bones if known_bones else None
+        bone_poses = bones if set(bones) == set(case.structures.names) else None
         pose = self.registration.world_from_ct
         uid = world_uid(self.registration)
 
@@ -663,7 +662,7 @@ class Session(Inputs):
         self.require_idle()
         case = self.case()
         inputs = fingerprint(self.registration)
-        if case.structures is None:
+        if not case.structures.names:
             raise InputError(_("Bones: none is chosen, expected one or more; choose them first."))
         pose = self.registration.world_from_ct
         whole = self._whole_here()

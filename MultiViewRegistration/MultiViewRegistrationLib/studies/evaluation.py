@@ -448,13 +448,11 @@ def _structures(
 
     Its verdict is None where it cannot be registered, after a published refinement for one.
     """
-    if case.structures is None:
-        return []
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
     rows: list[Row] = [
         {"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names
     ]
-    if done is None or setup.method.name != "joint":
+    if not rows or done is None or setup.method.name != "joint":
         return rows
     began = perf_counter()
     whole = done.refinement

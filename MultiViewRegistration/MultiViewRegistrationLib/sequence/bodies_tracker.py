@@ -27,7 +27,7 @@ from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame
 from ..reasons import BoneVerdict, Verdict
-from ..registration.bones import bones_of_bodies
+from ..registration.bones import Bone
 from ..registration.optimizer import Range
 from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
@@ -64,8 +64,9 @@ class BodiesTracker:
             Tracker(each, pace, Range(**case.search_range), case.targets, masked=case.masks_misfit)
             for each in self._anatomies
         ]
-        self._of_ct = case.structures and BoneTracker(anatomy, case.structures, pace)
-        self._apart = [] if self._of_ct else bones_of_bodies(self._bodies, self._anatomies)
+        self._of_ct = BoneTracker(anatomy, case.structures, pace)
+        pairs = zip(self._bodies, self._anatomies, strict=True)
+        self._apart = [Bone.of_ct(body.name, own) for body, own in pairs if body.name]
         self.begun = False
 
     def placed(self, case: Case, number: int, frame: Frame) -> Case:
@@ -75,7 +76,7 @@ class BodiesTracker:
         says.
         """
         starts = [
-            tracker.expected(number) if tracker.begun else given
+            tracker.memory.expected(number) if tracker.memory.kept else given
             for tracker, given in zip(
                 self._trackers, _given(case.starts, self._bodies, frame), strict=True
             )
@@ -95,20 +96,17 @@ class BodiesTracker:
             Of the frame; their cameras are taken as `found` has them.
         """
         self.begun |= found.kept
-        if not self._apart:
-            self._trackers[0].keep(found)
-        if self._of_ct:
-            self._of_ct.keep(found)
-        for n, bone in enumerate(self._apart):
-            each = found.bones[bone.name]
-            if each.kept and each.world_from_ct is not None:
+        self._of_ct.keep(found)
+        for n, body in enumerate(self._bodies):
+            each = found.bones.get(body.name, found)
+            if each is not found and each.kept and each.world_from_ct is not None:
                 seen = [
                     replace(view, camera=camera)
                     for view, camera in zip(views, each.cameras, strict=True)
                 ]
                 fit = self._anatomies[n].fit(seen, each.world_from_ct, each.world_from_ct)
-                similarity = tuple(map(float, fit.similarity))
-                self._trackers[n].keep(replace(each, similarity=similarity))
+                each = replace(each, similarity=tuple(map(float, fit.similarity)))
+            self._trackers[n].keep(each)
 
     def follow(
         self,
@@ -133,10 +131,8 @@ class BodiesTracker:
         alone = [self._alone(n, number, views, pose) for n, pose in enumerate(given)]
         if self._apart:
             return self._together(alone, views, began, progress)
-        if self._of_ct:
-            expected = self._trackers[0].expected(number)
-            return self._of_ct.follow(alone[0], views, expected, progress)
-        return alone[0]
+        expected = self._trackers[0].memory.expected(number)
+        return self._of_ct.follow(alone[0], views, expected, progress)
 
     def _together(
         self,

@@ -19,26 +19,23 @@ import numpy as np
 from ..assessment.bodies import BodyResult, Together, judge_together, with_together
 from ..assessment.bone_features import MaskEdge, mask_edges
 from ..assessment.verdict import Assessment
-from ..errors import go_on
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..reasons import UNUSABLE, Reason, Verdict
+from ..reasons import UNUSABLE, Reason, Verdict, doubted
 from ..registration.bones import (
     LEVELS,
     SHOWN,
     Bone,
     BoneLevel,
-    BonesRegistration,
     Tie,
     bones_of,
-    minimise,
-    objective_at,
+    register_bones,
     ties_of,
 )
 from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
-from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, MEDIAN_FRAMES, Pace, Tracked, predict_pose
+from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, Memory, Pace, Tracked
 
 #: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
 #: followed at these, but not at the last alone.
@@ -70,9 +67,8 @@ class BoneTracker:
         self._anatomy = anatomy
         self._structures = structures
         self._pace = pace
-        self._kept: dict[str, list[tuple[int, np.ndarray]]] = {}
+        self._memory = {name: Memory() for name in structures.names}
         self._ct_from_bone = {name: np.eye(4) for name in structures.names}
-        self._similarity: dict[str, list[tuple[float, ...]]] = {}
 
     @cached_property
     def _bones(self) -> list[Bone]:
@@ -88,15 +84,11 @@ class BoneTracker:
 
     def keep(self, found: Tracked) -> None:
         """Let the bones of the next frame begin from those of this one."""
-        for name, bone in found.bones.items():
-            if not bone.kept or bone.world_from_ct is None:
-                continue
-            self._kept[name] = [*self._kept.get(name, [])[-1:], (found.number, bone.world_from_ct)]
-            self._similarity[name] = [
-                *self._similarity.get(name, [])[1 - MEDIAN_FRAMES :],
-                bone.similarity,
-            ]
-            if found.kept and found.world_from_ct is not None:
+        for name in self._memory:
+            bone = found.bones[name]
+            self._memory[name].keep(bone)
+            both = bone.kept and found.kept
+            if both and bone.world_from_ct is not None and found.world_from_ct is not None:
                 self._ct_from_bone[name] = rigid.inverse(found.world_from_ct) @ bone.world_from_ct
 
     def follow(
@@ -120,8 +112,10 @@ class BoneTracker:
         progress
             Called after each step; `Cancelled` is raised where it returns False.
         """
+        if not self._bones:
+            return whole
         began = perf_counter()
-        begun = self._kept.keys()
+        begun = {name for name, memory in self._memory.items() if memory.kept}
         rest = whole.world_from_ct if whole.kept and whole.world_from_ct is not None else expected
         starts = {bone.name: self._start(bone.name, whole.number, rest) for bone in self._bones}
         levels = FOLLOWING if starts.keys() <= begun else LEVELS
@@ -139,7 +133,10 @@ class BoneTracker:
             *([] if whole.kept else [REST_LOST]),
             FOLLOWED,
         ]  # another level is not looked for here
-        bodies = [_with_reasons(bone, reasons) for bone in found.bones.bodies]
+        bodies = [
+            bone if bone.verdict in UNUSABLE else doubted(bone, reasons)
+            for bone in found.bones.bodies
+        ]
         bones = replace(found.bones, bodies=bodies)
         if whole.kept and (bones.displaced or bones.of("reject")):
             judged = with_together(Assessment(cast(Verdict, whole.verdict), whole.reasons), bones)
@@ -157,12 +154,10 @@ class BoneTracker:
 
         Where it was lost, where the whole CT takes it.
         """
-        kept = self._kept.get(name)
-        return (
-            predict_pose(kept, number)
-            if kept and kept[-1][0] == number - 1
-            else rest @ self._ct_from_bone[name]
-        )
+        memory = self._memory[name]
+        if memory.kept and memory.kept[-1][0] == number - 1:
+            return memory.expected(number)
+        return rest @ self._ct_from_bone[name]
 
     def _fitted(
         self,
@@ -172,25 +167,16 @@ class BoneTracker:
         levels: Sequence[BoneLevel],
         progress: Callable[[Progress], object],
     ) -> _Fit:
-        steps = 0
-        most = sum(level.iterations for level in levels)
-
-        def on_step(cost: float) -> None:
-            nonlocal steps
-            steps += 1
-            stage = f"following {len(starts)} bones"
-            go_on(progress(Progress(steps / most, stage, rest, cost)))
-
+        finest = self._pace.tolerance_mm
+        paced = [each._replace(tolerance_mm=max(each.tolerance_mm, finest)) for each in levels]
         poses = [starts[bone.name] for bone in self._bones]
-        for level in levels:
-            objective = objective_at(self._anatomy, self._bones, views, rest, self._ties, level)
-            tolerance_mm = max(level.tolerance_mm, self._pace.tolerance_mm)
-            poses, fit = minimise(objective, poses, level.iterations, tolerance_mm, on_step)
-        found = BonesRegistration(self._bones, poses, fit, [objective], self._ties, rest)
+        found = register_bones(
+            self._anatomy, self._bones, views, rest, progress, poses, paced, self._ties
+        )
         assessed = judge_together(found, views, self._edges)
         lost = set[str]()
         for n, bone in enumerate(assessed.bodies):
-            shown = fit.shown[n] >= SHOWN
+            shown = found.fit.shown[n] >= SHOWN
             if unlike := self._unlike(bone, views, shown):
                 bone = replace(bone, verdict="reject", reasons=[unlike, *bone.reasons])
                 assessed.bodies[n] = bone
@@ -200,7 +186,7 @@ class BoneTracker:
 
     def _unlike(self, bone: BodyResult, views: Sequence[View], shown: np.ndarray) -> Reason | None:
         """Return why a bone is lost that does not look as in the frames before; None if it does."""
-        before = np.array(self._similarity.get(bone.name, np.empty((0, len(views)))))
+        before = np.reshape(self._memory[bone.name].similarity, (-1, len(views)))
         for n, view in enumerate(views):
             known = before[np.isfinite(before[:, n]), n]
             if (
@@ -215,13 +201,6 @@ class BoneTracker:
                     f"{now:.2f}) than in the frames before ({usual:.2f}).",
                 )
         return None
-
-
-def _with_reasons(bone: BodyResult, reasons: list[Reason]) -> BodyResult:
-    """Return the bone with these reasons as well, for which it is never "accept"."""
-    if not reasons or bone.verdict in UNUSABLE:
-        return bone
-    return replace(bone, verdict="check", reasons=[*reasons, *bone.reasons])
 
 
 def with_structures(

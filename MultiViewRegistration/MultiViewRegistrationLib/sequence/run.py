@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..geometry.slot_scan import require_single_source
 from ..imaging.xray import View
 from ..io.case import Case
-from ..reasons import Reason
+from ..reasons import Reason, doubted
 from ..registration.cameras import CameraCorrections
 from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
@@ -99,12 +99,8 @@ def follow(
 
 def _with_identity(found: Tracked, reasons: list[Reason]) -> Tracked:
     """Return the result with these reasons as well, for which neither it nor a bone is "accept"."""
-    if not reasons:
-        return found
-    missing = [reason for reason in reasons if reason not in found.reasons]
-    verdict = "check" if found.verdict == "accept" else found.verdict
-    bones = {name: _with_identity(bone, reasons) for name, bone in found.bones.items()}
-    return replace(found, verdict=verdict, reasons=[*missing, *found.reasons], bones=bones)
+    bones = {name: doubted(bone, reasons) for name, bone in found.bones.items()}
+    return replace(doubted(found, reasons), bones=bones)
 
 
 def _registered(

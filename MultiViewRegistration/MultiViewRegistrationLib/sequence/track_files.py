@@ -266,9 +266,8 @@ class Track:
         pairs = dict.fromkeys(
             (motion.name, motion.against) for frame in self.frames for motion in frame.motions
         )
-        if self.sequence.first.bodies[0].name:
-            first, *others = tracks
-            pairs |= dict.fromkeys((name, first) for name in others)
+        first, *others = self.sequence.first.bodies
+        pairs |= dict.fromkeys((body.name, first.name) for body in others)
         for name, against in pairs:
             motion = relative_motion(
                 tracks[against].poses, tracks[name].poses, tracks[name].centroid
@@ -442,7 +441,7 @@ class StoredTrack:
         if name is None or (file.has_bone_cts and own is not None):
             return ct
         structures = structures_of(file, ct)
-        if structures is None or name not in structures.names:
+        if name not in structures.names:
             self._fields.refuse(
                 "structure",
                 f"is {describe(name)}",

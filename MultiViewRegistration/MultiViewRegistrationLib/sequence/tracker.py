@@ -163,6 +163,24 @@ class Tracked:
         return verdict.scope_of(self.bones) if self.verdict == "accept" else None
 
 
+class Memory:
+    """Where a body was in the last frames that were kept, and how it looked in those before."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[int, np.ndarray]] = []
+        self.similarity: list[tuple[float, ...]] = []
+
+    def keep(self, found: Tracked) -> None:
+        """Let the next frame begin from this one, if it may be used."""
+        if found.kept and found.world_from_ct is not None:
+            self.kept = [*self.kept[-1:], (found.number, found.world_from_ct)]
+            self.similarity = [*self.similarity[1 - MEDIAN_FRAMES :], found.similarity]
+
+    def expected(self, number: int) -> np.ndarray:
+        """Return the pose (4, 4) where the frames before lead the body."""
+        return predict_pose(self.kept, number)
+
+
 class Tracker:
     """One structure through a sequence.
 
@@ -198,8 +216,7 @@ class Tracker:
             else None
         )
         self._compared = anatomy
-        self._kept: list[tuple[int, np.ndarray]] = []
-        self._similarity: list[tuple[float, ...]] = []
+        self.memory = Memory()
 
     def on(self, anatomy: PreparedCT) -> Tracker:
         """Return the same tracker on another device, see `PreparedCT.on`."""
@@ -209,20 +226,9 @@ class Tracker:
             other._background = self._background.on(anatomy.full_ct)
         return other
 
-    @property
-    def begun(self) -> bool:
-        """Whether there is a pose to begin from."""
-        return bool(self._kept)
-
-    def expected(self, number: int) -> np.ndarray:
-        """Return the pose (4, 4) where the frames before lead the structure."""
-        return predict_pose(self._kept, number)
-
     def keep(self, found: Tracked) -> None:
         """Let the next frame begin from this one."""
-        if found.kept and found.world_from_ct is not None:
-            self._kept = [*self._kept[-1:], (found.number, found.world_from_ct)]
-            self._similarity = [*self._similarity[1 - MEDIAN_FRAMES :], found.similarity]
+        self.memory.keep(found)
         if self._background and found.background:
             self._background.keep(found.background)
 
@@ -237,7 +243,7 @@ class Tracker:
             (4, 4) start pose of this frame, used if the structure is lost.
         """
         began = perf_counter()
-        if self._background and self._background.begun:
+        if self._background and self._background.memory.kept:
             found = self._before_background(
                 self._background.follow(number, views), number, views, given
             )
@@ -255,8 +261,8 @@ class Tracker:
         return replace(before._in_frame(number, views, given), background=background)
 
     def _in_frame(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
-        last = self._kept[-1][1]
-        expected = self.expected(number)
+        last = self.memory.kept[-1][1]
+        expected = self.memory.expected(number)
         found = self._followed(number, views, [expected, last])
         if found is None:
             starts = [expected, last, *([] if given is None else [given])]
@@ -343,7 +349,7 @@ class Tracker:
 
     def _usual(self) -> np.ndarray:
         """Return (views,) the local NCC of the frames before."""
-        return np.median(self._similarity, axis=0)
+        return np.median(self.memory.similarity, axis=0)
 
     def _is_similar(self, similarity: Sequence[float]) -> bool:
         return bool((np.array(similarity) >= self._usual() - MAX_SIMILARITY_DROP).all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any, Literal, TypeVar
@@ -101,19 +101,24 @@ class Reason(str):
     code
         One of `CODES`, or "cause-" and a `cause.Cause.cause` with hyphens. "" of a sentence
         that a file had without one.
+    headline
+        What a person should know first of it, without a full stop.
     """
 
     code: str
+    headline: str
 
-    def __new__(cls, code: str, sentence: str) -> Reason:
-        """Make a reason of a code and a sentence."""
-        reason = super().__new__(cls, sentence)
+    def __new__(cls, code: str, sentence: str, headline: str = "") -> Reason:
+        """Make a reason of a code and a sentence, in which a line end stands behind the headline."""
+        first, _, rest = sentence.partition("\n")
+        reason = super().__new__(cls, first + rest)
         reason.code = code
+        reason.headline = headline or first.removesuffix(".")
         return reason
 
     # Copies, and what goes to another process, keep the code.
-    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
-        return self.code, str(self)
+    def __getnewargs__(self) -> tuple[str, str, str]:  # type: ignore[override]
+        return self.code, str(self), self.headline
 
 
 def code_of(reason: str) -> str:
@@ -121,17 +126,21 @@ def code_of(reason: str) -> str:
     return reason.code if isinstance(reason, Reason) else ""
 
 
+#: Where a result.json has the sentences, codes and headlines of reasons.
+KEYS = ("reasons", "reason_codes", "reason_headlines")
+
+
 def with_codes(reasons: Sequence[str]) -> dict[str, list[str]]:
-    """Return `reasons` and `reason_codes` of a result.json."""
-    return {
-        "reasons": [str(reason) for reason in reasons],
-        "reason_codes": [code_of(reason) for reason in reasons],
-    }
+    """Return reasons as a result.json has them, by KEYS."""
+    headlines = [getattr(reason, "headline", "") for reason in reasons]
+    return dict(zip(KEYS, ([*map(str, reasons)], [*map(code_of, reasons)], headlines)))
 
 
-def from_codes(reasons: Sequence[str], codes: Sequence[str] = ()) -> list[Reason]:
-    """Return what `with_codes` has taken apart; files of before have no codes."""
-    return [Reason(code, sentence) for code, sentence in zip(chain(codes, repeat("")), reasons)]
+def from_codes(content: Mapping[str, Any]) -> list[Reason]:
+    """Return what `with_codes` has taken apart; files of before have no codes, or no headlines."""
+    sentences, codes, headlines = ([*map(str, content.get(key, ()))] for key in KEYS)
+    rows = zip(chain(codes, repeat("")), sentences, chain(headlines, repeat("")))
+    return [Reason(*row) for row in rows]
 
 
 def doubted(judged: T, reasons: Sequence[Reason]) -> T:

@@ -100,7 +100,7 @@ def cause_of(anatomy, views, start) -> Cause | None:
 def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, change):
     """Which of two views is off no image shows."""
     found = cause_of(anatomy, change(views), near)
-    assert (found.cause, found.views) == (cause, about) and words in found.sentence
+    assert (found.cause, found.views) == (cause, about) and words in found.reason
     if cause == "distance":
         assert percent(found) == pytest.approx(5.7, abs=1)
     assert cause == "principal point" or error_mm(found.world_from_ct) < 3
@@ -111,7 +111,7 @@ def test_a_turned_image_is_named(anatomy, views, near, wrong):
     found = cause_of(anatomy, [views[0], turned(views[1], WRONG[wrong])], near)
     assert (found.cause, found.views) == (wrong, ("view2",))
     words = "Left and right of view2 seem" if wrong == "mirrored" else "view2 seems to be"
-    assert words in found.sentence and error_mm(found.world_from_ct) < 3
+    assert words in found.reason and error_mm(found.world_from_ct) < 3
 
 
 def by_marker(view: View) -> View:
@@ -135,7 +135,7 @@ def test_the_names_of_views_stand_in_sentences_as_they_are(anatomy, views, near)
     named = [replace(decentred(views[0], 6), name="a {x}"), replace(views[1], name="{found} {0}")]
     search = CauseSearch(anatomy, named, refine(anatomy, named, near), near)
     words = "of a {x} or {found} {0} seems to be wrong: with that of {found} {0} moved by"
-    assert any(words in cause.sentence for cause in search.causes())
+    assert any(words in cause.reason for cause in search.causes())
 
 
 @SLOW
@@ -152,7 +152,7 @@ def test_an_angle_with_the_wrong_sign_is_named(ct, anatomy, near, given, words):
     true, wrong = make_views(ct, ((0, 0), (40, 10))), make_views(ct, ((0, 0), given))
     views = [true[0], replace(true[1], camera=wrong[1].camera)]
     found = cause_of(anatomy, views, near)
-    assert (found.cause, found.views) == ("angle sign", ("view2",)) and words in found.sentence
+    assert (found.cause, found.views) == ("angle sign", ("view2",)) and words in found.reason
     assert error_mm(found.world_from_ct) < 3
 
 
@@ -169,7 +169,7 @@ def test_an_angle_with_the_wrong_sign_is_named(ct, anatomy, near, given, words):
 )  # fmt: skip
 def test_what_is_wrong_with_a_slot_scan_is_named(ct, anatomy, near, cause, about, words, change):
     found = cause_of(anatomy, change([make_slot_scan(ct, 0), make_slot_scan(ct, 90)]), near)
-    assert (found.cause, found.views) == (cause, about) and words in found.sentence
+    assert (found.cause, found.views) == (cause, about) and words in found.reason
 
 
 @SLOW

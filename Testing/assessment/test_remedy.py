@@ -95,12 +95,12 @@ def test_the_number_of_x_rays(c_arms):
     assert remedy([shared]) == OVERLAYS == remedy([])
 
 
-@pytest.mark.parametrize("patient_axes", [False, True])
-def test_the_view_that_would_help_most_is_named(patient_axes):
+def test_the_view_that_would_help_most_is_named():
     view = FurtherView(45.0, -15.0, 0.4)
-    reason = Reason("further-view", Plan(1.0, [view], patient_axes).sentence)
-    assert proposed_view(["Look.", reason]) == view.words == "LAO 45°, CAU 15°"
-    assert remedy([reason]) == XRAY and not proposed_view(["Look."])
+    sentence = Plan(1.0, [view], True).sentence
+    reason = Reason("further-view", sentence, view.words)
+    assert proposed_view(["Look.", reason]) == "LAO 45°, CAU 15°" and remedy([reason]) == XRAY
+    assert not proposed_view([Reason("further-view", sentence)])  # of a file of before
 
 
 @pytest.mark.parametrize("code, what", FOUND.items())

@@ -164,8 +164,14 @@ def test_a_slot_scan_is_told_in_its_own_words():
     )
 
 
+def assumed(case, *sentences):
+    """The case with assumptions on its first view."""
+    first, *others = case.views
+    return replace(case, views=[replace(first, assumptions=sentences), *others])
+
+
 def test_what_is_assumed_lies_below_the_words_that_say_so(result, written):
-    case = replace(result.case, assumptions={"view1": ("One.", "Two.")})
+    case = assumed(result.case, "One.", "Two.")
     text = Page(written(Entry(replace(result, case=case)))).text
     said = text.index("2 assumptions, see What was assumed")
     assert "What was assumed X-rays Assumed view1 One. Two." in " ".join(text[said:].split())
@@ -234,7 +240,7 @@ def test_the_cause_comes_first_and_few_sentences_are_unfolded(result, written):
     words = "view2 seems to be mirrored."
     blamed = Cause("mirrored", ("view2",), words, 2.0, (0.9, 0.9), TRUE_POSE, moved_mm=35.0)
     told = with_cause(result.assessment, blamed, TRUE_POSE)
-    case = replace(result.case, assumptions={"view1": tuple(f"Sentence {n}." for n in range(15))})
+    case = assumed(result.case, *(f"Sentence {n}." for n in range(15)))
     text = written(Entry(replace(result, case=case, assessment=told)))
     shown = Page(re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)).text
     assert f"reject {words} Correcting this moves the CT by 35 mm." in shown
@@ -267,12 +273,12 @@ def test_text_from_files_stays_text(result, written):
     ]
     fit = LandmarkFit(TRUE_POSE, residuals, [])
     told = replace(result, landmark_fit=fit, assessment=None)
-    plain = replace(told, case=replace(result.case, assumptions={"AP": ("so far",)}))
+    plain = replace(told, case=assumed(result.case, "so far"))
     harmless = Page(written(Entry(plain, "n", "o", names=True)))
-    said = {"name": HOSTILE, "inputs": {HOSTILE: HOSTILE}, "assumptions": {HOSTILE: (HOSTILE,)}}
     named = [replace(view, name=HOSTILE) for view in result.views]
     refinement = replace(result.refinement, views=named)
-    case = replace(result.case, **said)
+    case = replace(result.case, name=HOSTILE, inputs={HOSTILE: HOSTILE}, views=named)
+    case = assumed(case, HOSTILE)
     hostile = replace(told, case=case, refinement=refinement, method=HOSTILE)
     shown = Page(written(Entry(hostile, HOSTILE, HOSTILE, names=True)))
     assert shown.kinds == harmless.kinds

@@ -39,9 +39,9 @@ def test_a_registered_pose_has_the_similarity_of_its_registration(case, prepared
     )
     assert_allclose(assessed.world_from_ct, registered.world_from_ct, atol=1e-12)
     assert assessed.errors.mtre_mm == pytest.approx(registered.errors.mtre_mm, abs=1e-9)
-    assumed = replace(
-        case, assumptions={"view2": ("The central axis meets the middle of the image.",)}
-    )
+    first, second = case.views
+    said = replace(second, assumptions=("The central axis meets the middle of the image.",))
+    assumed = replace(case, views=[first, said])
     worse = assess(assumed, NEARBY, prepared)
     assert max(worse.refinement.fit.similarity) < min(assessed.refinement.fit.similarity) - 0.1
     assert worse.reasons[-1] == "Assumed: view2: The central axis meets the middle of the image."

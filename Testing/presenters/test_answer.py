@@ -259,31 +259,32 @@ def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registra
 
 CAUSE = Reason(
     "cause-mirrored",
-    "view1 seems to be mirrored left to right: turned back, it fits. Check how it was loaded.",
+    "view1 seems to be mirrored left to right\n: turned back, it fits. Check how it was loaded.",
 )
 PART = Reason(
     "cause-part",
-    "The X-rays show another part of the CT than the start says: moved by 90 mm towards the feet, the CT fits. Check the start.",
+    "The X-rays show another part of the CT than the start says\n: moved by 90 mm towards the feet, the CT fits. Check the start.",
 )
 PLACED = Reason(
     "pose-set",
-    "The pose was set, not registered: the failure probability was not measured for such poses.",
+    "The pose was set, not registered\n: the failure probability was not measured for such poses.",
 )
 RISK = Reason("risk", "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted.")
 FURTHER = Reason(
     "further-view",
     "A further view near LAO 45\u00b0 would halve the error that noise and cameras explain, from 2 to 1 mm.",
+    "LAO 45\u00b0",
 )
 READINGS = Reason(
     "cameras-uncertain",
-    "The cameras are known only to \u00b10.5\u00b0: the pose may be off by 3 mm.",
+    "The cameras are known only to \u00b10.5\u00b0\n: the pose may be off by 3 mm.",
 )
 ONE = Reason(
-    "one-view", "Only one X-ray determines the pose: the depth along its beam is uncertain."
+    "one-view", "Only one X-ray determines the pose\n: the depth along its beam is uncertain."
 )
 ELSEWHERE = Reason(
     "part-displaced",
-    "The upper part of the bone lies elsewhere than this pose has it: it may be bent.",
+    "The upper part of the bone lies elsewhere than this pose has it\n: it may be bent.",
 )
 WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error above 2 mm.")
 

@@ -41,7 +41,7 @@ from .verdict import Assessment
 from .verdict_reasons import THIRD_VIEW_MISSING, ambiguity, is_about_risk, risk_reasons
 
 SET = Reason(
-    "pose-set", "Its pose was set, not registered: the risk was not measured for such poses."
+    "pose-set", "Its pose was set, not registered\n: the risk was not measured for such poses."
 )
 #: Ends of the masks of 78 right bones fitted best up to 0.78 mm apart, on chest, torso and pelvis.
 MOST_ENDS_APART_MM = 0.8
@@ -300,7 +300,7 @@ def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[B
     for n, mm in ends_apart_mm(found, accepted).items() if accepted else ():
         if mm > MOST_ENDS_APART_MM:
             sentence = (
-                f"The mask of {bodies[n].name} seems to hold a part of a neighbour: its ends fit "
+                f"The mask of {bodies[n].name} seems to hold a part of a neighbour\n: its ends fit "
                 f"best {mm:.1f} mm apart. Correct the mask."
             )
             checked[n] = doubted(bodies[n], [Reason("mask-of-two-bones", sentence)])
@@ -331,12 +331,12 @@ def _wrong(name: str, apart_mm: float, overlapped: Sequence[str]) -> list[Reason
     reasons = []
     if apart_mm > WRONG_MM:
         sentence = (
-            f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone: one "
+            f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone\n: one "
             "of the two is wrong."
         )
         reasons.append(Reason("together-elsewhere", sentence))
     return reasons + [
-        Reason("bones-overlap", f"{name} overlaps {other}: one of the two is wrong.")
+        Reason("bones-overlap", f"{name} overlaps {other}\n: one of the two is wrong.")
         for other in overlapped
     ]
 
@@ -379,11 +379,13 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
     reasons = []
     if first.moved is None:
         if lost:
-            sentence = f"{lost}: rejected, see the reasons of each bone."
+            sentence = f"{lost}\n: rejected, see the reasons of each bone."
             reasons.append(Reason("bone-rejected", sentence))
         if unseen:
             reasons.append(Reason("not-shown", f"No X-ray shows {unseen}."))
-        own = Reason("pose-of-one-bone", f"This is the pose of {first.name}: use each bone's own.")
+        own = Reason(
+            "pose-of-one-bone", f"This is the pose of {first.name}\n: use each bone's own."
+        )
         judged = doubted(replace(assessment, reasons=[*assessment.reasons, own]), reasons)
         useless = lost or first.verdict == "not shown"
         return replace(judged, verdict="reject") if useless else judged
@@ -400,7 +402,7 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
         others = f", {more} more by over {WRONG_MM:g} mm" if more else ""
         sentence = (
             f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has "
-            f"it{others}: use each bone's own pose."
+            f"it{others}\n: use each bone's own pose."
         )
         reasons.append(Reason("bone-displaced", sentence))
     if lost:
@@ -408,7 +410,7 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
         reasons.append(Reason("bone-lost", sentence))
     if unseen:
         sentence = (
-            f"No X-ray shows {unseen}: whether this pose holds there is unknown. Leave out "
+            f"No X-ray shows {unseen}\n: whether this pose holds there is unknown. Leave out "
             "what no X-ray shows."
         )
         reasons.append(Reason("not-shown", sentence))

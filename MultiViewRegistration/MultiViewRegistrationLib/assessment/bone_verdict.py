@@ -47,8 +47,8 @@ LIMITS = Limits()
 #: Code and sentence of the fault of each feature.
 FAULTS = {
     "shown": ("partly-shown", "The X-rays show only {percent_shown:.0f} % of {name}."),
-    "left_out": ("mask-too-small", "Bone goes on outside the mask of {name}: correct the mask."),
-    "soft": ("mask-too-large", "Much of the mask of {name} is no bone: correct the mask."),
+    "left_out": ("mask-too-small", "Bone goes on outside the mask of {name}\n: correct the mask."),
+    "soft": ("mask-too-large", "Much of the mask of {name} is no bone\n: correct the mask."),
     "level_ratio": ("other-level", "{name} fits about as well {elsewhere}."),
     "similarity": (
         "not-like-ct",
@@ -60,12 +60,12 @@ FAULTS = {
     ),
     "again_mm": (
         "not-found-again",
-        "Begun a little off, {name} ends up to {again_mm:.1f} mm from here: the X-rays leave its "
+        "Begun a little off, {name} ends up to {again_mm:.1f} mm from here\n: the X-rays leave its "
         "place open.",
     ),
     "motion_sds": (
         "unusual-motion",
-        "{name} has moved against a neighbour by more than is usual: it may be another one.",
+        "{name} has moved against a neighbour by more than is usual\n: it may be another one.",
     ),
 }
 #: Features of which less is worse, and one that only tells why: the risk has it already.
@@ -91,11 +91,11 @@ def faulty(features: BoneFeatures) -> list[str]:
 def fault(of: str, name: str, features: BoneFeatures, showing: Sequence[str]) -> Reason:
     """Return the reason for a feature of a bone; `showing` as of `judge`."""
     if of == "shown" and len(showing) == 1:
-        sentence = f"Only {showing[0]} shows {name}: its depth along that beam is uncertain."
+        sentence = f"Only {showing[0]} shows {name}\n: its depth along that beam is uncertain."
         return Reason("one-view", sentence)
-    elsewhere = "farther up or down: check its outline"
+    elsewhere = "farther up or down\n: check its outline"
     if vertebra(name):
-        elsewhere = "one level up or down: check the level"
+        elsewhere = "one level up or down\n: check the level"
     code, sentence = FAULTS[of]
     said = {"percent_shown": 100 * features.shown, "elsewhere": elsewhere, **vars(features)}
     return Reason(code, sentence.format(name=name, **said))
@@ -136,7 +136,7 @@ def judge(
     prediction, verdict = predicted(features)
     if prediction is None:
         sentence = (
-            f"No X-ray shows enough of {name} to say where it is: it is drawn where its neighbours "
+            f"No X-ray shows enough of {name} to say where it is\n: it is drawn where its neighbours "
             "are."
         )
         return None, verdict, [Reason("not-shown", sentence)]

@@ -160,7 +160,7 @@ def _of_scale(trials: Trials, evidence: float, size_share: float) -> Iterator[Ca
         if run is None:
             continue
         words = f"{100 * abs(share):.1f} % {'larger' if share > 0 else 'smaller'}"
-        sentence = f"The CT's {what} seems to be wrong: {words}, it fits. Check {check}."
+        sentence = f"The CT's {what} seems to be wrong\n: {words}, it fits. Check {check}."
         corrected = trials.anatomy.scaled(share * axes).corrected_from_ct
         cause = Cause.of_run(kind, (), sentence, run, evidence)
         yield replace(cause, corrected_from_ct=corrected)

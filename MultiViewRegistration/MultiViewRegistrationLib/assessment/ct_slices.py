@@ -84,7 +84,7 @@ def slices_aside(anatomy: PreparedCT, targets: np.ndarray) -> list[Reason]:
         return []
     heights = targets[within][mm > 0][:, 2]
     sentence = (
-        f"The patient moved while the CT was taken: slices of it between z = {heights.min():.0f} and "
+        f"The patient moved while the CT was taken\n: slices of it between z = {heights.min():.0f} and "
         f"{heights.max():.0f} mm lie {mm.max():.0f} mm aside of those below and above. Take another CT."
     )
     return [Reason("ct-slices-aside", sentence)]

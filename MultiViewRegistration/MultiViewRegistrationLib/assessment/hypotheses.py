@@ -86,19 +86,21 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
     names = [view.name for view in views]
     for cause, (words, back) in TURNS.items():
         turned = [turned_back(view, back) for view in views]
-        one = f"{{}} seems to be {words}: turned back, it fits. Check how it was loaded."
-        every = f"All X-rays seem to be {words}: turned back, they fit. Check how they were loaded."
+        one = f"{{}} seems to be {words}\n: turned back, it fits. Check how it was loaded."
+        every = (
+            f"All X-rays seem to be {words}\n: turned back, they fit. Check how they were loaded."
+        )
         if cause == "mirrored":  # in the words in which left and right are asked for
             right = "whether the patient's right is on the left of"
-            one = f"Left and right of {{}} seem to be exchanged: the other way, it fits. Check {right} the image."
-            every = f"Left and right of all X-rays seem to be exchanged: the other way, they fit. Check {right} the images."
+            one = f"Left and right of {{}} seem to be exchanged\n: the other way, it fits. Check {right} the image."
+            every = f"Left and right of all X-rays seem to be exchanged\n: the other way, they fit. Check {right} the images."
         yield from _of_one_or_all(cause, views, turned, one, every)
     inverted = [
         replace(view, xray=replace(view.xray, line_integrals=-view.xray.line_integrals))
         for view in views
     ]
-    one = "The grey scale of {} seems to be the wrong way round: inverted, it fits. Check its intensity."
-    every = "The grey scale of all X-rays seems to be the wrong way round: inverted, they fit. Check their intensity."
+    one = "The grey scale of {} seems to be the wrong way round\n: inverted, it fits. Check its intensity."
+    every = "The grey scale of all X-rays seems to be the wrong way round\n: inverted, they fit. Check their intensity."
     yield from _of_one_or_all("inverted", views, inverted, one, every)
     for i, j in combinations(range(len(views)), 2):
         if views[i].xray.valid.shape == views[j].xray.valid.shape:
@@ -108,7 +110,7 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
                 replace(views[j], xray=views[i].xray),
             )
             sentence = (
-                f"The images of {names[i]} and {names[j]} seem to be exchanged: the other way "
+                f"The images of {names[i]} and {names[j]} seem to be exchanged\n: the other way "
                 "round, they fit. Check which file belongs to which view."
             )
             yield Hypothesis("swapped", (names[i], names[j]), swapped, sentence)
@@ -125,8 +127,8 @@ def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
             None if reading is None else _with_angles(view, reading, change)
             for view, reading in zip(views, readings, strict=True)
         ]
-        one = f"{{}} seems to have {words}: the other way, it fits. Check its angles."
-        every = f"All X-rays seem to have {words}: the other way, they fit. Check their angles."
+        one = f"{{}} seems to have {words}\n: the other way, it fits. Check its angles."
+        every = f"All X-rays seem to have {words}\n: the other way, they fit. Check their angles."
         yield from _of_one_or_all("angle sign", views, changed, one, every)
 
 
@@ -136,8 +138,8 @@ def tube_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
     Above the table where it is said to be below.
     """
     turned = [_by_opposite_tube(view) for view in views]
-    one = "The tube of {} seems to have been on the other side of the patient: from there, it fits. Check isocentre_to_source."
-    every = "The tubes of all X-rays seem to have been on the other side of the patient: from there, they fit. Check isocentre_to_source."
+    one = "The tube of {} seems to have been on the other side of the patient\n: from there, it fits. Check isocentre_to_source."
+    every = "The tubes of all X-rays seem to have been on the other side of the patient\n: from there, they fit. Check isocentre_to_source."
     yield from _of_one_or_all("tube side", views, turned, one, every)
 
 
@@ -174,7 +176,7 @@ def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     world = np.diag([-1.0, 1.0, 1.0, 1.0])
     ct = world.copy()
     ct[0, 3] = 2 * centroid[0]
-    sentence = "Left and right of the CT seem to be exchanged: mirrored, it fits. Check how the CT was exported and loaded."
+    sentence = "Left and right of the CT seem to be exchanged\n: mirrored, it fits. Check how the CT was exported and loaded."
     mirrored = [_in_mirrored_world(view, world) for view in views]
     return Hypothesis(
         "mirrored ct", (), mirrored, sentence, world_from_world=world, corrected_from_ct=ct
@@ -186,7 +188,7 @@ def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     turn[:2, 3] = 2 * centroid[:2]
     sentence = (
-        "The CT seems to be turned by 180 degrees about its long axis: turned back, it fits. If "
+        "The CT seems to be turned by 180 degrees about its long axis\n: turned back, it fits. If "
         "its matrix is in RAS, as nibabel's affine is, put it into LPS; else check how the patient "
         "lay."
     )
@@ -261,14 +263,14 @@ def camera_hypotheses(
         all_distances = SharedUnknowns(
             source_to_detector_sd_mm=DISTANCE_SD * views[0].camera.focal_px
         )
-        sentence = f"{_distance(views[0])} seems to be wrong:"
+        sentence = f"{_distance(views[0])} seems to be wrong\n:"
         advice = f"Check it, and {_looks_like_distance(views[0])}."
         yield Hypothesis("distance", (), scaled, sentence, advice, all_distances)
     for i, view in enumerate(views):
         if view.marker:
             continue
         freed = replace(view, distance_sd_percent=100 * DISTANCE_SD)
-        sentence = f"{_distance(view)} of {view.name} seems to be wrong:"
+        sentence = f"{_distance(view)} of {view.name} seems to be wrong\n:"
         yield Hypothesis(
             "distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared=shared
         )
@@ -283,7 +285,7 @@ def camera_hypotheses(
             freed = replace(view, principal_point_sd_px=PRINCIPAL_POINT_SD_MM / pixel_mm(view))
             which = view.name if len(others) > 1 else f"{others[0].name} or {view.name}"
             point = "principal point" if view.camera.fan_axes == 2 else "fan's centre or first row"
-            sentence = f"The {point} of {which} seems to be wrong: with that of {view.name}"
+            sentence = f"The {point} of {which} seems to be wrong\n: with that of {view.name}"
             yield Hypothesis("principal point", about, [*others, freed], sentence, shared=shared)
         if shared == CALIBRATED and not CameraCorrections(views).free.size:
             freed = replace(view, rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
@@ -292,7 +294,9 @@ def camera_hypotheses(
             if view.marker:
                 what = "marker"
                 besides = " against the patient"
-            sentence = f"The {what} seems to have moved between {view.name} and {against}{besides}:"
+            sentence = (
+                f"The {what} seems to have moved between {view.name} and {against}{besides}\n:"
+            )
             yield Hypothesis("motion", about, [*others, freed], sentence)
 
 

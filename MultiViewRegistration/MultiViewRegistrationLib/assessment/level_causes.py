@@ -39,7 +39,7 @@ def other_level(trials: Trials, here: Descent) -> Cause | None:
         if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and degrees <= MOST_TURN_DEG:
             better = evidence_gain(run, evidence) > MIN_EVIDENCE_GAIN
             sentence = (
-                f"The CT may be registered to the wrong vertebra: moved by {length:.0f} mm "
+                f"The CT may be registered to the wrong vertebra\n: moved by {length:.0f} mm "
                 f"towards the {_end(along)}, it fits {'better' if better else 'about as well'}. "
                 "Count the levels."
             )
@@ -63,7 +63,7 @@ def other_part(trials: Trials, evidence: float) -> Cause | None:
     if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
         return None
     sentence = (
-        "The X-rays show another part of the CT than the start says: moved by "
+        "The X-rays show another part of the CT than the start says\n: moved by "
         f"{length:.0f} mm towards the {_end(along)}, the CT fits. Check the start."
     )
     return Cause.of_run("part", (), sentence, run, evidence)
@@ -81,7 +81,7 @@ def ct_too_short(trials: Trials) -> Cause | None:
     if not name or beyond[name] < MOST_BEYOND:
         return None
     sentence = (
-        f"The CT is too short, or {name} shows another part of the body: "
+        f"The CT is too short, or {name} shows another part of the body\n: "
         f"{100 * beyond[name]:.0f} % of this X-ray lies beyond the ends of the CT."
     )
     similarity = tuple(trials.found.fit.similarity)

@@ -36,7 +36,7 @@ LEAST_RATIO = 1.02
 CLEAR_RATIO = 1.5
 ALIKE = Reason(
     "mirror-alike",
-    "Left and right of this CT are so alike that the X-rays fit its mirror image about as well. Check "
+    "Left and right of this CT are so alike that the X-rays fit its mirror image about as well\n. Check "
     "by an organ or by a mark that left and right of the CT are not exchanged.",
 )
 

@@ -215,7 +215,10 @@ def with_further_view(
     plan = plan_view(anatomy, views, world_from_ct, targets, shared)
     if not plan.views or plan.views[0].error_mm > WORTH * plan.error_mm:
         return assessment
-    return replace(assessment, reasons=[*assessment.reasons, Reason("further-view", plan.sentence)])
+    return replace(
+        assessment,
+        reasons=[*assessment.reasons, Reason("further-view", plan.sentence, plan.views[0].words)],
+    )
 
 
 class _Seen(NamedTuple):

@@ -290,12 +290,12 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     side = SIDES[axis][int(off[axis] > 0)]
     displaced = Reason(
         "part-displaced",
-        f"The {side} part of the bone lies elsewhere than this pose has it: the patient may be "
+        f"The {side} part of the bone lies elsewhere than this pose has it\n: the patient may be "
         "bent or have moved, or the CT lacks slices. Register the bones by themselves.",
     )
     hidden = Reason(
         "part-hidden",
-        f"The {side} part of the bone does not match the X-rays: noise, contrast agent or a tool "
+        f"The {side} part of the bone does not match the X-rays\n: noise, contrast agent or a tool "
         "may hide it, or it lies elsewhere.",
     )
     return Elsewhere(

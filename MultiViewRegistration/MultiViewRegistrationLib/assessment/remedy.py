@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ..reasons import code_of
@@ -52,8 +51,6 @@ _BY_CODE = {
     "bone-displaced": OVERLAYS,
     "bone-lost": OVERLAYS,
 }
-#: How `next_view.Plan` names the view that would help most.
-_ANGLES = re.compile(r"^A further view near (.+?)(?: \(by the axes of the CT\))? would ")
 
 
 def remedy(reasons: Sequence[str]) -> str:
@@ -67,5 +64,5 @@ def remedy(reasons: Sequence[str]) -> str:
 def proposed_view(reasons: Sequence[str]) -> str:
     """Return the angles of the view that would lower the error most, as "LAO 45°"; "" for none."""
     proposed = next((each for each in reasons if code_of(each) == "further-view"), "")
-    found = _ANGLES.match(proposed)
-    return found[1] if found else ""
+    headline = getattr(proposed, "headline", "")
+    return "" if f"{headline}." == proposed else headline  # as in a file of before

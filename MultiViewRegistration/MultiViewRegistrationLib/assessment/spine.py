@@ -266,12 +266,12 @@ def spine_elsewhere(
         return None
     displaced = Reason(
         "part-displaced",
-        "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register the "
+        "The spine lies elsewhere than this pose has it\n: vertebrae may have moved. Register the "
         "bones by themselves.",
     )
     hidden = Reason(
         "part-hidden",
-        "The spine does not match the X-rays: contrast agent or a tool may hide it, or it lies "
+        "The spine does not match the X-rays\n: contrast agent or a tool may hide it, or it lies "
         "elsewhere.",
     )
     return Elsewhere(hidden if fit.hidden else displaced, points=points)

@@ -515,7 +515,7 @@ def _targets(
     bone = anatomy.bone_points()
     if len(bone) < MIN_TARGETS:
         sentence = (
-            "The CT shows no bone: the error is given at the corners of the body, and soft tissue "
+            "The CT shows no bone\n: the error is given at the corners of the body, and soft tissue "
             "may have moved."
         )
         return anatomy.corners(), [Reason("no-bone", sentence)]
@@ -523,7 +523,7 @@ def _targets(
     if len(default):
         return default, []
     sentence = (
-        "No bone lies in the fields of all X-rays: the error is given for all bone of the CT."
+        "No bone lies in the fields of all X-rays\n: the error is given for all bone of the CT."
     )
     return bone, [Reason("no-shared-bone", sentence)]
 
@@ -537,7 +537,7 @@ def _target_limits(
     apart_mm, _ = scipy.spatial.cKDTree(bone).query(targets)
     untested = (showing > 0) & (apart_mm > TESTED_MM)
     twice = f"Two X-rays or more show {np.sum(showing > 1)} of {len(targets)}."
-    unshown = f"No X-ray shows {_numbered(showing == 0)}: nothing was compared there. {twice}"
+    unshown = f"No X-ray shows {_numbered(showing == 0)}\n: nothing was compared there. {twice}"
     far = f"No bone was compared within {TESTED_MM:g} mm of {_numbered(untested)}. {twice}"
     found = Reason("targets-not-shown", unshown), Reason("targets-not-tested", far)
     return list(compress(found, (not showing.all(), untested.any())))

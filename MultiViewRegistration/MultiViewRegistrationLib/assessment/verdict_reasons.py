@@ -33,7 +33,7 @@ FEW_GREY_LEVELS = "few-grey-levels"
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 THIRD_VIEW_MISSING = Reason(
     "third-view-missing",
-    "Two X-rays of such a kind are never accepted: a third would tell whether they agree.",
+    "Two X-rays of such a kind are never accepted\n: a third would tell whether they agree.",
 )
 
 
@@ -41,7 +41,7 @@ def structure_limits(anatomy: PreparedCT, found: Refinement) -> list[Reason]:
     """Return why one structure is never accepted, and what it was compared with."""
     if not anatomy.structure:
         return []
-    sentence = "A structure by itself may lie on a similar one. Check its outline."
+    sentence = "A structure by itself may lie on a similar one\n. Check its outline."
     limits = [Reason("one-structure", sentence)]
     if found.world_from_background is not None:
         mm, degrees = pose_difference(
@@ -65,12 +65,12 @@ def view_limits(
     """Return why the measured failure probability does not hold for these views."""
     limits = []
     if len(views) == 1:
-        sentence = "Only one X-ray determines the pose: the depth along its beam is uncertain."
+        sentence = "Only one X-ray determines the pose\n: the depth along its beam is uncertain."
         limits.append(Reason("one-view", sentence))
     elif _widest_deg(views) < SAME_DIRECTION_DEG:
         sentence = (
             f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees "
-            "apart): the depth along their beams is uncertain."
+            "apart)\n: the depth along their beams is uncertain."
         )
         limits.append(Reason("same-direction", sentence))
     limits += [
@@ -83,14 +83,12 @@ def view_limits(
         levels = len(np.unique(pixels[::EVERY_PIXEL]))
         if 1 < levels < MIN_GREY_LEVELS:  # one of a blank image
             sentence = (
-                f"{view.name} has only {levels} grey levels: dark bone is lost in them. Export it with 256 "
+                f"{view.name} has only {levels} grey levels\n: dark bone is lost in them. Export it with 256 "
                 "or more."
             )
             limits.append(Reason(FEW_GREY_LEVELS, sentence))
     if shared != CALIBRATED:
-        sentence = (
-            "All X-rays share an unknown: the failure probability was not measured for such cases."
-        )
+        sentence = "All X-rays share an unknown\n: the failure probability was not measured for such cases."
         limits.append(Reason("shared-unknown", sentence))
     return limits
 
@@ -106,13 +104,11 @@ def pose_limits(*, masked: bool, registered: bool) -> list[Reason]:
     """Return why that probability does not hold for a pose that was masked or set, see `verdict.assess`."""
     limits = []
     if masked:
-        sentence = (
-            "What did not fit at an earlier pose was left out: a wrong pose would look right, too."
-        )
+        sentence = "What did not fit at an earlier pose was left out\n: a wrong pose would look right, too."
         limits.append(Reason("misfit-left-out", sentence))
     if not registered:
         sentence = (
-            "The pose was set, not registered: the failure probability was not measured for such "
+            "The pose was set, not registered\n: the failure probability was not measured for such "
             "poses."
         )
         limits.append(Reason("pose-set", sentence))
@@ -147,7 +143,7 @@ def camera_strain(
             largest = max(largest, strain)
             if strain > CONTRADICTION:
                 sentence = (
-                    f"The X-rays contradict the {what} of {before.name}: "
+                    f"The X-rays contradict the {what} of {before.name}\n: "
                     f"{np.abs(correction).max():.1f} {unit} off, though known to {sd:.2g} {unit}. "
                     "Check its geometry."
                 )
@@ -183,7 +179,7 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
     First why images may not be those that the cameras are for.
     """
     advice = "Give the image that was calibrated, or the size that its matrix is for."
-    limits = [Reason("image-cropped", f"{view.doubt} {advice}") for view in views if view.doubt]
+    limits = [Reason("image-cropped", f"{view.doubt}\n {advice}") for view in views if view.doubt]
     risk = percent(prediction.camera_failure_probability)
     misplaced = (
         f"misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), "
@@ -194,14 +190,14 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
     if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
         sentence = (
             f"The case does not say how well the principal point of {' and '.join(unstated)} is "
-            f"known: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
+            f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
             f"bends, it may {misplaced} If the camera was measured where the X-ray "
             f"was taken, say so (principal_point_sd_px 0.5); else {third}show beads in the X-rays "
             "(mvreg calibrate)."
         )
         return [*limits, Reason("principal-point-unstated", sentence)]
     sentence = (
-        f"The cameras are known only to {_least_known(views)}: that alone may {misplaced} "
+        f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} "
         f"Show beads in them (mvreg calibrate), {third}check the result by other means."
     )
     return [*limits, Reason("cameras-uncertain", sentence)]
@@ -223,7 +219,7 @@ def weak_points(
         "single_view_shift_sds": ("view-disagrees", disagreement),
         "split_half_mm": (
             "halves-disagree",
-            f"The halves of the images disagree by {features.split_half_mm:.1f} mm: something may have moved, or a distance "
+            f"The halves of the images disagree by {features.split_half_mm:.1f} mm\n: something may have moved, or a distance "
             "is wrong.",
         ),
         "similarity": ("not-like-ct", _least_similar(features, views)),
@@ -233,7 +229,7 @@ def weak_points(
         ),
         "outlier_fraction": (
             "outliers",
-            f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the compared area: "
+            f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the compared area\n: "
             "tools, tissue that moved, or another patient.",
         ),
     }
@@ -247,7 +243,7 @@ def _noise(features: ReliabilityFeatures) -> str:
     """
     if SDS_95 * features.noise_mm <= WRONG_MM:
         return ""
-    return f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.1f} mm."
+    return f"The images determine the pose poorly\n: noise alone explains an error of {features.noise_mm:.1f} mm."
 
 
 def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
@@ -257,7 +253,7 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
     worst = _most_shifted(shifts)
     others = "the other X-ray" if len(views) == 2 else "the others"
     return (
-        f"{views[worst].name} disagrees with {others}: alone it moves the CT by "
+        f"{views[worst].name} disagrees with {others}\n: alone it moves the CT by "
         f"{shifts[worst]:.1f} mm across its beam. Check its geometry, whether the patient's right "
         "is on the left of its image, and whether anything moved between the X-rays."
     )
@@ -310,12 +306,12 @@ def _contradiction_of_views(features: ReliabilityFeatures, *, by_itself: bool) -
     """Return that the X-rays disagree, and by what; `by_itself` as of `prediction_limits`."""
     sentence = "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
     if features.disagreement <= DISAGREE and by_itself:
-        return Reason("surroundings-unknown", f"{sentence}: what lies about the bone may be why.")
+        return Reason("surroundings-unknown", f"{sentence}\n: what lies about the bone may be why.")
     if features.disagreement <= DISAGREE:
-        return Reason("views-disagree", f"{sentence}: a camera may be known less well.")
+        return Reason("views-disagree", f"{sentence}\n: a camera may be known less well.")
     return Reason(
         "views-disagree",
-        f"{sentence}: if an angle, a distance or the CT's scale is wrong, or the patient moved "
+        f"{sentence}\n: if an angle, a distance or the CT's scale is wrong, or the patient moved "
         f"between them, the CT is off by about {features.disagreement_mm:.1f} mm.",
     )
 
@@ -355,7 +351,7 @@ def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
     if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
         return []
     sentence = (
-        f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
+        f"Ambiguous\n: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
         f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
     )
     return [Reason("ambiguous", sentence)]

@@ -300,6 +300,8 @@ class View:
         A sentence on why its image may not be the one that the camera is for, "" for none.
     marker
         What the marker is fixed to by which its camera was found, "" without one.
+    assumptions
+        What is assumed of its geometry, a sentence each.
 
     Raises
     ------
@@ -318,6 +320,7 @@ class View:
     presumed_principal_point_sd_px: float = 0.0
     doubt: str = ""
     marker: str = ""
+    assumptions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows, columns = self.xray.valid.shape

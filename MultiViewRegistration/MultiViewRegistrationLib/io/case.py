@@ -83,8 +83,6 @@ class Case(CaseSettings):
         That loading took.
     dicom
         By which UIDs the CT and the X-rays are known, for an export to name them.
-    assumptions
-        What is assumed of the views' geometry, sentences by the view's name.
     mismatches
         Where the DICOM headers of CT and X-rays contradict each other.
     bodies_key
@@ -100,7 +98,6 @@ class Case(CaseSettings):
     name: str = "case"
     seconds: float = 0.0
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
-    assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mismatches: Sequence[Mismatch] = ()
     bodies_key: tuple = ()
 
@@ -162,9 +159,14 @@ class Case(CaseSettings):
         return [*([SAME_PATIENT] if overruled else []), *days]
 
     @property
+    def assumptions(self) -> dict[str, tuple[str, ...]]:
+        """What is assumed of the views' geometry, sentences by the view's name."""
+        return {view.name: view.assumptions for view in self.views if view.assumptions}
+
+    @property
     def masks_misfit(self) -> bool:
         """Whether a mask leaves out what did not fit at an earlier pose."""
-        return any(LEFT_OUT in each for each in self.assumptions.values())
+        return any(LEFT_OUT in view.assumptions for view in self.views)
 
     @classmethod
     def load(
@@ -228,7 +230,6 @@ class Case(CaseSettings):
             **{**settings, "landmarks": _undistorted_landmarks(file)},
             bodies=_bodies(file, views, ct, by_path, known_bodies),
             views=views,
-            assumptions={view.name: view.assumptions for view in file.views if view.assumptions},
             inputs=inputs,
             images=tuple(by_path[view.image_path] for view in file.views),
             path=file.path,
@@ -332,7 +333,6 @@ class Case(CaseSettings):
             bodies=tuple(bodies),
             views=made,
             images=tuple(hashlib.sha256(raw.values.tobytes()).hexdigest() for _, raw in views),
-            assumptions={file.name: file.assumptions for file in files if file.assumptions},
             world_from_ct=start,
             targets=points,
             truth_world_from_ct=truth,
@@ -520,7 +520,7 @@ def views_of(
 
 def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
     """Return a view; its principal point is known less well where the image may be cropped or resampled."""
-    known = file.deviations
+    known = {**file.deviations, "marker": file.marker, "assumptions": file.assumptions}
     doubt = None
     if file.kind == "projection_matrix" and file.size is None:
         # Any other geometry says the size of its image, which `ViewRecord.camera` compares.
@@ -528,7 +528,7 @@ def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
             camera.intrinsics, xray.pixel_mm, _detector_mm_by_header(file), camera.size
         )
     if doubt is None:
-        return View(file.name, xray, camera, **known, marker=file.marker)
+        return View(file.name, xray, camera, **known)
     known["principal_point_sd_px"] = max(known["principal_point_sd_px"], doubt.off_px)
     return View(file.name, xray, camera, **known, doubt=f"{file.name} {doubt.sentence}")
 

@@ -104,12 +104,11 @@ def case_of(
         bodies=tuple(bodies),
         views=views_of(
             "X-rays",
-            [view.record.flat for view in views],
+            [replace(view.record.flat, assumptions=assumptions_of(view)) for view in views],
             [image_of(view) for view in views],
             ct,
             world_from_ct,
         ),
-        assumptions={view.name: assumed for view in views if (assumed := assumptions_of(view))},
         name=registration.name,
     )
 

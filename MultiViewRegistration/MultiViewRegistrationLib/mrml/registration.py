@@ -432,7 +432,7 @@ def _read(text: str) -> Any:
     return json.loads(text) if text[0] in "{[" else text
 
 
-def check_place(ct) -> None:
+def check_place(ct: Any) -> None:
     """Refuse a CT's volume node under a transform that is not rigid.
 
     Raises
@@ -458,7 +458,7 @@ def _size(volume) -> list[int]:
     return list(image.GetDimensions()) if image is not None else [0, 0, 0]
 
 
-def refuse_nonlinear(node) -> None:
+def refuse_nonlinear(node: Any) -> None:
     """Refuse a node under a transform that is not linear.
 
     Raises

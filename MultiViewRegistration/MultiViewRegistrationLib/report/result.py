@@ -147,7 +147,7 @@ class Result:
             reasons.append(
                 Reason(
                     "bones-not-registered",
-                    f"The case's bones were not registered: this is the pose of {of} alone.",
+                    f"The case's bones were not registered\n: this is the pose of {of} alone.",
                 )
             )
         alone = (
@@ -157,13 +157,15 @@ class Result:
             else "its camera was not corrected, and its similarity means little"
         )
         reasons += [
-            Reason("geometry-unknown", f"The geometry of {case.views[i].name} is unknown: {alone}.")
+            Reason(
+                "geometry-unknown", f"The geometry of {case.views[i].name} is unknown\n: {alone}."
+            )
             for i in uncalibrated_view_indices(case.views, case.shared_unknowns)
         ]
         reasons += [
             Reason(
                 "view-not-used",
-                f"{view.name} was not used: the CT covers too little of this X-ray.",
+                f"{view.name} was not used\n: the CT covers too little of this X-ray.",
             )
             for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
             if shown < MIN_PIXELS
@@ -174,7 +176,7 @@ class Result:
             reasons.append(
                 Reason(
                     "range-too-small",
-                    f"The pose lies at the rim of what was searched: {self.refinement.rim}. It may lie "
+                    f"The pose lies at the rim of what was searched\n: {self.refinement.rim}. It may lie "
                     "farther: give a start pose, or search farther.",
                 )
             )

@@ -68,6 +68,7 @@ class _Required(TypedDict):
 class ResultJson(_Required, total=False):
     """What `Result.to_json` returns; `files` once it is written."""
 
+    reason_headlines: list[str]
     summary: str
     scope: str
     override: str

@@ -27,7 +27,7 @@ from ..io.files import JsonObject, describe, printable, read_json, sha256, uploa
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
-from ..reasons import UNUSABLE, BoneVerdict, Verdict, from_codes, with_codes
+from ..reasons import KEYS, UNUSABLE, BoneVerdict, Verdict, from_codes, with_codes
 from ..registration.bones import Bone, bones_of_bodies
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
@@ -530,15 +530,14 @@ def _stored(
     verdict = fields.choice("verdict", verdicts)
     placed = verdict not in UNUSABLE or fields.values.get("world_from_ct") is not None
     how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
-    sentences = fields.texts("reasons", "a list of sentences") if fields.has("reasons") else []
-    codes = fields.texts("reason_codes", "their codes") if fields.has("reason_codes") else []
+    said = {key: fields.texts(key, "a list of texts") for key in KEYS if fields.has(key)}
     upper95 = fields.values.get("predicted_upper95_mm")
     return Tracked(
         number,
         how,
         fields.rigid("world_from_ct") if placed else None,
         verdict,
-        from_codes(sentences, codes),
+        from_codes(said),
         _similarity(fields),
         None
         if upper95 is None

@@ -5,8 +5,7 @@ Its verdict, a mask without what does not fit, its similarity, how another one d
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -182,7 +181,7 @@ def _headline(entry: HistoryEntry) -> str:
     probably = _("probably {mm}").format(mm=mm) if mm else ""
     first = next(iter(entry.reasons), "")
     if entry.verdict != "accept" and first and not is_about_risk(first):
-        cause = _first_clause(first, entry.views)
+        cause = getattr(first, "headline", first)
         return " \u00b7 ".join(filter(None, [cause, probably]))
     if entry.verdict == "accept" and probably and not entry.structures:
         return f"{probably} \u00b7 {_('as one piece')}"
@@ -190,14 +189,6 @@ def _headline(entry: HistoryEntry) -> str:
         return probably or _("the likely error is not known")
     risk = _("{risk} risk of more than {mm:g} mm").format(risk=percent(entry.risk), mm=WRONG_MM)
     return ", ".join(filter(None, [risk, probably]))
-
-
-def _first_clause(sentence: str, names: Iterable[str]) -> str:
-    """Return a sentence up to its first colon or full stop, but for those in the names of X-rays."""
-    ends = r"(?P<end>[:.](?: |$))"
-    every = "|".join([*map(re.escape, sorted(names, key=len, reverse=True)), ends])
-    found = next((each for each in re.finditer(every, sentence) if each["end"]), None)
-    return sentence if found is None else sentence[: found.start()]
 
 
 def explanation(session: Session) -> list[str]:

@@ -6,6 +6,7 @@ Nothing is ever lost from it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import monotonic
@@ -16,7 +17,7 @@ import numpy as np
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.identity import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import from_codes, with_codes
+from ..reasons import KEYS, from_codes, with_codes
 from ..translation import _
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class HistoryEntry:
     similarity: dict[str, float] = field(default_factory=dict)
     cameras: dict[str, dict] = field(default_factory=dict)
     fingerprint: str = ""
-    reasons: list[str] = field(default_factory=list)
+    reasons: Sequence[str] = ()
     seconds: float | None = None
     first_time_s: float = 0.0
     refinement: str = ""
@@ -120,8 +121,8 @@ class HistoryEntry:
     @classmethod
     def from_json(cls, content: dict) -> HistoryEntry:
         """Make an entry of what `to_json` returned, in a scene of before without codes, too."""
-        reasons = from_codes(content["reasons"], content.pop("reason_codes", ()))
-        return cls(**{**content, "reasons": reasons})
+        said = {key: value for key, value in content.items() if key not in KEYS}
+        return cls(**said, reasons=from_codes(content))
 
     def to_json(self) -> dict:
         """Return its fields, and the codes of its reasons."""

@@ -350,16 +350,13 @@ def _entry(
             pose = np.array(of_view["camera_from_world"], float)
             corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
             cameras[view.name] = {**corrected.to_json(), "of": view.record.geometry_fingerprint}
-    reasons = from_codes(
-        *([str(each) for each in content.get(key, [])] for key in ("reasons", "reason_codes"))
-    )
     return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),
         exported.world_from_ct,
         similarity=similarity,
         cameras=cameras,
         fingerprint="" if warning else fingerprint(registration),
-        reasons=[*([warning] if warning else []), *reasons],
+        reasons=[*([warning] if warning else []), *from_codes(content)],
         seconds=content.get("seconds", {}).get("total"),
         verdict=exported.verdict,
         typical_mm=(content.get("predicted_tre_mm") or {}).get("typical"),

@@ -3,8 +3,14 @@
 It imports the library and is imported by nothing of it. `python -m benchmarks` lists its commands.
 """
 
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 #: The project's folder, and the folder of real data that may lie beside it.
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
+
+
+def parser_of(about: str | None) -> ArgumentParser:
+    """A command line with this description, in its lines."""
+    return ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)

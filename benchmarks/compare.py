@@ -9,7 +9,6 @@ origin of a pose by more than 0.02 mm.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tarfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import parser_of
 from .kept import Rows
 
 APART_MM = 0.02
@@ -76,9 +76,7 @@ def differences(before: dict, after: dict) -> list[str]:
 
 def main() -> int:
     """Print what differs."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     options = parser.parse_args()

@@ -9,7 +9,6 @@ CT. A line of JSON for each: what is there already is not made again.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import zlib
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.studies.statistics import perturbed
 
+from . import parser_of
 from .kept import Rows
 from .protocol.conditions import restored, scaled, stated
 from .truth import truth_of
@@ -142,9 +142,7 @@ def _diagnosis(anatomy, views, found: Refinement, start, truth) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("cases", type=Path, nargs="+")
     parser.add_argument("--only", nargs="+", choices=list(FAULTS))

@@ -10,7 +10,6 @@ hard ones, of each kind in turn, OUT/ANATOMY-hard-rods-001. What is there alread
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange
 
+from . import parser_of
 from .people import ct_path
 from .simulation.cases import Patient, random_cameras, random_pose, write_case
 from .simulation.simulator import xrays_with
@@ -99,9 +99,7 @@ def _search_of(poses: PoseRange) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--anatomies", choices=ANATOMIES, nargs="+", default=("chest", "pelvis"))
     parser.add_argument("--kinds", choices=("plain", "hard"), nargs="+", default=("plain", "hard"))

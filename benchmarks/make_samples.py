@@ -6,7 +6,6 @@ with start and truth. The CT itself is not among them: it is fetched (io/dataset
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.io.datasets.chest import BENT_SPINE_FOLDER, SAMPLE_FOLDER
 
+from . import parser_of
 from .simulation.cases import Patient, demo_patient, json_text, random_pose, write_case
 from .simulation.simulator import PIXEL_MM, SIZE
 from .simulation.spine import spine_case
@@ -73,9 +73,7 @@ def keep(path: Path, c_arms: Sequence[CArm], sample: Path) -> None:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    parser_of(__doc__).parse_args()
     patient = demo_patient()
     for make, sample in ((chest_case, SAMPLE_FOLDER), (spine_case, BENT_SPINE_FOLDER)):
         with tempfile.TemporaryDirectory() as folder:

@@ -44,7 +44,7 @@ from MultiViewRegistrationLib.studies.statistics import (
     table,
 )
 
-from . import ROOT, kept
+from . import ROOT, kept, parser_of
 from .people import ON_A_COUCH, ct_path
 from .simulation.cases import Patient, random_pose, write_case
 from .simulation.simulator import PIXEL_MM, SIZE
@@ -484,9 +484,7 @@ SHOWN = ("start_mm", "end_mm", "wall_s", "processor_s", "steps", "fault")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("what", choices=("run", "page"))
     parser.add_argument(
         "--rows", type=Path, default=ROOT / "docs" / "tables" / "benchmarks" / "peers.jsonl"

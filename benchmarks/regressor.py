@@ -17,7 +17,6 @@ in minutes.
 
 from __future__ import annotations
 
-import argparse
 import platform
 import warnings
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ from MultiViewRegistrationLib.studies.statistics import (
     table,
 )
 
-from . import DATA, ROOT
+from . import DATA, ROOT, parser_of
 from .kept import Rows, put
 from .pose_cases import PoseCase, identity, pose_cases, predicted, ready, registered, trained
 
@@ -256,9 +255,7 @@ PARTS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--only",
         nargs="+",

@@ -18,7 +18,7 @@ from typing import Any
 
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 
-from . import DATA, ROOT
+from . import DATA, ROOT, parser_of
 from .kept import Rows
 
 Options = argparse.Namespace
@@ -50,9 +50,7 @@ class Study:
 
     def main(self) -> None:
         """The command: measure what is not there yet, and print the tables."""
-        parser = argparse.ArgumentParser(
-            description=self.about, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        parser = parser_of(self.about)
         parser.add_argument("cases", type=int)
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--data", type=Path, default=DATA)

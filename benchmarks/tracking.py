@@ -10,7 +10,6 @@ machine hits all of them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
@@ -35,7 +34,7 @@ from MultiViewRegistrationLib.rendering.devices import ComputeDevice
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 from MultiViewRegistrationLib.studies.statistics import table
 
-from . import kept
+from . import kept, parser_of
 from .people import ct_path
 from .simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case
 from .speed.measurement import described, machine, now
@@ -136,9 +135,7 @@ def row(name: str, frames: list[tuple]) -> tuple[str, ...]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--anatomy", choices=("chest", "pelvis"), default="chest")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)

@@ -13,7 +13,6 @@ does. Both need slicer-core, Playwright and Chromium, the start Linux as well.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -29,7 +28,7 @@ from playwright.sync_api import sync_playwright
 from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct
 from MultiViewRegistrationLib.studies.statistics import table
 
-from . import ROOT
+from . import ROOT, parser_of
 from .kept import put
 from .speed.measurement import described, machine, now
 
@@ -173,9 +172,7 @@ def start(serve: Callable[..., tuple[Served, Tab]], repeats: int) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("what", choices=("frames", "start"))
     parser.add_argument("--seconds", type=float, default=10.0, help="for each mode of frames")
     parser.add_argument("--repeats", type=int, default=5, help="of the start")

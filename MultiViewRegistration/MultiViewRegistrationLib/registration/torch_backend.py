@@ -32,7 +32,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..rendering.cuda_graph import Recorded
-from ..rendering.drr import FIRST_ROW, Projector
+from ..rendering.drr import Beam, Projector, by_intrinsics
 from ..rendering.torch_drr import TorchProjector
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 from .similarity import MIN_PIXELS, MIN_SHARE, Settings, local_ncc, silhouette_margin
@@ -257,7 +257,10 @@ class _Images:
             by_view = [silhouette_margin(self.settings, camera, pivots) for camera in self._cameras]
             margins = torch.from_numpy(np.stack(by_view, axis=1).ravel()).to(projector.device)
         numbers = (
-            [_beam(camera, pivot) for camera, pivot in zip(seen_by, about, strict=True)]
+            [
+                np.hstack([np.ravel(part) for part in Beam.of(*each)])
+                for each in zip(seen_by, about, strict=True)
+            ]
             if derivatives == 9
             else []
         )
@@ -499,46 +502,20 @@ def _largest_near(images: Tensor) -> Tensor:
     return F.max_pool2d(images[:, None], 3, 1, 1)[:, 0]
 
 
-def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
-    """Return (18,) float32: ray_matrix, pivot minus the source of row 0, principal point, source_step and fan_axes of a camera."""
-    lever = pivot - camera.sources(FIRST_ROW)
-    parts = (
-        camera.ray_matrix.ravel(),
-        lever,
-        camera.principal_point,
-        camera.source_step,
-        [camera.fan_axes],
-    )
-    return np.concatenate(parts).astype(np.float32)
-
-
 def _by_intrinsics(cameras: Tensor, jacobian: Tensor) -> Tensor:
     """Return (3, B, rows, columns) from the derivatives by the pose (6, B, rows, columns), see `drr.intrinsics_jacobian`.
 
     Parameters
     ----------
     cameras
-        (B, 18), see `_beam`.
+        (B, 18), the numbers of a `Beam` each.
     """
     numbers = cameras.T[:, :, None, None]
+    matrix = numbers[:9].unflatten(0, (3, 3))
+    beam = Beam(matrix, numbers[9:12], numbers[12:15], numbers[15:17], numbers[17])
     u = torch.arange(jacobian.shape[3], device=jacobian.device, dtype=jacobian.dtype)
     v = torch.arange(jacobian.shape[2], device=jacobian.device, dtype=jacobian.dtype)[:, None]
-    by_u = numbers[0:9:3]
-    by_v = numbers[1:9:3]
-    corner = numbers[2:9:3]
-    step = numbers[14:17]
-    centre = numbers[12:14]
-    q = u * by_u + v * by_v + corner
-    turn = jacobian[:3] + torch.linalg.cross(
-        (numbers[9:12] - v * step).expand_as(q), jacobian[3:], dim=0
-    )
-    across = torch.linalg.cross(turn, q, dim=0) / (q**2).sum(0)
-    to_u = (by_u * across).sum(0)
-    to_v = (by_v * across).sum(0)
-    slot = numbers[17] == 1
-    scale = (u - centre[0]) * to_u + torch.where(slot, 0, (v - centre[1]) * to_v)
-    along = torch.where(slot, (v - centre[1]) * (step * jacobian[3:]).sum(0), to_v)
-    return torch.stack([scale, to_u, along])
+    return torch.stack(by_intrinsics(beam, u, v, jacobian))
 
 
 def _replayed(

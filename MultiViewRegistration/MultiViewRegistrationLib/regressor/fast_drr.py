@@ -26,7 +26,7 @@ import scipy
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
-from ..rendering.cpu import _clip
+from ..rendering.cpu import crossings
 from ..rendering.drr import FIRST_ROW, Grid
 
 #: Attenuation bases, and the largest value of a voxel in one of them.
@@ -146,29 +146,24 @@ def project(stacks, rays, n, out):
                 q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
             if abs(q[2]) < 1e-9:
                 continue
-            per_plane = 1.0 / q[2]
-            slope_0 = q[0] * per_plane
-            slope_1 = q[1] * per_plane
-            start_0 = source[0] - source[2] * slope_0
-            start_1 = source[1] - source[2] * slope_1
-            low, high = _clip(start_0, slope_0, 0.0, shape[0] - 1.0, 0.0, shape[2] - 1.0)
-            low, high = _clip(start_1, slope_1, 0.0, shape[1] - 1.0, low, high)
-            if q[2] > 0.0:  # nothing behind the source
-                low = max(low, source[2])
-            else:
-                high = min(high, source[2])
-            if high < low:
+            at = crossings(shape, source, q, (2, 0, 1))
+            if at.planes <= 0:
                 continue
-            first = math.ceil(low)
-            count = int(math.floor(high) - first) + 1
-            if count <= 0:
-                continue
-            b = max(start_0 + first * slope_0, 0.0)
-            c = max(start_1 + first * slope_1, 0.0)
+            b = max(at.start_b + at.first * at.slope_b, 0.0)
+            c = max(at.start_c + at.first * at.slope_c, 0.0)
             sums = _sums_along(
-                words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1
+                words,
+                int(at.first) * plane,
+                1,
+                stored[0],
+                plane,
+                at.planes,
+                b,
+                c,
+                at.slope_b,
+                at.slope_c,
             )
-            mm = mm_per_depth[r, col] * abs(per_plane) / _WEIGHTS
+            mm = mm_per_depth[r, col] / abs(q[2]) / _WEIGHTS
             for lane in range(BASES):
                 out[lane, r, col] = mm * steps[lane] * sums[lane]
 

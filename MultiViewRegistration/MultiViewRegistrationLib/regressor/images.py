@@ -17,7 +17,8 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
-from ..registration.similarity import box_sum
+from ..registration.similarity import Window as Compared
+from ..registration.similarity import local_moments, window_weight
 from ..rendering.devices import begin_tasks
 from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .fast_drr import BASES, Bases, Stacks, project, varied
@@ -207,25 +208,17 @@ def standardise(line, valid, out):
         inverse_sd = 1.0 / sd
         low = mean - CUT * sd
         high = mean + CUT * sd
-    weights = valid.astype(np.float32)
-    values = np.empty_like(weights)
-    squares_of = np.empty_like(weights)
+    mask = valid.astype(np.float32)
+    values = np.empty_like(mask)
     for r in range(rows):
         for c in range(columns):
-            values[r, c] = (
-                np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd) * weights[r, c]
-            )
-            squares_of[r, c] = values[r, c] * values[r, c]
-    sums = values.copy()
-    box_sum(weights, radius, weights)
-    box_sum(sums, radius, sums)
-    box_sum(squares_of, radius, squares_of)
+            value = np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd)
+            values[r, c] = value * mask[r, c]
+    window = Compared(radius, FLOOR)
+    local, scale = local_moments(values, mask, window_weight(mask, radius), window)
     for r in range(rows):
         for c in range(columns):
-            share = 1.0 / max(weights[r, c], 1.0)
-            local = sums[r, c] * share
-            variance = max(squares_of[r, c] * share - local * local, 0.0)
-            value = (values[r, c] - local) / math.sqrt(variance + FLOOR * FLOOR)
+            value = (values[r, c] - local[r, c]) * scale[r, c]
             out[r, c] = min(max(value, -MAX_LOCAL), MAX_LOCAL) * valid[r, c]
 
 
@@ -308,18 +301,16 @@ class TrainingImages:
                 for stacks, placed in rendered
             ]
             arguments = (
-                *shown[0],
-                *shown[-1],
+                (shown[0], shown[-1]),
                 bool(self._around),
                 tuple(self.how),
                 window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid)),
                 window.inside.view(np.uint8),
                 states,
                 out,
-                view,
             )
             tasks += [
-                partial(_make_images, *arguments, start, min(start + _BLOCK, len(out)))
+                partial(_make_images, *arguments, (view, start, min(start + _BLOCK, len(out))))
                 for start in range(0, len(out), _BLOCK)
             ]
         finish = begin_tasks(tasks)
@@ -353,16 +344,17 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
 
 
 @nb.njit(nogil=True, cache=True)
-def _make_images(
-    stacks, rays, around, rays_around, with_around, how, mm, inside, states, out, view, start, stop
-):
-    """Return images `start` to `stop` of a view, of a batch's states (views, n) and images (n, views, 2, rows, columns).
+def _make_images(layers, with_around, how, mm, inside, states, out, part):
+    """Make part of a batch's images (n, views, 2, rows, columns), from its states (views, n): (view, start, stop).
 
     Parameters
     ----------
-    stacks, rays, around, rays_around, how
-        Plain tuples of `Stacks`, `RayBatch` and `Randomisation`, see `fast_drr.project`.
+    layers, how
+        Of the anatomy and of what lies around it, plain tuples of `Stacks` and `RayBatch`; and of
+        `Randomisation`, see `fast_drr.project`.
     """
+    (stacks, rays), (around, rays_around) = layers
+    view, start, stop = part
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_around else (0, 0, 0), np.float32)

@@ -287,9 +287,9 @@ def _axes(qi, qj, qk):
 
 
 @nb.njit(**PART)
-def _crossings(shape, source, q):
-    """Return the `Crossings` of the ray source + z q."""
-    a, b, c = _axes(q[0], q[1], q[2])
+def crossings(shape, source, q, axes):
+    """Return the `Crossings` of the ray source + z q, along the first of its axes."""
+    a, b, c = axes
     slope_b = q[b] / q[a]
     slope_c = q[c] / q[a]
     start_b = source[b] - source[a] * slope_b
@@ -431,7 +431,7 @@ def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
                     q[axis] = (
                         directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
                     )
-                at = _crossings(shape, start, q)
+                at = crossings(shape, start, q, _axes(q[0], q[1], q[2]))
                 begin, end = _without_air(flat, blocks, at)
                 if begin >= end:
                     continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -442,37 +443,76 @@ def intrinsics_jacobian(
     factor e^a what was at c + e^-a (u - c), so that dI/da = -(u - c) . dI/du. Rows of a slot scan
     are farther along its scan, as if the CT had moved back.
     """
-    directions = camera.ray_matrix.astype(np.float32)
-    step = camera.source_step.astype(np.float32)
     columns, rows = camera.size
     u = np.arange(columns, dtype=np.float32)
     v = np.arange(rows, dtype=np.float32)[:, None]
-    lever = (pivot - camera.sources(FIRST_ROW)).astype(np.float32)[:, None, None] - step[
-        :, None, None
-    ] * v
-    q = [a * u + b * v + c for a, b, c in directions]
+    found = by_intrinsics(Beam.of(camera, pivot), u, v, jacobian)
+    for place, each in zip(out, found, strict=True):
+        place[:] = each
+
+
+class Beam(NamedTuple):
+    """What `by_intrinsics` needs of a camera, float32.
+
+    Attributes
+    ----------
+    matrix
+        (3, 3), its ray_matrix.
+    lever
+        (3,) pivot minus the source of row 0, mm.
+    step
+        (3,) by how much the source moves from row to row.
+    centre
+        (2,) the principal point.
+    slot
+        1 for a slot scan, else 0.
+    """
+
+    matrix: Any
+    lever: Any
+    step: Any
+    centre: Any
+    slot: Any
+
+    @classmethod
+    def of(cls, camera: Camera, pivot: np.ndarray) -> Beam:
+        """Return that of a camera and a pivot (3,), world mm."""
+        lever = pivot - camera.sources(FIRST_ROW)
+        numbers = (camera.ray_matrix, lever, camera.source_step, camera.principal_point)
+        matrix, lever, step, centre = (each.astype(np.float32) for each in numbers)
+        return cls(matrix, lever, step, centre, 2 - camera.fan_axes)
+
+
+def by_intrinsics(beam: Beam, u: Any, v: Any, jacobian: Any) -> list:
+    """Return the derivatives of `intrinsics_jacobian`, by arrays of NumPy or by tensors.
+
+    Parameters
+    ----------
+    u, v
+        Of the pixels, (columns,) and (rows, 1).
+    """
+    lever = [at - v * each for at, each in zip(beam.lever, beam.step, strict=True)]
+    q = [a * u + b * v + c for a, b, c in beam.matrix]
     # dI/dw about the source: a turn about s is one about the pivot and a shift by w x (pivot - s).
-    turn = [
-        jacobian[i]
-        + lever[(i + 1) % 3] * jacobian[3 + (i + 2) % 3]
-        - lever[(i + 2) % 3] * jacobian[3 + (i + 1) % 3]
-        for i in range(3)
-    ]
+    turn = [one + more for one, more in zip(jacobian[:3], cross(lever, jacobian[3:]), strict=True)]
     # -dI/du = turn . (q x q_u) / |q|^2 = q_u . (turn x q) / |q|^2
     square = q[0] ** 2 + q[1] ** 2 + q[2] ** 2
-    across = [
-        (turn[(i + 1) % 3] * q[(i + 2) % 3] - turn[(i + 2) % 3] * q[(i + 1) % 3]) / square
-        for i in range(3)
-    ]
-    for axis in (0, 1):
-        a, b, c = directions[:, axis]
-        out[1 + axis] = a * across[0] + b * across[1] + c * across[2]
-    centre_u, centre_v = camera.principal_point.astype(np.float32)
-    out[0] = (u - centre_u) * out[1]
-    if camera.fan_axes == 2:
-        out[0] += (v - centre_v) * out[2]
-    else:
-        out[2] = (v - centre_v) * np.tensordot(step, jacobian[3:], 1)
+    across = [each / square for each in cross(turn, q)]
+    to_u, to_v = (_dot([row[axis] for row in beam.matrix], across) for axis in (0, 1))
+    up = v - beam.centre[1]
+    fan = 1 - beam.slot
+    scale = (u - beam.centre[0]) * to_u + fan * up * to_v
+    return [scale, to_u, fan * to_v + beam.slot * up * _dot(beam.step, jacobian[3:])]
+
+
+def cross(one: Any, other: Any) -> list:
+    """Return the cross product of vectors of arrays or tensors."""
+    turns = ((1, 2), (2, 0), (0, 1))
+    return [one[a] * other[b] - one[b] * other[a] for a, b in turns]
+
+
+def _dot(one: Any, other: Any) -> Any:
+    return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
 
 
 def cut_ends(volume: Volume) -> np.ndarray:

@@ -28,7 +28,7 @@ from torch import Tensor
 from ..errors import warn
 from ..geometry.camera import Camera
 from .cpu import UNSEEN_TISSUE_MM
-from .drr import FIRST_ROW, MAX_VOXELS, Projector
+from .drr import FIRST_ROW, MAX_VOXELS, Projector, cross
 
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
 #: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`.
@@ -547,7 +547,7 @@ def crossings(
     sampled: torch.dtype,
     wanted: Tensor | None,
 ) -> Crossings:
-    """See `cpu._crossings`.
+    """See `cpu.crossings`.
 
     Parameters
     ----------
@@ -632,9 +632,7 @@ def derived(
     v = torch.arange(shape[1], device=beams.device, dtype=beams.dtype)[:, None]
     step = _product(_matrix(beams, _WORLD_FROM_INDEX), _vector(beams, _SOURCE_STEP))
     lever = [start + v * each for start, each in zip(_vector(beams, _LEVER), step, strict=True)]
-    torque = [
-        one + more for one, more in zip(_cross(lever, force), _cross(q_mm, late), strict=True)
-    ]
+    torque = [one + more for one, more in zip(cross(lever, force), cross(q_mm, late), strict=True)]
     return (w * mu).to(sampled), torch.stack([*torque, *force]).to(sampled)
 
 
@@ -736,11 +734,6 @@ def _matrix(beams: Tensor, first: int) -> list[Vector]:
 
 def _product(matrix: list[Vector], vector: Vector) -> Vector:
     return [a * vector[0] + b * vector[1] + c * vector[2] for a, b, c in matrix]
-
-
-def _cross(one: Vector, other: Vector) -> Vector:
-    turns = ((1, 2), (2, 0), (0, 1))
-    return [one[a] * other[b] - one[b] * other[a] for a, b in turns]
 
 
 def _length(vector: Vector) -> Tensor:

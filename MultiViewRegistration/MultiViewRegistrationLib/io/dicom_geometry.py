@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import c_arm
 from ..geometry.fields import C_ARM
-from ..imaging.dicom_file import DicomFrame, read_dicom
+from ..imaging.dicom_file import DicomFile, DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count, requested_frame
 from .view_record import LEFT_OUT, ViewRecord
 
@@ -543,6 +543,18 @@ def _increment(frame: DicomFrame, name: str) -> float | None:
     return float(frame.index * values[0]) if len(values) == 1 else None
 
 
+def begin_reading(
+    file: DicomFile, frame: int | None, given: Mapping[str, Any] | None
+) -> tuple[DicomFrame, HeaderGeometry]:
+    """Return the header of a frame, and of its geometry what is given, the machine and the size."""
+    header = requested_frame(file, frame)
+    geometry = HeaderGeometry(dict(given or {}))
+    if serial := str(file.value("DeviceSerialNumber") or "").strip():
+        geometry.stand.machine = hashlib.sha256(serial.encode()).hexdigest()
+    geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
+    return header, geometry
+
+
 def read_header(
     path: str | os.PathLike, frame: int | None = None, given: dict[str, Any] | None = None
 ) -> HeaderGeometry | None:
@@ -563,11 +575,7 @@ def read_header(
     file = read_dicom(path)
     if file is None:
         return None
-    header = requested_frame(file, frame)
-    geometry = HeaderGeometry(dict(given or {}))
-    if serial := str(file.value("DeviceSerialNumber") or "").strip():
-        geometry.stand.machine = hashlib.sha256(serial.encode()).hexdigest()
-    geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
+    header, geometry = begin_reading(file, frame, given)
     find_patient(geometry, header)
     find_distances(geometry, header)
     geometry.put("pixel_mm", *_pixel_mm(header, geometry.values))

@@ -10,7 +10,6 @@ The world has its origin at the isocentre and the patient's axes (LPS), as that 
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ from ..errors import InputError
 from ..geometry import c_arm, rigid
 from ..geometry.fields import C_ARM
 from ..imaging.dicom_file import DicomFile, DicomFrame, read_dicom
-from ..imaging.dicom_image import requested_frame
 from .dicom_geometry import (
     IN_IMAGE,
     MAX_MM,
     PATIENT_FROM_TABLE,
     RT_LAID_OUT,
     HeaderGeometry,
+    begin_reading,
 )
 from .files import printable
 
@@ -54,11 +53,7 @@ def read_rt_image(
     """
     if file.text("Modality") != "RTIMAGE":
         return None
-    header = requested_frame(file, frame)
-    geometry = HeaderGeometry(dict(given or {}))
-    if serial := str(file.value("DeviceSerialNumber") or "").strip():
-        geometry.stand.machine = hashlib.sha256(serial.encode()).hexdigest()
-    geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
+    header, geometry = begin_reading(file, frame, given)
     _find_readings(geometry, header)
     isocentre = header.numbers("IsocenterPosition")
     if len(isocentre) == 3:  # along the patient's axes: the patient moves the other way

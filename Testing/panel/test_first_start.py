@@ -1,6 +1,6 @@
 """The first minute after the extension was installed.
 
-Only the files that CMake installs, no numba, nothing compiled, no restart.
+Only the files that CMake installs, none of the packages beside Slicer's, nothing compiled, no restart.
 """
 
 import os
@@ -37,6 +37,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 from slicer_host import Host
 
 host = Host()
+Hiding.names.update(("torch", "pydicom", "h5py", "nanodrr", "itk", "PIL"))
 for name in [name for name in sys.modules if name.partition(".")[0] in Hiding.names]:  # slicer-core brings some of them
     del sys.modules[name]
 compiled = []

@@ -178,6 +178,14 @@ def test_pictures_and_progress_are_drawn(at):
     assert drawn["progress"].bar.maximum == 0
 
 
+def test_a_click_in_a_picture_says_where_in_it(at):
+    at.show(Picture("it", svg=SVG, action=at.done))
+    around = at.form.drawn["it"].picture
+    corner = qt.QPoint((around.width - 40) // 2, (around.height - 20) // 2)
+    at.host.click(around, qt.QPoint(corner.x() + 10, corner.y() + 15))
+    assert at.did == [(pytest.approx(0.25, abs=0.02), pytest.approx(0.75, abs=0.03))]
+
+
 def shown_as(text: str) -> str:
     """What Qt shows of a tool tip."""
     edit = qt.QTextEdit()

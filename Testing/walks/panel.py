@@ -388,7 +388,7 @@ def spine(walk: PanelWalk, files: Path) -> None:
     walk.wait_verdict()
     walk.step("CT and X-rays dropped on the panel: the whole CT is registered first.")
     walk.drop(files / "spine.seg.nrrd")
-    walk.by.wait(lambda: "worst bone vertebrae_T" in walk.bar(), "each vertebra", 180)
+    walk.by.wait(lambda: "worst bone vertebrae_T" in walk.bar(), "each vertebra", 600)
     walk.step("The segmentation dropped: each vertebra is found, and outlined in its colour.")
     walk.unfold("check")
     walk.step("A row for each: its verdict, likely error and motion.")

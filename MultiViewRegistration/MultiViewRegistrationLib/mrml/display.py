@@ -131,8 +131,8 @@ def show(registration: Registration, making: Callable[[], bool] = lambda: True) 
     up.
 
     Cheap where nothing has changed. The layout stays what it is, but one of `layout` follows the
-    number of X-rays; the slice view of an X-ray is there only once a layout, or the application,
-    has made it.
+    number of X-rays, once `layout.make_slice_view` has made the slice view of each; without
+    one an X-ray is not pointed to.
 
     Returns
     -------
@@ -147,7 +147,8 @@ def show(registration: Registration, making: Callable[[], bool] = lambda: True) 
                 display.SetVisibility(True)
     for view in views:
         claim(view)
-    if layout.shows(registration):
+    made = all(layout.slice_of(view) is not None for view in views)
+    if made and layout.shows(registration):
         layout.show(registration, layout.has_ct_slices(registration.scene))
     for view in views:
         new = layout.slice_of(view) is not None and not xray_annotations.is_labelled(view)

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from . import overlay
+from .nodes import in_batch
 from .registration import MAX_VIEWS, Registration
 from .xray import DetectorPlane, XRayView, detectors
 
@@ -205,8 +206,22 @@ class Drawing:
         self._sharpening: tuple[str, Iterator[None]] | None = None
         self._tone_matches: dict[str, tuple[tuple, ToneMatch]] = {}
         self._films: dict[str, tuple[tuple, Film]] = {}
+        self._modes: dict[str, str] = {}
         self._moved = 0.0
         self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
+
+    def _take_off(self, drawn: bool) -> None:
+        """Remove what belongs to another mode, or to none while no view is drawn."""
+        modes = {
+            view.id: self.mode if drawn and view.placed else "off"
+            for view in self._registration.xrays
+        }
+        if modes == self._modes:
+            return
+        with in_batch(self._registration.scene):
+            for view in self._registration.xrays:
+                self.canvas.remove(view, modes[view.id])
+        self._modes = modes
 
     def step(self, first: XRayView | None = None) -> bool:
         """Draw the overlays that are out of date, all views coarsely or a part of one sharply.
@@ -225,8 +240,7 @@ class Drawing:
         anatomy = self._anatomy()
         if first is not None or perf_counter() - self._looked_at[1] > FOCUS_S:
             self._looked_at = first, perf_counter()
-        for view in self._registration.xrays:
-            self.canvas.remove(view, self.mode if anatomy is not None and view.placed else "off")
+        self._take_off(anatomy is not None)
         if anatomy is None or self.mode == "off":
             self._drawn = {}
             self._sharpening = None

@@ -141,8 +141,6 @@ class Views:
         scene = slicer.mrmlScene
         if scene.IsClosing():
             return
-        while registration is not None and layout.shown(scene) and self.making():
-            pass  # before the layout has them, which the window would be widened for
         display.show_alone(scene, registration)
         if layout.has_ct_slices(scene):
             _show_in_slices(shown_ct(registration))

@@ -581,7 +581,7 @@ class BonesObjective:
         """Return shadows to be drawn, by the corners (B, 8, 3) of the bones and their centres (B, 3), world mm."""
         before = (view.camera.depth(corners) > 0).all(axis=1)
         pixels = view.camera.project(corners)
-        margins = self._margins(view, pivots)
+        margins = similarity.silhouette_margin(self.settings, view.camera, pivots)
         # The windows of all that is compared, and of the pixels whose windows hold some of the
         # shadow; gradients read a neighbour.
         room = np.maximum(margins + self.radius + 1, 2 * self.radius + 2)
@@ -605,12 +605,6 @@ class BonesObjective:
             )
             shadows.append(Shadow(part, around, *images) if shown else None)
         return shadows
-
-    def _margins(self, view: View, points: np.ndarray) -> np.ndarray:
-        """Return how many pixels about a silhouette are compared, for centres (B, 3) world mm."""
-        if self.settings.silhouette_mm is None:
-            return np.zeros(len(points), int)
-        return similarity.silhouette_margin(self.settings, view.camera, points)
 
     def cost(self, shadows: Shadows) -> float:
         """Return the mean robust square over the pixels selected last, of the bones with these shadows."""
@@ -696,7 +690,7 @@ class BonesObjective:
             view = self.views[v]
             usable = self._usable(v, poses, shadows[v])
             mask = np.zeros_like(usable)
-            margins = self._margins(view, pivots)
+            margins = similarity.silhouette_margin(self.settings, view.camera, pivots)
             for b, shadow in zip(bones, shadows[v]):
                 if shadow is None:
                     continue

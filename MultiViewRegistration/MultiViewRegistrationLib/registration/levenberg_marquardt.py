@@ -6,12 +6,14 @@ The only one of registrations: on poses of bodies, and on corrections of cameras
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .objective import TrialEvaluation
 from .problem import Problem, State
+
+End = TypeVar("End")
 
 #: The damping at first, at least, and where it gives up.
 DAMPING = 1e-3
@@ -91,11 +93,15 @@ def minimised(
     on_step: Callable[[State, Any, float], object],
 ) -> tuple[State, Any]:
     """Run one descent, see `descending`."""
-    running = descending(problem, state, iterations, tolerance_mm, on_step)
+    return finished(problem, descending(problem, state, iterations, tolerance_mm, on_step))
+
+
+def finished(problem: Problem, descent: Generator[State, TrialEvaluation, End]) -> End:
+    """Return what a descent ends with that evaluates its problem alone."""
     try:
-        trial = next(running)
+        trial = next(descent)
         while True:
-            trial = running.send(problem.evaluate(trial))
+            trial = descent.send(problem.evaluate(trial))
     except StopIteration as end:
         return end.value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
@@ -238,11 +239,17 @@ class Objective:
         self.settings = settings
         self.pivot = pivot
         self.rest = rest
-        self._valid = [view.xray.valid.astype(np.uint8) for view in views]
-        self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
-        self._shown = [0] * len(views)
-        self._weights: list = [None] * len(views)
+        self._take_views()
+
+    def _take_views(self) -> None:
+        self._valid = [view.xray.valid.astype(np.uint8) for view in self.views]
         self._usable = sum(int(valid.sum()) for valid in self._valid)
+        self._select_none()
+
+    def _select_none(self) -> None:
+        self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
+        self._shown = [0] * len(self.views)
+        self._weights: list = [None] * len(self.views)
 
     def project(
         self,
@@ -299,22 +306,23 @@ class Objective:
 
     def with_pivot(self, pivot: np.ndarray) -> Objective:
         """Return the objective about another pivot, no pixels selected yet."""
-        return Objective(self.projector, self.views, self.settings, pivot, self.rest)
+        other = copy(self)
+        other.pivot = pivot
+        other._select_none()
+        return other
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> Objective:
         """Return the objective without some pixels of each view, bool (rows, columns).
 
         No pixels selected yet.
         """
-        return Objective(
-            self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest
-        )
-
-    def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:
-        return [
+        other = copy(self)
+        other.views = [
             replace(view, xray=replace(view.xray, valid=view.xray.valid & ~left_out))
             for view, left_out in zip(self.views, pixels, strict=True)
         ]
+        other._take_views()
+        return other
 
     def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
         """Evaluate a trial pose: its cost over the pixels selected last, and its linearisation if the descent accepts it."""

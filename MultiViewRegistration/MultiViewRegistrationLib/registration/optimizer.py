@@ -19,7 +19,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..rendering.devices import run_tasks
 from .cameras import CameraCorrections
-from .levenberg_marquardt import descending
+from .levenberg_marquardt import descending, finished
 from .objective import Objective, PoseFit, TrialEvaluation
 from .problem import Problem, State
 
@@ -69,25 +69,15 @@ class Range:
 
     def holds(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> bool:
         """Return whether a pose lies within the range about a pose, or beyond it by not more than half and 10 degrees or mm."""
-        moved = rigid.transform_points(pose, centroid) - rigid.transform_points(
-            world_from_ct, centroid
-        )
-        turned = np.degrees(rigid.rotation_distance(pose, world_from_ct))
-        return bool(
-            np.linalg.norm(moved) <= 1.5 * self.translation_mm + 10
-            and turned <= 1.5 * self.rotation_deg + 10
-        )
+        mm, turned = pose_difference(pose, world_from_ct, centroid)
+        return mm <= 1.5 * self.translation_mm + 10 and turned <= 1.5 * self.rotation_deg + 10
 
     def rim(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> str:
         """Return what puts a pose at the rim of the range about a pose, or beyond it, in words.
 
         "" where nothing does.
         """
-        moved = rigid.transform_points(pose, centroid) - rigid.transform_points(
-            world_from_ct, centroid
-        )
-        turned = np.degrees(rigid.rotation_distance(pose, world_from_ct))
-        mm = float(np.linalg.norm(moved))
+        mm, turned = pose_difference(pose, world_from_ct, centroid)
         found = []
         if mm > RIM * self.translation_mm:
             found.append(f"{mm:.0f} mm from its middle, {self.translation_mm:g} mm were searched")
@@ -340,6 +330,11 @@ def descend(
         way = (iterations, tolerance_mm, report_step)
         descents.append(_descending(problem, start, corrections, *way))
     ends: list = [None] * len(descents)
+    every = range(len(descents))
+    together = objective.evaluate_together
+
+    def run(number: int) -> None:
+        ends[number] = finished(problems[number], descents[number])
 
     def advance(number: int, evaluation: Any) -> State | None:
         try:
@@ -348,13 +343,6 @@ def descend(
             ends[number] = end.value
             return None
 
-    def run(number: int) -> None:
-        state = advance(number, None)
-        while state is not None:
-            state = advance(number, problems[number].evaluate(state))
-
-    every = range(len(descents))
-    together = objective.evaluate_together
     if together is None:
         if len(every) > 1:
             run_tasks([partial(run, number) for number in every])
@@ -379,6 +367,16 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
     """
     to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
+
+
+def pose_difference(
+    pose: np.ndarray, other: np.ndarray, centroid: np.ndarray
+) -> tuple[float, float]:
+    """Return the distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
+    here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
+    return float(np.linalg.norm(here - there)), float(
+        np.degrees(rigid.rotation_distance(pose, other))
+    )
 
 
 def cluster_minima(

@@ -12,7 +12,6 @@ from time import perf_counter
 import numpy as np
 
 from ..errors import InputError, go_on
-from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from ..rendering.devices import ComputeDevice
 from .cameras import CALIBRATED, CameraCorrections
@@ -38,6 +37,7 @@ from .optimizer import (
     cluster_minima,
     descend,
     distance,
+    pose_difference,
     search_budget,
 )
 from .prepared_ct import PreparedCT, ResolutionLevel
@@ -613,16 +613,6 @@ class RegistrationPipeline:
         )  # a second search goes back
         cost = at.cost if isinstance(at, Step) else at.fit.cost
         go_on(self._progress(Progress(self._done, stage, at.world_from_ct, cost)))
-
-
-def pose_difference(
-    pose: np.ndarray, other: np.ndarray, centroid: np.ndarray
-) -> tuple[float, float]:
-    """Return the distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
-    here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
-    return float(np.linalg.norm(here - there)), float(
-        np.degrees(rigid.rotation_distance(pose, other))
-    )
 
 
 def is_plausible(minima: list[Descent], least_ncc: float = MIN_CONVINCING_NCC) -> bool:

@@ -86,7 +86,9 @@ def local_ncc(products: Any) -> Any:
 
 
 def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) -> np.ndarray:
-    """Return `silhouette_mm` in whole pixels (...), 1 or more, at the depths of world points (..., 3)."""
+    """Return `silhouette_mm` in whole pixels (...), 1 or more, at the depths of world points (..., 3); 0 where all is compared."""
+    if settings.silhouette_mm is None:
+        return np.zeros(np.shape(points)[:-1], int)
     pixels = settings.silhouette_mm / camera.pixel_mm(points)[..., 0]
     return np.maximum(1, np.rint(pixels)).astype(int)
 
@@ -613,11 +615,8 @@ class Scorer:
 
     def _score(self, view: View, rest: np.ndarray, poses: np.ndarray, out: np.ndarray) -> None:
         settings = self._settings
-        margins = np.zeros(len(poses), int)
-        if settings.silhouette_mm is not None:
-            margins = silhouette_margin(
-                settings, view.camera, rigid.transform_points(poses, self._centroid)
-            )
+        centres = rigid.transform_points(poses, self._centroid)
+        margins = silhouette_margin(settings, view.camera, centres)
         xray = view.xray
         score_poses(
             self._projector.placed(view.camera, poses),

@@ -62,8 +62,6 @@ class TorchObjective(Objective):
     ----------
     device
         As torch has it: "cuda:1", "cpu".
-    images
-        On the device, of another objective that differs in its pivot alone.
     """
 
     def __init__(
@@ -74,25 +72,18 @@ class TorchObjective(Objective):
         pivot: np.ndarray,
         rest: Sequence[np.ndarray] | None = None,
         device: str = "cpu",
-        images: _Images | None = None,
     ) -> None:
+        self._on_device = on_device(projector, device)
         super().__init__(projector, views, settings, pivot, rest)
-        self._device = device
-        self._images = images or _Images(on_device(projector, device), views, settings, rest)
+
+    def _take_views(self) -> None:
+        super()._take_views()
+        self._images = _Images(self._on_device, self.views, self.settings, self.rest)
+
+    def _select_none(self) -> None:
+        super()._select_none()
         self._kept: Tensor | None = None
         self._linearised: PoseFit | None = None
-
-    def with_pivot(self, pivot: np.ndarray) -> TorchObjective:
-        """Return the objective with the pose turning about another point (3,), world mm."""
-        arguments = self.projector, self.views, self.settings, pivot, self.rest
-        return TorchObjective(*arguments, self._device, self._images)
-
-    def excluding(self, pixels: Sequence[np.ndarray]) -> TorchObjective:
-        """Return the objective without these pixels, a mask a view."""
-        views = self._views_without(pixels)
-        return TorchObjective(
-            self.projector, views, self.settings, self.pivot, self.rest, self._device
-        )
 
     def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
         """Evaluate one point."""

@@ -24,9 +24,9 @@ import numpy as np
 from scipy import optimize
 
 from MultiViewRegistrationLib.assessment import bone_prediction
-from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel, columns
+from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel
 from MultiViewRegistrationLib.assessment.bone_verdict import predicted
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.assessment.prediction import WRONG_MM, columns
 
 from .statistics import auroc, logistic
 
@@ -51,7 +51,7 @@ def read(paths: list[Path]) -> list[dict]:
 
 def fitted(rows: list[dict]) -> BoneModel:
     """A logistic regression without negative weights, and the log error of right answers by the same columns."""
-    x = np.array([columns(row["features"]) for row in rows])
+    x = np.array([columns(vars(row["features"]), COLUMNS) for row in rows])
     wrong, logs = np.array([row["wrong"] for row in rows]), np.log([row["mm"] for row in rows])
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled = (x - centre) / scale

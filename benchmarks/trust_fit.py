@@ -96,11 +96,10 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     near, near_sd = _near(scaled[~wrong], mm[~wrong], cameras_mm[~wrong])
     far = np.log(mm[wrong & told & np.isfinite(mm)])
     return Model(
-        *(centre, scale, float(beta[0]), beta[1:], near, near_sd, *apart, *sized),
-        *(float(far.mean()), max(float(far.std()), MIN_SD)),
+        *(centre, scale, scaled[~wrong].max(axis=0), float(beta[0]), beta[1:], near, near_sd),
+        *(float(far.mean()), max(float(far.std()), MIN_SD), ACCEPT, REJECT, *apart, *sized),
         {name: _usual(rows, name) for name in COLUMNS},
-        scaled[~wrong].max(axis=0),
-        *(ACCEPT, REJECT, CONTRADICTED_MM[rows[0]["part"]], CONTRADICTED_RISK[rows[0]["part"]]),
+        *(CONTRADICTED_MM[rows[0]["part"]], CONTRADICTED_RISK[rows[0]["part"]]),
     )
 
 

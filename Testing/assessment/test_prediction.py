@@ -60,24 +60,9 @@ def right_and_astray(model, numbers, random):
 def model():
     k = len(COLUMNS)
     return Model(
-        np.zeros(k),
-        np.ones(k),
-        -2.0,
-        np.full(k, 0.3),
-        np.concatenate([[-1.0], np.full(k, 0.2)]),
-        0.4,
-        0.1,
-        0.5,
-        -0.4,
-        0.7,
-        2.0,
-        0.8,
-        GOOD,
-        np.full(k, 10.0),
-        0.02,
-        0.5,
-        0.0,
-        0.0,
+        *(np.zeros(k), np.ones(k), np.full(k, 10.0), -2.0, np.full(k, 0.3)),
+        *(np.concatenate([[-1.0], np.full(k, 0.2)]), 0.4, 2.0, 0.8, 0.02, 0.5),
+        *(0.1, 0.5, -0.4, 0.7, GOOD, 0.0, 0.0),
     )
 
 

@@ -15,7 +15,7 @@ from benchmarks.protocol.cases import ct_name
 from benchmarks.protocol.runs import reevaluate
 from MultiViewRegistrationLib.assessment.prediction import CARRIED_TENSION, calibrated
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
-from MultiViewRegistrationLib.assessment.verdict import MAX_CAMERA_RISK
+from MultiViewRegistrationLib.assessment.verdict import LIMITS
 
 #: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a
 #: wrong principal point, registered after what seed 6 had shown of these had led to a rule for
@@ -147,7 +147,7 @@ def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_
 def agrees(row: dict) -> bool:
     """Whether what carries over, without any similarity, would accept a row; its bound is a low one."""
     cameras = ScaledChiSquare(*row["cameras"])
-    known = cameras.probability_beyond(acceptance.WRONG_MM) <= MAX_CAMERA_RISK
+    known = cameras.probability_beyond(acceptance.WRONG_MM) <= LIMITS.camera_risk
     explained = 1.5 * np.hypot(row["noise_mm"], np.sqrt(cameras.spread * cameras.freedom))
     bound = np.hypot(explained, row["features"]["disagreement_mm"])
     return known and bound <= acceptance.WRONG_MM and row["features"]["tension"] <= CARRIED_TENSION

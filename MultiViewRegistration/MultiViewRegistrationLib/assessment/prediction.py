@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy
@@ -258,63 +258,62 @@ class Prediction:
         return f"Error probably about {self.typical_mm:.1f} mm; {risk}."
 
 
-class Thresholds(Protocol):
-    """Risks up to and from which a verdict is accept and reject."""
-
-    @property
-    def accept(self) -> float:
-        """The most that is accepted."""
-
-    @property
-    def reject(self) -> float:
-        """The least that is rejected."""
-
-
 @dataclass(frozen=True)
-class Model:
-    """The model of a pose's error, with k columns.
+class ErrorModel:
+    """What the models of the errors of all bodies have, with k columns.
 
     Attributes
     ----------
     centre, scale
         (k,) of the columns: what is taken from them, and what they are divided by.
+    limits
+        (k,) of the scaled columns: beyond them nothing was fitted.
     intercept, weights
         Of the logistic function of wrong answers.
     near, near_sd
-        (k + 1,) and a number, mean and deviation of log mTRE (mm) in the right minimum, by 1 and
+        (k + 1,) and a number, mean and deviation of the log error (mm) of right answers, by 1 and
         the columns.
-    apart, apart_sd
-        The same of mTRE over `features.disagreement_mm` where the CT lies elsewhere in a view.
-    sized, sized_sd
-        The same where another size of the CT makes the views agree.
     far, far_sd
-        The same where it is wrong, without columns.
-    usual
-        The value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
-    limits
-        (k,) of the scaled columns: beyond them nothing was fitted.
+        The same of wrong ones, without columns.
     accept, reject
         Probabilities of a wrong answer up to and from which the verdict is so, see `verdict`.
-    contradicted_mm, contradicted_risk
-        The least bound, and the least probability of a wrong answer, where the views do not agree.
     """
 
     centre: np.ndarray
     scale: np.ndarray
+    limits: np.ndarray
     intercept: float
     weights: np.ndarray
     near: np.ndarray
     near_sd: float
+    far: float
+    far_sd: float
+    accept: float
+    reject: float
+
+
+@dataclass(frozen=True)
+class Model(ErrorModel):
+    """The model of a pose's error.
+
+    Attributes
+    ----------
+    apart, apart_sd
+        Mean and deviation of the log of mTRE over `features.disagreement_mm` where the CT lies
+        elsewhere in a view.
+    sized, sized_sd
+        The same where another size of the CT makes the views agree.
+    usual
+        The value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
+    contradicted_mm, contradicted_risk
+        The least bound, and the least probability of a wrong answer, where the views do not agree.
+    """
+
     apart: float
     apart_sd: float
     sized: float
     sized_sd: float
-    far: float
-    far_sd: float
     usual: dict[str, float]
-    limits: np.ndarray
-    accept: float
-    reject: float
     contradicted_mm: float
     contradicted_risk: float
 
@@ -425,9 +424,9 @@ def summary(logs: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
     )
 
 
-def columns(numbers: Mapping[str, float]) -> np.ndarray:
-    """Return the columns (k,) of the model, from the features by name."""
-    return np.array([float(into(numbers[name])) for name, into in COLUMNS.items()])
+def columns(numbers: Mapping[str, float], of: Mapping[str, Any] = COLUMNS) -> np.ndarray:
+    """Return the columns (k,) of a model, from the features by name."""
+    return np.array([float(into(numbers[name])) for name, into in of.items()])
 
 
 @lru_cache

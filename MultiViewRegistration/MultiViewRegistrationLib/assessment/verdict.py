@@ -35,9 +35,9 @@ from .prediction import (
     EXTRA_FEATURES,
     ONE_VIEW_BEYOND,
     WRONG_MM,
+    ErrorModel,
     Model,
     Prediction,
-    Thresholds,
     calibrated,
 )
 from .spine import spine_elsewhere
@@ -58,29 +58,51 @@ from .verdict_reasons import (
     weak_points,
 )
 
-#: Below this evidence ratio to the next minimum nothing is accepted: of those between it and
-#: `AMBIGUOUS_RATIO` with a small failure probability 59 of 59 were right (docs/tables/verdicts.md,
-#: seeds 1 to 4).
-MIN_EVIDENCE_RATIO = 1.1
-#: Nothing is accepted where the uncertainty of the cameras alone makes an error above WRONG_MM
-#: likelier than this: no X-ray shows it.
-MAX_CAMERA_RISK = 0.001
-#: X-rays whose similarities are further apart than this may hide a fault that the features do not
-#: show, as angles of the wrong sign.
-UNEVEN = 0.25
-#: X-rays of another kind whose tiles are in place, and whose tension is no larger, have no cause that
-#: a search would name: right sets of portal images 1.2 at most, with a camera turned by 3 degrees
-#: from 1.6 on.
-DOUBTED_TENSION = 1.4
-#: Corrections of cameras are expected within so many standard deviations.
-EXPECTED_STRAIN = 2.0
-#: Fewer X-rays of another kind are never accepted: no third tells which of two is wrong, and whether.
-MIN_UNFAMILIAR_VIEWS = 3
-#: A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part over
-#: 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9 and more.
-MOST_IN_PLACE = 0.85
-#: A target is tested by bone that was compared no farther from it: as far as a part is wide.
-TESTED_MM = PART_MM
+
+@dataclass(frozen=True)
+class Limits:
+    """The numbers of the verdict that were chosen.
+
+    Attributes
+    ----------
+    evidence_ratio
+        Below this evidence ratio to the next minimum nothing is accepted: of those between it and
+        `AMBIGUOUS_RATIO` with a small failure probability 59 of 59 were right
+        (docs/tables/verdicts.md, seeds 1 to 4).
+    camera_risk
+        Nothing is accepted where the uncertainty of the cameras alone makes an error above WRONG_MM
+        likelier than this: no X-ray shows it.
+    uneven
+        X-rays whose similarities are further apart than this may hide a fault that the features do
+        not show, as angles of the wrong sign.
+    tension
+        X-rays of another kind whose tiles are in place, and whose tension is no larger, have no
+        cause that a search would name: right sets of portal images 1.2 at most, with a camera
+        turned by 3 degrees from 1.6 on.
+    strain
+        Corrections of cameras are expected within so many standard deviations.
+    unfamiliar_views
+        Fewer X-rays of another kind are never accepted: no third tells which of two is wrong, and
+        whether.
+    in_place
+        A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part
+        over 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9
+        and more.
+    tested_mm
+        A target is tested by bone that was compared no farther from it: as far as a part is wide.
+    """
+
+    evidence_ratio: float = 1.1
+    camera_risk: float = 0.001
+    uneven: float = 0.25
+    tension: float = 1.4
+    strain: float = 2.0
+    unfamiliar_views: int = 3
+    in_place: float = 0.85
+    tested_mm: float = PART_MM
+
+
+LIMITS = Limits()
 #: So many targets a reason names.
 MOST_NUMBERED = 6
 #: Steps in which the next answer is refined, where its tiles are asked.
@@ -292,9 +314,9 @@ def assess(
         if targets is not None:
             limits += _target_limits(corrected, found.world_from_ct, targets, features.parts)
         limits += slices_aside(anatomy, chosen)
-    if not (familiar or apart) and 1 < len(tied) < MIN_UNFAMILIAR_VIEWS:
+    if not (familiar or apart) and 1 < len(tied) < LIMITS.unfamiliar_views:
         limits.append(THIRD_VIEW_MISSING)
-    ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
+    ambiguous = features.gap is not None and features.gap < LIMITS.evidence_ratio
     if ambiguous and not familiar:
         ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
     measured = not (limits or alone or ambiguous or apart)
@@ -309,10 +331,10 @@ def assess(
             limits.append(ALIKE)
             measured = False
     if apart:
-        in_place = float(features.in_place.min()) > MOST_IN_PLACE
+        in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
-    unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
+    unsure = prediction.camera_failure_probability > LIMITS.camera_risk
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
     in_doubt = bool(limited or ALIKE in limits or alone or contradictions or unsure)
     coarse = [reason for reason in limits if reason.code == FEW_GREY_LEVELS]
@@ -377,7 +399,7 @@ def scope_of(tested: Collection[str]) -> Reason:
     return Reason("bones-tested", sentence)
 
 
-def decide(prediction: Prediction, model: Thresholds, measured: bool) -> Verdict:
+def decide(prediction: Prediction, model: ErrorModel, measured: bool) -> Verdict:
     """Return the verdict on a prediction.
 
     Rejected for what the X-rays show, unless their tiles are in place; accepted only if the cameras
@@ -391,7 +413,7 @@ def decide(prediction: Prediction, model: Thresholds, measured: bool) -> Verdict
     if prediction.image_failure_probability >= model.reject and not prediction.in_place:
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
-    steady = prediction.camera_failure_probability <= MAX_CAMERA_RISK
+    steady = prediction.camera_failure_probability <= LIMITS.camera_risk
     known = measured and prediction.bounded and prediction.agree
     known = known and (prediction.familiar or prediction.carries)
     return "accept" if safe and known and steady else "check"
@@ -427,11 +449,11 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     features = assessment.features
     pose = search.found.world_from_ct
     similarity = search.found.fit.similarity
-    even = max(similarity) - min(similarity) <= UNEVEN
+    even = max(similarity) - min(similarity) <= LIMITS.uneven
     placed = False
     if prediction and features and not prediction.familiar:
         placed = bool(features.in_place.min() >= IN_PLACE)
-        quiet = placed and features.tension <= DOUBTED_TENSION
+        quiet = placed and features.tension <= LIMITS.tension
     else:
         sure = calibrated().accept
         quiet = prediction is not None and prediction.image_failure_probability <= sure
@@ -535,10 +557,10 @@ def _target_limits(
     showing = in_field(views, rigid.transform_points(pose, targets)).sum(axis=0)
     bone = np.concatenate([np.empty((0, 3)), *(part.points for part in parts)])
     apart_mm, _ = scipy.spatial.cKDTree(bone).query(targets)
-    untested = (showing > 0) & (apart_mm > TESTED_MM)
+    untested = (showing > 0) & (apart_mm > LIMITS.tested_mm)
     twice = f"Two X-rays or more show {np.sum(showing > 1)} of {len(targets)}."
     unshown = f"No X-ray shows {_numbered(showing == 0)}\n: nothing was compared there. {twice}"
-    far = f"No bone was compared within {TESTED_MM:g} mm of {_numbered(untested)}. {twice}"
+    far = f"No bone was compared within {LIMITS.tested_mm:g} mm of {_numbered(untested)}. {twice}"
     found = Reason("targets-not-shown", unshown), Reason("targets-not-tested", far)
     return list(compress(found, (not showing.all(), untested.any())))
 
@@ -554,7 +576,7 @@ def _numbered(chosen: np.ndarray) -> str:
 def _with_strain(features: ReliabilityFeatures, strain: float) -> ReliabilityFeatures:
     """Return the features with cameras as uncertain as their largest correction, in standard deviations, says."""
     cameras = features.camera_uncertainty
-    if cameras is None or strain <= EXPECTED_STRAIN:
+    if cameras is None or strain <= LIMITS.strain:
         return features
-    covariance = cameras.covariance * (strain / EXPECTED_STRAIN) ** 2
+    covariance = cameras.covariance * (strain / LIMITS.strain) ** 2
     return replace(features, camera_uncertainty=replace(cameras, covariance=covariance))

@@ -16,7 +16,7 @@ from ..registration.pipeline import AlternativeSolution, Refinement, pose_differ
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
-from .prediction import DISAGREE, WRONG_MM, Prediction, Thresholds, percent
+from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent
 from .uncertainty import SDS_95
 
 #: Views whose directions differ by less show little of the depth.
@@ -316,7 +316,7 @@ def _contradiction_of_views(features: ReliabilityFeatures, *, by_itself: bool) -
     )
 
 
-def risk_reasons(prediction: Prediction, model: Thresholds, verdict: str) -> list[Reason]:
+def risk_reasons(prediction: Prediction, model: ErrorModel, verdict: str) -> list[Reason]:
     """Return a sentence, where the failure probability is too high for an accept."""
     risk = percent(prediction.failure_probability)
     limit = percent(model.accept)

@@ -175,20 +175,26 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
     return work
 
 
-def bone_cts_of(registration: Registration, ct: CT) -> list[CT]:
-    """Return the CTs of bones that have one each, `ct` the first.
+def bodies_of(registration: Registration, ct: CT) -> list[Body]:
+    """Return the bodies, `ct` that of the first, without poses and UIDs.
 
     Raises
     ------
     InputError
-        Where one cannot be used.
+        Where a CT, or a segment, cannot be used.
     """
+    volumes = registration.bone_cts
+    if not volumes:
+        each = registration.registers_each
+        return [Body(ct, bones=structures_of(registration, ct) if each else NO_STRUCTURES)]
     unit = registration.parameter(CT_UNIT, "hu")
-    found = [ct]
-    for name, volume in list(registration.bone_cts.items())[1:]:
-        own = volume.GetAttribute(UNIT) or unit
-        read = ct_from_array(_voxels(volume), lps_from_ras(place_of(volume)), own, name=name)
-        found.append(bone_of_ct(read, name))
+    found: list[Body] = []
+    for name, volume in volumes.items():
+        if found:
+            own = volume.GetAttribute(UNIT) or unit
+            read = ct_from_array(_voxels(volume), lps_from_ras(place_of(volume)), own, name=name)
+            ct = bone_of_ct(read, name)
+        found.append(Body(ct, name))
     return found
 
 

@@ -21,13 +21,13 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.ct import CT as CTVolume
-from ..imaging.structures import NO_STRUCTURES, Structures
+from ..imaging.structures import Structures
 from ..imaging.xray import XRay
 from ..io.case import Case, View
 from ..io.dicom_identity import BY_HEADERS, DAY
 from ..jobs import start_python
 from ..mrml.bones import places_of
-from ..mrml.case import bone_cts_of, case_of, ct_of, structures_of, xray_of
+from ..mrml.case import bodies_of, case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.identity import (
     bone_ct_uid,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 Placed = TypeVar("Placed", XRayView, View)
 #: By what the CT and its structures are kept among the views' nodes.
 CT = "CT"
-STRUCTURES = "structures"
+BODIES = "bodies"
 
 
 #: Of two X-rays.
@@ -160,10 +160,7 @@ class Inputs:
         self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
         self._made[CT] = of_ct(self.registration), case.ct
-        if self.registration.registers_each:
-            self._made[STRUCTURES] = self.of_structures, case.structures
-        elif self.registration.bone_cts:
-            self._made[STRUCTURES] = self.of_structures, [body.ct for body in case.bodies]
+        self._made[BODIES] = self.of_structures, case.bodies
         for view in self.registration.xrays:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
@@ -234,30 +231,21 @@ class Inputs:
         return self._kept(CT, of_ct(self.registration), lambda: ct_of(self.registration))
 
     def structures(self) -> Structures:
-        """Return the `imaging.structures.Structures` that get a pose of their own each.
-
-        InputError as `mrml.case.structures_of`.
-        """
-        if not self.registration.registers_each:
-            return NO_STRUCTURES
-        return self._kept(
-            STRUCTURES, self.of_structures, lambda: structures_of(self.registration, self.ct())
-        )
+        """Return the `imaging.structures.Structures` that get a pose of their own each; InputError as `bodies`."""
+        return self.bodies(placed=False)[0].bones
 
     def bodies(self, *, placed: bool = True) -> list[Body]:
         """Return the bodies, where they are now if that means anything.
 
-        InputError as `mrml.case.ct_of`, `structures_of` and `bone_cts_of`.
+        InputError as `mrml.case.ct_of` and `bodies_of`.
         """
         places = places_of(self.registration) if placed else {}
-        volumes = self.registration.bone_cts
-        if not volumes:
-            return [Body(self.ct(), world_from_ct=places.get(""), bones=self.structures())]
-        make = partial(bone_cts_of, self.registration, self.ct())
-        cts = self._kept(STRUCTURES, self.of_structures, make)
+        make = partial(bodies_of, self.registration, self.ct())
+        made = self._kept(BODIES, self.of_structures, make)
+        uids = {name: bone_ct_uid(each) for name, each in self.registration.bone_cts.items()}
         return [
-            Body(ct, name, places.get(name), bone_ct_uid(volume))
-            for (name, volume), ct in zip(volumes.items(), cts, strict=True)
+            replace(body, world_from_ct=places.get(body.name), uid=uids.get(body.name, ""))
+            for body in made
         ]
 
     @property

@@ -96,6 +96,12 @@ def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, found):
     assert f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
 
 
+def test_a_bone_that_x_rays_show_only_in_part_is_told_so(two, found):
+    partly = replace(found, fit=replace(found.fit, shown=np.full_like(found.fit.shown, 0.55)))
+    for bone in judged(two, partly):
+        assert f"The X-rays show only 55 % of {bone.name}." in bone.reasons
+
+
 def test_another_pose_that_fits_nearly_as_well_is_told_of_its_bone(two, found):
     cts, true, views, anatomies, alone, starts = two
     rival = AlternativeSolution(true[1], 1.05, 4.0, 2.0)

@@ -426,9 +426,8 @@ class StoredTrack:
                 raise
             file = self.files(beside).file(0)
         name = self.bone
-        own = next((each for each in file.structures if each.name == name), None)
-        if name is not None and file.has_bone_cts and own is not None:
-            file = file.choosing((own,))
+        with_ct = tuple(each for each in file.structures if each.ct and each.name == name)
+        file = file.choosing(with_ct) if with_ct else file
         parts = [file.ct, file.mask, *([] if name is None else [file.labels])]
         masks = [] if name is None else [source.mask for source in file.structures]
         for path in filter(None, [*(part.path for part in parts if part is not None), *masks]):
@@ -438,7 +437,7 @@ class StoredTrack:
                     "same CT and mask; put them back, or track it again."
                 )
         ct = ct_of(file)
-        if name is None or (file.has_bone_cts and own is not None):
+        if name is None or with_ct:
             return ct
         structures = structures_of(file, ct)
         if name not in structures.names:

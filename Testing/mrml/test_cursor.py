@@ -98,6 +98,9 @@ def test_a_second_x_ray_makes_it_a_point_of_the_ct(cursor, registration):
         np.array(registration.world_from_ct)[:3] @ [*lps(cursor.ct_ras), 1], lps(POINT), atol=1e-4
     )
     assert len(mark(oblique, "cursorLine")) == 4  # one from each
+    crosshair = registration.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    assert crosshair.GetCrosshairMode() == crosshair.NoCrosshair  # which has no perspective
+    assert registration.node.GetNodeReference("cursorBall").GetDisplayNode().GetVisibility2D()
     assert see(cursor, oblique)  # a third one joins
     assert len(cursor.reading.seen) == 3
     assert see(cursor, oblique, POINT + 5)  # one more in the same X-ray begins again

@@ -177,6 +177,7 @@ def panes(walk, mode: str) -> list:
     from MultiViewRegistrationLib.mrml import overlay
 
     walk.choose(walk.drawn("check", "overlay").widget, overlay.MODES.index(mode))
+    walk.process(1.0)  # it is no longer sharp by then
     walk.wait(lambda: walk.panel.session.drawing.sharp, "the overlay is sharp", 60)
     return [shot(pane(walk, n + 1)) for n in range(len(walk.registration.xrays))]
 

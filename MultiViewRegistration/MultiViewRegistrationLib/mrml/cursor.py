@@ -36,8 +36,6 @@ LINE = "cursorLine"
 RAY = "cursorRay"
 BALL = "cursorBall"
 COLOUR = (0.1, 0.95, 1.0)
-#: The attribute of a crosshair node that is only on as long as there is a point.
-SHOWN_CROSSHAIR = "MultiViewRegistration.crosshair"
 #: The arms of the cross, as shares of the image's larger side, and the ball's radius.
 GAP = 0.008
 REACH = 0.03
@@ -209,8 +207,7 @@ class LinkedCursor:
             if pixel is not None
         ]
         _mark(self._registration.node, RAY, 2, np.array(rays) if rays else None)
-        _ball(self._registration.node, reading.ras if rays else None)
-        _show_crosshair(self._registration.scene, reading.ras)
+        _ball(self._registration.node, reading.ras)
 
 
 def kept(places: list[str | None]) -> list[int]:
@@ -261,27 +258,6 @@ def jump(scene, ras) -> None:
             node.JumpSliceByOffsetting(*ras)
 
 
-def _show_crosshair(scene, ras: np.ndarray | None) -> None:
-    """Show the point in slices and 3D by the scene's crosshair.
-
-    None takes that away, unless a person has it on.
-    """
-    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-    if crosshair is None:
-        return
-    if ras is None:
-        if crosshair.GetAttribute(SHOWN_CROSSHAIR):
-            crosshair.RemoveAttribute(SHOWN_CROSSHAIR)
-            crosshair.SetCrosshairMode(crosshair.NoCrosshair)
-        return
-    if crosshair.GetCrosshairMode() == crosshair.NoCrosshair:
-        crosshair.SetAttribute(SHOWN_CROSSHAIR, "1")
-        crosshair.SetCrosshairMode(crosshair.ShowIntersection)
-        crosshair.SetCrosshairColor(*COLOUR)
-    if not np.allclose(crosshair.GetCrosshairRAS(), ras, rtol=0, atol=1e-6):
-        crosshair.SetCrosshairRAS(*ras)
-
-
 def _hovered(scene) -> tuple | None:
     """Return RAS mm where the crosshair is being moved (in Slicer, with Shift held).
 
@@ -320,7 +296,10 @@ def _mark(
 
 
 def _ball(owner, ras: np.ndarray | None) -> None:
-    """Show a small ball in 3D, and where the CT's slices cut it."""
+    """Show a small ball in 3D, and where the CT's slices cut it.
+
+    Slicer's crosshair would lie beside the point in each X-ray, as it is no perspective.
+    """
     if ras is None:
         remove_product(owner, BALL)
         return

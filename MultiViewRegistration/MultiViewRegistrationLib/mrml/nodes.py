@@ -108,11 +108,12 @@ def make(owner, class_name: str, name: str, *, hidden: bool = False, **display):
     node = getattr(slicer, class_name)()
     node.SetName(name)
     node.SetHideFromEditors(hidden)  # Slicer reads this only when the node enters the scene
+    node.SetNodeReferenceID(OWNER, owner.GetID())  # its views follow each change from there on
     node = owner.GetScene().AddNode(node)
-    node.SetNodeReferenceID(OWNER, owner.GetID())
     if display:
         node.CreateDefaultDisplayNodes()
-        configure(node.GetDisplayNode(), **display)
+        with slicer.util.NodeModify(node.GetDisplayNode()):
+            configure(node.GetDisplayNode(), **display)
     return node
 
 

@@ -219,7 +219,9 @@ class CameraCorrections:
         """
         columns = [*self.free, *(self.considered if considered else ())]
         each = derivatives // len(pivots)
-        own = np.kron(np.eye(len(pivots)), np.eye(each, 6))
+        own = np.zeros((derivatives, 6 * len(pivots)))
+        for b in range(len(pivots)):
+            own[each * b : each * (b + 1), 6 * b : 6 * b + 6] = np.eye(each, 6)
         ways = []
         for i, view in enumerate(views):
             by_cameras = [

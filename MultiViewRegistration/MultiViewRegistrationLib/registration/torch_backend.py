@@ -348,19 +348,11 @@ def _sums_of(
     They are robust squares, m f, m m, f f, two products of slopes, gradient (n,) and Hessian (n,
     n).
     """
-    kinds = []
-    if settings.intensity_radius:
-        kinds.append(
-            _intensities(
-                image, jacobian, fixed, mask, settings.intensity_radius, settings.intensity_floor
-            )
-        )
-    if settings.gradient_radius:
-        kinds.append(
-            _gradients(
-                image, jacobian, fixed, mask, settings.gradient_radius, settings.gradient_floor
-            )
-        )
+    kinds = [
+        compared(image, jacobian, fixed, mask, *window)
+        for compared, window in zip((_intensities, _gradients), settings.windows, strict=True)
+        if window.radius
+    ]
     count = len(image)
     derivatives = len(jacobian)
     cost = image.new_zeros(count, dtype=real)

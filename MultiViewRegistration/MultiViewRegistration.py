@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
 from unittest import SkipTest
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -74,38 +72,6 @@ def loadSample(path):
     """Open the module with the sample's case."""
     slicer.util.selectModule(MODULE)
     slicer.modules.MultiViewRegistrationWidget.panel.opening.open(Path(path))
-
-
-#
-# MultiViewRegistrationParameterNode
-#
-
-
-@parameterNodeWrapper
-class MultiViewRegistrationParameterNode:
-    """The plain settings of one registration.
-
-    Its CT and X-rays are node references beside them (mrml.registration).
-
-    Attributes
-    ----------
-    start
-        Where the registration begins.
-    rotation_deg, translation_mm
-        How far a search goes.
-    overlay, opacity
-        How the DRR lies over the X-rays.
-    """
-
-    start: Annotated[
-        str, Choice(["given", "search", "landmarks", "by hand", "regressor", "auto"])
-    ] = "search"
-    rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
-    translation_mm: Annotated[float, WithinRange(1, 500)] = 45
-    overlay: Annotated[
-        str, Choice(["blend", "flicker", "checkerboard", "edges", "colours", "difference", "off"])
-    ] = "blend"
-    opacity: Annotated[float, WithinRange(0, 1)] = 0.5
 
 
 #
@@ -216,15 +182,9 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         self._sessions = []
 
     def getParameterNode(self, registration=None):
-        """Return the settings of a registration.
-
-        Of the first in the scene, made where there is none.
-        """
-        registrations = Registration.all(slicer.mrmlScene)
-        registration = registration or (
-            registrations[0] if registrations else Registration.create(slicer.mrmlScene)
-        )
-        return MultiViewRegistrationParameterNode(registration.node)
+        """Return the node of a registration, of the first in the scene, made where there is none."""
+        first = registration or next(iter(Registration.all(slicer.mrmlScene)), None)
+        return (first or Registration.create(slicer.mrmlScene)).node
 
     def session(self, registration) -> Session:
         """Return the session of a registration: one for each."""

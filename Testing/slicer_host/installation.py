@@ -66,7 +66,6 @@ def install() -> None:
         "i18n": i18n,
         "packaging": packaging,
         "ScriptedLoadableModule": import_module(".scripted_module", __package__),
-        "parameterNodeWrapper": import_module(".parameter_node", __package__),
     }.items():
         setattr(slicer, name, module)
         sys.modules[f"slicer.{name}"] = module

@@ -29,6 +29,11 @@ class MultiViewRegistrationModuleTest(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear()
 
+    def test_the_parameter_node_is_the_registration_s_as_it_is(self):
+        node = MultiViewRegistrationLogic().getParameterNode()
+        self.assertEqual(node.GetParameterNames(), ())
+        self.assertIs(MultiViewRegistrationLogic().getParameterNode(), node)
+
     @unittest.skipUnless(
         importlib.util.find_spec("numba"),
         "needs the Python package numba, which the module asks for in its panel",

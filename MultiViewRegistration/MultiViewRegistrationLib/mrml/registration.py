@@ -65,9 +65,6 @@ class Registration:
     """A vtkMRMLScriptedModuleNode and what it refers to.
 
     Nothing is kept here, so that a saved scene has all of it.
-
-    Roles and parameters are stored as Slicer's parameterNodeWrapper stores fields of the same
-    names.
     """
 
     def __init__(self, node) -> None:

@@ -116,7 +116,7 @@ def write_page(folder: Path) -> None:
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
         "Seconds are the program's on two idle cores without a graphics card, without a person's "
         "thinking. In brackets the page's before a plain drag looked around, of 23 November, on "
-        "cores twice as fast, as the panel's are.",
+        "cores twice as fast; the panel's are of 28 November, beside other work.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
         "| --- |" + " --- | --- |" * len(hosts),

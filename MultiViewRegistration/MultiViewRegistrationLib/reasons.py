@@ -143,14 +143,18 @@ def from_codes(content: Mapping[str, Any]) -> list[Reason]:
     return [Reason(*row) for row in rows]
 
 
+#: Fields of what was judged: of its place in the room, and of where it appears.
+VERDICTS = ("verdict", "overlay")
+
+
 def doubted(judged: T, reasons: Sequence[Reason]) -> T:
-    """Return what was judged, any record with `verdict` and `reasons`, as at best "check" for these reasons.
+    """Return what was judged, any record with `verdict` and `reasons`, at best "check" for these reasons.
 
     Those that it has not come first; without any it stays as it is.
     """
     if not reasons:
         return judged
     record: Any = judged
-    verdict = "check" if record.verdict == "accept" else record.verdict
+    doubt = {of: "check" for of in VERDICTS if getattr(record, of, "") == "accept"}
     missing = [reason for reason in reasons if reason not in record.reasons]
-    return replace(record, verdict=verdict, reasons=[*missing, *record.reasons])
+    return replace(record, reasons=[*missing, *record.reasons], **doubt)

@@ -601,7 +601,7 @@ def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(
     right = replace(told, prediction=likely, measured=True)
     assert find_cause(right, search).verdict == "check"
     of_images = told.features.uncertainty
-    noise = replace(of_images, covariance=1e5 * of_images.covariance)
+    noise = replace(of_images, joint=1e5 * of_images.joint)
     right = replace(right, features=replace(told.features, uncertainty=noise))
     at = noise.at(rigid.transform_points(found.world_from_ct, told.targets))
     prediction = find_cause(right, search).prediction

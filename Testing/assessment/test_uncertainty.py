@@ -116,8 +116,10 @@ def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, s
     stated = [replace(first, **said), last]
     unknowns, exact = CameraCorrections(stated), CameraCorrections([first, last])
     measured = np.zeros((6, 6))
+    aside = []
     for index in unknowns.considered:
         ends = []
+        seen = []
         for sign in (1, -1):
             wrong = unknowns.none.copy()
             wrong[index] = sign * unknowns.sd[index]
@@ -125,15 +127,20 @@ def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, s
             pose, _ = registered(ct, [replace(first, camera=camera), last], exact)
             moved_by = pose @ rigid.inverse(TRUE_POSE)
             ends.append(np.array([*rigid.log_so3(moved_by[:3, :3]), *moved_by[:3, 3]]))
+            seen.append(camera.project(rigid.transform_points(pose, TARGETS)))
+        aside.append((seen[0] - seen[1]) / 2 * first.camera.pixel_mm(TARGETS))
         step = (ends[0] - ends[1]) / 2
         measured += np.outer(step, step)
     noise = registered(ct, [first, last], exact)[1]
     total = registered(ct, stated, unknowns)[1]
-    predicted = replace(total, covariance=total.covariance - noise.covariance)
+    predicted = replace(total, joint=total.joint - noise.joint)
     at, truth = predicted.at(TARGETS), PoseUncertainty(measured, np.zeros(3)).at(TARGETS)
     assert at.rms_mm == pytest.approx(truth.rms_mm, rel=0.1) and at.rms_mm > 0.005
     least = max(0.15 * np.trace(truth.covariances[0]), 3e-5)
     assert_allclose(at.covariances, truth.covariances, atol=least)
+    seen = unknowns.seen(0, unknowns.none, first.camera, predicted.pivot)
+    where = predicted.in_view(rigid.transform_points(TRUE_POSE, TARGETS), first.camera, seen)
+    assert where.rms_mm == pytest.approx(rms(np.linalg.norm(aside, axis=(0, 2))), rel=0.15)
 
 
 def test_a_view_among_others_is_as_uncertain_as_by_itself(ct):

@@ -49,6 +49,7 @@ from MultiViewRegistrationLib.assessment.verdict_reasons import (
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
+from MultiViewRegistrationLib.reasons import Reason, doubted
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -112,6 +113,29 @@ def doubting(generous):
 def judged(anatomy, views, start, **options):
     """What is said of the registration of these views."""
     return assess(anatomy, views, refine(anatomy, views, start), start, CORNERS, **options)
+
+
+def test_readings_that_move_a_bone_in_the_room_leave_it_where_it_appears(
+    anatomy, views, near, generous
+):
+    """By the true cameras, of which the second is elsewhere than it is said to be."""
+    first, second = (replace(view, **READINGS) for view in views)
+    given = [first, misplaced(second, [0.4, -0.3, 0.3], [2.0, -3.0, 2.0])]
+    found = refine(anatomy, given, near)
+    told = assess(anatomy, given, found, near, CORNERS, model=generous)
+    there, here = (
+        rigid.transform_points(pose, CORNERS) for pose in (TRUE_POSE, found.world_from_ct)
+    )
+    shown = [
+        (view.camera.project(here) - true.camera.project(there)) * true.camera.pixel_mm(there)
+        for view, true in zip(found.views, views, strict=True)
+    ]
+    away_mm = max(np.sqrt((each**2).sum(axis=1).mean()) for each in shown)
+    assert away_mm < told.appearance.upper95_mm < 1 < error_mm(found.world_from_ct)
+    assert (told.overlay, told.verdict) == ("accept", "check")
+    assert "In these X-rays: accept" in told.summary
+    doubtful = doubted(told, [Reason("patient-mismatch", "Of two patients.")])
+    assert {use.verdict for use in doubtful.uses.values()} == {"check"}
 
 
 def test_a_right_answer_is_not_rejected_and_its_bounds_hold(found, at_corners):

@@ -127,3 +127,16 @@ K, POSE, P = np.diag([900.0, 900, 1]), np.eye(4), np.eye(3, 4)
 def test_errors_name_field_and_fault(build, fault):
     message = refusal(build)
     assert fault in message and "expected" in message
+
+
+@given(cameras(), pixels)
+def test_what_moves_a_pixel_is_that_of_finite_differences(camera, pixel):
+    point = point_before(camera, pixel)
+    shifts = 1e-3 * np.eye(3)
+    by_point = (camera.project(point + shifts) - camera.project(point - shifts)).T / 2e-3
+    wider = camera.corrected(np.exp(1e-6), np.zeros(2)).project(point)
+    moved = camera.corrected(1.0, np.array([1.0, 2.0])).project(point) - camera.project(point)
+    found = camera.jacobians(point[None])[0]
+    assert_allclose(found[:, :3], by_point, rtol=1e-4, atol=1e-6)
+    assert_allclose(found[:, 3], (wider - camera.project(point)) / 1e-6, rtol=1e-3, atol=0.01)
+    assert_allclose(found[:, 4:] @ [1, 2], moved, atol=1e-6)

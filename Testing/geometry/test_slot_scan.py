@@ -192,3 +192,18 @@ def test_from_the_other_side_the_plane_at_the_isocentre_looks_the_same():
         **{**vars(AP), "isocentre_to_source": -np.asarray(AP.isocentre_to_source)}
     ).camera()
     assert opposite.same_as(described) and not opposite.same_as(camera)
+
+
+@given(scans(), pixels, depths)
+def test_what_moves_a_pixel_is_that_of_finite_differences(scan, pixel, depth):
+    camera = scan.camera()
+    point = camera.at_depth(pixel, depth)
+    shifts = 1e-3 * np.eye(3)
+    by_point = (camera.project(point + shifts) - camera.project(point - shifts)).T / 2e-3
+    here = camera.project(point)
+    found = camera.jacobians(point[None])[0]
+    assert_allclose(found[:, :3], by_point, rtol=1e-4, atol=1e-6)
+    for column, corrected in ((3, (1 + 1e-6, 0)), (5, (1.0, 1e-6))):
+        scale, denser = corrected
+        there = camera.corrected(scale, np.zeros(2), 1 + denser).project(point)
+        assert_allclose(found[:, column], (there - here) / 1e-6, rtol=1e-3, atol=0.01)

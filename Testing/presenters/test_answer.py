@@ -85,6 +85,21 @@ def test_bones_that_were_registered_tell_how_they_lie(host, answer):
     )
 
 
+def test_each_use_of_the_pose_has_its_verdict_beside_those_of_the_x_rays(host, answer):
+    overlay = {"verdict": "accept", "typical_mm": 0.21, "upper95_mm": 0.4}
+    room = {"verdict": "check", "typical_mm": 3.1, "upper95_mm": 7.0}
+    uses = {"overlay": overlay, "room": room}
+    settle(host.session, START, verdict="check", reasons=[READINGS], uses=uses)
+    shown = answer.answer().uses
+    assert [(use.name, use.state) for use in shown] == [
+        ("in these X-rays 0.2 mm", "good"),
+        ("in the room 3.1 mm", "check"),
+    ]
+    assert shown[0].tip.endswith("in these X-rays: ACCEPT, probably to 0.2 mm")
+    host.registration.world_from_ct = OUTSIDE
+    assert answer.answer().uses == ()
+
+
 def test_a_part_that_lies_elsewhere_asks_for_the_bones(host, answer):
     settle(host.session, START, verdict="check", reasons=[ELSEWHERE])
     assert ELSEWHERE.startswith(answer.answer().headline)

@@ -388,7 +388,7 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
         )
         judged = doubted(replace(assessment, reasons=[*assessment.reasons, own]), reasons)
         useless = lost or first.verdict == "not shown"
-        return replace(judged, verdict="reject") if useless else judged
+        return replace(judged, verdict="reject", overlay="reject") if useless else judged
     displaced = found.displaced
     every = [reason for body in found.bodies for reason in body.reasons]
     reasons += [reason for reason in dict.fromkeys(every) if reason.code == "name-contradicted"]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.camera import Camera
 from ..geometry.fields import usual_uncertainty
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, CameraCorrections
@@ -133,6 +134,9 @@ class ReliabilityFeatures:
     in_place
         (V,) share of each view's tiles that fit best where the pose has them, see `places`; NaN of
         a structure.
+    seen
+        Of each view its compared part's camera, and what it sees by pose and cameras, see
+        `uncertainty.PoseUncertainty.in_view`.
     """
 
     uncertainty: PoseUncertainty
@@ -157,6 +161,7 @@ class ReliabilityFeatures:
     parts: list[Part]
     covered: list[np.ndarray]
     in_place: np.ndarray
+    seen: list[tuple[Camera, np.ndarray]]
 
     @property
     def one_view_disagrees(self) -> bool:
@@ -309,6 +314,10 @@ def compute_features(
         in_place=np.full(len(views), np.nan)
         if anatomy.structure
         else tiles_in_place(view_sums(objective, projections), split),
+        seen=[
+            (view.camera, unknowns.seen(i, unknowns.none, view.camera, objective.pivot))
+            for i, view in enumerate(objective.views)
+        ],
     )
 
 

@@ -140,6 +140,11 @@ class Prediction:
         measured = self.familiar and self.elsewhere_proven is None
         return self.upper95_mm if measured else None
 
+    @property
+    def known_kind(self) -> bool:
+        """Whether views agree, and it is a case of a kind of which it is known how often it is wrong."""
+        return self.bounded and self.agree and (self.familiar or self.carries)
+
     def carried(
         self, risk: float, explained: TargetUncertainty, disagreement_mm: float
     ) -> Prediction:

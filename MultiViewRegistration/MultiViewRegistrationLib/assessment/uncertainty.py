@@ -23,6 +23,11 @@ that
 
 (considered parameters: Schmidt, Advances in Control Systems 3, 1966). Only the ratio of the two
 Hessians counts, so Gauss and Newton's do.
+
+Errors of pose and cameras go together: what moves the bone in the room and leaves the images as they
+are is seen in none of them. So the covariance is kept of all of them, (x, c), in which c is off by
+as much as it is unknown and x by -K c; where targets appear in a view (`PoseUncertainty.in_view`)
+is known far better than where they are.
 """
 
 from __future__ import annotations
@@ -63,29 +68,46 @@ class PoseUncertainty:
 
     Attributes
     ----------
-    covariance
-        (6, 6) of the pose's error (omega rad, v mm) about `pivot`: `x -> x + omega x (x - pivot) +
-        v`.
+    joint
+        (6 + N, 6 + N) of the pose's error (omega rad, v mm) about `pivot`: `x -> x + omega x (x -
+        pivot) + v`, and of those of all N corrections of the cameras; (6, 6) of the pose alone.
     pivot
         (3,) world mm.
     """
 
-    covariance: np.ndarray
+    joint: np.ndarray
     pivot: np.ndarray
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(6, 6), of the pose's error."""
+        return self.joint[:6, :6]
 
     def __add__(self, other: PoseUncertainty | None) -> PoseUncertainty:
         """Return the uncertainty of the sum of two independent errors about the same pivot."""
-        return (
-            self
-            if other is None
-            else PoseUncertainty(self.covariance + other.covariance, self.pivot)
-        )
+        return self if other is None else PoseUncertainty(self.joint + other.joint, self.pivot)
 
     def at(self, points: np.ndarray) -> TargetUncertainty:
         """Return the uncertainty of targets (N, 3), world mm."""
         return TargetUncertainty(
             np.asarray(points, float), target_jacobians(points, self.pivot), self.covariance
         )
+
+    def in_view(
+        self, points: np.ndarray, camera: Camera, by_cameras: np.ndarray
+    ) -> TargetUncertainty:
+        """Return the uncertainty of where targets (N, 3), world mm, appear in a view, mm across its beam at each target.
+
+        Parameters
+        ----------
+        by_cameras
+            (9, N) of the view, `cameras.CameraCorrections.seen`.
+        """
+        pixels = camera.jacobians(points)
+        moved = pixels[..., :3] @ target_jacobians(points, self.pivot)
+        corrected = np.concatenate([moved, pixels[..., 3:]], axis=-1) @ by_cameras
+        seen = np.concatenate([moved, corrected], axis=-1)
+        return TargetUncertainty(points, seen * camera.pixel_mm(points)[..., None], self.joint)
 
     def least_certain_rotation(self) -> tuple[float, np.ndarray]:
         """Return the standard deviation in rad and the world axis (3,) of the rotation that the images show least.
@@ -137,19 +159,19 @@ class TargetUncertainty:
     points
         (N, 3) world mm.
     jacobians
-        (N, 3, 6), see `target_jacobians`.
-    pose
-        (6, 6), the covariance of the pose's error.
+        (N, 3, 6), see `target_jacobians`; (N, 2, 6 + N) of where they appear in a view.
+    errors
+        The covariance of what they are by, (6, 6) of the pose's error.
     """
 
     points: np.ndarray
     jacobians: np.ndarray
-    pose: np.ndarray
+    errors: np.ndarray
 
     @property
     def covariances(self) -> np.ndarray:
         """The covariance (N, 3, 3) of each target's error, mm^2."""
-        return self.jacobians @ self.pose @ np.swapaxes(self.jacobians, -1, -2)
+        return self.jacobians @ self.errors @ np.swapaxes(self.jacobians, -1, -2)
 
     @property
     def rms_mm(self) -> float:
@@ -201,7 +223,7 @@ class TargetUncertainty:
         It is a quadratic form in the pose's error: tr C, 2 tr C^2, C = M Sigma.
         """
         form = np.einsum("nki,nkj->ij", self.jacobians, self.jacobians) / len(self.jacobians)
-        product = form @ self.pose
+        product = form @ self.errors
         return float(np.trace(product)), float(2 * np.trace(product @ product))
 
 
@@ -241,7 +263,7 @@ def pose_uncertainty(
     )
     hessian = curvature(objective, fit, split, unknowns)
     meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
-    return PoseUncertainty(sandwich(hessian, meat)[:6, :6], objective.pivot)
+    return PoseUncertainty(unknowns.spread(sandwich(hessian, meat)), objective.pivot)
 
 
 class CameraResponse(NamedTuple):
@@ -324,16 +346,18 @@ def camera_uncertainty(
         with which the pose was solved for.
     """
     sd = unknowns.sd if sd is None else sd
-    covariance = np.zeros((6, 6))
+    joint = np.zeros((6 + sd.size, 6 + sd.size))
     if unknowns.free.size:
         sd_free = np.where(np.isfinite(sd[unknowns.free]), sd[unknowns.free], 0)
         meat = np.diag([*np.zeros(6), *(unknowns.precision(objective, fit) * sd_free) ** 2])
-        covariance += sandwich(curvature(objective, fit, split, unknowns), meat)[:6, :6]
+        joint += unknowns.spread(sandwich(curvature(objective, fit, split, unknowns), meat))
     if unknowns.considered.size:
-        solved = response.total[: response.solved, : response.solved]
-        shift = response.shift_by(sd[unknowns.considered])
-        covariance += sandwich(solved, shift @ shift.T)[:6, :6]
-    return PoseUncertainty(covariance, objective.pivot) if covariance.any() else None
+        inverse, unseen = inverted(response.total[: response.solved, : response.solved])
+        sd_considered = sd[unknowns.considered]
+        response_ = -inverse @ response.shift_by(sd_considered)
+        both = np.vstack([response_, np.diag(sd_considered)])
+        joint += unknowns.spread(both @ both.T) + unknowns.spread(unseen)
+    return PoseUncertainty(joint, objective.pivot) if joint[:6, :6].any() else None
 
 
 class Disagreement(NamedTuple):
@@ -482,9 +506,15 @@ def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
 
     What the bread does not see at all is as good as unknown, see UNSEEN_SD.
     """
+    inverse, unseen = inverted(bread)
+    return inverse @ meat @ inverse + unseen
+
+
+def inverted(bread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the inverse (n, n) of a Hessian where it sees anything, and the covariance (n, n) of what it does not see at all."""
     scale = np.sqrt(np.maximum(np.diag(bread), 1e-300))
     values, axes = np.linalg.eigh(bread / np.outer(scale, scale))
     seen = values > UNSEEN
     inverse = (axes[:, seen] / values[seen]) @ axes[:, seen].T / np.outer(scale, scale)
     unseen = axes[:, ~seen] / np.linalg.norm(axes[:, ~seen], axis=0)
-    return inverse @ meat @ inverse + UNSEEN_SD**2 * unseen @ unseen.T
+    return inverse, UNSEEN_SD**2 * unseen @ unseen.T

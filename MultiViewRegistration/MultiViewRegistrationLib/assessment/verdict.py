@@ -7,7 +7,7 @@ on, or for other X-rays what holds for any kind (`Prediction.carried`). Any othe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import compress
 
@@ -22,6 +22,7 @@ from ..registration.optimizer import distance, minimise
 from ..registration.pipeline import DISTINCT_MM, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
+from .appearance import Appearance, UseVerdict, apart_in_words, appearance, appears_right
 from .cause import IN_PLACE, OF_ONE_VIEW, Cause
 from .ct_slices import slices_aside
 from .diagnosis import CauseSearch
@@ -52,6 +53,7 @@ from .verdict_reasons import (
     pose_limits,
     prediction_limits,
     risk_reasons,
+    scope_of,
     structure_limits,
     suspects,
     view_limits,
@@ -125,7 +127,7 @@ class Assessment:
     Attributes
     ----------
     verdict
-        "accept", "check" or "reject".
+        "accept", "check" or "reject": where the bone lies in the room.
     reasons
         None for an accept.
     prediction, features
@@ -160,6 +162,10 @@ class Assessment:
         The assessment of the body alone; None where its bones have no poses of their own.
     tested
         Names of the bones that were registered and judged, too.
+    overlay
+        As `verdict`, of where the bone appears in these X-rays.
+    appearance
+        How far that is known; None without features.
     """
 
     verdict: Verdict
@@ -179,6 +185,20 @@ class Assessment:
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
     body: Assessment | None = field(default=None, repr=False)
     tested: tuple[str, ...] = ()
+    overlay: Verdict = "reject"
+    appearance: Appearance | None = None
+
+    @property
+    def uses(self) -> dict[str, UseVerdict]:
+        """The verdict of each use: "overlay", where the bone appears in these X-rays, and "room", where it lies."""
+        shown = self.appearance
+        told = self.prediction
+        appears = (shown.typical_mm, shown.upper95_mm) if shown else (None, None)
+        lies = (told.typical_mm, told.known_upper95_mm) if told else (None, None)
+        return {
+            "overlay": UseVerdict(self.overlay, *appears),
+            "room": UseVerdict(self.verdict, *lies),
+        }
 
     @property
     def scope(self) -> Reason | None:
@@ -211,7 +231,11 @@ class Assessment:
             return ""
         told = self.condition and self.prediction.elsewhere_proven is not False
         end = f", {self.condition}." if told else "."
-        return " ".join(filter(None, [f"{str(self.prediction)[:-1]}{end}", self.scope]))
+        return " ".join(
+            filter(
+                None, [f"{str(self.prediction)[:-1]}{end}", apart_in_words(self.uses), self.scope]
+            )
+        )
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.
@@ -341,6 +365,11 @@ def assess(
     verdict = "reject" if contradictions else decide(prediction, model, measured)
     if coarse and not contradictions:  # the model takes what such images lack for a wrong pose
         verdict = "check"
+    shown = appearance(features, points, model, inputs)
+    overlay = verdict
+    if verdict != "reject":
+        seen = measured and not coarse and appears_right(prediction, model, shown)
+        overlay = "accept" if seen else "check"
     reasons = []
     if verdict != "accept":
         by_itself = anatomy.structure and found.world_from_background is None
@@ -384,19 +413,9 @@ def assess(
         ),
         condition=condition(corrected),
         elsewhere=apart.points if apart else np.empty((0, 3)),
+        overlay=overlay,
+        appearance=shown,
     )
-
-
-def scope_of(tested: Collection[str]) -> Reason:
-    """Return what an accept was tested for, whose bones of these names were tested, too."""
-    if not tested:
-        sentence = "Accepted as one piece; single bones and pieces were not tested."
-        return Reason("one-piece", sentence)
-    sentence = (
-        f"Accepted as one piece; of its bones {', '.join(tested)} were tested, each by "
-        "itself, others and pieces of them were not."
-    )
-    return Reason("bones-tested", sentence)
 
 
 def decide(prediction: Prediction, model: ErrorModel, measured: bool) -> Verdict:
@@ -414,9 +433,7 @@ def decide(prediction: Prediction, model: ErrorModel, measured: bool) -> Verdict
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
     steady = prediction.camera_failure_probability <= LIMITS.camera_risk
-    known = measured and prediction.bounded and prediction.agree
-    known = known and (prediction.familiar or prediction.carries)
-    return "accept" if safe and known and steady else "check"
+    return "accept" if safe and steady and measured and prediction.known_kind else "check"
 
 
 def _rival_is_in_place(
@@ -497,6 +514,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         assessment,
         cause=cause,
         verdict=verdict,
+        overlay="reject" if verdict == "reject" else "check",
         prediction=prediction,
         error_inflation=inflation,
         splits=[
@@ -578,5 +596,5 @@ def _with_strain(features: ReliabilityFeatures, strain: float) -> ReliabilityFea
     cameras = features.camera_uncertainty
     if cameras is None or strain <= LIMITS.strain:
         return features
-    covariance = cameras.covariance * (strain / LIMITS.strain) ** 2
-    return replace(features, camera_uncertainty=replace(cameras, covariance=covariance))
+    joint = cameras.joint * (strain / LIMITS.strain) ** 2
+    return replace(features, camera_uncertainty=replace(cameras, joint=joint))

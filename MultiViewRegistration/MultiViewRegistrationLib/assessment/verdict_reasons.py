@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -355,3 +355,15 @@ def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
         f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
     )
     return [Reason("ambiguous", sentence)]
+
+
+def scope_of(tested: Collection[str]) -> Reason:
+    """Return what an accept was tested for, whose bones of these names were tested, too."""
+    if not tested:
+        sentence = "Accepted as one piece; single bones and pieces were not tested."
+        return Reason("one-piece", sentence)
+    sentence = (
+        f"Accepted as one piece; of its bones {', '.join(tested)} were tested, each by "
+        "itself, others and pieces of them were not."
+    )
+    return Reason("bones-tested", sentence)

@@ -225,11 +225,23 @@ class CameraCorrections:
         ways = []
         for i, view in enumerate(views):
             by_cameras = [
-                self._derivative(i, corrections, view.camera, pivot)[:each, columns]
-                for pivot in pivots
+                self.seen(i, corrections, view.camera, pivot)[:each, columns] for pivot in pivots
             ]
             ways.append(np.hstack([own, np.concatenate(by_cameras)]))
         return ways
+
+    def spread(self, errors: np.ndarray) -> np.ndarray:
+        """Return the covariance (6 + N, 6 + N) of pose and all N corrections.
+
+        Parameters
+        ----------
+        errors
+            That of the pose, the free ones and, if it holds them, the considered ones.
+        """
+        columns = np.concatenate([np.arange(6), 6 + self.free, 6 + self.considered])[: len(errors)]
+        joint = np.zeros((6 + self.sd.size, 6 + self.sd.size))
+        joint[np.ix_(columns, columns)] = errors
+        return joint
 
     def precision(self, objective: Comparison, fit: Fit) -> np.ndarray:
         """Return (n,) what the prior of the free corrections weighs beside the Hessian of half the cost."""
@@ -239,9 +251,7 @@ class CameraCorrections:
         """Return minus twice the logarithm of the prior of the free corrections."""
         return float(np.sum((corrections[self.free] / self.sd[self.free]) ** 2))
 
-    def _derivative(
-        self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray
-    ) -> np.ndarray:
+    def seen(self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray) -> np.ndarray:
         """Return what view i sees by all N corrections, (9, N).
 
         It sees (omega, v) about the pivot and `intrinsics_jacobian`'s three.

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
+from ..assessment.appearance import UseVerdict
 from ..assessment.bodies import BodyResult, Together
 from ..assessment.features import Tile
 from ..assessment.metrics import PredictedError
@@ -203,6 +204,11 @@ class Result:
         return self.assessment.verdict if self.assessment else None
 
     @property
+    def uses(self) -> dict[str, UseVerdict]:
+        """The verdict of each use, see `Assessment.uses`; of none without an assessment."""
+        return self.assessment.uses if self.assessment else {}
+
+    @property
     def summary(self) -> str:
         """The predicted error as a sentence; "" without a prediction."""
         return self.assessment.summary if self.assessment else ""
@@ -327,6 +333,7 @@ class Result:
             "override": override,
             "withheld": self.withheld(override),
             "predicted_tre_mm": predicted and predicted.to_json(),
+            "uses": {use: each.to_json() for use, each in self.uses.items()},
             "uncertainty": self.assessment and self.assessment.to_json(),
             "diagnosis": cause and cause.to_json(),
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},

@@ -128,6 +128,14 @@ def view_states(session: Session) -> dict[str, str]:
     return {} if session.sequence.frame is not None else _entry(session).views
 
 
+def uses(session: Session) -> dict[str, dict]:
+    """Return the verdict of each use of a pose that has a verdict, as in a result.json.
+
+    None of a frame of a sequence.
+    """
+    return {} if session.sequence.frame is not None else _entry(session).uses
+
+
 def probable_mm(entry: HistoryEntry) -> str:
     """Return the likely error of an entry, "0.05 mm".
 
@@ -135,10 +143,11 @@ def probable_mm(entry: HistoryEntry) -> str:
     """
     if entry.typical_mm is None or entry.verdict == "reject":
         return ""
-    return _in_mm(entry.typical_mm)
+    return in_mm(entry.typical_mm)
 
 
-def _in_mm(mm: float) -> str:
+def in_mm(mm: float) -> str:
+    """Return a length for a reader, "0.05 mm"."""
     return _("{mm:.{digits}f} mm").format(mm=mm, digits=2 if mm < 0.1 else 1)
 
 
@@ -217,7 +226,7 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
     sentences = []
     for each in entry.structures:
         error = each.get("predicted_tre_mm")
-        likely = _(", likely error {mm}").format(mm=_in_mm(error["mean"])) if error else ""
+        likely = _(", likely error {mm}").format(mm=in_mm(error["mean"])) if error else ""
         motion = ""
         if "moved" in each:  # not of a bone with a CT of its own
             against = _(

@@ -78,6 +78,8 @@ class HistoryEntry:
         assessed.
     views
         "good", "check" or "bad", by the view's name, where the pose was assessed.
+    uses
+        The verdict of each use, as in a result.json.
     summary
         The likely error and the risk of a larger one, a sentence.
     structures, motions
@@ -110,6 +112,7 @@ class HistoryEntry:
     typical_mm: float | None = None
     risk: float | None = None
     views: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, dict] = field(default_factory=dict)
     summary: str = ""
     structures: list[dict] = field(default_factory=list)
     motions: list[dict] = field(default_factory=list)
@@ -160,6 +163,7 @@ class HistoryEntry:
                 {"name": each.name, **bodies[each.name].to_json()} for each in together.bodies
             ],
             "motions": [motion.to_json() for motion in together.motions],
+            "uses": {use: each.to_json() for use, each in result.uses.items()},
         }
         if assessment:
             said["views"] = assessment.view_states(names)

@@ -33,7 +33,7 @@ from ..mrml.identity import fingerprint, of_image, recorded_patient
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from ..reasons import BoneVerdict, from_codes
+from ..reasons import BoneVerdict, Verdict, from_codes
 from ..translation import _
 from .history import VIEW_STATES, History, HistoryEntry
 from .player import Played
@@ -362,9 +362,30 @@ def _entry(
         typical_mm=(content.get("predicted_tre_mm") or {}).get("typical"),
         risk=(content.get("uncertainty") or {}).get("failure_probability"),
         views=states,
+        uses=_uses(exported.path),
         summary=str(content.get("summary", "")),
         **_structures(exported.path),
     )
+
+
+def _uses(result: Path) -> dict[str, dict[str, Any]]:
+    """Return the verdict of each use in a result.json for the history; none of one of before.
+
+    Raises
+    ------
+    InputError
+        For what are none.
+    """
+    fields = JsonObject.read(result, "a result.json")
+    if not fields.has("uses"):
+        return {}
+    found = {}
+    for use in fields.section("uses").values:
+        told = fields.section("uses").section(use)
+        told.choice("verdict", get_args(Verdict))
+        told.optional("typical_mm", told.number, "mm", least=0)
+        found[use] = told.values
+    return found
 
 
 def _structures(result: Path) -> dict[str, list[dict]]:

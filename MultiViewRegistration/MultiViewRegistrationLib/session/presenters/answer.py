@@ -82,9 +82,18 @@ PLACED = ("given", "by hand")
 LOOK_S = 0.2
 
 
+#: The uses of a pose, by their keys in a result.json: what the chip says, and what it means.
+USES = {
+    "overlay": (_("in these X-rays"), _("Where the bone appears in these X-rays")),
+    "room": (_("in the room"), _("Where the bone lies in the room, for navigation")),
+}
+#: The state of a verdict.
+STATES = {ACCEPT: GOOD, CHECK: CHECK, REJECT: BAD}
+
+
 @dataclass(frozen=True)
 class AnswerView:
-    """An X-ray that is used.
+    """An X-ray that is used, or a use of the pose.
 
     Attributes
     ----------
@@ -114,7 +123,7 @@ class Answer:
         Of it.
     headline
         What to know first.
-    views
+    uses, views
         Those of a pose with a verdict.
     why
         What stands behind it, a sentence each, the cause first.
@@ -124,6 +133,7 @@ class Answer:
     symbol: str
     word: str
     headline: str
+    uses: tuple[AnswerView, ...] = ()
     views: tuple[AnswerView, ...] = ()
     why: tuple[str, ...] = ()
 
@@ -184,6 +194,7 @@ class AnswerPresenter(Presenter):
             kind,
             *WORDS[kind],
             headline,
+            _uses({} if kind == MOVED else assessment.uses(session)),
             tuple(_view(name, states[name]) for name in views),
             (*assessment.explanation(session), *self._how_to_calibrate(kind)),
         )
@@ -454,6 +465,22 @@ class AnswerPresenter(Presenter):
 
     def _button(self, key: str, label: str, action: Callable[[], object], **more: Any) -> Button:
         return Button(key, label, action, primary=True, enabled=not self.session.running, **more)
+
+
+def _uses(uses: dict[str, dict]) -> tuple[AnswerView, ...]:
+    """Return what is said of each use: "in these X-rays, 0.2 mm"."""
+    found = []
+    for use, told in uses.items():
+        state = STATES[told["verdict"]]
+        name, meaning = USES[use]
+        symbol, word = WORDS[told["verdict"]]
+        tip = f"{meaning}: {word}"
+        if "typical_mm" in told and state != BAD:
+            mm = assessment.in_mm(told["typical_mm"])
+            name = f"{name} {mm}"
+            tip = _("{tip}, probably to {mm}").format(tip=tip, mm=mm)
+        found.append(AnswerView(name, state, symbol, tip))
+    return tuple(found)
 
 
 def _view(name: str, state: str) -> AnswerView:

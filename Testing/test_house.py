@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Code tokens: those of Python's tokenize without comments, docstrings, line ends and indentation.
-MOST_TOKENS = {"MultiViewRegistration": 547_139, "Testing": 509_732, "benchmarks": 79_374}
+MOST_TOKENS = {"MultiViewRegistration": 547_139, "Testing": 509_736, "benchmarks": 79_374}
 #: Of the product: how often each is there.
 MOST = {
     "a, b = x, y": 51,

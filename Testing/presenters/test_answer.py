@@ -88,7 +88,7 @@ def test_bones_that_were_registered_tell_how_they_lie(host, answer):
 def test_each_use_of_the_pose_has_its_verdict_beside_those_of_the_x_rays(host, answer):
     overlay = {"verdict": "accept", "typical_mm": 0.21, "upper95_mm": 0.4}
     room = {"verdict": "check", "typical_mm": 3.1, "upper95_mm": 7.0}
-    uses = {"overlay": overlay, "room": room}
+    uses = {"overlay": overlay, "room": room, "of a later version": room}
     settle(host.session, START, verdict="check", reasons=[READINGS], uses=uses)
     shown = answer.answer().uses
     assert [(use.name, use.state) for use in shown] == [

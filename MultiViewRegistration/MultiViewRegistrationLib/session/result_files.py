@@ -379,13 +379,12 @@ def _uses(result: Path) -> dict[str, dict[str, Any]]:
     fields = JsonObject.read(result, "a result.json")
     if not fields.has("uses"):
         return {}
-    found = {}
-    for use in fields.section("uses").values:
-        told = fields.section("uses").section(use)
+    uses = fields.section("uses")
+    for use in uses.values:
+        told = uses.section(use)
         told.choice("verdict", get_args(Verdict))
         told.optional("typical_mm", told.number, "mm", least=0)
-        found[use] = told.values
-    return found
+    return uses.values
 
 
 def _structures(result: Path) -> dict[str, list[dict]]:

@@ -470,9 +470,10 @@ class AnswerPresenter(Presenter):
 def _uses(uses: dict[str, dict]) -> tuple[AnswerView, ...]:
     """Return what is said of each use: "in these X-rays, 0.2 mm"."""
     found = []
-    for use, told in uses.items():
-        state = STATES[told["verdict"]]
+    for use in filter(uses.get, USES):
+        told = uses[use]
         name, meaning = USES[use]
+        state = STATES[told["verdict"]]
         symbol, word = WORDS[told["verdict"]]
         tip = f"{meaning}: {word}"
         if "typical_mm" in told and state != BAD:

@@ -115,7 +115,9 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     save_result(result, tmp_path)
     session = Session(read_result(tmp_path)(scene))
     assert error_mm(session.registration.world_from_ct) < 0.2
-    assert session.history.current.verdict == result.verdict and session.stale_reason() == ""
+    entry = session.history.current
+    assert entry.verdict == result.verdict and session.stale_reason() == ""
+    assert entry.uses == {use: each.to_json() for use, each in result.uses.items()}
     session.history.undo()
     assert error_mm(session.registration.world_from_ct) > 5
 

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 #: Code tokens: those of Python's tokenize without comments, docstrings, line ends and indentation.
 #: The product has 1,300 and its tests 650 more since each use of a pose has a verdict of its own.
-MOST_TOKENS = {"MultiViewRegistration": 547_134, "Testing": 509_765, "benchmarks": 79_374}
+MOST_TOKENS = {"MultiViewRegistration": 547_148, "Testing": 509_774, "benchmarks": 79_374}
 #: Of the product: how often each is there.
 MOST = {
     "a, b = x, y": 51,

@@ -8,6 +8,9 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering import cpu
 
+#: Kernels that other kernels call.
+INNER = ("_", "crossings", "draw_pose")
+
 
 def kernels() -> dict[str, set]:
     """The types for which each kernel that Python calls is compiled in this process."""
@@ -15,7 +18,7 @@ def kernels() -> dict[str, set]:
         name: set(thing.signatures)
         for module in (cpu, similarity)
         for name, thing in vars(module).items()
-        if isinstance(thing, Dispatcher) and not name.startswith("_")
+        if isinstance(thing, Dispatcher) and not name.startswith(INNER)
     }
 
 

@@ -77,7 +77,7 @@ def appearance(
     if exact.familiar:
         typical = exact.typical_mm / explained.mean_mm
         upper = exact.upper95_mm / explained.bound_mm()
-    worst = Appearance(0.0, 0.0)
+    of_views = []
     for seen in features.seen:
         noise = features.uncertainty.in_view(points, *seen)
         likely = typical * noise.mean_mm
@@ -86,8 +86,8 @@ def appearance(
             cameras = features.camera_uncertainty.in_view(points, *seen)
             likely = hypot(likely, cameras.mean_mm)
             most = hypot(most, cameras.bound_mm())
-        worst = Appearance(max(worst.typical_mm, likely), max(worst.upper95_mm, most))
-    return worst
+        of_views.append((likely, most))
+    return Appearance(*map(max, zip(*of_views, strict=True)))
 
 
 def appears_right(prediction: Prediction, model: Model, shown: Appearance) -> bool:

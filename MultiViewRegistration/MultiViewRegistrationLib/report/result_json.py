@@ -78,6 +78,7 @@ class ResultJson(_Required, total=False):
     same_patient: bool
     motions: list[dict[str, Any]]
     relative_poses: list[dict[str, Any]]
+    uses: dict[str, dict[str, Any]]
     relative_geometry: str | None
     uncertainty: dict[str, Any] | None
     diagnosis: DiagnosisJson | None

@@ -79,9 +79,9 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
             page.wait_for_timeout(60)
             page.mouse.up()
             tab.wait_state(f"c('start', 'landmarks').lines.length === {count + 1}")
+    drawn = "[...document.querySelectorAll('.mvx')].map(each => each.querySelectorAll('.landmark.ct').length)"
+    page.wait_for_function(f"() => {drawn}.join() === '5,5'")
     marks = page.evaluate("() => document.querySelector('.mvx').xray.view.landmarks")
-    drawn = "n => document.querySelectorAll('.mvx')[n].querySelectorAll('.landmark.ct').length"
-    assert [page.evaluate(drawn, n) for n in (0, 1)] == [len(marks)] * 2
     to_view = "([n, pixel]) => document.querySelectorAll('.mvx')[n].xray.frame.toView(pixel)"
     for mark in marks:
         truth = np.array(case["truth"]["world_from_ct"]) @ [*mark["in_ct"], 1]

@@ -161,7 +161,7 @@ def test_device_on_which_a_published_refinement_trains():
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--minutes", "-1"], "minutes: found -1.0, expected a number above 0"),
+        (["--minutes", "-1"], "minutes: found -1.0, expected a number above 0 and below 10000"),
         (
             ["--device", "gpu"],
             'device: found "gpu", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0)',

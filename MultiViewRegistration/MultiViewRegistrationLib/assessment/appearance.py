@@ -20,7 +20,7 @@ from .prediction import Model, Prediction
 #: Where a bone appears farther off, at its depth, its overlay misleads.
 OVERLAY_MM = 1.0
 #: X-rays of a kind that the model does not know are off by so many times what noise explains: with
-#: it 31 of 35 simulated sets with a C-arm's readings lay within the bound, 33 of 33 of other kinds.
+#: it 31 of 35 simulated sets with a C-arm's readings lay within the bound.
 CARRIED_INFLATION = 2.0
 
 

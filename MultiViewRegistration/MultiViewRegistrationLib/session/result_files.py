@@ -350,6 +350,7 @@ def _entry(
             pose = np.array(of_view["camera_from_world"], float)
             corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
             cameras[view.name] = {**corrected.to_json(), "of": view.record.geometry_fingerprint}
+    fields = JsonObject.read(exported.path, "a result.json")
     return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),
         exported.world_from_ct,
@@ -362,21 +363,20 @@ def _entry(
         typical_mm=(content.get("predicted_tre_mm") or {}).get("typical"),
         risk=(content.get("uncertainty") or {}).get("failure_probability"),
         views=states,
-        uses=_uses(exported.path),
+        uses=_uses(fields),
         summary=str(content.get("summary", "")),
-        **_structures(exported.path),
+        **_structures(fields),
     )
 
 
-def _uses(result: Path) -> dict[str, dict[str, Any]]:
-    """Return the verdict of each use in a result.json for the history; none of one of before.
+def _uses(fields: JsonObject) -> dict[str, dict[str, Any]]:
+    """Return the verdict of each use in a result.json for the history; none of a version without them.
 
     Raises
     ------
     InputError
         For what are none.
     """
-    fields = JsonObject.read(result, "a result.json")
     if not fields.has("uses"):
         return {}
     uses = fields.section("uses")
@@ -387,7 +387,7 @@ def _uses(result: Path) -> dict[str, dict[str, Any]]:
     return uses.values
 
 
-def _structures(result: Path) -> dict[str, list[dict]]:
+def _structures(fields: JsonObject) -> dict[str, list[dict]]:
     """Return the structures and motions of a result.json for the history.
 
     Raises
@@ -395,7 +395,6 @@ def _structures(result: Path) -> dict[str, list[dict]]:
     InputError
         For what are none.
     """
-    fields = JsonObject.read(result, "a result.json")
     bones = bones_in(fields)
     for each in bones.values():
         each.rigid("world_from_ct")

@@ -1,6 +1,6 @@
 """Bodies that are not rigid, registered as if they were.
 
-python -m benchmarks bent CASES --seed N [--covered] [--pieces] [--symmetric] --rows ROWS.jsonl
+python -m benchmarks bent CASES --seed N [--covered] [--pieces] --rows ROWS.jsonl
 
 Each case is one of five people's CTs, made rigid, bent, twisted, shifted, moved on one side, or
 shorter by some slices, and two or three X-rays of that body by RTK, with wires in three of ten;
@@ -11,9 +11,6 @@ of rigid bodies that are accepted without both 80 % are accepted with them. The 
 `assessment.parts` were fitted and chosen on seed 1, how a part is in place on seeds 6 and, covered,
 7 and 8. With --pieces, slices of the CT lie 4 to 8 mm aside, and the targets in them, or targets lie
 behind missing slices where no X-ray shows them.
-
-With --symmetric, the CT is the mirror image of a person whose sides are up to MOST_APART_MM apart: a
-row has how many times the evidence of the right CT it has. None may be accepted.
 """
 
 from __future__ import annotations
@@ -26,7 +23,6 @@ import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.metrics import in_field
-from MultiViewRegistrationLib.assessment.mirror_image import evidence_ratio
 from MultiViewRegistrationLib.assessment.parts import columns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -39,7 +35,6 @@ from .simulation.body import Body, bone_points
 from .simulation.cases import take, unit, views_of
 from .simulation.projector import RtkProjector
 from .simulation.simulator import SimulatedXRay, overlays_with, random_wires, xrays_with
-from .simulation.symmetric import mirrored, symmetric
 from .statistics import logistic
 from .study import Options, Study
 
@@ -64,8 +59,6 @@ COVERS = (
 )
 #: Over how many mm a body goes from one motion to the other.
 SMOOTH_MM = 16.0
-#: How far apart the sides of symmetric people are at most, root mean square.
-MOST_APART_MM = 2.0
 
 Points = Callable[[np.ndarray], np.ndarray]
 
@@ -175,8 +168,6 @@ def targets_in(
 
 def row(options: Options, seed: int, number: int) -> dict:
     """One case, registered and assessed."""
-    if options.symmetric:
-        return mirrored_row(options, seed, number)
     rng, name = np.random.default_rng([seed, number]), patient_of(number)
     kinds = PIECES if options.pieces else KINDS
     kind = kinds[number // 5 % len(kinds)]
@@ -223,29 +214,6 @@ def row(options: Options, seed: int, number: int) -> dict:
         "codes": [reason.code for reason in assessed.reasons],
         "risk": assessed.prediction and assessed.prediction.failure_probability,
         "parts": _parts(assessed, found.world_from_ct, pose, forward),
-    }
-
-
-def mirrored_row(options: Options, seed: int, number: int) -> dict:
-    """The mirrored CT of a symmetric person, registered and assessed."""
-    rng, name = np.random.default_rng([seed, number]), patient_of(number)
-    apart = float(rng.uniform(0, MOST_APART_MM))
-    body = symmetric(rng, person(name, options.data)[1], apart)
-    projector, bone = RtkProjector(Body.from_hu(body, BEYOND_MM)), bone_points(body)
-    cameras, pose = drawn(rng, body, bone, int(rng.choice([2, 2, 3])), (60, 100))
-    images = take(projector, cameras, [SimulatedXRay()] * len(cameras), pose, rng)
-    start = near_start(rng, pose, bone, 5)
-    views, anatomy = views_of(images, cameras), PreparedCT(CT(mirrored(body)))
-    found = refine(anatomy, views, start)
-    assessed = verdict.assess(anatomy, views, found, start)
-    return {
-        "seed": seed,
-        "case": number,
-        "person": name,
-        "apart_mm": apart,
-        "verdict": assessed.verdict,
-        "reasons": [reason.code for reason in assessed.reasons],
-        "evidence_ratio": evidence_ratio(anatomy, found.views, found, start),
     }
 
 
@@ -323,9 +291,8 @@ def accepted(rows: list[dict]) -> str:
 
 
 def tables(rows: list[dict]) -> str:
-    """What was accepted, and the fit of `parts`; nothing of mirrored CTs, none of which may be."""
-    rows = [row for row in rows if "parts" in row]
-    return f"{accepted(rows)}\n{fitted(rows)}" if rows else ""
+    """What was accepted, and the fit of `parts`."""
+    return f"{accepted(rows)}\n{fitted(rows)}"
 
 
 STUDY = Study(
@@ -335,6 +302,5 @@ STUDY = Study(
     arguments={
         "covered": {"action": "store_true", "help": "something hides bone in each case"},
         "pieces": {"action": "store_true", "help": "kinds are PIECES"},
-        "symmetric": {"action": "store_true", "help": "mirrored CTs of such people"},
     },
 )

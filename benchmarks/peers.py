@@ -35,6 +35,7 @@ from MultiViewRegistrationLib.registration.pipeline import Progress, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
+from MultiViewRegistrationLib.studies.evaluation import truth_of
 from MultiViewRegistrationLib.studies.statistics import (
     capture_range,
     median,
@@ -51,7 +52,6 @@ from .simulation.simulator import PIXEL_MM, SIZE
 from .speed import nanodrr_peer
 from .speed.measurement import described, machine
 from .statistics import quantile
-from .truth import truth_of
 
 #: The order decides what is drawn for whom.
 PEOPLE = ("chest", "pelvis", "head", "torso", "thorax")

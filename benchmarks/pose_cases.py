@@ -13,15 +13,16 @@ from time import monotonic, perf_counter
 import numpy as np
 
 from MultiViewRegistrationLib.api import register, train
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.initialise import predict_poses
 from MultiViewRegistrationLib.regressor.model import RegressorModel, load_model
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
+from MultiViewRegistrationLib.studies.evaluation import truth_of
 
 from .kept import Rows
-from .truth import mtre_of
 
 _LAST: dict[str, Case] = {}
 _READY: dict[tuple, PreparedCT] = {}
@@ -141,7 +142,7 @@ def predicted(
             best += [
                 predict_poses(model, anatomy, [each], case.world_from_ct)[0] for each in case.views
             ]
-        errors = [mtre_of(case, each.world_from_ct) for each in best]
+        errors = [mtre(each.world_from_ct, *truth_of(case)) for each in best]
         told = {"expected_mm": round(best[0].expected_mm(), 3), "ms": round(ms, 1)}
         return {"mtre_mm": [round(float(error), 4) for error in errors], **told}
 
@@ -171,7 +172,7 @@ def registered(
                 result = register(case, start=start, anatomy=ready(case), model=model)
         except InputError as error:
             return {"mtre_mm": None, "seconds": None, "taken": str(error)}
-        mm = mtre_of(case, result.world_from_ct)
+        mm = mtre(result.world_from_ct, *truth_of(case))
         seconds = result.seconds["initialise"] + result.seconds["refine"]
         taken = result.regressor.selected_start if result.regressor else start
         return {"mtre_mm": round(mm, 4), "seconds": round(seconds, 3), "taken": taken}

@@ -32,13 +32,13 @@ from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
+from MultiViewRegistrationLib.studies.evaluation import truth_of
 from MultiViewRegistrationLib.studies.statistics import table
 
 from . import kept, parser_of
 from .people import ct_path
 from .simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case
 from .speed.measurement import described, machine, now
-from .truth import truth_of
 
 #: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so
 #: many frames.

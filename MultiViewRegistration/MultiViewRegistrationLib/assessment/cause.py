@@ -11,7 +11,7 @@ from ..reasons import Reason
 from ..registration.optimizer import Descent
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
-#: at the second resolution. Measured by benchmarks/fault_runs.py, see docs/validation.md.
+#: at the second resolution. Chosen on cases with one fault each, see docs/validation.md.
 MIN_EVIDENCE_GAIN = 1.2
 MIN_NCC = 0.7
 #: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so

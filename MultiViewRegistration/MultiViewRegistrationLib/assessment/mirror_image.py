@@ -27,9 +27,9 @@ ROUNDS = 30
 NEAREST = 0.8
 #: Steps at each resolution.
 STEPS = 8
-#: So many times the evidence of its mirror image a CT has at least. Of people made symmetric (as in
-#: `benchmarks bent --symmetric`, seed 1) mirrored CTs that were accepted had up to 1.000, right ones
-#: from 1.045 on; real people from 1.6 on.
+#: So many times the evidence of its mirror image a CT has at least. Of people made symmetric
+#: (seed 1) mirrored CTs that were accepted had up to 1.000, right ones from 1.045 on; real people
+#: from 1.6 on.
 LEAST_RATIO = 1.02
 #: With so many times at the second resolution already, the finest is not asked: of people made
 #: symmetric (seed 5) mirrored CTs had up to 1.00 there, real ones from 3.5 on.

@@ -132,6 +132,13 @@ def test_edges_are_those_of_bone_and_not_where_the_ct_ends():
     assert (np.abs(distance - 30) < 3).sum() > 60
 
 
+def test_an_edge_is_where_bone_is_steepest_in_a_coarse_picture_too():
+    blunt = ndimage.gaussian_filter(disc()[:200, :200].astype(np.float32), 6)[::4, ::4]
+    lines = live_layer("edges", film_of(xray_of(blunt)), blunt, structure=False)[..., 3] > 127
+    distance = np.hypot(*(4 * np.argwhere(lines) - CENTRE).T)
+    assert lines.sum() > 100 and np.abs(distance - RADIUS).max() < 6
+
+
 @pytest.mark.parametrize("value", [0.0, np.nan, 1.0])
 def test_images_that_show_nothing_make_pictures_all_the_same(value):
     blank, empty = np.full((60, 90), value, np.float32), np.zeros((60, 90), np.float32)

@@ -219,7 +219,7 @@ def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, 
     there = layer[..., 3] > 127
     assert here.mean() > 0.01 and there.mean() > 0.01
     beside = [ndimage.distance_transform_edt(~each) for each in (here, there)]
-    assert (beside[1][here] < 2.5).mean() > 0.75 and (beside[0][there] < 2.5).mean() > 0.85
+    assert (beside[1][here] <= 2).mean() > 0.75 and (beside[0][there] <= 2).mean() > 0.85
     untrue = np.isnan(
         chest.session.anatomy.drr(chest.registration.xrays[number].camera, pose, bones=True)
     )

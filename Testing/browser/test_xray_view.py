@@ -17,6 +17,7 @@ from xray_page import MIDDLE, SIZE, XRayPage, projected
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import landmarks
+from MultiViewRegistrationLib.report.overlays import film_of, live_layer
 
 
 @pytest.fixture(scope="module", params=["server", "webgl"])
@@ -100,6 +101,15 @@ def test_pictures_show_where_the_pose_is_wrong(shown):
     wrong, right = at_the_truth(shown, "difference")
     assert orange(wrong).mean() > 0.02 and blue(wrong).mean() > 0.02
     assert (orange(right) | blue(right)).mean() < 0.3 * (orange(wrong) | blue(wrong)).mean()
+
+
+def test_outlines_are_those_of_the_server_and_as_wide(shown):
+    found, view = orange(shown(shown.seen("edges"))), shown.registration.xrays[0]
+    bones = shown.session.anatomy.drr(view.camera, START, bones=True)
+    layer = live_layer("edges", film_of(shown.session.xray(view)), bones, structure=False)
+    expected = layer[..., 3] > 127
+    assert (ndimage.distance_transform_edt(~found)[expected] <= 2).mean() > 0.85
+    assert 0.8 < found.sum() / expected.sum() < 1.25
 
 
 async def under(shown, x: float, y: float):

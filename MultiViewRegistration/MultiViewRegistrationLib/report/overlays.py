@@ -51,6 +51,12 @@ HALF_WIDTH = 1.0
 FROM_CUT_END = 3
 #: Where the CT has ended, the X-ray is shown so much darker.
 BEYOND_CT = 0.35
+#: Parts of an image's longest side over which local moments go, and by which edges are smoothed.
+WINDOW = 7
+SIGMA = 300
+#: Pixels; sampled second derivatives of a narrower Gaussian do not add up to zero, and move edges
+#: to where bone begins.
+MIN_SIGMA = 0.7
 #: Local moments are computed for blocks of pixels, so many in half a window.
 BLOCKS = 12
 #: Opacity of the strongest outlier.
@@ -79,7 +85,7 @@ class Film:
         self.line_integrals = line_integrals
         self.valid = valid
         around = valid & scipy.ndimage.binary_dilation(bone, iterations=max(valid.shape) // 30)
-        self.window = max(valid.shape) // 7
+        self.window = max(valid.shape) // WINDOW
         # Half of what changes slowly is taken away, as radiography systems do, to leave bone more
         # contrast.
         flattened = line_integrals - 0.5 * local_moments(line_integrals, valid, 2 * self.window)[0]
@@ -462,7 +468,7 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     Weak edges count where they continue a strong one.
     """
     side = max(image.shape)
-    blur = side / 300
+    blur = max(side / SIGMA, MIN_SIGMA)
     within = scipy.ndimage.binary_erosion(inside, iterations=round(3 * blur), border_value=1)
     if not within.any():
         return np.zeros(image.shape, np.float32)
@@ -483,7 +489,9 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     # Of a blurred step this is 1; ripples on a slope have far less and are no edges.
     sharpness = -(x * column + y * row) * blur**2 / square
 
-    strength = np.hypot(x, y) / _local_contrast(local_moments(image, inside, side // 6)[1], inside)
+    strength = np.hypot(x, y) / _local_contrast(
+        local_moments(image, inside, side // WINDOW)[1], inside
+    )
     weak, strong = np.maximum(
         np.percentile(strength[within], (75, 93)), 0.05 * strength[within].max()
     )

@@ -86,6 +86,7 @@ export class GLPicture {
       inverted: this.inverted, mode: MODES.indexOf(mode), opacity: view.mode === "blend" ? view.opacity : 1,
       tiles: [columns, rows].map((side) => side / Math.max(Math.floor(columns / TILES), 1)), weak: this.weak, least: this.least,
       structure: Boolean(graphics.ct && graphics.ct.bone_per_mm === 0), edge_px: images.edges ? (columns * scale * ratio) / images.edges.columns : 1,
+      half_width: ratio * Math.max(scale, 1), // a pixel of the X-ray, as in the server's pictures, but never too thin to be seen
     }, [width, height]);
     context.drawImage(graphics.canvas, 0, graphics.canvas.height - height, width, height, 0, 0, width, height);
   }
@@ -134,7 +135,7 @@ export class GLPicture {
     const block = Math.max(Math.ceil(longest / LOCAL), 1), size = [Math.ceil(columns / block), Math.ceil(rows / block)];
     for (const name of ["sums", "more", "sums2", "more2", "moments", "spread"]) images[name] = graphics.sized(images[name], ...size);
     graphics.draw("BLOCKS", [images.sums, images.more], { ...common, drr: bones, block, drr_size: [columns, rows] });
-    const radius = Math.max(Math.round(Math.max(...size) / WINDOW / 2), 1);
+    const radius = Math.max(Math.round(Math.max(...size) / WINDOW / 2) - 1, 1);
     graphics.draw("SPREAD", [images.sums2, images.more2], { sums: images.sums, more: images.more, along: [1, 0], radius });
     graphics.draw("SPREAD", [images.sums, images.more], { sums: images.sums2, more: images.more2, along: [0, 1], radius });
     graphics.draw("MOMENTS", [images.moments, images.spread], { sums: images.sums, more: images.more });

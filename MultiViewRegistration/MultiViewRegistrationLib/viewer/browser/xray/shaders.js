@@ -319,7 +319,7 @@ uniform vec2 tiles; // in the image
 uniform float weak; // of an edge: none is drawn below
 uniform vec2 least; // local spread of film and DRR: flat areas are noise
 uniform bool structure;
-uniform float edge_px; // view's pixels for each of the edges' image
+uniform float edge_px, half_width; // view's pixels: for each of the edges' image, and of a line
 out vec4 shown;
 
 const float WHITE = 235.0 / 255.0; // pure white beside a dark page dazzles
@@ -352,8 +352,8 @@ void main() {
     vec4 right = texture(edges, place + vec2(one.x, 0.0)), left = texture(edges, place - vec2(one.x, 0.0));
     vec4 below = texture(edges, place + vec2(0.0, one.y)), above = texture(edges, place - vec2(0.0, one.y));
     vec2 slopes = 0.5 * vec2(length(vec2(right.x - left.x, below.x - above.x)), length(vec2(right.z - left.z, below.z - above.z)));
-    float drawn = here.y > weak && here.w > 0.5 && texture(joined, place).x > 0.0 ? line(here.x, slopes.x / edge_px, HALF_WIDTH) : 0.0;
-    if (structure && here.y > -1.5) drawn = max(drawn, line(here.z - 0.5, slopes.y / edge_px, HALF_WIDTH) * step(0.02, here.z));
+    float drawn = here.y > weak && here.w > 0.5 && texture(joined, place).x > 0.0 ? line(here.x, slopes.x / edge_px, half_width) : 0.0;
+    if (structure && here.y > -1.5) drawn = max(drawn, line(here.z - 0.5, slopes.y / edge_px, half_width) * step(0.02, here.z));
     shown.rgb = mix(shown.rgb, ORANGE, drawn * field_at(place).y);
   } else {
     vec4 local = texture(moments, place);

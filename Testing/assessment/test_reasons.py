@@ -12,7 +12,6 @@ from result_schema import KNOWN, SCHEMA
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib.assessment.cause import CAUSES
 from MultiViewRegistrationLib.reasons import CODES, Reason, from_codes, with_codes
-from MultiViewRegistrationLib.report import result_json
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parent
 
@@ -42,16 +41,3 @@ def test_a_reason_is_a_sentence_that_keeps_its_code():
         assert (again, again.code) == (reason, "risk")
     told = with_codes([reason])
     assert told["reason_codes"] == ["risk"] and from_codes(told)[0].headline == reason.headline
-
-
-def test_the_types_of_a_result_have_the_keys_of_the_schema():
-    properties = SCHEMA["properties"]
-    for kind, keys in (
-        (result_json.ResultJson, properties),
-        (result_json.PredictedJson, properties["predicted_tre_mm"]["properties"]),
-        (result_json.DiagnosisJson, properties["diagnosis"]["properties"]),
-        (result_json.ViewJson, properties["views"]["items"]["properties"]),
-    ):
-        assert kind.__annotations__.keys() == keys.keys(), kind
-    required = result_json.ResultJson.__required_keys__
-    assert required == {*SCHEMA["required"], "reason_codes"}

@@ -17,13 +17,12 @@ from ..errors import InputError, OutputError
 from ..finding import REGRESSOR_STARTS
 from ..imaging.structures import StructureSource
 from ..io.case_file import CaseFile, ct_of, refuse_mask_beside_structures
-from ..io.files import InputFile, image_sha256, read_json, sha256
-from ..io.navigation.registration_export import REJECTED
+from ..io.files import InputFile, JsonObject, image_sha256, read_json, sha256
+from ..io.navigation.registration_export import REJECTED, RegistrationExport
 from ..io.own_folders import complete
-from ..io.result_folder import RESULT, refuse_other_case
+from ..io.result_folder import RESULT, SCHEMA, refuse_other_case
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
 from ..io.view_record import sha256_of
-from ..report.result_json import is_whole
 from .options import (
     CASE_HELP,
     PREPARING,
@@ -224,6 +223,20 @@ def _name(case: Path) -> str:
     return case.resolve().parent.name if case.name == "case.json" else case.stem
 
 
+def _is_whole(path: Path) -> bool:
+    """Return whether a result.json can be read, and has all that it must have."""
+    try:
+        RegistrationExport.read(path)
+        fields = JsonObject.read(path)
+        fields.section("seconds").number("total", "a number of seconds")
+        if fields.value("predicted_tre_mm", "an object or null") is not None:
+            fields.section("predicted_tre_mm").number("mean", "a number of mm")
+        fields.section("inputs")
+    except InputError:
+        return False
+    return fields.values.keys() >= {*read_json(SCHEMA)["required"], "reason_codes"}
+
+
 def _result_of(options: argparse.Namespace, case: Path, out: Path) -> dict | None:
     """Return the result in a folder if it is whole, and of the same files, options and version.
 
@@ -234,7 +247,7 @@ def _result_of(options: argparse.Namespace, case: Path, out: Path) -> dict | Non
     complete(out)
     if not (out / RESULT).is_file():
         return None
-    if not is_whole(out / RESULT):
+    if not _is_whole(out / RESULT):
         say(f"mvreg: {case}: {out / RESULT} is damaged; the case is registered again.")
         return None
     content = read_json(out / RESULT)
@@ -307,7 +320,7 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
     file = _case_file(options, case)
     complete(out)
     older = (out / RESULT).is_file()
-    damaged = older and options.resume and not is_whole(out / RESULT)
+    damaged = older and options.resume and not _is_whole(out / RESULT)
     if older and not damaged:
         images = [image_sha256(view.image_path) for view in file.views]
         refuse_other_case(out, file.path.name, images)

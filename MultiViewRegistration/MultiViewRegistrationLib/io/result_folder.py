@@ -10,6 +10,7 @@ from ..errors import InputError
 from .files import describe, printable, read_json, sha256, write_atomically
 
 RESULT = "result.json"
+SCHEMA = Path(__file__).with_name("result.schema.json")
 TRACK = "track.json"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +32,6 @@ from ..rendering.devices import ComputeDevice, available_threads
 from .html import png
 from .notebook import PICTURE, notebook_card
 from .overlays import DRRs, mask_excluding_outliers, overlays
-from .result_json import ResultJson
 
 if TYPE_CHECKING:
     from ..regressor.initialise import RegressorReport
@@ -181,10 +180,15 @@ class Result:
                     "farther: give a start pose, or search farther.",
                 )
             )
-        assumed = "; ".join(
-            f"{names}: {'; '.join(sentences)}" for names, sentences in self.assumed.items()
-        )
-        return [*reasons, *([Reason("assumed", f"Assumed: {assumed}.")] if assumed else [])]
+        if self.assumed:
+            reasons.append(Reason("assumed", f"Assumed: {self.assumed_in_words}"))
+        return reasons
+
+    @property
+    def assumed_in_words(self) -> str:
+        """All that is `assumed`, a sentence."""
+        said = (f"{names}: {'; '.join(sentences)}" for names, sentences in self.assumed.items())
+        return f"{'; '.join(said)}."
 
     @property
     def assumed(self) -> dict[str, list[str]]:
@@ -303,7 +307,7 @@ class Result:
             f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
         )
 
-    def to_json(self, override: str | None = None) -> ResultJson:
+    def to_json(self, override: str | None = None) -> dict[str, Any]:
         """Return the content of result.json, but for "files".
 
         Parameters
@@ -388,10 +392,9 @@ class Result:
             "relative_poses",
             "digest",
         )
-        said = {
+        return {
             key: value for key, value in content.items() if value is not None or key not in optional
         }
-        return cast(ResultJson, said)
 
     def _start(self) -> dict:
         content = {

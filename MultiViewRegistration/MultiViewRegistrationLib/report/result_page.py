@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,6 @@ from .html import Content, embedded, jpeg, number, page, png, table, tag
 from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .pdf import write_pdf
 from .result import Result
-from .result_json import ResultJson
 from .scene_svg import DrawnView, Scene, best_side, look_from, scene_svg
 
 HERE = Path(__file__).parent
@@ -145,7 +145,7 @@ def save_result(
     replace: bool = False,
     pdf: bool = False,
     drrs: Callable[[], list[list[DRRs]]] | None = None,
-) -> ResultJson:
+) -> dict[str, Any]:
     """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
 
     A rejected result has no transforms without an override: result.json, which has its pose, and
@@ -198,7 +198,7 @@ def save_result(
 
 def _write_files(
     entry: Entry, folder: Path, masks: Mapping[str, np.ndarray], *, pdf: bool
-) -> ResultJson:
+) -> dict[str, Any]:
     """Write all files of a result into a new folder, with these masks by their names.
 
     Returns the content of its result.json.
@@ -233,7 +233,8 @@ def _write_files(
         reasons = sentences_of(result)
         facts = facts_of(result, names=entry.names)
         if code_of(reasons[-1]) == "assumed":
-            facts[ASSUMED] = reasons.pop().removeprefix("Assumed: ")
+            reasons.pop()
+            facts[ASSUMED] = result.assumed_in_words
         said = [*filter(None, warnings), *reasons]
         sign, word, _act = VERDICTS[result.verdict]
         badge = f"{sign} {word.upper()}"
@@ -251,9 +252,9 @@ def _write_files(
     return content
 
 
-def _write_transforms(folder: Path, content: ResultJson, structure: str | None = None) -> None:
+def _write_transforms(folder: Path, content: dict[str, Any], structure: str | None = None) -> None:
     """Write a pose of a result.json as ITK and Slicer take it, with what is said of it."""
-    fields = JsonObject(RESULT, "", {**content})
+    fields = JsonObject(RESULT, "", content)
     exported = RegistrationExport.of(folder / RESULT, fields, structure)
     name = f"{exported.prefix}world_from_ct"
     pose = exported.world_from_ct

@@ -106,8 +106,8 @@ def test_pictures_show_where_the_pose_is_wrong(shown):
 def test_outlines_are_those_of_the_server_and_as_wide(shown):
     found, view = orange(shown(shown.seen("edges"))), shown.registration.xrays[0]
     bones = shown.session.anatomy.drr(view.camera, START, bones=True)
-    layer = live_layer("edges", film_of(shown.session.xray(view)), bones, structure=False)
-    expected = layer[..., 3] > 127
+    film = film_of(shown.session.xray(view))
+    expected = live_layer("edges", film, bones, structure=False)[..., 3] > 127
     assert (ndimage.distance_transform_edt(~found)[expected] <= 2).mean() > 0.85
     assert 0.8 < found.sum() / expected.sum() < 1.25
 

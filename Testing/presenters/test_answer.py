@@ -63,17 +63,17 @@ def test_bones_that_were_registered_tell_how_they_lie(host, answer):
     moved = {"mm": 5.23, "deg": 3.14, "axis": [0.0, 0.0, 1.0]}
     of_all, of_one = "How often it is wrong was not measured.", "L1 does not look like the X-rays."
     likely = {"predicted_tre_mm": {"mean": 0.04, "upper95": 0.08}}
-    bones = [
-        {"name": name, "world_from_ct": START.tolist(), "moved": moved, **more}
+    bones = {
+        name: {"world_from_ct": START.tolist(), "moved": moved, **more}
         for name, more in {
             "L1": {"verdict": "reject", "reasons": [of_one, of_all]},
             "L2": {"verdict": "check", "reasons": [of_all], **likely},
         }.items()
-    ]
+    }
     words = "3.0 degrees of flexion"
     motions = [{"name": "L1", "against": "L2", "deg": 3.0, "mm": 2.0, "words": words}]
     told = {"verdict": "check", "reasons": [ELSEWHERE]}
-    settle(host.session, START, structures=bones, motions=motions, **told)
+    settle(host.session, START, bodies=bones, motions=motions, **told)
     host.session.history.put(host.session.history.current)
     assert control(answer, "edges").label == "Show edges"
     against = "moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT"

@@ -1,6 +1,5 @@
 """What is said of a pose: its verdict, masks without what does not fit, its similarity, and how another one differs."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from MultiViewRegistrationLib.assessment.features import Tile
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
-from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import use_suggested_masks
 from MultiViewRegistrationLib.session.history import HistoryEntry
@@ -122,11 +120,7 @@ def test_what_disagrees_most_is_shown_with_room_about_it():
     assert assessment._doubtful_box(xray, alike) is None
 
 
-@pytest.mark.parametrize("name", ["St. AP", "AP: supine"])
-def test_a_headline_has_the_whole_name_of_an_x_ray_or_a_bone(name):
-    words = f"{name} disagrees with the others\n: alone it moves the CT by 3.1 mm."
-    reason = Reason("view-disagrees", words)
-    entry = HistoryEntry.now("search", np.eye(4), verdict="check", reasons=[reason])
-    again = HistoryEntry.from_json(json.loads(json.dumps(entry.to_json())))
-    assert assessment._headline(again) == f"{name} disagrees with the others"
-    assert again.reasons == [words.replace("\n", "")]
+def test_an_entry_of_a_scene_of_before_has_its_list_of_structures_as_bodies():
+    listed = [{"name": "L1", "verdict": "check"}]
+    kept = {"time": "", "method": "search", "world_from_ct": [], "structures": listed}
+    assert HistoryEntry.from_json(kept).bodies == {"L1": {"verdict": "check"}}

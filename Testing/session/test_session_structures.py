@@ -139,11 +139,11 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     assert assessment.verdict(session) == "check" and assessment.headline(session).startswith(
         "L3 lies "
     )
-    l3 = entry.structures[3]
+    l3 = entry.bodies["L3"]
     told = f"L3: {l3['verdict']}, moved by {l3['moved']['mm']:.1f} mm and "
     assert any(sentence.startswith(told) for sentence in assessment.explanation(session))
     assert any(sentence.startswith("T12 on L1: ") for sentence in assessment.explanation(session))
-    for each, motion in zip(entry.structures, motions, strict=True):
+    for each, motion in zip(entry.bodies.values(), motions, strict=True):
         truth = rigid.transform_points(POSE @ motion, np.zeros(3))
         assert rigid.transform_points(
             np.array(each["world_from_ct"]), np.zeros(3)
@@ -255,7 +255,7 @@ def test_a_pose_assessed_without_them_says_so_and_one_structure_is_registered_as
     )
     registered(session)
     entry = session.history.current
-    assert entry.verdict != "accept" and not entry.structures
+    assert entry.verdict != "accept" and not entry.bodies
     assert any(
         reason.startswith("A structure by itself may lie on a similar one")
         for reason in entry.reasons
@@ -280,7 +280,7 @@ def test_bones_can_be_cancelled(scene, files):
 def test_a_result_that_is_opened_again_has_them_still(scene, files, found, tmp_path):
     save_result(found, tmp_path)
     session = Session(read_result(tmp_path, files[0])(scene))
-    assert [each["name"] for each in session.history.current.structures] == list(NAMES)
+    assert list(session.history.current.bodies) == list(NAMES)
     assert assessment.verdict(session) == "check" and outlined(session) == list(NAMES)
     content = read_json(tmp_path / "result.json")
     content["bodies"][NAMES[1]]["world_from_ct"] = [[1, 2], [3, 4]]

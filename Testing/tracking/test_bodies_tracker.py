@@ -40,7 +40,7 @@ def test_each_bone_is_followed_by_its_own_ct(tracked):
     frames = read_json(tracked / "track.json")["frames"]
     assert [frame["how"] for frame in frames] == ["registered", "followed", "lost", "followed"]
     for frame in frames:
-        found = {bone["name"]: bone for bone in frame["structures"]}
+        found = frame["bodies"]
         assert tuple(found) == BONES
         assert frame["world_from_ct"] == found[BONES[0]]["world_from_ct"]
         if frame["number"] == BLANK:

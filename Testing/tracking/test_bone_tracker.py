@@ -62,8 +62,7 @@ def test_each_bone_has_its_pose_in_each_frame(tracked):
     frames = frames_of(tracked)
     assert [frame["how"] for frame in frames] == ["registered", "followed", "lost", "followed"]
     for frame in frames:
-        assert [bone["name"] for bone in frame["structures"]] == list(NAMES)
-        for bone, motion in zip(frame["structures"], motions_in(frame["number"]), strict=True):
+        for bone, motion in zip(frame["bodies"].values(), motions_in(frame["number"]), strict=True):
             if frame["number"] == BLANK:
                 assert bone["world_from_ct"] is None and "no contrast" in bone["reasons"][0]
                 assert (bone["how"], bone["verdict"]) == ("lost", "reject")
@@ -72,9 +71,19 @@ def test_each_bone_has_its_pose_in_each_frame(tracked):
                 assert bone["verdict"] == ("check" if frame["number"] else "accept")
                 assert min(bone["similarity"]) > 0.9
                 assert ("mtre_mm" in bone) == (frame["number"] == 0)
-    assert frames[0]["structures"][0]["mtre_mm"] < 0.1
-    assert FOLLOWED in frames[3]["structures"][0]["reasons"]
+    assert frames[0]["bodies"][NAMES[0]]["mtre_mm"] < 0.1
+    assert FOLLOWED in frames[3]["bodies"][NAMES[0]]["reasons"]
     assert any("use each bone's own pose" in reason for reason in frames[3]["reasons"])
+
+
+def test_a_track_of_before_with_a_list_of_structures_is_read(tracked):
+    content = json.loads((tracked / "track.json").read_text()) | {"version": 1}
+    for frame in content["frames"]:
+        frame["structures"] = [{"name": name, **bone} for name, bone in frame.pop("bodies").items()]
+    last = StoredTrack.of(content, "track", tracked).frames[-1]
+    assert {name: bone.verdict for name, bone in last.bones.items()} == dict.fromkeys(
+        NAMES, "check"
+    )
 
 
 @pytest.mark.parametrize("n, name", enumerate(NAMES))
@@ -82,7 +91,7 @@ def test_each_bone_has_its_files(tracked, n, name):
     one = StoredTrack.read(tracked / f"{name}_track.json")
     assert (one.name, one.bone) == (name, name)
     assert [pose is None for pose in one.poses] == [frame == BLANK for frame in range(4)]
-    told = frames_of(tracked)[3]["structures"][n]["world_from_ct"]
+    told = frames_of(tracked)[3]["bodies"][name]["world_from_ct"]
     np.testing.assert_allclose(one.poses[3], told, atol=1e-9)
     assert (tracked / f"{name}_poses.csv").read_text().count("\n") == 5
     assert (tracked / f"{name}_track.tra").read_text().splitlines()[BLANK].count("NaN") == 16

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
@@ -24,6 +25,7 @@ from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, printable, read_json, sha256, upload_root
+from ..io.navigation.registration_export import bones_in
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
@@ -40,7 +42,7 @@ from .motion import motion_against, relative_motion, to_json, write_files
 from .tables import MATRIX, table
 from .tracker import Frames, Tracked
 
-VERSION = 1
+VERSION = 2
 FILE = "track.json"
 
 
@@ -158,10 +160,9 @@ class Track:
             "seconds": frame.seconds,
         }
         if self._bones:
-            content["structures"] = [
-                {"name": bone.name, **self._found(frame.bones[bone.name], bone)}
-                for bone in self._bones
-            ]
+            content["bodies"] = {
+                bone.name: self._found(frame.bones[bone.name], bone) for bone in self._bones
+            }
             content["motions"] = [motion.to_json() for motion in frame.motions]
         return content
 
@@ -280,18 +281,9 @@ class Track:
 
 def _files_of_structures(folder: Path) -> list[str]:
     """Return the files of structures that came with the track in a folder."""
-    content = read_json(folder / FILE) if (folder / FILE).is_file() else None
-    frames = content.get("frames") if isinstance(content, dict) else None
-    structures = (
-        frames[0].get("structures")
-        if isinstance(frames, list) and isinstance(frames[0], dict)
-        else None
-    )
-    names = [
-        each["name"]
-        for each in structures or ()
-        if isinstance(each, dict) and isinstance(each.get("name"), str)
-    ]
+    names: list[str] = []
+    with suppress(InputError):  # no track yet
+        names += StoredTrack.read(folder).frames[0].bones
     files = [f"{name}_{file}" for name in names for file in (FILE, "poses.csv", "track.tra")]
     motions = [f"{name}_on_{other}_motion" for name in names for other in names]
     return [*files, *(f"{motion}{ending}" for motion in motions for ending in (".csv", ".html"))]
@@ -544,14 +536,8 @@ def _stored(
         _cameras(fields),
         fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
         bones={
-            bone.text("name", "the name of a structure"): _stored(
-                number, bone, get_args(BoneVerdict)
-            )
-            for bone in (
-                fields.sections("structures", "a list of structures")
-                if fields.has("structures")
-                else ()
-            )
+            name: _stored(number, bone, get_args(BoneVerdict))
+            for name, bone in bones_in(fields).items()
         },
     )
 

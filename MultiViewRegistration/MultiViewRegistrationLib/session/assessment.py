@@ -192,7 +192,7 @@ def _headline(entry: HistoryEntry) -> str:
     if entry.verdict != "accept" and first and not is_about_risk(first):
         cause = getattr(first, "headline", first)
         return " \u00b7 ".join(filter(None, [cause, probably]))
-    if entry.verdict == "accept" and probably and not entry.structures:
+    if entry.verdict == "accept" and probably and not entry.bodies:
         return f"{probably} \u00b7 {_('as one piece')}"
     if entry.verdict == "accept" or entry.risk is None:
         return probably or _("the likely error is not known")
@@ -215,16 +215,16 @@ def explanation(session: Session) -> list[str]:
         return []
     if outdated or entry.verdict is None:
         return list(filter(None, [outdated, *entry.reasons]))
-    behind = [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_structures(entry)]
+    behind = [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_bodies(entry)]
     return list(filter(None, behind))
 
 
-def _of_structures(entry: HistoryEntry) -> list[str]:
-    """Describe each structure that was registered, and how it moved against its neighbour, a sentence each."""
-    of_each = [set(each["reasons"]) for each in entry.structures]
+def _of_bodies(entry: HistoryEntry) -> list[str]:
+    """Describe each bone that was registered, and how it moved against its neighbour, a sentence each."""
+    of_each = [set(each["reasons"]) for each in entry.bodies.values()]
     of_all = set.intersection(*of_each) if len(of_each) > 1 else set()
     sentences = []
-    for each in entry.structures:
+    for name, each in entry.bodies.items():
         error = each.get("predicted_tre_mm")
         likely = _(", likely error {mm}").format(mm=in_mm(error["mean"])) if error else ""
         motion = ""
@@ -235,7 +235,7 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
             motion = against.format(mm=each["moved"]["mm"], deg=each["moved"]["deg"])
             likely += _(" if the cameras are right") if likely else ""
         told = _("{name}: {verdict}{motion}{likely}.").format(
-            name=each["name"],
+            name=name,
             verdict=each["verdict"],
             motion=motion,
             likely=likely if each["verdict"] not in UNUSABLE else "",

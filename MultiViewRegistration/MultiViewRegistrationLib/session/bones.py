@@ -229,15 +229,14 @@ class Bones:
         """
         history = self._session.history
         for entry in reversed(history.entries):
-            for each in entry.structures:
-                if each["name"] == name and each["verdict"] is not None:
-                    history.note_here()
-                    places = scene_bones.places_of(self._session.registration)
-                    places[name] = np.array(each["world_from_ct"], float)
-                    places.pop("")
-                    scene_bones.put_bones(self._session.registration, places)
-                    history.note("by hand")
-                    return
+            if entry.bodies.get(name, {}).get("verdict") is not None:
+                history.note_here()
+                places = scene_bones.places_of(self._session.registration)
+                places[name] = entry.bone_poses[name]
+                places.pop("")
+                scene_bones.put_bones(self._session.registration, places)
+                history.note("by hand")
+                return
         raise InputError(
             _("{name}: was not registered yet, expected a pose to go back to; register it.").format(
                 name=name
@@ -301,7 +300,7 @@ class Bones:
         entry = self._session.history.current
         places = scene_bones.places_of(registration)
         there = bones_of(registration)
-        known = {} if entry is None else {each["name"]: each for each in entry.structures}
+        known = {} if entry is None else entry.bodies
         moves = not registration.bone_cts  # no CT says how bones with a CT each lay before
         return [
             _state(name, colour, places, there.get(name), known.get(name), moves)
@@ -479,8 +478,8 @@ class Bones:
 
     def _rejected(self) -> set[str]:
         entry = self._session.history.current
-        states = () if entry is None else entry.structures
-        return {each["name"] for each in states if each["verdict"] == "reject"}
+        states = {} if entry is None else entry.bodies
+        return {name for name, each in states.items() if each["verdict"] == "reject"}
 
     # Within
 

@@ -82,7 +82,7 @@ class HistoryEntry:
         The verdict of each use, as in a result.json.
     summary
         The likely error and the risk of a larger one, a sentence.
-    structures, motions
+    bodies, motions
         Of the bones with poses of their own, as in a result.json; one that was moved by hand since
         has no verdict (None), and nothing that belongs to one.
     elsewhere
@@ -114,7 +114,7 @@ class HistoryEntry:
     views: dict[str, str] = field(default_factory=dict)
     uses: dict[str, dict] = field(default_factory=dict)
     summary: str = ""
-    structures: list[dict] = field(default_factory=list)
+    bodies: dict[str, dict] = field(default_factory=dict)
     motions: list[dict] = field(default_factory=list)
     elsewhere: list[list[int]] = field(default_factory=list)
     assessed: str = ""
@@ -123,8 +123,13 @@ class HistoryEntry:
 
     @classmethod
     def from_json(cls, content: dict) -> HistoryEntry:
-        """Make an entry of what `to_json` returned, in a scene of before without codes, too."""
+        """Make an entry of what `to_json` returned.
+
+        In a scene of before without codes, too, and with a list of structures in place of bodies.
+        """
         said = {key: value for key, value in content.items() if key not in KEYS}
+        if "structures" in said:
+            said["bodies"] = {each.pop("name"): each for each in said.pop("structures")}
         return cls(**said, reasons=from_codes(content))
 
     def to_json(self) -> dict:
@@ -159,9 +164,7 @@ class HistoryEntry:
             "verdict": result.verdict,
             "typical_mm": result.predicted_tre_mm and result.predicted_tre_mm.typical,
             "risk": prediction.known_risk if prediction else None,
-            "structures": [
-                {"name": each.name, **bodies[each.name].to_json()} for each in together.bodies
-            ],
+            "bodies": {each.name: bodies[each.name].to_json() for each in together.bodies},
             "motions": [motion.to_json() for motion in together.motions],
             "uses": {use: each.to_json() for use, each in result.uses.items()},
         }
@@ -189,7 +192,7 @@ class HistoryEntry:
     @property
     def bone_poses(self) -> dict[str, np.ndarray]:
         """The poses (4, 4), LPS, of the bones that have one of their own, by their names."""
-        return {each["name"]: np.array(each["world_from_ct"], float) for each in self.structures}
+        return {name: _pose(each) for name, each in self.bodies.items()}
 
     @property
     def places(self) -> dict[str, np.ndarray]:
@@ -287,7 +290,7 @@ class History:
                 self._move(position)
                 return
         pose = self._registration.world_from_ct
-        kept = {"cameras": self._cameras(), "structures": self._structures()}
+        kept = {"cameras": self._cameras(), "bodies": self._bodies()}
         self.add(HistoryEntry.now(method, pose, **kept))
 
     def note_here(self) -> None:
@@ -357,18 +360,18 @@ class History:
         every = reversed(list(enumerate(self.entries)))
         return [each for each in every if each[1].verdict and now in each[1].inputs]
 
-    def _structures(self) -> list[dict]:
+    def _bodies(self) -> dict[str, dict]:
         """Return the bones as they are now, with what is known of those that lie where they were registered."""
-        registered = [each for _n, entry in self._standing() for each in entry.structures]
+        registered = [entry.bodies for _n, entry in self._standing()]
         there = bones_of(self._registration)
-        return [_structure(name, bone.world_from_ct, registered) for name, bone in there.items()]
+        return {name: _body(name, bone.world_from_ct, registered) for name, bone in there.items()}
 
     def rename_view(self, before: str, after: str) -> None:
         """Rename a view in all entries."""
         entries = self.entries
         for entry in entries:
-            of_structures = (structure["similarity"] for structure in entry.structures)
-            for kept in (entry.similarity, entry.cameras, entry.views, *of_structures):
+            of_bodies = (body["similarity"] for body in entry.bodies.values())
+            for kept in (entry.similarity, entry.cameras, entry.views, *of_bodies):
                 if before in kept:
                     kept[after] = kept.pop(before)
         self._keep(entries)
@@ -382,14 +385,16 @@ class History:
         self._registration.keep(POSITION, position)
 
 
-def _structure(name: str, pose: np.ndarray, registered: list[dict]) -> dict:
-    """Return an entry of `HistoryEntry.structures` of a bone at a pose (4, 4), the first of those registered there."""
-    for known in registered:
-        there = {known["name"]: np.array(known["world_from_ct"], float)}
-        if same_places(there, {name: pose}):
-            return known
+def _pose(body: dict) -> np.ndarray:
+    return np.array(body["world_from_ct"], float)
+
+
+def _body(name: str, pose: np.ndarray, registered: list[dict[str, dict]]) -> dict:
+    """Return what `HistoryEntry.bodies` has of a bone at a pose (4, 4), the first of those registered there."""
+    for bodies in registered:
+        if name in bodies and same_places({name: _pose(bodies[name])}, {name: pose}):
+            return bodies[name]
     return {
-        "name": name,
         "world_from_ct": pose.tolist(),
         "verdict": None,
         "reasons": [],

@@ -24,7 +24,7 @@ from ..imaging.ct import CT as CTVolume
 from ..imaging.structures import Structures
 from ..imaging.xray import XRay
 from ..io.case import Case, View
-from ..io.dicom_identity import BY_HEADERS, DAY
+from ..io.dicom_identity import DAY
 from ..jobs import start_python
 from ..mrml.bones import places_of
 from ..mrml.case import bodies_of, case_of, ct_of, xray_of
@@ -83,7 +83,8 @@ class UnreadNotices:
 
         Headers that differ are reported by the X-rays' names.
         """
-        self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
+        told = tuple(each.sentence for each in identity_mismatches(self._registration))
+        self._warnings = [sentence for sentence in warnings if not sentence.endswith(told)]
 
     def warn(self, sentence: str) -> None:
         """Show this warning, too."""

@@ -365,7 +365,7 @@ def _entry(
         views=states,
         uses=_uses(fields),
         summary=str(content.get("summary", "")),
-        **_structures(fields),
+        **_bodies(fields),
     )
 
 
@@ -387,8 +387,8 @@ def _uses(fields: JsonObject) -> dict[str, dict[str, Any]]:
     return uses.values
 
 
-def _structures(fields: JsonObject) -> dict[str, list[dict]]:
-    """Return the structures and motions of a result.json for the history.
+def _bodies(fields: JsonObject) -> dict[str, Any]:
+    """Return the bodies and motions of a result.json for the history.
 
     Raises
     ------
@@ -405,8 +405,7 @@ def _structures(fields: JsonObject) -> dict[str, list[dict]]:
     motions = []
     if fields.has("motions"):
         motions = fields.value("motions", "the motions of the structures", list)
-    structures = [{**each.values, "name": name} for name, each in bones.items()]
-    return {"structures": structures, "motions": motions}
+    return {"bodies": {name: each.values for name, each in bones.items()}, "motions": motions}
 
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:

@@ -110,7 +110,7 @@ class Session(Inputs):
         #: The last registration of the CT, and the fingerprint of what it was of but for its bones.
         self._whole: tuple[str, Result] | None = None
         current = self.history.current
-        if current is not None and current.structures and not bones_of(registration):
+        if current is not None and current.bodies and not bones_of(registration):
             put_bones(registration, current.bone_poses)  # a scene from before bones were kept in it
 
     # The work under way

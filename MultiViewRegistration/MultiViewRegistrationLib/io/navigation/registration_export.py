@@ -269,9 +269,9 @@ class RegistrationExport:
 
 
 def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
-    """Return the bones of a result.json by their names, which had a list of structures before version 3."""
+    """Return the bones of a result.json, or of a frame of a track.json, by their names; both had a list of structures before."""
     if fields.has("structures"):
-        listed = fields.sections("structures", "the structures of the result")
+        listed = fields.sections("structures", "a list of structures")
         return {each.text("name", "its name"): each for each in listed}
     bodies = fields.optional("bodies", fields.section)
     return {name: bodies.section(name) for name in bodies.values if name != WHOLE} if bodies else {}

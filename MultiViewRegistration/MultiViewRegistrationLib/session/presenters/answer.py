@@ -364,7 +364,7 @@ class AnswerPresenter(Presenter):
         entry = session.history.current
         if entry is None or session.sequence.frame is not None:
             what = what if what in (PATIENT, GEOMETRY, CALIBRATION, CERTAINTY) else OVERLAYS
-        elif what == BONES and entry.structures:
+        elif what == BONES and entry.bodies:
             what = OVERLAYS
         elif what == OVERLAYS and verdict == REJECT:
             if entry.method in PLACED and GOOD not in entry.views.values():

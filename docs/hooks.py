@@ -143,13 +143,10 @@ def _schema(path: Path) -> Iterator[str]:
 
 def _reasons() -> Iterator[str]:
     """The codes of reasons, as a table."""
-    sys.path.insert(0, str(LIBRARY.parent))
-    from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
-    from MultiViewRegistrationLib.reasons import CODES
-
     yield "| code | meaning |\n| --- | --- |"
-    codes = CODES | {code_of(cause): f"likely cause: {what}" for cause, what in CAUSES.items()}
-    yield from (f"| `{code}` | {what} |" for code, what in sorted(codes.items()))
+    schema = json.loads((LIBRARY / "io" / "result.schema.json").read_text(encoding="utf-8"))
+    codes = schema["$defs"]["code"]["oneOf"]
+    yield from (f"| `{each['const']}` | {each['description']} |" for each in codes)
 
 
 GENERATORS = {

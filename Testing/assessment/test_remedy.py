@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from phantom import make_views, off
+from result_schema import CAUSES, CODES
 
 from MultiViewRegistrationLib.assessment.bodies import (
     BodyResult,
@@ -13,7 +14,7 @@ from MultiViewRegistrationLib.assessment.bodies import (
     Together,
     with_together,
 )
-from MultiViewRegistrationLib.assessment.cause import CAUSES, code_of
+from MultiViewRegistrationLib.assessment.cause import code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
 from MultiViewRegistrationLib.assessment.remedy import (
@@ -36,7 +37,7 @@ from MultiViewRegistrationLib.assessment.verdict_reasons import (
     view_limits,
 )
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.reasons import CODES, Reason
+from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 
 #: What settles causes that are not of the geometry of the X-rays.

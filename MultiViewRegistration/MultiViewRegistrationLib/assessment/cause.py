@@ -30,32 +30,10 @@ OF_SIZE = ("ct scale", "slice spacing")
 OF_ONE_VIEW = ("motion", "principal point")
 #: Another level has at least this share of the evidence of the pose that was found.
 MIN_LEVEL_EVIDENCE = 0.85
-#: What may be wrong: with images, with cameras, with the CT, with the pose.
-CAUSES = {
-    "mirrored": "left and right of an X-ray are exchanged",
-    "upside down": "an X-ray is mirrored top to bottom",
-    "turned 90": "an X-ray is turned by 90 degrees clockwise",
-    "turned 180": "an X-ray is turned by 180 degrees",
-    "turned 270": "an X-ray is turned by 90 degrees counterclockwise",
-    "inverted": "the grey scale of an X-ray is the wrong way round",
-    "swapped": "two X-rays are exchanged",
-    "angle sign": "an angle of a C-arm has the wrong sign, or its two angles are exchanged",
-    "tube side": "the tube of a slot scan stood on the other side of the patient",
-    "distance": "the distance to the detector is wrong",
-    "principal point": "a principal point is wrong",
-    "motion": "the patient moved, or an angle that was said to be known is wrong",
-    "mirrored ct": "left and right of the CT are exchanged",
-    "half turn": "the CT's matrix is in RAS",
-    "ct scale": "the CT's scale is wrong",
-    "slice spacing": "the CT's slice spacing is wrong",
-    "level": "the CT lies at another vertebra",
-    "part": "the X-rays show another part of the CT than the start says",
-    "short": "an X-ray shows mostly what the CT does not hold",
-}
 
 
 def code_of(cause: str) -> str:
-    """Return the code of a reason that names one of `CAUSES`."""
+    """Return the code of a reason that names a `Cause.cause`."""
     return f"cause-{cause.replace(' ', '-')}"
 
 
@@ -71,7 +49,7 @@ class Cause:
     Attributes
     ----------
     cause
-        One of `CAUSES`.
+        One of those in result.schema.json.
     views
         Names of the views at fault; none for all.
     sentence

@@ -96,12 +96,8 @@ def joint_motion(
     middle
         (3,) of the moving bone, CT mm.
     """
-    motion = rigid.inverse(world_from_fixed) @ world_from_moving
-    to_frame = ct_from_frame[:3, :3].T
-    turn = np.degrees(rigid.log_so3(motion[:3, :3]))
-    return JointMotion(
-        to_frame @ turn, to_frame @ (rigid.transform_points(motion, middle) - middle)
-    )
+    there = rigid.from_rotation_translation(ct_from_frame[:3, :3], middle)
+    return joint_pose(world_from_fixed, world_from_moving, there, there)
 
 
 def joint_pose(

@@ -443,7 +443,7 @@ def _with_structures(
             f'--structures: found "{unknown[0]}", which is no structure of the case; correct it, or add --ct-labels FILE.'
         )
     refuse_mask_beside_structures("--structures", found)
-    return found.choosing(sources) if found.has_bone_cts else found
+    return found.choosing(sources)
 
 
 def _case_to_register(

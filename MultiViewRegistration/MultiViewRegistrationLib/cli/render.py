@@ -42,12 +42,9 @@ def add_render(command: Parser) -> None:
 
 def _render(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
-    case.warn_of_other_bones()
-    if case.structures.names:
-        warn(
-            f"{case.name}: its structures are drawn where this pose of the whole CT has them, not "
-            "each at its own."
-        )
+    case.warn_of_other_bones(
+        "its structures are drawn where this pose of the whole CT has them, not each at its own."
+    )
     with progress_of(options, "Rendering") as line:
         files = render_views(case, options.pose, options.out, line.show)
     if not options.json:

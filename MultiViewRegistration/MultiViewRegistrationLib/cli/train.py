@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..api import train
-from ..errors import InputError, warn
+from ..errors import InputError
 from ..io.case import Case
 from ..io.own_folders import data_folder
 from ..regressor.learning import card_json
@@ -70,12 +70,9 @@ def add_models(command: Parser) -> None:
 
 def _train(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
-    case.warn_of_other_bones()
-    if case.structures.names:
-        warn(
-            f"{case.name}: the network learns the whole CT; structures are registered from the "
-            "pose of that."
-        )
+    case.warn_of_other_bones(
+        "the network learns the whole CT; structures are registered from the pose of that."
+    )
     with progress_of(options, "Training") as line:
         line.show(0.0, PREPARING)
         model = train(

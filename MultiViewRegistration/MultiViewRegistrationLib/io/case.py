@@ -127,8 +127,10 @@ class Case(CaseSettings):
         found["header_mismatch"] = {each.kind: True for each in self.mismatches}
         return CaseSettings(**found | changes).to_json()
 
-    def warn_of_other_bones(self) -> None:
-        """Say that what follows takes the first of several bones that have a CT each."""
+    def warn_of_other_bones(self, of_structures: str = "") -> None:
+        """Say that what follows takes the first of several bones that have a CT each, and this of bones of one CT."""
+        if of_structures and self.structures.names:
+            warn(f"{self.name}: {of_structures}")
         first, *others = self.bone_names or ("",)
         if self.bodies[1:]:
             warn(

@@ -89,9 +89,10 @@ class CaseFile(CaseSettings):
         return {"version": VERSION, **without_none(parts), "views": views}
 
     def choosing(self, structures: tuple[StructureSource, ...]) -> CaseFile:
-        """Return the case with only some of its structures that have a CT each."""
-        first = structures[0]
-        assert first.ct is not None
+        """Return the case with only some of its structures that have a CT each; as it is for others."""
+        first = next(iter(structures), None)
+        if first is None or first.ct is None:
+            return self
         ct = InputFile(first.ct.name, first.ct)
         return replace(
             self,
@@ -169,7 +170,7 @@ class CaseFile(CaseSettings):
             names = [source.name for source in case.structures]
             check_structure_truths(fields.file, settings.structure_truths, names)
         fields.warn_unread()
-        return case.choosing(structures) if case.has_bone_cts else case
+        return case.choosing(structures)
 
 
 def _structures(

@@ -419,7 +419,7 @@ class StoredTrack:
             file = self.files(beside).file(0)
         name = self.bone
         with_ct = tuple(each for each in file.structures if each.ct and each.name == name)
-        file = file.choosing(with_ct) if with_ct else file
+        file = file.choosing(with_ct)
         parts = [file.ct, file.mask, *([] if name is None else [file.labels])]
         masks = [] if name is None else [source.mask for source in file.structures]
         for path in filter(None, [*(part.path for part in parts if part is not None), *masks]):

@@ -329,7 +329,7 @@ class Bones:
         own = [each for each in self.states() if each.own and each is not worst]
         of_chosen = next((each for each in own if each.name == chosen != worst.name), None)
         # Without a whole CT the answer's own words are those of its worst bone.
-        of_worst = worst.name if self._session.registration.bone_cts else _in_words(worst)
+        of_worst = worst.name if worst.mm is None else _in_words(worst)
         said = [_("worst bone {bone}").format(bone=of_worst)]
         if of_chosen is not None:
             said.append(_("chosen {bone}").format(bone=_in_words(of_chosen)))

@@ -501,7 +501,7 @@ class BonesPresenter(Presenter):
         said = list(state.reasons)
         if self._moves_bone:
             hint = _("By hand {name} is moved now; click it again to move the whole CT.")
-            if self.registration.bone_cts:
+            if state.mm is None:
                 hint = _("By hand {name} is moved now.")
             said.append(hint.format(name=chosen))
         return " ".join(said)

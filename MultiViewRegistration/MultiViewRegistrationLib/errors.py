@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, distribution
@@ -74,6 +74,14 @@ def naming(where: object) -> Iterator[None]:
 
 class Cancelled(Exception):
     """The caller's progress callback requested a stop."""
+
+
+#: Is told the share that is done, and the stage.
+Show = Callable[[float, str], object]
+
+
+def unseen(_share: float, _stage: str) -> None:
+    """Show no progress; a `Show`."""
 
 
 def go_on(answer: object) -> None:

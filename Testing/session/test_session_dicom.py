@@ -18,6 +18,7 @@ from tiny_scene import READING
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.io.case import SAME_PATIENT
+from MultiViewRegistrationLib.io.dicom_identity import Mismatch
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.identity import (
@@ -106,6 +107,12 @@ def test_different_patients_are_a_notice_without_values(loaded, tmp_path):
     assert notices.sentences == [] == UnreadNotices(registration).sentences  # the scene keeps it
     add(registration, tmp_path / "lateral.dcm", PatientID="OTHER-1")
     assert len(notices.sentences) >= 2  # of other images
+
+
+def test_what_headers_say_of_a_case_is_not_said_again(loaded):
+    notices = UnreadNotices(loaded())
+    notices.loaded(["case.json: Aside.", "Another."], [Mismatch("frame", "Aside.")])
+    assert notices.sentences == ["Another."]
 
 
 def test_a_scene_that_is_loaded_still_knows_the_mismatch_and_what_a_person_said(

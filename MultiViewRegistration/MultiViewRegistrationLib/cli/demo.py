@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..api import register, train
 from ..assessment.metrics import mtre
-from ..errors import install_command
+from ..errors import Show, install_command, unseen
 from ..io.case import Case
 from ..io.datasets.chest import BENT_SPINE_FOLDER, bent_spine_truth, write_sample
 from ..registration.prepared_ct import PreparedCT
@@ -117,9 +117,7 @@ class _Run:
     model: Regressor | None = None
 
 
-def run_demo(
-    out: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None
-) -> Demo:
+def run_demo(out: Path, on_progress: Show = unseen) -> Demo:
     """Register the samples in folders of `out`, with one report.html.
 
     The chest is registered from a given start, by a search, and by a network that is trained first
@@ -198,7 +196,7 @@ def _error_table(bones: Sequence[BoneError]) -> list[ET.Element]:
     return [tag("p", ERRORS), table(["", "Whole CT", "Own pose", "Verdict"], rows)] if rows else []
 
 
-def _trained(case: Case, folder: Path, on_progress: Callable[[float, str], object]) -> _Run:
+def _trained(case: Case, folder: Path, on_progress: Show) -> _Run:
     """Return the case with a network that is trained now; one of an earlier demo is replaced."""
     rmtree(folder, ignore_errors=True)
     model = train(

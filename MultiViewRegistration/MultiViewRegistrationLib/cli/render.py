@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 
-from ..errors import InputError, warn
+from ..errors import InputError, Show, unseen, warn
 from ..finding import start_pose
 from ..imaging.ct import attenuation
 from ..io.case import Case
@@ -56,7 +55,7 @@ def render_views(
     case: Case,
     pose: str,
     folder: Path,
-    on_progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    on_progress: Show = unseen,
 ) -> list[Path]:
     """Write for each view NAME_drr.mha (line integrals, float32, with the pixel size if known) and NAME_drr.png (bone bright).
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import get_args
 import numpy as np
 
 from ..assessment import metrics
-from ..errors import InputError
+from ..errors import InputError, Show, unseen
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
@@ -189,9 +189,7 @@ class Track:
             content["mtre_mm"] = metrics.mtre(pose, truth, points)
         return content
 
-    def overlays(
-        self, progress: Callable[[float, str], object] = lambda fraction, stage: None
-    ) -> dict[str, bytes]:
+    def overlays(self, progress: Show = unseen) -> dict[str, bytes]:
         """Return each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
 
         With structures also with the outlines of those that were not rejected.

@@ -21,7 +21,6 @@ from ..io.markers import bead_assumptions, bead_origin
 from ..io.view_record import meeting_point
 from ..jobs import ProgressRecord
 from ..mrml.case import frame_of
-from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..translation import _
 from .geometry import give_geometry
@@ -185,7 +184,6 @@ def _image(session: Session, view: XRayView) -> XRay:
 
 
 def use_bead_cameras(
-    registration: Registration,
     views: Sequence[XRayView],
     cameras: Sequence[BeadCamera],
     fixed_to: str,

@@ -24,7 +24,7 @@ from ..imaging.ct import CT as CTVolume
 from ..imaging.structures import Structures
 from ..imaging.xray import XRay
 from ..io.case import Case, View
-from ..io.dicom_identity import DAY
+from ..io.dicom_identity import DAY, Mismatch
 from ..jobs import start_python
 from ..mrml.bones import places_of
 from ..mrml.case import bodies_of, case_of, ct_of, xray_of
@@ -78,12 +78,9 @@ class UnreadNotices:
         self._registration = registration
         self._warnings: list[str] = []
 
-    def loaded(self, warnings: list[str]) -> None:
-        """Take the warnings of the case.json that was loaded.
-
-        Headers that differ are reported by the X-rays' names.
-        """
-        told = tuple(each.sentence for each in identity_mismatches(self._registration))
+    def loaded(self, warnings: list[str], mismatches: Sequence[Mismatch] = ()) -> None:
+        """Take the warnings of what was loaded but for these mismatches, which the X-rays and the scene tell."""
+        told = tuple(each.sentence for each in mismatches)
         self._warnings = [sentence for sentence in warnings if not sentence.endswith(told)]
 
     def warn(self, sentence: str) -> None:

@@ -40,7 +40,7 @@ import numpy as np
 
 from .. import __version__
 from ..api import train
-from ..errors import InputError, install_command
+from ..errors import InputError, Show, install_command, unseen
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import image_sha256
@@ -54,7 +54,6 @@ from .evaluation import (
     EvaluatedCase,
     Evaluation,
     EvaluationSetup,
-    Progress,
     Row,
     check,
     evaluate_case,
@@ -190,7 +189,7 @@ class CohortRecord:
 def evaluate_cohort(
     paths: Sequence[Path],
     setup: EvaluationSetup,
-    progress: Progress = lambda fraction, stage: None,
+    progress: Show = unseen,
     *,
     scheduler: str = LOCAL,
     workers: int | None = None,

@@ -40,7 +40,7 @@ import numpy as np
 
 from ..assessment import metrics
 from ..assessment.bodies import Alone, BodyResult, register_together
-from ..errors import InputError
+from ..errors import InputError, Show, unseen
 from ..finding import (
     REGRESSOR_STARTS,
     TimedRegistration,
@@ -71,7 +71,6 @@ WITHIN_MM = 0.3
 MAX_PICTURES = 20
 
 Row = dict[str, Any]
-Progress = Callable[[float, str], object]
 
 
 @dataclass(frozen=True)
@@ -276,7 +275,7 @@ class EvaluatedCase:
 def evaluate(
     paths: Sequence[str | Path],
     setup: EvaluationSetup,
-    progress: Progress = lambda fraction, stage: None,
+    progress: Show = unseen,
 ) -> Evaluation:
     """Register every case from all starts.
 
@@ -326,7 +325,7 @@ def check(path: str | Path) -> CaseFile:
 def evaluate_case(
     path: str | Path,
     setup: EvaluationSetup,
-    progress: Progress = lambda fraction, name: None,
+    progress: Show = unseen,
     last: EvaluatedCase | None = None,
     max_pictures: int = MAX_PICTURES,
 ) -> EvaluatedCase:

@@ -18,7 +18,7 @@ import numpy as np
 from ..api import register
 from ..assessment import metrics
 from ..assessment.scanners_pose import misfits
-from ..errors import InputError, warn
+from ..errors import InputError, Show, unseen, warn
 from ..finding import seed_of
 from ..io.case import Case
 from ..io.files import printable
@@ -41,8 +41,6 @@ WITHIN_MM = 0.3
 TRUTH_MM = 1.5
 #: How much of the time of a registration a verdict takes.
 ASSESSED_RUNS = 3
-
-Show = Callable[[float, str], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,9 +208,7 @@ def study_to_check(path: Path) -> Case:
     return replace(case, path=None, name=printable(path.resolve().name))
 
 
-def selfcheck(
-    case: Case, starts: int, seed: int = 0, show: Show = lambda fraction, stage: None
-) -> SelfCheck:
+def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = unseen) -> SelfCheck:
     """Register a CT to its own localizers from starts about the scanner's pose.
 
     Parameters

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ...errors import InputError, naming
+from ...errors import InputError, Show, naming, unseen
 from ...geometry.bead_cameras import ALL, KNOWN, Bundle, Observation, bundle, free_intrinsics
 from ...geometry.bead_match import LIKELY_DISTANCES, Match, is_flat, match_beads, match_near
 from ...geometry.camera import Camera
@@ -41,7 +41,7 @@ def calibrate_from_beads(
     pixel_mm: float | None = None,
     distance_mm: float | None = None,
     mirrored: bool | None = None,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    progress: Show = unseen,
 ) -> list[BeadCamera]:
     """Return the camera of each image, from the beads of a model that it shows.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import InputError, naming
+from ...errors import InputError, Show, naming, unseen
 from ...geometry.c_arm import rotation
 from ...geometry.camera import check_size
 from ...geometry.plate import (
@@ -120,7 +120,7 @@ def measure_plate(
     angles_deg: Sequence[tuple[float, float]],
     plate: str,
     intensity: str = "auto",
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    progress: Show = unseen,
 ) -> list[PlatePose]:
     """Return the distortion of each X-ray of one plate with a square grid.
 

@@ -193,7 +193,7 @@ class BeadsPresenter(Presenter):
         views = self.registration.used_xrays
         for view in views:
             self._edits.replace(view)
-        use_bead_cameras(self.registration, views, cameras, self._fixed_to)
+        use_bead_cameras(views, cameras, self._fixed_to)
         self.close()
 
     # The work

@@ -132,7 +132,8 @@ class Opening:
             self._frames = (self._host.registration, self._sent)
             self._sent = None
         if self._host.session is not None:
-            self._host.session.notices.loaded(task.warnings)
+            case = getattr(read, "case", None)
+            self._host.session.notices.loaded(task.warnings, case.mismatches if case else ())
 
 
 def _has_frames(read: Read) -> bool:

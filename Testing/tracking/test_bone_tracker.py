@@ -81,9 +81,7 @@ def test_a_track_of_before_with_a_list_of_structures_is_read(tracked):
     for frame in content["frames"]:
         frame["structures"] = [{"name": name, **bone} for name, bone in frame.pop("bodies").items()]
     last = StoredTrack.of(content, "track", tracked).frames[-1]
-    assert {name: bone.verdict for name, bone in last.bones.items()} == dict.fromkeys(
-        NAMES, "check"
-    )
+    assert list(last.bones) == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, go_on, naming, warn
+from .errors import InputError, go_on, naming, unseen, warn
 from .finding import (
     REGRESSOR_STARTS,
     TimedRegistration,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .imaging.xray import View
     from .io.case import Case
     from .registration.bones import BoneLevel
-    from .registration.pipeline import Progress, RefinementMethod
+    from .registration.pipeline import RefinementMethod
     from .registration.prepared_ct import PreparedCT
     from .regressor.initialise import Regressor
     from .regressor.model import RegressorModel
@@ -66,14 +66,10 @@ TRAINING_SHARE = 0.95
 ALONE_SHARE = 0.5
 
 
-def unwatched(_: Progress) -> None:
-    """Take progress that nobody looks at."""
-
-
 def register(
     case: Case | str | os.PathLike[str],
     start: str | None = None,
-    progress: Report = unwatched,
+    progress: Report = unseen,
     anatomy: PreparedCT | None = None,
     seed: int = 0,
     refinement: str = "joint",
@@ -149,7 +145,7 @@ def register(
         regressor = model_for(case, start, model)
     if not assessed and regressor is None and start in ("search", "auto"):
         raise method.missing_pose()
-    with _compilation_told() if progress is unwatched else nullcontext():
+    with _compilation_told() if progress is unseen else nullcontext():
         warm_up()
     bodies = case.bodies if assessed else case.bodies[:1]
     anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(body.ct) for body in bodies[1:])]
@@ -400,7 +396,7 @@ def assess(
     if bone_poses is not None and case.structures.names:
         began_bones = perf_counter()
         poses = [bone_poses.get(name, pose) for name in case.structures.names]
-        result = _with_together(result, [_first(result)], unwatched, poses, levels=())
+        result = _with_together(result, [_first(result)], unseen, poses, levels=())
         bones_s = perf_counter() - began_bones
     assert result.assessment is not None
     assessment = doubted(result.assessment, case.identity_reasons)

@@ -80,8 +80,8 @@ class Cancelled(Exception):
 Show = Callable[[float, str], object]
 
 
-def unseen(_share: float, _stage: str) -> None:
-    """Show no progress; a `Show`."""
+def unseen(*_progress: object) -> None:
+    """Show no progress."""
 
 
 def go_on(answer: object) -> None:

@@ -18,12 +18,11 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .imaging.xray import SharedUnknowns, View
     from .io.case import Case
     from .registration.optimizer import Range
-    from .registration.pipeline import Progress, Refinement, RefinementMethod
+    from .registration.pipeline import Refinement, RefinementMethod, Report
     from .registration.prepared_ct import PreparedCT
     from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport
     from .rendering.devices import ComputeDevice
 
-    Report = Callable[[Progress], object]
 
 REGRESSOR_STARTS = ("regressor", "auto")
 #: Share of the progress bar at which cameras begin to be corrected, of a case with structures.

@@ -6,13 +6,14 @@ registered alone before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import unseen
 from ..geometry import rigid
 from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
@@ -29,7 +30,7 @@ from ..registration.bones import (
 from ..registration.ends import ends_apart_mm
 from ..registration.found_again import found_again_mm
 from ..registration.levels import OtherLevel, other_levels
-from ..registration.pipeline import AlternativeSolution, Progress, pose_difference
+from ..registration.pipeline import AlternativeSolution, Report, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges
 from .bone_verdict import fault, faulty, judge
@@ -176,7 +177,7 @@ class Alone:
 def register_together(
     alone: Sequence[Alone],
     views: Sequence[View],
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
     bones: Sequence[Bone] | None = None,

@@ -101,7 +101,7 @@ def _distance(trials: Trials, run: Descent, pose: np.ndarray) -> tuple[float, fl
 
 def _shifted(pose: np.ndarray, mm: float) -> np.ndarray:
     """Return a pose (4, 4) moved along the CT's long axis."""
-    return rigid.from_rotation_translation(np.eye(3), mm * pose[:3, 2]) @ pose
+    return rigid.translation(mm * pose[:3, 2]) @ pose
 
 
 def _end(along: float) -> str:

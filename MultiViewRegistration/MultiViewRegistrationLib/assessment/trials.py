@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from ..errors import unseen
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import (
@@ -17,7 +18,7 @@ from ..registration.optimizer import (
     DescentStart,
     SearchBudget,
 )
-from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, prune
+from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, Report, prune
 from ..registration.prepared_ct import PreparedCT
 
 #: Around the start, where all images may be at fault and no view knows where the CT is.
@@ -45,7 +46,7 @@ class Trials:
     found: Refinement
     start: np.ndarray
     shared: SharedUnknowns = CALIBRATED
-    progress: Callable[[Progress], object] = lambda _: None
+    progress: Report = unseen
 
     @cached_property
     def tied(self) -> list[View]:

@@ -139,7 +139,7 @@ class Bundle:
 
     def places(self, number: int) -> np.ndarray:
         """Return points (26, 3) of the model's frame, NEAR_MM about the middle of what an image shows."""
-        grid = np.stack(np.meshgrid(*3 * [(-1, 0, 1)], indexing="ij"), axis=-1).reshape(-1, 3)
+        grid = rigid.grid_points(*3 * [(-1, 0, 1)])
         away = grid[np.any(grid != 0, axis=1)]
         away = away / np.linalg.norm(away, axis=1, keepdims=True)
         return self.problem.seen[number].points.mean(axis=0) + NEAR_MM * away

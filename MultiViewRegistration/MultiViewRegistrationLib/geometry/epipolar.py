@@ -170,4 +170,4 @@ def default_pose_at_isocentre(cameras: list[Camera], centroid: np.ndarray) -> np
     sources = np.stack([camera.source for camera in cameras])
     axes = np.stack([camera.camera_from_world[2, :3] for camera in cameras])
     meeting, _ = closest_point(sources, axes, origin_weight=1e-6)
-    return rigid.from_rotation_translation(np.eye(3), meeting - centroid)
+    return rigid.translation(meeting - centroid)

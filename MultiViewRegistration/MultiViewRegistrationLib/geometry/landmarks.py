@@ -530,7 +530,7 @@ def _cost(positions: Positions, poses: np.ndarray) -> np.ndarray:
 
 def distinct(positions: Positions, poses: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
     """Return the first REFINED poses in their order, without those that are nearly the same as an earlier one."""
-    to_centre = rigid.from_rotation_translation(np.eye(3), positions.centre)
+    to_centre = rigid.translation(positions.centre)
     kept: list[np.ndarray] = []
     for pose in np.asarray(poses) @ to_centre:
         if all(

@@ -125,6 +125,11 @@ def from_rotation_translation(R: ArrayLike, t: ArrayLike) -> np.ndarray:
     return T
 
 
+def translation(t: ArrayLike) -> np.ndarray:
+    """Return poses (..., 4, 4) that shift by t (..., 3) in mm."""
+    return from_rotation_translation(np.eye(3), t)
+
+
 def about(pivot: ArrayLike, T: ArrayLike) -> np.ndarray:
     """Return the pose T (..., 4, 4) done about a pivot (..., 3) in mm.
 
@@ -162,6 +167,16 @@ def transform_points(T: ArrayLike, points: Any) -> np.ndarray:
     """
     T = np.asarray(T, float)
     return np.einsum("...ij,...j->...i", T[..., :3, :3], np.asarray(points, float)) + T[..., :3, 3]
+
+
+def steps(world_from_index: np.ndarray) -> np.ndarray:
+    """Return how far apart neighbours on a grid (4, 4) are along each of its axes (3,), mm."""
+    return np.linalg.norm(world_from_index[:3, :3], axis=0)
+
+
+def grid_points(*along: ArrayLike) -> np.ndarray:
+    """Return the points (N, 3) of a grid, which has these places along each axis, the last one fastest."""
+    return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def rotation_angle(R: ArrayLike) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, UnitMismatch, warn
+from ..geometry import rigid
 from .dicom_file import ct_slices
 from .reading import StoredImage, check_right_angles, read_image, read_series
 
@@ -50,6 +51,11 @@ class Volume:
             )
 
     @property
+    def size(self) -> tuple[int, ...]:
+        """(ni, nj, nk): how many voxels there are along i, j, k."""
+        return self.values.shape[::-1]
+
+    @property
     def index_from_ct(self) -> np.ndarray:
         """(4, 4): CT LPS mm to voxel index (i, j, k)."""
         return np.linalg.inv(self.ct_from_index)
@@ -57,7 +63,7 @@ class Volume:
     @property
     def spacing_mm(self) -> np.ndarray:
         """(3,): distance of neighbouring voxel centres along i, j, k."""
-        return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
+        return rigid.steps(self.ct_from_index)
 
     def pooled(self, factors: tuple[int, int, int], run: Run = one_after_another) -> Volume:
         """Return means over blocks of (fi, fj, fk) voxels.
@@ -99,7 +105,7 @@ def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[V
     up: from another only where each block is made of whole ones of its.
     """
     spacing = volume.spacing_mm
-    size = np.array(volume.values.shape[::-1])
+    size = np.array(volume.size)
     made = [(np.ones(3, int), volume)]
     for level in range(1, levels):
         factors = np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
@@ -279,7 +285,7 @@ def _checked(values: np.ndarray, ct_from_index: np.ndarray, unit: str, name: str
     """Return the CT in an array, which is its own from now on if it is float32."""
     check_grid(name, "CT", values.shape[::-1], values.shape[3] if values.ndim == 4 else 1)
     ct_from_index = np.asarray(ct_from_index, float)
-    spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
+    spacing = rigid.steps(ct_from_index)
     if not np.isfinite(ct_from_index).all() or not spacing.all():
         raise InputError(
             f"{name}: its position is not given by finite numbers and a spacing above 0 mm, but it "
@@ -314,7 +320,7 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
     mask = np.asarray(mask)
     if mask.shape != ct.volume.values.shape:
         size = " x ".join(map(str, mask.shape[::-1]))
-        expected = " x ".join(map(str, ct.volume.values.shape[::-1]))
+        expected = " x ".join(map(str, ct.volume.size))
         raise InputError(
             f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it "
             "on the CT's grid."
@@ -535,7 +541,7 @@ def on_grid(
     import SimpleITK as sitk  # takes a while, and most masks lie on the CT's grid
 
     def placed(image: sitk.Image, affine: np.ndarray) -> sitk.Image:
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        spacing = rigid.steps(affine)
         image.SetSpacing(spacing.tolist())
         image.SetOrigin(affine[:3, 3].tolist())
         image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())

@@ -328,7 +328,7 @@ def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.
             f"ct_from_index: last row is {', '.join(f'{x:g}' for x in place[3])}, expected 0, 0, "
             "0, 1; is the matrix transposed?"
         )
-    _check_order(values.shape[::-1], np.linalg.norm(place[:3, :3], axis=0))
+    _check_order(values.shape[::-1], rigid.steps(place))
     return values, place
 
 
@@ -384,7 +384,7 @@ def _check_order(size: tuple[int, ...], spacing: np.ndarray) -> None:
 
 
 def _check_extent(ct: CT) -> None:
-    extent = ct.volume.spacing_mm * ct.volume.values.shape[::-1]
+    extent = ct.volume.spacing_mm * ct.volume.size
     if extent.max() < MIN_CT_MM:
         text = " x ".join(f"{mm:.2g}" for mm in extent)
         raise InputError(

@@ -353,7 +353,7 @@ class Case(CaseSettings):
         return f", bones {first} and {len(others)} more" if others else f", bone {first}"
 
     def __repr__(self) -> str:
-        voxels = self.ct.volume.values.shape[::-1]
+        voxels = self.ct.volume.size
         spacing = self.ct.volume.spacing_mm
         size = " x ".join(map(str, voxels))
         mm = " x ".join(f"{each:.3g}" for each in spacing)
@@ -576,7 +576,7 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
 def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest and highest (i, j, k) of the CT, or of what its mask selects, at the voxels' outer faces."""
     low = np.zeros(3)
-    high = np.array(ct.volume.values.shape[::-1]) - 1.0
+    high = np.array(ct.volume.size) - 1.0
     if ct.mask is not None:
         for i, axes in enumerate(((0, 1), (0, 2), (1, 2))):
             low[i], high[i] = np.flatnonzero(ct.mask.any(axes))[[0, -1]]
@@ -594,7 +594,7 @@ def _check_sources(
     centroid = ct.centroid()
     pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
     index_from_world = ct.volume.index_from_ct @ rigid.inverse(pose)
-    size = np.array(ct.volume.values.shape[::-1])
+    size = np.array(ct.volume.size)
     for file, camera in zip(files, cameras, strict=True):
         index = rigid.transform_points(index_from_world, camera.source)
         if not ((index > -0.5) & (index < size - 0.5)).all():

@@ -61,12 +61,10 @@ def check_case(case: Case) -> dict[str, Any]:
             isocentre = cameras[0].source + BEFORE_SOURCE_MM * middle
     world_from_ct = case.world_from_ct
     if world_from_ct is None:
-        world_from_ct = rigid.from_rotation_translation(np.eye(3), isocentre - case.ct.centroid())
+        world_from_ct = rigid.translation(isocentre - case.ct.centroid())
     low, high = ct_box(case.ct)
     world_from_index = world_from_ct @ case.ct.volume.ct_from_index
-    unit = np.stack(
-        np.meshgrid(*[(np.arange(SAMPLES) + 0.5) / SAMPLES] * 3, indexing="ij"), -1
-    ).reshape(-1, 3)
+    unit = rigid.grid_points(*[(np.arange(SAMPLES) + 0.5) / SAMPLES] * 3)
     bits = (np.arange(8)[:, None] >> np.arange(3)) & 1
     box, corners = (
         rigid.transform_points(world_from_index, low + (high - low) * part) for part in (unit, bits)

@@ -175,4 +175,4 @@ def planned_pose(path: str | Path) -> np.ndarray:
             f"its beams have isocentres up to {apart:.1f} mm apart, expected one; export the plan "
             "of those beams whose images these are."
         )
-    return rigid.from_rotation_translation(np.eye(3), -isocentres[0])
+    return rigid.translation(-isocentres[0])

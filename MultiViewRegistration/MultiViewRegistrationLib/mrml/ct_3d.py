@@ -24,6 +24,7 @@ from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
 from vtkmodules.vtkImagingCore import vtkImageShrink3D
 
 from ..errors import InputError
+from ..geometry import rigid
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
 from .identity import of_ct
 from .nodes import OWNER, configure, product, products_of, ras_from_lps, remove_with_products
@@ -110,7 +111,7 @@ def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
 
     In any thread.
     """
-    steps = _steps(np.linalg.norm(ras_from_index[:3, :3], axis=0), OUTLINE_MM)
+    steps = _steps(rigid.steps(ras_from_index), OUTLINE_MM)
     before = steps * (1 + BLUR_VOXELS // steps)  # whole steps, with room for the blur
     room = [(first, first + step) for first, step in zip(before[::-1], steps[::-1], strict=True)]
     place = ras_from_index.copy()

@@ -159,7 +159,7 @@ def _beam(body: Body, view: XRayView) -> np.ndarray:
 
 
 def _move(body: Body, by_mm: np.ndarray) -> None:
-    body.world_from_ct = rigid.from_rotation_translation(np.eye(3), by_mm) @ body.world_from_ct
+    body.world_from_ct = rigid.translation(by_mm) @ body.world_from_ct
 
 
 def _rotate(body: Body, degrees: np.ndarray) -> None:

@@ -30,13 +30,13 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
-from ..errors import InputError, go_on
+from ..errors import InputError, go_on, unseen
 from ..geometry import rigid, rigid_torch
 from ..imaging.ct import Volume
 from ..imaging.xray import View
 from ..registration.cameras import LEVER_MM
 from ..registration.optimizer import Step
-from ..registration.pipeline import LevelTrace, Progress, Refinement
+from ..registration.pipeline import LevelTrace, Progress, Refinement, Report
 from ..registration.prepared_ct import PreparedCT
 from .renderer import TorchRays, TorchVolume, line_integrals
 
@@ -310,7 +310,7 @@ def refine(
     world_from_ct: np.ndarray,
     preset: Preset,
     device: str = "cpu",
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     seed: int = 0,
 ) -> Refinement:
     """Register a CT to calibrated views from a start pose by a published optimisation.
@@ -382,7 +382,7 @@ class _Motion:
             torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2)
         )
         pivot = rigid.transform_points(world_from_ct, centroid)
-        to_pivot = rigid.from_rotation_translation(np.eye(3), pivot)
+        to_pivot = rigid.translation(pivot)
         self._before = torch.from_numpy(rigid.inverse(to_pivot) @ world_from_ct)
         self._after = torch.from_numpy(to_pivot)
 

@@ -47,7 +47,7 @@ class TorchVolume:
         cls, volume: Volume, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> TorchVolume:
         """Return the volume on a device."""
-        size = np.array(volume.values.shape[::-1])
+        size = np.array(volume.size)
         voxel = 2 / np.maximum(size - 1, 1)
         unit_from_index = np.diag([*voxel, 1.0])
         unit_from_index[:3, 3] = -voxel * (size - 1) / 2

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import go_on
+from ..errors import go_on, unseen
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
@@ -38,7 +38,7 @@ from . import similarity
 from .cameras import CameraCorrections
 from .levenberg_marquardt import minimised
 from .objective import EvaluationPoint, Fit, TrialEvaluation
-from .pipeline import Progress
+from .pipeline import Progress, Report
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
 from .problem import Problem, State, Tie
 from .similarity import Residual, Settings, local_ncc
@@ -163,9 +163,7 @@ class Bone:
             np.linspace(0, len(points) - 1, min(SURFACE_POINTS, len(points))).astype(int)
         ]
         ends = [(-0.5, size - 0.5) for size in values.shape[::-1]]
-        self.corners = rigid.transform_points(
-            placed, np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
-        )
+        self.corners = rigid.transform_points(placed, rigid.grid_points(*ends))
         self._projectors: dict[int, Projector] = {}
         self._making = Lock()
 
@@ -950,7 +948,7 @@ def register_bones(
     bones: Sequence[Bone],
     views: Sequence[View],
     world_from_ct: np.ndarray | Sequence[np.ndarray],
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
     ties: Sequence[Tie] | None = None,

@@ -10,18 +10,18 @@ CT.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ..errors import go_on
+from ..errors import go_on, unseen
 from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View
 from .bones import LEVELS, BonesFit, bones_of, objective_at, register_bones
 from .cameras import CameraCorrections, uncalibrated_view_indices
 from .levenberg_marquardt import minimised
-from .pipeline import Progress, Refinement
+from .pipeline import Progress, Refinement, Report
 from .prepared_ct import PreparedCT
 from .problem import Problem, State
 
@@ -39,7 +39,7 @@ def correct_cameras(
     views: Sequence[View],
     shared: SharedUnknowns,
     registered: Refinement,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
 ) -> tuple[Refinement, list[np.ndarray] | None]:
     """Return the registration of the whole CT with the cameras and the pose that fit best beside the bones, and the poses of these.
 

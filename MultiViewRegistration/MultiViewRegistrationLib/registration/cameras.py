@@ -126,7 +126,7 @@ class CameraCorrections:
         shared = corrections[-6:]
         if not own.any() and not shared.any():
             return given
-        shift = rigid.from_rotation_translation(np.eye(3), shared[3:])
+        shift = rigid.translation(shared[3:])
         motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:6])
         scale = 1 + own[6] + shared[0] / self._source_to_detector_mm[i]
         corrected = given.corrected(
@@ -263,9 +263,7 @@ class CameraCorrections:
         way = np.zeros((9, self.sd.size))
         own = way[:, OWN * i : OWN * (i + 1)]
         shared = way[:, -6:]
-        own[:6, :6] = (
-            rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
-        )
+        own[:6, :6] = rigid.adjoint(rigid.translation(-pivot)) @ about_origin
         scale = 1 + corrections[OWN * i + 6] + corrections[-6] / self._source_to_detector_mm[i]
         own[6, 6] = 1 / scale
         shared[6, 0] = 1 / (scale * self._source_to_detector_mm[i])

@@ -135,10 +135,7 @@ def _nearest_start(
     """Return the poses moved by that one of the ways where they cost least."""
     starts = []
     for way in ways:
-        there = [
-            rigid.from_rotation_translation(np.eye(3), step) @ pose
-            for step, pose in zip(way, poses, strict=True)
-        ]
+        there = [rigid.translation(step) @ pose for step, pose in zip(way, poses, strict=True)]
         cost = (
             objective.linearise(there, objective.shadows(there, jacobian=False)).cost
             if len(ways) > 1

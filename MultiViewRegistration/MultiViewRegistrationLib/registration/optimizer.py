@@ -365,7 +365,7 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
 
     Mm between the centres, and an angle counting at RADIUS_MM.
     """
-    to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
+    to_centroid = rigid.translation(centroid)
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
 
 

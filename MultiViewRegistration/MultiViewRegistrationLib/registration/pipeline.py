@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..errors import InputError, go_on
+from ..errors import InputError, go_on, unseen
 from ..imaging.xray import SharedUnknowns, View
 from ..rendering.devices import ComputeDevice
 from .cameras import CALIBRATED, CameraCorrections
@@ -79,6 +79,10 @@ class Progress:
 
     def __str__(self) -> str:
         return f"{100 * self.fraction:3.0f} %  {self.stage}, cost {self.cost:.4f}"
+
+
+#: Is told where a registration is; `Cancelled` where it returns False.
+Report = Callable[[Progress], object]
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def refine(
     anatomy: PreparedCT,
     views: list[View],
     world_from_ct: np.ndarray,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     shared: SharedUnknowns = CALIBRATED,
     *,
     reach: Range | None = None,
@@ -280,7 +284,7 @@ class RegistrationPipeline:
         anatomy: PreparedCT,
         views: list[View],
         world_from_ct: np.ndarray,
-        progress: Callable[[Progress], object],
+        progress: Report,
         shared: SharedUnknowns,
         *,
         seed: int = 0,

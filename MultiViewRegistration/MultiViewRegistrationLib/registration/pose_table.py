@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import product
 
-import numba as nb
 import numpy as np
 
 from ..geometry import rigid
@@ -98,7 +97,7 @@ class PoseTable:
         poses = rigid.from_rotation_translation(turned, shift)
         ends = [np.ceil(TILTED * mm / 2 / step) for mm in cell_mm]
         grid = [step * np.arange(-end, end + 1) for end in ends]
-        moves = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, 3)
+        moves = rigid.grid_points(*grid)
         ncc, share = self._scores(projector, pool, poses, moves)
         octants = (moves >= 0) @ [1, 2, 4]
         best = []
@@ -106,7 +105,7 @@ class PoseTable:
             here = np.flatnonzero(octants == octant)
             chosen = here[combined(ncc[:, here], share[:, here]).argmax(axis=1)]
             rows = np.arange(len(poses))
-            moved = rigid.from_rotation_translation(np.eye(3), moves[chosen]) @ poses
+            moved = rigid.translation(moves[chosen]) @ poses
             best.append((moved, ncc[rows, chosen], share[rows, chosen]))
         found, ncc_there, share_there = (np.concatenate(each) for each in zip(*best, strict=True))
         return found[by_both(ncc_there * np.sqrt(share_there), ncc_there)], ncc.size
@@ -133,10 +132,10 @@ class PoseTable:
             (N,), the mean NCC of the views, and the mean share of them that can be compared.
         """
         steps = self._pixel_mm(pool) * np.arange(-most_px, most_px + 1)
-        moves = np.stack(np.meshgrid(*3 * [steps], indexing="ij"), axis=-1).reshape(-1, 3)
+        moves = rigid.grid_points(*3 * [steps])
         ncc, share = self._scores(projector, pool, poses, moves)
         best = np.arange(len(poses)), combined(ncc, share).argmax(axis=1)
-        moved = rigid.from_rotation_translation(np.eye(3), moves[best[1]]) @ poses
+        moved = rigid.translation(moves[best[1]]) @ poses
         return moved, ncc[best], share[best]
 
     def _scores(
@@ -257,7 +256,7 @@ class ShiftTable:
         score_shifts(placed, xray, COMPARISON.windows[0], self.ncc[block], self.share[block])
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def score_shifts(placed, xray, window, scores, shares):
     """Compare an X-ray with DRRs at N poses and at shifts of each.
 

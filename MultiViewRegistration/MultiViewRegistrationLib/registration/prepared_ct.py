@@ -341,9 +341,7 @@ class PreparedCT:
     def corners(self) -> np.ndarray:
         """Return (8, 3) CT mm: the corners of the box around all that attenuates."""
         box = self.projector(1)
-        index = np.stack(
-            np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1
-        ).reshape(-1, 3)
+        index = rigid.grid_points(*[(0.5, size - 1.5) for size in box.shape])
         return rigid.transform_points(box.ct_from_index, index)
 
     def bone_points(self, most: int = 4000) -> np.ndarray:

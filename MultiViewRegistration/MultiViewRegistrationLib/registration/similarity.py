@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import numba as nb
 import numpy as np
 from numba.extending import register_jitable
 
@@ -93,7 +92,7 @@ def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) ->
     return np.maximum(1, np.rint(pixels)).astype(int)
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def box_sum(image, radius, out):
     """Return the sum of `image` over the square window of `radius` pixels about each pixel, cut off at the border. `out` may be `image`."""
     rows, columns = image.shape
@@ -142,7 +141,7 @@ def box_sum(image, radius, out):
             out[r, c] = column[c]
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def erode(mask, out):
     """Keep the pixels whose eight neighbours are all set; the image's border goes."""
     rows, columns = mask.shape
@@ -158,7 +157,7 @@ def erode(mask, out):
             out[r, c] = keep
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def keep_near(image, margin, mask):
     """Take away the pixels of `mask` with nothing but 0 in `image` within `margin` pixels, in rows and columns."""
     rows, columns = image.shape
@@ -173,7 +172,7 @@ def keep_near(image, margin, mask):
                 mask[r, c] = 0.0
 
 
-@nb.njit(**cpu.KERNEL)
+@cpu.kernel
 def _count(mask):
     """Return the number of pixels that are 1 in a mask of 0 and 1.
 
@@ -187,7 +186,7 @@ def _count(mask):
     return total
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def _local_mean(image, other, mask, weight, radius):
     """Return the mean of `image` times `other` over the valid pixels of each window."""
     rows, columns = image.shape
@@ -202,7 +201,7 @@ def _local_mean(image, other, mask, weight, radius):
     return mean
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def local_moments(image, mask, weight, window):
     """Return local mean and 1 / sqrt(variance + floor^2)."""
     radius, floor = window
@@ -216,7 +215,7 @@ def local_moments(image, mask, weight, window):
     return mean, inverse_sd
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def _local_rms(gx, gy, mask, weight, window):
     """Return 1 / sqrt(mean of the squared gradient + floor^2)."""
     radius, floor = window
@@ -234,7 +233,7 @@ def _local_rms(gx, gy, mask, weight, window):
     return inverse_rms
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def _gradient(image, mask, gx, gy):
     """Return the central differences where the mask (already eroded) is set, 0 elsewhere."""
     rows, columns = image.shape
@@ -248,7 +247,7 @@ def _gradient(image, mask, gx, gy):
                 gy[r, c] = half * (image[r + 1, c] - image[r - 1, c])
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def window_weight(mask, radius):
     """Return 1 / number of valid pixels in each window (0 where there is none)."""
     weight = np.empty(mask.shape, np.float32)
@@ -260,7 +259,7 @@ def window_weight(mask, radius):
     return weight
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def intensity_residual(image, jacobian, fixed, mask, weight, window):
     """Return the residual, its derivative, the sums m f, m m, f f of the normalised images, and m.
 
@@ -299,7 +298,7 @@ def intensity_residual(image, jacobian, fixed, mask, weight, window):
     return residual, derivative, products, normalised
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def gradient_residual(image, jacobian, fixed, mask, weight, window):
     """Return the residual, its derivative, the sums m f, m m, f f of the normalised gradients, and m.
 
@@ -349,7 +348,7 @@ def gradient_residual(image, jacobian, fixed, mask, weight, window):
     return residual, derivative, products, normalised
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def slope_products(residual, normalised, mask, cauchy):
     """Return the sums (2,) whose ratio is the share of Gauss and Newton's curvature that is there.
 
@@ -401,7 +400,7 @@ def slope_products(residual, normalised, mask, cauchy):
     return np.array([bent, plain])
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     """Add J^T W e to `gradient` (n,) and J^T W J to the lower triangle of `hessian` (n, n).
 
@@ -459,7 +458,7 @@ def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     return cost
 
 
-@nb.njit(**cpu.KERNEL, fastmath=True)
+@cpu.fast_kernel
 def add_products(one, one_corner, other, other_corner, weight, box, sums):
     """Add the weighted products of two stacks of images, summed over pixels, to `sums` (n, m).
 
@@ -497,7 +496,7 @@ def add_products(one, one_corner, other, other_corner, weight, box, sums):
                     sums[p, o] += total
 
 
-@nb.njit(**cpu.KERNEL)
+@cpu.kernel
 def add_tile_hessians(derivative, along, sharp, bend, side, hessians):
     """Add `sharp` J^T J - `bend` a a^T, summed over square tiles of `side` pixels, to the lower triangles of `hessians`.
 
@@ -635,7 +634,7 @@ class Fixed(NamedTuple):
     rest: np.ndarray
 
 
-@nb.njit(**cpu.KERNEL)
+@cpu.kernel
 def score_poses(placed, xray, windows, margins, out):
     """Fill `out` (N,) with the scores of N poses in one view.
 

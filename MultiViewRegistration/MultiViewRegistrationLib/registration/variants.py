@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, unseen
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from .cameras import CALIBRATED, uncalibrated_view_indices
@@ -50,6 +50,7 @@ from .pipeline import (
     Progress,
     Refinement,
     RegistrationPipeline,
+    Report,
     is_plausible,
 )
 from .prepared_ct import PreparedCT
@@ -75,7 +76,7 @@ Find = Callable[..., Refinement]
 def register_views(
     views: list[View],
     find: Callable[..., Refinement],
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     shared: SharedUnknowns = CALIBRATED,
 ) -> Refinement:
     """Register all views: those that are tied to the first together, each of the others by itself.
@@ -142,7 +143,7 @@ def register_structure(
     anatomy: PreparedCT,
     views: list[View],
     find: Find,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     starts: Sequence[np.ndarray] = (),
 ) -> Refinement:
     """Register a structure before the rest of its CT; a CT without a mask as `find` does.
@@ -209,7 +210,7 @@ def register_background(
     anatomy: PreparedCT,
     views: list[View],
     find: Find,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
 ) -> Refinement | None:
     """Register the full CT around this structure; None where the X-rays do not match it."""
     if anatomy.full_ct is None:
@@ -252,7 +253,7 @@ def refine_from(
     anatomy: PreparedCT,
     views: list[View],
     starts: Sequence[Start],
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     shared: SharedUnknowns = CALIBRATED,
     *,
     centre: np.ndarray | None = None,

@@ -90,9 +90,7 @@ def _compare(settings: Settings) -> None:
 
 def _view() -> View:
     intrinsics = np.array([[100.0, 0, 7.5], [0, 100, 7.5], [0, 0, 1]])
-    camera = Camera(
-        intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (SIDE, SIDE)
-    )
+    camera = Camera(intrinsics, rigid.translation([0, 0, 100.0]), (SIDE, SIDE))
     return View(
         "warm-up", XRay(np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), bool)), camera
     )

@@ -8,14 +8,14 @@ table of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, unseen
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from ..rendering.drr import Projector
@@ -37,9 +37,9 @@ from .pipeline import (
     CONVERGED_DESCENTS,
     CONVERGED_RATIO,
     TRIED_STEPS,
-    Progress,
     Refinement,
     RegistrationPipeline,
+    Report,
     is_plausible,
     refine,
 )
@@ -70,7 +70,7 @@ def search_whole_ct(
     anatomy: PreparedCT,
     views: list[View],
     world_from_ct: np.ndarray,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     shared: SharedUnknowns = CALIBRATED,
     *,
     reach: Range,
@@ -94,7 +94,7 @@ def search_whole_ct(
     if anatomy.structure:
         return refine(anatomy, views, world_from_ct, progress, shared, reach=reach, seed=seed)
     table = PoseTable(anatomy, views)
-    centred = rigid.from_rotation_translation(np.eye(3), table.middle - anatomy.centroid)
+    centred = rigid.translation(table.middle - anatomy.centroid)
     found = _WholeCTPipeline(anatomy, views, centred, progress, shared, seed=seed).found(table)
     if found is None:
         raise InputError(

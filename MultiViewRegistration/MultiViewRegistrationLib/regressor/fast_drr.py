@@ -221,7 +221,7 @@ class Bases:
     @property
     def spacing_mm(self) -> np.ndarray:
         """(3,): along i, j, k."""
-        return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
+        return rigid.steps(self.ct_from_index)
 
     def largest_piece(self) -> Bases:
         """Return only the largest connected body and what it encloses.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from ..imaging.xray import SharedUnknowns, View
 from ..io.case import Case
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
-from ..registration.pipeline import Progress, Refinement, RefinementMethod, refine
+from ..registration.pipeline import Refinement, RefinementMethod, Report, refine
 from ..registration.prepared_ct import PreparedCT
 from ..registration.variants import Start, refine_along_least_certain_axis, refine_from
 from ..rendering.devices import CPU
@@ -144,7 +144,7 @@ class RegressorInitialisation:
         method: RefinementMethod,
         anatomy: PreparedCT,
         views: list[View],
-        progress: Callable[[Progress], object],
+        progress: Report,
     ) -> Refinement:
         """Register views, those that belong together or one of the others, see `register_views`.
 

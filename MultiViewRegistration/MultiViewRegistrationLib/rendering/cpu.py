@@ -76,16 +76,19 @@ def _private_folder() -> Path | None:
     return folder if stat.S_ISDIR(found.st_mode) and private else None
 
 
-#: Options of kernels. Wrappers for C would be compiled, too, and nothing calls them.
-KERNEL: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
-#: Options of parts of kernels. LLVM puts them in their place, which compiles faster than `inline`.
-PART: dict[str, Any] = {
+#: Decorators of kernels. Wrappers for C would be compiled, too, and nothing calls them.
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
+kernel = nb.njit(**_OPTIONS)
+fast_kernel = nb.njit(**_OPTIONS, fastmath=True)
+#: Decorator of parts of kernels. LLVM puts them in their place, which compiles faster than `inline`.
+_PART: dict[str, Any] = {
     "nogil": True,
     "fastmath": True,
     "forceinline": True,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
+part = nb.njit(**_PART)
 
 #: Columns of the image that are gone through together where rays follow the rows of voxels.
 TILE = 32
@@ -194,7 +197,7 @@ class Room(NamedTuple):
     corners: np.ndarray
 
 
-@nb.njit(**PART)
+@part
 def _march(values, offset, strides, begin, end, start, slopes, room):
     """Return sums over planes `begin` to `end` of mu, its in-plane derivatives, and these times the plane's number, as precise as `values`.
 
@@ -258,7 +261,7 @@ def _march(values, offset, strides, begin, end, start, slopes, room):
     return mu, gb, gc, kgb, kgc
 
 
-@nb.njit(**PART)
+@part
 def _clip(start, slope, bottom, top, low, high):
     """Narrow [low, high] to the z at which start + z slope lies in [bottom, top].
 
@@ -273,7 +276,7 @@ def _clip(start, slope, bottom, top, low, high):
     return max(low, min(z0, z1)), min(high, max(z0, z1))
 
 
-@nb.njit(**PART)
+@part
 def _axes(qi, qj, qk):
     """Return the axis that a ray follows most closely, and the two others."""
     ai = abs(qi)
@@ -286,7 +289,7 @@ def _axes(qi, qj, qk):
     return 2, 0, 1
 
 
-@nb.njit(**PART)
+@part
 def crossings(shape, source, q, axes):
     """Return the `Crossings` of the ray source + z q, along the first of its axes."""
     a, b, c = axes
@@ -307,7 +310,7 @@ def crossings(shape, source, q, axes):
     return Crossings(a, b, c, slope_b, slope_c, start_b, start_c, first, count)
 
 
-@nb.njit(**PART)
+@part
 def _without_air(occupied, blocks, at):
     """Return the first and past-the-last of the planes of `Crossings`, without air before and behind the body.
 
@@ -339,7 +342,7 @@ def _without_air(occupied, blocks, at):
     return begin - begin % WHOLE, min(end + -end % WHOLE, count)
 
 
-@nb.njit(**PART)
+@part
 def _product(matrix, v):
     """Return the product of a matrix (3, 3) and a vector (3,), as three numbers."""
     return (
@@ -349,7 +352,7 @@ def _product(matrix, v):
     )
 
 
-@nb.njit(**PART)
+@part
 def _inverse_transpose(matrix, out):
     """Write the transposed inverse of a matrix (3, 3), by its cofactors, into `out`.
 
@@ -368,7 +371,7 @@ def _inverse_transpose(matrix, out):
             out[i, j] /= determinant
 
 
-@nb.njit(**KERNEL, fastmath=True)
+@fast_kernel
 def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
     """Project the rows `rows[0]:rows[1]` of an image.
 
@@ -478,7 +481,7 @@ def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
                 jacobian[5, r, col] = gz
 
 
-@nb.njit(**KERNEL, fastmath=True)
+@fast_kernel
 def mark_unseen(ends, rays, rows, seen):
     """Set `seen` to 0 for rays that go on through tissue where the CT was cut off.
 
@@ -532,7 +535,7 @@ def mark_unseen(ends, rays, rows, seen):
                 seen[r, col] = 0
 
 
-@nb.njit(**KERNEL)
+@kernel
 def draw_pose(placed, n, seen, image):
     """Fill an image with the DRR of the n-th of several poses.
 

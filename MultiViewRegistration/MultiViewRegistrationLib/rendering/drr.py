@@ -140,9 +140,7 @@ class Grid:
 
     @cached_property
     def _corners_ct(self) -> np.ndarray:
-        index = np.stack(
-            np.meshgrid(*[(0, size) for size in self.shape], indexing="ij"), axis=-1
-        ).reshape(-1, 3)
+        index = rigid.grid_points(*[(0, size) for size in self.shape])
         return rigid.transform_points(self.ct_from_index, index)
 
     def rays(self, camera: Camera, world_from_ct: ArrayLike) -> Rays:
@@ -207,7 +205,7 @@ class Projector:
         self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
         self.shape = grid.shape
         self.ct_from_index = grid.ct_from_index
-        self._axes = self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
+        self._axes = self.ct_from_index[:3, :3] / rigid.steps(self.ct_from_index)
         self.end_slices = np.zeros((6, *[max(grid.shape)] * 2), np.uint8)
         for side, slices in enumerate(self.end_slices):
             end = np.moveaxis(grid.padded, 2 - side // 2, 0)[-2 if side % 2 else 1]

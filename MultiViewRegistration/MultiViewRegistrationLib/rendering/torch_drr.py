@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..errors import warn
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from .cpu import UNSEEN_TISSUE_MM
 from .drr import FIRST_ROW, MAX_VOXELS, Projector, cross
@@ -180,7 +181,7 @@ class TorchProjector:
     def _ends_of(self, projector: Projector) -> tuple[_Sides, int]:
         """Return the ends that are cut, and how many samples a ray may have beyond one."""
         shape = np.array(projector.shape)
-        mm = np.linalg.norm(projector.ct_from_index[:3, :3], axis=0)
+        mm = rigid.steps(projector.ct_from_index)
         number = np.flatnonzero(projector.cut)
         a = number // 2
         across = np.array([[axis for axis in range(3) if axis != each] for each in a], int).reshape(

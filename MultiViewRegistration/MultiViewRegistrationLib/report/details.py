@@ -297,7 +297,7 @@ def _correction(given: View, corrected: View) -> str:
 
 
 def _pose(result: Result) -> ET.Element:
-    to_centre = rigid.from_rotation_translation(np.eye(3), result.anatomy.centroid)
+    to_centre = rigid.translation(result.anatomy.centroid)
     pose = result.world_from_ct @ to_centre
     method = f"{result.method}: {result.regressor}" if result.regressor else result.method
     rows = [["Start" if result.refined else "Given", method]]

@@ -7,7 +7,7 @@ there, as `api.register` does it. A lost bone starts nothing, and stops no other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import cast
@@ -22,6 +22,7 @@ from ..assessment.bodies import (
     with_together,
 )
 from ..assessment.verdict import Assessment
+from ..errors import unseen
 from ..imaging.body import Body
 from ..imaging.xray import View
 from ..io.case import Case
@@ -29,7 +30,7 @@ from ..io.sequence import Frame
 from ..reasons import BoneVerdict, Verdict
 from ..registration.bones import Bone
 from ..registration.optimizer import Range
-from ..registration.pipeline import Progress
+from ..registration.pipeline import Report
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from .bone_tracker import BoneTracker, with_structures
@@ -113,7 +114,7 @@ class BodiesTracker:
         number: int,
         views: list[View],
         frame: Frame,
-        progress: Callable[[Progress], object] = lambda _: None,
+        progress: Report = unseen,
     ) -> Tracked:
         """Return the result of a frame: that of the first body, with all bones in `Tracked.bones`.
 
@@ -139,7 +140,7 @@ class BodiesTracker:
         alone: Sequence[Tracked],
         views: list[View],
         began: float,
-        progress: Callable[[Progress], object],
+        progress: Report,
     ) -> Tracked:
         """Return the result of a frame in which bones with a CT each were followed alone."""
         names = [bone.name for bone in self._apart]

@@ -8,7 +8,7 @@ the whole CT has taken them, at all resolutions. A lost bone starts nothing, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
@@ -19,6 +19,7 @@ import numpy as np
 from ..assessment.bodies import BodyResult, Together, judge_together, with_together
 from ..assessment.bone_features import MaskEdge, mask_edges
 from ..assessment.verdict import Assessment
+from ..errors import unseen
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
@@ -33,7 +34,7 @@ from ..registration.bones import (
     register_bones,
     ties_of,
 )
-from ..registration.pipeline import Progress
+from ..registration.pipeline import Report
 from ..registration.prepared_ct import PreparedCT
 from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, Memory, Pace, Tracked
 
@@ -96,7 +97,7 @@ class BoneTracker:
         whole: Tracked,
         views: Sequence[View],
         expected: np.ndarray,
-        progress: Callable[[Progress], object] = lambda _: None,
+        progress: Report = unseen,
     ) -> Tracked:
         """Return the result of a frame with its bones.
 
@@ -165,7 +166,7 @@ class BoneTracker:
         rest: np.ndarray,
         starts: dict[str, np.ndarray],
         levels: Sequence[BoneLevel],
-        progress: Callable[[Progress], object],
+        progress: Report,
     ) -> _Fit:
         finest = self._pace.tolerance_mm
         paced = [each._replace(tolerance_mm=max(each.tolerance_mm, finest)) for each in levels]

@@ -9,19 +9,19 @@ track.save("out")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ..api import register
-from ..errors import InputError
+from ..errors import InputError, unseen
 from ..geometry.slot_scan import require_single_source
 from ..imaging.xray import View
 from ..io.case import Case
 from ..reasons import Reason, doubted
 from ..registration.cameras import CameraCorrections
-from ..registration.pipeline import Progress
+from ..registration.pipeline import Report
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
@@ -36,7 +36,7 @@ def follow(
     start: str = "given",
     pace: str = "thorough",
     seed: int = 0,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = unseen,
     device: str | ComputeDevice = "cpu",
 ) -> Iterator[Tracked]:
     """Return the frames of a sequence one after another, each as soon as it is done.
@@ -109,7 +109,7 @@ def _registered(
     anatomy: PreparedCT,
     start: str,
     seed: int,
-    progress: Callable[[Progress], object],
+    progress: Report,
     geometry: _Geometry,
     compute_device: ComputeDevice,
 ) -> Tracked:

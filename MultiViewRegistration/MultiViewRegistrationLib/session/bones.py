@@ -257,11 +257,11 @@ class Bones:
         if body is None:
             return None
         volume = body.ct.volume
-        ends = [(-0.5, count - 0.5) for count in volume.values.shape[::-1]]
+        ends = [(-0.5, count - 0.5) for count in volume.size]
         if name in body.bones.names:
             box = body.bones.boxes[body.bones.names.index(name)]
             ends = [(side.start - 0.5, side.stop - 0.5) for side in box[::-1]]
-        corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
+        corners = rigid.grid_points(*ends)
         places = scene_bones.places_of(registration)
         world_from_index = places.get(name, places[""]) @ volume.ct_from_index
         return rigid.transform_points(world_from_index, corners)

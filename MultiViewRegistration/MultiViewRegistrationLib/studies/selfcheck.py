@@ -6,7 +6,7 @@ How far from the scanner's pose it ends (docs/scouts.md).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ from ..io.case import Case
 from ..io.files import printable
 from ..io.localizer import study_with_localizers
 from ..registration.optimizer import Range
-from ..registration.pipeline import Progress, Refinement, pose_difference, refine
+from ..registration.pipeline import Progress, Refinement, Report, pose_difference, refine
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..report.result import Result
@@ -273,7 +273,7 @@ def _run(
     anatomy: PreparedCT,
     start: np.ndarray,
     seed: int,
-    report: Callable[[Progress], object],
+    report: Report,
 ) -> Run:
     began = perf_counter()
     found = None

@@ -243,7 +243,7 @@ def consensus(
     """
     # With the CT's origin at the centre: seen from a distant one, a mean of rotations would move
     # the bone.
-    to_centre = rigid.from_rotation_translation(np.eye(3), np.asarray(centre_ct, float))
+    to_centre = rigid.translation(np.asarray(centre_ct, float))
     centred = np.asarray(poses, float) @ to_centre
     mean = rigid.robust_mean(centred, RADIUS_MM)
     rotation = np.degrees(rigid.rotation_distance(centred, mean))

@@ -72,7 +72,7 @@ class BrowserDRR:
         texture: Texture | None = self._texture.value
         if texture is None:
             return None
-        axes = texture.ct_from_texel[:3, :3] / np.linalg.norm(texture.ct_from_texel[:3, :3], axis=0)
+        axes = texture.ct_from_texel[:3, :3] / rigid.steps(texture.ct_from_texel)
         return {
             "stamp": self._stamp,
             "size": list(texture.values.shape[::-1]),

@@ -119,7 +119,7 @@ def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
     if points.shape[1] != 3 or not (np.abs(points) <= MAX_NUMBER).all():
         file.refuse(path, f"has the shape {points.shape}", "points x 3 finite numbers of mm")
     index = rigid.transform_points(ct.volume.index_from_ct, points)
-    inside = ((index >= -1) & (index <= np.array(ct.volume.values.shape[::-1]))).all(1).mean()
+    inside = ((index >= -1) & (index <= np.array(ct.volume.size))).all(1).mean()
     if inside < SHARE_INSIDE:
         file.refuse(
             path,

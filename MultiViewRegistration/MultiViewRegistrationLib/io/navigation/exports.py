@@ -323,9 +323,7 @@ def _grid(
 
     They are numbers of single precision, all that NIfTI keeps of a grid's place.
     """
-    ends = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in shape], indexing="ij"), -1).reshape(
-        -1, 3
-    )
+    ends = rigid.grid_points(*[(-0.5, n - 0.5) for n in shape])
     corners = rigid.transform_points(target_from_index, ends)
     spacing = float(np.float32(spacing))
     low = corners.min(axis=0)

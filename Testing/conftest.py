@@ -9,6 +9,10 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+#: Read by NumPy and PyTorch when they are imported: images are small here, and no work for several
+#: threads, which only wait for each other.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
 import pytest
 from hypothesis import settings
 from phantom import make_ct, make_views

@@ -19,17 +19,6 @@ if find_spec("torch") is None:
     collect_ignore_glob = ["test_*.py"]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Small images are no work for several threads, which only wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def scene() -> tuple[Volume, Camera, np.ndarray]:
     """Volume, camera and pose; voxels of uneven size, a left-handed grid far from the origin, a mirrored image."""

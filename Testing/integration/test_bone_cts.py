@@ -76,23 +76,23 @@ def test_result_transforms_and_report(written, tmp_path):
 
 
 def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(written):
-    folder, cts, true = written
+    """The second is turned by 20 degrees from where its search begins."""
+    folder, *both = written
+    names, cts, true = (each[::-1] for each in (BONES, *both))
     loaded = Case.load(folder)
-    first, second = (Body(ct, name=name) for name, ct in zip(BONES, cts, strict=True))
+    first, second = (Body(ct, name=name) for name, ct in zip(names, cts, strict=True))
     case = Case.from_arrays(
-        replace(first, world_from_ct=loaded.world_from_ct),
+        replace(first, world_from_ct=loaded.bodies[1].world_from_ct),
         second,
         *(View(each.xray.line_integrals, each.camera, intensity="log") for each in loaded.views),
     )
     fractions = []
-    case.search = {"rotation_deg": 60.0, "translation_mm": 40.0}
+    case.search = {"rotation_deg": 25.0, "translation_mm": 40.0}
     result = register(case, progress=lambda done: fractions.append(done.fraction))
     assert fractions == sorted(fractions) and fractions[-1] == 1
     assert result.method == "given"
     for bone, ct, pose in zip(result.together.bodies, cts, true, strict=True):
-        right = error_mm(ct, bone.world_from_ct, pose) < 0.1
-        assert right or bone.verdict == "reject", bone.reasons
-    assert error_mm(cts[0], result.world_from_ct, true[0]) < 0.1
+        assert error_mm(ct, bone.world_from_ct, pose) < 0.1, bone.reasons
     rejected = replace(result, assessment=replace(result.assessment, verdict="reject"))
     shown = ", ".join(bone.name for bone in result.together.usable)
     assert rejected.withheld().endswith(f"Its transforms were not written, only those of {shown}.")

@@ -1,6 +1,7 @@
 """Cameras come from beads in X-rays by RTK, and what goes wrong is said in a sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,13 @@ def found(images):
     return calibrate_from_beads(images, MODEL, names=["AP", "LAT"])
 
 
+@pytest.fixture(scope="module")
+def near(images, found):
+    """The images with their beads, and a camera near which those are soon named."""
+    seen = (find_in_image(image, len(MODEL.points)) for image in images)
+    return [replace(each, near=camera.camera) for each, camera in zip(seen, found, strict=True)]
+
+
 def test_each_image_has_its_camera(found):
     rng = np.random.default_rng(0)
     near = rng.uniform(-50, 50, (100, 3))
@@ -59,12 +67,12 @@ def test_each_image_has_its_camera(found):
             assert np.linalg.norm(bead.pixel - places[bead.name]) < 1.5
 
 
-def test_a_bead_can_be_left_out_of_what_was_found(images, found):
-    seen = find_in_image(images[0], len(MODEL.points))
+def test_a_bead_can_be_left_out_of_what_was_found(near, found):
+    seen = near[0]
     wrong = found[0].beads[0].pixel
     kept = [bead for bead in seen.beads if np.linalg.norm(bead.pixel - wrong) > 1]
     assert len(kept) == len(seen.beads) - 1
-    (again,) = calibrate_from_beads([BeadImage(seen.xray, kept, found[0].camera)], MODEL)
+    (again,) = calibrate_from_beads([replace(seen, beads=kept)], MODEL)
     assert [bead.name for bead in again.beads] == [bead.name for bead in found[0].beads[1:]]
     off = again.camera.project(MODEL.points) - found[0].camera.project(MODEL.points)
     assert np.linalg.norm(off, axis=1).max() < 0.5
@@ -97,8 +105,8 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
     assert len(read_calibration(out)) == 2
 
 
-def test_shared_intrinsics_need_one_distance(images):
-    cameras = calibrate_from_beads(images, MODEL, intrinsics="shared")
+def test_shared_intrinsics_need_one_distance(near):
+    cameras = calibrate_from_beads(near, MODEL, intrinsics="shared")
     first, second = (each.camera.intrinsics for each in cameras)
     assert_array_equal(first, second)
 
@@ -117,7 +125,7 @@ def refused(images, model=MODEL, **how):
     return str(caught.value)
 
 
-def test_what_goes_wrong_is_said(images, found):
+def test_what_goes_wrong_is_said(images, near):
     flat = BeadModel(MODEL.names, MODEL.points * [1, 1, 0], "flat.csv")
     assert "in one plane" in refused(images, flat, mirrored=False)
     shared = refused(3 * [images[0]], flat, intrinsics="shared")
@@ -126,7 +134,7 @@ def test_what_goes_wrong_is_said(images, found):
     assert "in inches" in refused(images[:1], inches)
     assert "is mirrored by its beads" in refused([images[0][:, ::-1].copy()], mirrored=False)
     empty = take_phantom(two_cameras()[:1], np.empty((0, 3)), body=False)
-    message = refused([images[0], empty[0]], names=["AP", "LAT"])
+    message = refused([near[0], empty[0]], names=["AP", "LAT"])
     assert message.startswith("LAT: ") and "expected 6 or more" in message
     assert "no camera has them" in refused(images, intrinsics="known")
 

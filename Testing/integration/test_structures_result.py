@@ -69,9 +69,12 @@ def lines(picture: np.ndarray) -> list[int]:
     ]
 
 
-def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
-    case = Case.load(written[0])
-    result = register(case)
+@pytest.fixture(scope="module")
+def result(written):
+    return register(Case.load(written[0]))
+
+
+def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(result):
     picture = before_after(result)
     blue, orange = lines(picture)
     assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
@@ -79,10 +82,9 @@ def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
     assert before_after(unseen) is None
 
 
-def test_the_risk_in_words_is_that_with_the_bones(written):
-    assessment = register(Case.load(written[0])).assessment
-    [sentence] = [reason for reason in assessment.reasons if is_about_risk(reason)]
-    assert f"is {percent(assessment.prediction.failure_probability)};" in sentence
+def test_the_risk_in_words_is_that_with_the_bones(result):
+    [sentence] = [reason for reason in result.assessment.reasons if is_about_risk(reason)]
+    assert f"is {percent(result.assessment.prediction.failure_probability)};" in sentence
 
 
 def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):

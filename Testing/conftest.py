@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import pytest
 from hypothesis import settings
-from phantom import make_ct, make_views
+from phantom import make_ct, make_views, write_phantom_case
 
 from benchmarks.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
@@ -133,6 +134,28 @@ def anatomy(ct: CT) -> PreparedCT:
 @pytest.fixture(scope="session")
 def views(ct: CT) -> list[View]:
     return make_views(ct)
+
+
+@pytest.fixture(scope="session")
+def case_file(tmp_path_factory) -> Path:
+    """A case.json of the phantom with truth, its start 9 mm off. Not to be changed by a test."""
+    return write_phantom_case(tmp_path_factory.mktemp("phantom"))
+
+
+@pytest.fixture(scope="session")
+def phantom_study(tmp_path_factory):
+    """CT and scouts of the phantom in DICOM. Not to be changed by a test."""
+    from phantom_study import write_study
+
+    return write_study(tmp_path_factory.mktemp("study") / "study")
+
+
+@pytest.fixture
+def port() -> int:
+    """One that nobody listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -5,21 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import warnings
-from pathlib import Path
 
 import pytest
-from phantom import write_phantom_case
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct
-
-
-@pytest.fixture(scope="session")
-def case_file(tmp_path_factory) -> Path:
-    """A case.json of the phantom with truth, its start 9 mm off. Not to be changed by a test."""
-    return write_phantom_case(tmp_path_factory.mktemp("phantom"))
 
 
 @pytest.fixture(scope="session")

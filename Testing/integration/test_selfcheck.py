@@ -8,19 +8,20 @@ import pydicom
 import pytest
 from file_io import read_json, write_json
 from numpy.testing import assert_allclose
-from phantom_study import write_scout, write_study
+from phantom_study import write_scout
 
 from MultiViewRegistrationLib.jobs import Job
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return write_study(tmp_path_factory.mktemp("study") / "study")
-
-
-def test_all_starts_lead_back_to_the_scanner(study, tmp_path, mvreg):
+def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path, mvreg):
     done = mvreg(
-        "selfcheck", study, "--starts", 2, "--json", "--out", tmp_path / "kept" / "page.html"
+        "selfcheck",
+        phantom_study,
+        "--starts",
+        2,
+        "--json",
+        "--out",
+        tmp_path / "kept" / "page.html",
     )
     assert done.returncode == 0 and "Wrote" in done.stderr, done.stderr
     answer = json.loads(done.stdout)
@@ -47,9 +48,9 @@ def test_all_starts_lead_back_to_the_scanner(study, tmp_path, mvreg):
 
 
 @pytest.mark.slow
-def test_a_case_of_a_study_is_checked_as_the_study(study, tmp_path, mvreg):
+def test_a_case_of_a_study_is_checked_as_the_study(phantom_study, tmp_path, mvreg):
     """Which is how missing values are given, and one scout alone is checked."""
-    done = mvreg("case", "new", "--ct", study, "--scouts", "--out", tmp_path / "case.json")
+    done = mvreg("case", "new", "--ct", phantom_study, "--scouts", "--out", tmp_path / "case.json")
     content = read_json(tmp_path / "case.json")
     write_json(tmp_path / "case.json", {**content, "views": content["views"][:1]})
     done = mvreg(
@@ -62,13 +63,15 @@ def test_a_case_of_a_study_is_checked_as_the_study(study, tmp_path, mvreg):
     )
 
 
-def test_what_is_no_study_is_refused(study, tmp_path, case_file, mvreg):
-    mirrored, untold = (shutil.copytree(study, tmp_path / name) for name in ("mirrored", "untold"))
+def test_what_is_no_study_is_refused(phantom_study, tmp_path, case_file, mvreg):
+    mirrored, untold = (
+        shutil.copytree(phantom_study, tmp_path / name) for name in ("mirrored", "untold")
+    )
     write_scout(untold, "LAT", DistanceSourceToPatient=None)
     write_scout(
         mirrored,
         "LAT",
-        np.ascontiguousarray(pydicom.dcmread(study / "LAT.dcm").pixel_array[:, ::-1]),
+        np.ascontiguousarray(pydicom.dcmread(phantom_study / "LAT.dcm").pixel_array[:, ::-1]),
     )
     for words, said in (
         (
@@ -77,10 +80,10 @@ def test_what_is_no_study_is_refused(study, tmp_path, case_file, mvreg):
         ),
         ((mirrored,), "LAT: its image is mirrored left to right against its header"),
         ((tmp_path / "nothing",), "is no folder, expected that of a CT study"),
-        ((study / "ct",), "holds no localizer of its CT"),
+        ((phantom_study / "ct",), "holds no localizer of its CT"),
         ((case_file,), "is no case of a CT's own scouts"),
-        ((study, "--starts", 0), "--starts: found 0"),
-        ((study, "--out", tmp_path / "page.pdf"), "expected the name of a page"),
+        ((phantom_study, "--starts", 0), "--starts: found 0"),
+        ((phantom_study, "--out", tmp_path / "page.pdf"), "expected the name of a page"),
     ):
         done = mvreg("selfcheck", *words)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, (
@@ -89,8 +92,11 @@ def test_what_is_no_study_is_refused(study, tmp_path, case_file, mvreg):
 
 
 @pytest.mark.slow
-def test_it_can_be_cancelled(study, tmp_path):
-    job, seen = Job(["selfcheck", study, "--starts", 500, "--out", tmp_path / "page.html"]), False
+def test_it_can_be_cancelled(phantom_study, tmp_path):
+    job, seen = (
+        Job(["selfcheck", phantom_study, "--starts", 500, "--out", tmp_path / "page.html"]),
+        False,
+    )
     while job.state == "running":
         record = job.poll()
         if record and "start" in record.stage and not seen:

@@ -9,19 +9,13 @@ import pydicom
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import slot_scan_of
-from phantom_study import write_scout, write_study
+from phantom_study import write_scout
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 
 NEW = "case new --ct study --scouts --out new/case.json"
-
-
-@pytest.fixture(scope="session")
-def phantom_study(tmp_path_factory):
-    """Not to be changed by a test."""
-    return write_study(tmp_path_factory.mktemp("study") / "study")
 
 
 @pytest.fixture

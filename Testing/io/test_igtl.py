@@ -4,7 +4,6 @@ A server and a client of pyigtl's own, which drop and come back.
 """
 
 import json
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -33,12 +32,6 @@ def messages(tmp_path):
         return messages_of(RegistrationExport.read(write_result(tmp_path / "result", **changes)))
 
     return make
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -78,8 +71,7 @@ def server(port):
         peer.stop()
 
 
-def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(messages):
-    port = free_port()
+def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
     with (
         running(igtl.serve, port, messages(reference_from_world=REFERENCE.tolist())),
         client(port) as peer,
@@ -117,8 +109,7 @@ def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(messages):
         ({"verdict": "reject"}, 15, "override", "The result was rejected."),
     ],
 )
-def test_the_status_follows_the_verdict(messages, changes, code, name, override):
-    port = free_port()
+def test_the_status_follows_the_verdict(port, messages, changes, code, name, override):
     with running(igtl.serve, port, messages(**changes)), client(port) as peer:
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (code, name)
@@ -136,8 +127,7 @@ def test_the_status_follows_the_verdict(messages, changes, code, name, override)
         assert ("Override" in transform.metadata) == bool(override)
 
 
-def test_clients_that_drop_are_served_again_and_others_meanwhile(messages):
-    port = free_port()
+def test_clients_that_drop_are_served_again_and_others_meanwhile(port, messages):
     with running(igtl.serve, port, messages()) as reported:
         for _ in range(2):
             with client(port) as peer, client(port) as other:
@@ -147,8 +137,7 @@ def test_clients_that_drop_are_served_again_and_others_meanwhile(messages):
         wait_until(lambda: reported.count("a client is gone") >= 4)
 
 
-def test_a_server_of_pyigtl_that_drops_gets_everything_again(messages):
-    port = free_port()
+def test_a_server_of_pyigtl_that_drops_gets_everything_again(port, messages):
     with running(igtl.send_to, "127.0.0.1", port, messages()) as reported:
         wait_until(lambda: any("waiting" in line for line in reported))
         for _ in range(2):
@@ -174,8 +163,7 @@ def test_no_name_of_a_person_goes_out(messages):
     assert b"Doe" not in packed and b"CTToWorld" in packed
 
 
-def test_only_this_machine_is_served(messages):
-    port = free_port()
+def test_only_this_machine_is_served(port, messages):
     with running(igtl.serve, port, messages()) as reported:
         wait_until(lambda: reported)
         assert f"127.0.0.1:{port}" in reported[0]

@@ -1,9 +1,16 @@
 """A real MRML scene, of slicer-core, for each test."""
 
 import pytest
+from phantom_scene import make_registration
 from tiny_scene import scene, slicer_app, watch
 
 __all__ = ["scene", "slicer_app", "two_xrays", "watch"]
+
+
+@pytest.fixture
+def registration(scene, ct, views):
+    """Of the phantom, at its true pose."""
+    return make_registration(scene, ct, views)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 import slicer
 import vtk
 from phantom import TRUE_POSE, off
-from phantom_scene import make_registration
 from tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -22,11 +21,6 @@ IN_THE_MIDDLE = [
     ((0.9765625, 0.9765625, 2.5), (-249.51171875, -249.51171875, -100.0000005)),
     ((1 / 3, 0.48828125, 0.625), (-56.0005, 56.0005, -0.0005)),
 ]
-
-
-@pytest.fixture
-def registration(scene, ct, views):
-    return make_registration(scene, ct, views)
 
 
 def blob(shape):

@@ -5,15 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, off
-from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct, xrays_without_ct
-
-
-@pytest.fixture
-def registration(scene, ct, views):
-    return make_registration(scene, ct, views)
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,6 @@ POSES = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def registration(scene, ct, views):
-    return make_registration(scene, ct, views)
-
-
 def bone(registration) -> np.ndarray:
     """The voxels that a threshold selects, of one side, so that a mirrored selection is another."""
     voxels = slicer.util.arrayFromVolume(registration.ct)

@@ -1,5 +1,13 @@
 """A real MRML scene, of slicer-core, for each test."""
 
+import pytest
+from phantom_scene import phantom_registration
 from tiny_scene import scene, slicer_app, watch
 
 __all__ = ["scene", "slicer_app", "watch"]
+
+
+@pytest.fixture
+def registration(scene):
+    """Of the phantom, at a start."""
+    return phantom_registration(scene)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import slicer
 from phantom import TRUE_POSE, off
-from phantom_scene import phantom, phantom_registration
+from phantom_scene import phantom
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import drawing as mrml_drawing
@@ -40,11 +40,6 @@ def clock(monkeypatch):
     monkeypatch.setattr(mrml_drawing, "FIRST_COARSENESS", 0)
     monkeypatch.setattr(mrml_drawing, "SHARP", (128, 1.0))
     return clock
-
-
-@pytest.fixture
-def registration(scene):
-    return phantom_registration(scene)
 
 
 def drawing_of(registration, anatomy, xray=None, busy=lambda: False):

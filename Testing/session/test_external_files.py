@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from file_io import write_json, write_values
 from phantom import make_ct
-from phantom_scene import phantom, phantom_registration, phantom_volume
+from phantom_scene import phantom, phantom_volume
 from tiny_scene import c_arm, write_markups
 
 from MultiViewRegistrationLib.errors import InputError
@@ -100,11 +100,6 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
 
 def test_every_question_of_a_reader_has_a_label():
     assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.OPEN) - {"size"}
-
-
-@pytest.fixture
-def registration(scene):
-    return phantom_registration(scene)
 
 
 @pytest.mark.parametrize("flipped", [False, True])

@@ -34,13 +34,6 @@ def session(scene):
     session.igtl.close()
 
 
-@pytest.fixture
-def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def serve(session, port, **options):
     session.igtl.serve(port, *take_messages(session, **options)())
 

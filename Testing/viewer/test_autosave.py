@@ -31,11 +31,6 @@ from MultiViewRegistrationLib.viewer.autosave import Autosave, place, saved_scen
 from MultiViewRegistrationLib.viewer.scene_files import read_scene
 
 
-@pytest.fixture(scope="module")
-def case_file(tmp_path_factory):
-    return write_phantom_case(tmp_path_factory.mktemp("phantom"))
-
-
 @pytest.fixture
 def application(scene, case_file):
     """What `Autosave` needs of the application, the phantom open."""

@@ -10,6 +10,7 @@ from program import run
 from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.report.result_json import is_whole
 
 
 @pytest.fixture(scope="module")
@@ -83,17 +84,20 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_result_is_registered_again(go_on, damage):
-    go_on.result.write_text(DAMAGES[damage](go_on.result.read_text()))
-    assert f"{go_on.result} is damaged; the case is registered again." in go_on()
-    assert_fits_schema(read_json(go_on.result))
+def test_a_result_is_known_to_be_damaged(registered, tmp_path, damage):
+    text = (registered[0] / "one" / "result.json").read_text()
+    result = tmp_path / "result.json"
+    for written, whole in ((text, True), (DAMAGES[damage](text), False)):
+        result.write_text(written)
+        assert is_whole(result) == whole
 
 
-def test_no_transform_of_a_damaged_result_outlives_it(go_on):
+def test_a_damaged_result_is_registered_again_and_no_transform_outlives_it(go_on):
     stale = go_on.result.with_name("L1_world_from_ct.tfm")
     stale.write_text("of the damaged result")
     go_on.result.write_text("")
-    go_on()
+    assert f"{go_on.result} is damaged; the case is registered again." in go_on()
+    assert_fits_schema(read_json(go_on.result))
     assert not stale.exists() and go_on.result.with_name("world_from_ct.tfm").exists()
 
 

@@ -50,29 +50,27 @@ def case(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
-@pytest.mark.parametrize("tags, asked", FOREIGN + OWN)
-def test_page_and_panel_ask(scene, watch, case, tmp_path, kind, tags, asked):
-    host = PresenterHost(scene, read_case(case)(scene))
-    drop(host.files, write_segmentation(kind, tmp_path, tags))
-    title = control(host.files, "asked0.title")
-    assert asked in title.label if asked else title is None
-    if asked:
-        assert host.registration.segmentation is None
-        act(host.files, "asked0.0")
-    host.wait(host.files, lambda: host.registration.segmentation is not None)
-
-
-@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
 @pytest.mark.parametrize("tags, named", FOREIGN + OWN)
-def test_the_command_line_names_it_and_does_not_accept(case, tmp_path, kind, tags, named):
-    write_segmentation(kind, tmp_path, tags)
-    labels = {"labels": "bones.dcm", "structures": "all"}
+def test_page_and_panel_ask_and_the_command_line_does_not_accept(
+    scene, watch, case, tmp_path, kind, tags, named
+):
+    host = PresenterHost(scene, read_case(case)(scene))
+    path = write_segmentation(kind, tmp_path, tags)
+    labels = {"labels": path.name, "structures": "all"}
     write_json(case, {**read_json(case), **labels})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = [each for each in Case.load(case).mismatches if each.kind != DAY]
-        assert [named in each.sentence for each in found] == [True] * bool(named)
-        assert bool(Case.load(case).identity_reasons) == bool(named)
+        loaded = Case.load(case)
+    found = [each for each in loaded.mismatches if each.kind != DAY]
+    assert [named in each.sentence for each in found] == [True] * bool(named)
+    assert bool(loaded.identity_reasons) == bool(named)
+    drop(host.files, path)
+    title = control(host.files, "asked0.title")
+    assert named in title.label if named else title is None
+    if named:
+        assert host.registration.segmentation is None
+        act(host.files, "asked0.0")
+    host.wait(host.files, lambda: host.registration.segmentation is not None)
 
 
 def test_one_with_a_name_is_asked_about_where_nobody_knows_whose_the_ct_is(scene, watch, tmp_path):

@@ -10,7 +10,7 @@ from program import run
 from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.report.result_json import is_whole
+from MultiViewRegistrationLib.cli.register import _is_whole
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_result_is_known_to_be_damaged(registered, tmp_path, damage):
     result = tmp_path / "result.json"
     for written, whole in ((text, True), (DAMAGES[damage](text), False)):
         result.write_text(written)
-        assert is_whole(result) == whole
+        assert _is_whole(result) == whole
 
 
 def test_a_damaged_result_is_registered_again_and_no_transform_outlives_it(go_on):

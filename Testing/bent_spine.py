@@ -172,7 +172,7 @@ _RESULTS: list = []
 @lru_cache(maxsize=1)
 def _bent_case(shifted_mm: float) -> tuple[CT, np.ndarray, list[np.ndarray], list[View]]:
     ct, labels = spine()
-    shift = rigid.from_rotation_translation(np.eye(3), [shifted_mm, 0.0, 0.0])
+    shift = rigid.translation([shifted_mm, 0.0, 0.0])
     motions = [shift, shift, np.eye(4), np.eye(4)] if shifted_mm else bent(ct, labels)
     return ct, labels, motions, xrays(ct, labels, motions, POSE)
 

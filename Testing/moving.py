@@ -60,7 +60,7 @@ class Pelvis:
             ).camera()
             for primary in (0, 85)
         ]
-        poses = swing(count, rigid.from_rotation_translation(np.eye(3), -patient.centre))
+        poses = swing(count, rigid.translation(-patient.centre))
         frames = [
             [
                 View(

@@ -129,7 +129,7 @@ def changed(
     if kind == "side":
         normal = np.array([1.0, 0, 0]) * rng.choice([-1, 1])
         centre = np.array([np.percentile(points[:, 0], rng.uniform(35, 65)), spine[1], height])
-    motion = rigid.from_rotation_translation(np.eye(3), unit(rng.normal(size=3)) * size)
+    motion = rigid.translation(unit(rng.normal(size=3)) * size)
     patient, forward = bent(body, centre, normal, motion)
     return patient, ct, forward, size
 

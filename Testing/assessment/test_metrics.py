@@ -21,7 +21,7 @@ TARGET = np.array([[0.0, 0.0, 250.0]])
 
 
 def shift(x: float, y: float, z: float) -> np.ndarray:
-    return rigid.from_rotation_translation(np.eye(3), np.array([x, y, z]))
+    return rigid.translation(np.array([x, y, z]))
 
 
 def test_mtre_is_the_mean_over_targets_of_their_displacement():

@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
-START = rigid.from_rotation_translation(np.eye(3), [4.0, 3.0, -3.0]) @ POSE
+START = rigid.translation([4.0, 3.0, -3.0]) @ POSE
 
 
 def assessed(motions):
@@ -24,7 +24,7 @@ def assessed(motions):
 
 def moved_half(mm):
     """The upper half to the left."""
-    moved = rigid.from_rotation_translation(np.eye(3), [mm, 0.0, 0.0])
+    moved = rigid.translation([mm, 0.0, 0.0])
     return [moved, moved, np.eye(4), np.eye(4)]
 
 

@@ -38,7 +38,7 @@ def chest() -> tuple[CT, np.ndarray]:
 @lru_cache(maxsize=2)
 def assessed(mm: float):
     ct, labels = chest()
-    moved = rigid.from_rotation_translation(np.eye(3), [0.8 * mm, 0.6 * mm, 0.0])
+    moved = rigid.translation([0.8 * mm, 0.6 * mm, 0.0])
     anatomy, views = PreparedCT(ct), xrays(ct, labels, [moved] * 4, POSE)
     found = refine(anatomy, views, START)
     return verdict.assess(anatomy, views, found, START), anatomy, found

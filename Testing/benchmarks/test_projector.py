@@ -223,9 +223,7 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
     mask = single_bones(ct)[0]
     camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
-    pose = rigid.from_rotation_translation(
-        np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
-    )
+    pose = rigid.translation(-rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30])))
     whole = RtkProjector(Body.from_hu(ct, 0))
     before = whole.project(camera, pose)
     labels = mask.astype(np.uint8)
@@ -234,7 +232,7 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
 
     # All else goes two voxels to the patient's left; seen from there, the bone has gone two to the
     # right.
-    rest_from_bone = rigid.from_rotation_translation(np.eye(3), np.array([2 * SPACING[0], 0, 0]))
+    rest_from_bone = rigid.translation(np.array([2 * SPACING[0], 0, 0]))
     soft = np.where(mask, np.float32(40), ct.values)
     soft = np.roll(soft, 2, axis=2)
     soft[mask] = (
@@ -256,9 +254,7 @@ def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(tm
     masks = single_bones(ct)
     labels = sum(label * mask.astype(np.uint8) for label, mask in zip((3, 7), masks, strict=True))
     camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
-    pose = rigid.from_rotation_translation(
-        np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
-    )
+    pose = rigid.translation(-rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30])))
     whole = RtkProjector(Body.from_hu(ct, 0))
     still = MovedBones(whole, ct, labels, {3: np.eye(4), 7: np.eye(4)})
     np.testing.assert_allclose(still.project(camera, pose), whole.project(camera, pose), atol=1e-4)

@@ -71,7 +71,7 @@ def chest_registration(scene):
     mirrored = camera.intrinsics * [[-1], [1], [1]]  # stored as seen from the detector
     mirrored[0, 2] = camera.intrinsics[0, 2]
     camera = replace(camera, intrinsics=mirrored)
-    pose = rigid.from_rotation_translation(np.eye(3), -ct.centroid())
+    pose = rigid.translation(-ct.centroid())
     detected = (
         random.poisson(3e4 * np.exp(-0.8 * PreparedCT(ct).projector(1).render(camera, pose).image))
         + 1

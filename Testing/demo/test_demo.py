@@ -93,7 +93,7 @@ def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
 
 def test_the_error_of_a_bone_is_that_of_its_own_pose_and_its_own_truth():
     def shifted(x: float) -> np.ndarray:
-        return rigid.from_rotation_translation(np.eye(3), np.array([x, 0.0, 0.0]))
+        return rigid.translation(np.array([x, 0.0, 0.0]))
 
     shape = SimpleNamespace(surface=np.random.default_rng(0).normal(size=(30, 3)))
     bones = [

@@ -151,9 +151,7 @@ def test_skew_and_pixel_shape_are_read_approximately_on_request():
 
 
 def moved(z):
-    return Camera(
-        np.diag([2000, 2500, 1]), rigid.from_rotation_translation(np.eye(3), [0, 0, z]), (512, 640)
-    )
+    return Camera(np.diag([2000, 2500, 1]), rigid.translation([0, 0, z]), (512, 640))
 
 
 @pytest.mark.parametrize(

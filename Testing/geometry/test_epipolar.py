@@ -135,7 +135,7 @@ def test_the_line_ends_at_a_vanishing_point_and_at_the_edge_of_the_image():
     K = [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]]
     views = (
         Camera(K, np.eye(4), SIZE),
-        Camera(K, rigid.from_rotation_translation(np.eye(3), [-50, 0, 0]), SIZE),
+        Camera(K, rigid.translation([-50, 0, 0]), SIZE),
     )
     assert_allclose(epipolar_line(*views, (400, 100)), [[-0.5, 100], [400, 100]], atol=1e-9)
 

@@ -101,7 +101,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
 
 
 def test_an_unusable_view_is_named(case, prepared):
-    aside = rigid.from_rotation_translation(np.eye(3), [0, 300, 0])
+    aside = rigid.translation([0, 300, 0])
     second = case.views[1]
     moved = replace(
         second,

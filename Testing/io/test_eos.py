@@ -23,9 +23,7 @@ def pair(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     k, j, i = np.indices((12, 12, 12)) - 5.5
     pixels = np.where(np.hypot(i, j) < 3, 800, -1000).astype(np.int16)
-    write_series(
-        tmp_path / "ct", pixels, rigid.from_rotation_translation(np.eye(3), [-5.5, -5.5, -5.5])
-    )
+    write_series(tmp_path / "ct", pixels, rigid.translation([-5.5, -5.5, -5.5]))
     return [
         write_eos(tmp_path / f"{number}.dcm", plane)
         for number, plane in enumerate(COLUMNS, start=1)

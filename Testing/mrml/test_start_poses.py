@@ -28,7 +28,7 @@ def test_which_xrays_do_not_show_the_ct(registration, shift, names):
 def test_a_ct_is_centred_where_the_beams_meet(registration, views):
     middle = np.array([12.0, -7.0, 30.0])
     for view, given in zip(registration.xrays, views, strict=True):
-        back = rigid.from_rotation_translation(np.eye(3), -middle)
+        back = rigid.translation(-middle)
         camera = replace(given.camera, camera_from_world=given.camera.camera_from_world @ back)
         view.change(geometry=camera)
     centre_ct(registration)

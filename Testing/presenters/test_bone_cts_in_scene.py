@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.presenters.form import visible
 from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
 
-AWAY = rigid.from_rotation_translation(np.eye(3), [2.0, -1.0, 1.0])
+AWAY = rigid.translation([2.0, -1.0, 1.0])
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ from MultiViewRegistrationLib.session.session import Session
 
 LABELMAP = "Binary labelmap"
 #: A shift of a bone by hand, mm.
-AWAY = rigid.from_rotation_translation(np.eye(3), [3.0, -2.0, 2.0])
+AWAY = rigid.translation([3.0, -2.0, 2.0])
 
 
 def segmentation(host, *names: str):
@@ -348,7 +348,7 @@ def test_of_a_torsos_labels_the_bones_that_an_x_ray_shows_are_offered(scene, sha
     host.registration.ct = volume_node(scene, "Torso", ct.volume.values, ct.volume.ct_from_index)
     for view in make_views(make_ct()):
         add_view(host.registration, view)
-    centre = rigid.from_rotation_translation(np.eye(3), [1.0, 121.0, -310.0])  # of L3
+    centre = rigid.translation([1.0, 121.0, -310.0])  # of L3
     host.registration.world_from_ct = centre
     before = fingerprint(host.registration)
     host.take_files([shared_data / "labels" / "torso.nii.gz"])

@@ -32,7 +32,7 @@ def apart_mm(result, before, name: str) -> float:
 
 def test_a_bone_that_was_moved_is_found_again_and_the_others_stay(result):
     before = poses(result)
-    shifted = rigid.from_rotation_translation(np.eye(3), [3.0, -2.0, 2.0]) @ before["L2"]
+    shifted = rigid.translation([3.0, -2.0, 2.0]) @ before["L2"]
     again = api.register_bones(result, {**before, "L2": shifted})
     assert all(apart_mm(again, before, name) < 0.5 for name in NAMES)
     assert again.world_from_ct is result.world_from_ct
@@ -44,7 +44,7 @@ def test_a_bone_that_was_moved_is_found_again_and_the_others_stay(result):
 
 def test_bones_are_judged_where_they_are_put_and_not_moved(result):
     before = poses(result)
-    far = rigid.from_rotation_translation(np.eye(3), [12.0, 0.0, 0.0]) @ before["L1"]
+    far = rigid.translation([12.0, 0.0, 0.0]) @ before["L1"]
     judged = api.assess(
         result.case, result.world_from_ct, result.anatomy, bone_poses={**before, "L1": far}
     )

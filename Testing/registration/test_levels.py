@@ -33,7 +33,7 @@ def test_vertebrae_that_are_right_fit_worse_one_level_further(found):
 
 def test_vertebrae_that_are_a_level_too_low_fit_better_one_level_up(found):
     step = found.world_from_ct[:3, :3] @ (found.bones[1].centroid - found.bones[0].centroid)
-    lower = [rigid.from_rotation_translation(np.eye(3), step) @ pose for pose in found.poses]
+    lower = [rigid.translation(step) @ pose for pose in found.poses]
     up, _ = other_levels(replace(found, poses=lower), NUMBERS)
     assert up.unlikeness.max() < 0.8, up.unlikeness
 

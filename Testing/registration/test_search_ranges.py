@@ -73,7 +73,7 @@ def test_a_range_holds_what_is_beyond_it_by_half_and_ten(degrees, mm, inside):
 def test_a_camera_shows_a_box_that_is_before_it_and_within_both_axes(centre, shown):
     """Of 10 mm; at its depth the field is 100 mm wide."""
     camera = Camera([[1000.0, 0, 71], [0, 1000, 71], [0, 0, 1]], np.eye(4), (143, 143))
-    pose = rigid.from_rotation_translation(np.eye(3), centre)
+    pose = rigid.translation(centre)
     assert Range(1, 3).shown(camera, pose, np.zeros(3), CORNERS / 6) == shown
 
 

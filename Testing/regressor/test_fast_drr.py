@@ -97,7 +97,7 @@ def test_a_lane_does_not_run_over_into_the_next():
     words = np.zeros((704, 4, 4), np.uint32)
     words[1:702, 1:3, 1:3] = LARGEST | LARGEST << 10 | LARGEST << 20
     grid = Grid.of(words, np.eye(4))
-    before = rigid.from_rotation_translation(np.eye(3), [-1.5, -1.5, 3000])
+    before = rigid.translation([-1.5, -1.5, 3000])
     camera = Camera([[4000, 0, 0], [0, 4000, 0], [0, 0, 1]], before, (1, 1))
     stacks = Stacks(
         6 * (grid.values,),
@@ -110,7 +110,7 @@ def test_a_lane_does_not_run_over_into_the_next():
 
 def test_nothing_behind_the_source_counts():
     bases = Bases(np.full((BASES, 20, 20, 20), 0.01, np.float32), np.eye(4))
-    before = rigid.from_rotation_translation(np.eye(3), [-9.5, -9.5, -30])
+    before = rigid.translation([-9.5, -9.5, -30])
     assert not line_integrals(
         bases, Camera([[50, 0, 5], [0, 50, 5], [0, 0, 1]], before, (11, 11)), np.eye(4)
     ).any()

@@ -92,7 +92,7 @@ def test_all_are_0_at_the_perfect_answer_and_above_as_soon_as_a_view_is_wrong(vo
 def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
     """(pose, image) of view a through view b in numpy, by its definition."""
     predicted = camera_a.camera_from_world @ camera_b.world_from_camera @ predicted_b
-    isocentre = rigid.from_rotation_translation(np.eye(3), [0, 0, RADIUS])
+    isocentre = rigid.translation([0, 0, RADIUS])
     a, b = (rigid.inverse(pose) @ isocentre for pose in (predicted, true_a))
     pose = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b)) + rigid.geodesic_distance(
         a, b, RADIUS

@@ -27,7 +27,7 @@ from MultiViewRegistrationLib.regressor.network import (
 from MultiViewRegistrationLib.regressor.optimiser import Optimiser, orthogonal
 
 CENTROID = np.array([5.0, -12.0, 30.0])
-NOMINAL = rigid.from_rotation_translation(np.eye(3), -CENTROID)
+NOMINAL = rigid.translation(-CENTROID)
 ARM = dict(
     source_to_detector_mm=1010,
     source_to_isocentre_mm=700,

@@ -48,7 +48,7 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
         ).camera()
         for angle in (0, 90)
     ]
-    nominal = rigid.from_rotation_translation(np.eye(3), -centroid)
+    nominal = rigid.translation(-centroid)
     poses = PoseRange(cameras[0], nominal, centroid, np.array([15.0, 15, 30, 50, 75, 50]))
     begun = Training.begin(ct, cameras, poses, corners, tmp_path / "model")
     begun.card = replace(begun.card, steps=320, every=1000)

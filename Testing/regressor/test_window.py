@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.rendering.drr import Projector
 
 
 def camera_of(columns=200, rows=200, fx=900.0, fy=900.0) -> Camera:
-    before = rigid.from_rotation_translation(np.eye(3), [0, 0, 600])
+    before = rigid.translation([0, 0, 600])
     return Camera(
         [[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]], before, (columns, rows)
     )

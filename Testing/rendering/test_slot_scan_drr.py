@@ -93,7 +93,7 @@ def test_rays_beyond_a_cut_end_are_marked_row_by_row():
     values = np.zeros((20, 30, 30), np.float32)
     j, i = np.indices((30, 30)) - 14.5
     values[:, np.hypot(i, j) < 11] = 0.02
-    volume = Volume(values, rigid.from_rotation_translation(np.eye(3), [-14.5, -14.5, -9.5]))
+    volume = Volume(values, rigid.translation([-14.5, -14.5, -9.5]))
     scan = SlotScan(
         isocentre=np.array([0, 0, 20.0]),
         isocentre_to_source=np.array([0, -1.0, 0]),

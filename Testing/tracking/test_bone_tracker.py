@@ -216,7 +216,7 @@ def test_a_bone_that_jumped_is_found_again_from_the_whole_ct(begun):
     """At the resolutions at which bones are followed it would not be."""
     make, taken = begun
     tracker = make()
-    away = rigid.from_rotation_translation(np.eye(3), [0.0, 0.0, 8.0]) @ POSE
+    away = rigid.translation([0.0, 0.0, 8.0]) @ POSE
     bones = {name: Tracked(1, "followed", away, "check", [], (0.98, 0.98)) for name in NAMES}
     tracker.keep(replace(whole_in(1, "reject"), bones=bones))
     found = tracker.follow(whole_in(2), taken([np.eye(4)] * 4), POSE)

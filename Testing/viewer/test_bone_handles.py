@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.viewer.page_views import draw_translucent
 
-AT = rigid.from_rotation_translation(np.eye(3), [5.0, 3.0, 2.0])
+AT = rigid.translation([5.0, 3.0, 2.0])
 SIZE = 400, 300
 ROOM = np.array([[x, y, z] for x in (-15.0, 25.0) for y in (-15.0, 25.0) for z in (-15.0, 20.0)])
 

@@ -81,7 +81,7 @@ def random_scene(
     world_from_model = rigid.from_rotation_translation(
         rigid.exp_so3(_direction(rng) * rng.uniform(0, np.pi)), beside_mm / 2 * towards
     )
-    shift = rigid.from_rotation_translation(np.eye(3), -beside_mm / 2 * towards)
+    shift = rigid.translation(-beside_mm / 2 * towards)
     cameras = []
     for angle in angles:
         centre = (np.array(size) - 1) / 2 + off_px * _direction(rng, 2)

@@ -95,7 +95,7 @@ def depth_behind(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> f
     Clipped to the volume, it does not matter where.
     """
     size = np.array(volume.values.shape[::-1])
-    corners = np.stack(np.meshgrid(*[(-1, n) for n in size], indexing="ij"), -1).reshape(-1, 3)
+    corners = rigid.grid_points(*[(-1, n) for n in size])
     return 1.1 * float(
         camera.depth(rigid.transform_points(world_from_ct @ volume.ct_from_index, corners)).max()
     )

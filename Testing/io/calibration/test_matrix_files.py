@@ -176,7 +176,7 @@ def recording(tmp_path):
     """Three frames of a C-arm's marker; the second was not tracked."""
     image = sitk.Image(4, 3, 3, sitk.sitkUInt8)
     for frame, (status, x) in enumerate((("OK", 0.0), ("INVALID", 0.0), ("OK", 10.0))):
-        moved = rigid.from_rotation_translation(np.eye(3), [x, 0, 0]) @ WORLD_FROM_CARM
+        moved = rigid.translation([x, 0, 0]) @ WORLD_FROM_CARM
         prefix = f"Seq_Frame{frame:04d}_"
         image.SetMetaData(
             f"{prefix}CArmToReferenceTransform", " ".join(map(repr, moved.ravel().tolist()))

@@ -121,9 +121,7 @@ class CaseFile(CaseSettings):
         """Take content that is parsed already; files are sought from the folder of `path`."""
         fields = JsonObject(printable(path), "", content)
         folder = path.parent
-        version = fields.integer("version", f"the number {VERSION}", least=1)
-        if version > VERSION:
-            fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
+        fields.check_version(VERSION)
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
         views = [ViewRecord.read(entry, folder) for entry in entries]

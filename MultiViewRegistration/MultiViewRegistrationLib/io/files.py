@@ -477,6 +477,12 @@ class JsonObject:
             self.refuse_value(key, expected)
         return int(number)
 
+    def check_version(self, known: int) -> None:
+        """Refuse a file of a later version than is known, and one without any."""
+        version = self.integer("version", f"the number {known}", least=1)
+        if version > known:
+            self.refuse("version", f"is {version}", f"at most {known}", "update this program")
+
     def array(
         self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = MAX_NUMBER
     ) -> np.ndarray:

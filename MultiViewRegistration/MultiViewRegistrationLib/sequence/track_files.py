@@ -479,9 +479,7 @@ class StoredTrack:
             To which its paths are relative.
         """
         fields = JsonObject(name, "", content)
-        version = fields.integer("version", f"the number {VERSION}", least=1)
-        if version > VERSION:
-            fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
+        fields.check_version(VERSION)
         count = fields.integer("frames_in_all", "how many frames the sequence has", least=1)
         sections = {}
         for section in fields.sections("frames", "a list of one or more frames"):

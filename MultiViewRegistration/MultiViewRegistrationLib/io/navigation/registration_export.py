@@ -119,9 +119,7 @@ class RegistrationExport:
     @classmethod
     def of(cls, path: Path, fields: JsonObject, structure: str | None = None) -> RegistrationExport:
         """Take the content of the result.json at a path; `structure` and errors as of `read`."""
-        version = fields.integer("version", f"the number {VERSION}", least=1)
-        if version > VERSION:
-            fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
+        fields.check_version(VERSION)
         name, posed = (None, fields) if structure is None else _bone(fields, structure)
         verdict = (
             None

@@ -33,10 +33,13 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 
-pytest.importorskip(
-    "itk.rtkJosephForwardProjectionImageFilterPython",
-    reason='needs itk-rtk: pip install -e ".[bench]"',
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def rtk():
+    pytest.importorskip(
+        "itk.rtkJosephForwardProjectionImageFilterPython",
+        reason='needs itk-rtk: pip install -e ".[bench]"',
+    )
 
 
 def posed(rng, mirrored, centre_ct, depth_mm=700):

@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict, replace
 
 import numpy as np
-from phantom import TRUE_POSE, make_ct, make_views, off
+from bent_spine import cameras
+from phantom import TRUE_POSE, off
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.studies.evaluation import Evaluation, EvaluationSetup
@@ -12,7 +13,7 @@ from MultiViewRegistrationLib.studies.evaluation_page import page
 
 TARGETS = np.array([[0.0, 0, 0], [30, 0, 0], [0, 30, 0], [0, 0, 30]])
 SETUP = EvaluationSetup(starts=2, max_start_error_mm=4.0)
-CAMERAS = [view.camera for view in make_views(make_ct(), noise=0.0)]
+CAMERAS = cameras(0, 90)
 
 
 def run(start_mm, shift_mm, cameras=CAMERAS, pixel_mm=None, **more):

@@ -12,7 +12,7 @@ from segmentation_files import write_regions, write_seg
 from test_files_presenter import drop
 
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.dicom_identity import DAY
+from MultiViewRegistrationLib.io.dicom_identity import DAY, FRAMES, doubt_about_segmentation
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.loading import read_case
 
@@ -77,6 +77,12 @@ def test_one_with_a_name_is_asked_about_where_nobody_knows_whose_the_ct_is(scene
     host = PresenterHost(scene, read_case(write_phantom_case(tmp_path))(scene))
     drop(host.files, write_segmentation("SEG", tmp_path, {}))
     assert "Nothing tells whether bones.dcm and the CT" in control(host.files, "asked0.title").label
+
+
+def test_one_in_the_cts_frame_is_not_asked_about(tmp_path):
+    path = write_segmentation("SEG", tmp_path, {})
+    assert doubt_about_segmentation({}, path)
+    assert not doubt_about_segmentation({FRAMES: A["FrameOfReferenceUID"]}, path)
 
 
 def test_a_ct_opened_again_is_known_by_its_digests(scene, watch, case, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.io.calibration.bead_image import BeadImage, find_i
 from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.view_record import ViewRecord
-from Testing.bead_scene import PHANTOM, random_camera, take_phantom
+from Testing.bead_scene import PHANTOM, draw_beads, random_camera, take_phantom
 
 SIZE = (400, 400)
 MODEL = read_bead_model(PHANTOM)
@@ -76,6 +76,13 @@ def test_a_bead_can_be_left_out_of_what_was_found(near, found):
     assert [bead.name for bead in again.beads] == [bead.name for bead in found[0].beads[1:]]
     off = again.camera.project(MODEL.points) - found[0].camera.project(MODEL.points)
     assert np.linalg.norm(off, axis=1).max() < 0.5
+
+
+def test_beads_are_looked_for_within_the_field():
+    image = draw_beads(two_cameras()[0], MODEL.points)
+    image[:, :80] = 0  # lead
+    valid = find_in_image(image, len(MODEL.points)).xray.valid
+    assert not valid[:, :70].any() and valid[:, 100:].all()
 
 
 def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):

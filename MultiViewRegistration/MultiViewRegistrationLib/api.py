@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 from numbers import Real
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from .finding import (
     start_pose,
 )
 from .geometry import rigid
-from .reasons import doubted
+from .reasons import Use, doubted
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .assessment.bodies import Alone
@@ -274,7 +274,15 @@ def _alone(
     judged = verdict.assess(*arguments, case.targets, shared, masked=case.masks_misfit)
     judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress))
     judged = with_further_view(judged, anatomy, where.views, where.world_from_ct, shared)
+    judged = replace(judged, use=_use_of(case))
     return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
+
+
+def _use_of(case: Case) -> Use:
+    """Return what the pose of a case is for: what it says, else what its cameras are good for."""
+    from .assessment.appearance import use_of
+
+    return case.use or use_of(case.views, case.shared_unknowns)
 
 
 def _with_together(
@@ -389,6 +397,7 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
+    assessment = replace(assessment, use=_use_of(case))
     result = Result(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
     )
@@ -571,6 +580,8 @@ def _case_of(case: Case | str | os.PathLike[str]) -> Case:
             "Case.from_arrays(Body(ct, ct_from_index), View(image, projection), ...) makes one of "
             "arrays."
         )
+    if case.use not in (None, *get_args(Use)):  # which anybody may have set
+        raise InputError(f"use: found {case.use!r}, expected one of {', '.join(get_args(Use))}.")
     return case
 
 

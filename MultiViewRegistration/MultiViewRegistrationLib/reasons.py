@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import chain, repeat
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 T = TypeVar("T")
 
@@ -13,6 +13,9 @@ T = TypeVar("T")
 Verdict = Literal["accept", "check", "reject"]
 #: What is said of a bone's pose: "not shown" where no X-ray can tell.
 BoneVerdict = Literal["accept", "check", "reject", "not shown"]
+#: What a pose is for: where a bone appears in its X-rays, how bones lie to each other, where a bone
+#: lies in the room.
+Use = Literal["overlay", "relative", "room"]
 #: Poses with these are not to be used.
 UNUSABLE = ("reject", "not shown")
 
@@ -66,18 +69,19 @@ def from_codes(content: Mapping[str, Any]) -> list[Reason]:
     return [Reason(*row) for row in rows]
 
 
-#: Fields of what was judged: of its place in the room, and of where it appears.
-VERDICTS = ("verdict", "overlay")
+#: Fields of what was judged: its only verdict, or that of each use.
+VERDICTS = {"verdict", *get_args(Use)}
 
 
 def doubted(judged: T, reasons: Sequence[Reason]) -> T:
-    """Return what was judged, any record with `verdict` and `reasons`, at best "check" for these reasons.
+    """Return what was judged, any record with VERDICTS and `reasons`, at best "check" for these reasons.
 
     Those that it has not come first; without any it stays as it is.
     """
     if not reasons:
         return judged
     record: Any = judged
-    doubt = {of: "check" for of in VERDICTS if getattr(record, of, "") == "accept"}
+    of_uses = VERDICTS.intersection(each.name for each in fields(record))
+    doubt = {of: "check" for of in of_uses if getattr(record, of) == "accept"}
     missing = [reason for reason in reasons if reason not in record.reasons]
     return replace(record, reasons=[*missing, *record.reasons], **doubt)

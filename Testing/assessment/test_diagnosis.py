@@ -395,9 +395,7 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     prediction = replace(
         told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0
     )
-    doubtful = replace(
-        told, verdict="reject", prediction=prediction, reasons=reasons, measured=True
-    )
+    doubtful = replace(told, room="reject", prediction=prediction, reasons=reasons, measured=True)
     search = Elsewhere(anatomy, views, found, near)
     search.kind, search.mm, search.gain = kind, mm, gain
     more = find_cause(doubtful, search)

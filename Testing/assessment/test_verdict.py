@@ -132,8 +132,10 @@ def test_readings_that_move_a_bone_in_the_room_leave_it_where_it_appears(
     ]
     away_mm = max(np.sqrt((each**2).sum(axis=1).mean()) for each in shown)
     assert away_mm < told.appearance.upper95_mm < 1 < error_mm(found.world_from_ct)
-    assert (told.overlay, told.verdict) == ("accept", "check")
-    assert "In these X-rays: accept" in told.summary
+    assert (told.overlay, told.room) == ("accept", "check")
+    lies = f"{told.prediction.typical_mm:.1f} mm"
+    in_words = f"ACCEPT in these X-rays, 0.02 mm. In the room: CHECK, {lies}, as the cameras are"
+    assert in_words in replace(told, use="overlay").summary
     doubtful = doubted(told, [Reason("patient-mismatch", "Of two patients.")])
     assert {use.verdict for use in doubtful.uses.values()} == {"check"}
 
@@ -380,7 +382,7 @@ def test_an_accept_says_of_what_it_is(fine):
     assert fine.scope.code == "one-piece" and fine.summary.endswith(fine.scope)
     of_bones = replace(fine, tested=("L3", "L4")).scope
     assert of_bones.code == "bones-tested" and "L3, L4 were tested" in of_bones
-    assert replace(fine, verdict="check").scope is None
+    assert replace(fine, room="check").scope is None
 
 
 def test_targets_that_no_x_ray_shows_are_named(lenient):

@@ -93,7 +93,7 @@ def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(writ
     assert result.method == "given"
     for bone, ct, pose in zip(result.together.bodies, cts, true, strict=True):
         assert error_mm(ct, bone.world_from_ct, pose) < 0.1, bone.reasons
-    rejected = replace(result, assessment=replace(result.assessment, verdict="reject"))
+    rejected = replace(result, assessment=replace(result.assessment, room="reject"))
     shown = ", ".join(bone.name for bone in result.together.usable)
     assert rejected.withheld().endswith(f"Its transforms were not written, only those of {shown}.")
 

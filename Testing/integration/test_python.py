@@ -179,10 +179,28 @@ def test_it_is_searched_for_without_a_start(arrays):
     assert result.method == "search" and error_mm(result.world_from_ct) < 0.1
     assert "range" not in result.to_json()["start"]
     rim = replace(result.refinement, rim="tilted by 31 degrees, up to 30 were searched")
-    check = replace(result.assessment, verdict="check")
+    check = replace(result.assessment, room="check")
     doubtful = replace(result, refinement=rim, assessment=check)
     assert any("at the rim of what was searched: t" in reason for reason in doubtful.reasons)
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
+
+
+def test_the_verdict_is_that_of_what_the_pose_is_for(file):
+    readings = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
+    case = replace(file, views=[replace(view, **readings) for view in file.views])
+    result = register(case, "given")
+    assert (result.use, result.verdict) == ("overlay", "accept")
+    again = result.for_use("room")
+    told = again.to_json()
+    assert (told["use"], told["verdict"], told["uses"]) == (
+        "room",
+        "check",
+        result.to_json()["uses"],
+    )
+    assert (again.case.use, register(again.case, "given").verdict) == ("room", "check")
+    assert register(file, "given").use == "room"
+    with pytest.raises(InputError, match="use: found 'there', expected one of overlay"):
+        register(replace(file, use="there"))
 
 
 def test_an_affine_in_ras_is_named_where_no_x_ray_shows_the_ct(arrays):

@@ -224,9 +224,13 @@ def test_a_rejected_result_has_no_transforms_unless_asked_for_and_says_so(mvreg,
     }  # those of before went with their result
 
 
-def test_exit_codes_by_the_verdict(mvreg, study):
-    for verdict, status in (("accept", 0), ("check", 3)):
-        done = mvreg("register", study, "--exit-code", "--override", "--json")
+def test_exit_codes_by_the_verdict_of_what_the_pose_is_for(mvreg, study):
+    for use, verdict, status in (
+        ("room", "accept", 0),
+        ("room", "check", 3),
+        ("overlay", "accept", 0),
+    ):
+        done = mvreg("register", study, "--use", use, "--exit-code", "--override", "--json")
         result = json.loads(done.stdout)
         assert (result["verdict"], done.returncode) == (verdict, status)
         assert "override" not in result  # there was nothing to override

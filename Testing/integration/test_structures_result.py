@@ -89,6 +89,39 @@ def test_the_risk_in_words_is_that_with_the_bones(result):
     assert risk >= len(result.together.displaced) / len(NAMES) > 0
 
 
+def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(written):
+    """The second camera is elsewhere than it is said to be."""
+    case = Case.load(written[0])
+    known = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
+    known["principal_point_sd_px"] = 4.0
+    first, second, *more = (replace(view, **known) for view in case.views)
+    off = rigid.exp_se3([0.008, -0.006, 0.006, 2.0, -3.0, 2.0])
+    wrong = second.camera.corrected(1.01, np.array([4.0, -3.0]), 1.0)
+    wrong = replace(wrong, camera_from_world=second.camera.camera_from_world @ off)
+    first = replace(first, camera=first.camera.corrected(1.01, np.array([-4.0, 4.0]), 1.0))
+    case.views = [first, replace(second, camera=wrong), *more]
+    case.use = "relative"
+    result = register(case, "given")
+    assert (result.use, result.verdict) == ("relative", "accept")
+    bones = {bone.name: bone for bone in result.together.bodies}
+    true = {name: POSE @ motion for name, motion in zip(NAMES, written[1], strict=True)}
+    for name, bone in bones.items():
+        away_mm = bone.bone.apart(bone.world_from_ct, true[name])
+        assert 1 < away_mm < bone.lies.upper95_mm and bone.appearance.upper95_mm < 1
+        assert (bone.verdict, bone.overlay, bone.room) == ("accept", "accept", "check")
+    for told in result.together.motions:
+        (a, here), (b, there) = (
+            (bones[name].world_from_ct, true[name]) for name in (told.against, told.name)
+        )
+        middle = bones[told.name].bone.centroid
+        found, truth = (
+            rigid.transform_points(rigid.inverse(one) @ other, middle)
+            for one, other in ((a, b), (here, there))
+        )
+        assert np.linalg.norm(found - truth) < 0.05 and told.error_mm.upper95_mm < 1
+        assert told.verdict == "accept" and "\u00b1" in told.words
+
+
 def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
     ct, labels = spine()
     views = xrays(ct, labels, [np.eye(4)] * 4, POSE)

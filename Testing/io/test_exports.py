@@ -120,6 +120,18 @@ def test_every_file_says_verdict_risk_case_and_frames(exported):
         assert b"Doe" not in data
 
 
+def test_what_is_accepted_in_x_rays_alone_goes_to_navigation_as_the_room_has_it(exported):
+    uses = {"overlay": {"verdict": "accept", "typical_mm": 0.2}}
+    uses["room"] = {"verdict": "check", "typical_mm": 3.14, "upper95_mm": 7.0}
+    of_overlay = {"verdict": "accept", "use": "overlay", "uses": uses, "summary": "ACCEPT"}
+    for name, file in exported(**of_overlay, views=dicom_views()).items():
+        text = file.read_bytes().decode("utf-8", "ignore")
+        if name.endswith(".npy"):
+            text = str(np.load(file))
+        assert "check" in text and "accept" not in text.lower()
+        assert "In the room probably off by 3.1 mm, 95 % below 7.0 mm" in text
+
+
 @pytest.mark.parametrize(
     "predicted, said",
     [

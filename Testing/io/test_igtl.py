@@ -105,16 +105,18 @@ def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
     [
         ({"verdict": "accept"}, 1, "accept", None),
         ({"verdict": "check"}, 13, "check", None),
+        ({"verdict": "accept", "uses": {"room": {"verdict": "check"}}}, 13, "check", None),
         ({"verdict": "accept", "override": OVERRIDE}, 15, "override", OVERRIDE),
         ({"verdict": "reject"}, 15, "override", "The result was rejected."),
     ],
 )
-def test_the_status_follows_the_verdict(port, messages, changes, code, name, override):
+def test_the_status_follows_the_verdict_in_the_room(port, messages, changes, code, name, override):
     with running(igtl.serve, port, messages(**changes)), client(port) as peer:
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (code, name)
         assert (
-            json.loads(status.text)["verdict"] == changes["verdict"]
+            json.loads(status.text)["verdict"]
+            == changes.get("uses", {"room": changes})["room"]["verdict"]
             and json.loads(status.text)["override"] == override
         )
         transform = peer.wait_for_message("CTToWorld", SOON_S)

@@ -22,6 +22,7 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["ct"], REMOVED, ["ct is missing", "DICOM folder"]),
     (["ct_unit"], "HU", ['ct_unit is "HU"', '"hu" or "relative"']),
     (["relative_geometry"], "guessed", ['relative_geometry is "guessed"', '"truth"']),
+    (["use"], "navigation", ['use is "navigation"', '"overlay" or "relative" or "room"']),
     (["views"], [], ["views is an empty list"]),
     (["views", 1], "lat.mha", ["views[1] is", "an object"]),
     ([*AP, "name"], "../AP", ["views[0].name", "without /"]),

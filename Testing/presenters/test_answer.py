@@ -85,19 +85,24 @@ def test_bones_that_were_registered_tell_how_they_lie(host, answer):
     )
 
 
-def test_each_use_of_the_pose_has_its_verdict_beside_those_of_the_x_rays(host, answer):
+def test_one_click_says_what_the_pose_is_for_and_the_verdict_is_that_of_this_use(host, answer):
     overlay = {"verdict": "accept", "typical_mm": 0.21, "upper95_mm": 0.4}
     room = {"verdict": "check", "typical_mm": 3.1, "upper95_mm": 7.0}
-    uses = {"overlay": overlay, "room": room, "of a later version": room}
-    settle(host.session, START, verdict="check", reasons=[READINGS], uses=uses)
-    shown = answer.answer().uses
-    assert [(use.name, use.state) for use in shown] == [
-        ("in these X-rays 0.2 mm", "good"),
-        ("in the room 3.1 mm", "check"),
-    ]
-    assert shown[0].tip.endswith("in these X-rays: ACCEPT, probably to 0.2 mm")
+    uses = {"use": "overlay", "uses": {"overlay": overlay, "room": room}}
+    settle(host.session, START, verdict="accept", reasons=[READINGS], typical_mm=0.21, **uses)
+    said = answer.answer()
+    here = (
+        "in these X-rays, 0.2 mm. In the room: CHECK, 3.1 mm, as the cameras are not known better"
+    )
+    assert (said.word, said.headline) == ("ACCEPT", here)
+    assert control(answer, "registration").primary  # Export
+    options = [option.title for option in control(answer, "use").options]
+    assert options == ["\u2714 in these X-rays 0.2 mm", "\u26a0 in the room, for navigation 3.1 mm"]
+    act(answer, "use", "room")
+    assert kind(answer) == "check" and "probably 3.1 mm" in answer.answer().headline
+    assert settings_of(host.registration).use == "room"
     host.registration.world_from_ct = OUTSIDE
-    assert answer.answer().uses == ()
+    assert control(answer, "use") is None
 
 
 def test_a_part_that_lies_elsewhere_asks_for_the_bones(host, answer):

@@ -7,52 +7,21 @@ room, and the X-rays still show it where the overlay has it: errors of pose and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import hypot
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..reasons import Verdict
+from ..imaging.xray import SharedUnknowns, View
+from ..reasons import Use
+from ..registration.cameras import CameraCorrections
 from .features import ReliabilityFeatures
 from .prediction import Model, Prediction
+from .uses import OVERLAY_MM, Error
 
-#: Where a bone appears farther off, at its depth, its overlay misleads.
-OVERLAY_MM = 1.0
 #: X-rays of a kind that the model does not know are off by so many times what noise explains: with
 #: it 31 of 35 simulated sets with a C-arm's readings lay within the bound.
 CARRIED_INFLATION = 2.0
-
-
-class Appearance(NamedTuple):
-    """The error of targets as the worst X-ray shows them, mm across its beam at the targets.
-
-    Attributes
-    ----------
-    typical_mm, upper95_mm
-        Median and 95 % bound of the root mean square over the targets.
-    """
-
-    typical_mm: float
-    upper95_mm: float
-
-
-class UseVerdict(NamedTuple):
-    """How far a pose can be trusted for one use.
-
-    Attributes
-    ----------
-    typical_mm, upper95_mm
-        Median and 95 % bound of its error; None where they are not known.
-    """
-
-    verdict: Verdict
-    typical_mm: float | None
-    upper95_mm: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return an entry of `uses` of a result.json."""
-        return {key: value for key, value in self._asdict().items() if value is not None}
 
 
 def appearance(
@@ -60,7 +29,7 @@ def appearance(
     points: np.ndarray,
     model: Model,
     numbers: Mapping[str, float],
-) -> Appearance:
+) -> Error:
     """Return how far targets (N, 3), world mm, are known to appear where they do.
 
     As many times what noise explains as right poses of such features are off, cameras known; and
@@ -87,20 +56,17 @@ def appearance(
             likely = hypot(likely, cameras.mean_mm)
             most = hypot(most, cameras.bound_mm())
         of_views.append((likely, most))
-    return Appearance(*map(max, zip(*of_views, strict=True)))
+    return Error(*map(max, zip(*of_views, strict=True)))
 
 
-def appears_right(prediction: Prediction, model: Model, shown: Appearance) -> bool:
+def appears_right(prediction: Prediction, model: Model, upper95_mm: float) -> bool:
     """Return whether the bone appears in these X-rays where the pose has it, wherever it lies in the room."""
     safe = prediction.image_failure_probability <= model.accept
-    return safe and shown.upper95_mm <= OVERLAY_MM and prediction.known_kind
+    return safe and upper95_mm <= OVERLAY_MM and prediction.known_kind
 
 
-def apart_in_words(uses: Mapping[str, UseVerdict]) -> str:
-    """Return the verdicts of uses of which each has another one; "" where they are the same."""
-    overlay = uses["overlay"]
-    room = uses["room"]
-    if overlay.verdict == room.verdict or overlay.typical_mm is None:
-        return ""
-    mm = f"{overlay.typical_mm:.{2 if overlay.typical_mm < 0.1 else 1}f} mm"
-    return f"In these X-rays: {overlay.verdict}, off by probably {mm}. In the room: {room.verdict}."
+def use_of(views: Sequence[View], shared: SharedUnknowns) -> Use:
+    """Return what a pose is for by how well cameras are known: the room where they were calibrated or tracked."""
+    presumed = any(view.presumed_principal_point_sd_px for view in views)
+    inexact = presumed or CameraCorrections(views, shared).free.size
+    return "overlay" if inexact else "room"

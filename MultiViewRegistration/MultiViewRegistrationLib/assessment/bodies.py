@@ -18,7 +18,7 @@ from ..geometry import rigid
 from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
 from ..imaging.xray import View
-from ..reasons import BoneVerdict, Reason, doubted, with_codes
+from ..reasons import UNUSABLE, BoneVerdict, Reason, Use, Verdict, doubted, with_codes
 from ..registration.bones import (
     SHOWN,
     Bone,
@@ -32,12 +32,14 @@ from ..registration.found_again import found_again_mm
 from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import AlternativeSolution, Report, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges
-from .bone_verdict import fault, faulty, judge
+from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
+from .bone_uncertainty import BoneErrors
+from .bone_verdict import OF_WHOLE, fault, faulty, judge
 from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of
 from .prediction import WRONG_MM, Prediction, calibrated
+from .uses import OVERLAY_MM, Error, Judged
 from .verdict import Assessment
 from .verdict_reasons import THIRD_VIEW_MISSING, ambiguity, is_about_risk, risk_reasons
 
@@ -52,7 +54,9 @@ NO_EDGE = MaskEdge(0.0, 0.0)
 MAX_SHARED = 0.05
 
 
-UNJUDGED = Assessment("check", [], in_doubt=False)
+UNJUDGED = Assessment("check", [], in_doubt=False, cameras_in_doubt=False)
+#: How bad a verdict is.
+RANKS = ("accept", "check", "not shown", "reject")
 
 
 class Moved(NamedTuple):
@@ -68,15 +72,15 @@ class Moved(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class BodyResult:
+class BodyResult(Judged):
     """The pose of a body, and how far that can be trusted.
 
     Attributes
     ----------
     world_from_ct
         (4, 4).
-    verdict, reasons
-        Of this body; None without an assessment.
+    room, reasons
+        The verdict of this body in the room; None without an assessment.
     predicted_tre_mm
         None where it is not known: no view shows it, or its pose was set.
     similarity
@@ -91,11 +95,18 @@ class BodyResult:
         Against the truth, of a bone where the case has it.
     features, bone
         Of one that was registered together with others.
+    overlay, relative
+        The verdicts of other uses; None where they do not apply.
+    appearance, motion, lies
+        How far off it is as the X-rays show it, against neighbours, and in the room; None where that
+        is not known.
+    use
+        What its pose is for, of which `verdict` is.
     """
 
     name: str
     world_from_ct: np.ndarray
-    verdict: BoneVerdict | None
+    room: BoneVerdict | None
     reasons: list[Reason]
     predicted_tre_mm: PredictedError | None = None
     similarity: dict[str, float] = field(default_factory=dict)
@@ -105,6 +116,17 @@ class BodyResult:
     mtre_mm: float | None = None
     features: BoneFeatures | None = field(default=None, repr=False)
     bone: Bone | None = field(default=None, repr=False)
+    overlay: BoneVerdict | None = None
+    relative: BoneVerdict | None = None
+    appearance: Error | None = None
+    motion: Error | None = None
+    lies: Error | None = None
+    use: Use = "room"
+
+    @property
+    def errors(self) -> dict[str, Error | None]:
+        """How far off the pose is for each use."""
+        return {"overlay": self.appearance, "relative": self.motion, "room": self.lies}
 
     def to_json(self) -> dict[str, Any]:
         """Return an entry of `bodies` of a result.json."""
@@ -114,6 +136,7 @@ class BodyResult:
             **with_codes(self.reasons),
             "predicted_tre_mm": self.predicted_tre_mm and self.predicted_tre_mm.to_json(),
             "similarity": self.similarity,
+            "uses": {use: each.to_json() for use, each in self.uses.items()},
         }
         optional = {
             "moved": self.moved and self.moved.to_json(),
@@ -212,16 +235,49 @@ def register_together(
     found = register_bones(first.anatomy, bones, *where, progress, poses, levels)
     edges = mask_edges(structures, first.anatomy.attenuation(0))
     others = other_levels(found, [vertebra(bone.name) for bone in bones])
-    in_doubt = first.assessment.in_doubt
-    judged = judge_together(found, views, edges, (), others, found_again_mm(found), in_doubt)
+    whole = first.assessment
+    judged = judge_together(found, views, edges, (), others, found_again_mm(found), whole)
     if levels is not None and not levels:
-        checked = [replace(doubted(body, [SET]), predicted_tre_mm=None) for body in judged.bodies]
+        told = [doubted(body, [SET]) for body in judged.bodies]
+        checked = [
+            replace(body, predicted_tre_mm=None, appearance=None, lies=None) for body in told
+        ]
     else:
         checked = _with_ends(judged.bodies, found)
     for names, sentence in structures.contradictions:
         reason = Reason("name-contradicted", sentence)
         checked = [doubted(body, [reason] * (body.name in names)) for body in checked]
-    return replace(judged, bodies=checked)
+    motions = [_judged_motion(motion, checked) for motion in judged.motions]
+    related = [_with_motions(body, motions) for body in checked]
+    return replace(judged, bodies=related, motions=motions)
+
+
+def _judged_motion(motion: NeighbourMotion, bodies: Sequence[BodyResult]) -> NeighbourMotion:
+    """Return a motion with its verdict: an accept needs both bones to appear where they are, and small errors."""
+    pair = [body for body in bodies if body.name in (motion.name, motion.against)]
+    if any(body.overlay in UNUSABLE for body in pair):
+        return replace(motion, verdict="reject")
+    right = all(body.overlay == "accept" for body in pair)
+    return replace(motion, verdict="accept" if right and motion.precise else "check")
+
+
+def _with_motions(body: BodyResult, motions: Sequence[NeighbourMotion]) -> BodyResult:
+    """Return a body with the worst verdict of its motions."""
+    own = [motion for motion in motions if body.name in (motion.name, motion.against)]
+    return replace(body, relative=_worst(own), motion=_largest(own))
+
+
+def _worst(motions: Sequence[NeighbourMotion]) -> Verdict | None:
+    return max((motion.verdict for motion in motions), key=RANKS.index, default=None)
+
+
+def _largest(motions: Sequence[NeighbourMotion]) -> Error | None:
+    """Return the largest error of motions, mm; None where one is not known."""
+    errors = [motion.error_mm for motion in motions]
+    known = [error for error in errors if error]
+    if not errors or len(known) < len(errors):
+        return None
+    return Error(*map(max, zip(*known, strict=True)))
 
 
 def judge_together(
@@ -231,7 +287,7 @@ def judge_together(
     alone: Sequence[Alone] = (),
     others: Sequence[OtherLevel] = (),
     again_mm: np.ndarray | None = None,
-    in_doubt: bool = False,
+    whole: Assessment = UNJUDGED,
 ) -> Together:
     """Judge each of the bones that were registered together.
 
@@ -248,12 +304,17 @@ def judge_together(
         accepted.
     again_mm
         Of `found_again_mm`; None where that was not looked for: it is taken for usual then.
-    in_doubt
-        As of the `verdict.Assessment` of the whole CT.
+    whole
+        The assessment of the whole CT.
     """
     overlapped = _overlapped(found) if alone else {}
+    noises = bone_noises(found)
+    every = bone_features(found, edges, noises, others, again_mm)
+    errors = None
+    if not alone and whole.features and len(whole.features.seen) == len(views):
+        errors = BoneErrors(found, whole.features, noises, every)
     bodies = []
-    for n, features in enumerate(bone_features(found, edges, others, again_mm)):
+    for n, features in enumerate(every):
         bone = found.bones[n]
         pose = found.poses[n]
         shares = zip(views, found.fit.shown[n], strict=True)
@@ -263,8 +324,20 @@ def judge_together(
             wrong = _wrong(bone.name, apart_mm, overlapped.get(n, ()))
             judged = _judged_alone(bone.name, features, showing, alone[n], wrong)
         else:
-            judged = judge(bone.name, features, showing, in_doubt)
+            judged = judge(bone.name, features, showing, whole.in_doubt)
         prediction, verdict, reasons = judged
+        room = overlay = verdict
+        if verdict == "accept" and whole.cameras_in_doubt:
+            room = "check"
+        if prediction and whole.cameras_in_doubt and OF_WHOLE not in reasons:
+            reasons.append(OF_WHOLE)
+        shown = lies = None
+        if prediction and errors:
+            shown = errors.overlay(n)
+            lies = errors.room(n)
+        known = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
+        if verdict == "accept" and not known:
+            overlay = "check"
         error = None
         if prediction:
             error = PredictedError(prediction.mean_mm, prediction.upper95_mm)
@@ -273,7 +346,7 @@ def judge_together(
             BodyResult(
                 bone.name,
                 pose,
-                verdict,
+                room,
                 reasons,
                 error,
                 {view.name: float(each) for view, each in similarity if np.isfinite(each)},
@@ -282,9 +355,13 @@ def judge_together(
                 alone[n].body.uid if alone else "",
                 features=features,
                 bone=bone,
+                overlay=overlay,
+                appearance=shown,
+                lies=lies,
+                use=(alone[n].assessment if alone else whole).use,
             )
         )
-    return Together(bodies, motions_of(found), _relative_poses(found) if alone else [])
+    return Together(bodies, motions_of(found, errors), _relative_poses(found) if alone else [])
 
 
 def _moved(bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
@@ -389,13 +466,16 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
         )
         judged = doubted(replace(assessment, reasons=[*assessment.reasons, own]), reasons)
         useless = lost or first.verdict == "not shown"
-        return replace(judged, verdict="reject", overlay="reject") if useless else judged
+        return replace(judged, room="reject", overlay="reject") if useless else judged
     displaced = found.displaced
     every = [reason for body in found.bodies for reason in body.reasons]
     reasons += [reason for reason in dict.fromkeys(every) if reason.code == "name-contradicted"]
+    relative = _worst(found.motions)
+    motion = _largest(found.motions)
     if not (displaced or lost or unseen or reasons):
         tested = tuple(body.name for body in found.bodies)
-        return replace(assessment, body=assessment, tested=tested)
+        told = replace(assessment, relative=relative, motion=motion)
+        return replace(told, body=assessment, tested=tested)
     prediction = assessment.prediction
     besides = assessment.reasons
     if displaced:
@@ -432,7 +512,7 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
             if not (is_about_risk(reason) or reason.code == THIRD_VIEW_MISSING.code)
         ]
     judged = replace(assessment, prediction=prediction, reasons=besides, body=assessment)
-    return doubted(judged, reasons)
+    return replace(doubted(judged, reasons), relative=relative, motion=motion)
 
 
 def _names(bodies: Sequence[BodyResult]) -> str:

@@ -77,6 +77,34 @@ class _Part(NamedTuple):
     places: np.ndarray
 
 
+class BoneNoise(NamedTuple):
+    """What noise leaves open of a bone.
+
+    Attributes
+    ----------
+    views
+        Numbers of those that show it.
+    parts
+        The bone in each of these.
+    inverse
+        (6, 6), of the Hessian of half the cost, that of a sum, by its pose.
+    at
+        (N, 3, 6), `target_jacobians` of its surface.
+    """
+
+    views: list[int]
+    parts: list[_Part]
+    inverse: np.ndarray
+    at: np.ndarray
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(6, 6), of its pose's error, as of a `PoseUncertainty`; of one that a view shows."""
+        gradients = np.concatenate([part.gradients for part in self.parts])
+        meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
+        return self.inverse @ meat @ self.inverse
+
+
 class MaskEdge(NamedTuple):
     """How a mask fits the bone in its CT, see `BoneFeatures`."""
 
@@ -118,9 +146,32 @@ def _grown(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
     return mask
 
 
+def bone_noises(found: BonesRegistration) -> list[BoneNoise]:
+    """Return what noise leaves open of every bone."""
+    fit = found.fit
+    compared = found.objectives[-1].compare(found.poses)
+    hessian = fit.hessian * sum(fit.pixels)
+    scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
+    inverse = np.linalg.pinv(
+        hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True
+    ) / np.outer(scale, scale)
+    noises = []
+    for b, (bone, pose) in enumerate(zip(found.bones, found.poses, strict=True)):
+        views = [
+            v for v in range(len(compared)) if fit.shown[b, v] >= SHOWN and b in compared[v].parts
+        ]
+        own = slice(6 * b, 6 * b + 6)
+        pivot = rigid.transform_points(pose, bone.centroid)
+        at = target_jacobians(rigid.transform_points(pose, bone.surface), pivot)
+        parts = [_part(compared[v], b) for v in views]
+        noises.append(BoneNoise(views, parts, inverse[own, own], at))
+    return noises
+
+
 def bone_features(
     found: BonesRegistration,
     edges: Sequence[MaskEdge],
+    noises: Sequence[BoneNoise],
     others: Sequence[OtherLevel] = (),
     again_mm: np.ndarray | None = None,
 ) -> list[BoneFeatures]:
@@ -128,6 +179,8 @@ def bone_features(
 
     Parameters
     ----------
+    noises
+        Of `bone_noises`.
     edges
         Of its mask.
     others
@@ -137,27 +190,11 @@ def bone_features(
     """
     fit = found.fit
     again = np.full(len(found.bones), np.nan) if again_mm is None else again_mm
-    compared = found.objectives[-1].compare(found.poses)
-    hessian = fit.hessian * sum(fit.pixels)
-    scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
-    inverse = np.linalg.pinv(
-        hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True
-    ) / np.outer(scale, scale)
     ties = list(zip(found.ties, relative_motions(found.ties, found.poses), strict=True))
     features = []
-    for b, (bone, pose) in enumerate(zip(found.bones, found.poses, strict=True)):
-        views = [
-            v for v in range(len(compared)) if fit.shown[b, v] >= SHOWN and b in compared[v].parts
-        ]
-        parts = [_part(compared[v], b) for v in views]
-        own = slice(6 * b, 6 * b + 6)
-        pivot = rigid.transform_points(pose, bone.centroid)
-        at = target_jacobians(rigid.transform_points(pose, bone.surface), pivot)
-        inverse_own = inverse[own, own]
-        gradients = (
-            np.concatenate([part.gradients for part in parts]) if parts else np.empty((0, 6))
-        )
-        meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
+    for b, (noise, pose) in enumerate(zip(noises, found.poses, strict=True)):
+        views = noise.views
+        at = noise.at
         form = np.einsum("nki,nkj->ij", at, at) / len(at)
         sds = [
             np.sqrt(motion @ (PRECISION * motion))
@@ -167,11 +204,11 @@ def bone_features(
         features.append(
             BoneFeatures(
                 similarity=float(min((fit.similarity[b, v] for v in views), default=0.0)),
-                noise_mm=float(np.sqrt(np.trace(form @ inverse_own @ meat @ inverse_own)))
-                if parts
+                noise_mm=float(np.sqrt(np.trace(form @ noise.covariance)))
+                if noise.parts
                 else np.inf,
                 split_half_mm=max(
-                    (_apart(parts, axis, inverse_own, at) for axis in range(3)), default=0.0
+                    _apart(noise.parts, axis, noise.inverse, at) for axis in range(3)
                 ),
                 motion_sds=float(max(sds, default=0.0)),
                 shown=float(np.sort(fit.shown[b])[-2]) if fit.shown.shape[1] > 1 else 0.0,

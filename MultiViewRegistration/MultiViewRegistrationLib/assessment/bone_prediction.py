@@ -52,10 +52,11 @@ class BoneModel(ErrorModel):
         logs = np.linspace(-6, 6, 1201)  # of mm
         below = (1 - wrong) * scipy.special.ndtr((logs - near) / self.near_sd)
         below += wrong * scipy.special.ndtr((logs - self.far) / self.far_sd)
-        _, mean, bound = summary(logs, below)
+        median, mean, bound = summary(logs, below)
         beyond = 1 - float(np.interp(np.log(WRONG_MM), logs, below))
         risk = max(wrong, beyond)
-        return Prediction(mean, bound, risk, risk, bool((scaled <= self.limits).all()))
+        bounded = bool((scaled <= self.limits).all())
+        return Prediction(mean, bound, risk, risk, bounded, median)
 
 
 @lru_cache

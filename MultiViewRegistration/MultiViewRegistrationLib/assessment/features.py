@@ -137,6 +137,8 @@ class ReliabilityFeatures:
     seen
         Of each view its compared part's camera, and what it sees by pose and cameras, see
         `uncertainty.PoseUncertainty.in_view`.
+    unknowns
+        Of these cameras, with what is presumed of them.
     """
 
     uncertainty: PoseUncertainty
@@ -162,6 +164,7 @@ class ReliabilityFeatures:
     covered: list[np.ndarray]
     in_place: np.ndarray
     seen: list[tuple[Camera, np.ndarray]]
+    unknowns: CameraCorrections
 
     @property
     def one_view_disagrees(self) -> bool:
@@ -318,6 +321,7 @@ def compute_features(
             (view.camera, unknowns.seen(i, unknowns.none, view.camera, objective.pivot))
             for i, view in enumerate(objective.views)
         ],
+        unknowns=presumed,
     )
 
 

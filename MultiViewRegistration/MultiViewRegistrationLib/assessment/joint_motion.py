@@ -163,7 +163,7 @@ def principal_axes(points: np.ndarray) -> np.ndarray:
     return rigid.from_rotation_translation(axes.T, middle)
 
 
-def in_words(motion: JointMotion, moving: str) -> list[str]:
+def in_words(motion: JointMotion, moving: str, within: JointMotion | None = None) -> list[str]:
     """Return a motion in a surgeon's words, the largest turn first, then the largest shift.
 
     Of the spine, and of limbs whose bone's name says the side; about axes that point to the left,
@@ -173,10 +173,16 @@ def in_words(motion: JointMotion, moving: str) -> list[str]:
     ----------
     moving
         The name of the moving bone.
+    within
+        95 % bounds of the error of each of its numbers.
     """
     ways = _turns(moving)
-    turns = _told(motion.rotation_deg, ways, LEAST_TOLD_DEG, "degrees of {way}") if ways else []
-    return [*turns, *_told(motion.shift_mm, SHIFTS, LEAST_TOLD_MM, "mm {way}")]
+    off_deg = within.rotation_deg if within else None
+    off_mm = within.shift_mm if within else None
+    turns = []
+    if ways:
+        turns = _told(motion.rotation_deg, ways, LEAST_TOLD_DEG, "degrees of {way}", off_deg)
+    return [*turns, *_told(motion.shift_mm, SHIFTS, LEAST_TOLD_MM, "mm {way}", off_mm)]
 
 
 def _turns(moving: str) -> tuple[tuple[str, str], ...]:
@@ -192,11 +198,16 @@ def _turns(moving: str) -> tuple[tuple[str, str], ...]:
 
 
 def _told(
-    numbers: np.ndarray, ways: tuple[tuple[str, str], ...], least: float, words: str
+    numbers: np.ndarray,
+    ways: tuple[tuple[str, str], ...],
+    least: float,
+    words: str,
+    within: np.ndarray | None,
 ) -> list[str]:
-    largest_first = sorted(zip(numbers, ways, strict=True), key=lambda each: -abs(each[0]))
-    return [
-        f"{abs(number):.1f} {words.format(way=way[int(number < 0)])}"
-        for number, way in largest_first
-        if abs(number) >= least
-    ]
+    told = []
+    for n in np.argsort(-np.abs(numbers), kind="stable"):
+        if abs(numbers[n]) >= least:
+            about = "" if within is None else f" \u00b1 {within[n]:.1f}"
+            way = ways[n][int(numbers[n] < 0)]
+            told.append(f"{abs(numbers[n]):.1f}{about} {words.format(way=way)}")
+    return told

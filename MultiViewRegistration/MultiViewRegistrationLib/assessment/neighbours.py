@@ -8,8 +8,11 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
+from ..reasons import Verdict
 from ..registration.bones import BonesRegistration
-from .joint_motion import LEAST_TOLD_DEG, TURNS, JointMotion, joint_motion, principal_axes
+from .bone_uncertainty import BoneErrors
+from .joint_motion import JointMotion, in_words, joint_motion, principal_axes
+from .uses import RELATIVE_DEG, RELATIVE_MM, Error
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class NeighbourMotion:
         The motion in a surgeon's words.
     numbers
         The motion of the bone's middle along the principal axes of the neighbour.
+    error_mm, error_deg
+        How far off it is; None where that is not known.
+    verdict
+        Whether it can be trusted.
     """
 
     name: str
@@ -34,6 +41,17 @@ class NeighbourMotion:
     mm: float
     words: str
     numbers: JointMotion
+    error_mm: Error | None = None
+    error_deg: Error | None = None
+    verdict: Verdict = "check"
+
+    @property
+    def precise(self) -> bool:
+        """Whether its errors are small enough for an accept."""
+        if self.error_mm is None or self.error_deg is None:
+            return False
+        mm = self.error_mm.upper95_mm or np.inf
+        return mm <= RELATIVE_MM and (self.error_deg.upper95_mm or np.inf) <= RELATIVE_DEG
 
     def to_json(self) -> dict:
         """Return an entry of `motions` of a result.json."""
@@ -43,12 +61,19 @@ class NeighbourMotion:
             "deg": self.degrees,
             "mm": self.mm,
             "words": self.words,
+            "verdict": self.verdict,
             **self.numbers.to_json(),
+            **_bound("upper95_mm", self.error_mm),
+            **_bound("upper95_deg", self.error_deg),
         }
 
 
-def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
-    """Return the motions of all neighbours against each other."""
+def _bound(key: str, error: Error | None) -> dict[str, float]:
+    return {} if error is None or error.upper95_mm is None else {key: error.upper95_mm}
+
+
+def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> list[NeighbourMotion]:
+    """Return the motions of all neighbours against each other, with their errors where these are given."""
     motions = []
     for tie in found.ties:
         names = found.bones[tie.one].name, found.bones[tie.other].name
@@ -62,28 +87,29 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
         frame = principal_axes(found.bones[lower].surface)
         middle = found.bones[upper].surface.mean(axis=0)
         motion = rigid.inverse(one_pose) @ other_pose
-        turn = np.degrees(rigid.log_so3(motion[:3, :3]))
-        mm = float(np.linalg.norm(rigid.transform_points(motion, tie.joint) - tie.joint))
-        degrees = float(np.linalg.norm(turn))
-        words = _in_words(turn) if spine else ""
+        shift = rigid.transform_points(motion, tie.joint) - tie.joint
+        of_ct = JointMotion(np.degrees(rigid.log_so3(motion[:3, :3])), shift)
+        mm = float(np.linalg.norm(shift))
+        degrees = float(np.linalg.norm(of_ct.rotation_deg))
+        of_mm = of_deg = within = None
+        if errors and errors.known(lower) and errors.known(upper):
+            turns, shifts = errors.relative(lower, upper, tie.joint, one_pose[:3, :3])
+            of_deg = turns[0]
+            of_mm = shifts[0]
+            within = JointMotion(
+                *(np.array([each.upper95_mm for each in told[1:]]) for told in (turns, shifts))
+            )
+        words = in_words(of_ct, names[upper == tie.other], within)
         motions.append(
             NeighbourMotion(
                 found.bones[upper].name,
                 found.bones[lower].name,
                 degrees,
                 mm,
-                words or f"{degrees:.1f} degrees",
+                ", ".join(words) or f"{degrees:.1f} degrees",
                 joint_motion(one_pose, other_pose, frame, middle),
+                of_mm,
+                of_deg,
             )
         )
     return sorted(motions, key=lambda motion: vertebra(motion.name) or 0)
-
-
-def _in_words(turn: np.ndarray) -> str:
-    """Describe a turn (3,), degrees about CT LPS axes, of an upper vertebra on a lower one."""
-    told = [
-        f"{abs(angle):.1f} degrees of {ways[int(angle < 0)]}"
-        for angle, ways in sorted(zip(turn, TURNS, strict=True), key=lambda each: -abs(each[0]))
-        if abs(angle) >= LEAST_TOLD_DEG
-    ]
-    return ", ".join(told)

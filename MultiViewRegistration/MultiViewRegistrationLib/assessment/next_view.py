@@ -205,7 +205,7 @@ def with_further_view(
     """
     features = assessment.features
     targets = assessment.targets
-    if assessment.verdict != "check" or features is None or targets is None or assessment.cause:
+    if assessment.room != "check" or features is None or targets is None or assessment.cause:
         return assessment
     if len(views) == 2 and "principal-point-unstated" in map(code_of, assessment.reasons):
         return assessment

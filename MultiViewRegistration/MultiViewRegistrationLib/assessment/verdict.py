@@ -16,13 +16,13 @@ import scipy
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
-from ..reasons import Reason, Verdict, doubted
+from ..reasons import Reason, Use, Verdict, doubted
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import distance, minimise
 from ..registration.pipeline import DISTINCT_MM, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .appearance import Appearance, UseVerdict, apart_in_words, appearance, appears_right
+from .appearance import appearance, appears_right
 from .cause import IN_PLACE, OF_ONE_VIEW, Cause
 from .ct_slices import slices_aside
 from .diagnosis import CauseSearch
@@ -43,6 +43,7 @@ from .prediction import (
 )
 from .spine import spine_elsewhere
 from .uncertainty import SDS_95, TargetUncertainty
+from .uses import Error, Judged, in_words
 from .verdict_reasons import (
     FEW_GREY_LEVELS,
     THIRD_VIEW_MISSING,
@@ -121,15 +122,15 @@ class ViewSplit:
 
 
 @dataclass(frozen=True, eq=False)
-class Assessment:
+class Assessment(Judged):
     """How far a pose can be trusted.
 
     Attributes
     ----------
-    verdict
-        "accept", "check" or "reject": where the bone lies in the room.
+    room
+        "accept", "check" or "reject", of where the bone lies in the room.
     reasons
-        None for an accept.
+        None for an accept of that.
     prediction, features
         None where no view shows enough of the CT.
     splits
@@ -149,9 +150,9 @@ class Assessment:
     condition
         What the prediction takes for granted of the cameras, as the end of a sentence; "" without
         one.
-    in_doubt
+    in_doubt, cameras_in_doubt
         Cameras or X-rays are not of the kind that failure probabilities were measured on, of the
-        whole CT or of bones of it.
+        whole CT or of bones of it. And cameras are not known well enough for a place in the room.
     contradictions
         Of cameras that the X-rays contradict, also the first of the reasons.
     suspects
@@ -163,12 +164,16 @@ class Assessment:
     tested
         Names of the bones that were registered and judged, too.
     overlay
-        As `verdict`, of where the bone appears in these X-rays.
+        As `room`, of where the bone appears in these X-rays.
     appearance
         How far that is known; None without features.
+    relative, motion
+        As `overlay` and `appearance`, of how its bones lie to each other; None without such.
+    use
+        What the pose is for, of which `verdict` is.
     """
 
-    verdict: Verdict
+    room: Verdict
     reasons: list[Reason]
     prediction: Prediction | None = None
     features: ReliabilityFeatures | None = field(default=None, repr=False)
@@ -179,6 +184,7 @@ class Assessment:
     targets: np.ndarray | None = None
     measured: bool = False
     in_doubt: bool = True
+    cameras_in_doubt: bool = True
     condition: str = ""
     contradictions: tuple[Reason, ...] = ()
     suspects: tuple[str, ...] = ()
@@ -186,24 +192,25 @@ class Assessment:
     body: Assessment | None = field(default=None, repr=False)
     tested: tuple[str, ...] = ()
     overlay: Verdict = "reject"
-    appearance: Appearance | None = None
+    appearance: Error | None = None
+    relative: Verdict | None = None
+    motion: Error | None = None
+    use: Use = "room"
 
     @property
-    def uses(self) -> dict[str, UseVerdict]:
-        """The verdict of each use: "overlay", where the bone appears in these X-rays, and "room", where it lies."""
-        shown = self.appearance
+    def errors(self) -> dict[str, Error | None]:
+        """How far off the pose is for each use."""
         told = self.prediction
-        appears = (shown.typical_mm, shown.upper95_mm) if shown else (None, None)
-        lies = (told.typical_mm, told.known_upper95_mm) if told else (None, None)
-        return {
-            "overlay": UseVerdict(self.overlay, *appears),
-            "room": UseVerdict(self.verdict, *lies),
-        }
+        room = None
+        if told and told.elsewhere_proven is None:
+            room = Error(told.typical_mm, told.known_upper95_mm)
+        return {"overlay": self.appearance, "relative": self.motion, "room": room}
 
     @property
     def scope(self) -> Reason | None:
-        """What an accept was tested for; None without one."""
-        return scope_of(self.tested) if self.verdict == "accept" else None
+        """What an accept of a body was tested for; None without one."""
+        of_body = self.judged_use != "relative"
+        return scope_of(self.tested) if of_body and self.verdict == "accept" else None
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name.
@@ -225,17 +232,21 @@ class Assessment:
         return self.prediction is not None and self.prediction.known_upper95_mm is not None
 
     @property
+    def uses_in_words(self) -> str:
+        """The verdict of each use as sentences, see `appearance.in_words`."""
+        return in_words(self.uses, self.judged_use, self.reasons)
+
+    @property
     def summary(self) -> str:
-        """The prediction and the scope of an accept as sentences; "" without one."""
+        """The verdict of each use where they differ, the prediction for the room where that counts, and the scope of an accept."""
         if self.prediction is None:
             return ""
+        of_uses = self.uses_in_words
+        if of_uses and self.judged_use != "room":
+            return " ".join(filter(None, [of_uses, self.scope]))
         told = self.condition and self.prediction.elsewhere_proven is not False
         end = f", {self.condition}." if told else "."
-        return " ".join(
-            filter(
-                None, [f"{str(self.prediction)[:-1]}{end}", apart_in_words(self.uses), self.scope]
-            )
-        )
+        return " ".join(filter(None, [of_uses, f"{str(self.prediction)[:-1]}{end}", self.scope]))
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.
@@ -360,7 +371,7 @@ def assess(
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
     unsure = prediction.camera_failure_probability > LIMITS.camera_risk
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
-    in_doubt = bool(limited or ALIKE in limits or alone or contradictions or unsure)
+    in_doubt = bool(limited or ALIKE in limits or alone or contradictions)
     coarse = [reason for reason in limits if reason.code == FEW_GREY_LEVELS]
     verdict = "reject" if contradictions else decide(prediction, model, measured)
     if coarse and not contradictions:  # the model takes what such images lack for a wrong pose
@@ -368,7 +379,9 @@ def assess(
     shown = appearance(features, points, model, inputs)
     overlay = verdict
     if verdict != "reject":
-        seen = measured and not coarse and appears_right(prediction, model, shown)
+        seen = (
+            measured and not coarse and appears_right(prediction, model, shown.upper95_mm or np.inf)
+        )
         overlay = "accept" if seen else "check"
     reasons = []
     if verdict != "accept":
@@ -406,6 +419,7 @@ def assess(
         targets=chosen,
         measured=measured,
         in_doubt=in_doubt,
+        cameras_in_doubt=unsure,
         contradictions=tuple(contradictions),
         suspects=(
             *(dict(contradicted) or suspects(weak, features, corrected)),
@@ -513,7 +527,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     return replace(
         assessment,
         cause=cause,
-        verdict=verdict,
+        room=verdict,
         overlay="reject" if verdict == "reject" else "check",
         prediction=prediction,
         error_inflation=inflation,

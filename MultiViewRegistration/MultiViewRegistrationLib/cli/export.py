@@ -216,7 +216,7 @@ def _say_verdicts(exports: Sequence[RegistrationExport]) -> None:
         names = ", ".join(filter(None, doubtful))
         if doubtful:
             word = verdict or NOT_ASSESSED
-            say(f'  The pose{names and f" of {names}"} is "{word}": {meaning}.')
+            say(f'  In the room the pose{names and f" of {names}"} is "{word}": {meaning}.')
 
 
 def _write(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from .. import __version__
 from ..errors import InputError, OutputError
@@ -23,6 +23,7 @@ from ..io.own_folders import complete
 from ..io.result_folder import RESULT, SCHEMA, refuse_other_case
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
 from ..io.view_record import sha256_of
+from ..reasons import Use
 from .options import (
     CASE_HELP,
     PREPARING,
@@ -123,6 +124,13 @@ def add_register(command: Parser) -> None:
         help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
     )
     add_structures(command, "those of the case; all of --ct-labels")
+    add(
+        "--use",
+        choices=get_args(Use),
+        help="what the pose is for, whose verdict counts. overlay: where the bone appears in these X-rays; relative: how bones "
+        "lie to each other; room: where it lies, for navigation (default: the case's; else the room where its cameras were "
+        "calibrated or tracked, and the overlay by a C-arm's readings)",
+    )
     add(
         "--same-patient",
         action="store_true",
@@ -363,7 +371,7 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
             result = replace(result, digest=_digest(options, file, loaded.inputs, ct.result))
             verdict = result.verdict or "not assessed"
             line.show(1.0, f"verdict: {verdict}; writing the files")
-            override = REJECTED if options.override and verdict == "reject" else None
+            override = REJECTED if options.override and result.withheld() else None
             content = dict[str, Any]()
             failure = None
             try:
@@ -463,6 +471,7 @@ def _case_to_register(
         case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
     if options.range:
         case.search = options.range
+    case.use = options.use or case.use
     case.inputs |= _further_inputs(options)
     return case
 
@@ -517,7 +526,8 @@ def _bone_lines(found: Together) -> list[str]:
         for bone in found.bodies
     ]
     motions = [
-        f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions
+        f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm ({each.verdict})"
+        for each in found.motions
     ]
     poses = [
         f"{each.name} to {each.against}: turned by {_three(each.numbers.rotation_deg)} degrees, its "

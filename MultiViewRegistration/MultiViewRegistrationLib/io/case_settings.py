@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ..geometry.landmarks import Landmark
 from ..imaging.xray import SharedUnknowns
+from ..reasons import Use
 from .files import JsonObject, describe
 
 #: How the cameras of several views came to be known relative to each other.
@@ -62,6 +63,9 @@ class CaseSettings:
     relative_geometry
         How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES;
         None where unknown.
+    use
+        What the pose is for, whose verdict is the result's; None for what the cameras are good for,
+        see `assessment.appearance.use_of`.
     same_patient
         A person says that CT and X-rays are of one patient, whatever their DICOM headers say.
     header_mismatch
@@ -82,6 +86,7 @@ class CaseSettings:
     truth_world_from_ct: np.ndarray | None = None
     structure_truths: dict[str, np.ndarray] = field(default_factory=dict)
     relative_geometry: str | None = None
+    use: Use | None = None
     same_patient: bool = False
     header_mismatch: dict[str, bool] = field(default_factory=dict)
     patient_digests: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -119,6 +124,7 @@ class CaseSettings:
             truth_world_from_ct=_whole_truth(truth) if truth else None,
             structure_truths=_truths(truth) if truth else {},
             relative_geometry=relative,
+            use=fields.optional("use", fields.choice, get_args(Use)),
             same_patient=fields.optional(
                 "same_patient", fields.value, "true or false", bool, default=False
             ),

@@ -69,7 +69,7 @@ def fingerprint(registration: Registration) -> str:
 
     It is the same after the scene was saved and loaded; voxels are summed up again only where they
     changed. Neither the pose nor the name of anything but structures is in it, nor what a
-    registration corrected.
+    registration corrected, nor what the pose is for.
     """
     return sha256_of([*_body(registration), *of_bones(registration)])
 
@@ -80,7 +80,7 @@ def body_fingerprint(registration: Registration) -> str:
 
 
 def _body(registration: Registration) -> list:
-    extras = registration.kept(EXTRAS)
+    extras = {key: kept for key, kept in registration.kept(EXTRAS, {}).items() if key != "use"}
     return [
         of_ct(registration),
         json.dumps(extras) if extras else "",

@@ -48,7 +48,7 @@ class AnswerBar(PanelSection):
         sheet = f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
         put(ui.answerChip, text=f"{answer.symbol} {answer.word}", styleSheet=sheet)
         put(ui.answerHeadline, text=answer.headline.replace(" %", "\u00a0%"))
-        states = [*answer.uses, *answer.views]
+        states = answer.views
         line = "    ".join(f"{state.symbol} {state.name}" for state in states)
         tip = plain_tip("\n".join(state.tip for state in states))
         put(ui.answerViews, text=line, toolTip=tip)

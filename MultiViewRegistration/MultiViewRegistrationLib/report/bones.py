@@ -93,12 +93,17 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     ]
     if found.motions:
         motions: list[list[Content]] = [
-            [f"{each.name} on {each.against}", each.words, number(each.mm, "mm", 1)]
+            [
+                f"{each.name} on {each.against}",
+                WORDS[each.verdict],
+                each.words,
+                number(each.mm, "mm", 1),
+            ]
             for each in found.motions
         ]
         parts += [
             tag("p", "How neighbours have moved against each other since the CT:"),
-            table(["", "Motion", "Shift at the joint"], motions),
+            table(["", "Verdict", "Motion, \u00b1 of 95 in 100", "Shift at the joint"], motions),
         ]
     if found.relative_poses:
         poses: list[list[Content]] = [

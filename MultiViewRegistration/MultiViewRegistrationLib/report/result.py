@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
-from ..assessment.appearance import UseVerdict
 from ..assessment.bodies import BodyResult, Together
 from ..assessment.features import Tile
 from ..assessment.metrics import PredictedError
+from ..assessment.uses import UseVerdict
 from ..assessment.verdict import Assessment
 from ..assessment.verdict_reasons import ambiguity
 from ..geometry.camera import Camera
@@ -23,7 +23,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.navigation.registration_export import REJECTED, VERSION
-from ..reasons import Reason, Verdict, doubted, with_codes
+from ..reasons import Reason, Use, Verdict, doubted, with_codes
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -204,11 +204,28 @@ class Result:
 
     @property
     def verdict(self) -> Verdict | None:
-        """One of "accept", "check" and "reject"; None without an assessment."""
+        """That of `use`, one of "accept", "check" and "reject"; None without an assessment."""
         return self.assessment.verdict if self.assessment else None
 
     @property
-    def uses(self) -> dict[str, UseVerdict]:
+    def use(self) -> Use | None:
+        """What the pose is for, of which the verdict is; None without an assessment."""
+        return self.assessment.judged_use if self.assessment else None
+
+    def for_use(self, use: Use) -> Result:
+        """Return the result with the verdict of another use."""
+        assert self.assessment is not None
+        body = self.assessment.body and replace(self.assessment.body, use=use)
+        bodies = [replace(body, use=use) for body in self.together.bodies]
+        return replace(
+            self,
+            case=replace(self.case, use=use),
+            assessment=replace(self.assessment, use=use, body=body),
+            together=replace(self.together, bodies=bodies),
+        )
+
+    @property
+    def uses(self) -> dict[Use, UseVerdict]:
         """The verdict of each use, see `Assessment.uses`; of none without an assessment."""
         return self.assessment.uses if self.assessment else {}
 
@@ -236,10 +253,14 @@ class Result:
         whole = BodyResult(
             first or WHOLE,
             self.world_from_ct,
-            alone.verdict if alone else None,
+            alone.room if alone else None,
             alone.reasons if alone else [],
             _predicted(alone),
             {view.name: float(each) for view, each in named if np.isfinite(each)},
+            overlay=alone.overlay if alone else None,
+            appearance=alone.appearance if alone else None,
+            lies=alone.errors["room"] if alone else None,
+            use=alone.use if alone else "room",
         )
         return {whole.name: whole, **found}
 
@@ -300,7 +321,7 @@ class Result:
 
     def withheld(self, override: str | None = None) -> str | None:
         """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
-        if override or self.verdict != "reject":
+        if override or not self.assessment or self.assessment.room != "reject":
             return None
         written = ", ".join(body.name for body in self.together.usable)
         return (
@@ -331,6 +352,7 @@ class Result:
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
+            "use": self.use,
             **with_codes(self.reasons),
             "summary": self.summary,
             "scope": scope and scope.code,
@@ -384,6 +406,7 @@ class Result:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (
             "scope",
+            "use",
             "override",
             "withheld",
             "reference_from_world",

@@ -407,9 +407,13 @@ def sentences_of(result: Result) -> list[str]:
         if assessment.condition
         else ""
     )
-    first = reasons.pop(0) if reasons else ""
+    first = reasons.pop(0) if reasons and result.verdict != "accept" else ""
     told = " ".join(filter(None, (first, assessment.scope, act, condition)))
-    return [str(assessment.prediction), told, *reasons, *result.limits]
+    predicted = str(assessment.prediction)
+    if in_words := assessment.uses_in_words:
+        predicted = f"In the room: {predicted[0].lower()}{predicted[1:]}"
+        return [in_words, told, predicted, *reasons, *result.limits]
+    return [predicted, told, *reasons, *result.limits]
 
 
 def _films(

@@ -179,7 +179,9 @@ class BoneTracker:
         for n, bone in enumerate(assessed.bodies):
             shown = found.fit.shown[n] >= SHOWN
             if unlike := self._unlike(bone, views, shown):
-                bone = replace(bone, verdict="reject", reasons=[unlike, *bone.reasons])
+                bone = replace(
+                    bone, room="reject", overlay="reject", reasons=[unlike, *bone.reasons]
+                )
                 assessed.bodies[n] = bone
             if shown.any() and bone.verdict == "reject":
                 lost.add(bone.name)

@@ -143,7 +143,7 @@ def _registered(
         result.verdict or "check",
         result.reasons,
         found.fit.similarity,
-        predicted.upper95 if (predicted := result.predicted_tre_mm) else None,
+        result.uses[result.use].upper95_mm if result.use else None,
         cameras,
         result.seconds["total"] - result.seconds["load"],
         background,

@@ -332,7 +332,7 @@ class Tracker:
         if not self._is_similar(found.fit.similarity):
             assessment = replace(
                 assessment,
-                verdict="reject",
+                room="reject",
                 reasons=[
                     Reason("lost", f"Lost: {self._worst_view(views, found)}"),
                     *assessment.reasons,

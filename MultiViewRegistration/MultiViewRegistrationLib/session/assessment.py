@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from ..assessment.uses import BECAUSE, OVERLAY_MM
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.xray import View
@@ -19,9 +20,9 @@ from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
-from ..reasons import UNUSABLE
+from ..reasons import UNUSABLE, code_of
 from ..translation import _
-from .history import HistoryEntry
+from .history import GOOD, HistoryEntry
 from .tasks import BackgroundValue, within_sentence
 
 if TYPE_CHECKING:
@@ -117,7 +118,16 @@ def _entry(session: Session) -> HistoryEntry:
 
 def reasons(session: Session) -> Sequence[str]:
     """Return what a person must know before trusting the pose that has a verdict, a sentence each."""
-    return (session.sequence.frame or _entry(session)).reasons
+    if session.sequence.frame is not None:
+        return session.sequence.frame.reasons
+    entry = _entry(session)
+    return [each for each in entry.reasons if _counts(each, entry)]
+
+
+def _counts(reason: str, entry: HistoryEntry) -> bool:
+    """Return whether a reason is one for what the pose of an entry is for: what it says of cameras may leave overlays as they are."""
+    bound_mm = entry.uses.get(entry.use, {}).get("upper95_mm", np.inf)
+    return entry.use == "room" or bound_mm > OVERLAY_MM or code_of(reason) not in BECAUSE
 
 
 def view_states(session: Session) -> dict[str, str]:
@@ -125,15 +135,10 @@ def view_states(session: Session) -> dict[str, str]:
 
     None of a frame of a sequence.
     """
-    return {} if session.sequence.frame is not None else _entry(session).views
-
-
-def uses(session: Session) -> dict[str, dict]:
-    """Return the verdict of each use of a pose that has a verdict, as in a result.json.
-
-    None of a frame of a sequence.
-    """
-    return {} if session.sequence.frame is not None else _entry(session).uses
+    if session.sequence.frame is not None:
+        return {}
+    entry = _entry(session)
+    return dict.fromkeys(entry.views, GOOD) if entry.verdict == "accept" else entry.views
 
 
 def probable_mm(entry: HistoryEntry) -> str:
@@ -188,13 +193,19 @@ def _headline(entry: HistoryEntry) -> str:
 
     mm = probable_mm(entry)
     probably = _("probably {mm}").format(mm=mm) if mm else ""
-    first = next(iter(entry.reasons), "")
+    told = entry.uses_in_words
+    if entry.verdict == "accept" and told:
+        return told.partition(" ")[2].rstrip(".")  # the word stands before it
+    counting = [each for each in entry.reasons if _counts(each, entry)]
+    if entry.use != "room":  # the risk is that of the room
+        counting = [each for each in counting if not is_about_risk(each)]
+    first = next(iter(counting), "")
     if entry.verdict != "accept" and first and not is_about_risk(first):
         cause = getattr(first, "headline", first)
         return " \u00b7 ".join(filter(None, [cause, probably]))
     if entry.verdict == "accept" and probably and not entry.bodies:
         return f"{probably} \u00b7 {_('as one piece')}"
-    if entry.verdict == "accept" or entry.risk is None:
+    if entry.verdict == "accept" or entry.risk is None or entry.use != "room":
         return probably or _("the likely error is not known")
     risk = _("{risk} risk of more than {mm:g} mm").format(risk=percent(entry.risk), mm=WRONG_MM)
     return ", ".join(filter(None, [risk, probably]))
@@ -215,8 +226,10 @@ def explanation(session: Session) -> list[str]:
         return []
     if outdated or entry.verdict is None:
         return list(filter(None, [outdated, *entry.reasons]))
-    behind = [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_bodies(entry)]
-    return list(filter(None, behind))
+    behind = [*entry.reasons, entry.summary]
+    if entry.verdict == "accept":
+        behind = [entry.summary, *entry.reasons]
+    return list(filter(None, [*behind, MEANINGS[entry.verdict], *_of_bodies(entry)]))
 
 
 def _of_bodies(entry: HistoryEntry) -> list[str]:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..assessment.uses import UseVerdict, in_words
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.identity import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, from_codes, with_codes
+from ..reasons import KEYS, Use, from_codes, with_codes
 from ..translation import _
 
 if TYPE_CHECKING:
@@ -77,9 +78,10 @@ class HistoryEntry:
         Probability of an error above `assessment.prediction.WRONG_MM`; None where it was not
         assessed.
     views
-        "good", "check" or "bad", by the view's name, where the pose was assessed.
-    uses
-        The verdict of each use, as in a result.json.
+        "good", "check" or "bad" for the room, by the view's name, where the pose was assessed.
+    use, uses
+        What the pose is for, of which the verdict is, and the verdict of each use, as in a
+        result.json.
     summary
         The likely error and the risk of a larger one, a sentence.
     bodies, motions
@@ -112,7 +114,8 @@ class HistoryEntry:
     typical_mm: float | None = None
     risk: float | None = None
     views: dict[str, str] = field(default_factory=dict)
-    uses: dict[str, dict] = field(default_factory=dict)
+    use: Use = "room"
+    uses: dict[Use, dict] = field(default_factory=dict)
     summary: str = ""
     bodies: dict[str, dict] = field(default_factory=dict)
     motions: list[dict] = field(default_factory=list)
@@ -162,17 +165,38 @@ class HistoryEntry:
             "reasons": list(result.reasons),
             "seconds": result.seconds["total"],
             "verdict": result.verdict,
-            "typical_mm": result.predicted_tre_mm and result.predicted_tre_mm.typical,
             "risk": prediction.known_risk if prediction else None,
             "bodies": {each.name: bodies[each.name].to_json() for each in together.bodies},
             "motions": [motion.to_json() for motion in together.motions],
             "uses": {use: each.to_json() for use, each in result.uses.items()},
         }
+        if result.use:
+            said["use"] = result.use
+            said["typical_mm"] = result.uses[result.use].typical_mm
         if assessment:
-            said["views"] = assessment.view_states(names)
+            said["views"] = replace(assessment, use="room").view_states(names)
             said["summary"] = assessment.summary
             said["elsewhere"] = _cells(assessment.elsewhere)
         return cls.now(method, world_from_ct, **{**said, **more})
+
+    def for_use(self, use: Use) -> HistoryEntry:
+        """Return the entry with the verdict of another use."""
+        told = self.uses[use]
+        bodies = {name: _of_use(each, use) for name, each in self.bodies.items()}
+        other = replace(self, use=use, verdict=told["verdict"], bodies=bodies)
+        other = replace(other, typical_mm=told.get("typical_mm"))
+        return replace(other, summary=other.uses_in_words)
+
+    @property
+    def uses_in_words(self) -> str:
+        """The verdict of each use as sentences, see `uses.in_words`; "" of a pose without."""
+        told = {use: UseVerdict(**kept) for use, kept in self.uses.items()}
+        return in_words(told, self.use, self.reasons) if told else ""
+
+    @property
+    def room(self) -> str | None:
+        """The verdict for navigation."""
+        return self.uses["room"]["verdict"] if self.uses else self.verdict
 
     @property
     def key(self) -> str:
@@ -198,6 +222,13 @@ class HistoryEntry:
     def places(self) -> dict[str, np.ndarray]:
         """Where CT and bones are, as `mrml.bones.places_of`."""
         return {"": self.pose, **self.bone_poses}
+
+
+def _of_use(body: dict, use: Use) -> dict:
+    """Return what `HistoryEntry.bodies` has of a bone with the verdict of another use; the overlay's without it."""
+    uses = body.get("uses", {})
+    told = uses.get(use) or uses.get("overlay")
+    return {**body, "verdict": told["verdict"]} if told else body
 
 
 #: The side of a cell of `HistoryEntry.elsewhere`: a few hundred of them hold a part of the body.
@@ -275,6 +306,12 @@ class History:
         entries = [*self.entries, replace(entry, after=after, ct=ct)]
         self._keep(entries)
         self._move(len(entries) - 1)
+
+    def replace_current(self, entry: HistoryEntry) -> None:
+        """Put another entry in the place of the current one."""
+        entries = self.entries
+        entries[self.position] = entry
+        self._keep(entries)
 
     def note(self, method: str) -> None:
         """Add the pose and the cameras as they are now, unless the CT is where the entry says.

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
+from ..assessment.uses import UseVerdict
 from ..errors import InputError, warn
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
@@ -33,7 +34,7 @@ from ..mrml.identity import fingerprint, of_image, recorded_patient
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from ..reasons import BoneVerdict, Verdict, from_codes
+from ..reasons import BoneVerdict, Use, Verdict, from_codes
 from ..translation import _
 from .history import VIEW_STATES, History, HistoryEntry
 from .player import Played
@@ -114,7 +115,7 @@ def write_result(
         from ..report.result_page import save_result  # it needs Pillow
 
         result = finding()
-        against = reason or (REJECTED if override and result.verdict == "reject" else None)
+        against = reason or (REJECTED if override and result.withheld() else None)
         pdf = find_spec("matplotlib") is not None  # Slicer has none
         written = save_result(result, Path(folder), against, names=names, pdf=pdf)["files"]
         files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
@@ -351,6 +352,9 @@ def _entry(
             corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
             cameras[view.name] = {**corrected.to_json(), "of": view.record.geometry_fingerprint}
     fields = JsonObject.read(exported.path, "a result.json")
+    use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
+    uses = _uses(fields)
+    predicted = content.get("predicted_tre_mm") or {}
     return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),
         exported.world_from_ct,
@@ -359,17 +363,18 @@ def _entry(
         fingerprint="" if warning else fingerprint(registration),
         reasons=[*([warning] if warning else []), *from_codes(content)],
         seconds=content.get("seconds", {}).get("total"),
-        verdict=exported.verdict,
-        typical_mm=(content.get("predicted_tre_mm") or {}).get("typical"),
+        verdict=content["verdict"] and fields.choice("verdict", get_args(Verdict)),
+        use=use,
+        typical_mm=uses[use].get("typical_mm") if use in uses else predicted.get("typical"),
         risk=(content.get("uncertainty") or {}).get("failure_probability"),
         views=states,
-        uses=_uses(fields),
+        uses=uses,
         summary=str(content.get("summary", "")),
         **_bodies(fields),
     )
 
 
-def _uses(fields: JsonObject) -> dict[str, dict[str, Any]]:
+def _uses(fields: JsonObject) -> dict[Use, dict[str, Any]]:
     """Return the verdict of each use in a result.json for the history; none of a version without them.
 
     Raises
@@ -380,11 +385,14 @@ def _uses(fields: JsonObject) -> dict[str, dict[str, Any]]:
     if not fields.has("uses"):
         return {}
     uses = fields.section("uses")
-    for use in uses.values:
+    found = {}
+    for use in filter(uses.has, get_args(Use)):  # a later version has more of them
         told = uses.section(use)
-        told.choice("verdict", get_args(Verdict))
-        told.optional("typical_mm", told.number, "mm", least=0)
-    return uses.values
+        found[use] = UseVerdict(
+            cast(Verdict, told.choice("verdict", get_args(Verdict))),
+            *(told.optional(key, told.number, "mm", least=0) for key in UseVerdict._fields[1:]),
+        ).to_json()
+    return found
 
 
 def _bodies(fields: JsonObject) -> dict[str, Any]:

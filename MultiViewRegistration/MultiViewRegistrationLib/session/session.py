@@ -17,7 +17,7 @@ from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
-from ..mrml.case import searches_whole_ct
+from ..mrml.case import change_settings, searches_whole_ct
 from ..mrml.drawing import Drawing
 from ..mrml.identity import (
     body_fingerprint,
@@ -25,6 +25,7 @@ from ..mrml.identity import (
     world_uid,
 )
 from ..mrml.registration import Registration
+from ..reasons import Use
 from ..translation import _
 from .bones import Bones
 from .history import History, HistoryEntry
@@ -430,6 +431,16 @@ class Session(Inputs):
         kept = {key: each for key, each in self._results.items() if each.anatomy is result.anatomy}
         self._results = {**kept, entry.key: result}
 
+    def choose_use(self, use: Use) -> None:
+        """Say what the pose is for: the verdict is that of this use from now on, and nothing is registered again."""
+        entry = self.history.current
+        assert entry is not None
+        known = self.result
+        change_settings(self.registration, use=use)
+        self.history.replace_current(entry.for_use(use))
+        if known is not None:
+            self._results[entry.key] = known.for_use(use)
+
     def error(self) -> float | None:
         """Return the mTRE of the result in mm, where its case had the truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
@@ -529,7 +540,7 @@ class Session(Inputs):
         "" for no reason.
         """
         entry = self.history.current
-        rejected = entry is not None and entry.verdict == "reject"
+        rejected = entry is not None and entry.room == "reject"
         return self.stale_reason() or (_("The result was rejected.") if rejected else "")
 
     # Within

@@ -37,7 +37,7 @@ class AnswerBar(PageSection):
                     html.Span("{{ answer.word }}")
                 html.Span("{{ answer.headline }}", classes="mv-headline")
                 with html.Span(
-                    v_for="view in answer.uses.concat(answer.views)",
+                    v_for="view in answer.views",
                     key="view.name",
                     classes=("'mv-view-state mv-view-' + view.state",),
                     title=("view.tip",),

@@ -154,7 +154,7 @@ def _metadata(exported: RegistrationExport) -> dict[str, str]:
         "Verdict": json.dumps(exported.verdict),
         "TransformStatus": "UNKNOWN" if exported.warning else "OK",
         **({"Override": exported.warning} if exported.warning else {}),
-        **({"Basis": BASIS} if exported.verdict else {}),
+        **({"Use": "room", "Basis": BASIS} if exported.verdict else {}),
         **({"Structure": exported.structure} if exported.structure else {}),
     }
 
@@ -172,7 +172,7 @@ def _status(exported: RegistrationExport) -> bytes:
         "verdict": exported.verdict,
         "override": exported.warning,
         "poses": list(devices_of(exported).values()),
-        **({"basis": BASIS} if exported.verdict else {}),
+        **({"use": "room", "basis": BASIS} if exported.verdict else {}),
         **({"structure": exported.structure} if exported.structure else {}),
     }
     return (

@@ -62,10 +62,12 @@ class ExportedView:
 
 @dataclass(frozen=True, eq=False)
 class RegistrationExport:
-    """A result.json. Poses (4, 4) in LPS mm.
+    """A result.json for navigation. Poses (4, 4) in LPS mm.
 
     Attributes
     ----------
+    verdict
+        In the room, whatever the result is for.
     uids
         FrameOfReferenceUID of "world", "ct" and "reference".
     warning
@@ -121,10 +123,13 @@ class RegistrationExport:
         """Take the content of the result.json at a path; `structure` and errors as of `read`."""
         fields.check_version(VERSION)
         name, posed = (None, fields) if structure is None else _bone(fields, structure)
+        of_other_use = fields.values.get("use", "room") != "room"
+        uses = posed.optional("uses", posed.section)
+        asked = uses.section("room") if uses and uses.values else posed  # the room's, before
         verdict = (
             None
-            if posed.value("verdict", "a verdict or null") is None
-            else posed.choice("verdict", get_args(BoneVerdict if structure else Verdict))
+            if asked.value("verdict", "a verdict or null") is None
+            else asked.choice("verdict", get_args(BoneVerdict if structure else Verdict))
         )
         uids = fields.optional("frame_of_reference_uid", fields.section)
         known = {
@@ -149,7 +154,7 @@ class RegistrationExport:
             ],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
             structure=name,
-            risk=_risk(posed),
+            risk=_risk(posed, asked if structure or of_other_use else posed),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
             ),
@@ -221,6 +226,7 @@ class RegistrationExport:
         xrays = ", ".join(each[:DIGITS] for each in self.xrays)
         known = {
             "verdict": self.verdict or NOT_ASSESSED,
+            "use": "room" if self.verdict else "",
             "risk": self.risk,
             "case": f"X-rays {xrays} by case.images of its result.json" if xrays else "",
             "frames": f"FrameOfReferenceUID {frames}" if frames else "",
@@ -285,8 +291,19 @@ def _bone(fields: JsonObject, name: str) -> tuple[str, JsonObject]:
     return found[0], known[found[0]]
 
 
-def _risk(posed: JsonObject) -> str:
-    """Return the error to expect of a pose or bone, a sentence; "" where nothing tells it."""
+def _risk(posed: JsonObject, asked: JsonObject) -> str:
+    """Return the error to expect in the room of a pose or bone, a sentence; "" where nothing tells it.
+
+    Parameters
+    ----------
+    asked
+        Its verdict in the room, where `posed` does not tell the error there.
+    """
+    if asked.has("typical_mm"):
+        told = f"In the room probably off by {asked.number('typical_mm', 'mm', least=0):.1f} mm"
+        if asked.has("upper95_mm"):
+            told += f", 95 % below {asked.number('upper95_mm', 'mm', least=0):.1f} mm"
+        return f"{told}."
     if posed.values.get("summary"):
         return posed.text("summary", "a sentence")
     if posed.values.get("predicted_tre_mm") is None:

@@ -31,7 +31,7 @@ from .. import assessment
 from ..history import BAD, CHECK, GOOD
 from ..registering import MIN_XRAYS, AutomaticRegistration, RunningRegistration, missing_images
 from ..tasks import within_sentence
-from .form import RENDERING, Button, Control, Files, Form, group, row, texts
+from .form import RENDERING, Button, Choice, Control, Files, Form, Option, group, row, texts
 from .host import Host
 from .section import Presenter, progress_bar
 from .sections import Sections
@@ -84,16 +84,15 @@ LOOK_S = 0.2
 
 #: The uses of a pose, by their keys in a result.json: what the chip says, and what it means.
 USES = {
-    "overlay": (_("in these X-rays"), _("Where the bone appears in these X-rays")),
-    "room": (_("in the room"), _("Where the bone lies in the room, for navigation")),
+    "overlay": _("in these X-rays"),
+    "relative": _("bones to each other"),
+    "room": _("in the room, for navigation"),
 }
-#: The state of a verdict.
-STATES = {ACCEPT: GOOD, CHECK: CHECK, REJECT: BAD}
 
 
 @dataclass(frozen=True)
 class AnswerView:
-    """An X-ray that is used, or a use of the pose.
+    """An X-ray that is used.
 
     Attributes
     ----------
@@ -123,7 +122,7 @@ class Answer:
         Of it.
     headline
         What to know first.
-    uses, views
+    views
         Those of a pose with a verdict.
     why
         What stands behind it, a sentence each, the cause first.
@@ -133,7 +132,6 @@ class Answer:
     symbol: str
     word: str
     headline: str
-    uses: tuple[AnswerView, ...] = ()
     views: tuple[AnswerView, ...] = ()
     why: tuple[str, ...] = ()
 
@@ -194,7 +192,6 @@ class AnswerPresenter(Presenter):
             kind,
             *WORDS[kind],
             headline,
-            _uses({} if kind == MOVED else assessment.uses(session)),
             tuple(_view(name, states[name]) for name in views),
             (*assessment.explanation(session), *self._how_to_calibrate(kind)),
         )
@@ -225,8 +222,31 @@ class AnswerPresenter(Presenter):
                 self._export() if self._shown.kind == CHECK else None,
             ),
             *(self._sections.export.receipt() if session is not None else []),
+            self._uses() if self._shown.kind in (ACCEPT, CHECK, REJECT) else None,
             group("why", _("Why"), *texts("why", self._shown.why), open=False),
         ]
+
+    def _uses(self) -> Control | None:
+        """Return the choice of what the pose is for; None of one from before uses."""
+        entry = self.session.history.current
+        uses = {} if entry is None or self.session.sequence.frame is not None else entry.uses
+        if entry is None or len(uses) < 2:
+            return None
+        options = []
+        for use, told in uses.items():
+            mm = assessment.in_mm(told["typical_mm"]) if "typical_mm" in told else ""
+            symbol = WORDS[told["verdict"]][0]
+            options.append(Option(use, " ".join(filter(None, [symbol, USES[use], mm]))))
+        return Choice(
+            "use",
+            _("For"),
+            self.session.choose_use,
+            value=entry.use,
+            options=tuple(options),
+            spread=True,
+            enabled=not self.session.running,
+            tip=_("What the pose is for: the verdict is that of this use."),
+        )
 
     def tick(self) -> bool:
         """Begin what begins by itself, and return whether the answer is another one than was shown."""
@@ -465,23 +485,6 @@ class AnswerPresenter(Presenter):
 
     def _button(self, key: str, label: str, action: Callable[[], object], **more: Any) -> Button:
         return Button(key, label, action, primary=True, enabled=not self.session.running, **more)
-
-
-def _uses(uses: dict[str, dict]) -> tuple[AnswerView, ...]:
-    """Return what is said of each use: "in these X-rays, 0.2 mm"."""
-    found = []
-    for use in filter(uses.get, USES):
-        told = uses[use]
-        name, meaning = USES[use]
-        state = STATES[told["verdict"]]
-        symbol, word = WORDS[told["verdict"]]
-        tip = f"{meaning}: {word}"
-        if "typical_mm" in told and state != BAD:
-            mm = assessment.in_mm(told["typical_mm"])
-            name = f"{name} {mm}"
-            tip = _("{tip}, probably to {mm}").format(tip=tip, mm=mm)
-        found.append(AnswerView(name, state, symbol, tip))
-    return tuple(found)
 
 
 def _view(name: str, state: str) -> AnswerView:

@@ -1,0 +1,124 @@
+"""The uses of a pose: the verdict of each, which of them counts, and words for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from ..reasons import BoneVerdict, Use, code_of
+
+#: Where a bone appears farther off, at its depth, its overlay misleads.
+OVERLAY_MM = 1.0
+#: A motion that is known less well is not accepted.
+RELATIVE_MM = 1.0
+RELATIVE_DEG = 1.0
+#: In words, where each use asks for the bone.
+PLACES: dict[str, str] = {
+    "overlay": "in these X-rays",
+    "relative": "of the bones to each other",
+    "room": "in the room",
+}
+#: Reasons for a check in the room alone, by their codes, and what is said of them.
+BECAUSE = {
+    "cameras-uncertain": ", as the cameras are not known better",
+    "principal-point-unstated": ", as it is not stated how well the cameras are known",
+}
+
+
+class Error(NamedTuple):
+    """The error of targets, mm, for a use.
+
+    As X-rays show them, in the worst of these across its beam at the targets; of bones to each other
+    in the worst pair.
+
+    Attributes
+    ----------
+    typical_mm, upper95_mm
+        Median and 95 % bound of the root mean square over the targets.
+    """
+
+    typical_mm: float
+    upper95_mm: float | None
+
+
+class UseVerdict(NamedTuple):
+    """How far a pose can be trusted for one use.
+
+    Attributes
+    ----------
+    typical_mm, upper95_mm
+        Median and 95 % bound of its error; None where they are not known.
+    """
+
+    verdict: BoneVerdict
+    typical_mm: float | None = None
+    upper95_mm: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return an entry of `uses` of a result.json."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
+
+
+class Judged:
+    """Base of what has a verdict of each use, in a field of its name: None where that does not apply.
+
+    Attributes
+    ----------
+    use
+        What the pose is for.
+    """
+
+    use: Use
+
+    @property
+    def errors(self) -> dict[str, Error | None]:
+        """How far off it is for each use, None where that is not known."""
+        raise NotImplementedError
+
+    @property
+    def uses(self) -> dict[Use, UseVerdict]:
+        """The verdict of each use that applies."""
+        verdicts = {use: getattr(self, use) for use in get_args(Use)}
+        known = {use: verdict for use, verdict in verdicts.items() if verdict}
+        return {use: UseVerdict(known[use], *(self.errors[use] or ())) for use in known}
+
+    @property
+    def judged_use(self) -> Use:
+        """The use whose verdict counts: `use`, or what applies in its place, the overlay first."""
+        uses: tuple[Use, ...] = (self.use, "overlay")
+        return next((use for use in uses if getattr(self, use)), "room")
+
+    @property
+    def verdict(self) -> Any:
+        """The verdict of that use."""
+        return getattr(self, self.judged_use)
+
+
+def in_words(uses: Mapping[Use, UseVerdict], use: Use, reasons: Sequence[str] = ()) -> str:
+    """Return the verdicts of uses, first that which counts; "" where it is the room's, or a reject, and so are all others.
+
+    Parameters
+    ----------
+    reasons
+        Those of the room.
+    """
+    plain = use == "room" or uses[use].verdict == "reject"
+    if plain and len({told.verdict for told in uses.values()}) == 1:
+        return ""
+    because = next((BECAUSE[code] for code in map(code_of, reasons) if code in BECAUSE), "")
+    verdict, mm = _told(uses[use])
+    sentences = [f"{verdict} {PLACES[use]}{mm}."]
+    for other, told in uses.items():
+        verdict, mm = _told(told)
+        why = because if other == "room" and told.verdict == "check" else ""
+        place = PLACES[other]
+        sentences += [f"{place[0].upper()}{place[1:]}: {verdict}{mm}{why}."] * (other != use)
+    return " ".join(sentences)
+
+
+def _told(told: UseVerdict) -> tuple[str, str]:
+    """Return a verdict for a reader, and its likely error, which begins with a comma."""
+    mm = told.typical_mm
+    if mm is None or told.verdict == "reject":
+        return told.verdict.upper(), ""
+    return told.verdict.upper(), f", {mm:.{2 if mm < 0.1 else 1}f} mm"

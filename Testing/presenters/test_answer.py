@@ -15,7 +15,7 @@ from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.mrml import overlay
-from MultiViewRegistrationLib.mrml.case import settings_of
+from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.presenters.form import walk
@@ -89,6 +89,7 @@ def test_one_click_says_what_the_pose_is_for_and_the_verdict_is_that_of_this_use
     overlay = {"verdict": "accept", "typical_mm": 0.21, "upper95_mm": 0.4}
     room = {"verdict": "check", "typical_mm": 3.1, "upper95_mm": 7.0}
     uses = {"use": "overlay", "uses": {"overlay": overlay, "room": room}}
+    change_settings(host.registration, truth_world_from_ct=TRUE_POSE)
     settle(host.session, START, verdict="accept", reasons=[READINGS], typical_mm=0.21, **uses)
     said = answer.answer()
     here = (

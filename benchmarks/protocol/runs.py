@@ -208,7 +208,10 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "mpd_mm": errors.mpd_mm,
         "depth_mm": float(np.sqrt(np.mean(split.depth_mm**2))),
         "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
-        "verdict": result.verdict,
+        "verdict": assessment.room,
+        "overlay": assessment.overlay,
+        "overlay_mm": appears_off_mm(result, made.cameras),
+        "overlay95_mm": assessment.appearance and assessment.appearance.upper95_mm,
         "reasons": list(assessment.reasons),
         "cause": assessment.cause and _cause_of(assessment.cause),
         **{key: prediction and getattr(prediction, key) for key in _PREDICTED},
@@ -234,6 +237,17 @@ def _row_of(result: Result, made: TrialCase) -> dict:
             for views in (case.views, result.views)
         ],
     }
+
+
+def appears_off_mm(result: Result, true: Sequence[Camera]) -> float:
+    """How far off the targets appear in the worst view, mm across its beam, root mean square."""
+    truth, targets = truth_of(result.case)
+    here, there = (rigid.transform_points(pose, targets) for pose in (result.world_from_ct, truth))
+    worst = 0.0
+    for view, camera in zip(result.views, true, strict=True):
+        off = (view.camera.project(here) - camera.project(there)) * camera.pixel_mm(there)
+        worst = max(worst, float(np.sqrt((off**2).sum(axis=-1).mean())))
+    return worst
 
 
 def _cause_of(cause: Cause) -> dict:

@@ -104,18 +104,14 @@ class BoneErrors:
 
     def overlay(self, b: int) -> Error:
         """Return how far it appears elsewhere, in the worst view."""
-        exact = self._exact(b)
         points = self._surface(b)
         noise = self._by_noise(b)
-        at = noise.at(points)
+        usual, most = self._times_noise(b)
         of_views = []
         for view, seen in zip(self._views, self._cameras.seen, strict=True):
             where = points, view.camera, seen[b]
             shown = noise.in_view(*where)
-            scaled = Error(
-                exact.typical_mm * shown.mean_mm / at.mean_mm,
-                (exact.upper95_mm or np.inf) * shown.bound_mm() / at.bound_mm(),
-            )
+            scaled = Error(usual * shown.mean_mm, most * shown.bound_mm())
             of_views.append(_sum(scaled, self._by_cameras(b).in_view(*where)))
         return Error(*map(max, zip(*of_views, strict=True)))
 
@@ -131,34 +127,48 @@ class BoneErrors:
         axes
             (3, 3), their columns, world.
         """
+        pair = (one, other)
         place = rigid.transform_points(self._found.poses[other], point)
-        of_each = []
-        for b, sign in ((one, -1.0), (other, 1.0)):
-            shifts = target_jacobians(place[None], self._pivots[b])[0]
+        jacobians = []
+        for b, sign in zip(pair, (-1.0, 1.0), strict=True):
             turns = np.eye(3, 6) * np.degrees(1.0)
-            of_each.append(sign * np.stack([turns, shifts]))
-        jacobians = axes.T @ np.concatenate(of_each, axis=-1)
+            jacobians.append(
+                sign * np.stack([turns, target_jacobians(place[None], self._pivots[b])[0]])
+            )
+        turn, shift = axes.T @ np.concatenate(jacobians, axis=-1)
         numbers = np.r_[6 * one : 6 * one + 6, 6 * other : 6 * other + 6]
         cameras = self._cameras.joint[np.ix_(numbers, numbers)]
-        exact = np.zeros((2, 12, 12))
-        for n, b in enumerate((one, other)):
+        (usual, most), (usual_other, most_other) = map(self._times_noise, pair)
+        likely = self._noise_of(pair, (usual, usual_other))
+        # Hardly ever are both as far off as one of twenty is.
+        at_most = [
+            self._noise_of(pair, times) for times in ((most, usual_other), (usual, most_other))
+        ]
+
+        def error(jacobian: np.ndarray) -> Error:
+            known = [
+                TargetUncertainty(place[None], jacobian[None], each)
+                for each in (likely, *at_most, cameras)
+            ]
+            bound = max(each.bound_mm() for each in known[1:3])
+            return _sum(Error(known[0].mean_mm, bound), known[3])
+
+        parts = [slice(None), *(slice(axis, axis + 1) for axis in range(3))]
+        return [error(turn[part]) for part in parts], [error(shift[part]) for part in parts]
+
+    def _times_noise(self, b: int) -> tuple[float, float]:
+        """Return how many times what noise explains a bone is off, usually and at most."""
+        at = self._by_noise(b).at(self._surface(b))
+        error = self._exact(b)
+        return error.typical_mm / at.mean_mm, (error.upper95_mm or np.inf) / at.bound_mm()
+
+    def _noise_of(self, pair: tuple[int, int], times: tuple[float, float]) -> np.ndarray:
+        """Return the covariance (12, 12) of two bones that are off by so many times what noise explains."""
+        covariance = np.zeros((12, 12))
+        for n, b in enumerate(pair):
             own = slice(6 * n, 6 * n + 6)
-            at = self._by_noise(b).at(self._surface(b))
-            error = self._exact(b)
-            ratios = error.typical_mm / at.mean_mm, (error.upper95_mm or np.inf) / at.bound_mm()
-            for kind, ratio in enumerate(ratios):
-                exact[kind, own, own] = ratio**2 * self._noises[b].covariance
-        told = []
-        for jacobian in jacobians:
-            parts = [jacobian, *(jacobian[axis][None] for axis in range(3))]
-            errors = []
-            for part in parts:
-                likely, most, added = (
-                    TargetUncertainty(place[None], part[None], each) for each in (*exact, cameras)
-                )
-                errors.append(_sum(Error(likely.mean_mm, most.bound_mm()), added))
-            told.append(errors)
-        return told[0], told[1]
+            covariance[own, own] = times[n] ** 2 * self._noises[b].covariance
+        return covariance
 
     def _exact(self, b: int) -> Error:
         prediction = fitted().predict(self._features[b])

@@ -166,6 +166,14 @@ class ReliabilityFeatures:
     seen: list[tuple[Camera, np.ndarray]]
     unknowns: CameraCorrections
 
+    def with_strain(self, strain: float) -> ReliabilityFeatures:
+        """Return the features with cameras so many times as uncertain, at least as they are."""
+        cameras = self.camera_uncertainty
+        if cameras is None or strain <= 1:
+            return self
+        joint = cameras.joint * strain**2
+        return replace(self, camera_uncertainty=replace(cameras, joint=joint))
+
     @property
     def one_view_disagrees(self) -> bool:
         """Whether the views would agree with the CT elsewhere in one of them, and `disagreement_mm` tells how far off the pose is then."""

@@ -51,6 +51,7 @@ from .verdict_reasons import (
     camera_strain,
     condition,
     is_about_risk,
+    numbered,
     pose_limits,
     prediction_limits,
     risk_reasons,
@@ -106,8 +107,6 @@ class Limits:
 
 
 LIMITS = Limits()
-#: So many targets a reason names.
-MOST_NUMBERED = 6
 #: Steps in which the next answer is refined, where its tiles are asked.
 RIVAL_STEPS = 8
 
@@ -322,7 +321,7 @@ def assess(
     features = compute_features(compared, corrected, found, start, chosen, shared)
     strain, contradicted = camera_strain([views[i] for i in tied], corrected, shared)
     contradictions = [reason for _name, reason in contradicted]
-    features = _with_strain(features, strain)
+    features = features.with_strain(strain / LIMITS.strain)
     limits += structure_limits(anatomy, found)
     limits += view_limits(corrected, features, shared)
     limits += pose_limits(masked=masked, registered=registered)
@@ -591,24 +590,7 @@ def _target_limits(
     apart_mm, _ = scipy.spatial.cKDTree(bone).query(targets)
     untested = (showing > 0) & (apart_mm > LIMITS.tested_mm)
     twice = f"Two X-rays or more show {np.sum(showing > 1)} of {len(targets)}."
-    unshown = f"No X-ray shows {_numbered(showing == 0)}\n: nothing was compared there. {twice}"
-    far = f"No bone was compared within {LIMITS.tested_mm:g} mm of {_numbered(untested)}. {twice}"
+    unshown = f"No X-ray shows {numbered(showing == 0)}\n: nothing was compared there. {twice}"
+    far = f"No bone was compared within {LIMITS.tested_mm:g} mm of {numbered(untested)}. {twice}"
     found = Reason("targets-not-shown", unshown), Reason("targets-not-tested", far)
     return list(compress(found, (not showing.all(), untested.any())))
-
-
-def _numbered(chosen: np.ndarray) -> str:
-    """Return which targets (N,) bool are chosen, by their numbers in the case."""
-    numbers = [str(number) for number in np.flatnonzero(chosen) + 1]
-    more = f" and {len(numbers) - MOST_NUMBERED} more" if len(numbers) > MOST_NUMBERED else ""
-    which = "target" if len(numbers) == 1 else "targets"
-    return f"{which} {', '.join(numbers[:MOST_NUMBERED])}{more}"
-
-
-def _with_strain(features: ReliabilityFeatures, strain: float) -> ReliabilityFeatures:
-    """Return the features with cameras as uncertain as their largest correction, in standard deviations, says."""
-    cameras = features.camera_uncertainty
-    if cameras is None or strain <= LIMITS.strain:
-        return features
-    joint = cameras.joint * (strain / LIMITS.strain) ** 2
-    return replace(features, camera_uncertainty=replace(cameras, joint=joint))

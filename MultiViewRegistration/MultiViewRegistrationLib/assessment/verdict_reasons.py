@@ -30,6 +30,8 @@ EVERY_PIXEL = 7
 #: Corrections of cameras beyond so many standard deviations contradict what is said of them.
 CONTRADICTION = 4.0
 FEW_GREY_LEVELS = "few-grey-levels"
+#: So many targets a reason names.
+MOST_NUMBERED = 6
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 THIRD_VIEW_MISSING = Reason(
     "third-view-missing",
@@ -367,3 +369,11 @@ def scope_of(tested: Collection[str]) -> Reason:
         "itself, others and pieces of them were not."
     )
     return Reason("bones-tested", sentence)
+
+
+def numbered(chosen: np.ndarray) -> str:
+    """Return which targets (N,) bool are chosen, by their numbers in the case."""
+    numbers = [str(number) for number in np.flatnonzero(chosen) + 1]
+    more = f" and {len(numbers) - MOST_NUMBERED} more" if len(numbers) > MOST_NUMBERED else ""
+    which = "target" if len(numbers) == 1 else "targets"
+    return f"{which} {', '.join(numbers[:MOST_NUMBERED])}{more}"

@@ -17,7 +17,7 @@ from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
-from ..mrml.case import change_settings, searches_whole_ct
+from ..mrml.case import EXTRAS, searches_whole_ct
 from ..mrml.drawing import Drawing
 from ..mrml.identity import (
     body_fingerprint,
@@ -436,7 +436,7 @@ class Session(Inputs):
         entry = self.history.current
         assert entry is not None
         known = self.result
-        change_settings(self.registration, use=use)
+        self.registration.keep(EXTRAS, {**self.registration.kept(EXTRAS, {}), "use": use})
         self.history.replace_current(entry.for_use(use))
         if known is not None:
             self._results[entry.key] = known.for_use(use)

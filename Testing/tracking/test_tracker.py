@@ -15,6 +15,8 @@ import pytest
 from moving import Pelvis, swing, write_moving_case
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.assessment.prediction import Prediction
+from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.sequence import FrameSequence
@@ -157,3 +159,11 @@ def test_a_later_case_of_another_patient_is_a_doubt_of_the_sequence(tmp_path):
     )
     assert FrameSequence.of_cases([first, first]).first.identity_reasons == []
     assert len(FrameSequence.of_cases([first, later, later]).first.identity_reasons) == 1
+
+
+def test_a_frame_of_another_kind_has_no_bound_of_its_error():
+    prediction = Prediction(1.0, 3.0, 0.1, 0.1, bounded=True, familiar=False)
+    found = SimpleNamespace(world_from_ct=np.eye(4), fit=SimpleNamespace(similarity=()), views=[])
+    for known, bound in ((prediction, None), (replace(prediction, familiar=True), 3.0)):
+        frame = module._tracked(0, "followed", found, Assessment("check", [], known))
+        assert frame.upper95_mm == bound

@@ -380,7 +380,7 @@ def _finished(
 
 
 def _tracked(number: int, how: str, found: Refinement, assessment: Assessment) -> Tracked:
-    upper = assessment.prediction.upper95_mm if assessment.prediction else None
+    upper = assessment.prediction.known_upper95_mm if assessment.prediction else None
     return Tracked(
         number,
         how,

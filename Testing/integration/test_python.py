@@ -199,6 +199,8 @@ def test_the_verdict_is_that_of_what_the_pose_is_for(file):
     )
     assert (again.case.use, register(again.case, "given").verdict) == ("room", "check")
     assert register(file, "given").use == "room"
+    with pytest.raises(InputError, match="use: found 'relative', expected overlay, room"):
+        result.for_use("relative")
     with pytest.raises(InputError, match="use: found 'there', expected one of overlay"):
         register(replace(file, use="there"))
 

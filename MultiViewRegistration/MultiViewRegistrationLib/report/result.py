@@ -16,6 +16,7 @@ from ..assessment.metrics import PredictedError
 from ..assessment.uses import UseVerdict
 from ..assessment.verdict import Assessment
 from ..assessment.verdict_reasons import ambiguity
+from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
 from ..imaging.structures import WHOLE
@@ -213,8 +214,16 @@ class Result:
         return self.assessment.judged_use if self.assessment else None
 
     def for_use(self, use: Use) -> Result:
-        """Return the result with the verdict of another use."""
-        assert self.assessment is not None
+        """Return the result with the verdict of another use.
+
+        Raises
+        ------
+        InputError
+            For a use that was not judged.
+        """
+        if self.assessment is None or use not in self.uses:
+            judged = ", ".join(self.uses) or "a result that was assessed"
+            raise InputError(f"use: found {use!r}, expected {judged}.")
         body = self.assessment.body and replace(self.assessment.body, use=use)
         bodies = [replace(body, use=use) for body in self.together.bodies]
         return replace(

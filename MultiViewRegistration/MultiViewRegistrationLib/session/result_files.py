@@ -354,6 +354,8 @@ def _entry(
     fields = JsonObject.read(exported.path, "a result.json")
     use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
     uses = _uses(fields)
+    if uses and use not in uses:
+        fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(uses)}", "correct it")
     predicted = content.get("predicted_tre_mm") or {}
     return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),

@@ -29,6 +29,7 @@ for module in () if IN_SLICER else NEEDED:
 
 from slicer_host import Host  # noqa: E402, I001 (it makes qt)
 import qt  # noqa: E402
+import slicer  # noqa: E402
 from gui_driver import GuiDriver  # noqa: E402
 
 
@@ -67,6 +68,20 @@ def focus(host) -> Iterator[Callable]:
     yield give
     for widget in made:
         widget.deleteLater()
+
+
+@pytest.fixture
+def centimetres(host) -> Iterator[Callable]:
+    """Makes cm the unit of length of Slicer's settings; for all other tests it is mm."""
+    unit = slicer.app.applicationLogic().GetSelectionNode().GetUnitNode("length")
+
+    def use(name: str = "cm", in_mm: float = 0.1) -> None:
+        unit.SetSuffix(name)
+        unit.SetDisplayCoefficient(in_mm)
+        host.process(0.2)
+
+    yield use
+    use("mm", 1.0)
 
 
 @pytest.fixture(scope="session")

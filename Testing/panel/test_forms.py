@@ -1,8 +1,11 @@
 """The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import qt
+import slicer
 from gui_driver import GuiDriver
 
 from MultiViewRegistrationLib.errors import InputError
@@ -143,6 +146,20 @@ def test_a_wrong_number_stays_is_a_message_and_holds_up_what_is_strict(at, wrong
     assert at.did == [(20,)] and edit.property("tone") == "" and not at.form.problems()
     at.show(angle(at, of="another"))
     assert edit.text == "10"
+
+
+def test_a_number_of_mm_is_shown_and_typed_in_slicers_unit_of_length(at, centimetres):
+    number = Number("Length", 1, 500, " mm")
+    shown = TextField("it", "Length", lambda typed: at.done(number.read(typed)), number=number)
+    at.show(replace(shown, text="45"))
+    centimetres()
+    at.show(replace(shown, text="45"))
+    edit = at.form.drawn["it"].edit
+    assert edit.text == "4.5" and slicer.util.findChildren(at.window, text="cm")
+    at.host.type(edit, "12,5")
+    at.host.type(edit, "30 cm")
+    at.host.type(edit, "20 mm")
+    assert at.did == [(125,), (300,), (20,)]
 
 
 def test_text_is_told_key_by_key_and_of_several_lines(at):

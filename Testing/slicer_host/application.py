@@ -70,6 +70,8 @@ class qSlicerApplication(QtWidgets.QApplication):
         self.setStyle("Fusion")
         self.setFont(QtGui.QFont("DejaVu Sans", 9))
         self._core = core
+        self._units = slicer.vtkSlicerUnitsLogic()
+        self._units.SetMRMLScene(core.scene)
         self._modules = qSlicerModuleManager(self)
         self._temporary = tempfile.TemporaryDirectory(prefix="slicer_host_")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)

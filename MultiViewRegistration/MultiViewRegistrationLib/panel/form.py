@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import ctk
 import numpy as np
@@ -14,6 +14,7 @@ import qt
 import slicer
 
 from ..errors import InputError
+from ..io.calibration.matrices import read_number
 from ..io.result_folder import folder_for, holds_export
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Form, Option, visible, walk
@@ -65,6 +66,50 @@ ICONS = {
 }
 
 
+class LengthUnit(NamedTuple):
+    """Unit of the lengths in fields, which a person chooses in Slicer's settings; all else of the program is in mm.
+
+    Attributes
+    ----------
+    name
+        Its symbol.
+    in_mm
+        How many of it a mm is.
+    """
+
+    name: str
+    in_mm: float
+
+    @classmethod
+    def chosen(cls) -> LengthUnit:
+        """Return the unit of Slicer's settings, mm where it has none."""
+        unit = slicer.app.applicationLogic().GetSelectionNode().GetUnitNode("length")
+        return cls(unit.GetSuffix(), unit.GetDisplayCoefficient()) if unit else cls("mm", 1.0)
+
+    def shown(self, mm: str) -> str:
+        """Return a text with lengths in mm as a field shows it."""
+        try:
+            return _scaled(mm, self.in_mm)
+        except InputError:  # words, or what was typed and refused
+            return mm.removesuffix(f" {self.name}")
+
+    def typed(self, text: str) -> str:
+        """Return what was typed in this unit with lengths in mm; with its unit where it cannot be read."""
+        try:
+            return _scaled(text.strip().removesuffix(self.name), 1 / self.in_mm)
+        except InputError:
+            return text if text.endswith("mm") else f"{text} {self.name}"
+
+
+def _scaled(text: str, factor: float) -> str:
+    """Return a text with its numbers, between blanks, crosses or semicolons, times a factor."""
+    parts = re.split(r"(,?[\s\u00d7x;]+)", text)  # every other one is a number
+    for place in range(0, len(parts), 2):
+        if parts[place]:
+            parts[place] = f"{read_number(parts[place], '') * factor:.10f}".rstrip("0").rstrip(".")
+    return "".join(parts)
+
+
 class QtForm:
     """The widgets of one form; what a person does at them becomes a call of the control's action, within `panel.ui_action()`.
 
@@ -82,11 +127,17 @@ class QtForm:
         self.controls: dict[str, Control] = {}
         self.drawn: dict[str, _Drawn[Any]] = {}
         self.filling = False
+        self.unit = LengthUnit.chosen()
         self._box = _Box(self, widget)
 
     def show(self, form: Form) -> None:
         """Show these controls, and no others."""
         self.controls = walk(form)
+        before = self.unit
+        self.unit = LengthUnit.chosen()
+        if self.unit != before:
+            for drawn in self.drawn.values():
+                drawn.before = None
         self.filling = True
         try:
             self._box.show(form)
@@ -232,6 +283,13 @@ class _Drawn(Generic[C]):
         self.show(control)
         self.before = control
 
+    @property
+    def unit(self) -> LengthUnit | None:
+        """The unit of its numbers where they are lengths and not shown in mm; the end of a key tells, or a number."""
+        number = getattr(self.control, "number", None)
+        length = self.key.endswith("_mm") or (number is not None and number.unit.strip() == "mm")
+        return self.form.unit if length and self.form.unit.in_mm != 1 else None
+
     def set_visible(self, on: bool) -> None:
         """Show the control, or hide it; asked twice, a folded group would lay itself out again."""
         if on is not self._visible:
@@ -261,7 +319,7 @@ class _Text(_Drawn[controls.Text]):
             return
         set_tone(self.widget, PLAIN if control.tone == controls.STRONG else control.tone)
         embolden(self.widget, control.tone == controls.STRONG)
-        self.widget.text = control.label
+        self.widget.text = self.unit.shown(control.label) if self.unit else control.label
 
 
 class _PushButton(_Drawn[C]):
@@ -410,8 +468,8 @@ class _Entry(_Drawn[controls.TextField]):
 
     @property
     def text(self) -> str:
-        """The text as it stands there."""
-        return self.edit.text
+        """The text as it stands there, lengths in mm."""
+        return self.unit.typed(self.edit.text) if self.unit else self.edit.text
 
     @property
     def problem(self) -> str:
@@ -423,7 +481,8 @@ class _Entry(_Drawn[controls.TextField]):
         if control != self.before:
             hint = control.hint or (control.number.blank if control.number else "")
             put(self.edit, placeholderText=hint)
-            put(self._unit, text=control.number.unit.strip() if control.number else "")
+            unit = control.number.unit.strip() if control.number else ""
+            put(self._unit, text=self.unit.name if unit and self.unit else unit)
             self._unit.setVisible(bool(self._unit.text))
         self._show_text(control)
 
@@ -436,7 +495,7 @@ class _Entry(_Drawn[controls.TextField]):
         set_tone(self.edit, ERROR if self.problem else PLAIN)
 
     def _write(self, text: str) -> None:
-        self.edit.text = text
+        self.edit.text = self.unit.shown(text) if self.unit else text
         self.edit.cursorPosition = 0  # so that a long number shows its beginning
 
     def _on_typed(self) -> None:
@@ -608,12 +667,10 @@ class _FieldTable(_Drawn[controls.FieldTable]):
     def show(self, control: controls.FieldTable) -> None:
         if self.before is None or control.columns != self.before.columns:
             for column, option in enumerate(control.columns):
-                head = qt.QLabel(option.title)
-                head.wordWrap, head.toolTip = True, plain_tip(option.tip)
-                head.alignment = qt.Qt.AlignBottom
-                set_tone(head, QUIET)
-                self._grid.addWidget(head, 0, column)
-                self._heads.append(head)
+                title = option.title
+                if option.value.endswith("_mm"):
+                    title = f"{title.removesuffix('mm')}{self.form.unit.name}"
+                self._head(column, title, option.tip)
         if control == self.before:
             for line in control.lines:
                 for cell in line.cells:
@@ -640,6 +697,16 @@ class _FieldTable(_Drawn[controls.FieldTable]):
             drawn.widget.setVisible(key in seen)
         for key, title in self._titles.items():
             title.setVisible(key in seen)
+
+    def _head(self, column: int, title: str, tip: str) -> None:
+        if column == len(self._heads):
+            head = qt.QLabel()
+            head.wordWrap = True
+            head.alignment = qt.Qt.AlignBottom
+            set_tone(head, QUIET)
+            self._grid.addWidget(head, 0, column)
+            self._heads.append(head)
+        put(self._heads[column], text=title, toolTip=plain_tip(tip))
 
     def _title(self, line: controls.FieldRow, row: int, control: controls.FieldTable) -> None:
         title = self._titles.get(line.id)
@@ -673,7 +740,7 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         drawn.update(field)
         inner = drawn.edit if isinstance(drawn, _Entry) else drawn.widget
         if isinstance(drawn, _Entry):
-            inner.minimumWidth = inner.fontMetrics().horizontalAdvance(f"{drawn.text}000")
+            inner.minimumWidth = inner.fontMetrics().horizontalAdvance(f"{inner.text}000")
         tip = [
             cell.fault or cell.caution,
             cell.origin and _("From: {origin}").format(origin=cell.origin),

@@ -137,6 +137,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """Follow the scene, as the module is shown."""
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        self.addObserver(selection, selection.UnitModifiedEvent, self._on_changed)
         self._follow()
         if self.session is not None:
             self.session.resume()

@@ -191,7 +191,8 @@ class Control:
     Attributes
     ----------
     key
-        Its name in the form, which stays the same.
+        Its name in the form, which stays the same. The numbers of one that ends in "_mm" are
+        lengths, which a host may show in another unit.
     label
         What stands on it, or beside it.
     action

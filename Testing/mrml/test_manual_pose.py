@@ -167,7 +167,11 @@ def dragging(hand, registration, view):
 
 def test_the_ct_follows_the_mouse(hand, dragging, registration, view):
     start = hand.at(view.ras_of(seen(registration, view)))
+    told = []
+    moved = registration.ct_transform.TransformModifiedEvent
+    registration.ct_transform.AddObserver(moved, lambda *_: told.append(1))
     hand.drag([start, start + [20, 5], start + [60, -40]])
+    assert len(told) == 1  # a picture, not each movement
     assert (
         np.abs(hand.at(view.ras_of(seen(registration, view))) - start - [60, -40]).max() < 1e-6
     )  # though the view is zoomed

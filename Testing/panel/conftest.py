@@ -71,17 +71,17 @@ def focus(host) -> Iterator[Callable]:
 
 
 @pytest.fixture
-def centimetres(host) -> Iterator[Callable]:
-    """Makes cm the unit of length of Slicer's settings; for all other tests it is mm."""
+def length_unit(host) -> Iterator[Callable]:
+    """Makes mm or cm the unit of length of Slicer's settings; for all other tests it is mm."""
     unit = slicer.app.applicationLogic().GetSelectionNode().GetUnitNode("length")
 
-    def use(name: str = "cm", in_mm: float = 0.1) -> None:
+    def use(name: str) -> None:
         unit.SetSuffix(name)
-        unit.SetDisplayCoefficient(in_mm)
+        unit.SetDisplayCoefficient({"mm": 1.0, "cm": 0.1}[name])
         host.process(0.2)
 
     yield use
-    use("mm", 1.0)
+    use("mm")
 
 
 @pytest.fixture(scope="session")

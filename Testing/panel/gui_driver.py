@@ -43,6 +43,7 @@ class GuiDriver:
         for each, section in self.panel.sections.items():
             section.button.collapsed = each != name
         self.host.process(0.1)
+        self.wait(lambda: self.form_of("ct").controls, 5.0)  # shown last
 
     def open_phantom(self, ct, views) -> GuiDriver:
         """Choose a registration of the phantom that somebody has begun, with the sections Start and Register unfolded."""

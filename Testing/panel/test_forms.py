@@ -1,7 +1,5 @@
 """The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import qt
@@ -148,18 +146,18 @@ def test_a_wrong_number_stays_is_a_message_and_holds_up_what_is_strict(at, wrong
     assert edit.text == "10"
 
 
-def test_a_number_of_mm_is_shown_and_typed_in_slicers_unit_of_length(at, centimetres):
+def test_a_number_of_mm_is_shown_and_typed_in_slicers_unit_of_length(at, length_unit):
     number = Number("Length", 1, 500, " mm")
-    shown = TextField("it", "Length", lambda typed: at.done(number.read(typed)), number=number)
-    at.show(replace(shown, text="45"))
-    centimetres()
-    at.show(replace(shown, text="45"))
+    act = lambda typed: at.done(number.read(typed))  # noqa: E731
+    shown = TextField("it", "Length", act, text="45", number=number)
+    at.show(shown)
+    length_unit("cm")
+    at.show(shown)
     edit = at.form.drawn["it"].edit
     assert edit.text == "4.5" and slicer.util.findChildren(at.window, text="cm")
-    at.host.type(edit, "12,5")
-    at.host.type(edit, "30 cm")
-    at.host.type(edit, "20 mm")
-    assert at.did == [(125,), (300,), (20,)]
+    for typed in ("12,5", "30 cm", "20 mm", "1,2,3"):
+        at.host.type(edit, typed)
+    assert at.did == [(125,), (300,), (20,)] and '"1,2,3 cm"' in at.form.problems()[0]
 
 
 def test_text_is_told_key_by_key_and_of_several_lines(at):

@@ -11,6 +11,8 @@ from phantom import TRUE_POSE, off
 from phantom_scene import begun, make_registration
 from running_session import STARTED_AT
 
+from MultiViewRegistrationLib.panel.views import SPARED_3D_HZ
+
 SMALL_SCREEN = (1366, 768)
 CT_SLICES = ("Red", "Green", "Yellow")
 
@@ -50,6 +52,12 @@ def shown_in(person, name: str) -> str:
 def test_a_drag_in_an_xray_moves_the_ct_and_keys_take_it_back_with_the_focus_there(person):
     person.choose("start", "other_start", "By hand")
     person.press("start", "move")
+    rates = []  # of the 3D view, while a button is pressed and once it is released
+    for event in ("LeftButtonPressEvent", "LeftButtonReleaseEvent"):
+        pane(person, "XRay1").interactor().InvokeEvent(event)
+        person.host.process(0.3)
+        rates.append(person.panel.views.three_d_view().maximumUpdateRate)
+    assert rates == [SPARED_3D_HZ, 60.0]
     drag(person, "XRay1", (10, 0), (20, 5), (30, 10))
     assert 0.1 < np.linalg.norm(person.pose[:3, 3] - STARTED_AT[:3, 3]) < 200
     person.wait(lambda: person.control("answer", "undo").enabled, 5)

@@ -1,6 +1,7 @@
 """Where the work begins: a CT or an X-ray makes a registration, and nothing else does."""
 
 import pytest
+import qt
 import vtk
 from file_io import write_values
 from gui_driver import GuiDriver
@@ -8,6 +9,7 @@ from phantom_scene import begun, make_registration, phantom_volume
 from tiny_scene import intensity
 
 from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.panel import panel
 from MultiViewRegistrationLib.session import inputs
 
 
@@ -40,6 +42,17 @@ def test_a_registration_begins_with_an_xray_that_is_dropped(person, tmp_path):
     person.wait_until_read()
     (made,) = registrations(person)
     assert person.panel.registration == made and len(made.xrays) == 1 and person.message == ""
+
+
+def test_slicer_is_answered_between_two_parts_of_a_tick_that_take_long(person, monkeypatch):
+    done = []
+    monkeypatch.setattr(panel, "TURN_S", 0.0)
+    monkeypatch.setattr(person.panel, "tick_parts", lambda wait: map(done.append, "abc"))
+    timer = qt.QTimer()
+    timer.connect("timeout()", lambda: done.append("-"))
+    timer.start(0)
+    person.host.process(5.0, until=lambda: "c" in done)
+    assert "ab" not in "".join(done)
 
 
 def test_kernels_are_compiled_from_when_the_panel_is_opened(person):

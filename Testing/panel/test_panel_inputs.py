@@ -79,47 +79,25 @@ def test_a_button_leads_to_the_field_that_is_needed(table):
     assert not edit.visibleRegion().isEmpty() and "dashed" in edit.styleSheet
 
 
-def test_a_c_arm_is_typed_with_points_or_commas(table, german):
+@pytest.mark.parametrize(
+    "unit, distance, pixel", [("mm", "102,9", "0,58 x 0.6"), ("cm", "10,29", "0,058, 0.06 cm")]
+)
+def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit, unit, distance, pixel):
+    length_unit(unit)
     for key, text in {
         "rao_lao_deg": "12,5",
         "cra_cau_deg": "-10",
-        "source_to_detector_mm": "102,9",
+        "source_to_detector_mm": distance,
         "source_to_isocentre_mm": "60.25 mm",
-        "pixel_mm": "0,58 x 0.6",
+        "pixel_mm": pixel,
     }.items():
         table.type("geometry", table.field(2, key), text)
+    assert slicer.util.findChildren(table.widget("geometry", "fields"), text=f"Pixel size, {unit}")
     assert "102.9 mm is less than C-arms have" in table.note(2)
     table.choose("geometry", table.field(2, "left"), "yes")
     c_arm = table.xrays[2].record.geometry
     assert (c_arm.pixel_mm, c_arm.rao_lao_deg, c_arm.mirrored) == ((0.58, 0.6), 12.5, True)
     assert edit_of(table, "rao_lao_deg").text == "12.5" and table.message == ""
-
-
-def test_the_fields_of_a_geometry_follow_slicers_unit_of_length(table, centimetres):
-    table.type("geometry", table.field(2, "source_to_detector_mm"), "1029")
-    centimetres()
-    assert edit_of(table, "source_to_detector_mm").text == "102.9"
-    for key, text in {
-        "rao_lao_deg": "12",
-        "cra_cau_deg": "0",
-        "source_to_isocentre_mm": "602.5 mm",
-        "pixel_mm": "0,058 x 0.06",
-    }.items():
-        table.type("geometry", table.field(2, key), text)
-    table.choose("geometry", table.field(2, "left"), "yes")
-    heads = slicer.util.findChildren(table.widget("geometry", "fields"), text="Pixel size, cm")
-    assert len(heads) == 1 and edit_of(table, "source_to_isocentre_mm").text == "60.25"
-    c_arm = table.xrays[2].record.geometry
-    assert (c_arm.source_to_detector_mm, c_arm.source_to_isocentre_mm) == (1029, 602.5)
-    assert c_arm.pixel_mm == (0.58, 0.6)
-
-
-def test_a_length_that_cannot_be_read_is_no_length_in_mm(table, centimetres):
-    centimetres()
-    table.type("geometry", table.field(2, "source_to_detector_mm"), "102,9,0")
-    table.host.process(0.2)
-    assert edit_of(table, "source_to_detector_mm").text == "102,9,0"
-    assert "102,9,0" in table.note(2)
 
 
 def test_a_typed_value_that_is_refused_is_marked_also_once_the_window_was_closed(table):
@@ -143,7 +121,7 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(table):
         for letter in text:
             table.host.type_keys(edit, letter)
             table.panel.invalidate()
-            table.panel.tick()
+            table.host.process(0.05)
         table.host.key(edit, qt.Qt.Key_Return)
         assert edit.text == text
     assert table.panel.geometry.dialog.visible and edit_of(table, "source_to_isocentre_mm").focus

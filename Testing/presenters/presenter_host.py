@@ -136,9 +136,6 @@ class PresenterHost:
     def show_in_module(self, node) -> None:
         self.opened.append(node)
 
-    def open_track(self, path) -> None:
-        self.opened.append(path)
-
     def stop_moving(self) -> None:
         """Nothing moves."""
 

@@ -112,9 +112,6 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self.setCurrentNode(node)
         return node
 
-    def removeCurrentNode(self) -> None:
-        self._get_scene().RemoveNode(self.currentNode())
-
     def _actions_below(self) -> list[str]:
         """In Slicer's order; what is typed into a dialog is left out."""
         label = self._labels.get(next(iter(self.nodeTypes), ""), "node")

@@ -7,7 +7,7 @@ It says what it checked, and writes that and a picture of the window after every
 Slicer only prints, and anything that is not as it should be, ends it with 1. What single controls do
 is in Testing/panel, whose tests run in Slicer, too (run.py).
 
-CASE: with its truth, if it has one; by default the module's own sample, whose CT is downloaded once.
+It takes the module's own sample, whose CT is downloaded once.
 --install: agree where the module asks for a Python package; without it that is a failure.
 --pictures: those of docs/slicer and Resources/Screenshots are written anew.
 """
@@ -30,8 +30,11 @@ import vtk
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW = (1580, 960)
 RECORD = "walk.txt"
-#: Of the pictures: JPEG's quality, pixels between two side by side, width of the window's.
-QUALITY, GAP_PX, WINDOW_PX = 85, 6, 1200
+#: Of the pictures: JPEG's quality, how many side by side, pixels between them, width of the window's.
+QUALITY = 85
+COLUMNS = 2
+GAP_PX = 6
+WINDOW_PX = 1200
 #: Two pedicle screws in T8 of the sample, LPS mm of the CT: tip and head.
 SCREWS = (((6, 70, -158), (20, 106, -156)), ((-5, 70, -158), (-19, 106, -156)))
 #: As Sample Data calls the sample and its CT.
@@ -92,7 +95,6 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--case", type=Path)
     parser.add_argument("--out", type=Path, default=Path("walk-pictures"))
     parser.add_argument("--install", action="store_true")
     parser.add_argument("--pictures", action="store_true")
@@ -157,15 +159,15 @@ def picture(path: Path) -> None:
     shot().save(str(path))
 
 
-def publish(walk, path: str, *shots, columns: int = 2) -> None:
+def publish(walk, path: str, *shots) -> None:
     """Write pictures, side by side where there are several, into the project, where that is wanted."""
     width, height = shots[0].width() + GAP_PX, shots[0].height() + GAP_PX
-    rows = -(-len(shots) // columns)
-    page = qt.QPixmap(min(len(shots), columns) * width - GAP_PX, rows * height - GAP_PX)
+    rows = -(-len(shots) // COLUMNS)
+    page = qt.QPixmap(min(len(shots), COLUMNS) * width - GAP_PX, rows * height - GAP_PX)
     page.fill(qt.QColor("white"))
     painter = qt.QPainter(page)
     for n, each in enumerate(shots):
-        painter.drawPixmap(n % columns * width, n // columns * height, each)
+        painter.drawPixmap(n % COLUMNS * width, n // COLUMNS * height, each)
     painter.end()
     folder = ROOT if walk.options.pictures else walk.options.out
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -203,19 +205,10 @@ def fill_in(path: Path, dialog) -> bool:
     return True
 
 
-def refuse(dialog) -> bool:
-    if not dialog.inherits("QMessageBox"):
-        return False
-    dialog.reject()
-    return True
-
-
 def agree(dialog) -> bool:
     if not dialog.inherits("QMessageBox"):
         return False
-    dialog.defaultButton().click() if dialog.defaultButton() is not None else dialog.button(
-        qt.QMessageBox.Ok
-    ).click()
+    (dialog.defaultButton() or dialog.button(qt.QMessageBox.Ok)).click()
     return True
 
 
@@ -223,28 +216,12 @@ def agree(dialog) -> bool:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def case_path(walk) -> Path:
-    """Of the case to walk with; of the sample, whose CT is there then."""
-    if walk.options.case is None:
-        from MultiViewRegistrationLib.io.datasets.chest import demo_case
-
-        walk.options.case = demo_case()
-    return walk.options.case
-
-
-def open_case(walk, path: Path) -> None:
-    before = walk.registration
-    when_asked(partial(fill_in, path.resolve()))
-    walk.click(walk.panel.ui.loadCaseButton)
-    walk.wait(
-        lambda: walk.registration is not None and walk.registration != before,
-        "the case is loaded",
-        60,
-    )
-
-
 def loads_a_case(walk) -> None:
-    open_case(walk, case_path(walk))
+    from MultiViewRegistrationLib.io.datasets.chest import demo_case
+
+    when_asked(partial(fill_in, demo_case().resolve()))
+    walk.click(walk.panel.ui.loadCaseButton)
+    walk.wait(lambda: walk.registration is not None, "the case is loaded", 60)
     walk.check(
         walk.panel.ui.registrationSelector.currentNode() is walk.registration.node,
         "the selector shows the registration",
@@ -253,9 +230,8 @@ def loads_a_case(walk) -> None:
         walk.registration.ct is not None and walk.registration.xrays,
         "the CT and the X-rays are there",
     )
-    if "demo" in walk.registration.name:
-        walk.registration.node.SetName(SAMPLE)
-        walk.registration.ct.SetName(SAMPLE_CT)
+    walk.registration.node.SetName(SAMPLE)
+    walk.registration.ct.SetName(SAMPLE_CT)
     for name in ("ct", "xrays", "start"):
         walk.unfold(name)
         walk.check("\u26a0" not in walk.header(name), walk.header(name))

@@ -11,7 +11,7 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
 from . import image, layout, slice_view, source_view, xray_annotations
-from .layout import claim, number_of, slice_nodes, tag_of
+from .layout import claim, composite_node, number_of, slice_nodes, tag_of
 from .nodes import (
     OWNER,
     all_references,
@@ -112,14 +112,24 @@ def show_alone(scene, registration: Registration | None) -> None:
     becomes that of this registration; without X-rays it becomes the one from before.
     """
     kept = [] if registration is None else _nodes_of(registration)
+    kept_ids = {node.GetID() for node in kept}
     others = [other for other in Registration.all(scene) if other != registration]
     away = [node for other in others for node in _nodes_of(other) if node not in kept]
+    left = [(view, tag_of(view)) for other in others for view in other.xrays]
     with in_batch(scene):
-        for other in others:
-            hide(other, kept)
+        for view, _tag in left:
+            view.node.RemoveAttribute(
+                SHOWN_IN
+            )  # for the X-rays of this one, which take their places
         slice_view.show_instead(scene, away, registration and registration.ct)
         if registration is not None:
             show(registration)
+        for other in others:
+            hide(other, kept)
+        for tag in filter(None, (tag for _view, tag in left)):
+            composite = composite_node(scene, tag)
+            if composite is None or composite.GetBackgroundVolumeID() not in kept_ids:
+                slice_view.release(scene, tag)
     if registration is None or not layout.shows(registration):
         layout.back(scene)
 

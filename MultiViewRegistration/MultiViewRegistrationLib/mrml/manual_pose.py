@@ -351,6 +351,7 @@ class Dragging:
         self._begin = begin
         self._end = end
         self._last: np.ndarray | None = None
+        self._now: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
         _ = (
             centre_in_ct(registration),
@@ -389,22 +390,31 @@ class Dragging:
             self._how = self._tilt if ctrl else self._shift
             if shift:
                 self._how = self._turn
-            self._last = np.array(self._interactor.GetEventPosition(), float)
+            self._last = self._now = np.array(self._interactor.GetEventPosition(), float)
             self._begin()
         return True
 
     def _drag(self) -> bool:
         if self._last is None:
             return False
-        now = np.array(self._interactor.GetEventPosition(), float)
-        self._how(self._last, now)
-        self._last = now
+        self._now = np.array(self._interactor.GetEventPosition(), float)
         return True
+
+    def follow(self) -> bool:
+        """Move it to where the mouse is by now, and return whether it is dragged.
+
+        Once a picture, as all of Slicer's views follow each movement.
+        """
+        if self._last is not None and self._now is not None and self._last is not self._now:
+            self._how(self._last, self._now)
+            self._last = self._now
+        return self._last is not None
 
     def _release(self) -> bool:
         if self._last is None:
             return False
-        self._last = None
+        self.follow()
+        self._last = self._now = None
         self._end()
         return True
 

@@ -103,11 +103,12 @@ class LengthUnit(NamedTuple):
 
 def _scaled(text: str, factor: float) -> str:
     """Return a text with its numbers, between blanks, crosses or semicolons, times a factor."""
-    parts = re.split(r"(,?[\s\u00d7x;]+)", text)  # every other one is a number
-    for place in range(0, len(parts), 2):
-        if parts[place]:
-            parts[place] = f"{read_number(parts[place], '') * factor:.10f}".rstrip("0").rstrip(".")
-    return "".join(parts)
+
+    def times(found: re.Match[str]) -> str:
+        number = read_number(found[0].removesuffix(","), "")
+        return f"{number * factor:.10f}".rstrip("0").rstrip(".")
+
+    return re.sub(r"[^\s\u00d7x;]+", times, text)
 
 
 class QtForm:

@@ -78,6 +78,10 @@ class Hand:
         self._drag_in_views(self._moves)
         return self._moves.step()
 
+    def follow(self) -> bool:
+        """Move the CT to where the mouse has dragged it, and return whether it is dragged."""
+        return any(dragging.follow() for dragging in self._dragging.values())
+
     def _moving(self) -> SceneBone | None:
         session = self._panel.session
         return None if session is None else session.bones.moving

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import thread_time
 from typing import Any, Protocol
 
 import qt
@@ -14,7 +15,7 @@ import vtk
 from ..io.recognise import SCENE, kinds_of
 from ..mrml import display, layout
 from ..mrml.deletion import DeletedRegistration, delete
-from ..mrml.nodes import in_time
+from ..mrml.nodes import in_batch, in_time
 from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..mrml.xray import XRayView
 from ..session.inputs import begin_compiling
@@ -37,6 +38,9 @@ from .views import Views
 
 #: Milliseconds between polls.
 TICK_MS = 40
+#: Seconds of processor time after which the parts of a tick go on in the next turn of the event loop:
+#: Slicer draws and takes clicks in between, and is to answer within 0.3 s.
+TURN_S = 0.1
 #: Milliseconds that a sentence stays in the status bar.
 STATUS_MS = 15000
 #: Seconds to wait for a small file before "reading" is shown.
@@ -76,6 +80,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     #: A case that is opened is a further registration in the scene.
     replaces = False
     views: Views
+    hand: Hand
     sections: dict[str, PanelSection]
 
     def __init__(self, ui: Any, logic: Logic, resource_path: Callable[[str], str]) -> None:
@@ -113,7 +118,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self._style = PanelStyle(self.widget, self.invalidate)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
-        self._timer.timeout.connect(self.tick)
+        self._timer.timeout.connect(self._on_turn)
+        self._rest: Iterator[None] = iter(())
         begin_compiling()
 
     def _set_up_selector(self, selector: Any) -> Any:
@@ -183,6 +189,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         if registration == self.registration:
             return
         self._leave()
+        self._rest = iter(())  # a tick of the one before
         if self.session is not None:
             self.session.forget_task()
         for form in self._forms:
@@ -195,13 +202,17 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             self.session.resume()
         for form in self._forms:
             form.presenter.reset()
+            form.form.controls = {}  # nothing of the one before can be clicked until this is shown
         self.files.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
         self.views.update_views()
         self.views.stand_back()
         self._follow()
         self.show_message("")
-        self.show_soon()
+        if self._forms:  # no verdict of another patient stays
+            self._fill(self.answer.refresh)
+            self._fill(self._show_head)
+        self.invalidate()
 
     def show_begun(self) -> None:
         """Show its views as soon as it has an X-ray."""
@@ -316,7 +327,9 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def take_read(self, read: Read, autosaved: Path | None = None) -> None:
         """Put what was read into the scene, and work on it."""
         with busy():
-            self.choose(self.logic.take(read))
+            with in_batch(self.scene):
+                registration = self.logic.take(read)
+            self.choose(registration)
             self.views.show_once()
 
     def stop_moving(self) -> None:
@@ -368,22 +381,33 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     # What follows the scene
 
-    def tick(self) -> None:
-        """Follow the work under way and the CT; called by the timer."""
+    def _on_turn(self) -> None:
+        """Do the next parts of a tick, at least one; the others follow in the next turns of the event loop."""
+        if self.session is not None and self.session.registration.scene is None:
+            self._rest = self._tick()
+        end = thread_time() + TURN_S
+        pause_ms = TICK_MS
         with self.ticking():
-            for other in self.logic.sessions:
-                if other is not self.session and other.poll(0):
-                    self._say_in_status_bar(other.message)
-            self._say_news()
-            for _part in self.tick_parts(POLL_WAIT_S):
-                pass
+            for _part in self._rest:
+                if thread_time() > end:
+                    pause_ms = 0
+                    break
+        if pause_ms:
+            self._rest = self._tick()
+        self._timer.setInterval(pause_ms)
+
+    def _tick(self) -> Iterator[None]:
+        """Follow the work under way and the CT, a part after another."""
+        for other in self.logic.sessions:
+            if other is not self.session and other.poll(0):
+                self._say_in_status_bar(other.message)
+        self._say_news()
+        yield from self.tick_parts(POLL_WAIT_S)
 
     def _on_reading(self) -> None:
-        """Take what was read, and show it at once: no verdict of another patient stays beside it."""
+        """Take what was read."""
         with self.ticking():
             self.opening.tick(POLL_WAIT_S)
-        if self._stale and self.shown:
-            self.refresh()
 
     def follow(self, session: Session, wait: float) -> str:
         """Take what the work of the session has done, and say it also where another module is open."""
@@ -400,15 +424,31 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """Have the views follow the CT, also while another module is open."""
         self.views.leave_if_empty()
         self._stale |= self.views.out_of_date
+        self.views.spare_3d(self.hand.follow())
         session.drawing.step()
+        yield
         if self.shown:
             self.views.tick()
-        yield
 
     def refreshing(self) -> Iterator[None]:
-        """Show the scene as it is, at once."""
-        self.refresh()
-        yield
+        """Show the scene as it is, a part after another, what the answer says before what it is of."""
+        self._stale = False
+        parts: list[Callable[[], object]] = [
+            self._show_views,
+            *(form.refresh for form in reversed(self._forms)),
+            self.files.refresh,
+            self.geometry.refresh,
+        ]
+        for show in parts if self._forms else parts[:1]:  # none once it is closed
+            self._fill(show)
+            yield
+
+    def _fill(self, show: Callable[[], object]) -> None:
+        self.filling = True
+        try:
+            show()
+        finally:
+            self.filling = False
 
     def _say_news(self) -> None:
         """Say each news of a session once."""
@@ -423,26 +463,18 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         if sentence:
             slicer.util.showStatusMessage(sentence, STATUS_MS)
 
-    def refresh(self) -> None:
-        """Show the scene as it is."""
-        self._stale = False
-        self.filling = True
-        unshown = False
-        try:
-            if self.registration is not None:
-                unshown = layout.shows(self.registration) and self.views.making()
-                unshown = unshown or not display.show(self.registration, in_time())
-            self.views.refresh()
-            self._show_notices()
-            self._show_deleted()
-            if self._forms:  # none once it is closed
-                self.files.refresh()
-            for form in self._forms:
-                form.refresh()
-            self.geometry.refresh()
-        finally:
-            self.filling = False
-        self._stale |= unshown
+    def _show_views(self) -> None:
+        """Show the registration in the views."""
+        if self.registration is not None:
+            unshown = layout.shows(self.registration) and self.views.making()
+            self._stale |= unshown or not display.show(self.registration, in_time())
+        self._show_head()
+
+    def _show_head(self) -> None:
+        """Show what stands above the sections."""
+        self.views.refresh()
+        self._show_notices()
+        self._show_deleted()
 
     def _show_deleted(self) -> None:
         """Offer to bring back what was deleted last."""

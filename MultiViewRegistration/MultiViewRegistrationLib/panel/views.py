@@ -11,6 +11,10 @@ from ..mrml.bones import shown_ct
 from ..mrml.xray import drawn_on
 from ..session.inputs import BoneSurfaceUpdater
 
+#: Pictures a second of the 3D view while the CT is dragged in an X-ray, and of Slicer's views.
+SPARED_3D_HZ = 4.0
+USUAL_HZ = 60.0
+
 
 class Views:
     """The button that shows the views, and the check box for the CT's slices.
@@ -56,6 +60,8 @@ class Views:
         """Change to the layout, with the CT in its slices. Nothing happens without X-rays."""
         registration = self._panel.registration
         before = layout.shows(registration)
+        while self.making():  # a layout that makes them is wider than a small screen for a moment
+            pass
         if not layout.show(registration, ct_slices, tabs=_is_narrow()):
             return
         if ct_slices:
@@ -159,6 +165,12 @@ class Views:
         )
         return widget and widget.threeDView()
 
+    def spare_3d(self, dragging: bool) -> None:
+        """Have the 3D view follow only now and then what is dragged in an X-ray: by software it takes longer than all X-rays."""
+        view = self.three_d_view()
+        if view is not None:
+            view.maximumUpdateRate = SPARED_3D_HZ if dragging else USUAL_HZ
+
     def camera(self):
         """Return the vtkMRMLCameraNode of the 3D view; None where the layout has none."""
         view = self.three_d_view()
@@ -258,11 +270,16 @@ def _take_out_sliders(*_arrangement: int) -> None:
 def _show_in_slices(ct) -> None:
     """Show a CT in Slicer's own slice views, nothing where it is None.
 
-    Those of X-rays take no part in that.
+    Slicer's own PropagateVolumeSelection would have the panes of the X-rays follow, too.
     """
-    logic = slicer.app.applicationLogic()
-    logic.GetSelectionNode().SetActiveVolumeID(ct and ct.GetID())
-    logic.PropagateVolumeSelection()
+    volume_id = ct and ct.GetID()
+    slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(volume_id)
+    for node in _slice_nodes().values():
+        composite = layout.composite_node(slicer.mrmlScene, node.GetLayoutName())
+        if composite.GetBackgroundVolumeID() != volume_id:
+            composite.SetBackgroundVolumeID(volume_id)
+            if ct is not None:
+                slice_view.fit_to_ct(ct, node)
 
 
 def _slice_nodes() -> dict:

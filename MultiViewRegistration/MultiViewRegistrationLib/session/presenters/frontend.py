@@ -201,7 +201,7 @@ class Frontend(Host):
         for part in self.parts():
             with suppress(InputError):
                 self._follow_part(part)
-        yield
+            yield
         if self._stale and self.shown:
             yield from self.refreshing()
 

@@ -93,9 +93,9 @@ def test_a_stale_result_is_exported_with_an_override_that_names_no_file(
 @pytest.mark.parametrize(
     "verdict, meaning",
     [
-        ("check", 'The pose is "check": the program cannot tell whether it is right'),
-        ("reject", 'The pose is "reject": it is most likely wrong, so do not use it.'),
-        (None, 'The pose is "not assessed": nothing has checked it'),
+        ("check", 'In the room the pose is "check": the program cannot tell whether it is right'),
+        ("reject", 'In the room the pose is "reject": it is most likely wrong, so do not use it.'),
+        (None, 'In the room the pose is "not assessed": nothing has checked it'),
         ("accept", None),
     ],
 )
@@ -103,11 +103,12 @@ def test_a_verdict_but_accept_is_said_before_anything_is_written(
     registered, tmp_path, capsys, verdict, meaning
 ):
     content = read_json(registered / "result" / "result.json")
-    write_json(tmp_path / "result.json", {**content, "verdict": verdict})
+    uses = {"room": {"verdict": verdict}} if verdict else {}
+    write_json(tmp_path / "result.json", {**content, "verdict": verdict, "uses": uses})
     words = ["--as", "tfm", "--out", tmp_path / "out", "--override"]
     assert mvreg("export", tmp_path / "result.json", *words) == 0
     said, _, written = capsys.readouterr().err.partition(str(tmp_path / "out"))
-    assert written and (meaning in said if meaning else "The pose" not in said)
+    assert written and (meaning in said if meaning else "In the room" not in said)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ OTHER = "OTHER-77"
 def arrays(tmp_path, monkeypatch):
     """A function: a case of DICOM files whose CT has these tags.
 
-    Any pose of it would be accepted.
+    Any pose of it would be accepted in the room.
     """
     monkeypatch.setattr(verdict, "decide", lambda *given, **more: "accept")
     monkeypatch.setattr(verdict, "find_cause", lambda assessment, search: assessment)
@@ -40,7 +40,7 @@ def arrays(tmp_path, monkeypatch):
             write_xray(path, np.rint(40000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Case.from_arrays(
+            made = Case.from_arrays(
                 Body(folder, world_from_ct=TRUE_POSE),
                 *(
                     View(path, view.camera, intensity="linear")
@@ -48,6 +48,8 @@ def arrays(tmp_path, monkeypatch):
                 ),
                 same_patient=same_patient,
             )
+        made.use = "room"
+        return made
 
     return case
 

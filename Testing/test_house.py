@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 #: Code tokens: those of Python's tokenize without comments, docstrings, line ends and indentation.
 #: The product has 1,300 and its tests 650 more since each use of a pose has a verdict of its own.
-MOST_TOKENS = {"MultiViewRegistration": 547_148, "Testing": 509_774, "benchmarks": 79_374}
+#: The product may be larger by 5,250 than it was, tests by 1,600, as there are verdicts by use, of
+#: each bone and of motions (4,600), lengths in Slicer's unit and ticks in parts (1,000), and targets
+#: that are asked in place of a test of the spine (1,250).
+MOST_TOKENS = {"MultiViewRegistration": 552_400, "Testing": 511_400, "benchmarks": 73_900}
 #: Of the product: how often each is there.
 MOST = {
     "a, b = x, y": 51,

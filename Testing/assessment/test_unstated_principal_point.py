@@ -60,7 +60,8 @@ def test_two_views_are_accepted_where_the_case_says_that_they_are_calibrated_and
     assert after.prediction.image_failure_probability == pytest.approx(
         before.prediction.image_failure_probability
     )
-    assert "known to \u00b12.4 px" in after.summary and "\u00b10.5 px" in before.summary
+    assert "2.4 px" in after.condition and "0.5 px" in before.summary
+    assert "not stated how well the cameras are known" in after.summary
     assert (after.features.tension, after.features.disagreement) == (
         before.features.tension,
         before.features.disagreement,

@@ -378,7 +378,13 @@ def test_few_grey_levels_are_named_and_no_risk_is_told_of_them(
 
 
 def test_an_accept_says_of_what_it_is(fine):
-    assert fine.scope == "Accepted as one piece; single bones and pieces were not tested."
+    told = fine.asked
+    assert fine.scope == (
+        f"Accepted as one piece; at {told.in_place.sum()} of {len(told.points)} places bone that lies "
+        "2 mm elsewhere would have been seen, at the others not."
+    )
+    alone = replace(fine, asked=None)
+    assert alone.scope == "Accepted as one piece; single bones and pieces were not tested."
     assert fine.scope.code == "one-piece" and fine.summary.endswith(fine.scope)
     of_bones = replace(fine, tested=("L3", "L4")).scope
     assert of_bones.code == "bones-tested" and "L3, L4 were tested" in of_bones

@@ -84,7 +84,7 @@ def test_result_and_report_show_given_and_corrected_cameras(unsure, certainty):
         any("The geometry of view2 is unknown" in reason for reason in reported["reasons"]) == alone
     )
     assert all(reason in html for reason in reported["reasons"])
-    assert reported["verdict"] == "check"
+    assert reported["uses"]["room"]["verdict"] == "check"
     assert reported["reasons"][0].startswith("The cameras are known only to ±1°, 3 mm") != alone
 
     motion = given.world_from_camera @ result.views[1].camera.camera_from_world

@@ -3,7 +3,7 @@ from numba.core.dispatcher import Dispatcher
 from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib import api
-from MultiViewRegistrationLib.registration import similarity, warm_up
+from MultiViewRegistrationLib.registration import moved_detail, similarity, warm_up
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering import cpu
@@ -16,7 +16,7 @@ def kernels() -> dict[str, set]:
     """The types for which each kernel that Python calls is compiled in this process."""
     return {
         name: set(thing.signatures)
-        for module in (cpu, similarity)
+        for module in (cpu, similarity, moved_detail)
         for name, thing in vars(module).items()
         if isinstance(thing, Dispatcher) and not name.startswith(INNER)
     }

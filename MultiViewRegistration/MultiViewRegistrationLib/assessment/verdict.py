@@ -30,6 +30,7 @@ from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .mirror_image import ALIKE, LEAST_RATIO, evidence_ratio
 from .parts import PART_MM, Part, elsewhere
+from .pieces import Asked, ask, displaced, untested
 from .places import carried_risk, shares_at
 from .prediction import (
     COLUMNS,
@@ -41,7 +42,6 @@ from .prediction import (
     Prediction,
     calibrated,
 )
-from .spine import spine_elsewhere
 from .uncertainty import SDS_95, TargetUncertainty
 from .uses import Error, Judged, in_words
 from .verdict_reasons import (
@@ -162,6 +162,8 @@ class Assessment(Judged):
         The assessment of the body alone; None where its bones have no poses of their own.
     tested
         Names of the bones that were registered and judged, too.
+    asked
+        Which places were in place for sure; None where nothing else spoke for an accept.
     overlay
         As `room`, of where the bone appears in these X-rays.
     appearance
@@ -190,6 +192,7 @@ class Assessment(Judged):
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
     body: Assessment | None = field(default=None, repr=False)
     tested: tuple[str, ...] = ()
+    asked: Asked | None = field(default=None, repr=False)
     overlay: Verdict = "reject"
     appearance: Error | None = None
     relative: Verdict | None = None
@@ -209,7 +212,7 @@ class Assessment(Judged):
     def scope(self) -> Reason | None:
         """What an accept of a body was tested for; None without one."""
         of_body = self.judged_use != "relative"
-        return scope_of(self.tested) if of_body and self.verdict == "accept" else None
+        return scope_of(self.tested, self.asked) if of_body and self.verdict == "accept" else None
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name.
@@ -354,16 +357,20 @@ def assess(
     if ambiguous and not familiar:
         ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
     measured = not (limits or alone or ambiguous or apart)
-    if (
-        not (anatomy.structure or contradictions)
-        and decide(prediction, model, measured) == "accept"
-    ):
-        uncovered = features.uncovered(corrected)
-        apart = spine_elsewhere(anatomy, corrected, uncovered, found.world_from_ct, chosen)
-        measured = not apart
-        if measured and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
+    shown = appearance(features, points, model, inputs)
+    appears = appears_right(prediction, model, shown.upper95_mm or np.inf)
+    seen = measured
+    asked = None
+    accepts = measured and (appears or decide(prediction, model, measured) == "accept")
+    if accepts and not (anatomy.structure or contradictions):
+        asked = ask(anatomy, features.uncovered(corrected), found.world_from_ct, chosen)
+        apart = displaced(asked)
+        limits += untested(asked, given=targets is not None)
+        measured = not (apart or limits)
+        seen = asked.enough(asked.appears, given=targets is not None)
+        if seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
             limits.append(ALIKE)
-            measured = False
+            measured = seen = False
     if apart:
         in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
@@ -375,13 +382,9 @@ def assess(
     verdict = "reject" if contradictions else decide(prediction, model, measured)
     if coarse and not contradictions:  # the model takes what such images lack for a wrong pose
         verdict = "check"
-    shown = appearance(features, points, model, inputs)
     overlay = verdict
     if verdict != "reject":
-        seen = (
-            measured and not coarse and appears_right(prediction, model, shown.upper95_mm or np.inf)
-        )
-        overlay = "accept" if seen else "check"
+        overlay = "accept" if seen and appears and not coarse else "check"
     reasons = []
     if verdict != "accept":
         by_itself = anatomy.structure and found.world_from_background is None
@@ -428,6 +431,7 @@ def assess(
         elsewhere=apart.points if apart else np.empty((0, 3)),
         overlay=overlay,
         appearance=shown,
+        asked=asked,
     )
 
 

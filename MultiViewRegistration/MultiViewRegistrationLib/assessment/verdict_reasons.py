@@ -16,6 +16,7 @@ from ..registration.pipeline import AlternativeSolution, Refinement, pose_differ
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
+from .pieces import Asked
 from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent
 from .uncertainty import SDS_95
 
@@ -359,16 +360,25 @@ def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
     return [Reason("ambiguous", sentence)]
 
 
-def scope_of(tested: Collection[str]) -> Reason:
+def scope_of(tested: Collection[str], asked: Asked | None = None) -> Reason:
     """Return what an accept was tested for, whose bones of these names were tested, too."""
+    pieces = ""
+    if asked is not None:
+        pieces = (
+            f"at {asked.in_place.sum()} of {len(asked.points)} places bone that lies {WRONG_MM:g} mm "
+            "elsewhere would have been seen, at the others not."
+        )
     if not tested:
-        sentence = "Accepted as one piece; single bones and pieces were not tested."
-        return Reason("one-piece", sentence)
-    sentence = (
-        f"Accepted as one piece; of its bones {', '.join(tested)} were tested, each by "
-        "itself, others and pieces of them were not."
+        told = pieces or "single bones and pieces were not tested."
+        return Reason("one-piece", f"Accepted as one piece; {told}")
+    told = (
+        f", each by itself; {pieces}"
+        if pieces
+        else ", each by itself, others and pieces of them were not."
     )
-    return Reason("bones-tested", sentence)
+    return Reason(
+        "bones-tested", f"Accepted as one piece; of its bones {', '.join(tested)} were tested{told}"
+    )
 
 
 def numbered(chosen: np.ndarray) -> str:

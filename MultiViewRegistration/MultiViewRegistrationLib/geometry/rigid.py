@@ -175,8 +175,8 @@ def steps(world_from_index: np.ndarray) -> np.ndarray:
 
 
 def grid_points(*along: ArrayLike) -> np.ndarray:
-    """Return the points (N, 3) of a grid, which has these places along each axis, the last one fastest."""
-    return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 3)
+    """Return the points (N, axes) of a grid, which has these places along each axis, the last one fastest."""
+    return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, len(along))
 
 
 def rotation_angle(R: ArrayLike) -> np.ndarray:

@@ -20,6 +20,7 @@ from ..imaging.xray import View, XRay
 from ..jobs import start_python
 from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
+from .moved_detail import moved_detail
 from .objective import Objective, Projection, tiles
 from .pose_table import ShiftTable
 from .similarity import Scorer, Settings, add_products, box_sum
@@ -42,6 +43,7 @@ def warm_up_other_half() -> None:
     _warm_up_gradients()
     _warm_up_shifts()
     _warm_up_intensities()
+    _warm_up_moved()
 
 
 @lru_cache(maxsize=1)
@@ -85,6 +87,13 @@ def _compare(settings: Settings) -> None:
     corner = (0, 0)
     add_products(
         changes, corner, changes, corner, image, (0, SIDE, 0, SIDE), np.zeros((len(changes),) * 2)
+    )
+
+
+def _warm_up_moved() -> None:
+    voxel = np.zeros((1, 2))
+    moved_detail(
+        voxel, voxel[0, :1], voxel[0, :1], voxel, np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE)), 1
     )
 
 

@@ -1,0 +1,372 @@
+"""Ask of places in bone whether it would have been seen to lie elsewhere, and does not.
+
+A patient is not one rigid body: ribs rise with a breath, a vertebra turns, a fragment slips. Who
+looks for each such fault by itself overlooks the next one. So of every place for which an answer
+stands one question is asked. The bone about it is moved in thought, wholly at the place and less and
+less towards a rim, by up to some distance to all sides. How much less likely that makes the X-rays
+says that it lies where the pose has it; how much less likely it would make X-rays that show just the
+CT says whether a motion would have been seen at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.ct import WATER, Volume
+from ..imaging.xray import View
+from ..reasons import Reason
+from ..registration.moved_detail import moved_detail
+from ..registration.prepared_ct import PreparedCT, pixel_size_mm
+from ..rendering.devices import run_tasks
+from .parts import Elsewhere
+from .prediction import WRONG_MM
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The numbers of this test that were chosen, on pieces that moved in seeds 5001 and 5002, and on seed 204 of benchmarks/spines.py.
+
+    Attributes
+    ----------
+    places
+        At most so many are asked.
+    extents_mm
+        The bone about a place moves wholly up to the first distance from it, and not beyond the
+        second: a piece of bone, and a larger one.
+    bone_per_mm
+        What attenuates more is bone.
+    pixel_mm, voxel_mm
+        Of the images that are compared, at the bone, and of the voxels of the bone that is moved.
+    window, gain_mm
+        Radius in pixels of local normalisation, and in mm of the neighbourhood that tells how well
+        X-ray and DRR agree there.
+    least_gain, least_variance
+        No neighbourhood agrees less; nor has it less noise than this share of the view's.
+    cauchy
+        Residuals beyond so many standard deviations count less and less.
+    power, share
+        A place is tested if a motion by WRONG_MM would cost this log-likelihood, and in place if it
+        does cost this share of what it would.
+    elsewhere
+        Bone lies elsewhere where it is so much likelier there, in log-likelihood.
+    tested_targets, tested_bone
+        No answer is accepted of whose targets fewer are in place for sure, or, where nobody gave
+        targets, of whose bone.
+    """
+
+    places: int = 48
+    extents_mm: tuple[tuple[float, float], ...] = ((8.0, 26.0), (15.0, 35.0))
+    bone_per_mm: float = 1.3 * WATER
+    pixel_mm: float = 1.5
+    voxel_mm: float = 3.0
+    window: int = 3
+    gain_mm: float = 22.0
+    least_gain: float = 0.1
+    least_variance: float = 0.25
+    cauchy: float = 2.5
+    power: float = 4.0
+    share: float = 0.5
+    elsewhere: float = 8.0
+    tested_targets: float = 0.5
+    tested_bone: float = 0.2
+
+
+LIMITS = Limits()
+#: Attenuation of what takes the place of bone that moves: muscle (NIST XCOM).
+SOFT_PER_MM = 1.04 * WATER
+#: Fewer voxels of bone are no piece.
+MIN_VOXELS = 20
+#: A normal deviation's share of the median absolute one.
+MEDIAN_SDS = 1.4826
+#: Residuals are alike up to so many pixels.
+LAGS = 6
+#: Windows' detail below this share of the median counts as this.
+LEAST_DETAIL = 0.1
+#: How far bone is moved, by what steps in an image, and by what distances in space.
+REACH_MM = 10.0
+STEP_MM = 2.0
+DISTANCES_MM = (WRONG_MM, 3.0, 4.5, 7.0, REACH_MM)
+_AWAY = rigid.grid_points(*3 * [np.arange(-2.0, 3.0)])
+_AWAY = _AWAY[np.abs(_AWAY).max(axis=1) > 0]
+_AWAY = np.unique((_AWAY / np.linalg.norm(_AWAY, axis=1, keepdims=True)).round(6), axis=0)
+MOTIONS = np.concatenate([distance * _AWAY for distance in DISTANCES_MM])
+
+
+class Evidence(NamedTuple):
+    """What the X-rays say of the bone about a place.
+
+    Attributes
+    ----------
+    margin
+        By how much less likely they are wherever else it is tried, from WRONG_MM on; negative where
+        it is likelier there.
+    power
+        The same of X-rays that show it where the pose has it.
+    motion
+        (3,) world mm, to where it is likeliest of these.
+    appears
+        The same as `in_place` of motions that the images show: nothing is asked of its depth where
+        all look from about one side.
+    """
+
+    margin: float
+    power: float
+    motion: np.ndarray
+    appears: bool
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it would have been seen to lie elsewhere, and does not."""
+        return _is_in_place(self.margin, self.power)
+
+
+def _is_in_place(margin: float, power: float) -> bool:
+    return power > LIMITS.power and margin > LIMITS.share * power
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What the X-rays say of places.
+
+    Attributes
+    ----------
+    points
+        (N, 3) CT mm, the places.
+    in_place, elsewhere
+        (N,) bool: the bone about a place would have been seen to lie elsewhere, and does not; it
+        lies elsewhere. Of the others nothing is known.
+    appears
+        (N,) bool: as `in_place`, in these X-rays, whatever its depth.
+    moved_mm
+        How far the one lies elsewhere of which that is clearest; 0 where none does.
+    """
+
+    points: np.ndarray
+    in_place: np.ndarray
+    elsewhere: np.ndarray
+    appears: np.ndarray
+    moved_mm: float = 0.0
+
+    def enough(self, in_place: np.ndarray, *, given: bool) -> bool:
+        """Whether so many of its targets, or of places in bone, are in place (N,) for sure that an answer may be accepted."""
+        least = LIMITS.tested_targets if given else LIMITS.tested_bone
+        return not self.elsewhere.any() and bool(in_place.mean() >= least)
+
+
+def ask(
+    anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray, points: np.ndarray
+) -> Asked:
+    """Ask of points (N, 3), CT mm, of some of them if they are many.
+
+    Parameters
+    ----------
+    views
+        With their cameras as corrected, without what is covered.
+    world_from_ct
+        (4, 4), the pose.
+    """
+    points = points[np.linspace(0, len(points) - 1, min(len(points), LIMITS.places)).astype(int)]
+    volume = anatomy.attenuation(anatomy.level(LIMITS.voxel_mm))
+    bone = _Bone.of(volume, world_from_ct)
+    compared: list[_Compared] = [None] * len(views)  # type: ignore[list-item]
+    evidence: list[list[Evidence]] = [[]] * len(points)
+
+    def compare(index: int) -> None:
+        compared[index] = _compare(anatomy, views[index], world_from_ct)
+
+    def weigh(index: int) -> None:
+        evidence[index] = [
+            bone.evidence(points[index], extent, compared) for extent in LIMITS.extents_mm
+        ]
+
+    for work, count in ((compare, len(views)), (weigh, len(points))):
+        run_tasks([partial(work, index) for index in range(count)])
+    elsewhere = np.array([any(each.margin < -LIMITS.elsewhere for each in of) for of in evidence])
+    clearest = min((each for of in evidence for each in of), key=lambda each: each.margin)
+    return Asked(
+        points,
+        np.array([any(each.in_place for each in of) for of in evidence]) & ~elsewhere,
+        elsewhere,
+        np.array([any(each.appears for each in of) for of in evidence]),
+        float(np.linalg.norm(clearest.motion)) if elsewhere.any() else 0.0,
+    )
+
+
+def displaced(asked: Asked) -> Elsewhere | None:
+    """Return where bone lies elsewhere than the pose has it; None where it does nowhere."""
+    if not asked.elsewhere.any():
+        return None
+    sentence = (
+        f"At {asked.elsewhere.sum()} of {len(asked.points)} places the bone lies elsewhere than this "
+        f"pose has it, by about {asked.moved_mm:.0f} mm\n: the patient may be bent, or have breathed "
+        "or moved. Register the bones by themselves."
+    )
+    return Elsewhere(Reason("part-displaced", sentence), points=asked.points[asked.elsewhere])
+
+
+def untested(asked: Asked, *, given: bool) -> list[Reason]:
+    """Return that too few places would have been seen to lie elsewhere."""
+    if asked.elsewhere.any() or asked.enough(asked.in_place, given=given):
+        return []
+    where = "targets" if given else "places in bone"
+    sentence = (
+        f"At only {asked.in_place.sum()} of {len(asked.points)} {where} would bone that lies "
+        f"{WRONG_MM:g} mm elsewhere be seen\n: hardly any is near, or other bone or noise hides it. "
+        "A further X-ray from another side may show it."
+    )
+    return [Reason("targets-not-tested", sentence)]
+
+
+class _Compared(NamedTuple):
+    """One view, at the resolution at which it is compared.
+
+    Attributes
+    ----------
+    camera, pixel_mm
+        Of these pixels; their size at the bone.
+    weight, pull
+        (rows, columns): with a change c of the DRR's detail, the X-ray is likelier by the sum of
+        pull c - weight c^2 / 2.
+    """
+
+    camera: Camera
+    pixel_mm: float
+    weight: np.ndarray
+    pull: np.ndarray
+
+
+def _compare(anatomy: PreparedCT, view: View, world_from_ct: np.ndarray) -> _Compared:
+    centre = rigid.transform_points(world_from_ct, anatomy.centroid)
+    view = view.pooled(max(1, round(LIMITS.pixel_mm / pixel_size_mm(view, centre))))
+    pixel_mm = pixel_size_mm(view, centre)
+    projector = anatomy.projector(anatomy.level(LIMITS.voxel_mm))
+    drr = projector.render(view.camera, world_from_ct).image
+    known = view.xray.valid & (projector.seen(view.camera, world_from_ct) > 0)
+    xray, _ = _normalised(view.xray.line_integrals, known)
+    drr, detail = _normalised(drr, known)
+    side = 2 * round(LIMITS.gain_mm / pixel_mm) + 1
+    near = partial(scipy.ndimage.uniform_filter, size=side)
+    gain = np.clip(near(xray * drr) / np.maximum(near(drr**2), 1e-6), LIMITS.least_gain, 1)
+    residual = xray - gain * drr
+    usual = MEDIAN_SDS * np.median(np.abs(residual[known])) if known.any() else 1.0
+    share = near(known.astype(float))
+    variance = near(residual**2) / np.maximum(share, 1e-3)
+    variance = np.maximum(variance, LIMITS.least_variance * usual**2)
+    trusted = known / (1 + residual**2 / (LIMITS.cauchy**2 * variance))
+    weight = trusted / (variance * _alike(residual * np.sqrt(trusted)))
+    slope = gain / detail
+    return _Compared(view.camera, pixel_mm, weight * slope**2, weight * residual * slope)
+
+
+def _normalised(image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image (rows, columns) less its local mean, by its local standard deviation, and that; 0 where not known."""
+    near = partial(scipy.ndimage.uniform_filter, size=2 * LIMITS.window + 1)
+    share = np.maximum(near(known.astype(float)), 1e-6)
+    image = np.where(known, image, 0).astype(float)
+    mean = near(image) / share
+    detail = np.sqrt(np.maximum(near(image**2) / share - mean**2, 0))
+    some = detail[known & (detail > 0)]
+    detail = np.maximum(detail, LEAST_DETAIL * np.median(some) if len(some) else 1.0)
+    return np.where(known, (image - mean) / detail, 0), detail
+
+
+def _alike(residual: np.ndarray) -> float:
+    """Return in how many pixels residuals (rows, columns) are alike: the sum of their squared autocorrelation.
+
+    Bayley and Hammersley, J. R. Stat. Soc. Suppl. 8, 1946.
+    """
+    spectrum = np.abs(scipy.fft.rfft2(residual, 2 * np.array(residual.shape))) ** 2
+    alike = np.roll(scipy.fft.irfft2(spectrum), (LAGS, LAGS), (0, 1))[
+        : 2 * LAGS + 1, : 2 * LAGS + 1
+    ]
+    return max(1.0, float(np.sum((alike / max(alike[LAGS, LAGS], 1e-9)) ** 2)))
+
+
+class _Bone(NamedTuple):
+    """The voxels of bone.
+
+    Attributes
+    ----------
+    tree
+        Of the points.
+    points, world_points
+        (N, 3) CT mm and world mm.
+    mass
+        (N,) by how much each attenuates more than soft tissue, times its size, mm2.
+    """
+
+    tree: scipy.spatial.cKDTree
+    points: np.ndarray
+    world_points: np.ndarray
+    mass: np.ndarray
+
+    @classmethod
+    def of(cls, volume: Volume, world_from_ct: np.ndarray) -> _Bone:
+        at = np.argwhere(volume.values > LIMITS.bone_per_mm)
+        points = rigid.transform_points(volume.ct_from_index, at[:, ::-1].astype(float))
+        mass = (volume.values[tuple(at.T)] - SOFT_PER_MM) * np.prod(volume.spacing_mm)
+        return cls(
+            scipy.spatial.cKDTree(points),
+            points,
+            rigid.transform_points(world_from_ct, points),
+            mass,
+        )
+
+    def evidence(
+        self, place: np.ndarray, extent_mm: tuple[float, float], views: Sequence[_Compared]
+    ) -> Evidence:
+        """Return what the views say of the bone about a place (3,), CT mm."""
+        whole_mm, rim_mm = extent_mm
+        own = np.array(self.tree.query_ball_point(place, rim_mm), int)
+        likelier = np.zeros(len(MOTIONS))
+        information = np.zeros(len(MOTIONS))
+        across_mm = np.zeros(len(MOTIONS))
+        if len(own) >= MIN_VOXELS:
+            away = np.linalg.norm(self.points[own] - place, axis=1)
+            share = np.clip((rim_mm - away) / (rim_mm - whole_mm), 0, 1)
+            share = share**2 * (3 - 2 * share)
+            middle = self.world_points[own].mean(axis=0)
+            for view in views:
+                pixels = view.camera.project(self.world_points[own])
+                table = _table(view, pixels, self.mass[own] / view.pixel_mm**2, share)
+                moved = MOTIONS @ view.camera.jacobians(middle[None])[0, :, :3].T
+                moved_mm = moved * view.pixel_mm
+                across_mm = np.maximum(across_mm, np.linalg.norm(moved_mm, axis=1))
+                at = (moved_mm + REACH_MM).T / STEP_MM
+                for sums, values in zip((likelier, information), table, strict=True):
+                    sums += scipy.ndimage.map_coordinates(values, at, order=2, mode="nearest")
+        best = int(likelier.argmax())
+        seen = across_mm >= WRONG_MM
+        appears = seen.any() and _is_in_place(-likelier[seen].max(), information[seen].min() / 2)
+        power = float(information.min()) / 2
+        return Evidence(-likelier[best], power, MOTIONS[best], bool(appears))
+
+
+def _table(
+    view: _Compared, pixels: np.ndarray, mass: np.ndarray, share: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much likelier a view is with bone moved in its image, and the information about that.
+
+    (columns, rows) each, by STEP_MM up to REACH_MM.
+    """
+    rows_columns = np.array(view.weight.shape)
+    along = np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
+    side = len(along)
+    room = int(REACH_MM / view.pixel_mm) + LIMITS.window + 1
+    first = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - room, 0)
+    last = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + room + 1, rows_columns[::-1])
+    if (last - first <= 2 * LIMITS.window).any():
+        return np.zeros((side, side)), np.zeros((side, side))
+    part = np.s_[first[1] : last[1], first[0] : last[0]]
+    steps = rigid.grid_points(along, along) / view.pixel_mm
+    weight, pull = (np.ascontiguousarray(each[part]) for each in (view.weight, view.pull))
+    found = moved_detail(pixels - first, mass, share, steps, weight, pull, LIMITS.window)
+    return found[0].reshape(side, side), found[1].reshape(side, side)

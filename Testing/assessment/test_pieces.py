@@ -1,0 +1,121 @@
+"""Bone about a place that would have been seen to lie elsewhere, and does not: `assessment.pieces`."""
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import scipy
+from bent_spine import POSE, START, spine, xrays
+from phantom import masked
+
+from MultiViewRegistrationLib.assessment import pieces, verdict
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.registration.moved_detail import moved_detail
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+
+
+@lru_cache(maxsize=1)
+def chest() -> tuple[CT, np.ndarray]:
+    """The spine of four vertebrae in a cage of ribs, and its labels."""
+    ct, labels = spine()
+    k, j, i = np.indices(labels.shape) - (np.array(labels.shape) - 1)[:, None, None, None] / 2
+    cage = np.abs(np.hypot(i / 38, j / 31) - 1) < 0.05
+    ribs = cage & (np.mod(k + 0.3 * j, 12) < 4) & (np.abs(i) > 6)
+    hu = ct.volume.values.copy()
+    hu[ribs & (labels == 0)] = 700
+    return CT(Volume(hu, ct.volume.ct_from_index)), labels
+
+
+@lru_cache(maxsize=2)
+def registered(mm: float):
+    """The chest, and where it was found in X-rays of it with vertebrae that have moved."""
+    ct, labels = chest()
+    moved = rigid.from_rotation_translation(np.eye(3), [0.8 * mm, 0.6 * mm, 0.0])
+    anatomy, views = PreparedCT(ct), xrays(ct, labels, [moved] * 4, POSE)
+    return anatomy, refine(anatomy, views, START)
+
+
+def asked(mm: float, points: np.ndarray) -> pieces.Asked:
+    anatomy, found = registered(mm)
+    return pieces.ask(anatomy, found.views, found.world_from_ct, points)
+
+
+def vertebrae() -> np.ndarray:
+    ct, labels = chest()
+    inside = scipy.ndimage.binary_erosion(labels > 0, iterations=3)
+    points = rigid.transform_points(
+        ct.volume.ct_from_index, np.argwhere(inside)[:, ::-1].astype(float)
+    )
+    return points[np.linspace(0, len(points) - 1, 8).astype(int)]
+
+
+def test_an_unbent_chest_is_accepted_and_says_what_was_tested():
+    anatomy, found = registered(0.0)
+    assessment = verdict.assess(anatomy, found.views, found, START)
+    told = assessment.asked
+    assert assessment.verdict == "accept" and not told.elsewhere.any()
+    assert f"at {told.in_place.sum()} of 48 places bone that lies 2 mm" in assessment.scope
+    assert asked(0.0, vertebrae()).in_place.all()
+
+
+def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
+    anatomy, found = registered(4.0)
+    monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)  # the parts see it, too
+    told = asked(4.0, vertebrae())
+    assert (
+        not told.in_place.any()
+        and told.elsewhere.any()
+        and told.moved_mm == pytest.approx(4, abs=1)
+    )
+    assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
+    assert assessment.verdict == assessment.overlay == "check"
+    assert "part-displaced" in [reason.code for reason in assessment.reasons]
+    assert len(assessment.elsewhere) == told.elsewhere.sum()
+    nothing = pieces.Asked(vertebrae(), np.ones(8, bool), np.zeros(8, bool), np.ones(8, bool))
+    monkeypatch.setattr(verdict, "ask", lambda *_: nothing)
+    assert verdict.assess(anatomy, found.views, found, START, vertebrae()).verdict == "accept"
+
+
+def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypatch):
+    anatomy, found = registered(0.0)
+    hidden = [masked(view, False) for view in found.views]
+    told = pieces.ask(anatomy, hidden, found.world_from_ct, vertebrae())
+    assert not (told.in_place.any() or told.elsewhere.any())
+    far = pieces.ask(anatomy, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]]))
+    assert not (far.in_place.any() or far.elsewhere.any())  # no bone is about it
+    monkeypatch.setattr(verdict, "ask", lambda *_: told)
+    assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
+    assert assessment.verdict == "check"
+    assert assessment.reasons[-1].startswith("At only 0 of 8 targets would bone that lies 2 mm")
+
+
+def test_detail_of_moved_voxels_is_that_by_scipy():
+    rng = np.random.default_rng(3)
+    pixels, mass, share = rng.uniform(6, 24, (40, 2)), rng.uniform(1, 2, 40), rng.uniform(0, 1, 40)
+    weight, pull = rng.uniform(0, 1, (31, 33)), rng.normal(size=(31, 33))
+    step = np.array([2.3, -1.4])
+
+    def shadow(at):
+        image = np.zeros((31, 33))
+        for (column, row), value in zip(at, mass, strict=True):
+            rows, columns = (
+                np.clip(1 - np.abs(np.arange(n) - x), 0, 1) for n, x in ((31, row), (33, column))
+            )
+            image += value * np.outer(rows, columns)
+        return image
+
+    change = shadow(pixels + share[:, None] * step) - shadow(pixels)
+    smooth = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    change = scipy.ndimage.convolve(change, smooth, mode="constant")
+    change -= scipy.ndimage.uniform_filter(change, 7, mode="constant")
+    expected = (pull * change - weight * change**2 / 2).sum(), (weight * change**2).sum()
+    found = moved_detail(pixels, mass, share, np.array([step]), weight, pull, 3)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
+
+
+def test_residuals_that_are_means_of_nine_are_alike_in_as_many_pixels_as_statistics_say():
+    noise = scipy.ndimage.uniform_filter(np.random.default_rng(2).normal(size=(300, 300)), 3)
+    along = np.array([1, 2, 3, 2, 1]) / 3  # the autocorrelation of a mean of three
+    assert pieces._alike(noise) == pytest.approx((along**2).sum() ** 2, rel=0.1)

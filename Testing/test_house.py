@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 #: The product may be larger by 5,250 than it was, tests by 1,600, as there are verdicts by use, of
 #: each bone and of motions (4,600), lengths in Slicer's unit and ticks in parts (1,000), and targets
 #: that are asked in place of a test of the spine (1,250).
-MOST_TOKENS = {"MultiViewRegistration": 552_400, "Testing": 511_400, "benchmarks": 73_900}
+MOST_TOKENS = {"MultiViewRegistration": 552_450, "Testing": 511_400, "benchmarks": 73_900}
 #: Of the product: how often each is there.
 MOST = {
     "a, b = x, y": 51,

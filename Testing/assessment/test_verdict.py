@@ -381,7 +381,7 @@ def test_an_accept_says_of_what_it_is(fine):
     told = fine.asked
     assert fine.scope == (
         f"Accepted as one piece; at {told.in_place.sum()} of {len(told.points)} places bone that lies "
-        "2 mm elsewhere would have been seen, at the others not."
+        "2 mm elsewhere would have been seen."
     )
     alone = replace(fine, asked=None)
     assert alone.scope == "Accepted as one piece; single bones and pieces were not tested."

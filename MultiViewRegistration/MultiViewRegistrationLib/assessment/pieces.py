@@ -22,7 +22,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import WATER, Volume
 from ..imaging.xray import View
-from ..reasons import Reason
+from ..reasons import Reason, Use
 from ..registration.moved_detail import moved_detail
 from ..registration.prepared_ct import PreparedCT, pixel_size_mm
 from ..rendering.devices import run_tasks
@@ -155,10 +155,14 @@ class Asked:
     appears: np.ndarray
     moved_mm: float = 0.0
 
-    def enough(self, in_place: np.ndarray, *, given: bool) -> bool:
-        """Whether so many of its targets, or of places in bone, are in place (N,) for sure that an answer may be accepted."""
+    def sure(self, use: Use) -> np.ndarray:
+        """Return which are in place for sure, (N,) bool, for a use."""
+        return self.appears if use == "overlay" else self.in_place
+
+    def enough(self, use: Use, *, given: bool) -> bool:
+        """Whether so many targets, or places in bone, are in place for sure that an answer may be accepted."""
         least = LIMITS.tested_targets if given else LIMITS.tested_bone
-        return not self.elsewhere.any() and bool(in_place.mean() >= least)
+        return not self.elsewhere.any() and bool(self.sure(use).mean() >= least)
 
 
 def ask(
@@ -214,7 +218,7 @@ def displaced(asked: Asked) -> Elsewhere | None:
 
 def untested(asked: Asked, *, given: bool) -> list[Reason]:
     """Return that too few places would have been seen to lie elsewhere."""
-    if asked.elsewhere.any() or asked.enough(asked.in_place, given=given):
+    if asked.elsewhere.any() or asked.enough("room", given=given):
         return []
     where = "targets" if given else "places in bone"
     sentence = (

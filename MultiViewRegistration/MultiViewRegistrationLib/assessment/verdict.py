@@ -211,14 +211,12 @@ class Assessment(Judged):
     @property
     def scope(self) -> Reason | None:
         """What an accept of a body was tested for; None without one."""
+        places = self.asked.sure(self.judged_use) if self.asked else None
         of_body = self.judged_use != "relative"
-        return scope_of(self.tested, self.asked) if of_body and self.verdict == "accept" else None
+        return scope_of(self.tested, places) if of_body and self.verdict == "accept" else None
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
-        """Return "good", "check" or "bad" of each view, by name.
-
-        What speaks for the pose, is in doubt, or is to blame.
-        """
+        """Return "good", "check" or "bad" of each view, by name: for what speaks for the pose, is in doubt, is to blame."""
         if self.verdict == "accept":
             return dict.fromkeys(names, "good")
         blamed = (self.cause.views if self.cause else ()) or (
@@ -367,7 +365,7 @@ def assess(
         apart = displaced(asked)
         limits += untested(asked, given=targets is not None)
         measured = not (apart or limits)
-        seen = asked.enough(asked.appears, given=targets is not None)
+        seen = asked.enough("overlay", given=targets is not None)
         if seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
             limits.append(ALIKE)
             measured = seen = False

@@ -16,7 +16,6 @@ from ..registration.pipeline import AlternativeSolution, Refinement, pose_differ
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
-from .pieces import Asked
 from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent
 from .uncertainty import SDS_95
 
@@ -360,13 +359,21 @@ def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
     return [Reason("ambiguous", sentence)]
 
 
-def scope_of(tested: Collection[str], asked: Asked | None = None) -> Reason:
-    """Return what an accept was tested for, whose bones of these names were tested, too."""
+def scope_of(tested: Collection[str], in_place: np.ndarray | None = None) -> Reason:
+    """Return what an accept was tested for.
+
+    Parameters
+    ----------
+    tested
+        Names of bones that were registered and judged, too.
+    in_place
+        (N,) bool, which places were in place for sure; None where none was asked.
+    """
     pieces = ""
-    if asked is not None:
+    if in_place is not None:
         pieces = (
-            f"at {asked.in_place.sum()} of {len(asked.points)} places bone that lies {WRONG_MM:g} mm "
-            "elsewhere would have been seen, at the others not."
+            f"at {in_place.sum()} of {len(in_place)} places bone that lies {WRONG_MM:g} mm elsewhere "
+            "would have been seen."
         )
     if not tested:
         told = pieces or "single bones and pieces were not tested."

@@ -117,8 +117,8 @@ def write_page(folder: Path) -> None:
         "Seconds are the program's on two idle cores without a graphics card, without a person's "
         "thinking. In brackets the page's before a plain drag looked around, of 23 November, on "
         "cores twice as fast; the panel's are of 28 November, beside other work. A Slicer that starts "
-        "without numba installs it at the first question; own images, wrist, undo and reopened work "
-        "were walked so, too, with as many clicks.",
+        "without numba installs it at the first question; all tasks were walked so, too, with as "
+        "many clicks.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
         "| --- |" + " --- | --- |" * len(hosts),

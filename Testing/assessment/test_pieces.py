@@ -60,6 +60,14 @@ def test_an_unbent_chest_is_accepted_and_says_what_was_tested():
     assert asked(0.0, vertebrae()).in_place.all()
 
 
+@pytest.mark.parametrize("view", [0, 1])
+def test_one_x_ray_shows_where_bone_appears_rather_than_its_depth(view):
+    anatomy, found = registered(0.0)
+    told = pieces.ask(anatomy, [found.views[view]], found.world_from_ct, vertebrae())
+    overlay, room = told.sure("overlay"), told.sure("room")
+    assert overlay[room].all() and overlay.sum() > room.sum()
+
+
 def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     anatomy, found = registered(4.0)
     monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)  # the parts see it, too

@@ -33,6 +33,8 @@ def test_a_study_measures_what_is_missing_and_prints_the_tables(tmp_path, monkey
 def test_tables_of_kept_rows_are_those_of_the_documentation():
     rows = [row for _, row in Rows(KEPT / "spines_205.jsonl.xz").items()]
     assert "| nothing moved | 18 | 15 | 12 | 0 |" in spines.STUDY.tables(rows)
+    rows = [row for _, row in Rows(KEPT / "bent_inside_14.jsonl.xz").items()]
+    assert "| piece | 25 | 22 | 22 | 2 | 3 | 3 |" in bent.accepted(rows)
     rows = [row for _, row in Rows(KEPT / "bent.jsonl.xz").items()]
     assert bent.accepted(rows).splitlines()[2].startswith("| none | ")
 

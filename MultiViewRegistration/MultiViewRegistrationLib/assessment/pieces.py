@@ -194,12 +194,14 @@ def ask(
     for work, count in ((compare, len(views)), (weigh, len(points))):
         run_tasks([partial(work, index) for index in range(count)])
     elsewhere = np.array([any(each.margin < -LIMITS.elsewhere for each in of) for of in evidence])
+    in_place = np.array([any(each.in_place for each in of) for of in evidence])
+    appears = np.array([any(each.appears for each in of) for of in evidence])
     clearest = min((each for of in evidence for each in of), key=lambda each: each.margin)
     return Asked(
         points,
-        np.array([any(each.in_place for each in of) for of in evidence]) & ~elsewhere,
+        in_place & ~elsewhere,
         elsewhere,
-        np.array([any(each.appears for each in of) for of in evidence]),
+        (in_place | appears) & ~elsewhere,
         float(np.linalg.norm(clearest.motion)) if elsewhere.any() else 0.0,
     )
 

@@ -233,7 +233,7 @@ class Assessment(Judged):
 
     @property
     def uses_in_words(self) -> str:
-        """The verdict of each use as sentences, see `appearance.in_words`."""
+        """The verdict of each use as sentences, see `uses.in_words`."""
         return in_words(self.uses, self.judged_use, self.reasons)
 
     @property

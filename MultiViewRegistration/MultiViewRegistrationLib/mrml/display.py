@@ -117,10 +117,8 @@ def show_alone(scene, registration: Registration | None) -> None:
     away = [node for other in others for node in _nodes_of(other) if node not in kept]
     left = [(view, tag_of(view)) for other in others for view in other.xrays]
     with in_batch(scene):
-        for view, _tag in left:
-            view.node.RemoveAttribute(
-                SHOWN_IN
-            )  # for the X-rays of this one, which take their places
+        for view, _tag in left:  # X-rays of this one take their places
+            view.node.RemoveAttribute(SHOWN_IN)
         slice_view.show_instead(scene, away, registration and registration.ct)
         if registration is not None:
             show(registration)

@@ -1,5 +1,8 @@
 """The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import qt
@@ -59,8 +62,10 @@ class AtForm:
 
 
 @pytest.fixture
-def at(host) -> AtForm:
-    return AtForm(host)
+def at(host) -> Iterator[AtForm]:
+    at = AtForm(host)
+    yield at
+    at.window.deleteLater()  # else Python does at any time, also while Slicer goes through its windows
 
 
 def test_controls_come_go_and_keep_their_place(at):
@@ -88,6 +93,15 @@ def test_what_is_refused_of_a_spread_choice_cannot_be_clicked(at):
     spread = {"value": "a", "options": OPTIONS, "spread": True}
     at.show(Choice("it", "Choice", at.done, refused=("b",), **spread))
     assert not at.form.drawn["it"].button("b").enabled
+
+
+def test_a_spread_choice_of_three_may_become_one_of_two(at):
+    options = (*OPTIONS, Option("c", "C"))
+    three = Choice("it", "Choice", at.done, value="c", options=options, spread=True)
+    at.show(three)
+    at.show(replace(three, value="b", options=OPTIONS))
+    at.host.click(at.form.drawn["it"].button("a"))
+    assert at.did == [("a",)] and at.form.drawn["it"].button("a").checked
 
 
 def test_a_slider_is_moved_and_follows_the_form_without_a_word(at):

@@ -415,10 +415,10 @@ class _Choice(_Drawn[controls.Choice]):
             self._list(control.options, control.spread)
         chosen = self._values.index(control.value) if control.value in self._values else -1
         if control.spread:
-            for number, button in enumerate(self._buttons):
+            for value, button in zip(self._values, self._buttons, strict=False):  # hidden: the rest
                 exclusive = chosen >= 0  # else the one that was chosen could not be left
-                put(button, autoExclusive=exclusive, checked=number == chosen)
-                button.enabled = self._values[number] not in control.refused
+                put(button, autoExclusive=exclusive, checked=value == control.value)
+                button.enabled = value not in control.refused
         else:
             self.widget.setCurrentIndex(chosen)
 

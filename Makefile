@@ -132,7 +132,7 @@ $(VENV)/.network: pyproject.toml | $(VENV)/.made
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the tests: about 0.9 GB to download, once; 3.3 GB where PyTorch comes with CUDA."
+	@echo "Setting up $(VENV) for the tests: about 1.2 GB to download, once; 3.3 GB where PyTorch comes with CUDA."
 	$(PIP) '$(TORCH)'
 	$(PIP) -e '.[dev,bench,viewer]'
 	@touch $(VENV)/.demo $(VENV)/.network $@

@@ -13,6 +13,10 @@ from pathlib import Path
 #: Read by NumPy and PyTorch when they are imported: images are small here, and no work for several
 #: threads, which only wait for each other.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+#: Read by Triton when it is imported, which PyTorch does, too: where there is no card, its kernels are
+#: interpreted.
+if not Path("/proc/driver/nvidia/version").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest
 from hypothesis import settings

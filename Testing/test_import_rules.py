@@ -50,10 +50,12 @@ HOME_OF = {
         "rendering.cuda_graph",
         "rendering.drr_operator",
         "rendering.torch_drr",
+        "rendering.triton_drr",
         "rendering.devices",
         "rendering.render",  # for its hints
         "registration.torch_backend",
     },
+    "triton": {"rendering.triton_drr"},
     "h5py": {"io"},
     "pyigtl": {"io.navigation.igtl"},
     "distributed": {"studies"},

@@ -1,7 +1,11 @@
-"""The renderer in PyTorch, on the processor, against that of numba.
+"""The renderer in PyTorch, on the processor, and Triton's kernels, interpreted there, against that of numba.
 
-On a CUDA device, too, where there is one.
+The kernels on a CUDA device where there is one.
 """
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +20,32 @@ from MultiViewRegistrationLib.rendering.drr import Projector
 torch = pytest.importorskip("torch", reason="it is in PyTorch: pip install torch")
 
 
+#: Without a card nothing runs, but all becomes code for one, for Turing and later.
+COMPILES = """
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from MultiViewRegistrationLib.rendering import triton_drr as kernels
+
+tile = {"ROWS": 8, "COLUMNS": 16}
+given = {"values": "*fp32", "wanted": "*u8", "images": "*fp32", "by_pose": "*fp32"}
+given |= {"beams": "*fp64", "end_slices": "*u8", "seen": "*u8", "step_mm": "fp32"}
+cases = [(kernels._mark_unseen, {})]
+for asked in (False, True):
+    options = {"WANTED": asked, "JACOBIAN": asked, "SAMPLED": tl.float32}
+    cases.append((kernels._project, options))
+for kernel, options in cases:
+    fixed = options | tile
+    names = kernel.arg_names
+    types = {name: "constexpr" if name in fixed else given.get(name, "i32") for name in names}
+    values = {(names.index(name),): value for name, value in fixed.items()}
+    for architecture in (75, 80, 90):
+        target = GPUTarget("cuda", architecture, 32)
+        made = compile(ASTSource(kernel, types, values), target=target)
+        assert len(made.asm["cubin"]) > 1000
+"""
+
+
 @pytest.fixture(scope="module")
 def projector_on():
     from MultiViewRegistrationLib.rendering.torch_drr import TorchProjector
@@ -23,9 +53,16 @@ def projector_on():
     return TorchProjector
 
 
-@pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
-def device(request):
-    return request.param
+@pytest.fixture(params=["cpu", "cuda" if torch.cuda.is_available() else "interpreted"])
+def device(request, monkeypatch):
+    if request.param != "interpreted":
+        return request.param
+    pytest.importorskip("triton", reason="the kernels are Triton's: pip install triton")
+    from MultiViewRegistrationLib.rendering import torch_drr, triton_drr
+
+    monkeypatch.setattr(triton_drr, "TILE", (64, 64))  # which takes fewer steps
+    monkeypatch.setattr(torch_drr, "kernels_on", lambda _device: triton_drr)
+    return "cpu"
 
 
 def scene_of(seed):
@@ -101,25 +138,35 @@ def test_slot_scans_are_those_of_numba(projector_on, device, seed, leading):
         assert np.mean(seen[n] != projector.seen(part, world_from_ct)) < 1e-3
 
 
-def test_what_pytorch_cannot_compile_is_done_step_by_step(projector_on, monkeypatch):
-    """As on a machine without a C compiler; it is said once."""
+def test_rays_that_are_not_wanted_are_left_out(projector_on, device):
+    scene = scene_of(2)
+    there = projector_on(Projector(scene.volume), device)
+    whole, _ = there.render([scene.camera], [scene.world_from_ct])
+    wanted = torch.rand(whole.shape, device=whole.device) > 0.5
+    beams = there.beams([scene.camera], scene.world_from_ct[None], scene.pivot)
+    found, _ = there.project(beams, *whole.shape[1:], jacobian=False, wanted=wanted)
+    assert torch.equal(found, torch.where(wanted, whole, 0))
+
+
+def test_a_card_without_triton_is_said_once_and_goes_step_by_step(monkeypatch):
+    from MultiViewRegistrationLib import rendering
     from MultiViewRegistrationLib.rendering import torch_drr
 
-    def fails(*_):
-        raise torch._dynamo.exc.TorchDynamoException("Failed to find C compiler.")
-
-    scene = scene_of(1)
-    there = projector_on(Projector(scene.volume))
-    expected = there.render([scene.camera], [scene.world_from_ct], jacobian=True)
-    monkeypatch.setattr(torch_drr, "_fused", lambda *_: fails)
-    monkeypatch.setattr(torch_drr, "_not_compiled", set())
-    with pytest.warns(
-        UserWarning, match="torch.compile does not work here .Failed to find C compiler."
-    ) as caught:
-        found = there.render([scene.camera], [scene.world_from_ct], jacobian=True)
+    monkeypatch.delattr(rendering, "triton_drr", raising=False)
+    monkeypatch.setitem(sys.modules, f"{rendering.__name__}.triton_drr", None)
+    torch_drr.kernels_on.cache_clear()
+    with pytest.warns(UserWarning, match="Triton does not work here") as caught:
+        for _ in range(2):
+            assert torch_drr.kernels_on(torch.device("cuda")) is None
     assert len(caught) == 1
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_the_kernels_compile_for_cards_that_are_not_there():
+    pytest.importorskip("triton", reason="the kernels are Triton's: pip install triton")
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", COMPILES], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
 def test_more_voxels_than_can_be_counted_are_left_to_the_processor(projector_on, monkeypatch):

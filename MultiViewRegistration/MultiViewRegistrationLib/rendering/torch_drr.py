@@ -1,23 +1,20 @@
-"""DRRs of many poses at once, with their derivatives by the pose, in plain PyTorch.
+"""DRRs of many poses at once, with their derivatives by the pose, on a device of PyTorch.
 
 The sums of `cpu.py`, all rays side by side.
 
     images, jacobians = TorchProjector(projector, "cuda").render(cameras, poses, jacobian=True)
 
-It is the same code on every device. Where a ray begins and which planes it crosses is computed in
-double precision where the device has it, the sums along it in single. Eager PyTorch keeps all
-samples that it takes, so that it goes through rays and planes in blocks; where `torch.compile`
-works it makes one kernel of them, which keeps nothing.
-
-Eager, the same bits come out every time, whatever else is in the batch. How a compiled kernel
-splits its sums is PyTorch's choice.
+On CUDA the kernels of `triton_drr.py` take them. Elsewhere plain PyTorch does, which keeps all
+samples that it takes, so that it goes through rays and planes in blocks. Where a ray begins and which
+planes it crosses is computed in double precision where the device has it, the sums along it in
+single. The same bits come out every time, whatever else is in the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from importlib.util import find_spec
+from functools import lru_cache, partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,9 +23,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..errors import warn
-from ..geometry import rigid
 from ..geometry.camera import Camera
-from .cpu import UNSEEN_TISSUE_MM
+from . import cpu
+from .cpu import UNSEEN_TISSUE_MM, Ends, Rays
+from .devices import run_tasks
 from .drr import FIRST_ROW, MAX_VOXELS, Projector, cross
 
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
@@ -44,12 +42,10 @@ _LEVER = 30
 _SOURCE_STEP = 33
 _CUT = 36
 _DEPTH = 42
-#: Planes and rays that eager PyTorch takes at once, some 100 bytes for each sample.
+#: Planes and rays that plain PyTorch takes at once, some 100 bytes for each sample.
 PLANES_AT_ONCE = 32
 RAYS_ON_CPU = 2**13
 RAYS_ON_DEVICE = 2**19
-#: From so many rays on the best kernel is looked for.
-MANY_RAYS = 2**19
 #: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see
 #: `cpu.mark_unseen`.
 UNSEEN_STEP_MM = UNSEEN_TISSUE_MM / 2.5
@@ -82,7 +78,6 @@ class TorchProjector:
             torch.from_numpy(projector.grid.values).view(-1, nj, ni).to(self.device)
         )
         self._end_slices = torch.from_numpy(projector.end_slices).to(self.device)
-        self._sides, self._most_beyond = self._ends_of(projector)
         self.recorded: dict = {}
         """What was recorded of work with it, see `torch_backend`."""
 
@@ -147,10 +142,21 @@ class TorchProjector:
 
     def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
         """Return `seen`, of beams (n, BEAM) on the device."""
-        samples = _run(beyond_ends, self.device, beams, rows, columns, self._sides)
-        flat = [each.reshape(-1) for each in samples]
-        (tissue,) = _over_planes(count_tissue, self._most_beyond, self._end_slices, flat)
-        return tissue.view(samples[0].shape).sum(0) < UNSEEN_SAMPLES
+        shape = self.projector.shape
+        if (kernels := kernels_on(self.device)) is not None:
+            samples = UNSEEN_STEP_MM, UNSEEN_SAMPLES
+            return kernels.unhidden(beams, (rows, columns), shape, self._end_slices, *samples)
+        found = np.ones((len(beams), rows, columns), np.uint8)
+        slices = self.projector.end_slices
+        numbers = beams.cpu().numpy().astype(float)
+        tasks = []
+        for seen, beam in zip(found, numbers, strict=True):
+            directions, _, matrix = (part.reshape(3, 3) for part in np.split(beam[3:30], 3))
+            rays = Rays(beam[:3], beam[_SOURCE_STEP:_CUT], directions, matrix)
+            ends = Ends(beam[_CUT:_DEPTH] > 0, slices, shape, beam[_DEPTH])
+            tasks.append(partial(cpu.mark_unseen, ends, rays, (0, rows), seen))
+        run_tasks(tasks)
+        return torch.from_numpy(found).to(self.device, torch.bool)
 
     def beams(
         self, cameras: Sequence[Camera], world_from_ct: ArrayLike, pivot: ArrayLike
@@ -177,28 +183,6 @@ class TorchProjector:
                 [part.reshape(len(of_it), -1) for part in (*parts, *ends)], axis=1
             )
         return self._sent(beams)
-
-    def _ends_of(self, projector: Projector) -> tuple[_Sides, int]:
-        """Return the ends that are cut, and how many samples a ray may have beyond one."""
-        shape = np.array(projector.shape)
-        mm = rigid.steps(projector.ct_from_index)
-        number = np.flatnonzero(projector.cut)
-        a = number // 2
-        across = np.array([[axis for axis in range(3) if axis != each] for each in a], int).reshape(
-            -1, 2
-        )
-        lower = number % 2 == 0
-        bottom = np.where(lower, -1e9, shape[a] - 2.0)
-        top = np.where(lower, 1.0, 1e9)
-        # A ray crosses an end that does not face the beam at an angle: its path is no longer than
-        # twice the way across.
-        ways = [2 * np.hypot(*(shape[each] * mm[each])) for each in across]
-        axes = [torch.from_numpy(np.array(each)).to(self.device) for each in (number, a, *across.T)]
-        limits = [
-            self._sent(each.astype(float))[:, None, None, None]
-            for each in (bottom, top, *(shape[across.T] - 1.0))
-        ]
-        return _Sides(*axes, *limits), int(max(ways, default=0.0) / UNSEEN_STEP_MM) + 1
 
     def _sent(self, array: np.ndarray) -> Tensor:
         """Return numbers of the geometry on the device."""
@@ -257,19 +241,33 @@ def project_beams(
     wanted
         See `TorchProjector.project`.
     """
-    rays = _run(
-        crossings,
-        values.device,
-        beams,
-        rows,
-        columns,
-        shape,
-        len(values) // 2,
-        values.dtype,
-        wanted,
-    )
+    if (kernels := kernels_on(values.device)) is not None:
+        size = rows, columns
+        return kernels.project_beams(values, shape, beams, size, jacobian=jacobian, wanted=wanted)
+    rays = crossings(beams, rows, columns, shape, len(values) // 2, values.dtype, wanted)
     sums = _over_planes(march if jacobian else march_values, planes, values, rays.flat())
-    return _run(derived if jacobian else path_lengths, values.device, beams, rays, *sums)
+    return (derived if jacobian else path_lengths)(beams, rays, *sums)
+
+
+@lru_cache
+def kernels_on(device: torch.device) -> ModuleType | None:
+    """Return `triton_drr` for a CUDA device; None where Triton does not work, of which a warning tells once, and for others."""
+    if device.type != "cuda":
+        return None
+    try:
+        from . import triton_drr
+
+        nothing = torch.zeros(1, BEAM, device=device, dtype=real_of(device))
+        end_slices = torch.zeros(6, 1, 1, device=device, dtype=torch.uint8)
+        triton_drr.unhidden(nothing, (1, 1), (1, 1, 1), end_slices, 1.0, 1)
+    except Exception as error:  # no Triton, no C compiler, an old driver, ...
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        warn(
+            f"device {device}: Triton does not work here ({reason}); PyTorch goes step by step, "
+            "which takes some twenty times as long (pip install triton, on Windows triton-windows)."
+        )
+        return None
+    return triton_drr
 
 
 def rays_in_voxels(rays: Tensor, ct_from_index: Tensor) -> Tensor:
@@ -294,23 +292,15 @@ def beams_of(rays: Tensor, ct_from_index: Tensor) -> Tensor:
     return torch.cat(beams, 1)
 
 
-def _run(work: Callable, device: torch.device, *arguments):
-    return _by_fused(work, device.type, "", *arguments) or work(*arguments)
-
-
 def _over_planes(work: Callable, planes: int, values: Tensor, rays: Vector) -> Vector:
     """Return the sums of `work` over all planes, for rays (N,)."""
-    device = values.device
-    numbers = torch.arange(planes, dtype=torch.int32, device=device)
-    how_many = "many" if len(rays[0]) >= MANY_RAYS else "few"
-    if (found := _by_fused(work, device.type, how_many, values, numbers, *rays)) is not None:
-        return list(found)
+    numbers = torch.arange(planes, dtype=torch.int32, device=values.device)
     parts = [_in_blocks(work, values, numbers, block) for block in blocks_of(rays)]
     return [torch.cat(each) for each in zip(*parts, strict=True)]
 
 
 def blocks_of(rays: Vector) -> Iterator[Vector]:
-    """Return rays (N,) in parts for eager PyTorch."""
+    """Return rays (N,) in parts for plain PyTorch."""
     size = RAYS_ON_CPU if rays[0].device.type == "cpu" else RAYS_ON_DEVICE
     return map(list, zip(*(each.split(size) for each in rays), strict=True))
 
@@ -399,34 +389,6 @@ def _cells(
     )
 
 
-def count_tissue(
-    slices: Tensor,
-    steps: Tensor,
-    side: Tensor,
-    count: Tensor,
-    b: Tensor,
-    c: Tensor,
-    slope_b: Tensor,
-    slope_c: Tensor,
-) -> tuple[Tensor]:
-    """Return how many of the samples of each ray lie in tissue (N,), in the end slices (6, width, width), axis b along their columns.
-
-    The others: (N,), as `beyond_ends` gives them.
-
-    Parameters
-    ----------
-    steps
-        (k,) int32, numbers of samples.
-    """
-    k = steps[:, None]
-    inside = k < count
-    row, column = (
-        torch.where(inside, start + k * slope, 0).int()
-        for start, slope in ((c, slope_c), (b, slope_b))
-    )
-    return ((inside & (slices[side, row, column] != 0)).sum(0, dtype=torch.int32),)
-
-
 def _in_blocks(work: Callable, values: Tensor, planes: Tensor, rays: Sequence[Tensor]) -> Vector:
     total: Vector = []
     for chosen in planes.split(PLANES_AT_ONCE):
@@ -435,45 +397,6 @@ def _in_blocks(work: Callable, values: Tensor, planes: Tensor, rays: Sequence[Te
             [one.add_(more) for one, more in zip(total, part, strict=True)] if total else list(part)
         )
     return total
-
-
-#: Kinds of device for which PyTorch was found to compile nothing here.
-_not_compiled: set[str] = set()
-
-
-def _by_fused(work: Callable, device: str, rays: str, *arguments):
-    """Return what the work gives as few kernels, see `_fused`.
-
-    None where PyTorch does not make them, which it warns of once.
-    """
-    fused = None if device in _not_compiled else _fused(work, device, rays)
-    if fused is None:
-        return None
-    try:
-        return fused(*arguments)
-    except torch._dynamo.exc.TorchDynamoException as error:  # no C compiler, an old driver, ...
-        _not_compiled.add(device)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        warn(
-            f"device {device}: torch.compile does not work here ({reason}); the device goes step "
-            "by step, which takes longer."
-        )
-        return None
-
-
-@lru_cache
-def _fused(work: Callable, device: str, rays: str = "") -> Callable | None:
-    """Return the work as few kernels, where PyTorch can make them.
-
-    For few rays or many as one, in which nothing is kept.
-    """
-    if device == "cpu" or find_spec("triton") is None:
-        return None
-    limits = "realize_reads_threshold", "realize_opcount_threshold", "realize_acc_reads_threshold"
-    options: dict[str, Any] = dict.fromkeys(limits, 2**30) if rays else {}
-    if rays == "many":
-        options["max_autotune_pointwise"] = True
-    return torch.compile(work, dynamic=True, options=options)
 
 
 class _Axes(NamedTuple):
@@ -635,56 +558,6 @@ def derived(
     lever = [start + v * each for start, each in zip(_vector(beams, _LEVER), step, strict=True)]
     torque = [one + more for one, more in zip(cross(lever, force), cross(q_mm, late), strict=True)]
     return (w * mu).to(sampled), torch.stack([*torque, *force]).to(sampled)
-
-
-class _Sides(NamedTuple):
-    """Of S cut ends: their numbers, their axes a and the two others (S,), and what is beyond.
-
-    a in [bottom, top], b and c in [0, last].
-    """
-
-    number: Tensor
-    a: Tensor
-    b: Tensor
-    c: Tensor
-    bottom: Tensor
-    top: Tensor
-    last_b: Tensor
-    last_c: Tensor
-
-
-def beyond_ends(beams: Tensor, rows: int, columns: int, sides: _Sides) -> Vector:
-    """Return the samples of rays beyond cut ends (S, n, rows, columns).
-
-    Which end, how many, the first one's b and c, and the steps from each to the next, in voxels.
-    """
-    source, q = (
-        torch.stack(list(torch.broadcast_tensors(*each))) for each in _rays(beams, rows, columns)
-    )
-    step = UNSEEN_STEP_MM / _length(_product(_matrix(beams, _WORLD_FROM_INDEX), list(q)))
-    low = torch.zeros_like(step)
-    high = beams[:, _DEPTH, None, None]
-    for axis, bottom, top in (
-        (sides.a, sides.bottom, sides.top),
-        (sides.b, torch.zeros_like(sides.last_b), sides.last_b),
-        (sides.c, torch.zeros_like(sides.last_c), sides.last_c),
-    ):
-        low, high = _clip(source[axis], q[axis], bottom, top, low, high)
-    first = low + 0.5 * step
-    count = torch.where(
-        beams.T[_CUT + sides.number][:, :, None, None] > 0, torch.ceil((high - first) / step), 0
-    ).clamp(min=0)
-    at = [
-        torch.where(count > 0, source[axis] + first * q[axis] + 0.5, 0).float()
-        for axis in (sides.b, sides.c)
-    ]
-    slopes = [torch.where(count > 0, step * q[axis], 0).float() for axis in (sides.b, sides.c)]
-    return [
-        sides.number[:, None, None, None].expand_as(count).to(torch.int32),
-        count.to(torch.int32),
-        *at,
-        *slopes,
-    ]
 
 
 def _clip(

@@ -21,7 +21,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, attenuation
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.chest import cache_folder, chest_ct
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
+from MultiViewRegistrationLib.io.own_folders import cache_folder
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.devices import available_threads
 from MultiViewRegistrationLib.rendering.drr import Projector

@@ -24,7 +24,6 @@ from ..report.html import Content, number, table, tag
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from .options import (
-    PREPARING,
     Parser,
     add_json,
     add_open,
@@ -128,7 +127,6 @@ def run_demo(out: Path, on_progress: Show = unseen) -> Demo:
     InputError
         If the chest CT or its labels cannot be downloaded.
     """
-    on_progress(0.0, PREPARING)
     spine = write_sample(out / SPINE, BENT_SPINE_FOLDER)
     chest = Case.load(write_sample(out / "chest"))
     truth = bent_spine_truth()

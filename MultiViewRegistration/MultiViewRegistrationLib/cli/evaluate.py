@@ -13,7 +13,6 @@ from ..io.files import write_atomically
 from ..studies.evaluation import Evaluation, EvaluationSetup, evaluate
 from ..studies.evaluation_page import pages
 from .options import (
-    PREPARING,
     Parser,
     SearchRange,
     add_json,
@@ -145,7 +144,6 @@ def _evaluate(options: argparse.Namespace) -> dict:
     execute = _evaluator(options)
     evaluations = []
     with progress_of(options, "Evaluating") as line:
-        line.show(0.0, PREPARING)
         for done, start in enumerate(starts):
 
             def show(fraction: float, stage: str, done: int = done) -> None:
@@ -205,8 +203,6 @@ def write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool) 
     `append` adds to a page that is there.
     """
     for name, picture in pictures.items():
-        page.with_suffix("").mkdir(parents=True, exist_ok=True)
         write_atomically(page.with_suffix("") / name, picture)
-    page.parent.mkdir(parents=True, exist_ok=True)
     before = page.read_text(encoding="utf-8") + "\n" if append and page.exists() else ""
     write_atomically(page, before + text)

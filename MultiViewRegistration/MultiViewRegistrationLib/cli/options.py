@@ -165,7 +165,6 @@ def keep_page(options: argparse.Namespace, write: Callable[[Path], object]) -> N
     """Have the page of `add_page` written, and opened, where it is wanted."""
     out = options.out or (None if options.json else options.page)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         write(out)
         say(f"Wrote {out}")
         open_page(options, out)
@@ -538,9 +537,10 @@ class ProgressLine:
 
 @contextmanager
 def progress_of(options: argparse.Namespace, title: str) -> Iterator[ProgressLine | JsonProgress]:
-    """Show progress as --progress selects; it says when kernels are being compiled."""
+    """Show progress as --progress selects, from PREPARING on; it says when kernels are being compiled."""
     line = JsonProgress() if options.progress == "json" else ProgressLine(title)
     with line, _compiling_shown(line) if "numba" in sys.modules else nullcontext():
+        line.show(0.0, PREPARING)
         yield line
 
 

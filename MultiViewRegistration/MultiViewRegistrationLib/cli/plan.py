@@ -10,7 +10,7 @@ from ..assessment.next_view import plan_view
 from ..finding import start_pose
 from ..io.case import Case
 from ..registration.prepared_ct import PreparedCT
-from .options import PREPARING, Parser, add_json, add_one_case, add_progress, progress_of
+from .options import Parser, add_json, add_one_case, add_progress, progress_of
 
 #: So many views are listed.
 LISTED = 5
@@ -37,7 +37,6 @@ def _plan(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     case.warn_of_other_bones()
     with progress_of(options, "Planning") as line:
-        line.show(0.0, PREPARING)
         anatomy = PreparedCT(case.ct)
         views = case.views
         targets = case.targets

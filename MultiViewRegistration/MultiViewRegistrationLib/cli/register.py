@@ -26,7 +26,6 @@ from ..io.view_record import sha256_of
 from ..reasons import Use
 from .options import (
     CASE_HELP,
-    PREPARING,
     Parser,
     SearchRange,
     add_json,
@@ -346,7 +345,6 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
         ready = background.submit(with_xrays)
         anatomy = background.submit(lambda: PreparedCT(ct.result()))
         with progress_of(options, title) as line:
-            line.show(0.0, PREPARING)
             with _without_garbage_collection():
                 warm_up()
                 if gc.get_freeze_count() == 0:  # later, too; but nothing of an earlier case

@@ -16,7 +16,7 @@ from ..io.case import Case
 from ..io.files import written_atomically
 from ..io.transforms import read_transform
 from ..rendering.drr import Projector
-from .options import PREPARING, Parser, add_json, add_one_case, add_out, progress_of
+from .options import Parser, add_json, add_one_case, add_out, progress_of
 
 
 def add_render(command: Parser) -> None:
@@ -65,9 +65,7 @@ def render_views(
         "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises
         InputError where it is missing.
     """
-    on_progress(0.0, PREPARING)
     world_from_ct = _pose(case, pose)
-    folder.mkdir(parents=True, exist_ok=True)
     projector = Projector(attenuation(case.ct))
     written = []
     for number, view in enumerate(case.views):

@@ -8,7 +8,6 @@ from pathlib import Path
 from ..studies.selfcheck import START_DEG, START_MM, selfcheck, study_to_check
 from ..studies.selfcheck_page import write_page
 from .options import (
-    PREPARING,
     Parser,
     add_json,
     add_page,
@@ -50,7 +49,6 @@ def add_selfcheck(command: Parser) -> None:
 
 def _selfcheck(options: argparse.Namespace) -> dict:
     with progress_of(options, "Checking") as line:
-        line.show(0.0, PREPARING)
         check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
     if not options.json:
         reasons = [f"  {reason}" for reason in check.result.reasons if reason.code != "assumed"]

@@ -15,7 +15,6 @@ from ..errors import InputError
 from ..io.files import printable
 from ..reasons import BoneVerdict
 from .options import (
-    PREPARING,
     Parser,
     add_device,
     add_json,
@@ -117,7 +116,6 @@ def _track(options: argparse.Namespace) -> dict:
     from ..sequence.track_files import Track
 
     with progress_of(options, "Tracking") as line:
-        line.show(0.0, PREPARING)
         sequence = _sequence(options)
         start = options.start or default_start(sequence.first)
         track = Track(

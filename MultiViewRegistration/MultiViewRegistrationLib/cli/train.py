@@ -11,7 +11,6 @@ from ..io.own_folders import data_folder
 from ..regressor.learning import card_json
 from ..regressor.model_store import all_models, remove_model
 from .options import (
-    PREPARING,
     Parser,
     add_device,
     add_json,
@@ -74,7 +73,6 @@ def _train(options: argparse.Namespace) -> dict:
         "the network learns the whole CT; structures are registered from the pose of that."
     )
     with progress_of(options, "Training") as line:
-        line.show(0.0, PREPARING)
         model = train(
             case,
             options.out,

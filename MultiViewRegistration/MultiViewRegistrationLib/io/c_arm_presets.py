@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..translation import _
-from .files import JsonObject, write_atomically
+from .files import JsonObject, write_json
 from .own_folders import data_folder
 from .view_record import ViewRecord
 
@@ -143,10 +142,7 @@ def _write(presets: list[Preset]) -> None:
     path = presets_file()
     entries = [{"name": preset.name, **preset.c_arm} for preset in presets]
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            path, json.dumps({"version": VERSION, "presets": entries}, indent=2) + "\n"
-        )
+        write_json(path, {"version": VERSION, "presets": entries})
 
 
 @contextmanager

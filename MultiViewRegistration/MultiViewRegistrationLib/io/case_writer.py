@@ -19,7 +19,7 @@ from ..imaging.body import Body
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case, input_files
 from .case_file import VERSION, CaseFile
-from .files import printable, relative_path
+from .files import json_text, printable, relative_path
 from .own_folders import staged
 from .view_headers import missing_readings
 
@@ -126,7 +126,7 @@ def write_case(
         written = {"version": VERSION, **files, **_without_files(plain), "views": views}
         path = staging / "case.json"
         CaseFile.from_json(path, written)
-        path.write_bytes(json.dumps(written, indent=1, allow_nan=False).encode() + b"\n")
+        path.write_bytes(json_text(written).encode())
     return folder / "case.json"
 
 
@@ -343,7 +343,7 @@ def _refuse_gaps(new: CaseFile) -> None:
 
 
 def _case_text(new: CaseFile, named: Mapping[Path, str | Path]) -> str:
-    return json.dumps(new.content(named), indent=1) + "\n"
+    return json_text(new.content(named))
 
 
 def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:

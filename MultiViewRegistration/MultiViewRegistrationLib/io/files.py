@@ -34,11 +34,12 @@ def written_atomically(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`, for a library that writes to a path itself.
 
     It has the same ending (ITK picks the format by it). It becomes `path` when the block ends and
-    is removed when the block raises. An OSError names `path`.
+    is removed when the block raises. The folder is made. An OSError names `path`.
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except BaseException as error:
@@ -56,6 +57,16 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     """
     with written_atomically(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def json_text(content: Any) -> str:
+    """Return plain data as the text of a file of ours."""
+    return json.dumps(content, indent=1) + "\n"
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write plain data as JSON, see `write_atomically`."""
+    write_atomically(path, json_text(content))
 
 
 def sha256(path: str | os.PathLike) -> str:

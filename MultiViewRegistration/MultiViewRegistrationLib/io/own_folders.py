@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -29,17 +29,33 @@ MAX_TRIES = 20
 _HOST = sha256(platform.node().encode()).hexdigest()[:8]
 
 
+#: The variable that names a folder of the user's, and where that is without it, by the system.
+DATA = {
+    "darwin": ("", "Library/Application Support"),
+    "win32": ("APPDATA", "AppData/Roaming"),
+    "linux": ("XDG_DATA_HOME", ".local/share"),
+}
+CACHE = {
+    "darwin": ("", "Library/Caches"),
+    "win32": ("LOCALAPPDATA", "AppData/Local"),
+    "linux": ("XDG_CACHE_HOME", ".cache"),
+}
+
+
 def data_folder() -> Path:
     """Return the folder of the user's data; MVREG_DATA moves it."""
-    if os.environ.get("MVREG_DATA"):
-        return Path(os.environ["MVREG_DATA"])
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "multiview-registration"
+    moved = os.environ.get("MVREG_DATA")
+    return Path(moved) if moved else _own_folder(DATA)
+
+
+def cache_folder() -> Path:
+    """Return the folder for files that can be downloaded again."""
+    return _own_folder(CACHE)
+
+
+def _own_folder(places: Mapping[str, tuple[str, str]]) -> Path:
+    variable, usual = places.get(sys.platform, places["linux"])
+    return Path(os.environ.get(variable) or Path.home() / usual, "multiview-registration")
 
 
 def new_folder(kind: str, parent: Path | None = None) -> Path:

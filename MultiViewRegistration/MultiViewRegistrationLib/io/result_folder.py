@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import InputError
-from .files import describe, printable, read_json, sha256, write_atomically
+from .files import describe, printable, read_json, sha256, write_json
 
 RESULT = "result.json"
 SCHEMA = Path(__file__).with_name("result.schema.json")
@@ -94,7 +93,7 @@ def list_files(result: Path, names: Collection[str]) -> None:
         **content.get("files", {}),
         **{name: sha256(result.with_name(name)) for name in names},
     }
-    write_atomically(result, json.dumps(content, indent=1) + "\n")
+    write_json(result, content)
 
 
 def folder_for(chosen: Path, name: str) -> Path:

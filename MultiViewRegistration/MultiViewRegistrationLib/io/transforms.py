@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import re
@@ -21,6 +20,7 @@ from ..imaging.child import ITK, ChildFailed, call
 from .files import (
     JsonObject,
     describe,
+    json_text,
     printable,
     read_bytes,
     read_json,
@@ -28,16 +28,14 @@ from .files import (
     write_atomically,
     written_atomically,
 )
+from .ras_axes import AXES, LPS_FROM_RAS
 
-AXES = ("lps", "ras")
 DIRECTIONS = ("forward", "resampling")
-
-_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def turned(target_from_source: np.ndarray) -> np.ndarray:
     """Turn the axes of both frames of a rigid transform (4, 4) from LPS to RAS, or back."""
-    return _TURN @ target_from_source @ _TURN
+    return LPS_FROM_RAS @ target_from_source @ LPS_FROM_RAS
 
 
 MAX_LINEAR_BYTES = 1 << 20  # bytes of a file; a grid of displacements has more
@@ -296,7 +294,7 @@ def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
         **({} if warning is None else {"override": warning}),
         **named.said,
     }
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
+    write_atomically(path, json_text(content))
 
 
 def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:

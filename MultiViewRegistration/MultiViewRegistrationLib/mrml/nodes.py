@@ -19,15 +19,14 @@ from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
 from ..imaging.structures import boxes_in
+from ..io.ras_axes import LPS_FROM_RAS
 from ..io.transforms import turned
-
-RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 
 
 def ras_from_lps(array: ArrayLike) -> np.ndarray:
     """Turn points (..., 3) in mm, or the place (4, 4) of something such as `world_from_index`, from LPS to RAS."""
     array = np.asarray(array, float)
-    return RAS_FROM_LPS @ array if array.shape == (4, 4) else array * RAS_FROM_LPS.diagonal()[:3]
+    return LPS_FROM_RAS @ array if array.shape == (4, 4) else array * LPS_FROM_RAS.diagonal()[:3]
 
 
 #: A transform (4, 4) between two LPS frames as one between the same two in RAS; the way back is the

@@ -352,7 +352,6 @@ def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> 
     """
     from safetensors.torch import save as to_bytes
 
-    folder.mkdir(parents=True, exist_ok=True)
     data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
     card = replace(card, weights=f"weights-{digest[:12]}{SUFFIX}", weights_sha256=digest)

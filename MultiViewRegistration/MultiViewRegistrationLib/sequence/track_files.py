@@ -5,7 +5,6 @@ Read back to be played, and for motion.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +23,14 @@ from ..io.calibration.calibrated import UNITS
 from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
-from ..io.files import JsonObject, describe, printable, read_json, sha256, upload_root
+from ..io.files import (
+    JsonObject,
+    describe,
+    printable,
+    sha256,
+    upload_root,
+    write_json,
+)
 from ..io.navigation.registration_export import bones_in
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
@@ -253,9 +259,7 @@ class Track:
                 name = "" if track.bone is None else f"{track.bone.name}_"
                 write_tables(staging, track.frames, len(self.sequence), track.ct, unit, name)
                 content = track.to_json(None if moves else folder)
-                (staging / f"{name}{FILE}").write_text(
-                    json.dumps(content, indent=1) + "\n", encoding="utf-8"
-                )
+                write_json(staging / f"{name}{FILE}", content)
             self._write_motions(staging)
             names = sorted(file.name for file in staging.iterdir())
         return [Path(folder) / name for name in names]
@@ -459,13 +463,8 @@ class StoredTrack:
         """
         path = Path(path)
         path = path / FILE if path.is_dir() else path
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise InputError(
-                f"{printable(path)} is {describe(content)}, expected a track.json; choose another "
-                "file."
-            )
-        return cls.of(content, printable(path), path.parent)
+        fields = JsonObject.read(path, "a track.json")
+        return cls.of(fields.values, fields.file, path.parent)
 
     @classmethod
     def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:

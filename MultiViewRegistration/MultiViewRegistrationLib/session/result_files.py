@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from ..assessment.uses import UseVerdict
 from ..errors import InputError, warn
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
-from ..io.files import JsonObject, printable, read_json, write_atomically
+from ..io.files import JsonObject, printable, read_json, write_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import export_files
 from ..io.navigation.exports import write_together as write_files_together
@@ -212,7 +211,7 @@ def _know_inputs(result: Path, case: Path) -> None:
     """Have a result know the files of the case that is written beside it as its inputs."""
     content = read_json(result)
     content["inputs"] |= hashes(CaseFile.read(case))[0]
-    write_atomically(result, json.dumps(content, indent=1) + "\n")
+    write_json(result, content)
 
 
 def case_content(session: Session) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import CT
-from ..io.files import printable
+from ..io.files import printable, write_json
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..mrml import ct_3d
@@ -515,7 +514,7 @@ class Sequence:
             with staged(folder, last=FILE) as staging:
                 write_tables(staging, played.frames, played.count, ct, unit)
                 content = played.content(None if moves else Path(folder))
-                (staging / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+                write_json(staging / FILE, content)
             return [Path(folder) / name for name in ("poses.csv", "track.tra", FILE)]
 
         return write

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.xray import View
-from ..io.files import write_atomically
+from ..io.files import write_json
 from ..registration.prepared_ct import PreparedCT
 from ..report.html import jpeg
 from ..report.overlays import DRRs, overlays
@@ -22,9 +22,8 @@ _GAP = 8
 
 
 def write_record(path: Path, content: dict) -> None:
-    """Write plain data, with None in place of numbers that JSON does not know; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+    """Write plain data, with None in place of numbers that JSON does not know."""
+    write_json(path, _finite(content))
 
 
 def read_record(path: Path) -> dict:

@@ -22,7 +22,6 @@ AGREE = f"within what starts agree, {WITHIN_MM:g} mm"
 
 def write_page(path: Path, check: SelfCheck) -> None:
     """Write one HTML file to keep; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_report(path, [Entry(check.result, note=NOTE)], "Self-check", [_all_starts(check)])
 
 

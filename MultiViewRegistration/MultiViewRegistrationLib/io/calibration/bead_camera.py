@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...geometry.camera import Camera, check_size
-from ..files import JsonObject
+from ..files import JsonObject, json_text
 from ..view_record import read_uncertainty
 from .calibrated import CalibratedView
 
@@ -113,7 +112,7 @@ def cameras_json(cameras: Sequence[BeadCamera], model_file: str, intrinsics: str
         "intrinsics": intrinsics,
         "views": [camera.to_json() for camera in cameras],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json_text(content)
 
 
 def read_cameras(content: dict, file: str) -> list[CalibratedView]:

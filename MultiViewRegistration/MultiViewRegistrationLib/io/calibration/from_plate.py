@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from ...imaging.beads import find_beads
 from ...imaging.field import find_field
 from ...imaging.reading import RawImage, undistorted
 from ...imaging.xray import load_image, to_line_integrals
-from ..files import JsonObject, written_atomically
+from ..files import JsonObject, json_text, written_atomically
 
 FORMAT = "mvreg distortion"
 #: Radii of a plate's beads or holes in an image, px.
@@ -173,7 +172,7 @@ def plate_json(poses: Sequence[PlatePose]) -> str:
             for pose in poses
         ],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json_text(content)
 
 
 def read_plate(path: str | os.PathLike) -> MeasuredDistortion:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 from ...errors import InputError
 from ...jobs import HIDDEN, python
 from ..files import sha256, write_atomically
+from ..own_folders import cache_folder
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -79,7 +78,6 @@ def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
     files = {file.name: file.read_bytes() for file in sample.iterdir()}
     files["case.json"] = json.dumps(case, indent=1).encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             write_atomically(folder / name, data)
     except OSError as error:
@@ -119,23 +117,11 @@ def bent_spine_truth() -> dict[str, np.ndarray]:
     return {name: np.array(pose) for name, pose in content["structures"].items()}
 
 
-def cache_folder() -> Path:
-    """Return the folder for files that can be downloaded again."""
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "multiview-registration"
-
-
 def _kept(part: dict) -> Path:
     """Return the path of a file of the package in the cache, whole."""
     if not _is_kept(part):
         for each, data in zip((SAMPLE, SAMPLE["labels"]), _downloaded(part), strict=True):
             if not _is_kept(each):
-                _place(each).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(_place(each), data)
     return _place(part)
 

@@ -20,6 +20,7 @@ from ...imaging.ct import CT
 from ..case_writer import smallest
 from ..files import printable, write_atomically, written_atomically
 from ..own_folders import staged
+from ..ras_axes import LPS_FROM_RAS
 from ..result_folder import list_files
 from ..transforms import (
     NamedMatrix,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 Writers = dict[str, Callable[[Path], object]]
 
 VERSION = "Slicer 5.10.0 0"  # whose camera nodes these are
-RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def write_cameras(
@@ -68,7 +68,7 @@ def write_cameras(
                 if warning
                 else _described(camera),
                 "hideFromEditors": "false",
-                **_placed(camera, RAS_FROM_LPS @ target_from_world, centre),
+                **_placed(camera, LPS_FROM_RAS @ target_from_world, centre),
                 "parallelProjection": "false",
                 "appliedTransform": _text(np.eye(4)),
             },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from ...imaging.structures import WHOLE
 from ...reasons import BoneVerdict, Verdict
 from ..case import changed_inputs
 from ..case_file import ALL, CaseFile, DicomImage, new_uid
-from ..files import JsonObject, describe, read_json, write_atomically
+from ..files import JsonObject, describe, read_json, write_json
 from ..own_folders import complete
 
 VERSION = 3
@@ -268,7 +267,7 @@ class RegistrationExport:
         )  # which another structure may have got meanwhile
         uids = kept | {frame: new_uid() for frame in wanted if not kept.get(frame)}
         content |= {"frame_of_reference_uid": uids}
-        write_atomically(self.path, json.dumps(content, indent=1) + "\n")
+        write_json(self.path, content)
         return replace(self, uids=uids)
 
 

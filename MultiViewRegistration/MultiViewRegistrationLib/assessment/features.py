@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +33,7 @@ from ..registration.objective import (
 from ..registration.optimizer import Descent, minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
-from ..rendering.devices import run_tasks
+from ..rendering.devices import run_each
 from .metrics import split_by_view, target_errors
 from .parts import Part, divided, gains_elsewhere, shares_of, shifts_mm
 from .places import carried_risk, covered_pixels, tiles_in_place, view_sums
@@ -523,17 +522,15 @@ def _alone_mm(
 
     Infinitely far where it shows too little to say.
     """
-    shifts = [np.inf] * len(objective.views)
 
-    def ask(index: int) -> None:
+    def shift_mm(index: int) -> float:
         view = objective.views[index]
         rest = objective.rest and [objective.rest[index]]
         only = Objective(objective.projector, [view], objective.settings, objective.pivot, rest)
         alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
-        if np.isfinite(alone.fit.cost):
-            shifts[index] = root_mean_square(
-                split_by_view(view.camera, alone.world_from_ct, pose, targets).in_plane_mm
-            )
+        if not np.isfinite(alone.fit.cost):
+            return np.inf
+        split = split_by_view(view.camera, alone.world_from_ct, pose, targets)
+        return root_mean_square(split.in_plane_mm)
 
-    run_tasks([partial(ask, index) for index in range(len(shifts))])
-    return shifts
+    return run_each(shift_mm, range(len(objective.views)))

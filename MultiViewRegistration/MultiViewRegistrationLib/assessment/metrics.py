@@ -36,11 +36,16 @@ def default_targets(
 
     (0, 3) where there are hardly any.
     """
-    points = anatomy.bone_points()
-    points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
+    points = shown_bone(anatomy, views, world_from_ct)
     if len(points) < MIN_TARGETS:
         return points[:0]
-    return points[np.linspace(0, len(points) - 1, min(MAX_TARGETS, len(points))).astype(int)]
+    return rigid.some_of(points, MAX_TARGETS)
+
+
+def shown_bone(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:
+    """Return all points (N, 3), CT mm, of bone in the fields of all views at a pose."""
+    points = anatomy.bone_points()
+    return points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
 
 
 def in_field(views: Sequence[View], points: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ ALIKE = Reason(
 def mirror_of(points: np.ndarray, every: np.ndarray) -> np.ndarray:
     """Return the reflection (4, 4) that brings points (N, 3) nearest to all points (M, 3) of the bone, CT mm."""
     tree = scipy.spatial.cKDTree(every)
-    points = points[np.linspace(0, len(points) - 1, min(POINTS, len(points))).astype(int)]
+    points = rigid.some_of(points, POINTS)
     mirror = np.diag([-1.0, 1, 1, 1])
     mirror[0, 3] = 2 * np.median(points[:, 0])
     for _ in range(ROUNDS):

@@ -21,7 +21,7 @@ from ..reasons import Reason
 from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import local_ncc
-from .metrics import in_field
+from .metrics import shown_bone
 from .places import BESIDE_PIXELS, IN_PLACE_PIXELS, MIN_EXPLAINED, REACH_PIXELS
 from .uncertainty import root_mean_square, target_jacobians
 
@@ -105,13 +105,12 @@ def divided(
 
     Lloyd, IEEE Trans. Inf. Theory 28, 1982.
     """
-    points = anatomy.bone_points()
-    points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
+    points = shown_bone(anatomy, views, world_from_ct)
     if len(points) < MIN_POINTS:
         return []
     sides = np.ptp(np.percentile(points, [2, 98], axis=0), axis=0) / PART_MM
     count = int(np.clip(np.prod(sides + 0.5), 2, MOST_PARTS))
-    some = points[np.linspace(0, len(points) - 1, min(SOME, len(points))).astype(int)]
+    some = rigid.some_of(points, SOME)
     middles = _spread(some, count)
     for _ in range(ROUNDS):
         nearest = _nearest(some, middles)

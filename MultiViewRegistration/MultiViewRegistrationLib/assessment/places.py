@@ -8,14 +8,13 @@ chance. So the tiles are votes, of which each knows nothing but its own few cent
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import scipy
 
 from ..registration.objective import TILE_SIDE, Objective, Projection, Tiles, tiles
 from ..registration.similarity import local_ncc
-from ..rendering.devices import run_tasks
+from ..rendering.devices import run_each
 
 #: Each tile is tried so many pixels to all sides; it is in place up to so many from the pose's, and
 #: out of place beyond the third number.
@@ -109,18 +108,16 @@ def view_sums(
     left_out
         (rows, columns) bool, by view: pixels that are not compared.
     """
-    sums = [np.empty(0)] * len(projections)
 
-    def fill(index: int) -> None:
+    def sums(index: int) -> np.ndarray:
         compared = objective.residuals(index, projections[index], derivative=False)
         residual, _, _, drr = next(compared)
         mask = objective.masks[index]
         if left_out is not None:
             mask = mask * ~left_out[index]
-        sums[index] = shifted_sums(drr[0] * mask, (drr - residual)[0] * mask, mask)
+        return shifted_sums(drr[0] * mask, (drr - residual)[0] * mask, mask)
 
-    run_tasks([partial(fill, index) for index in range(len(sums))])
-    return sums
+    return run_each(sums, range(len(projections)))
 
 
 def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray]:

@@ -192,18 +192,19 @@ class Camera:
 
     def ray_directions(self, pixels: ArrayLike) -> np.ndarray:
         """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
-        pixels = np.asarray(pixels, float)
-        homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
-        directions = homogeneous @ self.ray_matrix.T
+        directions = self._rays(pixels)
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
     def at_depth(self, pixels: ArrayLike, depth_mm: ArrayLike) -> np.ndarray:
         """Return world points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""
+        depths = np.asarray(depth_mm, float)[..., None]
+        return self.sources(pixels) + depths * self._rays(pixels)
+
+    def _rays(self, pixels: ArrayLike) -> np.ndarray:
+        """Return the rays (..., 3) of pixels (..., 2), a mm of depth long."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
-        return self.sources(pixels) + np.asarray(depth_mm, float)[..., None] * (
-            homogeneous @ self.ray_matrix.T
-        )
+        return homogeneous @ self.ray_matrix.T
 
     def plane_at(self, depth_mm: float) -> np.ndarray:
         """Return the homography (3, 3) from pixels to the plane at a depth in mm along z.

@@ -11,6 +11,7 @@ appendices B and D, with translation first there.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,11 @@ def transform_points(T: ArrayLike, points: Any) -> np.ndarray:
 def steps(world_from_index: np.ndarray) -> np.ndarray:
     """Return how far apart neighbours on a grid (4, 4) are along each of its axes (3,), mm."""
     return np.linalg.norm(world_from_index[:3, :3], axis=0)
+
+
+def some_of(points: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many of points (N, ...), spread evenly over their order."""
+    return points[np.linspace(0, len(points) - 1, min(most, len(points))).astype(int)]
 
 
 def grid_points(*along: ArrayLike) -> np.ndarray:
@@ -374,22 +380,23 @@ def _versine(angle: np.ndarray) -> np.ndarray:
 
 def _exp_curvature(angle: np.ndarray) -> np.ndarray:
     """Return (a - sin a) / a^3, by its series where the difference cancels."""
-    small = angle < 0.1
-    a = np.maximum(angle, 0.1)
-    series = np.polynomial.polynomial.polyval(
-        angle**2 * small, (1 / 6, -1 / 120, 1 / 5040, -1 / 362880)
-    )
-    return np.where(small, series, (a - np.sin(a)) / a**3)
+    series = 1 / 6, -1 / 120, 1 / 5040, -1 / 362880
+    return _or_series(angle, lambda a: (a - np.sin(a)) / a**3, series)
 
 
 def _log_curvature(angle: np.ndarray) -> np.ndarray:
     """Return (1 - a/2 cot(a/2)) / a^2, by its series where the difference cancels."""
+    series = 1 / 12, 1 / 720, 1 / 30240, 1 / 1209600
+    return _or_series(angle, lambda a: (1 - a / 2 / np.tan(a / 2)) / a**2, series)
+
+
+def _or_series(
+    angle: np.ndarray, function: Callable[[np.ndarray], np.ndarray], series: Sequence[float]
+) -> np.ndarray:
+    """Return a function of angles, of small ones by its series in their square."""
     small = angle < 0.1
-    a = np.maximum(angle, 0.1)
-    series = np.polynomial.polynomial.polyval(
-        angle**2 * small, (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600)
-    )
-    return np.where(small, series, (1 - a / 2 / np.tan(a / 2)) / a**2)
+    near = np.polynomial.polynomial.polyval(angle**2 * small, series)
+    return np.where(small, near, function(np.maximum(angle, 0.1)))
 
 
 def nearest_rotation(M: np.ndarray) -> np.ndarray:

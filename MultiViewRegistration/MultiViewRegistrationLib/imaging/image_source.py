@@ -323,7 +323,7 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
     InputError
         Where one is elsewhere.
     """
-    head = _beginning(path)
+    head = beginning(path)
     name = path.name.lower().removesuffix(".gz")
     whole = head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2")
     if name.endswith(".nii") and whole:  # it has its voxels itself
@@ -343,7 +343,7 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
     for file in files:
         if (
             re.search(r"\.(nii|hdr)(\.gz)?$", file.name, re.IGNORECASE)
-            and _beginning(file)[:4] not in NIFTI
+            and beginning(file)[:4] not in NIFTI
         ):
             raise InputError(
                 f"{path}: cannot be read as an image; it is damaged or not NIfTI or Analyze, so "
@@ -352,13 +352,13 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _beginning(path: Path) -> bytes:
-    """Return the first bytes of a file, unpacked where it is packed."""
+def beginning(path: Path, size: int = HEAD) -> bytes:
+    """Return the first bytes of a file, unpacked where it is packed; none of one that cannot be read."""
     try:
         with path.open("rb") as stream:
             packed = stream.read(2) == b"\x1f\x8b"
         with (gzip.open if packed else open)(path, "rb") as stream:
-            return stream.read(HEAD)
+            return stream.read(size)
     except (OSError, EOFError, zlib.error):
         return b""
 

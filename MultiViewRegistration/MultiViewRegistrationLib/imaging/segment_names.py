@@ -6,15 +6,15 @@ or a SNOMED CT code means.
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Mapping
 from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from .image_source import beginning
 
 #: TotalSegmentator's task "total", version 2, from label 1 on (class_map of its map_to_binary.py).
 TOTAL_SEGMENTATOR = dict(
@@ -154,13 +154,7 @@ def is_same(name: str, other: str) -> bool:
 
 def nifti_names(path: Path) -> dict[int, str]:
     """Return the names of labels in the extension of a NIfTI file, as TotalSegmentator writes them; none without one."""
-    try:
-        with path.open("rb") as stream:
-            packed = stream.read(2) == b"\x1f\x8b"
-        with (gzip.open if packed else open)(path, "rb") as stream:
-            head = stream.read(MAX_TABLE_BYTES)
-    except (OSError, EOFError, zlib.error):  # what is wrong with it is said by what reads it
-        return {}
+    head = beginning(path, MAX_TABLE_BYTES)  # what is wrong with it is said by what reads it
     table = re.search(rb"<LabelTable>(.*?)</LabelTable>", head, re.DOTALL)
     if table is None or head[344:347] != b"n+1" and head[4:7] != b"n+2":
         return {}

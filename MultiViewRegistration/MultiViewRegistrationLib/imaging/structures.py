@@ -543,7 +543,7 @@ def _named_bones(structures: Structures, called: dict[str, str], ct: CT) -> Iter
         places = np.argwhere(structures.labels[box] == n + 1) + [side.start for side in box]
         cut = (places.min(axis=0) == 0).any() or (places.max(axis=0) == ends).any()
         size_mm = float(np.cbrt(len(places) * abs(np.linalg.det(grid[:3, :3]))))
-        some = places[np.linspace(0, len(places) - 1, min(POINTS, len(places))).astype(int), ::-1]
+        some = rigid.some_of(places, POINTS)[:, ::-1]
         points = rigid.transform_points(grid, some.astype(float))
         codes = structures.terminology[n]
         yield NamedBone(name, called.get(name, ""), codes, points, None if cut else size_mm)

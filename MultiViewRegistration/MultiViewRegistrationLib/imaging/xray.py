@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -372,3 +373,8 @@ class View:
             self.xray.pixel_mm,
         )
         return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))
+
+
+def with_cameras(views: Sequence[View], cameras: Sequence[Camera]) -> list[View]:
+    """Return the views with these cameras."""
+    return [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]

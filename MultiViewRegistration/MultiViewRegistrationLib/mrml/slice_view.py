@@ -163,13 +163,17 @@ def look_closely_in_slice(points: np.ndarray, node: Any) -> None:
     plane = plane_of(node).copy()
     ras = ras_from_lps(points)
     plane[:3, 3] = (ras.min(axis=0) + ras.max(axis=0)) / 2
-    size = np.ptp(ras @ plane[:3, :2], axis=0)
-    width, height = np.maximum(node.GetDimensions()[:2], 1)
-    mm_per_pixel = CLOSE_MARGIN * max(size / (width, height))
+    _fill(node, plane, CLOSE_MARGIN * np.ptp(ras @ plane[:3, :2], axis=0))
+
+
+def _fill(node: Any, plane: np.ndarray, size_mm: np.ndarray) -> None:
+    """Lay a slice view on a plane (4, 4), and show so much of it (2,) about its middle, as large as the view allows."""
+    pixels = np.maximum(node.GetDimensions()[:2], 1)
+    seen_mm = max(size_mm / pixels) * pixels
     with slicer.util.NodeModify(node):
         move(node, plane)
         node.SetXYZOrigin(0, 0, 0)
-        node.SetFieldOfView(mm_per_pixel * width, mm_per_pixel * height, node.GetFieldOfView()[2])
+        node.SetFieldOfView(*seen_mm, node.GetFieldOfView()[2])
 
 
 def keep_on_plane(view: XRayView) -> None:
@@ -376,13 +380,8 @@ def fit_to_ct(ct, node) -> None:
     box = ras_from_box(ct)
     plane = plane_of(node).copy()
     half = np.abs(plane[:3, :2].T @ box[:3, :3]).sum(axis=1)
-    width, height = np.maximum(node.GetDimensions()[:2], 1)
-    mm_per_pixel = FIT_MARGIN * 2 * max(half / (width, height))
     plane[:3, 3] += plane[:3, :2] @ plane[:3, :2].T @ (box[:3, 3] - plane[:3, 3])
-    with slicer.util.NodeModify(node):
-        move(node, plane)
-        node.SetXYZOrigin(0, 0, 0)
-        node.SetFieldOfView(mm_per_pixel * width, mm_per_pixel * height, node.GetFieldOfView()[2])
+    _fill(node, plane, FIT_MARGIN * 2 * half)
 
 
 @dataclass(frozen=True)

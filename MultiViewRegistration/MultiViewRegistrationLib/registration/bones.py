@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import combinations
 from threading import Lock
@@ -31,8 +31,8 @@ from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.structures import Structures
-from ..imaging.xray import View
-from ..rendering.devices import run_tasks
+from ..imaging.xray import View, with_cameras
+from ..rendering.devices import run_each, run_tasks
 from ..rendering.drr import Projector, Rendering, cut_ends, intrinsics_jacobian, part_tasks
 from . import similarity
 from .cameras import CameraCorrections
@@ -159,9 +159,7 @@ class Bone:
         self._finest = Volume(values, placed)
         points = rigid.transform_points(placed, (places - low)[:, ::-1].astype(float))
         self.centroid = points.mean(axis=0)
-        self.surface = points[
-            np.linspace(0, len(points) - 1, min(SURFACE_POINTS, len(points))).astype(int)
-        ]
+        self.surface = rigid.some_of(points, SURFACE_POINTS)
         ends = [(-0.5, size - 0.5) for size in values.shape[::-1]]
         self.corners = rigid.transform_points(placed, rigid.grid_points(*ends))
         self._projectors: dict[int, Projector] = {}
@@ -452,7 +450,7 @@ class BonesObjective:
         self.voxel_mm = voxel_mm
         self._moving_rest = moving_rest
         self._take(bones, ties)
-        self._selected: list[_Selected] = []
+        self._selected: Sequence[_Selected] = ()
         self._rest: list[_Rest] | None = None
         self._whole: Projector | None = None
         if whole is not None:
@@ -496,10 +494,7 @@ class BonesObjective:
         there = self
         if self._moving_rest and point.cameras is not None:
             there = copy(self)
-            there.views = [
-                replace(view, camera=camera)
-                for view, camera in zip(self.views, point.cameras, strict=True)
-            ]
+            there.views = with_cameras(self.views, point.cameras)
             there._look(point.poses[-1])
         shadows = there.shadows(point.poses, intrinsics=point.intrinsics)
 
@@ -606,17 +601,16 @@ class BonesObjective:
 
     def cost(self, shadows: Shadows) -> float:
         """Return the mean robust square over the pixels selected last, of the bones with these shadows."""
-        totals = [0.0] * len(self.views)
+        nothing = self.settings.cauchy, np.zeros(0), np.zeros((0, 0))
 
-        def add(v: int) -> None:
+        def cost(v: int) -> float:
             mask = self._selected[v].within[0]
-            for residual in self._residuals_within(v, self._image(v, shadows[v])):
-                totals[v] += similarity.normal_equations(
-                    residual, NO_CHANGE, mask, self.settings.cauchy, np.zeros(0), np.zeros((0, 0))
-                )
+            residuals = self._residuals_within(v, self._image(v, shadows[v]))
+            return sum(
+                similarity.normal_equations(each, NO_CHANGE, mask, *nothing) for each in residuals
+            )
 
-        run_tasks([partial(add, v) for v in range(len(self.views))])
-        return sum(totals) / self.pixels
+        return sum(run_each(cost, range(len(self.views)))) / self.pixels
 
     @property
     def pixels(self) -> int:
@@ -631,21 +625,18 @@ class BonesObjective:
         intrinsics: bool = False,
     ) -> BonesFit:
         """Return the fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
-        costs = [0.0] * len(self.views)
-        systems: list = [None] * len(self.views)
         shown = self._select(poses, shadows)
         pixels = self.pixels
 
-        def add(v: int) -> None:
+        def linearise(v: int) -> tuple[float, tuple[np.ndarray, np.ndarray]]:
             compared = self.compare_view(v, shadows[v])
-            costs[v] = compared.cost
             system = _normal_equations(compared, len(self._centroids), 9 if intrinsics else 6)
-            systems[v] = tuple(each / pixels for each in system)
+            return compared.cost, (system[0] / pixels, system[1] / pixels)
 
-        run_tasks([partial(add, v) for v in range(len(self.views))])
+        costs, systems = zip(*run_each(linearise, range(len(self.views))), strict=True)
         return BonesFit(
             cost=sum(costs) / pixels,
-            by_view=tuple(systems),
+            by_view=systems,
             pixels=tuple(int(selected.mask.sum()) for selected in self._selected),
             shown=shown,
             measure=partial(self._similarity, self._selected, shadows),
@@ -653,19 +644,19 @@ class BonesObjective:
 
     def _similarity(self, selected: Sequence[_Selected], shadows: Shadows) -> np.ndarray:
         """Compute `BonesFit.similarity`."""
-        ncc = np.full((len(self.bones), len(self.views)), np.nan)
 
-        def measure(v: int) -> None:
+        def measure(v: int) -> np.ndarray:
+            ncc = np.full(len(self.bones), np.nan)
             image = self._image(v, shadows[v])
             fixed = self.views[v].xray.line_integrals
             for b, shadow in zip(range(len(self.bones)), shadows[v]):
                 if shadow is not None:
                     found = self._residuals_in(shadow.around, image, NOTHING, fixed, selected[v])
                     products = np.sum([each.products for each in found], axis=0)
-                    ncc[b, v] = local_ncc(products) if products[2] else np.nan
+                    ncc[b] = local_ncc(products) if products[2] else np.nan
+            return ncc
 
-        run_tasks([partial(measure, v) for v in range(len(self.views))])
-        return ncc
+        return np.stack(run_each(measure, range(len(self.views))), axis=1)
 
     def compare(self, poses: Sequence[np.ndarray]) -> list[ViewComparison]:
         """Compare each view; `linearise` sums what this returns."""
@@ -679,12 +670,11 @@ class BonesObjective:
         A rest that moves is shown.
         """
         bones = range(len(self.bones))
-        shown = np.ones((len(self._centroids), len(self.views)))
-        shown[: len(bones)] = 0
-        selected: list = [None] * len(self.views)
         pivots = self.pivots(poses)
 
-        def select(v: int) -> None:
+        def select(v: int) -> tuple[_Selected, np.ndarray]:
+            shown = np.ones(len(self._centroids))
+            shown[: len(bones)] = 0
             view = self.views[v]
             usable = self._usable(v, poses, shadows[v])
             mask = np.zeros_like(usable)
@@ -694,9 +684,7 @@ class BonesObjective:
                     continue
                 near = usable[shadow.part].copy()
                 dark = shadow.image > 0
-                shown[b, v] = near[dark].sum() / max(
-                    self._whole_shadow(b, view, poses[b], shadow), 1
-                )
+                shown[b] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], shadow), 1)
                 similarity.keep_near(shadow.image, margins[b], near)
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
             if self.settings.silhouette_mm is None:
@@ -705,14 +693,13 @@ class BonesObjective:
             box = _box_of(mask)
             parts = [None if each is None else np.ascontiguousarray(each[box]) for each in windows]
             fixed = np.ascontiguousarray(view.xray.line_integrals[box])
-            selected[v] = _Selected(
-                mask, windows, box, (np.ascontiguousarray(mask[box]), fixed, parts)
-            )
+            within = np.ascontiguousarray(mask[box]), fixed, parts
+            return _Selected(mask, windows, box, within), shown
 
-        run_tasks([partial(select, v) for v in range(len(self.views))])
+        selected, shown = zip(*run_each(select, range(len(self.views))), strict=True)
         self._selected = selected
         self._fill_rest()
-        return shown
+        return np.stack(shown, axis=1)
 
     def _fill_rest(self) -> None:
         for rest, selected in zip(self._rest or (), self._selected, strict=self._rest is not None):

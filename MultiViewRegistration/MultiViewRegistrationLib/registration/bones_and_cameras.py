@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import go_on, unseen
 from ..imaging.structures import Structures
-from ..imaging.xray import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View, with_cameras
 from .bones import LEVELS, BonesFit, bones_of, objective_at, register_bones
 from .cameras import CameraCorrections, uncalibrated_view_indices
 from .levenberg_marquardt import minimised
@@ -84,7 +84,7 @@ def correct_cameras(
     state, _ = minimised(problem, start, LEVEL.iterations, LEVEL.tolerance_mm, on_step)
     *poses, rest = state.poses
     corrected = cameras.cameras(state.corrections, [view.camera for view in views])
-    views = [replace(view, camera=camera) for view, camera in zip(views, corrected, strict=True)]
+    views = with_cameras(views, corrected)
     fit = whole.fit(views, rest, pose)
     corrections = state.corrections
     return replace(

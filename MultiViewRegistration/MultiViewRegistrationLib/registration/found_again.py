@@ -7,12 +7,11 @@ not, or differs with the way from which it is approached.
 from __future__ import annotations
 
 from copy import copy
-from functools import partial
 
 import numpy as np
 
 from ..geometry import rigid
-from ..rendering.devices import run_tasks
+from ..rendering.devices import run_each
 from .bones import LEVELS, BonesRegistration, minimise
 
 #: How far off each bone begins: towards one side, and then to the opposite one.
@@ -33,9 +32,8 @@ def found_again_mm(found: BonesRegistration) -> np.ndarray:
     level = LEVELS[1]
     ways = rng.normal(size=(len(found.bones), 2, 3))
     ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
-    ends: dict[int, list[np.ndarray]] = {}
 
-    def end(sign: int) -> None:
+    def end(sign: int) -> list[np.ndarray]:
         starts = [
             rigid.about(
                 rigid.transform_points(pose, bone.centroid),
@@ -48,12 +46,7 @@ def found_again_mm(found: BonesRegistration) -> np.ndarray:
         ]
         iterations = ITERATIONS if sign else ITERATIONS_HERE
         # A copy, as each remembers which pixels are compared.
-        ends[sign], _ = minimise(copy(found.objectives[1]), starts, iterations, level.tolerance_mm)
+        return minimise(copy(found.objectives[1]), starts, iterations, level.tolerance_mm)[0]
 
-    run_tasks([partial(end, sign) for sign in (1, -1, 0)])
-    return np.array(
-        [
-            max(bone.apart(ends[sign][n], ends[0][n]) for sign in (1, -1))
-            for n, bone in enumerate(found.bones)
-        ]
-    )
+    ends = zip(found.bones, *run_each(end, (1, -1, 0)), strict=True)
+    return np.array([max(bone.apart(a, here), bone.apart(b, here)) for bone, a, b, here in ends])

@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
 from ..geometry import rigid
-from ..rendering.devices import run_tasks
+from ..rendering.devices import run_each
 from .bones import LEVELS, SHOWN, BonesFit, BonesObjective, BonesRegistration, minimise
 
 #: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of
@@ -58,23 +57,18 @@ def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> lis
     """
     compared = copy(found.objectives[1])
     here = compared.linearise(found.poses, compared.shadows(found.poses))
-    others: list[OtherLevel] = []
 
-    def search(*, up: bool) -> None:
+    def search(up: bool) -> OtherLevel:
         objectives = [
             copy(objective) for objective in found.objectives
         ]  # each remembers which pixels are compared
         poses = _nearest_start(objectives[0], found.poses, _steps(found, numbers, up=up))
         for level, objective, iterations in zip(LEVELS, objectives, ITERATIONS, strict=False):
             poses, fit = minimise(objective, poses, iterations, level.tolerance_mm)
-        others.append(
-            OtherLevel(
-                up, np.where(_apart_mm(found, poses) > SAME_MM, _unlikeness(here, fit), np.inf)
-            )
-        )
+        elsewhere = _apart_mm(found, poses) > SAME_MM
+        return OtherLevel(up, np.where(elsewhere, _unlikeness(here, fit), np.inf))
 
-    run_tasks([partial(search, up=up) for up in (True, False)])
-    return sorted(others, key=lambda other: not other.up)
+    return run_each(search, (True, False))
 
 
 def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:

@@ -13,7 +13,7 @@ import scipy
 
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..rendering.devices import run_tasks
+from ..rendering.devices import run_each, run_tasks
 from ..rendering.drr import Projector, intrinsics_jacobian
 from . import similarity
 from .similarity import (
@@ -376,14 +376,10 @@ class Objective:
         self._weights[index] = similarity.window_weights(settings, mask)
 
     def _compared(self, projections: list[Projection], *, derivative: bool) -> list[tuple]:
-        parts: list = [None] * len(self.views)
-        run_tasks(
-            [
-                partial(self._compare, index, projections[index], derivative, parts)
-                for index in range(len(parts))
-            ]
+        return run_each(
+            lambda index: self._compare(index, projections[index], derivative),
+            range(len(self.views)),
         )
-        return parts
 
     def _mean(self, costs: Sequence[float], pixels: Sequence[int], shown: Sequence[int]) -> float:
         """Return the cost, infinite where too little is compared."""
@@ -393,7 +389,7 @@ class Objective:
         return sum(costs) / count if enough else np.inf
 
     def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:
-        """Return the fit over all views, from the parts that `_compare` fills."""
+        """Return the fit over all views, from what `_compare` returns of each."""
         count = max(sum(pixels), 1)
         return PoseFit(
             cost=self._mean([part[0] for part in parts], pixels, shown),
@@ -421,11 +417,8 @@ class Objective:
             self._weights[index],
         )
 
-    def _compare(self, index: int, projection: Projection, derivative: bool, parts: list) -> None:
-        """Fill a view's place in `parts`.
-
-        Sum of robust squares, gradient, Hessian, local NCC and products of slopes.
-        """
+    def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple:
+        """Return a view's sum of robust squares, gradient, Hessian, local NCC and products of slopes."""
         settings = self.settings
         mask = self._masks[index]
         derivatives = len(projection.jacobian)
@@ -441,7 +434,7 @@ class Objective:
             products += sums
             if derivative:
                 slopes += similarity.slope_products(residual, drr, mask, settings.cauchy)
-        parts[index] = cost, gradient, hessian, float(local_ncc(products)), slopes
+        return cost, gradient, hessian, float(local_ncc(products)), slopes
 
 
 def symmetric(half: np.ndarray) -> np.ndarray:
@@ -548,12 +541,9 @@ class Tiles:
 
 def tiles(objective: Objective, projections: list[Projection]) -> Tiles:
     """Return the fit at the pose that was linearised last, whose projections these are."""
-    parts: list = [None] * len(projections)
-
-    def fill(index: int) -> None:
-        parts[index] = _of_view(objective, index, projections[index])
-
-    run_tasks([partial(fill, index) for index in range(len(parts))])
+    parts = run_each(
+        lambda index: _of_view(objective, index, projections[index]), range(len(projections))
+    )
     return Tiles(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..rendering.devices import run_tasks
+from ..rendering.devices import run_each
 from .cameras import CameraCorrections
 from .levenberg_marquardt import descending, finished
 from .objective import Objective, PoseFit, TrialEvaluation
@@ -333,8 +332,8 @@ def descend(
     every = range(len(descents))
     together = objective.evaluate_together
 
-    def run(number: int) -> None:
-        ends[number] = finished(problems[number], descents[number])
+    def run(number: int) -> Any:
+        return finished(problems[number], descents[number])
 
     def advance(number: int, evaluation: Any) -> State | None:
         try:
@@ -344,12 +343,8 @@ def descend(
             return None
 
     if together is None:
-        if len(every) > 1:
-            run_tasks([partial(run, number) for number in every])
-        else:  # in this thread, where `on_step` may raise
-            for number in every:
-                run(number)
-        return ends
+        # A single one in this thread, where `on_step` may raise.
+        return run_each(run, every) if len(every) > 1 else list(map(run, every))
     following = {number: advance(number, None) for number in every}
     while states := {number: state for number, state in following.items() if state is not None}:
         points = [problems[number].point(state) for number, state in states.items()]

@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from ..errors import InputError, go_on, unseen
-from ..imaging.xray import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View, with_cameras
 from ..rendering.devices import ComputeDevice
 from .cameras import CALIBRATED, CameraCorrections
 from .objective import EvaluationPoint, PoseFit, outliers
@@ -342,10 +342,7 @@ class RegistrationPipeline:
             best.world_from_ct,
             best.fit,
             self._traces,
-            [
-                replace(view, camera=camera)
-                for view, camera in zip(self._views, cameras, strict=True)
-            ],
+            with_cameras(self._views, cameras),
             best.corrections,
             self._n_scored,
             self._n_refined,

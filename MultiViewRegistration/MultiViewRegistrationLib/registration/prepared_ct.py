@@ -382,9 +382,7 @@ class PreparedCT:
     ) -> Objective:
         """Return the objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
-        parts = self._shown_parts(views, level, world_from_ct, margin_mm)
-        pooled, rest = self._with_background([part.pooled(level.pool) for part in parts], level)
-        arguments = self.projector(level.volume), pooled, level.settings, pivot, rest
+        arguments = self._compared(views, level, world_from_ct, margin_mm, pivot)
         if not self._device:
             return Objective(*arguments)
         from .torch_backend import TorchObjective  # PyTorch is an extra
@@ -401,14 +399,27 @@ class PreparedCT:
     ) -> Scorer | TorchScorer:
         """Return the scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, self.n_levels, structure=self.structure)
-        parts = self._shown_parts(views, level, world_from_ct, margin_mm)
-        pooled, rest = self._with_background([part.pooled(level.pool) for part in parts], level)
-        arguments = self.projector(level.volume), pooled, level.settings, self.centroid, rest
+        arguments = self._compared(views, level, world_from_ct, margin_mm, self.centroid)
         if not self._device:
             return Scorer(*arguments)
         from .torch_backend import TorchScorer
 
         return TorchScorer(*arguments, self._device)
+
+    def _compared(
+        self,
+        views: list[View],
+        level: ResolutionLevel,
+        world_from_ct: np.ndarray,
+        margin_mm: float,
+        middle: np.ndarray,
+    ) -> tuple[Projector, list[View], Settings, np.ndarray, list[np.ndarray] | None]:
+        """Return what an `Objective`, about a pivot, and a `Scorer`, about a centroid, are made from."""
+        if self.structure:  # the parts that show it
+            corners = rigid.transform_points(world_from_ct, self.corners())
+            views = [_cropped(view, corners, margin_mm, level.pool) for view in views]
+        pooled, rest = self._with_background([view.pooled(level.pool) for view in views], level)
+        return self.projector(level.volume), pooled, level.settings, middle, rest
 
     def _with_background(
         self, views: list[View], level: ResolutionLevel
@@ -432,15 +443,6 @@ class PreparedCT:
             left.append(replace(view, xray=replace(view.xray, valid=view.xray.valid & (seen > 0))))
             rest.append(np.where(seen > 0, both - own, np.float32(0)))
         return left, rest
-
-    def _shown_parts(
-        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
-    ) -> list[View]:
-        """Return the views, of a structure the parts that show it."""
-        if not self.structure:
-            return views
-        corners = rigid.transform_points(world_from_ct, self.corners())
-        return [_cropped(view, corners, margin_mm, level.pool) for view in views]
 
 
 def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -> View:

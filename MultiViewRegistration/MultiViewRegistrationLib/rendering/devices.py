@@ -14,14 +14,18 @@ import re
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import InputError, warn
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 CPU = "cpu"
 AUTO = "auto"
@@ -296,6 +300,18 @@ def run_tasks(tasks: Sequence[Callable[[], object]]) -> None:
     is done by that task's own thread.
     """
     _shared(tasks, len(tasks) - 1)()
+
+
+def run_each(work: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
+    """Return what `work` makes of each item, in their order; see `run_tasks`."""
+    given = list(items)
+    made: list = [None] * len(given)
+
+    def run(n: int) -> None:
+        made[n] = work(given[n])
+
+    run_tasks([partial(run, n) for n in range(len(given))])
+    return made
 
 
 def begin_tasks(tasks: Sequence[Callable[[], object]]) -> Callable[[], None]:

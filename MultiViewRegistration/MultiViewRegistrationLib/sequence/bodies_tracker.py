@@ -24,7 +24,7 @@ from ..assessment.bodies import (
 from ..assessment.verdict import Assessment
 from ..errors import unseen
 from ..imaging.body import Body
-from ..imaging.xray import View
+from ..imaging.xray import View, with_cameras
 from ..io.case import Case
 from ..io.sequence import Frame
 from ..reasons import BoneVerdict, Verdict
@@ -101,10 +101,7 @@ class BodiesTracker:
         for n, body in enumerate(self._bodies):
             each = found.bones.get(body.name, found)
             if each is not found and each.kept and each.world_from_ct is not None:
-                seen = [
-                    replace(view, camera=camera)
-                    for view, camera in zip(views, each.cameras, strict=True)
-                ]
+                seen = with_cameras(views, each.cameras)
                 fit = self._anatomies[n].fit(seen, each.world_from_ct, each.world_from_ct)
                 each = replace(each, similarity=tuple(map(float, fit.similarity)))
             self._trackers[n].keep(each)

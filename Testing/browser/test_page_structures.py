@@ -58,7 +58,7 @@ def test_each_bone_is_outlined_and_told(tab):
 
 def test_a_bone_is_seen_in_all_views_and_moved_by_the_mouse(tab):
     all_outlined(tab.page)
-    tab.page.locator(".mv-answer").get_by_role("button", name="Show edges", exact=True).click()
+    tab.open_step("5. Check")
     tab.page.get_by_role("button", name="L2", exact=True).click()
     tab.page.wait_for_function("() => document.querySelectorAll('.bone.chosen').length === 2")
     left, top, right, bottom = tab.page.evaluate(OUTLINE, "L2")

@@ -101,12 +101,15 @@ def test_what_failed_is_told_once(person, monkeypatch, caplog):
     assert sum(label.visible and "ZeroDivisionError" in label.text for label in labels) == 1
 
 
-def test_what_would_settle_a_doubt_is_a_click_away(person):
+def test_a_person_looks_at_the_edges_with_a_click_and_one_for_each_x_ray(person):
     inputs = fingerprint(person.registration)
     doubt = {"fingerprint": inputs, "verdict": "check", "reasons": ["Look."]}
     person.session.history.add(HistoryEntry.now("search", person.pose, **doubt))
     person.host.process(0.5)
-    section = person.panel.sections["check"].button
-    assert section.collapsed and person.widget("answer", "edges").font.bold()
+    assert person.widget("answer", "edges").font.bold()
     person.press("answer", "edges")
-    assert not section.collapsed
+    assert "view1: does the edge of the bone lie on the orange line?" in person.answer()
+    person.type("answer", "initials", "AB")
+    for _xray in person.xrays:
+        person.press("answer", "yes")
+    assert "CHECKED by AB" in person.answer()

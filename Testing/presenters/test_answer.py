@@ -14,7 +14,6 @@ from presenter_host import PresenterHost, act, control, text
 from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.reasons import Reason
@@ -75,7 +74,7 @@ def test_bones_that_were_registered_tell_how_they_lie(host, answer):
     told = {"verdict": "check", "reasons": [ELSEWHERE]}
     settle(host.session, START, bodies=bones, motions=motions, **told)
     host.session.history.put(host.session.history.current)
-    assert control(answer, "edges").label == "Show edges"
+    assert control(answer, "edges").label == "Look at the edges"
     against = "moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT"
     assert answer.answer().why[-4:] == (
         f"L1: reject, {against}. {of_one}",
@@ -115,12 +114,9 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones(host, answer):
 
 
 def test_the_next_act_leads_to_where_it_is_done(host, answer):
-    settle(host.session, START, verdict="check", reasons=[RISK, "Look."])
-    act(answer, "edges")
-    assert overlay.mode_of(host.registration) == "edges" and not host.boxes
     settle(host.session, START, verdict="reject", reasons=[PART, WRONG])
     act(answer, "look")
-    assert host.shown == ["check", "start"]
+    assert host.shown == ["start"]
     settle(host.session, START, verdict="check", reasons=[RISK, CAUSE])
     act(answer, "geometry")
     assert host.presenters.xrays.selected.name == "view1"
@@ -366,15 +362,18 @@ def test_matrices_of_which_nobody_says_how_good_they_are_lead_to_who_can_say(hos
     assert kind(answer) == "accept"
 
 
-def test_readings_of_a_c_arm_lead_to_a_phantom_of_beads(host, answer):
+def test_readings_of_a_c_arm_lead_to_what_can_be_done_without_a_phantom_first(host, answer):
     for view in host.registration.xrays:
         c_arm = CArm.from_camera(view.camera, (1.25, 1.25))
         view.change(geometry=c_arm, image_pixel_mm=c_arm.pixel_mm)
     settle(host.session, START, verdict="check", reasons=[READINGS])
+    assert control(answer, "edges").primary  # X-rays that were taken show no beads
     assert "phantom of steel balls" in answer.answer().why[-1]
     act(answer, "calibrate")
     geometry = host.presenters.xrays.geometry
     assert geometry.open and control(geometry, "bead_model").primary
+    settle(host.session, START, verdict="check", reasons=[READINGS, FURTHER])
+    assert control(answer, "add_xrays").primary and not control(answer, "edges").primary
 
 
 def test_the_verdict_of_before_is_not_offered_while_another_case_is_read(host, answer):

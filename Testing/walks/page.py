@@ -244,7 +244,7 @@ def spine(walk: PageWalk, files: Path) -> None:
     walk.page.wait_for_selector(".bone", timeout=PATIENCE_MS)
     walk.settle()
     walk.step("Registered: each vertebra is outlined where the X-rays show it.")
-    walk.click("Show edges")
+    walk.tab.open_step("5. Check")
     walk.click("vertebrae_T11")
     walk.settle()
     walk.step("A click on its row: T11 in all views, with its verdict, likely error and motion.")

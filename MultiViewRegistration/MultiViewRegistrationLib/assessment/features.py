@@ -71,15 +71,21 @@ MOST_HIDING_VIEWS = 2
 
 
 class Tile(NamedTuple):
-    """A square of an X-ray, in pixels, and by how much it differs more than noise explains.
+    """A square of an X-ray, in pixels.
 
-    An outlier above 1.
+    Attributes
+    ----------
+    strength
+        By how much it differs more than noise explains, an outlier above 1.
+    explained
+        The similarity that noise leaves: how much it shows.
     """
 
     row: int
     column: int
     side: int
     strength: float
+    explained: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +223,7 @@ class ReliabilityFeatures:
                 int(left + split.places[n][0] * side),
                 side,
                 float(strength[n]),
+                float(split.explained[n]),
             )
             for n in np.flatnonzero((split.views == view) & split.comparable)
         ]

@@ -34,6 +34,7 @@ _BY_CODE = {
     "other-frame": CT,
     "different-sides": PATIENT,
     "camera-contradicted": GEOMETRY,
+    "edges-off": GEOMETRY,
     "image-cropped": GEOMETRY,
     "view-disagrees": GEOMETRY,
     "principal-point-unstated": CERTAINTY,

@@ -132,6 +132,7 @@ def run(options: argparse.Namespace) -> dict:
     answer = {
         "files": [str(file) for file in files],
         "verdict": exports[0].verdict,
+        "checked": exports[0].said.get("checked"),
         "override": exports[0].warning,
     }
     if options.structure is None:
@@ -217,6 +218,8 @@ def _say_verdicts(exports: Sequence[RegistrationExport]) -> None:
         if doubtful:
             word = verdict or NOT_ASSESSED
             say(f'  In the room the pose{names and f" of {names}"} is "{word}": {meaning}.')
+    if checked := exports[0].said.get("checked"):
+        say(f"  Checked: {checked}.")
 
 
 def _write(

@@ -27,6 +27,8 @@ MODES = (*BLENDS, *PICTURES, "off")
 #: Parameters of a registration.
 MODE = "overlay"
 OPACITY = "opacity"
+#: Percentiles of the X-ray that are black and white where a part of it is looked at.
+GREYS = (1, 99)
 #: Seconds that each of the two is seen in turn.
 FLICKER_S = 0.5
 #: What a DRR's voxel has where it says nothing: transparent, and so low that its neighbours are not
@@ -56,6 +58,13 @@ def xray_window(view: XRayView) -> tuple[float, float]:
     """Return the line integrals (low, high) between which the X-ray is shown."""
     display = view.node.GetDisplayNode()
     return display.GetWindowLevelMin(), display.GetWindowLevelMax()
+
+
+def show_greys_within(view: XRayView, box: np.ndarray) -> None:
+    """Show the X-ray in the greys that it has between the lowest and the highest pixel (2, 2)."""
+    (left, top), (right, bottom) = box
+    there = slicer.util.arrayFromVolume(view.node)[0, top:bottom, left:right]
+    view.node.GetDisplayNode().SetWindowLevelMinMax(*np.percentile(there, GREYS))
 
 
 class SliceCanvas:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..session.presenters.answer import ACCEPT, FAILED, REJECT, RUNNING, AnswerPresenter
+from ..session.presenters.answer import (
+    ACCEPT,
+    CHECKED,
+    FAILED,
+    REJECT,
+    RUNNING,
+    AnswerPresenter,
+)
 from ..session.presenters.section import CHECK
 from .form import QtForm
 from .section import PanelSection
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 CHIPS = {
     ACCEPT: ("#1a7f46", "#ffffff"),
     CHECK: ("#ffc04d", "#201600"),
+    CHECKED: ("#46617d", "#ffffff"),
     REJECT: ("#b3261e", "#ffffff"),
     FAILED: ("#b3261e", "#ffffff"),
     RUNNING: ("#1763b6", "#ffffff"),

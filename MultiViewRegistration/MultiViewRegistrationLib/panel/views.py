@@ -14,6 +14,8 @@ from ..session.inputs import BoneSurfaceUpdater
 #: Pictures a second of the 3D view while the CT is dragged in an X-ray, and of Slicer's views.
 SPARED_3D_HZ = 4.0
 USUAL_HZ = 60.0
+#: Milliseconds after which the views of a layout have their sizes.
+LAYOUT_MS = 500
 
 
 class Views:
@@ -188,7 +190,14 @@ class Views:
 
     def show_in_xrays(self, boxes: dict[str, np.ndarray]) -> None:
         """Show these pixels (2, 2) in the X-rays by their names; all of the others."""
-        for view in self._panel.registration.xrays:
+        registration = self._panel.registration
+        if registration is None:  # closed meanwhile
+            return
+        if not layout.shows(registration):
+            self.show(ct_slices=False)
+            if layout.shows(registration):  # its views get their sizes in a moment
+                qt.QTimer.singleShot(LAYOUT_MS, lambda: self.show_in_xrays(boxes))
+        for view in registration.xrays:
             if view.name in boxes:
                 slice_view.show_pixels(view, boxes[view.name])
             elif layout.slice_of(view) is not None and 0 not in view.size:

@@ -251,7 +251,7 @@ def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
     film = Film(_resized(xray.line_integrals, shape), valid, valid)
     colour = np.zeros(shape, np.float32)
     compared = np.zeros(shape, bool)
-    for row, column, side, strength in tiles:
+    for row, column, side, strength, *_explained in tiles:
         place = tuple(
             slice(round(first * each), round((first + side) * each))
             for first, each in zip((row, column), scales, strict=True)
@@ -269,7 +269,7 @@ def mask_excluding_outliers(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
     The valid pixels without the outliers, which may be a tool, a cast, or a wrong pose.
     """
     kept = xray.valid.copy()
-    for row, column, side, strength in tiles:
+    for row, column, side, strength, *_explained in tiles:
         if strength > 1:
             kept[row : row + side, column : column + side] = False
     return kept

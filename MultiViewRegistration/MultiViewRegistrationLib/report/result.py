@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from ..imaging.structures import WHOLE
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
+from ..io.edge_checks import EdgeCheck, all_on_line, off_line
 from ..io.navigation.registration_export import REJECTED, VERSION
 from ..reasons import Reason, Use, Verdict, doubted, with_codes
 from ..registration.cameras import uncalibrated_view_indices
@@ -73,6 +76,8 @@ class Result:
         FrameOfReferenceUID of the X-rays' world in DICOM objects.
     digest
         SHA-256 of all that decided it: files, options and version; None where nobody said them.
+    edge_checks
+        What a person said of edges on outlines, by the view's name, see `with_edge_checks`.
     """
 
     case: Case
@@ -90,6 +95,7 @@ class Result:
     together: Together = field(default_factory=Together)
     world_uid: str = field(default_factory=new_uid)
     digest: str | None = None
+    edge_checks: Mapping[str, EdgeCheck] = field(default_factory=dict)
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -233,6 +239,20 @@ class Result:
             together=replace(self.together, bodies=bodies),
         )
 
+    def with_edge_checks(self, checks: Mapping[str, EdgeCheck]) -> Result:
+        """Return the result with what a person said of edges; beside the line, it is at best "check"."""
+        reasons = off_line(checks)
+        bodies = [doubted(body, reasons) for body in self.together.bodies]
+        assessment = self.assessment and doubted(self.assessment, reasons)
+        together = replace(self.together, bodies=bodies)
+        return replace(self, edge_checks=checks, assessment=assessment, together=together)
+
+    @property
+    def checked(self) -> EdgeCheck | None:
+        """Who saw edges on the line in every view, and when: of a "check" alone."""
+        names = [view.name for view in self.views]
+        return all_on_line(self.edge_checks, names) if self.verdict == "check" else None
+
     @property
     def uses(self) -> dict[Use, UseVerdict]:
         """The verdict of each use, see `Assessment.uses`; of none without an assessment."""
@@ -310,6 +330,28 @@ class Result:
             name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()
         }
 
+    @cached_property
+    def decisive(self) -> dict[str, list[list[int]]]:
+        """The pixels (2, 2) of each assessed X-ray, the lowest and the highest, between which its edges decide, see `_decisive_box`."""
+        cameras = {view.name: view.camera for view in self.views}
+        found = {}
+        for name, (xray, tiles) in self.assessed_views.items():
+            if tiles:
+                box = _decisive_box(xray, tiles, self._edges_in(tiles, cameras[name]))
+                found[name] = box.astype(int).tolist()
+        return found
+
+    def _edges_in(self, tiles: list[Tile], camera: Camera) -> np.ndarray:
+        """Return how much of edges of bone each of the tiles has."""
+        factor = -(-max(camera.size) // EDGES_PX)
+        drr = self.anatomy.drr(camera.pooled(factor), self.world_from_ct, bones=True)
+        slope = np.hypot(*np.gradient(np.nan_to_num(drr)))
+        found = []
+        for tile in tiles:
+            row, column, side = np.array(tile[:3]) // factor
+            found.append(slope[row : row + side, column : column + side].sum())
+        return np.array(found)
+
     def __repr__(self) -> str:
         mtre = f", mTRE {self.errors.mtre_mm:.3g} mm" if self.errors else ""
         return f"Result({self.case.name!r}: {self.verdict or 'not assessed'}{mtre}; {self.summary or self.method})"
@@ -357,6 +399,7 @@ class Result:
             if self.assessment
             else {}
         )
+        decisive = self.decisive
         content: dict[str, Any] = {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
@@ -380,6 +423,7 @@ class Result:
                     "name": view.name,
                     "similarity": similarity,
                     **({"state": states[view.name]} if states else {}),
+                    **({"decisive_px": decisive[view.name]} if view.name in decisive else {}),
                     **_camera(given.camera, view.camera),
                     **_origin(case, view),
                 }
@@ -411,6 +455,11 @@ class Result:
         }
         if case.same_patient:
             content["same_patient"] = True
+        if self.edge_checks:
+            checks = {name: check._asdict() for name, check in self.edge_checks.items()}
+            content["edge_checks"] = checks
+        if self.checked:
+            content["checked"] = {"by": self.checked.by, "time": self.checked.time}
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (
@@ -481,6 +530,32 @@ class Result:
         cameras = [view.camera for view in views]
         pixels_mm = [view.xray.pixel_mm for view in views]
         return metrics.errors(cameras, world_from_ct, case.truth_world_from_ct, targets, pixels_mm)
+
+
+#: Half the side of what is shown, in tiles, and the least side of it, as a share of the image.
+TILES_ABOUT = 2
+LEAST_SHARE = 0.3
+#: Pixels of the longer side of a picture that is coarse, and shows where bone has edges.
+EDGES_PX = 160
+
+
+def _decisive_box(xray: XRay, tiles: list[Tile], edges: np.ndarray) -> np.ndarray:
+    """Return the lowest and the highest pixel (2, 2) about the neighbouring outliers that are most, by strength and edges (T,) of bone.
+
+    About the tiles that show most of these where there are none.
+    """
+    strength, explained = np.array([tile[3:] for tile in tiles]).T
+    weight = edges * strength * (strength > 1)
+    if not weight.any():
+        weight = edges * explained + 1e-9  # also without any bone
+    places = np.array([(tile.column, tile.row) for tile in tiles])
+    side = tiles[0].side
+    near = np.abs(places[:, None] - places).max(axis=2) <= side
+    about = weight * near[np.argmax(near @ weight)]
+    size = np.array(xray.valid.shape[::-1])
+    middle = about @ places / about.sum() + side / 2
+    half = np.maximum(TILES_ABOUT * side, LEAST_SHARE * size / 2)
+    return np.clip(np.stack([middle - half, middle + half]), 0, size - 1)
 
 
 def _predicted(assessment: Assessment | None) -> PredictedError | None:

@@ -236,7 +236,7 @@ def _write_files(
             reasons.pop()
             facts[ASSUMED] = result.assumed_in_words
         said = [*filter(None, warnings), *reasons]
-        sign, word, _act = VERDICTS[result.verdict]
+        sign, word, _act = words_of(result)
         badge = f"{sign} {word.upper()}"
         write_pdf(folder / PDF, result, badge, pictures, said, facts)
     for name, kept in masks.items():
@@ -304,7 +304,7 @@ def _index(entries: Sequence[Entry]) -> ET.Element:
         rows.append(
             [
                 tag("a", _name(entry, nth), href=f"#case-{nth}"),
-                badge(result.verdict),
+                badge(result),
                 f"{start.mtre_mm:.3f} \u2192 {mtre}" if start else mtre,
                 str(len(result.views)),
                 f"{result.seconds['total']:.2f} s",
@@ -360,16 +360,20 @@ def first_screen(
     return tag("div", _answer(result), seen, class_="first")
 
 
-def badge(verdict: str | None) -> ET.Element:
-    """Return a verdict's sign and word."""
-    sign, word, _ = VERDICTS[verdict]
-    return tag(
-        "strong",
-        tag("span", sign, aria_hidden="true"),
-        " ",
-        word,
-        class_=f"badge {word.replace(' ', '-')}",
-    )
+def words_of(result: Result) -> tuple[str, str, str]:
+    """Return the sign and the word of a verdict, and what to do."""
+    checked = result.checked
+    if checked is None:
+        return VERDICTS[result.verdict]
+    said = f"checked by {checked.by}, {checked.minute}"
+    return "\u2611", said, f"{checked.by} saw the edges on the line in every X-ray."
+
+
+def badge(result: Result) -> ET.Element:
+    """Return the sign and the word of its verdict."""
+    sign, word, _ = words_of(result)
+    kind = VERDICTS[result.verdict][1].replace(" ", "-")
+    return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {kind}")
 
 
 def _answer(result: Result) -> ET.Element:
@@ -389,12 +393,12 @@ def _answer(result: Result) -> ET.Element:
         tag("p", told),
         folded if further else None,
     )
-    return tag("div", badge(result.verdict), tag("div", *sentences), class_="answer")
+    return tag("div", badge(result), tag("div", *sentences), class_="answer")
 
 
 def sentences_of(result: Result) -> list[str]:
     """Return what is said of a result: what to know first, what to do, and the further reasons."""
-    _, _, act = VERDICTS[result.verdict]
+    _, _, act = words_of(result)
     assessment = result.assessment
     if assessment is None:
         return [NOT_ASSESSED, act, *result.limits]
@@ -485,13 +489,15 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
         else {}
     )
     sign, colour = SIGNS[states.get(view.name)]
+    check = result.edge_checks.get(view.name)
+    told = f", edges {'on' if check.on_line else 'not on'} the line: {check.by}" if check else ""
     return tag(
         "figure",
         tag(
             "figcaption",
             tag("span", f"{sign} ", class_=colour) if sign else None,
             tag("strong", view.name),
-            tag("span", f" {state}", class_="quiet"),
+            tag("span", f" {state}{told}", class_="quiet"),
             " see the cause" if blamed else None,
         ),
         tag(

@@ -6,28 +6,27 @@ Its verdict, a mask without what does not fit, its similarity, how another one d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from ..assessment.uses import BECAUSE, OVERLAY_MM
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.xray import View
+from ..io.edge_checks import EdgeCheck, all_on_line
 from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
 from ..reasons import UNUSABLE, code_of
 from ..translation import _
-from .history import GOOD, HistoryEntry
+from .history import BAD, GOOD, HistoryEntry
 from .tasks import BackgroundValue, within_sentence
 
 if TYPE_CHECKING:
-    from ..assessment.features import Tile
-    from ..imaging.xray import XRay
     from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
     from .session import Session
@@ -42,6 +41,10 @@ MEANINGS = {
     "check": _("Look at the overlays of every X-ray before the pose is used."),
     "reject": _("The pose must not be used."),
 }
+EDGES_FIT = _(
+    "The edges of the bone lie on the line in every X-ray ({by}): so they tell of where these "
+    "X-rays show it, and little of its depth."
+)
 CHANGED_SINCE_TRACKED = _(
     "The verdict of this frame does not hold any more: the CT or the geometry of an X-ray has "
     "changed; track it again."
@@ -70,9 +73,9 @@ def assess(session: Session) -> None:
             return
         session.history.note_here()
         before = _entry(session)
-        session.add_result(
-            before.method, pose, result, put=False, cameras=before.cameras, assessed=inputs
-        )
+        more: dict[str, Any] = {"cameras": before.cameras, "assessed": inputs}
+        more["edge_checks"] = {} if again else before.edge_checks
+        session.add_result(before.method, pose, result, put=False, **more)
 
     session.run(finding, keep)
 
@@ -103,7 +106,8 @@ def verdict(session: Session) -> str:
 
     "" where none does.
     """
-    said = session.sequence.frame or session.history.current
+    entry = session.history.current
+    said = session.sequence.frame or (entry and entry.as_checked)
     return (
         said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
     )
@@ -113,7 +117,30 @@ def _entry(session: Session) -> HistoryEntry:
     """Return the entry of the history that the CT is at, of a pose that has a verdict, or was just noted."""
     entry = session.history.current
     assert entry is not None
-    return entry
+    return entry.as_checked
+
+
+def check_edges(session: Session, view: str, on_line: bool, by: str) -> None:
+    """Keep whether the edges of the bone lie on the line in an X-ray, as a person with these initials says.
+
+    Raises
+    ------
+    InputError
+        For what are no initials.
+    """
+    entry = session.history.current
+    assert entry is not None
+    told = EdgeCheck.now(on_line, by)._asdict()
+    session.history.replace_current(replace(entry, edge_checks={**entry.edge_checks, view: told}))
+
+
+def checked(session: Session) -> str:
+    """Return who saw edges on the line in every X-ray of a pose that is to be checked, "AB, 12:40"; "" where nobody did."""
+    if session.sequence.frame is not None or verdict(session) != "check":
+        return ""
+    names = [view.name for view in session.registration.used_xrays]
+    check = all_on_line(_entry(session).checks, names)
+    return f"{check.by}, {check.minute.removeprefix(f'{date.today()} ')}" if check else ""
 
 
 def reasons(session: Session) -> Sequence[str]:
@@ -138,7 +165,8 @@ def view_states(session: Session) -> dict[str, str]:
     if session.sequence.frame is not None:
         return {}
     entry = _entry(session)
-    return dict.fromkeys(entry.views, GOOD) if entry.verdict == "accept" else entry.views
+    states = dict.fromkeys(entry.views, GOOD) if entry.verdict == "accept" else entry.views
+    return {**states, **dict.fromkeys(entry.off_line, BAD)}
 
 
 def probable_mm(entry: HistoryEntry) -> str:
@@ -217,7 +245,7 @@ def explanation(session: Session) -> list[str]:
     Empty where there is nothing to say.
     """
     frame = session.sequence.frame
-    entry = session.history.current
+    entry = session.history.current and session.history.current.as_checked
     outdated = outdated_reason(session)
     if frame is not None:
         end = [] if outdated else [frame.scope, MEANINGS[frame.verdict]]
@@ -229,7 +257,9 @@ def explanation(session: Session) -> list[str]:
     behind = [*entry.reasons, entry.summary]
     if entry.verdict == "accept":
         behind = [entry.summary, *entry.reasons]
-    return list(filter(None, [*behind, MEANINGS[entry.verdict], *_of_bodies(entry)]))
+    by = checked(session)
+    meaning = EDGES_FIT.format(by=by) if by else MEANINGS[entry.verdict]
+    return list(filter(None, [*behind, meaning, *_of_bodies(entry)]))
 
 
 def _of_bodies(entry: HistoryEntry) -> list[str]:
@@ -305,45 +335,12 @@ def use_suggested_masks(session: Session) -> str:
     )
 
 
-#: Tiles about those that disagree that are shown with them, and the least side of what is shown,
-#: as a share of the image.
-TILES_ABOUT = 1.0
-LEAST_SHARE = 0.3
-
-
-def where_doubtful(session: Session) -> dict[str, np.ndarray]:
-    """Return where X-rays and CT disagree most at the pose as it is.
-
-    Returns
-    -------
-    dict of str to (2, 2) array
-        The lowest and the highest pixel, by the names of the X-rays that disagree anywhere by more
-        than noise explains.
-    """
-    result = None if outdated_reason(session) or session.sequence.frame else session.result
-    assessed = {} if result is None else result.assessed_views
-    boxes = {name: _doubtful_box(xray, tiles) for name, (xray, tiles) in assessed.items()}
-    return {name: box for name, box in boxes.items() if box is not None}
-
-
-def _doubtful_box(xray: XRay, tiles: list[Tile]) -> np.ndarray | None:
-    """Return the box about the connected tiles whose strengths add up to most; None without any."""
-    doubtful = [tile for tile in tiles if tile.strength > 1]
-    if not doubtful:
-        return None
-    side = doubtful[0].side
-    places = np.array([(tile.column, tile.row) for tile in doubtful])
-    cells = (places - places.min(axis=0)) // side
-    strength = np.zeros(cells.max(axis=0) + 1)
-    strength[tuple(cells.T)] = [tile.strength for tile in doubtful]
-    groups, count = ndimage.label(strength > 0, np.ones((3, 3)))
-    worst = 1 + int(np.argmax(ndimage.sum(strength, groups, range(1, count + 1))))
-    chosen = places[groups[tuple(cells.T)] == worst]
-    size = np.array(xray.valid.shape[::-1])
-    middle = (chosen.min(axis=0) + chosen.max(axis=0) + side) / 2
-    half = (np.ptp(chosen, axis=0) + side) / 2 + TILES_ABOUT * side
-    half = np.maximum(half, LEAST_SHARE * size / 2)
-    return np.clip(np.stack([middle - half, middle + half]), 0, size - 1)
+def where_decisive(session: Session) -> dict[str, np.ndarray]:
+    """Return the pixels (2, 2) between which the edges decide at the pose as it is, by the names of X-rays that were assessed."""
+    entry = session.history.current
+    boxes = {} if entry is None or outdated_reason(session) else entry.decisive
+    boxes = session.result.decisive if boxes == {} and session.result else boxes
+    return {name: np.array(box) for name, box in boxes.items()}
 
 
 class SimilarityUpdater:

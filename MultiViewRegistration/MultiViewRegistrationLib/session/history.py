@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..assessment.uses import UseVerdict, in_words
+from ..io.edge_checks import EdgeCheck, off_line
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.identity import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, Use, from_codes, with_codes
+from ..reasons import KEYS, Use, doubted, from_codes, with_codes
 from ..translation import _
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class HistoryEntry:
     elsewhere
         CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the
         pose has it.
+    decisive
+        As `Result.decisive`, of a result that was read.
+    edge_checks
+        What a person said of edges on outlines, by the view's name, fields of an `EdgeCheck`.
     assessed
         Fingerprint of the inputs with which a pose was assessed that is no result of a
         registration; "" where it was not.
@@ -120,6 +125,8 @@ class HistoryEntry:
     bodies: dict[str, dict] = field(default_factory=dict)
     motions: list[dict] = field(default_factory=list)
     elsewhere: list[list[int]] = field(default_factory=list)
+    decisive: dict[str, list[list[int]]] = field(default_factory=dict)
+    edge_checks: dict[str, dict] = field(default_factory=dict)
     assessed: str = ""
     after: int | None = None
     ct: str = ""
@@ -186,6 +193,28 @@ class HistoryEntry:
         other = replace(self, use=use, verdict=told["verdict"], bodies=bodies)
         other = replace(other, typical_mm=told.get("typical_mm"))
         return replace(other, summary=other.uses_in_words)
+
+    @property
+    def checks(self) -> dict[str, EdgeCheck]:
+        """What a person said of edges on outlines, by the view's name."""
+        return {view: EdgeCheck(**kept) for view, kept in self.edge_checks.items()}
+
+    @property
+    def off_line(self) -> list[str]:
+        """The X-rays in which a person saw edges beside the line."""
+        return [view for view, check in self.checks.items() if not check.on_line]
+
+    @property
+    def as_checked(self) -> HistoryEntry:
+        """The entry as it counts: where a person saw edges beside the line it is at best "check" for any use."""
+        reasons = off_line(self.checks)
+        if not reasons:
+            return self
+        uses = {use: dict(told) for use, told in self.uses.items()}
+        for told in uses.values():
+            told["verdict"] = "check" if told["verdict"] == "accept" else told["verdict"]
+        found = replace(doubted(self, reasons), uses=uses)
+        return replace(found, summary=found.uses_in_words or self.summary)
 
     @property
     def uses_in_words(self) -> str:
@@ -408,7 +437,8 @@ class History:
         entries = self.entries
         for entry in entries:
             of_bodies = (body["similarity"] for body in entry.bodies.values())
-            for kept in (entry.similarity, entry.cameras, entry.views, *of_bodies):
+            of_entry = (entry.similarity, entry.cameras, entry.views)
+            for kept in (*of_entry, entry.decisive, entry.edge_checks, *of_bodies):
                 if before in kept:
                     kept[after] = kept.pop(before)
         self._keep(entries)

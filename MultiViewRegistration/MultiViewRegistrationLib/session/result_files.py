@@ -17,6 +17,7 @@ from ..assessment.uses import UseVerdict
 from ..errors import InputError, warn
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
+from ..io.edge_checks import EDGES_OFF, read_edge_checks
 from ..io.files import JsonObject, printable, read_json, write_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import export_files
@@ -107,7 +108,7 @@ def write_result(
         Name the case in the report.
     """
     reason = require_settled(session, override)
-    finding = session.find_result()
+    finding = session.find_checked_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
     def write(folder: str | os.PathLike = folder) -> list[Path]:
@@ -147,7 +148,7 @@ def take_messages(
     InputError as `write_result`, and later where pyigtl is missing.
     """
     reason = require_settled(session, override)
-    finding = session.find_result()
+    finding = session.find_checked_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
         from ..report.result_page import save_result
@@ -331,6 +332,7 @@ def _entry(
     cameras = {}
     similarity = {}
     states = {}
+    decisive = {}
     for of_view in content["views"]:
         view = views.get(of_view["name"])
         if view is None:
@@ -344,12 +346,18 @@ def _entry(
             similarity[view.name] = float(of_view["similarity"])
         if of_view.get("state") in VIEW_STATES:
             states[view.name] = of_view["state"]
+        if "decisive_px" in of_view:
+            box = JsonObject(exported.path.name, "", of_view).array("decisive_px", (2, 2), "pixels")
+            decisive[view.name] = box.astype(int).tolist()
         if "given_camera_from_world" in of_view or "given_intrinsics" in of_view:
             camera = view.camera
             intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
             pose = np.array(of_view["camera_from_world"], float)
             corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
             cameras[view.name] = {**corrected.to_json(), "of": view.record.geometry_fingerprint}
+    reasons = [
+        each for each in from_codes(content) if each.code != EDGES_OFF
+    ]  # told by edge_checks
     fields = JsonObject.read(exported.path, "a result.json")
     use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
     uses = _uses(fields)
@@ -362,7 +370,7 @@ def _entry(
         similarity=similarity,
         cameras=cameras,
         fingerprint="" if warning else fingerprint(registration),
-        reasons=[*([warning] if warning else []), *from_codes(content)],
+        reasons=[*([warning] if warning else []), *reasons],
         seconds=content.get("seconds", {}).get("total"),
         verdict=content["verdict"] and fields.choice("verdict", get_args(Verdict)),
         use=use,
@@ -370,6 +378,8 @@ def _entry(
         risk=(content.get("uncertainty") or {}).get("failure_probability"),
         views=states,
         uses=uses,
+        decisive=decisive,
+        edge_checks={name: each._asdict() for name, each in read_edge_checks(fields).items()},
         summary=str(content.get("summary", "")),
         **_bodies(fields),
     )

@@ -503,6 +503,14 @@ class Session(Inputs):
 
         return find
 
+    def find_checked_result(self) -> Callable[[], Result]:
+        """Return `find_result` with what a person said of the edges at this pose."""
+        finding = self.find_result()
+        entry = self.history.current
+        stands = entry is not None and fingerprint(self.registration) in entry.inputs
+        checks = entry.checks if entry is not None and stands and not self.history.moved else {}
+        return lambda: finding().with_edge_checks(checks)
+
     def stale_reason(self) -> str:
         """Return why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
         if self.sequence.player is not None and self.sequence.player.at_frame:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from trame.widgets import html
 
-from ..session.history import CHECK
-from ..session.presenters.answer import ACCEPT, REJECT, AnswerPresenter
+from ..session.presenters.answer import VERDICTS, AnswerPresenter
 from ..translation import _
 from .page_section import PageSection
 
 if TYPE_CHECKING:
     from .application import Application
 
-VERDICTS = (ACCEPT, CHECK, REJECT)
+
 #: That are open in a new case.
 FIRST_STEPS = ["ct", "xrays"]
 

@@ -155,6 +155,7 @@ def _metadata(exported: RegistrationExport) -> dict[str, str]:
         "TransformStatus": "UNKNOWN" if exported.warning else "OK",
         **({"Override": exported.warning} if exported.warning else {}),
         **({"Use": "room", "Basis": BASIS} if exported.verdict else {}),
+        **({"Checked": told} if (told := exported.said.get("checked")) else {}),
         **({"Structure": exported.structure} if exported.structure else {}),
     }
 
@@ -173,6 +174,7 @@ def _status(exported: RegistrationExport) -> bytes:
         "override": exported.warning,
         "poses": list(devices_of(exported).values()),
         **({"use": "room", "basis": BASIS} if exported.verdict else {}),
+        **({"checked": told} if (told := exported.said.get("checked")) else {}),
         **({"structure": exported.structure} if exported.structure else {}),
     }
     return (

@@ -16,6 +16,7 @@ from ...imaging.structures import WHOLE
 from ...reasons import BoneVerdict, Verdict
 from ..case import changed_inputs
 from ..case_file import ALL, CaseFile, DicomImage, new_uid
+from ..edge_checks import EdgeCheck
 from ..files import JsonObject, describe, read_json, write_json
 from ..own_folders import complete
 
@@ -24,6 +25,8 @@ REJECTED = "The result was rejected."
 NOT_ASSESSED = "not assessed"
 #: Digits of an X-ray's SHA-256 that are said: 32 bits tell those of a hospital apart.
 DIGITS = 8
+#: What is said of a person who looked, whose initials stay in the result.
+EDGES_FIT = "a person saw the edges of the bone on the line in every X-ray"
 #: Why a result is not to be used, by its verdict.
 WARNINGS = {"reject": REJECTED, "not shown": "No X-ray shows this bone."}
 
@@ -77,6 +80,8 @@ class RegistrationExport:
         The bone of which pose and verdict are; None for the whole CT.
     risk
         The error to expect, a sentence; "" where nothing has told it.
+    checked
+        When a person saw edges on the line in every X-ray, "2026-11-28 12:40"; "" where nobody did.
     xrays
         SHA-256 of each X-ray, by which the case is known without a name.
     ct_images
@@ -94,6 +99,7 @@ class RegistrationExport:
     inputs: dict[str, str]
     structure: str | None = None
     risk: str = ""
+    checked: str = ""
     xrays: tuple[str, ...] = ()
     ct_images: tuple[DicomImage, ...] = ()
 
@@ -153,6 +159,7 @@ class RegistrationExport:
             ],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
             structure=name,
+            checked=_checked(fields),
             risk=_risk(posed, asked if structure or of_other_use else posed),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
@@ -227,6 +234,7 @@ class RegistrationExport:
             "verdict": self.verdict or NOT_ASSESSED,
             "use": "room" if self.verdict else "",
             "risk": self.risk,
+            "checked": f"{EDGES_FIT}, {self.checked}" if self.checked and not self.warning else "",
             "case": f"X-rays {xrays} by case.images of its result.json" if xrays else "",
             "frames": f"FrameOfReferenceUID {frames}" if frames else "",
         }
@@ -312,6 +320,11 @@ def _risk(posed: JsonObject, asked: JsonObject) -> str:
     if predicted.has("upper95"):
         told += f", 95 % below {predicted.number('upper95', 'a number of mm'):.1f} mm"
     return f"{told}."
+
+
+def _checked(fields: JsonObject) -> str:
+    told = fields.optional("checked", fields.section)
+    return EdgeCheck(True, "", told.text("time", "a time")).minute if told else ""
 
 
 def _uid(fields: JsonObject, key: str) -> str:

@@ -31,6 +31,7 @@ from .. import assessment
 from ..history import BAD, CHECK, GOOD
 from ..registering import MIN_XRAYS, AutomaticRegistration, RunningRegistration, missing_images
 from ..tasks import within_sentence
+from .edges import EdgesPresenter
 from .form import RENDERING, Button, Choice, Control, Files, Form, Option, group, row, texts
 from .host import Host
 from .section import Presenter, progress_bar
@@ -39,6 +40,7 @@ from .sections import Sections
 ACCEPT = "accept"
 REJECT = "reject"
 RUNNING = "running"
+CHECKED = "checked"
 FAILED = "failed"
 MOVED = "moved"
 NONE = "none"
@@ -48,6 +50,7 @@ OTHER = "reading"
 WORDS = {
     ACCEPT: ("\u2714", _("ACCEPT")),
     CHECK: ("\u26a0", _("CHECK")),
+    CHECKED: ("\u2611", _("CHECKED by {by}")),
     REJECT: ("\u2718", _("REJECT")),
     RUNNING: ("\u25b6", _("REGISTERING")),
     FAILED: ("\u2718", _("FAILED")),
@@ -55,6 +58,8 @@ WORDS = {
     NONE: ("\u25cb", _("NOT REGISTERED")),
     OTHER: ("\u25cb", _("READING")),
 }
+#: Those of a pose that was assessed.
+VERDICTS = (ACCEPT, CHECK, CHECKED, REJECT)
 #: Symbol and word of each state of an X-ray.
 VIEW_WORDS = {
     GOOD: ("\u2714", _("speaks for the pose")),
@@ -73,9 +78,11 @@ PATIENTS = _(
 )
 #: What ends the doubt about a C-arm's readings.
 PHANTOM = _(
-    "A C-arm's readings are not known better. X-rays taken with a phantom of steel balls beside the "
-    "bone are: press Calibrate."
+    "A C-arm's readings are not known better. Where the X-rays show a phantom of steel balls beside "
+    "the bone, or can be taken again with one: press Calibrate."
 )
+#: What a person who sees the edges fit has settled for these X-rays.
+SEEN_IN_EDGES = (OVERLAYS, CALIBRATION, CERTAINTY, XRAY)
 #: Starts from a pose that was set, which may be what is wrong.
 PLACED = ("given", "by hand")
 #: Seconds between two looks at whether the answer still holds.
@@ -157,6 +164,7 @@ class AnswerPresenter(Presenter):
         self._geometry = sections.xrays.geometry
         self._register = sections.register
         self._landmarks = sections.start.landmarks
+        self._edges = EdgesPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
@@ -167,6 +175,7 @@ class AnswerPresenter(Presenter):
         self._shown = Answer(NONE, *WORDS[NONE], "")
         self._looked = 0.0
         self._placing = False
+        self._edges.reset()
 
     @property
     def changing(self) -> bool:
@@ -182,15 +191,20 @@ class AnswerPresenter(Presenter):
         cancelled = session is not None and session.ended == "cancelled"
         if kind in (MOVED, FAILED) or (kind == NONE and cancelled):
             headline = " \u00b7 ".join(filter(None, [headline, self._register.missing()]))
-        if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
+        if session is None or kind not in (*VERDICTS, MOVED):
             return Answer(kind, *WORDS[kind], headline)
         if kind != MOVED and session.sequence.frame is None:
             headline = " \u00b7 ".join(filter(None, [headline, session.bones.summary()]))
+            headline = self._edges.question or headline
         states = {} if kind == MOVED else assessment.view_states(session)
         views = [view.name for view in self.registration.used_xrays if view.name in states]
+        by = assessment.checked(session)
+        kind = CHECKED if by else kind
+        symbol, word = WORDS[kind]
         return Answer(
             kind,
-            *WORDS[kind],
+            symbol,
+            word.format(by=by),
             headline,
             tuple(_view(name, states[name]) for name in views),
             (*assessment.explanation(session), *self._how_to_calibrate(kind)),
@@ -200,6 +214,11 @@ class AnswerPresenter(Presenter):
         """Return what to do about a C-arm's readings, which lead to a check however often they are taken."""
         doubted = kind == CHECK and remedy(assessment.reasons(self.session)) == CALIBRATION
         return [PHANTOM] if doubted and self._has_readings else []
+
+    def _retake(self) -> Control | None:
+        """Return what takes beads of X-rays that were taken again; None where that is no help."""
+        helps = PHANTOM in self._shown.why
+        return Button("calibrate", _("Calibrate"), self.calibrate) if helps else None
 
     @property
     def _has_readings(self) -> bool:
@@ -213,18 +232,25 @@ class AnswerPresenter(Presenter):
         if self._shown.kind == OTHER:
             return []
         run = None if session is None else session.running_registration
+        asked = session is not None and self._edges.question
+        acts = [self._undo(), *self._edges.form()] if asked else self._acts()
         return [
             self._progress(run) if run is not None else None,
-            row(
-                "acts",
-                self._undo(),
-                self._act(),
-                self._export() if self._shown.kind == CHECK else None,
-            ),
+            row("acts", *acts),
             *(self._sections.export.receipt() if session is not None else []),
-            self._uses() if self._shown.kind in (ACCEPT, CHECK, REJECT) else None,
-            group("why", _("Why"), *texts("why", self._shown.why), open=False),
+            self._uses() if self._shown.kind in VERDICTS else None,
+            group("why", _("Why"), *texts("why", self._shown.why), self._retake(), open=False),
         ]
+
+    def _acts(self) -> Form:
+        """Return undo, the next act, and what else can be done with a pose that is to be checked."""
+        act = self._act()
+        acts = [self._undo(), act]
+        if self._shown.kind not in (CHECK, CHECKED):
+            return acts
+        looks = self._edges.possible and act.key != "edges"
+        exports = act.key != self._export().key
+        return [*acts, self._edges.button() if looks else None, self._export() if exports else None]
 
     def _uses(self) -> Control | None:
         """Return the choice of what the pose is for; None of one from before uses."""
@@ -371,17 +397,27 @@ class AnswerPresenter(Presenter):
             or any(session.problem(view) for view in used)
         ):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
-        if verdict == ACCEPT:
+        if verdict == ACCEPT or self._seen_to_be_right():
             return replace(self._export(), primary=True)
         if verdict:
             return self._settling(verdict)
         return replace(self._register.button(), primary=True, keys=())
+
+    def _seen_to_be_right(self) -> bool:
+        """Return whether a person saw that edges fit, and nothing else is in doubt than what they show."""
+        said = self._shown.kind == CHECKED
+        return said and remedy(assessment.reasons(self.session)) in SEEN_IN_EDGES
 
     def _settling(self, verdict: str) -> Control:
         """Return what would settle the doubt about a pose."""
         session = self.session
         what = remedy(assessment.reasons(self.session))
         entry = session.history.current
+        used = self.registration.used_xrays
+        if what == CALIBRATION and self._has_readings and not self._geometry.beads.known:
+            what = XRAY if proposed_view(assessment.reasons(session)) else OVERLAYS
+        elif entry is not None and len(entry.off_line) == len(used):
+            what = START
         if entry is None or session.sequence.frame is not None:
             what = what if what in (PATIENT, GEOMETRY, CALIBRATION, CERTAINTY) else OVERLAYS
         elif what == BONES and entry.bodies:
@@ -416,6 +452,8 @@ class AnswerPresenter(Presenter):
             return replace(self._register.button(), primary=True, keys=())
         if what == BONES:
             return self._bones()
+        if what == OVERLAYS and self._edges.possible:
+            return replace(self._edges.button(), primary=True)
         if what == OVERLAYS:
             return self._button("edges", _("Show edges"), self.show_edges, needs=(RENDERING,))
         label, section = SECTIONS_TO_CHECK[what]
@@ -436,9 +474,8 @@ class AnswerPresenter(Presenter):
         self.session.register_bones()
 
     def show_edges(self) -> None:
-        """Show the CT's edges over the X-rays, where they disagree most."""
+        """Show the CT's edges over the X-rays."""
         self._sections.check.overlays.choose("edges")
-        self.host.views.show_in_xrays(assessment.where_doubtful(self.session))
         self.host.show_section("check")
 
     def complete_geometry(self) -> None:

@@ -87,6 +87,11 @@ class BeadsPresenter(Presenter):
         self._task: Task[BeadCameras] | None = None
         self._forget()
 
+    @property
+    def known(self) -> bool:
+        """Whether the X-rays are said to show a phantom."""
+        return self._model is not None
+
     def _forget(self) -> None:
         """Forget what was found."""
         self._stop()

@@ -1,0 +1,144 @@
+"""A person looks at the edges of a pose that is to be checked, X-ray by X-ray."""
+
+import numpy as np
+import pytest
+from phantom_scene import START, settle
+from presenter_host import act, control
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml import overlay
+from MultiViewRegistrationLib.reasons import Reason
+
+RISK = Reason("risk", "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted.")
+USES = {"overlay": {"verdict": "accept"}, "room": {"verdict": "check"}}
+BOX = [[1, 2], [20, 30]]
+
+
+@pytest.fixture
+def answer(host):
+    settle(host.session, START, verdict="check", reasons=[RISK], decisive={"view1": BOX})
+    host.wait(host.answer, host.session.prepare)
+    yield host.answer
+    host.session.stop()
+
+
+def look(answer, *answers: str, initials: str = "AB") -> None:
+    act(answer, "edges")
+    act(answer, "initials", initials)
+    for each in answers:
+        act(answer, each)
+
+
+def said(answer) -> tuple[str, str]:
+    return answer.answer().kind, answer.answer().word
+
+
+def test_each_x_ray_is_shown_where_its_edges_decide_and_asked_about(host, answer):
+    look(answer)
+    assert overlay.mode_of(host.registration) == "edges"
+    assert answer.answer().headline.startswith("view1: does the edge of the bone lie")
+    assert np.array_equal(host.boxes["view1"], BOX)
+    act(answer, "yes")
+    assert answer.answer().headline.startswith("view2: ")
+
+
+def test_nobody_can_answer_before_the_line_is_drawn(host):
+    settle(host.session, START, verdict="check")
+    act(host.answer, "edges")
+    assert not control(host.answer, "yes").enabled and not control(host.answer, "no").enabled
+
+
+def test_a_yes_in_every_x_ray_makes_it_checked_by_whom_and_when_but_never_accepted(host, answer):
+    look(answer, "yes")
+    assert said(answer) == ("check", "CHECK")
+    act(answer, "yes")
+    time = host.session.history.current.checks["view2"].minute[-5:]
+    assert said(answer) == ("checked", f"CHECKED by AB, {time}")
+    assert host.session.history.current.verdict == "check"
+    assert control(answer, "registration").primary  # Export
+    assert control(answer, "yes") is None
+
+
+def test_who_sees_the_edges_fit_has_not_said_whose_they_are(host, answer):
+    other = Reason("patient-mismatch", "view1 and CT are of different patients; check them.")
+    settle(host.session, START, verdict="check", reasons=[other])
+    look(answer, "yes", "yes")
+    assert said(answer)[0] == "checked" and control(answer, "patient").primary
+
+
+def test_who_has_typed_initials_once_clicks_once_for_each_x_ray(answer):
+    look(answer, "yes", "yes")
+    for key in ("edges", "yes", "no"):
+        act(answer, key)
+    assert "in view2, says AB" in answer.answer().headline
+
+
+@pytest.mark.parametrize("initials", ["", "Dr. A. Bee"])
+def test_nobody_answers_without_initials_or_with_a_name(answer, initials):
+    look(answer, initials=initials)
+    with pytest.raises(InputError, match="Initials: .* type yours"):
+        act(answer, "yes")
+
+
+def test_what_was_answered_before_a_person_left_stays(answer):
+    look(answer, "yes", "leave")
+    assert control(answer, "yes") is None
+    look(answer)
+    assert answer.answer().headline.startswith("view2: ")
+
+
+def test_a_no_is_said_and_leads_to_the_geometry_of_that_x_ray(host, answer):
+    look(answer, "yes", "no")
+    assert answer.answer().headline.startswith("Edges do not lie on the line in view2, says AB")
+    act(answer, "geometry")
+    assert host.presenters.xrays.selected.name == "view2"
+
+
+def test_a_no_in_every_x_ray_leads_to_another_start(host, answer):
+    look(answer, "no", "no")
+    act(answer, "look")
+    assert host.shown == ["start"]
+
+
+def test_a_no_takes_an_accept_of_another_use_away_and_a_later_yes_gives_it_back(host, answer):
+    settle(host.session, START, verdict="check", reasons=[RISK], use="room", uses=USES)
+    look(answer, "yes", "no")
+    act(answer, "use", "overlay")
+    assert said(answer) == ("check", "CHECK")
+    look(answer, "yes", "yes")
+    assert said(answer)[0] == "accept"
+
+
+def test_a_rejected_pose_cannot_be_checked(host, answer):
+    look(answer, "yes", "yes")
+    checks = host.session.history.current.edge_checks
+    settle(host.session, START, verdict="reject", reasons=[RISK], edge_checks=checks)
+    assert said(answer) == ("reject", "REJECT")
+    assert control(answer, "edges") is None
+
+
+def test_what_changes_the_pose_ends_it_and_undo_brings_it_back(host, answer):
+    look(answer, "yes", "yes")
+    place = host.registration.world_from_ct
+    moved = place.copy()
+    moved[0, 3] += 3
+    host.registration.world_from_ct = moved
+    assert said(answer)[0] == "moved"
+    act(answer, "undo")
+    assert said(answer)[0] == "checked"
+
+
+def test_what_changes_an_x_ray_ends_it(host, answer):
+    look(answer, "yes")
+    host.registration.xrays[1].change(uncertainty={"rotation_sd_deg": 1.0})
+    assert said(answer)[0] == "moved"
+    assert control(answer, "yes") is None
+
+
+def test_the_greys_are_those_of_the_place_while_it_is_asked_about(host, answer):
+    first = host.registration.xrays[0]
+    before = overlay.xray_window(first)
+    look(answer)
+    assert overlay.xray_window(first) != before
+    act(answer, "leave")
+    assert overlay.xray_window(first) == before

@@ -1,0 +1,91 @@
+"""What a person said of the edges goes with the result, its files and its scene."""
+
+import pydicom
+import pytest
+from file_io import read_json
+from phantom_scene import phantom_registration, settle
+from result_schema import assert_fits_schema
+
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.result_files import (
+    read_result,
+    write_case_folder,
+    write_result,
+    write_together,
+)
+from MultiViewRegistrationLib.session.session import Session
+
+
+@pytest.fixture
+def session(scene):
+    session = Session(phantom_registration(scene))
+    settle(session, verdict="check")
+    return session
+
+
+def say(session, first: bool, second: bool) -> None:
+    assessment.check_edges(session, "view1", first, "Qz")
+    assessment.check_edges(session, "view2", second, "Qz")
+
+
+def written(session, folder) -> dict:
+    write_together(
+        session,
+        folder,
+        [write_case_folder(session, folder), write_result(session, folder, ["dicom"])],
+    )()
+    return read_json(folder / "result.json")
+
+
+def test_who_checked_and_when_stands_in_result_and_report(session, tmp_path):
+    say(session, True, True)
+    result = written(session, tmp_path)
+    assert_fits_schema(result)
+    assert (result["verdict"], result["checked"]["by"]) == ("check", "Qz")
+    minute = result["checked"]["time"][:16].replace("T", " ")
+    assert f"checked by Qz, {minute}" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_goes_to_other_programs_says_that_it_was_checked_and_by_nobody(session, tmp_path):
+    say(session, True, True)
+    written(session, tmp_path)
+    registration = pydicom.dcmread(tmp_path / "world_from_ct.dcm")
+    assert "Checked: a person saw" in registration.CommentsOnThePerformedProcedureStep
+    assert b"Qz" not in (tmp_path / "world_from_ct.dcm").read_bytes()
+    assert "Qz" not in str(RegistrationExport.read(tmp_path).said)
+
+
+def test_a_result_that_is_opened_again_is_checked_still(session, scene, tmp_path):
+    say(session, True, True)
+    written(session, tmp_path)
+    again = Session(read_result(tmp_path)(scene))
+    assert assessment.checked(again) == assessment.checked(session) != ""
+
+
+def test_a_scene_that_is_opened_again_is_checked_still(session):
+    say(session, True, True)
+    again = Session(session.registration)
+    assert assessment.checked(again).startswith("Qz, ")
+
+
+def test_a_no_is_a_reason_of_the_result_and_stays_with_it(session, scene, tmp_path):
+    say(session, True, False)
+    result = written(session, tmp_path)
+    assert_fits_schema(result)
+    assert "checked" not in result and "edges-off" in result["reason_codes"]
+    again = Session(read_result(tmp_path)(scene))
+    assert assessment.headline(again).startswith(assessment.headline(session))
+
+
+def test_another_geometry_leaves_nothing_that_was_said_of_the_one_before(session, tmp_path):
+    say(session, True, True)
+    session.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 1.0})
+    write_result(session, tmp_path, override=True)()
+    assert "edge_checks" not in read_json(tmp_path / "result.json")
+
+
+def test_a_view_that_is_renamed_keeps_its_answer(session):
+    say(session, True, True)
+    session.history.rename_view("view1", "AP")
+    assert list(session.history.current.checks) == ["view2", "AP"]

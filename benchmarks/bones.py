@@ -1,6 +1,6 @@
 """Bones of bodies that bend, each at its own pose.
 
-python -m benchmarks bones CASES --seed N --rows ROWS.jsonl --images FOLDER [--leaking]
+python -m benchmarks bones CASES --seed N --rows ROWS.jsonl --images FOLDER [--leaking] [--readings]
 
 Each case is one of three people's CTs with labels: a run of vertebrae of a chest, vertebrae or
 pelvis and femurs of a torso, a pelvis with two vertebrae. All bones move against their neighbours,
@@ -8,13 +8,14 @@ by up to 1.5 to 8 degrees and a millimetre for each two degrees, those too that 
 Two to four X-rays by RTK, 40 to 100 degrees apart, half of them with one of the nuisances; masks
 are eroded, dilated, one slice off or mirrored in a quarter; the CT begins a vertebra too high or
 low in one of twelve. With --leaking one mask of each case takes the nearest 20 to 50 % of a
-neighbour instead, whose own mask loses them (rows/bones_leaking_101.jsonl.xz). X-rays are kept in
-FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
+neighbour instead, whose own mask loses them (rows/bones_leaking_101.jsonl.xz). With --readings
+masks are right and cameras as wrong as a C-arm's readings may be; rows tell each use's verdict. X-rays
+are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -25,17 +26,27 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.bodies import Alone, register_together, with_together
+from MultiViewRegistrationLib.assessment.bodies import (
+    Alone,
+    BodyResult,
+    register_together,
+    with_together,
+)
+from MultiViewRegistrationLib.assessment.neighbours import NeighbourMotion
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body as OfCT
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
-from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.bones import ties_of
+from MultiViewRegistrationLib.registration.bones_and_cameras import correct_cameras
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 from .people import BEYOND_MM, ct_path, patient_of
-from .protocol.conditions import calibrated
+from .protocol.conditions import GeometryError, calibrated, readings
+from .protocol.runs import appears_off_mm
 from .simulation.body import Body, without_couch
 from .simulation.cases import kept_images, random_cameras, random_pose, take, unit, views_of
 from .simulation.projector import MovedBones, RtkProjector
@@ -260,29 +271,43 @@ def truth_of(
     return case.moved.get(label, np.eye(4)), points[:: max(1, len(points) // POINTS)], float(share)
 
 
-def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
-    """The case registered: a row for each bone that a view shows."""
+def rows_of(
+    case: SimpleNamespace, images: Sequence[np.ndarray], cameras: GeometryError = calibrated
+) -> dict[str, list[dict]]:
+    """The case registered: a row for each bone that a view shows, and for each pair of neighbours.
+
+    Parameters
+    ----------
+    cameras
+        Makes them as wrong as they may be.
+    """
     views = views_of(images, case.cameras)
-    views = calibrated(np.random.default_rng([case.seed, case.number, 2]), views)
+    views = cameras(np.random.default_rng([case.seed, case.number, 2]), views)
     given = given_labels(case)
-    whole = refine(case.body.anatomy, views, case.start)
     there = [n for n in range(1, len(case.chosen) + 1) if (given == n).any()]
     labels = np.zeros_like(given)
     for new, n in enumerate(there, start=1):
         labels[given == n] = new
     structures = Structures(tuple(NAMES[case.chosen[n - 1]] for n in there), labels)
+    anatomy = case.body.anatomy
+    whole = refine(anatomy, views, case.start)
+    whole, begun = correct_cameras(anatomy, structures, views, CALIBRATED, whole)
+    judged = verdict.assess(anatomy, views, whole, case.start)
     began = process_time()
     of_ct = OfCT(case.body.ct, bones=structures)
-    alone = Alone(of_ct, case.body.anatomy, whole.world_from_ct)
-    found = register_together([alone], whole.views)
+    alone = Alone(of_ct, anatomy, whole.world_from_ct, judged)
+    found = register_together([alone], whole.views, poses=begun)
     seconds = process_time() - began
-    body = with_together(verdict.assess(case.body.anatomy, views, whole, case.start), found)
+    body = with_together(judged, found)
     rows = []
+    known = {}
     for n, bone in zip(there, found.bodies, strict=True):
         if bone.features is None or not np.isfinite(bone.features.noise_mm):
             continue
         motion, points, share = truth_of(case, given, n)
         true = rigid.transform_points(case.pose @ motion, points)
+        placed = rigid.transform_points(bone.world_from_ct, points)
+        known[bone.name] = bone, case.pose @ motion
         before, after = (
             float(np.linalg.norm(rigid.transform_points(pose, points) - true, axis=1).mean())
             for pose in (whole.world_from_ct, bone.world_from_ct)
@@ -303,6 +328,8 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
                 "share": share,
                 "before_mm": before,
                 "mm": after,
+                "overlay_mm": appears_off_mm(whole.views, case.cameras, placed, true),
+                "uses": {use: each.to_json() for use, each in bone.uses.items()},
                 "body": body.verdict,
                 "verdict": bone.verdict,
                 "reasons": [reason.code for reason in bone.reasons],
@@ -310,17 +337,33 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
                 "seconds": seconds,
             }
         )
-    return rows
+    shown = [each for each in found.motions if {each.name, each.against} <= known.keys()]
+    return {"bones": rows, "pairs": [_pair(each, known) for each in shown]}
+
+
+def _pair(motion: NeighbourMotion, known: Mapping[str, tuple[BodyResult, np.ndarray]]) -> dict:
+    """A row of two neighbours: how far their motion is off, and what is said of it."""
+    (one, true), (other, true_other) = (known[each] for each in (motion.against, motion.name))
+    found = rigid.inverse(one.world_from_ct) @ other.world_from_ct
+    assert one.bone and other.bone
+    (tie,) = ties_of([one.bone, other.bone])
+    mm, degrees = pose_difference(found, rigid.inverse(true) @ true_other, tie.joint)
+    return {"off_mm": mm, "off_deg": degrees, **motion.to_json()}
 
 
 def row(options: Options, seed: int, number: int) -> dict:
-    """A row for each bone of a case."""
+    """Rows for the bones of a case."""
     case = draw(seed, number, options.data)
-    case.mask = "leaking" if options.leaking else case.mask
-    return {"bones": rows_of(case, images_of(case, options.images / f"{seed}-{number:04d}.npz"))}
+    case.mask = "leaking" if options.leaking else "" if options.readings else case.mask
+    images = images_of(case, options.images / f"{seed}-{number:04d}.npz")
+    return rows_of(case, images, readings if options.readings else calibrated)
 
 
 LEAKING = {"action": "store_true", "help": "one mask of each case takes a part of a neighbour"}
+READINGS = {"action": "store_true", "help": "cameras are a C-arm's readings, masks are right"}
 STUDY = Study(
-    __doc__, row, lambda rows: f"{len(rows)} cases; see bones_fit", arguments={"leaking": LEAKING}
+    __doc__,
+    row,
+    lambda rows: f"{len(rows)} cases; see bones_fit",
+    arguments={"leaking": LEAKING, "readings": READINGS},
 )

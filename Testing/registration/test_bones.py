@@ -9,9 +9,12 @@ import pytest
 from bent_spine import NAMES, POSE, START, bent, spine, together, xrays
 from phantom import masked
 
+from MultiViewRegistrationLib.assessment.bodies import Alone, register_together
 from MultiViewRegistrationLib.assessment.neighbours import motions_of, vertebra
+from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import (
@@ -97,6 +100,26 @@ def test_relative_motions_are_those_of_the_patient(case, found):
         true = rigid.inverse(motions[n + 1]) @ motions[n]
         assert motion.degrees == pytest.approx(np.degrees(rigid.rotation_angle(true)), abs=0.3)
         assert "degrees of" in motion.words
+
+
+def test_motions_are_off_as_much_as_is_said_of_noisy_x_rays(case):
+    """Turns against each other, over their medians and bounds."""
+    structures, motions, _ = case
+    ct, labels = spine()
+    anatomy = PreparedCT(ct)
+    views = xrays(ct, labels, motions, POSE, noise=0.05)
+    registered = refine(anatomy, views, POSE)
+    judged = assess(anatomy, views, registered, POSE)
+    alone = Alone(Body(ct, bones=structures), anatomy, registered.world_from_ct, judged)
+    told = register_together([alone], registered.views)
+    off = []
+    for (upper, lower), motion, true in zip(
+        pairwise(poses_of(told)), told.motions, pairwise(motions), strict=True
+    ):
+        error = rigid.inverse(lower) @ upper @ rigid.inverse(true[0]) @ true[1]
+        off.append(np.degrees(rigid.rotation_angle(error)) / motion.error_deg)
+    assert 0.4 < np.median(off, axis=0)[0] < 1.5
+    assert np.max(off, axis=0)[1] < 1
 
 
 def turned(bones, poses, b: int, axis: int, step: float):

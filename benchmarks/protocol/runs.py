@@ -194,7 +194,8 @@ def _row_of(result: Result, made: TrialCase) -> dict:
     if errors is None or assessment is None:
         raise ValueError(f"{case.name} was not assessed, or has no truth")
     prediction = assessment.prediction
-    split = metrics.split_by_view(result.views[0].camera, result.world_from_ct, *truth_of(case))
+    truth, targets = truth_of(case)
+    split = metrics.split_by_view(result.views[0].camera, result.world_from_ct, truth, targets)
     split95 = assessment.splits[0] if assessment.splits else None
     features, noise, cameras = assessment.features, None, None
     if features:
@@ -203,6 +204,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         if features.camera_uncertainty:
             cameras = list(features.camera_uncertainty.at(points).distribution)
     alternative, background = result.refinement.alternative, result.refinement.world_from_background
+    placed = [rigid.transform_points(pose, targets) for pose in (result.world_from_ct, truth)]
     return {
         "mtre_mm": errors.mtre_mm,
         "mpd_mm": errors.mpd_mm,
@@ -210,7 +212,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
         "verdict": assessment.room,
         "overlay": assessment.overlay,
-        "overlay_mm": appears_off_mm(result, made.cameras),
+        "overlay_mm": appears_off_mm(result.views, made.cameras, *placed),
         "overlay95_mm": assessment.appearance and assessment.appearance.upper95_mm,
         "reasons": list(assessment.reasons),
         "cause": assessment.cause and _cause_of(assessment.cause),
@@ -239,12 +241,12 @@ def _row_of(result: Result, made: TrialCase) -> dict:
     }
 
 
-def appears_off_mm(result: Result, true: Sequence[Camera]) -> float:
-    """How far off the targets appear in the worst view, mm across its beam, root mean square."""
-    truth, targets = truth_of(result.case)
-    here, there = (rigid.transform_points(pose, targets) for pose in (result.world_from_ct, truth))
+def appears_off_mm(
+    views: Sequence[View], true: Sequence[Camera], here: np.ndarray, there: np.ndarray
+) -> float:
+    """How far off points (N, 3), world, appear in the worst view, mm across its beam, root mean square."""
     worst = 0.0
-    for view, camera in zip(result.views, true, strict=True):
+    for view, camera in zip(views, true, strict=True):
         off = (view.camera.project(here) - camera.project(there)) * camera.pixel_mm(there)
         worst = max(worst, float(np.sqrt((off**2).sum(axis=-1).mean())))
     return worst

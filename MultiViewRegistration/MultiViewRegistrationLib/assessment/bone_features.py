@@ -98,11 +98,15 @@ class BoneNoise(NamedTuple):
     at: np.ndarray
 
     @property
+    def meat(self) -> np.ndarray:
+        """(6, 6), the covariance of the gradient by its pose; none of a bone that no view shows."""
+        gradients = np.concatenate([np.zeros((0, 6)), *(part.gradients for part in self.parts)])
+        return gradients.T @ gradients * cluster_correction(len(gradients), 6)
+
+    @property
     def covariance(self) -> np.ndarray:
         """(6, 6), of its pose's error, as of a `PoseUncertainty`; of one that a view shows."""
-        gradients = np.concatenate([part.gradients for part in self.parts])
-        meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
-        return self.inverse @ meat @ self.inverse
+        return self.inverse @ self.meat @ self.inverse
 
 
 class MaskEdge(NamedTuple):

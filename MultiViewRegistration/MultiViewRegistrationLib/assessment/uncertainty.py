@@ -406,7 +406,7 @@ def disagreement(
     unit = fit.cost / independent_residuals(fit, objective.settings)
     count = sum(fit.pixels)
     hessians = [
-        _at_least(
+        at_least(
             split.hessians[split.views == i].sum(axis=0) / count,
             hessian,
         )
@@ -466,7 +466,7 @@ def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list
         meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
         found.append(
             PoseUncertainty(
-                sandwich(_at_least(hessians.sum(axis=0), gauss_newton), meat), objective.pivot
+                sandwich(at_least(hessians.sum(axis=0), gauss_newton), meat), objective.pivot
             )
         )
     return found
@@ -482,10 +482,10 @@ def curvature(
         way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)
     ) / sum(fit.pixels)
     hessian[6:, 6:] += np.diag(unknowns.precision(objective, fit))
-    return _at_least(hessian, gauss_newton)
+    return at_least(hessian, gauss_newton)
 
 
-def _at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
+def at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
     """Return the Hessian (n, n), in no direction flatter than LEAST_CURVATURE of Gauss and Newton's."""
     scale = np.sqrt(np.maximum(np.diag(gauss_newton), 1e-300))
     plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(

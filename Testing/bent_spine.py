@@ -111,8 +111,8 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
         both = np.argwhere((labels == n) | (labels == n - 1)).mean(axis=0)[::-1]
         joint = rigid.transform_points(ct.volume.ct_from_index, both)
         turn, shift = rng.normal(size=(2, 3))
-        motion = rigid.from_rotation_translation(
-            rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)),
+        motion = rigid.turn_and_shift(
+            np.radians(degrees) * turn / np.linalg.norm(turn),
             mm * shift / np.linalg.norm(shift),
         )
         motions.append(motions[-1] @ rigid.about(joint, motion))
@@ -120,8 +120,8 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
 
 
 #: Where the whole of the case that is written lies, and where it begins.
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
-START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
+POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
+START = rigid.turn_and_shift([0.0, 0.1, 0.0], [5.0, 5.0, -5.0]) @ POSE
 
 
 def together(structures: Structures, anatomy: PreparedCT, whole: Refinement, **more) -> Together:

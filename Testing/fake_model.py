@@ -72,7 +72,7 @@ def missed(
     """A pose off the truth by so much, root mean square of points at RADIUS_MM from the centroid, in a random direction."""
     error = random.normal(size=6) * np.repeat([np.sqrt(3 / 2) / RADIUS_MM, 1.0], 3)
     error *= off_mm / np.sqrt(2 / 3 * RADIUS_MM**2 * error[:3] @ error[:3] + error[3:] @ error[3:])
-    motion = rigid.from_rotation_translation(rigid.exp_so3(error[:3]), error[3:])
+    motion = rigid.turn_and_shift(error[:3], error[3:])
     return rigid.about(rigid.transform_points(truth, centroid), motion) @ truth
 
 

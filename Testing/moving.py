@@ -126,15 +126,18 @@ def write_track(case: Path, folder: Path, pace: str = "quick") -> Path:
     return folder
 
 
-def write_turning(track: Path, folder: Path, name: str = "<b>turning</b>") -> Path:
-    """The track.json of a structure that turns by 5 degrees a frame about the first axis of the one in a track."""
+def turning(track: Path) -> dict:
+    """A track of what turns by 5 degrees a frame about the first axis of the one in a folder."""
     told = read_json(track / "track.json")
     for frame in told["frames"]:
         if frame["world_from_ct"] is not None:
-            turn = rigid.from_rotation_translation(
-                rigid.exp_so3(np.radians([5.0 * frame["number"], 0, 0])), [0, 0, 0]
-            )
+            turn = rigid.turn_and_shift(np.radians([5.0 * frame["number"], 0, 0]), [0, 0, 0])
             frame["world_from_ct"] = (np.array(frame["world_from_ct"]) @ turn).tolist()
+    return told
+
+
+def write_turning(track: Path, folder: Path, name: str = "<b>turning</b>") -> Path:
+    """Write the track.json of a `turning` structure of this name."""
     folder.mkdir(exist_ok=True)
-    write_json(folder / "track.json", {**told, "case": name})
+    write_json(folder / "track.json", {**turning(track), "case": name})
     return folder / "track.json"

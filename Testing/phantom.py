@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.rendering.drr import Projector
 
-TRUE_POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.1, 0.08]), [3.0, -4.0, 2.0])
+TRUE_POSE = rigid.turn_and_shift([0.05, -0.1, 0.08], [3.0, -4.0, 2.0])
 
 #: (8, 3) of a cube of 60 mm.
 CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
@@ -118,7 +118,7 @@ def write_slot_scan_case(folder: Path) -> Path:
 
 def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
     """The pose turned about the world origin (degrees, rotation vector) and shifted (mm)."""
-    return rigid.from_rotation_translation(rigid.exp_so3(np.radians(rotation_deg)), shift_mm) @ pose
+    return rigid.turn_and_shift(np.radians(rotation_deg), shift_mm) @ pose
 
 
 def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
@@ -130,20 +130,20 @@ def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
 def misplaced(view: View, rotation_deg, shift_mm) -> View:
     """The view whose camera is said to be elsewhere: turned and shifted as seen from itself."""
     wrong = view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm)
-    return replace(view, camera=replace(view.camera, camera_from_world=wrong))
+    return view.with_camera(camera_from_world=wrong)
 
 
 def decentred(view: View, rows: float, columns: float = 0.0) -> View:
     """The view whose principal point is off; rows are along the axis that both views show."""
     intrinsics = view.camera.intrinsics.copy()
     intrinsics[:2, 2] += columns, rows
-    return replace(view, camera=replace(view.camera, intrinsics=intrinsics))
+    return view.with_camera(intrinsics=intrinsics)
 
 
 def masked(view: View, valid) -> View:
     """The view of which only these pixels count."""
     everywhere = np.broadcast_to(valid, view.xray.valid.shape).copy()
-    return replace(view, xray=replace(view.xray, valid=everywhere))
+    return view.with_xray(valid=everywhere)
 
 
 def free(view: View) -> View:

@@ -58,8 +58,8 @@ def xrays(cts: list[CT], true: list[np.ndarray], noise: float = 0.004) -> list[V
 def off(pose: np.ndarray, ct: CT, degrees: float, mm: float, seed: int) -> np.ndarray:
     """A pose turned about the middle of the CT, and shifted."""
     turn, shift = np.random.default_rng(seed).normal(size=(2, 3))
-    motion = rigid.from_rotation_translation(
-        rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)),
+    motion = rigid.turn_and_shift(
+        np.radians(degrees) * turn / np.linalg.norm(turn),
         mm * shift / np.linalg.norm(shift),
     )
     return rigid.about(rigid.transform_points(pose, ct.centroid()), motion) @ pose

@@ -119,7 +119,7 @@ def changed(
     if kind in ("bend", "twist"):
         size = rng.uniform(3, 15)
         axis = normal if kind == "twist" else unit(rng.normal(size=3) * [1, 1, 0.2])
-        turn = rigid.from_rotation_translation(rigid.exp_so3(axis * np.radians(size)), np.zeros(3))
+        turn = rigid.turn_and_shift(axis * np.radians(size), np.zeros(3))
         patient, forward = bent(body, spine, normal, rigid.about(spine, turn))
         return patient, ct, forward, size
     if kind in ("missing", "unseen"):

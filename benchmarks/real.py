@@ -156,11 +156,9 @@ def wrong_sign(views: list[View]) -> list[View]:
 
 def _about_isocentre(view: View, degrees: float) -> View:
     axis = np.array([0, 0, np.radians(degrees)])
-    turn = rigid.about(
-        ISOCENTRE_MM, rigid.from_rotation_translation(rigid.exp_so3(axis), [0, 0, 0])
-    )
+    turn = rigid.about(ISOCENTRE_MM, rigid.turn_and_shift(axis, [0, 0, 0]))
     pose = view.camera.camera_from_world @ turn
-    return replace(view, camera=replace(view.camera, camera_from_world=pose))
+    return view.with_camera(camera_from_world=pose)
 
 
 Fault = Callable[[list[View]], list[View]]

@@ -16,7 +16,6 @@ targets, they lie in the vertebra that is farthest off.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -108,7 +107,7 @@ def compared(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarr
     found = []
     for view in views:
         valid = view.xray.valid & (projector.seen(view.camera, world_from_ct) > 0)
-        found.append(replace(view, xray=replace(view.xray, valid=valid)))
+        found.append(view.with_xray(valid=valid))
     return found
 
 

@@ -36,7 +36,7 @@ from MultiViewRegistrationLib.assessment.verdict import assess, depth_risk, find
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View, XRay
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
 from MultiViewRegistrationLib.registration.optimizer import Descent
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -57,7 +57,7 @@ def turned(view: View, turn) -> View:
     image, valid = (
         np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid)
     )
-    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
+    return view.with_xray(line_integrals=image, valid=valid)
 
 
 def camera_off(view: View) -> View:
@@ -67,12 +67,12 @@ def camera_off(view: View) -> View:
 def scaled(view: View, scale: float) -> View:
     intrinsics = view.camera.intrinsics.copy()
     intrinsics[:2, :2] *= scale
-    return replace(view, camera=replace(view.camera, intrinsics=intrinsics))
+    return view.with_camera(intrinsics=intrinsics)
 
 
 def inverted(view: View) -> View:
     image = view.xray.line_integrals
-    return replace(view, xray=replace(view.xray, line_integrals=image.max() - image))
+    return view.with_xray(line_integrals=image.max() - image)
 
 
 def swapped(views: list[View]) -> list[View]:

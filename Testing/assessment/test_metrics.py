@@ -25,7 +25,7 @@ def shift(x: float, y: float, z: float) -> np.ndarray:
 
 
 def test_mtre_is_the_mean_over_targets_of_their_displacement():
-    turn = rigid.from_rotation_translation(rigid.exp_so3([0, 0, np.pi / 2]), np.zeros(3))
+    turn = rigid.turn_and_shift([0, 0, np.pi / 2], np.zeros(3))
     targets = np.array([[0.0, 0, 7], [3, 0, 0], [0, -4, 0]])
     expected = np.sqrt(2) * np.array([0, 3, 4])
     assert_allclose(metrics.target_errors(turn, TRUE, targets), expected, atol=1e-12)
@@ -79,7 +79,7 @@ small = st.floats(-20, 20)
 
 @given(st.tuples(small, small, small), st.tuples(*[st.floats(-0.3, 0.3)] * 3))
 def test_parts_of_the_error_fit_together(translation, rotation):
-    estimated = rigid.from_rotation_translation(rigid.exp_so3(rotation), translation)
+    estimated = rigid.turn_and_shift(rotation, translation)
     targets = np.array([[0.0, 0, 250], [30, -20, 280], [-40, 10, 220]])
     split = metrics.split_by_view(CAMERA, estimated, TRUE, targets)
     tre = metrics.target_errors(estimated, TRUE, targets)
@@ -89,7 +89,7 @@ def test_parts_of_the_error_fit_together(translation, rotation):
 
 def test_errors_average_over_the_views():
     """The second view looks along -x at the target from 250 mm: a shift along x is all depth."""
-    turn = rigid.from_rotation_translation(rigid.exp_so3([0, -np.pi / 2, 0]), [250.0, 0, 250])
+    turn = rigid.turn_and_shift([0, -np.pi / 2, 0], [250.0, 0, 250])
     side = Camera(CAMERA.intrinsics, rigid.inverse(turn), CAMERA.size)
     found = metrics.errors([CAMERA, side], shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5)] * 2)
     assert found.mtre_mm == found.max_tre_mm == found.translation_mm == pytest.approx(2.5)
@@ -111,7 +111,7 @@ def test_of_several_targets_the_largest_error_and_the_mean_of_depths_either_way(
     A third on the axis stays. Where pixels are not square, those of the papers' score are their rows.
     """
     targets = np.array([[-30.0, 0, 250], [30, 0, 250], [0, 0, 250]])
-    turn = rigid.from_rotation_translation(rigid.exp_so3([0, 0.1, 0]), np.zeros(3))
+    turn = rigid.turn_and_shift([0, 0.1, 0], np.zeros(3))
     estimated = rigid.about(TARGET[0], turn)
     found = metrics.errors([CAMERA], estimated, TRUE, targets, [(9.0, 0.5)])
     assert found.max_tre_mm == pytest.approx(60 * np.sin(0.05))

@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 def test_the_mirror_of_symmetric_points_is_found_though_they_are_turned():
     points = np.random.default_rng(0).normal(size=(900, 3)) * [60, 30, 90]
-    turned = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.05]), np.array([9.0, 2, 5]))
+    turned = rigid.turn_and_shift([0.0, 0.1, 0.05], np.array([9.0, 2, 5]))
     body = rigid.transform_points(turned, np.concatenate([points, points * [-1, 1, 1]]))
     apart = rigid.transform_points(mirror_of(body, body), body) - np.roll(body, 900, axis=0)
     assert np.abs(apart).max() < 1e-6

@@ -4,9 +4,8 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_slot_scan, make_views, write_phantom_case
+from phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views, write_phantom_case
 
 from MultiViewRegistrationLib.assessment import next_view, verdict
 from MultiViewRegistrationLib.assessment.next_view import (
@@ -20,7 +19,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.pipeline import refine
 
-TARGETS = 20.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+TARGETS = CORNERS / 1.5
 
 
 def plan(anatomy, views, pose=TRUE_POSE) -> Plan:
@@ -58,7 +57,7 @@ def test_where_cameras_are_known_badly_that_is_most_of_the_error_and_a_view_help
 def test_a_world_that_is_no_c_arms_has_angles_by_the_axes_of_the_ct(anatomy):
     """The same cameras in a world that lies elsewhere and otherwise."""
     views = make_views(make_ct(), ((0, 0),))
-    moved = rigid.from_rotation_translation(rigid.exp_so3([0.4, -0.9, 1.1]), [300.0, -250, 90])
+    moved = rigid.turn_and_shift([0.4, -0.9, 1.1], [300.0, -250, 90])
     camera = replace(
         views[0].camera,
         camera_from_world=views[0].camera.camera_from_world @ rigid.inverse(moved),

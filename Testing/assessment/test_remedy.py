@@ -69,13 +69,13 @@ FOUND = {
 def c_arms(ct):
     """The phantom, taken by a C-arm from two oblique angles."""
     views = make_views(ct, ((30, 10), (-60, 20)), size=32)
-    return [replace(view, xray=replace(view.xray, pixel_mm=(5.0, 5.0))) for view in views]
+    return [view.with_xray(pixel_mm=(5.0, 5.0)) for view in views]
 
 
 def test_what_is_wrong_with_x_rays_and_cameras_is_settled_by_their_geometry(c_arms):
     known = replace(c_arms[0], rotation_sd_deg=0.01)
     turned = off(known.camera.camera_from_world, [2.0, 0, 0], [0.0, 0, 0])
-    corrected = replace(known, camera=replace(known.camera, camera_from_world=turned))
+    corrected = known.with_camera(camera_from_world=turned)
     _strain, contradictions = camera_strain([known], [corrected], CALIBRATED)
     assert contradictions and remedy([sentence for _, sentence in contradictions]) == GEOMETRY
     unsure = SimpleNamespace(camera_failure_probability=0.1)

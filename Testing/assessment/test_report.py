@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_slot_scan, make_views, off
+from phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views, off
 from PIL import Image
 
 from MultiViewRegistrationLib.api import assess, register
@@ -82,8 +82,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def case(ct, views) -> Case:
     """With truth; of view2 neither the pixel size nor the exact geometry is known."""
-    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    sized = replace(views[0], xray=replace(views[0].xray, pixel_mm=(1.25, 1.25)))
+    sized = views[0].with_xray(pixel_mm=(1.25, 1.25))
     uncertain = replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)
     start = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
     inputs = {"case.json": "ab" * 32}
@@ -91,7 +90,7 @@ def case(ct, views) -> Case:
         (Body(ct),),
         [sized, uncertain],
         world_from_ct=start,
-        targets=corners,
+        targets=CORNERS,
         truth_world_from_ct=TRUE_POSE,
         inputs=inputs,
         name="phantom",

@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.assessment.uncertainty import (
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, with_cameras
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.objective import Objective, tiles
 from MultiViewRegistrationLib.registration.optimizer import minimise
@@ -93,7 +93,7 @@ def registered(ct, views, unknowns=None):
     objective = Objective(Projector(attenuation(ct)), views, FINEST, np.zeros(3))
     found = minimise(objective, TRUE_POSE, iterations=15, tolerance_mm=1e-3, unknowns=unknowns)
     cameras = unknowns.cameras(found.corrections, [view.camera for view in views])
-    corrected = [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]
+    corrected = with_cameras(views, cameras)
     arguments = at_pose(ct, corrected, found.world_from_ct, unknowns)
     objective = arguments[0]
     full = objective.linearise(objective.project(found.world_from_ct, intrinsics=True))
@@ -178,7 +178,7 @@ def noisy(views, sd, seed):
         noise = random.normal(size=view.xray.valid.shape)
         noise = sd * (noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1)) / np.sqrt(3)
         image = (view.xray.line_integrals + noise).astype(np.float32)
-        changed.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+        changed.append(view.with_xray(line_integrals=image))
     return changed
 
 
@@ -228,7 +228,7 @@ def test_an_uncertain_camera_is_part_of_the_error(ct):
 def test_a_camera_of_which_hardly_anything_is_known_is_no_obstacle(ct):
     """Any angle, any place, shared unknowns of all kinds: some of it no image can tell."""
     views = make_views(ct, size=64)
-    given = [replace(view, xray=replace(view.xray, pixel_mm=(2.5, 2.5))) for view in views]
+    given = [view.with_xray(pixel_mm=(2.5, 2.5)) for view in views]
     given[1] = free(given[1])
     _, uncertainty = registered(ct, given, CameraCorrections(given, SharedUnknowns(10.0, 5.0, 4.0)))
     assert np.linalg.eigvalsh(uncertainty.covariance).min() > -1e-12

@@ -78,7 +78,7 @@ def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(anatomy, 
         for view in presumed:
             K = view.camera.intrinsics.copy()
             K[axis, 2] += PRESUMED_PX
-            wrong.append(replace(view, camera=replace(view.camera, intrinsics=K)))
+            wrong.append(view.with_camera(intrinsics=K))
         moved = refine(anatomy, wrong, NEAR).world_from_ct
         shift = np.linalg.norm((moved - found.world_from_ct)[:3, 3])
         assert 1 < shift < bound_mm

@@ -370,7 +370,7 @@ def test_few_grey_levels_are_named_and_no_risk_is_told_of_them(
 ):
     image = views[0].xray.line_integrals
     steps = np.round(image / image.max() * (levels - 1)) * image.max() / (levels - 1)
-    coarse = [replace(views[0], xray=replace(views[0].xray, line_integrals=steps)), views[1]]
+    coarse = [views[0].with_xray(line_integrals=steps), views[1]]
     told = judged(anatomy, coarse, near, model=replace(generous, accept=0.0, reject=0.0))
     assert told.verdict == verdict
     assert (told.prediction.known_risk is None) == (levels == 16)

@@ -24,12 +24,11 @@ CONTRACT = {"name", "unit", "ours", "peer", "peer_name", "ratio", "repeats", "sp
 def setting():
     """The phantom in place of the chest."""
     ct = phantom.make_ct()
-    targets = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     return Setting(
         Case(
             (Body(ct),),
             phantom.make_views(ct),
-            targets=targets,
+            targets=phantom.CORNERS,
             truth_world_from_ct=phantom.TRUE_POSE,
         )
     )

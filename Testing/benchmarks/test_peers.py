@@ -4,7 +4,6 @@ import argparse
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import phantom
 import pytest
 
@@ -18,11 +17,14 @@ pytest.importorskip("nanodrr", reason="needs nanodrr: pip install nanodrr")
 @pytest.fixture(scope="module")
 def scene():
     ct = phantom.make_ct()
-    targets = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     start = rigid.exp_se3([0, 0, 0, 4.0, -3.0, 2.0]) @ phantom.TRUE_POSE
     case = SimpleNamespace(ct=ct, views=phantom.make_views(ct))
     return SimpleNamespace(
-        case=case, anatomy=PreparedCT(ct), truth=phantom.TRUE_POSE, targets=targets, starts=[start]
+        case=case,
+        anatomy=PreparedCT(ct),
+        truth=phantom.TRUE_POSE,
+        targets=phantom.CORNERS,
+        starts=[start],
     )
 
 

@@ -221,12 +221,19 @@ def test_edges_by_surfaces_coincide_with_rtks(gvxr, shared_data):
         assert correlation > 0.9
 
 
-def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
-    """By whole voxels, so that the same can be done to the CT itself."""
+@pytest.fixture
+def bony(tmp_path):
+    """A CT of bones, a camera, and a pose at which it shows them."""
     ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
-    mask = single_bones(ct)[0]
     camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
-    pose = rigid.translation(-rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30])))
+    middle = rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
+    return ct, camera, rigid.translation(-middle)
+
+
+def test_a_bone_that_moves_is_projected_where_it_went(bony):
+    """By whole voxels, so that the same can be done to the CT itself."""
+    ct, camera, pose = bony
+    mask = single_bones(ct)[0]
     whole = RtkProjector(Body.from_hu(ct, 0))
     before = whole.project(camera, pose)
     labels = mask.astype(np.uint8)
@@ -252,12 +259,10 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     )
 
 
-def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(tmp_path):
-    ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
+def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(bony):
+    ct, camera, pose = bony
     masks = single_bones(ct)
     labels = sum(label * mask.astype(np.uint8) for label, mask in zip((3, 7), masks, strict=True))
-    camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
-    pose = rigid.translation(-rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30])))
     whole = RtkProjector(Body.from_hu(ct, 0))
     still = MovedBones(whole, ct, labels, {3: np.eye(4), 7: np.eye(4)})
     np.testing.assert_allclose(still.project(camera, pose), whole.project(camera, pose), atol=1e-4)

@@ -36,8 +36,8 @@ def test_three_points_have_their_pose_among_the_answers():
     rng = np.random.default_rng(0)
     for _ in range(20):
         points = rng.uniform(-30, 30, (3, 3))
-        pose = rigid.from_rotation_translation(
-            rigid.exp_so3(rng.normal(size=3)), [rng.uniform(-20, 20), rng.uniform(-20, 20), 600]
+        pose = rigid.turn_and_shift(
+            rng.normal(size=3), [rng.uniform(-20, 20), rng.uniform(-20, 20), 600]
         )
         rays = rigid.transform_points(pose, points)
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)

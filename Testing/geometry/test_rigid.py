@@ -90,7 +90,7 @@ def test_about_agrees_with_a_simpleitk_transform_about_a_centre(
     itk.SetRotation(direction.tolist(), angle)
     itk.SetTranslation(translation.tolist())
     itk.SetCenter(pivot.tolist())
-    T = rigid.from_rotation_translation(rigid.exp_so3(direction * angle), translation)
+    T = rigid.turn_and_shift(direction * angle, translation)
     found = rigid.transform_points(rigid.about(pivot, T), point)
     assert_allclose(
         found, itk.TransformPoint(point.tolist()), atol=1e-6

@@ -103,10 +103,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
 def test_an_unusable_view_is_named(case, prepared):
     aside = rigid.translation([0, 300, 0])
     second = case.views[1]
-    moved = replace(
-        second,
-        camera=replace(second.camera, camera_from_world=aside @ second.camera.camera_from_world),
-    )
+    moved = second.with_camera(camera_from_world=aside @ second.camera.camera_from_world)
     result = assess(replace(case, views=[case.views[0], moved]), phantom.TRUE_POSE, prepared)
     assert [
         reason.split(" was not used")[0] for reason in result.reasons if "was not used" in reason

@@ -157,7 +157,7 @@ def test_a_mask_that_the_case_names_by_now_is_neither_removed_nor_replaced(study
     spoilt[56:72, 52:68] += 3.0
     views = [
         case.views[0],
-        replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt)),
+        case.views[1].with_xray(line_integrals=spoilt),
     ]
     prepared, out = PreparedCT(case.ct), tmp_path / "out"
     result = assess(replace(case, views=views), phantom.TRUE_POSE, prepared)

@@ -3,8 +3,6 @@
 What they hide is lost, what is next to them is not.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -28,7 +26,7 @@ def behind_tools(sample, seed):
             put(np.full(view.xray.valid.shape, FULL_SCALE, np.uint16), view.camera) / FULL_SCALE
         )
         image = (view.xray.line_integrals - np.log(through)).astype(np.float32)
-        views.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+        views.append(view.with_xray(line_integrals=image))
     return views
 
 

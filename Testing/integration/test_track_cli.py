@@ -10,7 +10,7 @@ import phantom
 import pytest
 import SimpleITK as sitk
 from file_io import read_json, write_json
-from moving import swing, write_blinking_case
+from moving import swing, turning, write_blinking_case
 from program import changed, run
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -184,13 +184,7 @@ def tracks(tracked, tmp_path):
     """
     out, _ = tracked
     shutil.copytree(out, tmp_path / "fixed")
-    track = read_json(out / "track.json")
-    for frame in track["frames"]:
-        if frame["world_from_ct"] is not None:
-            turn = rigid.from_rotation_translation(
-                rigid.exp_so3(np.radians([5.0 * frame["number"], 0, 0])), [0, 0, 0]
-            )
-            frame["world_from_ct"] = (np.array(frame["world_from_ct"]) @ turn).tolist()
+    track = turning(out)
     (tmp_path / "moving").mkdir()
 
     def write(**changes):

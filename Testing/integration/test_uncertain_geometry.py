@@ -13,6 +13,7 @@ from program import changed
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.xray import with_cameras
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.report.result_page import save_result
 
@@ -26,13 +27,11 @@ def wrong(views, random, degrees=1.0, mm=3.0):
     """All cameras but the first off by this, about a random axis and in a random direction, as encoders are."""
     cameras = [views[0].camera]
     for view in views[1:]:
-        motion = rigid.from_rotation_translation(
-            rigid.exp_so3(np.radians(degrees) * unit(random)), mm * unit(random)
-        )
+        motion = rigid.turn_and_shift(np.radians(degrees) * unit(random), mm * unit(random))
         cameras.append(
             replace(view.camera, camera_from_world=view.camera.camera_from_world @ motion)
         )
-    return [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]
+    return with_cameras(views, cameras)
 
 
 @pytest.fixture(scope="module")

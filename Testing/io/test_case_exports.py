@@ -41,7 +41,7 @@ from MultiViewRegistrationLib.io.navigation.registration_export import Registrat
 from MultiViewRegistrationLib.report.exports import case_files, identities_of
 
 REFERENCE = pose(2)
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.6, -0.2, 1.4]), [12.0, -7, 5])
+POSE = rigid.turn_and_shift([0.6, -0.2, 1.4], [12.0, -7, 5])
 BLOCK = np.array([15, 6, 11])  # (i, j, k) of its middle
 CT_FROM_INDEX = rigid.from_rotation_translation(
     rigid.exp_so3([0, 0, np.radians(10)]) @ np.diag([2.0, 2.5, 3.0]), [-20, -30, -25]

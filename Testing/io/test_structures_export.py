@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import read_named_matrix, turned
 
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
 POSES = [POSE @ motion for motion in bent(*spine())]
 REFERENCE = rigid.exp_se3([0.1, 0.2, 0.3, 40, 50, 60])
 

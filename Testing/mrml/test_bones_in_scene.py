@@ -14,10 +14,7 @@ from MultiViewRegistrationLib.mrml.nodes import polyline, positions
 from MultiViewRegistrationLib.mrml.structures import NAMES, OUTLINES, show_outlines, structures_of
 from MultiViewRegistrationLib.mrml.xray import detectors
 
-POSES = {
-    f"L{n}": rigid.from_rotation_translation(rigid.exp_so3([0.1 * n, 0, 0]), [n, 2.0, 3.0])
-    for n in range(1, 6)
-}
+POSES = {f"L{n}": rigid.turn_and_shift([0.1 * n, 0, 0], [n, 2.0, 3.0]) for n in range(1, 6)}
 
 
 class Lines(NamedTuple):

@@ -150,9 +150,15 @@ def ct_at(scene, registration, centre):
     registration.ct = ct
 
 
-def test_the_overview_follows_the_ct_until_a_person_turns_it(eye, scene):
+def seen(scene):
+    """Two X-rays of a CT at the origin."""
     registration = registration_of(scene, {"AP": c_arm(0), "lateral": c_arm(90)})
     ct_at(scene, registration, (0, 0, 0))
+    return registration
+
+
+def test_the_overview_follows_the_ct_until_a_person_turns_it(eye, scene):
+    registration = seen(scene)
     node, size, overview = eye.get_camera_node(), (320, 240), source_view.Overview()
     assert overview.update(registration, node, size) and not overview.update(
         registration, node, size
@@ -173,8 +179,7 @@ def test_the_overview_follows_the_ct_until_a_person_turns_it(eye, scene):
 
 def test_a_small_bone_is_no_dot_in_the_overview(eye, scene):
     """But with the sources in sight, all of it is seen."""
-    registration = registration_of(scene, {"AP": c_arm(0), "lateral": c_arm(90)})
-    ct_at(scene, registration, (0, 0, 0))
+    registration = seen(scene)
     node, size, overview = eye.get_camera_node(), (320, 240), source_view.Overview()
     overview.show(registration, node, size)
     far = np.linalg.norm(node.GetPosition())

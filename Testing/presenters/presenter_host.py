@@ -9,6 +9,7 @@ from functools import cached_property
 from time import monotonic, sleep
 from types import SimpleNamespace
 
+from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter
 from MultiViewRegistrationLib.session.presenters.files import FilesPresenter
@@ -166,6 +167,16 @@ class PresenterHost:
             elif "files" in self._presenters:
                 self.files.tick()
             sleep(0.001)
+
+
+def of_case(scene, folder) -> PresenterHost:
+    """A host of the case in a folder, which keeps the bones that it was asked to show in `seen`."""
+    read = read_case(folder / "case.json")
+    host = PresenterHost(scene, read(scene))
+    host.session.cache_case(read.case)
+    host.seen = []
+    host.views = SimpleNamespace(camera=lambda: None, show_bone=host.seen.append)
+    return host
 
 
 def control(presenter, key: str):

@@ -17,9 +17,7 @@ from MultiViewRegistrationLib.session.result_files import write_case_folder
 MODEL = read_bead_model(PHANTOM)
 SIZE = (300, 300)
 #: How the phantom lay.
-WORLD_FROM_MODEL = rigid.from_rotation_translation(
-    rigid.exp_so3([0.4, -0.7, 1.1]), [12.0, -8.0, 20.0]
-)
+WORLD_FROM_MODEL = rigid.turn_and_shift([0.4, -0.7, 1.1], [12.0, -8.0, 20.0])
 BEADS = rigid.transform_points(WORLD_FROM_MODEL, MODEL.points)
 
 

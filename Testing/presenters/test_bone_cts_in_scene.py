@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 from file_io import read_json
-from presenter_host import PresenterHost, act, cells, control, text
+from presenter_host import PresenterHost, act, cells, control, of_case, text
 from running_session import poll
 from tiny_scene import reopened
 from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving_bones
@@ -33,11 +33,7 @@ def no_modules(monkeypatch):
 def opened(scene, tmp_path):
     """(host, CTs, true poses)"""
     cts, true = write_case(tmp_path)
-    read = read_case(tmp_path / "case.json")
-    host = PresenterHost(scene, read(scene))
-    host.session.cache_case(read.case)
-    host.seen = []
-    host.views = SimpleNamespace(camera=lambda: None, show_bone=host.seen.append)
+    host = of_case(scene, tmp_path)
     return host, cts, true
 
 
@@ -186,7 +182,7 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
     cts = bone_cts()
     first, second = poses(cts)
     middle = rigid.transform_points(second, cts[1].centroid())
-    turn = rigid.from_rotation_translation(rigid.exp_so3(np.radians([3.0, 0, 0])), [0, 0, 0])
+    turn = rigid.turn_and_shift(np.radians([3.0, 0, 0]), [0, 0, 0])
     moved = rigid.about(middle, turn) @ second
     case = write_moving_bones(tmp_path, [[first, second], [first, moved]])
     host = PresenterHost(scene, read_case(case)(scene))

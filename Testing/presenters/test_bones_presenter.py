@@ -1,14 +1,12 @@
 """Bones: chosen among segments, seen and moved one by one, registered again, and measured."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import slicer
 from bent_spine import NAMES, register_once, write_case
 from phantom import make_ct, make_views
 from phantom_scene import add_view, phantom_volume
-from presenter_host import PresenterHost, act, cells, control, text
+from presenter_host import PresenterHost, act, cells, control, of_case, text
 from running_session import poll
 from scene_rendering import ball
 from segmentation_files import write_seg
@@ -24,7 +22,7 @@ from MultiViewRegistrationLib.mrml.anatomy import NUMBERED
 from MultiViewRegistrationLib.mrml.bones import bones_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
-from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import take_messages
 from MultiViewRegistrationLib.session.session import Session
@@ -182,11 +180,7 @@ def test_segments_of_a_surface_alone_are_used_and_those_of_nothing_are_told(scen
 def host(scene, tmp_path) -> PresenterHost:
     """With a spine that is registered bone by bone."""
     write_case(tmp_path)
-    read = read_case(tmp_path / "case.json")
-    host = PresenterHost(scene, read(scene))
-    host.session.cache_case(read.case)
-    host.seen = []
-    host.views = SimpleNamespace(camera=lambda: None, show_bone=host.seen.append)
+    host = of_case(scene, tmp_path)
     register_once(host.session)
     dressed(host.session)
     return host

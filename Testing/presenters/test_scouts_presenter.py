@@ -115,9 +115,7 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
     opened(ct, xrays, made(tmp_path / "study"))
     assert "scouts of this CT" in text(xrays, "truth")
     assert np.array_equal(case_content(host.session)["truth"]["world_from_ct"], np.eye(4))
-    host.registration.world_from_ct = rigid.from_rotation_translation(
-        rigid.exp_so3([0.05, 0, 0]), [4, -3, 6.0]
-    )
+    host.registration.world_from_ct = rigid.turn_and_shift([0.05, 0, 0], [4, -3, 6.0])
     host.session.register("given")
     host.session.finish()
     assert host.session.error() < 0.3
@@ -341,7 +339,7 @@ def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, 
     check = host.presenters.check
     assert text(check, "from_truth") == ""
     host.session.history.note("before")
-    motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 2.0, 0])), [3.0, 0, 4])
+    motion = rigid.turn_and_shift(np.radians([0, 2.0, 0]), [3.0, 0, 4])
     host.registration.world_from_ct = rigid.about(centre(host.registration), motion)
     assert text(check, "from_truth").startswith(
         "The CT is 5.0 mm (at its centre) and 2.0\u00b0 from the scanner's own pose"

@@ -29,9 +29,7 @@ def scene() -> tuple[Volume, Camera, np.ndarray]:
     ct_from_index = np.diag([1.2, 1.0, -1.6, 1.0])
     ct_from_index[:3, 3] = [100, -50, 400]
     volume = Volume((0.05 / values.max() * values).astype(np.float32), ct_from_index)
-    world_from_ct = rigid.from_rotation_translation(
-        rigid.exp_so3([0.5, -0.3, 0.8]), [-60, 10, -300]
-    )
+    world_from_ct = rigid.turn_and_shift([0.5, -0.3, 0.8], [-60, 10, -300])
     centre = rigid.transform_points(world_from_ct @ ct_from_index, [14.5, 17.5, 12.5])
     R = rigid.exp_so3([1.0, 0.4, -0.2])
     camera_from_world = rigid.from_rotation_translation(R, [3, -2, 300] - R @ centre)

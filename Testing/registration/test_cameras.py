@@ -38,7 +38,7 @@ def views(ct):
 
 
 def sized(view):
-    return replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25)))
+    return view.with_xray(pixel_mm=(1.25, 1.25))
 
 
 BODY = [0.15, -0.2, 0.12, 6.0, -5.0, 4.0]

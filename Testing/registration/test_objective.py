@@ -47,7 +47,7 @@ def test_what_lies_outside_the_xrays_mask_does_not_matter(scene):
     projector, (first, second) = scene
     clean = masked(first, np.arange(128) >= 40)
     image = np.where(clean.xray.valid, first.xray.line_integrals, np.float32(50.0))
-    dirty = replace(clean, xray=replace(clean.xray, line_integrals=image))
+    dirty = clean.with_xray(line_integrals=image)
     costs = []
     for view in (clean, dirty):
         objective = Objective(projector, [view, second], SETTINGS["both, robust"], np.zeros(3))
@@ -134,7 +134,7 @@ def test_tools_are_outliers_with_a_rim_about_them_and_noise_is_none(scene, with_
     for view in views:
         image = view.xray.line_integrals.copy()
         image[tool] += np.random.default_rng(1).normal(2.0, 1.0, tool.sum()).astype(np.float32)
-        some.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+        some.append(view.with_xray(line_integrals=image))
     objective = Objective(projector, some, SETTINGS["both, robust"], np.zeros(3))
     projections = objective.project(TRUE_POSE)
     objective.linearise(projections)

@@ -27,7 +27,7 @@ def plated(views):
         image = view.xray.line_integrals.copy()
         plate = ndimage.gaussian_filter(np.random.default_rng(number).normal(size=image.shape), 2)
         image[20:100, 64:108] = (2.5 + 0.6 * plate / plate.std())[20:100, 64:108]
-        found.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+        found.append(view.with_xray(line_integrals=image))
     return found
 
 
@@ -86,7 +86,7 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
         for bar in range(4):
             away = abs(rows + (bar - 1.5 + 0.3 * number) * columns - (20 + 30 * bar))
             image[away < 4 * np.hypot(1, bar - 1.5)] += 6.0
-        barred.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+        barred.append(view.with_xray(line_integrals=image))
     start = off(TRUE_POSE, [0.3, -0.2, 0.3], [0.4, 0.3, -0.4])
     found = refine(anatomy, barred, start)
     assert found.fit.min_similarity < MIN_CONVINCING_NCC and error_mm(found.world_from_ct) < 0.5
@@ -109,7 +109,7 @@ def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shif
 def test_a_view_with_the_ct_behind_its_source_is_ignored(anatomy, views):
     beyond = views[1].camera.camera_from_world.copy()
     beyond[2, 3] -= 1500  # the source goes past the body
-    turned = replace(views[1], camera=replace(views[1].camera, camera_from_world=beyond))
+    turned = views[1].with_camera(camera_from_world=beyond)
     found = refine(anatomy, [views[0], turned], off(TRUE_POSE, [1, 1, 2], [3, 2, -3]))
     here, true = views[0].camera.project(np.stack([found.world_from_ct, TRUE_POSE])[:, :3, 3])
     assert np.linalg.norm(here - true) < 0.2

@@ -223,6 +223,6 @@ def test_a_range_that_never_shows_the_ct_is_refused(anatomy, views):
 def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
     beside = views[1].camera.camera_from_world.copy()
     beside[1, 3] += 600
-    aside = replace(views[1], camera=replace(views[1].camera, camera_from_world=beside))
+    aside = views[1].with_camera(camera_from_world=beside)
     with pytest.raises(InputError, match="does view2 show enough of the CT"):
         refine(anatomy, [views[0], aside], TRUE_POSE, reach=Range(5, 20))

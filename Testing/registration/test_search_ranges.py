@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.registration.optimizer import (
 )
 
 CENTROID = np.array([20.0, -30.0, 55.0])
-CENTRE = rigid.from_rotation_translation(rigid.exp_so3([0.4, -0.8, 0.2]), [5.0, 60.0, -10.0])
+CENTRE = rigid.turn_and_shift([0.4, -0.8, 0.2], [5.0, 60.0, -10.0])
 
 
 def motions(reach: Range, count: int = 4000):
@@ -53,9 +53,7 @@ def test_poses_fill_the_range_evenly_and_stay_within_it(reach):
     "degrees, mm, inside", [(24, 0, True), (26, 0, False), (0, 39, True), (0, 41, False)]
 )
 def test_a_range_holds_what_is_beyond_it_by_half_and_ten(degrees, mm, inside):
-    motion = rigid.from_rotation_translation(
-        rigid.exp_so3(np.radians(degrees) * np.array([0, 0.6, 0.8])), [0, mm, 0]
-    )
+    motion = rigid.turn_and_shift(np.radians(degrees) * np.array([0, 0.6, 0.8]), [0, mm, 0])
     pose = rigid.about(rigid.transform_points(CENTRE, CENTROID), motion) @ CENTRE
     assert Range(10, 20).holds(pose, CENTRE, CENTROID) == inside
 

@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.network import CORNER_AUGMENTATIONS, Augmentation
 
 CENTROID = np.array([12.0, -30.0, 45.0])
-NOMINAL = rigid.from_rotation_translation(rigid.exp_so3([0.1, -0.2, 0.05]), [-20.0, 35.0, -40.0])
+NOMINAL = rigid.turn_and_shift([0.1, -0.2, 0.05], [-20.0, 35.0, -40.0])
 SPREAD = np.repeat([0.25, 30.0], 3)
 LANDMARKS, OBSERVERS = 24, 64
 

@@ -234,10 +234,7 @@ def test_the_same_arm_in_another_world(card, ct, views):
     """
     moved = off(np.eye(4), (0, 150, 20), (300, -200, 40))
     cameras = [view.camera.camera_from_world @ rigid.inverse(moved) for view in views]
-    there = [
-        replace(view, camera=replace(view.camera, camera_from_world=camera))
-        for view, camera in zip(views, cameras)
-    ]
+    there = [view.with_camera(camera_from_world=camera) for view, camera in zip(views, cameras)]
     model = oracle(card, ct, moved @ TRUE_POSE)
     found = model.candidates(there, moved @ off(np.eye(4), (3, 4, 2), (4, 5, 6)))[0]
     assert error_mm(found.world_from_ct, moved @ TRUE_POSE) < 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import phantom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ WIDTHS = dict(
     orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0
 )
 CENTROID = np.array([40.0, -130.0, 900.0])
-CORNERS = CENTROID + 120.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+CORNERS = CENTROID + 4 * phantom.CORNERS
 
 
 def c_arm(primary=0.0, secondary=0.0, **others):
@@ -147,7 +148,7 @@ def test_a_case_without_training_is_trained_on_what_is_searched():
     turns, shifts = np.random.default_rng(5).normal(size=(2, 500, 3))
     turns *= np.radians(15) / np.linalg.norm(turns, axis=1, keepdims=True)
     shifts *= 45 / np.linalg.norm(shifts, axis=1, keepdims=True)
-    motions = rigid.from_rotation_translation(rigid.exp_so3(turns), shifts)
+    motions = rigid.turn_and_shift(turns, shifts)
     searched = rigid.about(reach.centre, motions) @ reach.world_from_ct
     assert (np.abs(reach.values(searched)) <= reach.half_widths + 1e-6).all()
 

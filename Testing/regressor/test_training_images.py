@@ -211,7 +211,7 @@ def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_d
     """
     case = Case.load(shared_data / "sim" / name / "case.json")
     truth = case.truth_world_from_ct
-    motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([6, -6, 8])), [12, -10, 9])
+    motion = rigid.turn_and_shift(np.radians([6, -6, 8]), [12, -10, 9])
     near = rigid.about(rigid.transform_points(truth, pelvis.centroid), motion) @ truth
     windows = [Window.of(view.camera) for view in case.views]
     right, wrong = pelvis.batch(np.stack([truth, near]), windows, np.random.default_rng(0))

@@ -209,15 +209,23 @@ def test_another_mode_takes_the_place_of_the_one_before(drawing, registration, c
     assert not drawing.step()  # the same volume, laid otherwise
 
 
-def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
-    """The phantom's X-rays are 1.3 times the DRR, and 0.2 more."""
-    registration.world_from_ct = TRUE_POSE
-    rest(drawing, clock)
+def assert_greys(registration, tolerance):
+    """The phantom's X-rays are 1.3 times the DRR, and 0.2 more.
+
+    Returns their display node and its greys.
+    """
     display = registration.xrays[0].node.GetDisplayNode()
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
     assert window(registration) == pytest.approx(
-        ((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.02 * (high - low)
+        ((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=tolerance * (high - low)
     )
+    return display, low, high
+
+
+def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
+    registration.world_from_ct = TRUE_POSE
+    rest(drawing, clock)
+    display, low, high = assert_greys(registration, 0.02)
     display.SetWindowLevelMinMax(low + 0.5, high - 0.5)  # as a person does with the mouse
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeInvertedGrey")
     drawing.step()
@@ -240,11 +248,7 @@ def test_wrong_greys_are_corrected_at_rest_only(drawing, registration, clock):
     drawing.step()
     assert window(registration) == before
     rest(drawing, clock)
-    display = registration.xrays[0].node.GetDisplayNode()
-    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    assert window(registration) == pytest.approx(
-        ((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.2 * (high - low) / 1.3
-    )
+    assert_greys(registration, 0.2 / 1.3)
 
 
 def test_a_ct_far_away_gives_an_empty_drr(drawing, registration, clock):

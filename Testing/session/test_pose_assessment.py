@@ -1,7 +1,5 @@
 """What is said of a pose: its verdict, masks without what does not fit, its similarity, and how another one differs."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, off
@@ -73,7 +71,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
 def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     covered = views[0].xray.line_integrals.copy()
     covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)
-    views = [replace(views[0], xray=replace(views[0].xray, line_integrals=covered)), views[1]]
+    views = [views[0].with_xray(line_integrals=covered), views[1]]
     session = new_session(
         make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1)))
     )

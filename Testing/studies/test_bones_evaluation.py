@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.studies import evaluation
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
 TARGETS = (60.0 * np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)).tolist()
 
 

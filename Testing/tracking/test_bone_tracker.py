@@ -177,7 +177,7 @@ def without_lowest(views: list[View]) -> list[View]:
         values = view.xray.line_integrals.copy()
         low, high = int(rows.mean()) + 2, int(rows.max()) + 2  # not where L2 is compared
         values[low:high] = rng.normal(1, 0.5, values[low:high].shape)
-        spoiled.append(replace(view, xray=replace(view.xray, line_integrals=values)))
+        spoiled.append(view.with_xray(line_integrals=values))
     return spoiled
 
 

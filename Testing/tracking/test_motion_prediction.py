@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.sequence.motion import relative_motion
 from MultiViewRegistrationLib.sequence.tracker import predict_pose
 
 CENTROID = np.array([12.0, -7.0, 30.0])
-MOVING = rigid.from_rotation_translation(rigid.exp_so3([0.1, 0.7, -0.4]), [5.0, 40.0, -9.0])
+MOVING = rigid.turn_and_shift([0.1, 0.7, -0.4], [5.0, 40.0, -9.0])
 
 
 def turned_about(axis, point, degrees, along) -> np.ndarray:
@@ -28,10 +28,7 @@ def turned_about(axis, point, degrees, along) -> np.ndarray:
 @pytest.mark.parametrize("degrees", [5.0, -40.0, 170.0])
 def test_a_hinge_is_found_as_its_axis_wherever_both_stand_in_the_world(degrees):
     axis, point, along = np.array([2.0, -1.0, 2.0]) / 3, np.array([20.0, 15.0, -10.0]), 3.0
-    fixed = [
-        rigid.from_rotation_translation(rigid.exp_so3([0.2 * n, 0.1, -0.3]), [n, 2.0 * n, -5.0])
-        for n in range(2)
-    ]
+    fixed = [rigid.turn_and_shift([0.2 * n, 0.1, -0.3], [n, 2.0 * n, -5.0]) for n in range(2)]
     motion = turned_about(axis, point, degrees, along)
     first, second = relative_motion(
         fixed, [fixed[0] @ MOVING, fixed[1] @ motion @ MOVING], CENTROID
@@ -55,7 +52,7 @@ def test_frames_with_one_pose_only_are_left_out_and_the_first_with_both_is_what_
     assert_allclose(found[1].shift_mm, 0, atol=1e-12)
 
 
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), [10.0, -20.0, 30.0])
+POSE = rigid.turn_and_shift([0.3, -0.2, 0.5], [10.0, -20.0, 30.0])
 
 
 @settings(max_examples=30)

@@ -58,7 +58,7 @@ def spoiled(frames) -> list[list[View]]:
     random, noise = np.random.default_rng(1), []
     for view in frames[3]:
         image = random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32)
-        noise.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+        noise.append(view.with_xray(line_integrals=image))
     return [*frames[:3], noise, *frames[4:]]
 
 

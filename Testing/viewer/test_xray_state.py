@@ -46,7 +46,7 @@ def test_the_field_has_codes_for_what_is_used_and_what_a_mask_leaves_out_within(
 
 
 def test_only_poses_are_taken():
-    pose = rigid.from_rotation_translation(rigid.exp_so3([0.1, 0.2, -0.3]), [1.0, -2, 3])
+    pose = rigid.turn_and_shift([0.1, 0.2, -0.3], [1.0, -2, 3])
     assert np.allclose(checked_pose(pose.tolist()), pose, atol=1e-12)
     far, mirrored, unknown = (
         pose + 1e6 * np.eye(4, k=3),

@@ -445,7 +445,7 @@ class RealCase:
     def _with_projection(self, view: View, pose: np.ndarray) -> View:
         added = self.density * self._joseph.project(view.camera, pose)[0]
         image = (view.xray.line_integrals + added).astype(np.float32)
-        return replace(view, xray=replace(view.xray, line_integrals=image))
+        return view.with_xray(line_integrals=image)
 
     def _density(self, view: View) -> float:
         """The factor by which the bone's projection fits its own X-ray best.

@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.imaging.ct import Volume
-from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.studies.statistics import perturbed
 
@@ -83,7 +83,7 @@ def _shifted(view: View, pixels: np.ndarray, scale: float = 1.0) -> View:
     intrinsics = view.camera.intrinsics.copy()
     intrinsics[:2, :2] *= scale
     intrinsics[:2, 2] += pixels
-    return replace(view, camera=replace(view.camera, intrinsics=intrinsics))
+    return view.with_camera(intrinsics=intrinsics)
 
 
 def principal_point(rng: np.random.Generator, views: Views) -> Views:
@@ -127,7 +127,7 @@ def turned(rng: np.random.Generator, views: Views) -> Views:
     """The last view's angle about the isocentre, the world origin, and its place are wrong by 0.5 to 10 degrees and mm, taken as exact."""
     camera, (degrees, mm) = views[-1].camera, 10 ** rng.uniform(-0.3, 1, 2)
     wrong = camera.camera_from_world @ perturbed(np.eye(4), np.zeros(3), degrees, mm, 1, rng)[0]
-    return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
+    return [*views[:-1], views[-1].with_camera(camera_from_world=wrong)]
 
 
 def scaled(rng: np.random.Generator, views: Views) -> Views:
@@ -137,7 +137,7 @@ def scaled(rng: np.random.Generator, views: Views) -> Views:
     for view in views:
         intrinsics = view.camera.intrinsics.copy()
         intrinsics[:2, :2] *= scale
-        wrong.append(replace(view, camera=replace(view.camera, intrinsics=intrinsics)))
+        wrong.append(view.with_camera(intrinsics=intrinsics))
     return wrong
 
 
@@ -155,7 +155,7 @@ def restored(view: View, turn: Callable[[np.ndarray], np.ndarray]) -> View:
     image, valid = (
         np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid)
     )
-    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
+    return view.with_xray(line_integrals=image, valid=valid)
 
 
 def encoder(rng: np.random.Generator, views: Views, degrees: float = 1.0, mm: float = 3.0) -> Views:
@@ -163,9 +163,7 @@ def encoder(rng: np.random.Generator, views: Views, degrees: float = 1.0, mm: fl
     wrong = []
     for view in views[1:]:
         turn, shift = np.radians(degrees) * rng.normal(size=3), mm * rng.normal(size=3)
-        pose = view.camera.camera_from_world @ rigid.from_rotation_translation(
-            rigid.exp_so3(turn), shift
-        )
+        pose = view.camera.camera_from_world @ rigid.turn_and_shift(turn, shift)
         camera = replace(view.camera, camera_from_world=pose)
         wrong.append(replace(view, camera=camera, rotation_sd_deg=degrees, translation_sd_mm=mm))
     return [views[0], *wrong]

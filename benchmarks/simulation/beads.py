@@ -78,8 +78,8 @@ def random_scene(
     angles = np.radians(rng.uniform(-20, 20) + np.cumsum([0, *rng.uniform(60, 100, views - 1)]))
     # The phantom lies to one side of what all views look at, the body to the other.
     towards = rigid.exp_so3([0, 0, angles.mean()]) @ [0, 1.0, 0]
-    world_from_model = rigid.from_rotation_translation(
-        rigid.exp_so3(_direction(rng) * rng.uniform(0, np.pi)), beside_mm / 2 * towards
+    world_from_model = rigid.turn_and_shift(
+        _direction(rng) * rng.uniform(0, np.pi), beside_mm / 2 * towards
     )
     shift = rigid.translation(-beside_mm / 2 * towards)
     cameras = []

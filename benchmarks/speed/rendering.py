@@ -358,7 +358,7 @@ def _threads_set_to(count: int) -> Iterator[None]:
 
 def _turned(camera: Camera, degrees: float) -> Camera:
     """The camera gone round the world's long axis, the patient's."""
-    turn = rigid.from_rotation_translation(rigid.exp_so3([0, 0, np.radians(degrees)]), np.zeros(3))
+    turn = rigid.turn_and_shift([0, 0, np.radians(degrees)], np.zeros(3))
     return replace(camera, camera_from_world=camera.camera_from_world @ turn)
 
 

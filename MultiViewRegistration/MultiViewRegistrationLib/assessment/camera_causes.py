@@ -222,7 +222,7 @@ def _camera_in_words(trials: Trials, each: Hypothesis, run: Descent) -> str:
         if np.hypot(column, row) < max(least, _stated(trials, "principal_point_sd_px")):
             return ""
         return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit"
-    motion = rigid.from_rotation_translation(rigid.exp_so3(own[-1, :3]), own[-1, 3:6])
+    motion = rigid.turn_and_shift(own[-1, :3], own[-1, 3:6])
     there = rigid.transform_points(run.world_from_ct, trials.anatomy.centroid)
     mm = float(np.linalg.norm(rigid.transform_points(motion, there) - there))
     degrees = float(np.degrees(np.linalg.norm(own[-1, :3])))

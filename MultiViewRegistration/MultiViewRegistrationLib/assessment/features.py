@@ -204,7 +204,7 @@ class ReliabilityFeatures:
             pixels = np.kron(covered, np.ones((self.pooled, self.pooled), bool))
             part = valid[row : row + len(pixels), column : column + pixels.shape[1]]
             part &= ~pixels[: part.shape[0], : part.shape[1]]
-            found.append(replace(view, xray=replace(view.xray, valid=valid)))
+            found.append(view.with_xray(valid=valid))
         return found
 
     def tiles(self, view: int) -> list[Tile]:
@@ -502,7 +502,7 @@ def _refined_disagreement_mm(
     two counts.
     """
     if off.view is None:
-        views = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
+        views = [view.with_xray(pixel_mm=(1.0, 1.0)) for view in views]
         shared = SharedUnknowns(source_to_detector_sd_mm=SIZE_SD * views[0].camera.focal_px)
     else:
         freed = replace(

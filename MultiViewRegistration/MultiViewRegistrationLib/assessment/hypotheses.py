@@ -95,10 +95,7 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
             one = f"Left and right of {{}} seem to be exchanged\n: the other way, it fits. Check {right} the image."
             every = f"Left and right of all X-rays seem to be exchanged\n: the other way, they fit. Check {right} the images."
         yield from _of_one_or_all(cause, views, turned, one, every)
-    inverted = [
-        replace(view, xray=replace(view.xray, line_integrals=-view.xray.line_integrals))
-        for view in views
-    ]
+    inverted = [view.with_xray(line_integrals=-view.xray.line_integrals) for view in views]
     one = "The grey scale of {} seems to be the wrong way round\n: inverted, it fits. Check its intensity."
     every = "The grey scale of all X-rays seems to be the wrong way round\n: inverted, they fit. Check their intensity."
     yield from _of_one_or_all("inverted", views, inverted, one, every)
@@ -164,7 +161,7 @@ def _with_angles(
     ):
         return None
     pose = replace(reading, rao_lao_deg=rao_lao, cra_cau_deg=cra_cau).camera().camera_from_world
-    return replace(view, camera=replace(view.camera, camera_from_world=pose))
+    return view.with_camera(camera_from_world=pose)
 
 
 def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
@@ -236,7 +233,7 @@ def turned_back(view: View, back: Callable[[np.ndarray], np.ndarray]) -> View | 
         np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid)
     )
     return (
-        replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
+        view.with_xray(line_integrals=image, valid=valid)
         if image.shape == view.xray.valid.shape
         else None
     )
@@ -259,7 +256,7 @@ def camera_hypotheses(
         and len({view.camera.fan_axes for view in views}) == 1
     ):
         # Only a share of the distance counts.
-        scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
+        scaled = [view.with_xray(pixel_mm=(1.0, 1.0)) for view in views]
         all_distances = SharedUnknowns(
             source_to_detector_sd_mm=DISTANCE_SD * views[0].camera.focal_px
         )

@@ -208,7 +208,7 @@ def derivatives(camera: Camera, points: np.ndarray, pivot: np.ndarray) -> np.nda
 
 def changed(camera: Camera, step: np.ndarray, pivot: np.ndarray) -> Camera:
     """Return a camera after a change (9,), as `derivatives` has it."""
-    turn = rigid.from_rotation_translation(rigid.exp_so3(step[:3]), step[3:6])
+    turn = rigid.turn_and_shift(step[:3], step[3:6])
     K = camera.intrinsics.copy()
     K[:2, :2] *= np.exp(step[6])
     K[:2, 2] += step[7:9]

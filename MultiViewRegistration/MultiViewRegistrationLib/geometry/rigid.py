@@ -77,7 +77,7 @@ def exp_se3(twist: ArrayLike) -> np.ndarray:
     twist = np.asarray(twist, float)
     w = twist[..., :3]
     v = twist[..., 3:]
-    return from_rotation_translation(exp_so3(w), rotate(left_jacobian(w), v))
+    return turn_and_shift(w, rotate(left_jacobian(w), v))
 
 
 def left_jacobian(w: ArrayLike) -> np.ndarray:
@@ -124,6 +124,11 @@ def from_rotation_translation(R: ArrayLike, t: ArrayLike) -> np.ndarray:
     T[..., :3, 3] = t
     T[..., 3, 3] = 1
     return T
+
+
+def turn_and_shift(w: ArrayLike, t: ArrayLike) -> np.ndarray:
+    """Return poses (..., 4, 4) that turn by rotation vectors w (..., 3), then shift by t (..., 3) in mm."""
+    return from_rotation_translation(exp_so3(w), t)
 
 
 def translation(t: ArrayLike) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -359,6 +360,14 @@ class View:
         """The view with its principal point known no better than is presumed of it."""
         sd = max(self.principal_point_sd_px, self.presumed_principal_point_sd_px)
         return replace(self, principal_point_sd_px=sd, presumed_principal_point_sd_px=0.0)
+
+    def with_xray(self, **changes: Any) -> View:
+        """Return the view with these fields of its X-ray."""
+        return replace(self, xray=replace(self.xray, **changes))
+
+    def with_camera(self, **changes: Any) -> View:
+        """Return the view with these fields of its camera."""
+        return replace(self, camera=replace(self.camera, **changes))
 
     def pooled(self, factor: int) -> View:
         """Return the view with image and camera at 1 / `factor` of the resolution."""

@@ -170,7 +170,7 @@ def _rotate(body: Body, degrees: np.ndarray) -> None:
     degrees
         (3,) rotation vector in the world.
     """
-    turned = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees)), np.zeros(3))
+    turned = rigid.turn_and_shift(np.radians(degrees), np.zeros(3))
     body.world_from_ct = rigid.about(centre(body), turned) @ body.world_from_ct
 
 

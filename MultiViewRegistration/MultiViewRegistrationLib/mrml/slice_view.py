@@ -413,10 +413,7 @@ def position_in(ct: Any, node: Any) -> SlicePosition:
     plane = plane_of(node)
     right, up, normal = (ct_from_ras @ plane)[:3, :3].T
     axis = int(np.abs(normal).argmax())
-    corners = (
-        np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])
-        @ (ct_from_ras @ box)[:3].T
-    )
+    corners = CORNERS @ (ct_from_ras @ box)[:3].T
     across = normal * np.sign(normal[axis])
     reach = corners @ across
     mm = float(across @ (ct_from_ras @ plane)[:3, 3])
@@ -444,6 +441,10 @@ def letter(direction: np.ndarray) -> str:
     """Return the letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
     axis = int(np.abs(direction).argmax())
     return LETTERS[axis][int(direction[axis] < 0)]
+
+
+#: (8, 4) of a cube of -1 to 1.
+CORNERS = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])
 
 
 def ras_from_box(ct: Any) -> np.ndarray:

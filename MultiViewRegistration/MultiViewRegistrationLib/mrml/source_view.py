@@ -13,7 +13,7 @@ from ..geometry.camera import Camera
 from .ct_3d import BONES
 from .nodes import configure, lps_from_ras, ras_from_lps, ras_from_node
 from .registration import Registration
-from .slice_view import ras_from_box
+from .slice_view import CORNERS, ras_from_box
 from .xray import XRayView, detectors
 from .xray_annotations import detector_corners
 
@@ -314,8 +314,7 @@ def _ct_corners(registration: Registration) -> np.ndarray:
     box = None if ct is None or ct.GetImageData() is None else ras_from_box(ct)
     if box is None:
         return np.empty((0, 3))
-    corners = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])
-    return lps_from_ras(corners @ box[:3].T)
+    return lps_from_ras(CORNERS @ box[:3].T)
 
 
 def _bone_corners(registration: Registration) -> np.ndarray:

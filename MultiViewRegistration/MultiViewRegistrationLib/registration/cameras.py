@@ -127,7 +127,7 @@ class CameraCorrections:
         if not own.any() and not shared.any():
             return given
         shift = rigid.translation(shared[3:])
-        motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:6])
+        motion = rigid.turn_and_shift(own[:3], own[3:6])
         scale = 1 + own[6] + shared[0] / self._source_to_detector_mm[i]
         corrected = given.corrected(
             scale, (own[7:9] + shared[1:3]) * self._pooling(i, given), 1 + own[9]

@@ -37,9 +37,7 @@ def found_again_mm(found: BonesRegistration) -> np.ndarray:
         starts = [
             rigid.about(
                 rigid.transform_points(pose, bone.centroid),
-                rigid.from_rotation_translation(
-                    rigid.exp_so3(sign * np.radians(OFF_DEG) * turn), sign * OFF_MM * shift
-                ),
+                rigid.turn_and_shift(sign * np.radians(OFF_DEG) * turn, sign * OFF_MM * shift),
             )
             @ pose
             for bone, pose, (turn, shift) in zip(found.bones, found.poses, ways, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
@@ -318,7 +318,7 @@ class Objective:
         """
         other = copy(self)
         other.views = [
-            replace(view, xray=replace(view.xray, valid=view.xray.valid & ~left_out))
+            view.with_xray(valid=view.xray.valid & ~left_out)
             for view, left_out in zip(self.views, pixels, strict=True)
         ]
         other._take_views()

@@ -60,8 +60,8 @@ class Range:
         below = grid - np.sin(grid)
         angle = np.interp(points[:, 0] * below[-1], below, grid)
         distance = self.translation_mm * np.cbrt(points[:, 3])
-        motion = rigid.from_rotation_translation(
-            rigid.exp_so3(angle[:, None] * _directions(points[:, 1:3])),
+        motion = rigid.turn_and_shift(
+            angle[:, None] * _directions(points[:, 1:3]),
             distance[:, None] * _directions(points[:, 4:6]),
         )
         return rigid.about(rigid.transform_points(world_from_ct, centroid), motion) @ world_from_ct

@@ -440,7 +440,7 @@ class PreparedCT:
                 each.render(view.camera, self.world_from_background, wanted=seen).image
                 for each in (whole, part)
             )
-            left.append(replace(view, xray=replace(view.xray, valid=view.xray.valid & (seen > 0))))
+            left.append(view.with_xray(valid=view.xray.valid & (seen > 0)))
             rest.append(np.where(seen > 0, both - own, np.float32(0)))
         return left, rest
 

@@ -44,7 +44,7 @@ def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np
 
     It turns by twist[..., :3] (rad) about `pivot` (..., 3), world mm, and moves by twist[..., 3:].
     """
-    step = rigid.from_rotation_translation(rigid.exp_so3(twist[..., :3]), twist[..., 3:])
+    step = rigid.turn_and_shift(twist[..., :3], twist[..., 3:])
     return rigid.about(pivot, step) @ world_from_ct
 
 

@@ -194,7 +194,7 @@ def motion(poses: np.ndarray, others: np.ndarray, centroid: np.ndarray) -> np.nd
 
 def moved(poses: np.ndarray, motions: np.ndarray, centroid: np.ndarray) -> np.ndarray:
     """Return the poses (..., 4, 4) after motions (..., 6) about where the centroid (3,) CT mm is."""
-    step = rigid.from_rotation_translation(rigid.exp_so3(motions[..., :3]), motions[..., 3:])
+    step = rigid.turn_and_shift(motions[..., :3], motions[..., 3:])
     return rigid.about(rigid.transform_points(poses, centroid), step) @ poses
 
 

@@ -330,9 +330,7 @@ class TrainingImages:
         six = rng.normal(size=(count, 6)) * np.repeat(
             [np.radians(how.neighbour_deg), how.neighbour_mm], 3
         )
-        return rigid.about(
-            self.centroid, rigid.from_rotation_translation(rigid.exp_so3(six[:, :3]), six[:, 3:])
-        )
+        return rigid.about(self.centroid, rigid.turn_and_shift(six[:, :3], six[:, 3:]))
 
 
 def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:

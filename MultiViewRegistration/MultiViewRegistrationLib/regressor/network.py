@@ -73,9 +73,7 @@ class Augmentation(NamedTuple):
             window.intrinsics[:2, 2] + np.array([self.right, self.down]) * window.size
         )
         roll_deg = self.roll_deg if camera.fan_axes == 2 else 0.0
-        roll = rigid.from_rotation_translation(
-            rigid.exp_so3(np.radians([0, 0, roll_deg])), np.zeros(3)
-        )
+        roll = rigid.turn_and_shift(np.radians([0, 0, roll_deg]), np.zeros(3))
         return replace(
             camera,
             intrinsics=intrinsics,

@@ -122,10 +122,7 @@ def _moved(
     world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
     """Return the pose turned by a rotation vector (rad) about a world point, which moves by `shift` (mm)."""
-    return (
-        rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(rotation), shift))
-        @ world_from_ct
-    )
+    return rigid.about(pivot, rigid.turn_and_shift(rotation, shift)) @ world_from_ct
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def test_matrices_of_one_file_are_seen_from_the_same_end_whatever_their_signs(tm
         check(view, POINTS, pinhole(POINTS, FLIPPED @ K))
 
 
-WORLD_FROM_CARM = rigid.from_rotation_translation(rigid.exp_so3([0.3, -1, 0.5]), [100, -50, 900])
+WORLD_FROM_CARM = rigid.turn_and_shift([0.3, -1, 0.5], [100, -50, 900])
 CARM_FROM_CAMERA = rigid.inverse(WORLD_FROM_CARM) @ rigid.inverse(POSE)
 
 

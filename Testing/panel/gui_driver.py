@@ -134,7 +134,7 @@ class GuiDriver:
         return (others.get(name) or self.panel.sections[name]).form
 
     def drawn(self, name: str, key: str):
-        """A control's `panel.form._Drawn`; what is folded around it is unfolded."""
+        """A control's `panel.drawn.Drawn`; what is folded around it is unfolded."""
         drawn = self.form_of(name).drawn[key]
         around = [drawn.widget]
         while around[-1] is not None:

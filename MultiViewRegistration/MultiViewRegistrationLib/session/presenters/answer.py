@@ -180,7 +180,8 @@ class AnswerPresenter(Presenter):
     @property
     def changing(self) -> bool:
         """Whether what it shows changes by itself now."""
-        return self.host.session is not None and self.session.running_registration is not None
+        session = self.host.session
+        return session is not None and bool(session.running_registration or self._edges.question)
 
     # What it shows
 

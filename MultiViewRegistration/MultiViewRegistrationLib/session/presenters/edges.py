@@ -52,7 +52,8 @@ class EdgesPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the answers to choose from."""
-        asked: dict[str, Any] = {"everywhere": True, "enabled": self.session.anatomy is not None}
+        drawn = self.session.anatomy is not None and self.session.drawing.sharp
+        asked: dict[str, Any] = {"everywhere": True, "enabled": drawn}
         asked["tip"] = _("It is kept with your initials and the time.")
         return [
             TextField("initials", _("Your initials"), self.sign, text=self.initials),

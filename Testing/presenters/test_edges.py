@@ -108,8 +108,9 @@ def test_a_no_in_every_x_ray_leads_to_another_start(host, answer):
 def test_a_no_takes_an_accept_of_another_use_away_and_a_later_yes_gives_it_back(host, answer):
     settle(host.session, START, verdict="check", reasons=[RISK], use="room", uses=USES)
     look(answer, "yes", "no")
+    assert "\u2714" not in control(answer, "use").options[0].title
     act(answer, "use", "overlay")
-    assert said(answer) == ("check", "CHECK")
+    assert said(answer)[0] == "check"
     look(answer, "yes", "yes")
     assert said(answer)[0] == "accept"
 
@@ -118,7 +119,7 @@ def test_a_rejected_pose_cannot_be_checked(host, answer):
     look(answer, "yes", "yes")
     checks = host.session.history.current.edge_checks
     settle(host.session, START, verdict="reject", reasons=[RISK], edge_checks=checks)
-    assert said(answer) == ("reject", "REJECT")
+    assert said(answer)[0] == "reject"
     assert control(answer, "edges") is None
 
 
@@ -135,7 +136,7 @@ def test_what_changes_the_pose_ends_it_and_undo_brings_it_back(host, answer):
 
 def test_what_changes_an_x_ray_ends_it(host, answer):
     look(answer, "yes")
-    host.registration.xrays[1].change(uncertainty={"rotation_sd_deg": 1.0})
+    host.registration.xrays[1].change(uncertainty={})
     assert said(answer)[0] == "moved"
     assert control(answer, "yes") is None
 

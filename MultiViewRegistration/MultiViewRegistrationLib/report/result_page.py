@@ -488,8 +488,8 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
         if result.assessment
         else {}
     )
-    sign, colour = SIGNS[states.get(view.name)]
     check = result.edge_checks.get(view.name)
+    sign, colour = SIGNS["bad" if check and not check.on_line else states.get(view.name)]
     told = f", edges {'on' if check.on_line else 'not on'} the line: {check.by}" if check else ""
     return tag(
         "figure",

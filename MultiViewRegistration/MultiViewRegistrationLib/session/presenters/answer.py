@@ -256,9 +256,9 @@ class AnswerPresenter(Presenter):
     def _uses(self) -> Control | None:
         """Return the choice of what the pose is for; None of one from before uses."""
         entry = self.session.history.current
-        uses = {} if entry is None or self.session.sequence.frame is not None else entry.uses
-        if entry is None or len(uses) < 2:
+        if entry is None or self.session.sequence.frame is not None or len(entry.uses) < 2:
             return None
+        uses = entry.as_checked.uses
         options = []
         for use, told in uses.items():
             mm = assessment.in_mm(told["typical_mm"]) if "typical_mm" in told else ""

@@ -9,8 +9,9 @@ Two to four X-rays by RTK, 40 to 100 degrees apart, half of them with one of the
 are eroded, dilated, one slice off or mirrored in a quarter; the CT begins a vertebra too high or
 low in one of twelve. With --leaking one mask of each case takes the nearest 20 to 50 % of a
 neighbour instead, whose own mask loses them (rows/bones_leaking_101.jsonl.xz). With --readings
-masks are right and cameras as wrong as a C-arm's readings may be; rows tell each use's verdict. X-rays
-are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
+masks are right and cameras as wrong as a C-arm's readings may be; rows tell each use's verdict
+(rows/bones_readings.jsonl.xz: seed 8101, and 8102 since a bone may have a right overlay by one X-ray).
+X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
 """
 
 from __future__ import annotations

@@ -210,6 +210,21 @@ def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_called_not_s
     assert errors_mm(poses_of(told), told, motions)[2:].max() < 0.4
 
 
+def test_a_bone_of_which_one_view_shows_enough_may_have_a_right_overlay_and_no_place_in_the_room(
+    case, whole
+):
+    structures, _, views = case
+    anatomy, registered = whole
+    judged = assess(anatomy, views, registered, START)
+    camera = views[1].camera
+    middle = camera.project(rigid.transform_points(POSE, [[0.0, 0.0, 58.0]]))[0, 1]
+    cut = masked(views[1], np.arange(camera.size[1])[:, None] > middle)
+    alone = Alone(Body(spine()[0], bones=structures), anatomy, registered.world_from_ct, judged)
+    first = register_together([alone], [registered.views[0], cut]).bodies[0]
+    assert (first.overlay, first.room) == ("accept", "check")
+    assert [reason.code for reason in first.reasons] == ["one-view"]
+
+
 @pytest.mark.parametrize(
     "turn, words",
     [

@@ -327,6 +327,10 @@ def judge_together(
             judged = judge(bone.name, features, showing, whole.in_doubt)
         prediction, verdict, reasons = judged
         room = overlay = verdict
+        if not alone:
+            # What leaves its place along a beam open moves it in no X-ray by more than its bound.
+            whole_bone = replace(features, shown=1.0)
+            _, overlay, _ = judge(bone.name, whole_bone, showing, whole.in_doubt)
         if verdict == "accept" and whole.cameras_in_doubt:
             room = "check"
         if prediction and whole.cameras_in_doubt and OF_WHOLE not in reasons:
@@ -336,7 +340,7 @@ def judge_together(
             shown = errors.overlay(n)
             lies = errors.room(n)
         known = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
-        if verdict == "accept" and not known:
+        if overlay == "accept" and not known:
             overlay = "check"
         error = None
         if prediction:

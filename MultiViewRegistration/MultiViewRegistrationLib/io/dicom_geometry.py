@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import c_arm
-from ..geometry.fields import C_ARM
+from ..geometry.fields import C_ARM, Table
 from ..imaging.dicom_file import DicomFile, DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count, requested_frame
 from .view_record import LEFT_OUT, ViewRecord
@@ -144,6 +144,11 @@ class HeaderGeometry:
             self.values[key] = found
             self.assumptions += assumptions
 
+    def sorted_by(self, table: Table) -> HeaderGeometry:
+        """Return it with what is missing in the order of a table, and nothing else."""
+        self.missing = {key: self.missing[key] for key in table if key in self.missing}
+        return self
+
 
 GEOMETRY = "XRayGeometrySequence"
 PROPERTIES = "FramePixelDataPropertiesSequence"
@@ -156,7 +161,7 @@ MAX_MM = 1e4
 
 def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """Find source_to_detector_mm and source_to_isocentre_mm."""
-    geometry.put("source_to_detector_mm", _length(frame, "DistanceSourceToDetector"))
+    geometry.put("source_to_detector_mm", length_of(frame, "DistanceSourceToDetector"))
     geometry.put(
         "source_to_isocentre_mm",
         *distance_to_isocentre(frame, geometry.values.get("source_to_detector_mm")),
@@ -179,7 +184,7 @@ def distance_to_isocentre(frame: DicomFrame, to_detector: float | None) -> tuple
     )
     assumed = [AT_PATIENT] if name == "DistanceSourceToPatient" else []
     if frame.number(name, GEOMETRY):
-        depth = _length(frame, name)
+        depth = length_of(frame, name)
     else:
         name = "EstimatedRadiographicMagnificationFactor"
         assumed = [BY_MAGNIFICATION]
@@ -196,7 +201,8 @@ def distance_to_isocentre(frame: DicomFrame, to_detector: float | None) -> tuple
     return depth, *assumed
 
 
-def _length(frame: DicomFrame, name: str) -> float | str:
+def length_of(frame: DicomFrame, name: str) -> float | str:
+    """Return a length in mm as `HeaderGeometry.put` takes it."""
     length = frame.number(name, GEOMETRY)
     if not length:
         return name
@@ -212,7 +218,7 @@ def _pixel_mm(frame: DicomFrame, values: dict[str, Any]) -> tuple:
     spacing = frame.numbers("PixelSpacing")
     distances = [values.get(key) for key in ("source_to_detector_mm", "source_to_isocentre_mm")]
     if (
-        _are_sizes(spacing)
+        are_sizes(spacing)
         and frame.text("PixelSpacingCalibrationType") == "GEOMETRY"
         and all(distances)
     ):
@@ -234,27 +240,33 @@ def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
     """
     element = frame.numbers("DetectorElementSpacing")
     binning = frame.numbers("DetectorBinning", DETECTOR)
-    return element * binning if _are_sizes(element) and _are_sizes(binning) else None
+    return element * binning if are_sizes(element) and are_sizes(binning) else None
 
 
 def _contradiction(frame: DicomFrame, imager: np.ndarray, element: np.ndarray | None) -> str:
     """Return why the spacing cannot be true, "" where it can."""
     claim = f"ImagerPixelSpacing is {_pair(imager)} mm"
-    if not _are_sizes(imager):
+    if not are_sizes(imager):
         return f"{claim}, expected two sizes above 0"
     spacing = frame.numbers("PixelSpacing")
     ratio = frame.numbers("PixelAspectRatio")
     if len(spacing) == 2 and (spacing > (1 + ROUNDING) * imager).any():
         return f"{claim}, but PixelSpacing, nearer to the source, is {_pair(spacing)} mm"
-    if _are_sizes(ratio) and abs(imager[0] * ratio[1] / (imager[1] * ratio[0]) - 1) > ROUNDING:
+    if are_sizes(ratio) and abs(imager[0] * ratio[1] / (imager[1] * ratio[0]) - 1) > ROUNDING:
         return f"{claim}, but PixelAspectRatio is {_pair(ratio, ':')}"
     if element is not None and np.abs(imager / element - 1).max() > ROUNDING:
         return f"{claim}, but DetectorElementSpacing times DetectorBinning is {_pair(element)} mm"
     return ""
 
 
-def _are_sizes(numbers: np.ndarray) -> bool:
+def are_sizes(numbers: np.ndarray) -> bool:
+    """Return whether these are the sizes of a pixel, mm or any other."""
     return len(numbers) == 2 and numbers.min() > 0 and numbers.max() < MAX_MM
+
+
+def pixel_of(spacing: np.ndarray, name: str) -> list[float] | str:
+    """Return the pixel size of a spacing (rows, columns) as `HeaderGeometry.put` takes it, the attribute's name for none."""
+    return spacing[::-1].tolist() if are_sizes(spacing) else name
 
 
 def _pair(numbers: np.ndarray, between: str = " x ") -> str:
@@ -586,8 +598,7 @@ def read_header(
         geometry.values.update({} if point is None else {"principal_point": point})
         geometry.assumptions += [assumed] if assumed else []
     find_table(geometry, header)
-    geometry.missing = {key: geometry.missing[key] for key in C_ARM if key in geometry.missing}
-    return geometry
+    return geometry.sorted_by(C_ARM)
 
 
 HOW_TO_ADD = (

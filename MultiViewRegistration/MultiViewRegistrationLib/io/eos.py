@@ -22,6 +22,7 @@ from .dicom_geometry import (
     IN_IMAGE,
     LETTERS,
     HeaderGeometry,
+    are_sizes,
     distance_to_isocentre,
 )
 
@@ -111,7 +112,7 @@ def _pixel_mm(file: DicomFile) -> tuple:
     """
     spacing = file.numbers("PixelSpacing")
     imager = file.numbers("ImagerPixelSpacing")
-    if len(spacing) != 2 or spacing.min() <= 0:
+    if not are_sizes(spacing):
         return (
             "PixelSpacing; ImagerPixelSpacing is that on the detector"
             if len(imager)

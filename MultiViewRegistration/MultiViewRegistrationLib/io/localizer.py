@@ -29,6 +29,7 @@ from .dicom_geometry import (
     IN_IMAGE,
     PATIENT_FROM_TABLE,
     HeaderGeometry,
+    pixel_of,
 )
 from .eos import find_eos, is_eos, mismatch, scan_of
 from .files import printable
@@ -96,7 +97,7 @@ def _find_localizer(geometry: HeaderGeometry, file: DicomFile) -> None:
         bent = file.text("Manufacturer").startswith("PHILIPS")
         geometry.values |= {"fan": "equal_angles"} if bent else {}
         geometry.assumptions.append(BENT_FAN if bent else FLAT_FAN)
-    geometry.missing = {key: geometry.missing[key] for key in SLOT_SCAN if key in geometry.missing}
+    geometry.sorted_by(SLOT_SCAN)
 
 
 def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
@@ -104,10 +105,7 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
     axes, spacing, first = _plane(file)
     for key, axis in (("columns_along", axes[:3]), ("rows_along", axes[3:])):
         geometry.put(key, (axis + 0.0).tolist() if len(axes) == 6 else "ImageOrientationPatient")
-    known = len(spacing) == 2 and spacing.min() > 0
-    geometry.put(
-        "pixel_mm", spacing[::-1].tolist() if known else "PixelSpacing", ACROSS_AT_ISOCENTRE
-    )
+    geometry.put("pixel_mm", pixel_of(spacing, "PixelSpacing"), ACROSS_AT_ISOCENTRE)
     if len(first) != 3 or not {"columns_along", "pixel_mm"} <= geometry.values.keys():
         geometry.put("isocentre", "ImagePositionPatient, ImageOrientationPatient and PixelSpacing")
         return

@@ -21,11 +21,12 @@ from ..geometry.fields import C_ARM
 from ..imaging.dicom_file import DicomFile, DicomFrame, read_dicom
 from .dicom_geometry import (
     IN_IMAGE,
-    MAX_MM,
     PATIENT_FROM_TABLE,
     RT_LAID_OUT,
     HeaderGeometry,
     begin_reading,
+    length_of,
+    pixel_of,
 )
 from .files import printable
 
@@ -59,19 +60,15 @@ def read_rt_image(
     if len(isocentre) == 3:  # along the patient's axes: the patient moves the other way
         geometry.stand.table = ["IsocenterPosition", (-isocentre).tolist()]
         geometry.stand.patient = np.eye(3).tolist()
-    geometry.missing = {key: geometry.missing[key] for key in C_ARM if key in geometry.missing}
-    return geometry
+    return geometry.sorted_by(C_ARM)
 
 
 def _find_readings(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """Find all readings of a C-arm."""
-    to_detector = _length(frame, "RTImageSID")
-    to_isocentre = _length(frame, "RadiationMachineSAD")
-    spacing = frame.numbers("ImagePlanePixelSpacing")
-    geometry.put("source_to_detector_mm", to_detector)
-    geometry.put("source_to_isocentre_mm", to_isocentre)
-    sized = len(spacing) == 2 and spacing.min() > 0
-    geometry.put("pixel_mm", spacing[::-1].tolist() if sized else "ImagePlanePixelSpacing")
+    geometry.put("source_to_detector_mm", length_of(frame, "RTImageSID"))
+    geometry.put("source_to_isocentre_mm", length_of(frame, "RadiationMachineSAD"))
+    name = "ImagePlanePixelSpacing"
+    geometry.put("pixel_mm", pixel_of(frame.numbers(name), name))
     gantry = frame.number("GantryAngle")
     patient = PATIENT_FROM_TABLE.get(frame.text("PatientPosition"))
     plane = frame.text("RTImagePlane")
@@ -138,11 +135,6 @@ def _find_principal_point(
     moved = frame.numbers("XRayImageReceptorTranslation")
     corner = receptor[:2, :2] @ first + (moved[:2] if len(moved) == 3 else 0.0)
     geometry.values["principal_point"] = (axes @ -corner / pixel_mm).tolist()
-
-
-def _length(frame: DicomFrame, name: str) -> float | str:
-    length = frame.number(name)
-    return length if length and 1 <= length <= MAX_MM else name
 
 
 def planned_pose(path: str | Path) -> np.ndarray:

@@ -121,6 +121,10 @@ def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
     return rigid.turn_and_shift(np.radians(rotation_deg), shift_mm) @ pose
 
 
+#: Off the true pose by a start's error.
+START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
+
+
 def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
     """Mean distance of the corners of a 60 mm cube from where the true pose puts them."""
     away = rigid.transform_points(pose, CORNERS) - rigid.transform_points(true, CORNERS)
@@ -183,7 +187,7 @@ def write_phantom_case(
         "version": 1,
         "ct": f"{ct_name}.nii.gz",
         "views": views,
-        "world_from_ct": off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0]).tolist(),
+        "world_from_ct": START.tolist(),
         "targets": CORNERS.tolist(),
         "truth": {"world_from_ct": TRUE_POSE.tolist()},
     }

@@ -21,3 +21,8 @@ def refusal(function: Callable, *arguments, **named) -> str:
     one_sentence = re.search(r"[.?]$", message) and not re.search(r"[.!?] [A-Z]", message)
     assert len(message.splitlines()) == 1 and one_sentence, message
     return message
+
+
+def refuses(match: str):
+    """A block that raises an InputError whose message has this pattern."""
+    return pytest.raises(InputError, match=match)

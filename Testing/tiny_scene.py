@@ -113,15 +113,18 @@ def dot_image(size: tuple[int, int], pixel, sigma: float = 1.2) -> np.ndarray:
     return (0.1 + 0.9 * dot).astype(np.float32)
 
 
-def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.0, 2.0)):
+def registration_of(
+    scene, cameras: dict[str, Camera] | None = None, points=None, pixel_mm=(2.0, 2.0)
+):
     """A registration with an X-ray for each camera, by name, that shows a dot where a world point (3,), LPS mm, is projected.
 
+    cameras: by default AP and lateral.
     points: by name; the isocentre where there is none.
     """
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene, "Test")
-    for name, camera in cameras.items():
+    for name, camera in (cameras or {"AP": c_arm(), "lateral": c_arm(90)}).items():
         add_xray(
             registration,
             name,
@@ -155,7 +158,7 @@ def complete(scene, name: str = "Test"):
     from MultiViewRegistrationLib.mrml.loading import volume_node
     from MultiViewRegistrationLib.mrml.nodes import product
 
-    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    registration = registration_of(scene)
     registration.ct = volume_node(
         scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0])
     )

@@ -9,6 +9,7 @@ import io
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, make_ct, make_views
 from PIL import Image
 from scipy import ndimage
@@ -85,7 +86,7 @@ def test_an_outline_is_drawn_thin_and_where_it_is():
     zoom = pictures.MIN_LONGEST_SIDE / (2 * RADIUS + 10 + 2 * ((2 * RADIUS + 9) // 3))
     place, other = np.argwhere(drawn), np.argwhere(there)
     middle, shifted = ((each.min(axis=0) + each.max(axis=0)) / 2 for each in (place, other))
-    np.testing.assert_allclose((shifted - middle) / zoom, (10, 6), atol=1)
+    assert_allclose((shifted - middle) / zoom, (10, 6), atol=1)
     distance = np.hypot(*(place - middle).T) / zoom
     assert np.abs(distance - RADIUS).max() < 3 and drawn.sum() < 8 * np.pi * RADIUS * zoom
 
@@ -156,7 +157,7 @@ def test_files_are_the_pictures():
     assert list(files) == list(pictures.LEGENDS)
     for kind, (file,) in files.items():
         shown = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
-        np.testing.assert_array_equal(shown, drawn[0][kind])
+        assert_array_equal(shown, drawn[0][kind])
 
 
 def test_pictures_are_at_most_so_large():

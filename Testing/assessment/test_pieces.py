@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy
 from bent_spine import POSE, START, spine, xrays
+from numpy.testing import assert_allclose
 from phantom import masked
 
 from MultiViewRegistrationLib.assessment import pieces, verdict
@@ -120,7 +121,7 @@ def test_detail_of_moved_voxels_is_that_by_scipy():
     change -= scipy.ndimage.uniform_filter(change, 7, mode="constant")
     expected = (pull * change - weight * change**2 / 2).sum(), (weight * change**2).sum()
     found = moved_detail(pixels, mass, share, np.array([step]), weight, pull, 3)
-    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
+    assert_allclose(found[:, 0], expected, rtol=1e-4)
 
 
 def test_residuals_that_are_means_of_nine_are_alike_in_as_many_pixels_as_statistics_say():

@@ -14,7 +14,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views, off
+from numpy.testing import assert_array_equal, assert_equal
+from phantom import CORNERS, START, TRUE_POSE, make_ct, make_slot_scan, make_views
 from PIL import Image
 
 from MultiViewRegistrationLib.api import assess, register
@@ -84,12 +85,11 @@ def case(ct, views) -> Case:
     """With truth; of view2 neither the pixel size nor the exact geometry is known."""
     sized = views[0].with_xray(pixel_mm=(1.25, 1.25))
     uncertain = replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)
-    start = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
     inputs = {"case.json": "ab" * 32}
     return Case(
         (Body(ct),),
         [sized, uncertain],
-        world_from_ct=start,
+        world_from_ct=START,
         targets=CORNERS,
         truth_world_from_ct=TRUE_POSE,
         inputs=inputs,
@@ -200,7 +200,7 @@ def test_the_outlines_of_each_pose_are_a_picture_of_their_own_over_the_x_ray(
     images = {image["alt"]: image["src"].split(",")[1] for image in shown.of("img")}
     assert list(images)[:3] == ["view1, X-ray", "view1, outlines, result", "view1, outlines, start"]
     layer = Image.open(io.BytesIO(base64.b64decode(images["view1, outlines, start"])))
-    np.testing.assert_array_equal(np.asarray(layer), pictures[0][0]["outlines"])
+    assert_array_equal(np.asarray(layer), pictures[0][0]["outlines"])
 
 
 def test_pictures_begun_before_the_assessment_are_those_of_the_result(case, anatomy, pictures):
@@ -212,7 +212,7 @@ def test_pictures_begun_before_the_assessment_are_those_of_the_result(case, anat
     assert unassessed.assessment is None and result.assessment is not None
     assert (unassessed.world_from_ct == result.world_from_ct).all()
     assert unassessed.world_uid == result.world_uid
-    np.testing.assert_equal(Entry(result, drrs=drrs).pictures, pictures)
+    assert_equal(Entry(result, drrs=drrs).pictures, pictures)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (6, 4, 1), (6, 4, 3), (6, 4, 4)])
@@ -220,7 +220,7 @@ def test_a_png_file_holds_every_value(shape):
     picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     Image.open(io.BytesIO(png(picture))).verify()  # the sums of its parts
     read = np.asarray(Image.open(io.BytesIO(png(picture))))
-    np.testing.assert_array_equal(read.reshape(shape), picture)
+    assert_array_equal(read.reshape(shape), picture)
 
 
 def test_a_grey_picture_is_stored_as_grey():

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from refusals import refuses
 
 from benchmarks.protocol import cases, runs
 from benchmarks.protocol.cases import RealCase, RealCases
 from benchmarks.protocol.page import page
 from benchmarks.protocol.runs import measured, run
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 
@@ -62,5 +62,5 @@ def test_a_run_on_real_x_rays_is_kept_and_named_so(real, tmp_path, monkeypatch):
 
 def test_a_case_without_a_start_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(cases.Case, "load", lambda path: cases.Case(bodies=(Body(None),), views=[]))
-    with pytest.raises(InputError, match="no start pose"):
+    with refuses("no start pose"):
         RealCase(tmp_path / "case.json")

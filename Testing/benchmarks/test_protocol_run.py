@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 from file_io import read_json
 from phantom import write_bony_ct
+from refusals import refuses
 
 from benchmarks import ROOT
 from benchmarks.__main__ import main
@@ -23,7 +24,7 @@ from benchmarks.protocol.page import page
 from benchmarks.protocol.runs import Records, reevaluate, run
 from benchmarks.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.errors import InputError, install_command
+from MultiViewRegistrationLib.errors import install_command
 
 FEW = (
     Condition("1 view", "body", 1, 0),
@@ -147,11 +148,11 @@ def test_a_row_that_was_being_written_is_not_there(ct, tmp_path):
 def test_another_protocol_is_refused(ct, tmp_path):
     Records(tmp_path, [ct], 0)
     Records(tmp_path, [ct], 0)
-    with pytest.raises(InputError, match="protocol.json: found registrations of other CTs"):
+    with refuses("protocol.json: found registrations of other CTs"):
         Records(tmp_path, [ct], 1)
     other = tmp_path / "other.nii.gz"
     other.write_bytes(b"another")
-    with pytest.raises(InputError, match="another --out"):
+    with refuses("another --out"):
         Records(tmp_path, [other], 0)
 
 
@@ -159,7 +160,7 @@ def test_a_damaged_row_is_named(ct, tmp_path):
     records = Records(tmp_path, [ct], 0)
     records.keep({"number": 1}, None)
     (tmp_path / "rows" / "0003.json").write_text("no json")
-    with pytest.raises(InputError, match=r"0003\.json: found no JSON"):
+    with refuses(r"0003\.json: found no JSON"):
         records.rows()
 
 
@@ -194,7 +195,7 @@ def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
         and "RTK, as those" not in text
         and "gvxr-reliability.svg" in pictures
     )
-    with pytest.raises(InputError, match="another simulator"):
+    with refuses("another simulator"):
         run(SimulatedCases([ct], 0, "rtk", plain, 1), tmp_path / "out")
 
 

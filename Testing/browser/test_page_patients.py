@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from file_io import read_json, write_json
+from numpy.testing import assert_array_equal
 from phantom import write_phantom_case
 from served import FORM, Served, Tab, form
 
@@ -148,9 +149,7 @@ def assert_shows(tab: Tab, case: Path, alone: list[dict] | None = None, named: s
         )
         if alone is not None:
             assert pane["title"][1:] == alone[number]["title"][1:]
-            np.testing.assert_array_equal(
-                pane["picture"], alone[number]["picture"], err_msg=names[number]
-            )
+            assert_array_equal(pane["picture"], alone[number]["picture"], err_msg=names[number])
     assert tab.state("views.case") == tab.page.locator(".mv-3d .mv-case").inner_text() == named
 
 

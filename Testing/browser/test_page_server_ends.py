@@ -7,8 +7,8 @@ import signal
 import zipfile
 from time import monotonic, sleep
 
-import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from served import PATIENCE_S, Served
 
 #: Keeps the websockets of a page, to be closed as a network closes them.
@@ -49,7 +49,7 @@ def test_the_work_is_offered_opened_and_removed(own_data, open_tab, case_file, t
             assert not list(own_data.iterdir())
         else:
             tab.ready()
-            np.testing.assert_allclose(tab.exported(tmp_path).GetParameters(), pose, atol=1e-9)
+            assert_allclose(tab.exported(tmp_path).GetParameters(), pose, atol=1e-9)
         server.end()
         leave(tab)
 

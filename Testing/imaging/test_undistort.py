@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.distortion import Distortion
 from MultiViewRegistrationLib.imaging.reading import undistorted
 from MultiViewRegistrationLib.imaging.xray import raw_image
@@ -78,11 +78,11 @@ def test_the_inverse(coefficients, pixel):
     ],
 )
 def test_what_is_none(coefficients, word):
-    with pytest.raises(InputError, match=f"^distortion: .*{word}"):
+    with refuses(f"^distortion: .*{word}"):
         Distortion(coefficients)
 
 
 def test_no_inverse():
-    with pytest.raises(InputError, match="cannot be undone"):
+    with refuses("cannot be undone"):
         Distortion([-5, 0, 0, 0]).undistort([1.0, 1.0])
     assert Distortion([0] * 14).undistort([0.3, 0.2]).tolist() == [0.3, 0.2]

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from refusals import refuses
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.matrices import (
     read_matrix,
     read_matrix_file,
@@ -67,15 +67,15 @@ def test_the_size_that_json_tells():
     ],
 )
 def test_what_is_none(text, word):
-    with pytest.raises(InputError, match=f"^pose.txt.*{word}"):
+    with refuses(f"^pose.txt.*{word}"):
         read_matrix(text, "pose.txt")
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match=r"missing\.txt does not exist"):
+    with refuses(r"missing\.txt does not exist"):
         read_matrix_file(tmp_path / "missing.txt")
     (tmp_path / "a.png").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(InputError, match=r"a\.png is not text"):
+    with refuses(r"a\.png is not text"):
         read_matrix_file(tmp_path / "a.png")
 
 
@@ -107,5 +107,5 @@ def test_a_number_is_read_with_a_point_or_a_comma(text, number):
     ],
 )
 def test_what_is_no_number_or_two_is_refused(text, word):
-    with pytest.raises(InputError, match=word):
+    with refuses(word):
         read_number(text, "Roll")

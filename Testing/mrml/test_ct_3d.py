@@ -7,7 +7,7 @@ import pytest
 import slicer
 from hosts import IN_SLICER
 from phantom_scene import remove
-from tiny_scene import c_arm, registration_of
+from tiny_scene import registration_of
 
 from MultiViewRegistrationLib.mrml import ct_3d
 from MultiViewRegistrationLib.mrml.loading import volume_node
@@ -34,7 +34,7 @@ def volume(scene, name: str):
 
 @pytest.fixture
 def registration(scene):
-    made = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    made = registration_of(scene)
     made.ct = volume(scene, "CT")
     return made
 

@@ -60,7 +60,7 @@ def test_the_box_of_the_3d_view_comes_back_with_the_layout_from_before(scene, la
 
 
 def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
-    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    registration = registration_of(scene)
     for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made
         view.node.SetAttribute(layout.SHOWN_IN, tag)
     layout.show(registration)
@@ -84,7 +84,7 @@ def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
 
 
 def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic):
-    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    registration = registration_of(scene)
     display.show(registration)
     assert not layout.shown(scene)
     layout.show(registration)
@@ -104,7 +104,7 @@ def test_a_scene_without_a_layout_is_no_failure(scene):
 
 
 def test_slicer_makes_one_slice_view_of_an_x_ray_at_a_time(scene, layout_logic):
-    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    registration = registration_of(scene)
     made = 0
     while layout.make_slice_view(registration):
         made += 1

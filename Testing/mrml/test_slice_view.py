@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import slicer
+from numpy.testing import assert_allclose
 from scene_rendering import brightest, pixels, resize, slice_view
 from scipy.spatial.transform import Rotation
 from tiny_scene import c_arm, registration_of
@@ -163,13 +164,13 @@ def moved_and_rotated() -> np.ndarray:
 def test_a_slice_shows_the_same_of_a_ct_wherever_that_goes(slices):
     _ct, node, follow = slices
     at_first = follow()
-    np.testing.assert_allclose(at_first[:3, 3], CENTRE, atol=1e-6)
+    assert_allclose(at_first[:3, 3], CENTRE, atol=1e-6)
     node.JumpSliceByCentering(*(CENTRE + [0, 0, 45]))  # where a person has scrolled to
     scrolled = follow()
-    np.testing.assert_allclose(scrolled[:3, 3], CENTRE + [0, 0, 45], atol=1e-6)
+    assert_allclose(scrolled[:3, 3], CENTRE + [0, 0, 45], atol=1e-6)
     moved = moved_and_rotated()
-    np.testing.assert_allclose(follow(moved), moved @ scrolled, atol=1e-6)
-    np.testing.assert_allclose(follow(np.eye(4)), scrolled, atol=1e-6)
+    assert_allclose(follow(moved), moved @ scrolled, atol=1e-6)
+    assert_allclose(follow(np.eye(4)), scrolled, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def ct_at(scene, registration, centre):
 
 def seen(scene):
     """Two X-rays of a CT at the origin."""
-    registration = registration_of(scene, {"AP": c_arm(0), "lateral": c_arm(90)})
+    registration = registration_of(scene)
     ct_at(scene, registration, (0, 0, 0))
     return registration
 

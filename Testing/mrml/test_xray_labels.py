@@ -164,7 +164,7 @@ def test_labels_of_views_that_were_changed_are_settled_one_after_the_other(slice
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     calls = []
     watch = display.SceneObserver(scene, lambda ms, call: calls.append((ms, call)))
-    display.show(registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)}))
+    display.show(registration_of(scene))
     for view in views:
         for width in (300, 301, 302):
             view.get_view_node().SetFieldOfView(width, width, 1)

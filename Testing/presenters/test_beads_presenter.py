@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import slicer
 from bead_scene import PHANTOM, draw_beads, two_sides
+from numpy.testing import assert_allclose
 from phantom import write_ct_file
 from presenter_host import PresenterHost, act, cells, control, text
 
@@ -100,7 +101,7 @@ def test_a_case_that_is_written_has_the_cameras_and_where_they_come_from(host, g
     (written,) = write_case_folder(host.session, tmp_path / "written")()
     case = Case.load(written)
     for view, read in zip(host.registration.xrays, case.views, strict=True):
-        np.testing.assert_allclose(read.camera.projection_matrix, view.camera.projection_matrix)
+        assert_allclose(read.camera.projection_matrix, view.camera.projection_matrix)
         assert read.rotation_sd_deg == view.record.uncertainty["rotation_sd_deg"]
         assert case.assumptions[view.name] == view.record.assumptions
         assert read.marker == view.record.marker == "patient"

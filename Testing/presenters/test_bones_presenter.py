@@ -7,13 +7,13 @@ from bent_spine import NAMES, register_once, write_case
 from phantom import make_ct, make_views
 from phantom_scene import add_view, phantom_volume
 from presenter_host import PresenterHost, act, cells, control, of_case, text
+from refusals import refuses
 from running_session import poll
 from scene_rendering import ball
 from segmentation_files import write_seg
 from tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.structures import Structures
@@ -153,7 +153,7 @@ def test_segments_that_overlap_are_told_by_name(scene):
     values[:] = values > 0
     both.AddRepresentation(LABELMAP, labelmap)
     segments.AddSegment(both)
-    with pytest.raises(InputError, match='"L1" and "whole spine": overlap in .* remove one'):
+    with refuses('"L1" and "whole spine": overlap in .* remove one'):
         host.session.structures()
     table = control(host.presenters.ct.bones, "bones")
     table.switch(table.lines[2].id, False)
@@ -172,7 +172,7 @@ def test_segments_of_a_surface_alone_are_used_and_those_of_nothing_are_told(scen
     volume_mm3 = (host.session.structures().labels == 1).sum() * 8  # voxels of 2 mm
     assert volume_mm3 == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.1)
     surface.GetSegmentation().AddEmptySegment("nothing", "nothing")
-    with pytest.raises(InputError, match='"nothing": has no voxel within the CT'):
+    with refuses('"nothing": has no voxel within the CT'):
         host.session.structures()
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from geometry_table import cell, field
+from numpy.testing import assert_allclose, assert_equal
 from presenter_host import act, control, text
 
 from MultiViewRegistrationLib.session.presenters.form import walk
@@ -40,7 +41,7 @@ def test_a_chosen_calibration_gives_the_camera_that_is_meant_and_can_be_put_back
     act(host.files, pixel, "1.25 1.25")
     act(host.files, origin, "-79.375 -79.375")
     act(host.files, "calibrations.camera.0", "0")
-    np.testing.assert_allclose(
+    assert_allclose(
         np.abs(view.camera.intrinsics), [[800, 0, 63.5], [0, 800, 63.5], [0, 0, 1]], atol=1e-9
     )
     assert view.record.origin == "rtk.xml"
@@ -59,4 +60,4 @@ def test_a_file_that_is_no_calibration_changes_nothing(host, table, tmp_path):
     (tmp_path / "page.xml").write_text("<html/>")
     choose(host, table, tmp_path / "page.xml")
     assert "Not used: page.xml" in text(host.files, "unused")
-    np.testing.assert_equal([view.record for view in table._xrays.views], before)
+    assert_equal([view.record for view in table._xrays.views], before)

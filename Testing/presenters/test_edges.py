@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from phantom_scene import START, settle
 from presenter_host import act, control
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.reasons import Reason
 
@@ -81,7 +81,7 @@ def test_who_has_typed_initials_once_clicks_once_for_each_x_ray(answer):
 @pytest.mark.parametrize("initials", ["", "Dr. A. Bee"])
 def test_nobody_answers_without_initials_or_with_a_name(answer, initials):
     look(answer, initials=initials)
-    with pytest.raises(InputError, match="Initials: .* type yours"):
+    with refuses("Initials: .* type yours"):
         act(answer, "yes")
 
 

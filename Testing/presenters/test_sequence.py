@@ -12,8 +12,8 @@ from moving import write_blinking_case, write_track, write_turning
 from phantom import off
 from PIL import Image
 from presenter_host import PresenterHost, act, cells, control, text
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.result_files import read_track
 
@@ -140,7 +140,7 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
 
 
 def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence, track, tmp_path):
-    with pytest.raises(InputError, match="does not exist"):
+    with refuses("does not exist"):
         act(sequence, "other", [tmp_path / "nothing.json"], None)
     sent = write_turning(track, tmp_path / "turning")
     act(sequence, "other", [sent], sent.parent)

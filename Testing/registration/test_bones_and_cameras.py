@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bent_spine import NAMES, POSE, START, bent, spine, together, xrays
+from numpy.testing import assert_allclose
 from phantom import free, misplaced
 
 from MultiViewRegistrationLib.assessment.metrics import target_errors
@@ -105,4 +106,4 @@ def test_gradient_is_that_of_finite_differences(case):
     twists = np.diag(small)[numbers]
     expected = [(cost(twist) - cost(-twist)) / 4 for twist in twists]  # of half the cost
     found = twists @ gradient
-    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.03 * np.abs(found).max())
+    assert_allclose(found, expected, rtol=0.05, atol=0.03 * np.abs(found).max())

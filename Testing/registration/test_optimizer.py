@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, make_ct, make_views, off
 from scipy import ndimage
 
@@ -32,7 +33,7 @@ def test_the_hessian_has_the_curvature_that_the_last_step_showed(seed):
     gauss_newton, true, step = positive(rng), positive(rng), rng.normal(size=6)
     changed = with_curvature(gauss_newton, step, true @ step, block=6)
     if step @ true @ step > LEAST_CURVATURE * (step @ gauss_newton @ step):
-        np.testing.assert_allclose(changed @ step, true @ step)
+        assert_allclose(changed @ step, true @ step)
     assert np.linalg.eigvalsh(changed).min() > 0
 
 
@@ -69,7 +70,7 @@ def test_the_same_minimum_is_reached_in_fewer_steps():
         )
         for second_order in (False, True)
     )
-    np.testing.assert_allclose(quick.world_from_ct, plain.world_from_ct, atol=5e-3)
+    assert_allclose(quick.world_from_ct, plain.world_from_ct, atol=5e-3)
     least = min(plain.fit.cost, quick.fit.cost)
     # Not until the last step: where rounding ends a descent, each processor has its own.
     steps = [

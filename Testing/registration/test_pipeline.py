@@ -6,17 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, off
+from numpy.testing import assert_array_equal
+from phantom import START, TRUE_POSE, error_mm, off
+from refusals import refuses
 from scipy import ndimage
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.optimizer import MIN_CONVINCING_NCC, DescentStart
 from MultiViewRegistrationLib.registration.pipeline import Progress, RegistrationPipeline, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-
-START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def test_two_views_find_the_true_pose_and_report_progress(anatomy, views):
     fractions = [progress.fraction for progress in reports]
     assert fractions == sorted(fractions)
     assert 0 < fractions[0] < fractions[-1] < 1
-    np.testing.assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
+    assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
     assert "%" in str(reports[0])
     last = [step.cost for step in found.levels[-1].steps]
     assert [progress.cost for progress in reports][-len(last) :] == last
@@ -101,7 +100,7 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
 )
 def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shift, masked):
     given = replace(ct, mask=ct.volume.values > 300) if masked else ct
-    with pytest.raises(InputError, match="world_from_ct: "):
+    with refuses("world_from_ct: "):
         refine(PreparedCT(given), views, off(TRUE_POSE, [0, 0, 0], shift))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, cut_tube, error_mm, make_views, misplaced, off
 from scipy import ndimage
 
@@ -73,7 +74,7 @@ def test_structure_and_background_add_up_to_the_whole_ct(ct, bone, bone_ct):
         objective.project(TRUE_POSE), objective.rest, objective.views, strict=True
     ):
         whole = bone.full_ct.projector(level.volume).render(view.camera, TRUE_POSE).image
-        np.testing.assert_allclose(projection.image + rest, whole, atol=1e-4)
+        assert_allclose(projection.image + rest, whole, atol=1e-4)
     assert 0.05 < objective.project(TRUE_POSE)[0].image.max() < 0.9 * whole.max()
 
 
@@ -127,7 +128,7 @@ def test_rays_through_a_cut_end_of_the_whole_ct_are_not_compared():
     level = structure.levels(views, TRUE_POSE)[-1]
     (view,) = structure.objective(views, level, TRUE_POSE, margin_mm=40.0).views
     seen = structure.full_ct.projector(level.volume).seen(view.camera, TRUE_POSE) > 0
-    np.testing.assert_array_equal(view.xray.valid, seen)
+    assert_array_equal(view.xray.valid, seen)
     assert 0.05 < seen.mean() < 0.95
 
 

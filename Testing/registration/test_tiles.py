@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, make_views
 from scipy import ndimage
 
@@ -34,7 +35,7 @@ def test_the_tiles_add_up_to_the_whole(ct, views):
     )
     count = sum(fit.pixels)
     assert parts.pixels.sum() == count
-    np.testing.assert_allclose(
+    assert_allclose(
         parts.gradients.sum(axis=0) / count,
         fit.gradient,
         rtol=1e-3,
@@ -42,7 +43,7 @@ def test_the_tiles_add_up_to_the_whole(ct, views):
     )
     for view in range(2):
         of_view = parts.views == view
-        np.testing.assert_allclose(
+        assert_allclose(
             parts.gradients[of_view].sum(axis=0) / count, fit.by_view[view][0], rtol=2e-3, atol=1e-6
         )
         rows, columns = views[view].xray.valid.shape

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
@@ -75,7 +76,7 @@ def same_system(mine, theirs, cost):
 
 
 def close(mine, theirs, most=1e-4):
-    np.testing.assert_allclose(mine, theirs, rtol=0, atol=most)
+    assert_allclose(mine, theirs, rtol=0, atol=most)
 
 
 def same_fits(device, *given, point=None, excluding=None):
@@ -171,7 +172,7 @@ def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projecto
     in_step, on_cpu = ends(device.objective, starts), ends(Objective, starts)
     for start, end, expected in zip(starts, in_step, on_cpu, strict=True):
         (alone,) = ends(device.objective, [start])
-        np.testing.assert_array_equal(end.world_from_ct, alone.world_from_ct)
+        assert_array_equal(end.world_from_ct, alone.world_from_ct)
         assert error_mm(end.world_from_ct, expected.world_from_ct) < 0.02
         assert error_mm(expected.world_from_ct) < 0.3
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from phantom import CORNERS, TRUE_POSE, free, make_views, misplaced, off
 
 from MultiViewRegistrationLib.errors import Cancelled
@@ -52,7 +53,7 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     reports = []
     found = register(anatomy, views, reports.append)
     alone = refine(anatomy, [views[0], views[2]], START)
-    np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
+    assert_array_equal(found.world_from_ct, alone.world_from_ct)
     assert [view.name for view in found.views] == [view.name for view in views]
     assert len(found.fit.pixels) == 3 and min(found.fit.similarity) > 0.9
     camera = found.views[1].camera
@@ -63,7 +64,7 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     assert turn < np.radians(0.3)
     fractions = [progress.fraction for progress in reports]
     assert fractions == sorted(fractions) and fractions[-1] < 1
-    np.testing.assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
+    assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
 
 
 def test_cancelling_reaches_the_uncalibrated_view(anatomy, three):

@@ -7,9 +7,10 @@ import phantom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from refusals import refuses
 from scipy import stats
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange
@@ -71,7 +72,7 @@ def test_random_poses_fill_the_range_evenly():
 @settings(deadline=None, max_examples=60)
 def test_values_are_found_again_and_turns_are_those_of_the_c_arm(at):
     """From 0/0 and about the isocentre, the CT turned shows what the C-arm at these angles shows."""
-    np.testing.assert_allclose(some_range().values(some_range().poses(at)), at, atol=1e-6)
+    assert_allclose(some_range().values(some_range().poses(at)), at, atol=1e-6)
     reach = some_range(c_arm())
     turned = reach.poses([*at[:3], 0, 0, 0])
     points = CENTROID + 60 * np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), -1).reshape(-1, 3)
@@ -79,7 +80,7 @@ def test_values_are_found_again_and_turns_are_those_of_the_c_arm(at):
     expected = c_arm(at[0], at[1], roll_deg=at[2]).project(
         rigid.transform_points(reach.world_from_ct, points)
     )
-    np.testing.assert_allclose(shown, expected, atol=1e-6)
+    assert_allclose(shown, expected, atol=1e-6)
 
 
 def image_of(reach, axis, value, offset):
@@ -122,11 +123,11 @@ FRONT = 1000 * 35 / (700 + 70 * np.sqrt(0.75))
 def test_axes_move_the_image_as_they_say(axis, value, offset, moved):
     for camera in (c_arm(), c_arm(35, -20, roll_deg=50)):  # wherever the first view stands
         before, after = image_of(some_range(camera), axis, value, np.array(offset, float))
-        np.testing.assert_allclose(after - before, moved, atol=1e-6)
+        assert_allclose(after - before, moved, atol=1e-6)
     before, after = image_of(
         some_range(c_arm(35, mirrored=True)), axis, value, np.array(offset, float)
     )
-    np.testing.assert_allclose(after - before, np.array(moved) * (-1, 1), atol=1e-6)
+    assert_allclose(after - before, np.array(moved) * (-1, 1), atol=1e-6)
 
 
 CAMERAS = {"AP": c_arm(0), "lateral": c_arm(90)}
@@ -139,11 +140,11 @@ def of_case(training=None, search=(15.0, 45.0), world_from_ct=None):
 
 
 def test_a_case_without_training_is_trained_on_what_is_searched():
-    np.testing.assert_array_equal(
+    assert_array_equal(
         of_case({"roll_deg": 30, "rows_mm": 20}).half_widths, [15, 15, 30, 45, 20, 45]
     )
     reach = of_case()
-    np.testing.assert_array_equal(reach.half_widths, [15, 15, 15, 45, 45, 45])
+    assert_array_equal(reach.half_widths, [15, 15, 15, 45, 45, 45])
     assert reach.camera is CAMERAS["AP"]
     turns, shifts = np.random.default_rng(5).normal(size=(2, 500, 3))
     turns *= np.radians(15) / np.linalg.norm(turns, axis=1, keepdims=True)
@@ -155,7 +156,7 @@ def test_a_case_without_training_is_trained_on_what_is_searched():
 
 def test_a_wide_search_is_narrowed_to_what_the_field_allows():
     reach = of_case(search=(180, 400))
-    np.testing.assert_array_equal(reach.half_widths[:3], [180, 90, 180])
+    assert_array_equal(reach.half_widths[:3], [180, 90, 180])
     assert 50 < reach.half_widths[3] < 300 and len(set(reach.half_widths[3:])) == 1
 
 
@@ -168,10 +169,10 @@ def test_a_wide_search_is_narrowed_to_what_the_field_allows():
     ],
 )
 def test_ranges_that_put_the_ct_out_of_the_field_are_refused(training, words):
-    with pytest.raises(InputError, match=f"^training: at .*{words}"):
+    with refuses(f"^training: at .*{words}"):
         of_case(training)
 
 
 def test_a_start_out_of_the_field_is_refused():
-    with pytest.raises(InputError, match='world_from_ct: .*view "AP"'):
+    with refuses('world_from_ct: .*view "AP"'):
         of_case(world_from_ct=np.eye(4))

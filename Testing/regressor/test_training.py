@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import Cancelled, InputError
+from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.regressor import model_store, network, training
 from MultiViewRegistrationLib.regressor.model import load_model
@@ -191,22 +192,17 @@ def test_minutes_become_steps_and_hard_images(begin, monkeypatch):
 
 
 def test_arguments_out_of_range_are_refused(begin, tmp_path):
-    with pytest.raises(
-        InputError, match='the network "vote" is not known, expected one of voting, published'
-    ):
+    with refuses('the network "vote" is not known, expected one of voting, published'):
         begin(network="vote")
-    with pytest.raises(
-        InputError, match='the loss "l2" is not known, expected one of likelihood, diffpose'
-    ):
+    with refuses('the loss "l2" is not known, expected one of likelihood, diffpose'):
         begin(loss="l2")
-    with pytest.raises(
-        InputError,
-        match='the loss "cui2025" is one of poses, which the network "voting" does not say',
+    with refuses(
+        'the loss "cui2025" is one of poses, which the network "voting" does not say',
     ):
         begin(loss="cui2025")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="model: is not empty, expected a new folder"):
+    with refuses("model: is not empty, expected a new folder"):
         begin()
 
 
@@ -217,22 +213,22 @@ def test_it_begins_with_another_model_and_goes_on_as_an_unbroken_one(begin, case
     for one, other in zip(whole.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(one, other)
     assert whole.card.validation[-1][2:] == again.card.validation[-1][2:]
-    with pytest.raises(InputError, match='"voting", expected "published"'):
+    with refuses('"voting", expected "published"'):
         begin("other", network="published", loss="diffpose", begin_with=first)
 
 
 def test_resuming_is_refused_for_other_inputs(begin, case):
     ct, cameras, corners = case
     finished = begin(steps=1, every=5).run()
-    with pytest.raises(InputError, match="is at its end after 1 steps"):
+    with refuses("is at its end after 1 steps"):
         Training.resume(finished.folder, *case)
     folder = stopped(begin("stopped"), 1)
     other = CT(Volume(ct.volume.values + 1, ct.volume.ct_from_index))
-    with pytest.raises(InputError, match="of another CT"):
+    with refuses("of another CT"):
         Training.resume(folder, other, cameras, corners)
-    with pytest.raises(InputError, match="of other views or cameras"):
+    with refuses("of other views or cameras"):
         Training.resume(folder, ct, cameras[::-1], corners)
-    with pytest.raises(InputError, match="stopped before it had learnt anything; resume it"):
+    with refuses("stopped before it had learnt anything; resume it"):
         load_model(folder)
 
 

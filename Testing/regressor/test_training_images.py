@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numba import types
 from numba.core.dispatcher import Dispatcher
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -67,8 +68,8 @@ def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monke
     assert (
         first.shape == (21, 2, 2, 64, 64) and first.dtype == np.float32 and np.isfinite(first).all()
     )
-    np.testing.assert_array_equal(batches["2", 5], first)
-    np.testing.assert_array_equal(batches["3", 5], first)
+    assert_array_equal(batches["2", 5], first)
+    assert_array_equal(batches["3", 5], first)
     assert not np.array_equal(batches["1", 6], first)
     same_pose = maker.batch(
         np.repeat(TRUE_POSE[None], 8, axis=0), windows, np.random.default_rng(0)
@@ -90,7 +91,7 @@ def test_a_clean_image_is_the_prepared_drr(ct, windows):
         expected = prepare(view.xray, view.camera, window.camera)
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
     crossed = clean.batch(np.stack([TRUE_POSE, *poses(1)])[None], windows, np.random.default_rng(0))
-    np.testing.assert_allclose(crossed[0], [straight[0, 0], straight[1, 1]], atol=1e-4)
+    assert_allclose(crossed[0], [straight[0, 0], straight[1, 1]], atol=1e-4)
 
 
 def test_a_clean_image_of_a_slot_scan_is_the_prepared_drr(ct):
@@ -103,7 +104,7 @@ def test_a_clean_image_of_a_slot_scan_is_the_prepared_drr(ct):
     )[0]
     for view, window, image in zip(views, windows, made, strict=True):
         expected = prepare(view.xray, view.camera, window.camera)
-        np.testing.assert_array_equal(image[1], expected[1])
+        assert_array_equal(image[1], expected[1])
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
 
 

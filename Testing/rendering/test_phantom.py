@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scenes import random_scene
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -37,4 +38,4 @@ def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
     through &= np.abs(rays).argmax(axis=-1) == axis
     assert through.sum() > 100
     image = Projector(scene.volume).render(scene.camera, scene.world_from_ct).image
-    np.testing.assert_allclose(image[through], MU * (far - near)[through], rtol=2e-6)
+    assert_allclose(image[through], MU * (far - near)[through], rtol=2e-6)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
+from refusals import refuses
 from scenes import random_scene
 
-from MultiViewRegistrationLib import InputError, render
+from MultiViewRegistrationLib import render
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -25,8 +27,8 @@ def test_a_ct_is_rendered_at_many_poses(scene):
     projector = Projector(attenuation(ct))
     assert images.shape == (3, 1, *scene.camera.size[::-1]) and images.dtype == np.float32
     for image, pose in zip(images[:, 0], poses[:, 0], strict=True):
-        np.testing.assert_array_equal(image, projector.render(scene.camera, pose).image)
-    np.testing.assert_array_equal(render(ct, scene.camera, poses[0, 0]), images[0, 0])
+        assert_array_equal(image, projector.render(scene.camera, pose).image)
+    assert_array_equal(render(ct, scene.camera, poses[0, 0]), images[0, 0])
 
 
 def test_a_tensor_has_the_gradient_of_the_differentiable_renderer(scene):
@@ -60,7 +62,7 @@ def test_a_tensor_has_the_gradient_of_the_differentiable_renderer(scene):
 )
 def test_wrong_use_is_a_sentence(scene, changes, sentence):
     right = {"ct": scene.volume, "camera": scene.camera, "world_from_ct": scene.world_from_ct}
-    with pytest.raises(InputError, match=sentence):
+    with refuses(sentence):
         render(**{**right, **changes})
 
 
@@ -72,5 +74,5 @@ def test_wrong_tensors_are_a_sentence(scene):
         (torch.diag(torch.tensor([1.01, 1, 1, 1])), "is not rigid, it scales or shears"),
         (torch.eye(4, device="meta"), "on the device meta"),
     ):
-        with pytest.raises(InputError, match=sentence):
+        with refuses(sentence):
             render(scene.volume, scene.camera, pose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scenes import slot_scene
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
@@ -55,7 +56,7 @@ def test_image_is_the_line_integrals_of_scipy(seed, leading, mirrored):
     assert 0.02 < np.mean(expected == 0) < 0.8  # some rays miss
     # Joseph's sum over planes and the fine trilinear one differ by what a voxel's linear
     # interpolation leaves open.
-    np.testing.assert_allclose(image, expected, rtol=0, atol=0.01 * expected.max())
+    assert_allclose(image, expected, rtol=0, atol=0.01 * expected.max())
     assert np.abs(image - expected).mean() < 1e-3 * expected.max()
 
 
@@ -82,7 +83,7 @@ def test_rows_of_a_cropped_and_a_pooled_camera_are_those_of_the_image():
     projector, camera = Projector(volume), scan.camera()
     image = projector.render(camera, world_from_ct).image
     part = projector.render(camera.cropped(5, 8, 20, 16), world_from_ct).image
-    np.testing.assert_allclose(part, image[8:24, 5:25], atol=1e-5 * image.max())
+    assert_allclose(part, image[8:24, 5:25], atol=1e-5 * image.max())
 
 
 def test_rays_beyond_a_cut_end_are_marked_row_by_row():

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from refusals import refuses
 from scenes import random_scene, slot_scene
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
@@ -181,7 +181,7 @@ def test_more_voxels_than_can_be_counted_are_left_to_the_processor(projector_on,
 def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused(projector_on):
     scene = scene_of(0)
     batch = projector_on(Projector(scene.volume), "cpu")
-    with pytest.raises(InputError, match="world_from_ct: has numbers that are not finite"):
+    with refuses("world_from_ct: has numbers that are not finite"):
         batch.render([scene.camera], np.full((1, 4, 4), np.nan))
     other = Camera(scene.camera.intrinsics, scene.camera.camera_from_world, (8, 8))
     with pytest.raises(ValueError, match="of one size"):

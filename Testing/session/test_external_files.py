@@ -6,11 +6,12 @@ PendingQuestion for where the file is silent, and placed.
 import numpy as np
 import pytest
 from file_io import write_json, write_values
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import make_ct
 from phantom_scene import phantom, phantom_volume
+from refusals import refuses
 from tiny_scene import c_arm, write_markups
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import raw_image
 from MultiViewRegistrationLib.io.calibration import calibrated
 from MultiViewRegistrationLib.io.case import Case
@@ -78,8 +79,8 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     )
     write_json(tmp_path / "case.json", {"version": 1, "ct": "ct.nrrd", "views": [record.to_json()]})
     (expected,), here = Case.load(tmp_path / "case.json").views, xray_of(xray)
-    np.testing.assert_array_equal(here.line_integrals, expected.xray.line_integrals)
-    np.testing.assert_array_equal(here.valid, expected.xray.valid)
+    assert_array_equal(here.line_integrals, expected.xray.line_integrals)
+    assert_array_equal(here.valid, expected.xray.valid)
     assert (
         np.abs(here.line_integrals - raw.line_integrals).max() > 0.1
         and fingerprint(registration) != before
@@ -87,15 +88,15 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     assert summary(registration, xray).endswith("The image is undistorted.")
     (written,) = write_case_folder(Session(registration), tmp_path / "out")()
     (back,) = Case.load(written).views  # a case of it holds the undistorted image
-    np.testing.assert_allclose(
+    assert_allclose(
         back.xray.line_integrals[back.xray.valid], here.line_integrals[here.valid], atol=1e-6
     )
-    np.testing.assert_array_equal(back.xray.valid, here.valid)
+    assert_array_equal(back.xray.valid, here.valid)
     draw_mask(xray)
-    np.testing.assert_array_equal(xray_of(xray).valid, here.valid)  # drawn on the undistorted image
+    assert_array_equal(xray_of(xray).valid, here.valid)  # drawn on the undistorted image
     set_camera(registration, xray, camera().projection_matrix)  # which knows of none
     assert xray.record.distortion is None
-    np.testing.assert_array_equal(xray_of(xray).line_integrals, raw.line_integrals)
+    assert_array_equal(xray_of(xray).line_integrals, raw.line_integrals)
 
 
 def test_every_question_of_a_reader_has_a_label():
@@ -126,17 +127,17 @@ def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(
     )
     a, b = landmarks_of(registration, registration.xrays)
     for mark in (a, b):
-        np.testing.assert_allclose(mark.pixels[view.name], pixel, atol=1e-6)
+        assert_allclose(mark.pixels[view.name], pixel, atol=1e-6)
 
 
 def test_landmarks_outside_the_image_are_refused(registration, tmp_path):
     view = registration.xrays[0]
     path = write_markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
-    with pytest.raises(InputError, match="lies outside the image of view1"):
+    with refuses("lies outside the image of view1"):
         landmarks_to_xray(registration, view, path, "image")
-    with pytest.raises(InputError, match="nothing is chosen"):
+    with refuses("nothing is chosen"):
         landmarks_to_xray(registration, view, path, "")
     assert view.node.GetNodeReference("landmarks") is None
     registration.ct = None
-    with pytest.raises(InputError, match="CT: none is chosen"):
+    with refuses("CT: none is chosen"):
         landmarks_to_ct(registration, path)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, make_ct, make_views
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.recognise import CTFiles, FoundFiles
 from MultiViewRegistrationLib.session.presenters.file_plan import (
     SCOUTS,
@@ -70,7 +70,7 @@ def test_each_kind_of_a_drop_is_planned_for_itself():
     )
     assert plan(Dropped(found()), {}, NOTHING) == ()
     many = Dropped(found(xray=" ".join(f"{n}.png" for n in range(40))))
-    with pytest.raises(InputError, match="Found 40 X-rays, expected at most"):
+    with refuses("Found 40 X-rays, expected at most"):
         plan(many, {}, NOTHING)
 
 
@@ -211,7 +211,7 @@ def test_a_pose_waits_for_the_ct_and_for_what_its_file_leaves_open(tmp_path):
     (placed,) = plan(pose, {"frame": "lps", "direction": "forward"}, WHOLE)
     assert np.allclose(placed.world_from_ct, TRUE_POSE)
     (tmp_path / "start.txt").write_text("1 2 3")
-    with pytest.raises(InputError, match="start.txt"):
+    with refuses("start.txt"):
         plan(pose, {}, WHOLE)
 
 

@@ -10,11 +10,11 @@ import pytest
 from file_io import read_json, write_json
 from phantom import TRUE_POSE, error_mm, make_views, off, write_phantom_case
 from phantom_scene import settled_session
+from refusals import refuses
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import PredictedError
 from MultiViewRegistrationLib.assessment.verdict import assess
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io import files
 from MultiViewRegistrationLib.io.case import Case
@@ -50,7 +50,7 @@ def reference(session, matrix):
 def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(session, tmp_path):
     assert list(formats()) == [*KINDS, *CASE_KINDS]
     reference(session, np.diag([-1.0, -1, 1, 1]))  # the case has changed since
-    with pytest.raises(InputError, match=r"the result is stale.*override"):
+    with refuses(r"the result is stale.*override"):
         write_result(session, tmp_path / "refused")
     assert (
         poses_offered(session) == ["world_from_ct", "reference_from_ct"]
@@ -85,7 +85,7 @@ def test_a_full_disk_is_one_sentence(session, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "replace", full)
-    with pytest.raises(InputError, match="No space left on device.*choose another folder"):
+    with refuses("No space left on device.*choose another folder"):
         write_result(session, tmp_path)()
     assert not list(tmp_path.iterdir())
 
@@ -127,7 +127,7 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     stale = Session(read_result(tmp_path)(scene))
     assert "has changed since" in " ".join(stale.history.current.reasons) and stale.stale_reason()
     case_file.unlink()
-    with pytest.raises(InputError, match="found no case.json beside it"):
+    with refuses("found no case.json beside it"):
         read_result(tmp_path)
 
 

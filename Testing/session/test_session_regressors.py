@@ -7,10 +7,10 @@ import pytest
 import slicer
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
+from refusals import refuses
 from running_session import look
 from tiny_store import TinyStore, sha_of
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -33,7 +33,7 @@ def session_of(registration):
 
 def test_a_choice_is_for_its_ct(registration, store, ct):
     session = session_of(registration)
-    with pytest.raises(InputError, match="There is no regressor for this CT"):
+    with refuses("There is no regressor for this CT"):
         session.register("auto")
     folder, newer = (store.add(ct, f"2026-11-{day}-101500") for day in (19, 20))
     session.regressors.reload()
@@ -66,7 +66,7 @@ def test_the_child_gets_the_pose_where_it_shows_the_ct(registration, store, ct, 
     session = session_of(registration)
     store.behave("reads its case")
     session.regressors.train(7)
-    with pytest.raises(InputError, match="wait until the current training has finished"):
+    with refuses("wait until the current training has finished"):
         session.regressors.train()
     while session.regressors.is_training:
         session.poll()

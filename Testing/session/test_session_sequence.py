@@ -13,13 +13,14 @@ import pytest
 import slicer
 from file_io import read_json, write_json
 from moving import swing, write_blinking_case, write_track, write_turning
+from numpy.testing import assert_allclose
 from phantom import error_mm
 from phantom_scene import make_registration
+from refusals import refuses
 from running_session import new_session, no_thread_is_left, poll
 from tiny_scene import save
 from vtk.util.numpy_support import vtk_to_numpy
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import xray as imaging_xray
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.mrml import ct_3d
@@ -202,7 +203,7 @@ def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study
     monkeypatch.setattr(Tracker, "follow", when_the_last_is_seen)
     session = loaded(scene, read_case(study / "case" / "case.json"))
     session.sequence.track("quick", "given")
-    with pytest.raises(InputError, match="wait until the current task"):
+    with refuses("wait until the current task"):
         session.register("given")
     while session.running and time.monotonic() < end:
         session.poll()
@@ -222,7 +223,7 @@ def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study
 
 def test_x_rays_that_cannot_be_tracked_are_refused_in_one_sentence(scene, study, ct, views):
     still = new_session(make_registration(scene, ct, views))
-    with pytest.raises(InputError, match="expected multi-frame images"):
+    with refuses("expected multi-frame images"):
         still.sequence.track()
     session = loaded(scene, read_case(study / "case" / "case.json"))
     view = session.registration.xrays[0]
@@ -236,7 +237,7 @@ def test_x_rays_that_cannot_be_tracked_are_refused_in_one_sentence(scene, study,
     reading = read_track(study / "track")
     session = new_session(reading(scene))
     scene.RemoveNode(session.registration.xrays[1].source)
-    with pytest.raises(InputError, match="view2: the volume of its image was removed"):
+    with refuses("view2: the volume of its image was removed"):
         reading.play(session)
 
 
@@ -449,16 +450,14 @@ def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(
         if number == BLANK:
             assert len(other.outline(seen[0])) == 0
             continue
-        np.testing.assert_allclose(
-            transform_of(node.GetParentTransformNode()), poses[number], atol=1e-9
-        )
+        assert_allclose(transform_of(node.GetParentTransformNode()), poses[number], atol=1e-9)
         points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
         matrix = slicer.util.arrayFromTransformMatrix(node.GetParentTransformNode())
         for detector in seen:
             fallen = detector.pixels(points @ matrix[:3, :3].T + matrix[:3, 3])
             lines = other.outline(detector).reshape(-1, 2)
             assert len(lines) > 40  # of its outermost points, none of a speck, nothing lies outside
-            np.testing.assert_allclose(
+            assert_allclose(
                 [lines.min(axis=0), lines.max(axis=0)],
                 [fallen.min(axis=0), fallen.max(axis=0)],
                 atol=0.5,

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from refusals import refuses
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.studies import statistics as protocol
 
@@ -52,7 +52,7 @@ def test_starting_poses_repeat_with_their_seed():
 
 
 def test_starting_poses_need_targets_that_a_rotation_moves():
-    with pytest.raises(InputError, match="targets"):
+    with refuses("targets"):
         protocol.starting_poses(TRUE, TARGETS[:1], (0, 2), 1, seed=0)
 
 

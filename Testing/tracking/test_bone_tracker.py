@@ -13,6 +13,7 @@ import phantom
 import pytest
 import SimpleITK as sitk
 from bent_spine import NAMES, POSE, bent, spine, truth_of, write_spine_case, xrays
+from numpy.testing import assert_allclose
 from PIL import Image
 
 from MultiViewRegistrationLib.cli.main import main
@@ -90,7 +91,7 @@ def test_each_bone_has_its_files(tracked, name):
     assert (one.name, one.bone) == (name, name)
     assert [pose is None for pose in one.poses] == [frame == BLANK for frame in range(4)]
     told = frames_of(tracked)[3]["bodies"][name]["world_from_ct"]
-    np.testing.assert_allclose(one.poses[3], told, atol=1e-9)
+    assert_allclose(one.poses[3], told, atol=1e-9)
     assert (tracked / f"{name}_poses.csv").read_text().count("\n") == 5
     assert (tracked / f"{name}_track.tra").read_text().splitlines()[BLANK].count("NaN") == 16
     assert one.structure().mask.sum() == (spine()[1] == 1 + NAMES.index(name)).sum()

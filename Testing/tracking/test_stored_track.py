@@ -7,8 +7,8 @@ import SimpleITK as sitk
 from file_io import read_json, write_json
 from moving import write_blinking_case, write_track
 from numpy.testing import assert_allclose
+from refusals import refuses
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.sequence import FrameFiles
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
@@ -100,7 +100,7 @@ def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, cha
         key: value for key, value in {**read_json(path), **changes}.items() if value is not None
     }
     write_json(path, told)
-    with pytest.raises(InputError, match=words):
+    with refuses(words):
         StoredTrack.read(path).files()
 
 
@@ -117,5 +117,5 @@ def test_a_frame_that_is_wrong_is_refused(study, tmp_path, changes, words):
     told = read_json(study / "track" / "track.json")
     told["frames"][0].update(changes)
     write_json(tmp_path / "track.json", told)
-    with pytest.raises(InputError, match=words):
+    with refuses(words):
         StoredTrack.read(tmp_path)

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from file_io import read_json, write_json
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import make_ct, write_phantom_case
 from PIL import Image
 from planted_dicom import write_ct
@@ -94,7 +95,7 @@ def test_it_is_the_scene_and_private(application, autosave, scene, end_server):
     (one,) = saved_scenes()
     assert one.name == application.registration.name and not application.messages
     registration = opened(scene, one)
-    np.testing.assert_allclose(registration.world_from_ct, pose, atol=1e-12)
+    assert_allclose(registration.world_from_ct, pose, atol=1e-12)
     assert fingerprint(registration) == inputs and len(registration.xrays) == 2
 
 
@@ -131,11 +132,11 @@ def test_a_registration_under_way_has_not_begun(application, autosave, scene, en
         session.poll()
     shown = np.array(registration.world_from_ct)
     autosave.close()
-    np.testing.assert_array_equal(registration.world_from_ct, shown)
+    assert_array_equal(registration.world_from_ct, shown)
     assert not session.running_registration.obstacle()
     session.cancel()
     end_server()
-    np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)
+    assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)
 
 
 def test_a_tick_writes_one_file_at_most_until_all_are_kept(
@@ -158,7 +159,7 @@ def test_a_tick_writes_one_file_at_most_until_all_are_kept(
     assert max(counts) == 1 and sum(counts) == len(set(written)) > 2
     pose = np.array(application.registration.world_from_ct)
     end_server()
-    np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, pose, atol=1e-12)
+    assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, pose, atol=1e-12)
 
 
 def test_it_waits_for_a_drag_and_for_its_time(application, autosave, monkeypatch):
@@ -192,7 +193,7 @@ def test_a_full_disk_is_reported_and_leaves_what_was_kept(
         "it."
     ]
     end_server()
-    np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)
+    assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)
 
 
 def test_the_newest_are_kept_and_folders_without_a_scene_removed(
@@ -272,7 +273,7 @@ def test_one_that_is_opened_is_this_servers(application, autosave, scene, end_se
     pose = move(application.registration)
     second.close()
     end_server()
-    np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, pose, atol=1e-12)
+    assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, pose, atol=1e-12)
     Autosave(application).opened(one.folder)  # another server was faster
 
 
@@ -301,7 +302,7 @@ def test_killed_while_it_writes_the_scene_before_or_after_is_whole(
     assert bool(application.messages) == (survived < 99)
     end_server()
     found = opened(scene, saved_scenes()[0])
-    np.testing.assert_allclose(found.world_from_ct, pose if replace in done else before)
+    assert_allclose(found.world_from_ct, pose if replace in done else before)
     assert len(found.xrays) == 2 and found.ct is not None
 
 

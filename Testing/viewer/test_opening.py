@@ -18,6 +18,7 @@ import slicer
 from file_io import read_json, write_json, write_values
 from moving import swing, write_moving_case, write_track
 from phantom import write_phantom_case
+from refusals import refuses
 from running_session import poll
 
 from MultiViewRegistrationLib.errors import InputError
@@ -175,7 +176,7 @@ def test_a_scene_is_refused(folder, monkeypatch, files, message):
         for name, text in files.items()
     }
     pack(folder / "s.mrb", **wrapped)
-    with pytest.raises(InputError, match=message):
+    with refuses(message):
         sent(folder)
     assert not (folder.parents[1] / "evil.txt").exists()
 
@@ -202,9 +203,7 @@ def test_no_case_that_was_sent_reads_another_file(folder, target):
             (changed if key in ("ct", "mask") else changed["views"][1])[key.split()[-1]] = name
             write_json(folder / "case.json", changed)
             for read in (lambda: sent(folder), lambda: adding.read(folder / "case.json")):
-                with pytest.raises(
-                    InputError, match=r"outside the folder that was sent|does not exist"
-                ):
+                with refuses(r"outside the folder that was sent|does not exist"):
                     read()
 
 
@@ -245,7 +244,7 @@ def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
             "view2",
         ]
     shutil.copytree(study / "track", tmp_path / "track")
-    with pytest.raises(InputError, match="which is not there"):
+    with refuses("which is not there"):
         read_whole(tmp_path / "track")
     assert len(read_whole(tmp_path / "track", study / "case" / "case.json").files) == 3
 
@@ -280,7 +279,7 @@ def test_a_track_that_was_sent_names_no_file_outside(study, tmp_path, file, chan
     shutil.copytree(study, folder)
     write_json(folder / file, {**read_json(folder / file), **change})
     keep_within(folder)
-    with pytest.raises(InputError, match="names a file outside the folder that was sent"):
+    with refuses("names a file outside the folder that was sent"):
         sent(folder)
 
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from file_io import write_values
+from refusals import refuses
 
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.plate import POWERS, PolynomialDistortion
 from MultiViewRegistrationLib.io.calibration.from_plate import read_plate
 
@@ -50,7 +50,7 @@ def test_the_distortion_of_a_plate_is_measured_and_undone(tmp_path, capsys):
     raw = measured.straightened(tmp_path / "plate.png", None)
     assert raw.values.shape == SIZE[::-1] and np.isfinite(raw.values[60:140, 60:140]).all()
     write_values(tmp_path / "b.png", np.ones((50, 60), np.uint16))
-    with pytest.raises(InputError, match="has 60 x 50 pixels, but the plate"):
+    with refuses("has 60 x 50 pixels, but the plate"):
         measured.straightened(tmp_path / "b.png", None)
 
 
@@ -70,5 +70,5 @@ def test_what_angles_lack_is_said(tmp_path, capsys, words, said):
 
 def test_another_file_is_no_distortion(tmp_path):
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(InputError, match="is no file of distortions"):
+    with refuses("is no file of distortions"):
         read_plate(tmp_path / "a.json")

@@ -55,7 +55,7 @@ HOME_OF = {
         "rendering.render",  # for its hints
         "registration.torch_backend",
     },
-    "triton": {"rendering.triton_drr"},
+    "triton": {"rendering.devices", "rendering.triton_drr"},
     "h5py": {"io"},
     "pyigtl": {"io.navigation.igtl"},
     "distributed": {"studies"},

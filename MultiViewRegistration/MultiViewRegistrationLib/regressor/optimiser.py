@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..rendering.cuda_graph import Recorded
-from ..rendering.devices import run_tasks
+from ..rendering.devices import load_triton, run_tasks
 from .loss import LossFunction, likelihood
 from .network import Network
 
@@ -53,6 +53,7 @@ class Optimiser:
     """Muon for the kernels of `network.body`, AdamW for all other parameters."""
 
     def __init__(self, network: Network) -> None:
+        load_triton()
         self._network, self._all = network, list(network.parameters())
         kernels = [p for p in network.body.parameters() if p.ndim == 4]
         chosen = {id(p) for p in kernels}

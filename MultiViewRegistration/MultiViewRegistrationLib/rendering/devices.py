@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -226,6 +227,23 @@ def _failure_at_work(kind: str, number: int) -> str:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return f"it does not work ({lines[0]}); its driver may be too old, or its memory in use"
     return ""
+
+
+def load_triton() -> None:
+    """Load Triton, where it is installed, with an LLVM of its own.
+
+    PyTorch loads it for its optimisers, too, and in a process in which VTK draws without a graphics
+    card, by Mesa and its LLVM, both would become one, which ends the process.
+    """
+    if "vtkmodules" not in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        with suppress(ImportError):
+            import triton  # noqa: F401
+    finally:
+        sys.setdlopenflags(flags)
 
 
 def available_threads() -> int:

@@ -26,7 +26,7 @@ from ..errors import warn
 from ..geometry.camera import Camera
 from . import cpu
 from .cpu import UNSEEN_TISSUE_MM, Ends, Rays
-from .devices import run_tasks
+from .devices import load_triton, run_tasks
 from .drr import FIRST_ROW, MAX_VOXELS, Projector, cross
 
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
@@ -255,6 +255,7 @@ def kernels_on(device: torch.device) -> ModuleType | None:
     if device.type != "cuda":
         return None
     try:
+        load_triton()
         from . import triton_drr
 
         nothing = torch.zeros(1, BEAM, device=device, dtype=real_of(device))

@@ -8,6 +8,7 @@ import shutil
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 #: Read by NumPy and PyTorch when they are imported: images are small here, and no work for several
@@ -17,6 +18,8 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 #: interpreted.
 if not Path("/proc/driver/nvidia/version").exists():
     os.environ["TRITON_INTERPRET"] = "1"
+with suppress(ImportError):  # before VTK draws, see `devices.load_triton`
+    import triton  # noqa: F401
 
 import pytest
 from hypothesis import settings

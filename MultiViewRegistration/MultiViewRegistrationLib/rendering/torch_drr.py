@@ -265,7 +265,7 @@ def kernels_on(device: torch.device) -> ModuleType | None:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         warn(
             f"device {device}: Triton does not work here ({reason}); PyTorch goes step by step, "
-            "which takes some twenty times as long (pip install triton, on Windows triton-windows)."
+            "which takes some twenty times as long; docs/gpu.md says what to install."
         )
         return None
     return triton_drr

@@ -110,6 +110,7 @@ def test_a_person_looks_at_the_edges_with_a_click_and_one_for_each_x_ray(person)
     person.press("answer", "edges")
     assert "view1: does the edge of the bone lie on the orange line?" in person.answer()
     person.type("answer", "initials", "AB")
-    for _xray in person.xrays:
+    for _xray in person.xrays:  # once the line is drawn
+        person.host.process(60, until=lambda: person.widget("answer", "yes").enabled)
         person.press("answer", "yes")
     assert "CHECKED by AB" in person.answer()

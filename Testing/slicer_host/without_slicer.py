@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib.util
 import re
 import sys
@@ -130,6 +131,7 @@ class WithoutSlicer(Host):
             super().close()
             self._window.delete()
             slicer.mrmlScene = self._scene_before
+            gc.collect()  # else a thread does, with a lock of Qt's for which this one waits for ever
 
     def _unload(self, module) -> None:
         panel = module._widget

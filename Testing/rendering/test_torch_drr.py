@@ -19,6 +19,7 @@ from MultiViewRegistrationLib.rendering.drr import Projector
 
 torch = pytest.importorskip("torch", reason="it is in PyTorch: pip install torch")
 
+from MultiViewRegistrationLib.rendering import torch_drr  # noqa: E402 (it needs PyTorch)
 
 #: Without a card nothing runs, but all becomes code for one, for Turing and later.
 COMPILES = """
@@ -46,19 +47,12 @@ for kernel, options in cases:
 """
 
 
-@pytest.fixture(scope="module")
-def projector_on():
-    from MultiViewRegistrationLib.rendering.torch_drr import TorchProjector
-
-    return TorchProjector
-
-
 @pytest.fixture(params=["cpu", "cuda" if torch.cuda.is_available() else "interpreted"])
 def device(request, monkeypatch):
     if request.param != "interpreted":
         return request.param
     pytest.importorskip("triton", reason="the kernels are Triton's: pip install triton")
-    from MultiViewRegistrationLib.rendering import torch_drr, triton_drr
+    from MultiViewRegistrationLib.rendering import triton_drr
 
     monkeypatch.setattr(triton_drr, "TILE", (64, 64))  # which takes fewer steps
     monkeypatch.setattr(torch_drr, "kernels_on", lambda _device: triton_drr)
@@ -83,11 +77,11 @@ def close(mine, theirs, tolerance):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_images_and_jacobians_are_those_of_numba(projector_on, device, seed):
+def test_images_and_jacobians_are_those_of_numba(device, seed):
     scene = scene_of(seed)
     projector = Projector(scene.volume)
     poses = some_poses(scene)
-    images, jacobians = projector_on(projector, device).render(
+    images, jacobians = torch_drr.TorchProjector(projector, device).render(
         [scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot
     )
     assert images.shape == (3, 36, 46) and jacobians.shape == (6, 3, 36, 46)
@@ -100,7 +94,7 @@ def test_images_and_jacobians_are_those_of_numba(projector_on, device, seed):
 
 
 @pytest.mark.parametrize("axis", range(3))
-def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(projector_on, device, axis):
+def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(device, axis):
     """A rod that is cut off at both ends, seen from poses at which some rays leave it through them."""
     scene = random_scene(5 + axis, leading=(axis + 1) % 3)
     values = np.zeros((28, 40, 34), np.float32)
@@ -110,14 +104,14 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(projector_on, devic
     projector = Projector(Volume(values, scene.volume.ct_from_index))
     assert projector.cut.any()
     poses = some_poses(scene)
-    seen = projector_on(projector, device).seen([scene.camera] * 3, poses).cpu().numpy()
+    seen = torch_drr.TorchProjector(projector, device).seen([scene.camera] * 3, poses).cpu().numpy()
     expected = np.stack([projector.seen(scene.camera, pose) for pose in poses])
     assert 0 < expected.mean() < 1
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
 
 
 @pytest.mark.parametrize("seed, leading", [(0, 0), (1, 1), (2, 2)])
-def test_slot_scans_are_those_of_numba(projector_on, device, seed, leading):
+def test_slot_scans_are_those_of_numba(device, seed, leading):
     """Images, Jacobians, and rays beyond cut ends, of the whole scan and of a part of it in one batch."""
     volume, scan, world_from_ct = slot_scene(seed, leading, seed == 1)
     full = Volume(np.full_like(volume.values, 0.03), volume.ct_from_index)  # tissue up to all faces
@@ -126,7 +120,7 @@ def test_slot_scans_are_those_of_numba(projector_on, device, seed, leading):
         [camera.cropped(0, row, 46, 30) for row in (0, 6)],
         np.stack([world_from_ct] * 2),
     )
-    batch, pivot = projector_on(projector, device), world_from_ct[:3, 3]
+    batch, pivot = torch_drr.TorchProjector(projector, device), world_from_ct[:3, 3]
     images, jacobians = batch.render(cameras, poses, jacobian=True, pivot=pivot)
     seen = batch.seen(cameras, poses).cpu().numpy()
     assert 0 < seen.mean() < 1
@@ -138,9 +132,9 @@ def test_slot_scans_are_those_of_numba(projector_on, device, seed, leading):
         assert np.mean(seen[n] != projector.seen(part, world_from_ct)) < 1e-3
 
 
-def test_rays_that_are_not_wanted_are_left_out(projector_on, device):
+def test_rays_that_are_not_wanted_are_left_out(device):
     scene = scene_of(2)
-    there = projector_on(Projector(scene.volume), device)
+    there = torch_drr.TorchProjector(Projector(scene.volume), device)
     whole, _ = there.render([scene.camera], [scene.world_from_ct])
     wanted = torch.rand(whole.shape, device=whole.device) > 0.5
     beams = there.beams([scene.camera], scene.world_from_ct[None], scene.pivot)
@@ -150,7 +144,6 @@ def test_rays_that_are_not_wanted_are_left_out(projector_on, device):
 
 def test_a_card_without_triton_is_said_once_and_goes_step_by_step(monkeypatch):
     from MultiViewRegistrationLib import rendering
-    from MultiViewRegistrationLib.rendering import torch_drr
 
     monkeypatch.delattr(rendering, "triton_drr", raising=False)
     monkeypatch.setitem(sys.modules, f"{rendering.__name__}.triton_drr", None)
@@ -164,23 +157,21 @@ def test_a_card_without_triton_is_said_once_and_goes_step_by_step(monkeypatch):
 @pytest.mark.slow
 def test_the_kernels_compile_for_cards_that_are_not_there():
     pytest.importorskip("triton", reason="the kernels are Triton's: pip install triton")
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    environment = os.environ | {"TRITON_INTERPRET": "0"}
     done = subprocess.run([sys.executable, "-c", COMPILES], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
-def test_more_voxels_than_can_be_counted_are_left_to_the_processor(projector_on, monkeypatch):
-    from MultiViewRegistrationLib.rendering import torch_drr
-
+def test_more_voxels_than_can_be_counted_are_left_to_the_processor(monkeypatch):
     projector = Projector(scene_of(0).volume)
     monkeypatch.setattr(torch_drr, "MAX_VOXELS", 2 * projector.grid.values.size - 1)
     with pytest.raises(MemoryError, match="a device can hold"):
-        projector_on(projector)
+        torch_drr.TorchProjector(projector)
 
 
-def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused(projector_on):
+def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused():
     scene = scene_of(0)
-    batch = projector_on(Projector(scene.volume), "cpu")
+    batch = torch_drr.TorchProjector(Projector(scene.volume), "cpu")
     with refuses("world_from_ct: has numbers that are not finite"):
         batch.render([scene.camera], np.full((1, 4, 4), np.nan))
     other = Camera(scene.camera.intrinsics, scene.camera.camera_from_world, (8, 8))

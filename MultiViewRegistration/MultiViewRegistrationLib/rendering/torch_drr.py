@@ -32,16 +32,16 @@ from .drr import FIRST_ROW, MAX_VOXELS, Projector, cross
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
 #: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`.
 BEAM = 43
-_SOURCE = 0
-_STEP_U = 3
-_STEP_V = 6
-_CORNER = 9
-_INDEX_FROM_WORLD = 12
-_WORLD_FROM_INDEX = 21
-_LEVER = 30
-_SOURCE_STEP = 33
-_CUT = 36
-_DEPTH = 42
+SOURCE = 0
+STEP_U = 3
+STEP_V = 6
+CORNER = 9
+INDEX_FROM_WORLD = 12
+WORLD_FROM_INDEX = 21
+LEVER = 30
+SOURCE_STEP = 33
+CUT = 36
+DEPTH = 42
 #: Planes and rays that plain PyTorch takes at once, some 100 bytes for each sample.
 PLANES_AT_ONCE = 32
 RAYS_ON_CPU = 2**13
@@ -144,16 +144,15 @@ class TorchProjector:
         """Return `seen`, of beams (n, BEAM) on the device."""
         shape = self.projector.shape
         if (kernels := kernels_on(self.device)) is not None:
-            samples = UNSEEN_STEP_MM, UNSEEN_SAMPLES
-            return kernels.unhidden(beams, (rows, columns), shape, self._end_slices, *samples)
+            return kernels.unhidden(beams, (rows, columns), shape, self._end_slices)
         found = np.ones((len(beams), rows, columns), np.uint8)
         slices = self.projector.end_slices
-        numbers = beams.cpu().numpy().astype(float)
+        numbers = beams.cpu().double().numpy()
         tasks = []
         for seen, beam in zip(found, numbers, strict=True):
             directions, _, matrix = (part.reshape(3, 3) for part in np.split(beam[3:30], 3))
-            rays = Rays(beam[:3], beam[_SOURCE_STEP:_CUT], directions, matrix)
-            ends = Ends(beam[_CUT:_DEPTH] > 0, slices, shape, beam[_DEPTH])
+            rays = Rays(beam[:3], beam[SOURCE_STEP:CUT], directions, matrix)
+            ends = Ends(beam[CUT:DEPTH] > 0, slices, shape, beam[DEPTH])
             tasks.append(partial(cpu.mark_unseen, ends, rays, (0, rows), seen))
         run_tasks(tasks)
         return torch.from_numpy(found).to(self.device, torch.bool)
@@ -242,8 +241,9 @@ def project_beams(
         See `TorchProjector.project`.
     """
     if (kernels := kernels_on(values.device)) is not None:
-        size = rows, columns
-        return kernels.project_beams(values, shape, beams, size, jacobian=jacobian, wanted=wanted)
+        return kernels.project_beams(
+            values, shape, beams, (rows, columns), jacobian=jacobian, wanted=wanted
+        )
     rays = crossings(beams, rows, columns, shape, len(values) // 2, values.dtype, wanted)
     sums = _over_planes(march if jacobian else march_values, planes, values, rays.flat())
     return (derived if jacobian else path_lengths)(beams, rays, *sums)
@@ -260,7 +260,7 @@ def kernels_on(device: torch.device) -> ModuleType | None:
 
         nothing = torch.zeros(1, BEAM, device=device, dtype=real_of(device))
         end_slices = torch.zeros(6, 1, 1, device=device, dtype=torch.uint8)
-        triton_drr.unhidden(nothing, (1, 1), (1, 1, 1), end_slices, 1.0, 1)
+        triton_drr.unhidden(nothing, (1, 1), (1, 1, 1), end_slices)
     except Exception as error:  # no Triton, no C compiler, an old driver, ...
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         warn(
@@ -529,7 +529,7 @@ def crossings(
 def path_lengths(beams: Tensor, rays: Crossings, mu: Tensor) -> tuple[Tensor, None]:
     """Return the image (n, rows, columns) of sums over planes (N,)."""
     q = _rays(beams, *rays.planes.shape[1:])[1]
-    w = _length(_product(_matrix(beams, _WORLD_FROM_INDEX), q)) / rays.axes.turned(q)[0].abs()
+    w = _length(_product(_matrix(beams, WORLD_FROM_INDEX), q)) / rays.axes.turned(q)[0].abs()
     return (w * mu.view(rays.planes.shape)).to(mu.dtype), None
 
 
@@ -541,7 +541,7 @@ def derived(
     sampled = mu.dtype
     mu, gb, gc, kgb, kgc = (each.view(shape).to(beams.dtype) for each in (mu, gb, gc, kgb, kgc))
     q = _rays(beams, *shape[1:])[1]
-    q_mm = _product(_matrix(beams, _WORLD_FROM_INDEX), q)
+    q_mm = _product(_matrix(beams, WORLD_FROM_INDEX), q)
     qa = rays.axes.turned(q)[0]
     w = _length(q_mm) / qa.abs()
     hb = rays.z0 * gb + kgb / qa
@@ -550,13 +550,13 @@ def derived(
     g = rays.axes.back([-(slope_b * gb + slope_c * gc), gb, gc])
     h = rays.axes.back([-(mu / qa + slope_b * hb + slope_c * hc), hb, hc])
     # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
-    index_from_world = _matrix(beams, _INDEX_FROM_WORLD)
+    index_from_world = _matrix(beams, INDEX_FROM_WORLD)
     to_world = [[-w * row[column] for row in index_from_world] for column in range(3)]
     force = _product(to_world, g)
     late = _product(to_world, h)
     v = torch.arange(shape[1], device=beams.device, dtype=beams.dtype)[:, None]
-    step = _product(_matrix(beams, _WORLD_FROM_INDEX), _vector(beams, _SOURCE_STEP))
-    lever = [start + v * each for start, each in zip(_vector(beams, _LEVER), step, strict=True)]
+    step = _product(_matrix(beams, WORLD_FROM_INDEX), _vector(beams, SOURCE_STEP))
+    lever = [start + v * each for start, each in zip(_vector(beams, LEVER), step, strict=True)]
     torque = [one + more for one, more in zip(cross(lever, force), cross(q_mm, late), strict=True)]
     return (w * mu).to(sampled), torch.stack([*torque, *force]).to(sampled)
 
@@ -592,9 +592,9 @@ def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Vector, Vector]:
     v = torch.arange(rows, device=beams.device, dtype=beams.dtype)[:, None]
     source = [
         at + v * step
-        for at, step in zip(_vector(beams, _SOURCE), _vector(beams, _SOURCE_STEP), strict=True)
+        for at, step in zip(_vector(beams, SOURCE), _vector(beams, SOURCE_STEP), strict=True)
     ]
-    by_axis = zip(*(_vector(beams, first) for first in (_CORNER, _STEP_U, _STEP_V)), strict=True)
+    by_axis = zip(*(_vector(beams, first) for first in (CORNER, STEP_U, STEP_V)), strict=True)
     return source, [corner + u * by_u + v * by_v for corner, by_u, by_v in by_axis]
 
 

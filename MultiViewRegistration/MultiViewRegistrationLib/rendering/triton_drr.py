@@ -15,7 +15,19 @@ import triton.language as tl
 from torch import Tensor
 from triton.language import tensor
 
-#: A kernel is not compiled anew where these are 1, or multiples of 16.
+from . import torch_drr
+from .torch_drr import UNSEEN_SAMPLES, UNSEEN_STEP_MM
+
+#: What a beam has, as kernels take it.
+BEAM = tl.constexpr(torch_drr.BEAM)
+STEP_U = tl.constexpr(torch_drr.STEP_U)
+INDEX_FROM_WORLD = tl.constexpr(torch_drr.INDEX_FROM_WORLD)
+WORLD_FROM_INDEX = tl.constexpr(torch_drr.WORLD_FROM_INDEX)
+LEVER = tl.constexpr(torch_drr.LEVER)
+SOURCE_STEP = tl.constexpr(torch_drr.SOURCE_STEP)
+CUT = tl.constexpr(torch_drr.CUT)
+DEPTH = tl.constexpr(torch_drr.DEPTH)
+#: A kernel is not compiled again where these are 1, or multiples of 16.
 SIZES = ["rows", "columns", "ni", "nj", "nk"]
 #: Rows and columns of a tile of rays, which lie near each other in the volume.
 TILE = (8, 16)
@@ -59,24 +71,9 @@ def project_beams(
 
 
 def unhidden(
-    beams: Tensor,
-    size: Sequence[int],
-    shape: Sequence[int],
-    end_slices: Tensor,
-    step_mm: float,
-    too_many: int,
+    beams: Tensor, size: Sequence[int], shape: Sequence[int], end_slices: Tensor
 ) -> Tensor:
-    """Return `torch_drr.TorchProjector.unhidden`.
-
-    Parameters
-    ----------
-    shape
-        (ni, nj, nk) of the volume.
-    end_slices
-        See `cpu.Ends`.
-    step_mm, too_many
-        Samples beyond an end are so far apart, and so many of them in tissue are too many.
-    """
+    """Return `torch_drr.TorchProjector.unhidden`, of a volume's `shape`, (ni, nj, nk), and `cpu.Ends.slices`."""
     seen = torch.empty(len(beams), *size, dtype=torch.uint8, device=beams.device)
     with torch.cuda.device_of(seen):
         _mark_unseen[_tiles(seen)](
@@ -86,8 +83,8 @@ def unhidden(
             *size,
             *shape,
             end_slices.shape[-1],
-            step_mm,
-            too_many,
+            UNSEEN_STEP_MM,
+            UNSEEN_SAMPLES,
             ROWS=TILE[0],
             COLUMNS=TILE[1],
         )
@@ -120,21 +117,21 @@ def _along(beam: tensor, FIRST: tl.constexpr, STEP: tl.constexpr, x: tensor, y: 
 def _rays(beam: tensor, v: tensor, u: tensor):
     """Return sources and directions of rays, in voxels and voxels per mm of depth."""
     v = v.to(beam.dtype.element_ty) + 0 * u  # a row's source is that of all its columns
-    si = tl.load(beam) + v * tl.load(beam + 33)
-    sj = tl.load(beam + 1) + v * tl.load(beam + 34)
-    sk = tl.load(beam + 2) + v * tl.load(beam + 35)
-    qi = _along(beam, 3, 3, u, v, 1.0)
-    qj = _along(beam, 4, 3, u, v, 1.0)
-    qk = _along(beam, 5, 3, u, v, 1.0)
+    si = tl.load(beam) + v * tl.load(beam + SOURCE_STEP)
+    sj = tl.load(beam + 1) + v * tl.load(beam + SOURCE_STEP + 1)
+    sk = tl.load(beam + 2) + v * tl.load(beam + SOURCE_STEP + 2)
+    qi = _along(beam, STEP_U, 3, u, v, 1.0)
+    qj = _along(beam, STEP_U + 1, 3, u, v, 1.0)
+    qk = _along(beam, STEP_U + 2, 3, u, v, 1.0)
     return si, sj, sk, qi, qj, qk
 
 
 @triton.jit
 def _in_world(beam: tensor, i: tensor, j: tensor, k: tensor):
     """Return a vector in voxels in world mm."""
-    x = _along(beam, 21, 1, i, j, k)
-    y = _along(beam, 24, 1, i, j, k)
-    return x, y, _along(beam, 27, 1, i, j, k)
+    x = _along(beam, WORLD_FROM_INDEX, 1, i, j, k)
+    y = _along(beam, WORLD_FROM_INDEX + 3, 1, i, j, k)
+    return x, y, _along(beam, WORLD_FROM_INDEX + 6, 1, i, j, k)
 
 
 @triton.jit
@@ -186,7 +183,7 @@ def _project(
 ):
     """Project a tile of an image, see `cpu.project_rows`."""
     v, u, place, inside = _pixels(rows, columns, ROWS, COLUMNS)
-    beam = beams + tl.program_id(2) * 43
+    beam = beams + tl.program_id(2) * BEAM
     si, sj, sk, qi, qj, qk = _rays(beam, v, u)
     by_i = (tl.abs(qi) >= tl.abs(qj)) & (tl.abs(qi) >= tl.abs(qk))
     by_j = (by_i == 0) & (tl.abs(qj) >= tl.abs(qk))
@@ -206,12 +203,10 @@ def _project(
         crosses = crosses & (tl.load(wanted + place, mask=inside, other=0) != 0)
     first = tl.where(crosses, tl.ceil(low), 0.0)
     count = tl.where(crosses, tl.floor(high) - first + 1, 0.0).to(tl.int32)
-    crosses = count > 0
-    first = tl.where(crosses, first, 0.0)
-    at_b = tl.where(crosses, tl.maximum(start_b + first * slope_b, 0.0), 0.0).to(SAMPLED)
-    at_c = tl.where(crosses, tl.maximum(start_c + first * slope_c, 0.0), 0.0).to(SAMPLED)
-    by_b = tl.where(crosses, slope_b, 0.0).to(SAMPLED)
-    by_c = tl.where(crosses, slope_c, 0.0).to(SAMPLED)
+    at_b = tl.maximum(start_b + first * slope_b, 0.0).to(SAMPLED)
+    at_c = tl.maximum(start_c + first * slope_c, 0.0).to(SAMPLED)
+    by_b = slope_b.to(SAMPLED)
+    by_c = slope_c.to(SAMPLED)
     # Axis b lies along the cache lines of both copies, see `torch_drr.stored_twice`.
     stride_a = tl.where(by_i, voxels // ni, tl.where(by_j, ni, ni * nj))
     stride_c = tl.where(by_i, nj, tl.where(by_j, ni * nj, ni))
@@ -221,7 +216,7 @@ def _project(
     gc = tl.zeros((ROWS, COLUMNS), SAMPLED)
     kgb = tl.zeros((ROWS, COLUMNS), SAMPLED)
     kgc = tl.zeros((ROWS, COLUMNS), SAMPLED)
-    for k in range(tl.max(tl.max(count, 1), 0)):
+    for k in range(tl.max(count)):
         on = k < count
         pb = at_b + k * by_b
         pc = at_c + k * by_c
@@ -247,7 +242,7 @@ def _project(
     w = tl.sqrt(qx * qx + qy * qy + qz * qz) / tl.abs(qa)
     tl.store(images + place, w * mu, mask=inside)
     if JACOBIAN:
-        z0 = tl.where(crosses, (first - sa) / qa, 0)
+        z0 = (first - sa) / qa
         hb = z0 * gb + kgb / qa
         hc = z0 * gc + kgc / qa
         ga = -(by_b * gb + by_c * gc)
@@ -255,16 +250,21 @@ def _project(
         # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
         gi, gj, gk = _back(by_i, by_j, ga, gb, gc)
         hi, hj, hk = _back(by_i, by_j, ha, hb, hc)
-        gx = -w * _along(beam, 12, 3, gi, gj, gk)
-        gy = -w * _along(beam, 13, 3, gi, gj, gk)
-        gz = -w * _along(beam, 14, 3, gi, gj, gk)
-        hx = -w * _along(beam, 12, 3, hi, hj, hk)
-        hy = -w * _along(beam, 13, 3, hi, hj, hk)
-        hz = -w * _along(beam, 14, 3, hi, hj, hk)
-        x, y, z = _in_world(beam, tl.load(beam + 33), tl.load(beam + 34), tl.load(beam + 35))
-        x = tl.load(beam + 30) + v * x
-        y = tl.load(beam + 31) + v * y
-        z = tl.load(beam + 32) + v * z
+        gx = -w * _along(beam, INDEX_FROM_WORLD, 3, gi, gj, gk)
+        gy = -w * _along(beam, INDEX_FROM_WORLD + 1, 3, gi, gj, gk)
+        gz = -w * _along(beam, INDEX_FROM_WORLD + 2, 3, gi, gj, gk)
+        hx = -w * _along(beam, INDEX_FROM_WORLD, 3, hi, hj, hk)
+        hy = -w * _along(beam, INDEX_FROM_WORLD + 1, 3, hi, hj, hk)
+        hz = -w * _along(beam, INDEX_FROM_WORLD + 2, 3, hi, hj, hk)
+        x, y, z = _in_world(
+            beam,
+            tl.load(beam + SOURCE_STEP),
+            tl.load(beam + SOURCE_STEP + 1),
+            tl.load(beam + SOURCE_STEP + 2),
+        )
+        x = tl.load(beam + LEVER) + v * x
+        y = tl.load(beam + LEVER + 1) + v * y
+        z = tl.load(beam + LEVER + 2) + v * z
         here = by_pose + place
         tl.store(here, y * gz - z * gy + qy * hz - qz * hy, mask=inside)
         tl.store(here + pixels, z * gx - x * gz + qz * hx - qx * hz, mask=inside)
@@ -292,31 +292,31 @@ def _mark_unseen(
 ):
     """Mark which rays of a tile are seen, see `cpu.mark_unseen`."""
     v, u, place, inside = _pixels(rows, columns, ROWS, COLUMNS)
-    beam = beams + tl.program_id(2) * 43
+    beam = beams + tl.program_id(2) * BEAM
     si, sj, sk, qi, qj, qk = _rays(beam, v, u)
     qx, qy, qz = _in_world(beam, qi, qj, qk)
     step = step_mm / tl.sqrt(qx * qx + qy * qy + qz * qz)
     tissue = tl.zeros((ROWS, COLUMNS), tl.int32)
     for side in tl.static_range(6):
-        if tl.load(beam + 36 + side) > 0:
+        if tl.load(beam + CUT + side) > 0:
             by_i = side < 2
-            by_j = side == 2 or side == 3
+            by_j = side // 2 == 1
             sa, sb, sc = _turned(by_i, by_j, si, sj, sk)
             qa, qb, qc = _turned(by_i, by_j, qi, qj, qk)
             na, nb, nc = _turned(by_i, by_j, ni, nj, nk)
             bottom = -1e9 if side % 2 == 0 else na - 2.0
             top = 1.0 if side % 2 == 0 else 1e9
             low = 0 * qa
-            high = low + tl.load(beam + 42)
+            high = low + tl.load(beam + DEPTH)
             low, high = _clip(sa, qa, bottom, top, low, high)
             low, high = _clip(sb, qb, 0.0, nb - 1.0, low, high)
             low, high = _clip(sc, qc, 0.0, nc - 1.0, low, high)
             z = low + 0.5 * step
             count = tl.where(inside & (high > z), tl.ceil((high - z) / step), 0).to(tl.int32)
-            for k in range(tl.max(tl.max(count, 1), 0)):
+            for k in range(tl.max(count)):
                 on = k < count
-                b = tl.where(on, sb + (z + k * step) * qb + 0.5, 0).to(tl.int32)
-                c = tl.where(on, sc + (z + k * step) * qc + 0.5, 0).to(tl.int32)
+                b = (sb + (z + k * step) * qb + 0.5).to(tl.int32)
+                c = (sc + (z + k * step) * qc + 0.5).to(tl.int32)
                 found = tl.load(end_slices + (side * width + c) * width + b, mask=on, other=0)
                 tissue += (found != 0).to(tl.int32)
     tl.store(seen + place, (tissue < too_many).to(tl.uint8), mask=inside)

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from MultiViewRegistrationLib.io.files import sha256, written_atomically
+from MultiViewRegistrationLib.io.files import sha256, write_json, written_atomically
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -20,6 +20,12 @@ def test_the_temporary_name_has_the_ending_of_the_final_one(tmp_path):
     with written_atomically(tmp_path / "ct.nii.gz") as temporary:
         assert temporary.name.endswith(".nii.gz") and temporary.parent == tmp_path
         temporary.touch()
+
+
+def test_what_json_does_not_know_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_sha256_of_a_file_of_several_blocks(tmp_path):

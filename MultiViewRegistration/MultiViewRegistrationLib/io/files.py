@@ -60,8 +60,8 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
 
 
 def json_text(content: Any) -> str:
-    """Return plain data as the text of a file of ours."""
-    return json.dumps(content, indent=1) + "\n"
+    """Return plain data as the text of a file of ours; ValueError for NaN, which JSON does not know."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

@@ -338,8 +338,9 @@ def use_suggested_masks(session: Session) -> str:
 def where_decisive(session: Session) -> dict[str, np.ndarray]:
     """Return the pixels (2, 2) between which the edges decide at the pose as it is, by the names of X-rays that were assessed."""
     entry = session.history.current
-    boxes = {} if entry is None or outdated_reason(session) else entry.decisive
-    boxes = session.result.decisive if boxes == {} and session.result else boxes
+    if entry is None or outdated_reason(session):
+        return {}
+    boxes = entry.decisive or (session.result.decisive if session.result else {})
     return {name: np.array(box) for name, box in boxes.items()}
 
 

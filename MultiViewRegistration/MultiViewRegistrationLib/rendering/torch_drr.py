@@ -25,31 +25,27 @@ from torch import Tensor
 from ..errors import warn
 from ..geometry.camera import Camera
 from . import cpu
-from .cpu import UNSEEN_TISSUE_MM, Ends, Rays
+from .beam_layout import (
+    BEAM,
+    CORNER,
+    CUT,
+    DEPTH,
+    INDEX_FROM_WORLD,
+    LEVER,
+    SOURCE,
+    SOURCE_STEP,
+    STEP_U,
+    STEP_V,
+    WORLD_FROM_INDEX,
+)
+from .cpu import Ends, Rays
 from .devices import load_triton, run_tasks
 from .drr import FIRST_ROW, MAX_VOXELS, Projector, cross
 
-#: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
-#: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`.
-BEAM = 43
-SOURCE = 0
-STEP_U = 3
-STEP_V = 6
-CORNER = 9
-INDEX_FROM_WORLD = 12
-WORLD_FROM_INDEX = 21
-LEVER = 30
-SOURCE_STEP = 33
-CUT = 36
-DEPTH = 42
 #: Planes and rays that plain PyTorch takes at once, some 100 bytes for each sample.
 PLANES_AT_ONCE = 32
 RAYS_ON_CPU = 2**13
 RAYS_ON_DEVICE = 2**19
-#: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see
-#: `cpu.mark_unseen`.
-UNSEEN_STEP_MM = UNSEEN_TISSUE_MM / 2.5
-UNSEEN_SAMPLES = 3
 
 Vector = list[Tensor]
 

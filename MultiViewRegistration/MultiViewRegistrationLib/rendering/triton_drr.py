@@ -15,18 +15,22 @@ import triton.language as tl
 from torch import Tensor
 from triton.language import tensor
 
-from . import torch_drr
-from .torch_drr import UNSEEN_SAMPLES, UNSEEN_STEP_MM
+from . import beam_layout
+from .cpu import UNSEEN_TISSUE_MM
 
 #: What a beam has, as kernels take it.
-BEAM = tl.constexpr(torch_drr.BEAM)
-STEP_U = tl.constexpr(torch_drr.STEP_U)
-INDEX_FROM_WORLD = tl.constexpr(torch_drr.INDEX_FROM_WORLD)
-WORLD_FROM_INDEX = tl.constexpr(torch_drr.WORLD_FROM_INDEX)
-LEVER = tl.constexpr(torch_drr.LEVER)
-SOURCE_STEP = tl.constexpr(torch_drr.SOURCE_STEP)
-CUT = tl.constexpr(torch_drr.CUT)
-DEPTH = tl.constexpr(torch_drr.DEPTH)
+BEAM = tl.constexpr(beam_layout.BEAM)
+STEP_U = tl.constexpr(beam_layout.STEP_U)
+INDEX_FROM_WORLD = tl.constexpr(beam_layout.INDEX_FROM_WORLD)
+WORLD_FROM_INDEX = tl.constexpr(beam_layout.WORLD_FROM_INDEX)
+LEVER = tl.constexpr(beam_layout.LEVER)
+SOURCE_STEP = tl.constexpr(beam_layout.SOURCE_STEP)
+CUT = tl.constexpr(beam_layout.CUT)
+DEPTH = tl.constexpr(beam_layout.DEPTH)
+#: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see
+#: `cpu.mark_unseen`.
+UNSEEN_STEP_MM = UNSEEN_TISSUE_MM / 2.5
+UNSEEN_SAMPLES = 3
 #: A kernel is not compiled again where these are 1, or multiples of 16.
 SIZES = ["rows", "columns", "ni", "nj", "nk"]
 #: Rows and columns of a tile of rays, which lie near each other in the volume.
@@ -107,7 +111,7 @@ def _pixels(rows: tensor, columns: tensor, ROWS: tl.constexpr, COLUMNS: tl.const
 
 @triton.jit
 def _along(beam: tensor, FIRST: tl.constexpr, STEP: tl.constexpr, x: tensor, y: tensor, z: tensor):
-    """Return the scalar product of three numbers of a beam, see `torch_drr.BEAM`, so far apart, and a vector."""
+    """Return the scalar product of three numbers of a beam, see `beam_layout.BEAM`, so far apart, and a vector."""
     a = tl.load(beam + FIRST)
     b = tl.load(beam + FIRST + STEP)
     return a * x + b * y + tl.load(beam + FIRST + 2 * STEP) * z

@@ -161,22 +161,19 @@ class TorchProjector:
         poses = np.asarray(world_from_ct, float)
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
         for camera, of_it in _by_camera(cameras):
-            rays = self.projector.grid.rays(camera, poses[of_it])
-            index_from_world = np.linalg.inv(rays.world_from_index)
-            lever = camera.sources(FIRST_ROW) - pivots[of_it]
+            pose = poses[of_it]
+            rays = self.projector.grid.rays(camera, pose)
             parts = (
                 rays.source,
                 rays.directions,
-                index_from_world,
+                np.linalg.inv(rays.world_from_index),
                 rays.world_from_index,
-                lever,
+                camera.sources(FIRST_ROW) - pivots[of_it],
                 rays.source_step,
+                self.projector.cut_across(camera, pose),
+                self.projector.grid.depth_mm(camera, pose),
             )
-            depth_mm = self.projector.grid.depth_mm(camera, poses[of_it])
-            ends = self.projector.cut_across(camera, poses[of_it]), depth_mm
-            beams[of_it] = np.concatenate(
-                [part.reshape(len(of_it), -1) for part in (*parts, *ends)], axis=1
-            )
+            beams[of_it] = np.hstack([part.reshape(len(of_it), -1) for part in parts])
         return self._sent(beams)
 
     def _sent(self, array: np.ndarray) -> Tensor:

@@ -64,7 +64,7 @@ HOME_OF = {
 NEEDS_MORE = (
     SLICER_ROOMS
     | HOME_OF["torch"] - {"published", "rendering.devices", "rendering.render"}
-    | {f"published.{name}" for name in ("refine", "renderer")}
+    | {"published.refine"}
 )
 
 

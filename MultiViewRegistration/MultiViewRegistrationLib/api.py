@@ -613,9 +613,8 @@ def _check_start(case: Case, start: str) -> None:
         pose = rigid.check_rigid(
             rigid.array_of("world_from_ct", case.world_from_ct), "world_from_ct"
         )
-        case.world_from_ct = (
-            case.world_from_ct if isinstance(case.world_from_ct, np.ndarray) else pose
-        )
+        if not isinstance(case.world_from_ct, np.ndarray):
+            case.world_from_ct = pose
     if case.world_from_ct is None and start == "given":
         raise InputError(
             "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to "

@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 from numba.core.dispatcher import Dispatcher
 from phantom import TRUE_POSE, make_ct, make_views, off
+from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.registration import moved_detail, similarity, warm_up
@@ -29,6 +33,12 @@ def test_a_registration_after_it_compiles_nothing():
     ct = make_ct()
     refine(PreparedCT(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
     assert kernels() == before
+
+
+def test_scipys_linear_algebra_is_whole_before_another_thread_reads_x_rays():
+    """Numba imports a part of it: with the rest half loaded in the other thread, Python 3.14 ends both."""
+    code = f"import sys, {warm_up.__name__}; sys.exit('scipy.linalg' not in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True, timeout=60)
 
 
 def test_the_child_process_compiles_no_kernels_of_its_own():

@@ -11,6 +11,7 @@ from functools import lru_cache
 from subprocess import Popen
 
 import numpy as np
+import scipy.linalg  # noqa: F401 - whole before numba asks for a part of it while another thread has the rest: Python calls that a deadlock
 
 from ..errors import InputError
 from ..geometry import rigid

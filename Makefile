@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all test-slicer walks pictures docs notebooks bench tables lint format cmake-lists release clean
+.PHONY: help demo test test-slow test-all test-slicer walks pictures docs notebooks bench tables lint format cmake-lists release release-check clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
@@ -40,6 +40,7 @@ help:
 	@echo "make lint              check the code with ruff and mypy; make format: format it"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make release           build what a release has into dist, and try it; nothing is sent anywhere"
+	@echo "make release-check     the same, and check workflows, metadata, packaging and documentation; PYTHONS=\"python3.10 python3.14\": try it in these"
 	@echo "make clean             remove .venv and whatever else can be made again"
 	@echo "PYTHON=python3.12      as a further argument: the Python for a new .venv"
 
@@ -112,6 +113,15 @@ cmake-lists:
 release: $(VENV)/.release
 	PYTHON=$(VENV)/bin/python .ci/release
 
+# All of a release that needs no person's account.
+release-check: $(VENV)/.test $(VENV)/.release
+	$(VENV)/bin/zizmor --offline --min-severity medium .github
+	$(VENV)/bin/sp-repo-review .
+	$(VENV)/bin/cffconvert --validate
+	$(VENV)/bin/codespell
+	$(PYTEST) -n 0 -q Testing/test_packaging.py Testing/docs/test_site.py Testing/docs/test_commands.py
+	PYTHON=$(VENV)/bin/python .ci/release
+
 # The stamps .made, .demo, .network and .test appear only after everything before them worked.
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10 or newer (Debian: apt install python3 python3-venv)." >&2; exit 1; }
@@ -143,7 +153,8 @@ $(VENV)/.docs: pyproject.toml | $(VENV)/.made
 	@touch $@
 
 $(VENV)/.release: pyproject.toml | $(VENV)/.made
-	$(PIP) 'build>=1.2' 'twine>=5'
+	$(PIP) 'pip>=25.1'  # it knows groups
+	$(PIP) --group release
 	@touch $@
 
 clean:

@@ -52,6 +52,8 @@ def test_the_entry_of_slicers_index_is_what_its_schema_allows():
         ROOT / "Testing" / "slicer_stand_in" / Path(entry["$schema"].rstrip("#")).name
     )  # a copy of Slicer's
     jsonschema.validate(entry, read_json(schema))
+    xrays = re.findall(r"'(\w+)'", entry["dicom_support_rule"])
+    assert xrays == ["XA", "RF", "CR", "DX", "RTIMAGE"]
 
 
 def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
@@ -89,6 +91,8 @@ def test_the_request_to_slicers_index_names_what_is_there():
     assert len(links) > 10 and all((path.parent / link).exists() for link in links)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "patent" in readme and len(re.findall(r"^ *- \[x\] ", request, re.MULTILINE)) == 17
+    promises = re.findall(r"- \[ \] (.+)", request.partition("## Tier 3")[2])
+    assert len(promises) == 2 and all(line.startswith("Maintainers respond") for line in promises)
     loading = MODULE / "MultiViewRegistrationLib" / "mrml" / "loading.py"
     samples = re.findall(r"\*(MultiViewRegistration\w+)\*", request)
     assert samples and all(f'"{name}"' in loading.read_text(encoding="utf-8") for name in samples)
@@ -108,17 +112,53 @@ def test_the_entry_of_slicers_index_agrees_with_cmake():
         assert (ROOT / address.partition(f"/{entry['scm_revision']}/")[2]).is_file()
 
 
-def test_without_git_the_version_is_that_of_the_last_release():
-    def first(pattern: str, *path: str) -> str:
-        return re.search(pattern, (ROOT.joinpath(*path)).read_text(encoding="utf-8"), re.MULTILINE)[
-            1
-        ]
+VERSIONS = {
+    "CHANGELOG.md": r"^## \[(\d[^]]*)\]",
+    "CITATION.cff": r"^version: (.+)$",
+    "conda/meta.yaml": r'set version = "(.+?)"',
+    "pyproject.toml": r'^fallback_version = "(.+?)"',
+    f"{MODULE.name}/MultiViewRegistrationLib/__init__.py": r'^    __version__ = .* or "(.+?)"',
+}
 
-    released = first(r"^## \[(\d[^]]*)\]", "CHANGELOG.md")
-    assert first(r"^version: (.+)$", "CITATION.cff") == released
-    assert first(r'^fallback_version = "(.+?)"', "pyproject.toml") == released
-    init = MODULE.name, "MultiViewRegistrationLib", "__init__.py"
-    assert first(r'^    __version__ = .* or "(.+?)"', *init) == released
+
+def versions(root: Path) -> set[str]:
+    """The versions that stand in the files of a checkout."""
+    texts = {name: (root / name).read_text(encoding="utf-8") for name in VERSIONS}
+    return {re.search(VERSIONS[name], texts[name], re.MULTILINE)[1] for name in VERSIONS}
+
+
+def test_without_git_the_version_is_that_of_the_last_release():
+    assert len(versions(ROOT)) == 1
+
+
+def test_one_command_writes_the_next_version_wherever_it_stands(tmp_path, require_program):
+    bash = require_program("bash", package="bash")
+    for name in (*VERSIONS, ".ci/version"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    command = [bash, tmp_path / ".ci" / "version", "77.0.1"]
+    subprocess.run(command, check=True)
+    assert versions(tmp_path) == {"77.0.1"}
+    assert subprocess.run(command, stderr=subprocess.PIPE).returncode == 1
+
+
+def test_every_action_of_github_is_named_by_its_commit():
+    files = (ROOT / ".github" / "workflows").glob("*.yml")
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    used = re.findall(r"uses: (?!\./)(\S+)", text)
+    assert len(used) > 10
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in used)
+
+
+def test_the_history_of_benchmarks_has_each_run_once(tmp_path):
+    add = runpy.run_path(str(ROOT / ".github" / "benchmark_history.py"))["add"]
+    history = tmp_path / "history.csv"
+    for _ in range(2):
+        add(ROOT / "docs" / "tables" / "benchmarks" / "results.json", history)
+    rows = history.read_text(encoding="utf-8").splitlines()
+    assert len(rows) == len(set(rows)) > 10
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| image+jacobian 200x200 | 48.8 |" in page
 
 
 def test_a_zip_of_the_source_has_the_version_of_its_tag(tmp_path, require_program):
@@ -177,6 +217,15 @@ def test_slicer_is_asked_for_what_it_lacks_and_brings_the_rest_new_enough():
     asked = bounds([line for line in lines if line and not line.startswith("#")])
     assert asked == {name: bound for name, bound in needed.items() if name not in there}
     assert not [name for name, version in there.items() if version < needed[name]]
+
+
+def test_conda_is_asked_for_what_pip_is():
+    tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    recipe = (ROOT / "conda" / "meta.yaml").read_text(encoding="utf-8").partition("  run:\n")[2]
+    asked = re.findall(r"- (\S+) (>=\S+)", recipe.partition("\ntest:")[0])
+    python = "python" + project["requires-python"]
+    assert bounds(["".join(each) for each in asked]) == bounds([python, *project["dependencies"]])
 
 
 @pytest.mark.slow

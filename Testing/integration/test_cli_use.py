@@ -60,6 +60,7 @@ def here(case_file, tmp_path, monkeypatch):
         ("export resutls --as all --out x", "did you mean results?"),
         ("register case.json --out file", "--out: file cannot be written .*file is a file.*; choose another"),
         ("selfcheck study --out .", "--out: . is a folder, expected the name of a file"),
+        ("selfcheck case.jsno --offsets", "case.jsno does not exist, expected a case.json.*; did you mean case.json?"),
         ("case new --out file/case.json", "file/case.json cannot be written"),
         ("render case.json --pose turth --out x", '--pose: found "turth", expected start, truth or the file'),
     ],

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from file_io import read_json, write_json
 from numpy.testing import assert_allclose
 from phantom_study import write_scout
@@ -45,6 +46,33 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path, mvreg):
         "2 of 2 starts, 18 degrees and 55 mm off, end within" in page and "<script src" not in page
     )
     assert page.count("data:image/") > 6 and "http" not in page.replace("http-equiv", "")
+
+
+def test_a_result_is_found_again_from_known_offsets(case_file, tmp_path, mvreg):
+    shutil.copytree(case_file.parent, tmp_path, dirs_exist_ok=True)
+    assert mvreg("register", tmp_path).returncode == 0
+    done = mvreg(
+        "selfcheck", tmp_path / "result", "--offsets", "--json", "--out", tmp_path / "p.html"
+    )
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0 and answer["passed"] and len(answer["offsets"]) == 36
+    assert max(each["distance_mm"] for each in answer["offsets"]) < 0.1
+    assert all(each["offset"] in (tmp_path / "p.html").read_text() for each in answer["offsets"])
+
+
+def test_offsets_of_a_mirrored_xray_fail_with_an_exit_status(case_file, tmp_path, mvreg):
+    shutil.copytree(case_file.parent, tmp_path, dirs_exist_ok=True)
+    image = tmp_path / read_json(case_file)["views"][1]["image"]
+    sitk.WriteImage(sitk.ReadImage(str(image))[::-1, :], str(image))
+    done = mvreg("selfcheck", tmp_path, "--offsets", "--out", tmp_path / "page.html")
+    assert done.returncode == 4 and done.stdout.startswith("FAIL") and "reject" in done.stdout
+    assert "FAIL" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_small_offsets_of_a_real_radius_are_found_again(shared_data, mvreg):
+    done = mvreg("selfcheck", shared_data / "wrist" / "radius_0002.json", "--offsets", "--json")
+    assert all(each["found"] for each in json.loads(done.stdout)["offsets"][:18])
 
 
 @pytest.mark.slow
@@ -107,8 +135,6 @@ def test_it_can_be_cancelled(phantom_study, tmp_path):
 
 @pytest.mark.slow
 def test_the_scouts_of_a_head_with_another_patients_ct_are_rejected(shared_data, tmp_path, mvreg):
-    import SimpleITK as sitk
-
     content = _head_case(shared_data, tmp_path, mvreg)
     image = sitk.ReadImage(str(shared_data / "ct" / "torso_3mm.nii.gz"))
     centre = np.array(

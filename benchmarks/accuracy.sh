@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes docs/tables/accuracy.md: makes the simulated cases in build/cases, then evaluates them, those of the shared data and the wrist.
-# About an hour on 2 cores, most of it the baselines, and before that the protocol, which takes hours: Ctrl-C, and it goes on another time. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
+# About an hour on 2 cores, most of it the baselines, and before that the protocol, which takes hours: Ctrl-C, and it goes on another time. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project: docs/datasets.md says how to make it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-.venv/bin/python}

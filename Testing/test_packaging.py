@@ -90,7 +90,7 @@ def test_the_request_to_slicers_index_names_what_is_there():
     links = re.findall(r"\]\((?!https:)([^)#]+)", request)
     assert len(links) > 10 and all((path.parent / link).exists() for link in links)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "patent" in readme and len(re.findall(r"^ *- \[x\] ", request, re.MULTILINE)) == 17
+    assert "patent" in readme and len(re.findall(r"(?m)^ *- \[x\] ", request)) == 17
     promises = re.findall(r"- \[ \] (.+)", request.partition("## Tier 3")[2])
     assert len(promises) == 2 and all(line.startswith("Maintainers respond") for line in promises)
     loading = MODULE / "MultiViewRegistrationLib" / "mrml" / "loading.py"
@@ -113,18 +113,18 @@ def test_the_entry_of_slicers_index_agrees_with_cmake():
 
 
 VERSIONS = {
-    "CHANGELOG.md": r"^## \[(\d[^]]*)\]",
-    "CITATION.cff": r"^version: (.+)$",
+    "CHANGELOG.md": r"(?m)^## \[(\d[^]]*)\]",
+    "CITATION.cff": r"(?m)^version: (.+)$",
     "conda/meta.yaml": r'set version = "(.+?)"',
-    "pyproject.toml": r'^fallback_version = "(.+?)"',
-    f"{MODULE.name}/MultiViewRegistrationLib/__init__.py": r'^    __version__ = .* or "(.+?)"',
+    "pyproject.toml": r'(?m)^fallback_version = "(.+?)"',
+    f"{MODULE.name}/MultiViewRegistrationLib/__init__.py": r'(?m)^    __version__ = .* or "(.+?)"',
 }
 
 
 def versions(root: Path) -> set[str]:
     """The versions that stand in the files of a checkout."""
     texts = {name: (root / name).read_text(encoding="utf-8") for name in VERSIONS}
-    return {re.search(VERSIONS[name], texts[name], re.MULTILINE)[1] for name in VERSIONS}
+    return {re.search(VERSIONS[name], texts[name])[1] for name in VERSIONS}
 
 
 def test_without_git_the_version_is_that_of_the_last_release():

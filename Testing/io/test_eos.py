@@ -1,17 +1,22 @@
 """EOS images: headers as public programs that read them expect them, no real file."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from eos_images import COLUMNS, ROWS, SPACING, write_eos
 from imaging.dicom_files import write_series
 from numpy.testing import assert_allclose
+from phantom import START, TRUE_POSE, error_mm, make_ct, make_slot_scan
 from refusals import refuses
 
+from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io import dicom_geometry as assumed
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.localizer import read_slot_scan
@@ -231,3 +236,13 @@ def test_a_cropped_image_is_placed_by_what_is_given(pair, capsys):
 def test_a_damaged_header_is_refused(tmp_path):
     with refuses("DistanceSourceToIsocenter is no number"):
         read_slot_scan(write_eos(tmp_path / "eos.dcm", DistanceSourceToIsocenter=float("nan")))
+
+
+def test_a_lateral_that_shows_all_a_third_of_a_millimetre_higher_is_within_the_bound():
+    """As beads in real images, github.com/kkjaergaard/eos-rsa."""
+    lifted = rigid.translation([0, 0, 0.33]) @ TRUE_POSE
+    views = [make_slot_scan(make_ct(), 0), make_slot_scan(make_ct(), 90, lifted)]
+    usual = usual_uncertainty("slot_scan", views[0].xray.pixel_mm)
+    case = Case((Body(make_ct()),), [replace(view, **usual) for view in views], world_from_ct=START)
+    result = register(case)
+    assert error_mm(result.world_from_ct) < 0.2 < result.for_use("room").predicted_tre_mm.typical

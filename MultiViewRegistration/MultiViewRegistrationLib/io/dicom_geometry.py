@@ -52,7 +52,7 @@ EOS_WORLD = (
     "lateral beam cross, at the height of the middle row, and the axes of a patient who stands "
     "square to them, as PatientOrientation says."
 )
-EOS_TOGETHER = "EOS images of one study and of the same height are of one scan, with their rows at the same heights."
+EOS_TOGETHER = "EOS images of one study and height are of one scan, their rows at the same heights to tenths of a millimetre."
 EOS_AT_ISOCENTRE = "PixelSpacing across an EOS image is that at the isocentre; along the scan it holds at any depth."
 EOS_FAN = "The columns of an EOS image are at equal distances on a plane, not at equal angles."
 EOS_LATERAL = "A lateral EOS image is stored as its tube sees it: the tube is at the patient's left where columns run to his back."

@@ -96,6 +96,7 @@ tables: $(VENV)/.test
 	PYTHON=$(VENV)/bin/python benchmarks/accuracy.sh
 	$(BENCHMARKS) make_pose_set build/poses
 	$(BENCHMARKS) regressor
+	$(VENV)/bin/python docs/short_tables.py docs/tables/*.md
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 GENERATED = ("tables", "walks", "paper")
 MAX_WORDS, MAX_README_LINES = 26_000, 120
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+LONG_TABLE = re.compile(r"(?m)(^\|.*\n){13}")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NEEDED = ("mkdocs", "mkdocstrings_handlers", "material", "latex2mathml")
 
@@ -86,6 +88,18 @@ def test_the_pages_are_short_enough_to_be_read():
         if written(path)
     }
     assert sum(words.values()) <= MAX_WORDS, sorted(words.items(), key=lambda item: -item[1])[:5]
+
+
+def test_the_pages_of_results_have_tables_that_are_read_at_a_glance(tmp_path):
+    """Ten rows, what was missed first; the rest lies in a file."""
+    page = tmp_path / "page.md"
+    rows = [f"| {n} | yes |" for n in range(11)]
+    page.write_text("\n".join(["| n | reached |", "| --- | --- |", *rows, "| 11 | **no** |"]))
+    runpy.run_path(str(DOCS / "short_tables.py"))["shorten"](page)
+    assert "|\n| 11 | **no** |\n| 0 |" in page.read_text() and "| 9 |" not in page.read_text()
+    assert (tmp_path / "page" / "1.csv").read_text().startswith("n,reached\n0,yes\n1,yes\n")
+    for name in ("validation", "method", "comparison", "tables/*"):
+        assert not [one for one in DOCS.glob(f"{name}.md") if LONG_TABLE.search(one.read_text())]
 
 
 def test_the_readme_is_short_and_names_the_causes_and_the_self_check():

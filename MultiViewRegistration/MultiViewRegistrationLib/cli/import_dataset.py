@@ -18,6 +18,7 @@ def add_import(command: Parser) -> None:
         "DATASET FILE --out DIR [options]",
         "deepfluoro ipcai_2020_full_res_data.h5 --specimen 17-1882 --views 0,1 --out case",
         "ljubljana ljubljana.h5 --subject 1 --views ap,lat --out case",
+        "cobra COBRA2026/A/A001 --views 0,170 --out case",
         "autoscoper trial.cfg --frame 0 --intensity linear --unit mm --out case",
         "deepfluoro --help",
     )
@@ -95,6 +96,16 @@ def add_import(command: Parser) -> None:
     )
 
     add = dataset(
+        "cobra", "projections of a COBRA2026 case", "the case's folder", _import_cobra
+    ).add_argument
+    add("--views", **numbers, help="numbers of the projections")
+    add(
+        "--deformed",
+        action="store_true",
+        help="the CT that was deformed to the projections, whose pose is known (default: the planning CT)",
+    )
+
+    add = dataset(
         "autoscoper", "one instant of an Autoscoper trial", "the trial's .cfg", _import_autoscoper
     ).add_argument
     add(
@@ -155,6 +166,12 @@ def _import_ljubljana(options: argparse.Namespace) -> dict:
 
     how = {"crop": options.crop, "threshold": options.threshold}
     return _written(options, read_ljubljana(options.file, options.subject, options.views, **how))
+
+
+def _import_cobra(options: argparse.Namespace) -> dict:
+    from ..io.datasets.cobra import read_cobra
+
+    return _written(options, read_cobra(options.file, options.views, deformed=options.deformed))
 
 
 def _import_autoscoper(options: argparse.Namespace) -> dict:

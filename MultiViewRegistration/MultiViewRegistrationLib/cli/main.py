@@ -40,7 +40,7 @@ COMMANDS = {
     "export": ("export", "write a result for other programs, or send it to navigation"),
     "selfcheck": ("selfcheck", "register a CT to its own scouts: how accurate is it?"),
     "evaluate": ("evaluate", "register many cases from many starts, and tabulate the errors"),
-    "import": ("import_dataset", "make cases of DeepFluoro, Ljubljana or an Autoscoper trial"),
+    "import": ("import_dataset", "make cases of public data sets"),
 }
 
 

@@ -1,0 +1,76 @@
+"""COBRA2026's files: points of the CT fall where RTK's geometry has the voxels that its authors' turns of arrays make of them."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.testing import assert_allclose
+from refusals import refuses
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.datasets.cobra import read_cobra
+
+#: By the file that tells the machine: how gc-tools' sample_reconstruction.py turns and flips arrays.
+TURNED = {"reconstruction.yaml": ((1, 2, 0), (0,)), "Scan.xml": ((1, 0, 2), (0, 1))}
+ANGLES, SID, SDD, SHIFT, MM, SIZE = (20.0, 110.0), 1000, 1536, 115.0, (3.0, 2.5), (40, 32)
+ORIGIN = (-58.0, -39.0)
+SIDE = 9  # voxels of 10 mm about the isocentre
+
+
+def write_image(path, values, spacing, origin):
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(spacing)
+    image.SetOrigin(origin)
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.fixture(params=TURNED)
+def folder(request, tmp_path):
+    (tmp_path / request.param).touch()
+    projections = "".join(
+        f"<Projection><GantryAngle>{angle}</GantryAngle></Projection>" for angle in ANGLES
+    )
+    (tmp_path / "geometry.xml").write_text(
+        '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3">'
+        f"<SourceToIsocenterDistance>{SID}</SourceToIsocenterDistance>"
+        f"<SourceToDetectorDistance>{SDD}</SourceToDetectorDistance>"
+        f"<ProjectionOffsetX>{SHIFT}</ProjectionOffsetX>{projections}</RTKThreeDCircularGeometry>"
+    )
+    counts = np.random.default_rng(1).integers(1, 60000, (2, *SIZE[::-1])).astype(np.uint16)
+    write_image(tmp_path / "projections.mha", counts, (*MM, 1.0), (*ORIGIN, 0.0))
+    ct = np.full((SIDE,) * 3, -1000, np.int16)
+    ct[2:7, 3:7, 2:6] = 700
+    for name in ("ct_original.mha", "ct_def.mha"):
+        write_image(tmp_path / name, ct, (10.0,) * 3, (-40.0,) * 3)
+    return tmp_path, TURNED[request.param]
+
+
+def test_points_fall_where_rtk_has_them(folder, tmp_path_factory):
+    path, (order, flip) = folder
+    imported = read_cobra(path, [1], deformed=True)
+    case = Case.load(imported.write(tmp_path_factory.mktemp("case")))
+    for index in ([1, 2, 5], [7, 3, 4]):  # z, y, x of a voxel in RTK's volume
+        marked = np.zeros((SIDE,) * 3)
+        marked[tuple(index)] = 1
+        there = np.argwhere(np.flip(marked.transpose(order), flip))[0]
+        x, y, z = 10.0 * np.array(index[::-1]) - 40
+        turned = Rotation.from_euler("y", -ANGLES[1], degrees=True).apply([x, y, z])
+        depth = SID - turned[2]
+        pixel = (turned[:2] * SDD / depth - [SHIFT, 0] - ORIGIN) / MM
+        found = case.views[0].camera.project(10.0 * there[::-1] - 40)
+        assert_allclose(found, pixel, atol=1e-6)
+    assert_allclose(case.truth_world_from_ct, np.eye(4))
+    assert case.world_from_ct is None and case.views[0].xray.pixel_mm == MM
+
+
+def test_the_planning_ct_has_no_truth(folder):
+    imported = read_cobra(folder[0], [0, 1])
+    assert "truth" not in imported.content and "no truth" in imported.notes[0]
+
+
+def test_what_is_no_case_is_refused(folder):
+    path, _ = folder
+    with refuses("views"):
+        read_cobra(path, [2])
+    with refuses("neither"):
+        read_cobra(path.parent, [0])

@@ -118,7 +118,7 @@ release: $(VENV)/.release
 release-check: $(VENV)/.test $(VENV)/.release
 	$(VENV)/bin/zizmor --offline --min-severity medium .github
 	$(VENV)/bin/sp-repo-review .
-	$(VENV)/bin/cffconvert --validate
+	$(VENV)/bin/uv tool run cffconvert --validate  # apart: it wants an older jsonschema
 	$(VENV)/bin/codespell
 	$(PYTEST) -n 0 -q Testing/test_packaging.py Testing/docs/test_site.py Testing/docs/test_commands.py
 	PYTHON=$(VENV)/bin/python .ci/release

@@ -161,7 +161,7 @@ def test_the_source_distribution_is_small_and_enough(built, tmp_path_factory):
 
 def test_the_notes_of_a_release_come_from_the_changelog(source, built):
     notes = (source / "dist" / "notes.md").read_text(encoding="utf-8")
-    assert notes.startswith("### Added\n- ") and "## [" not in notes
+    assert notes.startswith("### ") and "## [" not in notes
 
 
 def test_a_release_without_notes_is_refused(source, built, tmp_path):

@@ -73,16 +73,17 @@ def read_cobra(
                 f"views: found {number}, expected numbers from 0 to {count - 1}; correct them."
             )
         name = f"{number:03d}"
-        size = stored.size[:2]
+        columns, rows, _ = stored.size
+        dx, dy, _ = stored.spacing_mm
         described: dict[str, Any] = {
-            "size": size,
-            "detector_spacing_mm": stored.spacing_mm[:2],
+            "size": (columns, rows),
+            "detector_spacing_mm": (dx, dy),
             "detector_origin_mm": stored.origin_mm[:2],
         }
         found = read_calibration(folder / "geometry.xml", "rtk", **described)
         matrix = found[number].projection_matrix @ rtk_from_world
-        camera = Camera.from_projection_matrix(matrix, size, in_front=np.zeros(3))
-        images[name] = raw_image(stored.values[0], stored.spacing_mm[:2])
+        camera = Camera.from_projection_matrix(matrix, (columns, rows), in_front=np.zeros(3))
+        images[name] = raw_image(stored.values[0], (dx, dy))
         entries.append(view_entry(name, camera, "linear"))
     content: dict[str, Any] = {"views": entries, "search": SEARCH}
     if deformed:

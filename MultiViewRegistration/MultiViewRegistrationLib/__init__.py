@@ -15,15 +15,23 @@ if TYPE_CHECKING:
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
+    from .geometry.rigid import transform_points
     from .geometry.twist import exp_se3, log_se3
+    from .imaging.ct import Volume
     from .io.arrays import Body, View
     from .io.calibration.from_beads import calibrate_from_beads
     from .io.case import Case
     from .io.datasets.chest import sample_case
+    from .io.sequence import FrameSequence
+    from .jobs import Job
+    from .registration.pipeline import Progress
+    from .registration.prepared_ct import PreparedCT
     from .rendering.autograd import DifferentiableRenderer
     from .rendering.render import render
     from .report.result import Result
     from .report.result_page import save_result
+    from .sequence.run import follow
+    from .sequence.track_files import Track
 
 try:
     from ._version import __version__  # by the tag, where pip or Slicer's build has written it
@@ -40,20 +48,28 @@ __all__ = [
     "Cancelled",
     "Case",
     "DifferentiableRenderer",
+    "FrameSequence",
     "InputError",
+    "Job",
     "Landmark",
+    "PreparedCT",
+    "Progress",
     "Result",
+    "Track",
     "View",
+    "Volume",
     "__version__",
     "assess",
     "calibrate_from_beads",
     "exp_se3",
+    "follow",
     "log_se3",
     "register",
     "render",
     "sample_case",
     "save_result",
     "train",
+    "transform_points",
 ]
 
 _MODULES = {
@@ -63,19 +79,27 @@ _MODULES = {
     "Cancelled": "errors",
     "Case": "io.case",
     "DifferentiableRenderer": "rendering.autograd",
+    "FrameSequence": "io.sequence",
     "InputError": "errors",
+    "Job": "jobs",
     "Landmark": "geometry.landmarks",
+    "PreparedCT": "registration.prepared_ct",
+    "Progress": "registration.pipeline",
     "Result": "report.result",
+    "Track": "sequence.track_files",
     "View": "io.arrays",
+    "Volume": "imaging.ct",
     "assess": "api",
     "calibrate_from_beads": "io.calibration.from_beads",
     "exp_se3": "geometry.twist",
+    "follow": "sequence.run",
     "log_se3": "geometry.twist",
     "register": "api",
     "render": "rendering.render",
     "sample_case": "io.datasets.chest",
     "save_result": "report.result_page",
     "train": "api",
+    "transform_points": "geometry.rigid",
 }
 
 

@@ -10,6 +10,7 @@ result = register(case, start="regressor", model=model)
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -55,6 +56,8 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
 
     TrainingReport = Callable[[float, str, float | None], object]
 
+#: What was done, without the name of a case; silent unless a program asks for it.
+log = logging.getLogger(__package__)
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: A week: of training, more is a mistake.
 MAX_MINUTES = 1e4
@@ -214,7 +217,9 @@ def register(
         "assess": perf_counter() - judged - bones_s,
         **({"train": training} if training else {}),
     }
-    return replace(result, seconds={**seconds, "total": sum(seconds.values())})
+    total = sum(seconds.values())
+    log.info("%d views, start %s: %s in %.2f s", len(case.views), start, result.verdict, total)
+    return replace(result, seconds={**seconds, "total": total})
 
 
 def _further(
@@ -463,6 +468,7 @@ def train(
     folder: str | Path | None = None,
     *,
     minutes: float = 2.0,
+    steps: int | None = None,
     network: str = "voting",
     loss: str = "likelihood",
     seed: int = 0,
@@ -482,6 +488,8 @@ def train(
         Of the model, new or empty; by default one in this user's store.
     minutes
         Of training, on this machine.
+    steps
+        In place of minutes: with the same seed, packages and machine the same model again.
     network, loss
         Of `regressor.network.NETWORKS`; "likelihood", or of `regressor.loss.PRESETS`.
     seed
@@ -521,6 +529,8 @@ def train(
     require_torch()
     from .regressor.training import Training
 
+    if steps is not None and (not isinstance(steps, int) or steps < 2):
+        raise InputError(f"steps: found {steps!r}, expected a whole number from 2; correct it.")
     if resume and folder is None:
         raise InputError(
             "resume: found no folder, expected that of the model whose training is to go on; name "
@@ -545,6 +555,7 @@ def train(
             corners,
             folder,
             minutes=_minutes_of(minutes),
+            steps=steps,
             network=network,
             loss=loss,
             seed=seed_of(seed),

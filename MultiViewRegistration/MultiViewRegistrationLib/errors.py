@@ -28,25 +28,34 @@ class InputError(ValueError):
     """Bad input, in one plain sentence.
 
     Which file or field, what was found, what was expected, what to do.
+
+    Attributes
+    ----------
+    key
+        Of the value that is wrong or missing, "" where the sentence alone tells it.
+    code
+        For programs: "input", "value" (of the key), "missing" (the value of the key, which is never
+        guessed), "unit" (of a CT) or "output".
     """
+
+    code = "input"
+
+    def __init__(self, message: str = "", key: str = "", code: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+        self.code = code or self.code
 
 
 class OutputError(InputError):
     """Files that cannot be written: the disk is full, or the folder may not be written to."""
 
+    code = "output"
+
 
 class MissingInformation(InputError):
-    """A required value is missing and never guessed.
+    """A required value is missing and never guessed; `key` is the name under which the user can give it."""
 
-    Parameters
-    ----------
-    key
-        The name under which the user can give it.
-    """
-
-    def __init__(self, message: str, key: str) -> None:
-        super().__init__(message)
-        self.key = key
+    code = "missing"
 
 
 class UnitMismatch(InputError):
@@ -58,7 +67,9 @@ class UnitMismatch(InputError):
         The likely one.
     """
 
-    def __init__(self, message: str, unit: str) -> None:
+    code = "unit"
+
+    def __init__(self, message: str, unit: str = "") -> None:
         super().__init__(message)
         self.unit = unit
 
@@ -69,7 +80,7 @@ def naming(where: object) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{where}: {error}", error.key, error.code) from None
 
 
 class Cancelled(Exception):

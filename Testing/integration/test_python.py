@@ -3,7 +3,9 @@
 A case from arrays is the case of its files, wrong use is a sentence, a checker accepts it.
 """
 
+import logging
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -30,7 +32,7 @@ from MultiViewRegistrationLib import (
     register,
     train,
 )
-from MultiViewRegistrationLib.errors import install_command
+from MultiViewRegistrationLib.errors import InputError, install_command
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parents[1]
 TO_METRES = np.diag([1000.0, 1000, 1000, 1])
@@ -440,3 +442,34 @@ except ModuleNotFoundError:  # or each class would be there twice
     done = run_python("-c", code, **{**os.environ, "PYTHONPATH": str(LIBRARY)})
     version = MultiViewRegistrationLib.__version__
     assert done.stdout.split() == ["MultiViewRegistrationLib.io.case", version, "once"]
+
+
+def test_a_result_can_be_pickled(case_file):
+    result = register(case_file)
+    again = pickle.loads(pickle.dumps(result))
+    assert again.to_json() == result.to_json()
+    assert again.similarity(again.world_from_ct) == result.similarity(result.world_from_ct)
+
+
+def test_logging_tells_of_a_registration_without_a_name(case_file, caplog):
+    caplog.set_level(logging.INFO, "MultiViewRegistrationLib")
+    result = register(case_file)
+    (told,) = caplog.messages
+    assert f"2 views, start given: {result.verdict}" in told and case_file.parent.name not in told
+
+
+@pytest.mark.parametrize(
+    "content, code, key",
+    [('{"version": 1}', "missing", "views"), ('{"version": 99}', "value", "version"), ("[", "input", "")],
+)  # fmt: skip
+def test_an_error_has_a_code_for_programs(tmp_path, content, code, key):
+    (tmp_path / "case.json").write_text(content)
+    with pytest.raises(InputError) as caught:
+        register(tmp_path)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.code, error.key) == (code, key)
+
+
+def test_documentation_imports_what_the_package_promises():
+    texts = [path.read_text() for path in (LIBRARY.parent / "docs").glob("*.md")]
+    assert not re.findall(r"^from MultiViewRegistrationLib\..*", "\n".join(texts), re.MULTILINE)

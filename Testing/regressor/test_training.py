@@ -10,6 +10,7 @@ import torch
 from numpy.testing import assert_array_equal
 from refusals import refuses
 
+from MultiViewRegistrationLib import train
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.regressor import model_store, network, training
@@ -189,6 +190,15 @@ def test_minutes_become_steps_and_hard_images(begin, monkeypatch):
         1,
         1,
     ]
+
+
+def test_steps_and_a_seed_give_the_same_network_again(case_file, tmp_path):
+    models = [train(case_file, tmp_path / name, steps=3, seed=5) for name in "ab"]
+    assert models[0].card.done == 3 and models[0].card.hardness == 0
+    for one, other in zip(*(model.network.state_dict().values() for model in models), strict=True):
+        assert torch.equal(one, other)
+    with refuses("steps: found 1"):
+        train(case_file, tmp_path / "c", steps=1)
 
 
 def test_arguments_out_of_range_are_refused(begin, tmp_path):

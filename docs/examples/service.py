@@ -31,11 +31,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.image_source import inside
 from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
-from MultiViewRegistrationLib.jobs import Job
+from mvreg import InputError, Job
 
 #: Registrations at once, each of which uses all cores for a second or two.
 MOST_AT_ONCE = 2

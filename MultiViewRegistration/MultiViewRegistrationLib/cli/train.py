@@ -38,6 +38,12 @@ def add_train(command: Parser) -> None:
     add_out(command, "folder of the model (default: a new one in your store, see mvreg models)")
     add("--minutes", type=float, default=2.0, help="of training (default: %(default)g)")
     add(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="in place of minutes: with the same seed, packages and machine the same model again",
+    )
+    add(
         "--network",
         default="voting",
         metavar="voting|published",
@@ -77,6 +83,7 @@ def _train(options: argparse.Namespace) -> dict:
             case,
             options.out,
             minutes=options.minutes,
+            steps=options.steps,
             network=options.network,
             loss=options.loss,
             seed=options.seed,

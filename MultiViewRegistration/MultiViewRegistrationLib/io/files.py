@@ -410,7 +410,9 @@ class JsonObject:
         InputError
             Always.
         """
-        raise InputError(f"{self.file}: {self.label(key)} {what}, expected {expected}; {remedy}.")
+        label = self.label(key)
+        sentence = f"{self.file}: {label} {what}, expected {expected}; {remedy}."
+        raise InputError(sentence, label, "value" if key in self.values else "missing")
 
     def refuse_value(self, key: str, expected: str, remedy: str = "correct it") -> NoReturn:
         """Refuse the key for the value that it has."""

@@ -20,7 +20,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import combinations
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from ..imaging.body import Body
 from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.structures import Structures
 from ..imaging.xray import View, with_cameras
-from ..rendering.devices import run_each, run_tasks
+from ..rendering.devices import Lock, run_each, run_tasks
 from ..rendering.drr import Projector, Rendering, cut_ends, intrinsics_jacobian, part_tasks
 from . import similarity
 from .cameras import CameraCorrections

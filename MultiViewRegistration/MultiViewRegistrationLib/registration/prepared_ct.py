@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -23,7 +22,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
 from ..imaging.xray import View
-from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, run_tasks
+from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, Lock, run_tasks
 from ..rendering.drr import Projector, cut_ends
 from ..rendering.texture import Texture
 from .objective import Objective, PoseFit

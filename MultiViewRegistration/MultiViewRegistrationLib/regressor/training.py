@@ -139,6 +139,7 @@ class Training:
         folder: Path,
         *,
         minutes: float = 2.0,
+        steps: int | None = None,
         network: str = VOTING,
         loss: str = LIKELIHOOD,
         seed: int = 0,
@@ -152,7 +153,7 @@ class Training:
         cameras : of the X-rays, one a view.
         corners : (8, 3) CT mm, of the box around all that attenuates.
         folder : of the model, new or empty.
-        minutes, network, loss, seed, device : see `api.train`.
+        minutes, steps, network, loss, seed, device : see `api.train`.
         begin_with : a model of another CT whose weights it begins with, instead of random ones.
 
         Raises
@@ -185,7 +186,10 @@ class Training:
         training = cls(ct, windows, card, folder)
         if begin_with is not None:
             training._take_weights(begin_with)
-        training._with_cpu_fallback(training._set_pace)
+        if steps is None:
+            training._with_cpu_fallback(training._set_pace)
+        else:
+            training._plan(steps, _MAX_VALIDATIONS)
         return training
 
     @classmethod
@@ -430,7 +434,10 @@ class Training:
         budget = 60 * self.card.minutes
         count = int(np.clip(_VALIDATING * budget / validation, _MIN_VALIDATIONS, _MAX_VALIDATIONS))
         left = max(budget / 2, budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation)
-        steps = max(2, round(left / seconds))
+        self._plan(max(2, round(left / seconds)), count)
+
+    def _plan(self, steps: int, count: int) -> None:
+        """Set how many steps there are, and validations on the way."""
         self.card = replace(
             self.card,
             steps=steps,

@@ -43,6 +43,22 @@ MIN_FREE_BYTES = 1 << 30
 SAMPLES_PER_TASK = 40_000
 
 
+class Lock:
+    """A lock that is made anew where what it guards is pickled."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
+        return Lock, ()
+
+
 class ComputeDevice:
     """The device that does the work.
 

@@ -18,7 +18,6 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.landmarks import landmark_list
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, set_transform
-from MultiViewRegistrationLib.session.presenters.form import walk
 
 POINTS = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
 
@@ -277,33 +276,25 @@ def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_m
 
 
 def test_landmarks_come_from_files(host, start, tmp_path):
+    def drop(name: str, points: dict, image: int) -> None:
+        act(start, "markups", [write_markups(tmp_path / name, points)], None)
+        host.wait(host.files, lambda: not host.taking and host.question())
+        act(host.files, f"asked0.{image}")
+
     act(start, "start", "landmarks")
     points = {f"L{i}": point for i, point in enumerate(POINTS)}
-    act(start, "markups", [write_markups(tmp_path / "ct.mrk.json", points)], None)
+    drop("ct.mrk.json", points, 0)
     assert [row[0] for row in cells(start, "landmarks")][:4] == list(points)
     camera = phantom()[1][0].camera
     pixels = {
         name: (*camera.project(rigid.transform_points(TRUE_POSE, point)), 0)
         for name, point in points.items()
     }
-    act(start, "owner", host.registration.xrays[0].node.GetID())
-    ((key, question),) = [
-        item for item in walk(start.form()).items() if item[0].startswith("landmark.")
-    ]
-    assert not control(start, "markups").enabled
-    act(
-        start,
-        key,
-        next(
-            option.value
-            for option in question.options
-            if option.title == "on the image's own volume"
-        ),
-    )
-    act(start, "markups", [write_markups(tmp_path / "view1.mrk.json", pixels)], None)
+    drop("view1.mrk.json", pixels, 1)
+    act(host.files, "asked0.place", "image")
     assert cells(start, "landmarks")[0][2] == "\u2714"
     with refuses("has no points"):
-        act(start, "markups", [write_markups(tmp_path / "none.mrk.json", {})], None)
+        drop("none.mrk.json", {}, 0)
 
 
 def test_landmarks_of_a_damaged_file_are_told_once(host, start):

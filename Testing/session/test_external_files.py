@@ -135,9 +135,4 @@ def test_landmarks_outside_the_image_are_refused(registration, tmp_path):
     path = write_markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
     with refuses("lies outside the image of view1"):
         landmarks_to_xray(registration, view, path, "image")
-    with refuses("nothing is chosen"):
-        landmarks_to_xray(registration, view, path, "")
     assert view.node.GetNodeReference("landmarks") is None
-    registration.ct = None
-    with refuses("CT: none is chosen"):
-        landmarks_to_ct(registration, path)

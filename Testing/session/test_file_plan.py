@@ -23,6 +23,7 @@ from MultiViewRegistrationLib.session.presenters.file_plan import (
     ReadMask,
     ReadXRays,
     Step,
+    UseLandmarks,
     UseXRayMask,
     plan,
     unused,
@@ -213,6 +214,20 @@ def test_a_pose_waits_for_the_ct_and_for_what_its_file_leaves_open(tmp_path):
     (tmp_path / "start.txt").write_text("1 2 3")
     with refuses("start.txt"):
         plan(pose, {}, WHOLE)
+
+
+def test_landmarks_are_of_the_ct_or_of_an_x_ray_with_a_geometry():
+    path = Path("points.fcsv")
+    marks = Part(("landmarks",), (path,))
+    placed = replace(WHOLE, xrays=(AP, replace(LAT, needs_geometry=False)))
+    assert plan(marks, {}, NOTHING) is None
+    assert (
+        plan(marks, {}, WHOLE) == plan(marks, {"of": "ct"}, placed) == (UseLandmarks(path, "ct"),)
+    )
+    images, place = plan(marks, {"of": "n2"}, placed).questions
+    assert dict(images.choices) == {"ct": "the CT", "n2": "LAT"}
+    answers = {"of": "n2", place.key: "image"}
+    assert plan(marks, answers, placed) == (UseLandmarks(path, "n2", "image"),)
 
 
 ANSWERS = {"unit": "mm", "axes": "lps", "first_pixel": "0"}

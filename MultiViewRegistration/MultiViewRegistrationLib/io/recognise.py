@@ -42,6 +42,7 @@ XRAY_MASK = "xray mask"
 CALIBRATION = "calibration"
 POSE = "pose"
 BEADS = "beads"
+LANDMARKS = "landmarks"
 #: A single slice of a CT, of which no volume can be made.
 SLICE = "slice"
 
@@ -394,7 +395,7 @@ def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
     """
     content = None
     if begin.startswith((b"# Markups fiducial file", b"# Fiducial List file")):
-        raise _landmarks(path)
+        return (LANDMARKS,)
     if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         with suppress(InputError):
             content = read_json(path)
@@ -402,7 +403,7 @@ def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
             return (NAMED[path.name],) if path.name in NAMED else ()
     if isinstance(content, dict):
         if "markups" in content:
-            raise _landmarks(path)
+            return (LANDMARKS,)
         if "sequence" in content and "frames" in content:
             return (TRACK,)
         if "world_from_ct" in content and ("verdict" in content or "reasons" in content):
@@ -425,13 +426,6 @@ def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
                 return (CALIBRATION,)
         return (BEADS,) if is_bead_model(path) else ()
     return () if all(_is_rigid(view.projection_matrix) for view in views) else (CALIBRATION,)
-
-
-def _landmarks(path: Path) -> InputError:
-    return InputError(
-        f"{path}: holds landmarks, of the CT or of one X-ray; open it in the step Start, where "
-        "landmarks are clicked."
-    )
 
 
 def _is_pose(path: Path) -> bool:

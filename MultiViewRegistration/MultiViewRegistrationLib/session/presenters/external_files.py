@@ -296,12 +296,8 @@ def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> FileReading:
 def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> None:
     """Put the points of a .fcsv or .mrk.json, LPS or RAS of the CT's own frame, into the CT's landmarks.
 
-    Those of a name that is there are moved. InputError as `read_markups`, and without a CT.
+    Those of a name that is there are moved. InputError as `read_markups`.
     """
-    if registration.ct is None:
-        raise InputError(
-            _("CT: none is chosen, expected the one whose landmarks these are; choose it first.")
-        )
     points = {name: ras_from_lps(point) for name, point in read_markups(path).items()}
     _put(landmark_list(registration), points, world=False)
 
@@ -317,17 +313,11 @@ def landmarks_to_xray(
     Parameters
     ----------
     place
-        Of PLACES. "scene": points of the world, where the X-ray lies, as a list of landmarks of
+        Of PLACE_QUESTION. "scene": points of the world, where the X-ray lies, as a list of landmarks of
         this module is saved; each is taken as the pixel on which it falls. "image": points of the
         volume that the image was made from, as any program has them that knows nothing of the
         X-ray's geometry; a picture without spacing has a pixel a mm.
     """
-    if place not in dict(PLACE_QUESTION.choices):
-        raise InputError(
-            _(
-                "{label}: nothing is chosen, expected where the points in the file lie; choose it."
-            ).format(label=PLACE_QUESTION.label)
-        )
     camera = view.camera
     pixel_of = camera.project if place == "scene" else _pixel_on_volume(view)
     pixels = {name: pixel_of(point) for name, point in read_markups(path).items()}

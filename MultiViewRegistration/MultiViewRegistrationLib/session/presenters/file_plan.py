@@ -22,6 +22,7 @@ from ...io.recognise import (
     CALIBRATION,
     CASE,
     CT,
+    LANDMARKS,
     MASK,
     POSE,
     SLICE,
@@ -36,6 +37,7 @@ from ...translation import _
 from .external_files import (
     COMPANION_FILE,
     NO_FILE,
+    PLACE_QUESTION,
     Question,
     ask_for_file,
     match,
@@ -261,6 +263,18 @@ class UseCamera:
 
 
 @dataclass(frozen=True)
+class UseLandmarks:
+    """Place the landmarks of a file in the CT, for `of` CT, or in an X-ray, by its ID.
+
+    `place` says where those of an X-ray lie, see `external_files.landmarks_to_xray`.
+    """
+
+    path: Path
+    of: str
+    place: str = ""
+
+
+@dataclass(frozen=True)
 class FindBeads:
     """Look for the beads of a phantom in the X-rays."""
 
@@ -268,7 +282,17 @@ class FindBeads:
 
 
 Action: TypeAlias = (
-    Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera | FindBeads
+    Step
+    | Open
+    | Keep
+    | ReadCT
+    | ReadXRays
+    | ReadMask
+    | UseXRayMask
+    | Place
+    | UseCamera
+    | UseLandmarks
+    | FindBeads
 )
 Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None
 
@@ -296,7 +320,9 @@ def unused(found: FoundFiles) -> str:
     """Return which files are of no use here, and why, in sentences; "" for none."""
     sentences = [redact_upload_paths(problem) for problem in found.problems]
     if found.unknown and not found.whole:
-        what = _("Not used: {files} (no CT, X-ray, mask, calibration, pose, case or scene).")
+        what = _(
+            "Not used: {files} (no CT, X-ray, mask, calibration, pose, landmarks, case or scene)."
+        )
         sentences.append(what.format(files=_listed(found.unknown)))
     return "\n".join(sentences)
 
@@ -474,6 +500,22 @@ def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return (Place(reading.found),)
 
 
+def _landmarks(landmarks: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    path = landmarks.files[0]
+    xrays = [(xray.id, xray.name) for xray in opened.xrays if not xray.needs_geometry]
+    images = [*([(CT, _("the CT"))] if opened.ct else []), *xrays]
+    if opened.xrays_coming or opened.ct_coming or not images:
+        return None
+    questions = [Question("of", _("Landmarks of"), "", tuple(images))]
+    of = answers.get("of", "" if xrays else CT)
+    if of not in ("", CT):
+        questions.append(PLACE_QUESTION)
+    if of != CT and unanswered(questions, answers):
+        title = _("{file}: landmarks; those of a name that is there are moved.")
+        return PendingQuestion(title.format(file=path.name), tuple(questions))
+    return (UseLandmarks(path, of, answers.get(PLACE_QUESTION.key, "")),)
+
+
 def _beads(beads: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     path = beads.files[0]
     if opened.xrays_coming:
@@ -588,6 +630,7 @@ _PARTS: dict[tuple[str, ...], Callable[[Part, dict[str, str], OpenCase], Plan]] 
     (MASK,): _mask,
     (XRAY_MASK,): _xray_mask,
     (POSE,): _pose,
+    (LANDMARKS,): _landmarks,
     (BEADS,): _beads,
     (CALIBRATION,): _calibrations,
 }

@@ -29,7 +29,7 @@ from ..adding import use_mask
 from ..geometry import needs_geometry
 from ..tasks import Task, ended
 from . import file_plan
-from .external_files import describe_camera
+from .external_files import describe_camera, landmarks_to_ct, landmarks_to_xray
 from .file_plan import (
     CLOSING,
     Action,
@@ -489,6 +489,10 @@ class FilesPresenter(Presenter):
                 self._xrays.geometry.use_camera(view, camera, path)
                 if camera.notes:
                     self._unused += f"\n{view.name}: {describe_camera(camera)}"
+            case file_plan.UseLandmarks(path, file_plan.CT):
+                landmarks_to_ct(self.registration, path)
+            case file_plan.UseLandmarks(path, xray, place):
+                landmarks_to_xray(self.registration, self._xrays.view(xray), path, place)
             case file_plan.FindBeads(path):
                 self.host.show_geometry()
                 self._xrays.geometry.beads.find(path)

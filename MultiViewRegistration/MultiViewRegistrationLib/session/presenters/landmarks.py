@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
-from pathlib import Path
 
 from ...geometry.landmarks import LandmarkFit, LandmarkResidual
 from ...mrml import landmarks, overlay
@@ -13,39 +11,28 @@ from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
 from ...translation import _
 from ..registering import missing_at_start
-from .external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from .form import (
     CAUTION,
     QUIET,
     Button,
     Cell,
-    Choice,
     Files,
     Form,
-    Option,
     Table,
     Text,
-    group,
     line,
     row,
 )
-from .host import Host
-from .section import Presenter, question_controls
+from .section import Presenter
 
 #: The overlay with nothing over the X-rays.
 OFF = "off"
 CLICKED = "\u2714"
 MISFIT = "\u26a0"
-#: Instead of the ID of an X-ray's node.
-OF_CT = ""
 
 
 class LandmarksPresenter(Presenter):
     """A table of landmarks by where they have been clicked, while the start is from landmarks."""
-
-    def __init__(self, host: Host) -> None:
-        self._file = LandmarkFilePresenter(host)
-        super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -54,7 +41,6 @@ class LandmarksPresenter(Presenter):
         self._warned = False
         self._mode_before = ""
         self._seen: tuple | None = None
-        self._file.reset()
 
     def exit(self) -> None:
         """End what only makes sense while the host is seen."""
@@ -120,7 +106,13 @@ class LandmarksPresenter(Presenter):
             Text(
                 "fit", missing_at_start(self.session, "landmarks") or _describe_fit(fit), tone=QUIET
             ),
-            *self._file.form(),
+            Files(
+                "markups",
+                _("Landmarks from a file..."),
+                self.host.take_files,
+                hint=_("landmarks: .mrk.json or .fcsv, as Slicer saves them"),
+                suffixes=(".json", ".fcsv"),
+            ),
         ]
 
     def _asked(self) -> Form:
@@ -258,94 +250,3 @@ def _describe_fit(fit: LandmarkFit | None) -> str:
         mark=MISFIT, count=len(fit.residuals) - used
     )
     return f"{text} {left_out}"
-
-
-class LandmarkFilePresenter(Presenter):
-    """The choice of the image of a file's points: the CT, or an X-ray, and then where they lie."""
-
-    def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
-        self._owner = OF_CT
-        self._place = ""
-
-    def form(self) -> Form:
-        """Return the controls."""
-        view = self._view()
-        ready = bool(self._place) if view is not None else self.registration.ct is not None
-        owners = (
-            Option(OF_CT, _("the CT")),
-            *(Option(other.id, other.name) for other in self._views()),
-        )
-        questions = [PLACE_QUESTION] if view is not None else []
-        if ready:
-            text = _(
-                "Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there "
-                "are moved."
-            )
-        else:
-            text = _("Choose a CT first.") if view is None else _("Say first where the points lie.")
-        return [
-            group(
-                "landmark_file",
-                _("Landmarks from a file"),
-                Choice(
-                    "owner",
-                    _("Landmarks of"),
-                    self.choose,
-                    value=self._owner if view is not None else OF_CT,
-                    options=owners,
-                ),
-                *question_controls(
-                    "landmark", questions, {PLACE_QUESTION.key: self._place}, self.answer
-                ),
-                Files(
-                    "markups",
-                    _("Landmarks..."),
-                    lambda paths, folder: self.read(paths[0], folder),
-                    hint=_("landmarks: .mrk.json or .fcsv"),
-                    suffixes=(".json", ".fcsv"),
-                    enabled=ready,
-                ),
-                Text("file_hint", text, tone=QUIET),
-                open=False,
-            )
-        ]
-
-    def _views(self) -> list[XRayView]:
-        xrays = self.registration.used_xrays if self.host.registration is not None else []
-        return [view for view in xrays if view.placed]
-
-    def _view(self) -> XRayView | None:
-        """Return the X-ray whose landmarks they are, None for the CT."""
-        return next((view for view in self._views() if view.id == self._owner), None)
-
-    def choose(self, owner: str) -> None:
-        """Say what the landmarks are of: an X-ray, by the ID of its node, or OF_CT."""
-        self._owner = str(owner or OF_CT)
-
-    def answer(self, key: str, answer: str) -> None:
-        """Say where the points of an X-ray lie."""
-        self._place = str(answer or "")
-
-    def read(self, path: Path, folder: Path | None = None) -> None:
-        """Read the landmarks of a file.
-
-        Parameters
-        ----------
-        folder
-            Is removed then.
-
-        Raises
-        ------
-        InputError
-            If it is invalid.
-        """
-        view = self._view()
-        try:
-            if view is None:
-                landmarks_to_ct(self.registration, path)
-            else:
-                landmarks_to_xray(self.registration, view, path, self._place)
-        finally:
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)

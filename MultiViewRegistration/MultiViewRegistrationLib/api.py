@@ -124,7 +124,7 @@ def register(
     Cancelled
         `progress` returned False.
     """
-    from .registration.prepared_ct import PreparedCT
+    from .registration.prepared_ct import PreparedCT, anatomies_of
     from .registration.warm_up import warm_up
 
     case = _case_of(case)
@@ -151,7 +151,7 @@ def register(
     with _compilation_told() if progress is unseen else nullcontext():
         warm_up()
     bodies = case.bodies if assessed else case.bodies[:1]
-    anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(body.ct) for body in bodies[1:])]
+    anatomies = anatomies_of(bodies, anatomy or PreparedCT(case.ct))
     anatomy = anatomies[0]
     if start == "regressor" and regressor is None:
         regressor, training = _train_first(case, anatomy, minutes, seed, progress, method.trains_on)

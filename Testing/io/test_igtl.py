@@ -18,7 +18,7 @@ pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[n
 pytestmark = pytest.mark.usefixtures("igtl_status")
 
 from MultiViewRegistrationLib.io.navigation import igtl  # noqa: E402
-from MultiViewRegistrationLib.io.navigation.igtl import messages_of  # noqa: E402
+from MultiViewRegistrationLib.io.navigation.igtl import messages_of, pictures_beside  # noqa: E402
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport  # noqa: E402
 
 POSE, REFERENCE = pose(1), pose(2)
@@ -29,7 +29,8 @@ SOON_S = 20.0
 @pytest.fixture
 def messages(tmp_path):
     def make(**changes):
-        return messages_of(RegistrationExport.read(write_result(tmp_path / "result", **changes)))
+        exported = RegistrationExport.read(write_result(tmp_path / "result", **changes))
+        return messages_of(exported, pictures=pictures_beside(exported))
 
     return make
 

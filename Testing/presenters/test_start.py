@@ -9,7 +9,7 @@ import slicer
 import vtk
 from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import START, phantom
+from phantom_scene import START
 from presenter_host import act, cells, control, text
 from refusals import refuses
 from tiny_scene import write_markups
@@ -276,25 +276,22 @@ def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_m
 
 
 def test_landmarks_come_from_files(host, start, tmp_path):
-    def drop(name: str, points: dict, image: int) -> None:
+    def drop(name: str, points: dict) -> None:
         act(start, "markups", [write_markups(tmp_path / name, points)], None)
         host.wait(host.files, lambda: not host.taking and host.question())
-        act(host.files, f"asked0.{image}")
 
     act(start, "start", "landmarks")
     points = {f"L{i}": point for i, point in enumerate(POINTS)}
-    drop("ct.mrk.json", points, 0)
+    drop("ct.mrk.json", points)
+    act(host.files, "asked0.0")
     assert [row[0] for row in cells(start, "landmarks")][:4] == list(points)
-    camera = phantom()[1][0].camera
-    pixels = {
-        name: (*camera.project(rigid.transform_points(TRUE_POSE, point)), 0)
-        for name, point in points.items()
-    }
-    drop("view1.mrk.json", pixels, 1)
+    drop("view1.mrk.json", {"L0": (50, 60, 0)})
+    act(host.files, "asked0.1")
     act(host.files, "asked0.place", "image")
     assert cells(start, "landmarks")[0][2] == "\u2714"
+    drop("none.mrk.json", {})
     with refuses("has no points"):
-        drop("none.mrk.json", {}, 0)
+        act(host.files, "asked0.0")
 
 
 def test_landmarks_of_a_damaged_file_are_told_once(host, start):

@@ -217,17 +217,11 @@ def test_a_pose_waits_for_the_ct_and_for_what_its_file_leaves_open(tmp_path):
 
 
 def test_landmarks_are_of_the_ct_or_of_an_x_ray_with_a_geometry():
-    path = Path("points.fcsv")
-    marks = Part(("landmarks",), (path,))
+    marks = Part(("landmarks",), (Path("points.fcsv"),))
     placed = replace(WHOLE, xrays=(AP, replace(LAT, needs_geometry=False)))
     assert plan(marks, {}, NOTHING) is None
-    assert (
-        plan(marks, {}, WHOLE) == plan(marks, {"of": "ct"}, placed) == (UseLandmarks(path, "ct"),)
-    )
-    images, place = plan(marks, {"of": "n2"}, placed).questions
-    assert dict(images.choices) == {"ct": "the CT", "n2": "LAT"}
-    answers = {"of": "n2", place.key: "image"}
-    assert plan(marks, answers, placed) == (UseLandmarks(path, "n2", "image"),)
+    assert plan(marks, {}, WHOLE) == (UseLandmarks(*marks.files, "ct"),)
+    assert choices(plan(marks, {}, placed)) == ["ct", "n2"]
 
 
 ANSWERS = {"unit": "mm", "axes": "lps", "first_pixel": "0"}

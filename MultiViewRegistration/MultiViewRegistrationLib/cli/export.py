@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError, warn
 from ..io.case_file import ALL, CaseFile
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
-from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport
+from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport, result_content
 from ..io.transforms import AXES, DIRECTIONS
 from .options import RESULT_HELP, Parser, add_json, add_out, case_path, result_path, say
 
@@ -118,13 +118,14 @@ def run(options: argparse.Namespace) -> dict:
         raise InputError(
             f"--seconds: found {options.seconds:g}, expected a number above 0; correct it."
         )
-    if options.structure is None:
-        exports = [RegistrationExport.read(options.result)]
+    if options.structure is not None:
+        read = RegistrationExport.read_structures(options.result, options.structure)
+    elif links:
+        read = RegistrationExport.usable(*result_content(options.result))
     else:
-        exports = RegistrationExport.read_structures(options.result, options.structure)
-    beside = exports[0].bones() if links and options.structure is None else []
-    settled = _settled([*exports, *beside], options)
-    exports = settled[: len(settled) - len(beside)]
+        read = [RegistrationExport.read(options.result)]
+    settled = _settled(read, options)
+    exports = settled if options.structure is not None else settled[:1]
     _say_verdicts(settled)
     files = _write(exports, kinds, options) if kinds else []
     if links:
@@ -266,7 +267,7 @@ def _write(
 
 def _send(exports: list[RegistrationExport], options: argparse.Namespace) -> None:
     """Send these poses, and the status of the whole CT, else of the bone in the greatest doubt."""
-    from ..io.navigation.igtl import address, messages_of, send_to, serve
+    from ..io.navigation.igtl import address, messages_of, pictures_beside, send_to, serve
 
     def notify(text: str) -> None:
         say(f"  OpenIGTLink: {text}")
@@ -275,7 +276,7 @@ def _send(exports: list[RegistrationExport], options: argparse.Namespace) -> Non
     if first.structure is not None:
         first = max(exports, key=lambda each: (each.warning is not None, DOUBT[each.verdict]))
     others = [each for each in exports if each is not first]
-    messages = messages_of(first, others)
+    messages = messages_of(first, others, pictures_beside(first))
     stop = threading.Event()
     if not messages.images:
         notify("no IMAGE is sent: there are no overlays beside the result.json")

@@ -20,6 +20,7 @@ import scipy
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.body import Body
 from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
 from ..imaging.xray import View
 from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, Lock, run_tasks
@@ -543,3 +544,8 @@ def resolution_schedule(
             )
         )
     return levels
+
+
+def anatomies_of(bodies: Sequence[Body], first: PreparedCT) -> list[PreparedCT]:
+    """Return the CTs of bodies, ready for registration; that of the first is."""
+    return [first, *(PreparedCT(body.ct) for body in bodies[1:])]

@@ -31,7 +31,7 @@ from ..reasons import BoneVerdict, Verdict
 from ..registration.bones import Bone
 from ..registration.optimizer import Range
 from ..registration.pipeline import Report
-from ..registration.prepared_ct import PreparedCT
+from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..rendering.devices import ComputeDevice
 from .bone_tracker import BoneTracker, with_structures
 from .tracker import Pace, Tracked, Tracker
@@ -189,8 +189,3 @@ def _given(
     first = first if frame.given is None else frame.given
     further = zip(bodies[1:], others, strict=True)
     return [first, *(frame.given_bones.get(body.name, start) for body, start in further)]
-
-
-def anatomies_of(bodies: Sequence[Body], first: PreparedCT) -> list[PreparedCT]:
-    """Return the CTs of bodies, ready for registration; that of the first is."""
-    return [first, *(PreparedCT(body.ct) for body in bodies[1:])]

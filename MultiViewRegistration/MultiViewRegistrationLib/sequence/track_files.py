@@ -37,13 +37,12 @@ from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
 from ..reasons import KEYS, UNUSABLE, BoneVerdict, Verdict, from_codes, with_codes
 from ..registration.bones import Bone, bones_of_bodies
-from ..registration.prepared_ct import PreparedCT
+from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..rendering.devices import ComputeDevice
 from ..report.bones import with_outlines
 from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
-from .bodies_tracker import anatomies_of
 from .motion import motion_against, relative_motion, to_json, write_files
 from .tables import MATRIX, table
 from .tracker import Frames, Tracked

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
-
-import numpy as np
 
 from ..assessment.uses import UseVerdict
 from ..errors import InputError, warn
@@ -23,7 +20,12 @@ from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import export_files
 from ..io.navigation.exports import write_together as write_files_together
 from ..io.navigation.igtl import Messages, messages_of
-from ..io.navigation.registration_export import REJECTED, RegistrationExport, bones_in
+from ..io.navigation.registration_export import (
+    REJECTED,
+    RegistrationExport,
+    bones_in,
+    result_content,
+)
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files
 from ..io.sequence import FrameFiles
@@ -117,27 +119,31 @@ def write_result(
         result = finding()
         against = reason or (REJECTED if override and result.withheld() else None)
         pdf = find_spec("matplotlib") is not None  # Slicer has none
-        written = save_result(result, Path(folder), against, names=names, pdf=pdf)["files"]
-        files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
-        return files + (_further(Path(folder), kinds, case) if kinds else [])
+        content = save_result(result, Path(folder), against, names=names, pdf=pdf)
+        written = (RESULT, *content["files"])
+        files = [Path(folder, name) for name in written if not name.endswith(".png")]
+        exports = RegistrationExport.usable(files[0], JsonObject(RESULT, "", content))
+        return files + (_further(exports, kinds, case) if kinds else [])
 
     return write
 
 
-def _further(folder: Path, kinds: Sequence[str], case: Case | None) -> list[Path]:
+def _further(
+    exports: Sequence[RegistrationExport], kinds: Sequence[str], case: Case | None
+) -> list[Path]:
     """Write the files for other programs: of the whole CT, and of each bone that may be used."""
     from ..report.exports import case_files
 
     files: dict[str, Callable[[Path], object]] = {}
-    whole = RegistrationExport.read(folder)
-    for exported in (whole, *whole.bones()):
+    whole = exports[0]
+    for exported in exports:
         of_case = kinds
         if exported is whole and case is not None and case.ct.mask is None:
             of_case = [kind for kind in kinds if kind != "resampled-mask"]
         further = {} if case is None else case_files(exported, case, of_case, VOLUME_FORMATS[0])
         of_pose = [kind for kind in kinds if kind in KINDS]
         files |= export_files(exported, of_pose, DIRECTIONS, AXES, further)
-    return write_files_together(files, folder, whole.path) if files else []
+    return write_files_together(files, whole.path.parent, whole.path) if files else []
 
 
 def take_messages(
@@ -151,14 +157,13 @@ def take_messages(
     finding = session.find_checked_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
-        from ..report.result_page import save_result
+        from ..report.result_page import Entry
 
-        with tempfile.TemporaryDirectory(
-            prefix="mvreg-link-", ignore_cleanup_errors=True
-        ) as folder:
-            save_result(finding(), folder, override=reason or None)
-            exported = RegistrationExport.read(folder)
-            return exported, messages_of(exported, exported.bones())
+        result = finding()
+        content = JsonObject(RESULT, "", result.to_json(reason or None))
+        exported, *bones = RegistrationExport.usable(Path(RESULT), content)
+        pictures = [shown[-1]["edges"] for shown in Entry(result).pictures]
+        return exported, messages_of(exported, bones, pictures)
 
     return make
 
@@ -267,10 +272,8 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     InputError
         If either is invalid, where there is no case, and where that has other views.
     """
-    path = Path(path)
-    path = path / "result.json" if path.is_dir() else path
-    exported = RegistrationExport.read(path)
-    content = read_json(path)
+    path, fields = result_content(path)
+    exported = RegistrationExport.of(path, fields)
     case = Path(case) if case is not None else path.with_name("case.json")
     if not case.exists():
         raise InputError(
@@ -279,7 +282,7 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
                 "from; name it (--case CASE), or put both into one folder."
             ).format(path=path.name)
         )
-    return ReadResult(read_case(case), exported, content, exported.beside(case).warning)
+    return ReadResult(read_case(case), exported, fields, exported.beside(case).warning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +291,7 @@ class ReadResult:
 
     Attributes
     ----------
-    content
+    fields
         Of the result.json.
     warning
         Why it should not be used, or None.
@@ -296,7 +299,7 @@ class ReadResult:
 
     load: ReadCase
     exported: RegistrationExport
-    content: dict
+    fields: JsonObject
     warning: str | None
 
     @property
@@ -315,26 +318,30 @@ class ReadResult:
         registration = self.load(scene)
         history = History(registration)
         history.note("before")
-        entry = _entry(registration, self.exported, self.content, self.warning)
+        entry = _entry(registration, self.exported, self.fields, self.warning)
         history.add(entry)
         history.put(entry)
         return registration
 
 
 def _entry(
-    registration: Registration, exported: RegistrationExport, content: dict, warning: str | None
+    registration: Registration,
+    exported: RegistrationExport,
+    fields: JsonObject,
+    warning: str | None,
 ) -> HistoryEntry:
     """Return the history's entry.
 
     One with a warning does not count as a result of the scene's inputs.
     """
+    content = fields.values
     views = {view.name: view for view in registration.xrays}
     cameras = {}
     similarity = {}
     states = {}
     decisive = {}
-    for of_view in content["views"]:
-        view = views.get(of_view["name"])
+    for of_view, told in zip(content["views"], exported.views, strict=True):
+        view = views.get(told.name)
         if view is None:
             raise InputError(
                 _(
@@ -350,15 +357,11 @@ def _entry(
             box = JsonObject(exported.path.name, "", of_view).array("decisive_px", (2, 2), "pixels")
             decisive[view.name] = box.astype(int).tolist()
         if "given_camera_from_world" in of_view or "given_intrinsics" in of_view:
-            camera = view.camera
-            intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
-            pose = np.array(of_view["camera_from_world"], float)
-            corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
-            cameras[view.name] = {**corrected.to_json(), "of": view.record.geometry_fingerprint}
+            corrected = told.corrected(view.camera).to_json()
+            cameras[view.name] = {**corrected, "of": view.record.geometry_fingerprint}
     reasons = [
         each for each in from_codes(content) if each.code != EDGES_OFF
     ]  # told by edge_checks
-    fields = JsonObject.read(exported.path, "a result.json")
     use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
     uses = _uses(fields)
     if uses and use not in uses:

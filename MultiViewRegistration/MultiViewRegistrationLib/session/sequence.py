@@ -78,12 +78,9 @@ class StructureMotion:
     @property
     def rows(self) -> list[tuple[int, float, float]]:
         """Each frame's number, its turn in degrees, and the shift of the moving centroid in mm, since the first frame."""
+        norm = np.linalg.norm
         return [
-            (
-                each.number,
-                float(np.linalg.norm(each.rotation_deg)),
-                float(np.linalg.norm(each.shift_mm)),
-            )
+            (each.number, float(norm(each.rotation_deg)), float(norm(each.shift_mm)))
             for each in self.motion
         ]
 
@@ -116,24 +113,19 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
         poses.
     """
     from ..sequence.motion import motion_against
-    from ..sequence.track_files import StoredTrack
+    from ..sequence.track_files import StoredTrack, poses_of
 
     moving = StoredTrack.read(path)
-    fixed: list[np.ndarray | None] = [None] * played.count
-    for frame in played.frames:
-        fixed[frame.number] = frame.world_from_ct if frame.kept else None
     motion = motion_against(
-        fixed,
+        poses_of(played.frames, played.count),
         moving,
         _("{name}, which is played").format(name=played.name),
         printable(Path(path).name),
     )
     beside: list[Path] = []
     if isinstance(played.track, StoredTrack) and played.images.files is not None:
-        beside = [
-            played.track.folder,
-            *(case.resolve().parent for case in played.images.files.cases),
-        ]
+        cases = played.images.files.cases
+        beside = [played.track.folder, *(case.resolve().parent for case in cases)]
     return StructureMotion(
         played.name,
         moving.name,
@@ -200,12 +192,8 @@ class OtherStructure:
         None where it is not seen.
         """
         node = self._registration.node.GetNodeReference(OTHER)
-        if (
-            node is None
-            or self._at is None
-            or self._shape is None
-            or not node.GetDisplayVisibility()
-        ):
+        seen = node is not None and node.GetDisplayVisibility()
+        if not seen or self._at is None or self._shape is None:
             return np.zeros((0, 2, 2))
         name = detector.view.id
         key = (detector.stamp, self._at.tobytes())

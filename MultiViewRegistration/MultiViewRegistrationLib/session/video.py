@@ -12,6 +12,8 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.xray import View, XRay
 from ..io.own_folders import staged
+from ..mrml.image import greys
+from ..mrml.layout import css
 from ..mrml.nodes import transform_to_ras
 from ..mrml.structures import Shape, outlined
 from ..mrml.xray import DetectorPlane
@@ -76,7 +78,7 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
             for name, view in views.items():
                 xray = found[name].xray if found else None
                 if xray is not None and name not in windows:
-                    windows[name] = _window(xray)
+                    windows[name] = greys(xray)[0]
                 detector = DetectorPlane(view, None, cameras[name], np.eye(4), ())
                 lines = [
                     (colour, outlined(shape, transform_to_ras(pose), detector))
@@ -114,12 +116,6 @@ def _placed(
     ]
 
 
-def _window(xray: XRay) -> tuple[float, float]:
-    """Return the line integrals that are black and white, of all frames."""
-    low, high = np.percentile(xray.line_integrals[xray.valid], (0.5, 99.5))
-    return float(low), max(float(high), float(low) + 1e-6)
-
-
 def _grey(xray: XRay | None, window: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
     """Return uint8 (rows, columns): an X-ray in a window, black without one."""
     if xray is None:
@@ -138,9 +134,8 @@ def _pane(grey: np.ndarray, lines: list[tuple[tuple[float, float, float], np.nda
     pane = Image.fromarray(grey).resize(size).convert("RGB")
     pen = ImageDraw.Draw(pane)
     for colour, pieces in lines:
-        rgb = "#" + "".join(f"{round(255 * part):02x}" for part in colour)
         for piece in scale * (pieces + 0.5):
-            pen.line([tuple(point) for point in piece.tolist()], rgb)
+            pen.line([tuple(point) for point in piece.tolist()], css(colour))
     return pane
 
 
@@ -162,12 +157,9 @@ def _beside(panes: list[Image], words: str) -> Image:
     """Return pictures beside each other, with a few words."""
     from PIL import Image, ImageDraw, ImageFont
 
-    width = sum(pane.width for pane in panes) + GAP * (len(panes) - 1)
-    whole = Image.new("RGB", (width, ROWS))
-    left = 0
-    for pane in panes:
-        whole.paste(pane, (left, 0))
-        left += pane.width + GAP
+    gap = np.zeros((ROWS, GAP, 3), np.uint8)
+    parts = [part for pane in panes for part in (gap, np.asarray(pane))]
+    whole = Image.fromarray(np.concatenate(parts[1:], axis=1))
     font = ImageFont.load_default(LETTERS)
     ImageDraw.Draw(whole).text(
         (GAP, GAP), words, "white", font, stroke_width=2, stroke_fill="black"

@@ -64,16 +64,21 @@ class Messages:
     images: list[Callable[[], bytes]]
 
 
-def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport] = ()) -> Messages:
+def messages_of(
+    exported: RegistrationExport,
+    bones: Sequence[RegistrationExport] = (),
+    pictures: Sequence[np.ndarray] = (),
+) -> Messages:
     """Return the messages of a result.
 
     They are its poses in RAS (float32, as the protocol has it), those of each bone under its name,
-    STATUS with the verdict of `exported`, which may be a bone itself, and an overlay of each view.
+    STATUS with the verdict of `exported`, which may be a bone itself, and the pictures, uint8 (rows,
+    columns, 3), as overlays.
 
     Raises
     ------
     InputError
-        Where pyigtl is missing, or a picture cannot be read.
+        Where pyigtl is missing.
     """
     try:
         import pyigtl
@@ -116,11 +121,7 @@ def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport
 
     return Messages(
         small=[*poses, packed_status],
-        images=[
-            overlay(number, _pixels(view.picture))
-            for number, view in enumerate(exported.views, start=1)
-            if view.picture
-        ],
+        images=[overlay(number, each[None]) for number, each in enumerate(pictures, start=1)],
     )
 
 
@@ -184,13 +185,25 @@ def _status(exported: RegistrationExport) -> bytes:
     )
 
 
+def pictures_beside(exported: RegistrationExport) -> list[np.ndarray]:
+    """Return the overlays that lie beside a result.json, as `messages_of` takes them.
+
+    Raises
+    ------
+    InputError
+        Where one cannot be read.
+    """
+    names = (f"{Path(view.name).name}_edges_after.png" for view in exported.views)
+    files = map(exported.path.parent.joinpath, names)
+    return [_pixels(file) for file in files if file.is_file()]
+
+
 def _pixels(picture: Path) -> np.ndarray:
-    """Return the pixels (1, rows, columns, 3) of a picture."""
     from PIL import Image  # the panel, which knows the names above, opens without it
 
     try:
         with Image.open(picture) as image:
-            return np.asarray(image.convert("RGB"))[None]
+            return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError):
         raise InputError(
             f"{picture}: cannot be read as a picture, expected the overlay of a view; write the "

@@ -105,7 +105,7 @@ class IgtlConnection:
         if reason != self.stale_reason:
             self.stale_reason = reason
             warning = " ".join(filter(None, [given, reason]))
-            small = messages_of(replace(exported, warning=warning or None, views=[])).small
+            small = messages_of(replace(exported, warning=warning or None)).small
             live.small = small[-1:] if reason else self._small  # the status is the last
 
     def close(self) -> None:

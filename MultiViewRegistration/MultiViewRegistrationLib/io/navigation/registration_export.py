@@ -39,8 +39,6 @@ class ExportedView:
     ----------
     name
         The case's, which never leaves this machine.
-    picture
-        Of the overlay at the result, if it is there.
     camera_from_world
         (4, 4), in which the pose holds.
     intrinsics
@@ -49,7 +47,6 @@ class ExportedView:
 
     name: str
     image: DicomImage | None
-    picture: Path | None
     camera_from_world: np.ndarray | None = None
     intrinsics: np.ndarray | None = None
 
@@ -118,10 +115,7 @@ class RegistrationExport:
         InputError
             For invalid content, and a structure that it does not have.
         """
-        path = Path(path)
-        path = path / "result.json" if path.is_dir() else path
-        complete(path.parent)
-        return cls.of(path, JsonObject.read(path, "a result.json"), structure)
+        return cls.of(*result_content(path), structure)
 
     @classmethod
     def of(cls, path: Path, fields: JsonObject, structure: str | None = None) -> RegistrationExport:
@@ -153,10 +147,7 @@ class RegistrationExport:
             warning=override or WARNINGS.get(verdict or ""),
             overridden=override is not None,
             uids=known,
-            views=[
-                _view(view, path.parent)
-                for view in fields.sections("views", "the views of the result")
-            ],
+            views=[_view(view) for view in fields.sections("views", "the views of the result")],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
             structure=name,
             checked=_checked(fields),
@@ -177,18 +168,15 @@ class RegistrationExport:
         InputError
             As `read`, for a name that is given twice, and for `ALL` among others.
         """
+        path, fields = result_content(path)
         if ALL in names:
             if len(names) > 1:
                 raise InputError(
                     f"--structure: found {ALL} among other names, expected one of the two; leave "
                     "one out."
                 )
-            path = Path(path)
-            fields = JsonObject.read(
-                path / "result.json" if path.is_dir() else path, "a result.json"
-            )
             names = list(bones_in(fields)) or names
-        found = [cls.read(path, name) for name in names]
+        found = [cls.of(path, fields, name) for name in names]
         for n, each in enumerate(found):
             if each.structure in [other.structure for other in found[:n]]:
                 raise InputError(
@@ -197,11 +185,14 @@ class RegistrationExport:
                 )
         return found
 
-    def bones(self) -> list[RegistrationExport]:
-        """Return the bones of this result but for those that were rejected or not shown, unless that was overridden."""
-        names = list(bones_in(JsonObject.read(self.path)))
-        found = self.read_structures(self.path, names) if names else []
-        return [bone for bone in found if bone.overridden or not bone.warning]
+    @classmethod
+    def usable(cls, path: Path, fields: JsonObject) -> list[RegistrationExport]:
+        """Take the whole CT of a result.json, and its bones but for those that were rejected or not shown, unless that was overridden."""
+        bones = [cls.of(path, fields, name) for name in bones_in(fields)]
+        return [
+            cls.of(path, fields),
+            *(each for each in bones if each.overridden or not each.warning),
+        ]
 
     def beside(self, case: str | os.PathLike) -> RegistrationExport:
         """Return the result with a warning where files of the case it was found from are others now."""
@@ -279,6 +270,20 @@ class RegistrationExport:
         return replace(self, uids=uids)
 
 
+def result_content(path: str | os.PathLike) -> tuple[Path, JsonObject]:
+    """Return the path of a result.json, or of the one in a folder, and its content.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    path = Path(path)
+    path = path / "result.json" if path.is_dir() else path
+    complete(path.parent)
+    return path, JsonObject.read(path, "a result.json")
+
+
 def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
     """Return the bones of a result.json, or of a frame of a track.json, by their names; both had a list of structures before."""
     if fields.has("structures"):
@@ -334,9 +339,7 @@ def _uid(fields: JsonObject, key: str) -> str:
     return uid
 
 
-def _view(fields: JsonObject, folder: Path) -> ExportedView:
-    name = fields.text("name", "the view's name")
-    picture = folder / f"{Path(name).name}_edges_after.png"
+def _view(fields: JsonObject) -> ExportedView:
     image = None
     if fields.has("dicom"):
         dicom = fields.section("dicom")
@@ -350,9 +353,8 @@ def _view(fields: JsonObject, folder: Path) -> ExportedView:
             frame=dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None,
         )
     return ExportedView(
-        name=name,
+        name=fields.text("name", "the view's name"),
         image=image,
-        picture=picture if picture.is_file() else None,
         camera_from_world=fields.optional("camera_from_world", fields.rigid),
         intrinsics=fields.optional("intrinsics", fields.array, (3, 3), "3 rows of 3 numbers"),
     )

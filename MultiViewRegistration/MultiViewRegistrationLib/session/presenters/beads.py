@@ -41,9 +41,9 @@ from .form import (
     Option,
     Picture,
     Table,
-    TableRow,
     Text,
     group,
+    line,
     row,
 )
 from .geometry_edits import GeometryEdits
@@ -417,7 +417,7 @@ class BeadsPresenter(Presenter):
             self.pick_name,
             columns=(_("Bead"), *self._sources.names),
             lines=tuple(
-                TableRow(name, (Cell(name), *(column[name] for column in columns)))
+                line(name, name, *(column[name] for column in columns))
                 for name in self._model.names
             ),
             cells=True,

@@ -31,11 +31,13 @@ from .form import (
     TableRow,
     Text,
     TextField,
+    choose_among,
     group,
+    line,
     row,
 )
 from .host import Host, Segmenter
-from .section import Presenter, progress_bar
+from .section import Presenter, node_options, progress_bar
 
 #: Groups of bones that are chosen at one click, by the key of their button.
 GROUPS = {"vertebrae": _("All vertebrae"), "pelvis": _("Pelvis and femurs")}
@@ -183,7 +185,7 @@ class BoneChoicePresenter(Presenter):
                 _("Each to a pose of its own"),
                 columns=(_("Bone"),),
                 lines=tuple(
-                    TableRow(each.id, (Cell(each.name),), on=each.id in chosen, colour=each.colour)
+                    line(each.id, each.name, on=each.id in chosen, colour=each.colour)
                     for each in rows
                 ),
                 switch=self.choose,
@@ -553,14 +555,12 @@ class JointMotionPresenter(Presenter):
         names = [each.name for each in bones.states() if each.own]
         if len(names) < 2:
             return []
-        options = (Option("", _("choose...")), *(Option(name, name) for name in names))
+        options = choose_among((name, name) for name in names)
         pair = bones.pair
         lists = bones.frames()
-        frames = (
-            Option("", _("principal axes of {name}").format(name=pair.fixed or _("the bone"))),
-            Option(CT_AXES, _("the axes of the CT")),
-            *(Option(node.GetID(), node.GetName()) for node in lists),
-        )
+        principal = _("principal axes of {name}").format(name=pair.fixed or _("the bone"))
+        first, *points = node_options(principal, lists)
+        frames = (first, Option(CT_AXES, _("the axes of the CT")), *points)
         return [
             group(
                 "motion_of_bones",
@@ -623,8 +623,7 @@ class JointMotionPresenter(Presenter):
                 _("Six numbers"),
                 columns=(_("Axis"), _("Turn (\u00b0)"), _("Shift (mm)")),
                 lines=tuple(
-                    TableRow(axis, (Cell(axis), _number(turn), _number(shift)))
-                    for axis, turn, shift in rows
+                    line(axis, axis, _number(turn), _number(shift)) for axis, turn, shift in rows
                 ),
             ),
         ]
@@ -634,8 +633,8 @@ class JointMotionPresenter(Presenter):
         bones.pair = bones.pair._replace(**{key: value})
 
 
-def _number(value: float) -> Cell:
-    return Cell(f"{round(float(value), 2) + 0.0:.2f}")  # not -0
+def _number(value: float) -> str:
+    return f"{round(float(value), 2) + 0.0:.2f}"  # not -0
 
 
 def _line(state: BoneState, is_target: bool, *, motion: bool) -> TableRow:
@@ -645,10 +644,6 @@ def _line(state: BoneState, is_target: bool, *, motion: bool) -> TableRow:
     if state.own and state.mm is not None:
         against = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
     verdict = state.verdict or (_("not registered") if state.own else _("with the CT"))
-    cells = (
-        Cell(state.name),
-        Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", PLAIN)),
-        Cell(error),
-        *([Cell(against)] if motion else []),
-    )
-    return TableRow(state.name, cells, on=is_target, colour=css(state.colour))
+    judged = Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", PLAIN))
+    cells = (state.name, judged, error, *([against] if motion else []))
+    return line(state.name, *cells, on=is_target, colour=css(state.colour))

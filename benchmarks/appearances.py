@@ -23,12 +23,9 @@ from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import default_targets, mtre
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
-from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty
 from MultiViewRegistrationLib.assessment.verdict import Assessment, assess, model_inputs
-from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
-from MultiViewRegistrationLib.registration.objective import PoseFit
 from MultiViewRegistrationLib.registration.optimizer import DescentStart
 from MultiViewRegistrationLib.registration.pipeline import Refinement, RegistrationPipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -116,28 +113,14 @@ def assessed(
     row = {"verdict": said.verdict, "similarity": list(found.fit.similarity)}
     if features is None or prediction is None or said.targets is None:
         return row, said
-    at = features.uncertainty.at(rigid.transform_points(found.world_from_ct, said.targets))
     return {
         **row,
         "familiar": prediction.familiar,
         "risk": prediction.failure_probability,
-        "image_risk": prediction.image_failure_probability,
-        "camera_risk": prediction.camera_failure_probability,
         "upper95_mm": prediction.upper95_mm,
         "in_place": [float(share) if np.isfinite(share) else None for share in features.in_place],
-        "relative_noise": relative_noise(at, views, features.fit),
-        "noise_mm": at.rms_mm,
         "features": model_inputs(features),
     }, said
-
-
-def relative_noise(at: TargetUncertainty, views: list[View], fit: PoseFit) -> float:
-    """What noise explains across the rays, over the width of the detail that is compared.
-
-    The width is how far the DRR moves before its normalised values change by one.
-    """
-    across_mm = np.mean([at.split(view.camera)[1] for view in views])
-    return float(across_mm * np.sqrt(max(np.trace(fit.hessian[3:6, 3:6]) / 2, 1e-12)))
 
 
 @lru_cache(maxsize=1)

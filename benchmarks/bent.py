@@ -11,7 +11,9 @@ of rigid bodies that are accepted without both 80 % are accepted with them. The 
 `assessment.parts` were fitted and chosen on seed 1, how a part is in place on seeds 6 and, covered,
 7 and 8. With --pieces, slices of the CT lie 4 to 8 mm aside, and the targets in them, or targets lie
 behind missing slices where no X-ray shows them. With --inside, a piece of bone has moved, or the
-front ends of some ribs, and the targets lie there.
+front ends of some ribs, and the targets lie there. With --inside --machines X-rays are those of any
+machine, CTs of any scanner and half the cameras a C-arm's readings, as wrong as is said of them;
+each use is judged, once with targets and once without.
 """
 
 from __future__ import annotations
@@ -24,20 +26,31 @@ import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.metrics import in_field
-from MultiViewRegistrationLib.assessment.parts import columns
 from MultiViewRegistrationLib.assessment.pieces import Asked
+from MultiViewRegistrationLib.assessment.uses import OVERLAY_MM
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.regressor.machine import KINDS as MACHINES
 from MultiViewRegistrationLib.studies.statistics import grouped, table
 
 from .people import BEYOND_MM, drawn, near_start, patient_of, person
+from .protocol.conditions import calibrated, readings
+from .protocol.runs import appears_off_mm
+from .simulation.appearance import random_appearance
 from .simulation.body import Body, bone_points
 from .simulation.cases import take, unit, views_of
 from .simulation.projector import RtkProjector
-from .simulation.simulator import SimulatedXRay, overlays_with, random_wires, xrays_with
-from .statistics import logistic
+from .simulation.simulator import (
+    PIXEL_MM,
+    SimulatedXRay,
+    overlays_with,
+    random_wires,
+    xrays_with,
+)
 from .study import Options, Study
 
 KINDS = ("none", "bend", "shift", "missing", "none", "twist", "side")
@@ -232,16 +245,21 @@ def row(options: Options, seed: int, number: int) -> dict:
     projector, bone = RtkProjector(Body.from_hu(patient, BEYOND_MM)), bone_points(body)
     cameras, pose = drawn(rng, body, bone, int(rng.choice([2, 2, 3])), (60, 100))
     covers = (str(rng.choice(COVERS)),) if options.covered else ()
-    if covers:
-        xrays = xrays_with(rng, covers, len(cameras))
+    machine = known = ""
+    if options.machines:
+        machine = str(rng.choice(list(MACHINES)))
+        as_known = readings if rng.random() < 0.5 else calibrated
+        known = as_known.__name__
+        appearance = random_appearance(rng, machine)
+        registered = appearance.ct(registered)
+        views: list[View] = []
+        for camera in cameras:
+            xray = appearance.xray(projector.project(camera, pose), PIXEL_MM, rng)
+            views.append(View(f"view {len(views)}", xray, camera))
+        views = as_known(rng, views)
     else:
-        metal = random_wires(rng) if rng.random() < 0.3 else ()
-        xrays = [SimulatedXRay(metal=metal)] * len(cameras)
-    images = take(projector, cameras, xrays, pose, rng)
-    for put in overlays_with(rng, covers):
-        images = [put(image, camera) for image, camera in zip(images, cameras, strict=True)]
+        views = views_of(_images(rng, covers, projector, cameras, pose), cameras)
     start = near_start(rng, pose, bone)
-    views = views_of(images, cameras)
     anatomy = PreparedCT(registered)
     found = refine(anatomy, views, start)
     targets = None
@@ -253,45 +271,60 @@ def row(options: Options, seed: int, number: int) -> dict:
         targets = targets_in(rng, every, some, moved_mm, kind)
         if not len(targets):  # no X-ray shows the piece
             targets = None
-    assessed = verdict.assess(anatomy, views, found, start, targets)
-    plain = _without_parts(anatomy, views, found, start, targets)
-    assert assessed.targets is not None  # bone that all views show
-    off = rigid.transform_points(found.world_from_ct, assessed.targets)
-    off = np.linalg.norm(off - rigid.transform_points(pose, forward(assessed.targets)), axis=1)
+
+    def told(given: np.ndarray | None) -> dict:
+        assessed = verdict.assess(anatomy, views, found, start, given)
+        assert assessed.targets is not None  # bone that all views show
+        there = rigid.transform_points(pose, forward(assessed.targets))
+        off = rigid.transform_points(found.world_from_ct, assessed.targets) - there
+        off_mm = np.linalg.norm(off, axis=1)
+        plain = _without_parts(anatomy, views, found, start, given)
+        return {
+            "mtre_mm": float(off_mm.mean()),
+            "worst_mm": float(np.percentile(off_mm, 95)),
+            "appears_mm": appears_off_mm(found.views, cameras, off + there, there),
+            "verdict": assessed.room,
+            "without_parts": plain.room,
+            "overlay": assessed.overlay,
+            "overlay_without_parts": plain.overlay,
+            "bound_mm": assessed.appearance and assessed.appearance.upper95_mm,
+            "codes": [reason.code for reason in assessed.reasons],
+            "familiar": assessed.prediction and assessed.prediction.familiar,
+            "risk": assessed.prediction and assessed.prediction.failure_probability,
+        }
+
     return {
         "seed": seed,
         "case": number,
         "person": name,
+        "machine": machine,
+        "cameras": known,
         "kind": kind,
         "size": float(size),
+        "views": len(views),
         "covers": covers,
-        "mtre_mm": float(off.mean()),
-        "worst_mm": float(np.percentile(off, 95)),
-        "verdict": assessed.verdict,
-        "without_parts": plain.verdict,
-        "codes": [reason.code for reason in assessed.reasons],
-        "risk": assessed.prediction and assessed.prediction.failure_probability,
-        "parts": _parts(assessed, found.world_from_ct, pose, forward),
+        **told(targets),
+        "all_bone": told(None) if options.machines else None,
     }
 
 
-def _parts(
-    assessed: verdict.Assessment, found: np.ndarray, pose: np.ndarray, forward: Points
-) -> list[list[float]]:
-    """Of each part how it fits, how far it is from where the pose has it, mm, and its points.
-
-    Similarity, shift, wider shift, mm, that distance, points, `explained`, `contrast`, `gain`.
-    """
-    rows = []
-    for part in assessed.features.parts if assessed.features else ():
-        off = rigid.transform_points(found, part.points) - rigid.transform_points(
-            pose, forward(part.points)
-        )
-        true = float(np.linalg.norm(off, axis=1).mean())
-        shifts = part.shift_mm, part.wider_shift_mm
-        seen = part.explained, part.contrast, part.gain
-        rows.append([part.similarity, *shifts, true, len(part.points), *seen])
-    return rows
+def _images(
+    rng: np.random.Generator,
+    covers: tuple[str, ...],
+    projector: RtkProjector,
+    cameras: list[Camera],
+    pose: np.ndarray,
+) -> list[np.ndarray]:
+    """X-rays of the usual kind, with what covers bone, else with wires in three of ten."""
+    if covers:
+        xrays = xrays_with(rng, covers, len(cameras))
+    else:
+        metal = random_wires(rng) if rng.random() < 0.3 else ()
+        xrays = [SimulatedXRay(metal=metal)] * len(cameras)
+    images = take(projector, cameras, xrays, pose, rng)
+    for put in overlays_with(rng, covers):
+        images = [put(image, camera) for image, camera in zip(images, cameras, strict=True)]
+    return images
 
 
 def _without_parts(*arguments) -> verdict.Assessment:
@@ -304,34 +337,6 @@ def _without_parts(*arguments) -> verdict.Assessment:
         _target_limits=lambda *_: [],
     ):
         return verdict.assess(*arguments)
-
-
-def fitted(rows: list[dict]) -> str:
-    """`parts.INTERCEPT` and WEIGHTS by logistic regression, parts over 2 mm off against parts within 1 mm, and scores."""
-    rows = [row for row in rows if row["parts"]]
-    numbers = [columns([part[:3] for part in row["parts"]]) for row in rows]
-    x, true = (
-        np.concatenate(numbers),
-        np.concatenate([[part[3] for part in row["parts"]] for row in rows]),
-    )
-    told = (true > 2) | (true < 1)
-    beta = logistic(x[told], true[told] > 2)
-    lines = [
-        f"INTERCEPT, WEIGHTS = {beta[0]:.2f}, ({', '.join(f'{each:.2f}' for each in beta[1:])})"
-    ]
-    accepted = [n for n, row in enumerate(rows) if row["without_parts"] == "accept"]
-    for name, group in (
-        ("rigid", [n for n in accepted if rows[n]["kind"] == "none" and rows[n]["mtre_mm"] < 1]),
-        (
-            "a part over 2 mm off",
-            [n for n in accepted if max(part[3] for part in rows[n]["parts"]) > 2],
-        ),
-    ):
-        scores = sorted(float((beta[0] + numbers[n] @ beta[1:]).max()) for n in group)
-        lines.append(
-            f"{name}, accepted without parts: highest scores {[round(each, 1) for each in scores]}"
-        )
-    return "\n".join(lines)
 
 
 def accepted(rows: list[dict]) -> str:
@@ -349,9 +354,26 @@ def accepted(rows: list[dict]) -> str:
     return table((*head, "others accepted, without", "with"), lines)
 
 
+def uses(rows: list[dict]) -> str:
+    """What was accepted for each use, with targets and of all bone, by what had moved."""
+    lines = []
+    for (kind, known), of_kind in grouped(rows, lambda row: (row["kind"], row["cameras"])):
+        for asked, own in (("targets", of_kind), ("bone", [row["all_bone"] for row in of_kind])):
+            for use, most_mm in (("overlay", OVERLAY_MM), ("verdict", verdict.WRONG_MM)):
+                error = "appears_mm" if use == "overlay" else "mtre_mm"
+                told = []
+                for wrong in (False, True):
+                    group = [row for row in own if (row[error] > most_mm) == wrong]
+                    told += [len(group), sum(row[use] == "accept" for row in group)]
+                lines.append((kind, known, asked, use, *told))
+    head = ("kind", "cameras", "of", "use", "right", "accepted", "wrong", "accepted")
+    return table(head, lines)
+
+
 def tables(rows: list[dict]) -> str:
-    """What was accepted, and the fit of `parts`."""
-    return f"{accepted(rows)}\n{fitted(rows)}"
+    """What was accepted."""
+    of_machines = [row for row in rows if row.get("machine")]
+    return "\n\n".join([accepted(rows), *([uses(of_machines)] if of_machines else [])])
 
 
 STUDY = Study(
@@ -362,5 +384,6 @@ STUDY = Study(
         "covered": {"action": "store_true", "help": "something hides bone in each case"},
         "pieces": {"action": "store_true", "help": "kinds are PIECES"},
         "inside": {"action": "store_true", "help": "kinds are INSIDE"},
+        "machines": {"action": "store_true", "help": "X-rays are of any machine"},
     },
 )

@@ -49,24 +49,32 @@ def vertebrae() -> np.ndarray:
     points = rigid.transform_points(
         ct.volume.ct_from_index, np.argwhere(inside)[:, ::-1].astype(float)
     )
-    return points[np.linspace(0, len(points) - 1, 8).astype(int)]
+    return rigid.some_of(points, 8)
 
 
-def test_an_unbent_chest_is_accepted_and_says_what_was_tested():
+def test_an_unbent_chest_is_accepted_and_its_vertebrae_are_in_place():
     anatomy, found = registered(0.0)
-    assessment = verdict.assess(anatomy, found.views, found, START)
-    told = assessment.asked
-    assert assessment.verdict == "accept" and not told.elsewhere.any()
-    assert f"at {told.in_place.sum()} of 48 places bone that lies 2 mm" in assessment.scope
+    assert verdict.assess(anatomy, found.views, found, START).verdict == "accept"
     assert asked(0.0, vertebrae()).in_place.all()
 
 
-@pytest.mark.parametrize("view", [0, 1])
-def test_one_x_ray_shows_where_bone_appears_rather_than_its_depth(view):
+def test_one_x_ray_shows_where_bone_appears_rather_than_its_depth():
     anatomy, found = registered(0.0)
-    told = pieces.ask(anatomy, [found.views[view]], found.world_from_ct, vertebrae())
+    told = pieces.ask(anatomy, found.views[:1], found.world_from_ct, vertebrae())
     overlay, room = told.sure("overlay"), told.sure("room")
     assert overlay[room].all() and overlay.sum() > room.sum()
+
+
+def test_bone_that_is_likelier_to_either_side_or_in_place_as_a_larger_piece_has_not_moved():
+    margin, power, opposite = np.array(
+        [[[-20, -2], [-20, -2], [-20, 6]], [[3, 6], [3, 6], [3, 30]], [[45, 9], [-9, 9], [45, 40]]]
+    )
+    assert pieces._elsewhere(margin, power, opposite).tolist() == [True, False, False]
+
+
+def test_each_extent_that_would_show_a_motion_has_bone_in_place():
+    margin, power = np.array([[[6, 1], [6, 3], [2, 30]], [[9, 2], [9, 9], [9, 40]]])
+    assert pieces._in_place(margin, power).tolist() == [True, False, False]
 
 
 def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
@@ -80,11 +88,7 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     )
     assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
     assert assessment.verdict == assessment.overlay == "check"
-    assert "part-displaced" in [reason.code for reason in assessment.reasons]
     assert len(assessment.elsewhere) == told.elsewhere.sum()
-    nothing = pieces.Asked(vertebrae(), np.ones(8, bool), np.zeros(8, bool), np.ones(8, bool))
-    monkeypatch.setattr(verdict, "ask", lambda *_: nothing)
-    assert verdict.assess(anatomy, found.views, found, START, vertebrae()).verdict == "accept"
 
 
 def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypatch):

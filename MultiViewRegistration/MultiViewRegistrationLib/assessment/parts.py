@@ -257,15 +257,6 @@ class Elsewhere:
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
 
-def columns(parts: Sequence[tuple[float, float, float]]) -> np.ndarray:
-    """Return the columns (N, 3) of the logistic function, from similarity, shift and wider shift, mm, of all parts of a body."""
-    similarity, *shifts = np.array(parts).T
-    lacks = 1 - similarity / max(float(np.percentile(similarity, 90)), 1e-6)
-    return np.column_stack(
-        [lacks, *(np.log(shift + pad) for shift, pad in zip(shifts, PADS_MM, strict=True))]
-    )
-
-
 def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     """Return the parts to which a target (N, 3), CT mm, belongs and that lie elsewhere than the pose has them; None for none."""
     if not parts:
@@ -309,15 +300,20 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
 
 def _moved(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return which parts are not known to be in place, which of these are unlike, and which parts are well seen, (N,) bool each."""
-    numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])
-    explained, contrast, wider_mm, gain, size = np.array(
+    similarity, shift_mm, wider_mm, explained, contrast, gain, size = np.array(
         [
-            (part.explained, part.contrast, part.wider_shift_mm, part.gain, len(part.points))
+            (
+                *(part.similarity, part.shift_mm, part.wider_shift_mm, part.explained),
+                *(part.contrast, part.gain, len(part.points)),
+            )
             for part in parts
         ]
     ).T
-    unlike = numbers[:, 0] > 1 - LEAST_SHARE
-    odd = unlike | (wider_mm > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
+    lacks = 1 - similarity / max(float(np.percentile(similarity, 90)), 1e-6)
+    shifts = np.log(np.stack([shift_mm, wider_mm], axis=1) + PADS_MM)
+    score = INTERCEPT + np.column_stack([lacks, shifts]) @ WEIGHTS
+    unlike = lacks > 1 - LEAST_SHARE
+    odd = unlike | (wider_mm > MOST_WIDER_SHIFT_MM) | (score > MOST_SCORE)
     odd &= (gain > LEAST_GAIN) & (size > LEAST_SIZE * size.mean())
     seen = (explained >= MIN_EXPLAINED) & (contrast <= MOST_CONTRAST)
     moved = odd & (seen | (gain > LEAST_COVERED_GAIN))

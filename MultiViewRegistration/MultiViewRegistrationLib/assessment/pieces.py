@@ -25,7 +25,7 @@ from ..imaging.xray import View
 from ..reasons import Reason, Use
 from ..registration.moved_detail import moved_detail
 from ..registration.prepared_ct import PreparedCT, pixel_size_mm
-from ..rendering.devices import run_tasks
+from ..rendering.devices import run_each
 from .parts import Elsewhere
 from .prediction import WRONG_MM
 
@@ -98,6 +98,8 @@ _AWAY = rigid.grid_points(*3 * [np.arange(-2.0, 3.0)])
 _AWAY = _AWAY[np.abs(_AWAY).max(axis=1) > 0]
 _AWAY = np.unique((_AWAY / np.linalg.norm(_AWAY, axis=1, keepdims=True)).round(6), axis=0)
 MOTIONS = np.concatenate([distance * _AWAY for distance in DISTANCES_MM])
+#: The number of each motion's opposite: the directions are in the order of their coordinates.
+OPPOSITES = np.arange(len(MOTIONS)).reshape(len(DISTANCES_MM), -1)[:, ::-1].ravel()
 
 
 class Evidence(NamedTuple):
@@ -110,26 +112,37 @@ class Evidence(NamedTuple):
         it is likelier there.
     power
         The same of X-rays that show it where the pose has it.
-    motion
-        (3,) world mm, to where it is likeliest of these.
-    appears
-        The same as `in_place` of motions that the images show: nothing is asked of its depth where
+    moved_mm, opposite
+        How far away it is likeliest of these; as `margin`, moved as far to the other side.
+    shown_margin, shown_power
+        As `margin` and `power`, of motions that the images show: nothing is asked of its depth where
         all look from about one side.
     """
 
     margin: float
     power: float
-    motion: np.ndarray
-    appears: bool
-
-    @property
-    def in_place(self) -> bool:
-        """Whether it would have been seen to lie elsewhere, and does not."""
-        return _is_in_place(self.margin, self.power)
+    moved_mm: float
+    opposite: float
+    shown_margin: float
+    shown_power: float
 
 
-def _is_in_place(margin: float, power: float) -> bool:
-    return power > LIMITS.power and margin > LIMITS.share * power
+def _elsewhere(margin: np.ndarray, power: np.ndarray, opposite: np.ndarray) -> np.ndarray:
+    """Return about which places bone lies elsewhere, (N,) bool, by the evidence (N, extents).
+
+    What the CT alone shows, as a scanner's couch, is likelier to either side: that is no motion. Nor
+    is one that an extent which would show it contradicts.
+    """
+    likelier = (margin < -LIMITS.elsewhere) & (opposite > 0) & (power > 0)
+    contradicted = (margin > 0) & (power > LIMITS.power)
+    return np.any(likelier, axis=1) & ~np.any(contradicted, axis=1)
+
+
+def _in_place(margin: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """Return about which places bone would have been seen to lie elsewhere, and does not by each extent that would show it."""
+    tested = power > LIMITS.power
+    found = margin > LIMITS.share * power
+    return np.any(tested, axis=1) & np.all(found | ~tested, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,32 +190,25 @@ def ask(
     world_from_ct
         (4, 4), the pose.
     """
-    points = points[np.linspace(0, len(points) - 1, min(len(points), LIMITS.places)).astype(int)]
+    points = rigid.some_of(points, LIMITS.places)
     volume = anatomy.attenuation(anatomy.level(LIMITS.voxel_mm))
     bone = _Bone.of(volume, world_from_ct)
-    compared: list[_Compared] = [None] * len(views)  # type: ignore[list-item]
-    evidence: list[list[Evidence]] = [[]] * len(points)
+    compared = run_each(lambda view: _compare(anatomy, view, world_from_ct), views)
 
-    def compare(index: int) -> None:
-        compared[index] = _compare(anatomy, views[index], world_from_ct)
+    def weigh(point: np.ndarray) -> list[Evidence]:
+        return [bone.evidence(point, extent, compared) for extent in LIMITS.extents_mm]
 
-    def weigh(index: int) -> None:
-        evidence[index] = [
-            bone.evidence(points[index], extent, compared) for extent in LIMITS.extents_mm
-        ]
-
-    for work, count in ((compare, len(views)), (weigh, len(points))):
-        run_tasks([partial(work, index) for index in range(count)])
-    elsewhere = np.array([any(each.margin < -LIMITS.elsewhere for each in of) for of in evidence])
-    in_place = np.array([any(each.in_place for each in of) for of in evidence])
-    appears = np.array([any(each.appears for each in of) for of in evidence])
-    clearest = min((each for of in evidence for each in of), key=lambda each: each.margin)
+    evidence = run_each(weigh, points)
+    margin, power, moved_mm, opposite, *shown = np.array(evidence).transpose(2, 0, 1)
+    elsewhere = _elsewhere(margin, power, opposite)
+    in_place = _in_place(margin, power)
+    clearest = margin[elsewhere].argmin() if elsewhere.any() else None
     return Asked(
         points,
         in_place & ~elsewhere,
         elsewhere,
-        (in_place | appears) & ~elsewhere,
-        float(np.linalg.norm(clearest.motion)) if elsewhere.any() else 0.0,
+        (in_place | _in_place(*shown)) & ~elsewhere,
+        0.0 if clearest is None else float(moved_mm[elsewhere].flat[clearest]),
     )
 
 
@@ -351,9 +357,14 @@ class _Bone(NamedTuple):
                     sums += scipy.ndimage.map_coordinates(values, at, order=2, mode="nearest")
         best = int(likelier.argmax())
         seen = across_mm >= WRONG_MM
-        appears = seen.any() and _is_in_place(-likelier[seen].max(), information[seen].min() / 2)
-        power = float(information.min()) / 2
-        return Evidence(-likelier[best], power, MOTIONS[best], bool(appears))
+        return Evidence(
+            -likelier[best],
+            information.min() / 2,
+            float(np.linalg.norm(MOTIONS[best])),
+            -likelier[OPPOSITES[best]],
+            -likelier.max(where=seen, initial=-np.inf),
+            information.min(where=seen, initial=np.inf) / 2,
+        )
 
 
 def _table(

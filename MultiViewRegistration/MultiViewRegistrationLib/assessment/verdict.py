@@ -85,15 +85,10 @@ class Limits:
         turned by 3 degrees from 1.6 on.
     strain
         Corrections of cameras are expected within so many standard deviations.
-    unfamiliar_views
-        Fewer X-rays of another kind are never accepted: no third tells which of two is wrong, and
-        whether.
     in_place
         A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part
         over 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9
         and more.
-    tested_mm
-        A target is tested by bone that was compared no farther from it: as far as a part is wide.
     """
 
     evidence_ratio: float = 1.1
@@ -101,9 +96,7 @@ class Limits:
     uneven: float = 0.25
     tension: float = 1.4
     strain: float = 2.0
-    unfamiliar_views: int = 3
     in_place: float = 0.85
-    tested_mm: float = PART_MM
 
 
 LIMITS = Limits()
@@ -349,8 +342,6 @@ def assess(
         if targets is not None:
             limits += _target_limits(corrected, found.world_from_ct, targets, features.parts)
         limits += slices_aside(anatomy, chosen)
-    if not (familiar or apart) and 1 < len(tied) < LIMITS.unfamiliar_views:
-        limits.append(THIRD_VIEW_MISSING)
     ambiguous = features.gap is not None and features.gap < LIMITS.evidence_ratio
     if ambiguous and not familiar:
         ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
@@ -369,6 +360,11 @@ def assess(
         if seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
             limits.append(ALIKE)
             measured = seen = False
+    if not (familiar or apart) and len(tied) == 2:
+        # In the room no third tells which of two is wrong; each shows what its own overlay has.
+        limits.append(THIRD_VIEW_MISSING)
+        measured = False
+        seen = seen and asked is not None
     if apart:
         in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
@@ -508,7 +504,8 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     """
     before = assessment.prediction
     features = assessment.features
-    if before is None or features is None or not cause.predicts:
+    turn = assessment.least_certain_rotation
+    if before is None or features is None or turn is None or not cause.predicts:
         return replace(doubted(assessment, [cause.reason]), cause=cause)
     model = calibrated()
     views = len(assessment.splits)
@@ -519,7 +516,6 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     contradicted = assessment.contradictions
     verdict = "reject" if contradicted else decide(prediction, model, measured=False)
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
-    sd, axis = features.total_uncertainty.least_certain_rotation()
     others = [
         reason
         for reason in assessment.reasons
@@ -536,7 +532,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
             ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm)
             for split in assessment.splits
         ],
-        least_certain_rotation=(float(np.degrees(SDS_95 * inflation * sd)), axis),
+        least_certain_rotation=(turn[0] * inflation / assessment.error_inflation, turn[1]),
         reasons=[cause.reason, *contradicted, *risk_reasons(prediction, model, verdict), *others],
     )
 
@@ -590,9 +586,9 @@ def _target_limits(
     showing = in_field(views, rigid.transform_points(pose, targets)).sum(axis=0)
     bone = np.concatenate([np.empty((0, 3)), *(part.points for part in parts)])
     apart_mm, _ = scipy.spatial.cKDTree(bone).query(targets)
-    untested = (showing > 0) & (apart_mm > LIMITS.tested_mm)
+    untested = (showing > 0) & (apart_mm > PART_MM)
     twice = f"Two X-rays or more show {np.sum(showing > 1)} of {len(targets)}."
     unshown = f"No X-ray shows {numbered(showing == 0)}\n: nothing was compared there. {twice}"
-    far = f"No bone was compared within {LIMITS.tested_mm:g} mm of {numbered(untested)}. {twice}"
+    far = f"No bone was compared within {PART_MM:g} mm of {numbered(untested)}. {twice}"
     found = Reason("targets-not-shown", unshown), Reason("targets-not-tested", far)
     return list(compress(found, (not showing.all(), untested.any())))

@@ -35,7 +35,7 @@ MOST_NUMBERED = 6
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 THIRD_VIEW_MISSING = Reason(
     "third-view-missing",
-    "Two X-rays of such a kind are never accepted\n: a third would tell whether they agree.",
+    "Two X-rays of such a kind are never accepted in the room\n: a third would tell whether they agree.",
 )
 
 
@@ -369,22 +369,17 @@ def scope_of(tested: Collection[str], in_place: np.ndarray | None = None) -> Rea
     in_place
         (N,) bool, which places were in place for sure; None where none was asked.
     """
-    pieces = ""
+    bones = f"of its bones {', '.join(tested)} were tested, each by itself; " if tested else ""
+    told = (
+        "other bones and pieces were not." if tested else "single bones and pieces were not tested."
+    )
     if in_place is not None:
-        pieces = (
+        told = (
             f"at {in_place.sum()} of {len(in_place)} places bone that lies {WRONG_MM:g} mm elsewhere "
             "would have been seen."
         )
-    if not tested:
-        told = pieces or "single bones and pieces were not tested."
-        return Reason("one-piece", f"Accepted as one piece; {told}")
-    told = (
-        f", each by itself; {pieces}"
-        if pieces
-        else ", each by itself, others and pieces of them were not."
-    )
     return Reason(
-        "bones-tested", f"Accepted as one piece; of its bones {', '.join(tested)} were tested{told}"
+        "bones-tested" if tested else "one-piece", f"Accepted as one piece; {bones}{told}"
     )
 
 

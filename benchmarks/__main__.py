@@ -24,6 +24,7 @@ COMMANDS = {
     "searches": "search without a start, on X-rays of any part of a CT",
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
+    "implants": "register implants by their surfaces",
     "beads": "find cameras from beads in simulated X-rays",
     "real": "register real X-rays, right ones and ones with a fault",
     "compare": "hold verdicts and poses of two runs against each other",

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from file_io import read_json, read_values
+from file_io import read_json, read_values, write_volume
 from imaging.dicom_files import item, write_dicom, write_series
 from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import write_xray
@@ -141,6 +141,19 @@ def test_a_case_is_made_whose_cameras_are_those_given(files, capsys):
     assert len(made(f"{BASIC} --force").views) == 2
 
 
+def test_bodies_with_a_file_each_have_their_units_and_starts(files):
+    write_volume(files / "nail.mha", np.ones((4, 4, 4)), START)
+    bodies = "--body bone=ct.mha start.tfm --body nail=nail.mha:titanium"
+    case = made(BASIC.replace("--ct ct.mha --world-from-ct start.tfm", bodies))
+    assert [(body.name, body.ct.unit) for body in case.bodies] == [
+        ("bone", "hu"),
+        ("nail", "titanium"),
+    ]
+    assert_allclose(case.bodies[0].world_from_ct, START, atol=1e-12)
+    assert case.bodies[1].world_from_ct is None
+    assert [each["ct"] for each in read_json(files / OUT)["structures"]] == ["../ct.mha", "../nail.mha"]
+
+
 def test_copied_files_need_the_originals_no_more(files, tmp_path):
     made(f"{BASIC} --copy --out {tmp_path}/copy/case.json", tmp_path / "copy")
     shutil.rmtree(files)
@@ -162,6 +175,8 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
         ("lat.mha", "late.mha", "late.mha: no such file"),
         (BASIC[BASIC.index("--view") :], "", "--view"),
         ("--ct ct.mha", "", "--ct"),
+        ("--ct ct.mha", "--ct ct.mha --body nail=n.stl:steel", "--body: stands beside --ct"),
+        ("--ct ct.mha", "--body n.stl:steel", "expected NAME=FILE"),
     ],
 )
 def test_wrong_options_are_refused_and_nothing_is_written(files, capsys, old, new, said):

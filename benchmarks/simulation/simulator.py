@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -56,7 +56,13 @@ class Ball:
         return Ball(tuple((linear @ self.centre + shift).tolist()), self.diameter_mm)
 
 
-Metal = Wire | Ball
+class Shape(Protocol):
+    """Another shape, see `chord_lengths`."""
+
+    def chord_lengths(self, camera: Camera) -> np.ndarray: ...
+
+
+Metal = Wire | Ball | Shape
 
 
 @dataclass(frozen=True)
@@ -165,6 +171,8 @@ class SimulatedXRay:
 
 def chord_lengths(camera: Camera, part: Metal) -> np.ndarray:
     """(rows, columns) float32: mm that the ray to each pixel's centre runs in the metal."""
+    if not isinstance(part, (Wire, Ball)):
+        return part.chord_lengths(camera)
     columns, rows = camera.size
     low, high = _box(camera, part) if isinstance(part, Ball) else ((0, 0), (columns, rows))
     u, v = np.arange(low[0], high[0]), np.arange(low[1], high[1])

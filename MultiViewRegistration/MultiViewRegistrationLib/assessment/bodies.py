@@ -39,6 +39,7 @@ from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of
 from .prediction import WRONG_MM, Prediction, calibrated
+from .symmetry import ALL_SHOWN, HiddenTurns, hidden_turns
 from .uses import OVERLAY_MM, Error, Judged
 from .verdict import Assessment
 from .verdict_reasons import THIRD_VIEW_MISSING, ambiguity, is_about_risk, risk_reasons
@@ -102,6 +103,8 @@ class BodyResult(Judged):
         is not known.
     use
         What its pose is for, of which `verdict` is.
+    hidden
+        Of an implant.
     """
 
     name: str
@@ -122,6 +125,7 @@ class BodyResult(Judged):
     motion: Error | None = None
     lies: Error | None = None
     use: Use = "room"
+    hidden: HiddenTurns = ALL_SHOWN
 
     @property
     def errors(self) -> dict[str, Error | None]:
@@ -317,12 +321,16 @@ def judge_together(
     for n, features in enumerate(every):
         bone = found.bones[n]
         pose = found.poses[n]
+        hidden = ALL_SHOWN
         shares = zip(views, found.fit.shown[n], strict=True)
         showing = [view.name for view, share in shares if share >= SHOWN]
         if alone:
             apart_mm = bone.apart(pose, alone[n].world_from_ct)
             wrong = _wrong(bone.name, apart_mm, overlapped.get(n, ()))
             judged = _judged_alone(bone.name, features, showing, alone[n], wrong)
+            if showing and np.isfinite(bone.saturates_at):
+                hidden = hidden_turns(found, n)
+                judged[2].extend(_told(bone.name, hidden))
         else:
             judged = judge(bone.name, features, showing, whole.in_doubt)
         prediction, verdict, reasons = judged
@@ -363,6 +371,7 @@ def judge_together(
                 appearance=shown,
                 lies=lies,
                 use=(alone[n].assessment if alone else whole).use,
+                hidden=hidden,
             )
         )
     return Together(bodies, motions_of(found, errors), _relative_poses(found) if alone else [])
@@ -406,6 +415,29 @@ def _judged_alone(
     faults = [fault(of, name, features, showing) for of in faulty(features)]
     reasons += [reason for reason in faults if reason.code not in codes]
     return own.prediction, "reject" if wrong or own.verdict == "reject" else "check", reasons
+
+
+def _told(name: str, hidden: HiddenTurns) -> list[Reason]:
+    """Return which turns of an implant the X-rays do not show, in words."""
+    if len(hidden.free) > 1:
+        sentence = f"No X-ray shows how {name} is turned\n: it is round. Count on its place alone."
+        return [Reason("turn-not-shown", sentence)]
+    reasons = []
+    for axis in hidden.free:
+        sentence = (
+            f"No X-ray shows how {name} is turned about its axis ({_numbers(axis)})\n: it is round. "
+            "Count on its place and that axis alone."
+        )
+        reasons.append(Reason("turn-not-shown", sentence))
+    if hidden.halves:
+        axes = " and about ".join(f"({_numbers(axis)})" for axis in hidden.halves)
+        sentence = f"{name} looks the same turned by 180 degrees about {axes}\n: check its ends."
+        reasons.append(Reason("half-turn", sentence))
+    return reasons
+
+
+def _numbers(axis: np.ndarray) -> str:
+    return ", ".join(f"{each + 0:.2f}" for each in axis.round(2))
 
 
 def _wrong(name: str, apart_mm: float, overlapped: Sequence[str]) -> list[Reason]:
@@ -469,6 +501,9 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
             "pose-of-one-bone", f"This is the pose of {first.name}\n: use each bone's own."
         )
         judged = doubted(replace(assessment, reasons=[*assessment.reasons, own]), reasons)
+        if first.hidden.free:
+            axis = first.world_from_ct[:3, :3] @ first.hidden.free[0]
+            judged = replace(judged, least_certain_rotation=(180.0, axis))
         useless = lost or first.verdict == "not shown"
         return replace(judged, room="reject", overlay="reject") if useless else judged
     displaced = found.displaced

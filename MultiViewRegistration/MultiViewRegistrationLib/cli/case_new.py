@@ -25,7 +25,10 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..geometry.landmarks import Landmark
+    from ..imaging.structures import StructureSource
     from ..io.case import Case
     from ..io.case_settings import CaseSettings
     from ..io.view_record import ViewRecord
@@ -97,9 +100,18 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     )
     add(
         "--ct-unit",
-        choices=["hu", "relative"],
         default="hu",
-        help="relative: 0 is nothing (default: %(default)s)",
+        metavar="hu|relative|MATERIAL",
+        help="relative: 0 is nothing; a material: of a surface (default: %(default)s)",
+    )
+    add(
+        "--body",
+        nargs="+",
+        action="append",
+        dest="bodies",
+        metavar=("NAME=FILE[:UNIT]", f"START {words}"),
+        help="in place of --ct, once for each bone or implant that has a file of its own: a CT that shows nothing else, or a "
+        "surface and its material (stem=stem.stl:titanium); and its start pose, as of --world-from-ct",
     )
     add("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
     add_structures(part, "all")
@@ -233,7 +245,9 @@ def _new(options: argparse.Namespace) -> dict:
         raise InputError(
             "--ct-mask: stands beside --ct-labels, expected one of the two; leave one out."
         )
-    ct = options.ct
+    more = _parts(options)
+    bodies = _bodies(options, more.get("world_from_ct"))
+    ct = bodies[0].ct if bodies else options.ct
     if ct is None:
         if ask is None:
             raise InputError(
@@ -242,7 +256,6 @@ def _new(options: argparse.Namespace) -> dict:
             )
         ct = ask("CT (a file, or a folder of DICOM slices): ", _path)
     given = options.views or []
-    more = _parts(options)
     suspicious: list[str] = []
     if options.scouts:
         ct, given, pose = _with_scouts(ct, given)
@@ -261,7 +274,7 @@ def _new(options: argparse.Namespace) -> dict:
                 "IMAGE."
             )
         views = _asked_views(ask)
-    chosen = parse_structures(options.structures) if options.structures else []
+    chosen = parse_structures(options.structures) if options.structures else bodies
     ct, mask, labels = (
         each and InputFile(str(each), each) for each in (ct, options.ct_mask, options.ct_labels)
     )
@@ -297,6 +310,39 @@ def _new(options: argparse.Namespace) -> dict:
             f"register {out}"
         )
     return {"case": str(out), **report}
+
+
+def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[StructureSource]:
+    """Return the bones and implants of --body, at a start (4, 4) where they have none of their own.
+
+    Raises
+    ------
+    InputError
+        For other words than the option takes, and beside a CT.
+    """
+    from ..imaging.ct import UNITS
+    from ..imaging.structures import StructureSource
+    from ..io.transforms import read_pose
+
+    if options.bodies and (options.ct or options.ct_labels):
+        raise InputError(
+            "--body: stands beside --ct or --ct-labels, expected one of these; leave the others out."
+        )
+    bodies = []
+    for what, *pose in options.bodies or []:
+        name, is_named, file = what.partition("=")
+        if not is_named:
+            raise InputError(
+                f"--body: found {what}, expected NAME=FILE[:UNIT], as stem=stem.stl:titanium; "
+                "correct it."
+            )
+        path, _, unit = file.rpartition(":")
+        if not path or unit not in UNITS:
+            path = file
+            unit = options.ct_unit
+        own = read_pose(pose[0], "world_from_ct", pose[1:]) if pose else start
+        bodies.append(StructureSource(name, ct=Path(path), ct_unit=unit, world_from_ct=own))
+    return bodies
 
 
 def _new_file(options: argparse.Namespace) -> Path:

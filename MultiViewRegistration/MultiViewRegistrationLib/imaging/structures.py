@@ -146,7 +146,7 @@ def bone_of_ct(ct: CT, name: str | Path) -> CT:
 
     `name` begins the sentence where something is wrong.
     """
-    if ct.unit == "relative" or ct.mask is not None:
+    if ct.unit != "hu" or ct.mask is not None:
         return ct
     if not (ct.volume.values > BONE_HU).any():
         raise InputError(

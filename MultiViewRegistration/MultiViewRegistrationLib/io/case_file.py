@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, naming
-from ..imaging.ct import CT, load_ct
+from ..imaging.ct import CT, UNITS, load_ct
 from ..imaging.structures import (
     MAX_LABEL,
     NO_STRUCTURES,
@@ -28,7 +28,6 @@ from .files import InputFile, JsonObject, describe, input_file, printable
 from .view_record import ViewRecord, view_name
 
 VERSION = 1
-CT_UNITS = ("hu", "relative")
 #: In place of a list of structures: all labels.
 ALL = "all"
 #: What belongs to one CT, so that a case whose structures have a CT each has none of it.
@@ -73,12 +72,14 @@ class CaseFile(CaseSettings):
         """Return the content of the case.json, with these names of its files."""
         written = {path: os.fspath(name) for path, name in named.items()}
         listed = [_structure_json(source, written) for source in self.structures]
+        of_one = self if not self.has_bone_cts else replace(self, world_from_ct=None)
+        ct = None if self.has_bone_cts else self.ct
         parts: dict[str, Any] = {
             key: part and written[part.path]
-            for key, part in (("ct", self.ct), ("mask", self.mask), ("labels", self.labels))
+            for key, part in (("ct", ct), ("mask", self.mask), ("labels", self.labels))
         }
         parts["structures"] = listed or (ALL if self.labels else None)
-        parts |= {"ct_unit": self.ct_unit, "ct_series": self.ct_series, **self.to_json()}
+        parts |= {"ct_unit": self.ct_unit, "ct_series": self.ct_series, **of_one.to_json()}
         views = []
         for view in self.views:
             image, mask = (
@@ -135,7 +136,7 @@ class CaseFile(CaseSettings):
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)
         settings = CaseSettings.of_json(fields, [view.name for view in views])
-        unit = fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0])
+        unit = fields.optional("ct_unit", fields.choice, UNITS, default="hu")
         start = settings.world_from_ct
         structures = _structures(fields, folder, unit, start)
         own = structures[0].ct if structures else None
@@ -256,14 +257,18 @@ def _with_ct(
     return StructureSource(
         name,
         ct=input_file(entry, "ct", folder, "file or DICOM folder").path,
-        ct_unit=entry.optional("ct_unit", entry.choice, CT_UNITS, default=ct_unit),
+        ct_unit=entry.optional("ct_unit", entry.choice, UNITS, default=ct_unit),
         world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
     )
 
 
 def _structure_json(source: StructureSource, written: Mapping[Path, str]) -> dict[str, Any]:
-    mask = source.mask and written[source.mask]
-    return without_none({"name": source.name, "label": source.label, "mask": mask})
+    files = {
+        key: path and written[path] for key, path in (("mask", source.mask), ("ct", source.ct))
+    }
+    start = None if source.world_from_ct is None else source.world_from_ct.tolist()
+    own = {"ct_unit": source.ct_unit, "world_from_ct": start} if source.ct else {}
+    return without_none({"name": source.name, "label": source.label, **files, **own})
 
 
 def without_none(content: Mapping[str, Any]) -> dict[str, Any]:

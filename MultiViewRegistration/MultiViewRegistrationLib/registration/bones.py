@@ -127,6 +127,8 @@ class Bone:
         Attenuation of what is in its place without it, 1/mm: by default soft tissue.
     cut
         (6,) bool, the ends of its CT at which the bone goes on, see `drr.cut_ends`.
+    saturates_at
+        As of a `Projector`.
 
     Attributes
     ----------
@@ -136,6 +138,8 @@ class Bone:
         (8, 3) CT mm, of the box about it.
     surface
         (N, 3) CT mm, some of its voxels.
+    finest
+        What it attenuates more, on its part of the CT's grid.
     """
 
     def __init__(
@@ -146,9 +150,11 @@ class Bone:
         first: Sequence[int] = (0, 0, 0),
         replaced: float = WATER,
         cut: np.ndarray = NO_CUT,
+        saturates_at: float = np.inf,
     ) -> None:
         self.name = name
         self.cut = cut
+        self.saturates_at = saturates_at
         places = np.argwhere(mask)
         low = places.min(axis=0)
         high = places.max(axis=0) + 1
@@ -157,7 +163,7 @@ class Bone:
         values = np.maximum(attenuation.values[whole] - np.float32(replaced), 0) * mask[part]
         placed = attenuation.ct_from_index.copy()
         placed[:3, 3] += placed[:3, :3] @ [each.start for each in whole[::-1]]
-        self._finest = Volume(values, placed)
+        self.finest = Volume(values, placed)
         points = rigid.transform_points(placed, (places - low)[:, ::-1].astype(float))
         self.centroid = points.mean(axis=0)
         self.surface = rigid.some_of(points, SURFACE_POINTS)
@@ -180,12 +186,13 @@ class Bone:
             attenuation.values > replaced,
             replaced=replaced,
             cut=cut_ends(attenuation),
+            saturates_at=anatomy.saturates_at,
         )
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Return bool (N,), which of the points (N, 3), CT mm, lie in a voxel of the bone."""
-        values = self._finest.values
-        index = np.rint(rigid.transform_points(self._finest.index_from_ct, points)).astype(int)[
+        values = self.finest.values
+        index = np.rint(rigid.transform_points(self.finest.index_from_ct, points)).astype(int)[
             :, ::-1
         ]
         inside = ((index >= 0) & (index < values.shape)).all(axis=1)
@@ -199,15 +206,23 @@ class Bone:
 
     def thirds(self) -> list[Bone]:
         """Return its lower, middle and upper third, by what they attenuate."""
-        values = self._finest.values
+        values = self.finest.values
         places = np.argwhere(values > 0)
-        places = places[np.argsort(places[:, ::-1] @ self._finest.ct_from_index[2, :3])]
+        places = places[np.argsort(places[:, ::-1] @ self.finest.ct_from_index[2, :3])]
         below = np.cumsum(values[tuple(places.T)])
         thirds = []
         for part in np.split(places, np.searchsorted(below, below[-1] / 3 * np.array([1, 2]))):
             mask = np.zeros(values.shape, bool)
             mask[tuple(part.T)] = True
-            thirds.append(Bone(self.name, self._finest, mask, replaced=0.0))
+            thirds.append(
+                Bone(
+                    self.name,
+                    self.finest,
+                    mask,
+                    replaced=0.0,
+                    saturates_at=self.saturates_at,
+                )
+            )
         return thirds
 
     @property
@@ -217,13 +232,15 @@ class Bone:
 
     @cached_property
     def _volumes(self) -> list[Volume]:
-        return pyramid(self._finest, VOLUME_LEVELS)
+        return pyramid(self.finest, VOLUME_LEVELS)
 
     def projector(self, level: int) -> Projector:
         """Return the projector of one level of the CT's pyramid, 0 being its own resolution."""
         with self._making:
             if level not in self._projectors:
-                self._projectors[level] = Projector(self._volumes[level], self.cut)
+                self._projectors[level] = Projector(
+                    self._volumes[level], self.cut, self.saturates_at
+                )
             return self._projectors[level]
 
     def level(self, voxel_mm: float) -> int:

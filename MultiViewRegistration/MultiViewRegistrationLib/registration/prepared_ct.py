@@ -21,7 +21,16 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
-from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
+from ..imaging.ct import (
+    BONE_PER_MM,
+    CT,
+    MATERIALS,
+    METAL_SATURATES_AT,
+    WATER,
+    Volume,
+    attenuation,
+    pyramid,
+)
 from ..imaging.xray import View
 from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, Lock, run_tasks
 from ..rendering.drr import Projector, cut_ends
@@ -112,7 +121,7 @@ class PreparedCT:
         self._projectors: dict[tuple[int, bool], Projector] = {}
         self._making: dict[tuple, Lock] = {}
         self._cut = cut_ends(self._volumes[0])
-        self.structure = ct.mask is not None or ct.unit == "relative"
+        self.structure = ct.mask is not None or ct.unit != "hu"
         self.centroid = ct.centroid()
         self._device = ""
         """The device of PyTorch's work, as it names it; "" for numba's."""
@@ -122,7 +131,7 @@ class PreparedCT:
 
         "cpu" is this machine's threads.
         """
-        if device == CPU:
+        if device == CPU or np.isfinite(self.saturates_at):
             return self
         other = copy(self)
         other._device = CPU if device == TORCH_CPU else device
@@ -232,13 +241,18 @@ class PreparedCT:
                     bone = np.maximum(volume.values, np.float32(BONE_PER_MM))
                     bone -= np.float32(BONE_PER_MM)
                     volume = Volume(bone, volume.ct_from_index)
-                self._projectors[key] = Projector(volume, self._cut)
+                self._projectors[key] = Projector(volume, self._cut, self.saturates_at)
             return self._projectors[key]
 
     @property
     def relative(self) -> bool:
         """Whether the CT's values do not say what soft tissue attenuates."""
-        return self._ct.unit == "relative"
+        return self._ct.unit != "hu"
+
+    @property
+    def saturates_at(self) -> float:
+        """As of a `Projector`."""
+        return METAL_SATURATES_AT if self._ct.unit in MATERIALS else np.inf
 
     def voxel_mm(self, level: int) -> float:
         """Return the side of a cube as large as a voxel."""

@@ -247,7 +247,7 @@ class TrainingImages:
         variants: int = 4,
         seed: int = 0,
     ) -> None:
-        structure = ct.mask is not None or ct.unit == "relative"
+        structure = ct.mask is not None or ct.unit != "hu"
         self.centroid = ct.centroid()
         self._anatomy = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
         self._around: list[Stacks] = []  # around the structure

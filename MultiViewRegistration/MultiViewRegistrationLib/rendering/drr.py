@@ -194,6 +194,8 @@ class Projector:
     ----------
     cut
         (6,) bool as `cut_ends` gives it; of the finest volume, where this is a coarser level of it.
+    saturates_at
+        Line integral that the image comes near and never reaches.
 
     Raises
     ------
@@ -201,7 +203,10 @@ class Projector:
         For more than 2^31 - 1 voxels.
     """
 
-    def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:
+    def __init__(
+        self, volume: Volume, cut: np.ndarray | None = None, saturates_at: float = np.inf
+    ) -> None:
+        self.saturates_at = saturates_at
         self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
         self.shape = grid.shape
         self.ct_from_index = grid.ct_from_index
@@ -288,11 +293,29 @@ class Projector:
                     mark(rows, comparable)
                 part = slice(*rows)
                 np.bitwise_or(wanted[part], comparable[part], out=wanted[part])
-            cpu.project_rows(self.grid.voxels, rays, lever, rows, wanted, image, jacobian)
+            self.fill(rays, lever, rows, wanted, image, jacobian)
 
         return [
             partial(fill, rows) for rows in row_blocks(image.shape[0], followed * max(self.shape))
         ]
+
+    def fill(
+        self,
+        rays: Rays,
+        lever: np.ndarray,
+        rows: tuple[int, int],
+        wanted: np.ndarray,
+        image: np.ndarray,
+        jacobian: np.ndarray,
+    ) -> None:
+        """Fill some rows of an image, and of its derivatives if they have a size, see `cpu.project_rows`."""
+        cpu.project_rows(self.grid.voxels, rays, lever, rows, wanted, image, jacobian)
+        if np.isfinite(self.saturates_at):
+            part = image[slice(*rows)]
+            left = np.exp(-part / np.float32(self.saturates_at))
+            part[:] = self.saturates_at * (1 - left)
+            if jacobian.size:
+                jacobian[:, slice(*rows)] *= left
 
     def seen(self, camera: Camera, world_from_ct: ArrayLike) -> np.ndarray:
         """Return rays with a true value (rows, columns), uint8.
@@ -366,8 +389,8 @@ def part_tasks(
     rays = _rays(camera, world_from_ct, *of_grids)
     levers = camera.sources(FIRST_ROW) - pivots
     tasks = []
-    for n, (grid, (rows, columns), rendering) in enumerate(
-        zip(grids, parts, renderings, strict=True)
+    for n, (projector, (rows, columns), rendering) in enumerate(
+        zip(projectors, parts, renderings, strict=True)
     ):
         directions = rays.directions[n]
         jacobian = rendering.jacobian
@@ -375,10 +398,10 @@ def part_tasks(
         step = rays.source_step[n]
         own = Rays(rays.source[n] + rows.start * step, step, directions, rays.world_from_index[n])
         lever = levers[n] + rows.start * camera.source_step
-        fill = partial(cpu.project_rows, grid.voxels, own, lever)
+        fill = partial(projector.fill, own, lever)
         followed = rendering.image.size
         jacobian = NO_JACOBIAN if jacobian is None else jacobian
-        blocks = row_blocks(len(rendering.image), followed * max(grid.shape))
+        blocks = row_blocks(len(rendering.image), followed * max(projector.shape))
         tasks += [partial(fill, block, NO_RAYS, rendering.image, jacobian) for block in blocks]
     return tasks
 

@@ -49,6 +49,10 @@ from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_optio
 UNITS = {
     "hu": _("Hounsfield units (HU)"),
     "relative": _("Relative (0 is nothing, larger is denser)"),
+    "titanium": _("Titanium"),
+    "cobalt-chrome": _("Cobalt-chrome"),
+    "steel": _("Steel"),
+    "polyethylene": _("Polyethylene"),
 }
 WHOLE = ""
 

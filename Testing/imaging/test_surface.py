@@ -1,0 +1,86 @@
+"""Closed surfaces as volumes, against VTK's own measure of them."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from refusals import refuses
+from vtkmodules.vtkFiltersCore import vtkMassProperties, vtkTriangleFilter
+from vtkmodules.vtkFiltersSources import vtkConeSource, vtkPlaneSource
+from vtkmodules.vtkIOGeometry import vtkOBJWriter, vtkSTLWriter
+from vtkmodules.vtkIOLegacy import vtkPolyDataWriter
+from vtkmodules.vtkIOPLY import vtkPLYWriter
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
+
+from MultiViewRegistrationLib.imaging.ct import MATERIALS, attenuation, load_ct
+from MultiViewRegistrationLib.imaging.surface import READERS
+
+WRITERS = {
+    ".stl": vtkSTLWriter,
+    ".obj": vtkOBJWriter,
+    ".ply": vtkPLYWriter,
+    ".vtk": vtkPolyDataWriter,
+    ".vtp": vtkXMLPolyDataWriter,
+}
+CENTRE = np.array([5.0, -3.0, 8.0])
+
+
+def cone(height=30.0):
+    source = vtkConeSource()
+    source.SetHeight(height)
+    source.SetRadius(height / 3)
+    source.SetResolution(60)
+    source.SetCenter(*CENTRE)
+    triangles = vtkTriangleFilter()
+    triangles.SetInputConnection(source.GetOutputPort())
+    triangles.Update()
+    return triangles.GetOutput()
+
+
+def write(surface, path, header=""):
+    writer = WRITERS[path.suffix]()
+    writer.SetInputData(surface)
+    writer.SetFileName(str(path))
+    if header:
+        writer.SetHeader(header)
+    writer.Write()
+    return path
+
+
+@pytest.mark.parametrize("ending", READERS)
+def test_a_surface_has_its_volume_in_its_place(tmp_path, ending):
+    measured = vtkMassProperties()
+    measured.SetInputData(cone())
+    ct = load_ct(write(cone(), tmp_path / f"cone{ending}"), "titanium")
+    voxel = np.prod(ct.volume.spacing_mm)
+    assert_allclose(ct.volume.values.sum() * voxel, measured.GetVolume(), rtol=2e-3)
+    # A cone's centroid lies a quarter of its height before its base, which is at -x.
+    assert_allclose(ct.centroid(), CENTRE - [7.5, 0, 0], atol=0.05)
+    assert_allclose(attenuation(ct).values.max(), MATERIALS["titanium"], rtol=1e-6)
+
+
+def test_a_surface_that_slicer_wrote_in_ras_lies_in_lps(tmp_path):
+    path = write(cone(), tmp_path / "cone.vtk", "3D Slicer output. SPACE=RAS")
+    assert_allclose(load_ct(path, "steel").centroid(), [2.5, 3, 8], atol=0.05)
+
+
+def test_a_surface_that_cannot_be_used_is_refused(tmp_path):
+    plane = vtkPlaneSource()
+    plane.SetXResolution(3)
+    plane.SetPoint1(9, 0, 0)
+    plane.SetPoint2(0, 9, 0)
+    plane.Update()
+    no_surface = tmp_path / "no.stl"
+    no_surface.write_text("solid\nendsolid\n")
+    for path, said in (
+        (write(plane.GetOutput(), tmp_path / "open.stl"), "is open along"),
+        (write(cone(0.03), tmp_path / "metres.stl"), "write it in mm"),
+        (no_surface, "has no triangles"),
+        (tmp_path / "missing.stl", "no such file"),
+    ):
+        with refuses(said):
+            load_ct(path, "titanium")
+
+
+def test_a_surface_needs_a_material(tmp_path):
+    with refuses("material is not named"):
+        load_ct(write(cone(), tmp_path / "cone.stl"))

@@ -1,0 +1,99 @@
+"""Implants, whose shadows saturate: the objective, the pose, and turns that nothing shows."""
+
+import numpy as np
+import pytest
+from bent_spine import cameras
+from phantom import view_of
+from two_bones import error_mm, off
+
+from MultiViewRegistrationLib.assessment.symmetry import hidden_turns
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
+from MultiViewRegistrationLib.registration import bones as module
+from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bones
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.problem import moved
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+#: Scatter behind metal, as a share of the open field.
+SCATTER = 0.08
+
+
+def implant(unit="cobalt-chrome", arm=True):
+    """A shaft, with an arm to one side."""
+    z, y, x = np.indices((56, 30, 40))
+    body = (np.hypot(x - 10, y - 15) < 5) & (z > 4) & (z < 51)
+    if arm:
+        body |= (abs(z - 42) < 5) & (abs(y - 15) < 3) & (x > 10) & (x < 34)
+    return CT(Volume(body.astype(np.float32), np.eye(4)), unit)
+
+
+@pytest.fixture(scope="module")
+def true():
+    pose = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), np.zeros(3))
+    pose[:3, 3] = -rigid.transform_points(pose, implant().centroid())
+    return pose
+
+
+def xrays(ct, true):
+    """X-rays in line integrals, which scatter limits, with noise and a body that gets thicker."""
+    rng = np.random.default_rng(3)
+    views = []
+    for camera in cameras(0, 60):
+        rows, columns = np.indices(camera.size[::-1])
+        metal = Projector(attenuation(ct)).render(camera, true).image
+        image = 1.5 + 0.002 * columns + 0.001 * rows + rng.normal(scale=0.01, size=rows.shape)
+        views.append(
+            view_of(
+                f"view {len(views)}",
+                image - np.log((np.exp(-metal) + SCATTER) / (1 + SCATTER)),
+                camera,
+            )
+        )
+    return views
+
+
+def found(ct, views, start):
+    return register_bones(None, [Bone.of_ct("implant", PreparedCT(ct))], views, [start])
+
+
+def test_metal_that_saturates_is_found_several_times_as_well_as_what_does_not(true):
+    ct = implant()
+    views = xrays(ct, true)
+    start = off(true, ct, 2, 2, 1)
+    mm = error_mm(ct, found(ct, views, start).poses[0], true)
+    plain = implant("relative")
+    assert mm < 0.1
+    assert mm < 0.5 * error_mm(ct, found(plain, views, start).poses[0], true)
+
+
+def test_gradient_of_what_saturates_is_that_of_the_cost(true):
+    """That of half the cost, by central differences."""
+    ct = implant("titanium")
+    bone = Bone.of_ct("implant", PreparedCT(ct))
+    pose = off(true, ct, 1, 1, 2)
+    objective = module.objective_at(
+        None, [bone], xrays(ct, true), [pose], [], LEVELS_WITHOUT_REST[1]
+    )
+    fit = objective.linearise([pose], objective.shadows([pose]))
+    pivot = objective.pivots([pose])[0]
+    for n, step in enumerate(np.repeat([1e-4, 1e-2], 3)):
+        twist = np.eye(6)[n] * step
+        ahead, behind = (
+            objective.cost(objective.shadows([moved(pose, way * twist, pivot)], jacobian=False))
+            for way in (1, -1)
+        )
+        expected = (ahead - behind) / (4 * step)
+        assert fit.gradient[n] == pytest.approx(
+            expected, rel=0.1, abs=0.02 * abs(fit.gradient).max()
+        )
+
+
+@pytest.mark.parametrize(("arm", "free", "halves"), [(False, 1, 2), (True, 0, 0)])
+def test_a_shaft_shows_no_turn_about_itself(true, arm, free, halves):
+    ct = implant(arm=arm)
+    hidden = hidden_turns(found(ct, xrays(ct, true), true), 0)
+    assert len(hidden.free) == free
+    assert len(hidden.halves) == halves
+    for axis in hidden.free:
+        assert abs(axis[2]) > 0.999

@@ -35,7 +35,11 @@ LABORATORY = set("benchmarks gvxrPython3 itk nanodrr torchio".split())
 HOME_OF = {
     "slicer": {"mrml", "panel", "viewer", "translation"},
     "vtk": {"panel"},
-    "vtkmodules": {"mrml", "viewer"},  # of VTK only what is used: all of it takes most of a second
+    "vtkmodules": {
+        "imaging.surface",
+        "mrml",
+        "viewer",
+    },  # of VTK only what is used: all of it takes most of a second
     "trame": {"viewer"},
     "trame_rca": {"viewer"},
     "trame_slicer": {"viewer"},

@@ -9,7 +9,6 @@ is gVirtualXray's of the triangles, the body's RTK's. The start is off by up to 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -25,14 +24,14 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from .people import drawn, person
 from .simulation.body import Body, bone_points
 from .simulation.cases import take, unit
-from .simulation.projector import RtkProjector, SurfaceProjector, gvxr_scene
+from .simulation.projector import RtkProjector, SurfaceProjector, add_surface, gvxr_scene
 from .simulation.simulator import SimulatedXRay
 from .study import Options, Study
 
 PERSON = "pelvis 2 mm"
 #: Of cameras that were measured where the X-rays were taken, which these are: exact.
 CALIBRATED = {"principal_point_sd_px": 0.5}
-#: Of the limits of the issue of implants: in the image plane, along depth, and turned.
+#: In the image plane, along depth, and turned.
 LIMITS = {"across_mm": 0.1, "depth_mm": 0.5, "degrees": 0.5}
 
 
@@ -100,8 +99,6 @@ KINDS = {
 class Implant(SurfaceProjector):
     """The triangles of an implant, in gVirtualXray's scene and in a file."""
 
-    _numbers = itertools.count()
-
     def __init__(self, name: str) -> None:
         import vtk
         from vtk.util.numpy_support import vtk_to_numpy
@@ -120,20 +117,13 @@ class Implant(SurfaceProjector):
         self.points = vtk_to_numpy(surface.GetPoints().GetData()).astype(float)
         triangles = vtk_to_numpy(surface.GetPolys().GetConnectivityArray())
         self._gvxr = gvxr_scene()
-        self._label = f"implant {next(self._numbers)}"
-        self._gvxr.makeTriangularMesh(
-            self._label, self.points.ravel().tolist(), triangles.tolist(), "mm"
-        )
-        self._gvxr.addPolygonMeshAsInnerSurface(self._label)
+        self._label = add_surface(self.points, triangles)
         self._middle = np.append(self.points.mean(axis=0), 1.0)
 
     def chord_lengths(self, camera: Camera, world_from_implant: np.ndarray) -> np.ndarray:
         """(rows, columns) float32: mm of iron that attenuate as what a ray crosses."""
-        self._place(camera, world_from_implant)
-        columns, rows = camera.size
-        cm = np.array(self._gvxr.computeLBuffer(self._label), np.float32).reshape(rows, columns)
-        cm = cm[::-1, :: 1 if camera.intrinsics[0, 0] > 0 else -1]
-        return cm * np.float32(10 * self.kind.iron)
+        self.place(camera, world_from_implant)
+        return self.lengths_cm(camera, self._label) * np.float32(10 * self.kind.iron)
 
 
 def _surface(values: np.ndarray, kind: Kind):
@@ -222,7 +212,6 @@ def run(options: Options, seed: int, number: int) -> dict:
         "across_mm": max(float(np.linalg.norm(off - a * beam)) for a, beam in zip(along, beams)),
         "depth_mm": max(map(abs, along)),
         "degrees": float(turned),
-        "verdict": result.assessment.verdict,
         "turn_not_shown": "turn-not-shown" in codes,
     }
 

@@ -151,7 +151,10 @@ def test_bodies_with_a_file_each_have_their_units_and_starts(files):
     ]
     assert_allclose(case.bodies[0].world_from_ct, START, atol=1e-12)
     assert case.bodies[1].world_from_ct is None
-    assert [each["ct"] for each in read_json(files / OUT)["structures"]] == ["../ct.mha", "../nail.mha"]
+    assert [each["ct"] for each in read_json(files / OUT)["structures"]] == [
+        "../ct.mha",
+        "../nail.mha",
+    ]
 
 
 def test_copied_files_need_the_originals_no_more(files, tmp_path):

@@ -6,6 +6,7 @@ from bent_spine import cameras
 from phantom import view_of
 from two_bones import error_mm, off
 
+import mvreg
 from MultiViewRegistrationLib.assessment.symmetry import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
@@ -97,3 +98,21 @@ def test_a_shaft_shows_no_turn_about_itself(true, arm, free, halves):
     assert len(hidden.halves) == halves
     for axis in hidden.free:
         assert abs(axis[2]) > 0.999
+
+
+@pytest.mark.parametrize(("degrees", "verdict"), [(2, "check"), (60, "reject")])
+def test_an_implant_is_checked_where_x_rays_show_it_and_rejected_elsewhere(true, degrees, verdict):
+    """However much its model's risk was that of bones."""
+    ct = implant()
+    start = off(true, ct, degrees, degrees / 4, 2)
+    case = mvreg.Case.from_arrays(
+        mvreg.Body(ct, name="stem", world_from_ct=start),
+        *(
+            mvreg.View(view.xray.line_integrals, view.camera, name=view.name, intensity="log")
+            for view in xrays(ct, true)
+        ),
+    )
+    result = mvreg.register(case)
+    assert result.assessment.verdict == result.bodies["stem"].verdict == verdict
+    codes = {reason.code for reason in result.bodies["stem"].reasons}
+    assert ("implant-elsewhere" in codes) == (verdict == "reject")

@@ -278,12 +278,7 @@ class SurfaceProjector:
             if not len(between):
                 continue
             inside = _base_densities(gvxr, float(between.mean(dtype=np.float64)))
-            label = f"surface {next(_numbers)}"
-            points, triangles = _isosurface(closed, low)
-            gvxr.makeTriangularMesh(
-                label, points.ravel().tolist(), triangles.ravel().tolist(), "mm"
-            )
-            gvxr.addPolygonMeshAsInnerSurface(label)
+            label = add_surface(*_isosurface(closed, low))
             self._surfaces.append((label, inside - outside))
             outside = inside
 
@@ -294,17 +289,21 @@ class SurfaceProjector:
 
         Raises InputError for a camera with skew.
         """
-        self._place(camera, world_from_ct)
+        self.place(camera, world_from_ct)
         columns, rows = camera.size
         image = np.zeros((2, rows, columns), np.float32)
         for label, more in self._surfaces:
-            length_cm = np.array(self._gvxr.computeLBuffer(label), np.float32).reshape(
-                rows, columns
-            )[::-1]  # from the lowest row on
-            image += more.astype(np.float32)[:, None, None] * length_cm
-        return image[..., :: 1 if camera.intrinsics[0, 0] > 0 else -1]
+            image += more.astype(np.float32)[:, None, None] * self.lengths_cm(camera, label)
+        return image
 
-    def _place(self, camera: Camera, world_from_ct: np.ndarray) -> None:
+    def lengths_cm(self, camera: Camera, label: str) -> np.ndarray:
+        """(rows, columns) float32 that rays run within a surface, once all is placed."""
+        columns, rows = camera.size
+        lengths = np.array(self._gvxr.computeLBuffer(label), np.float32).reshape(rows, columns)
+        # from the lowest row on
+        return lengths[::-1, :: 1 if camera.intrinsics[0, 0] > 0 else -1]
+
+    def place(self, camera: Camera, world_from_ct: np.ndarray) -> None:
         """Source and detector as they lie to the CT, whose surfaces stay where they are."""
         without_skew(camera)
         gvxr = self._gvxr
@@ -324,6 +323,15 @@ class SurfaceProjector:
         gvxr.setDetectorPixelSize(far / abs(fx), far / fy, "mm")
         gvxr.setDetectorUpVector(*(-y).tolist())
         gvxr.setDetectorRightVector(*x.tolist())
+
+
+def add_surface(points: np.ndarray, triangles: np.ndarray) -> str:
+    """Put triangles (m, 3) of points (n, 3), mm, into gVirtualXray's scene; their label there."""
+    label = f"surface {next(_numbers)}"
+    gvxr = gvxr_scene()
+    gvxr.makeTriangularMesh(label, points.ravel().tolist(), triangles.ravel().tolist(), "mm")
+    gvxr.addPolygonMeshAsInnerSurface(label)
+    return label
 
 
 @cache

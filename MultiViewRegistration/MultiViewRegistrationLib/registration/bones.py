@@ -226,6 +226,11 @@ class Bone:
         return thirds
 
     @property
+    def is_implant(self) -> bool:
+        """Whether it is of a material of its own, behind which X-rays saturate."""
+        return np.isfinite(self.saturates_at)
+
+    @property
     def size_mm(self) -> float:
         """The middle one of the sides of its box."""
         return float(np.median(np.ptp(self.corners, axis=0)))

@@ -206,7 +206,7 @@ def run(options: Options, seed: int, number: int) -> dict:
     beams = [unit(centre - camera.source) for camera in cameras]
     along = [float(off @ beam) for beam in beams]
     turned = np.degrees(np.linalg.norm(rigid.log_so3((found @ rigid.inverse(true))[:3, :3])))
-    codes = [reason.code for reason in result.assessment.reasons]
+    codes = [reason.code for reason in result.bodies[name].reasons]
     return {
         "implant": name,
         "across_mm": max(float(np.linalg.norm(off - a * beam)) for a, beam in zip(along, beams)),

@@ -62,7 +62,7 @@ class Shape(Protocol):
     def chord_lengths(self, camera: Camera) -> np.ndarray: ...
 
 
-Metal = Wire | Ball | Shape
+Metal = Wire | Ball
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class SimulatedXRay:
     round_field: bool = False
     collimation: tuple[int, int, int, int] = (0, 0, 0, 0)
     blade_sd_mm: float = 0.58
-    metal: tuple[Metal, ...] = ()
+    metal: tuple[Metal | Shape, ...] = ()
     mineral: float = 1.0
 
     def take(
@@ -169,7 +169,7 @@ class SimulatedXRay:
         return intensity, black
 
 
-def chord_lengths(camera: Camera, part: Metal) -> np.ndarray:
+def chord_lengths(camera: Camera, part: Metal | Shape) -> np.ndarray:
     """(rows, columns) float32: mm that the ray to each pixel's centre runs in the metal."""
     if not isinstance(part, (Wire, Ball)):
         return part.chord_lengths(camera)

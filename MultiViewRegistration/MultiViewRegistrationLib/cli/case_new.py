@@ -247,7 +247,7 @@ def _new(options: argparse.Namespace) -> dict:
         )
     more = _parts(options)
     bodies = _bodies(options, more.get("world_from_ct"))
-    ct = bodies[0].ct if bodies else options.ct
+    ct: Any = bodies[0].ct if bodies else options.ct
     if ct is None:
         if ask is None:
             raise InputError(

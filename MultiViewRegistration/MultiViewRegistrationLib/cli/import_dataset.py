@@ -95,6 +95,16 @@ def add_import(command: Parser) -> None:
         help="voxels below are nothing; DiffPose's registration takes 1000 (default: all count)",
     )
 
+    dataset(
+        "xvr", "DeepFluoro or Ljubljana in xvr's files", "a subject's folder", _import_xvr
+    ).add_argument(
+        "--views",
+        required=True,
+        type=_words,
+        metavar="NAME,...",
+        help="X-rays, as in xrays/NAME.dcm",
+    )
+
     add = dataset(
         "cobra", "projections of a COBRA2026 case", "the case's folder", _import_cobra
     ).add_argument
@@ -166,6 +176,12 @@ def _import_ljubljana(options: argparse.Namespace) -> dict:
 
     how = {"crop": options.crop, "threshold": options.threshold}
     return _written(options, read_ljubljana(options.file, options.subject, options.views, **how))
+
+
+def _import_xvr(options: argparse.Namespace) -> dict:
+    from ..io.datasets.xvr import read_xvr
+
+    return _written(options, read_xvr(options.file, options.views))
 
 
 def _import_cobra(options: argparse.Namespace) -> dict:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
+from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.body import Body
 from ...imaging.ct import CT
@@ -57,6 +58,23 @@ class Imported:
 def view_entry(name: str, camera: Camera, intensity: str) -> dict[str, Any]:
     """Return an entry of "views" with this camera, without its files."""
     return {"name": name, "intensity": intensity, "camera": camera.to_json()}
+
+
+def with_truth(cameras: dict[str, Camera], targets: np.ndarray) -> tuple[dict[str, Any], list[str]]:
+    """Return the content of a case of cameras by name, whose world is the CT, and a warning for several.
+
+    The case's world is the first one's camera.
+    """
+    world_from_ct = next(iter(cameras.values())).camera_from_world
+    ct_from_world = rigid.inverse(world_from_ct)
+    views = []
+    for name, camera in cameras.items():
+        placed = replace(camera, camera_from_world=camera.camera_from_world @ ct_from_world)
+        views.append(view_entry(name, placed, "linear"))
+    content = {"views": views, "targets": targets, "truth": {"world_from_ct": world_from_ct}}
+    if len(views) == 1:
+        return content, []
+    return content | {"relative_geometry": "truth"}, [TRUTH_LEAK_WARNING]
 
 
 def read_pixel_mm(file: Hdf5, paths: list[str], focal_px: float) -> tuple[float, float]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -28,13 +27,12 @@ from ...imaging.xray import RawImage
 from ..files import MAX_NUMBER
 from ..hdf5 import Hdf5, opened
 from . import (
-    TRUTH_LEAK_WARNING,
     Imported,
     cropped,
     in_any_view,
     read_pixel_mm,
     read_spacing,
-    view_entry,
+    with_truth,
 )
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"
@@ -80,25 +78,15 @@ def read_ljubljana(
         points = file.pixels(f"{group}/points", 2, "points x 3 mm").astype(np.float64)
         _check_points(file, f"{group}/points", points, ct)
         read = [_view(file, f"{group}/proj-{view}", points, crop) for view in views]
-    world_from_ct = read[0][1].camera_from_world  # as long as the world is the volume
-    cameras = []
-    for _, camera in read:
-        pose = camera.camera_from_world @ rigid.inverse(world_from_ct)
-        cameras.append(replace(camera, camera_from_world=pose))
-    seen = in_any_view(rigid.transform_points(world_from_ct, points), cameras)
+    cameras = {name: camera for name, (_, camera) in zip(views, read)}
+    seen = in_any_view(points, list(cameras.values()))
+    content, leaks = with_truth(cameras, points[seen])
     notes = [
         f"{seen.sum()} of {len(points)} points are targets: those that fall on an image.",
         "The first voxel's centre is taken as the origin of the points; the file does not say "
         "whether it is that or its corner.",
+        *leaks,
     ]
-    if len(views) > 1:
-        notes.append(TRUTH_LEAK_WARNING)
-    content = {
-        "views": [view_entry(name, camera, "linear") for name, camera in zip(views, cameras)],
-        **({"relative_geometry": "truth"} if len(views) > 1 else {}),
-        "targets": points[seen],
-        "truth": {"world_from_ct": world_from_ct},
-    }
     return Imported(content, ct, {name: image for name, (image, _) in zip(views, read)}, notes)
 
 

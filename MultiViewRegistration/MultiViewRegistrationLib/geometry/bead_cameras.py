@@ -141,7 +141,7 @@ class Bundle:
         """Return points (26, 3) of the model's frame, NEAR_MM about the middle of what an image shows."""
         grid = rigid.grid_points(*3 * [(-1, 0, 1)])
         away = grid[np.any(grid != 0, axis=1)]
-        away = away / np.linalg.norm(away, axis=1, keepdims=True)
+        away = rigid.unit(away)
         return self.problem.seen[number].points.mean(axis=0) + NEAR_MM * away
 
     def sd_px(self, number: int) -> float:
@@ -208,13 +208,11 @@ def derivatives(camera: Camera, points: np.ndarray, pivot: np.ndarray) -> np.nda
 
 def changed(camera: Camera, step: np.ndarray, pivot: np.ndarray) -> Camera:
     """Return a camera after a change (9,), as `derivatives` has it."""
-    turn = rigid.turn_and_shift(step[:3], step[3:6])
     K = camera.intrinsics.copy()
     K[:2, :2] *= np.exp(step[6])
     K[:2, 2] += step[7:9]
-    return replace(
-        camera, intrinsics=K, camera_from_world=rigid.about(pivot, turn) @ camera.camera_from_world
-    )
+    pose = rigid.moved(camera.camera_from_world, step[:6], pivot)
+    return replace(camera, intrinsics=K, camera_from_world=pose)
 
 
 @dataclass(frozen=True, eq=False)

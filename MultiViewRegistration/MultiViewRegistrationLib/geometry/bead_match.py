@@ -308,7 +308,7 @@ def _aligned(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     def axes(triples: np.ndarray) -> np.ndarray:
         x = triples[:, 1] - triples[:, 0]
         z = np.cross(x, triples[:, 2] - triples[:, 0])
-        x, z = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (x, z))
+        x, z = map(rigid.unit, (x, z))
         return np.stack([x, np.cross(z, x), z], axis=2)
 
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -330,7 +330,7 @@ def _starts(
     triples = _model_triples(len(model), rng)
     homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
     rays = homogeneous @ np.linalg.inv(camera.intrinsics).T
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    rays = rigid.unit(rays)
     found: list[tuple[float, Camera]] = []
     for triple in _image_triples(pixels, len(model), count, rng):
         poses = poses_of_three(model[triples], rays[triple])

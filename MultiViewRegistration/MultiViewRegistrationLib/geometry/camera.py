@@ -100,7 +100,7 @@ class Camera:
         P = P / lengths[2] * _sign(P, in_front)
         z = P[2, :3]
         y = P[1, :3] - P[1, :3] @ z * z
-        y /= np.linalg.norm(y)
+        y = rigid.unit(y)
         R = np.stack([np.cross(y, z), y, z])
         K = np.triu(P[:, :3] @ R.T)
         K[2, 2] = 1
@@ -193,7 +193,7 @@ class Camera:
     def ray_directions(self, pixels: ArrayLike) -> np.ndarray:
         """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
         directions = self._rays(pixels)
-        return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+        return rigid.unit(directions)
 
     def at_depth(self, pixels: ArrayLike, depth_mm: ArrayLike) -> np.ndarray:
         """Return world points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""

@@ -454,8 +454,7 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
     pivot = rigid.transform_points(pose, positions.centre)
 
     def moved(twist: np.ndarray) -> np.ndarray:
-        turn = rigid.exp_so3(twist[:3] / positions.radius)
-        return rigid.about(pivot, rigid.from_rotation_translation(turn, twist[3:])) @ pose
+        return rigid.moved(pose, twist / np.repeat([positions.radius, 1], 3), pivot)
 
     def residuals(twist: np.ndarray) -> np.ndarray:
         x = positions.in_cameras(moved(twist))

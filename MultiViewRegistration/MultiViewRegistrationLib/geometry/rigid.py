@@ -11,7 +11,6 @@ appendices B and D, with translation first there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,27 +45,12 @@ def exp_so3(w: ArrayLike) -> np.ndarray:
 def log_so3(R: ArrayLike) -> np.ndarray:
     """Return the rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
-    At exactly pi w and -w are one rotation and either may come back. By the unit quaternion q, from
-    the row of q q^T that holds its largest part (Shepperd, J. Guid. Control 1:223-224, 1978).
+    At exactly pi w and -w are one rotation and either may come back.
     """
+    from scipy.spatial.transform import Rotation  # slow to import
+
     R = np.asarray(R, float)
-    turn = np.moveaxis(
-        np.stack([R[..., 2, 1], R[..., 0, 2], R[..., 1, 0]])
-        - [R[..., 1, 2], R[..., 2, 0], R[..., 0, 1]],
-        0,
-        -1,
-    )
-    trace = np.trace(R, axis1=-2, axis2=-1)[..., None]
-    products = np.empty((*R.shape[:-2], 4, 4))  # 4 q q^T, the real part last
-    products[..., :3, :3] = R + np.swapaxes(R, -1, -2) + (1 - trace)[..., None] * np.eye(3)
-    products[..., 3, :3] = products[..., :3, 3] = turn
-    products[..., 3, 3] = 1 + trace[..., 0]
-    largest = np.diagonal(products, axis1=-2, axis2=-1).argmax(-1)
-    q = np.take_along_axis(products, largest[..., None, None], -2)[..., 0, :]
-    q *= np.where(q[..., 3:] < 0, -1, 1)
-    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(sine, q[..., 3:])
-    return q[..., :3] * np.divide(angle, sine, out=np.zeros_like(sine), where=sine > 0)
+    return Rotation.from_matrix(R.reshape(-1, 3, 3)).as_rotvec().reshape(R.shape[:-1])
 
 
 def exp_se3(twist: ArrayLike) -> np.ndarray:
@@ -94,10 +78,8 @@ def log_se3(T: ArrayLike) -> np.ndarray:
     """
     T = np.asarray(T, float)
     w = log_so3(T[..., :3, :3])
-    angle = _angle(w)
-    W = hat(w)
-    V_inverse = np.eye(3) - W / 2 + _log_curvature(angle) * (W @ W)
-    return np.concatenate([w, np.einsum("...ij,...j->...i", V_inverse, T[..., :3, 3])], -1)
+    v = np.linalg.solve(left_jacobian(w), T[..., :3, 3:])
+    return np.concatenate([w, v[..., 0]], -1)
 
 
 def adjoint(T: ArrayLike) -> np.ndarray:
@@ -146,6 +128,14 @@ def about(pivot: ArrayLike, T: ArrayLike) -> np.ndarray:
     return from_rotation_translation(T[..., :3, :3], T[..., :3, 3] + pivot - rotate(T, pivot))
 
 
+def moved(T: ArrayLike, twist: np.ndarray, pivot: ArrayLike) -> np.ndarray:
+    """Return poses T (..., 4, 4) after a twist (..., 6).
+
+    It turns by twist[..., :3] (rad) about `pivot` (..., 3), mm, and moves by twist[..., 3:].
+    """
+    return about(pivot, turn_and_shift(twist[..., :3], twist[..., 3:])) @ T
+
+
 def inverse(T: ArrayLike) -> np.ndarray:
     """Return inverse poses (..., 4, 4), by transposing the rotation."""
     T = np.asarray(T, float)
@@ -173,6 +163,11 @@ def transform_points(T: ArrayLike, points: Any) -> np.ndarray:
     """
     T = np.asarray(T, float)
     return np.einsum("...ij,...j->...i", T[..., :3, :3], np.asarray(points, float)) + T[..., :3, 3]
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (..., n) of length 1 that point where these do."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def steps(world_from_index: np.ndarray) -> np.ndarray:
@@ -385,23 +380,11 @@ def _versine(angle: np.ndarray) -> np.ndarray:
 
 def _exp_curvature(angle: np.ndarray) -> np.ndarray:
     """Return (a - sin a) / a^3, by its series where the difference cancels."""
-    series = 1 / 6, -1 / 120, 1 / 5040, -1 / 362880
-    return _or_series(angle, lambda a: (a - np.sin(a)) / a**3, series)
-
-
-def _log_curvature(angle: np.ndarray) -> np.ndarray:
-    """Return (1 - a/2 cot(a/2)) / a^2, by its series where the difference cancels."""
-    series = 1 / 12, 1 / 720, 1 / 30240, 1 / 1209600
-    return _or_series(angle, lambda a: (1 - a / 2 / np.tan(a / 2)) / a**2, series)
-
-
-def _or_series(
-    angle: np.ndarray, function: Callable[[np.ndarray], np.ndarray], series: Sequence[float]
-) -> np.ndarray:
-    """Return a function of angles, of small ones by its series in their square."""
     small = angle < 0.1
+    series = (1 / 6, -1 / 120, 1 / 5040, -1 / 362880)
     near = np.polynomial.polynomial.polyval(angle**2 * small, series)
-    return np.where(small, near, function(np.maximum(angle, 0.1)))
+    away = np.maximum(angle, 0.1)
+    return np.where(small, near, (away - np.sin(away)) / away**3)
 
 
 def nearest_rotation(M: np.ndarray) -> np.ndarray:

@@ -222,7 +222,7 @@ class SlotScan:
         (width, height) = self.pixel_mm
         central = (self.size[0] - 1) / 2 if self.central_column is None else self.central_column
         y -= (y @ z) * z
-        y /= np.linalg.norm(y)
+        y = rigid.unit(y)
         across = np.cross(y, z)
         source = self.isocentre - distance * z
         world_from_camera = rigid.from_rotation_translation(

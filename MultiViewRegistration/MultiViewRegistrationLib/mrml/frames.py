@@ -17,10 +17,9 @@ from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
 from ..translation import _
 from .case import any_voxels, raw_of
-from .loading import greys_of, name_of
 from .registration import Registration
 from .xray import XRayView
-from .xray_record import XRayRecord
+from .xray_record import XRayRecord, greys_of, name_of
 
 
 @dataclass(frozen=True, eq=False)

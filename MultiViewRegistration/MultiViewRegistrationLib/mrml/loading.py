@@ -8,7 +8,6 @@ is downloaded on demand with pip, which may know another index or a proxy.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import slicer
 
 from ..errors import InputError
 from ..geometry.fields import PRESUMED
-from ..imaging.xray import RawImage, View, recognised
+from ..imaging.xray import RawImage, View
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, DicomImage
 from ..io.datasets.chest import SAMPLE, demo_case
@@ -34,7 +33,7 @@ from .manual_pose import keep_centre
 from .nodes import OWNER, ras_from_lps
 from .registration import CT_UNIT, UNIT, Registration
 from .xray import XRayView
-from .xray_record import XRayRecord
+from .xray_record import XRayRecord, greys_of, name_of
 
 #: The names of a mask that a DICOM header has, and of structures that each have a mask of their
 #: own.
@@ -228,18 +227,6 @@ def _read_view(
     return add
 
 
-def greys_of(entry: ViewRecord, raw: RawImage) -> dict[str, Any]:
-    """Return the fields of a view's record that say what the grey values of its image are.
-
-    Raises
-    ------
-    InputError
-        Where the image does not show it.
-    """
-    intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
-    return {"intensity": intensity, "inverted": inverted, "white": raw.white if inverted else None}
-
-
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):
     """Return a vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS.
 
@@ -277,11 +264,6 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
     node.SetHideFromEditors(True)
     node.SetNodeReferenceID(OWNER, view.id)
     return node
-
-
-def name_of(path: Path) -> str:
-    """Return a file's name without what says its format."""
-    return re.sub(r"(\.nii)?\.[A-Za-z]\w{0,4}$", "", path.name) or path.name
 
 
 CATEGORY = "MultiViewRegistration"

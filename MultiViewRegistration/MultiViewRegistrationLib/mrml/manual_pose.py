@@ -155,7 +155,7 @@ def _beam(body: Body, view: XRayView) -> np.ndarray:
     camera = view.camera
     here = centre(body)
     ray = here - camera.sources(camera.project(here))
-    return ray / np.linalg.norm(ray)
+    return rigid.unit(ray)
 
 
 def _move(body: Body, by_mm: np.ndarray) -> None:
@@ -170,8 +170,8 @@ def _rotate(body: Body, degrees: np.ndarray) -> None:
     degrees
         (3,) rotation vector in the world.
     """
-    turned = rigid.turn_and_shift(np.radians(degrees), np.zeros(3))
-    body.world_from_ct = rigid.about(centre(body), turned) @ body.world_from_ct
+    twist = np.append(np.radians(degrees), np.zeros(3))
+    body.world_from_ct = rigid.moved(body.world_from_ct, twist, centre(body))
 
 
 def copy_pose(registration: Registration, transform) -> None:

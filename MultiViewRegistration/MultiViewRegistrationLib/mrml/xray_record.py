@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from json import loads
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -13,6 +15,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.fields import STEP_SD, UNCERTAINTY
 from ..geometry.slot_scan import SlotScan, SlotScanCamera
+from ..imaging.xray import RawImage, recognised
 from ..io.case_file import DicomImage
 from ..io.dicom_geometry import EOS_WORLD, Stand
 from ..io.files import JsonObject
@@ -298,3 +301,20 @@ def migrated(before: Mapping[str, Any]) -> dict[str, Any]:
         parts = {"missing": missing, "assumptions": assumptions, "frames": frames, "stands": stands}
         after["header"] = {"kind": "c_arm", "values": header, **parts}
     return after
+
+
+def greys_of(entry: ViewRecord, raw: RawImage) -> dict[str, Any]:
+    """Return the fields of a view's record that say what the grey values of its image are.
+
+    Raises
+    ------
+    InputError
+        Where the image does not show it.
+    """
+    intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
+    return {"intensity": intensity, "inverted": inverted, "white": raw.white if inverted else None}
+
+
+def name_of(path: Path) -> str:
+    """Return a file's name without what says its format."""
+    return re.sub(r"(\.nii)?\.[A-Za-z]\w{0,4}$", "", path.name) or path.name

@@ -39,7 +39,7 @@ from .levenberg_marquardt import minimised
 from .objective import EvaluationPoint, Fit, TrialEvaluation
 from .pipeline import Progress, Report
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
-from .problem import Problem, State, Tie, moved
+from .problem import Problem, State, Tie
 from .similarity import Residual, Settings, local_ncc
 
 #: The finest images have about so many pixels across a bone of usual size.
@@ -701,7 +701,7 @@ class BonesObjective:
         def fill(b: int) -> None:
             for n, step in enumerate(np.diag(DIFFERENCE)):
                 ahead, behind = (
-                    self._own_gradient(b, moved(poses[b], twist, pivots[b]), shadows)
+                    self._own_gradient(b, rigid.moved(poses[b], twist, pivots[b]), shadows)
                     for twist in (step, -step)
                 )
                 found[b, n] = (ahead - behind) / (2 * DIFFERENCE[n])

@@ -31,16 +31,13 @@ def found_again_mm(found: BonesRegistration) -> np.ndarray:
     rng = np.random.default_rng(0)
     level = LEVELS[1]
     ways = rng.normal(size=(len(found.bones), 2, 3))
-    ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
+    ways = rigid.unit(ways)
+    twists = ways.reshape(-1, 6) * np.repeat([np.radians(OFF_DEG), OFF_MM], 3)
 
     def end(sign: int) -> list[np.ndarray]:
         starts = [
-            rigid.about(
-                rigid.transform_points(pose, bone.centroid),
-                rigid.turn_and_shift(sign * np.radians(OFF_DEG) * turn, sign * OFF_MM * shift),
-            )
-            @ pose
-            for bone, pose, (turn, shift) in zip(found.bones, found.poses, ways, strict=True)
+            rigid.moved(pose, sign * twist, rigid.transform_points(pose, bone.centroid))
+            for bone, pose, twist in zip(found.bones, found.poses, twists, strict=True)
         ]
         iterations = ITERATIONS if sign else ITERATIONS_HERE
         # A copy, as each remembers which pixels are compared.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.rigid import moved
 from .cameras import LEVER_MM, CameraCorrections, independent_residuals, prior_share
 from .objective import Comparison, EvaluationPoint, TrialEvaluation
 
@@ -37,15 +38,6 @@ class Tie(NamedTuple):
     one: int
     other: int
     joint: np.ndarray
-
-
-def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np.ndarray:
-    """Return the poses (..., 4, 4) after a twist (..., 6) of the CT.
-
-    It turns by twist[..., :3] (rad) about `pivot` (..., 3), world mm, and moves by twist[..., 3:].
-    """
-    step = rigid.turn_and_shift(twist[..., :3], twist[..., 3:])
-    return rigid.about(pivot, step) @ world_from_ct
 
 
 class Problem:

@@ -54,7 +54,6 @@ from .pipeline import (
     is_plausible,
 )
 from .prepared_ct import PreparedCT
-from .problem import moved
 
 #: The share of the time that the whole CT takes.
 FULL_CT_SHARE = 0.4
@@ -407,7 +406,7 @@ def refine_along_least_certain_axis(
     deviation = np.sqrt(variances[-1]) * axes[:, -1] / scale
     centre = rigid.transform_points(world_from_ct, anatomy.centroid)
     poses = [
-        moved(world_from_ct, share * deviation, centre)
+        rigid.moved(world_from_ct, share * deviation, centre)
         for share in np.linspace(-MAX_DEVIATIONS, MAX_DEVIATIONS, N_SAMPLES)
     ]
     levels = anatomy.levels(list(views), world_from_ct)

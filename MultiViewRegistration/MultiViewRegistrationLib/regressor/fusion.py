@@ -194,8 +194,7 @@ def motion(poses: np.ndarray, others: np.ndarray, centroid: np.ndarray) -> np.nd
 
 def moved(poses: np.ndarray, motions: np.ndarray, centroid: np.ndarray) -> np.ndarray:
     """Return the poses (..., 4, 4) after motions (..., 6) about where the centroid (3,) CT mm is."""
-    step = rigid.turn_and_shift(motions[..., :3], motions[..., 3:])
-    return rigid.about(rigid.transform_points(poses, centroid), step) @ poses
+    return rigid.moved(poses, motions, rigid.transform_points(poses, centroid))
 
 
 def _size_mm(motions: np.ndarray) -> np.ndarray:
@@ -207,13 +206,10 @@ def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
     """Return (S, 6, 6), minus the derivative of `motion(poses, others)` by a motion of the poses.
 
     log(exp(phi) exp(-epsilon)) = phi - Jr^-1(phi) epsilon, the inverse right Jacobian of SO(3)
-    (Sola et al., arXiv 1812.01537, eq. 144).
+    (Sola et al., arXiv 1812.01537, eq. 144), which is the left one of -phi.
     """
-    phi = delta[:, :3]
-    angle = np.maximum(np.linalg.norm(phi, axis=1), 1e-4)[:, None, None]
-    W = rigid.hat(phi)
     result = np.tile(np.eye(6), (len(delta), 1, 1))
-    result[:, :3, :3] += W / 2 + (1 - angle / 2 / np.tan(angle / 2)) / angle**2 * (W @ W)
+    result[:, :3, :3] = np.linalg.inv(rigid.left_jacobian(-delta[:, :3]))
     return result
 
 

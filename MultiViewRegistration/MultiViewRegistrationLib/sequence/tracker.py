@@ -34,7 +34,6 @@ from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
-from ..registration.problem import moved
 from ..registration.variants import Start, refine_from
 
 #: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone
@@ -374,7 +373,7 @@ def _finished(
     if np.isfinite(fit.cost):
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
         if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:
-            return moved(pose, step, objective.pivot), fit
+            return rigid.moved(pose, step, objective.pivot), fit
     found = minimise(objective, pose, level.iterations, tolerance_mm, second_order=True)
     return found.world_from_ct, found.fit
 

@@ -37,11 +37,11 @@ from ..io.view_record import read_described, view_name
 from ..mrml.case import any_voxels, change_settings, frame_of, raw_of, settings_of
 from ..mrml.identity import copy_identity, file_of, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
-from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node
+from ..mrml.loading import SHUTTER, AddView, read_views, source_node
 from ..mrml.nodes import OWNER, products_of
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
-from ..mrml.xray_record import XRayRecord
+from ..mrml.xray_record import XRayRecord, name_of
 from ..translation import _
 from .geometry import (
     reading_of,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,9 @@ from ..mrml.case import frame_of
 from ..mrml.xray import XRayView
 from ..translation import _
 from .geometry import give_geometry
-from .session import Session
+
+if TYPE_CHECKING:
+    from .session import Session
 
 #: Share of the work that looks for beads; the rest finds the cameras.
 FINDING_SHARE = 0.6

@@ -72,12 +72,11 @@ def starting_poses(
     def start(error_mm: float) -> np.ndarray:
         """Return a pose with this error, mm."""
         direction = random.normal(size=6)
-        direction /= np.linalg.norm(direction)
+        direction = rigid.unit(direction)
+        direction[:3] /= radius_mm
 
         def moved(scale: float) -> np.ndarray:
-            return _moved(
-                world_from_ct_true, pivot, scale * direction[:3] / radius_mm, scale * direction[3:]
-            )
+            return rigid.moved(world_from_ct_true, scale * direction, pivot)
 
         def excess(scale: float) -> float:
             return mtre(moved(scale), world_from_ct_true, targets) - error_mm
@@ -105,24 +104,9 @@ def perturbed(
     """
     random = np.random.default_rng(seed)
     pivot = rigid.transform_points(world_from_ct, np.asarray(centre_ct, float))
-    axes, directions = (
-        v / np.linalg.norm(v, axis=1, keepdims=True) for v in random.normal(size=(2, n, 3))
-    )
-    return np.stack(
-        [
-            _moved(
-                world_from_ct, pivot, np.radians(rotation_deg) * axis, translation_mm * direction
-            )
-            for axis, direction in zip(axes, directions, strict=True)
-        ]
-    )
-
-
-def _moved(
-    world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray
-) -> np.ndarray:
-    """Return the pose turned by a rotation vector (rad) about a world point, which moves by `shift` (mm)."""
-    return rigid.about(pivot, rigid.turn_and_shift(rotation, shift)) @ world_from_ct
+    axes, directions = rigid.unit(random.normal(size=(2, n, 3)))
+    twists = np.hstack([np.radians(rotation_deg) * axes, translation_mm * directions])
+    return rigid.moved(world_from_ct, twists, pivot)
 
 
 @dataclass(frozen=True)

@@ -275,7 +275,7 @@ def from_matrix(
         plain = Camera.from_projection_matrix(P, size or (1, 1))
         camera = None
         if signed:
-            z = P[2, :3] / np.linalg.norm(P[2, :3])
+            z = rigid.unit(P[2, :3])
             camera = Camera.from_projection_matrix(P, size or (1, 1), in_front=plain.source + z)
             P = camera.projection_matrix
     return CalibratedView(name, P, size, camera if size else None, None, notes, signed=signed)

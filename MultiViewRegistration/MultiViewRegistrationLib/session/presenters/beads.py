@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +27,6 @@ from ...report.bead_picture import (
 from ...translation import _
 from ..bead_geometry import BeadCameras, BeadXRays, use_bead_cameras
 from ..tasks import Task, ended
-from .certainty import XRaySelection
 from .form import (
     CAUTION,
     ERROR,
@@ -46,8 +46,11 @@ from .form import (
     line,
     row,
 )
-from .geometry_edits import GeometryEdits
 from .section import Presenter, progress_bar
+
+if TYPE_CHECKING:
+    from .certainty import XRaySelection
+    from .geometry_edits import GeometryEdits
 
 SUFFIXES = (".csv", ".txt", ".json", ".fcsv")
 FIXED_TO = (Option("patient", _("the patient")), Option("world", _("the table")))

@@ -20,11 +20,12 @@ from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
 from ...mrml.ct_facts import seen_in, take_facts
 from ...mrml.identity import file_of, header_of_ct, keep_header
-from ...mrml.loading import name_of, volume_node, whole_numbers
+from ...mrml.loading import volume_node, whole_numbers
 from ...mrml.manual_pose import keep_centre
 from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
+from ...mrml.xray_record import name_of
 from ...translation import _
 from .. import assessment
 from ..adding import Scouts, read_scouts

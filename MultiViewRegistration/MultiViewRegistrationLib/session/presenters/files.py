@@ -23,7 +23,7 @@ from ...io.dicom_identity import read_identity, view_identity
 from ...io.recognise import CALIBRATION, CASE, POSE, XRAY, FoundFiles, recognise
 from ...mrml.identity import ct_header, doubt_about, say_unknown_are_of_patient
 from ...mrml.image import segmentation_node, structures_node
-from ...mrml.loading import name_of
+from ...mrml.xray_record import name_of
 from ...translation import _
 from ..adding import use_mask
 from ..geometry import needs_geometry

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ...mrml.registration import Registration
-from ...mrml.xray import XRayView
-from ..session import Session
+if TYPE_CHECKING:
+    from ...mrml.registration import Registration
+    from ...mrml.xray import XRayView
+    from ..session import Session
 
 
 class Views(Protocol):

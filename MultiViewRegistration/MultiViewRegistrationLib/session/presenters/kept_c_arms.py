@@ -6,15 +6,18 @@ And one C-arm for all X-rays.
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...io import c_arm_presets
 from ...mrml.xray import XRayView
 from ...translation import _
-from .certainty import XRaySelection
 from .form import ERROR, PLAIN, Button, Choice, Form, Text, TextField, choose_among, row
-from .geometry_edits import GeometryEdits
 from .geometry_fields import C_ARM, OF_MACHINE, Draft
+
+if TYPE_CHECKING:
+    from .certainty import XRaySelection
+    from .geometry_edits import GeometryEdits
 
 
 class KeptCArms:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...mrml.identity import case_id
-from ...mrml.registration import Registration
 from ...translation import _
-from ..session import Session
-from .external_files import Question
 from .form import Choice, Form, Option, ProgressBar, TextField, choose_among
-from .host import Host
+
+if TYPE_CHECKING:
+    from ...mrml.registration import Registration
+    from ..session import Session
+    from .external_files import Question
+    from .host import Host
 
 TODO = "todo"
 READY = "ready"

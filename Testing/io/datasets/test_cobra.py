@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 from refusals import refuses
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.cobra import read_cobra
 
@@ -60,7 +61,8 @@ def test_points_fall_where_rtk_has_them(folder, tmp_path_factory):
         found = case.views[0].camera.project(10.0 * there[::-1] - 40)
         assert_allclose(found, pixel, atol=1e-6)
     assert_allclose(case.truth_world_from_ct, np.eye(4))
-    assert case.world_from_ct is None and case.views[0].xray.pixel_mm == MM
+    assert_allclose(rigid.transform_points(case.world_from_ct, case.ct.centroid()), 0, atol=1e-9)
+    assert case.views[0].xray.pixel_mm == MM
 
 
 def test_the_planning_ct_has_no_truth(folder):

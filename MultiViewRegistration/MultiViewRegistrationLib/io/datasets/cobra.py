@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import load_ct
 from ...imaging.reading import read_slice
@@ -43,7 +44,8 @@ def read_cobra(
 ) -> Imported:
     """Return a case of one patient's folder and the projections with these numbers.
 
-    The world has its origin at the isocentre and the patient's axes.
+    The world has its origin at the isocentre and the patient's axes. The start has the bone's
+    centre there, with the CT's axes.
 
     Parameters
     ----------
@@ -85,8 +87,9 @@ def read_cobra(
         camera = Camera.from_projection_matrix(matrix, (columns, rows), in_front=np.zeros(3))
         images[name] = raw_image(stored.values[0], (dx, dy))
         entries.append(view_entry(name, camera, "linear"))
-    content: dict[str, Any] = {"views": entries, "search": SEARCH}
+    ct = load_ct(folder / ("ct_def.mha" if deformed else "ct_original.mha"))
+    start = rigid.translation(-ct.centroid())
+    content: dict[str, Any] = {"views": entries, "search": SEARCH, "world_from_ct": start}
     if deformed:
         content["truth"] = {"world_from_ct": np.eye(4)}
-    ct = load_ct(folder / ("ct_def.mha" if deformed else "ct_original.mha"))
     return Imported(content, ct, images, [DEFORMED if deformed else UNKNOWN])

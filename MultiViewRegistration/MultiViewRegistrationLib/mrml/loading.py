@@ -69,16 +69,14 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Any = 
 
 def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
     """Return a case that was loaded from what a case.json says, to be put into a scene as by `read_case`."""
-    ct = case.ct
     return ReadCase(
         case,
         file,
         read_views(case, file),
         {**file.patient_digests.get("", {}), **read_identity(file.ct.path, file.ct_series)},
-        whole_numbers(ct.volume.values),
-        ct.centroid(),
+        [whole_numbers(body.ct.volume.values) for body in case.bodies],
+        case.ct.centroid(),
         ready,
-        [whole_numbers(body.ct.volume.values) for body in case.bodies[1:]],
     )
 
 
@@ -91,23 +89,20 @@ class ReadCase:
     identity
         Of the CT, see `io.dicom_identity`.
     voxels
-        Of the CT, as the scene will have them.
+        Of the CT of each body, as the scene will have them.
     centre
         (3,) CT mm, see `manual_pose`.
     ready
         The background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
-    further_voxels
-        Of the CTs of further bones that have one each.
     """
 
     case: Case
     file: CaseFile
     views: list[AddView]
     identity: dict[str, str]
-    voxels: np.ndarray
+    voxels: Sequence[np.ndarray]
     centre: np.ndarray
     ready: Any = None
-    further_voxels: Sequence[np.ndarray] = ()
 
     def __call__(self, scene: Any) -> Registration:
         """Return the registration that the case becomes in the scene.
@@ -119,9 +114,15 @@ class ReadCase:
         """
         case = self.case
         registration = Registration.create(scene, case.name)
-        ct = volume_node(
-            scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index
-        )
+        volumes = {}
+        poses = {}
+        for body, voxels in zip(case.bodies, self.voxels, strict=True):
+            name = body.name or name_of(self.file.ct.path)
+            node = volume_node(scene, name, voxels, body.ct.volume.ct_from_index)
+            keep_frame_uid(node, body.uid)
+            volumes[body.name] = node
+            poses[body.name] = np.eye(4) if body.world_from_ct is None else body.world_from_ct
+        ct = next(iter(volumes.values()))
         keep_frame_uid(ct, case.dicom.ct_uid)
         remember_identity(ct, self.identity)
         registration.ct = ct
@@ -136,7 +137,9 @@ class ReadCase:
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )
         if case.bodies[0].name:
-            self._put_bone_cts(registration)
+            for body in case.bodies:
+                volumes[body.name].SetAttribute(UNIT, body.ct.unit)
+            put_bone_cts(registration, volumes, poses)
         keep_centre(registration, self.centre)
         for key, value in (case.search or {}).items():
             registration.node.SetParameter(key, str(value))
@@ -150,20 +153,6 @@ class ReadCase:
             say_same_patient(registration)
         place_landmarks(registration, case.landmarks)
         return registration
-
-    def _put_bone_cts(self, registration: Registration) -> None:
-        """Put the CTs of further bones into the scene, each at its bone's pose."""
-        first, *others = self.case.bodies
-        volumes = {first.name: registration.ct}
-        poses = {}
-        for bone, voxels in zip(others, self.further_voxels, strict=True):
-            place = bone.ct.volume.ct_from_index
-            volumes[bone.name] = volume_node(registration.scene, bone.name, voxels, place)
-            keep_frame_uid(volumes[bone.name], bone.uid)
-        for bone in self.case.bodies:
-            volumes[bone.name].SetAttribute(UNIT, bone.ct.unit)
-            poses[bone.name] = np.eye(4) if bone.world_from_ct is None else bone.world_from_ct
-        put_bone_cts(registration, volumes, poses)
 
 
 def read_views(case: Case, file: CaseFile) -> list[AddView]:

@@ -13,7 +13,6 @@ from numpy.testing import assert_allclose
 from refusals import refuses
 from scenes import random_scene, slot_scene
 
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -71,6 +70,17 @@ def some_poses(scene, count=3):
     )
 
 
+def drawn(there, cameras, poses, pivot=(0.0, 0.0, 0.0), **options):
+    """Images, and derivatives if they are asked for."""
+    columns, rows = cameras[0].size
+    return there.project(there.beams(cameras, poses, pivot), rows, columns, **options)
+
+
+def seen_by(there, cameras, poses):
+    columns, rows = cameras[0].size
+    return there.unhidden(there.beams(cameras, poses, (0.0, 0.0, 0.0)), rows, columns).cpu().numpy()
+
+
 def close(mine, theirs, tolerance):
     """Within a share of the largest value."""
     assert_allclose(mine, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
@@ -81,9 +91,9 @@ def test_images_and_jacobians_are_those_of_numba(device, seed):
     scene = scene_of(seed)
     projector = Projector(scene.volume)
     poses = some_poses(scene)
-    images, jacobians = torch_drr.TorchProjector(projector, device).render(
-        [scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot
-    )
+    there = torch_drr.TorchProjector(projector, device)
+    cameras = [scene.camera] * len(poses)
+    images, jacobians = drawn(there, cameras, poses, scene.pivot, jacobian=True)
     assert images.shape == (3, 36, 46) and jacobians.shape == (6, 3, 36, 46)
     for n, pose in enumerate(poses):
         expected = projector.render(scene.camera, pose, jacobian=True, pivot=scene.pivot)
@@ -104,7 +114,7 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(device, axis):
     projector = Projector(Volume(values, scene.volume.ct_from_index))
     assert projector.cut.any()
     poses = some_poses(scene)
-    seen = torch_drr.TorchProjector(projector, device).seen([scene.camera] * 3, poses).cpu().numpy()
+    seen = seen_by(torch_drr.TorchProjector(projector, device), [scene.camera] * 3, poses)
     expected = np.stack([projector.seen(scene.camera, pose) for pose in poses])
     assert 0 < expected.mean() < 1
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
@@ -121,8 +131,8 @@ def test_slot_scans_are_those_of_numba(device, seed, leading):
         np.stack([world_from_ct] * 2),
     )
     batch, pivot = torch_drr.TorchProjector(projector, device), world_from_ct[:3, 3]
-    images, jacobians = batch.render(cameras, poses, jacobian=True, pivot=pivot)
-    seen = batch.seen(cameras, poses).cpu().numpy()
+    images, jacobians = drawn(batch, cameras, poses, pivot, jacobian=True)
+    seen = seen_by(batch, cameras, poses)
     assert 0 < seen.mean() < 1
     for n, part in enumerate(cameras):
         expected = projector.render(part, world_from_ct, jacobian=True, pivot=pivot)
@@ -135,10 +145,10 @@ def test_slot_scans_are_those_of_numba(device, seed, leading):
 def test_rays_that_are_not_wanted_are_left_out(device):
     scene = scene_of(2)
     there = torch_drr.TorchProjector(Projector(scene.volume), device)
-    whole, _ = there.render([scene.camera], [scene.world_from_ct])
+    of_one = there, [scene.camera], scene.world_from_ct[None]
+    whole, _ = drawn(*of_one, jacobian=False)
     wanted = torch.rand(whole.shape, device=whole.device) > 0.5
-    beams = there.beams([scene.camera], scene.world_from_ct[None], scene.pivot)
-    found, _ = there.project(beams, *whole.shape[1:], jacobian=False, wanted=wanted)
+    found, _ = drawn(*of_one, jacobian=False, wanted=wanted)
     assert torch.equal(found, torch.where(wanted, whole, 0))
 
 
@@ -169,11 +179,8 @@ def test_more_voxels_than_can_be_counted_are_left_to_the_processor(monkeypatch):
         torch_drr.TorchProjector(projector)
 
 
-def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused():
+def test_a_pose_that_is_not_finite_is_refused():
     scene = scene_of(0)
     batch = torch_drr.TorchProjector(Projector(scene.volume), "cpu")
     with refuses("world_from_ct: has numbers that are not finite"):
-        batch.render([scene.camera], np.full((1, 4, 4), np.nan))
-    other = Camera(scene.camera.intrinsics, scene.camera.camera_from_world, (8, 8))
-    with pytest.raises(ValueError, match="of one size"):
-        batch.render([scene.camera, other], [scene.world_from_ct] * 2)
+        batch.beams([scene.camera], np.full((1, 4, 4), np.nan), scene.pivot)

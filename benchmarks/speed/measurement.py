@@ -265,7 +265,11 @@ class Setting:
             from MultiViewRegistrationLib.rendering.torch_drr import TorchProjector
 
             batch = TorchProjector(projector, self.device)
-            return lambda jacobian: batch.render(cameras, poses, jacobian=jacobian)[0]
+            columns, rows = cameras[0].size
+            middle = np.zeros(3)
+            return lambda jacobian: batch.project(
+                batch.beams(cameras, poses, middle), rows, columns, jacobian=jacobian
+            )[0]
 
         def one_by_one(jacobian: bool) -> list[np.ndarray]:
             seen = zip(cameras, poses, strict=True)

@@ -123,7 +123,7 @@ class PreparedCT:
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit != "hu"
         self.centroid = ct.centroid()
-        self._device = ""
+        self.device = ""
         """The device of PyTorch's work, as it names it; "" for numba's."""
 
     def on_device(self, device: str) -> PreparedCT:
@@ -134,7 +134,7 @@ class PreparedCT:
         if device == CPU or np.isfinite(self.saturates_at):
             return self
         other = copy(self)
-        other._device = CPU if device == TORCH_CPU else device
+        other.device = CPU if device == TORCH_CPU else device
         if self.full_ct:
             other.full_ct = self.full_ct.on_device(device)
         return other
@@ -196,7 +196,7 @@ class PreparedCT:
         if world_from_background is None:
             return self
         other = copy(self._above_soft_tissue)
-        other._device = self._device
+        other.device = self.device
         other.full_ct = self.full_ct
         other.world_from_background = world_from_background
         return other
@@ -397,11 +397,11 @@ class PreparedCT:
         """Return the objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
         arguments = self._compared(views, level, world_from_ct, margin_mm, pivot)
-        if not self._device:
+        if not self.device:
             return Objective(*arguments)
         from .torch_backend import TorchObjective  # PyTorch is an extra
 
-        return TorchObjective(*arguments, self._device)
+        return TorchObjective(*arguments, device=self.device)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
         """Return the fit at a pose (4, 4), compared as at the last level of a refinement from `start` (4, 4)."""
@@ -414,11 +414,11 @@ class PreparedCT:
         """Return the scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, self.n_levels, structure=self.structure)
         arguments = self._compared(views, level, world_from_ct, margin_mm, self.centroid)
-        if not self._device:
+        if not self.device:
             return Scorer(*arguments)
         from .torch_backend import TorchScorer
 
-        return TorchScorer(*arguments, self._device)
+        return TorchScorer(*arguments, self.device)
 
     def _compared(
         self,

@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,8 +33,8 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..rendering.cuda_graph import Recorded
-from ..rendering.drr import Beam, Projector, by_intrinsics
-from ..rendering.torch_drr import TorchProjector
+from ..rendering.drr import Projector
+from ..rendering.torch_drr import TorchProjector, by_intrinsics_of
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 from .similarity import MIN_PIXELS, MIN_SHARE, Settings, local_ncc, silhouette_margin
 
@@ -64,21 +65,13 @@ class TorchObjective(Objective):
         As torch has it: "cuda:1", "cpu".
     """
 
-    def __init__(
-        self,
-        projector: Projector,
-        views: list[View],
-        settings: Settings,
-        pivot: np.ndarray,
-        rest: Sequence[np.ndarray] | None = None,
-        device: str = "cpu",
-    ) -> None:
+    def __init__(self, projector: Projector, *given: Any, device: str) -> None:
         self._on_device = on_device(projector, device)
-        super().__init__(projector, views, settings, pivot, rest)
+        super().__init__(projector, *given)
 
     def _take_views(self) -> None:
         super()._take_views()
-        self._images = _Images(self._on_device, self.views, self.settings, self.rest)
+        self._images = Images(self._on_device, self.views, self.settings, self.rest)
 
     def _select_none(self) -> None:
         super()._select_none()
@@ -137,7 +130,7 @@ class TorchScorer:
         rest: Sequence[np.ndarray] | None = None,
         device: str = "cpu",
     ) -> None:
-        self._images = _Images(on_device(projector, device), views, settings, rest)
+        self._images = Images(on_device(projector, device), views, settings, rest)
         self._centroid = centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
@@ -152,7 +145,7 @@ class TorchScorer:
     def _of(self, poses: list[np.ndarray]) -> list[np.ndarray]:
         images = self._images
         pivots = rigid.transform_points(np.stack(poses), self._centroid)
-        numbers = images.compared(poses, None, pivots, None, 0)[0]
+        numbers = images.compared(poses, [images.cameras] * len(poses), pivots, None, 0)[0]
         pixels = numbers[..., PIXELS]
         products = numbers[..., PRODUCTS:SLOPES]
         whole = images.settings.silhouette_mm is not None
@@ -166,20 +159,23 @@ class TorchScorer:
 def on_device(projector: Projector, device: str) -> TorchProjector:
     """Return the projector's volume on the device, where it stays while the projector lives."""
     if device not in projector.on_devices:
-        projector.on_devices[device] = _within_memory(partial(TorchProjector, projector, device))
+        projector.on_devices[device] = within_memory(partial(TorchProjector, projector, device))
     return projector.on_devices[device]
+
+
+Compared = tuple[Tensor, Tensor, Tensor]
+"""DRR and X-ray as they are compared (k, B, rows, columns), and the DRR's derivatives (n, k, B, rows, columns)."""
 
 
 class _Inputs(NamedTuple):
     """What the device needs for B images, n poses of all views, the views of a pose one after the other.
 
-    beams (B, BEAM) see `TorchProjector`.   intrinsics (B, 18) or None, see `_by_intrinsics`.
+    beams (B, BEAM) see `TorchProjector`.
     margins (B,) pixels about the silhouette, or None.   kept (B, rows, columns) the pixels selected before, 1 or 0, or None.
-    fixed, valid, rest : (views, rows, columns), see `_Images`.
+    fixed, valid, rest : (views, rows, columns), see `Images`.
     """
 
     beams: Tensor
-    intrinsics: Tensor | None
     margins: Tensor | None
     kept: Tensor | None
     fixed: Tensor
@@ -187,7 +183,7 @@ class _Inputs(NamedTuple):
     rest: Tensor | None
 
 
-class _Images:
+class Images:
     """X-rays on the device, and what they are compared with.
 
     Where they differ in size, the smaller ones get pixels beyond their last row and column, which
@@ -207,16 +203,16 @@ class _Images:
         self._columns, self._rows = (
             max(view.camera.size[axis] for view in views) for axis in (0, 1)
         )
-        self._cameras = [self._padded(view.camera) for view in views]
+        self.cameras = [self._padded(view.camera) for view in views]
         self.usable = np.array([np.count_nonzero(view.xray.valid) for view in views])
-        self.fixed = self._sent([view.xray.line_integrals for view in views], np.float32)
-        self.valid = self._sent([view.xray.valid for view in views], bool)
-        self.rest = None if rest is None else self._sent(rest, np.float32)
+        self.fixed = self.sent([view.xray.line_integrals for view in views], np.float32)
+        self.valid = self.sent([view.xray.valid for view in views], bool)
+        self.rest = None if rest is None else self.sent(rest, np.float32)
 
     def compared(
         self,
         poses: Sequence[np.ndarray],
-        cameras: Sequence[Sequence[Camera] | None] | None,
+        cameras: Sequence[Sequence[Camera]],
         pivots: np.ndarray,
         kept: Tensor | None,
         derivatives: int,
@@ -226,7 +222,7 @@ class _Images:
         Parameters
         ----------
         cameras
-            By pose and view, the given ones by default.
+            By pose and view.
         pivots
             (n, 3) world mm.
         kept
@@ -236,29 +232,12 @@ class _Images:
         """
         projector = self.projector
         count = len(poses)
-        seen_by = [
-            camera
-            for by_view in (cameras or [None] * count)
-            for camera in (self._cameras if by_view is None else map(self._padded, by_view))
-        ]
+        seen_by = list(map(self._padded, chain.from_iterable(cameras)))
         everywhere = np.repeat(np.stack(poses), self.views, axis=0)
         about = np.repeat(pivots, self.views, axis=0)
-        margins = None
-        if self.settings.silhouette_mm is not None:
-            by_view = [silhouette_margin(self.settings, camera, pivots) for camera in self._cameras]
-            margins = torch.from_numpy(np.stack(by_view, axis=1).ravel()).to(projector.device)
-        numbers = (
-            [
-                np.hstack([np.ravel(part) for part in Beam.of(*each)])
-                for each in zip(seen_by, about, strict=True)
-            ]
-            if derivatives == 9
-            else []
-        )
         inputs = _Inputs(
             projector.beams(seen_by, everywhere, about),
-            torch.from_numpy(np.stack(numbers)).to(projector.device) if numbers else None,
-            margins,
+            self.margins(self.cameras, pivots),
             None if kept is None else kept.flatten(0, 1),
             self.fixed,
             self.valid,
@@ -268,11 +247,19 @@ class _Images:
         shape = count, self.views
         return found.cpu().numpy().reshape(*shape, -1), mask.view(*shape, *mask.shape[1:])
 
+    def margins(self, cameras: Sequence[Camera], pivots: np.ndarray) -> Tensor | None:
+        """Return how far from a silhouette is compared, in pixels, by pivot (n, 3) and camera; None everywhere."""
+        if self.settings.silhouette_mm is None:
+            return None
+        by_view = [silhouette_margin(self.settings, camera, pivots) for camera in cameras]
+        return torch.from_numpy(np.stack(by_view, axis=1).ravel()).to(self.projector.device)
+
     def _padded(self, camera: Camera) -> Camera:
         size = (self._columns, self._rows)
         return camera if tuple(camera.size) == size else replace(camera, size=size)
 
-    def _sent(self, images: Sequence[np.ndarray], dtype: type) -> Tensor:
+    def sent(self, images: Sequence[np.ndarray], dtype: type) -> Tensor:
+        """Return images of all views on the device."""
         padded: np.ndarray = np.zeros((len(images), self._rows, self._columns), dtype)
         for place, image in zip(padded, images, strict=True):
             place[: image.shape[0], : image.shape[1]] = image
@@ -286,7 +273,7 @@ def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list
     nothing = torch.zeros(images.fixed.shape, device=images.fixed.device)
     numbers, masks = images.compared(
         [point.poses[0] for _, point in pairs],
-        [point.cameras for _, point in pairs],
+        [point.cameras or images.cameras for _, point in pairs],
         np.stack([own.pivot for own, _ in pairs]),
         torch.stack([nothing if own._kept is None else own._kept for own, _ in pairs]),
         derivatives,
@@ -313,19 +300,19 @@ def _compare(
     )
     if jacobian is None:
         jacobian = image.new_empty(0, *image.shape)
-    elif inputs.intrinsics is not None:
-        jacobian = torch.cat([jacobian, _by_intrinsics(inputs.intrinsics, jacobian)])
-    mask = (_largest_near((~comparable).float()) == 0).float()
-    for border in (mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1]):
-        border.zero_()
+    elif derivatives == 9:
+        jacobian = torch.cat([jacobian, by_intrinsics_of(inputs.beams, jacobian)])
+    mask = eroded(comparable)
     if inputs.margins is not None:
-        mask = torch.where(_window_sums((image > 0).float(), inputs.margins) > 0.5, mask, 0)
+        mask = mask * grown(image > 0, inputs.margins)
     if inputs.rest is not None:
         image = image + inputs.rest.repeat(poses, 1, 1)
     before = image.new_zeros(len(image), dtype=projector.real)
     if inputs.kept is not None:
-        before = _sums_of(settings, projector.real, image, jacobian[:0], fixed, inputs.kept)[:, 0]
-    sums = _sums_of(settings, projector.real, image, jacobian, fixed, mask)
+        kinds = kinds_of(settings, image, jacobian[:0], fixed, inputs.kept)
+        before = sums_of(settings, projector.real, kinds, inputs.kept)[:, 0]
+    kinds = kinds_of(settings, image, jacobian, fixed, mask)
+    sums = sums_of(settings, projector.real, kinds, mask)
     shown = (
         mask > 0
         if settings.silhouette_mm is not None
@@ -335,27 +322,33 @@ def _compare(
     return torch.cat([before[:, None], sums[:, :6], *counts, sums[:, 6:]], dim=1), mask
 
 
-def _sums_of(
-    settings: Settings,
-    real: torch.dtype,
-    image: Tensor,
-    jacobian: Tensor,
-    fixed: Tensor,
-    mask: Tensor,
+def eroded(comparable: Tensor) -> Tensor:
+    """Return 1 for the pixels (B, rows, columns) that are set together with all their neighbours."""
+    return F.pad((_largest_near((~comparable).float()) == 0).float()[:, 1:-1, 1:-1], (1, 1, 1, 1))
+
+
+def kinds_of(
+    settings: Settings, image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor
+) -> list[Compared]:
+    """Return for each kind of comparison what is compared of images (B, rows, columns) and derivatives (n, B, rows, columns)."""
+    return [
+        compared(image, jacobian, fixed, mask, *window)
+        for compared, window in zip((_intensities, _gradients), settings.windows, strict=True)
+        if window.radius
+    ]
+
+
+def sums_of(
+    settings: Settings, real: torch.dtype, kinds: Sequence[Compared], mask: Tensor
 ) -> Tensor:
     """Return the sums of each image in a row, see `similarity`.
 
     They are robust squares, m f, m m, f f, two products of slopes, gradient (n,) and Hessian (n,
     n).
     """
-    kinds = [
-        compared(image, jacobian, fixed, mask, *window)
-        for compared, window in zip((_intensities, _gradients), settings.windows, strict=True)
-        if window.radius
-    ]
-    count = len(image)
-    derivatives = len(jacobian)
-    cost = image.new_zeros(count, dtype=real)
+    count = len(mask)
+    derivatives = len(kinds[0][2])
+    cost = mask.new_zeros(count, dtype=real)
     products = cost.new_zeros(count, 3)
     bends = cost.new_zeros(count, 2)
     system = cost.new_zeros(count, derivatives, derivatives + 1)
@@ -386,24 +379,23 @@ def _slope_products(
     residual: Tensor, drr: Tensor, mask: Tensor, cauchy: float, real: torch.dtype
 ) -> Tensor:
     """Return (B, 2), see `similarity.slope_products`; residual and DRR are (k, B, rows, columns)."""
-    here = (..., slice(None, -1), slice(None, -1))
-    found = []
-    for there in (
-        (..., slice(None, -1), slice(1, None)),
-        (..., slice(1, None), slice(None, -1)),
-    ):
-        both = mask[here] * mask[there]
-        e = 0.5 * (residual[here] + residual[there])
-        m = drr[there] - drr[here]
-        f = m - residual[there] + residual[here]
+    found = mask.new_zeros(len(drr[0]), 2, dtype=real)
+    for axis in (-1, -2):
+        before, after = (
+            partial(torch.narrow, dim=axis, start=n, length=mask.shape[axis] - 1) for n in (0, 1)
+        )
+        both = before(mask) * after(mask)
+        e = 0.5 * (before(residual) + after(residual))
+        m = drr.diff(dim=axis)
+        f = m - residual.diff(dim=axis)
         weight = both
         bend = torch.zeros_like(both)
         if cauchy:
             weight = both / (1 + (e**2).sum(0) / cauchy**2)
             bend = 2 * weight**2 / cauchy**2 * (e * m).sum(0) * (e * f).sum(0)
         pair = weight * (m * f).sum(0) - bend, weight * (m**2).sum(0)
-        found.append(torch.stack([each.sum((1, 2), dtype=real) for each in pair], dim=1))
-    return found[0] + found[1]
+        found = found + torch.stack([each.sum((1, 2), dtype=real) for each in pair], dim=1)
+    return found
 
 
 def _lanes(images: Tensor) -> Tensor:
@@ -415,8 +407,8 @@ def _lanes(images: Tensor) -> Tensor:
 
 def _intensities(
     image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor, radius: int, floor: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return DRR and X-ray as they are compared (k, B, rows, columns), and the DRR's derivatives (n, k, B, rows, columns), k being 1."""
+) -> Compared:
+    """Compare intensities, k being 1."""
     drr = image * mask
     xray = fixed * mask
     slopes = jacobian * mask
@@ -435,8 +427,8 @@ def _intensities(
 
 def _gradients(
     image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor, radius: int, floor: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `_intensities` does, of the images' gradients, k being 2."""
+) -> Compared:
+    """Compare gradients, k being 2."""
     drr, xray, slopes = (_central_differences(each) * mask for each in (image, fixed, jacobian))
     growth = (drr[:, None] * slopes).sum(0)
     local = box_sums(
@@ -451,11 +443,9 @@ def _gradients(
 
 def _central_differences(images: Tensor) -> Tensor:
     """Return (2, ...) by columns and by rows; 0 at the border."""
-    across = torch.zeros_like(images)
-    down = torch.zeros_like(images)
-    across[..., 1:-1] = 0.5 * (images[..., 2:] - images[..., :-2])
-    down[..., 1:-1, :] = 0.5 * (images[..., 2:, :] - images[..., :-2, :])
-    return torch.stack([across, down])
+    across = F.pad(images[..., 2:] - images[..., :-2], (1, 1))
+    down = F.pad(images[..., 2:, :] - images[..., :-2, :], (0, 0, 1, 1))
+    return 0.5 * torch.stack([across, down])
 
 
 def box_sums(images: Tensor, radius: int) -> Tensor:
@@ -466,39 +456,23 @@ def box_sums(images: Tensor, radius: int) -> Tensor:
     return F.avg_pool2d(across, (side, 1), 1, (radius, 0), divisor_override=1).view(images.shape)
 
 
-def _window_sums(marks: Tensor, radii: Tensor) -> Tensor:
-    """Return sums of marks (B, rows, columns), 1 or 0, over a window of each image's own radius (B,)."""
-    for dim in (1, 2):
-        size = marks.shape[dim]
-        place = torch.arange(size, device=marks.device)
+def grown(marks: Tensor, radii: Tensor) -> Tensor:
+    """Return bool (B, rows, columns), the pixels up to each image's own radius (B,), in rows and columns, from one that is set."""
+    near = marks.float()
+    for _ in range(2):  # along the columns, then along the rows
+        size = near.shape[2]
+        place = torch.arange(size, device=near.device)
         high = (place + radii[:, None]).clamp(max=size - 1) + 1
         low = (place - radii[:, None]).clamp(min=0)
-        running = F.pad(marks.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
-        high, low = (each[:, None] if dim == 2 else each[:, :, None] for each in (high, low))
-        high, low = (each.expand(marks.shape) for each in (high, low))
-        marks = running.gather(dim, high) - running.gather(dim, low)
-    return marks
+        running = F.pad(near.cumsum(2), (1, 0))
+        ends = [running.gather(2, end[:, None].expand(near.shape)) for end in (high, low)]
+        near = (ends[0] - ends[1]).mT
+    return near > 0.5
 
 
 def _largest_near(images: Tensor) -> Tensor:
     """Return the largest of each pixel (B, rows, columns) and its neighbours."""
     return F.max_pool2d(images[:, None], 3, 1, 1)[:, 0]
-
-
-def _by_intrinsics(cameras: Tensor, jacobian: Tensor) -> Tensor:
-    """Return (3, B, rows, columns) from the derivatives by the pose (6, B, rows, columns), see `drr.intrinsics_jacobian`.
-
-    Parameters
-    ----------
-    cameras
-        (B, 18), the numbers of a `Beam` each.
-    """
-    numbers = cameras.T[:, :, None, None]
-    matrix = numbers[:9].unflatten(0, (3, 3))
-    beam = Beam(matrix, numbers[9:12], numbers[12:15], numbers[15:17], numbers[17])
-    u = torch.arange(jacobian.shape[3], device=jacobian.device, dtype=jacobian.dtype)
-    v = torch.arange(jacobian.shape[2], device=jacobian.device, dtype=jacobian.dtype)[:, None]
-    return torch.stack(by_intrinsics(beam, u, v, jacobian))
 
 
 def _replayed(
@@ -521,7 +495,7 @@ def _replayed(
 def _in_halves(work: Callable[[list], list], items: list, projector: TorchProjector) -> list:
     """Return the results of `work` for the items, in halves where the device has too little memory for all."""
     if len(items) == 1:
-        return _within_memory(partial(work, items))
+        return within_memory(partial(work, items))
     try:
         return work(items)
     except RuntimeError as error:
@@ -536,7 +510,8 @@ def _in_halves(work: Callable[[list], list], items: list, projector: TorchProjec
     ]
 
 
-def _within_memory(work: Callable):
+def within_memory(work: Callable[[], Any]) -> Any:
+    """Return the result of `work`; a MemoryError where the device has too little memory for it."""
     try:
         return work()
     except RuntimeError as error:

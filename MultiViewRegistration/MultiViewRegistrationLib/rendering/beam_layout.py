@@ -1,8 +1,9 @@
 """Where each number of a beam, all that a pose needs of one image, lies, for PyTorch and for Triton."""
 
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
-#: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`.
-BEAM = 43
+#: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`; the centre of the
+#: image, see `drr.Beam`.
+BEAM = 45
 SOURCE = 0
 STEP_U = 3
 STEP_V = 6
@@ -13,3 +14,4 @@ LEVER = 30
 SOURCE_STEP = 33
 CUT = 36
 DEPTH = 42
+CENTRE = 43

@@ -36,10 +36,11 @@ from .torch_drr import (
     PLANES_AT_ONCE,
     Crossings,
     beams_of,
-    blocks_of,
     crossings,
     march_values,
     path_lengths,
+    pixel_numbers,
+    plane_numbers,
     project_beams,
     rays_in_voxels,
     real_of,
@@ -98,9 +99,7 @@ def project(
     if len(values) == _voxels(shape):
         return _by_numba(values, rays, ct_from_index, shape, size, derivatives)
     beams = beams_of(rays, ct_from_index).to(values.device, real_of(values.device))
-    images, by_motion = project_beams(
-        values, shape, max(shape), beams, size[1], size[0], jacobian=derivatives
-    )
+    images, by_motion = project_beams(values, shape, beams, size[1], size[0], jacobian=derivatives)
     return images, values.new_empty(0) if by_motion is None else by_motion
 
 
@@ -159,8 +158,8 @@ def line_integrals(
 ) -> Tensor:
     """Return the images of `project` by plain functions of PyTorch, which keep some hundred bytes of each sample."""
     beams, found = _crossed(values, rays, ct_from_index, shape, size)
-    planes = torch.arange(max(shape), dtype=torch.int32, device=values.device)
-    return path_lengths(beams, found, *march_values(values, planes, *found.flat()))[0]
+    sums = march_values(values, plane_numbers(shape, values), found)
+    return path_lengths(beams, found, sums)[0]
 
 
 class Projection(torch.autograd.Function):
@@ -343,11 +342,7 @@ def _by_numba(
 
 def _by_rays(gradient: Tensor, derivatives: Tensor, rays: Tensor) -> Tensor:
     """Return the derivatives (n, 5, 3) by the rays, see the module."""
-    rows, columns = gradient.shape[1:]
-    u, v = (
-        torch.arange(size, device=gradient.device, dtype=gradient.dtype) for size in (columns, rows)
-    )
-    v = v[:, None]
+    u, v = pixel_numbers(gradient, *gradient.shape[1:])
     numbers = rays.to(gradient.device, gradient.dtype)[..., None, None]
     _, source_step, step_u, step_v, corner = numbers.unbind(1)
     q = corner + u * step_u + v * step_v
@@ -374,11 +369,9 @@ def _by_values(
 ) -> Tensor:
     into = torch.zeros_like(values)
     beams, found = _crossed(values, rays, ct_from_index, shape, size)
-    weight = gradient * path_lengths(beams, found, values.new_ones(gradient.numel()))[0]
-    planes = torch.arange(max(shape), dtype=torch.int32, device=values.device)
-    for block in blocks_of([weight.reshape(-1), *found.flat()]):
-        for chosen in planes.split(PLANES_AT_ONCE):
-            spread(into, chosen, *block)
+    weight = path_lengths(beams, found, gradient)[0]
+    for some in plane_numbers(shape, values).split(PLANES_AT_ONCE):
+        spread(into, some, found, weight)
     return into
 
 

@@ -2,20 +2,21 @@
 
 The sums of `cpu.py`, all rays side by side.
 
-    images, jacobians = TorchProjector(projector, "cuda").render(cameras, poses, jacobian=True)
+    there = TorchProjector(projector, "cuda")
+    images, jacobians = there.project(there.beams(cameras, poses, pivot), rows, columns, jacobian=True)
 
 On CUDA the kernels of `triton_drr.py` take them. Elsewhere plain PyTorch does, which keeps all
-samples that it takes, so that it goes through rays and planes in blocks. Where a ray begins and which
+samples that it takes, so that it goes through a few planes at a time. Where a ray begins and which
 planes it crosses is computed in double precision where the device has it, the sums along it in
 single. The same bits come out every time, whatever else is in the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from ..geometry.camera import Camera
 from . import cpu
 from .beam_layout import (
     BEAM,
+    CENTRE,
     CORNER,
     CUT,
     DEPTH,
@@ -39,15 +41,11 @@ from .beam_layout import (
     WORLD_FROM_INDEX,
 )
 from .cpu import Ends, Rays
-from .devices import load_triton, run_tasks
-from .drr import FIRST_ROW, MAX_VOXELS, Projector, cross
+from .devices import load_triton, run_each
+from .drr import FIRST_ROW, MAX_VOXELS, Beam, Projector, by_intrinsics
 
-#: Planes and rays that plain PyTorch takes at once, some 100 bytes for each sample.
-PLANES_AT_ONCE = 32
-RAYS_ON_CPU = 2**13
-RAYS_ON_DEVICE = 2**19
-
-Vector = list[Tensor]
+#: Planes that plain PyTorch takes at once, some 100 bytes for each sample.
+PLANES_AT_ONCE = 4
 
 
 class TorchProjector:
@@ -77,20 +75,57 @@ class TorchProjector:
         self.recorded: dict = {}
         """What was recorded of work with it, see `torch_backend`."""
 
-    def render(
+    def project(
         self,
-        cameras: Sequence[Camera],
-        world_from_ct: ArrayLike,
+        beams: Tensor,
+        rows: int,
+        columns: int,
         *,
-        jacobian: bool = False,
-        pivot: ArrayLike = (0.0, 0.0, 0.0),
+        jacobian: bool,
+        wanted: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
+        """Return line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
 
         Parameters
         ----------
-        cameras
-            n, of one size.
+        beams
+            (n, BEAM), see `beams`.
+        wanted
+            (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
+        """
+        shape = self.projector.grid.stored
+        return project_beams(
+            self._values, shape, beams, rows, columns, jacobian=jacobian, wanted=wanted
+        )
+
+    def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
+        """Return (n, rows, columns) bool, of beams (n, BEAM).
+
+        False for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
+        """
+        shape = self.projector.shape
+        if (kernels := kernels_on(self.device)) is not None:
+            return kernels.unhidden(beams, (rows, columns), shape, self._end_slices)
+        found = np.ones((len(beams), rows, columns), np.uint8)
+        numbers = beams.cpu().double().numpy()
+
+        def mark(n: int) -> None:
+            beam = numbers[n]
+            directions, _, matrix = beam[STEP_U:LEVER].reshape(3, 3, 3)
+            rays = Rays(beam[:STEP_U], beam[SOURCE_STEP:CUT], directions, matrix)
+            ends = Ends(beam[CUT:DEPTH] > 0, self.projector.end_slices, shape, beam[DEPTH])
+            cpu.mark_unseen(ends, rays, (0, rows), found[n])
+
+        run_each(mark, range(len(found)))
+        return torch.from_numpy(found).to(self.device, torch.bool)
+
+    def beams(
+        self, cameras: Sequence[Camera], world_from_ct: ArrayLike, pivot: ArrayLike
+    ) -> Tensor:
+        """Return (n, BEAM) on the device, what it needs of n images of one size.
+
+        Parameters
+        ----------
         world_from_ct
             (n, 4, 4) rigid, mm.
         pivot
@@ -101,62 +136,6 @@ class TorchProjector:
         InputError
             For a pose that is not finite.
         """
-        return self.project(
-            self.beams(cameras, world_from_ct, pivot), *shape_of(cameras), jacobian=jacobian
-        )
-
-    def seen(self, cameras: Sequence[Camera], world_from_ct: ArrayLike) -> Tensor:
-        """Return (n, rows, columns) bool.
-
-        False for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
-        """
-        return self.unhidden(
-            self.beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), *shape_of(cameras)
-        )
-
-    def project(
-        self,
-        beams: Tensor,
-        rows: int,
-        columns: int,
-        *,
-        jacobian: bool,
-        wanted: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return `render`, of beams (n, BEAM) on the device.
-
-        Parameters
-        ----------
-        wanted
-            (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
-        """
-        shape = self.projector.grid.stored
-        planes = max(self.projector.shape)
-        return project_beams(
-            self._values, shape, planes, beams, rows, columns, jacobian=jacobian, wanted=wanted
-        )
-
-    def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
-        """Return `seen`, of beams (n, BEAM) on the device."""
-        shape = self.projector.shape
-        if (kernels := kernels_on(self.device)) is not None:
-            return kernels.unhidden(beams, (rows, columns), shape, self._end_slices)
-        found = np.ones((len(beams), rows, columns), np.uint8)
-        slices = self.projector.end_slices
-        numbers = beams.cpu().double().numpy()
-        tasks = []
-        for seen, beam in zip(found, numbers, strict=True):
-            directions, _, matrix = (part.reshape(3, 3) for part in np.split(beam[3:30], 3))
-            rays = Rays(beam[:3], beam[SOURCE_STEP:CUT], directions, matrix)
-            ends = Ends(beam[CUT:DEPTH] > 0, slices, shape, beam[DEPTH])
-            tasks.append(partial(cpu.mark_unseen, ends, rays, (0, rows), seen))
-        run_tasks(tasks)
-        return torch.from_numpy(found).to(self.device, torch.bool)
-
-    def beams(
-        self, cameras: Sequence[Camera], world_from_ct: ArrayLike, pivot: ArrayLike
-    ) -> Tensor:
-        """Return (n, BEAM) on the device, what it needs of n images."""
         beams = np.empty((len(cameras), BEAM))
         poses = np.asarray(world_from_ct, float)
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
@@ -172,13 +151,10 @@ class TorchProjector:
                 rays.source_step,
                 self.projector.cut_across(camera, pose),
                 self.projector.grid.depth_mm(camera, pose),
+                np.tile(camera.principal_point, (len(of_it), 1)),
             )
             beams[of_it] = np.hstack([part.reshape(len(of_it), -1) for part in parts])
-        return self._sent(beams)
-
-    def _sent(self, array: np.ndarray) -> Tensor:
-        """Return numbers of the geometry on the device."""
-        return torch.from_numpy(array).to(self.device, self.real)
+        return torch.from_numpy(beams).to(self.device, self.real)
 
 
 def real_of(device: torch.device) -> torch.dtype:
@@ -212,7 +188,6 @@ def stored_twice(values: Tensor) -> Tensor:
 def project_beams(
     values: Tensor,
     shape: Sequence[int],
-    planes: int,
     beams: Tensor,
     rows: int,
     columns: int,
@@ -227,7 +202,7 @@ def project_beams(
     values
         See `stored_twice`.
     shape
-        (ni, nj, nk) as it is stored, and the most planes that a ray can cross.
+        (ni, nj, nk) as it is stored.
     beams
         (n, BEAM).
     wanted
@@ -238,7 +213,10 @@ def project_beams(
             values, shape, beams, (rows, columns), jacobian=jacobian, wanted=wanted
         )
     rays = crossings(beams, rows, columns, shape, len(values) // 2, values.dtype, wanted)
-    sums = _over_planes(march if jacobian else march_values, planes, values, rays.flat())
+    sums: tuple = ()
+    for some in plane_numbers(shape, values).split(PLANES_AT_ONCE):
+        part = march(values, some, rays) if jacobian else (march_values(values, some, rays),)
+        sums = tuple(map(torch.add, sums, part)) if sums else part
     return (derived if jacobian else path_lengths)(beams, rays, *sums)
 
 
@@ -281,147 +259,14 @@ def beams_of(rays: Tensor, ct_from_index: Tensor) -> Tensor:
         *directions,
         fixed.expand(len(rays), -1),
         source_step,
-        source.new_zeros(len(rays), 7),
+        source.new_zeros(len(rays), BEAM - CUT),
     ]
     return torch.cat(beams, 1)
 
 
-def _over_planes(work: Callable, planes: int, values: Tensor, rays: Vector) -> Vector:
-    """Return the sums of `work` over all planes, for rays (N,)."""
-    numbers = torch.arange(planes, dtype=torch.int32, device=values.device)
-    parts = [_in_blocks(work, values, numbers, block) for block in blocks_of(rays)]
-    return [torch.cat(each) for each in zip(*parts, strict=True)]
-
-
-def blocks_of(rays: Vector) -> Iterator[Vector]:
-    """Return rays (N,) in parts for plain PyTorch."""
-    size = RAYS_ON_CPU if rays[0].device.type == "cpu" else RAYS_ON_DEVICE
-    return map(list, zip(*(each.split(size) for each in rays), strict=True))
-
-
-def march(
-    values: Tensor,
-    planes: Tensor,
-    offset: Tensor,
-    stride_a: Tensor,
-    stride_b: Tensor,
-    stride_c: Tensor,
-    count: Tensor,
-    b: Tensor,
-    c: Tensor,
-    slope_b: Tensor,
-    slope_c: Tensor,
-) -> tuple[Tensor, ...]:
-    """Return sums (N,) over planes of mu, its two derivatives within the plane, and these times the plane's number.
-
-    The others: (N,), as in `Crossings`.
-
-    Parameters
-    ----------
-    values
-        flat.
-    planes
-        (k,) int32, their numbers.
-    """
-    fk = planes[:, None].to(b.dtype)
-    o, wb, wc = _cells(planes, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, slope_c)
-    v00 = values[o]
-    v01 = values[o + stride_c]
-    d0 = values[o + stride_b] - v00
-    d1 = values[o + stride_b + stride_c] - v01
-    low = v00 + wb * d0
-    dc = v01 + wb * d1 - low
-    db = d0 + wc * (d1 - d0)
-    return (low + wc * dc).sum(0), db.sum(0), dc.sum(0), (fk * db).sum(0), (fk * dc).sum(0)
-
-
-def march_values(values: Tensor, planes: Tensor, *rays: Tensor) -> tuple[Tensor]:
-    """Return the first sum of `march`."""
-    return (march(values, planes, *rays)[0],)
-
-
-def spread(into: Tensor, planes: Tensor, weight: Tensor, *rays: Tensor) -> None:
-    """Add to each voxel of `into` its share of `march_values`, times a weight (N,).
-
-    The derivative of the weighted sum.
-    """
-    o, wb, wc = _cells(planes, *rays)
-    _, _, stride_b, stride_c, count, *_ = rays
-    weight = torch.where(planes[:, None] < count, weight, 0)
-    for step, share in ((0, 1 - wb), (stride_b, wb)):
-        for further, part in ((0, 1 - wc), (stride_c, wc)):
-            into.index_add_(0, (o + step + further).view(-1), (weight * share * part).view(-1))
-
-
-def _cells(
-    planes: Tensor,
-    offset: Tensor,
-    stride_a: Tensor,
-    stride_b: Tensor,
-    stride_c: Tensor,
-    count: Tensor,
-    b: Tensor,
-    c: Tensor,
-    slope_b: Tensor,
-    slope_c: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where the rays cross the planes, (k, N).
-
-    The first voxel of the cell, and how far along b and c within it.
-    """
-    k = planes[:, None]
-    fk = k.to(b.dtype)
-    pb = b + fk * slope_b
-    pc = c + fk * slope_c
-    ib = pb.int()
-    ic = pc.int()
-    # Beyond the last plane it is voxel 0, which has air about it whatever the strides.
-    return (
-        torch.where(k < count, offset + k * stride_a + ib * stride_b + ic * stride_c, 0),
-        pb - ib,
-        pc - ic,
-    )
-
-
-def _in_blocks(work: Callable, values: Tensor, planes: Tensor, rays: Sequence[Tensor]) -> Vector:
-    total: Vector = []
-    for chosen in planes.split(PLANES_AT_ONCE):
-        part = work(values, chosen, *rays)
-        total = (
-            [one.add_(more) for one, more in zip(total, part, strict=True)] if total else list(part)
-        )
-    return total
-
-
-class _Axes(NamedTuple):
-    """Whether a ray follows the first axis most closely, or the second.
-
-    Its own axes are that one, a, and the two others, b and c.
-    """
-
-    i: Tensor
-    j: Tensor
-
-    def turned(self, of_ijk: Sequence[Any]) -> Vector:
-        """Return the components along a, b and c of a vector along i, j and k."""
-        i, j, k = (
-            each if isinstance(each, Tensor) else torch.full((), each, device=self.i.device)
-            for each in of_ijk
-        )
-        return [
-            torch.where(self.i, i, torch.where(self.j, j, k)),
-            torch.where(self.i, j, i),
-            torch.where(self.i | self.j, k, j),
-        ]
-
-    def back(self, of_abc: Vector) -> Vector:
-        """Return the components along the volume's axes of a vector along a, b and c."""
-        a, b, c = of_abc
-        return [
-            torch.where(self.i, a, b),
-            torch.where(self.i, b, torch.where(self.j, a, c)),
-            torch.where(self.i | self.j, c, a),
-        ]
+def plane_numbers(shape: Sequence[int], values: Tensor) -> Tensor:
+    """Return the numbers (k,) of all planes that a ray can cross."""
+    return torch.arange(max(shape), dtype=torch.int32, device=values.device)
 
 
 class Crossings(NamedTuple):
@@ -430,30 +275,84 @@ class Crossings(NamedTuple):
     Attributes
     ----------
     axes
-        Of the rays.
+        (3, n, rows, columns) which of the volume's axes are the ray's own: the one that it follows
+        most closely, a, and the two others, b and c.
     planes
-        How many, int32; the first is at `offset` of the flat volume, the ray there at `at`, its
-        axes b and c in voxels, and at the depth z0.
+        How many, int32; the first is at `offset` of the flat volume, the ray there at `at` (2, ...),
+        its axes b and c in voxels, and at the depth z0.
     strides
-        Of axes a, b and c in the flat volume.
+        (3, ...) of axes a, b and c in the flat volume.
     slopes
-        By plane, the change of `at`.
+        (2, ...) by plane, the change of `at`.
     """
 
-    axes: _Axes
+    axes: Tensor
     planes: Tensor
     offset: Tensor
-    at: Vector
-    strides: Vector
-    slopes: Vector
+    at: Tensor
+    strides: Tensor
+    slopes: Tensor
     z0: Tensor
 
-    def flat(self) -> Vector:
-        """Return what `march` takes of them, (N,) each."""
-        return [
-            each.reshape(-1)
-            for each in (self.offset, *self.strides, self.planes, *self.at, *self.slopes)
-        ]
+
+def march(values: Tensor, planes: Tensor, rays: Crossings) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sums (n, rows, columns) over planes of mu, its two derivatives within the plane (2, ...), and these times the plane's number.
+
+    Parameters
+    ----------
+    values
+        flat.
+    planes
+        (k,) int32, their numbers.
+    """
+    o, wb, wc = _cells(planes, rays)
+    _, stride_b, stride_c = rays.strides
+    v00 = values[o]
+    v01 = values[o + stride_c]
+    d0 = values[o + stride_b] - v00
+    d1 = values[o + stride_b + stride_c] - v01
+    low = v00 + wb * d0
+    dc = v01 + wb * d1 - low
+    slopes = torch.stack([d0 + wc * (d1 - d0), dc])
+    numbers = _number(planes).to(wb.dtype)
+    return (low + wc * dc).sum(0), slopes.sum(1), (numbers * slopes).sum(1)
+
+
+def march_values(values: Tensor, planes: Tensor, rays: Crossings) -> Tensor:
+    """Return the first sum of `march`."""
+    return march(values, planes, rays)[0]
+
+
+def spread(into: Tensor, planes: Tensor, rays: Crossings, weight: Tensor) -> None:
+    """Add to each voxel of `into` its share of `march_values`, times a weight (n, rows, columns).
+
+    The derivative of the weighted sum.
+    """
+    o, wb, wc = _cells(planes, rays)
+    _, stride_b, stride_c = rays.strides
+    weight = torch.where(_number(planes) < rays.planes, weight, 0)
+    for step, share in ((0, 1 - wb), (stride_b, wb)):
+        for further, part in ((0, 1 - wc), (stride_c, wc)):
+            into.index_add_(0, (o + step + further).view(-1), (weight * share * part).view(-1))
+
+
+def _number(planes: Tensor) -> Tensor:
+    return planes[:, None, None, None]
+
+
+def _cells(planes: Tensor, rays: Crossings) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where the rays cross the planes, (k, n, rows, columns).
+
+    The first voxel of the cell, and how far along b and c within it.
+    """
+    k = _number(planes)
+    b, c = (at + k.to(at.dtype) * by for at, by in zip(rays.at, rays.slopes, strict=True))
+    ib = b.int()
+    ic = c.int()
+    stride_a, stride_b, stride_c = rays.strides
+    # Beyond the last plane it is voxel 0, which has air about it whatever the strides.
+    cell = rays.offset + k * stride_a + ib * stride_b + ic * stride_c
+    return torch.where(k < rays.planes, cell, 0), b - ib, c - ic
 
 
 def crossings(
@@ -478,143 +377,146 @@ def crossings(
         (n, rows, columns) bool, those to follow.
     """
     source, q = _rays(beams, rows, columns)
-    i, j, k = (each.abs() for each in q)
-    axes = _Axes((i >= j) & (i >= k), ~((i >= j) & (i >= k)) & (j >= k))
-    (sa, sb, sc) = axes.turned(source)
-    (qa, qb, qc) = axes.turned(q)
-    last = [each.to(qa.dtype) for each in axes.turned([size - 1 for size in shape])]
-    slopes = [qb / qa, qc / qa]
-    starts = [sb - sa * slopes[0], sc - sa * slopes[1]]
-    low = torch.zeros_like(qa)
-    high = last[0]
-    for start, slope, end in zip(starts, slopes, last[1:], strict=True):
-        low, high = _clip(start, slope, 0.0, end, low, high)
+    i, j, k = q.abs()
+    a = torch.where((i >= j) & (i >= k), 0, torch.where(j >= k, 1, 2))
+    axes = torch.stack([a, (a == 0).long(), 2 - (a == 2).long()])
+    sa, *sides = _turned(source, axes)
+    qa, *others = _turned(q, axes)
+    last_a, *ends = _turned(_by_axis([size - 1 for size in shape], q), axes)
+    slopes = torch.stack(others) / qa
+    starts = torch.stack(sides) - sa * slopes
+    low, high = _within(starts, slopes, torch.stack(ends))
+    low = low.clamp(min=0)
+    high = torch.minimum(high, last_a)
     low = torch.where(qa > 0, torch.maximum(low, sa), low)
     high = torch.where(qa > 0, high, torch.minimum(high, sa))
     first = torch.ceil(low)
-    count = torch.where(high >= low, torch.floor(high) - first + 1, 0).clamp(min=0)
-    crosses = count > 0 if wanted is None else (count > 0) & wanted
-    at = [
-        torch.where(crosses, start + first * slope, 0).clamp(min=0).to(sampled)
-        for start, slope in zip(starts, slopes, strict=True)
-    ]
+    count = torch.where(high >= low, torch.floor(high) - first + 1, 0).int()
+    if wanted is not None:
+        count = count * wanted
+    crosses = count > 0
+    first = torch.where(crosses, first, 0)
     ni, nj, _ = shape
-    strides = [
-        torch.where(axes.i, along_i, along_other.to(torch.int32)).to(torch.int32)
-        for along_i, along_other in zip(
-            (voxels // ni, 1, nj) if voxels else (1, ni, ni * nj),
-            axes.turned([1, ni, ni * nj]),
-            strict=True,
-        )
-    ]
+    strides = _turned(_by_axis([1, ni, ni * nj], axes), axes)
+    if voxels:
+        strides = torch.where(a == 0, _by_axis([voxels // ni, 1, nj], axes), strides)
+    strides = strides.int()
     return Crossings(
         axes,
-        torch.where(crosses, count, 0).to(torch.int32),
-        torch.where(axes.i & crosses, voxels, 0)
-        + torch.where(crosses, first, 0).to(torch.int32) * strides[0],
-        at,
+        count,
+        torch.where((a == 0) & crosses, voxels, 0) + first.int() * strides[0],
+        torch.where(crosses, starts + first * slopes, 0).clamp(min=0).to(sampled),
         strides,
-        [torch.where(crosses, slope, 0).to(sampled) for slope in slopes],
+        torch.where(crosses, slopes, 0).to(sampled),
         torch.where(crosses, (first - sa) / qa, 0),
     )
 
 
+def _turned(of_ijk: Tensor, axes: Tensor) -> Tensor:
+    """Return the components along rays' own axes, see `Crossings`, of vectors (3, ...) along i, j and k."""
+    return of_ijk.expand(axes.shape).gather(0, axes)
+
+
+def _back(of_abc: Tensor, axes: Tensor) -> Tensor:
+    """Return the components along i, j and k of vectors (3, ...) along rays' own axes."""
+    return torch.zeros_like(of_abc).scatter(0, axes, of_abc)
+
+
+def _by_axis(numbers: Sequence[int], like: Tensor) -> Tensor:
+    """Return three numbers (3, 1, 1, 1), made on the device."""
+    return torch.cat([like.new_full((1, 1, 1, 1), number) for number in numbers])
+
+
 def path_lengths(beams: Tensor, rays: Crossings, mu: Tensor) -> tuple[Tensor, None]:
-    """Return the image (n, rows, columns) of sums over planes (N,)."""
+    """Return the image (n, rows, columns) of sums over planes."""
+    return (_plane_mm(beams, rays) * mu).to(mu.dtype), None
+
+
+def _plane_mm(beams: Tensor, rays: Crossings) -> Tensor:
+    """Return how far the rays go from plane to plane, (n, rows, columns)."""
     q = _rays(beams, *rays.planes.shape[1:])[1]
-    w = _length(_product(_matrix(beams, WORLD_FROM_INDEX), q)) / rays.axes.turned(q)[0].abs()
-    return (w * mu.view(rays.planes.shape)).to(mu.dtype), None
+    mm = _product(_matrix(beams, WORLD_FROM_INDEX), q).square().sum(0).sqrt()
+    return mm / _turned(q, rays.axes)[0].abs()
 
 
 def derived(
-    beams: Tensor, rays: Crossings, mu: Tensor, gb: Tensor, gc: Tensor, kgb: Tensor, kgc: Tensor
+    beams: Tensor, rays: Crossings, mu: Tensor, slopes: Tensor, late: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the image (n, rows, columns), and its derivatives (6, n, rows, columns), of the sums of `march`."""
-    shape = rays.planes.shape
     sampled = mu.dtype
-    mu, gb, gc, kgb, kgc = (each.view(shape).to(beams.dtype) for each in (mu, gb, gc, kgb, kgc))
-    q = _rays(beams, *shape[1:])[1]
-    q_mm = _product(_matrix(beams, WORLD_FROM_INDEX), q)
-    qa = rays.axes.turned(q)[0]
-    w = _length(q_mm) / qa.abs()
-    hb = rays.z0 * gb + kgb / qa
-    hc = rays.z0 * gc + kgc / qa
-    slope_b, slope_c = (each.to(beams.dtype) for each in rays.slopes)
-    g = rays.axes.back([-(slope_b * gb + slope_c * gc), gb, gc])
-    h = rays.axes.back([-(mu / qa + slope_b * hb + slope_c * hc), hb, hc])
+    mu, slopes, late = (each.to(beams.dtype) for each in (mu, slopes, late))
+    w = _plane_mm(beams, rays)
+    q = _rays(beams, *mu.shape[1:])[1]
+    qa = _turned(q, rays.axes)[0]
+    late = rays.z0 * slopes + late / qa
+    by = rays.slopes.to(beams.dtype)
+    g = torch.cat([-(by * slopes).sum(0, keepdim=True), slopes])
+    h = torch.cat([-(mu / qa + (by * late).sum(0))[None], late])
     # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
-    index_from_world = _matrix(beams, INDEX_FROM_WORLD)
-    to_world = [[-w * row[column] for row in index_from_world] for column in range(3)]
-    force = _product(to_world, g)
-    late = _product(to_world, h)
-    v = torch.arange(shape[1], device=beams.device, dtype=beams.dtype)[:, None]
-    step = _product(_matrix(beams, WORLD_FROM_INDEX), _vector(beams, SOURCE_STEP))
-    lever = [start + v * each for start, each in zip(_vector(beams, LEVER), step, strict=True)]
-    torque = [one + more for one, more in zip(cross(lever, force), cross(q_mm, late), strict=True)]
-    return (w * mu).to(sampled), torch.stack([*torque, *force]).to(sampled)
+    to_world = _matrix(beams, INDEX_FROM_WORLD).mT
+    force, torque = (-w * _product(to_world, _back(each, rays.axes)) for each in (g, h))
+    world_from_index = _matrix(beams, WORLD_FROM_INDEX)
+    _, v = pixel_numbers(beams, *mu.shape[1:])
+    lever = _vector(beams, LEVER) + v * _product(world_from_index, _vector(beams, SOURCE_STEP))
+    torque = torch.linalg.cross(_product(world_from_index, q), torque, dim=0)
+    torque = torque + torch.linalg.cross(lever.expand_as(force), force, dim=0)
+    return (w * mu).to(sampled), torch.cat([torque, force]).to(sampled)
 
 
-def _clip(
-    start: Tensor,
-    slope: Tensor,
-    bottom: float | Tensor,
-    top: float | Tensor,
-    low: Tensor,
-    high: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Narrow [low, high] to the z at which start + z slope lies in [bottom, top].
+def by_intrinsics_of(beams: Tensor, jacobian: Tensor) -> Tensor:
+    """Return (3, n, rows, columns) from the derivatives by the pose (6, n, rows, columns), see `drr.intrinsics_jacobian`."""
+    to_world = _matrix(beams, WORLD_FROM_INDEX)
+    columns = [_product(to_world, _vector(beams, first)) for first in (STEP_U, STEP_V, CORNER)]
+    step = _product(to_world, _vector(beams, SOURCE_STEP))
+    centre = beams[:, CENTRE:].T[..., None, None]
+    slot = step.any(0).to(beams)
+    beam = Beam(torch.stack(columns, 1), -_vector(beams, LEVER), step, centre, slot)
+    u, v = pixel_numbers(beams, *jacobian.shape[2:])
+    return torch.stack(by_intrinsics(beam, u, v, jacobian)).to(jacobian)
+
+
+def pixel_numbers(beams: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """Return the numbers (columns,) and (rows, 1) of columns and rows."""
+    u, v = (torch.arange(size, device=beams.device, dtype=beams.dtype) for size in (columns, rows))
+    return u, v[:, None]
+
+
+def _within(starts: Tensor, slopes: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the z between which starts + z slopes (2, ...) lie in [0, ends], both of them.
 
     An empty range has high < low.
     """
-    flat = slope.abs() < 1e-9
-    beyond = flat & ((start < bottom) | (start > top))
-    slope = torch.where(flat, 1.0, slope)
-    z0 = (bottom - start) / slope
-    z1 = (top - start) / slope
-    narrowed_low = torch.maximum(low, torch.minimum(z0, z1))
-    narrowed_high = torch.minimum(high, torch.maximum(z0, z1))
-    return (
-        torch.where(beyond, 1.0, torch.where(flat, low, narrowed_low)),
-        torch.where(beyond, 0.0, torch.where(flat, high, narrowed_high)),
-    )
+    flat = slopes.abs() < 1e-9
+    beyond = (flat & ((starts < 0) | (starts > ends))).any(0)
+    slopes = torch.where(flat, 1.0, slopes)
+    crossed = torch.stack([-starts / slopes, (ends - starts) / slopes])
+    low = torch.where(flat, -torch.inf, crossed.amin(0)).amax(0)
+    high = torch.where(flat, torch.inf, crossed.amax(0)).amin(0)
+    return torch.where(beyond, 1.0, low), torch.where(beyond, 0.0, high)
 
 
-def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Vector, Vector]:
-    """Return sources (n, rows, 1) and directions (n, rows, columns) of the rays, by axis of the volume."""
-    u = torch.arange(columns, device=beams.device, dtype=beams.dtype)
-    v = torch.arange(rows, device=beams.device, dtype=beams.dtype)[:, None]
-    source = [
-        at + v * step
-        for at, step in zip(_vector(beams, SOURCE), _vector(beams, SOURCE_STEP), strict=True)
-    ]
-    by_axis = zip(*(_vector(beams, first) for first in (CORNER, STEP_U, STEP_V)), strict=True)
-    return source, [corner + u * by_u + v * by_v for corner, by_u, by_v in by_axis]
+def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """Return sources (3, n, rows, 1) and directions (3, n, rows, columns) of the rays, by axis of the volume."""
+    u, v = pixel_numbers(beams, rows, columns)
+    corner, step_u, step_v = (_vector(beams, first) for first in (CORNER, STEP_U, STEP_V))
+    source = _vector(beams, SOURCE) + v * _vector(beams, SOURCE_STEP)
+    return source, corner + u * step_u + v * step_v
 
 
-def _vector(beams: Tensor, first: int) -> Vector:
-    """Return three numbers of each beam, (n, 1, 1)."""
-    return [beams[:, first + axis, None, None] for axis in range(3)]
+def _vector(beams: Tensor, first: int) -> Tensor:
+    """Return three numbers of each beam, (3, n, 1, 1)."""
+    return beams[:, first : first + 3].T[..., None, None]
 
 
-def _matrix(beams: Tensor, first: int) -> list[Vector]:
-    return [_vector(beams, first + 3 * row) for row in range(3)]
+def _matrix(beams: Tensor, first: int) -> Tensor:
+    """Return nine numbers of each beam, (n, 3, 3)."""
+    return beams[:, first : first + 9].unflatten(1, (3, 3))
 
 
-def _product(matrix: list[Vector], vector: Vector) -> Vector:
-    return [a * vector[0] + b * vector[1] + c * vector[2] for a, b, c in matrix]
-
-
-def _length(vector: Vector) -> Tensor:
-    return (vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2).sqrt()
-
-
-def shape_of(cameras: Sequence[Camera]) -> tuple[int, int]:
-    """Return rows and columns of the cameras; ValueError where they differ."""
-    sizes = {tuple(camera.size) for camera in cameras}
-    if len(sizes) != 1:
-        raise ValueError(f"cameras: expected some of one size, not of the sizes {sorted(sizes)}")
-    columns, rows = sizes.pop()
-    return rows, columns
+def _product(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Return (3, n, ...) of matrices (n, 3, 3) and vectors (3, n, ...)."""
+    a, b, c = matrix.permute(2, 1, 0)[..., None, None].unbind()
+    return a * vector[0] + b * vector[1] + c * vector[2]
 
 
 def _by_camera(cameras: Sequence[Camera]) -> list[tuple[Camera, list[int]]]:

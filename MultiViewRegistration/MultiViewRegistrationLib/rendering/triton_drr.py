@@ -139,6 +139,14 @@ def _in_world(beam: tensor, i: tensor, j: tensor, k: tensor):
 
 
 @triton.jit
+def _moved_against(beam: tensor, w: tensor, i: tensor, j: tensor, k: tensor):
+    """Return a gradient by voxels times w as one by world mm."""
+    x = w * _along(beam, INDEX_FROM_WORLD, 3, i, j, k)
+    y = w * _along(beam, INDEX_FROM_WORLD + 1, 3, i, j, k)
+    return x, y, w * _along(beam, INDEX_FROM_WORLD + 2, 3, i, j, k)
+
+
+@triton.jit
 def _clip(start: tensor, slope: tensor, bottom: tensor, top: tensor, low: tensor, high: tensor):
     """See `cpu._clip`."""
     flat = tl.abs(slope) < 1e-9
@@ -254,12 +262,8 @@ def _project(
         # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
         gi, gj, gk = _back(by_i, by_j, ga, gb, gc)
         hi, hj, hk = _back(by_i, by_j, ha, hb, hc)
-        gx = -w * _along(beam, INDEX_FROM_WORLD, 3, gi, gj, gk)
-        gy = -w * _along(beam, INDEX_FROM_WORLD + 1, 3, gi, gj, gk)
-        gz = -w * _along(beam, INDEX_FROM_WORLD + 2, 3, gi, gj, gk)
-        hx = -w * _along(beam, INDEX_FROM_WORLD, 3, hi, hj, hk)
-        hy = -w * _along(beam, INDEX_FROM_WORLD + 1, 3, hi, hj, hk)
-        hz = -w * _along(beam, INDEX_FROM_WORLD + 2, 3, hi, hj, hk)
+        gx, gy, gz = _moved_against(beam, -w, gi, gj, gk)
+        hx, hy, hz = _moved_against(beam, -w, hi, hj, hk)
         x, y, z = _in_world(
             beam,
             tl.load(beam + SOURCE_STEP),

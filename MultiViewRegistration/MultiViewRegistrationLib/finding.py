@@ -169,7 +169,6 @@ def find_pose(
     from .registration.optimizer import Range
     from .registration.variants import register_structure, register_views
     from .registration.whole_ct import search_whole_ct
-    from .rendering.devices import CPU
 
     shared = case.shared_unknowns
     regressor_seconds = 0.0
@@ -208,8 +207,8 @@ def find_pose(
         find = partial(initialisation.run, method)
     if with_background and anatomy.full_ct:
         find = partial(register_structure, find=find, starts=[] if start == "search" else [pose])
-    device = method.compute_device
-    find = partial(find, anatomy) if device.name == CPU else partial(anatomy.run_on, device, find)
+    on_device = partial(anatomy.run_on, method.compute_device)
+    find = partial(on_device, find)
     if uncalibrated_view_indices(case.views, shared):
         find = partial(register_views, find=find, shared=shared)
     structures = case.structures if method.name == "joint" else NO_STRUCTURES
@@ -220,8 +219,8 @@ def find_pose(
             part_of(progress, CAMERAS_FROM, 1.0),
         )
     refinement = find(case.views, progress=progress)
-    refinement, bone_poses = correct_cameras(
-        anatomy, structures, case.views, shared, refinement, of_cameras
+    refinement, bone_poses = on_device(
+        correct_cameras, structures, case.views, shared, refinement, of_cameras
     )
     registered = perf_counter() - prepared
     regressor_seconds = (
@@ -265,7 +264,9 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
     from .rendering.devices import ComputeDevice, torch_device
 
     if name == "joint":
-        device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
+        device = (
+            device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
+        )
         return RefinementMethod(name, refine, compute_device=device)
     if name not in NAMES:
         raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')

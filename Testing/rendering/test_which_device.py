@@ -3,12 +3,14 @@
 No CUDA device is needed for it.
 """
 
+import subprocess
 import sys
 import warnings
 
 import pytest
 from refusals import refuses
 
+from MultiViewRegistrationLib.finding import refinement_method
 from MultiViewRegistrationLib.rendering import devices
 from MultiViewRegistrationLib.rendering.devices import CPU, TORCH_CPU, ComputeDevice
 
@@ -18,6 +20,7 @@ torch = pytest.importorskip("torch")
 @pytest.fixture
 def two_cards(monkeypatch):
     """As if there were two CUDA devices that work."""
+    monkeypatch.setattr(devices, "has_card", lambda: True)
     monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -35,6 +38,20 @@ def resolved(requested: str) -> tuple[str, str, str]:
         device.fallback_reason and requested != "auto"
     )
     return device.name, device.card, device.fallback_reason
+
+
+def test_an_automatic_choice_learns_on_a_card_and_registers_on_the_processor(two_cards):
+    assert ComputeDevice("auto", registering=True).name == CPU
+    assert ComputeDevice("cuda", registering=True).name == "cuda:0"
+    method = refinement_method("joint", "auto")
+    assert (method.compute_device.name, method.trains_on) == (CPU, "cuda:0")
+
+
+def test_an_automatic_choice_without_a_card_does_not_import_pytorch():
+    program = "import sys; from MultiViewRegistrationLib.rendering import devices; devices.has_card = bool; "
+    program += "print(devices.ComputeDevice('auto').name, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == [CPU, "False"], done.stderr
 
 
 def failing(message: str):

@@ -483,7 +483,7 @@ def _further_inputs(options: argparse.Namespace) -> dict[str, str]:
 def summarise(result: Result) -> None:
     """Print the summary of a registration: the verdict, why, and then the rest."""
     seconds = result.seconds
-    device = result.compute_device.display_name
+    device = result.compute_device.display_name or "the processor"
     errors = result.errors
     risk = result.assessment.summary if result.assessment else ""
     similarity = ", ".join(
@@ -508,7 +508,7 @@ def summarise(result: Result) -> None:
         lines += _bone_lines(result.together)
     lines.append(
         f"Similarity (local NCC): {similarity}; registered in "
-        f"{seconds['initialise'] + seconds['refine']:.2f} s{f' on {device}' if device else ''} "
+        f"{seconds['initialise'] + seconds['refine']:.2f} s on {device} "
         f"(loading {seconds['load']:.1f} s)."
     )
     say("\n  ".join(lines))

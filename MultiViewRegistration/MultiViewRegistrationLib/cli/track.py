@@ -123,7 +123,7 @@ def _track(options: argparse.Namespace) -> dict:
             PreparedCT(sequence.first.ct),
             options.pace,
             start,
-            compute_device=ComputeDevice(options.device),
+            compute_device=ComputeDevice(options.device, registering=True),
         )
 
         def registering(progress: Progress) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError, go_on, unseen
 from ..imaging.xray import SharedUnknowns, View, with_cameras
-from ..rendering.devices import ComputeDevice
+from ..rendering.devices import AUTO, ComputeDevice
 from .cameras import CALIBRATED, CameraCorrections
 from .objective import EvaluationPoint, PoseFit, outliers
 from .optimizer import (
@@ -683,9 +683,10 @@ class RefinementMethod:
 
         On the same device, where networks can be trained there.
         """
-        return (
-            self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name
-        )
+        if self.torch_device.startswith("cuda"):
+            return self.torch_device
+        device = self.compute_device
+        return ComputeDevice(AUTO).name if device.requested == AUTO else device.name
 
     def missing_pose(self) -> InputError:
         """Return that a published refinement needs a pose to start from."""

@@ -70,7 +70,9 @@ def follow(
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
     case = sequence.first
-    compute_device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
+    compute_device = (
+        device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
+    )
     tracker = BodiesTracker(case, anatomy, PACES[pace], compute_device)
     geometry = _Geometry(case)
     for number in range(len(sequence)):

@@ -74,9 +74,8 @@ def register_case(
     """
     from ..api import register
 
-    device = "cpu" if refinement == "joint" else "auto"  # of torch
     result = register(
-        case, API_START.get(start, start), on_progress, anatomy, seed, refinement, device, model
+        case, API_START.get(start, start), on_progress, anatomy, seed, refinement, "auto", model
     )
     return replace(result, method=start)
 

@@ -58,6 +58,7 @@ HOME_OF = {
         "rendering.devices",
         "rendering.render",  # for its hints
         "registration.torch_backend",
+        "registration.torch_bones",
     },
     "triton": {"rendering.devices", "rendering.triton_drr"},
     "h5py": {"io"},

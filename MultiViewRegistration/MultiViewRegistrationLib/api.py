@@ -41,14 +41,14 @@ from .geometry import rigid
 from .reasons import Use, doubted
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
-    from .assessment.bodies import Alone
+    from .assessment.bodies import Alone, Together
     from .finding import Report
     from .geometry.landmarks import LandmarkFit
     from .imaging.xray import View
     from .io.case import Case
-    from .registration.bones import BoneLevel
     from .registration.pipeline import RefinementMethod
     from .registration.prepared_ct import PreparedCT
+    from .registration.register_bones import BoneLevel
     from .regressor.initialise import Regressor
     from .regressor.model import RegressorModel
     from .rendering.devices import ComputeDevice
@@ -304,7 +304,14 @@ def _with_together(
     judged = first.assessment
     in_doubt = judged.in_doubt or judged.cause is not None or bool(result.case.identity_reasons)
     first = replace(first, assessment=replace(judged, in_doubt=in_doubt))
-    found = register_together([first, *others], result.views, progress, poses, levels)
+    device = result.compute_device
+
+    def together(_anatomy: PreparedCT) -> Together:
+        bodies = first, *others
+        there = [replace(each, anatomy=each.anatomy.on_device(device.name)) for each in bodies]
+        return register_together(there, result.views, progress, poses, levels)
+
+    found = first.anatomy.run_on(device, together)
     judged = doubted(with_together(judged, found), result.case.identity_reasons)
     result = replace(result, together=found, assessment=judged)
     here = (body.world_from_ct for body in found.bodies if body.name == first.body.name)
@@ -450,7 +457,7 @@ def register_bones(
     Cancelled
         `progress` returned False.
     """
-    from .registration.bones import LEVELS
+    from .registration.register_bones import LEVELS
 
     case = result.case
     if not case.structures.names or result.assessment is None:

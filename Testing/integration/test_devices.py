@@ -4,6 +4,7 @@ import html
 
 import numpy as np
 import pytest
+from bent_spine import write_case
 from file_io import read_json
 from moving import swing, write_moving_case
 from numpy.testing import assert_array_equal
@@ -16,6 +17,10 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
+
+from MultiViewRegistrationLib.registration.torch_bones import (  # noqa: E402 (it needs PyTorch)
+    TorchBonesObjective,
+)
 
 DONE = "; the processor does the work."
 
@@ -67,6 +72,22 @@ def test_the_processor_is_taken_silently_by_auto_and_with_a_reason_for_too_littl
         result = register(Case.load(case_file), device="torch-cpu")
     assert_array_equal(result.world_from_ct, expected.world_from_ct)
     assert "too little free memory" in result.to_json()["software"]["fallback_reason"]
+
+
+@pytest.mark.slow
+def test_torch_registers_several_bones_as_numba(tmp_path, monkeypatch):
+    """The bones and what judges them."""
+    path = write_case(tmp_path) and tmp_path / "case.json"
+    compared = []
+    real = TorchBonesObjective.evaluate
+    counted = lambda self, point: compared.append(1) or real(self, point)  # noqa: E731
+    monkeypatch.setattr(TorchBonesObjective, "evaluate", counted)
+    by_numba, by_torch = (register(Case.load(path), device=each) for each in ("cpu", "torch-cpu"))
+    assert len(compared) > 20
+    pairs = zip(by_torch.together.bodies, by_numba.together.bodies, strict=True)
+    for mine, theirs in pairs:
+        assert mine.bone.apart(mine.world_from_ct, theirs.world_from_ct) < 0.02
+        assert mine.verdict == theirs.verdict
 
 
 @pytest.mark.slow

@@ -17,16 +17,15 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import bones as module
-from MultiViewRegistrationLib.registration.bones import (
-    LEVELS,
-    BonesRegistration,
-    Tie,
-    objective_at,
-    ties_of,
-)
+from MultiViewRegistrationLib.registration.bones import Tie, ties_of
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import add_prior, moved, prior_cost
+from MultiViewRegistrationLib.registration.register_bones import (
+    LEVELS,
+    BonesRegistration,
+    objective_at,
+)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.registration.bones import bones_of, objective_at, ties_of
+from MultiViewRegistrationLib.registration.bones import bones_of, ties_of
 from MultiViewRegistrationLib.registration.bones_and_cameras import (
     LEVEL,
     correct_cameras,
@@ -25,6 +25,7 @@ from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorr
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import Problem, State
+from MultiViewRegistrationLib.registration.register_bones import objective_at
 
 
 @pytest.fixture(scope="module")

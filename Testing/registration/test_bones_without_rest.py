@@ -14,11 +14,15 @@ from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.registration import bones as module
-from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bones
+from MultiViewRegistrationLib.registration.bones import Bone
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import moved
+from MultiViewRegistrationLib.registration.register_bones import (
+    LEVELS_WITHOUT_REST,
+    objective_at,
+    register_bones,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,7 @@ def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
     assert bones[0].cut.any() and not bones[1].cut.any()
     poses = [off(pose, ct, 1, 1, 7) for pose, ct in zip(true, (first, second))]
     level = LEVELS_WITHOUT_REST[1]
-    objective = module.objective_at(None, bones, views, poses, [], level)
+    objective = objective_at(None, bones, views, poses, [], level)
     fit = objective.linearise(poses, objective.shadows(poses))
     assert fit.shown[0].min() < 0.99
     for b, axis, step in ((0, 3, 0.02), (0, 2, 2e-3), (1, 5, 0.02), (1, 0, 2e-3)):

@@ -5,9 +5,10 @@ import pytest
 from bent_spine import NAMES, POSE, spine, xrays
 
 from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.registration.bones import bones_of, register_bones
+from MultiViewRegistrationLib.registration.bones import bones_of
 from MultiViewRegistrationLib.registration.found_again import found_again_mm
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.register_bones import register_bones
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from MultiViewRegistrationLib.assessment.symmetry import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.registration import bones as module
-from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bones
+from MultiViewRegistrationLib.registration.bones import Bone
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import moved
+from MultiViewRegistrationLib.registration.register_bones import LEVELS_WITHOUT_REST, register_bones
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 #: Scatter behind metal, as a share of the open field.

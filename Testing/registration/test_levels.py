@@ -10,9 +10,10 @@ from MultiViewRegistrationLib.assessment.neighbours import vertebra
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import levels
-from MultiViewRegistrationLib.registration.bones import bones_of, register_bones
+from MultiViewRegistrationLib.registration.bones import bones_of
 from MultiViewRegistrationLib.registration.levels import other_levels
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.register_bones import register_bones
 
 NUMBERS = [vertebra(name) for name in NAMES]
 

@@ -19,19 +19,13 @@ from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Use, Verdict, doubted, with_codes
-from ..registration.bones import (
-    SHOWN,
-    Bone,
-    BoneLevel,
-    BonesRegistration,
-    bones_of_bodies,
-    register_bones,
-)
+from ..registration.bones import SHOWN, Bone, bones_of_bodies
 from ..registration.ends import ends_apart_mm
 from ..registration.found_again import found_again_mm
 from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import AlternativeSolution, Report, pose_difference
 from ..registration.prepared_ct import PreparedCT
+from ..registration.register_bones import BoneLevel, BonesRegistration, register_bones
 from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
 from .bone_uncertainty import BoneErrors
 from .bone_verdict import OF_WHOLE, fault, faulty, judge

@@ -11,10 +11,11 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.ct import WATER, Volume
 from ..imaging.structures import Structures
-from ..registration.bones import SHOWN, BonesRegistration, ViewComparison
+from ..registration.bones import SHOWN, ViewComparison
 from ..registration.levels import OtherLevel
 from ..registration.objective import TILE_SIDE
 from ..registration.problem import PRECISION, relative_motions
+from ..registration.register_bones import BonesRegistration
 from .uncertainty import cluster_correction, root_mean_square, target_jacobians
 
 #: No ratio counts beyond this.

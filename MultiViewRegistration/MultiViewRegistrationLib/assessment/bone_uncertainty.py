@@ -16,9 +16,9 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from ..geometry import rigid
-from ..registration.bones import BonesRegistration
 from ..registration.cameras import prior_share
 from ..registration.problem import add_prior
+from ..registration.register_bones import BonesRegistration
 from .bone_features import BoneFeatures, BoneNoise
 from .bone_prediction import fitted
 from .features import ReliabilityFeatures

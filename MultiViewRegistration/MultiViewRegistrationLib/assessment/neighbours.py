@@ -9,7 +9,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..reasons import Verdict
-from ..registration.bones import BonesRegistration
+from ..registration.register_bones import BonesRegistration
 from .bone_uncertainty import BoneErrors
 from .joint_motion import JointMotion, in_words, joint_motion, principal_axes
 from .uses import RELATIVE_DEG, RELATIVE_MM, Error

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import rigid
-from ..registration.bones import Bone, BonesRegistration
+from ..registration.bones import Bone
+from ..registration.register_bones import BonesRegistration
 
 #: Turned so far the comparison with the X-rays is worse by this share at least, where they show the
 #: turn. Pins and balls 0 to 0.04, screws, hip and knee components 0.3 and more.

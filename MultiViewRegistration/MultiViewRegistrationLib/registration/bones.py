@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import go_on, unseen
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
@@ -34,24 +33,17 @@ from ..imaging.xray import View, with_cameras
 from ..rendering.devices import Lock, run_each, run_tasks
 from ..rendering.drr import Projector, Rendering, cut_ends, intrinsics_jacobian, part_tasks
 from . import similarity
-from .cameras import CameraCorrections
-from .levenberg_marquardt import minimised
 from .objective import EvaluationPoint, Fit, TrialEvaluation
-from .pipeline import Progress, Report
-from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
-from .problem import Problem, State, Tie
+from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of
+from .problem import Tie
 from .similarity import Residual, Settings, local_ncc
 
-#: The finest images have about so many pixels across a bone of usual size.
-PIXELS_ACROSS = 75
 #: So many points of a bone stand for its surface where neighbours are looked for; those this much
 #: farther apart than the nearest are part of the joint.
 SURFACE_POINTS = 300
 JOINT_MM = 5.0
 #: A bone is shown by a view that compares at least this share of its shadow.
 SHOWN = 0.5
-#: Steps of such a size are near a minimum.
-NEAR_MM = (0.0, 0.6)
 NO_CUT = np.zeros(6, bool)
 NOTHING = np.empty((6, 0, 0), np.float32)
 NO_CHANGE = np.empty((0, 1, 0, 0), np.float32)
@@ -59,55 +51,6 @@ NO_CHANGE = np.empty((0, 1, 0, 0), np.float32)
 DIFFERENCE = np.repeat([0.01, 0.4], 3)
 #: The rest of the CT is rendered so many pixels farther than it is compared, as bones move on.
 REST_AHEAD = 4
-
-
-class BoneLevel(NamedTuple):
-    """One resolution of a registration of bones.
-
-    Attributes
-    ----------
-    coarseness
-        How many times larger its pixels are than the finest.
-    settings
-        How images are compared.
-    iterations, tolerance_mm
-        How long to stay.
-    secant
-        Steps near the minimum take the curvature from the step before, see `problem.Problem`.
-    voxel_pixels
-        How large voxels may be, in pixels where the bones are.
-    """
-
-    coarseness: int
-    settings: Settings
-    iterations: int
-    tolerance_mm: float
-    secant: bool = False
-    voxel_pixels: float = 1.1
-
-
-LEVELS = (
-    BoneLevel(4, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=8), 30, 0.3),
-    BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 30, 0.1),
-    BoneLevel(
-        1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 8, 0.05
-    ),
-)
-#: Levels for bones with a CT each, which begin where each was registered alone. Much of what the
-#: X-rays show is missing in them, so that steps of Gauss and Newton are much too short without the
-#: curvature.
-LEVELS_WITHOUT_REST = (
-    BoneLevel(
-        2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 25, 0.03, secant=True
-    ),
-    BoneLevel(
-        1,
-        Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5),
-        25,
-        0.01,
-        secant=True,
-    ),
-)
 
 
 class Bone:
@@ -129,6 +72,8 @@ class Bone:
         (6,) bool, the ends of its CT at which the bone goes on, see `drr.cut_ends`.
     saturates_at
         As of a `Projector`.
+    device
+        Of PyTorch, that compares it; "" for this machine's threads.
 
     Attributes
     ----------
@@ -151,8 +96,10 @@ class Bone:
         replaced: float = WATER,
         cut: np.ndarray = NO_CUT,
         saturates_at: float = np.inf,
+        device: str = "",
     ) -> None:
         self.name = name
+        self.device = device
         self.cut = cut
         self.saturates_at = saturates_at
         places = np.argwhere(mask)
@@ -187,6 +134,7 @@ class Bone:
             replaced=replaced,
             cut=cut_ends(attenuation),
             saturates_at=anatomy.saturates_at,
+            device=anatomy.device,
         )
 
     def contains(self, points: np.ndarray) -> np.ndarray:
@@ -256,12 +204,12 @@ class Bone:
 def bones_of(structures: Structures, whole: PreparedCT) -> list[Bone]:
     """Return the structures of a CT as bones."""
     attenuation = whole.attenuation(0)
-    return [
-        Bone(name, attenuation, structures.labels[box] == n, [side.start for side in box])
-        for n, (name, box) in enumerate(
-            zip(structures.names, structures.boxes, strict=True), start=1
-        )
-    ]
+    found = []
+    for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True), start=1):
+        corner = [side.start for side in box]
+        mask = structures.labels[box] == n
+        found.append(Bone(name, attenuation, mask, corner, device=whole.device))
+    return found
 
 
 def bones_of_bodies(bodies: Sequence[Body], anatomies: Sequence[PreparedCT]) -> list[Bone]:
@@ -739,7 +687,8 @@ class BonesObjective:
                     continue
                 near = usable[shadow.part].copy()
                 dark = shadow.image > 0
-                shown[b] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], shadow), 1)
+                whole = self.whole_shadow(b, view, poses[b], shadow.part, int(dark.sum()))
+                shown[b] = near[dark].sum() / max(whole, 1)
                 similarity.keep_near(shadow.image, margins[b], near)
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
             if self.settings.silhouette_mm is None:
@@ -775,11 +724,12 @@ class BonesObjective:
         similarity.erode(valid, usable)
         return usable
 
-    def _whole_shadow(self, b: int, view: View, pose: np.ndarray, shadow: Shadow) -> float:
-        """Return how many pixels a bone's shadow has, beyond the image, too."""
-        dark = int(np.count_nonzero(shadow.image))
+    def whole_shadow(
+        self, b: int, view: View, pose: np.ndarray, part: tuple[slice, slice], dark: int
+    ) -> float:
+        """Return how many pixels a bone's shadow has that has so many in its part of the image."""
         (columns, rows) = view.camera.size
-        (down, across) = shadow.part
+        (down, across) = part
         if down.start and across.start and down.stop < rows and across.stop < columns:
             return dark
         pixels = view.camera.project(rigid.transform_points(pose, self.bones[b].surface))
@@ -926,146 +876,3 @@ def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
         return slice(0, 1), slice(0, 1)
     rows, columns = (slice(max(int(held[0]) - 1, 0), int(held[-1]) + 2) for held in ends)
     return rows, columns
-
-
-def minimise(
-    objective: BonesObjective,
-    poses: Sequence[np.ndarray],
-    iterations: int,
-    tolerance_mm: float,
-    on_step: Callable[[float], object] = lambda cost: None,
-    *,
-    secant: bool = False,
-) -> tuple[list[np.ndarray], BonesFit]:
-    """Find the poses (4, 4) of all bones that fit best, from these, and return them with the fit there.
-
-    Parameters
-    ----------
-    on_step
-        Called with the cost after each step; the last one is that after which it returns False.
-    secant
-        As of `BoneLevel`.
-    """
-    unknowns = CameraCorrections.exact(objective.views)
-    problem = Problem(objective, unknowns, objective.ties, NEAR_MM if secant else None)
-    start = State(np.array(poses), unknowns.none)
-
-    def told(state: State, fit: BonesFit, size_mm: float) -> object:
-        return on_step(fit.cost)
-
-    end, fit = minimised(problem, start, iterations, tolerance_mm, told)
-    return list(end.poses), fit
-
-
-@dataclass(frozen=True, eq=False)
-class BonesRegistration:
-    """Bones of a CT, each at its own pose.
-
-    Attributes
-    ----------
-    bones
-        Those that were asked for.
-    poses
-        (4, 4) world_from_ct of each.
-    fit
-        At the finest resolution.
-    objectives
-        Of all resolutions, the finest last.
-    ties
-        Which are neighbours.
-    world_from_ct
-        (4, 4), of the whole CT; of bones with a CT each where the first began.
-    """
-
-    bones: list[Bone]
-    poses: list[np.ndarray]
-    fit: BonesFit
-    objectives: list[BonesObjective]
-    ties: list[Tie]
-    world_from_ct: np.ndarray
-
-
-def register_bones(
-    whole: PreparedCT | None,
-    bones: Sequence[Bone],
-    views: Sequence[View],
-    world_from_ct: np.ndarray | Sequence[np.ndarray],
-    progress: Report = unseen,
-    poses: Sequence[np.ndarray] | None = None,
-    levels: Sequence[BoneLevel] | None = None,
-    ties: Sequence[Tie] | None = None,
-) -> BonesRegistration:
-    """Register bones of a CT whose whole is registered, or with a CT each.
-
-    Parameters
-    ----------
-    whole
-        The whole CT; None for bones with a CT each.
-    views
-        With their cameras as the registrations before have corrected them; they count as exact.
-    world_from_ct
-        (4, 4), the pose of the whole CT, or (B, 4, 4), where each bone was registered alone.
-    progress
-        Called after each step, with the first of these; `Cancelled` is raised where it returns
-        False.
-    poses
-        (4, 4) of the bones, where they begin; by default at the pose of the whole CT.
-    levels
-        The resolutions, of LEVELS, the finest last; none leaves the bones where they begin. By
-        default all, or for given poses the finest alone.
-    ties
-        Of the bones of one CT; found where they are not given.
-    """
-    every = LEVELS_WITHOUT_REST if whole is None else LEVELS
-    if levels is None:
-        levels = every if poses is None else every[-1:]
-    places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
-    if ties is None:
-        ties = [] if whole is None else ties_of(bones)
-    objectives = [objective_at(whole, bones, views, places, ties, level) for level in every]
-    steps = 0
-    most = sum(level.iterations for level in levels)
-
-    def report(cost: float) -> None:
-        stage = f"registering {len(bones)} bones"
-        go_on(progress(Progress(steps / most, stage, places[0], cost)))
-
-    def on_step(cost: float) -> None:
-        nonlocal steps
-        steps += 1
-        report(cost)
-
-    found = list(places if poses is None else poses)
-    if not levels:
-        fit = objectives[-1].linearise(found, objectives[-1].shadows(found))
-    for level, objective in zip(levels, objectives[len(every) - len(levels) :], strict=True):
-        before = steps
-        found, fit = minimise(
-            objective, found, level.iterations, level.tolerance_mm, on_step, secant=level.secant
-        )
-        steps = before + level.iterations  # those that were not needed
-        report(fit.cost)
-    return BonesRegistration(list(bones), found, fit, objectives, list(ties), places[0])
-
-
-def objective_at(
-    whole: PreparedCT | None,
-    bones: Sequence[Bone],
-    views: Sequence[View],
-    world_from_ct: np.ndarray,
-    ties: Sequence[Tie],
-    level: BoneLevel,
-    *,
-    moving_rest: bool = False,
-) -> BonesObjective:
-    """Make the objective at one resolution, of bones at about a pose (4, 4), or at one each (B, 4, 4)."""
-    places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
-    centroids = np.array([bone.centroid for bone in bones])
-    centre = rigid.transform_points(places, centroids).mean(axis=0)
-    pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
-    finest_mm = float(np.median([bone.size_mm for bone in bones])) / PIXELS_ACROSS
-    pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
-    pooled = [view.pooled(pool) for view in views]
-    voxel_mm = level.voxel_pixels * pool * pixel_mm
-    given = whole, bones, pooled, voxel_mm, level.settings, places[0], ties
-    return BonesObjective(*given, moving_rest=moving_rest)

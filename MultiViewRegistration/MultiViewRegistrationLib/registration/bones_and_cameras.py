@@ -18,12 +18,13 @@ import numpy as np
 from ..errors import go_on, unseen
 from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View, with_cameras
-from .bones import LEVELS, BonesFit, bones_of, objective_at, register_bones
+from .bones import BonesFit, bones_of
 from .cameras import CameraCorrections, uncalibrated_view_indices
 from .levenberg_marquardt import minimised
 from .pipeline import Progress, Refinement, Report
 from .prepared_ct import PreparedCT
 from .problem import Problem, State
+from .register_bones import LEVELS, objective_at, register_bones
 
 #: The finest of several bones', of the whole images.
 LEVEL = LEVELS[-1]._replace(

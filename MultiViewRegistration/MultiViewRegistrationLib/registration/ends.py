@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from .bones import LEVELS, Bone, BonesRegistration, minimise
+from .bones import Bone
+from .register_bones import LEVELS, BonesRegistration, minimise
 
 #: At the finest resolution.
 ITERATIONS = 6

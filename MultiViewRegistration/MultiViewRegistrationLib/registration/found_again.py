@@ -12,7 +12,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..rendering.devices import run_each
-from .bones import LEVELS, BonesRegistration, minimise
+from .register_bones import LEVELS, BonesRegistration, minimise
 
 #: How far off each bone begins: towards one side, and then to the opposite one.
 OFF_MM = 4.0

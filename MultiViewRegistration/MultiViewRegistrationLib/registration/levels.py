@@ -17,7 +17,8 @@ import numpy as np
 
 from ..geometry import rigid
 from ..rendering.devices import run_each
-from .bones import LEVELS, SHOWN, BonesFit, BonesObjective, BonesRegistration, minimise
+from .bones import SHOWN, BonesFit, BonesObjective
+from .register_bones import LEVELS, BonesRegistration, minimise
 
 #: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of
 #: other kinds are moved.

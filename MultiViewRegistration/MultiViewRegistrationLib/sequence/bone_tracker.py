@@ -24,18 +24,10 @@ from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, Reason, Verdict, doubted
-from ..registration.bones import (
-    LEVELS,
-    SHOWN,
-    Bone,
-    BoneLevel,
-    Tie,
-    bones_of,
-    register_bones,
-    ties_of,
-)
+from ..registration.bones import SHOWN, Bone, Tie, bones_of, ties_of
 from ..registration.pipeline import Report
 from ..registration.prepared_ct import PreparedCT
+from ..registration.register_bones import LEVELS, BoneLevel, register_bones
 from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, Memory, Pace, Tracked
 
 #: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are

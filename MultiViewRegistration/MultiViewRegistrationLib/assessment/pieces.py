@@ -202,13 +202,15 @@ def ask(
     margin, power, moved_mm, opposite, *shown = np.array(evidence).transpose(2, 0, 1)
     elsewhere = _elsewhere(margin, power, opposite)
     in_place = _in_place(margin, power)
-    clearest = margin[elsewhere].argmin() if elsewhere.any() else None
+    clearest_mm = 0.0
+    if elsewhere.any():
+        clearest_mm = float(moved_mm[elsewhere].flat[margin[elsewhere].argmin()])
     return Asked(
         points,
         in_place & ~elsewhere,
         elsewhere,
         (in_place | _in_place(*shown)) & ~elsewhere,
-        0.0 if clearest is None else float(moved_mm[elsewhere].flat[clearest]),
+        clearest_mm,
     )
 
 

@@ -10,11 +10,14 @@ import mvreg
 from MultiViewRegistrationLib.assessment.symmetry import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
-from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import Bone
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import moved
-from MultiViewRegistrationLib.registration.register_bones import LEVELS_WITHOUT_REST, register_bones
+from MultiViewRegistrationLib.registration.register_bones import (
+    LEVELS_WITHOUT_REST,
+    objective_at,
+    register_bones,
+)
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 #: Scatter behind metal, as a share of the open field.
@@ -74,9 +77,7 @@ def test_gradient_of_what_saturates_is_that_of_the_cost(true):
     ct = implant("titanium")
     bone = Bone.of_ct("implant", PreparedCT(ct))
     pose = off(true, ct, 1, 1, 2)
-    objective = module.objective_at(
-        None, [bone], xrays(ct, true), [pose], [], LEVELS_WITHOUT_REST[1]
-    )
+    objective = objective_at(None, [bone], xrays(ct, true), [pose], [], LEVELS_WITHOUT_REST[1])
     fit = objective.linearise([pose], objective.shadows([pose]))
     pivot = objective.pivots([pose])[0]
     for n, step in enumerate(np.repeat([1e-4, 1e-2], 3)):

@@ -185,13 +185,15 @@ def test_a_scene_and_a_result_over_a_case(tab, cases, alone, open_tab, serve, tm
     scene, result = fresh.download("Save", tmp_path), tmp_path / "B"
     shutil.copytree(cases["B"].parent, result)
     assert main(["register", str(result / "case.json"), "--out", str(result)]) == 0
-    for file, kind in ((scene, "files"), (result, "a folder")):
+    judged = open_tab(serve(result / "result.json"))  # its answer leaves another room to the panes
+    judged.ready()
+    for file, kind, shown in ((scene, "files", alone), (result, "a folder", panes(judged))):
         tab.button("Open").click()
         tab.pick(OPENABLE, file, kind=kind)
         wait_for(tab, "B")
         tab.ready()
         assert len(tab.history()) == 2  # its own
-        assert_shows(tab, cases["B"], alone)
+        assert_shows(tab, cases["B"], shown)
         send_folder(tab.server, cases["A"].parent)
         wait_for(tab, "A")
         tab.ready()

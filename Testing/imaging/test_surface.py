@@ -51,8 +51,8 @@ def test_a_surface_has_its_volume_in_its_place(tmp_path, ending):
     measured = vtkMassProperties()
     measured.SetInputData(cone())
     ct = load_ct(write(cone(), tmp_path / f"cone{ending}"), "titanium")
-    voxel = np.prod(ct.volume.spacing_mm)
-    assert_allclose(ct.volume.values.sum() * voxel, measured.GetVolume(), rtol=2e-3)
+    filled_mm3 = ct.volume.values.sum() * np.prod(ct.volume.spacing_mm)
+    assert_allclose(filled_mm3, measured.GetVolume(), rtol=2e-3)
     # A cone's centroid lies a quarter of its height before its base, which is at -x.
     assert_allclose(ct.centroid(), CENTRE - [7.5, 0, 0], atol=0.05)
     assert_allclose(attenuation(ct).values.max(), MATERIALS["titanium"], rtol=1e-6)

@@ -96,8 +96,7 @@ def test_gradient_of_what_saturates_is_that_of_the_cost(true):
 def test_a_shaft_shows_no_turn_about_itself(true, arm, free, halves):
     ct = implant(arm=arm)
     hidden = hidden_turns(found(ct, xrays(ct, true), true), 0)
-    assert len(hidden.free) == free
-    assert len(hidden.halves) == halves
+    assert [*map(len, hidden)] == [free, halves]
     for axis in hidden.free:
         assert abs(axis[2]) > 0.999
 

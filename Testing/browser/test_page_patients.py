@@ -185,7 +185,7 @@ def test_a_scene_and_a_result_over_a_case(tab, cases, alone, open_tab, serve, tm
     scene, result = fresh.download("Save", tmp_path), tmp_path / "B"
     shutil.copytree(cases["B"].parent, result)
     assert main(["register", str(result / "case.json"), "--out", str(result)]) == 0
-    judged = open_tab(serve(result / "result.json"))  # its answer leaves another room to the panes
+    judged = open_tab(serve(result))  # its answer leaves another room to the panes
     judged.ready()
     for file, kind, shown in ((scene, "files", alone), (result, "a folder", panes(judged))):
         tab.button("Open").click()

@@ -35,7 +35,7 @@ def implant(unit="cobalt-chrome", arm=True):
 
 @pytest.fixture(scope="module")
 def true():
-    pose = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), np.zeros(3))
+    pose = rigid.turn_and_shift([0.3, -0.2, 0.5], np.zeros(3))
     pose[:3, 3] = -rigid.transform_points(pose, implant().centroid())
     return pose
 
@@ -92,7 +92,7 @@ def test_gradient_of_what_saturates_is_that_of_the_cost(true):
         )
 
 
-@pytest.mark.parametrize(("arm", "free", "halves"), [(False, 1, 2), (True, 0, 0)])
+@pytest.mark.parametrize("arm, free, halves", [(False, 1, 2), (True, 0, 0)])
 def test_a_shaft_shows_no_turn_about_itself(true, arm, free, halves):
     ct = implant(arm=arm)
     hidden = hidden_turns(found(ct, xrays(ct, true), true), 0)
@@ -101,7 +101,7 @@ def test_a_shaft_shows_no_turn_about_itself(true, arm, free, halves):
         assert abs(axis[2]) > 0.999
 
 
-@pytest.mark.parametrize(("degrees", "verdict"), [(2, "check"), (60, "reject")])
+@pytest.mark.parametrize("degrees, verdict", [(2, "check"), (60, "reject")])
 def test_an_implant_is_checked_where_x_rays_show_it_and_rejected_elsewhere(true, degrees, verdict):
     """However much its model's risk was that of bones."""
     ct = implant()

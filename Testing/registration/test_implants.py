@@ -7,7 +7,7 @@ from phantom import view_of
 from two_bones import error_mm, off
 
 import mvreg
-from MultiViewRegistrationLib.assessment.symmetry import hidden_turns
+from MultiViewRegistrationLib.assessment.implants import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.registration.bones import Bone

@@ -29,11 +29,11 @@ from ..registration.register_bones import BoneLevel, BonesRegistration, register
 from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
 from .bone_uncertainty import BoneErrors
 from .bone_verdict import OF_WHOLE, fault, faulty, judge
+from .implants import ALL_SHOWN, HiddenTurns, hidden_turns, of_implant, unlike
 from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of
 from .prediction import WRONG_MM, Prediction, calibrated
-from .symmetry import ALL_SHOWN, HiddenTurns, hidden_turns
 from .uses import OVERLAY_MM, Error, Judged
 from .verdict import Assessment
 from .verdict_reasons import THIRD_VIEW_MISSING, ambiguity, is_about_risk, risk_reasons
@@ -43,14 +43,6 @@ SET = Reason(
 )
 #: Ends of the masks of 78 right bones fitted best up to 0.78 mm apart, on chest, torso and pelvis.
 MOST_ENDS_APART_MM = 0.8
-#: Not measured: of the risk, and of errors.
-IMPLANT = Reason(
-    "implant",
-    "The risk of a wrong pose was not measured for implants\n: look at the outline in each X-ray.",
-)
-#: Local NCC in each view. Right implants had 0.42 and more, wrong ones 0.13 and less in one view: 12
-#: and 11 simulated ones.
-LEAST_ALIKE = 0.3
 #: What a CT of its own shows is the bone.
 NO_EDGE = MaskEdge(0.0, 0.0)
 #: Two bones of which more than this share of one lies within the other are not both right.
@@ -106,7 +98,7 @@ class BodyResult(Judged):
     use
         What its pose is for, of which `verdict` is.
     hidden
-        Of an implant.
+        How X-rays do not show an implant turned.
     """
 
     name: str
@@ -332,12 +324,11 @@ def judge_together(
             own = alone[n]
             if bone.is_implant:
                 own = replace(own, assessment=of_implant(own.assessment))
-                if np.nanmin(found.fit.similarity[n], initial=1.0) < LEAST_ALIKE:
-                    wrong = [*wrong, _unlike(bone.name)]
+                wrong += unlike(bone.name, found.fit.similarity[n])
             judged = _judged_alone(bone.name, features, showing, own, wrong)
             if showing and bone.is_implant:
                 hidden = hidden_turns(found, n)
-                judged[2].extend(_told(bone.name, hidden))
+                judged[2].extend(hidden.reasons(bone.name))
         else:
             judged = judge(bone.name, features, showing, whole.in_doubt)
         prediction, verdict, reasons = judged
@@ -422,45 +413,6 @@ def _judged_alone(
     faults = [fault(of, name, features, showing) for of in faulty(features)]
     reasons += [reason for reason in faults if reason.code not in codes]
     return own.prediction, "reject" if wrong or own.verdict == "reject" else "check", reasons
-
-
-def of_implant(assessment: Assessment) -> Assessment:
-    """Return the assessment of an implant without what was measured of bones."""
-    if assessment.prediction is None:
-        return assessment
-    reasons = [IMPLANT, *(each for each in assessment.reasons if not is_about_risk(each))]
-    prediction = replace(assessment.prediction, familiar=False)
-    return replace(
-        assessment, room="check", overlay="check", reasons=reasons, prediction=prediction
-    )
-
-
-def _unlike(name: str) -> Reason:
-    sentence = f"The X-rays do not show {name} here\n: start nearer, or choose the right model."
-    return Reason("implant-elsewhere", sentence)
-
-
-def _told(name: str, hidden: HiddenTurns) -> list[Reason]:
-    """Return which turns of an implant the X-rays do not show, in words."""
-    if len(hidden.free) > 1:
-        sentence = f"No X-ray shows how {name} is turned\n: it is round. Count on its place alone."
-        return [Reason("turn-not-shown", sentence)]
-    reasons = []
-    for axis in hidden.free:
-        sentence = (
-            f"No X-ray shows how {name} is turned about its axis ({_numbers(axis)})\n: it is round. "
-            "Count on its place and that axis alone."
-        )
-        reasons.append(Reason("turn-not-shown", sentence))
-    if hidden.halves:
-        axes = " and about ".join(f"({_numbers(axis)})" for axis in hidden.halves)
-        sentence = f"{name} looks the same turned by 180 degrees about {axes}\n: check its ends."
-        reasons.append(Reason("half-turn", sentence))
-    return reasons
-
-
-def _numbers(axis: np.ndarray) -> str:
-    return ", ".join(f"{each + 0:.2f}" for each in axis.round(2))
 
 
 def _wrong(name: str, apart_mm: float, overlapped: Sequence[str]) -> list[Reason]:

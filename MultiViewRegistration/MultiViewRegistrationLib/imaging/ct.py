@@ -147,7 +147,7 @@ DENSE_BONE = 0.0573
 #: (NIST; Hubbell and Seltzer) and densities of 4.43, 8.3, 8.0 and 0.94 g/cm3.
 MATERIALS = {"titanium": 0.230, "cobalt-chrome": 0.779, "steel": 0.685, "polyethylene": 0.0178}
 #: The line integral to which scatter, and the hardest of the spectrum, limit an X-ray behind metal:
-#: of 1.5 to 4 the best for simulated components and screws.
+#: of 2, 2.5, 3 and 4 the one whose worst of 12 simulated components and screws was nearest.
 METAL_SATURATES_AT = 2.5
 #: What the values of a CT may mean.
 UNITS = ("hu", "relative", *MATERIALS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,11 +73,9 @@ def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return parts.mean(axis=(1, 3, 5), dtype=np.float32), ct_from_index
 
 
-def _read(path: Path):
+def _read(path: Path) -> Any:
     """Return a vtkPolyData of triangles."""
     try:
-        from importlib import import_module
-
         from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkFeatureEdges, vtkTriangleFilter
     except ImportError as error:
         raise InputError(
@@ -111,7 +111,7 @@ def _read(path: Path):
     return triangles.GetOutput()
 
 
-def _inside(surface, corner: np.ndarray, voxel_mm: float, size: np.ndarray) -> np.ndarray:
+def _inside(surface: Any, corner: np.ndarray, voxel_mm: float, size: np.ndarray) -> np.ndarray:
     """Return uint8 (nk, nj, ni), 1 within a surface, of `size` (ni, nj, nk) voxels from a `corner` (3,)."""
     from vtkmodules.util.numpy_support import vtk_to_numpy
     from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR

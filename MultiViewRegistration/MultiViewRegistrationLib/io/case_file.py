@@ -72,14 +72,15 @@ class CaseFile(CaseSettings):
         """Return the content of the case.json, with these names of its files."""
         written = {path: os.fspath(name) for path, name in named.items()}
         listed = [_structure_json(source, written) for source in self.structures]
-        of_one = self if not self.has_bone_cts else replace(self, world_from_ct=None)
-        ct = None if self.has_bone_cts else self.ct
         parts: dict[str, Any] = {
             key: part and written[part.path]
-            for key, part in (("ct", ct), ("mask", self.mask), ("labels", self.labels))
+            for key, part in (("ct", self.ct), ("mask", self.mask), ("labels", self.labels))
         }
         parts["structures"] = listed or (ALL if self.labels else None)
-        parts |= {"ct_unit": self.ct_unit, "ct_series": self.ct_series, **of_one.to_json()}
+        parts |= {"ct_unit": self.ct_unit, "ct_series": self.ct_series, **self.to_json()}
+        if self.has_bone_cts:  # which say these of themselves
+            for key in ("ct", "ct_unit", "world_from_ct"):
+                parts.pop(key, None)
         views = []
         for view in self.views:
             image, mask = (

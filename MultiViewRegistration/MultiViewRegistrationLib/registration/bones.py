@@ -162,20 +162,12 @@ class Bone:
         for part in np.split(places, np.searchsorted(below, below[-1] / 3 * np.array([1, 2]))):
             mask = np.zeros(values.shape, bool)
             mask[tuple(part.T)] = True
-            thirds.append(
-                Bone(
-                    self.name,
-                    self.finest,
-                    mask,
-                    replaced=0.0,
-                    saturates_at=self.saturates_at,
-                )
-            )
+            thirds.append(Bone(self.name, self.finest, mask, replaced=0.0))
         return thirds
 
     @property
     def is_implant(self) -> bool:
-        """Whether it is of a material of its own, behind which X-rays saturate."""
+        """Whether the bone is of a material, behind which X-rays saturate, and none of a patient."""
         return np.isfinite(self.saturates_at)
 
     @property

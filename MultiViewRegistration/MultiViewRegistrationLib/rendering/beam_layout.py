@@ -1,4 +1,4 @@
-"""Where each number of a beam, all that a pose needs of one image, lies, for PyTorch and for Triton."""
+"""The places of the numbers of a beam, which is all that a pose needs of one image, for PyTorch and for Triton."""
 
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
 #: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`; the centre of the

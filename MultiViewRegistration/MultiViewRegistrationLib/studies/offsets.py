@@ -79,7 +79,7 @@ def known_offsets() -> Iterator[Offset]:
 
 
 class Return(NamedTuple):
-    """Where a body was found from an offset: how far from its pose."""
+    """A body found again from an offset, so far from its pose."""
 
     body: str
     offset: str
@@ -88,20 +88,20 @@ class Return(NamedTuple):
 
     @property
     def found(self) -> bool:
-        """Whether that is its pose."""
+        """Whether the pose is found again."""
         return self.distance_mm <= WITHIN_MM and self.rotation_deg <= WITHIN_DEG
 
 
 @dataclass(frozen=True, eq=False)
 class OffsetCheck:
-    """What came of the offsets of a pose, and the registration before them."""
+    """A registration, and the returns from offsets of its pose."""
 
     result: Result
     returns: list[Return]
 
     @property
     def passed(self) -> bool:
-        """Whether all were found again, and the pose is not rejected."""
+        """Whether all poses are found again, and the first is not rejected."""
         return self.result.verdict != "reject" and all(each.found for each in self.returns)
 
     @property

@@ -6,15 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numba import types
-from numba.core.dispatcher import Dispatcher
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.regressor import fast_drr, images
 from MultiViewRegistrationLib.regressor.images import TrainingImages, Window, prepare
 from MultiViewRegistrationLib.regressor.overlays3d import Sketch, capsule
 from MultiViewRegistrationLib.regressor.randomise import BODY, Randomisation
@@ -106,28 +103,6 @@ def test_a_clean_image_of_a_slot_scan_is_the_prepared_drr(ct):
         expected = prepare(view.xray, view.camera, window.camera)
         assert_array_equal(image[1], expected[1])
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
-
-
-def plain(type_) -> bool:
-    """Whether a type of numba's is made of numbers, arrays and plain tuples alone."""
-    return not isinstance(type_, types.BaseNamedTuple) and all(
-        plain(part) for part in getattr(type_, "types", ())
-    )
-
-
-def test_compiled_code_on_disk_names_no_class(maker, windows):
-    """After a rename it could not be read, and every training would fail."""
-    maker.batch(poses(1), windows, np.random.default_rng(0))
-    kernels = [
-        each
-        for module in (images, fast_drr)
-        for each in vars(module).values()
-        if isinstance(each, Dispatcher) and each.stats.cache_path
-    ]
-    signatures = [signature for kernel in kernels for signature in kernel.signatures]
-    assert len(signatures) >= 2 and all(
-        plain(part) for signature in signatures for part in signature
-    )
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,20 @@ warm_up_drr()
 print('done')"
 """
 
+PROGRAM = """
+from typing import NamedTuple
+from MultiViewRegistrationLib.rendering.cpu import kernel
+
+class Ray(NamedTuple):
+    source: int
+
+@kernel
+def following(ray):
+    return ray.source + 1
+
+print(following(Ray(2)))
+"""
+
 
 @pytest.fixture
 def start(tmp_path):
@@ -104,3 +118,13 @@ def test_the_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
         folder.unlink()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
     assert cpu._private_folder() is None
+
+
+def test_a_kernel_whose_class_has_another_name_now_is_compiled_anew(tmp_path):
+    """As after an update in place, which leaves compiled kernels beside the program."""
+    program = tmp_path / "program.py"
+    for name in ("Ray", "Beam"):
+        program.write_text(PROGRAM.replace("Ray", name))
+        said = subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True)
+        assert said == "3\n"
+    assert len(list(tmp_path.rglob("*.nbc"))) == 1

@@ -26,7 +26,7 @@ import scipy
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
-from ..rendering.cpu import crossings
+from ..rendering.cpu import crossings, fast_kernel
 from ..rendering.drr import FIRST_ROW, Grid
 
 #: Attenuation bases, and the largest value of a voxel in one of them.
@@ -114,15 +114,14 @@ def _sums_along(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_
     return sum_0, sum_1, sum_2
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True)
+@fast_kernel
 def project(stacks, rays, n, out):
     """Compute the line integrals of image n.
 
     Parameters
     ----------
     stacks, rays
-        Tuples of what `Stacks` and `RayBatch` hold. Plain ones: compiled code on disk would name
-        these classes, and could not be read by a program in which they have other names.
+        `Stacks` and a `RayBatch`.
     out
         (3, rows, columns) float32.
     """

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numba as nb
 import numpy as np
 
 from ..geometry import rigid
@@ -19,6 +18,7 @@ from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
 from ..registration.similarity import Window as Compared
 from ..registration.similarity import local_moments, window_weight
+from ..rendering.cpu import fast_kernel, kernel
 from ..rendering.devices import begin_tasks
 from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .fast_drr import BASES, Bases, Stacks, project, varied
@@ -125,7 +125,7 @@ def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = N
     return out
 
 
-@nb.njit(nogil=True, cache=True)
+@kernel
 def _resample(image, usable, pixels_from_grid, line, valid):
     """Return means of the usable pixels that fall into each pixel of the grid, and whether these are enough; 0 where there are none."""
     rows, columns = image.shape
@@ -167,7 +167,7 @@ CUT = 2.5
 MAX_LOCAL = 4.0
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True)
+@fast_kernel
 def standardise(line, valid, out):
     """Normalise a log image locally.
 
@@ -297,13 +297,12 @@ class TrainingImages:
         tasks = []
         for view, window in enumerate(windows):
             shown = [
-                (tuple(stacks), tuple(stacks.rays(window.camera, placed[:, view])))
-                for stacks, placed in rendered
+                (stacks, stacks.rays(window.camera, placed[:, view])) for stacks, placed in rendered
             ]
             arguments = (
                 (shown[0], shown[-1]),
                 bool(self._around),
-                tuple(self.how),
+                self.how,
                 window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid)),
                 window.inside.view(np.uint8),
                 states,
@@ -341,15 +340,14 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
     return [Stacks.of(varied(bases, cut, rng, structure=structure)) for _ in range(count)]
 
 
-@nb.njit(nogil=True, cache=True)
+@kernel
 def _make_images(layers, with_around, how, mm, inside, states, out, part):
     """Make part of a batch's images (n, views, 2, rows, columns), from its states (views, n): (view, start, stop).
 
     Parameters
     ----------
     layers, how
-        Of the anatomy and of what lies around it, plain tuples of `Stacks` and `RayBatch`; and of
-        `Randomisation`, see `fast_drr.project`.
+        `Stacks` and `RayBatch` of the anatomy and of what lies around it; a `Randomisation`.
     """
     (stacks, rays), (around, rays_around) = layers
     view, start, stop = part
@@ -364,6 +362,6 @@ def _make_images(layers, with_around, how, mm, inside, states, out, part):
             project(around, rays_around, n, others)
         state[0] = states[view, n]
         valid = inside.copy()
-        random_xray(Randomisation(*how), bases, others, mm[n], state, line, valid)
+        random_xray(how, bases, others, mm[n], state, line, valid)
         standardise(line, valid, out[n, view, 0])
         out[n, view, 1] = valid

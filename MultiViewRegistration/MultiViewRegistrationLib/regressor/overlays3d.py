@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
-from .rng import FULL_TURN, chance, compiled, integer, log_uniform, sometimes, uniform
+from .rng import FULL_TURN, chance, compiled, fast, integer, log_uniform, sometimes, uniform
 
 #: nepers in a mm of titanium and of steel, at C-arm energies.
 _TITANIUM = 0.15
@@ -52,7 +51,7 @@ class Sketch(NamedTuple):
     state: np.ndarray
 
 
-@nb.njit(nogil=True, fastmath=True)
+@fast
 def capsule(sketch, x0, y0, x1, y1, r0, r1, hollow, amount):
     """Add `amount` (nepers in a mm) times the length that a beam runs in a capsule of radius r0 to r1 (mm).
 

@@ -27,6 +27,7 @@ from .rng import (
     bits,
     chance,
     compiled,
+    fast,
     integer,
     log_uniform,
     quick_normal,
@@ -149,9 +150,6 @@ def hardened_body(hardness: float) -> Randomisation:
         metal_share=0.4 + 0.1 * hardness,
         straight_share=0.35 + 0.15 * hardness,
     )
-
-
-fast = nb.njit(nogil=True, fastmath=True)
 
 
 class Nuisances(NamedTuple):

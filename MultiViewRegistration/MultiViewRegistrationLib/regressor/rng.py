@@ -22,6 +22,7 @@ _BY_2_TO_16 = 2.0**-16
 _ROOT_OF_3 = math.sqrt(3.0)
 
 compiled = nb.njit(nogil=True)
+fast = nb.njit(nogil=True, fastmath=True)
 
 
 @nb.njit(nogil=True, inline="always")

@@ -21,11 +21,14 @@ import math
 import os
 import stat
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
+from numba.core.caching import IndexDataCacheFile
 
 from ..errors import warn
 
@@ -76,10 +79,29 @@ def _private_folder() -> Path | None:
     return folder if stat.S_ISDIR(found.st_mode) and private else None
 
 
-#: Decorators of kernels. Wrappers for C would be compiled, too, and nothing calls them.
+class _Kept(IndexDataCacheFile):
+    """Compiled kernels of a module; anew where those of a program before name a class that is gone."""
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            return super()._load_index()
+        except (AttributeError, ImportError):
+            return {}
+
+
+#: Wrappers for C would be compiled, too, and nothing calls them.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
-kernel = nb.njit(**_OPTIONS)
-fast_kernel = nb.njit(**_OPTIONS, fastmath=True)
+
+
+def kernel(function: Callable, **options: Any) -> Callable:
+    """Compile a function, and keep it on disk where that can be."""
+    compiled: Any = nb.njit(**_OPTIONS, **options)(function)
+    if _OPTIONS["cache"]:
+        compiled._cache._cache_file.__class__ = _Kept
+    return compiled
+
+
+fast_kernel = partial(kernel, fastmath=True)
 #: Decorator of parts of kernels. LLVM puts them in their place, which compiles faster than `inline`.
 _PART: dict[str, Any] = {
     "nogil": True,

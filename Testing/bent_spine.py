@@ -140,14 +140,14 @@ def write_spine_case(
     """The case.json of a spine whose images have a frame for each of these motions of its vertebrae; `more` are further entries."""
     ct, labels = spine()
     taken = [xrays(ct, labels, motions, world_from_ct) for motions in frames]
-    return _write(folder, ct, labels, taken, {"world_from_ct": start.tolist(), **more})
+    return write_frames(folder, ct, labels, taken, {"world_from_ct": start.tolist(), **more})
 
 
 def write_case(folder: Path, kind: str = "labels", shifted_mm: float = 0.0) -> list[np.ndarray]:
     """Write a case.json whose spine is bent, or its upper half shifted; returns the motions (4, 4) of its structures, which are in files
     of one kind: "labels", "seg.nrrd", "dicom" or "masks"."""
     ct, labels, motions, views = _bent_case(shifted_mm)
-    _write(folder, ct, labels, [views], {"world_from_ct": START.tolist()}, kind)
+    write_frames(folder, ct, labels, [views], {"world_from_ct": START.tolist()}, kind)
     return motions
 
 
@@ -177,7 +177,7 @@ def _bent_case(shifted_mm: float) -> tuple[CT, np.ndarray, list[np.ndarray], lis
     return ct, labels, motions, xrays(ct, labels, motions, POSE)
 
 
-def _write(
+def write_frames(
     folder: Path,
     ct: CT,
     labels: np.ndarray,

@@ -108,3 +108,41 @@ def write_moving_bones(folder: Path, frames: list[list[np.ndarray]], blank: int 
         structure["world_from_ct"] = off(frames[0][n], cts[n], 1, 1, n).tolist()
     write_json(path, case)
     return path
+
+
+#: Scatter behind metal, as a share of the open field.
+SCATTER = 0.08
+
+
+def implant(unit="cobalt-chrome", arm=True):
+    """A shaft, with an arm to one side."""
+    z, y, x = np.indices((56, 30, 40))
+    body = (np.hypot(x - 10, y - 15) < 5) & (z > 4) & (z < 51)
+    if arm:
+        body |= (abs(z - 42) < 5) & (abs(y - 15) < 3) & (x > 10) & (x < 34)
+    return CT(Volume(body.astype(np.float32), np.eye(4)), unit)
+
+
+def shadow_of_metal(ct: CT, camera, pose: np.ndarray) -> np.ndarray:
+    """Its line integrals in an X-ray, which scatter limits."""
+    metal = Projector(attenuation(ct)).render(camera, pose).image
+    return -np.log((np.exp(-metal) + SCATTER) / (1 + SCATTER))
+
+
+def write_cone(path: Path, middle: np.ndarray) -> Path:
+    """Write the surface of a cone, in mm."""
+    from vtkmodules.vtkFiltersCore import vtkTriangleFilter
+    from vtkmodules.vtkFiltersSources import vtkConeSource
+    from vtkmodules.vtkIOGeometry import vtkSTLWriter
+
+    source = vtkConeSource()
+    source.SetHeight(30)
+    source.SetRadius(8)
+    source.SetCenter(*middle)
+    triangles = vtkTriangleFilter()
+    triangles.SetInputConnection(source.GetOutputPort())
+    writer = vtkSTLWriter()
+    writer.SetInputConnection(triangles.GetOutputPort())
+    writer.SetFileName(str(path))
+    writer.Write()
+    return path

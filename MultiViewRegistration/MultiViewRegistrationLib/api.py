@@ -132,7 +132,7 @@ def register(
     minutes = _minutes_of(minutes)
     asked, start = start, default_start(case) if start is None else start
     _check_start(case, start)
-    if len(case.bodies) > 1 and start not in ("given", "search"):
+    if case.bodies[0].name and len(case.bodies) > 1 and start not in ("given", "search"):
         raise InputError(
             f'start: found "{start}", which is for one CT, expected given or search for bones with a CT each.'
         )
@@ -245,7 +245,7 @@ def _further(
         single = replace(
             case, bodies=(body,), views=exact, world_from_ct=pose, shared_unknowns=SharedUnknowns()
         )
-        how = "search" if pose is None else start or "given"
+        how = "search" if pose is None or start == "search" else "given"
         part = part_of(progress, n / count, (n + 1) / count)
         with naming(f'structure "{body.name}"'):
             begin = start_pose(single, anatomies[n].centroid)
@@ -271,15 +271,19 @@ def _alone(
     from .assessment import verdict
     from .assessment.bodies import Alone
     from .assessment.diagnosis import CauseSearch
+    from .assessment.implants import of_implant
     from .assessment.next_view import with_further_view
 
     where = found.refinement
     arguments = anatomy, case.views, where, found.start_world_from_ct
     shared = case.shared_unknowns
-    judged = verdict.assess(*arguments, case.targets, shared, masked=case.masks_misfit)
+    targets = None if n else case.targets
+    judged = verdict.assess(*arguments, targets, shared, masked=case.masks_misfit)
     judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress))
     judged = with_further_view(judged, anatomy, where.views, where.world_from_ct, shared)
     judged = replace(judged, use=_use_of(case))
+    if np.isfinite(anatomy.saturates_at):
+        judged = of_implant(judged)
     return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
 
 
@@ -312,7 +316,8 @@ def _with_together(
         return register_together(there, result.views, progress, poses, levels)
 
     found = first.anatomy.run_on(device, together)
-    judged = doubted(with_together(judged, found), result.case.identity_reasons)
+    judged = with_together(judged, found, of_ct=not first.body.name)
+    judged = doubted(judged, result.case.identity_reasons)
     result = replace(result, together=found, assessment=judged)
     here = (body.world_from_ct for body in found.bodies if body.name == first.body.name)
     pose = next(here, result.world_from_ct)
@@ -457,6 +462,8 @@ def register_bones(
     Cancelled
         `progress` returned False.
     """
+    from .assessment.bodies import Alone
+    from .registration.prepared_ct import PreparedCT
     from .registration.register_bones import LEVELS
 
     case = result.case
@@ -464,7 +471,13 @@ def register_bones(
         raise InputError("structures: the case has none, expected the bones to register; add them.")
     began = perf_counter()
     poses = [bone_poses.get(name, result.world_from_ct) for name in case.structures.names]
-    again = _with_together(result, [_first(result)], progress, poses, LEVELS)
+    alone = [_first(result)]
+    for body in case.bodies[1:]:
+        lies = result.bodies.get(body.name, body).world_from_ct
+        pose = bone_poses.get(body.name, lies)
+        if pose is not None:
+            alone.append(Alone(body, PreparedCT(body.ct), pose))
+    again = _with_together(result, alone, progress, poses, LEVELS)
     seconds = perf_counter() - began
     seconds_of_all = result.seconds | {"refine": seconds, "total": seconds}
     return replace(again, seconds=seconds_of_all)

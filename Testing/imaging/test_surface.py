@@ -63,6 +63,11 @@ def test_a_surface_that_slicer_wrote_in_ras_lies_in_lps(tmp_path):
     assert_allclose(load_ct(path, "steel").centroid(), [2.5, 3, 8], atol=0.05)
 
 
+def test_a_surface_attenuates_as_it_is_told(tmp_path):
+    ct = load_ct(write(cone(), tmp_path / "cone.stl"), "0.05/mm")
+    assert_allclose(attenuation(ct).values.max(), 0.05, rtol=1e-6)
+
+
 def test_a_surface_that_cannot_be_used_is_refused(tmp_path):
     plane = vtkPlaneSource()
     plane.SetXResolution(3)

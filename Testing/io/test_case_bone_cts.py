@@ -146,7 +146,7 @@ WRONG = [
     ([*SECOND, "mask"], "bone.mha", "structures[1].mask stands beside a CT of its own"),
     ([*SECOND, "ct"], REMOVED, "structures[1].ct is missing, but another structure has one"),
     (SECOND, {"name": "ulna", "label": 3}, "structures[1].ct is missing, but another structure"),
-    (["ct"], "ct.mha", "ct stands beside structures with a CT each"),
+    (["ct"], "ct.mha", 'structures[0].ct_unit is "relative", expected one of titanium'),
     (["labels"], "ct.mha", "labels stands beside structures with a CT each"),
     (["targets"], [[1, 2, 3]], "targets stands beside structures with a CT each"),
     (["truth"], {"world_from_ct": START.tolist()}, "truth.world_from_ct stands beside structures"),
@@ -240,6 +240,26 @@ def test_a_case_of_arrays(folder, write_case):
 def test_each_wrong_argument_has_its_sentence(bone, part):
     given = Body(**{"ct": "ulna.mha", "name": "ulna", **bone})
     assert part in refusal(case_of_arrays, given)
+
+
+def test_implants_lie_beside_a_ct_and_its_bones(folder, write_case):
+    write_bone(folder / "stem.mha", np.ones((3, 3, 3)))
+    stem = {"name": "stem", "ct": "stem.mha", "ct_unit": "0.5/mm", "world_from_ct": START.tolist()}
+    content = {**minimal(), "structures": [stem, {"name": "bone", "mask": "bone.mha"}]}
+    assert VALIDATOR.is_valid(content)
+    case = load(write_case, content)
+    assert case.bone_names == ("bone", "stem") and case.structures.names == ("bone",)
+    assert case.bodies[1].ct.unit == "0.5/mm"
+    images = {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
+    path = write_case_folder(folder / "copy", content, case.bodies, images)
+    assert VALIDATOR.is_valid(read_json(path))
+    assert_same(Case.load(path), case)
+    twice = changed(content, ["structures", 1, "name"], "Stem")
+    assert 'found the name "stem" twice' in refusal(Case.load, write_case(twice))
+    for unit in ("0/mm", "-1/mm", "nan/mm", "mm", "50/mm"):
+        assert "ct_unit" in refusal(
+            Case.load, write_case(changed(content, [*FIRST, "ct_unit"], unit))
+        )
 
 
 def test_options_choose_among_the_bones(folder, write_case):

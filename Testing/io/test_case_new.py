@@ -157,6 +157,17 @@ def test_bodies_with_a_file_each_have_their_units_and_starts(files):
     ]
 
 
+def test_an_implant_beside_a_ct_has_its_material_or_attenuation(files):
+    write_volume(files / "nail.mha", np.ones((4, 4, 4)), START)
+    case = made(f"{BASIC} --body nail=nail.mha:0.05/mm --body screw=nail.mha:titanium")
+    assert [(body.name, body.ct.unit) for body in case.bodies] == [
+        ("", "hu"),
+        ("nail", "0.05/mm"),
+        ("screw", "titanium"),
+    ]
+    assert_allclose(case.bodies[1].world_from_ct, START, atol=1e-12)  # that of the CT
+
+
 def test_copied_files_need_the_originals_no_more(files, tmp_path):
     made(f"{BASIC} --copy --out {tmp_path}/copy/case.json", tmp_path / "copy")
     shutil.rmtree(files)
@@ -178,7 +189,7 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
         ("lat.mha", "late.mha", "late.mha: no such file"),
         (BASIC[BASIC.index("--view") :], "", "--view"),
         ("--ct ct.mha", "", "--ct"),
-        ("--ct ct.mha", "--ct ct.mha --body nail=n.stl:steel", "--body: stands beside --ct"),
+        ("--ct ct.mha", "--ct ct.mha --body nail=n.mha", "--body: nail stands beside --ct"),
         ("--ct ct.mha", "--body n.stl:steel", "expected NAME=FILE"),
     ],
 )

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from bent_spine import cameras
 from phantom import view_of
-from two_bones import error_mm, off
+from two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
 from MultiViewRegistrationLib.assessment.implants import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.registration.bones import Bone
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import moved
@@ -18,19 +17,6 @@ from MultiViewRegistrationLib.registration.register_bones import (
     objective_at,
     register_bones,
 )
-from MultiViewRegistrationLib.rendering.drr import Projector
-
-#: Scatter behind metal, as a share of the open field.
-SCATTER = 0.08
-
-
-def implant(unit="cobalt-chrome", arm=True):
-    """A shaft, with an arm to one side."""
-    z, y, x = np.indices((56, 30, 40))
-    body = (np.hypot(x - 10, y - 15) < 5) & (z > 4) & (z < 51)
-    if arm:
-        body |= (abs(z - 42) < 5) & (abs(y - 15) < 3) & (x > 10) & (x < 34)
-    return CT(Volume(body.astype(np.float32), np.eye(4)), unit)
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +32,9 @@ def xrays(ct, true):
     views = []
     for camera in cameras(0, 60):
         rows, columns = np.indices(camera.size[::-1])
-        metal = Projector(attenuation(ct)).render(camera, true).image
         image = 1.5 + 0.002 * columns + 0.001 * rows + rng.normal(scale=0.01, size=rows.shape)
-        views.append(
-            view_of(
-                f"view {len(views)}",
-                image - np.log((np.exp(-metal) + SCATTER) / (1 + SCATTER)),
-                camera,
-            )
-        )
+        image = image + shadow_of_metal(ct, camera, true)
+        views.append(view_of(f"view {len(views)}", image, camera))
     return views
 
 
@@ -117,3 +97,31 @@ def test_an_implant_is_checked_where_x_rays_show_it_and_rejected_elsewhere(true,
     assert result.assessment.verdict == result.bodies["stem"].verdict == verdict
     codes = {reason.code for reason in result.bodies["stem"].reasons}
     assert ("implant-elsewhere" in codes) == (verdict == "reject")
+
+
+def test_one_view_of_an_implant_tells_how_far_along_its_beam_it_may_lie(true):
+    """And the error is within that, though registered together it ends elsewhere than alone."""
+    ct = implant()
+    (view, _other) = xrays(ct, true)
+    case = mvreg.Case.from_arrays(
+        mvreg.Body(ct, name="stem", world_from_ct=off(true, ct, 2, 3, 4)),
+        mvreg.View(
+            view.xray.line_integrals,
+            view.camera,
+            name="AP",
+            intensity="log",
+            uncertainty={"principal_point_sd_px": 0.5},
+        ),
+    )
+    result = mvreg.register(case)
+    stem = result.bodies["stem"]
+    assert stem.verdict == stem.overlay == "check"
+    (told,) = (reason for reason in stem.reasons if reason.code == "one-view")
+    (only,) = result.assessment.splits
+    assert f"may lie {only.depth_mm:.1f} mm nearer or farther" in told
+    away = rigid.transform_points(stem.world_from_ct, ct.centroid())
+    beam = rigid.unit(-view.camera.source)  # its middle is at the origin
+    depth_mm = abs(away @ beam)
+    assert depth_mm < only.depth_mm
+    assert np.linalg.norm(away - away @ beam * beam) < min(0.1, only.in_plane_mm)
+    assert only.depth_mm > only.in_plane_mm

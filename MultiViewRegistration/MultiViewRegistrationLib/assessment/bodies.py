@@ -1,7 +1,7 @@
 """Bodies that were registered together: the pose and the verdict of each, and how they lie to each other.
 
-They are bones of one CT, before the rest of that, or have a CT each, with which each was
-registered alone before.
+They are bones of one CT, before the rest of that, and implants, or have a CT each. What has a CT
+of its own was registered alone before.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..errors import unseen
 from ..geometry import rigid
 from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
+from ..imaging.structures import WHOLE
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Use, Verdict, doubted, with_codes
 from ..registration.bones import SHOWN, Bone, bones_of_bodies
@@ -25,11 +26,11 @@ from ..registration.found_again import found_again_mm
 from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import AlternativeSolution, Report, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from ..registration.register_bones import BoneLevel, BonesRegistration, register_bones
+from ..registration.register_bones import LEVELS, BoneLevel, BonesRegistration, register_bones
 from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
 from .bone_uncertainty import BoneErrors
 from .bone_verdict import OF_WHOLE, fault, faulty, judge
-from .implants import ALL_SHOWN, HiddenTurns, hidden_turns, of_implant, unlike
+from .implants import ALL_SHOWN, HiddenTurns, hidden_turns, unlike
 from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of
@@ -153,7 +154,7 @@ class Together:
     motions
         Of neighbours in one CT against each other.
     relative_poses
-        Of bones with a CT each, against the first.
+        Of bones with a CT each, against the first, or of implants, against a bone of the CT.
     """
 
     bodies: list[BodyResult] = field(default_factory=list)
@@ -208,7 +209,7 @@ def register_together(
     Parameters
     ----------
     alone
-        One, whose bones are registered before the rest of its CT, or bones with a CT each.
+        A CT, whose bones and implants are registered before the rest of it, or bones with a CT each.
     views
         With corrected cameras, which count as exact.
     progress
@@ -228,13 +229,23 @@ def register_together(
     if first.body.name:
         places = [each.world_from_ct for each in alone]
         found = register_bones(None, bones, views, places, progress)
-        return judge_together(found, views, [NO_EDGE] * len(bones), alone)
+        judged = judge_together(found, views, [NO_EDGE] * len(bones), alone)
+        return replace(judged, relative_poses=_relative_poses(found, None))
     where = views, first.world_from_ct
-    found = register_bones(first.anatomy, bones, *where, progress, poses, levels)
-    edges = mask_edges(structures, first.anatomy.attenuation(0))
-    others = other_levels(found, [vertebra(bone.name) for bone in bones])
+    implants = alone[1:]
+    if implants:
+        levels = LEVELS if poses is None else levels
+        starts = poses or [first.world_from_ct] * len(structures.names)
+        poses = [*starts, *(each.world_from_ct for each in implants)]
+    # The rest of a structure is taken to lie as it does.
+    found = register_bones(
+        first.anatomy.full_ct or first.anatomy, bones, *where, progress, poses, levels
+    )
+    edges = mask_edges(structures, first.anatomy.attenuation(0)) + [NO_EDGE] * len(implants)
+    numbers = [*map(vertebra, structures.names), *([None] * len(implants))]
+    others = other_levels(found, numbers) if structures.names else ()
     whole = first.assessment
-    judged = judge_together(found, views, edges, (), others, found_again_mm(found), whole)
+    judged = judge_together(found, views, edges, implants, others, found_again_mm(found), whole)
     if levels is not None and not levels:
         told = [doubted(body, [SET]) for body in judged.bodies]
         checked = [
@@ -247,7 +258,8 @@ def register_together(
         checked = [doubted(body, [reason] * (body.name in names)) for body in checked]
     motions = [_judged_motion(motion, checked) for motion in judged.motions]
     related = [_with_motions(body, motions) for body in checked]
-    return replace(judged, bodies=related, motions=motions)
+    relative = _relative_poses(found, len(structures.names))
+    return replace(judged, bodies=related, motions=motions, relative_poses=relative)
 
 
 def _judged_motion(motion: NeighbourMotion, bodies: Sequence[BodyResult]) -> NeighbourMotion:
@@ -296,7 +308,7 @@ def judge_together(
     edges
         Of their masks.
     alone
-        Of bones with a CT each, none of which is judged better than alone.
+        Of bones with a CT each, and of implants, which come last: none is judged better than alone.
     others
         The bones one level up and down; where these were not looked for, a wrong level may be
         accepted.
@@ -305,11 +317,12 @@ def judge_together(
     whole
         The assessment of the whole CT.
     """
-    overlapped = _overlapped(found) if alone else {}
+    of_ct = len(found.bones) - len(alone)
+    overlapped = _overlapped(found, of_ct)
     noises = bone_noises(found)
     every = bone_features(found, edges, noises, others, again_mm)
     errors = None
-    if not alone and whole.features and len(whole.features.seen) == len(views):
+    if whole.features and len(whole.features.seen) == len(views):
         errors = BoneErrors(found, whole.features, noises, every)
     bodies = []
     for n, features in enumerate(every):
@@ -318,12 +331,14 @@ def judge_together(
         hidden = ALL_SHOWN
         shares = zip(views, found.fit.shown[n], strict=True)
         showing = [view.name for view, share in shares if share >= SHOWN]
-        if alone:
-            apart_mm = bone.apart(pose, alone[n].world_from_ct)
+        own = alone[n - of_ct] if n >= of_ct else None
+        if own:
+            apart_mm = bone.apart(pose, own.world_from_ct)
+            depths = [split.depth_mm for split in own.assessment.splits]
+            if bone.is_implant and len(views) == 1 and apart_mm <= max(depths, default=0.0):
+                apart_mm = 0.0  # it may lie anywhere there along the beam
             wrong = _wrong(bone.name, apart_mm, overlapped.get(n, ()))
-            own = alone[n]
             if bone.is_implant:
-                own = replace(own, assessment=of_implant(own.assessment))
                 wrong += unlike(bone.name, found.fit.similarity[n])
             judged = _judged_alone(bone.name, features, showing, own, wrong)
             if showing and bone.is_implant:
@@ -333,7 +348,7 @@ def judge_together(
             judged = judge(bone.name, features, showing, whole.in_doubt)
         prediction, verdict, reasons = judged
         room = overlay = verdict
-        if not alone:
+        if not own:
             # What leaves its place along a beam open moves it in no X-ray by more than its bound.
             whole_bone = replace(features, shown=1.0)
             _, overlay, _ = judge(bone.name, whole_bone, showing, whole.in_doubt)
@@ -342,7 +357,7 @@ def judge_together(
         if prediction and whole.cameras_in_doubt and OF_WHOLE not in reasons:
             reasons.append(OF_WHOLE)
         shown = lies = None
-        if prediction and errors:
+        if prediction and errors and not own:
             shown = errors.overlay(n)
             lies = errors.room(n)
         known = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
@@ -360,19 +375,19 @@ def judge_together(
                 reasons,
                 error,
                 {view.name: float(each) for view, each in similarity if np.isfinite(each)},
-                None if alone else _moved(bone, pose, found.world_from_ct),
-                0.0 if alone else bone.apart(pose, found.world_from_ct),
-                alone[n].body.uid if alone else "",
+                None if own else _moved(bone, pose, found.world_from_ct),
+                0.0 if own else bone.apart(pose, found.world_from_ct),
+                own.body.uid if own else "",
                 features=features,
                 bone=bone,
                 overlay=overlay,
                 appearance=shown,
                 lies=lies,
-                use=(alone[n].assessment if alone else whole).use,
+                use=(own.assessment if own else whole).use,
                 hidden=hidden,
             )
         )
-    return Together(bodies, motions_of(found, errors), _relative_poses(found) if alone else [])
+    return Together(bodies, motions_of(found, errors))
 
 
 def _moved(bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
@@ -430,10 +445,15 @@ def _wrong(name: str, apart_mm: float, overlapped: Sequence[str]) -> list[Reason
     ]
 
 
-def _overlapped(found: BonesRegistration) -> dict[int, list[str]]:
-    """Return the names of the bones that each bone overlaps, by its number."""
+def _overlapped(found: BonesRegistration, of_ct: int) -> dict[int, list[str]]:
+    """Return the names of the bones that each bone overlaps, by its number, after so many of one CT.
+
+    Implants may lie within bones.
+    """
     shared: dict[int, list[str]] = {}
-    for a, b in permutations(range(len(found.bones)), 2):
+    for a, b in permutations(range(of_ct, len(found.bones)), 2):
+        if found.bones[a].is_implant != found.bones[b].is_implant:
+            continue
         points = rigid.transform_points(
             rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface
         )
@@ -444,22 +464,42 @@ def _overlapped(found: BonesRegistration) -> dict[int, list[str]]:
     return shared
 
 
-def _relative_poses(found: BonesRegistration) -> list[BonePose]:
-    axes = [principal_axes(bone.surface) for bone in found.bones]
-    first, *others = zip(found.bones, found.poses, axes, strict=True)
-    return [
-        BonePose(bone.name, first[0].name, joint_pose(first[1], pose, first[2], own))
-        for bone, pose, own in others
-    ]
+def _relative_poses(found: BonesRegistration, of_ct: int | None) -> list[BonePose]:
+    """Return how those with a CT each lie, after so many bones of one CT, None without one.
+
+    Against the nearest of these bones, the whole CT where it has none, or the first.
+    """
+    bones = list(zip(found.bones, found.poses, strict=True))
+    fixed = bones[: 1 if of_ct is None else of_ct]
+    relative = []
+    for bone, pose in bones[1 if of_ct is None else of_ct :]:
+        against = WHOLE
+        there = found.world_from_ct
+        axes = np.eye(4)
+        if fixed:
+            nearest, there = min(fixed, key=lambda each: bone.gap_mm(pose, *each))
+            against = nearest.name
+            axes = principal_axes(nearest.surface)
+        numbers = joint_pose(there, pose, axes, principal_axes(bone.surface))
+        relative.append(BonePose(bone.name, against, numbers))
+    return relative
 
 
-def with_together(assessment: Assessment, found: Together) -> Assessment:
+def with_together(assessment: Assessment, found: Together, *, of_ct: bool = False) -> Assessment:
     """Return the assessment of a body that was registered by itself with that of what was registered together.
 
     Of a whole CT it is never "accept" where a bone lies elsewhere, is not found or not shown, or
     has the name of another. Of the first of bones that have a CT each it is never better than the
-    worst of them, and without one that no X-ray shows at best "check".
+    worst of them, and without one that no X-ray shows at best "check". Of a CT (`of_ct`) it is at
+    best "check" where an implant beside it is not found.
     """
+    implants = [body for body in found.bodies if of_ct and body.moved is None]
+    if implants:
+        bones = [body for body in found.bodies if body.moved]
+        judged = with_together(assessment, replace(found, bodies=bones), of_ct=True)
+        names = _names([body for body in implants if body.verdict in UNUSABLE])
+        sentence = f"{names}\n: not found, see its reasons."
+        return doubted(judged, [Reason("bone-rejected", sentence)] if names else [])
     if not found.bodies:
         return assessment
     lost = _names(found.of("reject"))
@@ -472,8 +512,6 @@ def with_together(assessment: Assessment, found: Together) -> Assessment:
             reasons.append(Reason("bone-rejected", sentence))
         if unseen:
             reasons.append(Reason("not-shown", f"No X-ray shows {unseen}."))
-        if first.bone and first.bone.is_implant:
-            assessment = of_implant(assessment)
         own = Reason(
             "pose-of-one-bone", f"This is the pose of {first.name}\n: use each bone's own."
         )

@@ -110,8 +110,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         action="append",
         dest="bodies",
         metavar=("NAME=FILE[:UNIT]", f"START {words}"),
-        help="in place of --ct, once for each bone or implant that has a file of its own: a CT that shows nothing else, or a "
-        "surface and its material (stem=stem.stl:titanium); and its start pose, as of --world-from-ct",
+        help="once for each implant, a surface and its material or attenuation (stem=stem.stl:titanium, liner.stl:0.02/mm), or, "
+        "in place of --ct, bone with a CT that shows nothing else; and its start pose, as of --world-from-ct",
     )
     add("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
     add_structures(part, "all")
@@ -247,7 +247,7 @@ def _new(options: argparse.Namespace) -> dict:
         )
     more = _parts(options)
     bodies = _bodies(options, more.get("world_from_ct"))
-    ct: Any = bodies[0].ct if bodies else options.ct
+    ct: Any = options.ct or (bodies[0].ct if bodies else None)
     if ct is None:
         if ask is None:
             raise InputError(
@@ -274,7 +274,7 @@ def _new(options: argparse.Namespace) -> dict:
                 "IMAGE."
             )
         views = _asked_views(ask)
-    chosen = parse_structures(options.structures) if options.structures else bodies
+    chosen = [*(parse_structures(options.structures) if options.structures else ()), *bodies]
     ct, mask, labels = (
         each and InputFile(str(each), each) for each in (ct, options.ct_mask, options.ct_labels)
     )
@@ -318,16 +318,12 @@ def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[Struc
     Raises
     ------
     InputError
-        For other words than the option takes, and beside a CT.
+        For other words than the option takes, and for what is no implant beside a CT.
     """
-    from ..imaging.ct import UNITS
+    from ..imaging.ct import UNITS, per_mm_of
     from ..imaging.structures import StructureSource
     from ..io.transforms import read_pose
 
-    if options.bodies and (options.ct or options.ct_labels):
-        raise InputError(
-            "--body: stands beside --ct or --ct-labels, expected one of these; leave the others out."
-        )
     bodies = []
     for what, *pose in options.bodies or []:
         name, is_named, file = what.partition("=")
@@ -337,9 +333,14 @@ def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[Struc
                 "correct it."
             )
         path, _, unit = file.rpartition(":")
-        if not path or unit not in UNITS:
+        if not path or unit not in UNITS and per_mm_of(unit) is None:
             path = file
             unit = options.ct_unit
+        if (options.ct or options.ct_labels) and per_mm_of(unit) is None:
+            raise InputError(
+                f"--body: {name} stands beside --ct or --ct-labels, expected an implant and its "
+                "material, as stem=stem.stl:titanium; correct it."
+            )
         own = read_pose(pose[0], "world_from_ct", pose[1:]) if pose else start
         bodies.append(StructureSource(name, ct=Path(path), ct_unit=unit, world_from_ct=own))
     return bodies

@@ -424,12 +424,14 @@ def _with_structures(
     own = {
         source.name.casefold(): source
         for source in file.structures
-        if labels is None or source.mask is not None
+        if labels is None or source.label is None
     }
     named = None if labels is None else InputFile(str(labels), labels)
     sources = tuple(
         own.get(each.name.casefold(), each) if each.label is None else each for each in chosen
     )
+    if not chosen:
+        sources = tuple(source for source in file.structures if source.ct)
     if not chosen and named is None and file.labels is None:
         sources = file.structures
     truths = {
@@ -437,7 +439,8 @@ def _with_structures(
         for each in sources
         if each.name in file.structure_truths
     }
-    found = replace(file, labels=named or file.labels, structures=sources, structure_truths=truths)
+    labelled = replace(file.choosing(sources), labels=named or file.labels)
+    found = replace(labelled, structures=sources, structure_truths=truths)
     if not found.has_structures:
         raise InputError(
             "--structures: the case has no labels, expected them; add --ct-labels FILE."
@@ -449,7 +452,7 @@ def _with_structures(
             f'--structures: found "{unknown[0]}", which is no structure of the case; correct it, or add --ct-labels FILE.'
         )
     refuse_mask_beside_structures("--structures", found)
-    return found.choosing(sources)
+    return found
 
 
 def _case_to_register(

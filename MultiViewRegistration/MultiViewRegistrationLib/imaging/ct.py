@@ -149,8 +149,13 @@ MATERIALS = {"titanium": 0.230, "cobalt-chrome": 0.779, "steel": 0.685, "polyeth
 #: The line integral to which scatter, and the hardest of the spectrum, limit an X-ray behind metal:
 #: of 2, 2.5, 3 and 4 the one whose worst of 12 simulated components and screws was nearest.
 METAL_SATURATES_AT = 2.5
-#: What the values of a CT may mean.
+#: What the values of a CT may mean, or what it is made of by its attenuation, as 0.05/mm.
 UNITS = ("hu", "relative", *MATERIALS)
+PER_MM = "/mm"
+#: From lung to tungsten at 70 keV.
+PER_MM_RANGE = (0.001, 20.0)
+#: What is said of such a unit.
+MATERIAL = f"one of {', '.join(MATERIALS)}, or an attenuation as 0.05{PER_MM}"
 AIR_BELOW_HU = -850.0
 HU_RANGE = (-1000.0, 3000.0)
 #: The values of a CT in Hounsfield units go farther from 0, whatever it shows.
@@ -172,7 +177,7 @@ class CT:
     ----------
     volume
         Values in HU (unit "hu"), in any unit where 0 is nothing and larger is denser
-        ("relative"), or of how much of a voxel is of one of MATERIALS.
+        ("relative"), or of how much of a voxel is of a material, see `per_mm_of`.
     mask
         bool (nk, nj, ni) on the same grid, True where the structure to register is; None for
         everything.
@@ -229,8 +234,8 @@ def load_ct(
     path
         Also the files of the slices, in any order.
     unit
-        What the values mean, "hu", "relative" (0 = nothing, larger = denser), or one of MATERIALS,
-        of which a surface must name one.
+        What the values mean, "hu", "relative" (0 = nothing, larger = denser), or a material, see
+        `per_mm_of`, which a surface must name.
     mask
         Image file, non-zero where the structure to register is. On another grid it is resampled
         (nearest neighbour) by its own position in space.
@@ -248,10 +253,10 @@ def load_ct(
     if isinstance(path, (str, Path)):
         path = Path(path)
         if is_surface(path):
-            if unit not in MATERIALS:
+            if per_mm_of(unit) is None:
                 raise InputError(
                     f'{path}: is a surface, whose material is not named (its unit is "{unit}"), '
-                    f"expected one of {', '.join(MATERIALS)}; set ct_unit to it."
+                    f"expected {MATERIAL}; set ct_unit to it."
                 )
             return _checked(*read_surface(path), unit, path)
         image = (
@@ -364,7 +369,7 @@ def attenuation(ct: CT, run: Run = one_after_another) -> Volume:
     values = ct.volume.values
     if ct.unit != "hu":
         mu = np.maximum(values, 0)
-        mu *= np.float32(MATERIALS.get(ct.unit, DENSE_BONE) / values.max())
+        mu *= np.float32((per_mm_of(ct.unit) or DENSE_BONE) / values.max())
     else:
         mu = np.empty_like(values)
         run([partial(_attenuate, values[slices], mu[slices]) for slices in _parts(len(values))])
@@ -440,9 +445,24 @@ def check_grid(name: str | Path, what: str, size: tuple[int, ...], components: i
         )
 
 
+def per_mm_of(unit: str) -> float | None:
+    """Return the attenuation, 1/mm, of a unit that is one of MATERIALS or says it, as 0.05/mm; None of others."""
+    number, is_given, rest = unit.partition(PER_MM)
+    if not is_given or rest:
+        return MATERIALS.get(unit)
+    try:
+        per_mm = float(number)
+    except ValueError:
+        return None
+    low, high = PER_MM_RANGE
+    return per_mm if low <= per_mm <= high else None
+
+
 def _check_unit(unit: str) -> None:
-    if unit not in UNITS:
-        raise InputError(f'the CT\'s unit is "{unit}", expected one of {", ".join(UNITS)}.')
+    if unit not in UNITS and per_mm_of(unit) is None:
+        raise InputError(
+            f'the CT\'s unit is "{unit}", expected hu, relative, {MATERIAL}; correct it.'
+        )
 
 
 def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:

@@ -19,7 +19,7 @@ READERS = {
     ".vtp": ("vtkIOXML", "vtkXMLPolyDataReader"),
 }
 #: Voxels of its box, and the side of the least: edges of metal are sharp.
-VOXELS = 4e6
+VOXELS = 8e6
 LEAST_VOXEL_MM = 0.2
 #: The shares of a voxel that lies half in it come from so many parts along each axis.
 PARTS = 2
@@ -71,6 +71,17 @@ def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
     nk, nj, ni = size[::-1]
     parts = values.reshape(nk, PARTS, nj, PARTS, ni, PARTS)
     return parts.mean(axis=(1, 3, 5), dtype=np.float32), ct_from_index
+
+
+def write_surface(surface: Any, path: Path) -> None:
+    """Write a vtkPolyData of Slicer's scene, which is in RAS, to a .vtk."""
+    from vtkmodules.vtkIOLegacy import vtkPolyDataWriter
+
+    writer = vtkPolyDataWriter()
+    writer.SetInputData(surface)
+    writer.SetHeader(RAS.decode())
+    writer.SetFileName(str(path))
+    writer.Write()
 
 
 def _read(path: Path) -> Any:

@@ -23,7 +23,7 @@ from ..geometry.camera import Camera
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, UNCERTAINTY
 from ..geometry.rigid import array_of, kind_of
 from ..imaging import body
-from ..imaging.ct import CT, ct_from_array, load_ct, masked
+from ..imaging.ct import CT, ct_from_array, load_ct, masked, per_mm_of
 from ..imaging.field import bone_is_bright
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
@@ -98,7 +98,7 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A CT, or that of a bone with a CT of its own, for `Case.from_arrays`.
+    """A CT, that of a bone with a CT of its own, or an implant, for `Case.from_arrays`.
 
     Attributes
     ----------
@@ -108,9 +108,10 @@ class Body:
     ct_from_index
         (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm.
     name
-        Of a bone with a CT of its own.
+        Of a bone with a CT of its own, or of an implant.
     unit
-        "hu", or "relative" (0 = nothing, larger = denser).
+        "hu", "relative" (0 = nothing, larger = denser), or what an implant is made of, see
+        `imaging.ct.per_mm_of`.
     world_from_ct
         (4, 4) rigid start pose; not needed.
     mask
@@ -218,15 +219,17 @@ def bodies_of_arrays(given: Sequence[Body], of_case: Mapping[str, Any]) -> list[
     InputError
         As `ct_of_arrays`.
     """
-    if len(given) == 1 and not given[0].name:
-        (one,) = given
+    found = []
+    apart = given
+    if not given[0].name and all(map(_is_implant, given[1:])):
+        one, *apart = given
         own = ct_of_arrays(one.ct, one.ct_from_index, one.unit, one.mask)
         bones = structures_of_arrays(one.labels, one.structures, own)
-        return [body.Body(own, world_from_ct=_start(one), bones=bones)]
-    names = [view_name(JsonObject("Body", "", {"name": each.name}), "structure") for each in given]
-    check_names(names)
-    found = []
-    for name, each in zip(names, given, strict=True):
+        found.append(body.Body(own, world_from_ct=_start(one), bones=bones))
+        of_case = {}
+    names = [view_name(JsonObject("Body", "", {"name": each.name}), "structure") for each in apart]
+    check_names([*(name for one in found for name in one.bone_names), *names])
+    for name, each in zip(names, apart, strict=True):
         with naming(f'structure "{name}"'):
             of_one_ct = {"mask": each.mask, "labels": each.labels, "structures": each.structures}
             for argument, value in {**of_one_ct, **of_case}.items():
@@ -238,6 +241,11 @@ def bodies_of_arrays(given: Sequence[Body], of_case: Mapping[str, Any]) -> list[
             own = ct_of_arrays(each.ct, each.ct_from_index, each.unit, None)
             found.append(body.Body(bone_of_ct(own, "ct"), name, _start(each), new_uid()))
     return found
+
+
+def _is_implant(given: Body) -> bool:
+    unit = given.ct.unit if isinstance(given.ct, CT) else given.unit
+    return bool(given.name and per_mm_of(unit))
 
 
 def _start(given: Body) -> np.ndarray | None:

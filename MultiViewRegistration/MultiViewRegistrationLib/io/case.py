@@ -25,7 +25,7 @@ from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.structures import Structures, read_bone_ct
+from ..imaging.structures import Structures, check_names, read_bone_ct
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
 from .case_file import (
@@ -70,7 +70,8 @@ class Case(CaseSettings):
     Attributes
     ----------
     bodies
-        One, or bones with a CT each; the case's own start pose is that of the first.
+        A CT, and implants beside it, or bones with a CT each; the case's own start pose is that of
+        the first.
     inputs
         SHA-256 of each file or DICOM folder by its name, without the folders that it lies in.
     images
@@ -625,18 +626,21 @@ def _bodies(
 
     `known` the same, if they were read before.
     """
+    found = []
     if not file.has_bone_cts:
         bones = known[0].bones if known else structures_of(file, ct)
-        return (Body(ct, world_from_ct=file.world_from_ct, bones=bones),)
-    found = []
-    for n, source in enumerate(file.structures):
-        assert source.ct is not None
+        found.append(Body(ct, world_from_ct=file.world_from_ct, bones=bones))
+    for source in file.structures:
+        if source.ct is None:
+            continue
+        n = len(found)
         own = ct
         if n:
             own = known[n].ct if known else read_bone_ct(source.ct, source.ct_unit)
         uid = frame_of_reference(source.ct) or uid_of(by_path[source.ct])
         start = source.world_from_ct if n else file.world_from_ct
         found.append(Body(own, source.name, start, uid))
+    check_names([name for body in found for name in body.bone_names])
     _check_starts(f"{printable(file.path)}: ", found, file.views, views)
     return tuple(found)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, naming
-from ..imaging.ct import CT, UNITS, load_ct
+from ..imaging.ct import CT, MATERIAL, UNITS, load_ct, per_mm_of
 from ..imaging.structures import (
     MAX_LABEL,
     NO_STRUCTURES,
@@ -31,7 +31,7 @@ VERSION = 1
 #: In place of a list of structures: all labels.
 ALL = "all"
 #: What belongs to one CT, so that a case whose structures have a CT each has none of it.
-OF_ONE_CT = ("ct", "ct_series", "mask", "labels", "targets", "landmarks", "training")
+OF_ONE_CT = ("ct_series", "mask", "labels", "targets", "landmarks", "training")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -45,8 +45,9 @@ class CaseFile(CaseSettings):
     labels
         The file with the structures' labels.
     structures
-        The structures that have a pose of their own; none beside `labels` are all that these have.
-        Where they have a CT each, `ct`, `ct_unit` and `world_from_ct` are those of the first.
+        The structures that have a pose of their own, implants last; none of the CT beside `labels`
+        are all that these have. Where bones have a CT each, `ct`, `ct_unit` and `world_from_ct` are
+        those of the first.
     """
 
     path: Path
@@ -65,8 +66,8 @@ class CaseFile(CaseSettings):
 
     @property
     def has_bone_cts(self) -> bool:
-        """Whether these have a CT each."""
-        return any(source.ct for source in self.structures)
+        """Whether these have a CT each, rather than lie in one, or beside it as implants do."""
+        return bool(self.structures) and self.structures[0].ct == self.ct.path
 
     def content(self, named: Mapping[Path, str | os.PathLike]) -> dict[str, Any]:
         """Return the content of the case.json, with these names of its files."""
@@ -93,7 +94,7 @@ class CaseFile(CaseSettings):
     def choosing(self, structures: tuple[StructureSource, ...]) -> CaseFile:
         """Return the case with only some of its structures that have a CT each; as it is for others."""
         first = next(iter(structures), None)
-        if first is None or first.ct is None:
+        if not self.has_bone_cts or first is None or first.ct is None:
             return self
         ct = InputFile(first.ct.name, first.ct)
         return replace(
@@ -137,10 +138,10 @@ class CaseFile(CaseSettings):
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)
         settings = CaseSettings.of_json(fields, [view.name for view in views])
-        unit = fields.optional("ct_unit", fields.choice, UNITS, default="hu")
+        unit = _unit(fields, "hu")
         start = settings.world_from_ct
         structures = _structures(fields, folder, unit, start)
-        own = structures[0].ct if structures else None
+        own = structures[0].ct if structures and not fields.has("ct") else None
         if own is not None and settings.truth_world_from_ct is not None:
             fields.refuse(
                 "truth.world_from_ct",
@@ -201,7 +202,16 @@ def _structures(
         fields.refuse_value("structures", expected)
     sources: list[StructureSource] = []
     entries = fields.sections("structures", "a list of one or more structures")
-    if any(entry.has("ct") for entry in entries):
+    implants: list[StructureSource] = []
+    if fields.has("ct"):
+        own = [entry for entry in entries if entry.has("ct")]
+        implants = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in own]
+        for entry, implant in zip(own, implants, strict=True):
+            if per_mm_of(implant.ct_unit) is None:
+                expected = f"{MATERIAL}, beside the case's ct"
+                entry.refuse("ct_unit", f'is "{implant.ct_unit}"', expected, "correct it")
+        entries = [entry for entry in entries if not entry.has("ct")]
+    elif any(entry.has("ct") for entry in entries):
         sources = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in entries]
         for key in filter(fields.has, OF_ONE_CT):
             fields.refuse(
@@ -233,9 +243,19 @@ def _structures(
         if label is not None and label > MAX_LABEL:
             entry.refuse_value("label", expected)
         sources.append(StructureSource(name, label))
+    sources += implants
     with naming(fields.file):
         check_names([source.name for source in sources])
     return tuple(sources)
+
+
+def _unit(entry: JsonObject, default: str) -> str:
+    """Return what the values of a CT mean."""
+    given = entry.values.get("ct_unit")
+    if isinstance(given, str) and per_mm_of(given):
+        entry.has("ct_unit")
+        return given
+    return entry.optional("ct_unit", entry.choice, UNITS, default=default)
 
 
 def _with_ct(
@@ -258,7 +278,7 @@ def _with_ct(
     return StructureSource(
         name,
         ct=input_file(entry, "ct", folder, "file or DICOM folder").path,
-        ct_unit=entry.optional("ct_unit", entry.choice, UNITS, default=ct_unit),
+        ct_unit=_unit(entry, ct_unit),
         world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
     )
 
@@ -398,6 +418,7 @@ def structures_of(file: CaseFile, ct: CT) -> Structures:
     InputError
         As `read_structures`.
     """
-    if not file.has_structures or file.has_bone_cts:
+    sources = [source for source in file.structures if not source.ct]
+    if not (file.labels or sources):
         return NO_STRUCTURES
-    return read_structures(file.labels.path if file.labels else None, file.structures, ct)
+    return read_structures(file.labels.path if file.labels else None, sources, ct)

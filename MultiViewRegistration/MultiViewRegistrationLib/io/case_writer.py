@@ -98,8 +98,8 @@ def write_case(
         What the case.json shall say, arrays allowed, but for the files and `ct_unit`: what names
         them is left out or replaced.
     bodies
-        A CT is written as ct.mha, its mask, if any, as mask.mha, its bones as labels.mha; bones
-        that have a CT each as bone1.mha, ...
+        A CT is written as ct.mha, its mask, if any, as mask.mha, its bones as labels.mha; implants
+        beside it, and bones that have a CT each, as bone1.mha, ...
     images
         By the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content
         says what they are. Their step and pixel size are kept, their `curve` and an unusual `white`
@@ -122,7 +122,11 @@ def write_case(
     plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
     with staged(folder, last="case.json") as staging:
         views = _write_views(staging, plain["views"], images, masks or {})
-        files = (_write_bone_cts if bodies[0].name else _write_ct)(staging, bodies)
+        apart = [body for body in bodies if body.name]
+        files = {} if bodies[0].name else _write_ct(staging, bodies[0])
+        if apart:
+            written_apart = _write_bone_cts(staging, apart)
+            files["structures"] = [*files.get("structures", ()), *written_apart]
         written = {"version": VERSION, **files, **_without_files(plain), "views": views}
         path = staging / "case.json"
         CaseFile.from_json(path, written)
@@ -130,9 +134,8 @@ def write_case(
     return folder / "case.json"
 
 
-def _write_ct(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
+def _write_ct(folder: Path, body: Body) -> dict[str, Any]:
     """Write a CT with its mask and its bones, and return its part of the case.json."""
-    (body,) = bodies
     grid = body.ct.volume.ct_from_index
     named: dict[str, Any] = {"ct": "ct.mha", "ct_unit": body.ct.unit}
     (folder / "ct.mha").write_bytes(metaimage(smallest(body.ct.volume.values), grid))
@@ -147,8 +150,8 @@ def _write_ct(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
     return named
 
 
-def _write_bone_cts(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
-    """Write the CTs of bones that have one each, and return their part of the case.json."""
+def _write_bone_cts(folder: Path, bodies: Sequence[Body]) -> list[dict[str, Any]]:
+    """Write the CTs of implants, or of bones that have one each, and return their `structures`."""
     structures = []
     for number, bone in enumerate(bodies, start=1):
         name = f"bone{number}.mha"
@@ -156,7 +159,7 @@ def _write_bone_cts(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
         (folder / name).write_bytes(metaimage(smallest(volume.values), volume.ct_from_index))
         start = {} if bone.world_from_ct is None else {"world_from_ct": bone.world_from_ct.tolist()}
         structures.append({"name": bone.name, "ct": name, "ct_unit": bone.ct.unit, **start})
-    return {"structures": structures}
+    return structures
 
 
 def _write_views(

@@ -1,4 +1,4 @@
-"""What files are, by their content: a case, CT series, X-rays, calibrations, poses, masks.
+"""What files are, by their content: a case, CT series, X-rays, calibrations, poses, masks, surfaces.
 
 Whatever they are called.
 
@@ -22,6 +22,7 @@ from ..geometry.rigid import check_rigid
 from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spacing_mm
 from ..imaging.image_source import BEGINNINGS, HEAD, PAIR, without_data_files
 from ..imaging.reading import image_header, read_slice
+from ..imaging.surface import is_surface
 from .bead_model import is_bead_model
 from .calibration.read import read_calibration, recognised_format
 from .calibration.tracked import header_of, is_sequence, is_transform
@@ -42,6 +43,7 @@ XRAY_MASK = "xray mask"
 CALIBRATION = "calibration"
 POSE = "pose"
 BEADS = "beads"
+SURFACE = "surface"
 LANDMARKS = "landmarks"
 #: A single slice of a CT, of which no volume can be made.
 SLICE = "slice"
@@ -306,6 +308,8 @@ def kinds_of(path: Path) -> tuple[str, ...]:
         return ()
     if begin.startswith(ZIP):
         return _of_archive(path)
+    if is_surface(path) and b"STRUCTURED_POINTS" not in begin:
+        return (SURFACE,)
     if is_sequence(header_of(path)):
         return (CALIBRATION, XRAY)
     if _is_image(path, begin):

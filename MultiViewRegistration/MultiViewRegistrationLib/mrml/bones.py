@@ -87,7 +87,7 @@ def put_bones(registration: Registration, poses: Mapping[str, np.ndarray]) -> No
     Those with a CT of their own stay where they are.
     """
     there = bones_of(registration)
-    for name in there.keys() - poses.keys() - registration.bone_cts.keys():
+    for name in there.keys() - poses.keys() - registration.apart.keys():
         bone = there.pop(name)
         for node in _guests(bone):
             node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
@@ -186,20 +186,19 @@ def set_target(registration: Registration, name: str, on: bool) -> None:
 
 def named_bones(registration: Registration) -> dict[str, tuple[float, float, float]]:
     """Return the colours, red, green, blue from 0 to 1, of the bones that get a pose of their own each, by their names."""
-    if registration.bone_cts:
-        return {name: colour_of(n) for n, name in enumerate(registration.bone_cts)}
+    apart = {name: colour_of(n) for n, name in enumerate(registration.apart)}
     if not registration.registers_each:
-        return {}
+        return apart
     segmentation = registration.segmentation.GetSegmentation()
     segments = map(segmentation.GetSegment, registration.chosen_segments)
-    return {segment.GetName(): segment.GetColor() for segment in segments}
+    return {segment.GetName(): segment.GetColor() for segment in segments} | apart
 
 
-def put_bone_cts(
+def put_apart(
     registration: Registration, volumes: Mapping[str, Any], poses: Mapping[str, np.ndarray]
 ) -> None:
-    """Have bones with a CT each, that of the registration the first: each volume lies at its bone's pose (4, 4), LPS mm."""
-    registration.bone_cts = volumes
+    """Have implants, or bones with a CT each, that of the registration the first: each volume lies at its pose (4, 4), LPS mm."""
+    registration.apart = volumes
     put_bones(registration, poses)
     for name, bone in bones_of(registration).items():
         if volumes[name] is not registration.ct:
@@ -208,4 +207,4 @@ def put_bone_cts(
 
 def shown_ct(registration: Registration) -> Any:
     """Return the volume node that slices show: that of the chosen bone, where it has one of its own, else the CT."""
-    return registration.bone_cts.get(chosen_bone(registration), registration.ct)
+    return registration.apart.get(chosen_bone(registration), registration.ct)

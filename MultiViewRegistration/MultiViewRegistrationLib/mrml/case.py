@@ -183,13 +183,12 @@ def bodies_of(registration: Registration, ct: CT) -> list[Body]:
     InputError
         Where a CT, or a segment, cannot be used.
     """
-    volumes = registration.bone_cts
-    if not volumes:
-        each = registration.registers_each
-        return [Body(ct, bones=structures_of(registration, ct) if each else NO_STRUCTURES)]
     unit = registration.parameter(CT_UNIT, "hu")
     found: list[Body] = []
-    for name, volume in volumes.items():
+    if not registration.bone_cts:
+        each = registration.registers_each
+        found = [Body(ct, bones=structures_of(registration, ct) if each else NO_STRUCTURES)]
+    for name, volume in registration.apart.items():
         if found:
             own = volume.GetAttribute(UNIT) or unit
             read = ct_from_array(_voxels(volume), lps_from_ras(place_of(volume)), own, name=name)

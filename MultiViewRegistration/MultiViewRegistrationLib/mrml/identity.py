@@ -104,11 +104,10 @@ def ct_fingerprint(registration: Registration) -> str:
 
 def of_bones(registration: Registration) -> list[str]:
     """Return the fingerprints of the bones that get a pose of their own, of segments or of a CT each; none without any."""
-    if registration.chosen_segments:
-        return [of_structures(registration)]
-    return [
+    segments = [of_structures(registration)] if registration.chosen_segments else []
+    return segments + [
         sha256_of([name, volume.GetAttribute(UNIT), _volume(volume)])
-        for name, volume in registration.bone_cts.items()
+        for name, volume in registration.apart.items()
     ]
 
 

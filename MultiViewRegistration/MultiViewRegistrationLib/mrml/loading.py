@@ -24,7 +24,7 @@ from ..io.case_file import CaseFile, DicomImage
 from ..io.datasets.chest import SAMPLE, demo_case
 from ..io.dicom_identity import read_identity, view_identity
 from ..io.view_record import DESCRIBED, ViewRecord
-from .bones import put_bone_cts
+from .bones import put_apart
 from .case import keep_settings
 from .identity import keep_frame_uid, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
@@ -136,10 +136,13 @@ class ReadCase:
             registration.choose_segment(
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )
-        if case.bodies[0].name:
-            for body in case.bodies:
-                volumes[body.name].SetAttribute(UNIT, body.ct.unit)
-            put_bone_cts(registration, volumes, poses)
+        for body in case.bodies:
+            if not body.name:
+                del volumes[""], poses[""]
+                continue
+            volumes[body.name].SetAttribute(UNIT, body.ct.unit)
+        if volumes:
+            put_apart(registration, volumes, poses)
         keep_centre(registration, self.centre)
         for key, value in (case.search or {}).items():
             registration.node.SetParameter(key, str(value))

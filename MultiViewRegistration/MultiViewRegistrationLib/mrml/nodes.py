@@ -183,6 +183,13 @@ def volumes(scene) -> list:
     ]
 
 
+def models(scene) -> list:
+    """Return the surfaces that a person can choose from, without those of bones and CTs."""
+    found = nodes_of_class("vtkMRMLModelNode", scene)
+    shown = (node for node in found if not node.GetHideFromEditors() and node.GetPolyData())
+    return [node for node in shown if node.GetNodeReference(OWNER) is None]
+
+
 def segmentations(scene) -> list:
     """Return all segmentations of a scene."""
     return nodes_of_class("vtkMRMLSegmentationNode", scene)

@@ -17,6 +17,7 @@ import slicer
 
 from ..errors import InputError
 from ..geometry.rigid import check_rigid
+from ..imaging.ct import per_mm_of
 from . import nodes
 from .nodes import (
     OWNER,
@@ -229,10 +230,24 @@ class Registration:
         volumes = nodes.references(self.node, BONE_CT)
         if self.segmentation is not None or not volumes or volumes[0] is not self.ct:
             return {}
-        return {volume.GetAttribute(BONE_NAME) or volume.GetName(): volume for volume in volumes}
+        return _by_name(volumes)
 
-    @bone_cts.setter
-    def bone_cts(self, volumes: Mapping[str, Any]) -> None:
+    @property
+    def implants(self) -> dict[str, Any]:
+        """The volume nodes of implants beside the CT, by their names."""
+        volumes = nodes.references(self.node, BONE_CT)
+        beside = [each for each in volumes if each is not self.ct and each.GetAttribute(UNIT)]
+        if self.bone_cts:
+            return {}
+        return _by_name([each for each in beside if per_mm_of(each.GetAttribute(UNIT))])
+
+    @property
+    def apart(self) -> dict[str, Any]:
+        """The volume nodes of what has one of its own, `bone_cts` or `implants`."""
+        return self.bone_cts or self.implants
+
+    @apart.setter
+    def apart(self, volumes: Mapping[str, Any]) -> None:
         for name, volume in volumes.items():
             volume.SetAttribute(BONE_NAME, name)
         nodes.set_references(self.node, BONE_CT, list(volumes.values()))
@@ -421,6 +436,10 @@ class Registration:
         for node in filter(None, moving):
             if transform is not None and node.GetParentTransformNode() is transform:
                 node.SetAndObserveTransformNodeID(before and before.GetID())
+
+
+def _by_name(volumes: Iterable[Any]) -> dict[str, Any]:
+    return {volume.GetAttribute(BONE_NAME) or volume.GetName(): volume for volume in volumes}
 
 
 @lru_cache(maxsize=64)  # used many times a second

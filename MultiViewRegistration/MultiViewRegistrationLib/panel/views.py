@@ -206,7 +206,7 @@ class Views:
     def show_bone(self, corners: np.ndarray | None) -> None:
         """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
         registration = self._panel.registration
-        if registration.bone_cts and layout.has_ct_slices(registration.scene):
+        if registration.apart and layout.has_ct_slices(registration.scene):
             _show_in_slices(shown_ct(registration))
         for view in registration.xrays:
             if corners is not None:

@@ -24,11 +24,11 @@ from ..imaging.body import Body
 from ..imaging.ct import (
     BONE_PER_MM,
     CT,
-    MATERIALS,
     METAL_SATURATES_AT,
     WATER,
     Volume,
     attenuation,
+    per_mm_of,
     pyramid,
 )
 from ..imaging.xray import View
@@ -252,7 +252,7 @@ class PreparedCT:
     @property
     def saturates_at(self) -> float:
         """As of a `Projector`."""
-        return METAL_SATURATES_AT if self._ct.unit in MATERIALS else np.inf
+        return METAL_SATURATES_AT if per_mm_of(self._ct.unit) else np.inf
 
     def voxel_mm(self, level: int) -> float:
         """Return the side of a cube as large as a voxel."""

@@ -21,6 +21,9 @@ from .similarity import Settings
 
 #: The finest images have about so many pixels across a bone of usual size.
 PIXELS_ACROSS = 75
+#: And across an implant, whose edge is sharp: with 75 the turn of simulated hip components was off
+#: five times as much.
+IMPLANT_PIXELS = 150
 
 
 #: Steps of such a size are near a minimum.
@@ -151,6 +154,8 @@ def register_bones(
     ----------
     whole
         The whole CT; None for bones with a CT each.
+    bones
+        Of it, and implants after these.
     views
         With their cameras as the registrations before have corrected them; they count as exact.
     world_from_ct
@@ -171,7 +176,7 @@ def register_bones(
         levels = every if poses is None else every[-1:]
     places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
     if ties is None:
-        ties = [] if whole is None else ties_of(bones)
+        ties = [] if whole is None else ties_of([bone for bone in bones if not bone.is_implant])
     objectives = [objective_at(whole, bones, views, places, ties, level) for level in every]
     steps = 0
     most = sum(level.iterations for level in levels)
@@ -210,10 +215,13 @@ def objective_at(
 ) -> BonesObjective:
     """Make the objective at one resolution, of bones at about a pose (4, 4), or at one each (B, 4, 4)."""
     places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
-    centroids = np.array([bone.centroid for bone in bones])
-    centre = rigid.transform_points(places, centroids).mean(axis=0)
+    of_ct = [bone for bone in bones if whole is None or not bone.is_implant]
+    centroids = np.array([bone.centroid for bone in of_ct])
+    if whole is not None and not of_ct:
+        centroids = whole.centroid[None]
+    centre = rigid.transform_points(places[: len(centroids)], centroids).mean(axis=0)
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
-    finest_mm = float(np.median([bone.size_mm for bone in bones])) / PIXELS_ACROSS
+    finest_mm = float(np.median([_pixel_mm(bone) for bone in of_ct or bones]))
     pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
     pooled = [view.pooled(pool) for view in views]
     voxel_mm = level.voxel_pixels * pool * pixel_mm
@@ -223,3 +231,8 @@ def objective_at(
     from .torch_bones import TorchBonesObjective  # PyTorch is an extra
 
     return TorchBonesObjective(*given, moving_rest=moving_rest)
+
+
+def _pixel_mm(bone: Bone) -> float:
+    """Return how large a pixel may be at a bone."""
+    return bone.size_mm / (IMPLANT_PIXELS if bone.is_implant else PIXELS_ACROSS)

@@ -1,14 +1,16 @@
 """Follow all bodies of a case through the frames of a sequence.
 
 In each frame every body is followed alone, see `tracker`. The bones of a CT are then solved for
-together, see `bone_tracker`; bones with a CT each that were found are registered together from
-there, as `api.register` does it. A lost bone starts nothing, and stops no other one.
+together, see `bone_tracker`; bones with a CT each, or implants, that were found are registered
+together from there, as `api.register` does it without the rest of a CT. A lost bone starts nothing,
+and stops no other one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from time import perf_counter
 from typing import cast
 
@@ -62,8 +64,8 @@ class BodiesTracker:
         self._device = device
         self._anatomies = anatomies_of(case.bodies, anatomy)
         self._trackers = [
-            Tracker(each, pace, Range(**case.search_range), case.targets, masked=case.masks_misfit)
-            for each in self._anatomies
+            Tracker(each, pace, Range(**case.search_range), targets, masked=case.masks_misfit)
+            for each, targets in zip_longest(self._anatomies, [case.targets])
         ]
         self._of_ct = BoneTracker(anatomy, case.structures, pace)
         pairs = zip(self._bodies, self._anatomies, strict=True)
@@ -127,10 +129,22 @@ class BodiesTracker:
         began = perf_counter()
         given = _given([None] * len(self._bodies), self._bodies, frame)
         alone = [self._alone(n, number, views, pose) for n, pose in enumerate(given)]
-        if self._apart:
+        if self._bodies[0].name:
             return self._together(alone, views, began, progress)
         expected = self._trackers[0].memory.expected(number)
-        return self._of_ct.follow(alone[0], views, expected, progress)
+        found = self._of_ct.follow(alone[0], views, expected, progress)
+        if not self._apart:
+            return found
+        implants = self._together(alone[1:], views, began, progress)
+        whole = Assessment(cast(Verdict, found.verdict), found.reasons)
+        told = with_together(whole, Together(_states(implants.bones)), of_ct=True)
+        return replace(
+            found,
+            verdict=told.verdict,
+            reasons=told.reasons,
+            seconds=perf_counter() - began,
+            bones={**found.bones, **implants.bones},
+        )
 
     def _together(
         self,
@@ -143,7 +157,8 @@ class BodiesTracker:
         names = [bone.name for bone in self._apart]
         bones = dict(zip(names, alone, strict=True))
         seen = [n for n, each in enumerate(alone) if each.kept]
-        judged = [self._judged(n, each) for n, each in enumerate(alone)]
+        beside = len(self._bodies) - len(alone)
+        judged = [self._judged(n, each) for n, each in enumerate(alone, beside)]
         if seen:
             shapes = [self._apart[n] for n in seen]
             found = register_together([judged[n] for n in seen], views, progress, bones=shapes)
@@ -154,12 +169,8 @@ class BodiesTracker:
                 name: replace(each, upper95_mm=bones[name].upper95_mm)
                 for name, each in joined.items()
             }
-        states = [
-            BodyResult(name, np.eye(4), cast(BoneVerdict, each.verdict), each.reasons)
-            for name, each in bones.items()
-        ]
         first = bones[names[0]]
-        told = with_together(self._judged(0, first).assessment, Together(states))
+        told = with_together(self._judged(beside, first).assessment, Together(_states(bones)))
         return replace(
             first,
             verdict=told.verdict,
@@ -179,6 +190,14 @@ class BodiesTracker:
         return self._anatomies[n].run_on(
             self._device, lambda there: self._trackers[n].on(there).follow(number, views, given)
         )
+
+
+def _states(bones: Mapping[str, Tracked]) -> list[BodyResult]:
+    """Return the verdicts of bones in a frame."""
+    return [
+        BodyResult(name, np.eye(4), cast(BoneVerdict, each.verdict), each.reasons)
+        for name, each in bones.items()
+    ]
 
 
 def _given(

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +20,7 @@ from ..errors import InputError, Show, unseen
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
+from ..imaging.structures import WHOLE
 from ..io.calibration.calibrated import UNITS
 from ..io.case import ct_of
 from ..io.case_file import structures_of
@@ -269,7 +271,9 @@ class Track:
             (motion.name, motion.against) for frame in self.frames for motion in frame.motions
         )
         first, *others = self.sequence.first.bodies
-        pairs |= dict.fromkeys((body.name, first.name) for body in others)
+        tracks[WHOLE] = self
+        fixed = first.bone_names or (WHOLE,)
+        pairs |= dict.fromkeys(product([body.name for body in others], fixed))
         for name, against in pairs:
             motion = relative_motion(
                 tracks[against].poses, tracks[name].poses, tracks[name].centroid

@@ -301,9 +301,9 @@ class Bones:
         places = scene_bones.places_of(registration)
         there = bones_of(registration)
         known = {} if entry is None else entry.bodies
-        moves = not registration.bone_cts  # no CT says how bones with a CT each lay before
+        apart = registration.apart  # of which no CT says how they lay before
         return [
-            _state(name, colour, places, there.get(name), known.get(name), moves)
+            _state(name, colour, places, there.get(name), known.get(name), name not in apart)
             for name, colour in scene_bones.named_bones(registration).items()
         ]
 
@@ -371,7 +371,7 @@ class Bones:
             return principal_axes(self._points(self.pair.fixed))
         bone = bones_of(registration).get(self.pair.fixed)
         lies = bone is not None and is_under(node, bone.node)
-        own = bone is not None and (lies or registration.bone_cts)
+        own = bone is not None and (lies or self.pair.fixed in registration.apart)
         pose = bone.world_from_ct if bone is not None and own else registration.world_from_ct
         points = rigid.transform_points(rigid.inverse(pose), lps_from_ras(positions(node)))
         return frame_of_points(points)
@@ -392,7 +392,7 @@ class Bones:
         fixed, moving = (places.get(name, places[""]) for name in self.pair[:2])
         frame = self.ct_from_frame()
         middle = self.middle(self.pair.moving)
-        if not self._session.registration.bone_cts:
+        if self.pair.moving not in self._session.registration.apart:
             return joint_motion(fixed, moving, frame, middle)
         own = rigid.from_rotation_translation(self._own_axes()[:3, :3], middle)
         return joint_pose(fixed, moving, frame, own)

@@ -240,7 +240,7 @@ class Inputs:
         places = places_of(self.registration) if placed else {}
         make = partial(bodies_of, self.registration, self.ct())
         made = self._kept(BODIES, self.of_structures, make)
-        uids = {name: bone_ct_uid(each) for name, each in self.registration.bone_cts.items()}
+        uids = {name: bone_ct_uid(each) for name, each in self.registration.apart.items()}
         return [
             replace(body, world_from_ct=places.get(body.name), uid=uids.get(body.name, ""))
             for body in made

@@ -450,7 +450,7 @@ class Sequence:
         except InputError:
             return None
         # of a CT of its own the moving bone has a frame of its own, which is kept
-        own = np.eye(4) if self._session.registration.bone_cts else frame
+        own = np.eye(4) if moving in self._session.registration.apart else frame
         one = _frame_poses(played, fixed, frame)
         other = _frame_poses(played, moving, own)
         motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(own), middle))

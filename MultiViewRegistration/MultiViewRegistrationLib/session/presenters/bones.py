@@ -140,9 +140,14 @@ class BoneChoicePresenter(Presenter):
             for key, title in GROUPS.items()
             if any(of_group(node, OF_GROUP[key]) for node in segmentations)
         ]
-        apart = ", ".join(registration.bone_cts)
+        said = (
+            _("Bones with a CT each: {names}.")
+            if registration.bone_cts
+            else _("Implants: {names}.")
+        )
+        apart = ", ".join(registration.apart)
         return [
-            Text("apart", _("Bones with a CT each: {names}.").format(names=apart) if apart else ""),
+            Text("apart", said.format(names=apart) if apart else ""),
             *self._segmenting(),
             row("groups", *buttons),
             *(self._list() if registration.registers_each else []),
@@ -523,7 +528,7 @@ class BonesPresenter(Presenter):
     def register_each(self) -> None:
         """Begin to register each bone from where it is."""
         self.host.stop_moving()
-        if self.registration.bone_cts:
+        if not self.registration.registers_each:
             self.session.register("given")
         else:
             self.session.register_bones()
@@ -612,7 +617,7 @@ class JointMotionPresenter(Presenter):
         rows = zip(axes, motion.rotation_deg, motion.shift_mm, strict=True)
         title = _("{moving} against {fixed}, since the CT.")
         words = [] if by_points else in_words(motion, pair.moving)
-        if self.registration.bone_cts:  # no CT says how such bones lay before
+        if pair.moving in self.registration.apart:  # no CT says how it lay before
             title = _("The axes and the middle of {moving}, from those of {fixed}.")
             words = []
         title = title.format(moving=pair.moving, fixed=pair.fixed)

@@ -5,32 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 
 from ...assessment.remedy import BONES, remedy
 from ...errors import InputError, UnitMismatch
+from ...geometry import rigid
 from ...imaging import ct as imaging_ct
 from ...imaging.segment_names import is_soft
+from ...imaging.structures import WHOLE as CT_NAME
+from ...imaging.surface import write_surface
 from ...io.dicom_identity import study_name
 from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
+from ...mrml.bones import named_bones, places_of, put_apart
 from ...mrml.ct_facts import seen_in, take_facts
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node, whole_numbers
-from ...mrml.manual_pose import keep_centre
-from ...mrml.nodes import OWNER, segmentations, volumes
-from ...mrml.registration import CT_UNIT, Registration
+from ...mrml.manual_pose import centre_in_ct, keep_centre
+from ...mrml.nodes import OWNER, lps_from_ras, models, segmentations, volumes
+from ...mrml.registration import CT_UNIT, UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from ...mrml.xray_record import name_of
 from ...translation import _
 from .. import assessment
-from ..adding import Scouts, read_scouts
+from ..adding import Scouts, clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
 from .bones import BoneChoicePresenter
+from .file_plan import MATERIALS
 from .form import (
     ERROR,
     QUIET,
@@ -50,10 +57,6 @@ from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_optio
 UNITS = {
     "hu": _("Hounsfield units (HU)"),
     "relative": _("Relative (0 is nothing, larger is denser)"),
-    "titanium": _("Titanium"),
-    "cobalt-chrome": _("Cobalt-chrome"),
-    "steel": _("Steel"),
-    "polyethylene": _("Polyethylene"),
 }
 WHOLE = ""
 
@@ -157,7 +160,7 @@ class CTPresenter(Presenter):
 
     @property
     def unit(self) -> str:
-        """The unit of the CT's values, one of UNITS."""
+        """The unit of the CT's values, one of UNITS, or what an implant is made of."""
         registration = self.host.registration
         return "hu" if registration is None else registration.parameter(CT_UNIT, "hu")
 
@@ -177,8 +180,18 @@ class CTPresenter(Presenter):
                 "the result."
             ),
         )
+        surfaces = models(self.host.scene) if self.in_slicer else []
+        model = Choice(
+            "model",
+            _("Implant"),
+            self.take_model,
+            value="",
+            options=node_options(_("none"), surfaces),
+            tip=_("A closed surface in mm, whose coordinates are taken for the CT's."),
+        )
         return [
             choice if found else None,
+            model if surfaces else None,
             Files(
                 "files",
                 _("CT from files..."),
@@ -247,7 +260,7 @@ class CTPresenter(Presenter):
                 _("Values"),
                 self.set_unit,
                 value=self.unit,
-                options=options_of(UNITS),
+                options=options_of(self._units),
                 tip=_(
                     "What the CT's values mean. Bone models and masked volumes without air are "
                     "relative."
@@ -277,6 +290,12 @@ class CTPresenter(Presenter):
             if self.in_slicer and ct_3d.can_show_volume(registration)
             else None,
         ]
+
+    @property
+    def _units(self) -> dict[str, str]:
+        if self.unit in UNITS:
+            return UNITS
+        return {self.unit: MATERIALS.get(self.unit, self.unit)}
 
     def _lacks_segments(self, there: bool) -> str:
         """Return what bones that should be registered by themselves lack, a sentence.
@@ -392,6 +411,42 @@ class CTPresenter(Presenter):
         if file is not None and self.session.scouts is None:
             self._looking_for_scouts = Task(lambda on_progress: read_scouts(file)), ct
         ct_3d.update_volume(self.registration)
+
+    def take_model(self, node_id: str) -> None:
+        """Take a surface of the scene as a dropped file of it."""
+        if not node_id:
+            return
+        node = self.host.scene.GetNodeByID(node_id)
+        folder = Path(mkdtemp())
+        path = folder / f"{clean_name(node.GetName())}.vtk"
+        write_surface(node.GetPolyData(), path)
+        self.host.take_files([path], folder, CT)
+
+    def add_implant(self, name: str, read: Task[imaging_ct.CT]) -> None:
+        """Register an implant, too: it begins where the CT has it, else in the middle of the CT."""
+        implant = read.result
+        registration = self.registration
+        places = places_of(registration)
+        taken = {each.casefold() for each in (CT_NAME, *named_bones(registration), *places)}
+        wanted = clean_name(name)
+        names = chain([wanted], (f"{wanted} {n}" for n in count(2)))
+        name = next(each for each in names if each.casefold() not in taken)
+        volume = implant.volume
+        node = volume_node(registration.scene, name, volume.values, volume.ct_from_index)
+        node.SetAttribute(UNIT, implant.unit)
+        if registration.ct is None:
+            self.set_unit(implant.unit)
+            self.choose(node.GetID())
+        start = places.pop("")
+        middle = implant.centroid()
+        ct = registration.ct
+        index_from_ct = np.linalg.inv(lps_from_ras(registration.ct_place))
+        index = rigid.transform_points(index_from_ct, middle)
+        if not ((index > -0.5) & (index < np.array(ct.GetImageData().GetDimensions()) - 0.5)).all():
+            start = start @ rigid.translation(centre_in_ct(registration) - middle)
+            told = _("{name} begins in the middle of the CT: move it near its place by hand.")
+            self.session.notices.warn(told.format(name=name))
+        put_apart(registration, {**registration.apart, name: node}, {**places, name: start})
 
     def _warn_of_others(self, ct: Any) -> None:
         """Say where a CT belongs to another registration, too."""

@@ -26,6 +26,7 @@ from ...io.recognise import (
     MASK,
     POSE,
     SLICE,
+    SURFACE,
     XRAY,
     XRAY_MASK,
     CTFiles,
@@ -53,6 +54,13 @@ KINDS = {
     XRAY: (_("X-rays"), _("They are X-rays")),
     CALIBRATION: (_("where an X-ray was taken from"), _("Where an X-ray was taken from")),
     POSE: (_("where the CT is to begin"), _("Where the CT is to begin")),
+}
+#: What an implant may be made of, see `imaging.ct.MATERIALS`.
+MATERIALS = {
+    "titanium": _("Titanium"),
+    "cobalt-chrome": _("Cobalt-chrome"),
+    "steel": _("Steel"),
+    "polyethylene": _("Polyethylene"),
 }
 MAX_NAMED = 4
 #: Answers that close what is open, where that is replaced.
@@ -275,6 +283,14 @@ class UseLandmarks:
 
 
 @dataclass(frozen=True)
+class AddImplant:
+    """Register the surface of an implant, too, of one of MATERIALS."""
+
+    path: Path
+    material: str
+
+
+@dataclass(frozen=True)
 class FindBeads:
     """Look for the beads of a phantom in the X-rays."""
 
@@ -292,6 +308,7 @@ Action: TypeAlias = (
     | Place
     | UseCamera
     | UseLandmarks
+    | AddImplant
     | FindBeads
 )
 Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None
@@ -321,7 +338,7 @@ def unused(found: FoundFiles) -> str:
     sentences = [redact_upload_paths(problem) for problem in found.problems]
     if found.unknown and not found.whole:
         what = _(
-            "Not used: {files} (no CT, X-ray, mask, calibration, pose, landmarks, case or scene)."
+            "Not used: {files} (no CT, X-ray, mask, surface, calibration, pose, landmarks, case or scene)."
         )
         sentences.append(what.format(files=_listed(found.unknown)))
     return "\n".join(sentences)
@@ -525,6 +542,16 @@ def _beads(beads: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return (FindBeads(path),)
 
 
+def _surface(surface: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    path = surface.files[0]
+    if opened.ct_coming:
+        return None
+    if material := answers.get("material"):
+        return (AddImplant(path, material),)
+    title = _("{file}: the surface of an implant. What is it made of?").format(file=path.name)
+    return _ask(title, "material", "", MATERIALS.items())
+
+
 # Calibrations
 
 
@@ -632,5 +659,6 @@ _PARTS: dict[tuple[str, ...], Callable[[Part, dict[str, str], OpenCase], Plan]] 
     (POSE,): _pose,
     (LANDMARKS,): _landmarks,
     (BEADS,): _beads,
+    (SURFACE,): _surface,
     (CALIBRATION,): _calibrations,
 }

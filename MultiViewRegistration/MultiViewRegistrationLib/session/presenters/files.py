@@ -16,7 +16,7 @@ from typing import assert_never
 import numpy as np
 
 from ...errors import InputError, collect_warnings
-from ...imaging.ct import load_mask
+from ...imaging.ct import load_ct, load_mask
 from ...imaging.structures import Structures, read_segments
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
@@ -493,6 +493,10 @@ class FilesPresenter(Presenter):
                 landmarks_to_ct(self.registration, path)
             case file_plan.UseLandmarks(path, xray, place):
                 landmarks_to_xray(self.registration, self._xrays.view(xray), path, place)
+            case file_plan.AddImplant(path, material):
+                task = Task(lambda on_progress: load_ct(path, material))
+                take = partial(self._ct.add_implant, name_of(path))
+                self._tasks.append(PendingTask(task, take))
             case file_plan.FindBeads(path):
                 self.host.show_geometry()
                 self._xrays.geometry.beads.find(path)

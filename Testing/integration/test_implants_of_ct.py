@@ -1,0 +1,137 @@
+"""An implant beside the CT of the bones that it lies between: all in one problem, and how it lies to them."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bent_spine import NAMES, POSE, START, bent, spine, write_frames, xrays
+from file_io import read_json, write_json, write_volume
+from result_schema import assert_fits_schema
+from two_bones import error_mm, implant, off, shadow_of_metal
+
+import mvreg
+from MultiViewRegistrationLib.assessment.joint_motion import joint_pose, principal_axes
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+
+
+def stem() -> tuple[CT, np.ndarray]:
+    """A component in cobalt-chrome, and where it lies: along the spine, beside its second vertebra."""
+    ct = implant()
+    pose = rigid.turn_and_shift([0.2, -0.1, 0.4], np.zeros(3))
+    pose[:3, 3] = [18.0, -8.0, 6.0] - rigid.transform_points(pose, ct.centroid())
+    return ct, pose
+
+
+@pytest.fixture(scope="module")
+def case():
+    """The bent spine, four bones of it, the component, and X-rays of both."""
+    ct, labels = spine()
+    metal, true = stem()
+    views = []
+    for view in xrays(ct, labels, bent(ct, labels), POSE):
+        image = view.xray.line_integrals + shadow_of_metal(metal, view.camera, true)
+        known = {"principal_point_sd_px": 0.5}
+        views.append(
+            mvreg.View(image, view.camera, name=view.name, intensity="log", uncertainty=known)
+        )
+    of_ct = mvreg.Body(
+        ct,
+        labels=labels.transpose(2, 1, 0),
+        structures={name: n for n, name in enumerate(NAMES, start=1)},
+        world_from_ct=START,
+    )
+    start = off(true, metal, 4, 4, 3)
+    return mvreg.Case.from_arrays(
+        of_ct, mvreg.Body(metal, name="stem", world_from_ct=start), *views
+    )
+
+
+@pytest.fixture(scope="module")
+def result(case):
+    return mvreg.register(case)
+
+
+def test_an_implant_and_the_bones_of_one_ct_are_found_together(case, result):
+    metal, true = stem()
+    ct, labels = spine()
+    assert case.bone_names == (*NAMES, "stem")
+    assert list(result.bodies) == ["CT", *NAMES, "stem"]
+    assert error_mm(metal, result.bodies["stem"].world_from_ct, true) < 0.1
+    for n, motion in enumerate(bent(ct, labels), start=1):
+        place = ct.volume.ct_from_index
+        bone = CT(Volume((labels == n).astype(np.float32), place))
+        assert error_mm(bone, result.bodies[NAMES[n - 1]].world_from_ct, POSE @ motion) < 0.3
+    assert result.bodies["stem"].verdict == "check"
+    assert all(result.bodies[name].verdict in ("accept", "check") for name in NAMES)
+
+
+def test_how_an_implant_lies_to_the_nearest_bone_of_the_ct_is_told(result, tmp_path):
+    (lies,) = result.together.relative_poses
+    assert lies.name == "stem" and lies.against in NAMES
+    metal, true = stem()
+    against = next(bone for bone in result.together.bodies if bone.name == lies.against)
+    motion = bent(*spine())[NAMES.index(lies.against)]
+    own = principal_axes(next(b.bone for b in result.together.bodies if b.name == "stem").surface)
+    expected = joint_pose(POSE @ motion, true, principal_axes(against.bone.surface), own)
+    assert np.allclose(lies.numbers.shift_mm, expected.shift_mm, atol=0.3)
+    assert np.allclose(lies.numbers.rotation_deg, expected.rotation_deg, atol=1)
+    mvreg.save_result(result, tmp_path / "out")
+    content = read_json(tmp_path / "out" / "result.json")
+    assert_fits_schema(content)
+    assert content["relative_poses"][0]["against"] == lies.against
+    assert "moved" in content["bodies"]["T12"] and "moved" not in content["bodies"]["stem"]
+
+
+def test_an_implant_lies_to_a_whole_ct_that_has_no_bones(case):
+    first, metal = case.bodies
+    whole = replace(first, bones=replace(first.bones, names=(), labels=first.bones.labels * 0))
+    views = [replace(view) for view in case.views]
+    result = mvreg.register(replace(case, bodies=(whole, metal), views=views))
+    assert list(result.bodies) == ["CT", "stem"]
+    assert error_mm(metal.ct, result.bodies["stem"].world_from_ct, stem()[1]) < 0.2
+    (lies,) = result.together.relative_poses
+    assert lies.against == "CT"
+
+
+def test_an_implant_that_is_not_found_leaves_the_ct_to_be_checked(case, result):
+    """Its own pose is rejected, that of the CT is not."""
+    first, metal = case.bodies
+    away = replace(metal, world_from_ct=off(stem()[1], metal.ct, 60, 25, 1))
+    lost = mvreg.register(replace(case, bodies=(first, away)))
+    assert lost.bodies["stem"].verdict == "reject"
+    assert lost.verdict == "check"
+    assert "stem: not found, see its reasons." in map(str, lost.reasons)
+
+
+def test_an_implant_is_followed_against_the_ct(tmp_path):
+    """It moves by 2 mm from the first frame to the second, the body does not."""
+    ct, labels = spine()
+    metal, true = stem()
+    poses = [true, rigid.translation([0, 0, 2.0]) @ true]
+    frames = [
+        [
+            replace(view, xray=replace(view.xray, line_integrals=image.astype(np.float32)))
+            for view in xrays(ct, labels, [np.eye(4)] * 4, POSE)
+            for image in [view.xray.line_integrals + shadow_of_metal(metal, view.camera, pose)]
+        ]
+        for pose in poses
+    ]
+    write_volume(tmp_path / "stem.mha", metal.volume.values, metal.volume.ct_from_index)
+    start = off(true, metal, 1, 1, 3).tolist()
+    entry = {"name": "stem", "ct": "stem.mha", "ct_unit": metal.unit, "world_from_ct": start}
+    more = {"structures": [entry], "world_from_ct": POSE.tolist()}
+    case = write_frames(tmp_path, ct, labels, frames, more)
+    content = read_json(case)
+    del content["labels"]
+    write_json(case, content)
+    assert main(["track", str(case), "--pace", "quick", "--out", str(tmp_path / "track")]) == 0
+    for frame, pose in zip(
+        read_json(tmp_path / "track" / "track.json")["frames"], poses, strict=True
+    ):
+        assert error_mm(metal, np.array(frame["bodies"]["stem"]["world_from_ct"]), pose) < 0.2
+        assert error_mm(ct, np.array(frame["world_from_ct"]), POSE) < 0.5
+    lines = list(csv.DictReader((tmp_path / "track" / "stem_on_CT_motion.csv").open()))
+    assert float(lines[1]["distance_mm"]) == pytest.approx(2, abs=0.2)

@@ -12,8 +12,8 @@ SCHEMA = read_json(
     / "MultiViewRegistration/MultiViewRegistrationLib/io/result.schema.json"
 )
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-CODES = {each["const"] for each in SCHEMA["$defs"]["code"]["oneOf"]}
-CAUSES = SCHEMA["properties"]["diagnosis"]["properties"]["cause"]["enum"]
+CODES = {each["const"] for each in SCHEMA["$defs"]["code"]["oneOf"] if "const" in each}
+CAUSES = SCHEMA["properties"]["diagnosis"]["properties"]["cause"]["anyOf"][1]["enum"]
 
 
 def assert_fits_schema(result: dict) -> None:

@@ -146,7 +146,9 @@ def _reasons() -> Iterator[str]:
     yield "| code | meaning |\n| --- | --- |"
     schema = json.loads((LIBRARY / "io" / "result.schema.json").read_text(encoding="utf-8"))
     codes = schema["$defs"]["code"]["oneOf"]
-    yield from (f"| `{each['const']}` | {each['description']} |" for each in codes)
+    yield from (
+        f"| `{each.get('const') or each['title']}` | {each['description']} |" for each in codes
+    )
 
 
 GENERATORS = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import assess, register, train
+    from .assessment.hypotheses import Fault
     from .errors import Cancelled, InputError
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
@@ -18,16 +19,23 @@ if TYPE_CHECKING:
     from .geometry.rigid import transform_points
     from .geometry.twist import exp_se3, log_se3
     from .imaging.ct import Volume
+    from .imaging.image_source import inside
     from .io.arrays import Body, View
     from .io.calibration.from_beads import calibrate_from_beads
     from .io.case import Case
+    from .io.case_file import CaseFile
     from .io.datasets.chest import sample_case
+    from .io.files import keep_within, redact_upload_paths
     from .io.sequence import FrameSequence
     from .jobs import Job
+    from .published.own import Refiner, Similarity
     from .registration.pipeline import Progress
     from .registration.prepared_ct import PreparedCT
+    from .regressor.loss import PoseLoss
+    from .regressor.network import PoseNetwork
     from .rendering.autograd import DifferentiableRenderer
     from .rendering.render import render
+    from .report.bones import before_after
     from .report.result import Result
     from .report.result_page import save_result
     from .sequence.run import follow
@@ -47,23 +55,33 @@ __all__ = [
     "Camera",
     "Cancelled",
     "Case",
+    "CaseFile",
     "DifferentiableRenderer",
+    "Fault",
     "FrameSequence",
     "InputError",
     "Job",
     "Landmark",
+    "PoseLoss",
+    "PoseNetwork",
     "PreparedCT",
     "Progress",
+    "Refiner",
     "Result",
+    "Similarity",
     "Track",
     "View",
     "Volume",
     "__version__",
     "assess",
+    "before_after",
     "calibrate_from_beads",
     "exp_se3",
     "follow",
+    "inside",
+    "keep_within",
     "log_se3",
+    "redact_upload_paths",
     "register",
     "render",
     "sample_case",
@@ -78,22 +96,32 @@ _MODULES = {
     "Camera": "geometry.camera",
     "Cancelled": "errors",
     "Case": "io.case",
+    "CaseFile": "io.case_file",
     "DifferentiableRenderer": "rendering.autograd",
+    "Fault": "assessment.hypotheses",
     "FrameSequence": "io.sequence",
     "InputError": "errors",
     "Job": "jobs",
     "Landmark": "geometry.landmarks",
+    "PoseLoss": "regressor.loss",
+    "PoseNetwork": "regressor.network",
     "PreparedCT": "registration.prepared_ct",
     "Progress": "registration.pipeline",
+    "Refiner": "published.own",
     "Result": "report.result",
+    "Similarity": "published.own",
     "Track": "sequence.track_files",
     "View": "io.arrays",
     "Volume": "imaging.ct",
     "assess": "api",
+    "before_after": "report.bones",
     "calibrate_from_beads": "io.calibration.from_beads",
     "exp_se3": "geometry.twist",
     "follow": "sequence.run",
+    "inside": "imaging.image_source",
+    "keep_within": "io.files",
     "log_se3": "geometry.twist",
+    "redact_upload_paths": "io.files",
     "register": "api",
     "render": "rendering.render",
     "sample_case": "io.datasets.chest",

@@ -75,11 +75,12 @@ def register(
     progress: Report = unseen,
     anatomy: PreparedCT | None = None,
     seed: int = 0,
-    refinement: str = "joint",
+    refinement: str | type = "joint",
     device: str | ComputeDevice = "cpu",
     model: str | Path | Regressor | None = None,
     minutes: float = 2.0,
     unassessed: Callable[[Result], object] = lambda _: None,
+    faults: Sequence[type] = (),
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays, and assess it.
 
@@ -109,6 +110,8 @@ def register(
         Length of the training that `start="regressor"` begins if there is no regressor.
     unassessed
         Called with the result before it is assessed, to draw it meanwhile.
+    faults
+        Own ones, classes like `Fault`, which are tried where the fit is poor, after the program's.
 
     Returns
     -------
@@ -206,7 +209,7 @@ def register(
         go_on(progress(Progress(1.0, "judging the pose", at.world_from_ct, at.fit.cost)))
         alone = []
         for n, each in enumerate(zip(anatomies, found, strict=True)):
-            alone.append(_alone(case, n, *each, progress))
+            alone.append(_alone(case, n, *each, progress, faults))
         began_bones = perf_counter()
         result = _with_together(result, alone, of_bones, first.bone_poses)
         bones_s = perf_counter() - began_bones
@@ -265,7 +268,12 @@ def _compilation_told() -> AbstractContextManager:
 
 
 def _alone(
-    case: Case, n: int, anatomy: PreparedCT, found: TimedRegistration, progress: Report
+    case: Case,
+    n: int,
+    anatomy: PreparedCT,
+    found: TimedRegistration,
+    progress: Report,
+    faults: Sequence[type],
 ) -> Alone:
     """Judge the n-th body, which was registered by itself."""
     from .assessment import verdict
@@ -279,7 +287,7 @@ def _alone(
     shared = case.shared_unknowns
     targets = None if n else case.targets
     judged = verdict.assess(*arguments, targets, shared, masked=case.masks_misfit)
-    judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress))
+    judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
     judged = with_further_view(judged, anatomy, where.views, where.world_from_ct, shared)
     judged = replace(judged, use=_use_of(case))
     if np.isfinite(anatomy.saturates_at):
@@ -489,8 +497,8 @@ def train(
     *,
     minutes: float = 2.0,
     steps: int | None = None,
-    network: str = "voting",
-    loss: str = "likelihood",
+    network: str | type = "voting",
+    loss: str | type = "likelihood",
     seed: int = 0,
     resume: bool = False,
     progress: TrainingReport = lambda *_: None,
@@ -511,7 +519,8 @@ def train(
     steps
         In place of minutes: with the same seed, packages and machine the same model again.
     network, loss
-        Of `regressor.network.NETWORKS`; "likelihood", or of `regressor.loss.PRESETS`.
+        Of `regressor.network.NETWORKS`; "likelihood", or of `regressor.loss.PRESETS`. Or an own
+        `PoseNetwork` and `PoseLoss`, as classes, or by the names that installed packages register.
     seed
         Of all that is drawn.
     resume

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import InputError, install_command, warn
+from .extensions import find, name_of
 from .published import NAMES
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
@@ -22,7 +23,6 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .registration.prepared_ct import PreparedCT
     from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport
     from .rendering.devices import ComputeDevice
-
 
 REGRESSOR_STARTS = ("regressor", "auto")
 #: Share of the progress bar at which cameras begin to be corrected, of a case with structures.
@@ -244,17 +244,21 @@ def part_of(progress: Report, first: float, last: float) -> Report:
     return lambda now: progress(replace(now, fraction=first + (last - first) * now.fraction))
 
 
-def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
-    """Return the refinement of a name.
+def refinement_method(
+    refinement: str | type, device: str | ComputeDevice = "cpu"
+) -> RefinementMethod:
+    """Return a refinement.
 
-    InputError for another name; for a published one where torch is not installed, or for a device
-    that is not there.
+    InputError for an unknown name; for a published one or an own similarity where torch is not
+    installed, or for a device that is not there.
 
     Parameters
     ----------
-    name
-        "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr",
-        see `published.refine`.
+    refinement
+        "joint", second order over all views, which needs no torch; "diffpose", "cui2025", "xvr",
+        see `published.refine`; or an own one, a `Refiner`, or a `Similarity`, which xvr's optimiser
+        climbs: the class, or the name by which an installed package registers it. Poses of all but
+        "joint" have no verdict.
     device
         Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so,
         and the processor does the work. The published ones refuse it.
@@ -263,23 +267,32 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
     from .registration.pipeline import RefinementMethod, refine
     from .rendering.devices import ComputeDevice, torch_device
 
+    name = name_of("refinement", refinement, NAMES)
     if name == "joint":
         device = (
             device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
         )
         return RefinementMethod(name, refine, compute_device=device)
-    if name not in NAMES:
-        raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
-    try:
-        from .published import refine as published
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise InputError(
-            f'refinement "{name}": needs PyTorch, which is not installed; install it with '
-            f'{install_command("torch")}, or use the refinement "joint".'
-        ) from None
-    chosen = torch_device(device.requested if isinstance(device, ComputeDevice) else device)
+    own: Any = None if name in NAMES else find("refinement", name, NAMES)()
+    chosen = ""
+    optimise: Callable[..., Refinement]
+    if hasattr(own, "refine"):
+        from .published.own import refine_by
+
+        optimise = partial(refine_by, own)
+    else:
+        try:
+            from .published import refine as published
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise InputError(
+                f'refinement "{name}": needs PyTorch, which is not installed; install it with '
+                f'{install_command("torch")}, or use the refinement "joint".'
+            ) from None
+        chosen = torch_device(device.requested if isinstance(device, ComputeDevice) else device)
+        preset = published.preset_of(name, own)
+        optimise = partial(published.refine, preset=preset, device=chosen)
 
     def run(
         anatomy: PreparedCT,
@@ -294,8 +307,6 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
             warn(
                 f'The geometry of the views is marked as uncertain; the refinement "{name}" takes it as exact.'
             )
-        return published.refine(
-            anatomy, views, world_from_ct, published.PRESETS[name], chosen, progress
-        )
+        return optimise(anatomy, views, world_from_ct, progress=progress)
 
     return RefinementMethod(name, run, chosen)

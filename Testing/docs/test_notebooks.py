@@ -66,7 +66,7 @@ def test_a_notebook_is_a_page_of_the_site(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_anywhere(path, tmp_path):
-    if path.stem in ("drr", "network", "own_optimiser", *SYNTHETIC):
+    if path.stem in ("drr", "extend", "network", "own_optimiser", *SYNTHETIC):
         pytest.importorskip("torch", reason="needs torch: pip install torch")
     try:
         if path.stem not in SYNTHETIC:

@@ -18,8 +18,8 @@ from MultiViewRegistrationLib.regressor.loss import in_cameras
 from MultiViewRegistrationLib.regressor.network import (
     CellVotes,
     Network,
+    PoseNetwork,
     Poses,
-    PublishedPoseNetwork,
     VotingNetwork,
     choose_landmarks,
     make_network,
@@ -51,7 +51,7 @@ def small(name: str) -> Network:
     torch.manual_seed(0)
     if name == "voting":
         return VotingNetwork(CAMERAS, POINTS, CENTROID, width=8)
-    return PublishedPoseNetwork(CAMERAS, NOMINAL, CENTROID, width=8)
+    return PoseNetwork(CAMERAS, NOMINAL, CENTROID, width=8)
 
 
 def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:

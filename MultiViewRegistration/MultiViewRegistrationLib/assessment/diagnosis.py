@@ -11,11 +11,12 @@ cause on any computer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..extensions import find, name_of, names
 from ..imaging.xray import View
 from .camera_causes import camera_cause
 from .cause import MIN_EVIDENCE_GAIN, MIN_NCC, Cause
@@ -25,6 +26,7 @@ from .hypotheses import (
     half_turn,
     image_hypotheses,
     mirrored_ct,
+    own_hypotheses,
     tube_hypotheses,
 )
 from .level_causes import ct_too_short, other_level, other_part
@@ -44,7 +46,15 @@ KINDS = (
 
 @dataclass(eq=False)
 class CauseSearch(Trials):
-    """The search for the likely cause of a poor fit."""
+    """The search for the likely cause of a poor fit.
+
+    Parameters
+    ----------
+    faults
+        Own ones, which are tried beside those that installed packages register.
+    """
+
+    faults: Sequence[type] = ()
 
     def cause(self, *, placed: bool = False) -> Cause | None:
         """Return the first cause that holds; None if no hypothesis explains the fit.
@@ -56,7 +66,7 @@ class CauseSearch(Trials):
     def causes(self, *, placed: bool = False) -> Iterator[Cause]:
         """Yield the likeliest cause of each kind, whether it holds or not.
 
-        Of the images (KINDS), the cameras, the level, the part.
+        Of the images (KINDS), own ones, the cameras, the level, the part.
 
         Parameters
         ----------
@@ -81,6 +91,9 @@ class CauseSearch(Trials):
         alike = here and min(here.fit.similarity) >= MIN_NCC  # as no image but a mirrored one
         kinds = KINDS[:1] if alike else KINDS
         groups = [[each for each in every if each.cause in causes] for causes in kinds]
+        given = [name_of("fault", fault) for fault in self.faults]
+        own = [find("fault", name)() for name in dict.fromkeys([*given, *names("fault")])]
+        groups += [list(own_hypotheses(self.tied, fault)) for fault in own]
         signs = []
         by_places = []
         for group in groups:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 
@@ -79,6 +80,33 @@ class Hypothesis:
     def pose(self, pose: np.ndarray) -> np.ndarray:
         """Return a pose (4, 4) of the case under the hypothesis, or of the hypothesis in the case."""
         return self.world_from_world @ pose @ self.corrected_from_ct
+
+
+class Fault(Protocol):
+    """An own fault that an X-ray may have.
+
+    Attributes
+    ----------
+    name
+        The cause in a result is "own " and this.
+    sentence
+        What to say where it holds: the fault, with "{}" for the X-ray, a line end, and what to
+        check.
+    """
+
+    name: str
+    sentence: str
+
+    def undone(self, view: View) -> View | None:
+        """Return the X-ray as it would be without the fault; None of one that cannot have it."""
+        ...
+
+
+def own_hypotheses(views: Sequence[View], fault: Fault) -> Iterator[Hypothesis]:
+    """Yield that each X-ray, or all of them, have an own fault."""
+    undone = [fault.undone(view) for view in views]
+    every = fault.sentence.format("all X-rays")
+    yield from _of_one_or_all(f"own {fault.name}", views, undone, fault.sentence, every)
 
 
 def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:

@@ -197,9 +197,9 @@ def add_refinement(command: argparse.ArgumentParser) -> None:
     """Add --refine and --device."""
     command.add_argument(
         "--refine",
-        choices=NAMES,
         default="joint",
-        help="joint: all views together, second order (default); the others are published ones, which need PyTorch",
+        metavar="|".join([*NAMES, "NAME"]),
+        help="joint: all views together, second order (default); published ones, which need PyTorch; or NAME, of an installed package",
     )
     add_device(
         command, "; a published refinement also runs on PyTorch's other devices, such as mps"

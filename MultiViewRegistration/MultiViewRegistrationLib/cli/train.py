@@ -46,14 +46,14 @@ def add_train(command: Parser) -> None:
     add(
         "--network",
         default="voting",
-        metavar="voting|published",
-        help="landmark votes, or the papers' with their head as published (default: %(default)s)",
+        metavar="voting|published|NAME",
+        help="landmark votes, the papers' with their head as published, or NAME, of an installed package (default: %(default)s)",
     )
     add(
         "--loss",
         default="likelihood",
-        metavar="likelihood|diffpose|cui2025",
-        help="the papers' losses need their network (default: %(default)s)",
+        metavar="likelihood|diffpose|cui2025|NAME",
+        help="the papers', or NAME, which need a network of poses (default: %(default)s)",
     )
     add(
         "--begin-with",

@@ -42,6 +42,7 @@ from ..registration.pipeline import LevelTrace, Progress, Refinement, Report
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.autograd import DifferentiableRenderer
 from ..rendering.devices import load_triton
+from .own import Similarity
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Preset:
         Subtracted from images scaled to [0, 1], and what they are divided by.
     floor
         Added to variances.
+    similarity
+        Of whole images in place of these, see `own.Similarity`.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Preset:
     mean: float
     sd: float
     floor: float
+    similarity: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 #: Learning rates, decay, 500 iterations, and the halves of NCC: register.py, which has 256 pixels
@@ -134,6 +138,13 @@ XVR = Preset(
 )
 
 PRESETS = {preset.name: preset for preset in (DIFFPOSE, CUI2025, XVR)}
+
+
+def preset_of(name: str, own: Similarity | None) -> Preset:
+    """Return the preset of a name, or xvr's optimiser of an own similarity."""
+    if own is None:
+        return PRESETS[name]
+    return replace(XVR, name=name, patch=1, gradient_patch=None, similarity=own.similarity)
 
 
 def ncc(a: Tensor, b: Tensor, floor: float = 1e-5) -> Tensor:
@@ -262,6 +273,8 @@ class Comparison:
         moving = self._render(world_from_ct)[self._valid]
         moving = standardised(moving, preset.mean, preset.sd)
         image = self._image(moving)
+        if preset.similarity:
+            return preset.similarity(self._fixed_image, image, self._valid)
         local = patch_ncc(
             self._fixed_image[None], image[None], self._valid, preset.patch, preset.floor
         )

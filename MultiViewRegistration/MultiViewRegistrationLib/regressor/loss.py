@@ -33,12 +33,14 @@ cameras other than the known ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..extensions import find
 from ..geometry import rigid, rigid_torch
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
@@ -61,6 +63,28 @@ _VOXEL = 1.25
 LossFunction = Callable[[Network, Tensor, Tensor], Tensor]
 """(network, images (n, views, 2, rows, columns), camera_from_ct (n, views, 4, 4)) -> the loss, a
 number."""
+
+
+class PoseLoss(Protocol):
+    """An own loss of predicted poses.
+
+    Attributes
+    ----------
+    name
+        By which it is chosen, and which the model's card has.
+    """
+
+    name: str
+
+    def loss(self, predicted: Tensor, true: Tensor) -> Tensor:
+        """Return a number with a gradient, least for the truth.
+
+        Parameters
+        ----------
+        predicted, true
+            camera_from_ct (n, views, 4, 4), mm.
+        """
+        ...
 
 
 class PoseAndImageLoss:
@@ -206,7 +230,7 @@ def make_loss(
     world_from_ct: np.ndarray,
     device: str = "cpu",
 ) -> LossFunction:
-    """Return the loss of that name: "likelihood", each view by itself, or a row of PRESETS.
+    """Return the loss of that name: "likelihood", each view by itself, a row of PRESETS, or one that a package registers.
 
     Parameters
     ----------
@@ -226,16 +250,15 @@ def make_loss(
     """
     if name == LIKELIHOOD:
         return likelihood
-    if name not in PRESETS:
-        known = ", ".join([LIKELIHOOD, *PRESETS])
-        raise InputError(
-            f'the loss "{name}" is not known, expected one of {known}; correct its name.'
-        )
+    own = None if name in PRESETS else find("loss", name, [LIKELIHOOD, *PRESETS])
     if network == VOTING:
         raise InputError(
             f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "published", or '
             f'the loss "{LIKELIHOOD}".'
         )
+    if own:
+        of_poses = own().loss
+        return lambda network, images, true: of_poses(_poses(network, images), true)
     centre = rigid.transform_points(world_from_ct, ct.centroid())
     depths = [float(camera.depth(centre)) for camera in cameras]
     volume = attenuation(ct)
@@ -250,8 +273,7 @@ def make_loss(
         Predictions are compared with the image at the true pose as a DRR shows it: no prediction
         can show the random nuisances of the network's image.
         """
-        predicted, _ = _predicted(network, images)
-        poses = predicted.camera_from_ct.unflatten(0, images.shape[:2])
+        poses = _poses(network, images)
         if not torch.isfinite(poses).all():
             return poses.sum()
         with torch.no_grad():
@@ -267,6 +289,12 @@ def likelihood(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tens
     """Return the mean negative log-likelihood of the truth, of all views alike."""
     predicted, view = _predicted(network, images)
     return network.loss(predicted, camera_from_ct.flatten(0, 1), view).mean()
+
+
+def _poses(network: Network, images: Tensor) -> Tensor:
+    """Return camera_from_ct (n, views, 4, 4) as the network predicts it."""
+    predicted, _ = _predicted(network, images)
+    return predicted.camera_from_ct.unflatten(0, images.shape[:2])
 
 
 def _predicted(network: Network, images: Tensor):

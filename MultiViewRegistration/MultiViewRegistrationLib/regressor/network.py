@@ -24,7 +24,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..extensions import find
 from ..geometry import rigid, rigid_torch
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
@@ -394,7 +394,7 @@ class Poses(NamedTuple):
     camera_from_ct: Tensor
 
 
-class PublishedPoseNetwork(Network):
+class PoseNetwork(Network):
     """ResNet-18 with the regression head of DiffPose as published, taken over by Cui and others.
 
     The features are averaged over the whole image; two linear layers, one for rad and one for mm,
@@ -402,6 +402,9 @@ class PublishedPoseNetwork(Network):
     of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no error: the scale
     along each axis of the motion to the truth is UNIT, which `calibrate` multiplies by one number. Otherwise than there (Gopalakrishnan et
     al., CVPR 2024), the twist is one about the anatomy's centroid and not about a corner of the CT.
+
+    An own network is a subclass with a `name`, whose `__init__` sets another `stem` and `body`, or
+    which has `features` of its own: 8 x width channels.
 
     Parameters
     ----------
@@ -491,7 +494,7 @@ class PublishedPoseNetwork(Network):
 #: the centroid.
 NETWORKS: dict[str, Callable[..., Network]] = {
     VOTING: VotingNetwork,
-    "published": PublishedPoseNetwork,
+    "published": PoseNetwork,
 }
 
 
@@ -507,18 +510,15 @@ def make_network(
 
     Parameters
     ----------
-    name : of NETWORKS, else InputError.
+    name : of NETWORKS, or one that a package registers, else InputError.
     cameras : of the windows, one a view.
     world_from_ct : (4, 4), the nominal pose.
     centroid, landmarks : (3,), (K, 3) CT mm, see `choose_landmarks`.
     """
-    if name not in NETWORKS:
-        raise InputError(
-            f'the network "{name}" is not known, expected one of {", ".join(NETWORKS)}; correct its name.'
-        )
+    maker = NETWORKS.get(name) or find("network", name, NETWORKS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NETWORKS[name](cameras, landmarks if name == VOTING else world_from_ct, centroid)
+        network = maker(cameras, landmarks if name == VOTING else world_from_ct, centroid)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

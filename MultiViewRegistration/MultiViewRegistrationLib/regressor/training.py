@@ -27,16 +27,17 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, go_on, warn
+from ..extensions import name_of
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..rendering.devices import CPU, ComputeDevice
 from .fusion import fuse
 from .images import TrainingImages, Window
-from .loss import LIKELIHOOD, in_cameras, make_loss
+from .loss import LIKELIHOOD, PRESETS, in_cameras, make_loss
 from .model import RegressorModel, load_weights, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
-from .network import VOTING, choose_landmarks, make_network
+from .network import NETWORKS, VOTING, choose_landmarks, make_network
 from .optimiser import Optimiser
 from .poses import AXES, PoseRange
 
@@ -140,8 +141,8 @@ class Training:
         *,
         minutes: float = 2.0,
         steps: int | None = None,
-        network: str = VOTING,
-        loss: str = LIKELIHOOD,
+        network: str | type = VOTING,
+        loss: str | type = LIKELIHOOD,
         seed: int = 0,
         device: str = CPU,
         begin_with: RegressorModel | None = None,
@@ -176,8 +177,8 @@ class Training:
             steps=1,
             every=1,
             minutes=minutes,
-            network=network,
-            loss=loss,
+            network=name_of("network", network, NETWORKS),
+            loss=name_of("loss", loss, [LIKELIHOOD, *PRESETS]),
             seed=seed,
             device=device,
             created=datetime.now().isoformat(timespec="seconds"),

@@ -118,7 +118,7 @@ def _head(evaluation: Evaluation, title: str) -> str:
     device = method.compute_device.display_name
     refinement = f"`{method.name}`" + (f" on {device}" if device else "")
     if method.torch_device:
-        refinement += f", a published one (docs/method.md), by PyTorch {version('torch')} on {method.torch_device}"
+        refinement += f", not the program's own (docs/method.md), by PyTorch {version('torch')} on {method.torch_device}"
     shared = (
         " Processes shared the cases, and the threads (docs/cohorts.md)."
         if evaluation.shared

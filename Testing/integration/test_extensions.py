@@ -1,0 +1,176 @@
+"""The own parts of the notebook are used as the program's are: as arguments, and registered by a package."""
+
+import ast
+import json
+import os
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from file_io import read_json
+from phantom import START, error_mm, write_phantom_case
+from refusals import refuses
+
+pytest.importorskip("torch", reason="needs torch: pip install torch")
+
+from program import ENVIRONMENT, run
+from result_schema import assert_fits_schema
+
+from MultiViewRegistrationLib import extensions
+from MultiViewRegistrationLib.finding import refinement_method
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
+from MultiViewRegistrationLib.regressor.model import load_model
+from mvreg import Cancelled, Case, register, train
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "extend.ipynb"
+ENTRY_POINTS = """
+[mvreg.refinement]
+gradient-correlation = own_parts:GradientCorrelation
+nelder-mead = own_parts:NelderMead
+broken = a_package_that_is_gone:Refinement
+[mvreg.network]
+small = own_parts:SmallNetwork
+[mvreg.loss]
+geodesic = own_parts:Geodesic
+[mvreg.fault]
+aside = own_parts:AsideDetector
+"""
+#: Of trainings of some steps.
+pytestmark = pytest.mark.filterwarnings("ignore:Only .* of the random images")
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """The folder of an installed package with the notebook's classes, which registers nothing yet."""
+    cells = [cell for cell in read_json(NOTEBOOK)["cells"] if cell["cell_type"] == "code"]
+    tree = ast.parse("\n".join("".join(cell["source"]) for cell in cells))
+    kept = (ast.Import, ast.ImportFrom, ast.ClassDef)
+    tree.body = [node for node in tree.body if isinstance(node, kept)]
+    (tmp_path / "own_parts.py").write_text(ast.unparse(tree))
+    info = tmp_path / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_parts", raising=False)
+    monkeypatch.setattr(extensions, "_given", {})
+    return tmp_path
+
+
+@pytest.fixture
+def own(site):
+    return import_module("own_parts")
+
+
+@pytest.fixture
+def installed(site):
+    (site / "other-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    return site
+
+
+def refined(chosen, anatomy, views, progress=lambda _: None):
+    return refinement_method(chosen).run(
+        anatomy, views, START, progress=progress, shared=SharedUnknowns()
+    )
+
+
+@pytest.mark.parametrize("name", ["GradientCorrelation", "NelderMead"])
+def test_an_own_refinement_finds_the_pose(own, anatomy, views, name):
+    found = refined(getattr(own, name), anatomy, views)
+    assert error_mm(START) > 9 and error_mm(found.world_from_ct) < 0.3
+
+
+def test_an_own_refinement_is_heard_and_can_be_cancelled(own, anatomy, views):
+    with pytest.raises(Cancelled):
+        refined(own.NelderMead, anatomy, views, lambda now: now.stage != "nelder-mead")
+
+
+def test_an_own_refinement_must_return_a_rigid_pose(own, anatomy, views):
+    own.NelderMead.refine = lambda self, anatomy, views, world_from_ct, fit: 1.1 * world_from_ct
+    with refuses('refinement "nelder-mead": '):
+        refined(own.NelderMead, anatomy, views)
+
+
+@pytest.mark.parametrize("name", ["joint", "Nelder Mead", None])
+def test_an_own_name_is_none_of_the_programs(own, name):
+    own.NelderMead.name = name
+    with refuses("small letters, digits and hyphens"):
+        refinement_method(own.NelderMead)
+
+
+def test_an_own_network_and_loss_are_trained_saved_and_opened(own, case_file, tmp_path):
+    case = Case.load(case_file)
+    folder = tmp_path / "model"
+    model = train(case, folder, steps=4, network=own.SmallNetwork, loss=own.Geodesic)
+    card = read_json(folder / "card.json")
+    assert (card["network"], card["loss"]) == ("small", "geodesic")
+    again = load_model(folder)
+    poses = [each.candidates(case.views)[0].world_from_ct for each in (model, again)]
+    assert np.array_equal(*poses)
+
+
+def test_a_model_of_a_network_that_nobody_registers_is_not_opened(own, case_file, tmp_path):
+    train(Case.load(case_file), tmp_path / "model", steps=2, network=own.SmallNetwork)
+    extensions._given.clear()
+    with refuses('the network "small" is not known.*install the package that registers it'):
+        load_model(tmp_path / "model")
+
+
+def test_a_model_cannot_name_a_module_to_import(site, case_file, tmp_path):
+    train(Case.load(case_file), tmp_path / "model", steps=2)
+    card = tmp_path / "model" / "card.json"
+    card.write_text(card.read_text().replace('"voting"', '"own_parts:SmallNetwork"'))
+    with refuses('the network "own_parts:SmallNetwork" is not known'):
+        load_model(tmp_path / "model")
+    assert "own_parts" not in sys.modules
+
+
+def aside(view):
+    """The view whose header has the detector 40 mm to the other side."""
+    view = view.with_xray(pixel_mm=(1.25, 1.25))
+    intrinsics = view.camera.intrinsics.copy()
+    intrinsics[0, 2] -= 32
+    return view.with_camera(intrinsics=intrinsics)
+
+
+def test_an_own_fault_is_named_with_a_code_of_its_own(own, case_file):
+    case = Case.load(case_file)
+    case = replace(case, views=[case.views[0], aside(case.views[1])])
+    result = register(case, faults=[own.AsideDetector])
+    content = json.loads(json.dumps(result.to_json()))
+    assert_fits_schema(content)
+    found = content["diagnosis"]
+    assert (found["cause"], found["views"]) == ("own aside", ["view2"])
+    assert "cause-own-aside" in content["reason_codes"] and result.verdict != "accept"
+
+
+def test_a_fault_that_a_package_registers_is_tried_on_every_case(installed, case_file):
+    case = Case.load(case_file)
+    case = replace(case, views=[aside(view) for view in case.views])
+    cause = register(case).assessment.cause
+    assert (cause.cause, cause.views) == ("own aside", ())
+    assert "The detector of all X-rays seems" in cause.reason
+
+
+def test_what_a_package_registers_is_found_by_its_name(installed):
+    assert refinement_method("gradient-correlation").name == "gradient-correlation"
+    assert extensions.names("network") == ["small"]
+    assert extensions.find("loss", "geodesic").__module__ == "own_parts"
+    known = "joint, .*broken, gradient-correlation, nelder-mead"
+    with refuses(f'"tomorrow" is not known, expected one of {known}'):
+        refinement_method("tomorrow")
+    with refuses("a_package_that_is_gone"):
+        refinement_method("broken")
+
+
+@pytest.mark.slow
+def test_the_program_registers_by_what_a_package_registers(installed, tmp_path, monkeypatch):
+    paths = [ENVIRONMENT["PYTHONPATH"], str(installed)]
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", os.pathsep.join(paths))
+    case = write_phantom_case(tmp_path)
+    done = run("register", case, "--refine", "nelder-mead", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    content = read_json(tmp_path / "out" / "result.json")
+    assert content["refinement"] == "nelder-mead" and content["verdict"] is None

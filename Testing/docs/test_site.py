@@ -19,7 +19,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Written by commands, or walks with a picture for each step: linked, not read.
 GENERATED = ("tables", "walks", "paper")
-MAX_WORDS, MAX_README_LINES = 18_060, 120
+MAX_WORDS, MAX_README_LINES = 18_180, 120
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 LONG_TABLE = re.compile(r"(?m)(^\|.*\n){13}")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -119,6 +119,25 @@ def test_the_reference_has_every_public_name():
     text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
     named = {line.rpartition(".")[2] for line in text.splitlines() if line.startswith("::: ")}
     assert named == set(MultiViewRegistrationLib.__all__) - {"__version__"}
+
+
+SHOWN = [*PAGES, ROOT / "README.md", *DOCS.glob("notebooks/*.ipynb"), *DOCS.glob("examples/*.py")]
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.name)
+def test_what_the_documentation_imports_is_exported(path):
+    code = path.read_text(encoding="utf-8").replace("\\n", "\n")
+    assert not re.search(r"(from|import) MultiViewRegistrationLib", code)
+    imported = re.findall(r"from mvreg import ([\w, ]+)", code)
+    names = {name for names in imported for name in names.replace(" ", "").split(",")}
+    assert names <= set(MultiViewRegistrationLib.__all__)
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.name)
+def test_packages_go_into_an_environment_of_their_own(path):
+    """Debian's own Python refuses them."""
+    before, install, _ = path.read_text(encoding="utf-8").partition("pip install -e")
+    assert not install or ".venv" in before
 
 
 def test_messages_that_are_explained_are_still_written():

@@ -31,10 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from MultiViewRegistrationLib.imaging.image_source import inside
-from MultiViewRegistrationLib.io.case_file import CaseFile
-from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
-from mvreg import InputError, Job
+from mvreg import CaseFile, InputError, Job, inside, keep_within, redact_upload_paths
 
 #: Registrations at once, each of which uses all cores for a second or two.
 MOST_AT_ONCE = 2

@@ -96,10 +96,16 @@ def demo_case() -> Path:
     return write_sample(cache_folder() / "demo")
 
 
-def sample_case() -> Case:
+def sample_case(*, bent: bool = False) -> Case:
     """Return a case to try things on: a real chest CT, and two X-rays of it that RTK simulated.
 
     It has a start, 20 mm off, targets and the truth. The CT is downloaded once, 35 MB.
+
+    Parameters
+    ----------
+    bent
+        The X-rays show the chest with its spine bent, and the case has vertebrae; their true poses
+        are in truth.json beside the case.
 
     Raises
     ------
@@ -108,6 +114,8 @@ def sample_case() -> Case:
     """
     from ..case import Case
 
+    if bent:
+        return Case.load(write_sample(cache_folder() / "bent_spine", BENT_SPINE_FOLDER))
     return Case.load(demo_case())
 
 

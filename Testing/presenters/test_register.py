@@ -48,6 +48,16 @@ def test_it_registers_and_goes_back_and_forth(host, register):
     assert control(register, "compared") is None
 
 
+def test_the_outcome_says_which_device_it_took(host, register):
+    for device, told in (
+        ("auto", "on the processor."),
+        ("torch-cpu", "on the processor by PyTorch."),
+    ):
+        host.registration.node.SetParameter("device", device)
+        run(host, register)
+        assert text(register, "outcome").endswith(told) and not host.session.notes
+
+
 def test_the_button_says_what_is_missing(host, register):
     registration = host.registration
     first, second = registration.xrays

@@ -18,6 +18,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.landmarks import landmark_list
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, set_transform
+from MultiViewRegistrationLib.session.presenters import start as start_module
 
 POINTS = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
 
@@ -75,6 +76,17 @@ def test_a_range_is_offered_about_a_ct_that_was_placed(host, start):
         act(start, "rotation_deg", "500")
     act(start, "range", "The whole CT")
     assert host.session.case().search is None
+
+
+def test_a_device_is_chosen_and_why_it_cannot_be_used_is_said(host, start, monkeypatch):
+    monkeypatch.setattr(start_module, "present_devices", lambda: ["cpu", "cuda:0"])
+    titles = [option.title for option in control(start, "device").options]
+    assert titles == ["Automatic", "Processor", "Graphics card cuda:0"]
+    assert control(start, "device").value == "auto" and text(start, "device_text") == ""
+    act(start, "device", "cuda:999")
+    assert control(start, "device").value == host.registration.parameter("device") == "cuda:999"
+    host.wait(start, lambda: text(start, "device_text"))
+    assert text(start, "device_text").endswith("the processor does the work.")
 
 
 def test_numbers_move_the_ct(host, start):

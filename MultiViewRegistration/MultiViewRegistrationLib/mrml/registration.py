@@ -413,6 +413,11 @@ class Registration:
         """The kind of start, one of session.STARTS."""
         return self.parameter("start", "search")
 
+    @property
+    def device(self) -> str:
+        """Where it computes, a name of a `rendering.devices.ComputeDevice`."""
+        return self.parameter("device", "auto")
+
     def release(self) -> None:
         """Put the CT back under what it was under before it came under the transform.
 

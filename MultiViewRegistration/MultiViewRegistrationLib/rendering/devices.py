@@ -10,6 +10,7 @@ only where a device is requested.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import sys
@@ -199,14 +200,12 @@ def _why_unusable(kind: str, number: int) -> str:
         torch.cuda.init()
         count = torch.cuda.device_count()
     except (RuntimeError, AssertionError) as error:
-        message = str(error).strip() or type(error).__name__
+        message = first_line(error)
         if "no NVIDIA driver" in message:
             return "there is no NVIDIA driver"
-        return (
-            "the NVIDIA driver is too old for this PyTorch"
-            if "too old" in message
-            else f"CUDA does not start ({message.splitlines()[0]})"
-        )
+        if "too old" in message:
+            return "the NVIDIA driver is too old for this PyTorch"
+        return f"CUDA does not start ({message})"
     if number >= count:
         return (
             f"PyTorch finds {count} CUDA device{'s' * (count > 1)}, counted from 0"
@@ -219,6 +218,17 @@ def _why_unusable(kind: str, number: int) -> str:
 def has_card() -> bool:
     """Return whether the machine has an NVIDIA driver, for PyTorch or not."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def present_devices() -> list[str]:
+    """Return the devices that this machine seems to have, without importing PyTorch, which alone knows what can be used."""
+    folder = Path("/proc/driver/nvidia/gpus")
+    found = [f"{CUDA}:{n}" for n in range(len(list(folder.glob("*"))) or has_card())]
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        found.append(f"{MPS}:0")
+    if torch := sys.modules.get("torch"):
+        found += [f"{XPU}:{n}" for n in range(torch.xpu.device_count())]
+    return [CPU, *found]
 
 
 def _missing_package() -> str:
@@ -247,9 +257,13 @@ def _failure_at_work(kind: str, number: int) -> str:
             return f"it has {free / 2**20:.0f} MiB of free memory, and {MIN_FREE_BYTES / 2**20:.0f} MiB are needed"
         torch.ones(8, device=f"{kind}:{number}").sum().item()
     except Exception as error:  # whatever compilers and drivers may raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"it does not work ({lines[0]}); its driver may be too old, or its memory in use"
+        return f"it does not work ({first_line(error)}); its driver may be too old, or its memory in use"
     return ""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or what it is."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def load_triton() -> None:

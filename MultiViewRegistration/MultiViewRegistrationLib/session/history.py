@@ -69,6 +69,8 @@ class HistoryEntry:
         What a person must know before trusting the pose.
     refinement
         The published one, if one was used.
+    device
+        Where it was done, see `ComputeDevice.display_name`; "" on the processor.
     regressor
         Of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what
         the pose came from.
@@ -114,6 +116,7 @@ class HistoryEntry:
     seconds: float | None = None
     first_time_s: float = 0.0
     refinement: str = ""
+    device: str = ""
     regressor: dict = field(default_factory=dict)
     verdict: str | None = None
     typical_mm: float | None = None
@@ -171,6 +174,7 @@ class HistoryEntry:
             "similarity": dict(similarity),
             "reasons": list(result.reasons),
             "seconds": result.seconds["total"],
+            "device": result.compute_device.display_name,
             "verdict": result.verdict,
             "risk": prediction.known_risk if prediction else None,
             "bodies": {each.name: bodies[each.name].to_json() for each in together.bodies},

@@ -56,6 +56,7 @@ def register_case(
     anatomy: PreparedCT,
     start: str,
     refinement: str,
+    device: str,
     seed: int,
     model: Path | None,
     on_progress: Callable,
@@ -64,6 +65,8 @@ def register_case(
 
     Parameters
     ----------
+    device
+        See `api.register`.
     model
         The folder of the regressor, for a start that uses one; without it, the newest of the store.
 
@@ -75,7 +78,7 @@ def register_case(
     from ..api import register
 
     result = register(
-        case, API_START.get(start, start), on_progress, anatomy, seed, refinement, "auto", model
+        case, API_START.get(start, start), on_progress, anatomy, seed, refinement, device, model
     )
     return replace(result, method=start)
 
@@ -440,11 +443,13 @@ class Tracking:
         ready: Callable,
         start: str,
         pace: str,
+        device: str,
     ) -> None:
         self._case = case
         self._ready = ready
         self._start = API_START.get(start, start)
         self._pace = pace
+        self._device = device
         self._given = images
         self.track: Track | None = None
         self.images: FileImages | SliceImages | None = None
@@ -456,12 +461,16 @@ class Tracking:
         return self.task.progress or ProgressRecord(0.0, _("preparing"))
 
     def _run(self, on_progress: Callable) -> None:
+        from ..rendering.devices import ComputeDevice
         from ..sequence.run import follow
         from ..sequence.track_files import Track
 
+        device = ComputeDevice(self._device, registering=True)
         anatomy = self._ready(lambda progress: on_progress(ProgressRecord(0.0, PREPARING)))
         sequence, self.images = self._sequence()
-        track = self.track = Track(sequence, anatomy, self._pace, self._start)
+        track = self.track = Track(
+            sequence, anatomy, self._pace, self._start, compute_device=device
+        )
         frames = track.frames
         count = len(sequence)
 
@@ -471,7 +480,8 @@ class Tracking:
             )
 
         stage = _("{done} of {count} frames are done")
-        for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
+        how = self._start, self._pace, 0, registering, device
+        for frame in follow(sequence, anatomy, *how):
             frames.append(frame)
             done = len(frames)
             said = stage.format(done=done, count=count)

@@ -16,7 +16,6 @@ from ..jobs import Job, ProgressRecord
 from ..mrml import manual_pose
 from ..mrml.case import take_ct
 from ..mrml.identity import of_ct
-from ..rendering.devices import AUTO
 from ..translation import _
 from .inputs import Inputs
 from .registering import write_child_case
@@ -37,6 +36,8 @@ class RegressorTraining:
         What is trained for.
     minutes
         To train for.
+    device
+        To train on, see `api.train`.
     unfinished
         The folder of a training to go on with.
 
@@ -56,7 +57,9 @@ class RegressorTraining:
         Writes the case.
     """
 
-    def __init__(self, case: Case, minutes: float, unfinished: Path | None = None) -> None:
+    def __init__(
+        self, case: Case, minutes: float, device: str, unfinished: Path | None = None
+    ) -> None:
         self.state = "running"
         self.message = ""
         self.ending = False
@@ -64,7 +67,7 @@ class RegressorTraining:
         self.folder: Path | None = None
         self.warnings: list[str] = []
         self._how = (
-            ["--minutes", minutes, "--device", AUTO]
+            ["--minutes", minutes, "--device", device]
             if unfinished is None
             else ["--out", unfinished, "--resume"]
         )
@@ -257,7 +260,10 @@ class Regressors:
             )
         case = self._inputs.case(placed=manual_pose.ct_is_seen(self._registration))
         self.training = RegressorTraining(
-            case, minutes, None if unfinished is None else unfinished.folder
+            case,
+            minutes,
+            self._registration.device,
+            None if unfinished is None else unfinished.folder,
         )
         self._trained_for = of_ct(self._registration)
 

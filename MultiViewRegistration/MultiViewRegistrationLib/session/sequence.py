@@ -369,7 +369,8 @@ class Sequence:
         images = self._files or frames_of(session)
         case = session.case(placed=session.is_placed(start))
         session.history.note_here()
-        self.tracking = Tracking(case, images, session.ready(), start, pace)
+        device = session.registration.device
+        self.tracking = Tracking(case, images, session.ready(), start, pace, device)
 
     def cancel(self) -> None:
         """Make an end of the tracking; the frames that are done stay."""

@@ -177,14 +177,13 @@ class Session(Inputs):
             case = replace(case, world_from_ct=None, search=None)
         ready = self.ready()
         model = self.regressors.model if start in REGRESSOR_STARTS else None
+        how = start, refinement, self.registration.device, seed, model
 
         def find(on_progress: Callable) -> tuple[Result, float]:
             began = monotonic()
             anatomy = ready(on_progress)
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
-            return register_case(
-                case, anatomy, start, refinement, seed, model, on_progress
-            ), first_time_s
+            return register_case(case, anatomy, *how, on_progress), first_time_s
 
         self.history.note_here()
         self.message = ""

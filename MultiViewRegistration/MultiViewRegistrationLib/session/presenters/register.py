@@ -300,8 +300,10 @@ def _took(entry: HistoryEntry) -> str:
     """Return the duration of a registration, a sentence; "" where it was not measured."""
     if entry.seconds is None:
         return ""
-    if entry.first_time_s < 1:
-        return _("Done in {seconds:.1f} s.").format(seconds=entry.seconds)
-    return _(
-        "Done in {seconds:.1f} s, of which {first:.0f} s were the first-time preparation."
-    ).format(seconds=entry.seconds, first=entry.first_time_s)
+    said = _("Done in {seconds:.1f} s on {device}.")
+    if entry.first_time_s >= 1:
+        said = _(
+            "Done in {seconds:.1f} s on {device}, of which {first:.0f} s were the first-time preparation."
+        )
+    device = entry.device or _("the processor")
+    return said.format(seconds=entry.seconds, device=device, first=entry.first_time_s)

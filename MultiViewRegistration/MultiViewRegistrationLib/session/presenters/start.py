@@ -17,9 +17,11 @@ from ...mrml import manual_pose
 from ...mrml.bones import choose_bone
 from ...mrml.case import search_of, searches_whole_ct
 from ...mrml.registration import Registration
+from ...rendering.devices import AUTO, CPU, ComputeDevice, present_devices
 from ...translation import _
 from ..history import METHODS
 from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
+from ..tasks import BackgroundValue
 from .form import (
     QUIET,
     RENDERING,
@@ -111,6 +113,7 @@ class StartPresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._seen = b""
+        self._found = BackgroundValue()
         self.regressor.reset()
         self.landmarks.reset()
 
@@ -147,7 +150,7 @@ class StartPresenter(Presenter):
             more += self._hand()
         if numbers:
             more.append(group("place", _("Where the CT is"), *self._place(numbers), open=True))
-        more += self.regressor.form()
+        more += [*self._device(), *self.regressor.form()]
         return [*controls, group("more", _("More"), *more, open=start in MORE)]
 
     def _choice(self, key: str, names: tuple[str, ...]) -> Choice:
@@ -187,6 +190,27 @@ class StartPresenter(Presenter):
             for key, number in RANGE_NUMBERS.items()
         ]
         return [choice] if whole else [choice, row("ranges", *fields)]
+
+    def _device(self) -> Form:
+        """Return the choice of the device, and what is known of one that was chosen."""
+        device = self.registration.device
+        card = _("Graphics card {name}")
+        titles = {AUTO: _("Automatic"), CPU: _("Processor")}
+        names = dict.fromkeys([AUTO, *present_devices(), device])
+        options = (Option(name, titles.get(name, card.format(name=name))) for name in names)
+        choice = Choice(
+            "device",
+            _("Compute on"),
+            self.choose_device,
+            value=device,
+            options=tuple(options),
+            tip=_("Automatic takes a graphics card where that is faster, else the processor."),
+        )
+        found = self._found.value
+        if found is None or found.requested != device:
+            return [choice]
+        said = found.fallback_message or found.display_name
+        return [choice, Text("device_text", said, tone=QUIET)]
 
     def _hand(self) -> Form:
         """Return the switch for moving the CT, and the keys that do."""
@@ -268,6 +292,9 @@ class StartPresenter(Presenter):
         Its numbers, and whether the X-rays show it.
         """
         changed = self.landmarks.tick() | self.regressor.tick()
+        device = self.registration.device
+        if device not in (AUTO, CPU):
+            changed |= self._found.update(device, lambda: partial(ComputeDevice, device))
         if self.session.running:
             self.host.hand.exit()
         changed |= self.host.hand.step()
@@ -322,6 +349,10 @@ class StartPresenter(Presenter):
         """Begin at one of STARTS."""
         if start in STARTS:
             self.registration.node.SetParameter("start", start)
+
+    def choose_device(self, name: str) -> None:
+        """Compute on a device, by its name in `ComputeDevice`; where it cannot be used, the processor does the work."""
+        self.registration.node.SetParameter("device", name)
 
     def choose_range(self, name: str) -> None:
         """Search so far, a name in RANGES or WHOLE."""

@@ -34,21 +34,21 @@ from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..rendering.cuda_graph import Recorded
 from ..rendering.drr import Projector
-from ..rendering.torch_drr import TorchProjector, by_intrinsics_of
+from ..rendering.torch_drr import TorchProjector, by_intrinsics_of, real_of
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 from .similarity import MIN_PIXELS, MIN_SHARE, Settings, local_ncc, silhouette_margin
 
 #: Pixels that are added up in single precision, before their sums are in double.
 LANE_PIXELS = 256
-#: Pixels of a search's poses that are scored at a time, some 200 bytes each.
+#: Pixels that are compared at a time, some 200 bytes each, and 500 with derivatives.
 PIXELS_AT_ONCE = 2**22
 #: What comes back of an image, before gradient (n,) and Hessian (n, n).
 COST_BEFORE = 0
-COST = 1
-PRODUCTS = 2
-SLOPES = 5
-PIXELS = 7
-SHOWN = 8
+PIXELS = 1
+SHOWN = 2
+COST = 3
+PRODUCTS = 4
+SLOPES = 7
 SYSTEM = 9
 
 
@@ -87,11 +87,8 @@ class TorchObjective(Objective):
         objectives: list[TorchObjective], points: list[EvaluationPoint]
     ) -> list[TrialEvaluation]:
         """See `Objective.evaluate_together`; they differ in their pivots alone."""
-        return _in_halves(
-            _evaluate_batch,
-            list(zip(objectives, points, strict=True)),
-            objectives[0]._images.projector,
-        )
+        pairs = list(zip(objectives, points, strict=True))
+        return _in_halves(_evaluate_batch, pairs, objectives[0]._images)
 
     def answer(self, numbers: np.ndarray, derivatives: int, mask: Tensor) -> TrialEvaluation:
         """Return the evaluation of what came back: (views, SYSTEM + n + n * n)."""
@@ -108,7 +105,7 @@ class TorchObjective(Objective):
             hessians = np.tril(hessians.reshape(-1, derivatives, derivatives))
             products = map(local_ncc, numbers[:, PRODUCTS:SLOPES])
             costs = map(float, numbers[:, COST])
-            slopes = numbers[:, SLOPES:PIXELS]
+            slopes = numbers[:, SLOPES:SYSTEM]
             self._linearised = self._fit(
                 list(zip(costs, gradients, hessians, products, slopes, strict=True)),
                 *(tuple(map(int, numbers[:, column])) for column in (PIXELS, SHOWN)),
@@ -135,12 +132,9 @@ class TorchScorer:
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """See `similarity.Scorer.scores`."""
-        most = max(1, PIXELS_AT_ONCE // self._images.fixed.numel())
-        found = [
-            _in_halves(self._of, list(poses[first : first + most]), self._images.projector)
-            for first in range(0, len(poses), most)
-        ]
-        return np.concatenate(found).T if found else np.empty((self._images.views, 0), np.float32)
+        if not len(poses):
+            return np.empty((self._images.views, 0), np.float32)
+        return np.stack(_in_halves(self._of, list(poses), self._images), axis=1)
 
     def _of(self, poses: list[np.ndarray]) -> list[np.ndarray]:
         images = self._images
@@ -148,8 +142,9 @@ class TorchScorer:
         numbers = images.compared(poses, [images.cameras] * len(poses), pivots, None, 0)[0]
         pixels = numbers[..., PIXELS]
         products = numbers[..., PRODUCTS:SLOPES]
-        whole = images.settings.silhouette_mm is not None
-        share = np.ones_like(pixels) if whole else pixels / np.maximum(images.usable, 1)
+        share = pixels / np.maximum(images.usable, 1)
+        if images.settings.silhouette_mm is not None:
+            share = np.ones_like(pixels)
         scores = local_ncc(np.moveaxis(products, -1, 0)) * np.sqrt(share)
         return list(
             np.where((share < MIN_SHARE) | (pixels < MIN_PIXELS), 0, scores).astype(np.float32)
@@ -205,9 +200,9 @@ class Images:
         )
         self.cameras = [self._padded(view.camera) for view in views]
         self.usable = np.array([np.count_nonzero(view.xray.valid) for view in views])
-        self.fixed = self.sent([view.xray.line_integrals for view in views], np.float32)
-        self.valid = self.sent([view.xray.valid for view in views], bool)
-        self.rest = None if rest is None else self.sent(rest, np.float32)
+        self.fixed = self.sent([view.xray.line_integrals for view in views], torch.float32)
+        self.valid = self.sent([view.xray.valid for view in views], torch.bool)
+        self.rest = None if rest is None else self.sent(rest, torch.float32)
 
     def compared(
         self,
@@ -258,12 +253,14 @@ class Images:
         size = (self._columns, self._rows)
         return camera if tuple(camera.size) == size else replace(camera, size=size)
 
-    def sent(self, images: Sequence[np.ndarray], dtype: type) -> Tensor:
+    def sent(self, images: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
         """Return images of all views on the device."""
-        padded: np.ndarray = np.zeros((len(images), self._rows, self._columns), dtype)
-        for place, image in zip(padded, images, strict=True):
-            place[: image.shape[0], : image.shape[1]] = image
-        return torch.from_numpy(padded).to(self.projector.device)
+        padded = []
+        for image in images:
+            height, width = image.shape
+            room = (0, self._columns - width, 0, self._rows - height)
+            padded.append(F.pad(torch.tensor(image), room))
+        return torch.stack(padded).to(self.projector.device, dtype)
 
 
 def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list[TrialEvaluation]:
@@ -307,19 +304,16 @@ def _compare(
         mask = mask * grown(image > 0, inputs.margins)
     if inputs.rest is not None:
         image = image + inputs.rest.repeat(poses, 1, 1)
-    before = image.new_zeros(len(image), dtype=projector.real)
+    before = image.new_zeros(len(image), 1)
     if inputs.kept is not None:
         kinds = kinds_of(settings, image, jacobian[:0], fixed, inputs.kept)
-        before = sums_of(settings, projector.real, kinds, inputs.kept)[:, 0]
+        before = sums_of(settings, kinds, inputs.kept)[:, :1]
     kinds = kinds_of(settings, image, jacobian, fixed, mask)
-    sums = sums_of(settings, projector.real, kinds, mask)
-    shown = (
-        mask > 0
-        if settings.silhouette_mm is not None
-        else (mask > 0) & (image > settings.intensity_floor)
-    )
-    counts = [each.sum(dim=(1, 2), dtype=projector.real)[:, None] for each in (mask, shown)]
-    return torch.cat([before[:, None], sums[:, :6], *counts, sums[:, 6:]], dim=1), mask
+    shown = mask > 0
+    if settings.silhouette_mm is None:
+        shown = shown & (image > settings.intensity_floor)
+    counts = torch.stack([mask, shown], 1).sum((2, 3), dtype=projector.real)
+    return torch.cat([before, counts, sums_of(settings, kinds, mask)], 1), mask
 
 
 def eroded(comparable: Tensor) -> Tensor:
@@ -338,48 +332,45 @@ def kinds_of(
     ]
 
 
-def sums_of(
-    settings: Settings, real: torch.dtype, kinds: Sequence[Compared], mask: Tensor
-) -> Tensor:
+def sums_of(settings: Settings, kinds: Sequence[Compared], mask: Tensor) -> Tensor:
     """Return the sums of each image in a row, see `similarity`.
 
     They are robust squares, m f, m m, f f, two products of slopes, gradient (n,) and Hessian (n,
-    n).
+    n), and without derivatives the first four.
     """
-    count = len(mask)
-    derivatives = len(kinds[0][2])
-    cost = mask.new_zeros(count, dtype=real)
-    products = cost.new_zeros(count, 3)
-    bends = cost.new_zeros(count, 2)
-    system = cost.new_zeros(count, derivatives, derivatives + 1)
-    for drr, xray, slopes in kinds:
-        residual = (drr - xray) * mask
-        square = (residual**2).sum(0)
-        weight = mask
-        if settings.cauchy:
-            share = square / settings.cauchy**2
-            square = settings.cauchy**2 * torch.log1p(share)
-            weight = mask / (1 + share)
-        cost = cost + square.sum((1, 2), dtype=real)
-        pairs = (drr * xray * mask).sum(0), (drr**2 * mask).sum(0), (xray**2 * mask).sum(0)
-        products = products + torch.stack([pair.sum((1, 2), dtype=real) for pair in pairs], dim=1)
-        if derivatives:
-            bends = bends + _slope_products(residual, drr, mask, settings.cauchy, real)
-            columns = torch.cat([slopes * mask, residual[None]])  # (n + 1, k, B, rows, columns)
-            for component in columns.unbind(1):
-                a = _lanes(component.transpose(0, 1)).transpose(1, 2)  # (B, lanes, n + 1, pixels)
-                w = _lanes(weight)[:, :, None]
-                system = system + ((a[:, :, :-1] * w) @ a.transpose(2, 3)).sum(1, dtype=real)
-    return torch.cat(
-        [cost[:, None], products, bends, system[:, :, -1], system[:, :, :-1].flatten(1)], dim=1
-    )
+    first, *others = (_sums_of(settings, kind, mask) for kind in kinds)
+    return sum(others, first)
+
+
+def _sums_of(settings: Settings, kind: Compared, mask: Tensor) -> Tensor:
+    drr, xray, slopes = kind
+    real = real_of(mask.device)
+    residual = (drr - xray) * mask
+    square = (residual**2).sum(0)
+    weight = mask
+    if settings.cauchy:
+        share = square / settings.cauchy**2
+        square = settings.cauchy**2 * torch.log1p(share)
+        weight = mask / (1 + share)
+    products = (mask * each.sum(0) for each in (drr * xray, drr**2, xray**2))
+    sums = torch.stack([square, *products], 1).sum((2, 3), dtype=real)
+    if not len(slopes):
+        return sums
+    system: Any = 0
+    w = _lanes(weight)[:, :, None]
+    for component in torch.cat([slopes * mask, residual[None]]).unbind(1):
+        a = _lanes(component.transpose(0, 1)).transpose(1, 2)  # (B, lanes, n + 1, pixels)
+        system = system + ((a[:, :, :-1] * w) @ a.transpose(2, 3)).sum(1, dtype=real)
+    bends = _slope_products(residual, drr, mask, settings.cauchy, real)
+    return torch.cat([sums, bends, system[:, :, -1], system[:, :, :-1].flatten(1)], 1)
 
 
 def _slope_products(
     residual: Tensor, drr: Tensor, mask: Tensor, cauchy: float, real: torch.dtype
 ) -> Tensor:
     """Return (B, 2), see `similarity.slope_products`; residual and DRR are (k, B, rows, columns)."""
-    found = mask.new_zeros(len(drr[0]), 2, dtype=real)
+    robust = 1 / cauchy**2 if cauchy else 0.0
+    found: Any = 0
     for axis in (-1, -2):
         before, after = (
             partial(torch.narrow, dim=axis, start=n, length=mask.shape[axis] - 1) for n in (0, 1)
@@ -388,13 +379,10 @@ def _slope_products(
         e = 0.5 * (before(residual) + after(residual))
         m = drr.diff(dim=axis)
         f = m - residual.diff(dim=axis)
-        weight = both
-        bend = torch.zeros_like(both)
-        if cauchy:
-            weight = both / (1 + (e**2).sum(0) / cauchy**2)
-            bend = 2 * weight**2 / cauchy**2 * (e * m).sum(0) * (e * f).sum(0)
-        pair = weight * (m * f).sum(0) - bend, weight * (m**2).sum(0)
-        found = found + torch.stack([each.sum((1, 2), dtype=real) for each in pair], dim=1)
+        weight = both / (1 + robust * (e**2).sum(0))
+        bend = 2 * robust * weight**2 * (e * m).sum(0) * (e * f).sum(0)
+        pair = torch.stack([weight * (m * f).sum(0) - bend, weight * (m**2).sum(0)], 1)
+        found = found + pair.sum((2, 3), dtype=real)
     return found
 
 
@@ -413,8 +401,7 @@ def _intensities(
     xray = fixed * mask
     slopes = jacobian * mask
     own = torch.stack([mask, drr, drr * image, xray, xray * fixed])
-    local = box_sums(torch.cat([own, slopes, slopes * image]), radius)
-    local = local * torch.where(local[0] > 0.5, 1 / local[0], 0)
+    local = _local_means(torch.cat([own, slopes, slopes * image]), radius)
     _, mean, square, fixed_mean, fixed_square = local[:5]
     scale = 1 / ((square - mean**2).clamp(min=0) + floor**2).sqrt()
     fixed_scale = 1 / ((fixed_square - fixed_mean**2).clamp(min=0) + floor**2).sqrt()
@@ -431,10 +418,8 @@ def _gradients(
     """Compare gradients, k being 2."""
     drr, xray, slopes = (_central_differences(each) * mask for each in (image, fixed, jacobian))
     growth = (drr[:, None] * slopes).sum(0)
-    local = box_sums(
-        torch.cat([torch.stack([mask, (drr**2).sum(0), (xray**2).sum(0)]), growth]), radius
-    )
-    local = local * torch.where(local[0] > 0.5, 1 / local[0], 0)
+    squares = torch.stack([mask, (drr**2).sum(0), (xray**2).sum(0)])
+    local = _local_means(torch.cat([squares, growth]), radius)
     scale, fixed_scale = (1 / (each + floor**2).sqrt() for each in local[1:3])
     shrink = local[3:] * scale**2
     by_pose = (slopes - drr[:, None] * shrink) * scale
@@ -442,18 +427,17 @@ def _gradients(
 
 
 def _central_differences(images: Tensor) -> Tensor:
-    """Return (2, ...) by columns and by rows; 0 at the border."""
-    across = F.pad(images[..., 2:] - images[..., :-2], (1, 1))
-    down = F.pad(images[..., 2:, :] - images[..., :-2, :], (0, 0, 1, 1))
-    return 0.5 * torch.stack([across, down])
+    """Return (2, ...) by columns and by rows; nothing is compared at the border."""
+    return torch.stack(torch.gradient(images, dim=(-1, -2)))
 
 
-def box_sums(images: Tensor, radius: int) -> Tensor:
-    """Return sums (..., rows, columns) over the square window about each pixel, cut off at the border."""
+def _local_means(images: Tensor, radius: int) -> Tensor:
+    """Return the means (k, B, rows, columns) over the square window about each pixel, of what is 0 where the first image, a mask, is."""
     side = 2 * radius + 1
-    flat = images.flatten(0, -3)[:, None]
+    flat = images.flatten(0, 1)[:, None]
     across = F.avg_pool2d(flat, (1, side), 1, (0, radius), divisor_override=1)
-    return F.avg_pool2d(across, (side, 1), 1, (radius, 0), divisor_override=1).view(images.shape)
+    sums = F.avg_pool2d(across, (side, 1), 1, (radius, 0), divisor_override=1).view(images.shape)
+    return sums * torch.where(sums[0] > 0.5, 1 / sums[0], 0)
 
 
 def grown(marks: Tensor, radii: Tensor) -> Tensor:
@@ -492,37 +476,32 @@ def _replayed(
     return numbers.clone(), mask.clone()
 
 
-def _in_halves(work: Callable[[list], list], items: list, projector: TorchProjector) -> list:
-    """Return the results of `work` for the items, in halves where the device has too little memory for all."""
-    if len(items) == 1:
-        return within_memory(partial(work, items))
-    try:
-        return work(items)
-    except RuntimeError as error:
-        if not _is_full(error):
-            raise
-    projector.recorded.clear()  # outside, so that what the error holds is free
-    torch.cuda.empty_cache()
+def _in_halves(work: Callable[[list], list], items: list, images: Images) -> list:
+    """Return the results of `work` for the items, a pose of all images each.
+
+    In halves where they are more than PIXELS_AT_ONCE, or the device has too little memory for all.
+    """
+    if len(items) == 1 or len(items) * images.fixed.numel() <= PIXELS_AT_ONCE:
+        try:
+            return within_memory(partial(work, items))
+        except MemoryError:
+            if len(items) == 1:
+                raise
+        images.projector.recorded.clear()  # outside, so that what the error holds is free
+        torch.cuda.empty_cache()
     middle = len(items) // 2
-    return [
-        *_in_halves(work, items[:middle], projector),
-        *_in_halves(work, items[middle:], projector),
-    ]
+    halves = items[:middle], items[middle:]
+    return [each for half in halves for each in _in_halves(work, half, images)]
 
 
 def within_memory(work: Callable[[], Any]) -> Any:
-    """Return the result of `work`; a MemoryError where the device has too little memory for it."""
-    try:
-        return work()
-    except RuntimeError as error:
-        if not _is_full(error):
-            raise
-        raise MemoryError(str(error)) from error
-
-
-def _is_full(error: RuntimeError) -> bool:
-    """Return whether the device's memory is.
+    """Return the result of `work`; a MemoryError where the device has too little memory for it.
 
     Where another program has it all, CUDA itself says so, not torch's allocator.
     """
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    try:
+        return work()
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise

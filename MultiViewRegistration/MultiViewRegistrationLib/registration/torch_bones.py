@@ -35,6 +35,8 @@ from .torch_backend import (
 )
 
 Part = tuple[slice, slice]
+#: A window has so many rows and columns at least, as gradients need two.
+LEAST_PIXELS = 2
 
 
 class _Windows(NamedTuple):
@@ -102,7 +104,7 @@ class TorchBonesObjective(BonesObjective):
     @cached_property
     def _usable_there(self) -> Tensor:
         """The rest's pose is fixed, so that this is."""
-        return self._images.sent(self._valid, bool)
+        return self._images.sent(self._valid, torch.bool)
 
     def _windows(self, views: Sequence[View], poses: np.ndarray, pivots: np.ndarray) -> _Windows:
         """Return the parts about the bodies' shadows; whole images where the rest has a pose, too."""
@@ -115,7 +117,7 @@ class TorchBonesObjective(BonesObjective):
             parts = [[each.part if each else nowhere for each in shadows] for shadows in drawn]
         ends = [[[(side.start, side.stop) for side in part] for part in row] for row in parts]
         starts, stops = np.moveaxis(np.array(ends), -1, 0)
-        h, w = map(int, np.maximum((stops - starts).max(axis=(0, 1)), 1))
+        h, w = map(int, np.maximum((stops - starts).max(axis=(0, 1)), LEAST_PIXELS))
         cameras = []
         for of_body in starts.swapaxes(0, 1):
             at_views = zip(views, of_body, strict=True)
@@ -199,12 +201,11 @@ class TorchBonesObjective(BonesObjective):
         """Return of each view the cost over the pixels selected before, and number and `sums_of` of those selected now."""
         settings = self.settings
         fixed = self._images.fixed
-        real = self._images.projector.real
         nothing = image.new_empty(0, *image.shape)
         before = image.new_zeros(len(image), 1)
         if self._kept is not None:
             kinds = kinds_of(settings, image, nothing, fixed, self._kept)
-            before = sums_of(settings, real, kinds, self._kept)[:, :1]
+            before = sums_of(settings, kinds, self._kept)[:, :1]
         within = [windows.taken(each).flatten(0, 1) for each in (image, fixed, mask)]
         parts = kinds_of(settings, within[0], slopes.flatten(1, 2), *within[1:])
         kinds = []
@@ -213,8 +214,8 @@ class TorchBonesObjective(BonesObjective):
         ):
             placed = windows.placed(change.unflatten(2, slopes.shape[1:3]))
             kinds.append((drr, xray, placed.movedim(2, 0).flatten(0, 1)))
-        pixels = mask.sum((1, 2), dtype=real)[:, None]
-        return [before, pixels, sums_of(settings, real, kinds, mask)]
+        pixels = mask.sum((1, 2), dtype=self._images.projector.real)[:, None]
+        return [before, pixels, sums_of(settings, kinds, mask)]
 
     def _answer(
         self,

@@ -37,8 +37,7 @@ from .torch_drr import (
     Crossings,
     beams_of,
     crossings,
-    march_values,
-    path_lengths,
+    march,
     pixel_numbers,
     plane_numbers,
     project_beams,
@@ -157,9 +156,9 @@ def line_integrals(
     values: Tensor, rays: Tensor, ct_from_index: Tensor, shape: Sequence[int], size: Sequence[int]
 ) -> Tensor:
     """Return the images of `project` by plain functions of PyTorch, which keep some hundred bytes of each sample."""
-    beams, found = _crossed(values, rays, ct_from_index, shape, size)
-    sums = march_values(values, plane_numbers(shape, values), found)
-    return path_lengths(beams, found, sums)[0]
+    found = _crossed(values, rays, ct_from_index, shape, size)
+    sums = march(values, plane_numbers(shape, values), found)[0]
+    return (found.mm * sums).to(values.dtype)
 
 
 class Projection(torch.autograd.Function):
@@ -368,8 +367,8 @@ def _by_values(
     size: Sequence[int],
 ) -> Tensor:
     into = torch.zeros_like(values)
-    beams, found = _crossed(values, rays, ct_from_index, shape, size)
-    weight = path_lengths(beams, found, gradient)[0]
+    found = _crossed(values, rays, ct_from_index, shape, size)
+    weight = (found.mm * gradient).to(values.dtype)
     for some in plane_numbers(shape, values).split(PLANES_AT_ONCE):
         spread(into, some, found, weight)
     return into
@@ -377,12 +376,11 @@ def _by_values(
 
 def _crossed(
     values: Tensor, rays: Tensor, ct_from_index: Tensor, shape: Sequence[int], size: Sequence[int]
-) -> tuple[Tensor, Crossings]:
-    """Return the beams of the rays, and where they cross the volume."""
+) -> Crossings:
+    """Return where the rays cross the volume."""
     columns, rows = size
     beams = beams_of(rays, ct_from_index).to(values.device, real_of(values.device))
-    voxels = 0 if len(values) == _voxels(shape) else len(values) // 2
-    return beams, crossings(beams, rows, columns, shape, voxels, values.dtype, None)
+    return crossings(beams, (rows, columns), shape)
 
 
 def _voxels(shape: Sequence[int]) -> int:

@@ -14,7 +14,7 @@ single. The same bits come out every time, whatever else is in the batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ from .beam_layout import (
     WORLD_FROM_INDEX,
 )
 from .cpu import Ends, Rays
-from .devices import load_triton, run_each
+from .devices import first_line, load_triton, run_each
 from .drr import FIRST_ROW, MAX_VOXELS, Beam, Projector, by_intrinsics
 
 #: Planes that plain PyTorch takes at once, some 100 bytes for each sample.
@@ -139,7 +139,8 @@ class TorchProjector:
         beams = np.empty((len(cameras), BEAM))
         poses = np.asarray(world_from_ct, float)
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
-        for camera, of_it in _by_camera(cameras):
+        for camera in {id(each): each for each in cameras}.values():
+            of_it = [n for n, each in enumerate(cameras) if each is camera]
             pose = poses[of_it]
             rays = self.projector.grid.rays(camera, pose)
             parts = (
@@ -212,12 +213,13 @@ def project_beams(
         return kernels.project_beams(
             values, shape, beams, (rows, columns), jacobian=jacobian, wanted=wanted
         )
-    rays = crossings(beams, rows, columns, shape, len(values) // 2, values.dtype, wanted)
+    rays = crossings(beams, (rows, columns), shape, wanted)
     sums: tuple = ()
     for some in plane_numbers(shape, values).split(PLANES_AT_ONCE):
-        part = march(values, some, rays) if jacobian else (march_values(values, some, rays),)
+        part = march(values, some, rays)
         sums = tuple(map(torch.add, sums, part)) if sums else part
-    return (derived if jacobian else path_lengths)(beams, rays, *sums)
+    image = (rays.mm * sums[0]).to(values.dtype)
+    return image, derived(beams, rays, *sums).to(values.dtype) if jacobian else None
 
 
 @lru_cache
@@ -233,9 +235,8 @@ def kernels_on(device: torch.device) -> ModuleType | None:
         end_slices = torch.zeros(6, 1, 1, device=device, dtype=torch.uint8)
         triton_drr.unhidden(nothing, (1, 1), (1, 1, 1), end_slices)
     except Exception as error:  # no Triton, no C compiler, an old driver, ...
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         warn(
-            f"device {device}: Triton does not work here ({reason}); PyTorch goes step by step, "
+            f"device {device}: Triton does not work here ({first_line(error)}); PyTorch goes step by step, "
             "which takes some twenty times as long; docs/gpu.md says what to install."
         )
         return None
@@ -277,6 +278,10 @@ class Crossings(NamedTuple):
     axes
         (3, n, rows, columns) which of the volume's axes are the ray's own: the one that it follows
         most closely, a, and the two others, b and c.
+    q
+        (3, ...) its direction along these, in voxels per mm of depth.
+    mm
+        How far it goes from plane to plane.
     planes
         How many, int32; the first is at `offset` of the flat volume, the ray there at `at` (2, ...),
         its axes b and c in voxels, and at the depth z0.
@@ -287,6 +292,8 @@ class Crossings(NamedTuple):
     """
 
     axes: Tensor
+    q: Tensor
+    mm: Tensor
     planes: Tensor
     offset: Tensor
     at: Tensor
@@ -305,7 +312,7 @@ def march(values: Tensor, planes: Tensor, rays: Crossings) -> tuple[Tensor, Tens
     planes
         (k,) int32, their numbers.
     """
-    o, wb, wc = _cells(planes, rays)
+    o, wb, wc = _cells(planes, rays, values.dtype)
     _, stride_b, stride_c = rays.strides
     v00 = values[o]
     v01 = values[o + stride_c]
@@ -318,17 +325,12 @@ def march(values: Tensor, planes: Tensor, rays: Crossings) -> tuple[Tensor, Tens
     return (low + wc * dc).sum(0), slopes.sum(1), (numbers * slopes).sum(1)
 
 
-def march_values(values: Tensor, planes: Tensor, rays: Crossings) -> Tensor:
-    """Return the first sum of `march`."""
-    return march(values, planes, rays)[0]
-
-
 def spread(into: Tensor, planes: Tensor, rays: Crossings, weight: Tensor) -> None:
-    """Add to each voxel of `into` its share of `march_values`, times a weight (n, rows, columns).
+    """Add to each voxel of `into` its share of the first sum of `march`, times a weight (n, rows, columns).
 
     The derivative of the weighted sum.
     """
-    o, wb, wc = _cells(planes, rays)
+    o, wb, wc = _cells(planes, rays, into.dtype)
     _, stride_b, stride_c = rays.strides
     weight = torch.where(_number(planes) < rays.planes, weight, 0)
     for step, share in ((0, 1 - wb), (stride_b, wb)):
@@ -340,13 +342,14 @@ def _number(planes: Tensor) -> Tensor:
     return planes[:, None, None, None]
 
 
-def _cells(planes: Tensor, rays: Crossings) -> tuple[Tensor, Tensor, Tensor]:
+def _cells(planes: Tensor, rays: Crossings, sampled: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Return where the rays cross the planes, (k, n, rows, columns).
 
     The first voxel of the cell, and how far along b and c within it.
     """
     k = _number(planes)
-    b, c = (at + k.to(at.dtype) * by for at, by in zip(rays.at, rays.slopes, strict=True))
+    at, slopes = (each.to(sampled)[:, None] for each in (rays.at, rays.slopes))
+    b, c = at + k.to(sampled) * slopes
     ib = b.int()
     ic = c.int()
     stride_a, stride_b, stride_c = rays.strides
@@ -356,38 +359,34 @@ def _cells(planes: Tensor, rays: Crossings) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def crossings(
-    beams: Tensor,
-    rows: int,
-    columns: int,
-    shape: Sequence[int],
-    voxels: int,
-    sampled: torch.dtype,
-    wanted: Tensor | None,
+    beams: Tensor, size: tuple[int, int], shape: Sequence[int], wanted: Tensor | None = None
 ) -> Crossings:
     """See `cpu.crossings`.
 
     Parameters
     ----------
+    size
+        (rows, columns).
     shape
-        As the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays
-        that follow i; 0: only once.
-    sampled
-        The type of `at` and `slopes`.
+        As the volume is stored, first (k, j, i).
     wanted
         (n, rows, columns) bool, those to follow.
     """
-    source, q = _rays(beams, rows, columns)
-    i, j, k = q.abs()
-    a = torch.where((i >= j) & (i >= k), 0, torch.where(j >= k, 1, 2))
+    source, q = _rays(beams, *size)
+    mm = _product(_matrix(beams, WORLD_FROM_INDEX), q).square().sum(0).sqrt()
+    a = q.abs().argmax(0)  # the first of equal ones
     axes = torch.stack([a, (a == 0).long(), 2 - (a == 2).long()])
     sa, *sides = _turned(source, axes)
-    qa, *others = _turned(q, axes)
+    q = _turned(q, axes)
+    qa = q[0]
     last_a, *ends = _turned(_by_axis([size - 1 for size in shape], q), axes)
-    slopes = torch.stack(others) / qa
+    slopes = q[1:] / qa
     starts = torch.stack(sides) - sa * slopes
-    low, high = _within(starts, slopes, torch.stack(ends))
-    low = low.clamp(min=0)
-    high = torch.minimum(high, last_a)
+    # Where it enters and leaves; infinite along an axis, and not a number, which is less than nothing,
+    # in the air of a border.
+    faces = torch.stack([-starts, torch.stack(ends) - starts]).detach() / slopes.detach()
+    low = faces.amin(0).amax(0).clamp(min=0)
+    high = torch.minimum(faces.amax(0).amin(0), last_a)
     low = torch.where(qa > 0, torch.maximum(low, sa), low)
     high = torch.where(qa > 0, high, torch.minimum(high, sa))
     first = torch.ceil(low)
@@ -397,17 +396,16 @@ def crossings(
     crosses = count > 0
     first = torch.where(crosses, first, 0)
     ni, nj, _ = shape
-    strides = _turned(_by_axis([1, ni, ni * nj], axes), axes)
-    if voxels:
-        strides = torch.where(a == 0, _by_axis([voxels // ni, 1, nj], axes), strides)
-    strides = strides.int()
+    strides = _turned(_by_axis([1, ni, ni * nj], axes), axes).int()
     return Crossings(
         axes,
+        q,
+        mm / qa.abs(),
         count,
-        torch.where((a == 0) & crosses, voxels, 0) + first.int() * strides[0],
-        torch.where(crosses, starts + first * slopes, 0).clamp(min=0).to(sampled),
+        first.int() * strides[0],
+        torch.where(crosses, starts + first * slopes, 0).clamp(min=0),
         strides,
-        torch.where(crosses, slopes, 0).to(sampled),
+        torch.where(crosses, slopes, 0),
         torch.where(crosses, (first - sa) / qa, 0),
     )
 
@@ -427,40 +425,23 @@ def _by_axis(numbers: Sequence[int], like: Tensor) -> Tensor:
     return torch.cat([like.new_full((1, 1, 1, 1), number) for number in numbers])
 
 
-def path_lengths(beams: Tensor, rays: Crossings, mu: Tensor) -> tuple[Tensor, None]:
-    """Return the image (n, rows, columns) of sums over planes."""
-    return (_plane_mm(beams, rays) * mu).to(mu.dtype), None
-
-
-def _plane_mm(beams: Tensor, rays: Crossings) -> Tensor:
-    """Return how far the rays go from plane to plane, (n, rows, columns)."""
-    q = _rays(beams, *rays.planes.shape[1:])[1]
-    mm = _product(_matrix(beams, WORLD_FROM_INDEX), q).square().sum(0).sqrt()
-    return mm / _turned(q, rays.axes)[0].abs()
-
-
-def derived(
-    beams: Tensor, rays: Crossings, mu: Tensor, slopes: Tensor, late: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the image (n, rows, columns), and its derivatives (6, n, rows, columns), of the sums of `march`."""
-    sampled = mu.dtype
+def derived(beams: Tensor, rays: Crossings, mu: Tensor, slopes: Tensor, late: Tensor) -> Tensor:
+    """Return the derivatives (6, n, rows, columns) of the image of the sums of `march`."""
     mu, slopes, late = (each.to(beams.dtype) for each in (mu, slopes, late))
-    w = _plane_mm(beams, rays)
-    q = _rays(beams, *mu.shape[1:])[1]
-    qa = _turned(q, rays.axes)[0]
+    qa = rays.q[0]
     late = rays.z0 * slopes + late / qa
-    by = rays.slopes.to(beams.dtype)
-    g = torch.cat([-(by * slopes).sum(0, keepdim=True), slopes])
-    h = torch.cat([-(mu / qa + (by * late).sum(0))[None], late])
+    g, h = (
+        torch.cat([-(rays.slopes * each).sum(0, keepdim=True) - own, each])
+        for each, own in ((slopes, 0), (late, mu / qa))
+    )
     # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
     to_world = _matrix(beams, INDEX_FROM_WORLD).mT
-    force, torque = (-w * _product(to_world, _back(each, rays.axes)) for each in (g, h))
-    world_from_index = _matrix(beams, WORLD_FROM_INDEX)
+    force, torque = (-rays.mm * _product(to_world, _back(each, rays.axes)) for each in (g, h))
+    in_world = partial(_product, _matrix(beams, WORLD_FROM_INDEX))
     _, v = pixel_numbers(beams, *mu.shape[1:])
-    lever = _vector(beams, LEVER) + v * _product(world_from_index, _vector(beams, SOURCE_STEP))
-    torque = torch.linalg.cross(_product(world_from_index, q), torque, dim=0)
-    torque = torque + torch.linalg.cross(lever.expand_as(force), force, dim=0)
-    return (w * mu).to(sampled), torch.cat([torque, force]).to(sampled)
+    lever = _vector(beams, LEVER) + v * in_world(_vector(beams, SOURCE_STEP))
+    torque = torch.linalg.cross(in_world(_back(rays.q, rays.axes)), torque, dim=0)
+    return torch.cat([torque + torch.linalg.cross(lever, force, dim=0), force])
 
 
 def by_intrinsics_of(beams: Tensor, jacobian: Tensor) -> Tensor:
@@ -479,20 +460,6 @@ def pixel_numbers(beams: Tensor, rows: int, columns: int) -> tuple[Tensor, Tenso
     """Return the numbers (columns,) and (rows, 1) of columns and rows."""
     u, v = (torch.arange(size, device=beams.device, dtype=beams.dtype) for size in (columns, rows))
     return u, v[:, None]
-
-
-def _within(starts: Tensor, slopes: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the z between which starts + z slopes (2, ...) lie in [0, ends], both of them.
-
-    An empty range has high < low.
-    """
-    flat = slopes.abs() < 1e-9
-    beyond = (flat & ((starts < 0) | (starts > ends))).any(0)
-    slopes = torch.where(flat, 1.0, slopes)
-    crossed = torch.stack([-starts / slopes, (ends - starts) / slopes])
-    low = torch.where(flat, -torch.inf, crossed.amin(0)).amax(0)
-    high = torch.where(flat, torch.inf, crossed.amax(0)).amin(0)
-    return torch.where(beyond, 1.0, low), torch.where(beyond, 0.0, high)
 
 
 def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -517,11 +484,3 @@ def _product(matrix: Tensor, vector: Tensor) -> Tensor:
     """Return (3, n, ...) of matrices (n, 3, 3) and vectors (3, n, ...)."""
     a, b, c = matrix.permute(2, 1, 0)[..., None, None].unbind()
     return a * vector[0] + b * vector[1] + c * vector[2]
-
-
-def _by_camera(cameras: Sequence[Camera]) -> list[tuple[Camera, list[int]]]:
-    """Return each camera once, with the numbers of its images."""
-    images: dict[int, list[int]] = {}
-    for number, camera in enumerate(cameras):
-        images.setdefault(id(camera), []).append(number)
-    return [(cameras[numbers[0]], numbers) for numbers in images.values()]

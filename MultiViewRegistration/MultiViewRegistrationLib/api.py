@@ -42,6 +42,7 @@ from .reasons import Use, doubted
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .assessment.bodies import Alone, Together
+    from .assessment.verdict import Assessment
     from .finding import Report
     from .geometry.landmarks import LandmarkFit
     from .imaging.xray import View
@@ -209,7 +210,7 @@ def register(
         go_on(progress(Progress(1.0, "judging the pose", at.world_from_ct, at.fit.cost)))
         alone = []
         for n, each in enumerate(zip(anatomies, found, strict=True)):
-            alone.append(_alone(case, n, *each, progress, faults))
+            alone.append(_alone(case, n, *each, progress, faults, method.compute_device))
         began_bones = perf_counter()
         result = _with_together(result, alone, of_bones, first.bone_poses)
         bones_s = perf_counter() - began_bones
@@ -274,8 +275,9 @@ def _alone(
     found: TimedRegistration,
     progress: Report,
     faults: Sequence[type],
+    device: ComputeDevice,
 ) -> Alone:
-    """Judge the n-th body, which was registered by itself."""
+    """Judge the n-th body, which was registered by itself; what minimises for that does so on the device."""
     from .assessment import verdict
     from .assessment.bodies import Alone
     from .assessment.diagnosis import CauseSearch
@@ -283,13 +285,16 @@ def _alone(
     from .assessment.next_view import with_further_view
 
     where = found.refinement
-    arguments = anatomy, case.views, where, found.start_world_from_ct
     shared = case.shared_unknowns
     targets = None if n else case.targets
-    judged = verdict.assess(*arguments, targets, shared, masked=case.masks_misfit)
-    judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
-    judged = with_further_view(judged, anatomy, where.views, where.world_from_ct, shared)
-    judged = replace(judged, use=_use_of(case))
+
+    def judge(there: PreparedCT) -> Assessment:
+        arguments = there, case.views, where, found.start_world_from_ct
+        judged = verdict.assess(*arguments, targets, shared, masked=case.masks_misfit)
+        judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
+        return with_further_view(judged, there, where.views, where.world_from_ct, shared)
+
+    judged = replace(anatomy.run_on(device, judge), use=_use_of(case))
     if np.isfinite(anatomy.saturates_at):
         judged = of_implant(judged)
     return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)

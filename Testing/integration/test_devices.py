@@ -1,6 +1,7 @@
 """Where a registration works, what its result says of that, and what happens where the device that was asked for cannot be used."""
 
 import html
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,15 +13,15 @@ from phantom import error_mm
 from program import run
 
 from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.assessment import features
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
 
-from MultiViewRegistrationLib.registration.torch_bones import (  # noqa: E402 (it needs PyTorch)
-    TorchBonesObjective,
-)
+from MultiViewRegistrationLib.registration.torch_backend import TorchObjective  # noqa: E402
+from MultiViewRegistrationLib.registration.torch_bones import TorchBonesObjective  # noqa: E402
 
 DONE = "; the processor does the work."
 
@@ -119,9 +120,13 @@ def test_torch_tracks_as_numba(tmp_path):
 
 
 @pytest.mark.slow
-def test_torch_registers_simulated_x_rays_as_numba(shared_data):
+def test_torch_registers_and_judges_simulated_x_rays_as_numba(shared_data, monkeypatch):
     """Cut ends, round fields, scatter and noise: a case like the demo's."""
+    noted = Mock(wraps=features.minimise)
+    monkeypatch.setattr(features, "minimise", noted)
     case = Case.load(shared_data / "sim" / "pelvis-oblique-1")
     by_numba, by_torch = (register(case, device=device) for device in ("cpu", "torch-cpu"))
     assert mtre(by_torch.world_from_ct, by_numba.world_from_ct, case.targets) < 0.02
     assert by_torch.errors.mtre_mm < 0.1 and by_torch.verdict == by_numba.verdict
+    assert by_torch.reasons == by_numba.reasons
+    assert any(isinstance(call.args[0], TorchObjective) for call in noted.call_args_list)

@@ -13,6 +13,7 @@ import scipy
 from ..geometry import rigid
 from ..imaging.xray import View
 from ..reasons import Reason
+from ..registration.objective import EvaluationPoint
 from ..registration.optimizer import minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
@@ -85,7 +86,7 @@ def evidence_ratio(
         descent = minimise(objective, pose, STEPS, level.tolerance_mm)
         pose = descent.world_from_ct
         own = anatomy.objective(list(views), level, found.world_from_ct)
-        fit = own.linearise(own.project(found.world_from_ct))
+        fit = own.evaluate(EvaluationPoint([found.world_from_ct])).linearise()
         ratio = fit.evidence / max(descent.fit.evidence, 1e-9)
         if level is not levels[0] and ratio >= CLEAR_RATIO:
             break

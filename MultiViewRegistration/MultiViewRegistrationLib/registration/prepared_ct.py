@@ -35,7 +35,7 @@ from ..imaging.xray import View
 from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, Lock, run_tasks
 from ..rendering.drr import Projector, cut_ends
 from ..rendering.texture import Texture
-from .objective import Objective, PoseFit
+from .objective import EvaluationPoint, Objective, PoseFit
 from .similarity import Scorer, Settings
 
 if TYPE_CHECKING:
@@ -406,7 +406,7 @@ class PreparedCT:
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
         """Return the fit at a pose (4, 4), compared as at the last level of a refinement from `start` (4, 4)."""
         objective = self.objective(views, self.levels(views, start)[-1], world_from_ct)
-        return objective.linearise(objective.project(world_from_ct))
+        return objective.evaluate(EvaluationPoint([world_from_ct])).linearise()
 
     def scorer(
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float

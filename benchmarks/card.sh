@@ -1,16 +1,18 @@
 #!/bin/sh
 # Measure what a graphics card is worth, beside the processor of the same machine, in some ten minutes:
 #   DEVICE=cuda benchmarks/card.sh CASE.json BONES_CASE.json FOLDER
-# CASE.json has one body and a truth, BONES_CASE.json bones (seven vertebrae). FOLDER gets card.md.
-# PYTHON, MVREG, REPEATS (5), STEPS of training (1300), and SPEED=no, which leaves out nanodrr and images a second.
+# CASE.json has one body and a truth, BONES_CASE.json bones (seven vertebrae). FOLDER gets tables alone: card.md, and speed-NAME.md.
+# PYTHON, REPEATS (5), STEPS of training (1300), and SPEED, cases with a truth whose images a second are measured
+# beside nanodrr's (CASE.json; a chest beside a pelvis; "" leaves them out). Nothing is fetched.
 set -eu
 case_file=$1
 bones_file=$2
 out=$3
 device=${DEVICE:-cuda}
 python=${PYTHON:-.venv/bin/python}
-mvreg=${MVREG:-.venv/bin/mvreg}
+mvreg="$python -m MultiViewRegistrationLib.cli.main"
 repeats=${REPEATS:-5}
+work=$(mktemp -d)
 mkdir -p "$out"
 table=$out/card.md
 printf '| | seconds, each time |\n| --- | --- |\n' > "$table"
@@ -22,7 +24,7 @@ row() {  # NAME TIMES COMMAND...: the wall time of each run
     seconds=""
     for _ in $(seq "$times"); do
         began=$(date +%s.%N)
-        "$@" > "$out/last.log" 2>&1 || { cat "$out/last.log" >&2; exit 1; }
+        "$@" > "$work/last.log" 2>&1 || { cat "$work/last.log" >&2; seconds="$seconds failed"; break; }
         seconds="$seconds $(echo "$(date +%s.%N) $began" | awk '{printf "%.2f", $1 - $2}')"
     done
     echo "| $name |$seconds |" | tee -a "$table"
@@ -56,12 +58,11 @@ for where in ("cpu", device):
 PYTHON
 }
 
-export TRITON_CACHE_DIR="$out/triton"  # so that the first time ever is one
-rm -rf "$TRITON_CACHE_DIR"
+export TRITON_CACHE_DIR="$work/triton"  # so that the first time ever is one
 row "import torch" "$repeats" "$python" -c "import torch"
-row "mvreg register, processor" "$repeats" "$mvreg" register "$case_file" --device cpu --out "$out/cpu"
-row "mvreg register, $device, first time ever" 1 "$mvreg" register "$case_file" --device "$device" --out "$out/card"
-row "mvreg register, $device, later" "$repeats" "$mvreg" register "$case_file" --device "$device" --out "$out/card"
+row "mvreg register, processor" "$repeats" $mvreg register "$case_file" --device cpu --out "$work/cpu"
+row "mvreg register, $device, first time ever" 1 $mvreg register "$case_file" --device "$device" --out "$work/card"
+row "mvreg register, $device, later" "$repeats" $mvreg register "$case_file" --device "$device" --out "$work/card"
 inside "one image, and its gradient by the pose" '
 if where not in globals():
     globals()[where] = mvreg.DifferentiableRenderer(case.ct, where)
@@ -69,12 +70,25 @@ if where not in globals():
     start = mvreg.register(case).world_from_ct if start is None else start
 pose = torch.from_numpy(start).clone().requires_grad_()
 globals()[where](case.views[0].pooled(4).camera, pose).sum().backward()'
+refining='
+if "refine" not in globals():
+    from MultiViewRegistrationLib.registration.optimizer import Range
+    from MultiViewRegistrationLib.registration.pipeline import refine
+    anatomy = mvreg.PreparedCT(case.ct)
+    start = case.world_from_ct
+    start = mvreg.register(case).world_from_ct if start is None else start
+there = anatomy if where == "cpu" else anatomy.on_device(where)
+refine(there, case.views, start'
+inside "registration from a start, without a verdict" "$refining)"
+inside "registration with a search, without a verdict" "$refining, reach=Range(**case.search_range))"
 inside "api.register with verdict" 'mvreg.register(case, device=where)'
 inside "api.register of the bones with verdicts" 'mvreg.register(bones, device=where)'
-rm -rf "$out/model"
-row "training of ${STEPS:-1300} steps" 1 "$mvreg" train "$case_file" --steps "${STEPS:-1300}" --device "${TRAINS_ON:-$device}" --out "$out/model"
-tail -3 "$out/last.log" >> "$table"
-if [ "${SPEED:-yes}" = yes ]; then
-    "$python" -m benchmarks speed --device "$device" --page "$out/speed.md"
-fi
+row "training of ${STEPS:-1300} steps" 1 $mvreg train "$case_file" --steps "${STEPS:-1300}" --device "${TRAINS_ON:-$device}" --out "$work/model"
+tail -3 "$work/last.log" >> "$table"
+for each in ${SPEED-$case_file}; do
+    name=$(basename "$(dirname "$each")")
+    "$python" -m benchmarks speed --device "$device" --case "$each" --only "${ONLY:-render}" --page "$work/speed-$name.md" || true
+    cp "$work/speed-$name.md" "$out" || true
+done
+rm -rf "$work"
 echo "written: $table"

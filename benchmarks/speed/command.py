@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 
 from MultiViewRegistrationLib.cli.options import add_json, out_file, progress_of
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.rendering.devices import CPU, torch_device
 
 from .measurement import Setting, machine
@@ -27,6 +28,11 @@ def main() -> None:
         help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)",
     )
     parser.add_argument(
+        "--case",
+        metavar="CASE",
+        help="measure on its CT and two X-rays, of which a truth is known (default: the demo's, whose CT is fetched)",
+    )
+    parser.add_argument(
         "--device",
         metavar="cuda[:N]",
         help="measure on this CUDA device, or torch-cpu, beside nanodrr there: rendering in batches, registration, "
@@ -40,14 +46,12 @@ def main() -> None:
     )
     options = parser.parse_args()
     device = None if options.device in (None, CPU) else torch_device(options.device)
+    setting = Setting(options.case and Case.load(options.case), device)
     with progress_of(options, "Measuring") as line:
-        results = run(Setting(device=device), options.only, options.page, progress=line.show)
+        results = run(setting, options.only, options.page, progress=line.show)
     rows = [row for record in results.values() for row in record.rows]
     if options.json:
-        print(
-            json.dumps(
-                {"machine": machine(device), "rows": [asdict(row) for row in rows]}, indent=1
-            )
-        )
+        said = {"machine": machine(device), "rows": rows}
+        print(json.dumps(said, indent=1, default=asdict))
     else:
         print(terminal(rows))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 
@@ -343,17 +344,13 @@ def _thread_counts() -> list[int]:
 def _threads_set_to(count: int) -> Iterator[None]:
     """So many threads for us and for torch."""
     torch = nanodrr_peer.modules().torch
-    before, torch_before = os.environ.get("MVREG_THREADS"), torch.get_num_threads()
-    os.environ["MVREG_THREADS"] = str(count)
+    before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with patch.dict(os.environ, MVREG_THREADS=str(count)):
+            yield
     finally:
-        torch.set_num_threads(torch_before)
-        if before is None:
-            del os.environ["MVREG_THREADS"]
-        else:
-            os.environ["MVREG_THREADS"] = before
+        torch.set_num_threads(before)
 
 
 def _turned(camera: Camera, degrees: float) -> Camera:

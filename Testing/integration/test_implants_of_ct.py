@@ -83,6 +83,9 @@ def test_how_an_implant_lies_to_the_nearest_bone_of_the_ct_is_told(result, tmp_p
     assert_fits_schema(content)
     assert content["relative_poses"][0]["against"] == lies.against
     assert "moved" in content["bodies"]["T12"] and "moved" not in content["bodies"]["stem"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    rows = [row for row in page.split("<tr>") if "\u25a0 " in row]
+    assert len({row.count("<td") for row in rows}) == 1 and len(rows) == 5
 
 
 def test_an_implant_lies_to_a_whole_ct_that_has_no_bones(case):

@@ -254,6 +254,8 @@ def test_implants_lie_beside_a_ct_and_its_bones(folder, write_case):
     path = write_case_folder(folder / "copy", content, case.bodies, images)
     assert VALIDATOR.is_valid(read_json(path))
     assert_same(Case.load(path), case)
+    with pytest.warns(UserWarning, match="only CT is taken, not stem"):
+        case.warn_of_other_bones()
     twice = changed(content, ["structures", 1, "name"], "Stem")
     assert 'found the name "stem" twice' in refusal(Case.load, write_case(twice))
     for unit in ("0/mm", "-1/mm", "nan/mm", "mm", "50/mm"):

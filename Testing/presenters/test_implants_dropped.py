@@ -64,14 +64,14 @@ def test_an_implant_without_a_ct_is_what_is_registered(host, tmp_path):
     drop(host, write_cone(tmp_path / "stem.stl", [0, 0, 0]), material=2)
     drop(host, write_cone(tmp_path / "cup.stl", [0, 0, 0]), material=3)
     assert [body.name for body in host.session.bodies()] == ["stem", "cup"]
-    assert [each.title for each in control(host.presenters.ct, "unit").options] == ["Steel"]
+    assert next(each.value for each in control(host.presenters.ct, "unit").options) == "steel"
 
 
 def test_implants_of_a_saved_scene_are_there_again(host, tmp_path, slicer_app):
     with_ct(host, tmp_path)
     drop(host, write_cone(tmp_path / "stem.stl", make_ct().centroid()), material=0)
     (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
-    assert list(registration.implants) == list(bones_of(registration)) == ["stem"]
+    assert list(registration.apart) == list(bones_of(registration)) == ["stem"]
 
 
 def test_a_model_of_the_scene_is_taken_as_a_dropped_surface(host, tmp_path, scene):
@@ -88,7 +88,7 @@ def test_a_model_of_the_scene_is_taken_as_a_dropped_surface(host, tmp_path, scen
     act(host.presenters.ct, "model", model.GetID())
     host.wait(host.files, lambda: control(host.files, "asked0.0"))
     act(host.files, "asked0.2")
-    host.wait(host.files, lambda: host.registration.implants)
+    host.wait(host.files, lambda: host.registration.apart)
     (_whole, stem) = host.session.bodies()
     assert (stem.name, stem.ct.unit) == ("a stem", "steel")
     assert np.allclose(stem.ct.centroid()[1:], middle[1:], atol=0.2)

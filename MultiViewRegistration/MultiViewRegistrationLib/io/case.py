@@ -25,7 +25,7 @@ from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.structures import Structures, check_names, read_bone_ct
+from ..imaging.structures import WHOLE, Structures, check_names, read_bone_ct
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
 from .case_file import (
@@ -132,11 +132,11 @@ class Case(CaseSettings):
         """Say that what follows takes the first of several bones that have a CT each, and this of bones of one CT."""
         if of_structures and self.structures.names:
             warn(f"{self.name}: {of_structures}")
-        first, *others = self.bone_names or ("",)
-        if self.bodies[1:]:
+        first, *others = [body.name or WHOLE for body in self.bodies]
+        if others:
             warn(
                 f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register "
-                "takes bones with a CT each together."
+                "takes all together."
             )
 
     @property

@@ -226,25 +226,21 @@ class Registration:
 
     @property
     def bone_cts(self) -> dict[str, Any]:
-        """The volume nodes of bones that have a CT each, by the bones' names, that of `ct` the first; none of bones of one CT."""
-        volumes = nodes.references(self.node, BONE_CT)
-        if self.segmentation is not None or not volumes or volumes[0] is not self.ct:
-            return {}
-        return _by_name(volumes)
-
-    @property
-    def implants(self) -> dict[str, Any]:
-        """The volume nodes of implants beside the CT, by their names."""
-        volumes = nodes.references(self.node, BONE_CT)
-        beside = [each for each in volumes if each is not self.ct and each.GetAttribute(UNIT)]
-        if self.bone_cts:
-            return {}
-        return _by_name([each for each in beside if per_mm_of(each.GetAttribute(UNIT))])
+        """Those `apart` of bones that have a CT each; none of bones of one CT."""
+        apart = self.apart
+        return apart if self.ct in [*apart.values()][:1] else {}
 
     @property
     def apart(self) -> dict[str, Any]:
-        """The volume nodes of what has one of its own, `bone_cts` or `implants`."""
-        return self.bone_cts or self.implants
+        """The volume nodes of what has one of its own, by name.
+
+        Of implants beside the CT, or of bones with a CT each, that of `ct` the first.
+        """
+        volumes = nodes.references(self.node, BONE_CT)
+        if self.segmentation is not None or self.ct not in volumes[:1]:
+            beside = (volume for volume in volumes if volume is not self.ct)
+            volumes = [each for each in beside if per_mm_of(each.GetAttribute(UNIT) or "")]
+        return {volume.GetAttribute(BONE_NAME) or volume.GetName(): volume for volume in volumes}
 
     @apart.setter
     def apart(self, volumes: Mapping[str, Any]) -> None:
@@ -441,10 +437,6 @@ class Registration:
         for node in filter(None, moving):
             if transform is not None and node.GetParentTransformNode() is transform:
                 node.SetAndObserveTransformNodeID(before and before.GetID())
-
-
-def _by_name(volumes: Iterable[Any]) -> dict[str, Any]:
-    return {volume.GetAttribute(BONE_NAME) or volume.GetName(): volume for volume in volumes}
 
 
 @lru_cache(maxsize=64)  # used many times a second

@@ -34,8 +34,8 @@ ROOM = 0.06
 SMOOTH_PX = 1.0
 BEFORE_AFTER = "Blue: where the pose of the whole CT has each bone. Orange: its own pose."
 POSES = (
-    "How the principal axes and the middle of each bone with a CT of its own lie to those of the "
-    "first, along its axes that are nearest to left, back and up:"
+    "How the principal axes and the middle of each bone with a CT of its own lie to those of the other, "
+    "along its axes that are nearest to left, back and up:"
 )
 WORDS = {
     "accept": "\u2713 accept",
@@ -59,6 +59,7 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
             decoding="async",
         )
         figures.append(tag("figure", tag("figcaption", view.name), image))
+    moved = ["Moved", "Turned"] if any(bone.moved for bone in found.bodies) else []
     rows: list[list[Content]] = []
     for n, bone in enumerate(found.bodies):
         predicted = bone.predicted_tre_mm
@@ -66,17 +67,12 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
             [
                 tag("span", f"\u25a0 {bone.name}", style=f"color: {css(n)}"),
                 WORDS[bone.verdict or "check"],
-                *(
-                    [number(bone.moved.mm, "mm", 1), number(bone.moved.degrees, "\u00b0", 1)]
-                    if bone.moved
-                    else ()
-                ),
+                *_moved(bone)[: len(moved)],
                 number(predicted["mean"], "mm", 2) if predicted else "unknown",
                 ", ".join(f"{name} {each:.2f}" for name, each in bone.similarity.items()),
                 " ".join(bone.reasons),
             ]
         )
-    moved = ["Moved", "Turned"] if any(bone.moved for bone in found.bodies) else []
     likely = "Likely error if the cameras are right" if moved else "Likely error"
     head = ["Bone", "Verdict", *moved, likely, "Similarity", "Reasons"]
     against = "; moved and turned are against the pose of the whole CT" if moved else ""
@@ -119,6 +115,13 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
             ),
         ]
     return parts
+
+
+def _moved(bone: BodyResult) -> list[Content]:
+    """Return how far a bone has moved and turned; no CT says that of an implant."""
+    if bone.moved is None:
+        return ["\u2013", "\u2013"]
+    return [number(bone.moved.mm, "mm", 1), number(bone.moved.degrees, "\u00b0", 1)]
 
 
 def _six(pose: BonePose) -> list[float]:

@@ -37,7 +37,6 @@ from .. import assessment
 from ..adding import Scouts, clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
 from .bones import BoneChoicePresenter
-from .file_plan import MATERIALS
 from .form import (
     ERROR,
     QUIET,
@@ -260,7 +259,7 @@ class CTPresenter(Presenter):
                 _("Values"),
                 self.set_unit,
                 value=self.unit,
-                options=options_of(self._units),
+                options=options_of({self.unit: self.unit} | UNITS),
                 tip=_(
                     "What the CT's values mean. Bone models and masked volumes without air are "
                     "relative."
@@ -290,12 +289,6 @@ class CTPresenter(Presenter):
             if self.in_slicer and ct_3d.can_show_volume(registration)
             else None,
         ]
-
-    @property
-    def _units(self) -> dict[str, str]:
-        if self.unit in UNITS:
-            return UNITS
-        return {self.unit: MATERIALS.get(self.unit, self.unit)}
 
     def _lacks_segments(self, there: bool) -> str:
         """Return what bones that should be registered by themselves lack, a sentence.

@@ -273,22 +273,32 @@ def row(options: Options, seed: int, number: int) -> dict:
         if not len(targets):  # no X-ray shows the piece
             targets = None
 
+    def found_and_true(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        there = rigid.transform_points(pose, forward(points))
+        return rigid.transform_points(found.world_from_ct, points), there
+
     def told(given: np.ndarray | None) -> dict:
         assessed = verdict.assess(anatomy, views, found, start, given)
         assert assessed.targets is not None  # bone that all views show
-        there = rigid.transform_points(pose, forward(assessed.targets))
-        off = rigid.transform_points(found.world_from_ct, assessed.targets) - there
-        off_mm = np.linalg.norm(off, axis=1)
+        here, there = found_and_true(assessed.targets)
+        off_mm = np.linalg.norm(here - there, axis=1)
         plain = _without_parts(anatomy, views, found, start, given)
+        uses, asked = assessed.uses, assessed.asked
+        sure = asked.points[asked.sure("overlay")] if asked else []
         return {
             "mtre_mm": float(off_mm.mean()),
             "worst_mm": float(np.percentile(off_mm, 95)),
-            "appears_mm": appears_off_mm(found.views, cameras, off + there, there),
+            "appears_mm": appears_off_mm(found.views, cameras, here, there),
             "verdict": assessed.room,
             "without_parts": plain.room,
             "overlay": assessed.overlay,
             "overlay_without_parts": plain.overlay,
-            "bound_mm": assessed.appearance and assessed.appearance.upper95_mm,
+            "bound_mm": uses["overlay"].upper95_mm,
+            "room_bound_mm": uses["room"].upper95_mm,
+            "asked": len(asked.points) if asked else 0,
+            "sure_appears_mm": [
+                appears_off_mm(found.views, cameras, *found_and_true(place[None])) for place in sure
+            ],
             "codes": [reason.code for reason in assessed.reasons],
             "familiar": assessed.prediction and assessed.prediction.familiar,
             "risk": assessed.prediction and assessed.prediction.failure_probability,

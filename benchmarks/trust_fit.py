@@ -50,10 +50,10 @@ NEAR_MM, USUAL_PERCENT = 1.0, 97
 #: wrong.
 ACCEPT, REJECT = 0.03, 0.5
 #: Where views contradict each other nothing tells how far off the bone is: of 102 bodies whose
-#: principal point was 3 to 8 px from where it is said to be the bound held in 66, one of at least
-#: this in 93. Of 175 bodies with such views and a risk that would be accepted 14 were wrong, where
+#: principal point was 3 to 8 px from where it is said to be the bound held in 66, so that none is
+#: told. Of 175 bodies with such views and a risk that would be accepted 14 were wrong, where
 #: 1.7 were expected. Of single bones neither was measured.
-CONTRADICTED_MM, CONTRADICTED_RISK = {"body": 3.0, "bone": 0.0}, {"body": 0.08, "bone": 0.0}
+CONTRADICTED_RISK = {"body": 0.08, "bone": 0.0}
 
 
 def is_off(row: dict) -> bool:
@@ -99,7 +99,7 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
         *(centre, scale, scaled[~wrong].max(axis=0), float(beta[0]), beta[1:], near, near_sd),
         *(float(far.mean()), max(float(far.std()), MIN_SD), ACCEPT, REJECT, *apart, *sized),
         {name: _usual(rows, name) for name in COLUMNS},
-        *(CONTRADICTED_MM[rows[0]["part"]], CONTRADICTED_RISK[rows[0]["part"]]),
+        CONTRADICTED_RISK[rows[0]["part"]],
     )
 
 

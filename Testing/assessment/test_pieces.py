@@ -89,6 +89,7 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
     assert assessment.verdict == assessment.overlay == "check"
     assert len(assessment.elsewhere) == told.elsewhere.sum()
+    assert not any(assessment.errors.values())  # which would hold of bone in place
 
 
 def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypatch):
@@ -102,6 +103,7 @@ def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypa
     assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
     assert assessment.verdict == "check"
     assert assessment.reasons[-1].startswith("At only 0 of 8 targets would bone that lies 2 mm")
+    assert not any(assessment.errors.values()) and "if no bone has moved" in assessment.summary
 
 
 def test_detail_of_moved_voxels_is_that_by_scipy():

@@ -62,7 +62,7 @@ def model():
     return Model(
         *(np.zeros(k), np.ones(k), np.full(k, 10.0), -2.0, np.full(k, 0.3)),
         *(np.concatenate([[-1.0], np.full(k, 0.2)]), 0.4, 2.0, 0.8, 0.02, 0.5),
-        *(0.1, 0.5, -0.4, 0.7, GOOD, 0.0, 0.0),
+        *(0.1, 0.5, -0.4, 0.7, GOOD, 0.0),
     )
 
 
@@ -124,11 +124,11 @@ def test_views_that_hardly_disagree_are_as_those_that_agree(model):
 def test_views_agree_by_their_score_and_by_what_would_make_them(
     model, tension, disagreement, agree
 ):
-    model = replace(model, contradicted_mm=9.0, contradicted_risk=0.6)
+    model = replace(model, contradicted_risk=0.6)
     told = model.predict({**GOOD, "tension": tension, "disagreement": disagreement})
     expected = model.predict(GOOD)
     assert told.agree is agree
-    assert told.upper95_mm == (expected.upper95_mm if agree else 9)
+    assert (told.known_upper95_mm is None) == (not agree)
     assert told.failure_probability == (expected.failure_probability if agree else 0.6)
     assert told.image_failure_probability == expected.image_failure_probability
 

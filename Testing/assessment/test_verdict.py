@@ -32,6 +32,7 @@ from MultiViewRegistrationLib.assessment.prediction import (
     columns,
 )
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
+from MultiViewRegistrationLib.assessment.uses import Error
 from MultiViewRegistrationLib.assessment.verdict import (
     assess,
     decide,
@@ -205,7 +206,7 @@ def test_an_accept_needs_views_that_agree(anatomy, views, near, generous, fine):
     off = f"the CT is off by about {told.features.disagreement_mm:.1f} mm."
     assert fine.prediction.agree and told.verdict == "check"
     assert any("stated uncertainty" in reason and off in reason for reason in told.reasons)
-    assert told.prediction.upper95_mm == generous.contradicted_mm > WRONG_MM
+    assert told.prediction.known_upper95_mm is None  # nor is a bound told
     assert told.prediction.failure_probability == generous.contradicted_risk > calibrated().accept
     small_bound = replace(told.prediction, upper95_mm=WRONG_MM)  # without that least bound
     assert decide(small_bound, generous, measured=True) == "check"
@@ -381,7 +382,7 @@ def test_an_accept_says_of_what_it_is(fine):
     told = fine.asked
     assert fine.scope == (
         f"Accepted as one piece; at {told.in_place.sum()} of {len(told.points)} places bone that lies "
-        "2 mm elsewhere would have been seen."
+        "2 mm elsewhere would have been seen, at the others it may."
     )
     assert fine.scope.code == "one-piece" and fine.summary.endswith(fine.scope)
     assert replace(fine, room="check").scope is None
@@ -497,6 +498,13 @@ def test_no_bound_is_told_where_none_was_measured(at_corners):
         other = replace(told, prediction=unmeasured)
         assert "at most" not in other.summary and not other.bounds_known
         assert other.to_json()["views"] == other.at_targets(CORNERS) == []
+
+
+def test_an_error_is_told_where_nothing_but_its_size_speaks_against_an_accept(fine):
+    other = replace(fine, overlay="check")
+    wide = replace(other, appearance=Error(0.5, 1.4))
+    told = [each.uses["overlay"].upper95_mm for each in (fine, other, wide)]
+    assert told == [fine.appearance.upper95_mm, None, 1.4]
 
 
 def test_three_xrays_of_an_unknown_kind_are_accepted_where_they_agree(ct, anatomy, near, doubting):

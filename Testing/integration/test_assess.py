@@ -82,7 +82,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
     assert saved["reasons"][0] == "The pose was not refined; it is as given (by hand)."
     assert saved["verdict"] == "reject" and "transforms were not written" in saved["withheld"]
     assert any("set, not registered" in reason for reason in saved["reasons"])
-    assert saved["predicted_tre_mm"]["upper95"] > saved["errors"]["mtre_mm"]
+    assert "upper95" not in saved["predicted_tre_mm"]  # its X-rays disagree
     assert saved["errors"]["mtre_mm"] == pytest.approx(
         mtre_mm(NEARBY, read_json(case_file)), abs=1e-9
     )

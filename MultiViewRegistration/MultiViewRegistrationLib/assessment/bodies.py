@@ -123,7 +123,7 @@ class BodyResult(Judged):
     hidden: HiddenTurns = ALL_SHOWN
 
     @property
-    def errors(self) -> dict[str, Error | None]:
+    def errors(self) -> dict[Use, Error | None]:
         """How far off the pose is for each use."""
         return {"overlay": self.appearance, "relative": self.motion, "room": self.lies}
 

@@ -22,11 +22,10 @@ import numpy as np
 import scipy
 
 from .uncertainty import ScaledChiSquare, TargetUncertainty
+from .uses import WRONG_MM
 
 T = TypeVar("T")
 
-#: A pose with a larger mTRE has failed.
-WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
 #: of the move; at most this share of the named causes is wrong (docs/method.md).
 MOVE_SD_MM = 0.3
@@ -81,8 +80,7 @@ class Prediction:
     Attributes
     ----------
     mean_mm, upper95_mm
-        The mTRE's 95 % bound, no less than `Model.contradicted_mm` unless the views agree, and its
-        mean below the model's own.
+        The mTRE's 95 % bound, and its mean below the model's own.
     failure_probability
         Of an mTRE above WRONG_MM; no less than `Model.contradicted_risk` unless the views agree.
     image_failure_probability
@@ -111,6 +109,9 @@ class Prediction:
         wrong, of the others 6 and 87 (benchmarks/appearances.py, seeds 2 and 14).
     raised
         A rule raised `failure_probability` above what the model says.
+    tested
+        The bone about the targets would have been seen to lie elsewhere, and does not, or nobody
+        asked (`pieces.Asked`): else all this holds only if it has not moved by itself.
     """
 
     mean_mm: float
@@ -126,6 +127,7 @@ class Prediction:
     elsewhere_proven: bool | None = None
     in_place: bool = False
     raised: bool = False
+    tested: bool = True
 
     @property
     def known_risk(self) -> float | None:
@@ -136,8 +138,8 @@ class Prediction:
     @property
     def known_upper95_mm(self) -> float | None:
         """`upper95_mm`, None where it was not measured for such results."""
-        measured = self.familiar and self.elsewhere_proven is None
-        return self.upper95_mm if measured else None
+        fits = self.familiar and self.agree and self.tested
+        return self.upper95_mm if fits and self.elsewhere_proven is None else None
 
     @property
     def known_kind(self) -> bool:
@@ -194,9 +196,11 @@ class Prediction:
             image_failure_probability=misnamed * self.image_failure_probability + beyond,
             typical_mm=mm,
             familiar=True,  # the cause is why they looked otherwise
+            agree=True,
             elsewhere_proven=None,
             in_place=False,
             raised=False,
+            tested=True,
         )
 
     def no_less_than(
@@ -254,6 +258,8 @@ class Prediction:
         )
         if self.elsewhere_proven:
             return f"{risk}."
+        if not self.tested:
+            return f"{risk}; if no bone has moved by itself, it is off by about {self.typical_mm:.1f} mm."
         if self.raised:
             return f"{risk}; if not, probably by about {self.typical_mm:.1f} mm."
         return f"Error probably about {self.typical_mm:.1f} mm; {risk}."
@@ -306,8 +312,8 @@ class Model(ErrorModel):
         The same where another size of the CT makes the views agree.
     usual
         The value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
-    contradicted_mm, contradicted_risk
-        The least bound, and the least probability of a wrong answer, where the views do not agree.
+    contradicted_risk
+        The least probability of a wrong answer where the views do not agree.
     """
 
     apart: float
@@ -315,7 +321,6 @@ class Model(ErrorModel):
     sized: float
     sized_sd: float
     usual: dict[str, float]
-    contradicted_mm: float
     contradicted_risk: float
 
     def predict(
@@ -379,7 +384,7 @@ class Model(ErrorModel):
         raised = not agree and risk < self.contradicted_risk
         return Prediction(
             mean_mm=mean,
-            upper95_mm=bound if agree else max(bound, self.contradicted_mm),
+            upper95_mm=bound,
             failure_probability=self.contradicted_risk if raised else risk,
             image_failure_probability=wrong + (1 - wrong) * (counted - exact),
             bounded=bool((scaled <= self.limits).all()),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from ..reasons import BoneVerdict, Use, code_of
 
+#: A pose with a larger mTRE has failed.
+WRONG_MM = 2.0
 #: Where a bone appears farther off, at its depth, its overlay misleads.
 OVERLAY_MM = 1.0
 #: A motion that is known less well is not accepted.
 RELATIVE_MM = 1.0
 RELATIVE_DEG = 1.0
+#: A larger error is accepted for no use.
+MOST_MM: dict[Use, float] = {"overlay": OVERLAY_MM, "relative": RELATIVE_MM, "room": WRONG_MM}
 #: In words, where each use asks for the bone.
 PLACES: dict[str, str] = {
     "overlay": "in these X-rays",
@@ -71,16 +75,23 @@ class Judged:
     use: Use
 
     @property
-    def errors(self) -> dict[str, Error | None]:
+    def errors(self) -> dict[Use, Error | None]:
         """How far off it is for each use, None where that is not known."""
         raise NotImplementedError
 
     @property
     def uses(self) -> dict[Use, UseVerdict]:
-        """The verdict of each use that applies."""
-        verdicts = {use: getattr(self, use) for use in get_args(Use)}
-        known = {use: verdict for use, verdict in verdicts.items() if verdict}
-        return {use: UseVerdict(known[use], *(self.errors[use] or ())) for use in known}
+        """The verdict of each use that applies.
+
+        Its error holds of a right answer: it is told where nothing but its size speaks against that.
+        """
+        found = {}
+        for use, error in self.errors.items():
+            if verdict := getattr(self, use):
+                within = error and error.upper95_mm and error.upper95_mm <= MOST_MM[use]
+                told = error if verdict == "accept" or not within else None
+                found[use] = UseVerdict(verdict, *(told or ()))
+        return found
 
     @property
     def judged_use(self) -> Use:

@@ -193,11 +193,11 @@ class Assessment(Judged):
     use: Use = "room"
 
     @property
-    def errors(self) -> dict[str, Error | None]:
+    def errors(self) -> dict[Use, Error | None]:
         """How far off the pose is for each use."""
         told = self.prediction
         room = None
-        if told and told.elsewhere_proven is None:
+        if told and told.tested and told.elsewhere_proven is None:
             room = Error(told.typical_mm, told.known_upper95_mm)
         return {"overlay": self.appearance, "relative": self.motion, "room": room}
 
@@ -350,14 +350,17 @@ def assess(
     appears = appears_right(prediction, model, shown.upper95_mm or np.inf)
     seen = measured
     asked = None
-    accepts = measured and (appears or decide(prediction, model, measured) == "accept")
-    if accepts and not (anatomy.structure or contradictions):
+    given = targets is not None
+    by_pose = "reject" if contradictions else decide(prediction, model, measured)
+    if not anatomy.structure and by_pose != "reject":
+        accepts = measured and (appears or by_pose == "accept")
         asked = ask(anatomy, features.uncovered(corrected), found.world_from_ct, chosen)
-        apart = displaced(asked)
-        limits += untested(asked, given=targets is not None)
-        measured = not (apart or limits)
-        seen = asked.enough("overlay", given=targets is not None)
-        if seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
+        if accepts:
+            apart = displaced(asked)
+            limits += untested(asked, given=given)
+        measured = measured and not (apart or limits)
+        seen = seen and asked.enough("overlay", given=given)
+        if accepts and seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
             limits.append(ALIKE)
             measured = seen = False
     if not (familiar or apart) and len(tied) == 2:
@@ -365,7 +368,7 @@ def assess(
         # each target was asked: of bodies without targets 2 of 2 wrong ones would be accepted.
         limits.append(THIRD_VIEW_MISSING)
         measured = False
-        seen = seen and asked is not None and targets is not None
+        seen = seen and given
     if apart:
         in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
@@ -401,6 +404,8 @@ def assess(
         ]
     if coarse or ALIKE in limits:  # how often these are wrong is not known
         prediction = replace(prediction, familiar=False)
+    if asked and not asked.enough("room", given=given):
+        prediction = replace(prediction, tested=False)
     sd, axis = features.total_uncertainty.least_certain_rotation()
     return Assessment(
         verdict,
@@ -425,7 +430,9 @@ def assess(
         condition=condition(corrected),
         elsewhere=apart.points if apart else np.empty((0, 3)),
         overlay=overlay,
-        appearance=shown,
+        appearance=shown
+        if anatomy.structure or asked and asked.enough("overlay", given=given)
+        else None,
         asked=asked,
     )
 
@@ -507,7 +514,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     features = assessment.features
     turn = assessment.least_certain_rotation
     if before is None or features is None or turn is None or not cause.predicts:
-        return replace(doubted(assessment, [cause.reason]), cause=cause)
+        return replace(doubted(assessment, [cause.reason]), cause=cause, appearance=None)
     model = calibrated()
     views = len(assessment.splits)
     at = features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
@@ -527,6 +534,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         cause=cause,
         room=verdict,
         overlay="reject" if verdict == "reject" else "check",
+        appearance=None,
         prediction=prediction,
         error_inflation=inflation,
         splits=[

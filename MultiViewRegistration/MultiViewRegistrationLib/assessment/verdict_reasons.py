@@ -376,7 +376,7 @@ def scope_of(tested: Collection[str], in_place: np.ndarray | None = None) -> Rea
     if in_place is not None:
         told = (
             f"at {in_place.sum()} of {len(in_place)} places bone that lies {WRONG_MM:g} mm elsewhere "
-            "would have been seen."
+            "would have been seen, at the others it may."
         )
     return Reason(
         "bones-tested" if tested else "one-piece", f"Accepted as one piece; {bones}{told}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..rendering import cpu
-from .similarity import box_sum
+
+#: Weights of the pixels beside, at and beside a pixel.
+BLUR = (0.25, 0.5, 0.25)
 
 
 @cpu.part
@@ -21,6 +23,14 @@ def _put(image: np.ndarray, column: float, row: float, value: float) -> None:
     image[top, left + 1] += right_share * (1 - lower_share) * value
     image[top + 1, left] += (1 - right_share) * lower_share * value
     image[top + 1, left + 1] += right_share * lower_share * value
+
+
+@cpu.part
+def _add(row: np.ndarray, other: np.ndarray, times: float) -> None:
+    """Add so many times another row to a row, (columns,) each: in a loop of its own, which is fast."""
+    factor = np.float32(times)
+    for column in range(len(row)):
+        row[column] += factor * other[column]
 
 
 @cpu.fast_kernel
@@ -53,31 +63,46 @@ def moved_detail(
         (2, K).
     """
     rows, columns = weight.shape
+    weight = weight.astype(np.float32)
+    pull = pull.astype(np.float32)
     here = np.zeros((rows, columns), np.float32)
     for n in range(len(mass)):
         _put(here, pixels[n, 0], pixels[n, 1], -mass[n])
     change = np.empty((rows, columns), np.float32)
     smooth = np.zeros((rows, columns), np.float32)
-    mean = np.empty((rows, columns), np.float32)
-    area = np.float32((2 * window + 1) ** 2)
+    row = np.empty(columns, np.float32)
+    sums = np.empty(
+        columns + 2 * window, np.float32
+    )  # of the window's rows, and 0 beside the image
     found = np.zeros((2, len(steps)))
     for k in range(len(steps)):
         change[:] = here
         for n in range(len(mass)):
             column = pixels[n, 0] + share[n] * steps[k, 0]
             _put(change, column, pixels[n, 1] + share[n] * steps[k, 1], mass[n])
-        for r in range(rows):
-            for c in range(1, columns - 1):
-                mean[r, c] = (change[r, c - 1] + change[r, c + 1]) / 4 + change[r, c] / 2
-            mean[r, 0] = 0
-            mean[r, columns - 1] = 0
         for r in range(1, rows - 1):
-            for c in range(columns):
-                smooth[r, c] = (mean[r - 1, c] + mean[r + 1, c]) / 4 + mean[r, c] / 2
-        box_sum(smooth, window, mean)
-        for r in range(rows):
-            for c in range(columns):
-                detail = smooth[r, c] - mean[r, c] / area
-                found[0, k] += pull[r, c] * detail - weight[r, c] * detail**2 / 2
-                found[1, k] += weight[r, c] * detail**2
+            row[:] = 0
+            smooth[r] = 0
+            for side, times in enumerate(BLUR):
+                _add(row, change[r + side - 1], times)
+            inside = smooth[r, 1 : columns - 1]
+            for side, times in enumerate(BLUR):
+                _add(inside, row[side : columns - 2 + side], times)
+        sums[:] = 0
+        for r in range(-window, rows):
+            if r + window < rows:
+                _add(sums[window : window + columns], smooth[r + window], 1)
+            if r > window:
+                _add(sums[window : window + columns], smooth[r - window - 1], -1)
+            if r >= 0:
+                row[:] = smooth[r]
+                for side in range(2 * window + 1):
+                    _add(row, sums[side : side + columns], -1 / (2 * window + 1) ** 2)
+                likelier = np.float32(0)
+                information = np.float32(0)
+                for c in range(columns):
+                    likelier += pull[r, c] * row[c]
+                    information += weight[r, c] * row[c] * row[c]
+                found[0, k] += likelier - information / 2
+                found[1, k] += information
     return found

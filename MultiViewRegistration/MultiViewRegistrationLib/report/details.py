@@ -15,6 +15,7 @@ from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
 from ..registration.pipeline import LevelTrace
 from .bones import bones_section
+from .curves import predicted_at_targets
 from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import LEGENDS, tile_map
 from .plot import Axis, Line, line_plot
@@ -138,11 +139,12 @@ def _expected(result: Result) -> list[ET.Element]:
     """Return what the assessment expects at the case's targets, and of which rotation the X-rays show least."""
     assessment = result.assessment
     targets = result.case.targets
-    if assessment is None or assessment.least_certain_rotation is None:
+    turn = assessment.least_certain_rotation if assessment and assessment.bounds_known else None
+    if turn is None:
         return []
-    parts = [tag("p", f"Least certain: {_rotation(result, *assessment.least_certain_rotation)}")]
+    parts = [tag("p", f"Least certain: {_rotation(result, *turn)}")]
     if targets is not None and len(targets) <= MAX_TARGETS:
-        each = assessment.at_targets(rigid.transform_points(result.world_from_ct, targets))
+        each = predicted_at_targets(result)
         rows: list[list[Content]] = [
             [f"Target {nth}", number(mean, "mm", 2), number(bound, "mm", 2)]
             for nth, (mean, bound) in enumerate(each, 1)

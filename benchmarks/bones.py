@@ -40,10 +40,10 @@ from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.registration.bones import ties_of
-from MultiViewRegistrationLib.registration.bones_and_cameras import correct_cameras
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.register_bones import correct_cameras
 
 from .people import BEYOND_MM, ct_path, patient_of
 from .protocol.conditions import GeometryError, calibrated, readings

@@ -311,7 +311,7 @@ def _with_together(
     result: Result,
     alone: Sequence[Alone],
     progress: Report,
-    poses: Sequence[np.ndarray] | None = None,
+    poses: Sequence[np.ndarray] | None,
     levels: Sequence[BoneLevel] | None = None,
 ) -> Result:
     """Return a result with all its bones; parameters as of `register_together`."""

@@ -164,9 +164,9 @@ def find_pose(
         The views show too little of the CT, or the regressor cannot predict from these views.
     """
     from .imaging.structures import NO_STRUCTURES
-    from .registration.bones_and_cameras import correct_cameras
     from .registration.cameras import uncalibrated_view_indices
     from .registration.optimizer import Range
+    from .registration.register_bones import correct_cameras
     from .registration.variants import register_structure, register_views
     from .registration.whole_ct import search_whole_ct
 

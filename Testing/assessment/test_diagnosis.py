@@ -20,18 +20,18 @@ from phantom import (
 )
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment import camera_causes
-from MultiViewRegistrationLib.assessment.cause import SLIGHTLY, Cause
-from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
+from MultiViewRegistrationLib.assessment import diagnosis
+from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch, other_level
 from MultiViewRegistrationLib.assessment.hypotheses import (
+    SLIGHTLY,
+    Cause,
+    Trials,
     camera_hypotheses,
     image_hypotheses,
     mirrored_ct,
 )
-from MultiViewRegistrationLib.assessment.level_causes import other_level
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.assessment.trials import Trials
 from MultiViewRegistrationLib.assessment.verdict import assess, depth_risk, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
@@ -492,7 +492,7 @@ def camera_words(trials, cause: str, about, index: int, value: float) -> str:
     corrections = np.zeros(2 * OWN + 6)
     corrections[index] = value
     run = Descent(TRUE_POSE, corrections, trials.found.fit, [])
-    return camera_causes._camera_in_words(trials, each, run)
+    return diagnosis._camera_in_words(trials, each, run)
 
 
 @pytest.mark.parametrize(
@@ -538,10 +538,10 @@ def test_a_scale_that_the_distance_explains_is_no_fault(
 ):
     """2 %, where the case knows the distance to a third of that, or not."""
     run = Descent(TRUE_POSE, np.zeros(2 * OWN + 6), found.fit, [])
-    monkeypatch.setattr(camera_causes, "_share", lambda *_: 0.02)
-    monkeypatch.setattr(camera_causes, "_scaled", lambda *_, rounds: run)
+    monkeypatch.setattr(diagnosis, "_share", lambda *_: 0.02)
+    monkeypatch.setattr(diagnosis, "_scaled", lambda *_, rounds: run)
     known = [replace(view, distance_sd_percent=sd_percent) for view in views]
-    causes = camera_causes._of_scale(Trials(anatomy, known, found, near), 1.0, 0.02)
+    causes = diagnosis._of_scale(Trials(anatomy, known, found, near), 1.0, 0.02)
     assert [cause.cause for cause in causes] == told
 
 

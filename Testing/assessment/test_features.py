@@ -113,7 +113,7 @@ def test_halves_that_ask_for_other_poses_are_apart():
     points = np.array([[0, 0, 0], [10.0, 0, 0]])
     for each in (split, replace(split, places=places[:, ::-1]), swapped):
         given = each, points, np.zeros(3), [np.eye(6)], 16 * hessian
-        assert split_half_mm(*given) == pytest.approx(0.4)
+        assert split_half_mm(*given, None) == pytest.approx(0.4)
         # They pull along x: nothing across the rays of a source far away in that direction, all
         # across those from the side.
         assert split_half_mm(*given, np.array([1e6, 0, 0])) == pytest.approx(0.0, abs=1e-4)

@@ -9,7 +9,7 @@ from pathlib import Path
 from result_schema import CAUSES, CODES
 
 import MultiViewRegistrationLib
-from MultiViewRegistrationLib.assessment.cause import code_of
+from MultiViewRegistrationLib.assessment.hypotheses import code_of
 from MultiViewRegistrationLib.reasons import Reason, from_codes, with_codes
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parent

@@ -14,7 +14,7 @@ from MultiViewRegistrationLib.assessment.bodies import (
     Together,
     with_together,
 )
-from MultiViewRegistrationLib.assessment.cause import code_of
+from MultiViewRegistrationLib.assessment.hypotheses import code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
 from MultiViewRegistrationLib.assessment.remedy import (

@@ -21,8 +21,8 @@ from phantom import (
 )
 from scipy import stats
 
-from MultiViewRegistrationLib.assessment.cause import Cause
 from MultiViewRegistrationLib.assessment.features import compute_features
+from MultiViewRegistrationLib.assessment.hypotheses import Cause
 from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.prediction import (
     COLUMNS,

@@ -10,8 +10,7 @@ from numpy.testing import assert_allclose
 from refusals import refusal, refuses
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.geometry.distortion import EqualAngles
+from MultiViewRegistrationLib.geometry.camera import Camera, EqualAngles
 from MultiViewRegistrationLib.geometry.slot_scan import (
     SlotScan,
     SlotScanCamera,

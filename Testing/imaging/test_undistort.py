@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from refusals import refuses
 
-from MultiViewRegistrationLib.geometry.distortion import Distortion
+from MultiViewRegistrationLib.geometry.camera import Distortion
 from MultiViewRegistrationLib.imaging.reading import undistorted
 from MultiViewRegistrationLib.imaging.xray import raw_image
 

@@ -14,7 +14,7 @@ from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.report import result_page
+from MultiViewRegistrationLib.report import pdf
 from MultiViewRegistrationLib.report.result_page import save_result
 
 NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
@@ -95,7 +95,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
     others = {"result.json", "report.html"}
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
     said = []
-    monkeypatch.setattr(result_page, "write_pdf", lambda *drawn: said.extend(drawn[4]))
+    monkeypatch.setattr(pdf, "write_pdf", lambda *drawn: said.extend(drawn[4]))
     save_result(result, tmp_path, override=sentence, pdf=True)
     assert said[0] == f"Override: {sentence}"
 

@@ -21,7 +21,7 @@ from tiny_case import (
     write_image,
 )
 
-from MultiViewRegistrationLib.geometry.distortion import Distortion
+from MultiViewRegistrationLib.geometry.camera import Distortion
 from MultiViewRegistrationLib.io.case import Case, changed_inputs, ct_of
 from MultiViewRegistrationLib.io.case_file import CaseFile
 

@@ -1,6 +1,6 @@
 """Cameras that are not known exactly, of a spine that has bent.
 
-`registration.bones_and_cameras`.
+`registration.register_bones`.
 """
 
 from dataclasses import replace
@@ -17,15 +17,15 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.bones import bones_of, ties_of
-from MultiViewRegistrationLib.registration.bones_and_cameras import (
-    LEVEL,
-    correct_cameras,
-)
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import Problem, State
-from MultiViewRegistrationLib.registration.register_bones import objective_at
+from MultiViewRegistrationLib.registration.register_bones import (
+    LEVEL,
+    correct_cameras,
+    objective_at,
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Bones that begin a little off: `registration.found_again`."""
+"""Bones that begin a little off: `registration.register_bones`."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,8 @@ from bent_spine import NAMES, POSE, spine, xrays
 
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration.bones import bones_of
-from MultiViewRegistrationLib.registration.found_again import found_again_mm
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.register_bones import register_bones
+from MultiViewRegistrationLib.registration.register_bones import found_again_mm, register_bones
 
 
 @pytest.fixture(scope="module")

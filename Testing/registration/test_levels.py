@@ -1,4 +1,4 @@
-"""Vertebrae one level up or down: `registration.levels`."""
+"""Vertebrae one level up or down: `registration.register_bones`."""
 
 from dataclasses import replace
 
@@ -9,11 +9,10 @@ from bent_spine import NAMES, POSE, spine, xrays
 from MultiViewRegistrationLib.assessment.neighbours import vertebra
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.registration import levels
+from MultiViewRegistrationLib.registration import register_bones as registering
 from MultiViewRegistrationLib.registration.bones import bones_of
-from MultiViewRegistrationLib.registration.levels import other_levels
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.register_bones import register_bones
+from MultiViewRegistrationLib.registration.register_bones import other_levels, register_bones
 
 NUMBERS = [vertebra(name) for name in NAMES]
 
@@ -41,19 +40,19 @@ def test_vertebrae_that_are_a_level_too_low_fit_better_one_level_up(found):
 
 def test_a_bone_that_comes_back_has_no_other_place(found, monkeypatch):
     """From so near that it is found again."""
-    monkeypatch.setattr(levels, "ELSEWHERE_MM", 3.0)
+    monkeypatch.setattr(registering, "ELSEWHERE_MM", 3.0)
     for other in other_levels(found, [None] * 4):
         assert np.isinf(other.unlikeness).all()
 
 
 def test_bones_of_other_kinds_are_moved_along_the_body(found):
-    (way,) = levels._steps(found, [NUMBERS[0], NUMBERS[1], None, None], up=True)
+    (way,) = registering._steps(found, [NUMBERS[0], NUMBERS[1], None, None], up=True)
     assert np.linalg.norm(way[0]) > 20 and way[0] == pytest.approx(way[1])
-    assert way[2] == pytest.approx(levels.ELSEWHERE_MM * found.world_from_ct[:3, 2])
+    assert way[2] == pytest.approx(registering.ELSEWHERE_MM * found.world_from_ct[:3, 2])
 
 
 def test_the_ways_go_to_the_neighbours(found):
-    (up,), (down,) = (levels._steps(found, NUMBERS, up=each) for each in (True, False))
+    (up,), (down,) = (registering._steps(found, NUMBERS, up=each) for each in (True, False))
     poses = zip(found.poses, found.bones, strict=True)
     centres = np.array([rigid.transform_points(pose, bone.centroid) for pose, bone in poses])
     assert centres[1:] + up[1:] == pytest.approx(centres[:-1], abs=1e-9)

@@ -11,12 +11,12 @@ from phantom import TRUE_POSE, make_ct, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.registration.levenberg_marquardt import (
+from MultiViewRegistrationLib.registration.objective import Objective
+from MultiViewRegistrationLib.registration.optimizer import minimise
+from MultiViewRegistrationLib.registration.problem import (
     LEAST_CURVATURE,
     with_curvature,
 )
-from MultiViewRegistrationLib.registration.objective import Objective
-from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 

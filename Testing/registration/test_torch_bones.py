@@ -10,10 +10,10 @@ from phantom import misplaced
 
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration.bones import BonesObjective, bones_of, ties_of
-from MultiViewRegistrationLib.registration.bones_and_cameras import LEVEL
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import (
+    LEVEL,
     LEVELS,
     LEVELS_WITHOUT_REST,
     objective_at,

@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.report import curves
+from MultiViewRegistrationLib.report import plot
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import (
@@ -168,17 +168,17 @@ def result(ct, anatomy):
 
 
 def test_similarity_ends_at_what_the_result_has(result):
-    named = dict(curves.similarity(result))
+    named = dict(plot.similarity(result))
     assert list(named) == ["view1", "view2"]
     assert [points[-1][1] for points in named.values()] == pytest.approx(
         list(result.refinement.fit.similarity)
     )
     numbers = [number for number, _ in named["view1"]]
-    assert numbers == list(range(1, 1 + sum(len(points) for _, points in curves.cost(result))))
+    assert numbers == list(range(1, 1 + sum(len(points) for _, points in plot.cost(result))))
 
 
 def test_the_predicted_error_falls_to_that_of_the_result(result):
-    expected, bound = (np.array(points)[:, 1] for _, points in curves.predicted(result))
+    expected, bound = (np.array(points)[:, 1] for _, points in plot.predicted(result))
     prediction, targets = result.assessment.prediction, result.assessment.targets
     assert (expected[-1], bound[-1]) == (prediction.mean_mm, prediction.upper95_mm)
     first = result.refinement.levels[0].steps[0].world_from_ct
@@ -191,4 +191,4 @@ def test_the_predicted_error_falls_to_that_of_the_result(result):
         and (expected <= bound).all()
     )
     unassessed = SimpleNamespace(**{**vars(result), "predicted_tre_mm": None})
-    assert curves.predicted(unassessed) == []
+    assert plot.predicted(unassessed) == []

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer
-from MultiViewRegistrationLib.viewer.answer_bar import FIRST_STEPS, AnswerBar
+from MultiViewRegistrationLib.viewer.application import FIRST_STEPS, AnswerBar
 
 
 def test_the_first_steps_are_folded_once_there_is_a_verdict():

@@ -31,7 +31,7 @@ import numpy as np
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics, verdict
-from MultiViewRegistrationLib.assessment.cause import Cause
+from MultiViewRegistrationLib.assessment.hypotheses import Cause
 from MultiViewRegistrationLib.assessment.prediction import (
     EXTRA_FEATURES,
     WRONG_MM,

@@ -16,19 +16,25 @@ import numpy as np
 from ..errors import unseen
 from ..geometry import rigid
 from ..imaging.body import Body
-from ..imaging.bone_names import vertebra
+from ..imaging.segment_names import vertebra
 from ..imaging.structures import WHOLE
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Use, Verdict, doubted, with_codes
 from ..registration.bones import SHOWN, Bone, bones_of_bodies
-from ..registration.ends import ends_apart_mm
-from ..registration.found_again import found_again_mm
-from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import AlternativeSolution, Report, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from ..registration.register_bones import LEVELS, BoneLevel, BonesRegistration, register_bones
+from ..registration.register_bones import (
+    LEVELS,
+    BoneLevel,
+    BonesRegistration,
+    OtherLevel,
+    ends_apart_mm,
+    found_again_mm,
+    other_levels,
+    register_bones,
+)
 from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
-from .bone_uncertainty import BoneErrors
+from .bone_prediction import BoneErrors
 from .bone_verdict import OF_WHOLE, fault, faulty, judge
 from .implants import ALL_SHOWN, HiddenTurns, hidden_turns, unlike
 from .joint_motion import BonePose, joint_pose, principal_axes

@@ -12,10 +12,9 @@ from ..geometry import rigid
 from ..imaging.ct import WATER, Volume
 from ..imaging.structures import Structures
 from ..registration.bones import SHOWN, ViewComparison
-from ..registration.levels import OtherLevel
 from ..registration.objective import TILE_SIDE
 from ..registration.problem import PRECISION, relative_motions
-from ..registration.register_bones import BonesRegistration
+from ..registration.register_bones import BonesRegistration, OtherLevel
 from .uncertainty import cluster_correction, root_mean_square, target_jacobians
 
 #: No ratio counts beyond this.
@@ -44,7 +43,7 @@ class BoneFeatures:
     shown
         The second largest share of its shadow that a view compares; of one view 0.
     level_ratio
-        How many times less like the X-rays it is one level up or down, see `registration.levels`;
+        How many times less like the X-rays it is one level up or down, see `registration.register_bones`;
         MOST_RATIO at most.
     left_out
         The bone within EDGE_MM outside its mask, in no other structure, over that within EDGE_MM
@@ -52,7 +51,7 @@ class BoneFeatures:
     soft
         The share of what lies within EDGE_MM inside its mask that is no bone.
     again_mm, all_again_mm
-        How far from here it is found from a little off, see `registration.found_again`, and that of
+        How far from here it is found from a little off, see `registration.register_bones`, and that of
         the case's worst bone; NaN where that was not looked for.
     turned_deg
         How far it has turned against the whole CT.
@@ -177,8 +176,8 @@ def bone_features(
     found: BonesRegistration,
     edges: Sequence[MaskEdge],
     noises: Sequence[BoneNoise],
-    others: Sequence[OtherLevel] = (),
-    again_mm: np.ndarray | None = None,
+    others: Sequence[OtherLevel],
+    again_mm: np.ndarray | None,
 ) -> list[BoneFeatures]:
     """Compute the features of every bone.
 

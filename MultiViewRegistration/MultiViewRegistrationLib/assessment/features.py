@@ -383,7 +383,7 @@ def split_half_mm(
     pivot: np.ndarray,
     ways: list[np.ndarray],
     hessian: np.ndarray,
-    source: np.ndarray | None = None,
+    source: np.ndarray | None,
 ) -> float:
     """Return how far apart, at most, the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all.
 

@@ -1,22 +1,35 @@
 """What may be wrong with the images, the cameras and the CT of a case.
 
-A hypothesis has the views as they would be without the fault, under which `diagnosis` registers the
-case.
+A hypothesis has the views as they would be without the fault, under which `Trials` register the case,
+at the two coarsest resolutions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Protocol
 
 import numpy as np
 
+from ..errors import unseen
+from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.slot_scan import SlotScanCamera
 from ..imaging.xray import SharedUnknowns, View, XRay
-from ..registration.cameras import CALIBRATED, CameraCorrections
+from ..reasons import Reason
+from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
+from ..registration.optimizer import (
+    KEEP_AFTER_FINER,
+    LOCAL_RANGE,
+    Descent,
+    DescentStart,
+    SearchBudget,
+)
+from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, Report, prune
+from ..registration.prepared_ct import PreparedCT
 
 #: Standard deviations of an angle and of the place of a C-arm, where it is asked whether they are
 #: wrong.
@@ -340,3 +353,240 @@ def _looks_like_distance(view: View) -> str:
 def pixel_mm(view: View) -> float:
     """Return the spacing of a view's columns; where it is unknown, as if the detector were 1 m from the source."""
     return float(view.xray.pixel_mm[0]) if view.xray.pixel_mm else 1000.0 / view.camera.focal_px
+
+
+#: Around the start, where all images may be at fault and no view knows where the CT is.
+START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
+
+
+@dataclass(eq=False)
+class Trials:
+    """What is tried on a case that was registered.
+
+    Parameters
+    ----------
+    anatomy, views
+        The prepared CT, and the views as the case has them; those of unknown geometry are ignored.
+    found, start
+        The registration, and its start (4, 4).
+    shared
+        What is unknown and the same in all views.
+    progress
+        Called between hypotheses; returning False cancels.
+    """
+
+    anatomy: PreparedCT
+    views: Sequence[View]
+    found: Refinement
+    start: np.ndarray
+    shared: SharedUnknowns = CALIBRATED
+    progress: Report = unseen
+
+    @cached_property
+    def tied(self) -> list[View]:
+        """The views whose geometry is known."""
+        alone = uncalibrated_view_indices(self.views, self.shared)
+        return [view for i, view in enumerate(self.views) if i not in alone]
+
+    @property
+    def pose(self) -> np.ndarray:
+        """The (4, 4) pose that was found."""
+        return self.found.world_from_ct
+
+    def registration(
+        self,
+        views: list[View],
+        shared: SharedUnknowns | None = None,
+        anatomy: PreparedCT | None = None,
+    ) -> RegistrationPipeline:
+        """Return a registration of these views; by default of the case's CT, with what the case shares."""
+        shared = self.shared if shared is None else shared
+        return RegistrationPipeline(
+            anatomy or self.anatomy, views, self.start, self._report, shared
+        )
+
+    def _report(self, _: Progress) -> object:
+        stage = "searching for the cause of the poor fit"
+        return self.progress(Progress(1.0, stage, self.pose, self.found.fit.cost))
+
+    def alone(self) -> dict[str, np.ndarray]:
+        """Return the pose of each view alone, by its name."""
+        if len(self.tied) < 2:
+            return {}
+        runs = {view.name: self.coarse([view], [self.pose, self.start]) for view in self.tied}
+        return {name: run[0].world_from_ct for name, run in runs.items() if run}
+
+    def coarse(
+        self, views: list[View], poses: Sequence[np.ndarray], *, search: bool = False
+    ) -> list[Descent]:
+        """Return the minima at the coarsest resolution, most evidence first.
+
+        Parameters
+        ----------
+        search
+            Also those of a small search about the first of the poses (4, 4).
+        """
+        registration = self.registration(views)
+        minima = registration.descend(0, [DescentStart(pose) for pose in poses])
+        if search:
+            minima = registration.merge(
+                minima, registration.search(0, poses[0], LOCAL_RANGE, START_SEARCH_BUDGET)[0]
+            )
+        return minima
+
+    def best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
+        """Return the best of these minima at the second resolution."""
+        kept = prune(minima, *KEEP_AFTER_FINER)[0] if minima else []
+        return next(iter(self.registration(views).descend(1, kept)), None)
+
+
+#: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
+#: at the second resolution. Chosen on cases with one fault each, see docs/validation.md.
+MIN_EVIDENCE_GAIN = 1.2
+MIN_NCC = 0.7
+#: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so
+#: large a share of each one's tiles is in place (`places`): 0.6 to 0.8 at a right pose, up to 0.25
+#: at a wrong one.
+IN_PLACE = 0.5
+#: Cameras and the CT's scale differ by little from what was given, and need less: without a fault
+#: the evidence grew by at most 1.014.
+SLIGHTLY = 1.05
+SLIGHT = ("distance", "principal point", "motion", "ct scale", "slice spacing")
+#: Of these there is never much evidence, but they tell the shift to 0.3 mm in two of three cases,
+#: as clear causes do.
+OF_SIZE = ("ct scale", "slice spacing")
+#: Of these one view is at fault: how far the pose moves where its place is free, at the finest
+#: resolution, tells best how far off it is.
+OF_ONE_VIEW = ("motion", "principal point")
+#: Another level has at least this share of the evidence of the pose that was found.
+MIN_LEVEL_EVIDENCE = 0.85
+
+
+def code_of(cause: str) -> str:
+    """Return the code of a reason that names a `Cause.cause`."""
+    return f"cause-{cause.replace(' ', '-')}"
+
+
+def evidence_gain(run: Descent, evidence: float) -> float:
+    """Return the factor by which a registration has more evidence than this."""
+    return run.fit.evidence / max(evidence, 1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class Cause:
+    """The likely cause of a poor fit.
+
+    Attributes
+    ----------
+    cause
+        One of those in result.schema.json.
+    views
+        Names of the views at fault; none for all.
+    sentence
+        The cause, and what to check.
+    gain
+        The factor by which the evidence grows.
+    similarity, in_place
+        Of each view when corrected, at the second resolution. The latter, the share of its tiles
+        that are in place, only of clear faults of images where the former is too small.
+    world_from_ct
+        (4, 4) pose when corrected, at that resolution.
+    moved_mm
+        How far correcting the cause moves the targets.
+    corrected_from_ct
+        (4, 4), CT mm of the CT as given to those of the corrected CT, for which the pose is.
+    size_share
+        By what share the CT would have to be larger instead: X-rays do not tell its scale from the
+        distance to the detector.
+    by_disagreement
+        moved_mm is `features.disagreement_mm`, which the prediction knows already.
+    """
+
+    cause: str
+    views: tuple[str, ...]
+    sentence: str
+    gain: float
+    similarity: tuple[float, ...]
+    world_from_ct: np.ndarray
+    moved_mm: float = 0.0
+    corrected_from_ct: np.ndarray = field(default_factory=lambda: np.eye(4))
+    size_share: float = 0.0
+    by_disagreement: bool = False
+    in_place: tuple[float, ...] = ()
+
+    @classmethod
+    def of_run(
+        cls, cause: str, views: tuple[str, ...], sentence: str, run: Descent, evidence: float
+    ) -> Cause:
+        """Return the cause under which a registration ended so, of a case that had this evidence without."""
+        fit = run.fit
+        return cls(
+            cause, views, sentence, evidence_gain(run, evidence), fit.similarity, run.world_from_ct
+        )
+
+    def target_shift_mm(self, pose: np.ndarray, targets: np.ndarray) -> float:
+        """Return how far the targets (N, 3), CT mm, of the CT at a pose (4, 4) lie from where the corrected case has them, on average."""
+        corrected = rigid.transform_points(self.world_from_ct @ self.corrected_from_ct, targets)
+        by_size = abs(self.size_share) * np.linalg.norm(targets - targets.mean(axis=0), axis=-1)
+        return float(
+            max(
+                np.linalg.norm(corrected - rigid.transform_points(pose, targets), axis=-1).mean(),
+                by_size.mean(),
+            )
+        )
+
+    @property
+    def reason(self) -> Reason:
+        """The sentence, with how far correcting the cause moves the CT."""
+        code = code_of(self.cause)
+        if self.cause in ("level", "part", "short") or not self.moved_mm:
+            return Reason(code, self.sentence)
+        mm = f"{self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f}"
+        return Reason(code, f"{self.sentence} Correcting this moves the CT by {mm} mm.")
+
+    @property
+    def holds(self) -> bool:
+        """Whether it explains the poor fit. A CT that is too short explains it without a test."""
+        if self.cause == "short":
+            return True
+        return (
+            self.cause == "level"
+            and self._fits(MIN_LEVEL_EVIDENCE)
+            or self._fits(SLIGHTLY if self.cause in SLIGHT else MIN_EVIDENCE_GAIN)
+        )
+
+    @property
+    def clear(self) -> bool:
+        """Whether the evidence for it leaves no doubt."""
+        return self._fits(MIN_EVIDENCE_GAIN)
+
+    @property
+    def precise(self) -> bool:
+        """Whether moved_mm is as good as that of a clear cause."""
+        return self.clear or self.cause in OF_SIZE
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the motion that it explains is the error of the pose.
+
+        Of a slight motion it does not.
+        """
+        slight = self.holds and self.cause in SLIGHT and self.cause != "motion"
+        return (self.clear or slight) and not self.by_disagreement
+
+    def _fits(self, enough: float) -> bool:
+        alike = min(self.similarity) >= MIN_NCC or min(self.in_place, default=0.0) >= IN_PLACE
+        return self.gain >= enough and alike
+
+    def to_json(self) -> dict:
+        """Return `diagnosis` of a result.json."""
+        return {
+            "cause": self.cause,
+            "code": self.reason.code,
+            "views": list(self.views),
+            "evidence_gain": self.gain,
+            "clear": self.clear,
+            "similarity": list(self.similarity),
+            "world_from_ct": self.world_from_ct.tolist(),
+            "moved_mm": self.moved_mm,
+        }

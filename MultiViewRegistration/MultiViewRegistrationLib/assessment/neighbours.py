@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import rigid
-from ..imaging.bone_names import vertebra
+from ..imaging.segment_names import vertebra
 from ..reasons import Verdict
 from ..registration.register_bones import BonesRegistration
-from .bone_uncertainty import BoneErrors
+from .bone_prediction import BoneErrors
 from .joint_motion import JointMotion, in_words, joint_motion, principal_axes
 from .uses import RELATIVE_DEG, RELATIVE_MM, Error
 

@@ -11,8 +11,7 @@ from ..imaging.xray import View
 from ..registration.objective import PoseFit
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .cause import MIN_EVIDENCE_GAIN
-from .hypotheses import TURNS, turned_back
+from .hypotheses import MIN_EVIDENCE_GAIN, TURNS, turned_back
 
 #: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and
 #: 0.16 (docs/scouts.md).

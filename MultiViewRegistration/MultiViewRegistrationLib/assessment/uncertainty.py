@@ -331,7 +331,7 @@ def camera_uncertainty(
     split: Tiles,
     unknowns: CameraCorrections,
     response: CameraResponse,
-    sd: np.ndarray | None = None,
+    sd: np.ndarray | None,
 ) -> PoseUncertainty | None:
     """Return what the uncertainty of the cameras adds; None for exact ones.
 

@@ -23,10 +23,10 @@ from ..registration.pipeline import DISTINCT_MM, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .appearance import appearance, appears_right
-from .cause import IN_PLACE, OF_ONE_VIEW, Cause
 from .ct_slices import slices_aside
 from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
+from .hypotheses import IN_PLACE, OF_ONE_VIEW, Cause
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .mirror_image import ALIKE, LEAST_RATIO, evidence_ratio
 from .parts import PART_MM, Part, elsewhere

@@ -136,7 +136,7 @@ def _plate(
 ) -> dict:
     """Measure the distortion of an image intensifier."""
     from ..io.calibration.from_plate import measure_plate, plate_json
-    from ..report.bead_page import plate_page
+    from ..report.bead_picture import plate_page
 
     missing = [name for name in names if name not in angles]
     if missing and len(names) > 1:
@@ -180,7 +180,7 @@ def _beads(
     from ..io.bead_model import read_bead_model
     from ..io.calibration.bead_camera import cameras_json
     from ..io.calibration.from_beads import calibrate_from_beads
-    from ..report.bead_page import bead_page
+    from ..report.bead_picture import bead_page
 
     straight = _straightened(options, angles) if options.distortion else {}
     images: list[Any] = [straight.get(name, image) for name, image in options.views]

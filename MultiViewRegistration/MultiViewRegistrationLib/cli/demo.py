@@ -14,7 +14,7 @@ import numpy as np
 
 from ..api import register, train
 from ..assessment.metrics import mtre
-from ..errors import Show, install_command, unseen
+from ..errors import Show, install_command
 from ..io.case import Case
 from ..io.datasets.chest import BENT_SPINE_FOLDER, bent_spine_truth, write_sample
 from ..registration.prepared_ct import PreparedCT
@@ -116,7 +116,7 @@ class _Run:
     model: Regressor | None = None
 
 
-def run_demo(out: Path, on_progress: Show = unseen) -> Demo:
+def run_demo(out: Path, on_progress: Show) -> Demo:
     """Register the samples in folders of `out`, with one report.html.
 
     The chest is registered from a given start, by a search, and by a network that is trained first

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 
-from ..errors import InputError, Show, unseen, warn
+from ..errors import InputError, Show, warn
 from ..finding import start_pose
 from ..imaging.ct import attenuation
 from ..io.case import Case
@@ -55,7 +55,7 @@ def render_views(
     case: Case,
     pose: str,
     folder: Path,
-    on_progress: Show = unseen,
+    on_progress: Show,
 ) -> list[Path]:
     """Write for each view NAME_drr.mha (line integrals, float32, with the pixel size if known) and NAME_drr.png (bone bright).
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError, naming
-from .distortion import inverted
+from .camera import inverted
 
 DEGREE = 5
 POWERS = np.array([(i, n - i) for n in range(DEGREE + 1) for i in range(n + 1)])

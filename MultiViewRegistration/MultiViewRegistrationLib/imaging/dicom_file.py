@@ -370,7 +370,7 @@ def ct_series(folder: str | Path) -> list[CTSeries]:
     return _listed(_by_series(_ct_files(Path(folder))[0]))
 
 
-def ct_slices(folder: str | Path | Sequence[Path], series: str | None = None) -> list[Path]:
+def ct_slices(folder: str | Path | Sequence[Path], series: str | None) -> list[Path]:
     """Files of the one CT series in a folder (not in its subfolders), or among these files, ordered along the slice normal.
 
     Localizers and other modalities are passed over.

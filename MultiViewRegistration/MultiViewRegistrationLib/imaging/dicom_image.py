@@ -264,7 +264,7 @@ def is_grey(file: DicomFile) -> bool:
     )
 
 
-def has_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
+def has_grey_scale(file: DicomFile, frame: int | None) -> bool:
     """Return whether the header says what its grey values are, or that they are not what an image is taken for that says nothing.
 
     Linear.
@@ -280,7 +280,7 @@ def has_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
     )
 
 
-def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
+def dicom_image(file: DicomFile, frame: int | None) -> RawImage:
     """Return one frame of a DICOM X-ray.
 
     Raises

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import scipy
 
 from ..errors import InputError
-from ..geometry.distortion import Distortion, EqualAngles
+from ..geometry.camera import Distortion, EqualAngles
 from .child import ITK, Answer, ChildFailed, call
 from .image_source import ImageSource, check_room, image_source
 

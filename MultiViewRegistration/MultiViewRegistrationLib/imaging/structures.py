@@ -20,16 +20,17 @@ import scipy
 
 from ..errors import InputError, warn
 from ..geometry import rigid
-from .bone_names import Contradiction, NamedBone, contradictions
 from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, load_ct, masked, on_grid, read_volume
 from .dicom_file import read_dicom
-from .dicom_segmentation import DicomSegmentation
 from .image_source import nrrd_pairs
 from .reading import read_image
 from .segment_names import (
     SPINE_OF_VERSION_1,
     TOTAL_SEGMENTATOR,
+    Contradiction,
+    NamedBone,
     Segment,
+    contradictions,
     follows_total_segmentator,
     is_bone,
     is_same,
@@ -37,7 +38,6 @@ from .segment_names import (
     nifti_names,
     one_line,
 )
-from .structure_set import StructureSet
 
 #: The name in results of a patient's CT, which has none of its own.
 WHOLE = "CT"
@@ -268,9 +268,7 @@ def read_segments(path: Path, ct: CT) -> Structures | None:
         As `read_structures`; of many nothing of those that the end of the CT cuts off.
     """
     segmentation = _read_segmentation(path)
-    if len(segmentation.segments) < 2 and not isinstance(
-        segmentation, (DicomSegmentation, StructureSet)
-    ):
+    if len(segmentation.segments) < 2 and isinstance(segmentation, LabelVolume):
         return None
     segments = sorted(
         segmentation.segments, key=lambda each: not is_bone(each.name, each.terminology)
@@ -317,8 +315,12 @@ def _read_segmentation(path: Path) -> Segmentation:
     dicom = read_dicom(path)
     modality = dicom and dicom.text("Modality")
     if dicom and modality == "SEG":
+        from .dicom_segmentation import DicomSegmentation  # few need either
+
         return DicomSegmentation(dicom)
     if dicom and modality == "RTSTRUCT":
+        from .structure_set import StructureSet
+
         return StructureSet(dicom)
     pairs = nrrd_pairs(path) if path.is_file() else {}
     if "Segment0_ID" not in pairs:

@@ -39,7 +39,7 @@ from ..imaging.structures import (
 from ..imaging.xray import load_image
 from .case_file import new_uid
 from .files import InputFile, JsonObject, printable
-from .ras_axes import LPS_FROM_RAS, in_lps
+from .transforms import LPS_FROM_RAS, in_lps
 from .view_record import (
     INTENSITIES,
     Geometry,

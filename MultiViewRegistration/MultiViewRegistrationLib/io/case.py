@@ -20,7 +20,6 @@ from ..geometry.camera import Camera
 from ..geometry.epipolar import default_pose_at_isocentre
 from ..geometry.landmarks import Landmark
 from ..imaging.body import Body
-from ..imaging.cropping import signs_of_cropping, signs_of_resampling
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.image_source import is_dicom
@@ -48,7 +47,7 @@ from .dicom_identity import (
     reveals,
 )
 from .files import NAMELESS, InputFile, describe, image_sha256, printable, upload_root
-from .ras_axes import LPS_FROM_RAS, in_lps
+from .transforms import LPS_FROM_RAS, in_lps
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
 if TYPE_CHECKING:
@@ -526,6 +525,8 @@ def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
     known = {**file.deviations, "marker": file.marker, "assumptions": file.assumptions}
     doubt = None
     if file.kind == "projection_matrix" and file.size is None:
+        from ..imaging.cropping import signs_of_cropping, signs_of_resampling  # few need it
+
         # Any other geometry says the size of its image, which `ViewRecord.camera` compares.
         doubt = signs_of_cropping(xray.valid) or signs_of_resampling(
             camera.intrinsics, xray.pixel_mm, _detector_mm_by_header(file), camera.size

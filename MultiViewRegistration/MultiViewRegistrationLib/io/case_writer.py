@@ -248,9 +248,9 @@ def tells_its_intensity(image: Path, frame: int | None) -> bool:
 def write_new_case(
     new: CaseFile,
     *,
-    force: bool = False,
-    copy: bool = False,
-    check: Callable[[Case], object] = lambda case: None,
+    force: bool,
+    copy: bool,
+    check: Callable[[Case], object],
 ) -> Case:
     """Write a case.json and return the case that it describes, which has been read whole and is good.
 

@@ -18,8 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.c_arm import CArm
-from ..geometry.camera import Camera, check_size
-from ..geometry.distortion import Distortion, EqualAngles
+from ..geometry.camera import Camera, Distortion, EqualAngles, check_size
 from ..geometry.epipolar import closest_point
 from ..geometry.fields import (
     PRESUMED,

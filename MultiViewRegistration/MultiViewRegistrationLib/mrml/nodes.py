@@ -19,8 +19,7 @@ from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
 from ..imaging.structures import boxes_in
-from ..io.ras_axes import LPS_FROM_RAS
-from ..io.transforms import turned
+from ..io.transforms import LPS_FROM_RAS, turned
 
 
 def ras_from_lps(array: ArrayLike) -> np.ndarray:
@@ -321,7 +320,7 @@ def take_out_of_views(node) -> None:
             composite.SetBackgroundVolumeID(None)
 
 
-def lines_node(owner, name: str, thickness: int = 2):
+def lines_node(owner, name: str, thickness: int):
     """Return a vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
     node = make(
         owner,

@@ -71,7 +71,7 @@ def fill(view: XRayView) -> None:
             composite.SetForegroundOpacity(0.0)
 
 
-def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
+def lay_over(view: XRayView, volume, opacity: float) -> None:
     """Show a volume over the X-ray in its slice view, and over nothing else.
 
     None for the X-ray alone.

@@ -64,7 +64,7 @@ class Shape:
     lines: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 3)))
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
-    def seen_from(self, source: np.ndarray, scan: np.ndarray | None = None) -> np.ndarray:
+    def seen_from(self, source: np.ndarray, scan: np.ndarray | None) -> np.ndarray:
         """Return the lines (k, 2, 3) to draw for a source (3,), which moves along `scan`, if at all; all in the shape's frame."""
         return (
             self.lines

@@ -18,9 +18,8 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..rendering.devices import run_each
 from .cameras import CameraCorrections
-from .levenberg_marquardt import descending, finished
 from .objective import Objective, PoseFit, TrialEvaluation
-from .problem import Problem, State
+from .problem import Problem, State, descending, finished
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
 SAME_MM = 3.0
@@ -253,7 +252,7 @@ def _descending(
     tolerance_mm: float,
     on_step: Callable[[Step], object],
 ) -> Generator[State, TrialEvaluation, Descent]:
-    """Descend from the pose of a start and from corrections, see `levenberg_marquardt.descending`."""
+    """Descend from the pose of a start and from corrections, see `problem.descending`."""
     steps: list[Step] = []
 
     def keep(state: State, fit: PoseFit, size_mm: float) -> None:

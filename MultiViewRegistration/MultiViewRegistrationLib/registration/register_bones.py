@@ -1,22 +1,28 @@
-"""The registration of several bones, from coarse images to fine ones."""
+"""The registration of several bones, from coarse images to fine ones.
+
+With cameras that are not known exactly, and what tells whether a bone's mask holds a part of another,
+and whether bones are found again from a little off.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import go_on, unseen
 from ..geometry import rigid
-from ..imaging.xray import View
-from .bones import Bone, BonesFit, BonesObjective, ties_of
-from .cameras import CameraCorrections
-from .levenberg_marquardt import minimised
-from .pipeline import Progress, Report
+from ..imaging.structures import Structures
+from ..imaging.xray import SharedUnknowns, View, with_cameras
+from ..rendering.devices import run_each
+from .bones import SHOWN, Bone, BonesFit, BonesObjective, bones_of, ties_of
+from .cameras import CameraCorrections, uncalibrated_view_indices
+from .pipeline import Progress, Refinement, Report
 from .prepared_ct import PreparedCT, pixel_size_mm
-from .problem import Problem, State, Tie
+from .problem import Problem, State, Tie, minimised
 from .similarity import Settings
 
 #: The finest images have about so many pixels across a bone of usual size.
@@ -236,3 +242,244 @@ def objective_at(
 def _pixel_mm(bone: Bone) -> float:
     """Return how large a pixel may be at a bone."""
     return bone.size_mm / (IMPLANT_PIXELS if bone.is_implant else PIXELS_ACROSS)
+
+
+#: At the finest resolution, of the thirds of bones.
+ENDS_ITERATIONS = 6
+
+
+def ends_apart_mm(found: BonesRegistration, asked: Collection[int]) -> dict[int, float]:
+    """Return how far apart the upper and the lower third of each asked bone end, mm at its surface, root mean square.
+
+    They begin where the bone was registered. All move at once, tied as bones are.
+    """
+    parts: list[Bone] = []
+    starts: list[np.ndarray] = []
+    firsts = []
+    for n, (bone, pose) in enumerate(zip(found.bones, found.poses, strict=True)):
+        firsts.append(len(parts))
+        parts += bone.thirds() if n in asked else [bone]
+        starts += [pose] * (len(parts) - len(starts))
+    objective = found.objectives[-1].of_parts(parts)
+    ends, _ = minimise(objective, starts, ENDS_ITERATIONS, LEVELS[-1].tolerance_mm)
+    return {n: found.bones[n].apart(ends[firsts[n]], ends[firsts[n] + 2]) for n in asked}
+
+
+#: The finest of several bones', of the whole images.
+LEVEL = LEVELS[-1]._replace(
+    settings=replace(LEVELS[-1].settings, silhouette_mm=None), iterations=20
+)
+#: The share of the time in which bones are registered with the cameras as the whole CT has them.
+BONES_SHARE = 0.4
+
+
+def correct_cameras(
+    whole: PreparedCT,
+    structures: Structures,
+    views: Sequence[View],
+    shared: SharedUnknowns,
+    registered: Refinement,
+    progress: Report = unseen,
+) -> tuple[Refinement, list[np.ndarray] | None]:
+    """Return the registration of the whole CT with the cameras and the pose that fit best beside the bones, and the poses of these.
+
+    As it was, and None, without bones, and where the cameras are exact or nothing ties them.
+
+    Parameters
+    ----------
+    whole
+        The whole CT.
+    views, shared
+        With the cameras that the case gives, and what is not known of them.
+    registered
+        From these views.
+    progress
+        Called after each step, with the pose of the rest; `Cancelled` is raised where it returns
+        False.
+    """
+    cameras = CameraCorrections(views, shared)
+    exact = not (structures.names and cameras.free.size)
+    if exact or uncalibrated_view_indices(views, shared):
+        return registered, None
+    pose = registered.world_from_ct
+    bones = bones_of(structures, whole)
+    found = register_bones(
+        whole,
+        bones,
+        registered.views,
+        pose,
+        lambda part: progress(replace(part, fraction=BONES_SHARE * part.fraction)),
+    )
+    steps = 0
+
+    def on_step(state: State, fit: BonesFit, size_mm: float) -> None:
+        nonlocal steps
+        steps += 1
+        fraction = BONES_SHARE + (1 - BONES_SHARE) * steps / LEVEL.iterations
+        go_on(progress(Progress(fraction, "correcting the cameras", state.poses[-1], fit.cost)))
+
+    objective = objective_at(whole, bones, views, pose, found.ties, LEVEL, moving_rest=True)
+    problem = Problem(objective, cameras, found.ties)
+    start = State(np.array([*found.poses, pose]), registered.corrections)
+    state, _ = minimised(problem, start, LEVEL.iterations, LEVEL.tolerance_mm, on_step)
+    *poses, rest = state.poses
+    corrected = cameras.cameras(state.corrections, [view.camera for view in views])
+    views = with_cameras(views, corrected)
+    fit = whole.fit(views, rest, pose)
+    corrections = state.corrections
+    return replace(
+        registered, world_from_ct=rest, fit=fit, views=views, corrections=corrections
+    ), poses
+
+
+#: How far off each bone begins: towards one side, and then to the opposite one.
+OFF_MM = 4.0
+OFF_DEG = 5.0
+#: At the middle resolution, of the bones that begin off, and of those that begin where they were
+#: registered, which is at a finer one.
+AGAIN_ITERATIONS = 8
+AGAIN_ITERATIONS_HERE = 4
+
+
+def found_again_mm(found: BonesRegistration) -> np.ndarray:
+    """Return (B,) how far from there each bone ends at most, mm at its surface, root mean square.
+
+    All bones begin off at once, each in a direction of its own.
+    """
+    rng = np.random.default_rng(0)
+    level = LEVELS[1]
+    ways = rng.normal(size=(len(found.bones), 2, 3))
+    ways = rigid.unit(ways)
+    twists = ways.reshape(-1, 6) * np.repeat([np.radians(OFF_DEG), OFF_MM], 3)
+
+    def end(sign: int) -> list[np.ndarray]:
+        starts = [
+            rigid.moved(pose, sign * twist, rigid.transform_points(pose, bone.centroid))
+            for bone, pose, twist in zip(found.bones, found.poses, twists, strict=True)
+        ]
+        iterations = AGAIN_ITERATIONS if sign else AGAIN_ITERATIONS_HERE
+        # A copy, as each remembers which pixels are compared.
+        return minimise(copy(found.objectives[1]), starts, iterations, level.tolerance_mm)[0]
+
+    ends = zip(found.bones, *run_each(end, (1, -1, 0)), strict=True)
+    return np.array([max(bone.apart(a, here), bone.apart(b, here)) for bone, a, b, here in ends])
+
+
+#: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of
+#: other kinds are moved.
+SPACINGS_MM = (18.0, 23.0, 28.0, 33.0, 38.0)
+ELSEWHERE_MM = 25.0
+#: At the coarsest resolution, and at the next, at which similarities are compared.
+ITERATIONS = (8, 4)
+#: A bone that ends so near to where it was registered is there again.
+SAME_MM = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class OtherLevel:
+    """All bones one level further, where they fit best.
+
+    Attributes
+    ----------
+    up
+        Towards the head.
+    unlikeness
+        (B,) how many times less a bone is like the X-rays there: what its similarity lacks to 1,
+        over what it lacks as registered, on average of the views that show it at both places; inf
+        for one that came back, or that no view shows at both.
+    """
+
+    up: bool
+    unlikeness: np.ndarray = field(repr=False)
+
+
+def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> list[OtherLevel]:
+    """Return the bones one level up and one level down.
+
+    Parameters
+    ----------
+    numbers
+        Of each bone: which vertebra it is, counted from the head, None for one that is none.
+    """
+    compared = copy(found.objectives[1])
+    here = compared.linearise(found.poses, compared.shadows(found.poses))
+
+    def search(up: bool) -> OtherLevel:
+        objectives = [
+            copy(objective) for objective in found.objectives
+        ]  # each remembers which pixels are compared
+        poses = _nearest_start(objectives[0], found.poses, _steps(found, numbers, up=up))
+        for level, objective, iterations in zip(LEVELS, objectives, ITERATIONS, strict=False):
+            poses, fit = minimise(objective, poses, iterations, level.tolerance_mm)
+        elsewhere = _apart_mm(found, poses) > SAME_MM
+        return OtherLevel(up, np.where(elsewhere, _unlikeness(here, fit), np.inf))
+
+    return run_each(search, (True, False))
+
+
+def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
+    seen = (np.minimum(here.shown, there.shown) >= SHOWN) & np.isfinite(
+        here.similarity + there.similarity
+    )
+    lacks = [np.sum(1 - fit.similarity, axis=1, where=seen) for fit in (here, there)]
+    return np.where(seen.any(axis=1), lacks[1] / np.maximum(lacks[0], 1e-9), np.inf)
+
+
+def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (B,) how far the centres lie from where they were registered."""
+    ends = [
+        rigid.transform_points(pose, bone.centroid)
+        - rigid.transform_points(registered, bone.centroid)
+        for bone, pose, registered in zip(found.bones, poses, found.poses, strict=True)
+    ]
+    return np.linalg.norm(ends, axis=1)
+
+
+def _steps(
+    found: BonesRegistration, numbers: Sequence[int | None], *, up: bool
+) -> list[np.ndarray]:
+    """Return ways (B, 3), world mm, to the next level.
+
+    By the distances of neighbours, or by usual ones where the case has none.
+    """
+    centres = {
+        number: rigid.transform_points(pose, bone.centroid)
+        for number, bone, pose in zip(numbers, found.bones, found.poses, strict=True)
+        if number is not None
+    }
+    spacings = {
+        number: centres[number] - centres[number + 1] for number in centres if number + 1 in centres
+    }
+    superior = found.world_from_ct[:3, 2]
+    sign = 1 if up else -1
+    ways = []
+    for mm in (None,) if spacings or not centres else SPACINGS_MM:
+        way = []
+        for number in numbers:
+            if number is None:
+                way.append(ELSEWHERE_MM * superior)
+            elif mm is not None:
+                way.append(mm * superior)
+            else:
+                known = np.array(list(spacings))
+                way.append(
+                    spacings[int(known[np.abs(known - (number - 1 if up else number)).argmin()])]
+                )
+        ways.append(sign * np.array(way))
+    return ways
+
+
+def _nearest_start(
+    objective: BonesObjective, poses: Sequence[np.ndarray], ways: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Return the poses moved by that one of the ways where they cost least."""
+    starts = []
+    for way in ways:
+        there = [rigid.translation(step) @ pose for step, pose in zip(way, poses, strict=True)]
+        cost = (
+            objective.linearise(there, objective.shadows(there, jacobian=False)).cost
+            if len(ways) > 1
+            else 0.0
+        )
+        starts.append((cost, there))
+    return min(starts, key=lambda start: start[0])[1]

@@ -122,9 +122,7 @@ class PoseAndImageLoss:
         self._world_from_camera = rigid_torch.inverse(self._camera_from_world)
         self._renderer = DifferentiableRenderer(volume, device)
 
-    def terms(
-        self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None
-    ) -> dict[str, Tensor]:
+    def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None) -> dict[str, Tensor]:
         """Return each loss with a weight, (n,), by its name.
 
         Those across views only where there are several.
@@ -228,7 +226,7 @@ def make_loss(
     ct: CT,
     cameras: Sequence[Camera],
     world_from_ct: np.ndarray,
-    device: str = "cpu",
+    device: str,
 ) -> LossFunction:
     """Return the loss of that name: "likelihood", each view by itself, a row of PRESETS, or one that a package registers.
 

@@ -13,12 +13,11 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
-from ..registration.pipeline import LevelTrace
 from .bones import bones_section
 from .curves import predicted_at_targets
 from .html import Content, embedded, jpeg, number, table, tag
-from .overlays import LEGENDS, tile_map
-from .plot import Axis, Line, line_plot
+from .overlays import LEGENDS
+from .plot import cost, curve_plot, maps, movement, predicted_at_targets
 from .result import Result
 
 #: Field of `Errors`, name, unit, digits and meaning.
@@ -90,9 +89,7 @@ def details(
         ASSUMED: [_assumed(result)] if result.assumed else [],
         "The X-rays in numbers": [_views(result)],
         "The pose, and how it was found": [_pose(result), *_landmarks(result)],
-        "How the refinement went": [_convergence(result.refinement.levels)]
-        if result.refined
-        else [],
+        "How the refinement went": [_convergence(result)] if result.refined else [],
         "Time, inputs and software": [_origin(result, names=names)],
     }
     for title, content in sections.items():
@@ -129,8 +126,7 @@ def _figure(name: str, picture: np.ndarray, caption: str = "") -> ET.Element:
 def _disagreement(result: Result) -> list[ET.Element]:
     """Return the maps of agreement of X-rays and CT, if they were assessed."""
     figures = [
-        _figure(f"{name}, disagreement", tile_map(xray, tiles), name)
-        for name, (xray, tiles) in result.assessed_views.items()
+        _figure(f"{name}, disagreement", picture, name) for name, _said, picture in maps(result)
     ]
     return [tag("p", DISAGREEMENT), tag("div", *figures, class_="views")] if figures else []
 
@@ -352,27 +348,15 @@ def _landmarks(result: Result) -> list[ET.Element]:
     return [tag("h3", "Landmarks at the start"), table(heads, rows)]
 
 
-def _convergence(levels: Sequence[LevelTrace]) -> ET.Element:
-    cost_lines = []
-    step_lines = []
-    first = 1
-    for level in levels:
-        if not level.steps:
-            continue
-        steps = range(first, first + len(level.steps))
-        cost = [step.cost for step in level.steps]
-        moved_mm = [step.moved_mm for step in level.steps]
-        cost_lines.append(Line(level.name, steps, [value / (cost[0] or 1.0) for value in cost]))
-        step_lines.append(Line(level.name, steps, moved_mm))
-        first = steps.stop
-    if not cost_lines:
+def _convergence(result: Result) -> ET.Element:
+    costs = cost(result)
+    if not costs:
         return tag("p", "No steps were taken.", class_="quiet")
     title = "Cost of each step, relative to the first of its level"
+    size = "Size of each step in mm", "step", "size of step (mm)"
     plots = [
-        line_plot(cost_lines, title, Axis("step"), Axis("cost / first of level")),
-        line_plot(
-            step_lines, "Size of each step in mm", Axis("step"), Axis("size of step (mm)", "log")
-        ),
+        curve_plot(title, "step", "cost (% of first of level)", costs),
+        curve_plot(*size, movement(result), log=True),
     ]
     return tag("div", *plots, class_="plots")
 

@@ -1,4 +1,4 @@
-"""HTML and SVG as trees of elements, which escape every text: pages, tables, marks of drawings, pictures as files."""
+"""HTML and SVG as trees of elements, which escape every text: pages, tables, drawings, pictures, a notebook's card."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import hashlib
 import io
 import unicodedata
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..geometry.camera import Camera
+
+if TYPE_CHECKING:  # what the panel imports needs no numba
+    from ..assessment.metrics import Errors
 
 Content = ET.Element | str | int | None
 
@@ -261,3 +265,55 @@ def jpeg(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
+
+
+#: Pixels of the longer side of an outline's picture.
+PICTURE = 400
+
+
+def notebook_card(
+    name: str,
+    verdict: str | None,
+    sentences: Sequence[str],
+    errors: Errors | None,
+    outlines: Mapping[str, bytes],
+) -> str:
+    """HTML of a result.
+
+    Parameters
+    ----------
+    sentences
+        What is said of it; empty ones are left out.
+    errors
+        Against the truth, if that is known.
+    outlines
+        PNG files by the view's name.
+    """
+    colour = f"color: white; background: {VERDICT_COLOURS[verdict]}; padding: 2px 10px; border-radius: 4px"
+    known = (
+        "The true pose is unknown, so the error is, too."
+        if errors is None
+        else f"Error against the known truth: mTRE {errors.mtre_mm:.3f} mm, rotation {errors.rotation_deg:.3f}\u00b0."
+    )
+    figures = [
+        tag(
+            "figure",
+            tag("figcaption", view),
+            tag(
+                "img",
+                src=embedded(file),
+                alt=f"{view}, outlines of the CT",
+                style="max-width: 100%",
+            ),
+            style="display: inline-block; margin: 4px 8px 4px 0",
+        )
+        for view, file in outlines.items()
+    ]
+    card = tag(
+        "div",
+        tag("p", tag("strong", name), " ", tag("span", verdict or "not assessed", style=colour)),
+        *(tag("p", sentence) for sentence in [*sentences, known] if sentence),
+        tag("div", *figures),
+        tag("p", tag("small", RESEARCH_USE)),
+    )
+    return ET.tostring(card, encoding="unicode", method="html")

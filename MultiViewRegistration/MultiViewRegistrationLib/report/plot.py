@@ -1,13 +1,21 @@
-"""Line plots as SVG, sharp at any size."""
+"""Line plots as SVG, sharp at any size, and what is plotted of a registration."""
 
 from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..geometry import rigid
 from .html import polyline, tag
+
+if TYPE_CHECKING:
+    from ..registration.pipeline import LevelTrace
+    from .result import Result
 
 WIDTH = 460
 HEIGHT = 250
@@ -170,19 +178,15 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
     return svg
 
 
-def svg_file(plots: Sequence[ET.Element], columns: int | None = None, scale: float = 1.0) -> str:
-    """Return an SVG file: plots in rows of so many, all in one by default."""
-    columns = columns or len(plots)
-    tallest = max(float(plot.attrib["viewBox"].split()[3]) for plot in plots)
-    width = columns * (WIDTH + GAP_PX) - GAP_PX
-    height = -(-len(plots) // columns) * tallest
+def svg_file(plots: Sequence[ET.Element], scale: float = 1.0) -> str:
+    """Return an SVG file: plots in a row."""
+    height = max(float(plot.attrib["viewBox"].split()[3]) for plot in plots)
+    width = len(plots) * (WIDTH + GAP_PX) - GAP_PX
     size = {"width": round(scale * width), "height": round(scale * height)}
     box = f"0 0 {width} {height:g}"
     root = tag("svg", tag("style", _STYLE), xmlns="http://www.w3.org/2000/svg", viewBox=box, **size)
     for number, plot in enumerate(plots):  # a group each: few programs show an SVG within an SVG
-        down, across = divmod(number, columns)
-        place = f"translate({across * (WIDTH + GAP_PX)} {down * tallest:g})"
-        root.append(tag("g", *plot, transform=place))
+        root.append(tag("g", *plot, transform=f"translate({number * (WIDTH + GAP_PX)} 0)"))
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
@@ -225,15 +229,175 @@ def learning_curves(
     """
     _, seconds, *errors = zip(*validation, strict=True)
     together = "both views" if len(errors) == 3 else "all views"
-    lines = [Line(f"view {n}" if n else together, seconds, error) for n, error in enumerate(errors)]
-    lines = lines if len(lines) > 2 else lines[:1]
-    error = line_plot(
-        lines, "Error of random images", Axis("seconds of training"), Axis("error (mm)", "log")
+    curves = []
+    for n, error in enumerate(errors):
+        curves.append((f"view {n}" if n else together, list(zip(seconds, error, strict=True))))
+    curves = curves if len(curves) > 2 else curves[:1]
+    error = "Error of random images", "seconds of training", "error (mm)"
+    loss = curve_plot("Loss", "step", "loss", [("loss", losses)])
+    return svg_file([curve_plot(*error, curves, log=True), loss])
+
+
+#: Pixels that a plot is wide in a section.
+PLOT_PX = 360
+HERE = ("#757d86", None, None)
+
+#: A name and points each.
+Curves = Sequence[tuple[str, Sequence[Sequence[float]]]]
+
+
+def curve_plot(
+    title: str,
+    across: str,
+    up: str,
+    curves: Curves,
+    *,
+    log: bool = False,
+    here: float | None = None,
+) -> ET.Element:
+    """Return an <svg> of curves over steps or frames, with their names below it.
+
+    Parameters
+    ----------
+    across, up
+        What is along the axes, with units.
+    log
+        Whether what is up goes by its logarithm.
+    here
+        Where a line is drawn.
+    """
+    lines = []
+    for name, points in curves:
+        x, y = zip(*points, strict=True)
+        lines.append(Line(name, x, y))
+    if here is not None:
+        values = [value for line in lines for value in line.y]
+        lines.append(Line("", [here, here], [min(values), max(values)], HERE))
+    return line_plot(lines, title, Axis(across), Axis(up, "log" if log else "linear"))
+
+
+def curve_file(*described: Any, **more: Any) -> str:
+    """Return `curve_plot` as an SVG file."""
+    return svg_file([curve_plot(*described, **more)], scale=PLOT_PX / WIDTH)
+
+
+def cost(result: Result) -> Curves:
+    """Return the name of each level of a `result.Result`'s refinement and, by the step's number, the cost in % of the level's first."""
+    return _by_level(result, lambda level, step: 100 * step.cost / (level.steps[0].cost or 1.0))
+
+
+def movement(result: Result) -> Curves:
+    """Return the `cost` curves with how far each step moved a point of the anatomy, mm."""
+    return _by_level(result, lambda level, step: step.moved_mm)
+
+
+def similarity(result: Result) -> Curves:
+    """Return the name of each view and, by the step's number, its similarity.
+
+    Each level has its own, with its own resolution and windows.
+    """
+    from ..registration.cameras import uncalibrated_view_indices
+
+    steps = _steps(result)
+    alone = uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
+    names = [
+        view.name for nth, view in enumerate(result.views) if nth not in alone
+    ]  # the others have no part in the steps
+    return [
+        (name, [(number, step.similarity[nth]) for number, step in enumerate(steps, start=1)])
+        for nth, name in enumerate(names)
+        if steps
+    ]
+
+
+def predicted(result: Result) -> Curves:
+    """Return the error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
+
+    That of the pose found, to which the way that was still to go is added in squares. Nothing where
+    nothing was predicted.
+    """
+    from ..translation import _  # which loads Slicer's classes where they are
+
+    assessment = result.assessment
+    steps = _steps(result)
+    if assessment is None or result.predicted_tre_mm is None or not steps:
+        return []
+    targets = assessment.targets
+    likely = result.predicted_tre_mm
+    end = rigid.transform_points(result.world_from_ct, targets)
+    differences = [rigid.transform_points(step.world_from_ct, targets) - end for step in steps]
+    to_go = [np.sqrt(np.mean(np.sum(difference**2, axis=1))) for difference in differences]
+    return [
+        (name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)])
+        for name, further in (
+            (_("expected"), likely.mean),
+            (_("below, in 95 of 100"), likely.upper95),
+        )
+        if further is not None
+    ]
+
+
+def errors_at_targets(result: Result) -> list[float]:
+    """Return the mm at each of the case's targets against its truth.
+
+    Empty where either is missing.
+    """
+    from ..assessment.metrics import target_errors
+
+    case = result.case
+    if case.targets is None or case.truth_world_from_ct is None:
+        return []
+    return target_errors(result.world_from_ct, case.truth_world_from_ct, case.targets).tolist()
+
+
+def predicted_at_targets(result: Result) -> list[tuple[float, float]]:
+    """Return the mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty without targets."""
+    if result.case.targets is None or result.assessment is None:
+        return []
+    return result.assessment.at_targets(
+        rigid.transform_points(result.world_from_ct, result.case.targets)
     )
-    loss = line_plot(
-        [Line("loss", [row[0] for row in losses], [row[1] for row in losses])],
-        "Loss",
-        Axis("step"),
-        Axis("loss"),
+
+
+def maps(result: Result) -> list[tuple[str, str, np.ndarray]]:
+    """Return a map of where each view disagrees; empty where nothing was assessed.
+
+    It has the view's name, how far off the targets may be as seen from it, "" where that is not
+    known, and the picture, uint8 (rows, columns, 3).
+    """
+    from ..translation import _
+    from .overlays import tile_map
+
+    assessed = result.assessed_views
+    if not assessed or result.assessment is None:
+        return []
+    within = _(
+        "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of 100 "
+        "results"
     )
-    return svg_file([error, loss])
+    within = within if result.assessment.bounds_known else ""
+    return [
+        (
+            split.name,
+            within.format(across=split.in_plane_mm, along=split.depth_mm),
+            tile_map(*assessed[split.name]),
+        )
+        for split in result.assessment.splits
+    ]
+
+
+def _steps(result: Result) -> list:
+    return [step for level in result.refinement.levels for step in level.steps]
+
+
+def _by_level(result: Result, value: Callable[[LevelTrace, Any], float]) -> Curves:
+    curves = []
+    number = 0
+    for level in result.refinement.levels:
+        points = []
+        for step in level.steps:
+            number += 1
+            points.append((number, float(value(level, step))))
+        if points:
+            curves.append((level.name, points))
+    return curves

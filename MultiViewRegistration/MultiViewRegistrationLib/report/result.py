@@ -33,8 +33,7 @@ from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import ComputeDevice, available_threads
-from .html import png
-from .notebook import PICTURE, notebook_card
+from .html import PICTURE, notebook_card, png
 from .overlays import DRRs, mask_excluding_outliers, overlays
 
 if TYPE_CHECKING:

@@ -33,7 +33,6 @@ from .bones import before_after
 from .details import ASSUMED, details
 from .html import Content, embedded, jpeg, number, page, png, table, tag
 from .overlays import LEGENDS, DRRs, overlays, picture_files
-from .pdf import write_pdf
 from .result import Result
 from .scene_svg import DrawnView, Scene, best_side, look_from, scene_svg
 
@@ -229,6 +228,8 @@ def _write_files(
     if compared is not None:
         write_atomically(folder / "bones.jpg", jpeg(compared))
     if pdf:
+        from .pdf import write_pdf  # few have matplotlib
+
         warnings = [comment, entry.note] if comment else [entry.note]
         reasons = sentences_of(result)
         facts = facts_of(result, names=entry.names)

@@ -229,7 +229,7 @@ def _figure(title: str, svg: ET.Element, colour: str | None = None) -> ET.Elemen
     return tag("figure", tag("figcaption", title, style=colour and f"color: {colour}"), svg)
 
 
-def machine_svg(view: DrawnView, left_known: bool = True) -> str:
+def machine_svg(view: DrawnView, left_known: bool) -> str:
     """Return a C-arm about its patient from the feet and from the right, and the image with his sides, as text.
 
     Parameters

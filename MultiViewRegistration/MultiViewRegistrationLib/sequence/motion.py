@@ -1,10 +1,12 @@
 """The motion of one tracked structure against another.
 
-Computed frame by frame, as a table, and as a page with plots.
+Computed frame by frame, as a table (CSV), and as a page with plots.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +19,18 @@ from ..geometry import rigid
 from ..io.own_folders import staged
 from ..report.html import page as html_page
 from ..report.html import tag
-from ..report.plot import Axis, Line, line_plot
-from .tables import MATRIX, table
+from ..report.plot import Curves, curve_plot
+
+#: Heads of a table's columns with the first three rows of a pose, by rows.
+MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence]) -> str:
+    """Return CSV text of numbers and words of our own."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue()
+
 
 #: A screw axis of a smaller turn, in radians, is mostly noise.
 MIN_ROTATION = np.radians(1.0)
@@ -219,53 +231,36 @@ def to_json(each: Relative) -> dict:
     }
 
 
-def curves(
-    motion: Sequence[Relative], title: str
-) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
-    """Return the plots of a motion against its frames.
-
-    A name, a unit, and lines, each with its name and a value for each frame.
+def curves(motion: Sequence[Relative], title: str) -> Sequence[tuple[str, str, Curves]]:
+    """Return the plots of a motion against its frames: a name, a unit, and curves.
 
     Parameters
     ----------
     title
         Which structure moves against which.
     """
+    numbers = [each.number for each in motion]
     groups = []
     for name, unit, vectors in (
         ("Rotation", "degrees", [each.rotation_deg for each in motion]),
         ("Shift of the centroid", "mm", [each.shift_mm for each in motion]),
     ):
-        values = np.array(vectors)
-        columns = [*values.T, np.linalg.norm(values, axis=1)]
-        groups.append(
-            (
-                f"{name} of {title}",
-                unit,
-                [
-                    (label, column.tolist())
-                    for label, column in zip(("x", "y", "z", "size"), columns, strict=True)
-                ],
-            )
-        )
+        columns = [*np.transpose(vectors), np.linalg.norm(vectors, axis=1)]
+        lines = [list(zip(numbers, column.tolist(), strict=True)) for column in columns]
+        named = list(zip(("x", "y", "z", "size"), lines, strict=True))
+        groups.append((f"{name} of {title}", unit, named))
     return groups
 
 
 def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
     """Return the page: turn and shift against the frame."""
-    frames = [each.number for each in motion]
     title = f"{moving} against {fixed}"
     plots = []
     for name, unit, lines in curves(motion, title):
-        plot = line_plot(
-            [Line(label, frames, values) for label, values in lines],
-            name,
-            Axis("frame"),
-            Axis(unit),
-        )
+        plot = curve_plot(name, "frame", unit, lines)
         plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot))
     missing = count - len(motion)
-    note = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (
+    note = f"Since frame {motion[0].number}, along the axes of the fixed structure's CT. " + (
         f"{missing} of {count} frames are missing: one of the two structures was lost or rejected "
         "there."
         if missing

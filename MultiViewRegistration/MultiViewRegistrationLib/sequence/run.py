@@ -25,8 +25,7 @@ from ..registration.pipeline import Report
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
-from .bodies_tracker import BodiesTracker
-from .bone_tracker import with_structures, without_structures
+from .bone_tracker import BodiesTracker, with_structures, without_structures
 from .tracker import PACES, Frames, Tracked
 
 

@@ -45,8 +45,7 @@ from ..report.bones import with_outlines
 from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
-from .motion import motion_against, relative_motion, to_json, write_files
-from .tables import MATRIX, table
+from .motion import MATRIX, motion_against, relative_motion, table, to_json, write_files
 from .tracker import Frames, Tracked
 
 VERSION = 2
@@ -303,7 +302,7 @@ def poses_of(frames: Sequence[Tracked], count: int) -> list[np.ndarray | None]:
 
 
 def write_tables(
-    folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm", before: str = ""
+    folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str, before: str = ""
 ) -> None:
     """Write poses.csv, and track.tra with a line for each of `count` frames; see `Track.save`.
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from ..errors import InputError, naming
 from ..geometry.c_arm import CArm, angle, side_of_direction
-from ..geometry.camera import Camera
-from ..geometry.distortion import Distortion
+from ..geometry.camera import Camera, Distortion
 from ..geometry.fields import TABLES, describe_uncertainty
 from ..geometry.slot_scan import SlotScan
 from ..imaging.dicom_file import read_dicom

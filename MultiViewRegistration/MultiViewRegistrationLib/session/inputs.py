@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..geometry.landmarks import LandmarkFit, LandmarkResidual, locate
 from ..imaging.body import Body
 from ..imaging.ct import CT as CTVolume
 from ..imaging.structures import Structures
@@ -27,7 +28,7 @@ from ..io.case import Case, View
 from ..io.dicom_identity import DAY, Mismatch
 from ..jobs import start_python
 from ..mrml.bones import places_of
-from ..mrml.case import bodies_of, case_of, ct_of, xray_of
+from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.identity import (
     bone_ct_uid,
@@ -43,7 +44,7 @@ from ..mrml.identity import (
 )
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
-from ..mrml.xray import XRayView
+from ..mrml.xray import ATTRIBUTE, XRayView
 from ..translation import _
 from .geometry import missing_in_header, needs_geometry
 from .tasks import BackgroundValue, Task, ended
@@ -553,3 +554,34 @@ class BoneSurfaceUpdater:
         if made and self._made.value is not None and self._made.made_of == of:
             put_surface(registration, self._made.value)
             self._made = BackgroundValue()  # of the same CT in a new scene it is made again
+
+
+class LandmarkFitUpdater:
+    """Keeps `fit`, the pose that landmarks have; None while there are too few, or none fits them."""
+
+    def __init__(self, registration: Registration) -> None:
+        self._registration = registration
+        self._found = BackgroundValue()
+
+    @property
+    def fit(self) -> LandmarkFit | None:
+        """The newest fit."""
+        return self._found.value
+
+    @property
+    def residuals(self) -> dict[tuple[str, str], LandmarkResidual]:
+        """The residuals, by the names of landmark and X-ray."""
+        return {} if self.fit is None else {(one.name, one.view): one for one in self.fit.residuals}
+
+    def update(self) -> bool:
+        """Follow the scene, from a timer, and return whether there is another fit."""
+        views = [view for view in self._registration.used_xrays if view.placed]
+        found = landmarks_of(self._registration, views)
+        cameras = {view.name: view.camera for view in views}
+        points = [
+            (one.name, one.ct.tobytes(), name, pixel.tobytes())
+            for one in found
+            for name, pixel in one.pixels.items()
+        ]
+        geometries = [(view.name, view.node.GetAttribute(ATTRIBUTE)) for view in views]
+        return self._found.update((points, geometries), lambda: partial(locate, found, cameras))

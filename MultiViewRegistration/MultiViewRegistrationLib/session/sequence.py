@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from .registering import PACES, Tracking, frames_of
 from .tasks import BackgroundValue, Task, ended
 
 if TYPE_CHECKING:
+    from ..report.plot import Curves
     from ..sequence.tracker import Tracked
     from .session import Session
 
@@ -69,7 +70,7 @@ class StructureMotion:
         return _("{moving} against {fixed}").format(moving=self.moving, fixed=self.fixed)
 
     @property
-    def curves(self) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
+    def curves(self) -> Iterable[tuple[str, str, Curves]]:
         """What is plotted, see `sequence.motion.curves`."""
         from ..sequence.motion import curves
 

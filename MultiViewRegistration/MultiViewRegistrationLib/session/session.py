@@ -29,8 +29,7 @@ from ..reasons import Use
 from ..translation import _
 from .bones import Bones
 from .history import History, HistoryEntry
-from .inputs import FIRST_TIME, Inputs, Preparation, UnreadNotices
-from .landmark_fit import LandmarkFitUpdater
+from .inputs import FIRST_TIME, Inputs, LandmarkFitUpdater, Preparation, UnreadNotices
 from .registering import (
     POSELESS_STARTS,
     REGRESSOR_STARTS,

@@ -191,10 +191,10 @@ def evaluate_cohort(
     setup: EvaluationSetup,
     progress: Show = unseen,
     *,
-    scheduler: str = LOCAL,
-    workers: int | None = None,
-    folder: Path | None = None,
-    minutes: float | None = None,
+    scheduler: str,
+    workers: int | None,
+    folder: Path | None,
+    minutes: float | None,
 ) -> Evaluation:
     """Give what `evaluation.evaluate` gives for the same cases, but for the seconds.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import __version__
 from ..api import register
-from ..errors import InputError, Show, unseen
+from ..errors import InputError, Show
 from ..finding import find_pose, refinement_method
 from ..geometry import rigid
 from ..imaging.structures import WHOLE
@@ -128,9 +128,7 @@ class OffsetCheck:
         }
 
 
-def check_offsets(
-    case: Case, world_from_ct: np.ndarray | None = None, show: Show = unseen
-) -> OffsetCheck:
+def check_offsets(case: Case, world_from_ct: np.ndarray | None, show: Show) -> OffsetCheck:
     """Register a case, and each of its bodies again from known offsets of its pose.
 
     Bones of one CT move with it.

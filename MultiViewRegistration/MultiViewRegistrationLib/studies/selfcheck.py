@@ -18,7 +18,7 @@ import numpy as np
 from ..api import register
 from ..assessment import metrics
 from ..assessment.scanners_pose import misfits
-from ..errors import InputError, Show, unseen, warn
+from ..errors import InputError, Show, warn
 from ..finding import seed_of
 from ..io.case import Case
 from ..io.files import printable
@@ -208,7 +208,7 @@ def study_to_check(path: Path) -> Case:
     return replace(case, path=None, name=printable(path.resolve().name))
 
 
-def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = unseen) -> SelfCheck:
+def selfcheck(case: Case, starts: int, seed: int, show: Show) -> SelfCheck:
     """Register a CT to its own localizers from starts about the scanner's pose.
 
     Parameters

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
 import slicer
+from trame.widgets import html
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
@@ -29,6 +31,7 @@ from ..mrml.identity import patient_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..session.history import ManualMoveRecorder
+from ..session.presenters.answer import VERDICTS, AnswerPresenter
 from ..session.presenters.frontend import Frontend
 from ..session.presenters.host import can_move_by_hand
 from ..session.presenters.opening import Read, keep_read
@@ -38,9 +41,8 @@ from ..session.session import Session
 from ..session.tasks import Task, ended
 from ..translation import _
 from . import elements
-from .answer_bar import FIRST_STEPS, AnswerBar
 from .autosave import Autosave
-from .hand import Hand
+from .elements import WORDS
 from .page_section import PageSection
 from .page_views import PageViews
 from .scene_files import read_scene, save_scene
@@ -423,3 +425,83 @@ class Application(Frontend):
         yield
         for section in self.sections.values():
             section.refresh()
+
+
+class Hand:
+    """Says whether drags and keys in the X-rays move the CT; else they only look around.
+
+    The panes move it, see `xray_pane`.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._in: Session | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether the CT is moved by hand now."""
+        return self._in is not None and self._in is self._application.session
+
+    def keys(self) -> str:
+        """Return the keys and mouse movements that move the CT, a line each."""
+        _title, keys = WORDS["keys"][0]
+        return "\n".join(f"{what}: {means}" for what, means in keys)
+
+    def toggle(self) -> None:
+        """Begin, or end."""
+        if self.on:
+            self.exit()
+        elif can_move_by_hand(self._application):
+            self._in = self._application.session
+            self._application.invalidate()
+
+    def step(self) -> bool:
+        """Return False: what was moved is recorded by the application."""
+        return False
+
+    def exit(self) -> None:
+        """End."""
+        if self.on:
+            self._application.invalidate()
+        self._in = None
+
+
+#: That are open in a new case.
+FIRST_STEPS = ["ct", "xrays"]
+
+
+class AnswerBar(PageSection):
+    """Shows an AnswerPresenter; `state.answer` of the server has its answer, a `presenters.answer.Answer` as plain data."""
+
+    presenter: AnswerPresenter
+
+    def __init__(self, application: Application) -> None:
+        super().__init__("answer", application.answer_presenter, application)
+
+    def build(self) -> None:
+        """Put the bar into the layout that is being made."""
+        with html.Section(classes="mv-answer", aria_label=_("Answer")):
+            with html.Div(classes="mv-answer-words", role="status"):
+                with html.Span(classes=("'mv-chip mv-chip-' + answer.kind",)):
+                    html.Span("{{ answer.symbol }}", aria_hidden="true")
+                    html.Span("{{ answer.word }}")
+                html.Span("{{ answer.headline }}", classes="mv-headline")
+                with html.Span(
+                    v_for="view in answer.views",
+                    key="view.name",
+                    classes=("'mv-view-state mv-view-' + view.state",),
+                    title=("view.tip",),
+                ):
+                    html.Span("{{ view.symbol }}", role="img", aria_label=("view.tip",))
+                    html.Span("{{ view.name }}")
+            super().build()
+
+    def refresh(self) -> None:
+        """Show the answer; with a verdict the steps that a new case begins with are folded."""
+        super().refresh()
+        state = self.application.state
+        answer = self.presenter.answer()
+        judged = answer.kind in VERDICTS and (state.answer or {}).get("kind") not in VERDICTS
+        if judged and state.open_steps == FIRST_STEPS:
+            state.open_steps = []
+        state.answer = asdict(answer)

@@ -16,8 +16,11 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.beads import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
-from MultiViewRegistrationLib.io.calibration.bead_camera import cameras_json
-from MultiViewRegistrationLib.io.calibration.bead_image import BeadImage, find_in_image
+from MultiViewRegistrationLib.io.calibration.bead_camera import (
+    BeadImage,
+    cameras_json,
+    find_in_image,
+)
 from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.view_record import ViewRecord

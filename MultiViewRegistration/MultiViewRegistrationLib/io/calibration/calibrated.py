@@ -13,8 +13,7 @@ import numpy as np
 
 from ...errors import InputError, MissingInformation, naming
 from ...geometry import rigid
-from ...geometry.camera import Camera
-from ...geometry.distortion import Distortion
+from ...geometry.camera import Camera, Distortion
 from ...geometry.fields import Field, check_fields, table_of
 from ..files import MAX_NUMBER
 from ..view_record import ViewRecord
@@ -286,7 +285,7 @@ def from_parts(
     name: str,
     intrinsics: Any,
     camera_from_world: Any,
-    size: Any = None,
+    size: Any,
     distortion: Distortion | None = None,
     notes: tuple[str, ...] = (),
 ) -> CalibratedView:

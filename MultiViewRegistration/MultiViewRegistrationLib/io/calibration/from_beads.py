@@ -15,8 +15,7 @@ from ...geometry.camera import Camera
 from ...imaging.beads import Bead
 from ...imaging.xray import XRay
 from ..bead_model import BeadModel, read_bead_model
-from .bead_camera import BeadCamera, SeenBead
-from .bead_image import BeadImage, Image, find_in_image
+from .bead_camera import BeadCamera, BeadImage, Image, SeenBead, find_in_image
 
 INTRINSICS = ("free", "shared", "known")
 #: Distances from the source, mm, between which a model in mm lies.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InputError, Show, naming, unseen
+from ...errors import InputError, Show, naming
 from ...geometry.c_arm import rotation
 from ...geometry.camera import check_size
 from ...geometry.plate import (
@@ -118,8 +118,8 @@ def measure_plate(
     names: Sequence[str],
     angles_deg: Sequence[tuple[float, float]],
     plate: str,
-    intensity: str = "auto",
-    progress: Show = unseen,
+    intensity: str,
+    progress: Show,
 ) -> list[PlatePose]:
     """Return the distortion of each X-ray of one plate with a square grid.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError, naming
 from ...geometry import rigid
-from ...geometry.distortion import Distortion
+from ...geometry.camera import Distortion
 from ..files import parse_numbers, printable, read_text
 from ..transforms import BETWEEN, COMMENT, numbers_of
 from .calibrated import (

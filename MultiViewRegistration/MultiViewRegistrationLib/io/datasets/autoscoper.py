@@ -80,9 +80,7 @@ def read_tra(
     return rigid.check_rigid(pose, f"{name}: line {frame + 1}")
 
 
-def write_tra(
-    path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_mm: float = 1.0
-) -> None:
+def write_tra(path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_mm: float) -> None:
     """Write the poses (4, 4) of a volume, `world_from_autoscoper` in mm, one for each frame, None where there is none.
 
     As Autoscoper saves and opens it by default: a matrix by rows in each line, commas between,

@@ -174,7 +174,7 @@ def write_spatial_registration(
     path: str | os.PathLike,
     exported: RegistrationExport,
     target: str,
-    identity: Dataset | None = None,
+    identity: Dataset | None,
 ) -> None:
     """Write how the CT lies in the "world" of the X-rays, or in the "reference" frame of a tracker.
 
@@ -314,7 +314,7 @@ class Drr:
 
 
 def write_secondary_capture(
-    path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, warning: str | None = None
+    path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, warning: str | None
 ) -> None:
     """Write a DRR in 16 bits; a stored value times RescaleSlope is 1000 times the line integral.
 

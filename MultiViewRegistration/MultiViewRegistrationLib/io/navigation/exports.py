@@ -20,9 +20,9 @@ from ...imaging.ct import CT
 from ..case_writer import smallest
 from ..files import printable, write_atomically, written_atomically
 from ..own_folders import staged
-from ..ras_axes import LPS_FROM_RAS
 from ..result_folder import list_files
 from ..transforms import (
+    LPS_FROM_RAS,
     NamedMatrix,
     write_h5_transform,
     write_json,
@@ -46,7 +46,7 @@ def write_cameras(
     cameras: Sequence[Camera],
     target_from_world: np.ndarray,
     centre: np.ndarray,
-    warning: str | None = None,
+    warning: str | None,
 ) -> None:
     """Write a vtkMRMLCameraNode for each camera, "X-ray 1" and so on, in the target's RAS mm.
 

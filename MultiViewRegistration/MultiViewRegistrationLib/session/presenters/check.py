@@ -21,7 +21,7 @@ from ...mrml.structures import (
     structures_of,
 )
 from ...mrml.xray import XRayView
-from ...report import curves
+from ...report import plot
 from ...translation import _
 from .. import assessment
 from ..assessment import SimilarityUpdater
@@ -198,7 +198,7 @@ class CheckPresenter(Presenter):
             self._of = key
             self._maps = []
             self._found = [] if there is None else [*_errors(there), _refinement(there)]
-            self._drawing = None if there is None else Task(lambda on_progress: curves.maps(there))
+            self._drawing = None if there is None else Task(lambda on_progress: plot.maps(there))
 
     def state(self) -> State:
         """Return how far this step is."""
@@ -255,8 +255,8 @@ class CheckPresenter(Presenter):
 
 def _errors(result: Result) -> Form:
     """Return the errors at the targets: to be expected, and against the case's truth."""
-    errors = curves.errors_at_targets(result)
-    predicted = curves.predicted_at_targets(result)
+    errors = plot.errors_at_targets(result)
+    predicted = plot.predicted_at_targets(result)
     target = _("target {number}")
     widest = max((bound for _mm, bound in predicted), default=0.0)
     expected = [
@@ -293,13 +293,13 @@ def _refinement(result: Result) -> Control:
     step = _("step")
     mm = _("mm, log scale")
     plots = (
-        (_("Similarity"), _("local NCC"), curves.similarity(result)),
-        (_("Error to expect at the targets, had it ended there"), mm, curves.predicted(result)),
-        (_("Cost, of each level's first"), "%", curves.cost(result)),
-        (_("How far each step moved the CT"), mm, curves.movement(result)),
+        (_("Similarity"), _("local NCC"), plot.similarity(result)),
+        (_("Error to expect at the targets, had it ended there"), mm, plot.predicted(result)),
+        (_("Cost, of each level's first"), "%", plot.cost(result)),
+        (_("How far each step moved the CT"), mm, plot.movement(result)),
     )
     pictures = (
-        Picture(f"plot{number}", title, svg=curves.plot(title, step, up, lines, log=up == mm))
+        Picture(f"plot{number}", title, svg=plot.curve_file(title, step, up, lines, log=up == mm))
         for number, (title, up, lines) in enumerate(plots)
         if lines
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...mrml.nodes import put_table
-from ...report import curves
+from ...report.plot import curve_file
 from ...translation import _
 from ..player import RATES, Player
 from ..registering import Tracking, is_outside, missing_at_start, missing_images
@@ -431,12 +431,10 @@ class SequencePresenter(Presenter):
         """
         here = None if player.playing else player.number
         if self._plots[0] != (motion, here):
-            numbers = [each.number for each in motion.motion]
             pictures: Form = []
             for n, (name, unit, lines) in enumerate(motion.curves):
-                drawn = [(each, list(zip(numbers, values, strict=True))) for each, values in lines]
                 title = f"{name}, {unit}"
-                svg = curves.plot(title, _("frame"), unit, drawn, here=here)
+                svg = curve_file(title, _("frame"), unit, lines, here=here)
                 pictures.append(Text(f"motion.{n}.title", title, tone=STRONG))
                 pictures.append(Picture(f"motion.{n}", "", tip=title, svg=svg))
             self._plots = (motion, here), pictures

@@ -1,12 +1,11 @@
 #!/usr/bin/env python
-"""Write what case.schema.json and docs/frames.md say of the fields of `geometry.fields` anew.
+"""Write what case.schema.json, result.schema.json and docs/frames.md say of the fields of `geometry.fields` anew.
 
 python Testing/make_schema.py
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import re
@@ -23,6 +22,7 @@ from MultiViewRegistrationLib.geometry.fields import (  # noqa: E402
     C_ARM_PRINCIPAL_POINT_SD_MM,
     SLOT_SCAN_UNCERTAINTY,
     TABLES,
+    TAKEN,
     UNCERTAINTY,
     Field,
     usual_uncertainty,
@@ -30,15 +30,16 @@ from MultiViewRegistrationLib.geometry.fields import (  # noqa: E402
 from MultiViewRegistrationLib.io.files import MAX_NUMBER  # noqa: E402
 
 SCHEMA = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib" / "io" / "case.schema.json"
+RESULT = SCHEMA.with_name("result.schema.json")
 NUMBER, LINE = "#/$defs/number", 160
 ADDRESS = (
     "https://raw.githubusercontent.com/MultiViewRegistration/SlicerMultiViewRegistration/main/"
 )
 
 
-def with_fields(schema: dict[str, Any]) -> dict[str, Any]:
+def with_fields() -> dict[str, Any]:
     """The schema of a case, with its geometries and standard deviations as the tables have them."""
-    schema = copy.deepcopy(schema)
+    schema = read_json(SCHEMA)
     schema["$id"] = ADDRESS + SCHEMA.relative_to(ROOT).as_posix()
     view = schema["$defs"]["view"]["properties"]
     for kind, table in TABLES.items():
@@ -46,9 +47,21 @@ def with_fields(schema: dict[str, Any]) -> dict[str, Any]:
         for key, field in table.items():
             if field.required and kind != "camera":  # where a DICOM header may say it
                 view[kind]["properties"][key]["description"] += " Needed."
+    view |= {key: of_field(field) for key, field in TAKEN.items()}
     for key, field in SLOT_SCAN_UNCERTAINTY.items():
         view[key] = of_deviation(UNCERTAINTY.get(key, field))
     return schema
+
+
+def with_views() -> dict[str, Any]:
+    """The schema of a result, whose views say what the table has."""
+    schema = read_json(RESULT)
+    view = schema["properties"]["views"]["items"]["properties"]
+    view |= {key: of_field(field) for key, field in TAKEN.items()}
+    return schema
+
+
+FILES = {SCHEMA: with_fields, RESULT: with_views}
 
 
 def of_field(field: Field) -> dict[str, Any]:
@@ -150,4 +163,5 @@ def with_table(page: str) -> str:
 
 if __name__ == "__main__":
     FRAMES.write_text(with_table(FRAMES.read_text(encoding="utf-8")), encoding="utf-8")
-    SCHEMA.write_text(text(with_fields(read_json(SCHEMA))) + "\n", encoding="utf-8")
+    for file, made in FILES.items():
+        file.write_text(text(made()) + "\n", encoding="utf-8")

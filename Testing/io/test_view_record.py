@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import make_schema
 import numpy as np
 import pytest
 from eos_images import write_eos
@@ -10,11 +11,12 @@ from planted_dicom import write_xray
 from tiny_case import READING, changed, full, refusal
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.fields import TABLES
+from MultiViewRegistrationLib.geometry.fields import TABLES, TAKEN, Field
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import Readings, ViewRecord
+from MultiViewRegistrationLib.mrml.xray_record import XRayRecord
 
 VIEWS = full()["views"]
 KINDS = "projection_matrix projection_matrix camera c_arm slot_scan".split()
@@ -94,3 +96,19 @@ def test_a_camera_for_another_image_is_refused(case_folder):
     assert message.startswith(
         "case.json: views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows"
     )
+
+
+def test_a_further_row_of_the_table_goes_from_a_header_to_case_scene_and_schemas(
+    monkeypatch, tmp_path
+):
+    row = Field("dose_mas", "dose", "charge", "mAs", unit="mAs", dicom="ExposureInuAs")
+    monkeypatch.setitem(TAKEN, row.key, row)
+    write_xray(tmp_path / "ap.dcm", np.ones((8, 8)), KVP=80, ExposureInuAs=12)
+    record = read({"name": "AP", "image": "ap.dcm"}, tmp_path)
+    assert record.taken == {"exposure_kv": 80.0, row.key: 12.0}
+    assert read(record.to_json(), tmp_path).taken == record.taken
+    entry = XRayRecord("AP", taken=record.taken).scene_json()
+    assert XRayRecord.of_scene(JsonObject("AP", "", entry)).taken == record.taken
+    case, result = make_schema.with_fields(), make_schema.with_views()
+    views = case["$defs"]["view"], result["properties"]["views"]["items"]
+    assert all(row.key in view["properties"] for view in views)

@@ -82,7 +82,12 @@ def full():
     case = minimal()
     ap, lateral = case["views"]
     ap.update(
-        frame=0, intensity="linear", rotation_sd_deg=0, translation_sd_mm=0, mask="ap_mask.mha"
+        frame=0,
+        intensity="linear",
+        rotation_sd_deg=0,
+        translation_sd_mm=0,
+        mask="ap_mask.mha",
+        exposure_kv=80,
     )
     lateral.update(intensity="log", rotation_sd_deg=None, translation_sd_mm=2.5)
     case["views"] += [

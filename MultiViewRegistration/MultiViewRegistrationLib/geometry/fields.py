@@ -57,6 +57,8 @@ class Field:
         Where it is left out.
     remedy
         What to do where it is out of its range.
+    dicom
+        The attribute of a DICOM header that says it.
     """
 
     key: str
@@ -77,6 +79,7 @@ class Field:
     asked: bool = False
     default: Any = None
     remedy: str = "correct it"
+    dicom: str = ""
 
     @property
     def title(self) -> str:
@@ -384,6 +387,18 @@ CAMERA = table_of(
 
 #: By the kind of geometry, the key of a view in a case.json.
 TABLES = {"camera": CAMERA, "c_arm": C_ARM, "slot_scan": SLOT_SCAN}
+#: What is kept of an X-ray beside its geometry, from case or header to result, page and scene.
+TAKEN = table_of(
+    Field(
+        "exposure_kv",
+        "tube voltage",
+        unit="kV",
+        help="peak voltage of the tube",
+        expected="a number of kV",
+        above=0,
+        dicom="KVP",
+    ),
+)
 
 OR_UNKNOWN = "0 or more, or null if unknown"
 ZERO_OR_MORE = "0 or more"

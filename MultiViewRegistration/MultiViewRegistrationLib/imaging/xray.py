@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError, naming
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
+from ..geometry.fields import PRESUMED, SLOT_SCAN_UNCERTAINTY
 from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
 from .field import bone_is_bright, find_annotations, find_field
@@ -304,6 +305,8 @@ class View:
         What the marker is fixed to by which its camera was found, "" without one.
     assumptions
         What is assumed of its geometry, a sentence each.
+    taken
+        How else it was taken, by the keys of `geometry.fields.TAKEN`.
 
     Raises
     ------
@@ -323,6 +326,7 @@ class View:
     doubt: str = ""
     marker: str = ""
     assumptions: tuple[str, ...] = ()
+    taken: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rows, columns = self.xray.valid.shape
@@ -345,15 +349,7 @@ class View:
 
     def exact(self) -> View:
         """Return the view with its camera taken as exact."""
-        return replace(
-            self,
-            rotation_sd_deg=0.0,
-            translation_sd_mm=0.0,
-            principal_point_sd_px=0.0,
-            distance_sd_percent=0.0,
-            step_sd_percent=0.0,
-            presumed_principal_point_sd_px=0.0,
-        )
+        return replace(self, **dict.fromkeys((*SLOT_SCAN_UNCERTAINTY, PRESUMED), 0.0))
 
     @property
     def presumed(self) -> View:

@@ -522,7 +522,8 @@ def views_of(
 
 def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
     """Return a view; its principal point is known less well where the image may be cropped or resampled."""
-    known = {**file.deviations, "marker": file.marker, "assumptions": file.assumptions}
+    same = {key: getattr(file, key) for key in ("marker", "assumptions", "taken")}
+    known = {**file.deviations, **same}
     doubt = None
     if file.kind == "projection_matrix" and file.size is None:
         from ..imaging.cropping import signs_of_cropping, signs_of_resampling  # few need it

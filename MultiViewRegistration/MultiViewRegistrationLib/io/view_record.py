@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
@@ -26,12 +27,13 @@ from ..geometry.fields import (
     SLOT_SCAN_UNCERTAINTY,
     STEP_SD,
     TABLES,
+    TAKEN,
     Field,
     Table,
     usual_uncertainty,
 )
 from ..geometry.slot_scan import FANS, SlotScan
-from ..imaging.dicom_file import read_dicom
+from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
 from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, fits_file_names
@@ -107,6 +109,8 @@ class ViewRecord:
         What the marker is fixed to that gave the geometry, one of FIXED_TO, "" without one.
     marker_model
         File of the marker's beads, from which the geometry is still to be found.
+    taken
+        How else it was taken, by the keys of `geometry.fields.TAKEN`.
     field, geometry_field
         Its name, and that of its geometry, in messages: "views[0]", "case.json: views[0].c_arm".
     """
@@ -123,6 +127,7 @@ class ViewRecord:
     assumptions: tuple[str, ...] = ()
     marker: str = ""
     marker_model: InputFile | None = None
+    taken: Mapping[str, Any] = field(default_factory=dict)
     field: str = ""
     geometry_field: str = ""
 
@@ -168,6 +173,10 @@ class ViewRecord:
             assumptions=tuple(map(printable, assumptions)),
             marker=marker,
             marker_model=model,
+            taken={
+                **(taken_by_header(image.path, frame) if image else {}),
+                **read_fields(entry, TAKEN),
+            },
             field=entry.name or entry.file,
             geometry_field=f"{entry.file}: {entry.label(kind)}",
         )
@@ -183,7 +192,8 @@ class ViewRecord:
         model = {"model": self.marker_model.written} if self.marker_model else {}
         assumptions = {"assumptions": list(self.assumptions)} if self.assumptions else {}
         marker = {"marker": {**model, "fixed_to": self.marker}} if self.marker else {}
-        return {**entry, **self.uncertainty, **assumptions, **marker, **self.geometry_json}
+        beside = {**self.taken, **self.uncertainty, **assumptions, **marker}
+        return {**entry, **beside, **self.geometry_json}
 
     @property
     def geometry_json(self) -> dict[str, Any]:
@@ -370,6 +380,17 @@ def default_intensity(image: Path, frame: int | None) -> str:
     """
     dicom = read_dicom(image) if is_dicom(image) else None
     return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
+
+
+def taken_by_header(image: Path, frame: int | None) -> dict[str, Any]:
+    """Return what the header of a DICOM image says of `TAKEN`, without what is damaged."""
+    dicom = read_dicom(image)
+    found = {}
+    for key, each in TAKEN.items() if dicom else ():
+        with suppress(InputError):
+            value = DicomFrame(dicom, frame or 0).number(each.dicom)
+            found |= {} if value is None else {key: each.check(value)}
+    return found
 
 
 def view_name(fields: JsonObject, kind: str = "view") -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..geometry import rigid
-from ..geometry.fields import describe_uncertainty
+from ..geometry.fields import TAKEN, describe_uncertainty
 from ..imaging.xray import View
 from .bones import bones_section
 from .curves import predicted_at_targets
@@ -215,6 +215,9 @@ def _views(result: Result) -> ET.Element:
             "Local NCC, start": _numbers(result.similarity(result.start_world_from_ct), "", 3),
             **rows,
         }
+    for key, field in TAKEN.items():
+        if any(key in view.taken for view in views):
+            rows[field.title] = [str(view.taken.get(key, "\u2013")) for view in views]
     corrections = [_correction(*pair) for pair in zip(result.case.views, views, strict=True)]
     if any(corrections):
         rows["Camera corrected by"] = [correction or "\u2013" for correction in corrections]

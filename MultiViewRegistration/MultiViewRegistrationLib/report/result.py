@@ -423,6 +423,7 @@ class Result:
                     "similarity": similarity,
                     **({"state": states[view.name]} if states else {}),
                     **({"decisive_px": decisive[view.name]} if view.name in decisive else {}),
+                    **view.taken,
                     **_camera(given.camera, view.camera),
                     **_origin(case, view),
                 }

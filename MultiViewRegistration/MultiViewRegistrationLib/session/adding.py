@@ -33,7 +33,7 @@ from ..io.case_file import CaseFile
 from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
 from ..io.files import JsonObject, upload_root
 from ..io.localizer import Study, find_study
-from ..io.view_record import read_described, view_name
+from ..io.view_record import read_described, taken_by_header, view_name
 from ..mrml.case import any_voxels, change_settings, frame_of, raw_of, settings_of
 from ..mrml.identity import copy_identity, file_of, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
@@ -146,6 +146,7 @@ def _read_file(path: Path, name: str) -> _XRayFile:
         name,
         image_pixel_mm=frames[0].pixel_mm,
         dicom=image_origin(path, None),
+        taken=taken_by_header(path, None),
         **_grey_values(frames[0]),
     )
     record = with_slot_scan_header(image, path)

@@ -8,7 +8,7 @@ from refusals import refuses
 
 from MultiViewRegistrationLib import Case, register
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.cropping import signs_of_cropping, signs_of_resampling
+from MultiViewRegistrationLib.imaging.field import signs_of_cropping, signs_of_resampling
 from MultiViewRegistrationLib.io.view_record import ViewRecord
 from Testing.phantom import write_phantom_case
 

@@ -421,7 +421,7 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], Cas
 
 
 def _scout_misfits(case: Case) -> list[str]:
-    from ..assessment.scanners_pose import misfits
+    from ..assessment.diagnosis import misfits
     from ..registration.prepared_ct import PreparedCT
 
     pose = case.truth_world_from_ct
@@ -685,8 +685,8 @@ def _parts(options: argparse.Namespace) -> dict[str, Any]:
         For invalid content.
     """
     from ..io.points import read_targets
-    from ..io.rt_image import planned_pose
     from ..io.transforms import read_pose
+    from ..io.view_headers import planned_pose
 
     more: dict[str, Any] = {}
     for key in ("world_from_ct", "reference_from_world"):

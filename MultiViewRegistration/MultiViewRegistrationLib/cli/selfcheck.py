@@ -9,9 +9,15 @@ from ..errors import InputError, warn
 from ..io.case import Case
 from ..io.navigation.registration_export import RegistrationExport
 from ..io.result_folder import RESULT
-from ..studies import offsets
-from ..studies.offsets import TOLERANCE
-from ..studies.selfcheck import START_DEG, START_MM, selfcheck, study_to_check
+from ..studies.selfcheck import (
+    START_DEG,
+    START_MM,
+    TOLERANCE,
+    check_offsets,
+    selfcheck,
+    study_to_check,
+    write_offsets,
+)
 from ..studies.selfcheck_page import write_page
 from .options import (
     Parser,
@@ -98,9 +104,9 @@ def _check_offsets(options: argparse.Namespace) -> dict:
             warn(stale)
     case = Case.load(checked(case_path, path))
     with progress_of(options, "Checking") as line:
-        check = offsets.check_offsets(case, pose, line.show)
+        check = check_offsets(case, pose, line.show)
     if not options.json:
         print("\n".join(check.summary))
-    keep_page(options, lambda out: offsets.write_page(out, check))
+    keep_page(options, lambda out: write_offsets(out, check))
     options.status = 0 if check.passed else NOT_FOUND
     return check.to_json()

@@ -349,7 +349,8 @@ class View:
 
     def exact(self) -> View:
         """Return the view with its camera taken as exact."""
-        return replace(self, **dict.fromkeys((*SLOT_SCAN_UNCERTAINTY, PRESUMED), 0.0))
+        exact: dict[str, Any] = dict.fromkeys((*SLOT_SCAN_UNCERTAINTY, PRESUMED), 0.0)
+        return replace(self, **exact)
 
     @property
     def presumed(self) -> View:

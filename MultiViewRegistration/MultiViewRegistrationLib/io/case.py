@@ -22,6 +22,7 @@ from ..geometry.landmarks import Landmark
 from ..imaging.body import Body
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
+from ..imaging.field import signs_of_cropping, signs_of_resampling
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import WHOLE, Structures, check_names, read_bone_ct
@@ -526,8 +527,6 @@ def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
     known = {**file.deviations, **same}
     doubt = None
     if file.kind == "projection_matrix" and file.size is None:
-        from ..imaging.cropping import signs_of_cropping, signs_of_resampling  # few need it
-
         # Any other geometry says the size of its image, which `ViewRecord.camera` compares.
         doubt = signs_of_cropping(xray.valid) or signs_of_resampling(
             camera.intrinsics, xray.pixel_mm, _detector_mm_by_header(file), camera.size

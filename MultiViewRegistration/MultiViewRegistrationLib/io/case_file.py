@@ -129,7 +129,9 @@ class CaseFile(CaseSettings):
         entries = fields.sections("views", "a list of one or more views")
         views = [ViewRecord.read(entry, folder) for entry in entries]
         if any(view.marker_model for view in views):
-            from .markers import with_marker_cameras  # few cases need what that imports
+            from .calibration.from_beads import (
+                with_marker_cameras,  # few cases need what that imports
+            )
 
             views = with_marker_cameras(fields.file, views)
         if any(view.geometry is None or view.has_gaps for view in views):

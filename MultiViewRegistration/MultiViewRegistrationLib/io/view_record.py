@@ -385,11 +385,11 @@ def default_intensity(image: Path, frame: int | None) -> str:
 def taken_by_header(image: Path, frame: int | None) -> dict[str, Any]:
     """Return what the header of a DICOM image says of `TAKEN`, without what is damaged."""
     dicom = read_dicom(image)
-    found = {}
-    for key, each in TAKEN.items() if dicom else ():
+    found: dict[str, Any] = {}
+    for key, each in TAKEN.items():
         with suppress(InputError):
-            value = DicomFrame(dicom, frame or 0).number(each.dicom)
-            found |= {} if value is None else {key: each.check(value)}
+            value = dicom and DicomFrame(dicom, frame or 0).number(each.dicom)
+            found |= {key: each.check(value)} if value else {}
     return found
 
 

@@ -10,7 +10,8 @@ import qt
 
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Form, visible, walk
-from . import fields, packages, shown, tables
+from . import drawn as shown
+from . import fields, packages, tables
 from .drawn import Drawn, Make
 from .length_unit import LengthUnit
 from .style import button_text, put

@@ -26,12 +26,11 @@ from ..session.session import Session
 from ..session.tasks import POLL_WAIT_S
 from ..translation import _
 from . import packages
-from .answer_bar import AnswerBar
 from .files import FilesPart
 from .form import bring_into_sight
 from .geometry import GeometryWindow
 from .hand import Hand
-from .section import PanelSection
+from .section import AnswerBar, PanelSection
 from .style import PanelStyle, busy, plain_tip, put
 from .total_segmentator import Segmenter
 from .views import Views

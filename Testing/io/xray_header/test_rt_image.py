@@ -16,8 +16,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
 from MultiViewRegistrationLib.io.case_file import CaseFile
-from MultiViewRegistrationLib.io.rt_image import planned_pose, read_rt_image
-from MultiViewRegistrationLib.io.view_headers import read_c_arm
+from MultiViewRegistrationLib.io.view_headers import planned_pose, read_c_arm, read_rt_image
 
 RT_IMAGE, RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.1", "1.2.840.10008.5.1.4.1.1.481.5"
 USUAL = {

@@ -31,7 +31,7 @@ from .. import assessment
 from ..history import BAD, CHECK, GOOD
 from ..registering import MIN_XRAYS, AutomaticRegistration, RunningRegistration, missing_images
 from ..tasks import within_sentence
-from .edges import EdgesPresenter
+from .check import EdgesPresenter
 from .form import RENDERING, Button, Choice, Control, Files, Form, Option, group, row, texts
 from .host import Host
 from .section import Presenter, progress_bar

@@ -24,7 +24,7 @@ from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
 from ...mrml.bones import named_bones, places_of, put_apart
-from ...mrml.ct_facts import seen_in, take_facts
+from ...mrml.ct_3d import seen_in, take_facts
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node, whole_numbers
 from ...mrml.manual_pose import centre_in_ct, keep_centre

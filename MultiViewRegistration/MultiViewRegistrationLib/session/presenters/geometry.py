@@ -56,7 +56,7 @@ from .form import (
     row,
     texts,
 )
-from .geometry_edits import BONE, NOT_USED_YET, GeometryEdits
+from .geometry_edits import BONE, NOT_USED_YET, GeometryEdits, KeptCArms
 from .geometry_fields import (
     C_ARM,
     LPS,
@@ -77,7 +77,6 @@ from .geometry_fields import (
     text_of,
     write_pair,
 )
-from .kept_c_arms import KeptCArms
 from .section import question_controls
 
 MODES = (

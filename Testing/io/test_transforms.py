@@ -190,7 +190,8 @@ def test_missing_conventions_of_a_file_are_requested(tmp_path):
 def test_a_files_own_conventions_are_used_and_not_contradicted(tmp_path, write, ending, axes, name):
     path = tmp_path / f"named{ending}"
     matrix = POSE if name == "world_from_ct" else np.linalg.inv(POSE)
-    write(path, NamedMatrix(matrix, name, "lps").in_axes(axes), "not for use: √ 1 2 3")
+    said = {"override": "not for use: √ 1 2 3"}
+    write(path, NamedMatrix(matrix, name, "lps", said=said).in_axes(axes))
     direction = "forward" if name == "world_from_ct" else "resampling"
     assert_allclose(read_start_pose(path), POSE, atol=1e-9)
     assert_allclose(read_start_pose(path, axes, direction), POSE, atol=1e-9)

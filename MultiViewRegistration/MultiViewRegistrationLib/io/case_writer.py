@@ -122,11 +122,7 @@ def write_case(
     plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
     with staged(folder, last="case.json") as staging:
         views = _write_views(staging, plain["views"], images, masks or {})
-        apart = [body for body in bodies if body.name]
-        files = {} if bodies[0].name else _write_ct(staging, bodies[0])
-        if apart:
-            written_apart = _write_bone_cts(staging, apart)
-            files["structures"] = [*files.get("structures", ()), *written_apart]
+        files = _write_bodies(staging, bodies)
         written = {"version": VERSION, **files, **_without_files(plain), "views": views}
         path = staging / "case.json"
         CaseFile.from_json(path, written)
@@ -134,32 +130,28 @@ def write_case(
     return folder / "case.json"
 
 
-def _write_ct(folder: Path, body: Body) -> dict[str, Any]:
-    """Write a CT with its mask and its bones, and return its part of the case.json."""
-    grid = body.ct.volume.ct_from_index
-    named: dict[str, Any] = {"ct": "ct.mha", "ct_unit": body.ct.unit}
-    (folder / "ct.mha").write_bytes(metaimage(smallest(body.ct.volume.values), grid))
-    if body.ct.mask is not None:
-        named["mask"] = "mask.mha"
-        (folder / "mask.mha").write_bytes(metaimage(body.ct.mask.astype(np.uint8), grid))
-    if body.bones.names:
-        (folder / "labels.mha").write_bytes(metaimage(body.bones.labels, grid))
-        named["labels"] = "labels.mha"
-        labels = enumerate(body.bones.names, start=1)
-        named["structures"] = [{"name": name, "label": label} for label, name in labels]
+def _write_bodies(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
+    """Write the CT of each body, with its mask and its bones, and return their part of the case.json."""
+    named: dict[str, Any] = {}
+    for number, body in enumerate(bodies, start=1):
+        grid = body.ct.volume.ct_from_index
+        said = {"ct": f"bone{number}.mha" if body.name else "ct.mha", "ct_unit": body.ct.unit}
+        (folder / said["ct"]).write_bytes(metaimage(smallest(body.ct.volume.values), grid))
+        if body.name:
+            start = body.world_from_ct
+            place = {} if start is None else {"world_from_ct": start.tolist()}
+            named.setdefault("structures", []).append({"name": body.name, **said, **place})
+            continue
+        named |= said
+        if body.ct.mask is not None:
+            named["mask"] = "mask.mha"
+            (folder / "mask.mha").write_bytes(metaimage(body.ct.mask.astype(np.uint8), grid))
+        if body.bones.names:
+            (folder / "labels.mha").write_bytes(metaimage(body.bones.labels, grid))
+            named["labels"] = "labels.mha"
+            labels = enumerate(body.bones.names, start=1)
+            named["structures"] = [{"name": name, "label": label} for label, name in labels]
     return named
-
-
-def _write_bone_cts(folder: Path, bodies: Sequence[Body]) -> list[dict[str, Any]]:
-    """Write the CTs of implants, or of bones that have one each, and return their `structures`."""
-    structures = []
-    for number, bone in enumerate(bodies, start=1):
-        name = f"bone{number}.mha"
-        volume = bone.ct.volume
-        (folder / name).write_bytes(metaimage(smallest(volume.values), volume.ct_from_index))
-        start = {} if bone.world_from_ct is None else {"world_from_ct": bone.world_from_ct.tolist()}
-        structures.append({"name": bone.name, "ct": name, "ct_unit": bone.ct.unit, **start})
-    return structures
 
 
 def _write_views(

@@ -225,7 +225,8 @@ class NamedMatrix:
     structure
         The bone of the CT that it is of; None for the whole CT.
     said
-        What a file says of it, by keys: see `RegistrationExport.said`.
+        What a file says of it, by keys: why it should not be used ("override"), and
+        `RegistrationExport.said`.
     """
 
     matrix: np.ndarray
@@ -239,62 +240,54 @@ class NamedMatrix:
         return self if axes == self.axes else replace(self, matrix=turned(self.matrix), axes=axes)
 
     @property
+    def further(self) -> Mapping[str, str]:
+        """The structure, if it is of one, and what is `said`."""
+        return {**({} if self.structure is None else {"structure": self.structure}), **self.said}
+
+    @property
     def meaning(self) -> str:
         """A line for people, and for `read_named_matrix`."""
         target, source = str(self.name).split("_from_")
         return f"{self.name}: x_{target} = matrix @ x_{source}, mm, axes {str(self.axes).upper()}"
 
 
-def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
-    """Write four lines of four numbers, all digits, below comments that numpy.loadtxt skips.
-
-    Parameters
-    ----------
-    warning
-        A sentence that goes with it.
-    """
-    comments = [
-        named.meaning,
-        *([] if named.structure is None else [f"Of {printable(named.structure)} alone"]),
-    ]
-    comments += [] if warning is None else [f"Override: {printable(' '.join(warning.split()))}"]
-    comments += [f"{key.capitalize()}: {printable(text)}" for key, text in named.said.items()]
+def write_text(path: str | os.PathLike, named: NamedMatrix) -> None:
+    """Write four lines of four numbers, all digits, below comments that numpy.loadtxt skips."""
+    of = [] if named.structure is None else [f"Of {printable(named.structure)} alone"]
+    said = [f"{key.capitalize()}: {printable(text)}" for key, text in named.said.items()]
+    comments = [f"# {comment}" for comment in (named.meaning, *of, *said)]
     rows = [" ".join(repr(float(number)) for number in row) for row in named.matrix]
-    write_atomically(path, "\n".join([*(f"# {comment}" for comment in comments), *rows]) + "\n")
+    write_atomically(path, "\n".join([*comments, *rows]) + "\n")
 
 
-def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
+def write_npy(path: str | os.PathLike, named: NamedMatrix) -> None:
     """Write a record whose only field of numbers says what they are.
 
     `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
 
-    With a `structure`, a `warning` and what is `said` it has further fields.
+    With a `structure` and what is `said` it has further fields.
     """
     fields: list[tuple] = [(f"{named.name}_{named.axes}_mm", "<f8", (4, 4))]
     values: list[Any] = [named.matrix]
-    further = {"structure": named.structure, "override": warning, **named.said}
-    for key, text in further.items():
-        if text is not None:
-            fields.append((key, f"<U{len(text)}"))
-            values.append(text)
+    for key, text in named.further.items():
+        fields.append((key, f"<U{len(text)}"))
+        values.append(text)
     stream = io.BytesIO()
     np.save(stream, np.array(tuple(values), np.dtype(fields)), allow_pickle=False)
     write_atomically(path, stream.getvalue())
 
 
-def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
+def write_json(path: str | os.PathLike, named: NamedMatrix) -> None:
     """Write an object with the matrix under the name of its frames, "axes", "unit" and "meaning".
 
-    It has "structure" and "override" where there is need, and what is `said`.
+    It has "structure" where there is need, and what is `said`.
     """
     content = {
         str(named.name): named.matrix.tolist(),
         "axes": str(named.axes).upper(),
         "unit": "mm",
         "meaning": named.meaning,
-        **({} if named.structure is None else {"structure": named.structure}),
-        **({} if warning is None else {"override": warning}),
-        **named.said,
+        **named.further,
     }
     write_atomically(path, json_text(content))
 

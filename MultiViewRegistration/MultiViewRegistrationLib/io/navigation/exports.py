@@ -170,6 +170,7 @@ def export_files(
     """
     if "dicom" in kinds:
         exported = exported.with_uids()
+    warning = {"override": " ".join(exported.warning.split())} if exported.warning else {}
     of = "" if exported.structure is None else f"{printable(exported.structure)} alone, "
     jobs: dict[str, Callable[[Path], object]] = {}
     for name, pose in exported.poses.items():
@@ -188,13 +189,15 @@ def export_files(
                 to, source, matrix = by_direction[direction]
                 if kind in _MATRIX_WRITERS:
                     named = NamedMatrix(
-                        matrix, f"{to}_from_{source}", "lps", exported.structure, exported.said
+                        matrix,
+                        f"{to}_from_{source}",
+                        "lps",
+                        exported.structure,
+                        {**warning, **exported.said},
                     )
                     for each in axes:
                         jobs[f"{named.name}.{each}.{kind}"] = partial(
-                            _MATRIX_WRITERS[kind],
-                            named=named.in_axes(each),
-                            warning=exported.warning,
+                            _MATRIX_WRITERS[kind], named=named.in_axes(each)
                         )
                 else:
                     meaning = f"{of}{name}, {direction}: TransformPoint takes {source} LPS mm to {to} LPS mm."

@@ -155,10 +155,17 @@ def _metadata(exported: RegistrationExport) -> dict[str, str]:
         "Verdict": json.dumps(exported.verdict),
         "TransformStatus": "UNKNOWN" if exported.warning else "OK",
         **({"Override": exported.warning} if exported.warning else {}),
-        **({"Use": "room", "Basis": BASIS} if exported.verdict else {}),
-        **({"Checked": told} if (told := exported.said.get("checked")) else {}),
-        **({"Structure": exported.structure} if exported.structure else {}),
+        **{key.capitalize(): text for key, text in _told(exported).items()},
     }
+
+
+def _told(exported: RegistrationExport) -> dict[str, str]:
+    """Return what messages say of a pose beside its verdict."""
+    said = exported.said
+    basis = BASIS if exported.verdict else ""
+    told = {"use": said.get("use"), "basis": basis, "checked": said.get("checked")}
+    told["structure"] = exported.structure
+    return {key: text for key, text in told.items() if text}
 
 
 def _status(exported: RegistrationExport) -> bytes:
@@ -174,9 +181,7 @@ def _status(exported: RegistrationExport) -> bytes:
         "verdict": exported.verdict,
         "override": exported.warning,
         "poses": list(devices_of(exported).values()),
-        **({"use": "room", "basis": BASIS} if exported.verdict else {}),
-        **({"checked": told} if (told := exported.said.get("checked")) else {}),
-        **({"structure": exported.structure} if exported.structure else {}),
+        **_told(exported),
     }
     return (
         struct.pack("> H q 20s", code, 0, name.encode())

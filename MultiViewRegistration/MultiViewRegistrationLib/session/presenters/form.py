@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -646,42 +646,24 @@ def walk(controls: Iterable[Control | None]) -> dict[str, Control]:
     return found
 
 
-def plain_data(control: Control) -> dict[str, Any]:
-    """Return a control for a page.
-
-    Its fields but for functions and pixels, with the name of its kind.
-    """
-    data: dict[str, Any] = {"kind": type(control).__name__}
-    for each in fields(control):
-        value = getattr(control, each.name)
-        if each.name not in (
-            "action",
-            "typed",
-            "switch",
-            "done",
-            "name",
-            "rgb",
-            "number",
-            "needs",
-            "path",
-        ):
-            data[each.name] = _plain(value)
-    if isinstance(control, (Table, Picture)):
-        data["acts"] = control.action is not None
-    if isinstance(control, TextField) and control.number is not None:
-        data["unit"] = control.number.unit.strip()
-        data["hint"] = control.hint or control.number.blank
-    return data
+#: Fields of a control that a page is not told: functions, pixels, paths.
+NOT_TOLD = ("action", "typed", "switch", "done", "name", "rgb", "number", "needs", "path")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Control):
-        return plain_data(value)
+def plain_data(value: Any) -> Any:
+    """Return a control, or a part of one, for a page: its fields, with the name of its kind."""
+    if isinstance(value, (tuple, list)):
+        return list(map(plain_data, value))
+    if not is_dataclass(value):
+        return value
+    told = [each.name for each in fields(value) if each.name not in NOT_TOLD]
+    data = {name: plain_data(getattr(value, name)) for name in told}
+    data["kind"] = type(value).__name__
+    if isinstance(value, (Table, Picture)):
+        data["acts"] = value.action is not None
+    if isinstance(value, TextField) and value.number is not None:
+        data["unit"] = value.number.unit.strip()
+        data["hint"] = value.hint or value.number.blank
     if isinstance(value, FieldRow):
-        return {
-            "notes": value.notes,
-            **{each.name: _plain(getattr(value, each.name)) for each in fields(value)},
-        }
-    if isinstance(value, (Option, Cell, TableRow, FieldCell)):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+        data["notes"] = value.notes
+    return data

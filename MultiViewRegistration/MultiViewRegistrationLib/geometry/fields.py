@@ -210,7 +210,7 @@ C_ARM = table_of(
         ABOUT_MM,
         unit="mm",
         above=0,
-        usual=(0, 10000),
+        usual=(0.01, 10000),
     ),
     _asked(
         "source_to_isocentre_mm",
@@ -219,7 +219,7 @@ C_ARM = table_of(
         ABOUT_MM,
         unit="mm",
         above=0,
-        usual=(0, 10000),
+        usual=(0.01, 10000),
     ),
     _asked(
         "pixel_mm",
@@ -229,7 +229,7 @@ C_ARM = table_of(
         shape=(2,),
         unit="mm",
         above=0,
-        usual=(0, 10),
+        usual=(0.0001, 10),
     ),
     SIZE,
     _asked(

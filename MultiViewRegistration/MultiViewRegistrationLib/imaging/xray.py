@@ -143,15 +143,15 @@ def _raw_frame(path: str | Path, image: StoredImage, values: np.ndarray) -> RawI
         return raw_image(values, _pixel_mm(path, image))
 
 
-def recognised(raw: RawImage) -> tuple[str, bool]:
-    """Return the meaning of "auto" in this image: its intensity, and whether it is inverted.
+def recognised(raw: RawImage, intensity: str = "auto") -> tuple[str, bool]:
+    """Return the meaning of an intensity in this image, "auto" or one of the two, and whether it is inverted.
 
     Raises
     ------
     InputError
         Where the image does not show it.
     """
-    return _recognise(_filled(raw.values), raw)
+    return _recognise(_filled(raw.values), raw) if intensity == "auto" else (intensity, False)
 
 
 def to_line_integrals(

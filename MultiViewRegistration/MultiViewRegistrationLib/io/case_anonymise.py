@@ -155,7 +155,7 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
     mask, the same valid pixels.
     """
     raw = image_of(given)
-    intensity, inverted = recognised(raw) if given.intensity == "auto" else (given.intensity, False)
+    intensity, inverted = recognised(raw, given.intensity)
     values = raw.white - raw.values if inverted else raw.values
     step = raw.step
     if step and not (

@@ -86,7 +86,7 @@ class FileImages:
                         "{first[0]} as in the first frame."
                     ).format(size=raw.values.shape, first=valid.shape)
                 )
-            settings = greys_of(entry, raw)
+            settings = greys_of(raw, entry.intensity)
             xray = to_line_integrals(
                 raw,
                 settings["intensity"],

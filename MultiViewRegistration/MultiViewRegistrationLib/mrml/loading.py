@@ -200,7 +200,7 @@ def _read_view(
         image_pixel_mm=view.xray.pixel_mm,
         origin="case.json",
         dicom=dicom,
-        **greys_of(entry, raw),
+        **greys_of(raw, entry.intensity),
     )
 
     if mask is None:

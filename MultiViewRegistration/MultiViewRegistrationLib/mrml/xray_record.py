@@ -303,7 +303,7 @@ def migrated(before: Mapping[str, Any]) -> dict[str, Any]:
     return after
 
 
-def greys_of(entry: ViewRecord, raw: RawImage) -> dict[str, Any]:
+def greys_of(raw: RawImage, intensity: str = "auto") -> dict[str, Any]:
     """Return the fields of a view's record that say what the grey values of its image are.
 
     Raises
@@ -311,7 +311,7 @@ def greys_of(entry: ViewRecord, raw: RawImage) -> dict[str, Any]:
     InputError
         Where the image does not show it.
     """
-    intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
+    intensity, inverted = recognised(raw, intensity)
     return {"intensity": intensity, "inverted": inverted, "white": raw.white if inverted else None}
 
 

@@ -25,7 +25,6 @@ from ..imaging.xray import (
     XRay,
     load_frames,
     load_image,
-    recognised,
     to_line_integrals,
 )
 from ..io.case import Case
@@ -41,7 +40,7 @@ from ..mrml.loading import SHUTTER, AddView, read_views, source_node
 from ..mrml.nodes import OWNER, products_of
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
-from ..mrml.xray_record import XRayRecord, name_of
+from ..mrml.xray_record import XRayRecord, greys_of, name_of
 from ..translation import _
 from .geometry import (
     reading_of,
@@ -248,11 +247,9 @@ def _new_view(registration: Registration, name: str) -> Iterator[XRayView]:
 def _grey_values(raw: RawImage) -> dict[str, Any]:
     """Return the meaning of an image's values, as far as it is known."""
     try:
-        intensity, inverted = recognised(raw)
+        return greys_of(raw)
     except InputError:
-        intensity = "linear"
-        inverted = False
-    return {"intensity": intensity, "inverted": inverted, "white": raw.white if inverted else None}
+        return greys_of(raw, "linear")
 
 
 def use_mask(view: XRayView, path: Path) -> None:

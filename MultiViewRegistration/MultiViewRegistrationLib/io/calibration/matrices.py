@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError, naming
 from ...geometry import rigid
-from ...geometry.camera import Distortion
+from ...geometry.camera import Distortion, check_size
 from ..files import parse_numbers, printable, read_text
 from ..transforms import BETWEEN, COMMENT, numbers_of
 from .calibrated import (
@@ -238,13 +238,8 @@ def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
     )
     if size is None:
         return None
-    numbers = _array(size, where, "image size").ravel()
-    if numbers.shape != (2,) or (numbers < 1).any() or (numbers % 1).any():
-        raise InputError(
-            f"{where}: image size is no two whole numbers above 0, expected columns and rows; "
-            "correct it."
-        )
-    return int(numbers[0]), int(numbers[1])
+    with naming(where):
+        return check_size(_array(size, where, "image size").ravel())
 
 
 def _distortion(parts: dict[str, Any], where: str) -> Distortion | None:

@@ -7,9 +7,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, naming
 from ...geometry import rigid
-from ..files import MAX_NUMBER, parse_numbers, printable
+from ...geometry.camera import check_size
+from ..files import parse_numbers, printable
 from ..hdf5 import Hdf5, opened
 from .calibrated import CalibratedView, CalibrationOptions, from_matrix, from_parts
 from .matrices import MAX_VIEWS
@@ -244,7 +245,8 @@ def read_mayacam(
     pose = rigid.from_rotation_translation(
         parts["rotation"], options.scale(file) * parts["translation"][:, 0]
     )
-    size = _size(parts["image size"][0], f"{file}: image size")
+    with naming(file):
+        size = check_size(parts["image size"][0])
     notes = ("The world is the calibration object's.",)
     return [from_parts(file, name, parts["camera matrix"], pose, size, notes=notes)]
 
@@ -253,14 +255,6 @@ def _rows_of_1(text: str) -> np.ndarray | None:
     """Return the numbers (5, 3) of a file of 1.0."""
     rows = [parse_numbers(line, 3) for line in text.splitlines() if line.strip()]
     return np.array(rows) if len(rows) == 5 and None not in rows else None
-
-
-def _size(size: np.ndarray, where: str) -> tuple[int, int]:
-    if (size < 1).any() or (size % 1).any() or (size > MAX_NUMBER).any():
-        raise InputError(
-            f"{where} is {size[0]:g}, {size[1]:g}, expected whole numbers above 0; correct it."
-        )
-    return int(size[0]), int(size[1])
 
 
 def _parts(text: str, file: str) -> dict[str, np.ndarray]:
@@ -308,9 +302,8 @@ def _read_1(rows: np.ndarray, file: str, name: str, options: CalibrationOptions)
             f"{file}: line 4 has {z:g} as its third number, expected a focal length in pixels "
             "below 0, as MayaCam 1.0 has it; export it again."
         )
-    columns_rows = _size(
-        np.array([number or DEFAULT_SIZE for number in size]), f"{file}: line 5, the image size,"
-    )
+    with naming(f"{file}: line 5"):
+        columns_rows = check_size([number or DEFAULT_SIZE for number in size])
     intrinsics = np.array([[-z, 0, u0 - 1], [0, -z, columns_rows[1] - v0], [0, 0, 1]])
     about_x, about_y, about_z = (
         rigid.exp_so3(np.radians(angle) * axis) for angle, axis in zip(turns, np.eye(3))

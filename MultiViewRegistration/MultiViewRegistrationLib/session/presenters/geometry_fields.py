@@ -60,20 +60,17 @@ def column_of(key: str, title: str = "") -> Option:
 NUMBERS = {key: number_of(field) for key, field in OF_C_ARM.items() if field.unit}
 NUMBERS["roll_deg"] = number_of(OF_C_ARM["roll_deg"], "0", 0.0)
 REQUIRED = tuple(key for key, field in OF_C_ARM.items() if field.asked)
+DISTANCES = ("source_to_detector_mm", "source_to_isocentre_mm")
 #: What a C-arm has in all its images.
-OF_MACHINE = (
-    "source_to_detector_mm",
-    "source_to_isocentre_mm",
-    "pixel_mm",
-    "principal_point",
-    "mirrored",
-)
+OF_MACHINE = (*DISTANCES, "pixel_mm", "principal_point", "mirrored")
 #: The fields of a slot scan that a person may change; the tube's text is one of `tube_sides`.
 TUBE = "isocentre_to_source"
 SLOT_NUMBERS = {
     key: number_of(OF_SLOT_SCAN[key], blank)
     for key, blank in (("source_to_isocentre_mm", "?"), ("central_column", _("middle")))
 }
+#: What C-arms have, mm.
+USUAL_MM = {**dict.fromkeys(DISTANCES, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])), "pixel_mm": PIXEL_MM}
 #: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
 MAX_USUAL_PIXEL_MM = 1.0
 MIN_USUAL_DISTANCE_MM = 300.0
@@ -211,32 +208,18 @@ def read_c_arm(draft: Draft) -> Draft:
 
 def _impossible(values: Mapping[str, Any]) -> dict[str, str]:
     faults = {}
-    pixel_mm = values.get("pixel_mm")
-    to_detector, to_isocentre = (
-        values.get(f"source_to_{end}_mm") for end in ("detector", "isocentre")
-    )
-    for key in ("source_to_detector_mm", "source_to_isocentre_mm"):
-        found = values.get(key)
-        if found is not None and like_metres(found, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
+    for key, usual_mm in USUAL_MM.items():
+        found = float(np.max(values.get(key, np.inf)))
+        if like_metres(found, usual_mm):
             faults[key] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
                 found=found, better=1000 * found
             )
-        elif found == 0:
-            faults[key] = _("0 mm is no distance; enter that of the C-arm.")
+    to_detector, to_isocentre = (values.get(key) for key in DISTANCES)
     if to_detector and to_isocentre and not faults and to_detector <= to_isocentre:
         faults["source_to_isocentre_mm"] = _(
             "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one "
             "of them."
         ).format(isocentre=to_isocentre, detector=to_detector)
-    if pixel_mm is not None:
-        if min(pixel_mm) <= 0:
-            faults["pixel_mm"] = _(
-                "A pixel of 0 mm shows nothing; enter the distance between two pixels."
-            )
-        elif max(pixel_mm) < PIXEL_MM[0] and like_metres(max(pixel_mm), PIXEL_MM):
-            faults["pixel_mm"] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
-                found=pixel_mm[0], better=1000 * pixel_mm[0]
-            )
     return faults
 
 

@@ -70,7 +70,7 @@ class Moved(NamedTuple):
 
     def to_json(self) -> dict:
         """Return `moved` of a result.json."""
-        return {"mm": self.mm, "deg": self.degrees, "axis": self.axis.tolist()}
+        return {"mm": self.mm, "deg": self.degrees, "axis": self.axis}
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +136,10 @@ class BodyResult(Judged):
     def to_json(self) -> dict[str, Any]:
         """Return an entry of `bodies` of a result.json."""
         content: dict[str, Any] = {
-            "world_from_ct": self.world_from_ct.tolist(),
+            "world_from_ct": self.world_from_ct,
             "verdict": self.verdict,
             **with_codes(self.reasons),
-            "predicted_tre_mm": self.predicted_tre_mm and self.predicted_tre_mm.to_json(),
+            "predicted_tre_mm": self.predicted_tre_mm,
             "similarity": self.similarity,
             "uses": {use: each.to_json() for use, each in self.uses.items()},
         }

@@ -583,10 +583,10 @@ class Cause:
         return {
             "cause": self.cause,
             "code": self.reason.code,
-            "views": list(self.views),
+            "views": self.views,
             "evidence_gain": self.gain,
             "clear": self.clear,
-            "similarity": list(self.similarity),
-            "world_from_ct": self.world_from_ct.tolist(),
+            "similarity": self.similarity,
+            "world_from_ct": self.world_from_ct,
             "moved_mm": self.moved_mm,
         }

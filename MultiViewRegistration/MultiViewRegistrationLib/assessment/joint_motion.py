@@ -53,9 +53,9 @@ class JointMotion:
     rotation_deg: np.ndarray
     shift_mm: np.ndarray
 
-    def to_json(self) -> dict[str, list[float]]:
+    def to_json(self) -> dict[str, np.ndarray]:
         """Return the six numbers as plain data."""
-        return {"rotation_deg": self.rotation_deg.tolist(), "shift_mm": self.shift_mm.tolist()}
+        return {"rotation_deg": self.rotation_deg, "shift_mm": self.shift_mm}
 
 
 @dataclass(frozen=True, eq=False)

@@ -267,7 +267,7 @@ class Assessment(Judged):
             "camera_mm": self.features.camera_mm,
             "noise_mm": self.features.noise_mm,
             "views": [asdict(split) for split in self.splits] if self.bounds_known else [],
-            "least_certain_rotation": {"degrees": degrees, "axis": axis.tolist()},
+            "least_certain_rotation": {"degrees": degrees, "axis": axis},
         }
 
 

@@ -13,6 +13,7 @@ from ..geometry import rigid
 from ..geometry.fields import PRESUMED, UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import View
 from .case import Case, ct_box
+from .files import plain
 from .view_record import meeting_point
 
 BEFORE_SOURCE_MM = 700.0  # assumed place of a CT without a start pose
@@ -72,9 +73,9 @@ def check_case(case: Case) -> dict[str, Any]:
     tracker = (
         None
         if case.reference_from_world is None
-        else rigid.inverse(case.reference_from_world)[:3, 3].tolist()
+        else rigid.inverse(case.reference_from_world)[:3, 3]
     )
-    return {
+    checked = {
         "name": case.name,
         "views": [
             {
@@ -84,17 +85,18 @@ def check_case(case: Case) -> dict[str, Any]:
             for nth, view in enumerate(case.views)
         ],
         "pairs": [_pair(a, b) for a, b in combinations(case.views, 2)],
-        "world_from_ct": world_from_ct.tolist(),
+        "world_from_ct": world_from_ct,
         "start_pose": "assumed" if case.world_from_ct is None else "given",
         "structure": case.ct.mask is not None,
-        "structures": list(case.bone_names),
-        "ct_corners_world": corners.tolist(),
-        "isocentre": isocentre.tolist(),
+        "structures": case.bone_names,
+        "ct_corners_world": corners,
+        "isocentre": isocentre,
         "search": None if case.searches_whole_ct else case.search_range,
         "points": _points(case),
         "tracker": tracker,
-        "assumptions": {name: list(assumed) for name, assumed in case.assumptions.items()},
+        "assumptions": case.assumptions,
     }
+    return plain(checked)
 
 
 def case_report(check: dict[str, Any]) -> dict[str, Any]:
@@ -148,8 +150,6 @@ def _view(
     """
     camera = view.camera
     single = view.camera.fan_axes == 2
-    depth = float(camera.depth(isocentre))
-    anatomy_depth = float(camera.depth(corners.mean(0)))
     pixels = camera.project(box)
     size = np.array(camera.size)
     inside = (camera.depth(box) > 0) & (pixels >= -0.5).all(1) & (pixels <= size - 0.5).all(1)
@@ -160,25 +160,25 @@ def _view(
     focal = np.abs(np.diag(camera.intrinsics)[:2])
     return {
         "name": view.name,
-        "projection_matrix": camera.projection_matrix.tolist() if single else None,
-        "camera": camera.to_json(),
+        "projection_matrix": camera.projection_matrix if single else None,
+        "camera": camera,
         "slot_scan": not single,
-        "size": list(camera.size),
-        "source": camera.source.tolist(),
-        "source_to_detector_mm": float(np.sqrt(np.prod(focal * pixel_mm)))
+        "size": camera.size,
+        "source": camera.source,
+        "source_to_detector_mm": np.sqrt(np.prod(focal * pixel_mm))
         if single and pixel_mm
         else None,
-        "mirrored": bool(camera.intrinsics[0, 0] < 0),
+        "mirrored": camera.intrinsics[0, 0] < 0,
         **{key: getattr(view, key) for key in (*UNCERTAINTY, PRESUMED)},
         "angles_deg": reading and [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg],
-        "isocentre_depth_mm": depth,
-        "field_mm": (size * camera.pixel_mm(isocentre)).tolist(),
-        "anatomy_depth_mm": anatomy_depth,
-        "pixel_at_anatomy_mm": float(camera.pixel_mm(corners.mean(0))[0]),
-        "ct_corners": camera.project(corners).tolist(),
-        "ct_corner_depths_mm": camera.depth(corners).tolist(),
-        "ct_inside": float(inside.mean()),
-        "toward": {letter: turn[:, axis].tolist() for axis, letter in enumerate("LPS")},
+        "isocentre_depth_mm": camera.depth(isocentre),
+        "field_mm": size * camera.pixel_mm(isocentre),
+        "anatomy_depth_mm": camera.depth(corners.mean(0)),
+        "pixel_at_anatomy_mm": camera.pixel_mm(corners.mean(0))[0],
+        "ct_corners": camera.project(corners),
+        "ct_corner_depths_mm": camera.depth(corners),
+        "ct_inside": inside.mean(),
+        "toward": {letter: turn[:, axis] for axis, letter in enumerate("LPS")},
     }
 
 
@@ -196,14 +196,14 @@ def _pair(first: View, second: View) -> dict[str, Any]:
     )
     between = second.camera.source - first.camera.source
     across = np.cross(a, b)
-    angle = float(np.degrees(np.arctan2(np.linalg.norm(across), a @ b)))
+    angle = np.degrees(np.arctan2(np.linalg.norm(across), a @ b))
     parallel = np.linalg.norm(across) < 1e-9
     gap = (
         np.linalg.norm(between - between @ a * a)
         if parallel
         else abs(between @ across) / np.linalg.norm(across)
     )
-    return {"views": [first.name, second.name], "angle_deg": angle, "gap_mm": float(gap)}
+    return {"views": [first.name, second.name], "angle_deg": angle, "gap_mm": gap}
 
 
 def summary_lines(check: dict[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 from ..geometry.landmarks import Landmark
 from ..imaging.xray import SharedUnknowns
 from ..reasons import Use
-from .files import JsonObject, describe
+from .files import JsonObject, describe, plain
 
 #: How the cameras of several views came to be known relative to each other.
 RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
@@ -135,7 +134,7 @@ class CaseSettings:
     def to_json(self) -> dict[str, Any]:
         """Return these entries of a case.json but for what is as by default; `of_json` makes equal settings of them."""
         values = {each.name: getattr(self, each.name) for each in dataclass_fields(CaseSettings)}
-        content = json.loads(json.dumps(values, default=_plain))
+        content = plain(values)
         keys = {"world_from_ct": "truth_world_from_ct", "structures": "structure_truths"}
         content["truth"] = _said({key: content.pop(name) for key, name in keys.items()})
         digests = content["patient_digests"]
@@ -164,10 +163,6 @@ class CaseSettings:
 def _said(content: dict[str, Any]) -> dict[str, Any]:
     """Return what is not as by default: none of it is there then."""
     return {key: value for key, value in content.items() if value}
-
-
-def _plain(value: Any) -> Any:
-    return value.to_json() if isinstance(value, (Landmark, SharedUnknowns)) else value.tolist()
 
 
 #: What the numbers of a section must be: a sentence, and their limits as in `JsonObject.number`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import zlib
@@ -19,7 +18,7 @@ from ..imaging.body import Body
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case, input_files
 from .case_file import VERSION, CaseFile
-from .files import json_text, printable, relative_path
+from .files import json_text, plain, printable, relative_path
 from .own_folders import staged
 from .view_headers import missing_readings
 
@@ -119,11 +118,11 @@ def write_case(
         Of unknown keys.
     """
     folder = Path(folder)
-    plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
+    said = plain(content)
     with staged(folder, last="case.json") as staging:
-        views = _write_views(staging, plain["views"], images, masks or {})
+        views = _write_views(staging, said["views"], images, masks or {})
         files = _write_bodies(staging, bodies)
-        written = {"version": VERSION, **files, **_without_files(plain), "views": views}
+        written = {"version": VERSION, **files, **_without_files(said), "views": views}
         path = staging / "case.json"
         CaseFile.from_json(path, written)
         path.write_bytes(json_text(written).encode())

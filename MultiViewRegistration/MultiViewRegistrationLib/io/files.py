@@ -17,7 +17,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,12 +60,24 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
 
 
 def json_text(content: Any) -> str:
-    """Return plain data as the text of a file of ours; ValueError for NaN, which JSON does not know."""
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    """Return what `plain` takes as the text of a file of ours; ValueError for NaN, which JSON does not know."""
+    return json.dumps(content, indent=1, allow_nan=False, default=_written) + "\n"
+
+
+def plain(content: Any) -> Any:
+    """Return content in JSON's own kinds; arrays become lists, and a record what its `to_json` or its fields say."""
+    return json.loads(json.dumps(content, default=_written))
+
+
+def _written(value: Any) -> Any:
+    for write in ("to_json", "tolist"):
+        if hasattr(value, write):
+            return getattr(value, write)()
+    return asdict(value)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write plain data as JSON, see `write_atomically`."""
+    """Write what `plain` takes as JSON, see `write_atomically`."""
     write_atomically(path, json_text(content))
 
 
@@ -132,9 +144,8 @@ def redact_upload_paths(text: str) -> str:
     """Return a text for a person, with files and folders that came so named as they came, and not by where they lie here."""
     for home in _HOMES:
         text = text.replace(f"{home}/", "").replace(str(home), NAMELESS)
-    return re.sub(
-        rf"{re.escape(tempfile.gettempdir())}/mvreg-[^/\s]+/", "", text
-    )  # what the program has written for itself
+    # What the program has written for itself.
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/mvreg-[^/\s]+/", "", text)
 
 
 def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path] = ()) -> None:
@@ -167,9 +178,7 @@ def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path
 
 def _lies_in(home: Path, folder: Path, name: str) -> bool:
     path = Path(name)
-    if path.is_absolute() and path.is_relative_to(
-        home
-    ):  # as a sequence has made it of a name that was checked
+    if path.is_absolute() and path.is_relative_to(home):  # as a sequence made of a checked name
         return path.resolve().is_relative_to(home.resolve())
     found = inside(name, folder, home)
     if found is None or not found.is_dir():
@@ -192,9 +201,8 @@ def describe(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return f"a list of {len(value)}" if value else "an empty list"
-    text = printable(
-        json.dumps(value, ensure_ascii=False, default=str)
-    )  # of Python, it may be none
+    # Of Python it may be no JSON.
+    text = printable(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 100 else text[:97] + "..."
 
 
@@ -267,11 +275,8 @@ def parse_numbers(
         numbers = [float(word) for word in re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))]
     except ValueError:
         return None
-    return (
-        numbers
-        if count in (None, len(numbers)) and all(abs(number) <= limit for number in numbers)
-        else None
-    )
+    fits = count in (None, len(numbers)) and all(abs(number) <= limit for number in numbers)
+    return numbers if fits else None
 
 
 #: What is understood as yes and no, in any case.
@@ -432,8 +437,7 @@ class JsonObject:
     def value(self, key: str, expected: str, kind: type = object) -> Any:
         """Return the value as JSON has it, of one type."""
         if not self.has(key):
-            similar = _similar(key, [other for other in self.values if other not in self.read_keys])
-            if similar:
+            if similar := _similar(key, self.values.keys() - self.read_keys):
                 self.refuse(
                     key,
                     f"is missing, but there is {describe(similar)}",
@@ -532,11 +536,10 @@ class JsonObject:
         """Warn of each key, here and in the sections that were read, that was never read."""
         for key in self.values:
             if key not in self.read_keys:
-                similar = _similar(key, sorted(self.read_keys - set(self.values)))
                 where = f" in {self.name}" if self.name else ""
-                advice = (
-                    f"did you mean {describe(similar)}?" if similar else "correct or remove it."
-                )
+                advice = "correct or remove it."
+                if similar := _similar(key, self.read_keys - self.values.keys()):
+                    advice = f"did you mean {describe(similar)}?"
                 warn(
                     f"{self.file}: the key {describe(key)}{where} is not known and was ignored; "
                     f"{advice}"
@@ -564,8 +567,8 @@ class JsonObject:
         ]
 
 
-def _similar(key: str, others: list[str]) -> str | None:
-    by_lower_case = {other.lower(): other for other in others}
+def _similar(key: str, others: set[str]) -> str | None:
+    by_lower_case = {other.lower(): other for other in sorted(others)}
     matches = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.75)
     return by_lower_case[matches[0]] if matches else None
 

@@ -283,7 +283,7 @@ def write_json(path: str | os.PathLike, named: NamedMatrix) -> None:
     It has "structure" where there is need, and what is `said`.
     """
     content = {
-        str(named.name): named.matrix.tolist(),
+        str(named.name): named.matrix,
         "axes": str(named.axes).upper(),
         "unit": "mm",
         "meaning": named.meaning,

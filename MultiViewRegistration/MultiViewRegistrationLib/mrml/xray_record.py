@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from json import loads
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..geometry.slot_scan import SlotScan, SlotScanCamera
 from ..imaging.xray import RawImage, recognised
 from ..io.case_file import DicomImage
 from ..io.dicom_geometry import EOS_WORLD, Stand
-from ..io.files import JsonObject
+from ..io.files import JsonObject, plain
 from ..io.view_record import ViewRecord, sha256_of
 
 VERSION = 2
@@ -147,7 +147,7 @@ class XRayRecord(ViewRecord):
         given = {
             key: value for key in OF_SCENE if (value := getattr(self, key)) not in (None, Header())
         }
-        return {"version": VERSION, **entry, **{key: _plain(value) for key, value in given.items()}}
+        return plain({"version": VERSION, **entry, **given})
 
     @property
     def fingerprint(self) -> str:
@@ -242,12 +242,6 @@ OF_SCENE = tuple(
     for each in fields(XRayRecord)
     if each.name not in {one.name for one in fields(ViewRecord)}
 )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Camera):
-        return value.to_json()
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 @lru_cache(maxsize=64)  # used many times a second

@@ -480,9 +480,7 @@ def _cameras_json(windows: Sequence[Window]) -> list[dict]:
     """Return the cameras as in `model_store.Card`."""
     return [
         {
-            "intrinsics": window.camera.intrinsics.tolist(),
-            "camera_from_world": window.camera.camera_from_world.tolist(),
-            "size": list(window.camera.size),
+            **window.camera.to_json(),
             **({"slot_scan": True} if window.camera.fan_axes == 1 else {}),
         }
         for window in windows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.edge_checks import EdgeCheck, all_on_line, off_line
+from ..io.files import plain
 from ..io.navigation.registration_export import REJECTED, VERSION
 from ..reasons import Reason, Use, Verdict, doubted, with_codes
 from ..registration.cameras import uncalibrated_view_indices
@@ -390,8 +391,6 @@ class Result:
         together = self.together
         rival = self.refinement.alternative
         fit = self.refinement.fit
-        predicted = self.predicted_tre_mm
-        cause = self.assessment and self.assessment.cause
         scope = self.assessment and self.assessment.scope
         states = (
             self.assessment.view_states([view.name for view in self.views])
@@ -401,7 +400,7 @@ class Result:
         decisive = self.decisive
         content: dict[str, Any] = {
             "version": VERSION,
-            "world_from_ct": self.world_from_ct.tolist(),
+            "world_from_ct": self.world_from_ct,
             "verdict": self.verdict,
             "use": self.use,
             **with_codes(self.reasons),
@@ -409,14 +408,12 @@ class Result:
             "scope": scope and scope.code,
             "override": override,
             "withheld": self.withheld(override),
-            "predicted_tre_mm": predicted and predicted.to_json(),
+            "predicted_tre_mm": self.predicted_tre_mm,
             "uses": {use: each.to_json() for use, each in self.uses.items()},
-            "uncertainty": self.assessment and self.assessment.to_json(),
-            "diagnosis": cause and cause.to_json(),
+            "uncertainty": self.assessment,
+            "diagnosis": self.assessment and self.assessment.cause,
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
-            "reference_from_world": None
-            if case.reference_from_world is None
-            else case.reference_from_world.tolist(),
+            "reference_from_world": case.reference_from_world,
             "views": [
                 {
                     "name": view.name,
@@ -431,19 +428,19 @@ class Result:
                     case.views, self.views, fit.similarity, strict=True
                 )
             ],
-            "bodies": {name: body.to_json() for name, body in self.bodies.items()},
-            "motions": [each.to_json() for each in together.motions] if together.bodies else None,
-            "relative_poses": [each.to_json() for each in together.relative_poses] or None,
+            "bodies": self.bodies,
+            "motions": together.motions if together.bodies else None,
+            "relative_poses": together.relative_poses or None,
             "relative_geometry": case.relative_geometry,
-            "errors": self.errors and asdict(self.errors),
+            "errors": self.errors,
             "start": self._start(),
-            "regressor": self.regressor and self.regressor.to_json(),
+            "regressor": self.regressor,
             "alternative": rival
             and {
                 "evidence_ratio": rival.evidence_ratio,
                 "distance_mm": rival.distance_mm,
                 "rotation_deg": rival.rotation_deg,
-                "world_from_ct": rival.world_from_ct.tolist(),
+                "world_from_ct": rival.world_from_ct,
             },
             "background": self._background(),
             "refinement": self.refined_by,
@@ -451,7 +448,7 @@ class Result:
             "software": {**software(self.compute_device), "device": self.device},
             "inputs": case.inputs,
             "digest": self.digest,
-            "case": {"file": case.path.name if case.path else None, "images": list(case.images)},
+            "case": {"file": case.path.name if case.path else None, "images": case.images},
         }
         if case.same_patient:
             content["same_patient"] = True
@@ -473,23 +470,24 @@ class Result:
             "relative_poses",
             "digest",
         )
-        return {
+        said = {
             key: value for key, value in content.items() if value is not None or key not in optional
         }
+        return plain(said)
 
     def _start(self) -> dict:
         content = {
             "method": self.method,
             "candidates": self.refinement.candidates,
             "refined": self.refinement.refined,
-            "world_from_ct": self.start_world_from_ct.tolist(),
+            "world_from_ct": self.start_world_from_ct,
         }
         alone = self.anatomy.structure and self.anatomy.full_ct is None
         whole_ct = self.method == "search" and self.case.searches_whole_ct and not alone
         if self.method in ("search", "auto") and not whole_ct:
             content["range"] = self.case.search_range
         if self.landmark_fit:
-            content["landmarks"] = [asdict(residual) for residual in self.landmark_fit.residuals]
+            content["landmarks"] = self.landmark_fit.residuals
         return content
 
     def _background(self) -> dict | None:
@@ -501,7 +499,7 @@ class Result:
             self.world_from_ct, world_from_background, self.anatomy.centroid
         )
         return {
-            "world_from_ct": world_from_background.tolist(),
+            "world_from_ct": world_from_background,
             "distance_mm": mm,
             "rotation_deg": degrees,
         }
@@ -576,10 +574,10 @@ def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
     return content
 
 
-def _origin(case: Case, view: View) -> dict[str, dict]:
+def _origin(case: Case, view: View) -> dict[str, Any]:
     """Return the UIDs of a view's image, if it is DICOM."""
     image = case.dicom.views.get(view.name)
-    return {"dicom": asdict(image)} if image else {}
+    return {"dicom": image} if image else {}
 
 
 def software(compute_device: ComputeDevice) -> dict[str, str]:

@@ -222,12 +222,12 @@ def to_json(each: Relative) -> dict:
     """Return a frame's motion as plain data."""
     return {
         "frame": each.number,
-        "fixed_from_moving": each.fixed_from_moving.tolist(),
-        "rotation_deg": each.rotation_deg.tolist(),
-        "shift_mm": each.shift_mm.tolist(),
-        "axis": None if each.axis is None else each.axis.tolist(),
+        "fixed_from_moving": each.fixed_from_moving,
+        "rotation_deg": each.rotation_deg,
+        "shift_mm": each.shift_mm,
+        "axis": each.axis,
         "along_axis_mm": each.along_mm,
-        "axis_point": None if each.point is None else each.point.tolist(),
+        "axis_point": each.point,
     }
 
 

@@ -28,6 +28,7 @@ from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import (
     JsonObject,
     describe,
+    plain,
     printable,
     sha256,
     upload_root,
@@ -130,7 +131,7 @@ class Track:
         """
         case = self.sequence.first
         files = self.sequence.files
-        return {
+        content = {
             "version": VERSION,
             "case": case.name,
             **({} if self.bone is None else {"structure": self.bone.name}),
@@ -141,35 +142,29 @@ class Track:
             ),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
-            "centroid_ct": self.centroid.tolist(),
-            "views": list(case.cameras),
+            "centroid_ct": self.centroid,
+            "views": tuple(case.cameras),
             "frames": [self._frame(frame) for frame in self.frames],
             "start": self.start,
             "pace": self.pace,
             "software": software(self.compute_device),
             "inputs": case.inputs,
         }
+        return plain(content)
 
     def _frame(self, frame: Tracked) -> dict:
         content = {
             "number": frame.number,
             "name": self.sequence.names[frame.number],
             **self._found(frame, self.bone),
-            "cameras": [
-                {
-                    "intrinsics": camera.intrinsics.tolist(),
-                    "camera_from_world": camera.camera_from_world.tolist(),
-                    "size": list(camera.size),
-                }
-                for camera in frame.cameras
-            ],
+            "cameras": frame.cameras,
             "seconds": frame.seconds,
         }
         if self._bones:
             content["bodies"] = {
                 bone.name: self._found(frame.bones[bone.name], bone) for bone in self._bones
             }
-            content["motions"] = [motion.to_json() for motion in frame.motions]
+            content["motions"] = frame.motions
         return content
 
     def _found(self, frame: Tracked, bone: Bone | None) -> dict:
@@ -178,7 +173,7 @@ class Track:
         case = self.sequence.first
         content = {
             "how": frame.how,
-            "world_from_ct": None if pose is None else pose.tolist(),
+            "world_from_ct": pose,
             "verdict": frame.verdict,
             **with_codes(frame.reasons),
             "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
@@ -629,5 +624,5 @@ def write_motion(
         "moving": b.name,
         "frames_in_all": len(a.poses),
         "files": [str(Path(folder) / "motion.csv"), str(Path(folder) / "motion.html")],
-        "motion": [to_json(each) for each in motion],
+        "motion": plain(list(map(to_json, motion))),
     }

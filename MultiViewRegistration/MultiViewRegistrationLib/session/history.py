@@ -16,6 +16,7 @@ import numpy as np
 
 from ..assessment.uses import UseVerdict, in_words
 from ..io.edge_checks import EdgeCheck, off_line
+from ..io.files import plain
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.identity import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
@@ -177,8 +178,8 @@ class HistoryEntry:
             "device": result.compute_device.display_name,
             "verdict": result.verdict,
             "risk": prediction.known_risk if prediction else None,
-            "bodies": {each.name: bodies[each.name].to_json() for each in together.bodies},
-            "motions": [motion.to_json() for motion in together.motions],
+            "bodies": {each.name: plain(bodies[each.name]) for each in together.bodies},
+            "motions": plain(together.motions),
             "uses": {use: each.to_json() for use, each in result.uses.items()},
         }
         if result.use:

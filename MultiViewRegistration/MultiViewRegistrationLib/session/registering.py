@@ -95,7 +95,7 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
     views = [
         {
             "name": view.name,
-            "camera": view.camera.to_json(),
+            "camera": view.camera,
             "intensity": "log",
             **{key: getattr(view, key) for key in UNCERTAINTY},
         }

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..io.files import plain
 from ..mrml import manual_pose
 from ..mrml.bones import bones_of, chosen_bone
 from ..mrml.registration import Registration
@@ -73,19 +74,20 @@ class BrowserDRR:
         if texture is None:
             return None
         axes = texture.ct_from_texel[:3, :3] / rigid.steps(texture.ct_from_texel)
-        return {
+        state = {
             "stamp": self._stamp,
-            "size": list(texture.values.shape[::-1]),
+            "size": texture.values.shape[::-1],
             "max_per_mm": texture.max_per_mm,
             "bone_per_mm": texture.bone_per_mm,
             "tissue_per_mm": drr.TISSUE_PER_MM,
             "unseen_mm": cpu.UNSEEN_TISSUE_MM,
             "facing": drr.FACING_COSINE,
-            "cut": texture.cut.tolist(),
-            "axes": axes.T.tolist(),
-            "ct_from_texel": texture.ct_from_texel.tolist(),
-            "texel_from_ct": np.linalg.inv(texture.ct_from_texel).tolist(),
+            "cut": texture.cut,
+            "axes": axes.T,
+            "ct_from_texel": texture.ct_from_texel,
+            "texel_from_ct": np.linalg.inv(texture.ct_from_texel),
         }
+        return plain(state)
 
     def part(self, stamp: int, first: int) -> dict:
         """Return slices of a texture from the first on, as many as PART_BYTES allow.
@@ -107,15 +109,16 @@ def camera_state(camera: Camera) -> dict:
 
     All of `geometry.camera.Camera` that rays and `mrml.manual_pose` need.
     """
-    return {
+    state = {
         "stamp": next(_stamps),
-        "source": camera.sources(np.zeros(2)).tolist(),
-        "step": np.asarray(camera.source_step, float).tolist(),
-        "rays": camera.ray_matrix.tolist(),
-        "forms": camera.linear_forms.tolist(),
-        "axes": camera.camera_from_world[:3, :3].tolist(),
-        "mirrored": float(np.sign(camera.intrinsics[0, 0])),
+        "source": camera.sources(np.zeros(2)),
+        "step": camera.source_step,
+        "rays": camera.ray_matrix,
+        "forms": camera.linear_forms,
+        "axes": camera.camera_from_world[:3, :3],
+        "mirrored": np.sign(camera.intrinsics[0, 0]),
     }
+    return plain(state)
 
 
 def _pose_state(registration: Registration) -> dict | None:

@@ -89,22 +89,22 @@ class BeadCamera:
         """Return the camera as an entry of `views` in a file of cameras."""
         return {
             "name": self.name,
-            "projection_matrix": self.camera.projection_matrix.tolist(),
-            "camera": self.camera.to_json(),
-            "size": list(self.camera.size),
+            "projection_matrix": self.camera.projection_matrix,
+            "camera": self.camera,
+            "size": self.camera.size,
             **self.uncertainty,
             "residual_px": self.residual_px,
             "sd_px": self.sd_px,
             "beads": [
                 {
                     "name": bead.name,
-                    "pixel": bead.pixel.tolist(),
-                    "residual_px": bead.residual_px.tolist(),
+                    "pixel": bead.pixel,
+                    "residual_px": bead.residual_px,
                 }
                 for bead in self.beads
             ],
-            "missing": list(self.missing),
-            "others": self.others.tolist(),
+            "missing": self.missing,
+            "others": self.others,
         }
 
 
@@ -115,7 +115,7 @@ def cameras_json(cameras: Sequence[BeadCamera], model_file: str, intrinsics: str
         "version": 1,
         "model": model_file,
         "intrinsics": intrinsics,
-        "views": [camera.to_json() for camera in cameras],
+        "views": cameras,
     }
     return json_text(content)
 

@@ -159,13 +159,13 @@ def plate_json(poses: Sequence[PlatePose]) -> str:
     content = {
         "format": FORMAT,
         "version": 1,
-        "powers": POWERS.tolist(),
+        "powers": POWERS,
         "poses": [
             {
                 "name": pose.name,
-                "angles_deg": list(pose.angles_deg),
-                "size": list(pose.fit.distortion.size),
-                "coefficients": pose.fit.distortion.coefficients.tolist(),
+                "angles_deg": pose.angles_deg,
+                "size": pose.fit.distortion.size,
+                "coefficients": pose.fit.distortion.coefficients,
                 "residual_px": pose.fit.rms_px,
                 "largest_px": pose.fit.largest_px,
             }

@@ -17,7 +17,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -369,6 +369,7 @@ def read_json(path: str | os.PathLike) -> Any:
         refuse("is nested too deeply or has a number too long", "check that it is the right file")
 
 
+@dataclass(eq=False)
 class JsonObject:
     """One JSON object, whose methods read a key each, as one type.
 
@@ -385,12 +386,11 @@ class JsonObject:
         As JSON has them.
     """
 
-    def __init__(self, file: str, name: str, values: dict[str, Any]) -> None:
-        self.file = file
-        self.name = name
-        self.values = values
-        self.read_keys: set[str] = set()
-        self._parts: list[JsonObject] = []
+    file: str
+    name: str
+    values: dict[str, Any]
+    read_keys: set[str] = field(default_factory=set)
+    _parts: list[JsonObject] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: str | os.PathLike, expected: str = "an object") -> JsonObject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -108,6 +109,7 @@ def _no_hdf5(path: str | os.PathLike, layout: str) -> InputError:
     )
 
 
+@dataclass(eq=False)
 class Hdf5:
     """An HDF5 file, whose methods read a data set each, as one type and shape.
 
@@ -115,10 +117,9 @@ class Hdf5:
     itself is followed: soft and external links, external storage and virtual data sets are refused.
     """
 
-    def __init__(self, name: str, layout: str, file: Any) -> None:
-        self.name = name
-        self.layout = layout
-        self._file = file
+    name: str
+    layout: str
+    _file: Any
 
     def refuse(self, path: str, what: str, expected: str, remedy: str = "") -> NoReturn:
         """Refuse what is at a path, with what was found, what was expected, and what to do.

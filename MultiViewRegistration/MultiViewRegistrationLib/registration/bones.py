@@ -345,6 +345,7 @@ class BonesFit(Fit):
         return self.measure()
 
 
+@dataclass(eq=False)
 class _Rest:
     """The rest of the CT in one view, rendered only where it is compared.
 
@@ -356,18 +357,13 @@ class _Rest:
         Of the bones where that pose has them.
     """
 
-    def __init__(
-        self,
-        projector: Projector,
-        camera: Camera,
-        world_from_ct: np.ndarray,
-        shadows: Sequence[Shadow],
-    ) -> None:
-        self._projector = projector
-        self._camera = camera
-        self._pose = world_from_ct
-        self._shadows = shadows
-        self.image = np.zeros(camera.size[::-1], np.float32)
+    _projector: Projector
+    _camera: Camera
+    _pose: np.ndarray
+    _shadows: Sequence[Shadow]
+
+    def __post_init__(self) -> None:
+        self.image = np.zeros(self._camera.size[::-1], np.float32)
         self._known = np.zeros(self.image.shape, bool)
 
     def fill(self, mask: np.ndarray) -> None:

@@ -7,6 +7,7 @@ is held fixed is no part of the problem.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -40,6 +41,7 @@ class Tie(NamedTuple):
     joint: np.ndarray
 
 
+@dataclass(eq=False)
 class Problem:
     """Poses of bodies and the free corrections of cameras, each state evaluated once.
 
@@ -58,22 +60,15 @@ class Problem:
         longer one far from the minimum. None for Gauss and Newton's.
     """
 
-    def __init__(
-        self,
-        objective: Comparison,
-        unknowns: CameraCorrections,
-        ties: Sequence[Tie] = (),
-        near_mm: tuple[float, float] | None = None,
-    ) -> None:
-        self._objective = objective
-        self._unknowns = unknowns
-        self._ties = ties
-        self._given = [view.camera for view in objective.views]
-        self.near_mm = near_mm
+    _objective: Comparison
+    _unknowns: CameraCorrections
+    _ties: Sequence[Tie] = ()
+    near_mm: tuple[float, float] | None = None
 
     def point(self, state: State) -> EvaluationPoint:
         """Return where the objective is evaluated."""
-        cameras = self._unknowns.cameras(state.corrections, self._given)
+        given = [view.camera for view in self._objective.views]
+        cameras = self._unknowns.cameras(state.corrections, given)
         return EvaluationPoint(state.poses, cameras, self._unknowns.intrinsics)
 
     def evaluate(self, state: State) -> TrialEvaluation:

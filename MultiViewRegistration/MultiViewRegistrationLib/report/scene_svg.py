@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -292,6 +292,7 @@ def _fitted(drawing: ET.Element, left: float, top: float) -> dict[str, str | Non
     return {"transform": place, "font_size": drawing.get("font-size")}
 
 
+@dataclass(eq=False)
 class Labels:
     """Texts of a drawing, above all else of it, and within it.
 
@@ -303,11 +304,10 @@ class Labels:
         (2,) corners of the drawing.
     """
 
-    def __init__(self, em: float, low: np.ndarray, high: np.ndarray) -> None:
-        self.em = em
-        self._low = low
-        self._high = high
-        self.texts: list[ET.Element] = []
+    em: float
+    _low: np.ndarray
+    _high: np.ndarray
+    texts: list[ET.Element] = field(default_factory=list)
 
     def add(self, text: str, at: np.ndarray, colour: str, **style: str) -> None:
         """Write a text with its middle at (2,), or as near to there as the drawing reaches."""

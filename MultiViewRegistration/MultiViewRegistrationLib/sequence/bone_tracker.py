@@ -274,7 +274,7 @@ class BodiesTracker:
         self._device = device
         self._anatomies = anatomies_of(case.bodies, anatomy)
         self._trackers = [
-            Tracker(each, pace, Range(**case.search_range), targets, masked=case.masks_misfit)
+            Tracker(each, pace, Range(**case.search_range), targets, case.masks_misfit)
             for each, targets in zip_longest(self._anatomies, [case.targets])
         ]
         self._of_ct = BoneTracker(anatomy, case.structures, pace)

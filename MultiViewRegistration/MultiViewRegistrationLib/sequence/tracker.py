@@ -180,6 +180,7 @@ class Memory:
         return predict_pose(self.kept, number)
 
 
+@dataclass(eq=False)
 class Tracker:
     """One structure through a sequence.
 
@@ -195,27 +196,18 @@ class Tracker:
         A mask leaves out what did not fit at an earlier pose.
     """
 
-    def __init__(
-        self,
-        anatomy: PreparedCT,
-        pace: Pace,
-        search: Range,
-        targets: np.ndarray | None = None,
-        *,
-        masked: bool = False,
-    ) -> None:
-        self._anatomy = anatomy
-        self._pace = pace
-        self._search = search
-        self._targets = targets
-        self._masked = masked
-        self._background = (
-            Tracker(anatomy.full_ct, replace(pace, assessed=False), search)
-            if anatomy.full_ct
-            else None
-        )
-        self._compared = anatomy
-        self.memory = Memory()
+    _anatomy: PreparedCT
+    _pace: Pace
+    _search: Range
+    _targets: np.ndarray | None = None
+    _masked: bool = False
+    memory: Memory = field(init=False, default_factory=Memory)
+
+    def __post_init__(self) -> None:
+        whole = self._anatomy.full_ct
+        pace = replace(self._pace, assessed=False)
+        self._background = Tracker(whole, pace, self._search) if whole else None
+        self._compared = self._anatomy
 
     def on(self, anatomy: PreparedCT) -> Tracker:
         """Return the same tracker on another device, see `PreparedCT.on`."""

@@ -111,6 +111,7 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
     )
 
 
+@dataclass(eq=False)
 class RunningRegistration:
     """One registration from the pose and the inputs that the scene has now.
 
@@ -133,21 +134,15 @@ class RunningRegistration:
         Of the inputs: of all, of all but the bones, and by the view's name.
     """
 
-    def __init__(
-        self,
-        registration: Registration,
-        start: str,
-        refinement: str,
-        task: Task[tuple[Result, float]],
-        preparing: Callable[[], str],
-        warnings: list[str],
-    ) -> None:
-        self._registration = registration
-        self.start = start
-        self.refinement = refinement
-        self.task = task
-        self._preparing = preparing
-        self.warnings = warnings
+    _registration: Registration
+    start: str
+    refinement: str
+    task: Task[tuple[Result, float]]
+    _preparing: Callable[[], str]
+    warnings: list[str]
+
+    def __post_init__(self) -> None:
+        registration = self._registration
         self.fingerprint = fingerprint(registration)
         self.of_body = body_fingerprint(registration)
         self.geometry = {view.name: view.record.geometry_fingerprint for view in registration.xrays}
@@ -420,6 +415,7 @@ class SceneSequence:
         return Frame([replace(view, xray=images[view.name].xray) for view in self.first.views])
 
 
+@dataclass(eq=False)
 class Tracking:
     """Frames are followed one after another, from the case and the pose that the scene has now, until the last one or `cancel`.
 
@@ -436,23 +432,17 @@ class Tracking:
         Does it.
     """
 
-    def __init__(
-        self,
-        case: Case,
-        images: SliceImages | FrameFiles | Path,
-        ready: Callable,
-        start: str,
-        pace: str,
-        device: str,
-    ) -> None:
-        self._case = case
-        self._ready = ready
-        self._start = API_START.get(start, start)
-        self._pace = pace
-        self._device = device
-        self._given = images
-        self.track: Track | None = None
-        self.images: FileImages | SliceImages | None = None
+    _case: Case
+    _given: SliceImages | FrameFiles | Path
+    _ready: Callable
+    _start: str
+    _pace: str
+    _device: str
+    track: Track | None = None
+    images: FileImages | SliceImages | None = None
+
+    def __post_init__(self) -> None:
+        self._start = API_START.get(self._start, self._start)
         self.task = Task(self._run)
 
     @property

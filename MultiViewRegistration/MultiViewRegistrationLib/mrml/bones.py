@@ -187,10 +187,9 @@ def set_target(registration: Registration, name: str, on: bool) -> None:
 def named_bones(registration: Registration) -> dict[str, tuple[float, float, float]]:
     """Return the colours, red, green, blue from 0 to 1, of the bones that get a pose of their own each, by their names."""
     apart = {name: colour_of(n) for n, name in enumerate(registration.apart)}
-    if not registration.registers_each:
-        return apart
-    segmentation = registration.segmentation.GetSegmentation()
-    segments = map(segmentation.GetSegment, registration.chosen_segments)
+    node = registration.segmentation
+    chosen = registration.chosen_segments  # none without a segmentation
+    segments = (node.GetSegmentation().GetSegment(each) for each in chosen)
     return {segment.GetName(): segment.GetColor() for segment in segments} | apart
 
 

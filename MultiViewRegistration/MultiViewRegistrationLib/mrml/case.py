@@ -186,8 +186,7 @@ def bodies_of(registration: Registration, ct: CT) -> list[Body]:
     unit = registration.parameter(CT_UNIT, "hu")
     found: list[Body] = []
     if not registration.bone_cts:
-        each = registration.registers_each
-        found = [Body(ct, bones=structures_of(registration, ct) if each else NO_STRUCTURES)]
+        found = [Body(ct, bones=structures_of(registration, ct))]
     for name, volume in registration.apart.items():
         if found:
             own = volume.GetAttribute(UNIT) or unit
@@ -403,7 +402,7 @@ def _structure(registration: Registration) -> np.ndarray | None:
     """Return bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
     node = registration.segmentation
     segment = registration.segment_id
-    if node is None or registration.registers_each:
+    if node is None or not segment:
         return None
     if node.GetSegmentation().GetSegment(segment) is None:
         raise InputError(

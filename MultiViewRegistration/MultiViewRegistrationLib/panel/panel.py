@@ -108,8 +108,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self._delete_action = self._set_up_selector(ui.registrationSelector)
         ui.restoreButton.clicked.connect(self._on_restore)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
-        ui.noticeButton.clicked.connect(self._on_notices_understood)
-        ui.samePatientButton.clicked.connect(self._on_same_patient)
+        ui.noticeButton.clicked.connect(self.acknowledge_notices)
+        ui.samePatientButton.clicked.connect(self.say_same_patient)
         self._reading_timer = qt.QTimer()  # it goes on where another module is open
         self._reading_timer.setInterval(TICK_MS)
         self._reading_timer.timeout.connect(self._on_reading)
@@ -492,12 +492,6 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             widget.setVisible(bool(sentences))
         doubtful = notices is not None and bool(sentences) and notices.patient_in_doubt
         self.ui.samePatientButton.setVisible(doubtful)
-
-    def _on_notices_understood(self) -> None:
-        self.acknowledge_notices()
-
-    def _on_same_patient(self) -> None:
-        self.say_same_patient()
 
     def _on_changed(self, caller: object = None, event: object = None) -> None:
         self._stale |= not self.filling  # what a refresh makes, it shows

@@ -208,7 +208,7 @@ def _views(result: Result) -> ET.Element:
         **_beam_rows(views),
         "Image": ["{} \u00d7 {} pixels".format(*view.camera.size) for view in views],
         "Pixel size": [_pixel_size(view) for view in views],
-        "Geometry": [_certainty(view) for view in views],
+        "Geometry": [describe_uncertainty(vars(view)) for view in views],
     }
     if result.refined:
         rows = {
@@ -260,10 +260,6 @@ def _pixel_size(view: View) -> str:
         return "unknown"
     at = " at the isocentre" if view.camera.fan_axes == 1 else ""
     return "{:.3f} \u00d7 {:.3f} mm".format(*view.xray.pixel_mm) + at
-
-
-def _certainty(view: View) -> str:
-    return describe_uncertainty(vars(view))
 
 
 def _correction(given: View, corrected: View) -> str:

@@ -157,7 +157,7 @@ class Bones:
             self._moved = moved
             self._look()
         if self._of:
-            self._shapes.update(self._of, self._make_shapes)
+            self._shapes.update(self._of, lambda: partial(_surfaces, self._session.bodies()))
             self._dress()
         if self._stands:
             self._elsewhere.update(self._stands, self._make_elsewhere)
@@ -507,9 +507,6 @@ class Bones:
             return
         name_at = partial(_bone_at, structures, np.linalg.inv(volume.ct_from_index))
         scene_bones.follow_bones(self._session.registration, name_at)
-
-    def _make_shapes(self) -> Callable[[], dict[str, tuple[Any, Shape]]]:
-        return partial(_surfaces, self._session.bodies())
 
     def _standing(self) -> str:
         """Return the key of the entry whose part elsewhere holds for the pose as it is; "" for none."""

@@ -147,7 +147,7 @@ class StartPresenter(Presenter):
         if start in SEARCH_STARTS:
             more += self._range()
         if start == "by hand":
-            more += self._hand()
+            more += [move_button(self.host), Text("keys", self.host.hand.keys(), tone=QUIET)]
         if numbers:
             more.append(group("place", _("Where the CT is"), *self._place(numbers), open=True))
         more += [*self._device(), *self.regressor.form()]
@@ -211,10 +211,6 @@ class StartPresenter(Presenter):
             return [choice]
         said = found.fallback_message or found.display_name
         return [choice, Text("device_text", said, tone=QUIET)]
-
-    def _hand(self) -> Form:
-        """Return the switch for moving the CT, and the keys that do."""
-        return [move_button(self.host), Text("keys", self.host.hand.keys(), tone=QUIET)]
 
     def _place(self, numbers: list[str]) -> Form:
         idle = not self.session.running

@@ -14,7 +14,6 @@ from ..geometry import rigid
 from ..geometry.fields import TAKEN, describe_uncertainty
 from ..imaging.xray import View
 from .bones import bones_section
-from .curves import predicted_at_targets
 from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import LEGENDS
 from .plot import cost, curve_plot, maps, movement, predicted_at_targets
@@ -126,7 +125,8 @@ def _figure(name: str, picture: np.ndarray, caption: str = "") -> ET.Element:
 def _disagreement(result: Result) -> list[ET.Element]:
     """Return the maps of agreement of X-rays and CT, if they were assessed."""
     figures = [
-        _figure(f"{name}, disagreement", picture, name) for name, _said, picture in maps(result)
+        _figure(f"{split.name}, disagreement", picture, split.name)
+        for split, picture in maps(result)
     ]
     return [tag("p", DISAGREEMENT), tag("div", *figures, class_="views")] if figures else []
 

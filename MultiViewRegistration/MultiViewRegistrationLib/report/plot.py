@@ -14,6 +14,7 @@ from ..geometry import rigid
 from .html import polyline, tag
 
 if TYPE_CHECKING:
+    from ..assessment.verdict import ViewSplit
     from ..registration.pipeline import LevelTrace
     from .result import Result
 
@@ -359,31 +360,13 @@ def predicted_at_targets(result: Result) -> list[tuple[float, float]]:
     )
 
 
-def maps(result: Result) -> list[tuple[str, str, np.ndarray]]:
-    """Return a map of where each view disagrees; empty where nothing was assessed.
-
-    It has the view's name, how far off the targets may be as seen from it, "" where that is not
-    known, and the picture, uint8 (rows, columns, 3).
-    """
-    from ..translation import _
+def maps(result: Result) -> list[tuple[ViewSplit, np.ndarray]]:
+    """Return how far off each assessed view may be, and a picture, uint8 (rows, columns, 3), of where it disagrees."""
     from .overlays import tile_map
 
     assessed = result.assessed_views
-    if not assessed or result.assessment is None:
-        return []
-    within = _(
-        "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of 100 "
-        "results"
-    )
-    within = within if result.assessment.bounds_known else ""
-    return [
-        (
-            split.name,
-            within.format(across=split.in_plane_mm, along=split.depth_mm),
-            tile_map(*assessed[split.name]),
-        )
-        for split in result.assessment.splits
-    ]
+    splits = result.assessment.splits if assessed and result.assessment else []
+    return [(split, tile_map(*assessed[split.name])) for split in splits]
 
 
 def _steps(result: Result) -> list:

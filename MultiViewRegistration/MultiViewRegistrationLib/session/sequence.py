@@ -326,10 +326,7 @@ class Sequence:
 
     @property
     def count(self) -> int | None:
-        """How many frames the X-rays have, from the one that is shown on.
-
-        None as long as that is not known.
-        """
+        """How many frames the X-rays have, from the one that is shown on; None as long as that is not known."""
         session = self._session
         if self._files is not None:
             return len(self._files)

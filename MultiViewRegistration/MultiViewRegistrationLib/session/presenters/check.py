@@ -200,7 +200,7 @@ class CheckPresenter(Presenter):
             self._of = key
             self._maps = []
             self._found = [] if there is None else [*_errors(there), _refinement(there)]
-            self._drawing = None if there is None else Task(lambda on_progress: plot.maps(there))
+            self._drawing = None if there is None else Task(lambda on_progress: _maps(there))
 
     def state(self) -> State:
         """Return how far this step is."""
@@ -253,6 +253,20 @@ class CheckPresenter(Presenter):
     def leave_out(self) -> None:
         """Give the X-rays masks without what does not fit."""
         self._left_out = assessment.use_suggested_masks(self.session)
+
+
+def _maps(result: Result) -> list[tuple[str, str, np.ndarray]]:
+    """Return a picture of where each assessed view disagrees, with its name and how far off the targets may be."""
+    within = ""
+    if result.assessment and result.assessment.bounds_known:
+        within = _(
+            "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of "
+            "100 results"
+        )
+    return [
+        (split.name, within.format(across=split.in_plane_mm, along=split.depth_mm), picture)
+        for split, picture in plot.maps(result)
+    ]
 
 
 def _errors(result: Result) -> Form:

@@ -189,4 +189,4 @@ def test_values_that_do_not_fit_the_unit(tmp_path):
     hu = written(tmp_path / "hu.nrrd", body())
     assert 'set the unit to "hu"' in refused(hu, unit="relative")
     assert "offset" in refused(written(tmp_path / "offset.nrrd", (body() + 1024).astype(np.uint16)))
-    assert "expected one of hu, relative, titanium" in refused(hu, unit="HU")
+    assert "expected hu or relative, of a surface one of titanium" in refused(hu, unit="HU")

@@ -155,7 +155,7 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
 
 
 def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, monkeypatch):
-    def begun(anatomy, views, world_from_ct, *_more):
+    def begun(anatomy, views, world_from_ct, **_more):
         starts.append(world_from_ct)
         return refine(anatomy, views, world_from_ct)
 

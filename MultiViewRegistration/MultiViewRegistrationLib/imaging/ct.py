@@ -461,7 +461,7 @@ def per_mm_of(unit: str) -> float | None:
 def _check_unit(unit: str) -> None:
     if unit not in UNITS and per_mm_of(unit) is None:
         raise InputError(
-            f'the CT\'s unit is "{unit}", expected hu, relative, {MATERIAL}; correct it.'
+            f'the CT\'s unit is "{unit}", expected hu or relative, of a surface {MATERIAL}; correct it.'
         )
 
 

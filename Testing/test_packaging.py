@@ -263,7 +263,7 @@ def test_what_is_packaged_works_without_the_rest(tmp_path):
         (["demo"], 2),
         (["view"], 2),
     ):
-        command = [sys.executable, "-m", "MultiViewRegistrationLib.cli.main", *arguments]
+        command = [sys.executable, "-m", "mvreg", *arguments]
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
         )

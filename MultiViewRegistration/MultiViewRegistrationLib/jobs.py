@@ -259,7 +259,7 @@ def python() -> str:
 
 def program() -> list[str]:
     """Return the command that runs `mvreg`."""
-    return [python(), "-m", f"{__package__}.cli.main"]
+    return [python(), "-m", "mvreg"]
 
 
 def environment() -> dict[str, str]:

@@ -381,8 +381,8 @@ def test_few_grey_levels_are_named_and_no_risk_is_told_of_them(
 def test_an_accept_says_of_what_it_is(fine):
     told = fine.asked
     assert fine.scope == (
-        f"Accepted as one piece; at {told.in_place.sum()} of {len(told.points)} places bone that lies "
-        "2 mm elsewhere would have been seen, at the others it may."
+        "Accepted as one piece; bone that lies 2 mm elsewhere would have been seen at "
+        f"{told.in_place.sum()} of {len(told.points)} places, and not at the rest."
     )
     assert fine.scope.code == "one-piece" and fine.summary.endswith(fine.scope)
     assert replace(fine, room="check").scope is None

@@ -375,8 +375,8 @@ def scope_of(tested: Collection[str], in_place: np.ndarray | None = None) -> Rea
     )
     if in_place is not None:
         told = (
-            f"at {in_place.sum()} of {len(in_place)} places bone that lies {WRONG_MM:g} mm elsewhere "
-            "would have been seen, at the others it may."
+            f"bone that lies {WRONG_MM:g} mm elsewhere would have been seen at {in_place.sum()} of "
+            f"{len(in_place)} places, and not at the rest."
         )
     return Reason(
         "bones-tested" if tested else "one-piece", f"Accepted as one piece; {bones}{told}"

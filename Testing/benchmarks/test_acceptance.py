@@ -123,6 +123,8 @@ MISSED: set[str] = {
     "body, ct scale: AUROC",
     "bone, motion: within the 95 % bound",
     "bone, turned: within the 95 % bound",
+    "bone, scaled: within the 95 % bound",
+    "body, principal point: within the 95 % bound",
 }
 
 
@@ -174,7 +176,7 @@ def test_a_wrong_principal_point_misses_its_goals_and_one_view_none():
         what for what, each in judged.items() if each.reached is False
     } == {accepted, bound}
     assert judged[accepted].found.startswith("7 of 17 ") and judged[bound].found.startswith(
-        "84 of 100 "
+        "6 of 21 "
     )
 
 

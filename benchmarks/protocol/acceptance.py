@@ -181,7 +181,8 @@ def _auroc_of_condition(what: str, rows: Rows, calibrated: Rows) -> Judged:
 
 
 def _bound(what: str, rows: Rows) -> Judged:
-    rows = [row for row in rows if is_predicted(row)]
+    """Judge bounds where they are told: where the views agree."""
+    rows = [row for row in rows if is_predicted(row) and row.get("agree", True)]
     within = mtre(rows) <= [row["upper95_mm"] for row in rows]
     low, high = BOUND_HOLDS
     reached = None

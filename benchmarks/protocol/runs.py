@@ -263,6 +263,7 @@ _PREDICTED = (
     "mean_mm",
     "upper95_mm",
     "bounded",
+    "agree",
 )
 
 

@@ -372,6 +372,8 @@ def assess(
     if apart:
         in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
+    if asked and not asked.enough("room", given=given):
+        prediction = replace(prediction, tested=False)
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
     unsure = prediction.camera_failure_probability > LIMITS.camera_risk
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
@@ -404,8 +406,6 @@ def assess(
         ]
     if coarse or ALIKE in limits:  # how often these are wrong is not known
         prediction = replace(prediction, familiar=False)
-    if asked and not asked.enough("room", given=given):
-        prediction = replace(prediction, tested=False)
     sd, axis = features.total_uncertainty.least_certain_rotation()
     return Assessment(
         verdict,

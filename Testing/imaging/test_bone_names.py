@@ -1,4 +1,4 @@
-"""Names of bones that contradict where these lie: `imaging.segment_names`."""
+"""Names of bones that contradict where these lie: `imaging.bone_names`."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from MultiViewRegistrationLib.assessment.bodies import (
 )
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.segment_names import NamedBone, contradictions, side_and_rest
 from MultiViewRegistrationLib.imaging.structures import StructureSource, structures_of_array
 from MultiViewRegistrationLib.reasons import Reason, doubted
 

@@ -22,6 +22,7 @@ from MultiViewRegistrationLib.mrml.xray_annotations import frustum_polydata
 from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import case_content
 from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.viewer.serving import preload_case
 
 
 @pytest.fixture
@@ -111,8 +112,7 @@ def test_the_case_of_a_scene_is_reused_until_it_changes(scene, case_file):
 
 
 def test_a_ct_that_is_already_being_prepared_is_used(scene, case_file):
-    serving = pytest.importorskip("MultiViewRegistrationLib.viewer.serving", reason="the page's")
-    loading, prepared = serving.preload_case(case_file.parent)
+    loading, prepared = preload_case(case_file.parent)
     read = read_case(case_file, loading.result_for(lambda progress: True), prepared)
     session = Session(read(scene))
     session.cache_case(read.case, read.ready)

@@ -13,7 +13,7 @@ from refusals import refuses
 
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.recognise import CTFiles
-from MultiViewRegistrationLib.mrml import ct_3d, manual_pose
+from MultiViewRegistrationLib.mrml import ct_facts, manual_pose
 from MultiViewRegistrationLib.mrml.image import segmentation_node, structures_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.reasons import Reason
@@ -54,9 +54,9 @@ def choose(section, node) -> None:
 
 
 def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, monkeypatch):
-    threads, look = [], ct_3d.facts
+    threads, look = [], ct_facts.facts
     monkeypatch.setattr(
-        ct_3d, "facts", lambda ct: threads.append(threading.current_thread()) or look(ct)
+        ct_facts, "facts", lambda ct: threads.append(threading.current_thread()) or look(ct)
     )
     assert "Drop a CT here" in text(section, "status") and control(section, "unit") is None
     assert [option.title for option in control(section, "ct").options] == ["none", "Phantom"]

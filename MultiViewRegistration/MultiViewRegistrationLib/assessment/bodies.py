@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import unseen
 from ..geometry import rigid
 from ..imaging.body import Body
-from ..imaging.segment_names import vertebra
+from ..imaging.bone_names import vertebra
 from ..imaging.structures import WHOLE
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Use, Verdict, doubted, with_codes

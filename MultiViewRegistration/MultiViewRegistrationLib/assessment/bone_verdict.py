@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..imaging.segment_names import vertebra
+from ..imaging.bone_names import vertebra
 from ..reasons import BoneVerdict, Reason
 from .bone_features import BoneFeatures
 from .bone_prediction import BoneModel, fitted

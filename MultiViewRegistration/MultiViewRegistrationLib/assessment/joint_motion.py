@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..imaging.segment_names import vertebra
+from ..imaging.bone_names import vertebra
 
 #: A turn about an axis by less is not told, degrees.
 LEAST_TOLD_DEG = 0.5

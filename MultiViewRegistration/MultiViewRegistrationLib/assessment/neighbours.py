@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import rigid
-from ..imaging.segment_names import vertebra
+from ..imaging.bone_names import vertebra
 from ..reasons import Verdict
 from ..registration.register_bones import BonesRegistration
 from .bone_prediction import BoneErrors

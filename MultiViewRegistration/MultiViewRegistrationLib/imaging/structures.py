@@ -20,6 +20,7 @@ import scipy
 
 from ..errors import InputError, warn
 from ..geometry import rigid
+from .bone_names import Contradiction, NamedBone, contradictions
 from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, load_ct, masked, on_grid, read_volume
 from .dicom_file import read_dicom
 from .image_source import nrrd_pairs
@@ -27,10 +28,7 @@ from .reading import read_image
 from .segment_names import (
     SPINE_OF_VERSION_1,
     TOTAL_SEGMENTATOR,
-    Contradiction,
-    NamedBone,
     Segment,
-    contradictions,
     follows_total_segmentator,
     is_bone,
     is_same,

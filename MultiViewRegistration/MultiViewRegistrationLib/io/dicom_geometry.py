@@ -56,7 +56,7 @@ EOS_TOGETHER = "EOS images of one study and height are of one scan, their rows a
 EOS_AT_ISOCENTRE = "PixelSpacing across an EOS image is that at the isocentre; along the scan it holds at any depth."
 EOS_FAN = "The columns of an EOS image are at equal distances on a plane, not at equal angles."
 EOS_LATERAL = "A lateral EOS image is stored as its tube sees it: the tube is at the patient's left where columns run to his back."
-#: Of RT Images, see `rt_image`.
+#: Of RT Images.
 RT_LAID_OUT = (
     "The rows of an RT Image run along X of its receptor (IEC 61217), its columns against Y."
 )

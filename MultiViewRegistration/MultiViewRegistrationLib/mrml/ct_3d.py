@@ -1,6 +1,6 @@
 """The CT's bone in the 3D views: as a coarse surface, or by Slicer's volume rendering.
 
-Both move with the CT. And what a person is told of the CT.
+Both move with the CT.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from vtkmodules.vtkImagingCore import vtkImageShrink3D
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
-from ..translation import _
-from .case import take_ct
 from .identity import of_ct
 from .nodes import OWNER, configure, product, products_of, ras_from_lps, remove_with_products
 from .registration import CT_UNIT, Registration
@@ -286,49 +284,3 @@ def _logic():
     """Return the vtkSlicerVolumeRenderingLogic of Slicer's module, None without that."""
     module = getattr(slicer.modules, "volumerendering", None)
     return module.logic() if module is not None else None
-
-
-def seen_in(registration: Registration) -> str:
-    """Return the key of the CT's facts: the same text means the same facts."""
-    parent = registration.ct and registration.ct.GetParentTransformNode()
-    return f"{of_ct(registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
-
-
-def take_facts(registration: Registration) -> Callable[[], list[str]]:
-    """Return the facts in two steps, as `take_ct`.
-
-    What needs the scene is done now, what takes long in the function returned, in any thread.
-
-    Both raise InputError where the CT cannot be used.
-    """
-    work = take_ct(registration)
-    return lambda: facts(work())
-
-
-def facts(ct: CT) -> list[str]:
-    """Return the size of a CT and how much of it, or of its structure, is bone, a line each."""
-    values = ct.volume.values
-    voxel_ml = float(np.prod(ct.volume.spacing_mm)) / 1000
-    voxels = np.array(values.shape[::-1])
-    lines = [
-        _("Voxels: {size}").format(size=_times(voxels, "d")),
-        _("Spacing: {spacing} mm").format(spacing=_times(ct.volume.spacing_mm, ".2f")),
-        _("Extent: {extent} mm").format(extent=_times(voxels * ct.volume.spacing_mm, ".0f")),
-    ]
-    if ct.mask is not None:
-        structure_ml = np.count_nonzero(ct.mask) * voxel_ml
-        lines.append(_("Structure: {ml:.0f} ml").format(ml=structure_ml))
-    if ct.unit != "hu":
-        return lines
-    bone = values > BONE_HU
-    bone_ml = np.count_nonzero(bone if ct.mask is None else bone & ct.mask) * voxel_ml
-    found = (
-        _("Bone: {ml:.0f} ml (above {hu:.0f} HU)")
-        if bone_ml
-        else _("No bone above {hu:.0f} HU: are the values right?")
-    )
-    return [*lines, found.format(ml=bone_ml, hu=BONE_HU)]
-
-
-def _times(numbers: np.ndarray, form: str) -> str:
-    return " \u00d7 ".join(f"{number:{form}}" for number in numbers)

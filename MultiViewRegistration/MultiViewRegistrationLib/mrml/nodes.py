@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain, count
 from time import perf_counter
 
 import numpy as np
@@ -180,6 +181,13 @@ def volumes(scene) -> list:
         for node, owner in zip(found, owners, strict=True)
         if owner is None or not owner.IsA("vtkMRMLVolumeNode")
     ]
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """Return a name, with a number if need be, that is none of those taken, whatever their case."""
+    folded = {each.casefold() for each in taken}
+    names = chain([name], (f"{name} {n}" for n in count(2)))
+    return next(each for each in names if each.casefold() not in folded)
 
 
 def models(scene) -> list:

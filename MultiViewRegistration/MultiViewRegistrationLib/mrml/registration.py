@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..imaging.ct import per_mm_of
 from . import nodes
 from .nodes import (
     OWNER,
+    free_name,
     is_linear,
     is_under,
     product,
@@ -110,9 +110,7 @@ class Registration:
         before = self.name
         if not re.fullmatch(rf"{UNNAMED}(_\d+)?", before):
             return
-        taken = {other.name for other in Registration.all(self.scene)}
-        names = chain([name], (f"{name} {n}" for n in count(2)))
-        name = next(free for free in names if free not in taken)
+        name = free_name(name, [other.name for other in Registration.all(self.scene)])
         self.node.SetName(name)
         for made in nodes.products_of(self.node):
             if made.GetName().startswith(f"{before} "):
@@ -359,7 +357,7 @@ class Registration:
                 f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove "
                 "one."
             )
-        view = XRayView.create(self.scene, self._free_name(name))
+        view = XRayView.create(self.scene, free_name(name, [view.name for view in self.xrays]))
         view.node.SetNodeReferenceID(OWNER, self.node.GetID())
         self.node.AddNodeReferenceID(XRAY, view.id)
         return view
@@ -381,11 +379,6 @@ class Registration:
         left = [other.node for other in self.xrays if other != view]
         remove_with_products(view.node)
         nodes.set_references(self.node, XRAY, left)
-
-    def _free_name(self, name: str) -> str:
-        taken = {view.name.casefold() for view in self.xrays}
-        names = (name if n == 1 else f"{name} {n}" for n in range(1, len(taken) + 2))
-        return next(free for free in names if free.casefold() not in taken)
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return a parameter's value."""

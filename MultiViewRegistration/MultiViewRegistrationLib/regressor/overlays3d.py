@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .machine import FULL_TURN, chance, compiled, fast, integer, log_uniform, sometimes, uniform
+from .rng import FULL_TURN, chance, compiled, fast, integer, log_uniform, sometimes, uniform
 
 #: nepers in a mm of titanium and of steel, at C-arm energies.
 _TITANIUM = 0.15

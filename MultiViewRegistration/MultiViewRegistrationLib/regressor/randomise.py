@@ -12,23 +12,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from .machine import (
-    FULL_TURN,
-    KIND_COUNT,
-    LAG_MM,
-    MEGAVOLT_BONE,
-    MEGAVOLT_WATER,
-    bits,
-    chance,
-    compiled,
-    draw_machine,
-    fast,
-    integer,
-    log_uniform,
-    quick_normal,
-    sometimes,
-    uniform,
-)
+from .machine import KIND_COUNT, LAG_MM, MEGAVOLT_BONE, MEGAVOLT_WATER, draw_machine
 from .overlays3d import (
     BONE_LAYER,
     METAL_LAYER,
@@ -37,6 +21,18 @@ from .overlays3d import (
     add_bone,
     add_metal,
     add_soft_tissue,
+)
+from .rng import (
+    FULL_TURN,
+    bits,
+    chance,
+    compiled,
+    fast,
+    integer,
+    log_uniform,
+    quick_normal,
+    sometimes,
+    uniform,
 )
 
 Range = tuple[float, float]

@@ -21,7 +21,7 @@ from ..assessment.joint_motion import (
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.body import Body
-from ..imaging.segment_names import vertebra
+from ..imaging.bone_names import vertebra
 from ..imaging.structures import Structures
 from ..io.view_record import sees
 from ..mrml import bones as scene_bones

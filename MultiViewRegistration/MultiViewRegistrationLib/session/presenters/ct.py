@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -24,11 +23,11 @@ from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
 from ...mrml.bones import named_bones, places_of, put_apart
-from ...mrml.ct_3d import seen_in, take_facts
+from ...mrml.ct_facts import seen_in, take_facts
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node, whole_numbers
 from ...mrml.manual_pose import centre_in_ct, keep_centre
-from ...mrml.nodes import OWNER, lps_from_ras, models, segmentations, volumes
+from ...mrml.nodes import OWNER, free_name, lps_from_ras, models, segmentations, volumes
 from ...mrml.registration import CT_UNIT, UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from ...mrml.xray_record import name_of
@@ -420,10 +419,7 @@ class CTPresenter(Presenter):
         implant = read.result
         registration = self.registration
         places = places_of(registration)
-        taken = {each.casefold() for each in (CT_NAME, *named_bones(registration), *places)}
-        wanted = clean_name(name)
-        names = chain([wanted], (f"{wanted} {n}" for n in count(2)))
-        name = next(each for each in names if each.casefold() not in taken)
+        name = free_name(clean_name(name), [CT_NAME, *named_bones(registration), *places])
         volume = implant.volume
         node = volume_node(registration.scene, name, volume.values, volume.ct_from_index)
         node.SetAttribute(UNIT, implant.unit)
@@ -432,10 +428,9 @@ class CTPresenter(Presenter):
             self.choose(node.GetID())
         start = places.pop("")
         middle = implant.centroid()
-        ct = registration.ct
         index_from_ct = np.linalg.inv(lps_from_ras(registration.ct_place))
         index = rigid.transform_points(index_from_ct, middle)
-        if not ((index > -0.5) & (index < np.array(ct.GetImageData().GetDimensions()) - 0.5)).all():
+        if registration.ct.GetImageData().FindPoint(index) < 0:
             start = start @ rigid.translation(centre_in_ct(registration) - middle)
             told = _("{name} begins in the middle of the CT: move it near its place by hand.")
             self.session.notices.warn(told.format(name=name))

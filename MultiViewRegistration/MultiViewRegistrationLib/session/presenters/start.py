@@ -197,13 +197,12 @@ class StartPresenter(Presenter):
         card = _("Graphics card {name}")
         titles = {AUTO: _("Automatic"), CPU: _("Processor")}
         names = dict.fromkeys([AUTO, *present_devices(), device])
-        options = (Option(name, titles.get(name, card.format(name=name))) for name in names)
         choice = Choice(
             "device",
             _("Compute on"),
             self.choose_device,
             value=device,
-            options=tuple(options),
+            options=tuple(Option(name, titles.get(name, card.format(name=name))) for name in names),
             tip=_("Automatic takes a graphics card where that is faster, else the processor."),
         )
         found = self._found.value

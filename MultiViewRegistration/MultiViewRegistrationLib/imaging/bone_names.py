@@ -1,0 +1,238 @@
+"""What the names of bones say of where they lie in the CT, and which lie elsewhere.
+
+X-rays do not tell that a bone has its neighbour's name, or that of the other side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import scipy
+
+from .ct import BONE_HU, Volume
+from .segment_names import VERTEBRAE
+
+#: The first vertebra of each part of the spine, counted from the head.
+FIRST_VERTEBRA = {"C": 1, "T": 8, "L": 20, "S": 25}
+SACRUM = FIRST_VERTEBRA["S"]
+#: Words for a side, and DICOM's codes for it (PS3.16, CID 244): 1 is left, -1 is right.
+SIDES = {"left": 1, "l": 1, "lt": 1, "right": -1, "r": -1, "rt": -1}
+SIDE_CODES = {"7771000": 1, "G-A101": 1, "24028007": -1, "G-A100": -1}
+WORDS = {1: "left", -1: "right"}
+#: Bones beside the middle of the trunk, and in it.
+ASIDE = re.compile(r"hip|pelvis|ilium|ischi|acetab|femur|rib|clavic|scapula|humer", re.IGNORECASE)
+CENTRAL = re.compile(r"sacrum|sternum|skull|coccyx", re.IGNORECASE)
+#: A bone is on one side if its centre is so far from the middle, and so much of it beyond that.
+ASIDE_MM = 20.0
+MOSTLY = 0.9
+#: The middle is where this share of voxels of bone, of this size, is mirrored to bone: at most 0.33 in
+#: CTs of one side, at least 0.40 in those of both.
+COARSE_MM = 4.0
+LEAST_MIRRORED = 0.37
+#: Vertebrae are so far apart for each level, by the cubic roots of their volumes (0.72 to 0.90 in two
+#: people), and by their mean level in adults, mm; the sacrum lies so far below L4. Masks may be small,
+#: and children are: names are wrong where both are off by so many levels, and by so many more for each
+#: level between them.
+LEVEL_BY_SIZE = 0.82
+LEVEL_MM = 12.0
+MM_BY_LEVEL = 1.0
+GAP_MM = 26.0
+LEVELS_OFF = 0.5
+OFF_BY_LEVEL = 0.15
+#: A rib is by so much nearer to its own vertebra than to others.
+NEARER_MM = 5.0
+#: What may be wrong with names.
+NAMES = "check their names."
+MIRRORED = "check the names, and whether the CT is mirrored."
+
+
+def vertebra(name: str) -> int | None:
+    """Return which vertebra a name means, counted from the head: "L1", "vertebrae_L1" is 20.
+
+    None for another bone.
+    """
+    found = re.fullmatch(VERTEBRAE.names, name.strip(), re.IGNORECASE)
+    return FIRST_VERTEBRA[found[1][0].upper()] + int(found[1][1:]) - 1 if found else None
+
+
+def side_and_rest(name: str) -> tuple[int, str]:
+    """Return 1 for what is called left, as "left hip" or "femur_L", -1 for right, 0 for neither, and the name without the side."""
+    words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
+    sides = {SIDES[word] for word in words if word in SIDES}
+    rest = [word for word in words if word not in SIDES]
+    known = len(sides) == 1 and any(len(word) > 2 for word in rest)
+    return sides.pop() if known else 0, " ".join(rest)
+
+
+@dataclass(frozen=True, eq=False)
+class NamedBone:
+    """A structure of a CT.
+
+    Attributes
+    ----------
+    name, called, codes
+        As the case and the file call it, and what that says by DICOM's codes; "" where it does not.
+    points
+        (N, 3) CT mm, some of its voxels.
+    size_mm
+        The cubic root of its volume; None where the end of the CT cuts it off.
+    """
+
+    name: str
+    called: str
+    codes: str
+    points: np.ndarray
+    size_mm: float | None
+
+    @property
+    def sides(self) -> set[int]:
+        """1 of left, -1 of right, as names and codes say."""
+        by_codes = {side for code, side in SIDE_CODES.items() if f"^{code}^" in self.codes}
+        return (by_codes | {side_and_rest(name)[0] for name in (self.name, self.called)}) - {0}
+
+    @property
+    def side(self) -> int:
+        """1 of a left one, -1 of a right one, 0 where that is not said, or both."""
+        return sum(self.sides)
+
+    @property
+    def level(self) -> int | None:
+        """Which vertebra it is, the sacrum as the first of its own."""
+        is_sacrum = "sacrum" in self.name.casefold()
+        return SACRUM if is_sacrum else vertebra(self.name)
+
+    @property
+    def rib(self) -> int | None:
+        """Which rib it is, from 1; None of another bone."""
+        number = re.search(r"(?<!\d)(1[0-2]|[1-9])(?!\d)", self.name)
+        return int(number[1]) if number and re.search("rib", self.name, re.IGNORECASE) else None
+
+    def gap_mm(self, other: NamedBone) -> float:
+        """Return the distance to another one."""
+        return float(scipy.spatial.cKDTree(self.points).query(other.points)[0].min())
+
+
+Contradiction = tuple[tuple[str, ...], str]
+"""Names of bones, and a sentence on why they cannot be right."""
+
+
+def contradictions(bones: Iterable[NamedBone], ct: Volume | None) -> list[Contradiction]:
+    """Return where names contradict each other, or where the bones lie.
+
+    Parameters
+    ----------
+    ct
+        In HU; None of a CT in other units.
+    """
+    bones = list(bones)
+    spine = [bone for bone in bones if bone.level is not None]
+    spine.sort(key=lambda bone: bone.level or 0)
+    ribs = sorted((bone for bone in bones if bone.rib), key=lambda bone: bone.rib or 0)
+    left, right = ([rib for rib in ribs if rib.side == side] for side in WORDS)
+    return [
+        *_by_file(bones),
+        *_of_pairs(bones),
+        *_of_middle(bones, ct),
+        *_of_order(spine, [bone.points[:, 2].mean() for bone in spine]),
+        *_of_order(left, [rib.points[:, 2].max() for rib in left]),
+        *_of_order(right, [rib.points[:, 2].max() for rib in right]),
+        *_of_steps(spine),
+        *_of_ribs(ribs, spine),
+    ]
+
+
+def _by_file(bones: Sequence[NamedBone]) -> Iterator[Contradiction]:
+    for bone in bones:
+        levels = {vertebra(name) for name in (bone.name, bone.called)} - {None}
+        if len(levels) > 1 or len(bone.sides) > 1:
+            other = f'"{bone.called}"' if bone.called else "of the other side"
+            yield (bone.name,), f'"{bone.name}" is {other} in its file: check its name.'
+
+
+def _of_pairs(bones: Sequence[NamedBone]) -> Iterator[Contradiction]:
+    """Compare bones that differ in their side alone: in LPS left is at higher x."""
+    right = {side_and_rest(bone.name)[1]: bone for bone in bones if bone.side < 0}
+    for bone in bones:
+        other = right.get(side_and_rest(bone.name)[1]) if bone.side > 0 else None
+        if other and bone.points[:, 0].mean() < other.points[:, 0].mean():
+            yield (
+                (bone.name, other.name),
+                f'"{bone.name}" lies on the right of "{other.name}": {MIRRORED}',
+            )
+
+
+def _of_middle(bones: Sequence[NamedBone], ct: Volume | None) -> Iterator[Contradiction]:
+    """Compare bones with the middle of the body, by other bones or by the CT."""
+    asked = [bone for bone in bones if bone.side and ASIDE.search(bone.name)]
+    central = [bone for bone in bones if bone.level or CENTRAL.search(bone.name)]
+    if central:
+        middle = float(np.mean([bone.points[:, 0].mean() for bone in central]))
+    elif asked and ct:
+        middle = _middle(ct)
+    else:
+        return
+    for bone in asked:
+        off = (bone.points[:, 0] - middle) * bone.side
+        if off.mean() < -ASIDE_MM and (off < 0).mean() > MOSTLY:
+            yield (bone.name,), f'"{bone.name}" lies on the {WORDS[-bone.side]}: {MIRRORED}'
+
+
+def _middle(ct: Volume) -> float:
+    """Return the x about which most bone is mirrored to bone, CT mm; NaN where that is little, as in a CT of one side."""
+    step = np.maximum(np.rint(COARSE_MM / ct.spacing_mm), 1).astype(int)
+    bone = scipy.ndimage.binary_dilation(ct.values[:: step[2], :: step[1], :: step[0]] > BONE_HU)
+    axis = int(np.abs(ct.ct_from_index[0, :3]).argmax())
+    lines = np.moveaxis(bone, 2 - axis, -1)
+    count = 2 * lines.shape[-1]
+    spectrum = np.fft.rfft(lines.astype(np.float32), count)
+    mirrored = np.fft.irfft((spectrum**2).sum(axis=(0, 1)), count)
+    if mirrored.max() <= LEAST_MIRRORED * lines.sum():
+        return np.nan
+    index = (np.array(ct.values.shape[::-1]) - 1) / 2
+    index[axis] = step[axis] * mirrored.argmax() / 2
+    return float(ct.ct_from_index[0] @ [*index, 1])
+
+
+def _of_order(bones: Sequence[NamedBone], heights: Sequence[float]) -> Iterator[Contradiction]:
+    """Compare bones, from the head down by their names, with their heights, CT mm."""
+    for (upper, above), (lower, below) in pairwise(zip(bones, heights, strict=True)):
+        if above < below:
+            yield (upper.name, lower.name), f'"{upper.name}" lies below "{lower.name}": {NAMES}'
+
+
+def _of_steps(spine: Sequence[NamedBone]) -> Iterator[Contradiction]:
+    """Compare how many levels vertebrae are apart, by their sizes or by the sacrum."""
+    for upper, lower in pairwise(spine):
+        named = (lower.level or 0) - (upper.level or 0)
+        uncut = upper.size_mm and (lower.size_mm or lower.level == SACRUM)
+        if not (uncut and named):  # L6 is where others have the sacrum, T13 where they have L1
+            continue
+        if lower.level == SACRUM:
+            levels = [1 + upper.gap_mm(lower) / GAP_MM]
+            most = LEVELS_OFF
+        else:
+            apart_mm = float(np.linalg.norm(upper.points.mean(axis=0) - lower.points.mean(axis=0)))
+            usual_mm = LEVEL_MM + MM_BY_LEVEL * ((upper.level or 0) + (lower.level or 0)) / 2
+            sizes_mm = [bone.size_mm for bone in (upper, lower) if bone.size_mm]
+            size_mm = sum(sizes_mm) / len(sizes_mm)
+            levels = [apart_mm / usual_mm, apart_mm / size_mm / LEVEL_BY_SIZE]
+            most = LEVELS_OFF + OFF_BY_LEVEL * named
+        nearest = min(levels, key=lambda each: abs(each - named))
+        if abs(nearest - named) > most:
+            sentence = f'"{upper.name}" and "{lower.name}" seem to lie {nearest:.1f} levels apart'
+            yield (upper.name, lower.name), f"{sentence}: {NAMES}"
+
+
+def _of_ribs(ribs: Sequence[NamedBone], spine: Sequence[NamedBone]) -> Iterator[Contradiction]:
+    """Compare ribs with the vertebra of the same number."""
+    for rib in ribs:
+        own = FIRST_VERTEBRA["T"] + (rib.rib or 0) - 1
+        near = [bone for bone in spine if abs((bone.level or 0) - own) <= 1 and bone.size_mm]
+        gaps = {bone.level: rib.gap_mm(bone) for bone in near}
+        if own in gaps and min(gaps.values()) < gaps[own] - NEARER_MM:
+            nearest = near[int(np.argmin(list(gaps.values())))].name
+            yield (rib.name, nearest), f'"{rib.name}" lies next to "{nearest}": {NAMES}'

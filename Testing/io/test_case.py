@@ -22,7 +22,7 @@ from tiny_case import (
 )
 
 from MultiViewRegistrationLib.geometry.camera import Distortion
-from MultiViewRegistrationLib.io.case import Case, changed_inputs, ct_of
+from MultiViewRegistrationLib.io.case import Case, changed_inputs
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
 VIEW = ["views", 0]
@@ -64,7 +64,7 @@ def test_a_full_case(write_case, tmp_path):
     assert case.inputs == {
         file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in files
     }
-    ct = ct_of(CaseFile.read(path))
+    ct = CaseFile.read(path).first.read()
     assert Case.load(path, read_ct=lambda: ct).ct is ct
     assert Case.load(path, case, read_ct=lambda: ct).ct is case.ct  # as it was loaded before
 

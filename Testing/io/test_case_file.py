@@ -24,7 +24,7 @@ def test_what_a_minimal_case_leaves_out(case_folder):
         "rotation_deg": 15,
         "translation_mm": 45,
     }  # other defaults: test_case_schema
-    assert case.mask is None and case.to_json() == {}
+    assert case.first.mask is None and case.to_json() == {}
     view = case.views[0]
     assert view.frame is view.mask is None
     assert list(view.deviations.values()) == [0, 0, 0.5, 0.1, 0.75]  # the last is presumed

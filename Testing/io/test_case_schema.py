@@ -94,5 +94,5 @@ def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):
     case = case_file.CaseFile.from_json(case_folder / "case.json", minimal())
     view = SCHEMA["$defs"]["view"]["properties"]
     assert SCHEMA["properties"]["search"]["default"] == case.search_range
-    assert SCHEMA["properties"]["ct_unit"]["default"] == case.ct_unit
+    assert SCHEMA["properties"]["ct_unit"]["default"] == case.first.unit
     assert view["intensity"]["default"] == case.views[0].intensity

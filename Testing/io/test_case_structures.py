@@ -26,10 +26,9 @@ from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES, Structures, read_structures
 from MultiViewRegistrationLib.imaging.xray import load_image
-from MultiViewRegistrationLib.io import case as case_module
 from MultiViewRegistrationLib.io.case import Case, hashes, input_files
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
-from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile
 from MultiViewRegistrationLib.io.case_writer import write_case as write_case_folder
 
 PLACE = np.diag([4.0, 4, 4, 1])
@@ -112,7 +111,7 @@ def test_masks_of_their_own_beside_labels_and_alone(folder, write_case):
     assert_structures(case, L1=L1, L2=L2)
     assert {"l1.mha", "l2.mha"} < set(case.inputs)
     roles = dict(input_files(CaseFile.read(case.path)))
-    assert roles["mask of L2"].path == folder / "l2.mha"
+    assert roles["mask of L2"] == folder / "l2.mha"
     mixed = load(write_case, structured(structures=[MASKS[1], *listed(("L1", 31))]))
     assert_structures(mixed, L2=L2, L1=L1)
     assert hashes(CaseFile.read(mixed.path))[0] == mixed.inputs
@@ -120,9 +119,9 @@ def test_masks_of_their_own_beside_labels_and_alone(folder, write_case):
 
 def test_structures_are_read_once_for_cases_that_follow_each_other(folder, write_case, monkeypatch):
     case = load(write_case, structured())
-    monkeypatch.setattr(case_module, "structures_of", lambda file, ct: pytest.fail("read again"))
+    monkeypatch.setattr(BodySource, "read_bones", lambda body, ct: pytest.fail("read again"))
     assert Case.load(case.path, case).structures is case.structures
-    monkeypatch.setattr(case_module, "structures_of", lambda file, ct: NO_STRUCTURES)
+    monkeypatch.setattr(BodySource, "read_bones", lambda body, ct: NO_STRUCTURES)
     for other in (structured(structures=listed(("L1", 31))), minimal()):
         assert Case.load(write_case(other), case).structures is NO_STRUCTURES
 

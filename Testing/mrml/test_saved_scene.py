@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 from MultiViewRegistrationLib.mrml import slice_view as views
 from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
-from MultiViewRegistrationLib.mrml.identity import origin_of, world_uid
+from MultiViewRegistrationLib.mrml.identity import ct_uid, world_uid
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.mrml.loading import volume_node
@@ -85,7 +85,7 @@ def restored(registration) -> dict:
             and view.node.GetNodeReference("drr").GetName(),
         }
     return {
-        "frames": (world_uid(registration), origin_of(registration).ct_uid),
+        "frames": (world_uid(registration), ct_uid(registration)),
         "ct": (
             ct.volume.values.tolist(),
             ct.mask.tolist(),

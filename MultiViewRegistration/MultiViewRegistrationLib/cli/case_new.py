@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..geometry.landmarks import Landmark
-    from ..imaging.structures import StructureSource
     from ..io.case import Case
+    from ..io.case_file import BodySource
     from ..io.case_settings import CaseSettings
     from ..io.view_record import ViewRecord
 
@@ -226,7 +226,7 @@ def _deviation(text: str) -> float | None:
 
 def _new(options: argparse.Namespace) -> dict:
     from ..io.case_check import case_report, check_case
-    from ..io.case_file import CaseFile
+    from ..io.case_file import ALL, BodySource, CaseFile
     from ..io.case_writer import write_new_case
     from ..io.files import InputFile
 
@@ -247,8 +247,9 @@ def _new(options: argparse.Namespace) -> dict:
         )
     more = _parts(options)
     bodies = _bodies(options, more.get("world_from_ct"))
-    ct: Any = options.ct or (bodies[0].ct if bodies else None)
-    if ct is None:
+    of_ct = options.ct_mask, options.ct_labels, options.ct_series, options.scouts
+    ct: Any = options.ct
+    if ct is None and (any(of_ct) or not bodies):
         if ask is None:
             raise InputError(
                 "--ct: is missing, expected the CT's file, or the folder of its DICOM slices; give "
@@ -265,7 +266,7 @@ def _new(options: argparse.Namespace) -> dict:
         if options.scouts:
             suspicious.extend(_scout_misfits(case))
 
-    series = _chosen_series(ct, options.ct_series, ask) if ct.is_dir() else None
+    series = _chosen_series(ct, options.ct_series, ask) if ct and ct.is_dir() else None
     views = [_view(each, ask) for each in given]
     if not views:
         if ask is None:
@@ -274,21 +275,21 @@ def _new(options: argparse.Namespace) -> dict:
                 "IMAGE."
             )
         views = _asked_views(ask)
-    chosen = [*(parse_structures(options.structures) if options.structures else ()), *bodies]
     ct, mask, labels = (
         each and InputFile(str(each), each) for each in (ct, options.ct_mask, options.ct_labels)
     )
-    new = CaseFile(
-        path=out,
-        ct=ct,
-        ct_unit=options.ct_unit,
-        ct_series=series,
-        mask=mask,
-        labels=labels,
-        structures=tuple(chosen),
-        views=views,
-        **more,
-    )
+    if ct:
+        whole = BodySource(
+            ct=ct,
+            unit=options.ct_unit,
+            series=series,
+            mask=mask,
+            labels=labels,
+            structures=tuple(parse_structures(options.structures or [ALL])),
+        )
+        bodies.insert(0, whole)
+    more.setdefault("world_from_ct", bodies[0].world_from_ct)
+    new = CaseFile(path=out, bodies=tuple(bodies), views=views, **more)
     with progress_of(options, "Making the case") as line:
         line.show(0.0, "reading the CT and the X-rays")
         case = write_new_case(new, force=options.force, copy=options.copy, check=check)
@@ -312,7 +313,7 @@ def _new(options: argparse.Namespace) -> dict:
     return {"case": str(out), **report}
 
 
-def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[StructureSource]:
+def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[BodySource]:
     """Return the bones and implants of --body, at a start (4, 4) where they have none of their own.
 
     Raises
@@ -321,7 +322,8 @@ def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[Struc
         For other words than the option takes, and for what is no implant beside a CT.
     """
     from ..imaging.ct import UNITS, per_mm_of
-    from ..imaging.structures import StructureSource
+    from ..io.case_file import BodySource
+    from ..io.files import InputFile
     from ..io.transforms import read_pose
 
     bodies = []
@@ -342,7 +344,8 @@ def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[Struc
                 "material, as stem=stem.stl:titanium; correct it."
             )
         own = read_pose(pose[0], "world_from_ct", pose[1:]) if pose else start
-        bodies.append(StructureSource(name, ct=Path(path), ct_unit=unit, world_from_ct=own))
+        ct = InputFile(path, Path(path))
+        bodies.append(BodySource(ct=ct, name=name, unit=unit, world_from_ct=own))
     return bodies
 
 

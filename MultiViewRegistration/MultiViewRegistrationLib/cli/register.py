@@ -16,7 +16,7 @@ from .. import __version__
 from ..errors import InputError, OutputError
 from ..finding import REGRESSOR_STARTS
 from ..imaging.structures import StructureSource
-from ..io.case_file import CaseFile, ct_of, refuse_mask_beside_structures
+from ..io.case_file import CaseFile, refuse_mask_beside_structures
 from ..io.files import InputFile, JsonObject, image_sha256, read_json, sha256
 from ..io.navigation.registration_export import REJECTED, RegistrationExport
 from ..io.own_folders import complete
@@ -260,7 +260,7 @@ def _result_of(options: argparse.Namespace, case: Path, out: Path) -> dict | Non
     content = read_json(out / RESULT)
     file = _case_file(options, case)
     inputs = hashes(file)[0] | _further_inputs(options)
-    if content.get("digest") != _digest(options, file, inputs, lambda: ct_of(file)):
+    if content.get("digest") != _digest(options, file, inputs, file.first.read):
         say(
             f"mvreg: {case}: the result in {out} is of other files, other options or another "
             "version of the program; the case is registered again."
@@ -332,7 +332,7 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
         images = [image_sha256(view.image_path) for view in file.views]
         refuse_other_case(out, file.path.name, images)
     with ThreadPoolExecutor(2) as background:
-        ct = background.submit(ct_of, file)
+        ct = background.submit(file.first.read)
         with _without_garbage_collection():
             from ..api import register
             from ..registration.prepared_ct import PreparedCT
@@ -417,41 +417,39 @@ def _with_structures(
     A name that is given without a label means the case's structure of that name, if its labels are
     not replaced or it has a mask.
     """
-    if file.has_bone_cts and labels is not None:
+    first = file.first
+    if first.name and labels is not None:
         raise InputError(
             "--ct-labels: the structures of the case have a CT each, expected one CT; leave it out."
         )
-    own = {
-        source.name.casefold(): source
-        for source in file.structures
-        if labels is None or source.label is None
-    }
-    named = None if labels is None else InputFile(str(labels), labels)
-    sources = tuple(
-        own.get(each.name.casefold(), each) if each.label is None else each for each in chosen
-    )
-    if not chosen:
-        sources = tuple(source for source in file.structures if source.ct)
-    if not chosen and named is None and file.labels is None:
-        sources = file.structures
-    truths = {
-        each.name: file.structure_truths[each.name]
-        for each in sources
-        if each.name in file.structure_truths
-    }
-    labelled = replace(file.choosing(sources), labels=named or file.labels)
-    found = replace(labelled, structures=sources, structure_truths=truths)
-    if not found.has_structures:
+    meant = {each.name.casefold(): each for each in chosen}
+    every = [body for body in file.bodies if body.name]
+    bodies = [body for body in every if not meant or body.name.casefold() in meant]
+    for body in bodies:
+        meant.pop(body.name.casefold(), None)
+    own = [each for each in first.structures if labels is None or each.label is None]
+    for each in own:
+        asked = meant.get(each.name.casefold())
+        if asked is not None and asked.label is None:
+            meant[each.name.casefold()] = each
+    structures = [*meant.values()]
+    named = first.labels if labels is None else InputFile(str(labels), labels)
+    if not (chosen or named):
+        structures = own
+    if not (bodies or structures or named):
         raise InputError(
             "--structures: the case has no labels, expected them; add --ct-labels FILE."
         )
-    if found.labels is None and (
-        unknown := [each.name for each in sources if each.mask is None and each.ct is None]
-    ):
+    if unknown := [each.name for each in structures if not (named or each.mask)]:
         raise InputError(
             f'--structures: found "{unknown[0]}", which is no structure of the case; correct it, or add --ct-labels FILE.'
         )
-    refuse_mask_beside_structures("--structures", found)
+    if not first.name:
+        bodies.insert(0, replace(first, labels=named, structures=tuple(structures)))
+        refuse_mask_beside_structures("--structures", bodies[0])
+    found = replace(file, bodies=tuple(bodies), world_from_ct=bodies[0].world_from_ct)
+    known = file.structure_truths
+    found.structure_truths = {name: known[name] for name in found.bone_names if name in known}
     return found
 
 

@@ -23,7 +23,7 @@ class Body:
     world_from_ct
         (4, 4) start pose, if there is one.
     uid
-        FrameOfReferenceUID of the CT; "" where none is known.
+        FrameOfReferenceUID of the CT, or one of its own where it is no DICOM.
     bones
         Those that have a pose of their own; none where the CT, or its mask, is registered as one.
     """

@@ -21,7 +21,7 @@ import scipy
 from ..errors import InputError, warn
 from ..geometry import rigid
 from .bone_names import Contradiction, NamedBone, contradictions
-from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, load_ct, masked, on_grid, read_volume
+from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, masked, on_grid, read_volume
 from .dicom_file import read_dicom
 from .image_source import nrrd_pairs
 from .reading import read_image
@@ -120,23 +120,11 @@ class StructureSource:
         Its value in the label volume, or its segment number in a DICOM segmentation.
     mask
         An image of its own, other than 0 where the structure is.
-    ct, ct_unit
-        A CT of its own, and what its values mean.
-    world_from_ct
-        (4, 4), the start pose of that CT.
     """
 
     name: str
     label: int | None = None
     mask: Path | None = None
-    ct: Path | None = None
-    ct_unit: str = "hu"
-    world_from_ct: np.ndarray | None = field(default=None, compare=False, repr=False)
-
-
-def read_bone_ct(path: Path, unit: str) -> CT:
-    """Return the CT of a single bone; as `Body.ct`."""
-    return bone_of_ct(load_ct(path, unit), path)
 
 
 def bone_of_ct(ct: CT, name: str | Path) -> CT:

@@ -225,7 +225,7 @@ def bodies_of_arrays(given: Sequence[Body], of_case: Mapping[str, Any]) -> list[
         one, *apart = given
         own = ct_of_arrays(one.ct, one.ct_from_index, one.unit, one.mask)
         bones = structures_of_arrays(one.labels, one.structures, own)
-        found.append(body.Body(own, world_from_ct=_start(one), bones=bones))
+        found.append(body.Body(own, "", _start(one), new_uid(), bones))
         of_case = {}
     names = [view_name(JsonObject("Body", "", {"name": each.name}), "structure") for each in apart]
     check_names([*(name for one in found for name in one.bone_names), *names])

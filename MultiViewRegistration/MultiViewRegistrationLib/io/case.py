@@ -23,17 +23,14 @@ from ..imaging.body import Body
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.field import signs_of_cropping, signs_of_resampling
-from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.structures import WHOLE, Structures, check_names, read_bone_ct
+from ..imaging.structures import WHOLE, Structures, check_names
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
 from .case_file import (
     CaseFile,
     DicomOrigin,
     check_structure_truths,
-    ct_of,
-    structures_of,
     uid_of,
 )
 from .case_settings import CaseSettings
@@ -47,7 +44,7 @@ from .dicom_identity import (
     read_identity,
     reveals,
 )
-from .files import NAMELESS, InputFile, describe, image_sha256, printable, upload_root
+from .files import NAMELESS, describe, image_sha256, printable, upload_root
 from .transforms import LPS_FROM_RAS, in_lps
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
@@ -76,18 +73,16 @@ class Case(CaseSettings):
         SHA-256 of each file or DICOM folder by its name, without the folders that it lies in.
     images
         SHA-256 of each X-ray's file or values, by which a result of the same case is known.
-    anatomy_key
-        The same for cases with the same CT, unit and mask.
     name
         Of the file, or of the folder of a case.json.
     seconds
         That loading took.
     dicom
-        By which UIDs the CT and the X-rays are known, for an export to name them.
+        By which UIDs the X-rays are known, for an export to name them.
     mismatches
         Where the DICOM headers of CT and X-rays contradict each other.
     bodies_key
-        The same for cases with the same bodies.
+        `BodySource.keys` of each body, the same for cases with the same bodies.
     """
 
     bodies: tuple[Body, ...]
@@ -95,7 +90,6 @@ class Case(CaseSettings):
     inputs: dict[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
     path: Path | None = None
-    anatomy_key: tuple = ()
     name: str = "case"
     seconds: float = 0.0
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
@@ -106,6 +100,11 @@ class Case(CaseSettings):
     def ct(self) -> CT:
         """The CT of the first body."""
         return self.bodies[0].ct
+
+    @property
+    def anatomy_key(self) -> tuple:
+        """The same for cases of files with the same CT, unit and mask of the first body."""
+        return self.bodies_key[0][0] if self.bodies_key else ()
 
     @property
     def structures(self) -> Structures:
@@ -212,34 +211,26 @@ class Case(CaseSettings):
     ) -> Case:
         """Load the case of what a case.json says; parameters, errors and warnings as `load`."""
         began = perf_counter()
-        cts = [source.ct for source in file.structures if source.ct]
-        images = [file.ct.path, *cts, *(view.image_path for view in file.views)]
-        has_dicom = any(path.is_dir() or is_dicom(path) for path in images)
         different = mismatches_of(file)
         for mismatch in different:
             warn(f"{printable(file.path)}: {mismatch.sentence}")
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
-        ct_sha256 = by_path[file.ct.path]
-        anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path], file.ct_series
-        known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
-        ct = known or (read_ct() if read_ct else ct_of(file))
-        bodies_key = *anatomy_key, *structure_sources(file, by_path.__getitem__)
-        same = last is not None and last.bodies_key == bodies_key
-        views = views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct)
-        known_bodies = last.bodies if last is not None and same else ()
+        keys = tuple(body.keys(by_path.__getitem__) for body in file.bodies)
+        bodies = _bodies(file, keys, last, read_ct)
+        views = views_of(printable(file.path), file.views, xrays, bodies[0].ct, file.world_from_ct)
+        _check_starts(f"{printable(file.path)}: ", bodies, file.views, views)
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
             **{**settings, "landmarks": _undistorted_landmarks(file)},
-            bodies=_bodies(file, views, ct, by_path, known_bodies),
+            bodies=bodies,
             views=views,
             inputs=inputs,
             images=tuple(by_path[view.image_path] for view in file.views),
             path=file.path,
-            anatomy_key=anatomy_key,
-            dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
+            bodies_key=keys,
+            dicom=dicom_origin(file),
             mismatches=different,
-            bodies_key=bodies_key,
             name=_name(file.path.resolve()),
             seconds=perf_counter() - began,
         )
@@ -369,23 +360,6 @@ class Case(CaseSettings):
     def cameras(self) -> dict[str, Camera]:
         """The camera of each view, by the view's name."""
         return {view.name: view.camera for view in self.views}
-
-
-def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
-    """Return a key that cases have in common whose structures are of the same files.
-
-    `sha256_of` gives that of a file.
-    """
-    sources = [
-        (
-            source.name,
-            source.label,
-            source.ct_unit,
-            *(path and sha256_of(path) for path in (source.mask, source.ct)),
-        )
-        for source in file.structures
-    ]
-    return file.labels and sha256_of(file.labels.path), tuple(sources)
 
 
 def xray_of(file: CaseFile, view: ViewRecord) -> XRay:
@@ -618,31 +592,22 @@ def _check_sources(
 
 def _bodies(
     file: CaseFile,
-    views: list[View],
-    ct: CT,
-    by_path: Mapping[Path, str],
-    known: tuple[Body, ...],
+    keys: Sequence[tuple[tuple, tuple]],
+    last: Case | None,
+    read_ct: Callable[[], CT] | None,
 ) -> tuple[Body, ...]:
-    """Return the bodies of a case, `ct` that of the first.
-
-    `known` the same, if they were read before.
-    """
-    found = []
-    if not file.has_bone_cts:
-        bones = known[0].bones if known else structures_of(file, ct)
-        found.append(Body(ct, world_from_ct=file.world_from_ct, bones=bones))
-    for source in file.structures:
-        if source.ct is None:
-            continue
-        n = len(found)
-        own = ct
-        if n:
-            own = known[n].ct if known else read_bone_ct(source.ct, source.ct_unit)
-        uid = frame_of_reference(source.ct) or uid_of(by_path[source.ct])
-        start = source.world_from_ct if n else file.world_from_ct
-        found.append(Body(own, source.name, start, uid))
+    """Return the bodies of a case, with what the last one has of the same keys, see `BodySource.keys`."""
+    known = dict(zip(last.bodies_key, last.bodies, strict=False)) if last else {}
+    cts = {ct: body.ct for (ct, _bones), body in known.items()}
+    found: list[Body] = []
+    for source, key in zip(file.bodies, keys, strict=True):
+        read = read_ct if read_ct and not found else source.read
+        own = cts.get(key[0]) or read()
+        bones = known[key].bones if key in known else source.read_bones(own)
+        uid = frame_of_reference(source.ct.path, source.series) or uid_of(key[0][0])
+        start = source.world_from_ct if found else file.world_from_ct
+        found.append(Body(own, source.name, start, uid, bones))
     check_names([name for body in found for name in body.bone_names])
-    _check_starts(f"{printable(file.path)}: ", found, file.views, views)
     return tuple(found)
 
 
@@ -716,10 +681,8 @@ def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     Folders are left out: their names are often those of patients. A name that has a patient's in
     it, by the headers of the images, gives way to the file's role in the case.
     """
-    roles = {
-        part.path: role for role, part in reversed(input_files(file))
-    }  # several frames are one file
-    by_path = {part.path: image_sha256(part.path) for _, part in input_files(file)}
+    roles = {path: role for role, path in reversed(input_files(file))}  # frames are one file
+    by_path = {path: image_sha256(path) for _, path in input_files(file)}
     identities = [read_identity(path) for path in by_path]
     named: dict[str, str] = {}
     for path, digest in by_path.items():
@@ -733,18 +696,15 @@ def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     return named, by_path
 
 
-def input_files(file: CaseFile) -> list[tuple[str, InputFile]]:
+def input_files(file: CaseFile) -> list[tuple[str, Path]]:
     """Return the files of a case, itself among them, with the role of each, which says nothing of a patient."""
-    parts: list[tuple[str, InputFile | None]]
-    parts = [("case", InputFile(file.path.name, file.path)), ("CT", file.ct), ("mask", file.mask)]
-    parts.append(("labels", file.labels))
-    for source in file.structures:
-        for role, path in (("mask", source.mask), ("CT", source.ct)):
-            if path is not None and path != file.ct.path:
-                parts.append((f"{role} of {source.name}", InputFile(path.name, path)))
+    parts = [("case", file.path)]
+    for body in file.bodies:
+        parts += body.files
     for number, view in enumerate(file.views, start=1):
-        parts += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
-    return [(role, part) for role, part in parts if part is not None]
+        images = ((f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask))
+        parts += [(role, part.path) for role, part in images if part]
+    return parts
 
 
 def changed_inputs(recorded: Mapping[str, str], file: CaseFile) -> list[str]:
@@ -756,4 +716,4 @@ def changed_inputs(recorded: Mapping[str, str], file: CaseFile) -> list[str]:
     changed = {
         path for path, one in zip(by_path, named.items()) if not known & {one, (path.name, one[1])}
     }
-    return [role for role, part in input_files(file) if part.path in changed]
+    return [role for role, path in input_files(file) if path in changed]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from ..imaging.structures import (
     NO_STRUCTURES,
     Structures,
     StructureSource,
+    bone_of_ct,
     check_names,
-    read_bone_ct,
     read_structures,
 )
 from .case_settings import CaseSettings
@@ -30,8 +30,115 @@ from .view_record import ViewRecord, view_name
 VERSION = 1
 #: In place of a list of structures: all labels.
 ALL = "all"
+STRUCTURES = f'"{ALL}", or a list of structures'
 #: What belongs to one CT, so that a case whose structures have a CT each has none of it.
 OF_ONE_CT = ("ct_series", "mask", "labels", "targets", "landmarks", "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BodySource:
+    """The files of a body: a patient's CT and what of it is registered, or a bone or an implant with a CT of its own.
+
+    Attributes
+    ----------
+    name
+        Of the bone or implant; "" of a patient's CT.
+    unit
+        What the values of the CT mean.
+    series
+        SeriesInstanceUID of the one that is meant in a DICOM folder with several.
+    labels
+        The file with the structures' labels.
+    structures
+        The structures of the CT that have a pose of their own; none beside `labels` are all that
+        these have.
+    world_from_ct
+        (4, 4), the start pose.
+    """
+
+    ct: InputFile
+    name: str = ""
+    unit: str = "hu"
+    series: str | None = None
+    mask: InputFile | None = None
+    labels: InputFile | None = None
+    structures: tuple[StructureSource, ...] = ()
+    world_from_ct: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def bone_names(self) -> tuple[str, ...]:
+        """The names of the bones that have a pose of their own, as far as they are listed."""
+        return (self.name,) if self.name else tuple(each.name for each in self.structures)
+
+    @property
+    def files(self) -> list[tuple[str, Path]]:
+        """Its files, with the role of each, which says nothing of a patient."""
+        whole = (("CT", self.ct), ("mask", self.mask), ("labels", self.labels))
+        own = [(role, part.path) for role, part in whole if part]
+        masks = [(f"mask of {each.name}", each.mask) for each in self.structures if each.mask]
+        return [
+            (f"{role} of {self.name}" if self.name else role, path) for role, path in own
+        ] + masks
+
+    def keys(self, sha256_of: Callable[[Path], str]) -> tuple[tuple, tuple]:
+        """Return what CTs have in common that are of the same files, and what bones in them have.
+
+        `sha256_of` gives that of a file.
+        """
+        ct, mask, labels = (
+            part and sha256_of(part.path) for part in (self.ct, self.mask, self.labels)
+        )
+        bones = [
+            (each.name, each.label, each.mask and sha256_of(each.mask)) for each in self.structures
+        ]
+        return (ct, self.unit, mask, self.series, bool(self.name)), (self.name, labels, *bones)
+
+    def read(self) -> CT:
+        """Read the CT, with its mask, or the bone or implant that it is.
+
+        Raises
+        ------
+        InputError
+            As `load_ct`.
+        """
+        mask = self.mask.path if self.mask else None
+        ct = load_ct(self.ct.path, self.unit, mask, series=self.series)
+        return bone_of_ct(ct, self.ct.path) if self.name else ct
+
+    def read_bones(self, ct: CT) -> Structures:
+        """Read the structures, on the grid of the CT.
+
+        Raises
+        ------
+        InputError
+            As `read_structures`.
+        """
+        if not (self.labels or self.structures):
+            return NO_STRUCTURES
+        labels = self.labels.path if self.labels else None
+        return read_structures(labels, self.structures, ct)
+
+
+def bodies_json(
+    bodies: Sequence[BodySource], named: Mapping[Path, str | os.PathLike]
+) -> dict[str, Any]:
+    """Return bodies as a case.json has them, with these names of their files; the start of a patient's CT stands beside."""
+    content: dict[str, Any] = {}
+    listed = []
+    for body in bodies:
+        files = {"ct": body.ct, "mask": body.mask, "labels": body.labels}
+        said = {key: os.fspath(named[part.path]) for key, part in files.items() if part}
+        said |= {"ct_unit": body.unit, "ct_series": body.series}
+        if body.name:
+            listed.append({"name": body.name, **said, "world_from_ct": body.world_from_ct})
+            continue
+        content |= said | {"structures": ALL if body.labels else None}
+        for each in body.structures:
+            mask = each.mask and os.fspath(named[each.mask])
+            listed.append({"name": each.name, "label": each.label, "mask": mask})
+    if listed:
+        content["structures"] = list(map(without_none, listed))
+    return without_none(content)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -40,70 +147,40 @@ class CaseFile(CaseSettings):
 
     Attributes
     ----------
-    ct_series
-        SeriesInstanceUID of the one that is meant in a DICOM folder with several.
-    labels
-        The file with the structures' labels.
-    structures
-        The structures that have a pose of their own, implants last; none of the CT beside `labels`
-        are all that these have. Where bones have a CT each, `ct`, `ct_unit` and `world_from_ct` are
-        those of the first.
+    bodies
+        A patient's CT, and implants beside it, or bones with a CT each; the case's own start pose
+        is that of the first.
     """
 
     path: Path
-    ct: InputFile
-    ct_unit: str
-    mask: InputFile | None
+    bodies: tuple[BodySource, ...]
     views: list[ViewRecord]
-    ct_series: str | None = None
-    labels: InputFile | None = None
-    structures: tuple[StructureSource, ...] = ()
 
     @property
-    def has_structures(self) -> bool:
-        """Whether several structures are registered, each by itself."""
-        return self.labels is not None or bool(self.structures)
+    def first(self) -> BodySource:
+        """The first body."""
+        return self.bodies[0]
 
     @property
-    def has_bone_cts(self) -> bool:
-        """Whether these have a CT each, rather than lie in one, or beside it as implants do."""
-        return bool(self.structures) and self.structures[0].ct == self.ct.path
+    def bone_names(self) -> list[str]:
+        """The names of all bones that have a pose of their own, as far as they are listed."""
+        return [name for body in self.bodies for name in body.bone_names]
 
     def content(self, named: Mapping[Path, str | os.PathLike]) -> dict[str, Any]:
         """Return the content of the case.json, with these names of its files."""
-        written = {path: os.fspath(name) for path, name in named.items()}
-        listed = [_structure_json(source, written) for source in self.structures]
-        parts: dict[str, Any] = {
-            key: part and written[part.path]
-            for key, part in (("ct", self.ct), ("mask", self.mask), ("labels", self.labels))
-        }
-        parts["structures"] = listed or (ALL if self.labels else None)
-        parts |= {"ct_unit": self.ct_unit, "ct_series": self.ct_series, **self.to_json()}
-        if self.has_bone_cts:  # which say these of themselves
-            for key in ("ct", "ct_unit", "world_from_ct"):
-                parts.pop(key, None)
+        settings = self.to_json()
+        first = self.first
+        if first.name:
+            first = replace(first, world_from_ct=settings.pop("world_from_ct", None))
+        bodies = bodies_json((first, *self.bodies[1:]), named)
         views = []
         for view in self.views:
             image, mask = (
-                part and InputFile(written[part.path], part.path)
+                part and InputFile(os.fspath(named[part.path]), part.path)
                 for part in (view.image, view.mask)
             )
             views.append(replace(view, image=image, mask=mask).to_json())
-        return {"version": VERSION, **without_none(parts), "views": views}
-
-    def choosing(self, structures: tuple[StructureSource, ...]) -> CaseFile:
-        """Return the case with only some of its structures that have a CT each; as it is for others."""
-        first = next(iter(structures), None)
-        if not self.has_bone_cts or first is None or first.ct is None:
-            return self
-        ct = InputFile(first.ct.name, first.ct)
-        return replace(
-            self,
-            structures=structures,
-            ct=ct,
-            ct_unit=first.ct_unit,
-            world_from_ct=first.world_from_ct,
-        )
+        return {"version": VERSION, **bodies, **settings, "views": views}
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -140,115 +217,100 @@ class CaseFile(CaseSettings):
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)
         settings = CaseSettings.of_json(fields, [view.name for view in views])
-        unit = _unit(fields, "hu")
-        start = settings.world_from_ct
-        structures = _structures(fields, folder, unit, start)
-        own = structures[0].ct if structures and not fields.has("ct") else None
-        if own is not None and settings.truth_world_from_ct is not None:
-            fields.refuse(
-                "truth.world_from_ct",
-                "stands beside structures with a CT each",
-                "truth.structures",
-                "write it there",
-            )
-        case = cls(
-            path=path,
-            ct=input_file(fields, "ct", folder, "file or DICOM folder")
-            if own is None
-            else InputFile(own.name, own),
-            ct_unit=unit,
-            ct_series=fields.optional(
-                "ct_series", fields.text, "the SeriesInstanceUID of one in the folder"
-            ),
-            mask=input_file(fields, "mask", folder) if fields.has("mask") else None,
-            labels=input_file(fields, "labels", folder) if fields.has("labels") else None,
-            structures=structures,
-            views=views,
-            **vars(settings),
-        )
-        refuse_mask_beside_structures(fields.file, case)
-        if settings.structure_truths and not (
-            case.labels and not case.structures
-        ):  # all labels: known once these are read
-            names = [source.name for source in case.structures]
-            check_structure_truths(fields.file, settings.structure_truths, names)
+        bodies = _bodies(fields, folder, settings)
+        settings.world_from_ct = bodies[0].world_from_ct
+        case = cls(path=path, bodies=bodies, views=views, **vars(settings))
+        if not any(body.labels and not body.structures for body in bodies):
+            check_structure_truths(fields.file, settings.structure_truths, case.bone_names)
         fields.warn_unread()
-        return case.choosing(structures)
+        return case
 
 
-def _structures(
-    fields: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None
-) -> tuple[StructureSource, ...]:
-    """Return the structures that are listed.
-
-    None where all labels are meant, or the case has no structures.
-
-    Parameters
-    ----------
-    ct_unit, world_from_ct
-        Of the case: of a structure with a CT that does not say its own.
-    """
-    has_labels = fields.has("labels")
-    expected = f'"{ALL}", or a list of structures'
-    if not fields.has("structures"):
-        if has_labels:
-            fields.refuse("structures", "is missing beside labels", expected, "add it")
-        return ()
-    if fields.values["structures"] == ALL:
-        if not has_labels:
-            fields.refuse(
-                "labels", f'is missing, but structures is "{ALL}"', "the path of a file", "add it"
-            )
-        return ()
-    if not isinstance(fields.values["structures"], list):
-        fields.refuse_value("structures", expected)
-    sources: list[StructureSource] = []
-    entries = fields.sections("structures", "a list of one or more structures")
-    implants: list[StructureSource] = []
-    if fields.has("ct"):
-        own = [entry for entry in entries if entry.has("ct")]
-        implants = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in own]
-        for entry, implant in zip(own, implants, strict=True):
-            if per_mm_of(implant.ct_unit) is None:
-                expected = f"{MATERIAL}, beside the case's ct"
-                entry.refuse("ct_unit", f'is "{implant.ct_unit}"', expected, "correct it")
-        entries = [entry for entry in entries if not entry.has("ct")]
-    elif any(entry.has("ct") for entry in entries):
-        sources = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in entries]
-        for key in filter(fields.has, OF_ONE_CT):
-            fields.refuse(
-                key,
-                "stands beside structures with a CT each",
-                "none, as it belongs to one CT",
-                "remove it",
-            )
-        entries = []
-    for entry in entries:
-        name = view_name(entry, "structure")
-        has_label = entry.has("label")
-        if entry.has("mask"):
-            if has_label:
-                entry.refuse(
-                    "label", "stands beside mask", "one of the two", "remove the one that is wrong"
-                )
-            sources.append(StructureSource(name, mask=input_file(entry, "mask", folder).path))
-            continue
-        if not has_labels:
-            entry.refuse(
-                "mask",
-                "is missing, and the case has no labels",
-                "the path of a file",
-                "add one of the two",
-            )
-        expected = f"a whole number from 1 to {MAX_LABEL}"
-        label = entry.integer("label", expected, least=1) if has_label else None
-        if label is not None and label > MAX_LABEL:
-            entry.refuse_value("label", expected)
-        sources.append(StructureSource(name, label))
-    sources += implants
+def _bodies(fields: JsonObject, folder: Path, settings: CaseSettings) -> tuple[BodySource, ...]:
+    """Return the bodies: a CT with all that is registered of it, then implants; or bones with a CT each."""
+    listed: list[JsonObject] = []
+    if fields.has("structures") and fields.values["structures"] != ALL:
+        if not isinstance(fields.values["structures"], list):
+            fields.refuse_value("structures", STRUCTURES)
+        listed = fields.sections("structures", "a list of one or more structures")
+    unit = _unit(fields, "hu")
+    apart = [entry for entry in listed if entry.has("ct")]
+    bodies: list[BodySource] = []
+    if fields.has("ct") or not apart:
+        in_ct = [entry for entry in listed if entry not in apart]
+        bodies.append(_patients_ct(fields, folder, unit, in_ct, settings.world_from_ct))
+    else:
+        truth = {"truth.world_from_ct"} if settings.truth_world_from_ct is not None else set()
+        for key in (*filter(fields.has, OF_ONE_CT), *truth):
+            expected = "none, as it belongs to one CT" if key in OF_ONE_CT else "truth.structures"
+            fields.refuse(key, "stands beside structures with a CT each", expected, "remove it")
+        apart = listed
+    for entry in apart:
+        body = _with_ct(entry, folder, unit, settings.world_from_ct)
+        if fields.has("ct") and per_mm_of(body.unit) is None:
+            expected = f"{MATERIAL}, beside the case's ct"
+            entry.refuse("ct_unit", f'is "{body.unit}"', expected, "correct it")
+        bodies.append(body)
     with naming(fields.file):
-        check_names([source.name for source in sources])
-    return tuple(sources)
+        check_names([name for body in bodies for name in body.bone_names])
+    return tuple(bodies)
+
+
+def _patients_ct(
+    fields: JsonObject,
+    folder: Path,
+    unit: str,
+    listed: Sequence[JsonObject],
+    world_from_ct: np.ndarray | None,
+) -> BodySource:
+    """Return the body of a patient's CT with the structures that are listed of it."""
+    if fields.has("labels") and not fields.has("structures"):
+        fields.refuse("structures", "is missing beside labels", STRUCTURES, "add it")
+    if fields.values.get("structures") == ALL and not fields.has("labels"):
+        fields.refuse(
+            "labels", f'is missing, but structures is "{ALL}"', "the path of a file", "add it"
+        )
+    series = "the SeriesInstanceUID of one in the folder"
+    structures = [_structure(entry, folder, has_labels=fields.has("labels")) for entry in listed]
+    ct = input_file(fields, "ct", folder, "file or DICOM folder")
+    mask, labels = (
+        input_file(fields, key, folder) if fields.has(key) else None for key in ("mask", "labels")
+    )
+    body = BodySource(
+        ct=ct,
+        unit=unit,
+        series=fields.optional("ct_series", fields.text, series),
+        mask=mask,
+        labels=labels,
+        structures=tuple(structures),
+        world_from_ct=world_from_ct,
+    )
+    refuse_mask_beside_structures(fields.file, body)
+    return body
+
+
+def _structure(entry: JsonObject, folder: Path, *, has_labels: bool) -> StructureSource:
+    """Return a structure of the CT, by a mask or by a label or name among the labels."""
+    name = view_name(entry, "structure")
+    has_label = entry.has("label")
+    if entry.has("mask"):
+        if has_label:
+            entry.refuse(
+                "label", "stands beside mask", "one of the two", "remove the one that is wrong"
+            )
+        return StructureSource(name, mask=input_file(entry, "mask", folder).path)
+    if not has_labels:
+        entry.refuse(
+            "mask",
+            "is missing, and the case has no labels",
+            "the path of a file",
+            "add one of the two",
+        )
+    expected = f"a whole number from 1 to {MAX_LABEL}"
+    label = entry.integer("label", expected, least=1) if has_label else None
+    if label is not None and label > MAX_LABEL:
+        entry.refuse_value("label", expected)
+    return StructureSource(name, label)
 
 
 def _unit(entry: JsonObject, default: str) -> str:
@@ -261,9 +323,9 @@ def _unit(entry: JsonObject, default: str) -> str:
 
 
 def _with_ct(
-    entry: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None
-) -> StructureSource:
-    """Return a structure with a CT of its own."""
+    entry: JsonObject, folder: Path, unit: str, world_from_ct: np.ndarray | None
+) -> BodySource:
+    """Return the body of a structure with a CT of its own; unit and start are those of the case by default."""
     name = view_name(entry, "structure")
     if not entry.has("ct"):
         entry.refuse(
@@ -277,21 +339,12 @@ def _with_ct(
                 "one of the two",
                 "remove the one that is wrong",
             )
-    return StructureSource(
-        name,
-        ct=input_file(entry, "ct", folder, "file or DICOM folder").path,
-        ct_unit=_unit(entry, ct_unit),
+    return BodySource(
+        ct=input_file(entry, "ct", folder, "file or DICOM folder"),
+        name=name,
+        unit=_unit(entry, unit),
         world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
     )
-
-
-def _structure_json(source: StructureSource, written: Mapping[Path, str]) -> dict[str, Any]:
-    files = {
-        key: path and written[path] for key, path in (("mask", source.mask), ("ct", source.ct))
-    }
-    start = None if source.world_from_ct is None else source.world_from_ct.tolist()
-    own = {"ct_unit": source.ct_unit, "world_from_ct": start} if source.ct else {}
-    return without_none({"name": source.name, "label": source.label, **files, **own})
 
 
 def without_none(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,9 +352,9 @@ def without_none(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value is not None}
 
 
-def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:
-    """Refuse a case with a mask and structures. `where` begins the sentence."""
-    if file.mask is not None and file.has_structures:
+def refuse_mask_beside_structures(where: str, body: BodySource) -> None:
+    """Refuse a body with a mask and structures. `where` begins the sentence."""
+    if body.mask and (body.labels or body.structures):
         raise InputError(
             f"{where}: mask stands beside structures, expected one of the two; make the mask one "
             "of the structures, or leave it out."
@@ -377,50 +430,15 @@ def is_of_content(uid: str) -> bool:
 
 @dataclass(frozen=True)
 class DicomOrigin:
-    """The UIDs by which a case's CT and X-rays are known.
+    """The UIDs by which a case's X-rays are known.
 
     Attributes
     ----------
-    ct_uid
-        FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.
     views
         By the view's name, those that were.
     reference_uid
         Of a tracker's frame, where it has one already.
     """
 
-    ct_uid: str = field(default_factory=new_uid)
     views: dict[str, DicomImage] = field(default_factory=dict)
     reference_uid: str | None = None
-
-
-def ct_of(file: CaseFile) -> CT:
-    """Read the CT that a case.json names, with its mask; of several that of the first structure.
-
-    Raises
-    ------
-    InputError
-        As `load_ct`.
-    """
-    if file.has_bone_cts:
-        return read_bone_ct(file.ct.path, file.ct_unit)
-    return load_ct(
-        file.ct.path,
-        file.ct_unit,
-        mask=file.mask.path if file.mask else None,
-        series=file.ct_series,
-    )
-
-
-def structures_of(file: CaseFile, ct: CT) -> Structures:
-    """Read the structures of its CT that a case.json names, on its grid.
-
-    Raises
-    ------
-    InputError
-        As `read_structures`.
-    """
-    sources = [source for source in file.structures if not source.ct]
-    if not (file.labels or sources):
-        return NO_STRUCTURES
-    return read_structures(file.labels.path if file.labels else None, sources, ct)

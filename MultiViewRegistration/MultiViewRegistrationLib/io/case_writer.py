@@ -8,6 +8,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.body import Body
+from ..imaging.structures import StructureSource
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case, input_files
-from .case_file import VERSION, CaseFile
-from .files import json_text, plain, printable, relative_path
+from .case_file import VERSION, BodySource, CaseFile, bodies_json
+from .files import InputFile, json_text, plain, printable, relative_path
 from .own_folders import staged
 from .view_headers import missing_readings
 
@@ -131,26 +133,34 @@ def write_case(
 
 def _write_bodies(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
     """Write the CT of each body, with its mask and its bones, and return their part of the case.json."""
-    named: dict[str, Any] = {}
+    sources = []
+    named: dict[Path, str] = {}
+
+    def written(name: str, values: np.ndarray, grid: np.ndarray) -> InputFile:
+        file = InputFile(name, folder / name)
+        file.path.write_bytes(metaimage(values, grid))
+        named[file.path] = name
+        return file
+
     for number, body in enumerate(bodies, start=1):
         grid = body.ct.volume.ct_from_index
-        said = {"ct": f"bone{number}.mha" if body.name else "ct.mha", "ct_unit": body.ct.unit}
-        (folder / said["ct"]).write_bytes(metaimage(smallest(body.ct.volume.values), grid))
-        if body.name:
-            start = body.world_from_ct
-            place = {} if start is None else {"world_from_ct": start.tolist()}
-            named.setdefault("structures", []).append({"name": body.name, **said, **place})
-            continue
-        named |= said
-        if body.ct.mask is not None:
-            named["mask"] = "mask.mha"
-            (folder / "mask.mha").write_bytes(metaimage(body.ct.mask.astype(np.uint8), grid))
+        name = f"bone{number}.mha" if body.name else "ct.mha"
+        mask = labels = None
+        if body.ct.mask is not None and not body.name:
+            mask = written("mask.mha", body.ct.mask.astype(np.uint8), grid)
         if body.bones.names:
-            (folder / "labels.mha").write_bytes(metaimage(body.bones.labels, grid))
-            named["labels"] = "labels.mha"
-            labels = enumerate(body.bones.names, start=1)
-            named["structures"] = [{"name": name, "label": label} for label, name in labels]
-    return named
+            labels = written("labels.mha", body.bones.labels, grid)
+        source = BodySource(
+            ct=written(name, smallest(body.ct.volume.values), grid),
+            name=body.name,
+            unit=body.ct.unit,
+            mask=mask,
+            labels=labels,
+            structures=tuple(map(StructureSource, body.bones.names, count(1))),
+            world_from_ct=body.world_from_ct,
+        )
+        sources.append(source)
+    return plain(bodies_json(sources, named))
 
 
 def _write_views(
@@ -275,7 +285,7 @@ def write_new_case(
             "or replace it with --force."
         )
     _refuse_gaps(new)
-    sources = [part.path for _, part in input_files(new)[1:]]
+    sources = [path for _, path in input_files(new)[1:]]
     for source in sources:
         if not source.exists():
             raise InputError(f"{printable(source)}: no such file; check the path.")

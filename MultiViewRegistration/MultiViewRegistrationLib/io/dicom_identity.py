@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, ct_slices, quiet, read_dicom
 from ..reasons import Reason
-from .case_file import CaseFile, DicomImage, DicomOrigin, uid_of
+from .case_file import CaseFile, DicomImage, DicomOrigin
 from .case_settings import MISMATCH_KINDS, SALT
 
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ BY_HEADERS = "by their DICOM headers; check that they belong together."
 def mismatches_of(case: CaseFile) -> list[Mismatch]:
     """Find the mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
     views = [(view.name, view_identity(case, view)) for view in case.views if view.image]
-    segmentations = {"the labels": case.labels, "the mask": case.mask}
+    first, *others = case.bodies
+    segmentations = {"the labels": first.labels, "the mask": first.mask}
     labels = [(name, read_volume(file.path)) for name, file in segmentations.items() if file]
-    others = [(f"the CT of {source.name}", source.ct) for source in case.structures[1:]]
-    more = [(name, read_identity(path)) for name, path in others if path]
-    ct = {**case.patient_digests.get("", {}), **read_volume(case.ct.path, case.ct_series)}
+    more = [(f"the CT of {body.name}", read_identity(body.ct.path)) for body in others]
+    ct = {**case.patient_digests.get("", {}), **read_volume(first.ct.path, first.series)}
     found = mismatches([("CT", ct), *more, *labels, *views])
     return with_recorded(found, case.header_mismatch)
 
@@ -346,13 +346,10 @@ def _headers(path: Path) -> Iterator[DicomFile]:
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
 
-def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
-    """Return the UIDs of the files that a case names."""
+def dicom_origin(file: CaseFile) -> DicomOrigin:
+    """Return the UIDs of the X-rays that a case names."""
     origins = {view.name: image_origin(view.image_path, view.frame) for view in file.views}
-    return DicomOrigin(
-        frame_of_reference(file.ct.path, file.ct_series) or uid_of(ct_sha256),
-        {name: image for name, image in origins.items() if image},
-    )
+    return DicomOrigin({name: image for name, image in origins.items() if image})
 
 
 def frame_of_reference(ct: Path, series: str | None = None) -> str | None:
@@ -391,9 +388,10 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
 
 def ct_images(file: CaseFile) -> tuple[DicomImage, ...]:
     """Return the UIDs of the slices of a case's CT; none of one that is no DICOM series."""
-    if not file.ct.path.is_dir():
+    ct = file.first.ct.path
+    if not ct.is_dir():
         return ()
-    slices = ct_slices(file.ct.path, file.ct_series)
+    slices = ct_slices(ct, file.first.series)
     return tuple(filter(None, (image_origin(path, None) for path in slices)))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.xray import View, count_frames
-from .case import Case, in_field, structure_sources, views_of, xray_of
+from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
 from .dicom_identity import mismatches_of
 from .files import (
@@ -308,7 +308,7 @@ class FrameSequence:
             )
         if not self.files.own_cases:
             return Frame(views)
-        starts = {source.name: source.world_from_ct for source in file.structures}
+        starts = {body.name: body.world_from_ct for body in file.bodies if body.name}
         given = {name: start for name, start in starts.items() if start is not None}
         return Frame(views, file.world_from_ct, given)
 
@@ -358,7 +358,7 @@ class FrameSequence:
 
 
 def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
-    """Return `Case.structures_key` of a case.
+    """Return `Case.bodies_key` of a case.
 
     Parameters
     ----------
@@ -371,11 +371,4 @@ def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
             hashed[path.resolve()] = image_sha256(path)
         return hashed[path.resolve()]
 
-    mask = file.mask and sha256_of(file.mask.path)
-    return (
-        sha256_of(file.ct.path),
-        file.ct_unit,
-        mask,
-        file.ct_series,
-        *structure_sources(file, sha256_of),
-    )
+    return tuple(body.keys(sha256_of) for body in file.bodies)

@@ -111,11 +111,6 @@ def of_bones(registration: Registration) -> list[str]:
     ]
 
 
-def bone_ct_uid(volume) -> str:
-    """Return the UID of the frame of the volume of a bone with a CT of its own."""
-    return volume.GetAttribute(FRAME_UID) or uid_of(sha256_of(_volume(volume)))
-
-
 def of_structures(registration: Registration) -> str:
     """Return the fingerprint of the segments that are registered after the whole CT, each with its name, which a result has."""
     segments = registration.segmentation.GetSegmentation()
@@ -336,16 +331,11 @@ INSTANCES = "DICOM.instanceUIDs"
 
 
 def origin_of(registration: Registration) -> DicomOrigin:
-    """Return the UIDs of the CT and the X-rays that are used.
-
-    The CT's frame is that of its DICOM file, or one of its voxels; the tracker's is kept.
-    """
+    """Return the UIDs of the X-rays that are used, and that which is kept of the tracker's frame."""
     used = registration.used_xrays
     images = {view.name: image for view in used if (image := _image_origin(view))}
     tracked = settings_of(registration).reference_from_world is not None
-    return DicomOrigin(
-        _ct_uid(registration), images, _kept_uid(registration, REFERENCE) if tracked else None
-    )
+    return DicomOrigin(images, _kept_uid(registration, REFERENCE) if tracked else None)
 
 
 def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
@@ -354,7 +344,7 @@ def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
     ct = registration.ct
     frame = record.header.frame_of_reference
     return bool(
-        frame and ct is not None and record.kind == "slot_scan" and _ct_uid(registration) == frame
+        frame and ct is not None and record.kind == "slot_scan" and ct_uid(registration) == frame
     )
 
 
@@ -401,17 +391,19 @@ def _kept_uid(registration: Registration, key: str) -> str:
     return uid
 
 
-def _ct_uid(registration: Registration) -> str:
-    ct = registration.ct
+def ct_uid(registration: Registration, name: str = "") -> str:
+    """Return the UID of the frame of the CT, or of that of a bone or implant: of its DICOM file, or one of its voxels."""
+    ct = registration.apart[name] if name else registration.ct
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
         keep_frame_uid(ct, None if file is None else frame_of_reference(file))
-    return ct.GetAttribute(FRAME_UID) or uid_of(sha256_of(_ct_volume(registration)))
+    volume = _volume(ct) if name else _ct_volume(registration)
+    return ct.GetAttribute(FRAME_UID) or uid_of(sha256_of(volume))
 
 
 def ct_header(registration: Registration) -> dict[str, str]:
     """Return what a segmentation of the CT is compared with, see `dicom_identity.read_volume`."""
-    uid = _ct_uid(registration)
+    uid = ct_uid(registration)
     return {**_identity(registration.ct), **({} if is_of_content(uid) else {FRAMES: uid})}
 
 

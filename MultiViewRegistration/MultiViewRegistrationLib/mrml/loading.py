@@ -73,7 +73,10 @@ def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
         case,
         file,
         read_views(case, file),
-        {**file.patient_digests.get("", {}), **read_identity(file.ct.path, file.ct_series)},
+        {
+            **file.patient_digests.get("", {}),
+            **read_identity(file.first.ct.path, file.first.series),
+        },
         [whole_numbers(body.ct.volume.values) for body in case.bodies],
         case.ct.centroid(),
         ready,
@@ -113,26 +116,26 @@ class ReadCase:
             Where there is no room for it.
         """
         case = self.case
+        source = self.file.first
         registration = Registration.create(scene, case.name)
         volumes = {}
         poses = {}
         for body, voxels in zip(case.bodies, self.voxels, strict=True):
-            name = body.name or name_of(self.file.ct.path)
+            name = body.name or name_of(source.ct.path)
             node = volume_node(scene, name, voxels, body.ct.volume.ct_from_index)
             keep_frame_uid(node, body.uid)
             volumes[body.name] = node
             poses[body.name] = np.eye(4) if body.world_from_ct is None else body.world_from_ct
         ct = next(iter(volumes.values()))
-        keep_frame_uid(ct, case.dicom.ct_uid)
         remember_identity(ct, self.identity)
         registration.ct = ct
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
-        if case.ct.mask is not None and self.file.mask is not None:
+        if case.ct.mask is not None and source.mask:
             registration.choose_segment(
-                *segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct)
+                *segmentation_node(scene, name_of(source.mask.path), case.ct.mask, ct)
             )
         if case.structures.names:
-            labels = self.file.labels and name_of(self.file.labels.path)
+            labels = source.labels and name_of(source.labels.path)
             registration.choose_segment(
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )

@@ -144,8 +144,8 @@ def identities_of(case: Path) -> dict[str, Dataset]:
     read = {view.name: identity_of(view.image.path) for view in file.views if view.image}
     identities = {name: identity for name, identity in read.items() if identity is not None}
     if not identities:
-        is_series = file.ct.path.is_dir()
-        first = ct_slices(file.ct.path, file.ct_series)[0] if is_series else file.ct.path
+        ct = file.first.ct.path
+        first = ct_slices(ct, file.first.series)[0] if ct.is_dir() else ct
         of_ct = identity_of(first)
         identities = {} if of_ct is None else {"": of_ct}
     if not identities:

@@ -412,7 +412,7 @@ class Result:
             "uses": {use: each.to_json() for use, each in self.uses.items()},
             "uncertainty": self.assessment,
             "diagnosis": self.assessment and self.assessment.cause,
-            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
+            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.bodies[0].uid},
             "reference_from_world": case.reference_from_world,
             "views": [
                 {

@@ -22,8 +22,6 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..imaging.structures import WHOLE
 from ..io.calibration.calibrated import UNITS
-from ..io.case import ct_of
-from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import (
     JsonObject,
@@ -417,20 +415,18 @@ class StoredTrack:
                 raise
             file = self.files(beside).file(0)
         name = self.bone
-        with_ct = tuple(each for each in file.structures if each.ct and each.name == name)
-        file = file.choosing(with_ct)
-        parts = [file.ct, file.mask, *([] if name is None else [file.labels])]
-        masks = [] if name is None else [source.mask for source in file.structures]
-        for path in filter(None, [*(part.path for part in parts if part is not None), *masks]):
+        body = next((each for each in file.bodies if each.name == name), file.first)
+        of_ct = [part.path for part in (body.ct, body.mask) if part]
+        for path in of_ct if name is None else dict(body.files).values():
             if sha256(path) not in self.inputs.values():
                 raise InputError(
                     f"{self._fields.file}: {printable(path)} is not what was tracked, expected the "
                     "same CT and mask; put them back, or track it again."
                 )
-        ct = ct_of(file)
-        if name is None or with_ct:
+        ct = body.read()
+        if name is None or body.name:
             return ct
-        structures = structures_of(file, ct)
+        structures = body.read_bones(ct)
         if name not in structures.names:
             self._fields.refuse(
                 "structure",

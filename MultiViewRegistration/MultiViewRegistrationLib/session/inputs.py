@@ -31,7 +31,7 @@ from ..mrml.bones import places_of
 from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.identity import (
-    bone_ct_uid,
+    ct_uid,
     identity_mismatches,
     of_bones,
     of_ct,
@@ -241,9 +241,12 @@ class Inputs:
         places = places_of(self.registration) if placed else {}
         make = partial(bodies_of, self.registration, self.ct())
         made = self._kept(BODIES, self.of_structures, make)
-        uids = {name: bone_ct_uid(each) for name, each in self.registration.apart.items()}
         return [
-            replace(body, world_from_ct=places.get(body.name), uid=uids.get(body.name, ""))
+            replace(
+                body,
+                world_from_ct=places.get(body.name),
+                uid=ct_uid(self.registration, body.name),
+            )
             for body in made
         ]
 

@@ -557,7 +557,7 @@ def _ct_fingerprint(plan: Plan, number: int) -> str:
         For a case that cannot be read.
     """
     file = CaseFile.read(plan.cases[number])
-    return sha256_of([image_sha256(part.path) for part in (file.ct, file.mask) if part])
+    return sha256_of([image_sha256(part.path) for part in (file.first.ct, file.first.mask) if part])
 
 
 def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
@@ -594,13 +594,14 @@ def regressor_group(file: CaseFile) -> str:
     They have the same file of the CT, cameras, nominal pose and range.
     """
     cameras = [view.geometry_json for view in file.views]
-    mask = file.mask and str(file.mask.path.resolve())
+    first = file.first
+    mask = first.mask and str(first.mask.path.resolve())
     pose = file.world_from_ct is not None and file.world_from_ct.tolist()
     return sha256_of(
         [
-            str(file.ct.path.resolve()),
-            *filter(None, [file.ct_series]),
-            file.ct_unit,
+            str(first.ct.path.resolve()),
+            *filter(None, [first.series]),
+            first.unit,
             mask,
             cameras,
             pose,

@@ -102,8 +102,8 @@ class SavedScene:
         if self.case is None:
             return ""
         with suppress(InputError):
-            file = CaseFile.read(self.case)
-            found = read_identity(file.ct.path, file.ct_series)
+            first = CaseFile.read(self.case).first
+            found = read_identity(first.ct.path, first.series)
             if same_patient(found, dict(self.patient)):
                 return found.get(PATIENT_ID, "")
         return ""

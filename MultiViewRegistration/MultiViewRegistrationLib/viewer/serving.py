@@ -191,9 +191,9 @@ def preload_case(path: Path | None) -> tuple[Task, Task] | None:
         return None
 
     def read(on_progress):
-        from ..io.case_file import CaseFile, ct_of
+        from ..io.case_file import CaseFile
 
-        return ct_of(CaseFile.read(path))
+        return CaseFile.read(path).first.read()
 
     def load(on_progress):
         from ..io.case import Case  # takes a second, too

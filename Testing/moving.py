@@ -134,10 +134,3 @@ def turning(track: Path) -> dict:
             turn = rigid.turn_and_shift(np.radians([5.0 * frame["number"], 0, 0]), [0, 0, 0])
             frame["world_from_ct"] = (np.array(frame["world_from_ct"]) @ turn).tolist()
     return told
-
-
-def write_turning(track: Path, folder: Path, name: str = "<b>turning</b>") -> Path:
-    """Write the track.json of a `turning` structure of this name."""
-    folder.mkdir(exist_ok=True)
-    write_json(folder / "track.json", {**turning(track), "case": name})
-    return folder / "track.json"

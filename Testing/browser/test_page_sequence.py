@@ -1,4 +1,4 @@
-"""A sequence in the page: a tracked one is opened, played and stepped through; two are compared."""
+"""A sequence in the page: a tracked one is opened, played and stepped through."""
 
 import numpy as np
 import pytest

@@ -1,18 +1,16 @@
 """The section Sequence, without a host's widgets.
 
-A track that is played, exported, and held against another structure's.
+A track that is played and exported.
 """
 
-import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving import write_blinking_case, write_track, write_turning
+from moving import write_blinking_case, write_track
 from phantom import off
 from PIL import Image
-from presenter_host import PresenterHost, act, cells, control, text
-from refusals import refuses
+from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.result_files import read_track
@@ -137,37 +135,6 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     assert said()[0] == session.history.current.verdict and not said()[1].startswith(
         "frame"
     )  # its own, later
-
-
-def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence, track, tmp_path):
-    with refuses("does not exist"):
-        act(sequence, "other", [tmp_path / "nothing.json"], None)
-    sent = write_turning(track, tmp_path / "turning")
-    act(sequence, "other", [sent], sent.parent)
-    assert not sent.exists()  # a page's copy
-    assert "<b>turning</b>" in text(sequence, "motion_title")
-    assert "Left out: 1 of" in text(sequence, "warning0")
-    rows = cells(sequence, "motion")
-    assert [(row[0], float(row[1])) for row in rows] == [
-        (str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
-    ]
-    drawn = control(sequence, "motion_of").children[3:7]
-    titles, pictures = drawn[::2], drawn[1::2]
-    of = sequence.motion.title
-    named = [f"Rotation of {of}, degrees", f"Shift of the centroid of {of}, mm"]
-    assert [title.label for title in titles] == [each.tip for each in pictures] == named
-    act(sequence, "motion", "3", 0)
-    assert shown(sequence, 3).startswith("Frame 3") and control(sequence, "motion").selected == "3"
-    assert control(sequence, "motion_of").children[4].svg != pictures[0].svg  # the frame is marked
-    act(sequence, "unit", "cm")
-    export = control(sequence, "poses")
-    sequence.session.run(export.action(tmp_path / "out"), export.done)
-    sequence.host.wait(sequence, lambda: not sequence.session.running)
-    assert "track.json, motion.csv" in text(sequence, "written")
-    with (tmp_path / "out" / "motion.csv").open(newline="") as stream:
-        assert float(list(csv.DictReader(stream))[3]["angle_deg"]) == pytest.approx(15, abs=1e-3)
-    act(sequence, "remove")
-    assert control(sequence, "motion") is None
 
 
 def test_a_video_shows_all_frames_and_a_still_the_one_that_is_seen(sequence, tmp_path):

@@ -60,7 +60,7 @@ def test_a_range_is_offered_about_a_ct_that_was_placed(host, start):
     """About where it is by chance, or centred, a search would begin anywhere."""
     host.session.centre()
     assert control(start, "range") is None
-    act(start, "number0", "12.5")
+    host.registration.world_from_ct = rigid.translation([12.5, 0, 0]) @ pose(host)
     act(start, "start", "search")
     assert control(start, "range").value == "The whole CT"
     assert control(start, "rotation_deg") is None
@@ -87,15 +87,6 @@ def test_a_device_is_chosen_and_why_it_cannot_be_used_is_said(host, start, monke
     assert control(start, "device").value == host.registration.parameter("device") == "cuda:999"
     host.wait(start, lambda: text(start, "device_text"))
     assert text(start, "device_text").endswith("the processor does the work.")
-
-
-def test_numbers_move_the_ct(host, start):
-    for key, number in (("number0", "12.5"), ("number4", "-30")):
-        act(start, key, number)
-        assert float(text(start, key)) == float(number)
-    assert history(host) == ["before", "by hand", "by hand"]
-    with refuses("L: "):
-        act(start, "number0", "here")
 
 
 def test_a_ct_outside_all_xrays_is_said_and_centred(host, start):

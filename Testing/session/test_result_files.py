@@ -1,30 +1,23 @@
-"""What is handed on says what it is and reads back; what is plotted of a registration."""
+"""What is handed on says what it is and reads back."""
 
 import errno
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pydicom
 import pytest
 from file_io import read_json, write_json
-from phantom import TRUE_POSE, error_mm, make_views, off, write_phantom_case
+from phantom import error_mm, write_phantom_case
 from phantom_scene import settled_session
 from refusals import refuses
 
 from MultiViewRegistrationLib.api import register
-from MultiViewRegistrationLib.assessment.metrics import PredictedError
-from MultiViewRegistrationLib.assessment.verdict import assess
-from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io import files
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.image import change_image
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED
-from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.report import plot
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import (
@@ -144,51 +137,3 @@ def test_an_export_with_its_case_is_opened_again_with_its_verdict(scene, tmp_pat
     again = Session(read_result(tmp_path / "out")(scene))
     assert assessment.verdict(again) == written["verdict"] and again.stale_reason() == ""
     assert again.history.current.reasons == written["reasons"]
-
-
-# Curves
-
-NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [4.0, 2.0, -3.0])
-
-
-@pytest.fixture(scope="module")
-def result(ct, anatomy):
-    views = make_views(ct)
-    found = refine(anatomy, views, NEAR)
-    assessed = assess(anatomy, views, found, NEAR)
-    prediction = assessed.prediction
-    return SimpleNamespace(
-        case=SimpleNamespace(views=views, shared_unknowns=CALIBRATED),
-        views=found.views,
-        refinement=found,
-        assessment=assessed,
-        predicted_tre_mm=PredictedError(prediction.mean_mm, prediction.upper95_mm),
-        world_from_ct=found.world_from_ct,
-    )
-
-
-def test_similarity_ends_at_what_the_result_has(result):
-    named = dict(plot.similarity(result))
-    assert list(named) == ["view1", "view2"]
-    assert [points[-1][1] for points in named.values()] == pytest.approx(
-        list(result.refinement.fit.similarity)
-    )
-    numbers = [number for number, _ in named["view1"]]
-    assert numbers == list(range(1, 1 + sum(len(points) for _, points in plot.cost(result))))
-
-
-def test_the_predicted_error_falls_to_that_of_the_result(result):
-    expected, bound = (np.array(points)[:, 1] for _, points in plot.predicted(result))
-    prediction, targets = result.assessment.prediction, result.assessment.targets
-    assert (expected[-1], bound[-1]) == (prediction.mean_mm, prediction.upper95_mm)
-    first = result.refinement.levels[0].steps[0].world_from_ct
-    moved = rigid.transform_points(first, targets) - rigid.transform_points(
-        result.world_from_ct, targets
-    )
-    way = np.linalg.norm(moved, axis=1)
-    assert (
-        way.min() < expected[0] < np.hypot(way.max(), prediction.mean_mm)
-        and (expected <= bound).all()
-    )
-    unassessed = SimpleNamespace(**{**vars(result), "predicted_tre_mm": None})
-    assert plot.predicted(unassessed) == []

@@ -1,4 +1,4 @@
-"""A sequence in the scene: tracked, opened, played, compared, put away.
+"""A sequence in the scene: tracked, opened, played, put away.
 
 And a scene that is saved while it is played.
 """
@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from file_io import read_json, write_json
-from moving import swing, write_blinking_case, write_track, write_turning
-from numpy.testing import assert_allclose
+from file_io import read_json
+from moving import swing, write_blinking_case, write_track
 from phantom import error_mm
 from phantom_scene import make_registration
 from refusals import refuses
@@ -28,10 +27,8 @@ from MultiViewRegistrationLib.mrml.case import drawn
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import segmentation_node, set_source
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
-from MultiViewRegistrationLib.mrml.nodes import transform_of
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.mrml.structures import structures_of
-from MultiViewRegistrationLib.mrml.xray import MASK, detectors
+from MultiViewRegistrationLib.mrml.xray import MASK
 from MultiViewRegistrationLib.sequence.tracker import Tracker
 from MultiViewRegistrationLib.session.adding import read
 from MultiViewRegistrationLib.session.result_files import read_track
@@ -423,74 +420,6 @@ def test_an_image_that_was_replaced_meanwhile_stays(scene, study):
     assert after[1] == before[1] and [part[1] for part in after[2:]] == [
         part[1] for part in before[2:]
     ]
-
-
-# The bone of another structure
-
-
-def compared(session, path):
-    """The node of the other's bone, once it is made."""
-    session.sequence.compare_with(path)
-    poll(session, 20, lambda: session.sequence.other.task is None)
-    return session.registration.node.GetNodeReference("otherStructure")
-
-
-def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(
-    session, study, tmp_path
-):
-    path = write_turning(study / "track", tmp_path / "turning")
-    node, poses = (
-        compared(session, path),
-        [frame["world_from_ct"] for frame in read_json(path)["frames"]],
-    )
-    seen, other = detectors(session.registration), session.sequence.other
-    for number in (0, 4, BLANK, 1):
-        go(session, number)
-        assert node.GetDisplayVisibility() == (number != BLANK)
-        if number == BLANK:
-            assert len(other.outline(seen[0])) == 0
-            continue
-        assert_allclose(transform_of(node.GetParentTransformNode()), poses[number], atol=1e-9)
-        points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
-        matrix = slicer.util.arrayFromTransformMatrix(node.GetParentTransformNode())
-        for detector in seen:
-            fallen = detector.pixels(points @ matrix[:3, :3].T + matrix[:3, 3])
-            lines = other.outline(detector).reshape(-1, 2)
-            assert len(lines) > 40  # of its outermost points, none of a speck, nothing lies outside
-            assert_allclose(
-                [lines.min(axis=0), lines.max(axis=0)],
-                [fallen.min(axis=0), fallen.max(axis=0)],
-                atol=0.5,
-            )
-    assert other.problem == "" and structures_of(session.registration) == [node]
-
-
-def test_it_goes_with_the_sequence_and_is_not_saved(session, scene, study, tmp_path, slicer_app):
-    path = write_turning(study / "track", tmp_path / "turning")
-    node = compared(session, path)
-    again = compared(session, path)
-    assert again is not node and not scene.IsNodePresent(node)
-    assert slicer_app.io_manager.write_scene(tmp_path / "scene.mrb")
-    session.sequence.close()
-    assert session.sequence.other is None and not scene.IsNodePresent(again)
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
-    names = [scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes())]
-    assert not [name for name in names if "turning" in name]
-
-
-def test_without_its_ct_the_motion_is_still_plotted(session, study, tmp_path):
-    path = write_turning(study / "track", tmp_path / "turning")
-    content = read_json(path)
-    write_json(path, {**content, "inputs": dict.fromkeys(content["inputs"], "0" * 64)})
-    assert compared(session, path) is None
-    assert "Its bone is not shown: " in session.sequence.other.problem
-    assert "is not what was tracked" in session.sequence.other.problem
-    write_json(path, {**content, "sequence": {"cases": ["nowhere/case.json"]}})
-    assert (
-        compared(session, path) is None
-        and "nowhere/case.json, which is not there" in session.sequence.other.problem
-    )
 
 
 def test_of_a_masked_ct_its_bone_alone_is_made(ct):

@@ -69,6 +69,4 @@ def test_a_track_that_is_opened_has_both_bones(tracked):
     assert all(tuple(frame.bones) == BONES for frame in stored.frames)
     assert not stored.frames[BLANK].bones[BONES[1]].kept
     alone = StoredTrack.read(tracked / f"{BONES[1]}_track.json")
-    own, expected = alone.structure(), CTS[1]
-    assert np.allclose(own.volume.values, expected.volume.values)
-    assert_allclose(alone.centroid, expected.centroid(), atol=0.5)
+    assert_allclose(alone.centroid, CTS[1].centroid(), atol=0.5)

@@ -148,7 +148,7 @@ def redact_upload_paths(text: str) -> str:
     return re.sub(rf"{re.escape(tempfile.gettempdir())}/mvreg-[^/\s]+/", "", text)
 
 
-def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path] = ()) -> None:
+def check_within_upload(file: str, folder: Path, name: str) -> None:
     """Refuse a name of a file outside the folder that was uploaded.
 
     Parameters
@@ -159,16 +159,14 @@ def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path
         To which the name is relative.
     name
         As it is written.
-    homes
-        Folders where it may lie, by default the one in which `folder` was uploaded.
 
     Raises
     ------
     InputError
         Where it lies elsewhere.
     """
-    homes = homes or [home for home in [upload_root(folder)] if home]
-    if homes and not any(_lies_in(home, folder, name) for home in homes):
+    home = upload_root(folder)
+    if home and not _lies_in(home, folder, name):
         file = Path(file).name
         raise InputError(
             f"{file}: names a file outside the folder that was sent, expected all of them in it; "

@@ -125,31 +125,26 @@ class FrameFiles:
         return {"cases": names(self.cases), **({"images": images} if images else {})}
 
     @classmethod
-    def read(cls, fields: JsonObject, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
+    def read(cls, fields: JsonObject, folder: Path) -> FrameFiles:
         """Read the output of `written`.
-
-        Parameters
-        ----------
-        homes
-            See `check_within_upload`.
 
         Raises
         ------
         InputError
             For invalid content, and where a file is not there any more.
         """
-        cases = _paths(fields, "cases", folder, homes)
+        cases = _paths(fields, "cases", folder)
         if len(cases) > 1:
             return cls.of_cases(cases)
         if not fields.has("images"):
             return cls.of_images(cases[0])
         images = fields.section("images", "lists of images by the names of the views")
         return cls.of_images(
-            cases[0], {name: _paths(images, name, folder, homes) for name in images.values}
+            cases[0], {name: _paths(images, name, folder) for name in images.values}
         )
 
 
-def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
+def _paths(fields: JsonObject, key: str, folder: Path) -> list[Path]:
     """Return the files of a list of names.
 
     Raises
@@ -161,7 +156,7 @@ def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) ->
     if not names:
         fields.refuse_value(key, "a list of paths")
     for name in names:
-        check_within_upload(fields.file, folder, name, homes)
+        check_within_upload(fields.file, folder, name)
         if not (folder / name).exists():
             what = f"names {printable(folder / name)}, which is not there"
             fields.refuse(

@@ -242,9 +242,6 @@ def _markups_points(node) -> np.ndarray:
 
 
 STRUCTURE = "structure"
-#: The role of the model of another structure of a sequence, which moves by itself, see
-#: `other_structure`.
-OTHER = "otherStructure"
 #: In the record: whether the nodes of that role are shown ("chosen"), or all that moves
 #: with the CT ("").
 STRUCTURES = "structures"
@@ -260,7 +257,7 @@ REACH = 0.015
 def choose_structures(registration: Registration, nodes: list | None) -> None:
     """Project these segmentations (the segments shown), models and markups, wherever they are.
 
-    None projects all that moves with the CT, or was tracked beside it.
+    None projects all that moves with the CT.
     """
     registration.keep(STRUCTURES, "" if nodes is None else "chosen")
     set_references(registration.node, STRUCTURE, nodes or ())
@@ -281,7 +278,6 @@ def structures_of(registration: Registration) -> list:
     """Return the nodes that are projected, whether or not they are shown at present."""
     if registration.kept(STRUCTURES) == "chosen":
         return references(registration.node, STRUCTURE)
-    other = registration.node.GetNodeReference(OTHER)
     bones = bones_of(registration).values()
     moving = [registration.ct_transform, *(bone.node for bone in bones)]
     # Bones with poses of their own are outlined by themselves, and of the CT's surface there is the
@@ -290,12 +286,9 @@ def structures_of(registration: Registration) -> list:
     return [
         node
         for node in _all(registration)
-        if node is other
-        or (
-            node not in drawn
-            and not node.GetHideFromEditors()
-            and any(is_under(node, transform) for transform in moving)
-        )
+        if node not in drawn
+        and not node.GetHideFromEditors()
+        and any(is_under(node, transform) for transform in moving)
     ]
 
 

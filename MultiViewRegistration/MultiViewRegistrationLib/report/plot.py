@@ -292,65 +292,6 @@ def movement(result: Result) -> Curves:
     return _by_level(result, lambda level, step: step.moved_mm)
 
 
-def similarity(result: Result) -> Curves:
-    """Return the name of each view and, by the step's number, its similarity.
-
-    Each level has its own, with its own resolution and windows.
-    """
-    from ..registration.cameras import uncalibrated_view_indices
-
-    steps = _steps(result)
-    alone = uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
-    names = [
-        view.name for nth, view in enumerate(result.views) if nth not in alone
-    ]  # the others have no part in the steps
-    return [
-        (name, [(number, step.similarity[nth]) for number, step in enumerate(steps, start=1)])
-        for nth, name in enumerate(names)
-        if steps
-    ]
-
-
-def predicted(result: Result) -> Curves:
-    """Return the error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
-
-    That of the pose found, to which the way that was still to go is added in squares. Nothing where
-    nothing was predicted.
-    """
-    from ..translation import _  # which loads Slicer's classes where they are
-
-    assessment = result.assessment
-    steps = _steps(result)
-    if assessment is None or result.predicted_tre_mm is None or not steps:
-        return []
-    targets = assessment.targets
-    likely = result.predicted_tre_mm
-    end = rigid.transform_points(result.world_from_ct, targets)
-    differences = [rigid.transform_points(step.world_from_ct, targets) - end for step in steps]
-    to_go = [np.sqrt(np.mean(np.sum(difference**2, axis=1))) for difference in differences]
-    return [
-        (name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)])
-        for name, further in (
-            (_("expected"), likely.mean),
-            (_("below, in 95 of 100"), likely.upper95),
-        )
-        if further is not None
-    ]
-
-
-def errors_at_targets(result: Result) -> list[float]:
-    """Return the mm at each of the case's targets against its truth.
-
-    Empty where either is missing.
-    """
-    from ..assessment.metrics import target_errors
-
-    case = result.case
-    if case.targets is None or case.truth_world_from_ct is None:
-        return []
-    return target_errors(result.world_from_ct, case.truth_world_from_ct, case.targets).tolist()
-
-
 def predicted_at_targets(result: Result) -> list[tuple[float, float]]:
     """Return the mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty without targets."""
     if result.case.targets is None or result.assessment is None:
@@ -367,10 +308,6 @@ def maps(result: Result) -> list[tuple[ViewSplit, np.ndarray]]:
     assessed = result.assessed_views
     splits = result.assessment.splits if assessed and result.assessment else []
     return [(split, tile_map(*assessed[split.name])) for split in splits]
-
-
-def _steps(result: Result) -> list:
-    return [step for level in result.refinement.levels for step in level.steps]
 
 
 def _by_level(result: Result, value: Callable[[LevelTrace, Any], float]) -> Curves:

@@ -28,8 +28,6 @@ from ..io.files import (
     describe,
     plain,
     printable,
-    sha256,
-    upload_root,
     write_json,
 )
 from ..io.navigation.registration_export import bones_in
@@ -361,14 +359,8 @@ class StoredTrack:
             ),
         }
 
-    def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
+    def files(self) -> FrameFiles:
         """Return the files of the frames.
-
-        Parameters
-        ----------
-        folders
-            The first is the one to which their paths are relative, by default that of the file; a
-            file that a page sent may name files in any of them.
 
         Raises
         ------
@@ -380,70 +372,13 @@ class StoredTrack:
                 f"{self._fields.file}: does not say where its frames are, expected a sequence that "
                 "was tracked from files; track it from its case.json."
             )
-        homes = folders if upload_root(self.folder) else ()
-        files = FrameFiles.read(
-            self._fields.section("sequence"), folders[0] if folders else self.folder, homes
-        )
+        files = FrameFiles.read(self._fields.section("sequence"), self.folder)
         if len(files) < self.count:
             raise InputError(
                 f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, "
                 "expected those that were tracked; put them back, or track them again."
             )
         return files
-
-    def structure(self, beside: Sequence[Path] = ()) -> CT:
-        """Return the tracked structure.
-
-        The CT of the first frame, with its mask, or that of the structure of the case that was
-        tracked.
-
-        Parameters
-        ----------
-        beside
-            Folders as in `files`, of another track of the same frames: a page is sent the file
-            alone.
-
-        Raises
-        ------
-        InputError
-            Where it has gone, or has changed.
-        """
-        try:
-            file = self.files().file(0)
-        except InputError:
-            if not beside:
-                raise
-            file = self.files(beside).file(0)
-        name = self.bone
-        body = next((each for each in file.bodies if each.name == name), file.first)
-        of_ct = [part.path for part in (body.ct, body.mask) if part]
-        for path in of_ct if name is None else dict(body.files).values():
-            if sha256(path) not in self.inputs.values():
-                raise InputError(
-                    f"{self._fields.file}: {printable(path)} is not what was tracked, expected the "
-                    "same CT and mask; put them back, or track it again."
-                )
-        ct = body.read()
-        if name is None or body.name:
-            return ct
-        structures = body.read_bones(ct)
-        if name not in structures.names:
-            self._fields.refuse(
-                "structure",
-                f"is {describe(name)}",
-                "a structure of the case",
-                "track the case again",
-            )
-        return replace(ct, mask=structures.mask(structures.names.index(name)))
-
-    @property
-    def bone(self) -> str | None:
-        """The name of the structure of the case that was tracked; None of the whole CT."""
-        return (
-            self._fields.text("structure", "the name of a structure")
-            if self._fields.has("structure")
-            else None
-        )
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:

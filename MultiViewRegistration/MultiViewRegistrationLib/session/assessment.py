@@ -1,12 +1,12 @@
 """What can be said of a pose.
 
-Its verdict, a mask without what does not fit, its similarity, how another one differs.
+Its verdict, a mask without what does not fit, its similarity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,6 @@ import numpy as np
 
 from ..assessment.uses import BECAUSE, OVERLAY_MM
 from ..errors import InputError
-from ..geometry import rigid
-from ..imaging.xray import View
 from ..io.edge_checks import EdgeCheck, all_on_line
 from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
@@ -27,7 +25,6 @@ from .history import BAD, GOOD, HistoryEntry
 from .tasks import BackgroundValue, within_sentence
 
 if TYPE_CHECKING:
-    from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
     from .session import Session
 
@@ -374,69 +371,3 @@ class SimilarityUpdater:
                 else session.find_similarity()
             ),
         )
-
-
-#: The longest side of a picture, in pixels, and the level of the CT's pyramid that it is drawn
-#: from.
-SIDE = 512
-LEVEL = 1
-
-
-@dataclass(frozen=True, eq=False)
-class PoseComparison:
-    """The comparison of two poses.
-
-    Attributes
-    ----------
-    mm
-        How far the CT's centre is moved from one to the other.
-    degrees
-        How far it is turned.
-    pictures
-        For each X-ray that is used its name, and uint8 (rows, columns, 3) at either pose.
-    """
-
-    mm: float
-    degrees: float
-    pictures: list[tuple[str, np.ndarray, np.ndarray]]
-
-
-def compare_poses(
-    session: Session, one: HistoryEntry, other: HistoryEntry
-) -> Callable[[], PoseComparison]:
-    """Return the comparison in two steps.
-
-    What needs the scene is done now, what takes long in the function returned, in any thread.
-
-    InputError as `Session.case`, and before the CT is ready for DRRs.
-    """
-    anatomy = session.anatomy
-    if anatomy is None:
-        raise InputError(_("Compare: the CT is still being prepared; try again in a moment."))
-    views = session.corrected_case().views
-
-    def compare() -> PoseComparison:
-        poses = [one.pose, other.pose]
-        before, after = (rigid.transform_points(pose, anatomy.centroid) for pose in poses)
-        turn = rigid.log_so3(other.pose[:3, :3] @ one.pose[:3, :3].T)
-        return PoseComparison(
-            float(np.linalg.norm(after - before)),
-            float(np.degrees(np.linalg.norm(turn))),
-            [_pictures(anatomy, view, poses) for view in views],
-        )
-
-    return compare
-
-
-def _pictures(
-    anatomy: PreparedCT, view: View, poses: list[np.ndarray]
-) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return the name of an X-ray, and its pictures at two poses."""
-    from ..report.overlays import film_of, live_picture
-
-    factor = -(-max(view.camera.size) // SIDE)
-    camera = view.camera.pooled(factor)
-    film = film_of(view.xray.pooled(factor))
-    bones = (anatomy.drr(camera, pose, LEVEL, bones=True) for pose in poses)
-    now, other = (live_picture("edges", film, drr, structure=anatomy.structure) for drr in bones)
-    return view.name, now, other

@@ -1,30 +1,24 @@
-"""The sequence of a session: tracked here or opened, played, and compared with that of another structure."""
+"""The sequence of a session: tracked here or opened, and played; and how two bones move in it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..imaging.ct import CT
-from ..io.files import printable, write_json
+from ..io.files import write_json
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
-from ..mrml import ct_3d
 from ..mrml.frames import frames_in, how_many
 from ..mrml.identity import fingerprint
-from ..mrml.nodes import product, remove_product, set_transform, transform_to_ras
-from ..mrml.registration import Registration
-from ..mrml.structures import OTHER, Shape, outlined, shape_of
-from ..mrml.xray import DetectorPlane
 from ..translation import _
 from . import player as saved_sequence
 from .player import Played, Player
@@ -39,34 +33,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StructureMotion:
-    """The motion of one structure against another.
+    """The motion of one bone against another.
 
     Attributes
     ----------
     fixed, moving
-        The structures' names.
+        The bones' names.
     count
         Of all frames.
     motion
         A `sequence.motion.Relative` of each that has both poses.
-    poses
-        (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or
-        rejected; none of a bone of the same CT.
-    structure
-        Reads its CT, in any thread; InputError where that is not there any more. None of a bone of
-        the same CT.
     """
 
     fixed: str
     moving: str
     count: int
     motion: list
-    poses: list[np.ndarray | None] = field(default_factory=list)
-    structure: Callable[[], CT] | None = None
 
     @property
     def title(self) -> str:
-        """Which structure moves against which."""
+        """Which bone moves against which."""
         return _("{moving} against {fixed}").format(moving=self.moving, fixed=self.fixed)
 
     @property
@@ -104,145 +90,6 @@ class StructureMotion:
         return [Path(folder) / name for name in ("motion.csv", "motion.html")]
 
 
-def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
-    """Return the motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
-
-    Raises
-    ------
-    InputError
-        For another kind of file, for tracks of other frames, and where no two frames have both
-        poses.
-    """
-    from ..sequence.motion import motion_against
-    from ..sequence.track_files import StoredTrack, poses_of
-
-    moving = StoredTrack.read(path)
-    motion = motion_against(
-        poses_of(played.frames, played.count),
-        moving,
-        _("{name}, which is played").format(name=played.name),
-        printable(Path(path).name),
-    )
-    beside: list[Path] = []
-    if isinstance(played.track, StoredTrack) and played.images.files is not None:
-        cases = played.images.files.cases
-        beside = [played.track.folder, *(case.resolve().parent for case in cases)]
-    return StructureMotion(
-        played.name,
-        moving.name,
-        played.count,
-        motion,
-        moving.poses,
-        lambda: moving.structure(beside),
-    )
-
-
-OTHER_TRANSFORM = "otherStructurePlace"
-#: Sky blue, of Okabe and Ito's colours, which colour-blind people can tell apart.
-OTHER_COLOUR = (0.34, 0.71, 0.91)
-
-
-class OtherStructure:
-    """The surface of another structure, which a sequence is compared with.
-
-    It is made in a thread; from then on `follow` puts it where it was found.
-
-    Attributes
-    ----------
-    task
-        What makes the surface, None once that is done.
-    problem
-        Why it is not seen, a sentence; "" where it is, or will be.
-
-    Parameters
-    ----------
-    motion
-        Against the one that is played.
-    """
-
-    def __init__(self, registration: Registration, motion: StructureMotion) -> None:
-        self._registration = registration
-        self.motion = motion
-        self.problem = ""
-        self._at: np.ndarray | None = None
-        self._shape: Shape | None = None
-        self._outlines: dict[str, tuple[tuple, np.ndarray]] = {}
-        self.task: Task | None = Task(lambda on_progress: _structure_shape(motion))
-
-    def follow(self, number: int | None) -> bool:
-        """Show the structure as it is in a frame, not at all where it was lost or rejected there.
-
-        Returns
-        -------
-        bool
-            Whether it has just come to be known.
-        """
-        made = self._look()
-        node = self._registration.node.GetNodeReference(OTHER)
-        pose = None if number is None else self.motion.poses[number]
-        if node is not None and (made or pose is not self._at):
-            if pose is not None:
-                set_transform(node.GetParentTransformNode(), pose)
-            node.SetDisplayVisibility(pose is not None)
-            self._at = pose
-        return made
-
-    def outline(self, detector: DetectorPlane) -> np.ndarray:
-        """Return the lines (k, 2, 2) of the outline in an X-ray, pixels.
-
-        None where it is not seen.
-        """
-        node = self._registration.node.GetNodeReference(OTHER)
-        seen = node is not None and node.GetDisplayVisibility()
-        if not seen or self._at is None or self._shape is None:
-            return np.zeros((0, 2, 2))
-        name = detector.view.id
-        key = (detector.stamp, self._at.tobytes())
-        if self._outlines.get(name, ((),))[0] != key:
-            self._outlines[name] = key, outlined(self._shape, transform_to_ras(self._at), detector)
-        return self._outlines[name][1]
-
-    def remove(self) -> None:
-        """Take the structure out of the scene."""
-        for role in (OTHER, OTHER_TRANSFORM):
-            remove_product(self._registration.node, role)
-
-    def _look(self) -> bool:
-        """Take the surface as soon as it is made; whether that is now."""
-        if not ended(self.task):
-            return False
-        task = self.task
-        self.task = None
-        if task.message:
-            self.problem = _("Its bone is not shown: {reason}").format(reason=task.message)
-        else:
-            mesh, self._shape = task.result
-            self._put(mesh)
-        return True
-
-    def _put(self, made: Any) -> None:
-        owner = self._registration.node
-        place = product(
-            owner,
-            OTHER_TRANSFORM,
-            "vtkMRMLLinearTransformNode",
-            f"{self.motion.moving} to world",
-            hidden=True,
-        )
-        node = ct_3d.put_model(
-            owner, OTHER, f"{self.motion.moving} bone", made, place, OTHER_COLOUR
-        )
-        for each in (place, node, node.GetDisplayNode()):
-            each.SetSaveWithScene(False)  # its track.json is opened again
-
-
-def _structure_shape(motion: StructureMotion) -> tuple[object, Shape]:
-    """Return the surface, and what its outlines are made from."""
-    assert motion.structure is not None, "only another CT's structure is shown by itself"
-    mesh = ct_3d.structure_surface(motion.structure())
-    return mesh, shape_of(mesh)
-
-
 #: Seconds between two times that the frames so far are kept in the scene: all of them are written
 #: each time.
 KEEP_S = 2.0
@@ -257,8 +104,6 @@ class Sequence:
         None without a sequence.
     message
         Why the tracking failed, or the scene's own sequence is not here; "" else.
-    other
-        The structure that is compared with the one that is played, in the scene; None without one.
     ended
         How the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
     seeking
@@ -272,7 +117,6 @@ class Sequence:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.player: Player | None = None
-        self.other: OtherStructure | None = None
         self.tracking: Tracking | None = None
         self.message = ""
         self.ended = ""
@@ -400,30 +244,6 @@ class Sequence:
         self._kept = monotonic()
         saved_sequence.keep_track(self._session.registration, player.played.content(None))
 
-    def compare_with(self, path: str | os.PathLike) -> None:
-        """Compare the structure in a track.json with the one that is played.
-
-        From now on its bone moves with the frames.
-
-        InputError without a sequence, and as `motion_of`.
-        """
-        if self.player is None:
-            raise InputError(
-                _(
-                    "Motion: no sequence is open, expected the one against which the other moves; "
-                    "track it, or open it."
-                )
-            )
-        motion = motion_of(path, self.player.played)
-        self.remove_other()
-        self.other = OtherStructure(self._session.registration, motion)
-
-    def remove_other(self) -> None:
-        """Take the other structure out of the scene, if there is one."""
-        if self.other is not None and self._session.registration.scene is not None:
-            self.other.remove()
-        self.other = None
-
     def motion_of_bones(self) -> StructureMotion | None:
         """Return how the moving bone of `Bones.pair` moves against the fixed one, in its frame.
 
@@ -460,7 +280,6 @@ class Sequence:
     def close(self) -> None:
         """Put everything back as it was before the sequence was played."""
         self.message = self.ended = ""
-        self.remove_other()
         if self.player is not None:
             player = self.player
             self.player = None
@@ -524,7 +343,6 @@ class Sequence:
         if player is None:
             return ended
         changed = self._session.running_registration is None and player.tick()
-        ended |= self.other is not None and self.other.follow(player.number)
         return ended or (changed and not player.playing and self.tracking is None)
 
     def _look_for_saved(self) -> bool:

@@ -261,7 +261,6 @@ class XRayPane:
                 "lines": [],
                 "point": None,
                 "landmarks": [],
-                "outline": [],
                 "bones": [],
             }
         return {

@@ -84,8 +84,7 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
 
     Its `landmarks` are `at`, pixels where they were clicked there, and `in_ct`, CT mm of those of
     the CT, which the page shows where the CT is, and beside the name how far it is from where its
-    partner has it; `outline`, lines (k, 2, 2) of another structure
-    that a sequence is compared with, pixels; `bones`, the outlines of bones and of what does not
+    partner has it; `bones`, the outlines of bones and of what does not
     fit where the pose has it, see `session.bones`.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
@@ -95,12 +94,10 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
         residual = residuals.get((name, detector.view.name))
         text = "" if residual is None else _("{mm:.1f} mm").format(mm=residual.residual_mm)
         marks.append({"name": f"{name} {text}".strip(), "at": rounded(point)})
-    other = session.sequence.other
     shown = overlay.mode_of(session.registration) != "off"
     bones = session.bones.outlines(detector) if shown else []
     return {
         "landmarks": marks,
-        "outline": [] if other is None else rounded(other.outline(detector), 1),
         "bones": [
             {
                 "name": each.name,

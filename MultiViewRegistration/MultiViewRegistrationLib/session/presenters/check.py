@@ -35,7 +35,6 @@ from .form import (
     Button,
     Cell,
     Choice,
-    Control,
     Form,
     Option,
     Picture,
@@ -78,7 +77,6 @@ class CheckPresenter(Presenter):
         self._left_out = ""
         self._of = ""
         self._changed = False
-        self._found: Form = []
         self._maps: Form = []
         self._drawing: Task | None = None
         self.overlays.reset()
@@ -154,7 +152,6 @@ class CheckPresenter(Presenter):
                 *self._maps,
                 open=False,
             ),
-            *self._found,
             *self.cursor.form(),
         ]
 
@@ -188,10 +185,7 @@ class CheckPresenter(Presenter):
         return line(view.name, view.name, cell)
 
     def _look_at_result(self) -> None:
-        """Have what there is to show of the result that the CT is at, made once for each.
-
-        `_maps` of it follow.
-        """
+        """Have the maps of the result that the CT is at made, once for each."""
         entry = self.session.history.current
         result = self.session.result
         there = None if entry is None or self.session.history.moved else result
@@ -199,7 +193,6 @@ class CheckPresenter(Presenter):
         if key != self._of:
             self._of = key
             self._maps = []
-            self._found = [] if there is None else [*_errors(there), _refinement(there)]
             self._drawing = None if there is None else Task(lambda on_progress: _maps(there))
 
     def state(self) -> State:
@@ -267,59 +260,6 @@ def _maps(result: Result) -> list[tuple[str, str, np.ndarray]]:
         (split.name, within.format(across=split.in_plane_mm, along=split.depth_mm), picture)
         for split, picture in plot.maps(result)
     ]
-
-
-def _errors(result: Result) -> Form:
-    """Return the errors at the targets: to be expected, and against the case's truth."""
-    errors = plot.errors_at_targets(result)
-    predicted = plot.predicted_at_targets(result)
-    target = _("target {number}")
-    widest = max((bound for _mm, bound in predicted), default=0.0)
-    expected = [
-        (target.format(number=n), [mm, bound], widest)
-        for n, (mm, bound) in enumerate(predicted, start=1)
-    ]
-    true = [(target.format(number=n), [mm], max(errors)) for n, mm in enumerate(errors, start=1)]
-    columns = _("Target"), _("Expected (mm)"), _("In 95 of 100 below (mm)")
-    mean = _("Error at the targets, against the case's truth: mean {mm:.2f} mm").format(
-        mm=np.mean(errors or 0)
-    )
-    return [
-        group(
-            "predicted",
-            _("Predicted error at the targets"),
-            *_bars("expected", columns, expected),
-            open=False,
-        ),
-        group("true", mean, *_bars("errors", (_("Target"), _("Error (mm)")), true), open=False),
-    ]
-
-
-def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> Form:
-    """Return a table of a name and lengths each, which have bars; nothing where there are none."""
-    lines = []
-    for name, lengths, longest in rows:
-        bars = (Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)
-        lines.append(line(name, name, *bars))
-    return [Table(key, columns=columns, lines=tuple(lines))] if lines else []
-
-
-def _refinement(result: Result) -> Control:
-    """Return the plots of the refinement."""
-    step = _("step")
-    mm = _("mm, log scale")
-    plots = (
-        (_("Similarity"), _("local NCC"), plot.similarity(result)),
-        (_("Error to expect at the targets, had it ended there"), mm, plot.predicted(result)),
-        (_("Cost, of each level's first"), "%", plot.cost(result)),
-        (_("How far each step moved the CT"), mm, plot.movement(result)),
-    )
-    pictures = (
-        Picture(f"plot{number}", title, svg=plot.curve_file(title, step, up, lines, log=up == mm))
-        for number, (title, up, lines) in enumerate(plots)
-        if lines
-    )
-    return group("refinement_plots", _("How the refinement went"), *pictures, open=False)
 
 
 #: Each overlay mode's name, and what its colours say.

@@ -1,21 +1,16 @@
-"""The section Register: once more, the history of poses, and two of them side by side."""
+"""The section Register: once more, and the history of poses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 
-import numpy as np
-
-from ...errors import InputError
 from ...mrml import landmarks
 from ...translation import _
 from .. import assessment
-from ..assessment import PoseComparison, compare_poses
 from ..history import HistoryEntry, describe_method
 from ..registering import REGRESSOR_STARTS, missing_inputs
 from ..session import Session
-from ..tasks import Task, ended
 from .form import (
     CAUTION,
     ERROR,
@@ -24,10 +19,7 @@ from .form import (
     RENDERING,
     Button,
     Cell,
-    Choice,
     Form,
-    Option,
-    Picture,
     Table,
     TableRow,
     Text,
@@ -54,13 +46,11 @@ class RegisterPresenter(Presenter):
 
     def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
         self._geometry = geometry
-        self.comparison = ComparisonPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._ready = False
-        self.comparison.reset()
 
     # The form
 
@@ -95,7 +85,6 @@ class RegisterPresenter(Presenter):
                 tip=_("Click a pose to put the CT there."),
                 enabled=not busy,
             ),
-            *self.comparison.form(),
         ]
 
     def button(self) -> Button:
@@ -133,14 +122,13 @@ class RegisterPresenter(Presenter):
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too, and return whether it has become ready."""
-        compared = self.comparison.tick()
         placed = any(view.placed for view in self.registration.used_xrays)
         if self.session.running_registration or self.registration.ct is None or not placed:
-            return compared
+            return False
         ready = self.session.prepare()
         changed = ready != self._ready
         self._ready = ready
-        return changed or compared
+        return changed
 
     def _hint(self, missing: str) -> str:
         if self.session.running_registration:
@@ -183,77 +171,6 @@ class RegisterPresenter(Presenter):
             self.host.stop_moving()
             self.session.ended = self.session.message = ""
             step()
-
-
-class ComparisonPresenter(Presenter):
-    """Compares where the CT is now with another entry of the history."""
-
-    def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
-        self._drawing: Task[PoseComparison] | None = None
-        self._text = ""
-        self._names = ("", "")
-        self._pictures: list[tuple[str, np.ndarray, np.ndarray]] = []
-
-    def form(self) -> Form:
-        """Return the controls."""
-        entries = self.session.history.entries
-        options = [Option(str(number), _pose_name(entry)) for number, entry in enumerate(entries)]
-        pictures: Form = []
-        for n, (name, *pair) in enumerate(self._pictures):
-            both = zip(self._names, pair, strict=True)
-            drawn = (Picture(f"picture{n}{of}", f"{name}: {of}", rgb=rgb) for of, rgb in both)
-            pictures.append(row(f"pictures{n}", *drawn))
-        compare = Choice(
-            "compare",
-            _("Compare with"),
-            self.compare,
-            options=tuple(options),
-            tip=_("Show where the CT is now and another pose of the history side by side."),
-        )
-        return [
-            compare if len(options) > 1 else None,
-            Text("compared", self._text),
-            *pictures,
-            Button("close", _("Close the comparison"), self.reset) if self._text else None,
-        ]
-
-    def tick(self) -> bool:
-        """Take what was drawn; whether there is something new to show."""
-        if not ended(self._drawing):
-            return False
-        drawing = self._drawing
-        self._drawing = None
-        if drawing.message:
-            self._text = drawing.message
-            return True
-        found = drawing.result
-        text = _(
-            "The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: "
-            "edges of bone."
-        )
-        self._text = text.format(mm=found.mm, degrees=found.degrees)
-        self._pictures = found.pictures
-        return True
-
-    def compare(self, number: str) -> None:
-        """Compare with an entry, by its number."""
-        entries = self.session.history.entries
-        if not 0 <= int(number) < len(entries):
-            raise InputError(
-                _("Compare: this pose is not there, expected one of the history; choose another.")
-            )
-        other = entries[int(number)]
-        work = compare_poses(
-            self.session, HistoryEntry.now("now", self.registration.world_from_ct), other
-        )
-        self._drawing = Task(lambda on_progress: work())
-        self._pictures = []
-        self._text, self._names = _("Drawing..."), (_("now"), _pose_name(other))
-
-
-def _pose_name(entry: HistoryEntry) -> str:
-    return f"{describe_method(entry)}, {entry.time[11:19]}"
 
 
 def verdict_state(session: Session) -> State | None:

@@ -1,8 +1,7 @@
-"""The section Sequence: tracking, the player, the poses, and the motion of another structure against this one."""
+"""The section Sequence: tracking, the player, the poses, and the motion of two bones."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -124,11 +123,8 @@ class SequencePresenter(Presenter):
 
     @property
     def motion(self) -> StructureMotion | None:
-        """The motion of another structure against this one, or of two of its bones."""
-        sequence = self._sequence
-        if sequence is None:
-            return None
-        return sequence.motion_of_bones() if sequence.other is None else sequence.other.motion
+        """The motion of two of its bones."""
+        return None if self._sequence is None else self._sequence.motion_of_bones()
 
     # The form
 
@@ -350,7 +346,7 @@ class SequencePresenter(Presenter):
             _("Export the poses"),
             Text(
                 "files",
-                " ".join([files, _("With another structure: motion.csv, motion.html.")]),
+                " ".join([files, _("Of two bones: motion.csv, motion.html.")]),
                 tone=QUIET,
             ),
             Choice(
@@ -371,24 +367,18 @@ class SequencePresenter(Presenter):
         )
 
     def _motion(self, player: Player) -> Control:
-        """Return the motion of another structure against this one."""
-        other = self.session.sequence.other
-        choose = _("Choose the track.json of another structure, tracked through the same frames.")
+        """Return the motion of two of its bones."""
         found: Form = self.joint.form()
         motion = self.motion
         if motion is not None:
-            problem = "" if other is None else other.problem
-            warnings = filter(None, [motion.left_out, problem])
             title = _("{title}, since frame {first}.")
-            if other is not None:
-                title = _("{title}, since frame {first}, along the axes of this CT.")
             found += [
                 Text(
                     "motion_title",
                     title.format(title=motion.title, first=motion.rows[0][0]),
                     tone=STRONG,
                 ),
-                *texts("warning", warnings, CAUTION),
+                Text("warning", motion.left_out, tone=CAUTION),
                 *self._motion_plots(player, motion),
                 Table(
                     "motion",
@@ -405,24 +395,8 @@ class SequencePresenter(Presenter):
                 Button("to_table", _("To a table"), partial(self.to_table, motion))
                 if self.in_slicer
                 else None,
-                Button("remove", _("Remove"), self.session.sequence.remove_other)
-                if other is not None
-                else None,
             ]
-        return group(
-            "motion_of",
-            _("Motion against each other"),
-            Files(
-                "other",
-                _("Other structure..."),
-                self._compare,
-                hint=choose,
-                suffixes=TRACK,
-                tip=choose,
-            ),
-            *found,
-            open=motion is not None,
-        )
+        return group("motion_of", _("Motion against each other"), *found, open=motion is not None)
 
     def _motion_plots(self, player: Player, motion: StructureMotion) -> Form:
         """Return curves over the frames.
@@ -512,13 +486,6 @@ class SequencePresenter(Presenter):
 
     def _on_written(self, files: list[Path]) -> None:
         self._written = self._written[0], written_to(files)
-
-    def _compare(self, paths: list[Path], folder: Path | None) -> None:
-        try:
-            self.session.sequence.compare_with(paths[0])
-        finally:
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def frame_lines(player: Player, frame: Tracked) -> list[str]:

@@ -6,17 +6,14 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from ...errors import InputError
-from ...geometry import rigid
 from ...geometry.c_arm import DEG
 from ...io.case_settings import DEFAULT_SEARCH
 from ...io.recognise import POSE
 from ...mrml import manual_pose
 from ...mrml.bones import choose_bone
 from ...mrml.case import search_of, searches_whole_ct
-from ...mrml.registration import Registration
 from ...rendering.devices import AUTO, CPU, ComputeDevice, present_devices
 from ...translation import _
 from ..history import METHODS
@@ -54,12 +51,6 @@ RANGE_NUMBERS = {
     "rotation_deg": Number(_("Rotation"), 1, 180, DEG),
     "translation_mm": Number(_("Translation"), 1, 500, " mm"),
 }
-#: The place of the CT's centre (`manual_pose.centre`), mm in the world, LPS; then its turn about
-#: these axes, one after the other, as they stand still, degrees.
-POSE_NUMBERS = (
-    *(Number(name, -1e5, 1e5, " mm") for name in ("L", "P", "S")),
-    *(Number(name, -1e5, 1e5, DEG) for name in (_("turn L"), _("turn P"), _("turn S"))),
-)
 POSE_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".npy", ".json")
 #: The switch for moving the CT by hand.
 MOVE = _("Move the CT")
@@ -138,18 +129,19 @@ class StartPresenter(Presenter):
         """Return the controls."""
         start = self.start
         controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
-        numbers = self._numbers()
+        ct = self.registration.ct
+        there = ct is not None and ct.GetImageData() is not None
         if start == "landmarks":
             controls += self.landmarks.form()
-        elif numbers:
+        elif there:
             controls.append(self._centre())
         more: Form = [self._choice("other_start", MORE)]
         if start in SEARCH_STARTS:
             more += self._range()
         if start == "by hand":
             more += [move_button(self.host), Text("keys", self.host.hand.keys(), tone=QUIET)]
-        if numbers:
-            more.append(group("place", _("Where the CT is"), *self._place(numbers), open=True))
+        if there:
+            more += self._place()
         more += [*self._device(), *self.regressor.form()]
         return [*controls, group("more", _("More"), *more, open=start in MORE)]
 
@@ -211,21 +203,8 @@ class StartPresenter(Presenter):
         said = found.fallback_message or found.display_name
         return [choice, Text("device_text", said, tone=QUIET)]
 
-    def _place(self, numbers: list[str]) -> Form:
-        idle = not self.session.running
-        fields = [
-            TextField(
-                f"number{which}",
-                number.name,
-                partial(self.type_number, which),
-                text=text,
-                number=number,
-                enabled=idle,
-                tip=_("Of the CT's centre in the world of the X-rays"),
-            )
-            for which, (number, text) in enumerate(zip(POSE_NUMBERS, numbers, strict=True))
-        ]
-        controls: Form = [row("shift", *fields[:3]), row("rotation", *fields[3:])]
+    def _place(self) -> Form:
+        controls: Form = []
         transforms = manual_pose.other_transforms(self.registration)
         if transforms:
             copy = Choice(
@@ -233,7 +212,7 @@ class StartPresenter(Presenter):
                 _("Copy a transform"),
                 self.copy,
                 options=tuple(Option(node.GetID(), node.GetName()) for node in transforms),
-                enabled=idle,
+                enabled=not self.session.running,
                 tip=_(
                     "Move the CT to where this transform puts things; the transform itself stays "
                     "as it is."
@@ -282,10 +261,7 @@ class StartPresenter(Presenter):
         return State(READY, text)
 
     def tick(self) -> bool:
-        """Return whether the CT has stopped elsewhere.
-
-        Its numbers, and whether the X-rays show it.
-        """
+        """Return whether the CT has stopped elsewhere, where other X-rays may show it."""
         changed = self.landmarks.tick() | self.regressor.tick()
         device = self.registration.device
         if device not in (AUTO, CPU):
@@ -329,15 +305,6 @@ class StartPresenter(Presenter):
             hint += " " + _("Automatic uses the regressor of this CT, too.")
         return hint
 
-    def _numbers(self) -> list[str]:
-        ct = self.registration.ct
-        if ct is None or ct.GetImageData() is None:
-            return []
-        try:
-            return [f"{value:.2f}" for value in pose_numbers(self.registration)]
-        except InputError:
-            return []
-
     # What a person does
 
     def choose(self, start: str) -> None:
@@ -364,17 +331,6 @@ class StartPresenter(Presenter):
             For invalid text.
         """
         self.registration.node.SetParameter(key, str(RANGE_NUMBERS[key].read(text)))
-
-    def type_number(self, which: int, text: str) -> None:
-        """Move the CT by one of POSE_NUMBERS.
-
-        Raises
-        ------
-        InputError
-            For invalid text.
-        """
-        value = POSE_NUMBERS[which].read(text)
-        self._move("by hand", lambda: set_pose_number(self.registration, which, value))
 
     def centre(self) -> None:
         """Put the CT's middle where the central rays meet."""
@@ -427,31 +383,3 @@ def move_ct(host: Host) -> None:
         host.hand.exit()
         choose_bone(host.session.registration, "")
     host.hand.toggle()
-
-
-def pose_numbers(registration: Registration) -> np.ndarray:
-    """Return the pose as numbers (6,), see POSE_NUMBERS.
-
-    Raises
-    ------
-    InputError
-        Without a usable CT.
-    """
-    angles = Rotation.from_matrix(registration.world_from_ct[:3, :3]).as_euler("xyz", degrees=True)
-    return np.concatenate([manual_pose.centre(registration), angles])
-
-
-def set_pose_number(registration: Registration, which: int, value: float) -> None:
-    """Move the CT so that one of POSE_NUMBERS has this value, and the others stay.
-
-    Raises
-    ------
-    InputError
-        Without a usable CT.
-    """
-    wanted = pose_numbers(registration)
-    wanted[which] = value
-    R = Rotation.from_euler("xyz", wanted[3:], degrees=True).as_matrix()
-    registration.world_from_ct = rigid.from_rotation_translation(
-        R, wanted[:3] - R @ manual_pose.centre_in_ct(registration)
-    )

@@ -28,7 +28,7 @@ export function line(frame, ends) {
 }
 
 // Lines, each between two pixels, as the path of an SVG.
-export function outline(frame, lines) {
+function outline(frame, lines) {
   return lines.map((ends) => "M" + ends.map((pixel) => frame.toView(pixel).map((place) => place.toFixed(1)).join(",")).join("L")).join("");
 }
 

@@ -16,7 +16,6 @@ export const template = `
       <text v-for="side in drawn.sides" class="side" :x="side.x" :y="side.y">{{ side.letter }}</text>
       <g v-if="drawn.scale" class="scale"><path class="under" :d="drawn.scale.path" /><path :d="drawn.scale.path" />
         <text :x="drawn.scale.x" :y="drawn.scale.y">{{ fill(words.scale, { length: drawn.scale.mm }) }}</text></g>
-      <template v-if="drawn.outline"><path class="under" :d="drawn.outline" /><path class="outline" :d="drawn.outline" /></template>
       <g v-for="one in drawn.bones" :class="['bone', { chosen: one.chosen }]" :style="{ color: one.colour }"><path class="under" :d="one.path" />
         <path :d="one.path" /><text :x="one.x" :y="one.y">{{ one.name }}</text></g>
       <template v-for="line in drawn.lines"><line class="under" v-bind="line" /><line class="epipolar" v-bind="line" /></template>

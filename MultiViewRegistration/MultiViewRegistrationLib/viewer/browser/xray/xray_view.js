@@ -4,7 +4,7 @@ import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
 import { GLPicture } from "./gl_picture.js";
 import { Graphics } from "./graphics.js";
-import { boneOutline, cross, landmark, line, outline, ring, scale, sides } from "./marks.js";
+import { boneOutline, cross, landmark, line, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
 import { body, bone, carried, depth, mmPerPixel, pose, projected } from "./pose.js";
@@ -35,7 +35,7 @@ const XRay = {
   props: { view: Object },
 
   data: () => ({
-    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", bones: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
+    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], bones: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
     dragged: "", dragText: "", announced: "", automatic: [0, 1], loading: null, small: false,
   }),
 
@@ -402,7 +402,7 @@ const XRay = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, this.centre()) : null,
         bones: view.bones.filter((one) => one.lines.length).map((one) => boneOutline(frame, one)),
-        outline: outline(frame, view.outline), scale: this.small ? null : scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
+        scale: this.small ? null : scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);
     },

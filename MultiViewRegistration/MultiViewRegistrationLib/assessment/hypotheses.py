@@ -441,7 +441,7 @@ class Trials:
 
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
-#: at the second resolution. Chosen on cases with one fault each, see docs/validation.md.
+#: at the second resolution. Chosen on cases with one fault each.
 MIN_EVIDENCE_GAIN = 1.2
 MIN_NCC = 0.7
 #: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so

@@ -27,7 +27,7 @@ from .uses import WRONG_MM
 T = TypeVar("T")
 
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
-#: of the move; at most this share of the named causes is wrong (docs/method.md).
+#: of the move; at most this share of the named causes is wrong.
 MOVE_SD_MM = 0.3
 MOVE_SD_SHARE = 0.1
 P_WRONG_CAUSE = 0.04
@@ -44,12 +44,11 @@ AGREE = 0.004
 #: % of right answers of seeds 1 to 4: in units of what is left over it is the same for all kinds.
 CARRIED_TENSION = 1.05
 #: Views disagree where a motion between them, or another size of the CT, explains more than this
-#: share of the cost, and then (`features.disagreement`, docs/method.md): a right answer is off by
+#: share of the cost, and then (`features.disagreement`): a right answer is off by
 #: about as much as that moves it, and PAD_MM.
 DISAGREE = 0.01
 PAD_MM = 0.1
-#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise
-#: (docs/method.md).
+#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise.
 ONE_VIEW_BEYOND = 1.6
 #: Of bodies of which a part lies elsewhere (`parts.elsewhere`), by whether that is proven, the share
 #: that was wrong: of 36 such of seed 1 31, of 7 whose parts only asked for another place 2.

@@ -1,7 +1,6 @@
 """The range and budget of the search, and Levenberg-Marquardt on the pose of the CT and the unknown camera corrections.
 
-The ranges and budgets were chosen on simulated radiographs and on real ones of a wrist
-(docs/method.md).
+The ranges and budgets were chosen on simulated radiographs and on real ones of a wrist.
 """
 
 from __future__ import annotations
@@ -140,7 +139,7 @@ FALLBACK_RANGE = Range(30.0, 50.0)
 
 #: A start that is expected to be off by no more (root mean square, of points 60 mm from the
 #: anatomy's centre) is refined from the second level on: there all starts up to twice as far off
-#: arrived, and three of four up to three times as far (docs/method.md).
+#: arrived, and three of four up to three times as far.
 CAPTURE_RADIUS_MM = 4.0
 #: A start that is expected to be farther off gains nothing from a search about it.
 MAX_EXPECTED_MM = 25.0

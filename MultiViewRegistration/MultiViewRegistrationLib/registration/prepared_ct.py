@@ -3,7 +3,7 @@
 All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged,
 each next one twice as many, and the volume is taken at the level of its pyramid whose voxels are
 about as large as a pixel at the depth of the anatomy. The windows were chosen on simulated
-radiographs and on real ones of a wrist (docs/method.md).
+radiographs and on real ones of a wrist.
 """
 
 from __future__ import annotations

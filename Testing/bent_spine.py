@@ -155,9 +155,9 @@ def register_once(session) -> None:
     """Have a session of the case that `write_case` writes by default register it as given; it is done once for all tests."""
 
     def once(*given, **options):
-        if not _RESULTS:
-            _RESULTS.append(real(*given, **options))
-        return _RESULTS[0]
+        if not RESULTS:
+            RESULTS.append(real(*given, **options))
+        return RESULTS[0]
 
     real = api.register
     with pytest.MonkeyPatch.context() as patch:
@@ -166,7 +166,8 @@ def register_once(session) -> None:
         session.finish()
 
 
-_RESULTS: list = []
+#: What was found in it, once for all tests.
+RESULTS: list = []
 
 
 @lru_cache(maxsize=1)

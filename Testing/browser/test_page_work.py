@@ -125,16 +125,6 @@ def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, 
     assert not hidden
 
 
-def test_the_device_is_chosen_and_the_outcome_names_it(fresh):
-    fresh.open_step("Start")
-    fresh.open_group("More")
-    fresh.choose("Compute on", "Processor")
-    fresh.wait_state("c('start', 'device').value === 'cpu'")
-    fresh.shot("device")
-    fresh.register()
-    assert fresh.page.locator(".mv-steps").inner_text().count("on the processor.") == 1
-
-
 # Pages come and go, and the work in the server goes on
 
 

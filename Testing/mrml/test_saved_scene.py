@@ -10,7 +10,7 @@ from scene_rendering import pixels, slice_view, threed_view
 from tiny_scene import c_arm, registration_of, save
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
-from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml import display, source_view
 from MultiViewRegistrationLib.mrml import slice_view as views
 from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
 from MultiViewRegistrationLib.mrml.identity import ct_uid, world_uid
@@ -58,28 +58,17 @@ def full(scene):
 
 
 def restored(registration) -> dict:
-    """All that is to come back."""
+    """All that is to come back; frusta and labels are seen in the pictures."""
     ct = ct_of(registration)
     views = {}
     for view in registration.xrays:
-        frustum = view.node.GetNodeReference("frustum")
-        label = view.node.GetNodeReference("label3D")
         views[view.name] = {
             "record": view.record.scene_json(),
             "image": slicer.util.arrayFromVolume(view.node).tolist(),
             "source": slicer.util.arrayFromVolume(view.source).tolist(),
             "plane": place_of(view.node).round(4).tolist(),
-            "title": xray_annotations.title(view),
-            "sides": xray_annotations.sides_of(view),
-            "frustum": (
-                np.round(frustum.GetPolyData().GetBounds(), 2).tolist(),
-                frustum.GetDisplayNode().GetColor(),
-            ),
-            "label": (
-                label.GetNthControlPointLabel(0),
-                np.round(label.GetNthControlPointPosition(0), 2).tolist(),
-                label.GetLocked(),
-            ),
+            "frustum": view.node.GetNodeReference("frustum").GetPolyData().GetBounds(),
+            "locked": view.node.GetNodeReference("label3D").GetLocked(),
             "mask": view.mask and view.mask.GetName(),
             "drr": view.node.GetNodeReference("drr")
             and view.node.GetNodeReference("drr").GetName(),

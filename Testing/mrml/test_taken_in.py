@@ -49,6 +49,12 @@ def transform(scene, world_from_child, kind: str = "vtkMRMLLinearTransformNode")
     return node
 
 
+def put_under(node, *transformed) -> None:
+    """Under a person's transform."""
+    made = transform(node.GetScene(), *transformed)
+    node.SetAndObserveTransformNodeID(made.GetID())
+
+
 def bounds(node) -> np.ndarray:
     """In the world."""
     found = np.zeros(6)
@@ -77,7 +83,7 @@ def test_a_segment_under_a_transform_of_its_own_stays_there(registration):
     selected = bone(registration)
     registration.world_from_ct = TURNED
     segmentation, segment = draw(registration, selected)
-    segmentation.SetAndObserveTransformNodeID(transform(registration.scene, SHIFTED).GetID())
+    put_under(segmentation, SHIFTED)
     before = bounds(segmentation)
     registration.choose_segment(segmentation, segment)
     assert_allclose(bounds(segmentation), before, atol=1e-6)
@@ -100,9 +106,7 @@ def test_a_segment_that_reaches_beyond_the_ct_is_cut_off(registration, pose):
     segmentation, segment = segmentation_node(
         registration.scene, "large", np.ones((60, 60, 60), bool), larger_volume(registration.scene)
     )
-    segmentation.SetAndObserveTransformNodeID(
-        transform(registration.scene, pose @ TRUE_POSE).GetID()
-    )
+    put_under(segmentation, pose @ TRUE_POSE)
     registration.choose_segment(segmentation, segment)
     if pose is FAR:
         with refuses("has no voxel within the CT"):
@@ -146,7 +150,7 @@ def test_a_segment_that_was_taken_out_of_the_transform_is_taken_in_again(registr
 def test_a_mask_under_a_transform_is_used_where_it_is(registration, on_source):
     view = registration.xrays[0]
     if on_source:
-        view.source.SetAndObserveTransformNodeID(transform(registration.scene, TURNED).GetID())
+        put_under(view.source, TURNED)
         used = np.zeros(view.size[::-1], bool)
         used[20:60, 30:90] = True
         mask, _ = segmentation_node(registration.scene, "mask", used[None], view.source)
@@ -156,9 +160,7 @@ def test_a_mask_under_a_transform_is_used_where_it_is(registration, on_source):
     else:
         mask, _ = draw_mask(view)
         before = xray_of(view).valid
-        mask.SetAndObserveTransformNodeID(
-            transform(registration.scene, off(np.eye(4), (0, 0, 0), (500, 0, 0))).GetID()
-        )
+        put_under(mask, off(np.eye(4), (0, 0, 0), (500, 0, 0)))
         with refuses("leaves nothing of the X-ray's field"):
             xray_of(view)
         mask.SetAndObserveTransformNodeID(None)
@@ -172,7 +174,7 @@ def test_a_ct_under_a_transform_stays_in_its_place(scene, ct, views):
     registration = make_registration(scene, ct, views)
     volume = registration.ct
     registration.ct = None
-    volume.SetAndObserveTransformNodeID(transform(scene, TURNED).GetID())
+    put_under(volume, TURNED)
     before = bounds(volume)
     registration.ct = volume
     assert_allclose(bounds(volume), before, atol=1e-6)
@@ -183,7 +185,7 @@ def test_a_ct_under_a_transform_stays_in_its_place(scene, ct, views):
 def test_a_ct_under_a_transform_that_is_not_rigid_is_refused(registration, by):
     volume = registration.ct
     registration.ct = None
-    volume.SetAndObserveTransformNodeID(transform(registration.scene, by).GetID())
+    put_under(volume, by)
     with refuses("its transform a person's transform"):
         registration.ct = volume
     assert (
@@ -192,9 +194,7 @@ def test_a_ct_under_a_transform_that_is_not_rigid_is_refused(registration, by):
 
 
 def test_the_transform_itself_may_lie_under_another(registration):
-    registration.ct_transform.SetAndObserveTransformNodeID(
-        transform(registration.scene, TURNED).GetID()
-    )
+    put_under(registration.ct_transform, TURNED)
     assert_allclose(registration.world_from_ct, TURNED @ TRUE_POSE, atol=1e-9)
     registration.world_from_ct = SHIFTED
     assert_allclose(registration.world_from_ct, SHIFTED, atol=1e-9)
@@ -220,46 +220,28 @@ def taken_by_another(registration):
 
 def xray_under_a_transform(registration):
     view = registration.xrays[0].node
-    view.SetAndObserveTransformNodeID(transform(registration.scene, SHIFTED).GetID())
+    put_under(view, SHIFTED)
 
 
 def bent(registration):
-    registration.ct.SetAndObserveTransformNodeID(
-        transform(registration.scene, None, "vtkMRMLBSplineTransformNode").GetID()
-    )
+    put_under(registration.ct, None, "vtkMRMLBSplineTransformNode")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        taken_by_another,
-        xray_under_a_transform,
-        bent,
-        lambda registration: registration.ct.SetAndObserveTransformNodeID(None),
-        lambda registration: registration.ct.SetAndObserveTransformNodeID(
-            transform(registration.scene, SHIFTED).GetID()
-        ),
-        lambda registration: set_transform(registration.ct_transform, SHIFTED),
-        lambda registration: registration.ct_transform.SetAndObserveTransformNodeID(
-            transform(registration.scene, SHIFTED).GetID()
-        ),
-        lambda registration: registration.scene.RemoveNode(registration.ct_transform),
-        lambda registration: registration.ct.SetOrigin(1, 2, 3),
-        lambda registration: setattr(registration, "ct", None),
-    ],
-    ids=[
-        "another registration moves it",
-        "an X-ray under a transform",
-        "under a transform that is not linear",
-        "out of the transform",
-        "under another transform",
-        "the transform is moved",
-        "the transform is put under another",
-        "the transform is removed",
-        "the origin of the CT is moved",
-        "no CT",
-    ],
-)
+ELSEWHERE = {
+    "another registration moves it": taken_by_another,
+    "an X-ray under a transform": xray_under_a_transform,
+    "under a transform that is not linear": bent,
+    "out of the transform": lambda of: of.ct.SetAndObserveTransformNodeID(None),
+    "under another transform": lambda of: put_under(of.ct, SHIFTED),
+    "the transform is moved": lambda of: set_transform(of.ct_transform, SHIFTED),
+    "the transform is put under another": lambda of: put_under(of.ct_transform, SHIFTED),
+    "the transform is removed": lambda of: of.scene.RemoveNode(of.ct_transform),
+    "the origin of the CT is moved": lambda of: of.ct.SetOrigin(1, 2, 3),
+    "no CT": lambda of: setattr(of, "ct", None),
+}
+
+
+@pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_a_verdict_falls_when_the_ct_or_an_xray_is_elsewhere(accepted, change):
     change(accepted.registration)
     assert verdict(accepted) == "" and accepted.stale_reason()
@@ -273,7 +255,7 @@ def test_a_verdict_of_a_structure_falls_when_that_is_elsewhere(scene, accepted):
     registration.choose_segment(segmentation, segment)
     settle(accepted, registration.world_from_ct)
     assert accepted.stale_reason() == ""
-    segmentation.SetAndObserveTransformNodeID(transform(scene, TURNED).GetID())
+    put_under(segmentation, TURNED)
     assert "stale" in accepted.stale_reason()
 
 
@@ -300,7 +282,7 @@ def test_an_xray_under_a_transform_is_not_used(accepted):
 def test_an_xray_that_was_moved_goes_back(accepted):
     view = accepted.registration.xrays[0]
     before = place_of(view.node)
-    view.node.SetAndObserveTransformNodeID(transform(accepted.registration.scene, SHIFTED).GetID())
+    put_under(view.node, SHIFTED)
     view.node.HardenTransform()
     accepted.check_next()
     assert_allclose(place_of(view.node), before, atol=1e-9)

@@ -65,14 +65,6 @@ def test_a_segment_that_was_drawn_on_the_placed_ct_is_registered_as_drawn(person
     person.wait(lambda: accepted(person))
 
 
-def test_the_verdict_falls_and_returns_with_the_transform_of_the_ct(person):
-    registration = person.registration
-    registration.ct.SetAndObserveTransformNodeID(None)
-    person.wait(lambda: not accepted(person), 3)
-    registration.ct.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
-    person.wait(lambda: accepted(person))
-
-
 def test_a_landmark_that_was_moved_or_removed_in_markups_is_so_in_the_panel(person):
     registration = person.registration
     shown = {

@@ -29,15 +29,6 @@ def held(person):
     PausedRegistration.release_all()
 
 
-def test_a_person_chooses_the_device_and_reads_which_it_took(person):
-    person.choose("start", "start", "From here")
-    person.choose("start", "device", "Processor")
-    person.press("register", "register")
-    person.wait_for_work()
-    assert person.registration.device == "cpu"
-    assert person.text("register", "outcome").endswith("on the processor.")
-
-
 def test_the_overlay_follows_level_by_level(person, held):
     view, seen = person.xrays[0], set()
     person.wait(lambda: not person.session.preparing)

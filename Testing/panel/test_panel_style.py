@@ -165,6 +165,7 @@ class Touched(qt.QObject):
         return False
 
 
+@pytest.mark.parametrize("full", [9], indirect=True)
 def test_what_has_not_changed_is_not_set_again(full):
     full.open_geometry(0)
     for section in full.panel.sections.values():
@@ -179,6 +180,7 @@ def test_what_has_not_changed_is_not_set_again(full):
 
 
 @pytest.mark.skipif(IN_SLICER, reason="Slicer's dock has its width")
+@pytest.mark.parametrize("full", [9], indirect=True)
 def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
     full.module_widget.parent.resize(100, 900)
     full.host.process(0.1)

@@ -195,6 +195,11 @@ def cells(presenter, key: str) -> list[list[str]]:
     return [[cell.text for cell in line.cells] for line in control(presenter, key).lines]
 
 
+def options(presenter, key: str) -> dict[str, str]:
+    """What can be chosen, by what is read of it."""
+    return {option.title: option.value for option in control(presenter, key).options}
+
+
 def act(presenter, key: str, *args):
     """Do what a person does at a control that is seen and enabled."""
     found = control(presenter, key)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 from file_io import read_json
-from presenter_host import PresenterHost, act, cells, control, of_case, text
+from presenter_host import act, cells, control, of_case, text
 from running_session import poll
 from tiny_scene import reopened
 from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving_bones
@@ -14,7 +14,6 @@ from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.bones import bones_of, shown_ct
-from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, transform_of
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session import assessment
@@ -84,27 +83,22 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     why = " ".join(assessment.explanation(session))
     assert all(f"{name}: check" in why for name in BONES) and "moved by" not in why
 
-    # Rows without a motion, as there is no CT of both; outlines; a row shows its bone, and its CT.
-    assert [row[0] for row in cells(section, "bones")] == list(BONES)
+    # Rows without a motion, as there is no CT of both; outlines; a row shows its CT.
     assert {len(row) for row in cells(section, "bones")} == {3}
     assert control(section, "one_body") is None
     for detector in detectors(registration):
         assert [each.name for each in session.bones.outlines(detector)] == list(BONES)
     act(section, "bones", BONES[1], 0)
     each_control_has_its_own_key(host)
-    middle = rigid.transform_points(true[1], cts[1].centroid())
-    assert np.linalg.norm(host.seen[-1].mean(axis=0) - middle) < 10
     volume = shown_ct(registration)
     assert volume is registration.bone_cts[BONES[1]] is not registration.ct
     assert np.allclose(transform_of(volume.GetParentTransformNode()), true[1], atol=0.05)
 
-    # By hand; what is moved is not handed on; undo; registered again from there.
-    found = bones[BONES[1]].world_from_ct
-    bones[BONES[1]].world_from_ct = AWAY @ found
+    # What is moved is not handed on.
+    bones[BONES[1]].world_from_ct = AWAY @ bones[BONES[1]].world_from_ct
     session.history.note("by hand")
     assert session.stale_reason().startswith(f"{BONES[1]}: not registered here.")
-    act(section, "each")
-    session.finish()
+    session.history.undo()
     assert max(errors(registration, cts, true)) < 0.1 and not session.stale_reason()
 
     # The result, and a case to register again.
@@ -184,9 +178,8 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
     middle = rigid.transform_points(second, cts[1].centroid())
     turn = rigid.turn_and_shift(np.radians([3.0, 0, 0]), [0, 0, 0])
     moved = rigid.about(middle, turn) @ second
-    case = write_moving_bones(tmp_path, [[first, second], [first, moved]])
-    host = PresenterHost(scene, read_case(case)(scene))
-    host.session.cache_case(read_case(case).case)
+    write_moving_bones(tmp_path, [[first, second], [first, moved]])
+    host = of_case(scene, tmp_path)
     sequence = host.presenters.sequence
     act(sequence, "pace", "quick")
     act(sequence, "track")
@@ -203,16 +196,15 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
     title = f"{BONES[0]} against {BONES[1]}"
     assert text(sequence, "motion_title") == f"{title}, since frame 0."
     assert len(cells(sequence, "six")) == 3  # how the axes of one lie to the other's in this frame
-    assert [row[0] for row in cells(sequence, "motion")] == ["0", "1"]
-    assert float(cells(sequence, "motion")[1][1]) == pytest.approx(3.0, abs=0.2)
+    rows = cells(sequence, "motion")
+    assert [row[0] for row in rows] == ["0", "1"]
+    assert float(rows[1][1]) == pytest.approx(3.0, abs=0.2)
     assert control(sequence, "motion.0").tip == f"Rotation of {title}, degrees"
     act(sequence, "to_table")
     table = scene.GetFirstNodeByClass("vtkMRMLTableNode")
     assert table.GetName() == title and table.GetNumberOfRows() == 2
     files = {path.name for path in sequence.writer(tmp_path / "poses")()}
     assert {"motion.csv", f"{BONES[1]}_poses.csv", f"{BONES[1]}_on_{BONES[0]}_motion.csv"} <= files
-
-    # Saved and opened again.
     host.choose(reopened(slicer_app, tmp_path / "bones.mrb")[0])
     poll(host.session, 30.0, lambda: sequence.player is not None and sequence.player.number == 1)
     dressed(host.session)

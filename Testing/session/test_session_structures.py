@@ -10,6 +10,7 @@ import pytest
 from bent_spine import (
     NAMES,
     POSE,
+    RESULTS,
     START,
     bent,
     register_once,
@@ -52,8 +53,9 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(files):
-    """What the command line finds in it."""
-    return register(files[0])
+    """What the command line finds in it, and sessions, too, see `register_once`."""
+    RESULTS[:] = [register(files[0])]
+    return RESULTS[0]
 
 
 def opened(scene, folder) -> Session:
@@ -63,9 +65,10 @@ def opened(scene, folder) -> Session:
     return session
 
 
-def of_before(scene, folder) -> Session:
-    """With what was found in the case of `files`, once for all tests."""
-    session = opened(scene, folder)
+@pytest.fixture
+def of_before(scene, files, found) -> Session:
+    """With what was found in the case of `files`."""
+    session = opened(scene, files[0])
     register_once(session)
     return session
 
@@ -125,6 +128,7 @@ def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(
     assert np.array_equal(written.structures.labels, loaded.structures.labels)
 
 
+@pytest.mark.slow
 def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_command_line(
     scene, files, found, tmp_path
 ):
@@ -140,10 +144,6 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     assert assessment.verdict(session) == "check" and assessment.headline(session).startswith(
         "L3 lies "
     )
-    l3 = entry.bodies["L3"]
-    told = f"L3: {l3['verdict']}, moved by {l3['moved']['mm']:.1f} mm and "
-    assert any(sentence.startswith(told) for sentence in assessment.explanation(session))
-    assert any(sentence.startswith("T12 on L1: ") for sentence in assessment.explanation(session))
     for each, motion in zip(entry.bodies.values(), motions, strict=True):
         truth = rigid.transform_points(POSE @ motion, np.zeros(3))
         assert rigid.transform_points(
@@ -163,8 +163,8 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     assert content["reasons"] == expected["reasons"]
 
 
-def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
-    session = of_before(scene, files[0])
+def test_each_bone_is_outlined_where_it_lies_in_its_colour(of_before):
+    session = of_before
     seen = outlines(session)
     assert tuple(seen) == NAMES
     colours = named_bones(session.registration)
@@ -224,8 +224,8 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
     assert outlined(Session(again)) == [""]
 
 
-def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
-    session = of_before(scene, files[0])
+def test_the_verdict_falls_when_a_structure_is_changed(of_before):
+    session = of_before
     registration, before = session.registration, of_ct(session.registration)
     segment = registration.segmentation.GetSegmentation().GetNthSegment(0)
     segment.SetName("T11")
@@ -298,10 +298,6 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
     with refuses(r'found the name "T12" twice'):
         session.case()
     segmentation.GetNthSegment(1).SetName("L1")
-    segmentation.AddEmptySegment("empty", "L4")
-    with refuses(r'structure "L4": has no voxel within the CT'):
-        session.case()
-    segmentation.RemoveSegment("empty")
     with collect_warnings() as warnings:
         assert session.case().structures.names == NAMES
     assert not warnings

@@ -224,3 +224,16 @@ def error_mm(path: Path) -> float:
         float(np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3]))
         for p in points
     )
+
+
+#: Writes what a task needs into a folder, by the task's name.
+MATERIAL = {
+    "own": write_study,
+    "wrist": write_wrist,
+    "mirrored": lambda folder: write_sample(folder, mirrored="AP"),
+    "undo": write_sample,
+    "reopen": write_sample,
+    "bones": write_wrist_bones,
+    "sequence": write_wrist_sequence,
+    "spine": write_spine,
+}

@@ -397,25 +397,8 @@ def spine(walk: PanelWalk, files: Path) -> None:
     assert len(errors) >= 4 and max(errors.values()) < 2, errors
 
 
-MATERIAL = {
-    "own": material.write_study,
-    "wrist": material.write_wrist,
-    "mirrored": lambda folder: material.write_sample(folder, mirrored="AP").parent,
-    "undo": lambda folder: material.write_sample(folder).parent,
-    "reopen": lambda folder: material.write_sample(folder).parent,
-    "bones": material.write_wrist_bones,
-    "sequence": material.write_wrist_sequence,
-    "spine": material.write_spine,
-}
 STEPS = {
-    "own": own,
-    "wrist": wrist,
-    "mirrored": mirrored,
-    "undo": undo,
-    "reopen": reopen,
-    "bones": bones,
-    "sequence": sequence,
-    "spine": spine,
+    step.__name__: step for step in (own, wrist, mirrored, undo, reopen, bones, sequence, spine)
 }
 
 
@@ -441,7 +424,7 @@ def go(options: argparse.Namespace) -> None:
                 section.button.collapsed = True
             by.process(1.0)
             files = Path(folder) / task
-            MATERIAL[task](files)
+            material.MATERIAL[task](files)
             walk = PanelWalk(task, options.out, by)
             STEPS[task](walk, files)
             walk.end()

@@ -2,41 +2,24 @@
 
     python -m benchmarks compare BEFORE AFTER
 
-Each is a file of a study, which may be compressed by xz, or an archive or a folder of `protocol`.
+Each is a file of a study, which may be compressed by xz, or an archive of `protocol`.
 Rows that both have are held against each other; fails where a verdict differs, or an error or the
 origin of a pose by more than 0.02 mm.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from . import parser_of
-from .kept import Rows
+from .kept import rows_of
 
 APART_MM = 0.02
 VERDICTS = ("verdict", "without", "without_parts", "body")
-
-
-def rows_of(path: Path) -> dict[str, dict]:
-    """The rows of a file, an archive or a folder, by their keys."""
-    if path.is_dir():
-        return {file.stem: json.loads(file.read_text()) for file in path.rglob("[0-9]*.json")}
-    if ".tar" not in path.suffixes:
-        return dict(Rows(path).items())
-    found = {}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            if file is not None and Path(member.name).stem.isdigit():
-                found[Path(member.name).stem] = json.load(file)
-    return found
 
 
 def flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Callable, ItemsView, Mapping
+import tarfile
+from collections.abc import Callable, ItemsView
 from pathlib import Path
-from types import MappingProxyType
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -40,24 +40,38 @@ class Rows:
         """Keys and rows."""
         return self._rows.items()
 
-    def forget(self, key: str) -> None:
-        """Measure this row again when it is asked for; until then the file keeps it."""
-        del self._rows[key]
-
-    def get(
-        self, *key: str | float, measure: Callable[[], dict], about: Mapping = MappingProxyType({})
-    ) -> dict:
-        """The row of a key; measured, and kept with what it is about, if it is not there."""
+    def get(self, *key: str | float, measure: Callable[[], dict]) -> dict:
+        """The row of a key; measured, and kept, if it is not there."""
         name = " ".join(map(str, key))
         if name not in self._rows:
             if self._path.suffix == ".xz":
                 raise InputError(f"{self._path}: is only read; name another file for new rows.")
-            row = {**about, **measure()}
+            row = measure()
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"key": name, **row}) + "\n")
             self._rows[name] = row
         return self._rows[name]
+
+
+def rows_of(path: Path) -> dict[str, dict]:
+    """The rows of a file of `Rows`, or of an archive with a file for each, by their keys.
+
+    protocol.json in an archive tells the SHA-256 of each CT, which its rows get.
+    """
+    if ".tar" not in path.suffixes:
+        return dict(Rows(path).items())
+    with tarfile.open(path) as held:
+        files = ((Path(member.name).stem, held.extractfile(member)) for member in held)
+        rows = {name: json.load(file) for name, file in files if file is not None}
+    about = rows.pop("protocol", {"cts": []})
+    known = {ct_name(Path(ct["name"])): ct["sha256"] for ct in about["cts"]}
+    return {key: {**row, "sha256": known.get(row.get("ct"))} for key, row in sorted(rows.items())}
+
+
+def ct_name(path: Path) -> str:
+    """A CT's name in rows: its file's name without the format's ending."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def put(page: Path, name: str, text: str) -> None:

@@ -1,6 +1,6 @@
 """A study: cases drawn by a seed, each measured once and kept as a row, and tables of the rows.
 
-    python -m benchmarks STUDY CASES --seed N --rows ROWS.jsonl [--data ../shared/data] [--images FOLDER]
+    python -m benchmarks STUDY CASES --seed N --rows ROWS.jsonl [--data ../shared/data] [--images FOLDER] [--page FILE.md]
 
 Rows that are there are not measured again; with 0 cases their tables are printed alone.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 
 from . import DATA, ROOT, parser_of
-from .kept import Rows
+from .kept import Rows, put
 
 Options = argparse.Namespace
 
@@ -37,14 +37,14 @@ class Study:
     ----------
     about : of its module, for its command line.
     run : the row of a key, by the options of the command line.
-    tables : Markdown of all rows.
+    tables : Markdown of all rows; several by the names of their parts in a page.
     keys : of the rows, in their order.
     arguments : further ones of the command line, by name, as `add_argument` takes them.
     """
 
     about: str | None
     run: Callable[..., dict]
-    tables: Callable[[list[dict]], str]
+    tables: Callable[[list[dict]], str | dict[str, str]]
     keys: Callable[[Options], Iterable[tuple]] = numbered
     arguments: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -57,6 +57,7 @@ class Study:
         parser.add_argument("--rows", type=Path, required=True)
         kept = ROOT / "build" / "images"
         parser.add_argument("--images", type=Path, default=kept, help="keeps simulated X-rays")
+        parser.add_argument("--page", type=Path, help="a Markdown page to put the tables into, too")
         for name, how in self.arguments.items():
             parser.add_argument(f"--{name}", **how)
         options = parser.parse_args()
@@ -67,4 +68,8 @@ class Study:
         for key in self.keys(options):
             print(json.dumps(rows.get(*key, measure=partial(self.run, options, *key))), flush=True)
         if len(rows):
-            print(self.tables([row for _, row in rows.items()]))
+            tables = self.tables([row for _, row in rows.items()])
+            for name, text in ({"": tables} if isinstance(tables, str) else tables).items():
+                print(text)
+                if options.page:
+                    put(options.page, f"{options.rows.stem} {name}".strip(), text)

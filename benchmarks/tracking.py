@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -43,9 +44,6 @@ from .speed.measurement import described, machine, now
 #: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so
 #: many frames.
 SWING_DEG, SWING_MM, PERIOD = 6.0, 10.0, 30
-ABOUT = """A swing to and fro of up to 10 mm and 6 degrees, a period in 30 frames, in two 512x512 views by RTK, by
-`benchmarks/tracking.py`: each frame followed at both paces of `mvreg track`, and registered anew, all in turns. The clock starts
-with the images loaded; the verdict is in it. CPU time is that of all threads, which depends less on what else the machine does."""
 ANEW = {"anew, from the first frame's pose": "given", "anew, by a search": "search"}
 
 
@@ -121,17 +119,18 @@ def measure(
     return measured, loading
 
 
-def row(name: str, frames: list[tuple]) -> tuple[str, ...]:
-    seconds, cpu, errors, words = (list(column) for column in zip(*frames, strict=True))
-    low, middle, high = 1e3 * np.percentile(seconds, [5, 50, 95])
-    told_of = ", ".join(f"{words.count(each)} {each}" for each in dict.fromkeys(words))
-    times = (
-        f"{1e3 / middle:.1f}",
-        f"{middle:.0f} ms",
-        f"{low:.0f} to {high:.0f} ms",
-        f"{1e3 * np.median(cpu):.0f} ms",
-    )
-    return (name, *times, f"{np.median(errors):.3f} mm", f"{max(errors):.3f} mm", told_of)
+def table_of(ways: dict[str, list[tuple]]) -> str:
+    """A row for each way."""
+    rows = []
+    for name, frames in ways.items():
+        seconds, cpu, errors, words = (list(column) for column in zip(*frames, strict=True))
+        low, middle, high = 1e3 * np.percentile(seconds, [5, 50, 95])
+        times = f"{1e3 / middle:.1f}", f"{middle:.0f} ms", f"{low:.0f} to {high:.0f} ms"
+        said = ", ".join(f"{count} {each}" for each, count in Counter(words).items())
+        mm = f"{np.median(errors):.3f} mm", f"{max(errors):.3f} mm"
+        rows.append((name, *times, f"{1e3 * np.median(cpu):.0f} ms", *mm, said))
+    head = ("", "frames a second", "a frame, median", "5 % to 95 %", "CPU time")
+    return table((*head, "mTRE, median", "worst", ""), rows)
 
 
 def main() -> int:
@@ -151,28 +150,12 @@ def main() -> int:
         poses = make(Path(folder), args.anatomy, args.frames, args.seed)
         ways, loading = measure(FrameSequence.of_images(Path(folder)), poses, device)
     on = device.name if device.name.startswith("cuda") else None
-    load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    head = (
-        "",
-        "frames a second",
-        "a frame, median",
-        "5 % to 95 %",
-        "CPU time",
-        "mTRE, median",
-        "worst",
-        "",
-    )
     text = (
-        f"{args.anatomy}, {len(poses)} frames. {now()}, {described(machine(on))}{load}.\n\n"
-        f"{table(head, [row(name, frames) for name, frames in ways.items()])}\n\n"
+        f"{args.anatomy}, {len(poses)} frames. {now()}, {described(machine(on))}; load average "
+        f"{os.getloadavg()[0]:.1f}.\n\n{table_of(ways)}\n\n"
         f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms."
     )
     print(text)
     if args.page:
-        title = f"## Tracking, {args.anatomy}" + (", on a CUDA device" if on else "")
-        kept.put(
-            args.page,
-            f"tracking-{args.anatomy}{'-cuda' if on else ''}",
-            f"{title}\n\n{ABOUT}\n\n{text}",
-        )
+        kept.put(args.page, f"tracking-{args.anatomy}{'-cuda' if on else ''}", text)
     return 0

@@ -3,7 +3,8 @@
 python -m benchmarks viewer frames --seconds 10 --page docs/tables/benchmarks.md
 python -m benchmarks viewer start --repeats 5
 
-frames: how soon each movement of a mouse that drags the CT is seen, see ABOUT. start: how soon the
+frames: how soon each movement of a mouse that drags the CT is seen, from the event to a
+picture that shows it, or a later one, painted. start: how soon the
 page can be used. The clock starts with the command. A browser that runs already opens the page as
 soon as the address is printed. It counts as usable once the X-rays are seen and the CT can be moved
 with its DRR over them. Kernels and Python's own files were compiled before, as after any first
@@ -34,12 +35,6 @@ from .speed.measurement import described, machine, now
 
 sys.path.insert(0, str(ROOT / "Testing" / "browser"))  # the page is driven as its tests do it
 from served import Served, Tab
-
-#: For the page.
-ABOUT = """How soon a picture in the page of `mvreg view` follows the mouse that drags the CT, by `benchmarks/viewer.py`:
-from a pointermove event in Chromium, 60 a second, to a picture that shows it, or a later one, painted. Pictures are those of the X-ray in
-which the mouse is; the other X-ray follows more coarsely, both 512x512 pixels, of a CT of 512x512x133 voxels. The DRR's side adapts to what
-the machine can draw. Server and browser, which has no GPU, share the two cores."""
 
 MODES = ("Blend", "Checkerboard", "Edges", "Difference")
 #: Events of the mouse a second, as a usual screen delivers them, and pixels that it moves about.
@@ -196,5 +191,5 @@ def main() -> int:
         browser.close()
     print(f"{about}\n\n{found}")
     if args.page and args.what == "frames":
-        put(args.page, "viewer_frames", f"## The viewer\n\n{ABOUT}\n\n{about}\n\n{found}")
+        put(args.page, "viewer_frames", f"{about}\n\n{found}")
     return 0

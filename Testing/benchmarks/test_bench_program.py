@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from dataclasses import asdict
+from dataclasses import replace
 
 import numpy as np
 import phantom
@@ -11,13 +11,11 @@ from numpy.testing import assert_allclose
 from phantom import write_phantom_case
 from refusals import refuses
 
-from benchmarks.speed import nanodrr_peer, program, registration, rendering
-from benchmarks.speed.measurement import BenchmarkJob, Measured, Setting, compared
+from benchmarks.speed import command, nanodrr_peer, registration, rendering
+from benchmarks.speed.measurement import Job, Setting, compared
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
-
-CONTRACT = {"name", "unit", "ours", "peer", "peer_name", "ratio", "repeats", "spread"}
 
 
 @pytest.fixture(scope="module")
@@ -40,55 +38,52 @@ def peers():
         pytest.importorskip(package, reason='needs the peers: pip install -e ".[bench]"')
 
 
-def test_the_rows_of_the_contract_are_there_and_jobs_are_chosen_by_part_and_by_row():
-    on_processor, on_device = (program.all_jobs(Setting(device=device)) for device in (None, "cpu"))
-    for jobs in (on_processor, on_device):
-        names = [name for job in jobs for name in job.rows]
-        assert {"two-view registration to 1 mm", "two-view registration to 0.1 mm"} <= set(names)
-        assert len(set(names)) == len(names)
-        for part in program.PARTS:
-            assert program.chosen(jobs, part) == [job for job in jobs if job.part == part] != []
-    assert {f"image+jacobian {n}x{n}" for n in (64, 128, 200, 512)} <= {
-        name for job in on_processor for name in job.rows
-    }
-
-    jobs = [
-        BenchmarkJob("render", ("image 64x64", "image 64x64, RTK"), 1, None),
-        BenchmarkJob("render", ("image 128x128",), 1, None),
-        BenchmarkJob("memory", ("peak memory, image 64x64",), 1, None),
-    ]
-    assert program.chosen(jobs, "") == program.chosen(jobs, "memory,render") == jobs
-    assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_jobs_have_names_of_their_own_and_are_chosen_by_part_or_piece(device):
+    jobs = command.all_jobs(Setting(device=device))
+    assert len({job.name for job in jobs}) == len(jobs)
+    for part in command.PARTS:
+        own = [job for job in jobs if job.name.partition(":")[0] == part]
+        assert command.chosen(jobs, part) == own != []
+    assert command.chosen(jobs, "") == command.chosen(jobs, ",".join(command.PARTS)) == jobs
+    some = command.chosen(jobs, " 200x200 , search")
+    assert {job.name.partition(":")[0] for job in some} == {"render", "memory", "search"}
     with refuses('"radiograph", expected render, registration, growth, memory, search'):
-        program.chosen(jobs, "render,radiograph")
+        command.chosen(jobs, "render,radiograph")
 
 
-@pytest.mark.slow
-def test_images_agree_and_rows_are_whole(setting, peers):
-    (job,) = rendering.jobs(setting, {16: 1})
-    measured = job.run()
-    assert [row.name for row in measured.rows] == list(job.rows)
-    for row in measured.rows:
-        assert row.failed == "" and "images agree" in row.note
-        assert (
-            row.ratio == pytest.approx(row.peer / row.ours)
-            and row.ratio > 0
-            and row.repeats == [1, 1]
-        )
-        assert asdict(row).keys() >= CONTRACT and json.dumps(asdict(row), allow_nan=False)
-    assert measured.rows[3].peer == pytest.approx(13 * measured.rows[2].peer)
-    assert {points[0][0] for points in measured.curves[rendering.FIGURE].values()} == {256}
+@pytest.fixture
+def sixteen(monkeypatch):
+    """Images of 16 x 16 pixels, once."""
+    monkeypatch.setattr(rendering, "SIZES", ((16, 1, 1),))
+    monkeypatch.setattr(rendering, "BATCHES", ((16, 2, 1),))
+    monkeypatch.setattr(rendering, "COMPILED_AT", 16)
 
 
-@pytest.mark.slow
-def test_images_that_differ_are_noticed(setting, peers):
+def does_not_compile(monkeypatch):
+    monkeypatch.setattr(nanodrr_peer.modules().torch, "compile", lambda *args, **how: 1 / 0)
+
+
+def test_images_agree_and_rows_are_whole(setting, peers, sixteen, monkeypatch):
+    does_not_compile(monkeypatch)
+    plain, compiled, rtk = (job.run() for job in rendering.jobs(setting))
+    for row in (*plain, *rtk):
+        assert row["failed"] == "" and "images agree" in row["note"]
+        assert row["ratio"] == pytest.approx(row["peer"] / row["ours"]) and row["ratio"] > 0
+        assert row["repeats"] == [1, 1] and json.dumps(row, allow_nan=False)
+    names = ["image 16x16", "image+jacobian 16x16"]
+    assert [row["name"] for row in (*plain, *rtk)] == [*names, *(f"{each}, RTK" for each in names)]
+    assert rtk[1]["peer"] == pytest.approx(13 * rtk[0]["peer"])
+    failed = "nanodrr compiled does not work here (ZeroDivisionError)"
+    assert [row["failed"] for row in compiled] == 2 * [failed]
+
+
+def test_images_that_differ_are_noticed(setting, peers, sixteen):
     wrong = Setting(setting.case)
-    flipped = type(wrong.volume)(wrong.volume.values[::-1].copy(), wrong.volume.ct_from_index)
-    wrong.subject = nanodrr_peer.subject_of(flipped)
-    (job,) = rendering.jobs(wrong, {16: 1})
-    rows = job.run().rows
-    assert "do not agree" in rows[0].failed and "do not agree" in rows[1].failed
-    assert rows[2].failed == rows[3].failed == ""
+    wrong.volume = replace(setting.volume, values=setting.volume.values[::-1])
+    wrong.projector = setting.projector
+    rows = rendering.jobs(wrong)[0].run()
+    assert all("do not agree" in row["failed"] for row in rows)
 
 
 def test_both_step_equally_far_and_derive_the_same(setting, peers):
@@ -122,6 +117,9 @@ def test_a_registration_is_there_once_it_stays_there():
     assert registration.time_to_stay_below(trace, 1.0) == 4.0
     assert registration.time_to_stay_below(trace, 0.1) is None
     assert registration.time_to_stay_below(trace, 10.0) == 1.0
+    row = registration.reached("to 0.3 mm", 0.3, [trace, trace[:-1]], [trace[:2]])
+    assert (row["ours"], row["peer"], row["peer_at_least"]) == (5.0, 2.0, True)
+    assert row["failed"] == "1 of 2 starts of ours did not get there"
 
 
 @pytest.mark.slow
@@ -133,41 +131,41 @@ def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     from MultiViewRegistrationLib.assessment.metrics import mtre
 
     start = rigid.exp_se3([0.02, -0.03, 0.01, 3.0, 2.0, -2.0]) @ setting.pose
-    trace, _ = nanodrr_peer.register(
-        setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4
-    )
-    errors = [mtre(pose, setting.pose, setting.case.targets) for _, pose in trace]
-    assert errors[-1] < 0.8 * mtre(start, setting.pose, setting.case.targets)
-    assert [seconds for seconds, _ in trace] == sorted(seconds for seconds, _ in trace)
+    poses = []
+
+    def note(pose):
+        poses.append(pose)
+        return len(poses) < 10
+
+    how = setting.subject, setting.volume, setting.case.views, start, note
+    assert nanodrr_peer.register(*how, iterations=2)  # two steps at each of three scales
+    assert len(poses) == 6 and not nanodrr_peer.register(*how, iterations=20)
+    errors = [mtre(pose, setting.pose, setting.targets) for pose in poses[:6]]
+    assert errors[-1] < 0.8 * mtre(start, setting.pose, setting.targets)
 
 
 def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     jobs = [
-        BenchmarkJob(
-            "render",
-            (name,),
-            1,
-            lambda name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]),
-        )
+        Job(f"render: {name}", lambda name=name: [compared(name, "ms", ([1.0], [2.0]), "peer")])
         for name in "ab"
     ]
-    monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
+    monkeypatch.setattr(command, "all_jobs", lambda setting: jobs)
     monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
     page, told = tmp_path / "docs" / "page.md", []
-    assert list(program.run(setting, "a", page, lambda *at: told.append(at))) == ["render: a"]
-    assert list(program.run(setting, "b", page)) == ["render: b"]
+    assert list(command.run(setting, "a", page, lambda *at: told.append(at))) == ["render: a"]
+    assert list(command.run(setting, "b", page)) == ["render: b"]
     assert "| a |" in page.read_text() and "| b |" in page.read_text()
-    assert told[-1] == (0.0, "a")
+    assert told[-1] == (0.0, "render: a")
 
     def stopped():
         raise KeyboardInterrupt
 
-    jobs[1] = BenchmarkJob("render", ("b",), 1, stopped)
+    jobs[1] = Job("render: b", stopped)
     before = page.read_text()
     with pytest.raises(KeyboardInterrupt):
-        program.run(setting, "b", page)
+        command.run(setting, "b", page)
     assert page.read_text() == before
-    assert list(program.run(Setting(setting.case, "cpu"), "a", page)) == ["card: a, on the card"]
+    assert list(command.run(Setting(setting.case, "cpu"), "a", page)) == ["card: render: a"]
     assert "| a, on the card |" in page.read_text() and "| a |" in page.read_text()
     assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == [
         "page",
@@ -176,25 +174,15 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     ]
 
 
-def test_on_a_device_both_render_the_same_in_batches(setting, peers, monkeypatch):
-    """Ours and nanodrr on the processor in place of a card.
-
-    Nanodrr in bfloat16, too, and what does not compile is told.
-    """
-    monkeypatch.setattr(nanodrr_peer.modules().torch, "compile", lambda *args, **how: 1 / 0)
-    monkeypatch.setattr(rendering, "COMPILED_AT", 16)
-    monkeypatch.setattr(rendering, "BATCHES", ((16, 2),))
-    monkeypatch.setattr(rendering, "BATCH_REPEATS", 1)
-    job = program.all_jobs(Setting(setting.case, "cpu"))[0]
-    measured = job.run()
-    rows, lines = measured.rows, measured.curves[rendering.FIGURE]
-    assert lines["ours, image"] == [[256, rows[0].ours]]
-    assert lines["nanodrr, forward + backward"] == [[256, rows[1].peer]]
-    assert tuple(row.name for row in rows) == job.rows
+def test_on_a_device_both_render_the_same_in_batches(setting, peers, sixteen, monkeypatch):
+    """Ours and nanodrr on the processor in place of a card, with its volume in bfloat16, too."""
+    does_not_compile(monkeypatch)
+    plain, half, compiled = (job.run() for job in rendering.jobs(Setting(setting.case, "cpu")))
+    for row in (*plain, *half):
+        assert row["failed"] == "" and "images agree" in row["note"]
+    assert plain[0]["name"] == "image 16x16, 2 at a time, nanodrr Triton"
     failed = "nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"
-    assert [row.failed for row in rows[4:]] == 2 * [failed]
-    for row in rows[:4]:
-        assert row.failed == "" and "images agree" in row.note and "a second, the peer" in row.note
+    assert [row["failed"] for row in compiled] == 2 * [failed]
 
 
 @pytest.fixture
@@ -210,21 +198,18 @@ def small(monkeypatch):
         monkeypatch.setattr(rendering, name, value)
 
 
-@pytest.mark.parametrize("device, last", [(None, "threads"), ("cpu", "poses")])
+@pytest.mark.parametrize("device, last", [(None, "1 thread"), ("cpu", "1 pose")])
 def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, small, device, last):
-    jobs = rendering.growth_jobs(Setting(setting.case, device), last)
-    for job, variable in zip(jobs, ["voxels", "views", last], strict=True):
-        measured = job.run()
-        assert tuple(row.name for row in measured.rows) == job.rows
-        assert all(row.failed == "" and row.ratio > 0 for row in measured.rows)
-        ((figure, lines),) = measured.curves.items()
-        assert figure == rendering.GROWTH[variable] and list(lines) == [
-            rendering.OURS_JACOBIAN,
-            rendering.BACKWARD,
-        ]
-        assert [y for _, y in lines[rendering.OURS_JACOBIAN]] == [row.ours for row in measured.rows]
-    if device:
-        assert [x for x, _ in lines[rendering.BACKWARD]] == [1, 3]
+    rows = [
+        row for job in rendering.growth_jobs(Setting(setting.case, device)) for row in job.run()
+    ]
+    assert all(row["failed"] == "" and row["ratio"] > 0 for row in rows)
+    names = [row["name"].removeprefix("image+jacobian ") for row in rows]
+    assert names[:4] == [
+        *("16x16, volume at 1/1", "16x16, volume at 1/2"),
+        *("12x12, 1 view", "12x12, 2 views"),
+    ]
+    assert names[4] == f"16x16, {last}"
 
 
 def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(setting):
@@ -253,14 +238,15 @@ def test_memory_is_measured_in_a_process_for_each_side(
 
     told: list[list[str]] = []
     monkeypatch.setattr(registration.subprocess, "run", done_here)
-    path = write_phantom_case(tmp_path)
-    render_one, render_two, register = registration.memory_jobs(
-        Setting(Case.load(path), device), ((16, 1), (16, 2))
-    )
-    for job in (render_one, render_two, register):
-        (row,) = job.run().rows
-        assert (row.name,) == job.rows and row.failed == "" and min(row.ours, row.peer) > 50
-    asked = [*(["16", count] for count in "12"), ["0", "0"]]
-    assert [words[3:] for words in told] == [
+    monkeypatch.setattr(registration, "MEMORY", ((16, 1),))
+    monkeypatch.setattr(registration, "MEMORY_ON_CARD", ((16, 2),))
+    setting = Setting(Case.load(write_phantom_case(tmp_path)), device)
+    jobs = command.chosen(registration.jobs(setting), "memory")
+    for job in jobs:
+        (row,) = job.run()
+        assert job.name == f"memory: {row['name']}"
+        assert row["failed"] == "" and min(row["ours"], row["peer"]) > 50
+    asked = ["16", "2" if device else "1"], ["0", "0"]
+    assert [words[2:] for words in told] == [
         [*words, *filter(None, [device])] for words in asked for _ in range(2)
     ]

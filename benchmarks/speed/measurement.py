@@ -1,4 +1,4 @@
-"""The benchmark's data, comparisons and records: a job gives rows, each of ours beside a peer."""
+"""What is measured on, and how: a case, its renderers, ours and the peers', and rows of ours beside a peer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,115 +42,57 @@ PACKAGES = ("numpy", "numba", "torch", "nanodrr", "itk-rtk")
 #: For measurements on a GPU.
 CARD_PACKAGES = ("triton",)
 
-Curves = dict[str, dict[str, list]]
-"""Points [x, y] by figure and line."""
 Poses = Sequence[np.ndarray] | np.ndarray
 """(4, 4) each."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One comparison. All times are wall-clock.
-
-    Parameters
-    ----------
-    ours, peer : medians over the repeats, None where there are none.
-    ratio : peer / ours, larger is better for us; None where there is nothing to divide.
-    repeats : how often each was measured, [ours, the peer's].
-    spread : least and largest ratio, over all pairs where the two did not repeat equally often.
-    ours_range, peer_range : least and largest value.
-    peer_at_least : whether the peer ran out of time; `peer` is that time then, and the ratio a
-    lower bound. failed : why the row does not count, such as two images that do not agree; "" where
-    it does. note : what a reader needs to judge the row.
-    """
+class Job(NamedTuple):
+    """One piece of the benchmark that can be run alone: its part and first row, and what measures its rows."""
 
     name: str
-    unit: str
-    ours: float | None
-    peer: float | None
-    peer_name: str
-    ratio: float | None
-    repeats: list[int]
-    spread: list[float] | None
-    ours_range: list[float] | None = None
-    peer_range: list[float] | None = None
-    peer_at_least: bool = False
-    failed: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The results of a job: rows, and points for the page's figures."""
-
-    rows: list[Row]
-    curves: Curves = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BenchmarkJob:
-    """One piece of the benchmark that can be run alone.
-
-    Parameters
-    ----------
-    part : "render", ...
-    rows : names of the rows that it gives.
-    seconds : about how long it takes on two cores.
-    run : measures.
-    """
-
-    part: str
-    rows: tuple[str, ...]
-    seconds: float
-    run: Callable[[], Measured]
-
-
-@dataclass(frozen=True)
-class BenchmarkRecord:
-    """The last results of a job, with date and machine (see `machine`)."""
-
-    part: str
-    when: str
-    machine: dict
-    rows: list[Row]
-    curves: Curves
+    run: Callable[[], list[dict]]
 
 
 def compared(
     name: str,
     unit: str,
-    ours: Sequence[float],
-    peer: Sequence[float],
+    sides: Sequence[Sequence[float]],
     peer_name: str,
     *,
     paired: bool = False,
-    **more,
-) -> Row:
+    **more: Any,
+) -> dict:
     """The row of measured values.
-
-    Either side may be empty, where it was not or could not be measured.
 
     Parameters
     ----------
+    sides : values of ours, and of the peer; either may be none, where it could not be measured.
     paired : whether repeat i of ours was measured next to repeat i of the peer, so that ratios are
-    taken one by one. more : further fields of the row.
+        taken one by one.
+    more : `peer_at_least`, whether the peer ran out of time, so that its value and the ratio are
+        lower bounds; `failed`, why the row does not count; `note`, what a reader needs to judge it.
+
+    Returns
+    -------
+    Medians, the ratio peer / ours, which is the larger the better for us, and least and largest
+    value of each, of the ratio over all pairs where the two are not `paired`.
     """
-    a, b = np.asarray(ours, float), np.asarray(peer, float)
+    a, b = (np.asarray(side, float) for side in sides)
     both = a.size and b.size
     ratios = (b / a if paired else (b[:, None] / a).ravel()) if both else np.array([])
-    return Row(
-        name,
-        unit,
-        ours=_median(a),
-        peer=_median(b),
-        peer_name=peer_name,
-        ratio=float(np.median(b) / np.median(a)) if both else None,
-        repeats=[a.size, b.size],
-        spread=_ends(ratios),
-        ours_range=_ends(a),
-        peer_range=_ends(b),
+    return {
+        "name": name,
+        "unit": unit,
+        "ours": _median(a),
+        "peer": _median(b),
+        "peer_name": peer_name,
+        "ratio": float(np.median(b) / np.median(a)) if both else None,
+        "repeats": [a.size, b.size],
+        "spread": _ends(ratios),
+        "ours_range": _ends(a),
+        "peer_range": _ends(b),
         **more,
-    )
+    }
 
 
 def _median(values: np.ndarray) -> float | None:
@@ -190,7 +133,7 @@ class Setting:
         ----------
         case : another than the demo's, with truth, targets and two views of one size.
         device : on which both sides work, as torch names it; None for our own on the processor's
-        threads, and the peers on the processor.
+            threads, and the peers on the processor.
         """
         self.device = device
         if case is not None:
@@ -284,11 +227,11 @@ class Setting:
         if self.device is not None and self.device.startswith("cuda"):
             nanodrr_peer.modules().torch.cuda.synchronize(self.device)
 
-    def finished(self, work: Callable, *arguments: object) -> Callable[[], None]:
+    def finished(self, work: Callable[[], object]) -> Callable[[], None]:
         """Does the work, and waits until the device is done with it."""
 
         def whole() -> None:
-            work(*arguments)
+            work()
             self.wait()
 
         return whole
@@ -298,23 +241,17 @@ class Setting:
         camera = self.case.views[0].camera
         factor = camera.size[0] / pixels
         shift = 0.5 / factor - 0.5
-        scaled = (
-            np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]])
-            @ camera.intrinsics
-        )
-        return replace(camera, intrinsics=scaled, size=(pixels, pixels))
+        smaller = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]])
+        return replace(camera, intrinsics=smaller @ camera.intrinsics, size=(pixels, pixels))
 
     def poses(self, count: int) -> np.ndarray:
         """(count, 4, 4) about the true pose, the first of them itself."""
-        middle = rigid.transform_points(
-            self.volume.ct_from_index, (np.array(self.volume.values.shape[::-1]) - 1) / 2
-        )
-        centre = rigid.transform_points(self.pose, middle)
-        twists = np.random.default_rng(0).uniform(-1, 1, (count, 6)) * np.repeat(
-            [np.radians(APART_DEG), APART_MM], 3
-        )
+        middle = (np.array(self.volume.size) - 1) / 2
+        pivot = rigid.transform_points(self.pose @ self.volume.ct_from_index, middle)
+        largest = np.repeat([np.radians(APART_DEG), APART_MM], 3)
+        twists = np.random.default_rng(0).uniform(-1, 1, (count, 6)) * largest
         twists[0] = 0
-        return np.stack([rigid.about(centre, rigid.exp_se3(twist)) @ self.pose for twist in twists])
+        return rigid.about(pivot, rigid.exp_se3(twists)) @ self.pose
 
     def starts(self) -> np.ndarray:
         """(STARTS, 4, 4) poses with an mTRE of START_MTRE_MM."""

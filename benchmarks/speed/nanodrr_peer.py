@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from time import perf_counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -205,39 +204,35 @@ def register(
     volume: Volume,
     views: Sequence[View],
     world_from_ct: np.ndarray,
-    limit_s: float,
+    note: Callable[[np.ndarray], bool] = lambda pose: True,
     iterations: int = ITERATIONS,
-    note: Callable[[np.ndarray], object] = lambda pose: None,
-) -> tuple[list[tuple[float, np.ndarray]], bool]:
-    """Seconds since the start and pose (4, 4) `world_from_ct` after each step, and whether the schedule came to its end in `limit_s`.
+) -> bool:
+    """Whether the schedule came to its end.
 
-    subject: on the device of the work.   views: all of one size.   iterations: at each scale, at most.
-    note: called with the pose after each step; ends the schedule where it returns False.
+    Parameters
+    ----------
+    subject : on the device of the work.
+    views : all of one size.
+    note : called with the pose (4, 4) `world_from_ct` after each step; False ends the schedule.
+    iterations : at each scale, at most.
     """
     m = modules()
-    torch = m.torch
-    began = perf_counter()
-    on_device = {"dtype": torch.float32, "device": subject.image.device}
-    images = torch.tensor(
-        np.stack([view.xray.line_integrals for view in views])[:, None], **on_device
-    )
+    torch, device = m.torch, subject.image.device
+
+    def on_device(values: Sequence):
+        return torch.tensor(np.stack(values), dtype=torch.float32, device=device)
+
+    images = on_device([view.xray.line_integrals[None] for view in views])
     pose = _SharedPose(
-        subject, np.stack([ras_from_camera(view.camera, world_from_ct) for view in views])
+        subject, on_device([ras_from_camera(view.camera, world_from_ct) for view in views])
     )
-    k_inv = torch.tensor(np.stack([inverse_intrinsics(view.camera) for view in views]), **on_device)
-    sdd = torch.tensor(
-        [depth_behind(volume, view.camera, world_from_ct) for view in views], **on_device
-    )
-    multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]).to(
-        on_device["device"]
-    )
-    gradient = m.metrics.GradientNormalizedCrossCorrelation2d(11, 0.0).to(on_device["device"])
-    trace: list[tuple[float, np.ndarray]] = []
+    k_inv = on_device([inverse_intrinsics(view.camera) for view in views])
+    sdd = on_device([depth_behind(volume, view.camera, world_from_ct) for view in views])
+    multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]).to(device)
+    gradient = m.metrics.GradientNormalizedCrossCorrelation2d(11, 0.0).to(device)
     for stage, scale in enumerate(SCALES):
         rows, columns = (size // scale for size in images.shape[-2:])
-        scaled = k_inv.clone()
-        scaled[:, 0, 0] *= scale
-        scaled[:, 1, 1] *= scale
+        scaled = k_inv * torch.tensor([scale, scale, 1.0], device=device)
         fixed = _prepared(torch, images, rows, columns)
         optimiser = torch.optim.Adam(
             [
@@ -249,7 +244,7 @@ def register(
         schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimiser, "max", DECAY, PATIENCE, THRESHOLD
         )
-        plateaus, rate = 0, np.inf
+        rates = set()
         for _ in range(iterations):
             optimiser.zero_grad()
             rendered = m.drr.render(
@@ -260,25 +255,21 @@ def register(
             score.backward()
             optimiser.step()
             schedule.step(score.detach())
-            trace.append((perf_counter() - began, pose.world_from_ct(world_from_ct)))
-            if note(trace[-1][1]) is False or trace[-1][0] > limit_s:
-                return trace, False
-            lowest = min(schedule.get_last_lr())
-            if lowest < rate:
-                rate, plateaus = lowest, plateaus + 1
-            if plateaus > PLATEAUS:
+            if not note(pose.world_from_ct(world_from_ct)):
+                return False
+            rates.add(min(schedule.get_last_lr()))
+            if len(rates) > PLATEAUS:
                 break
-    return trace, True
+    return True
 
 
 class _SharedPose:
     """The cameras (n, 4, 4), RAS mm, all moved by one rotation vector and shift about the centre of the volume."""
 
-    def __init__(self, subject, ras_from_camera: np.ndarray) -> None:
+    def __init__(self, subject, ras_from_camera) -> None:
         m = modules()
         self._convert, torch = m.geometry.convert, m.torch
-        device = subject.image.device
-        self._start = torch.tensor(ras_from_camera, dtype=torch.float32, device=device)
+        device, self._start = subject.image.device, ras_from_camera
         self._pivot = torch.eye(4, device=device)
         self._pivot[:3, 3] = subject.isocenter
         self.rotation = torch.nn.Parameter(torch.full((1, 3), 1e-8, device=device))

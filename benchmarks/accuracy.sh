@@ -57,7 +57,7 @@ sitk.WriteImage(image, sys.argv[2], True)
 END
   protocol+=("$data"/pelvis/pelvis.nii.gz "$data"/ct/torso_3mm.nii.gz "$data"/ct/thorax_stent.nii.gz build/cts/head.nii.gz)
 fi
-benchmarks protocol "${protocol[@]}" --seed 6 --out build/protocol > /dev/null
+benchmarks protocol 10000 --cts "${protocol[@]}" --seed 6 --rows build/protocol.jsonl > /dev/null
 
 rm -rf docs/tables/accuracy
 mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --description "$about" --page $page
@@ -72,9 +72,12 @@ for refinement in joint xvr diffpose cui2025; do
   mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement \
     --title "Baselines: $refinement" --page $page --append
 done
-benchmarks protocol "${protocol[@]}" --seed 6 --out build/protocol --limit 1 --title "Protocol" --page $page --append --description \
-  "CTs: that of \`make demo\` (chest), the Visible Human female (pelvis), \`torso_3mm\`, \`thorax_stent\` and the head of the shared data." > /dev/null
+benchmarks reliability build/protocol.jsonl docs/tables/accuracy/protocol-reliability.svg
+heading() { printf '\n# %s\n\n%s\n' "$1" "$2" >> $page; }
+heading "Protocol" 'CTs: that of `make demo` (chest), the Visible Human female (pelvis), `torso_3mm`, `thorax_stent` and the head of the shared data.'
+benchmarks protocol 0 --rows build/protocol.jsonl --page $page > /dev/null
 if [[ -d $data ]]; then
-  benchmarks protocol --real "$data"/wrist/{radius,ulna,metacarpal3}_0099.json --out build/protocol-real --page $page --append \
-    --title "Protocol on real X-rays" --description "The wrist of the shared data, the second of three instants, three bones." > /dev/null
+  heading "Protocol on real X-rays" "The wrist of the shared data, the second of three instants, three bones."
+  benchmarks protocol 100 --kind real --cts "$data"/wrist/{radius,ulna,metacarpal3}_0099.json --seed 0 --rows build/protocol-real.jsonl \
+    --page $page > /dev/null
 fi

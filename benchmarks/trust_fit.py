@@ -9,9 +9,7 @@ What is written is fitted to all; the others stand beside it.
 
 from __future__ import annotations
 
-import argparse
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +29,10 @@ from MultiViewRegistrationLib.assessment.prediction import (
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 from MultiViewRegistrationLib.studies.statistics import table
 
+from . import parser_of
+from .kept import rows_of
 from .protocol import page as protocol_page
 from .protocol.acceptance import is_sound, mtre
-from .protocol.cases import ct_name
 from .protocol.runs import reevaluate
 from .statistics import auroc, logistic
 
@@ -167,19 +166,11 @@ def _usual(rows: list[dict], name: str) -> float:
 
 def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str, str]]:
     """The registrations of a part with two views or more, and the SHA-256 of each CT by its name."""
-    rows: list[dict] = []
-    cts: dict[str, str] = {}
-    for archive in archives:
-        with tarfile.open(archive) as held:
-            files = ((member.name, held.extractfile(member)) for member in held)
-            content = {name: json.load(file) for name, file in files if file is not None}
-        cts |= {
-            ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]
-        }
-        every = [content[name] for name in sorted(content)]
-        rows += [
-            row for row in every if row["part"] == part and row.get("features") and row["views"] > 1
-        ]
+    every = [row for archive in archives for row in rows_of(archive).values()]
+    rows = [
+        row for row in every if row["part"] == part and row.get("features") and row["views"] > 1
+    ]
+    cts = {row["ct"]: row["sha256"] for row in rows}
     for (
         row
     ) in rows:  # the structures' are of before views were asked where else they may have the CT
@@ -207,9 +198,7 @@ def as_json(model: Model) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("bodies", type=Path, nargs="+")
     parser.add_argument("--bones", type=Path, nargs="+", required=True)
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")

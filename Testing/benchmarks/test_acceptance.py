@@ -1,7 +1,5 @@
 """The verdict on registrations of people that it was not fitted to, against numbers that were fixed before, in protocol/acceptance.py."""
 
-import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +7,10 @@ import pytest
 
 from benchmarks import ROOT
 from benchmarks.appearances import FAR_MM
+from benchmarks.kept import rows_of
 from benchmarks.protocol import acceptance
 from benchmarks.protocol.acceptance import MIN_ACCEPTS, judge
-from benchmarks.protocol.cases import ct_name
-from benchmarks.protocol.runs import reevaluate
+from benchmarks.protocol.runs import judged as rejudged
 from MultiViewRegistrationLib.assessment.prediction import CARRIED_TENSION, calibrated
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 from MultiViewRegistrationLib.assessment.verdict import LIMITS
@@ -21,7 +19,6 @@ from MultiViewRegistrationLib.assessment.verdict import LIMITS
 #: wrong principal point, registered after what seed 6 had shown of these had led to a rule for
 #: each.
 ROWS = ROOT / "benchmarks" / "rows" / "acceptance_rows_6.tar.xz"
-KIND = {"body": "body", "bone": "structure"}
 
 
 def row(mtre_mm=0.1, verdict="accept", probability=0.01, **more):
@@ -91,24 +88,15 @@ def test_a_bound_may_hold_too_seldom_and_too_often():
     assert not bound(75, 25).reached and not bound(600, 0).reached
 
 
-def rows_of(part: str, archive: Path = ROWS) -> list[dict]:
-    with tarfile.open(archive) as held:
-        content = {
-            member.name: json.load(held.extractfile(member)) for member in held if member.isfile()
-        }
-    cts = {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}
-    every = [content[name] for name in sorted(content) if content[name]["part"] == part]
-    return [
-        reevaluate(each, calibrated(KIND[part], cts[each["ct"]]))
-        for each in every
-        if "skipped" not in each
-    ]
+def kept(part: str, archive: Path = ROWS) -> list[dict]:
+    every = rows_of(archive).values()
+    return rejudged([row for row in every if row["part"] == part and "skipped" not in row])
 
 
 @pytest.fixture(scope="module")
 def rows():
     """Registrations on which nothing was chosen, judged by the models of the other people."""
-    return [*rows_of("body"), *rows_of("bone")]
+    return [*kept("body"), *kept("bone")]
 
 
 #: What is not reached, each with its reason in docs/tables/verdicts.md.
@@ -166,7 +154,7 @@ def test_three_views_that_agree_are_not_off_by_little(rows):
 
 @pytest.mark.slow
 def test_a_wrong_principal_point_misses_its_goals_and_one_view_none():
-    rows = rows_of("body", ROWS.with_name("acceptance_rows_7.tar.xz"))
+    rows = kept("body", ROWS.with_name("acceptance_rows_7.tar.xz"))
     judged = {each.what: each for each in judge(rows) if each.what.startswith("body, ")}
     accepted, bound = (
         "body, principal point: wrong of the accepted",
@@ -182,7 +170,7 @@ def test_a_wrong_principal_point_misses_its_goals_and_one_view_none():
 
 @pytest.mark.slow
 def test_no_wrong_answer_is_accepted_on_x_rays_of_another_simulator():
-    rows = rows_of("body", ROWS.with_name("acceptance_rows_gvxr.tar.xz"))
+    rows = kept("body", ROWS.with_name("acceptance_rows_gvxr.tar.xz"))
     assert len({each["ct"] for each in rows}) == 5
     missed = {each.what for each in judge(rows) if each.reached is False}
     assert missed == {

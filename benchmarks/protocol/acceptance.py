@@ -8,7 +8,7 @@ right one below SUCCESS_MM.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,25 +73,22 @@ def judge(rows: Rows) -> list[Judged]:
     Persons and conditions apart, and bodies and bones.
     """
     bodies, bones = ([row for row in rows if row["part"] == part] for part in ("body", "bone"))
-    persons = grouped(bodies, lambda row: (row["ct"],))
-    judged = [
-        _accepts(bodies),
-        *(_wrong_accepts(f"{name}: wrong of the accepted", group) for (name,), group in persons),
-        _rejects("rejected of the right", bodies),
-        *(_rejects(f"{name}: rejected of the right", group) for (name,), group in persons),
-        _accepted("accepted of the right with calibrated cameras", bodies),
-        *(
-            _accepted(f"{name}: accepted of the right with calibrated cameras", group)
-            for (name,), group in persons
-        ),
-        _auroc("AUROC with calibrated cameras", bodies),
-        *(_auroc(f"{name}: AUROC with calibrated cameras", group) for (name,), group in persons),
-        _auroc("bones: AUROC with calibrated cameras", bones),
-        _wrong_accepts("bones: wrong of the accepted", bones),
+    of_persons = [("", bodies)]
+    of_persons += [(f"{name}: ", own) for (name,), own in grouped(bodies, lambda row: (row["ct"],))]
+    judged = [_accepts(bodies)]
+    judged += [_wrong_accepts(f"{who}wrong of the accepted", own) for who, own in of_persons[1:]]
+    judged += [_rejects(f"{who}rejected of the right", own) for who, own in of_persons]
+    judged += [
+        _accepted(f"{who}accepted of the right with calibrated cameras", own)
+        for who, own in of_persons
     ]
-    order = list(dict.fromkeys((each.part, each.name) for each in CONDITIONS))
+    judged += [
+        _auroc(f"{who}AUROC with calibrated cameras", own)
+        for who, own in (*of_persons, ("bones: ", bones))
+    ]
+    judged.append(_wrong_accepts("bones: wrong of the accepted", bones))
     calibrated = [row for row in bodies if row["error"] is None]
-    for part, name in order:
+    for part, name in dict.fromkeys((each.part, each.name) for each in CONDITIONS):
         group = [row for row in rows if (row["part"], row["condition"]) == (part, name)]
         if group:
             label = f"{part}, {name}"
@@ -109,84 +106,85 @@ def judged_table(rows: Rows) -> str:
     return table(("of all results", "to reach", "found", "reached"), body)
 
 
-def _is(rows: Rows, verdict: str) -> np.ndarray:
+def verdict_is(rows: Rows, verdict: str) -> np.ndarray:
+    """(n,) bool"""
     return np.array([row.get("verdict") == verdict for row in rows], bool)
 
 
+def _share(
+    what: str,
+    wanted: str,
+    hits: np.ndarray,
+    of: np.ndarray,
+    is_reached: Callable[[SuccessRate], bool],
+) -> Judged:
+    """What share of some (n,) bool has to be reached."""
+    rate = SuccessRate.of(hits, of)
+    return Judged(what, wanted, share(hits, of), is_reached(rate) if rate.total else None)
+
+
 def _accepts(rows: Rows) -> Judged:
-    accepted = _is(rows, "accept")
-    wrong = int((accepted & (mtre(rows) > WRONG_MM)).sum())
-    found = f"{wrong} of {accepted.sum()}"
-    return Judged(
+    return _share(
         "wrong of the accepted",
         f"0 of {MIN_ACCEPTS} or more",
-        found,
-        bool(accepted.sum() >= MIN_ACCEPTS and not wrong),
+        mtre(rows) > WRONG_MM,
+        verdict_is(rows, "accept"),
+        lambda rate: rate.total >= MIN_ACCEPTS and not rate.successes,
     )
 
 
 def _wrong_accepts(what: str, rows: Rows) -> Judged:
-    wrong = mtre(rows) > WRONG_MM
-    accepted = _is(rows, "accept")
-    return Judged(what, "0", share(wrong, accepted), bool(not (wrong & accepted).any()))
+    wrong, accepted = mtre(rows) > WRONG_MM, verdict_is(rows, "accept")
+    return _share(what, "0", wrong, accepted, lambda rate: not rate.successes)
 
 
 def _rejects(what: str, rows: Rows) -> Judged:
-    right = mtre(rows) < SUCCESS_MM
-    rate = SuccessRate.of(_is(rows, "reject"), right)
-    reached = rate.rate <= MAX_REJECTED if rate.total else None
-    return Judged(
-        what, f"at most {100 * MAX_REJECTED:g} %", share(_is(rows, "reject"), right), reached
-    )
+    rejected, right = verdict_is(rows, "reject"), mtre(rows) < SUCCESS_MM
+    wanted = f"at most {100 * MAX_REJECTED:g} %"
+    return _share(what, wanted, rejected, right, lambda rate: rate.rate <= MAX_REJECTED)
 
 
 def _accepted(what: str, rows: Rows) -> Judged:
-    right = np.array([row["error"] is None for row in rows], bool) & (mtre(rows) < SUCCESS_MM)
-    rate = SuccessRate.of(_is(rows, "accept"), right)
-    reached = rate.rate >= MIN_ACCEPTED if rate.total else None
-    return Judged(
-        what, f"{100 * MIN_ACCEPTED:g} % or more", share(_is(rows, "accept"), right), reached
-    )
+    rows = [row for row in rows if row["error"] is None]
+    accepted, right = verdict_is(rows, "accept"), mtre(rows) < SUCCESS_MM
+    wanted = f"{100 * MIN_ACCEPTED:g} % or more"
+    return _share(what, wanted, accepted, right, lambda rate: rate.rate >= MIN_ACCEPTED)
 
 
-def _area(rows: Rows) -> tuple[float, str]:
-    wrong = mtre(rows) > WRONG_MM
-    area = auroc([row["failure_probability"] for row in rows], wrong)
-    return area, f"{area:.3f} ({wrong.sum()} wrong, {(~wrong).sum()} not)" if np.isfinite(
-        area
-    ) else "no two kinds"
+def _bound(what: str, rows: Rows) -> Judged:
+    """Judge bounds where they are told: where the views agree."""
+    rows = [row for row in rows if is_predicted(row) and row.get("agree", True)]
+    within = mtre(rows) <= np.array([row["upper95_mm"] for row in rows], float)
+    low, high = BOUND_HOLDS
+
+    def is_reached(rate: SuccessRate) -> bool:
+        found_low, found_high = rate.interval
+        return found_low <= high and found_high >= low
+
+    wanted = f"{100 * low:g} to {100 * high:g} %"
+    return _share(what, wanted, within, np.ones(len(rows), bool), is_reached)
 
 
 def _auroc(what: str, rows: Rows) -> Judged:
-    area, found = _area([row for row in rows if is_predicted(row) and row["error"] is None])
-    return Judged(
-        what,
-        f"{MIN_AUROC:g} or more",
-        found,
-        bool(area >= MIN_AUROC) if np.isfinite(area) else None,
-    )
+    """Of those with calibrated cameras."""
+    return _area(what, [row for row in rows if row["error"] is None], MIN_AUROC)
 
 
 def _auroc_of_condition(what: str, rows: Rows, calibrated: Rows) -> Judged:
     rows = [row for row in rows if is_predicted(row)]
     wrong = mtre(rows) > WRONG_MM
     if min(wrong.sum(), (~wrong).sum()) < MIN_OF_A_KIND:
-        wrong_rows = [row for row, is_wrong in zip(rows, wrong, strict=True) if is_wrong]
-        others = [row for row in calibrated if is_predicted(row) and row["mtre_mm"] <= WRONG_MM]
-        area, found = _area([*wrong_rows, *others])
-    else:
-        area, found = _area(rows)
-    reached = bool(area >= MIN_AUROC_OF_CONDITION) if np.isfinite(area) else None
-    return Judged(what, f"{MIN_AUROC_OF_CONDITION:g} or more", found, reached)
+        rows = [row for row, is_wrong in zip(rows, wrong, strict=True) if is_wrong]
+        rows += [row for row in calibrated if is_predicted(row) and row["mtre_mm"] <= WRONG_MM]
+    return _area(what, rows, MIN_AUROC_OF_CONDITION)
 
 
-def _bound(what: str, rows: Rows) -> Judged:
-    """Judge bounds where they are told: where the views agree."""
-    rows = [row for row in rows if is_predicted(row) and row.get("agree", True)]
-    within = mtre(rows) <= [row["upper95_mm"] for row in rows]
-    low, high = BOUND_HOLDS
-    reached = None
-    if len(rows):
-        found_low, found_high = SuccessRate.of(within).interval
-        reached = bool(found_low <= high and found_high >= low)
-    return Judged(what, f"{100 * low:g} to {100 * high:g} %", share(within), reached)
+def _area(what: str, rows: Rows, wanted: float) -> Judged:
+    """Of the failure probability, where it is predicted."""
+    rows = [row for row in rows if is_predicted(row)]
+    wrong = mtre(rows) > WRONG_MM
+    area = auroc([row["failure_probability"] for row in rows], wrong)
+    if np.isnan(area):
+        return Judged(what, f"{wanted:g} or more", "no two kinds", None)
+    found = f"{area:.3f} ({wrong.sum()} wrong, {(~wrong).sum()} not)"
+    return Judged(what, f"{wanted:g} or more", found, area >= wanted)

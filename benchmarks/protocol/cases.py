@@ -21,11 +21,13 @@ from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import BONE_HU, CT, load_ct, masked
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.files import sha256
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import local_moments
 from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses
 
+from ..kept import ct_name
 from ..simulation.body import single_bones
 from ..simulation.cases import Patient, random_cameras, random_pose, take, targets_of, views_of
 from ..simulation.projector import Joseph, MaterialProjector, MovedBones
@@ -98,11 +100,6 @@ def _moved(
 ) -> np.ndarray:
     """The pose turned about a point of the CT and shifted, by amounts within these ranges, in directions drawn evenly."""
     return perturbed(pose, centre, rng.uniform(*degrees), rng.uniform(*mm), 1, rng)[0]
-
-
-def ct_name(path: Path) -> str:
-    """The CT's name in the rows: its file's name without the format's ending."""
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 class CachedProjector:
@@ -203,27 +200,10 @@ class SimulatedCases:
         """
         Parameters
         ----------
-        cts : in Hounsfield units, of patients head first and supine.
+        cts : files in Hounsfield units, of patients head first and supine.
         simulator : "rtk", or "gvxr", with which bodies alone are simulated.
         listed, rounds : the conditions, all by default, and how often they are gone through.
-
-        Raises
-        ------
-        InputError where a CT is not there, or two have one name.
         """
-        for path in cts:
-            if not path.exists():
-                raise InputError(f"{path}: found nothing, expected a CT; correct the path.")
-            if path.is_dir():
-                raise InputError(
-                    f"{path}: found a folder, expected a file with a CT in Hounsfield units; write "
-                    "the series as one file."
-                )
-        if len({path.name for path in cts}) < len(cts):
-            raise InputError(
-                "--protocol: found two CTs with one file name, expected different names; rename "
-                "one."
-            )
         self.files, self.seed, self.kind = cts, seed, simulator
         listed = listed or (conditions.CONDITIONS if simulator == "rtk" else conditions.BODIES)
         self.trials = trials(len(cts), listed, rounds, seed)
@@ -245,7 +225,7 @@ class SimulatedCases:
             if condition.part == "bone" and subject.bones
             else None
         )
-        row = _row(trial, condition, subject.name) | {"bone": bone}
+        row = _row(trial, condition, self.files[trial.ct]) | {"bone": bone}
         if condition.part == "bone" and bone is None:
             return row | {"skipped": "The CT has no bone that stands by itself."}, None
         try:
@@ -254,11 +234,17 @@ class SimulatedCases:
             return row | {"skipped": str(error)}, None
 
 
-def _row(trial: Trial, condition: Condition, name: str) -> dict:
+def _row(trial: Trial, condition: Condition, ct: Path) -> dict:
     keys = ("part", "group", "views", "apart_deg", "error")
-    about = {key: getattr(condition, key) for key in keys}
-    numbers = {"number": trial.number, "repeat": trial.repeat}
-    return {**numbers, "condition": condition.name, "ct": name, "bone": None, **about}
+    return {
+        "number": trial.number,
+        "repeat": trial.repeat,
+        "condition": condition.name,
+        "ct": ct_name(ct),
+        "sha256": sha256(ct),
+        "bone": None,
+        **{key: getattr(condition, key) for key in keys},
+    }
 
 
 def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> TrialCase:
@@ -378,7 +364,7 @@ class RealCases:
         axes = [camera.camera_from_world[2, :3] for camera in cameras]
         angle_deg = round(float(np.degrees(np.arccos(np.clip(axes[0] @ axes[-1], -1, 1)))))
         condition = Condition(real.name, "bone", len(cameras), angle_deg)
-        row = _row(trial, condition, real.name) | {"density": real.density}
+        row = _row(trial, condition, self.files[trial.ct]) | {"density": real.density}
         try:
             case = real.with_bone(np.random.default_rng([self.seed, trial.number]), trial.interval)
         except InputError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -133,12 +134,7 @@ def turned(rng: np.random.Generator, views: Views) -> Views:
 def scaled(rng: np.random.Generator, views: Views) -> Views:
     """The distance from source to detector is wrong by up to 10 % in all views."""
     scale = 1 + rng.choice([-1, 1]) * rng.uniform(0.01, 0.1)
-    wrong = []
-    for view in views:
-        intrinsics = view.camera.intrinsics.copy()
-        intrinsics[:2, :2] *= scale
-        wrong.append(view.with_camera(intrinsics=intrinsics))
-    return wrong
+    return [_shifted(view, np.zeros(2), scale) for view in views]
 
 
 def flipped(rng: np.random.Generator, views: Views) -> Views:
@@ -247,13 +243,9 @@ class Condition:
     @property
     def group(self) -> str:
         """The table that it is in."""
-        return (
-            "geometry error"
-            if self.error
-            else "nuisance"
-            if self.nuisances or self.together
-            else "geometry"
-        )
+        if self.error:
+            return "geometry error"
+        return "nuisance" if self.nuisances or self.together else "geometry"
 
 
 @dataclass(frozen=True)
@@ -275,54 +267,33 @@ class Trial:
 
 
 def _of(part: str) -> list[Condition]:
+    body = part == "body"
+    seldom, often, near = (4, 1, 2) if body else (8, 2, 8)
+
     def named(views: int, angle_deg: float) -> str:
         return "1 view" if views == 1 else f"{views} views, {angle_deg} degrees"
 
-    body = part == "body"
-    errors = (
-        [*GEOMETRY_ERRORS, *CT_ERRORS]
-        if body
-        else ["encoder 1", "encoder 2", "turned", "scaled", "flipped"]
-    )
-    seldom = 8 if not body else 4
-    often, near = (1, 2) if body else (seldom, seldom)
-
-    def plain(views: int, angle_deg: float) -> int:
-        return seldom if views == 1 or angle_deg <= SELDOM_DEG else often
-
-    return [
-        *(
-            Condition(named(*geometry), part, *geometry, every=plain(*geometry))
-            for geometry in GEOMETRIES
-        ),
-        *(
-            Condition(
-                name,
-                part,
-                nuisances=(name,),
-                every=near if name in ("motion", "neighbours") else often,
-            )
-            for name in NUISANCES
-            if name != "neighbours" or not body
-        ),
-        *(
-            Condition(
-                f"all at once, {named(*geometry)}", part, *geometry, together=True, every=seldom
-            )
-            for geometry in ((2, 90), (2, 45), (3, 90))
-        ),
-        *(
-            Condition(name, part, error=name, every=near if name in NEAR_MISSES else seldom)
-            for name in errors
-        ),
-        Condition("encoder 1, 3 views", part, 3, 60, error="encoder 1", every=near),
-        Condition("encoder 1, tools", part, nuisances=("tools",), error="encoder 1", every=near),
-        *(
-            [Condition("readings, 3 views", part, 3, 60, error="readings", every=near)]
-            if body
-            else []
-        ),
-    ]
+    found = []
+    for views, angle_deg in GEOMETRIES:
+        every = seldom if views == 1 or angle_deg <= SELDOM_DEG else often
+        found.append(Condition(named(views, angle_deg), part, views, angle_deg, every=every))
+    for name in NUISANCES:
+        if name != "neighbours" or not body:
+            every = near if name in ("motion", "neighbours") else often
+            found.append(Condition(name, part, nuisances=(name,), every=every))
+    for geometry in ((2, 90), (2, 45), (3, 90)):
+        name = f"all at once, {named(*geometry)}"
+        found.append(Condition(name, part, *geometry, together=True, every=seldom))
+    of_bones = "encoder 1", "encoder 2", "turned", "scaled", "flipped"
+    for name in (*GEOMETRY_ERRORS, *CT_ERRORS) if body else of_bones:
+        every = near if name in NEAR_MISSES else seldom
+        found.append(Condition(name, part, error=name, every=every))
+    of_encoder = partial(Condition, part=part, error="encoder 1", every=near)
+    found.append(of_encoder("encoder 1, 3 views", views=3, apart_deg=60))
+    found.append(of_encoder("encoder 1, tools", nuisances=("tools",)))
+    if body:
+        found.append(Condition("readings, 3 views", part, 3, 60, error="readings", every=near))
+    return found
 
 
 CONDITIONS = tuple(condition for part in PARTS for condition in _of(part))
@@ -339,18 +310,12 @@ def trials(
     """
     listed: list[Trial] = []
     for number in range(rounds):
-        each = [
-            (n, of, ct)
-            for n, of in enumerate(conditions)
-            if number % of.every == 0
-            for ct in range(cts)
-        ]
-        for n, condition, ct in (
-            each[at] for at in np.random.default_rng([seed, number]).permutation(len(each))
-        ):
+        turn = [(n, of) for n, of in enumerate(conditions) if number % of.every == 0]
+        each = list(itertools.product(turn, range(cts)))
+        for at in np.random.default_rng([seed, number]).permutation(len(each)):
+            (n, condition), ct = each[at]
             repeat = number // condition.every
-            interval = (
-                n + (INTERVALS // 2) * ct + 3 * repeat
-            ) % INTERVALS  # 3 and 8 have no common divisor
+            # 3 and 8 have no common divisor
+            interval = (n + (INTERVALS // 2) * ct + 3 * repeat) % INTERVALS
             listed.append(Trial(len(listed), condition, ct, interval, repeat))
     return listed

@@ -1,12 +1,10 @@
-"""The protocol: thousands of registrations over all that is thought to matter, each done and kept once, however often it is run.
+"""The protocol: thousands of registrations over all that is thought to matter.
 
 X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for
-any case, and held against the truth. A folder holds what was done: protocol.json names the
-protocol, rows/0007.json is the registration 7, pictures/ has its misses. A row:
+any case, and held against the truth. A row:
 
-    number, repeat, condition, part, group, ct, bone, views, apart_deg, error, nuisances; density of
-    a real X-ray
-                                                     the trial, see `conditions`
+    number, repeat, condition, part, group, ct, sha256, bone, views, apart_deg, error, nuisances;
+    density of a real X-ray                          the trial, see `conditions`
     skipped; failed                                  why there were no X-rays; why there was no answer, None where there is one. With one:
     start_mm, mtre_mm, mpd_mm, depth_mm, in_plane_mm, camera_off, world_from_ct
                                                      true errors; cameras, as given and as
@@ -23,9 +21,7 @@ in `conditions.GEOMETRY_ERRORS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -34,7 +30,6 @@ from MultiViewRegistrationLib.assessment import metrics, verdict
 from MultiViewRegistrationLib.assessment.hypotheses import Cause
 from MultiViewRegistrationLib.assessment.prediction import (
     EXTRA_FEATURES,
-    WRONG_MM,
     Model,
     calibrated,
 )
@@ -44,148 +39,29 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.io.files import sha256, write_atomically
-from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.report.result import Result
 from MultiViewRegistrationLib.studies.evaluation import truth_of
-from MultiViewRegistrationLib.studies.records import failure_figure, read_record, write_record
 
-from .cases import RealCases, SimulatedCases, TrialCase, ct_name
+from .cases import RealCases, SimulatedCases, TrialCase
 from .conditions import Trial
 
-VERSION = 2
 
-
-class Records:
-    """The folder of a protocol.
-
-    Attributes
-    ----------
-    sha256 : of each CT's file, by the CT's name in the rows.
-    """
-
-    def __init__(self, folder: Path, files: Sequence[Path], seed: int, kind: str = "rtk") -> None:
-        """InputError where the folder has registrations of another protocol.
-
-        They do not go together.
-        """
-        self._folder = folder
-        inputs = [{"name": path.name, "sha256": sha256(path)} for path in files]
-        about = {"version": VERSION, "seed": seed, "cts": inputs} | (
-            {"simulator": kind} if kind == "gvxr" else {}
-        )
-        self.sha256 = {
-            ct_name(path): each["sha256"] for path, each in zip(files, inputs, strict=True)
-        }
-        file = folder / "protocol.json"
-        if file.exists() and read_record(file) != about:
-            raise InputError(
-                f"{file}: found registrations of other CTs, another order of them, another seed or "
-                "another simulator, expected those that were given now; give another --out, or "
-                "the same CTs in the same order."
-            )
-        write_record(file, about)
-
-    def has(self, number: int) -> bool:
-        return self._row(number).exists()
-
-    def keep(self, row: dict, picture: bytes | None) -> None:
-        """The picture first: a row that is there is done."""
-        if picture is not None:
-            self.picture(row["number"]).parent.mkdir(exist_ok=True)
-            write_atomically(self.picture(row["number"]), picture)
-        write_record(self._row(row["number"]), row)
-
-    def picture(self, number: int) -> Path:
-        return self._folder / "pictures" / f"{number:04d}.jpg"
-
-    def rows(self) -> list[dict]:
-        """All that there are, by their numbers. InputError where a file is not one of ours."""
-        return [read_record(path) for path in sorted((self._folder / "rows").glob("[0-9]*.json"))]
-
-    def _row(self, number: int) -> Path:
-        return self._folder / "rows" / f"{number:04d}.json"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The finished part of a protocol.
-
-    Parameters
-    ----------
-    rows : of all registrations that were done by now, see `measured`, as the program's present
-    model judges them; those of a CT to
-        which it was fitted, as the model of the others does.
-    planned : how many the whole protocol has.
-    kind : whose X-rays they are, "rtk" or "gvxr", or "real".
-    """
-
-    rows: list[dict]
-    planned: int
-    records: Records
-    kind: str = "rtk"
-
-
-def run(
-    cases: SimulatedCases | RealCases,
-    folder: Path,
-    limit: int | None = None,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
-) -> Outcome:
-    """Do the rest of the protocol, and keep it in the folder.
-
-    Parameters
-    ----------
-    limit : only so many from the beginning of the list, spread over all conditions.
-
-    Raises
-    ------
-    InputError where a CT shows no bone, the simulator is missing, or the folder holds another
-    protocol.
-    """
-    records = Records(folder, cases.files, cases.seed, cases.kind)
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit: found {limit}, expected 1 or more.")
-    left = [trial for trial in cases.trials[:limit] if not records.has(trial.number)]
-    if left:
-        warm_up()
-    for done, trial in enumerate(left):
-        progress(
-            done / len(left),
-            f"{cases.files[trial.ct].name}, {trial.condition.part}, {trial.condition.name}",
-        )
-        records.keep(*measured(trial, cases))
-    model_of = {"body": "body", "bone": "structure"}
-    rows = [
-        reevaluate(row, calibrated(model_of[row["part"]], records.sha256.get(row["ct"], "")))
-        for row in records.rows()
-    ]
-    return Outcome(rows, len(cases.trials), records, cases.kind)
-
-
-def measured(trial: Trial, cases: SimulatedCases | RealCases) -> tuple[dict, bytes | None]:
-    """The row of a registration, plain data, and a picture where it is wrong, or gave no answer.
+def measured(trial: Trial, cases: SimulatedCases | RealCases) -> dict:
+    """The row of a registration, plain data.
 
     "failed" in it says why there was no answer, "skipped" why there were no X-rays.
     """
     row, made = cases.case(trial)
     if made is None:
-        return row, None
+        return row
     case, (truth, targets) = made.case, truth_of(made.case)
     start = truth if case.world_from_ct is None else case.world_from_ct
-
-    def picture(views: Sequence[View], found: np.ndarray) -> bytes:
-        """The failure figure, quickly at half the X-rays' resolution."""
-        return failure_figure(made.anatomy, [view.pooled(2) for view in views], found, truth)
-
     row |= {"nuisances": list(made.nuisances), "start_mm": metrics.mtre(start, truth, targets)}
     try:
         result = register(case, anatomy=made.anatomy, seed=trial.number)
     except InputError as error:
-        return row | {"failed": str(error)}, picture(case.views, start)
-    row |= {"failed": None, **_row_of(result, made)}
-    wrong = not row["mtre_mm"] <= WRONG_MM
-    return row, picture(result.views, result.world_from_ct) if wrong else None
+        return row | {"failed": str(error)}
+    return row | {"failed": None, **_row_of(result, made)}
 
 
 def _row_of(result: Result, made: TrialCase) -> dict:
@@ -280,6 +156,15 @@ def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
         degrees = np.degrees(rigid.rotation_angle(away[:3, :3]))
         worst = np.maximum(worst, [degrees, np.linalg.norm(away[:3, 3])])
     return worst.tolist()
+
+
+#: The model of a part's predictions.
+MODELS = {"body": "body", "bone": "structure"}
+
+
+def judged(rows: list[dict]) -> list[dict]:
+    """The rows as the program's present model judges them; those of a CT to which it was fitted, as that of the others does."""
+    return [reevaluate(row, calibrated(MODELS[row["part"]], row.get("sha256", ""))) for row in rows]
 
 
 def reevaluate(row: dict, model: Model) -> dict:

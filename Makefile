@@ -95,7 +95,7 @@ tables: $(VENV)/.test
 	$(BENCHMARKS) viewer frames --page docs/tables/benchmarks.md
 	PYTHON=$(VENV)/bin/python benchmarks/accuracy.sh
 	$(BENCHMARKS) make_pose_set build/poses
-	$(BENCHMARKS) regressor
+	$(BENCHMARKS) regressor 100 --rows build/regressor.jsonl --page docs/tables/regressor.md
 	$(VENV)/bin/python docs/short_tables.py docs/tables/*.md
 
 lint: $(VENV)/.test

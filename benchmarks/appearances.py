@@ -13,7 +13,7 @@ below 1 mm and wrong above 2 mm; a right answer in spite of a fault is neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,7 @@ from MultiViewRegistrationLib.registration.optimizer import DescentStart
 from MultiViewRegistrationLib.registration.pipeline import Refinement, RegistrationPipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.machine import KINDS
-from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, perturbed, table
+from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, grouped, perturbed, table_of
 
 from .people import BEYOND_MM, PEOPLE, drawn, patient_of, person
 from .protocol.conditions import calibrated, flipped, turned
@@ -49,6 +49,7 @@ APART_DEG = (15.0, 90.0)
 #: Farther than a tile is moved: nearer ones, as of a turned camera, may leave many tiles in place.
 FAR_MM = 10.0
 HOWS = ("right", "far", "fault", "stranger")
+VERDICTS = ("accept", "check", "reject")
 
 
 @lru_cache(maxsize=1)
@@ -164,7 +165,7 @@ def row(options: Options, seed: int, number: int, group: str, how: str) -> dict:
 def told(rows: list[dict]) -> list[dict]:
     """Those that are right, or wrong beyond doubt, of views that have enough votes."""
     rows = [row for row in rows if row["failed"] is None and None not in row["in_place"]]
-    return [row for row in rows if is_wrong(row) or _is_right(row)]
+    return list(filter(is_told, rows))
 
 
 def whole_verdict(rows: list[dict]) -> str:
@@ -173,30 +174,38 @@ def whole_verdict(rows: list[dict]) -> str:
     AUROC is of the verdict, and of the risk within one.
     """
     rows = [row for row in rows if row["failed"] is None and "risk" in row]
-    right, wrong = list(filter(_is_right, rows)), list(filter(is_wrong, rows))
-    body = [
-        _counted(group, *([row for row in of if row["group"] == group] for of in (right, wrong)))
-        for group in sorted({row["group"] for row in rows})
-    ]
-    body.append(_counted("all", right, wrong))
-    body += [
-        _counted(f"all, {how}", right, [row for row in wrong if row["how"] == how]) for how in HOWS
-    ]
-    head = ("machine", "right", "wrong", "AUROC", "right rejected", "right accepted")
-    return table((*head, "wrong accepted", "wrong rejected"), body)
+    rows = sorted(filter(is_told, rows), key=lambda row: row["group"])
+    groups = [*grouped(rows, lambda row: (row["group"],)), (("all",), rows)]
+    for how in HOWS:
+        own = [row for row in rows if _is_right(row) or row["how"] == how]
+        groups.append(((f"all, {how}",), own))
 
+    def count(belongs: Callable[[dict], bool], verdict: str) -> Callable[[list[dict]], int]:
+        return lambda group: sum(belongs(row) and row["verdict"] == verdict for row in group)
 
-def _counted(name: str, right: list[dict], wrong: list[dict]) -> tuple:
-    order = ("accept", "check", "reject")
-    risks = np.array([order.index(row["verdict"]) + row["risk"] for row in (*right, *wrong)])
-    area = auroc(risks, np.arange(len(risks)) >= len(right)) if right and wrong else np.nan
-    said = [(right, "reject"), (right, "accept"), (wrong, "accept"), (wrong, "reject")]
-    counts = [sum(row["verdict"] == verdict for row in of) for of, verdict in said]
-    return name, len(right), len(wrong), f"{area:.3f}", *counts
+    def area(group: list[dict]) -> str:
+        scores = [VERDICTS.index(row["verdict"]) + row["risk"] for row in group]
+        return f"{auroc(scores, list(map(is_wrong, group))):.3f}"
+
+    columns = {
+        "right": lambda group: sum(map(_is_right, group)),
+        "wrong": lambda group: sum(map(is_wrong, group)),
+        "AUROC": area,
+        "right rejected": count(_is_right, "reject"),
+        "right accepted": count(_is_right, "accept"),
+        "wrong accepted": count(is_wrong, "accept"),
+        "wrong rejected": count(is_wrong, "reject"),
+    }
+    return table_of(groups, ("machine",), columns)
 
 
 def is_wrong(row: dict) -> bool:
     return row["mtre_mm"] is None or row["mtre_mm"] > WRONG_MM
+
+
+def is_told(row: dict) -> bool:
+    """Whether an answer is right, or wrong beyond doubt."""
+    return is_wrong(row) or _is_right(row)
 
 
 def is_chance(row: dict) -> bool:
@@ -231,27 +240,24 @@ def risk(row: dict, mean: float, concentration: float) -> float:
 
 def judged(rows: list[dict], key: str) -> str:
     """How those of each value of a key are told by what was fitted to all others."""
-    body = []
+    groups = []
     every: list[tuple[float, bool]] = []
-    values = sorted({row[key] for row in rows})
-    for value in values if len(values) > 1 else ():
-        numbers = fitted([row for row in rows if row[key] != value])
-        own = [row for row in rows if row[key] == value]
-        pairs = [(risk(row, *numbers), is_wrong(row)) for row in own]
-        every += pairs
-        body.append((value, *_numbers(pairs)))
-    if every:
-        body.append(("all", *_numbers(every)))
-    head = (f"{key}, left out", "right", "wrong", "AUROC", "right above", "wrong below")
-    return table(head, body)
-
-
-def _numbers(pairs: list[tuple[float, bool]]) -> tuple[int, int, str, int, int]:
-    risks, wrong = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
-    out = risks > ACCEPT
-    area = f"{auroc(risks, wrong):.3f}"
-    counts = int((~wrong).sum()), int(wrong.sum())
-    return *counts, area, int((out & ~wrong).sum()), int((~out & wrong).sum())
+    for value in sorted({row[key] for row in rows}):
+        others = [row for row in rows if row[key] != value]
+        if others:
+            numbers = fitted(others)
+            own = [(risk(row, *numbers), is_wrong(row)) for row in rows if row[key] == value]
+            groups.append(((value,), own))
+            every += own
+    columns = {
+        "right": lambda group: sum(not wrong for _, wrong in group),
+        "wrong": lambda group: sum(wrong for _, wrong in group),
+        "AUROC": lambda group: f"{auroc(*zip(*group, strict=True)):.3f}",
+        "right above": lambda group: sum(each > ACCEPT and not wrong for each, wrong in group),
+        "wrong below": lambda group: sum(each <= ACCEPT and wrong for each, wrong in group),
+    }
+    groups += [(("all",), every)] if every else []
+    return table_of(groups, (f"{key}, left out",), columns)
 
 
 def tables(every: list[dict]) -> str:

@@ -14,9 +14,8 @@ and limits were chosen on seed 71. What was found is in docs/validation.md.
 
 from __future__ import annotations
 
-import argparse
 import json
-import lzma
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,8 +26,11 @@ from MultiViewRegistrationLib.assessment import bone_prediction
 from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel
 from MultiViewRegistrationLib.assessment.bone_verdict import predicted
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM, columns
+from MultiViewRegistrationLib.studies.statistics import grouped, table_of
 
-from .statistics import auroc, logistic
+from . import parser_of
+from .kept import rows_of
+from .statistics import auroc, logistic, share
 
 KEPT = Path(__file__).parent / "rows/bones.jsonl.xz"
 #: Ridge on the scaled weights, in rows; of a log error at least.
@@ -39,10 +41,7 @@ ACCEPT, REJECT = 0.03, 0.7
 
 def read(paths: list[Path]) -> list[dict]:
     """A row for each bone, of files that may be compressed by xz."""
-    rows: list[dict] = []
-    for path in paths:
-        with (lzma.open if path.suffix == ".xz" else open)(path, "rt", encoding="utf-8") as stream:
-            rows += [row for line in stream for row in json.loads(line)["bones"]]
+    rows = [row for path in paths for case in rows_of(path).values() for row in case["bones"]]
     for row in rows:
         row["wrong"] = row["mm"] > WRONG_MM
         row["features"] = SimpleNamespace(**row["features"])
@@ -94,58 +93,50 @@ def judged(rows: list[dict], known: list[dict]) -> list[dict]:
     return rows
 
 
+def kind_of(row: dict) -> dict[str, object]:
+    """What bones are grouped by."""
+    return {
+        "of": row["person"],
+        "bones:": "vertebrae" if row["bone"][0] in "TL" else "others",
+        "mask": row["mask"] or "right",
+        "level": "off" if row["level"] else "right",
+        "views:": min(row["views"], 3),
+        "bent:": ["up to 3 degrees", "to 5.5", "beyond"][np.digitize(row["degrees"], (3, 5.5))],
+        "nuisances:": len(row["nuisances"]),
+    }
+
+
 def table(rows: list[dict]) -> str:
     """How many bones of each group are right, accepted and rejected."""
-    groups = {
-        "all": rows,
-        **{
-            name: [row for row in rows if row["person"] == name]
-            for name in sorted({row["person"] for row in rows})
-        },
-        "vertebrae": [row for row in rows if row["bone"][0] in "TL"],
-        "others": [row for row in rows if row["bone"][0] not in "TL"],
-        "masks right": [row for row in rows if not row["mask"]],
-        **{
-            f"mask {name}": [row for row in rows if row["mask"] == name]
-            for name in ("eroded", "dilated", "slice off", "mirrored")
-        },
-        "a level off": [row for row in rows if row["level"]],
-        "2 views": [row for row in rows if row["views"] == 2],
-        "3 or 4 views": [row for row in rows if row["views"] > 2],
-        "up to 3 degrees": [row for row in rows if row["degrees"] <= 3],
-        "3 to 5.5 degrees": [row for row in rows if 3 < row["degrees"] <= 5.5],
-        "beyond 5.5 degrees": [row for row in rows if row["degrees"] > 5.5],
-        "without nuisances": [row for row in rows if not row["nuisances"]],
+
+    def told(verdict: str, *, wrong: bool) -> Callable[[list[dict]], str]:
+        return lambda group: share(
+            [row["verdict"] == verdict for row in group if row["wrong"] is wrong]
+        )
+
+    columns = {
+        "bones": len,
+        "over 2 mm off": lambda group: sum(row["wrong"] for row in group),
+        "of these accepted": told("accept", wrong=True),
+        "of the right accepted": told("accept", wrong=False),
+        "rejected": told("reject", wrong=False),
+        "error within its bound": lambda group: share([row["mm"] <= row["bound"] for row in group]),
+        "AUROC": lambda group: (
+            f"{auroc([row['risk'] for row in group], [row['wrong'] for row in group]):.3f}"
+        ),
     }
-    lines = [
-        "| group | bones | over 2 mm off | of these accepted | of the right accepted | rejected | "
-        "error within its bound | AUROC |"
-    ]
-    lines.append("| --- |" + " ---: |" * 7)
-    for name, group in groups.items():
-        wrong, right = [
-            [row for row in group if row["wrong"] is is_wrong] for is_wrong in (True, False)
-        ]
-        if not right:
-            continue
-        accepted, rejected = (
-            sum(row["verdict"] == verdict for row in right) for verdict in ("accept", "reject")
-        )
-        held = np.mean([row["mm"] <= row["bound"] for row in group])
-        area = auroc([row["risk"] for row in group], [row["wrong"] for row in group])
-        lines.append(
-            f"| {name} | {len(group)} | {len(wrong)} | "
-            f"{sum(row['verdict'] == 'accept' for row in wrong)} | {accepted} of {len(right)}, "
-            f"{100 * accepted / len(right):.0f} % | {100 * rejected / len(right):.1f} % | "
-            f"{100 * held:.0f} % | {area:.3f} |"
-        )
-    return "\n".join(lines)
+    groups = [(("all",), rows)]
+    for key in kind_of(rows[0]):
+
+        def named(row: dict, key: str = key) -> tuple[str]:
+            return (f"{key} {kind_of(row)[key]}",)
+
+        groups += sorted(grouped(rows, named), key=lambda group: group[0])
+    return table_of(groups, ("group",), columns)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--fit", type=Path, nargs="+", default=[KEPT])
     parser.add_argument("--judge", type=Path, nargs="+")
     parser.add_argument(

@@ -11,7 +11,6 @@ hard ones, of each kind in turn, OUT/ANATOMY-hard-rods-001. What is there alread
 from __future__ import annotations
 
 import itertools
-import time
 from pathlib import Path
 
 import numpy as np
@@ -39,66 +38,57 @@ MOST_DRAWS = 50  # of an X-ray, until all views show enough of the bone
 class PoseSet:
     """The cases of one anatomy."""
 
-    def __init__(self, out: Path, anatomy: str, ct: Path, seed: int) -> None:
+    def __init__(self, out: Path, anatomy: str, seed: int) -> None:
         """InputError where the ranges put the CT out of a view's field."""
-        self._out, self._anatomy, self._seed = out, anatomy, [seed, ANATOMIES.index(anatomy)]
+        self._start, self._seed = str(out / anatomy), [seed, ANATOMIES.index(anatomy)]
         rng = np.random.default_rng(self._seed)
-        self._patient = Patient(
-            ct, couch=anatomy == "chest", drift=rng.uniform(-0.2, 0.2, 2).tolist()
-        )
+        drift = rng.uniform(-0.2, 0.2, 2).tolist()
+        self._patient = Patient(ct_path(anatomy), couch=anatomy == "chest", drift=drift)
         self._cameras = random_cameras(rng, VIEWS, (90, 90))
         nominal = random_pose(self._patient.centre, rng)
-        whole = PreparedCT(load_ct(ct))
+        whole = PreparedCT(load_ct(ct_path(anatomy)))
         cameras = {f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}
         none = {"rotation_deg": 0.0, "translation_mm": 0.0}
         self._range = PoseRange.of_case(
             cameras, nominal, whole.centroid, whole.corners(), none, TRAINING
         )
-        self._about = {
-            "world_from_ct": nominal.tolist(),
-            "search": _search_of(self._range),
-            "training": TRAINING,
-        }
+        search = search_of(self._range)
+        self._about = {"world_from_ct": nominal.tolist(), "search": search, "training": TRAINING}
 
     def write(self, kind: str, number: int) -> Path:
         """One case, "plain" or "hard"; path of its case.json."""
-        how = HARD[number % len(HARD)]
-        name = f"{kind}-{number:03d}" if kind == "plain" else f"{kind}-{how}-{number:03d}"
-        folder = self._out / f"{self._anatomy}-{name}"
+        how = HARD[number % len(HARD)] if kind == "hard" else ""
+        folder = Path("-".join(filter(None, [self._start, kind, how, f"{number:03d}"])))
         if (folder / "case.json").exists():
             return folder / "case.json"
         rng = np.random.default_rng([*self._seed, kind != "plain", number])
         pose = self._range.poses(self._range.half_widths * rng.uniform(-1, 1, 6))
-        for _ in range(MOST_DRAWS):
-            names = (
-                [choices[rng.integers(len(choices))] for choices in MIXED]
-                if how == "mixed"
-                else [how]
-            )
-            xrays = xrays_with(rng, [] if kind == "plain" else names, VIEWS)
+        draws = 1 if kind == "plain" else MOST_DRAWS
+        while True:
+            names = [how]
+            if how == "mixed":
+                names = [choices[rng.integers(len(choices))] for choices in MIXED]
+            xrays = xrays_with(rng, names, VIEWS)
+            scene = self._patient, self._cameras, pose, rng, xrays
             try:
-                return write_case(
-                    folder, self._patient, self._cameras, pose, rng, xrays, about=self._about
-                )
-            except InputError as error:  # blades over all the bone
-                last = error
-                if kind == "plain":
-                    break
-        raise last
+                return write_case(folder, *scene, about=self._about)
+            except InputError:  # blades over all the bone
+                draws -= 1
+                if not draws:
+                    raise
 
 
-def _search_of(poses: PoseRange) -> dict[str, float]:
+def search_of(poses: PoseRange) -> dict[str, float]:
     """The smallest search that holds the range, in whole degrees and mm."""
     ends = poses.poses(np.array(list(itertools.product((-1, 0, 1), repeat=6))) * poses.half_widths)
-    turns = [np.degrees(rigid.rotation_distance(end, poses.world_from_ct)) for end in ends]
+    turns = np.degrees(rigid.rotation_distance(ends, poses.world_from_ct))
     shifts = np.linalg.norm(rigid.transform_points(ends, poses.centroid) - poses.centre, axis=-1)
-    return {
-        "rotation_deg": float(np.ceil(np.max(turns) + 1e-6)),
-        "translation_mm": float(np.ceil(np.max(shifts) + 1e-6)),
-    }
+    names = ("rotation_deg", "translation_mm")
+    most = (np.ceil(np.max(each) + 1e-6) for each in (turns, shifts))
+    return dict(zip(names, map(float, most), strict=True))
 
 
-def main() -> int:
+def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--anatomies", choices=ANATOMIES, nargs="+", default=("chest", "pelvis"))
@@ -106,11 +96,6 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200, help="of each anatomy and kind")
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
-
-    sets = [PoseSet(args.out, anatomy, ct_path(anatomy), args.seed) for anatomy in args.anatomies]
-    for kind in args.kinds:
-        for number in range(args.count):
-            for poses in sets:
-                start = time.monotonic()
-                print(f"{poses.write(kind, number)} {time.monotonic() - start:.1f} s", flush=True)
-    return 0
+    sets = [PoseSet(args.out, anatomy, args.seed) for anatomy in args.anatomies]
+    for kind, number, poses in itertools.product(args.kinds, range(args.count), sets):
+        print(poses.write(kind, number), flush=True)

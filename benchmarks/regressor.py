@@ -1,293 +1,278 @@
 """How well the regressor does.
 
-python -m benchmarks regressor [--only poses starts ...] [--cases build/poses] [--device cuda]
+python -m benchmarks regressor CASES --rows build/regressor.jsonl [--page docs/tables/regressor.md] [--only poses ...]
 
-Trains what it needs, measures, and writes a table for each part into docs/tables/regressor.md
-(--page), between its marks:
+Trains what it needs, and registers the first CASES of each set that make_pose_set.py wrote:
 
     poses     after so many minutes of training, on plain and on hard X-rays: the pose of both views and of each alone, and after refinement
     starts    search, regressor and both ("auto") side by side on the same X-rays, and which kinds of X-rays make each fail
     one-view  networks that were trained on one view, and see one
     wrist     real radiographs of a radius, from 30 degrees and 30 mm off
 
-The cases are those of make_pose_set.py. Models are kept in --models, measurements in --rows: what
-is there already is not made again. Some hours on 2 cores. --scale 0.05 --limit 3 tries it all out
-in minutes.
+Models are kept in --models: what is there already is not made again. Some hours on 2 cores for 100
+cases. `3 --scale 0.05` tries it all out in minutes.
 """
 
 from __future__ import annotations
 
-import platform
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from MultiViewRegistrationLib import __version__
-from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.api import register, train
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.regressor.model import RegressorModel
-from MultiViewRegistrationLib.regressor.model_store import NEAR_MM
-from MultiViewRegistrationLib.rendering.devices import available_threads
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.regressor.initialise import predict_poses
+from MultiViewRegistrationLib.regressor.model import RegressorModel, load_model
+from MultiViewRegistrationLib.regressor.model_store import CARD, NEAR_MM, Card
+from MultiViewRegistrationLib.studies.evaluation import truth_of
 from MultiViewRegistrationLib.studies.statistics import (
+    grouped,
     percent,
     perturbed,
     success_rate,
     table,
+    table_of,
 )
 
-from . import DATA, ROOT, parser_of
-from .kept import Rows, put
-from .pose_cases import PoseCase, identity, pose_cases, predicted, ready, registered, trained
+from . import ROOT
+from .make_pose_set import HARD
+from .study import Options, Study
 
+ANATOMIES = ("chest", "pelvis")
 STARTS = ("search", "regressor", "auto")
-HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES = 10.0, 2.0, 4.0, 10.0
-KINDS = ("plain", "hard")
-WRIST = DATA / "wrist"
+#: Minutes of training of the parts but `poses`, for plain and for hard X-rays.
+MINUTES = {"plain": 2.0, "hard": 10.0}
+ONE_VIEW_MINUTES, WRIST_MINUTES = 4.0, 10.0
 OFF_DEG, OFF_MM = 30.0, 30.0
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Where things are, and how much is done of them.
+@lru_cache(maxsize=len(ANATOMIES))
+def first_of(folder: Path, anatomy: str) -> tuple[Case, PreparedCT]:
+    """The first case of an anatomy, and its CT made ready."""
+    case = case_of(folder, anatomy, "plain", 0)
+    return case, PreparedCT(case.ct)
 
-    Parameters
-    ----------
-    minutes : of training, in the part poses.   scale : of all minutes.
-    limit : cases of each set, None for all.
-    device : where the networks are trained.
+
+def case_of(
+    folder: Path, anatomy: str, kind: str, number: int, view: int = 0, last: Case | None = None
+) -> Case:
+    """A case of make_pose_set.py, with one view alone where that, from 1 on, is asked.
+
+    InputError where it is not there.
     """
-
-    cases: Path
-    models: Path
-    rows: Rows
-    page: Path
-    minutes: Sequence[float]
-    scale: float
-    limit: int | None
-    device: str
-
-    def sets(self, *kinds: str) -> list[tuple[str, str, list[PoseCase]]]:
-        """Kind, anatomy and cases of each set."""
-        return [
-            (kind, *each)
-            for kind in kinds
-            for each in pose_cases(self.cases, kind, self.limit).items()
-        ]
-
-    def model(
-        self, anatomy: str, minutes: float, name: str = "both", view: int | None = None, **how
-    ) -> RegressorModel:
-        """Of the geometry that all cases of the anatomy have; of one view alone if that is said."""
-        case = pose_cases(self.cases, "plain")[anatomy][0].load(view)
-        minutes *= self.scale
-        return trained(
-            case,
-            self.models / f"{anatomy}-{name}-{minutes:g}min",
-            minutes=minutes,
-            device=self.device,
-            **how,
-        )
-
-
-def poses(bench: Bench) -> str:
-    """What training brings, minute by minute."""
-    lines = []
-    for kind, anatomy, cases in bench.sets(*KINDS):
-        for minutes in bench.minutes:
-            model = bench.model(anatomy, minutes)
-            found = predicted(bench.rows, model, cases)
-            errors = np.array([row["mtre_mm"] for row in found])
-            refined, _ = registered(bench.rows, "regressor", model, cases)
-            ms = f"{np.median([row['ms'] for row in found]):.0f}"
-            about = (
-                anatomy,
-                kind,
-                f"{minutes * bench.scale:g}",
-                *map(spread, errors.T),
-                near(errors[:, 0]),
-                ms,
-            )
-            lines.append((*about, f"{100 * success_rate(refined).rate:.1f}", len(cases)))
-    head = ["CT", "X-rays", "minutes", "both views: median / 95 % / worst mm", "view 1", "view 2"]
-    return table([*head, "both within 25 mm, %", "ms", "refined: under 1 mm, %", "cases"], lines)
-
-
-def starts(bench: Bench) -> str:
-    """Search, regressor and both side by side."""
-    summary: list[tuple] = []
-    failed: dict[tuple, dict] = {}
-    for kind, anatomy, cases in bench.sets(*KINDS):
-        model = bench.model(anatomy, PLAIN_MINUTES if kind == "plain" else HARD_MINUTES)
-        for start in STARTS:
-            errors, seconds = registered(
-                bench.rows, start, None if start == "search" else model, cases
-            )
-            times = f"{np.nanmedian(seconds):.2f} ({np.nanpercentile(seconds, 95):.2f})"
-            share = percent(success_rate(errors))
-            summary.append(
-                (
-                    anatomy,
-                    kind,
-                    start,
-                    share,
-                    f"{np.median(errors):.3f}",
-                    near(errors),
-                    times,
-                    len(cases),
-                )
-            )
-            for case, error in zip(cases, errors, strict=True):
-                counts = failed.setdefault((anatomy, case.kind), {start: [] for start in STARTS})
-                counts[start].append(not error < 1)
-    head = ["CT", "X-rays", "start", "under 1 mm", "median mm", "within 25 mm, %", "s", "cases"]
-    lines = [
-        (*key, len(by[STARTS[0]]), *(sum(by[start]) for start in STARTS))
-        for key, by in sorted(failed.items())
-    ]
-    return (
-        table(head, summary)
-        + "\n\nWhere each fails: how many cases of each kind end 1 mm or more off, or without an answer.\n\n"
-        + table(["CT", "kind", "cases", *STARTS], lines)
-    )
-
-
-def one_view(bench: Bench) -> str:
-    """What one view tells."""
-    lines = []
-    for _, anatomy, cases in bench.sets("plain"):
-        for view in (0, 1):
-            model = bench.model(anatomy, ONE_VIEW_MINUTES, f"view{view + 1}", view)
-            found = predicted(bench.rows, model, cases, view)
-            errors = np.array([row["mtre_mm"][0] for row in found])
-            refined, _ = registered(bench.rows, "regressor", model, cases, view)
-            ms = f"{np.median([row['ms'] for row in found]):.0f}"
-            about = (
-                anatomy,
-                f"view {view + 1}",
-                f"{ONE_VIEW_MINUTES * bench.scale:g}",
-                spread(errors),
-                near(errors),
-            )
-            lines.append((*about, ms, f"{np.median(refined):.2f}", near(refined), len(cases)))
-    head = ["CT", "X-ray", "minutes", "median / 95 % / worst mm", "within 25 mm, %", "ms"]
-    return table([*head, "refined: median mm", "within 25 mm, %", "cases"], lines)
-
-
-def wrist(bench: Bench) -> str:
-    """Real radiographs, from far off. Nobody knows their pose.
-
-    That which the refinement reaches from the given start stands for it.
-    """
-    files = sorted(WRIST.glob("radius_*.json"))
-    if not files:
+    path = next(folder.glob(f"{anatomy}-{kind}*-{number:03d}/case.json"), None)
+    if path is None:
         raise InputError(
-            f"{WRIST}: found no radius_*.json, expected the real wrist; leave this part out "
-            "(--only)."
+            f"{folder}: found no {kind} {anatomy} {number}, expected those of make_pose_set.py; "
+            "run it first."
         )
-    lines = []
-    for path in files:
-        case, minutes = Case.load(path), WRIST_MINUTES * bench.scale
-        reference = register(case, start="given", anatomy=ready(case)).world_from_ct
-        seed = int(path.stem.split("_")[-1])  # another direction for each instant
-        start = perturbed(reference, case.ct.centroid(), OFF_DEG, OFF_MM, 1, seed)[0]
-        search = {"rotation_deg": OFF_DEG + 1, "translation_mm": OFF_MM + 1}
-        case = replace(case, world_from_ct=start, search=search, training={})
-        model = trained(
-            case, bench.models / f"{case.name}-{minutes:g}min", minutes=minutes, device=bench.device
-        )
-
-        def measure(
-            case: Case = case, model: RegressorModel = model, reference: np.ndarray = reference
-        ) -> dict:
-            ways: dict[str, np.ndarray | None] = {
-                "predicted": model.candidates(case.views, case.world_from_ct)[0].world_from_ct
-            }
-            ways |= {way: _led(case, way, model) for way in ("regressor", "auto")} | {
-                "search": _led(case, "search")
-            }
-            return {way: _off(case, pose, reference) for way, pose in ways.items()}
-
-        row = bench.rows.get("wrist", identity(model), case.name, measure=measure)
-        ways = ("predicted", "regressor", "auto", "search")
-        cells = ["{:.2f} mm, {:.2f}°".format(*row[way]) if row[way] else "-" for way in ways]
-        lines.append((case.name, f"{minutes:g}", *cells))
-    return table(["case", "minutes", "regressor alone", "refined from it", "auto", "search"], lines)
+    case = Case.load(path, last)
+    return replace(case, views=[case.views[view - 1]]) if view else case
 
 
-def _led(case: Case, start: str, model: RegressorModel | None = None) -> np.ndarray | None:
-    """Where a start leads; None where it leads nowhere."""
+def trained(options: Options, name: str, case: Case, minutes: float) -> RegressorModel:
+    """A model, trained first, or on, unless it is there."""
+    minutes *= options.scale
+    folder = options.models / f"{name}-{minutes:g}min"
+    begun = (folder / CARD).exists()
+    if begun and Card.read(folder).finished:
+        return load_model(folder)
+    return train(case, folder, minutes=minutes, device=options.device, resume=begun)
+
+
+def row(options: Options, *key: Any) -> dict:
+    """One instant of the wrist, or one case."""
+    return of_wrist(options, key[1]) if key[0] == "wrist" else of_case(options, *key)
+
+
+def of_case(
+    options: Options, view: int, kind: str, anatomy: str, minutes: float, start: str, number: int
+) -> dict:
+    """One case, by a network, and registered from it or by a search."""
+    first, prepared = first_of(options.poses, anatomy)
+    case = case_of(options.poses, anatomy, kind, number, view, first)
+    about = {
+        "view": view,
+        "X-rays": kind,
+        "hard by": HARD[number % len(HARD)] if kind == "hard" else "",
+        "CT": anatomy,
+        "minutes": minutes * options.scale,
+        "start": start,
+    }
+    about |= {"ms": np.nan, "expected_mm": np.nan, "mtre_mm": [np.nan]}
+    model = None
+    if start != "search":
+        alone = case_of(options.poses, anatomy, "plain", 0, view, first)
+        name = f"{anatomy}-{f'view{view}' if view else 'both'}"
+        model = trained(options, name, alone, minutes)
+        began = perf_counter()
+        best = [predict_poses(model, prepared, case.views, case.world_from_ct)[0]]
+        about |= {"ms": 1000 * (perf_counter() - began), "expected_mm": best[0].expected_mm()}
+        best += [
+            predict_poses(model, prepared, [each], case.world_from_ct)[0]
+            for each in ([] if view else case.views)
+        ]
+        about["mtre_mm"] = [mtre(each.world_from_ct, *truth_of(case)) for each in best]
     try:
-        with warnings.catch_warnings(action="ignore"):
-            return register(case, start=start, anatomy=ready(case), model=model).world_from_ct
-    except InputError:
-        return None
+        result = register(case, start=start, anatomy=prepared, model=model)
+    except InputError as error:
+        return about | {"end_mm": None, "seconds": None, "taken": str(error)}
+    return about | {
+        "end_mm": mtre(result.world_from_ct, *truth_of(case)),
+        "seconds": result.seconds["initialise"] + result.seconds["refine"],
+        "taken": result.regressor.selected_start if result.regressor else start,
+    }
 
 
-def _off(case: Case, pose: np.ndarray | None, reference: np.ndarray) -> list[float] | None:
-    """mm and degrees from the reference."""
-    if pose is None:
-        return None
-    moved = [rigid.transform_points(each, case.ct.centroid()) for each in (pose, reference)]
-    degrees = float(np.degrees(rigid.rotation_distance(pose, reference)))
-    return [round(float(np.linalg.norm(moved[0] - moved[1])), 4), round(degrees, 4)]
+def of_wrist(options: Options, name: str) -> dict:
+    """Where each way leads from far off, mm and degrees from the pose which the refinement reaches from the given start."""
+    case = Case.load(options.data / "wrist" / f"{name}.json")
+    prepared = PreparedCT(case.ct)
+    reference = register(case, start="given", anatomy=prepared).world_from_ct
+    seed = int(name.split("_")[-1])  # another direction for each instant
+    start = perturbed(reference, case.ct.centroid(), OFF_DEG, OFF_MM, 1, seed)[0]
+    search = {"rotation_deg": OFF_DEG + 1, "translation_mm": OFF_MM + 1}
+    case = replace(case, world_from_ct=start, search=search, training={})
+    model = trained(options, case.name, case, WRIST_MINUTES)
+
+    def off(pose: np.ndarray) -> list[float]:
+        centres = (rigid.transform_points(each, case.ct.centroid()) for each in (pose, reference))
+        mm = float(np.linalg.norm(np.subtract(*centres)))
+        return [mm, float(np.degrees(rigid.rotation_distance(pose, reference)))]
+
+    ends = {"regressor alone": off(model.candidates(case.views, start)[0].world_from_ct)}
+    for way in STARTS:
+        given = None if way == "search" else model
+        try:
+            ends[way] = off(register(case, start=way, anatomy=prepared, model=given).world_from_ct)
+        except InputError:  # it leads nowhere
+            ends[way] = [np.nan, np.nan]
+    return {"view": "wrist", "case": name, "ends": ends}
 
 
-def spread(errors: np.ndarray) -> str:
-    return f"{np.median(errors):.1f} / {np.percentile(errors, 95):.1f} / {errors.max():.1f}"
+def keys(options: Options) -> Iterable[tuple]:
+    """What the parts need; some need the same."""
+    warnings.simplefilter("ignore")
+    numbers = range(options.cases)
+    for kind in MINUTES:
+        for anatomy in ANATOMIES:
+            ways = [(minutes, "regressor") for minutes in options.minutes]
+            ways = ways if "poses" in options.only else []
+            if "starts" in options.only:
+                ways += [(MINUTES[kind], start) for start in STARTS]
+            for minutes, start in dict.fromkeys(ways):
+                yield from ((0, kind, anatomy, minutes, start, number) for number in numbers)
+    for anatomy in ANATOMIES if "one-view" in options.only else ():
+        for view in (1, 2):
+            way = view, "plain", anatomy, ONE_VIEW_MINUTES, "regressor"
+            yield from ((*way, number) for number in numbers)
+    if "wrist" in options.only:
+        for path in sorted((options.data / "wrist").glob("radius_*.json")):
+            yield "wrist", path.stem
 
 
-def near(errors: np.ndarray) -> str:
-    return f"{100 * np.mean(errors < NEAR_MM):.1f}"
+Rows = list[dict]
 
 
-PARTS = {
-    "poses": poses,
-    "starts": starts,
-    "one-view": one_view,
-    "wrist": wrist,
+def ends(rows: Rows) -> np.ndarray:
+    """(n,) final mTRE in mm, infinite without an answer."""
+    return np.array([np.inf if row["end_mm"] is None else row["end_mm"] for row in rows])
+
+
+def networks(which: int) -> Callable[[Rows], str]:
+    """Errors of the networks' poses, median, 95 % and worst mm: of all views (0), or of one."""
+
+    def told(rows: Rows) -> str:
+        errors = [row["mtre_mm"][which] for row in rows if which < len(row["mtre_mm"])]
+        if not np.isfinite(errors).any():
+            return ""
+        return " / ".join(f"{mm:.1f}" for mm in np.percentile(errors, (50, 95, 100)))
+
+    return told
+
+
+def near(errors: Sequence[float] | np.ndarray) -> str:
+    return f"{100 * np.mean(np.asarray(errors) < NEAR_MM):.1f}"
+
+
+def times(rows: Rows) -> str:
+    found = np.array([row["seconds"] for row in rows], float)
+    return f"{np.nanmedian(found):.2f} ({np.nanpercentile(found, 95):.2f})"
+
+
+COLUMNS: dict[str, Callable[[Rows], object]] = {
+    "network: median / 95 % / worst mm": networks(0),
+    "view 1": networks(1),
+    "view 2": networks(2),
+    f"within {NEAR_MM:g} mm, %": lambda rows: near([row["mtre_mm"][0] for row in rows]),
+    "ms": lambda rows: f"{np.median([row['ms'] for row in rows]):.0f}",
+    "refined: under 1 mm, %": lambda rows: percent(success_rate(ends(rows))),
+    "median mm": lambda rows: f"{np.median(ends(rows)):.3f}",
+    f"refined: within {NEAR_MM:g} mm, %": lambda rows: near(ends(rows)),
+    "s": times,
+    "cases": len,
 }
 
 
-def main() -> int:
-    parser = parser_of(__doc__)
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        choices=PARTS,
-        default=list(PARTS),
-    )
-    parser.add_argument("--cases", type=Path, default=ROOT / "build" / "poses")
-    parser.add_argument("--models", type=Path, default=ROOT / "build" / "models")
-    parser.add_argument("--rows", type=Path, default=ROOT / "build" / "regressor.jsonl")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "tables" / "regressor.md")
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        nargs="+",
-        default=[1.0, 2.0, 4.0, 10.0],
-        help="of training, in the part poses",
-    )
-    parser.add_argument("--scale", type=float, default=1.0, help="of all minutes")
-    parser.add_argument("--limit", type=int, help="cases of each set")
-    parser.add_argument(
-        "--device",
-        default="cpu",
-        help="as for mvreg train; with --models, --rows, --page of its own",
-    )
-    args = vars(parser.parse_args())
-    only, bench = args.pop("only"), Bench(**{**args, "rows": Rows(args["rows"])})
-    for name in only:
-        written = (
-            f"Written by `benchmarks/regressor.py`, {date.today().isoformat()}, version "
-            f"{__version__}, {platform.machine()} with {available_threads()} threads, networks "
-            f"trained with --device {bench.device}."
-        )
-        put(bench.page, f"regressor {name}", f"{PARTS[name](bench)}\n\n{written}")
-        print(f"{bench.page}: {name}", flush=True)
-    return 0
+def by(rows: Rows, keys: tuple[str, ...], columns: Mapping[str, Callable[[Rows], object]]) -> str:
+    """A table with a row for each group of rows with the same values."""
+    groups = grouped(rows, lambda row: tuple(row[key] for key in keys))
+    return table_of(groups, keys, dict(columns))
+
+
+def tables(every: Rows) -> dict[str, str]:
+    """Of each part that has rows."""
+    wrist = [row for row in every if row["view"] == "wrist"]
+    parts = {}
+    for part, views in {"poses": (0,), "one-view": (1, 2)}.items():
+        rows = [row for row in every if row["view"] in views]
+        if rows:
+            keys = ("CT", "X-rays", "view", "minutes", "start")
+            parts[part] = by(rows, keys, COLUMNS)
+    if parts:
+        missed = {"missed": lambda rows: f"{np.sum(~(ends(rows) < 1))} of {len(rows)}"}
+        rows = [row for row in every if row["view"] == 0]
+        parts["starts"] = by(rows, ("CT", "hard by", "start", "minutes"), missed)
+    if wrist:
+        ways = list(wrist[0]["ends"])
+        lines = [
+            (row["case"], *("{:.2f} mm, {:.2f}°".format(*row["ends"][way]) for way in ways))
+            for row in wrist
+        ]
+        parts["wrist"] = table(("case", *ways), lines)
+    return parts
+
+
+PARTS = ("poses", "starts", "one-view", "wrist")
+STUDY = Study(
+    __doc__,
+    row,
+    tables,
+    keys,
+    {
+        "only": {"nargs": "+", "choices": PARTS, "default": PARTS},
+        "poses": {"type": Path, "default": ROOT / "build" / "poses", "help": "the cases"},
+        "models": {"type": Path, "default": ROOT / "build" / "models"},
+        "minutes": {
+            "type": float,
+            "nargs": "+",
+            "default": [1.0, 2.0, 4.0, 10.0],
+            "help": "of training, in the part poses",
+        },
+        "scale": {"type": float, "default": 1.0, "help": "of all minutes"},
+        "device": {
+            "default": "cpu",
+            "help": "as for mvreg train; with --models, --rows of its own",
+        },
+    },
+)

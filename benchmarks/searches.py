@@ -12,10 +12,10 @@ the cases another one. A case is found if the targets, bone that both X-rays sho
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from time import perf_counter, process_time
-from types import SimpleNamespace
+from time import process_time
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from MultiViewRegistrationLib.io.case_settings import DEFAULT_SEARCH
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
-from MultiViewRegistrationLib.studies.statistics import table
+from MultiViewRegistrationLib.studies.statistics import median, table_of
 
 from .people import ON_A_COUCH, ct_path, patient_of
 from .simulation.cases import Patient, kept_images, random_cameras, take, targets_of, views_of
@@ -45,72 +45,55 @@ COVERED = 0.4
 
 
 @lru_cache(maxsize=1)
-def person(name: str, data: Path) -> SimpleNamespace:
+def person(name: str, data: Path) -> tuple[Patient, PreparedCT]:
     """A patient, and its prepared CT."""
     ct = ct_path(name, data)
-    patient = Patient(ct, couch=name in ON_A_COUCH)
-    return SimpleNamespace(patient=patient, anatomy=PreparedCT(load_ct(ct)))
-
-
-def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
-    """All of a case but its images."""
-    rng, name = np.random.default_rng([seed, number]), patient_of(number, PEOPLE)
-    body = person(name, data)
-    cameras = random_cameras(rng, 2, (40, 100))
-    nuisances = ["table"] if rng.random() < 0.5 else []
-    xrays = xrays_with(rng, nuisances, len(cameras))
-    feet_first = bool(rng.random() < 0.5)
-    lying = rigid.exp_so3(np.array([0, np.pi * feet_first, 0]))
-    while True:
-        axis, tilt = rng.normal(size=3), rng.uniform(0, MAX_TILT_DEG)
-        turn = rigid.exp_so3(axis / np.linalg.norm(axis) * np.radians(tilt)) @ lying
-        middle = rng.choice(body.patient.bone_points) + rng.uniform(-JITTER_MM, JITTER_MM, 3)
-        pose = rigid.from_rotation_translation(turn, -turn @ middle)
-        try:
-            targets = targets_of(body.patient, cameras, xrays, pose, rng)
-        except InputError:  # the X-rays show too little of it
-            continue
-        return SimpleNamespace(**{key: value for key, value in locals().items() if key != "axis"})
-
-
-def images_of(case: SimpleNamespace) -> list[np.ndarray]:
-    """The case's X-rays."""
-    rng = np.random.default_rng([case.seed, case.number, 1])
-    overlays = overlays_with(rng, case.nuisances)
-    return take(case.body.patient.projector, case.cameras, case.xrays, case.pose, rng, overlays)
+    return Patient(ct, couch=name in ON_A_COUCH), PreparedCT(load_ct(ct))
 
 
 def row(options: Options, seed: int, number: int) -> dict:
     """One case, searched without a start."""
-    case = draw(seed, number, options.data)
+    rng, name = np.random.default_rng([seed, number]), patient_of(number, PEOPLE)
+    patient, anatomy = person(name, options.data)
+    cameras = random_cameras(rng, 2, (40, 100))
+    nuisances = ["table"] if rng.random() < 0.5 else []
+    xrays = xrays_with(rng, nuisances, len(cameras))
+    feet_first = bool(rng.random() < 0.5)
+    lying = rigid.exp_so3([0, np.pi * feet_first, 0])
+    targets = None
+    while targets is None:
+        axis, tilt = rng.normal(size=3), rng.uniform(0, MAX_TILT_DEG)
+        turn = rigid.exp_so3(axis / np.linalg.norm(axis) * np.radians(tilt)) @ lying
+        middle = rng.choice(patient.bone_points) + rng.uniform(-JITTER_MM, JITTER_MM, 3)
+        pose = rigid.from_rotation_translation(turn, -turn @ middle)
+        with suppress(InputError):  # the X-rays show too little of it
+            targets = targets_of(patient, cameras, xrays, pose, rng)
+
+    def images() -> list[np.ndarray]:
+        rng = np.random.default_rng([seed, number, 1])
+        overlays = overlays_with(rng, nuisances)
+        return take(patient.projector, cameras, xrays, pose, rng, overlays)
+
     kept = options.images / f"{seed}-{number:04d}.npz"
-    views = views_of(kept_images(kept, lambda: images_of(case)), case.cameras)
-    anatomy = case.body.anatomy
-    pose = default_pose_at_isocentre(case.cameras, anatomy.centroid)
-    anatomy.prepare(views, pose)
-    wall_s, cpu_s = perf_counter(), process_time()
-    found = search_whole_ct(anatomy, views, pose, reach=USUAL, seed=number)
-    wall_s, cpu_s = perf_counter() - wall_s, process_time() - cpu_s
-    shown = anatomy.fit(views, case.pose, case.pose)
+    views = views_of(kept_images(kept, images), cameras)
+    start = default_pose_at_isocentre(cameras, anatomy.centroid)
+    anatomy.prepare(views, start)
+    began = process_time()
+    found = search_whole_ct(anatomy, views, start, reach=USUAL, seed=number)
+    spent = process_time() - began
+    pool = anatomy.levels(views, pose)[-1].pool
+    shown = zip(anatomy.fit(views, pose, pose).pixels, views, strict=True)
     return {
-        "seed": seed,
-        "case": number,
-        "person": case.name,
-        "nuisances": case.nuisances,
-        "feet_first": case.feet_first,
-        "tilt_deg": float(case.tilt),
-        "middle": case.middle.tolist(),
-        "share": [
-            pixels / max(view.xray.pooled(anatomy.levels(views, case.pose)[-1].pool).valid.sum(), 1)
-            for pixels, view in zip(shown.pixels, views, strict=True)
-        ],
-        "mm": float(metrics.mtre(found.world_from_ct, case.pose, case.targets)),
+        "person": name,
+        "nuisances": nuisances,
+        "feet_first": feet_first,
+        "tilt_deg": float(tilt),
+        "share": [pixels / max(view.xray.pooled(pool).valid.sum(), 1) for pixels, view in shown],
+        "mm": float(metrics.mtre(found.world_from_ct, pose, targets)),
         "similarity": list(map(float, found.fit.similarity)),
         "evidence_ratio": found.alternative and found.alternative.evidence_ratio,
-        "rim": found.rim,
         "refined": found.refined,
-        "wall_s": wall_s,
-        "cpu_s": cpu_s,
+        "cpu_s": spent,
     }
 
 
@@ -124,15 +107,15 @@ def found(rows: Sequence[dict]) -> str:
         "feet first": [row for row in covered if row["feet_first"]],
         **{name: [row for row in covered if row["person"] == name] for name in PEOPLE},
     }
-    lines = []
-    for name, group in groups.items():
-        if group:
-            seconds = [row["cpu_s"] for row in group]
-            right = sum(row["mm"] <= WRONG_MM for row in group)
-            times = f"{np.median(seconds):.1f}", f"{max(seconds):.1f}"
-            lines.append((name, len(group), right, *times))
-    head = ("cases", "number", "found", "seconds of both cores, median", "worst")
-    return table(head, lines, range(1, 5))
+    columns = {
+        "number": len,
+        "found": lambda group: sum(row["mm"] <= WRONG_MM for row in group),
+        "seconds of both cores, median": lambda group: median([row["cpu_s"] for row in group], 1),
+        "worst": lambda group: f"{max(row['cpu_s'] for row in group):.1f}",
+    }
+    return table_of(
+        [((name,), group) for name, group in groups.items() if group], ("cases",), columns
+    )
 
 
 def by_person(options: Options) -> Iterable[tuple]:

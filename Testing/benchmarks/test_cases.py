@@ -5,7 +5,7 @@ from file_io import read_json, read_values
 from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refuses
 
-from benchmarks.random_case import random_case
+from benchmarks.make_cases import random_case
 from benchmarks.simulation.cases import (
     SEARCH,
     Patient,

@@ -268,7 +268,7 @@ class Trial:
 
 def _of(part: str) -> list[Condition]:
     body = part == "body"
-    seldom, often, near = (4, 1, 2) if body else (8, 2, 8)
+    seldom, often, near = (4, 1, 2) if body else (8, 8, 8)
 
     def named(views: int, angle_deg: float) -> str:
         return "1 view" if views == 1 else f"{views} views, {angle_deg} degrees"

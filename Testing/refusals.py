@@ -26,3 +26,14 @@ def refusal(function: Callable, *arguments, **named) -> str:
 def refuses(match: str):
     """A block that raises an InputError whose message has this pattern."""
     return pytest.raises(InputError, match=match)
+
+
+def result_or_refusal(function: Callable, *arguments, **named):
+    """What `function` returns; None after an InputError of one line. For fuzzers."""
+    try:
+        return function(*arguments, **named)
+    except InputError as error:
+        message = str(error)
+        assert len(message.splitlines()) == 1 and message.endswith((".", "?")), message
+        assert len(message) < 1000 and "Secret" not in message, message
+        return None

@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from file_io import placed
+from imaging import dicom_files
 from imaging.dicom_files import write_dicom
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
@@ -16,12 +17,11 @@ RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
 def item(**values) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(
-            dataset, keyword, pydicom.Sequence(value) if keyword.endswith("Sequence") else value
-        )
-    return dataset
+    listed = {
+        key: pydicom.Sequence(each) if key.endswith("Sequence") else each
+        for key, each in values.items()
+    }
+    return dicom_files.item(**listed)[0]
 
 
 def write_regions(

@@ -9,30 +9,21 @@ import random
 import re
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from dicom_files import XA_IMAGE, compressed, write_dicom
+from imaging.dicom_files import XA_IMAGE, compressed, write_dicom
 
-NUMBERS = "0 -1 1 3 16 255 100000 2147483647 -2147483648 4294967296 1e308 1e-320 nan inf".split()
-WORDS = [
-    "",
-    "x",
-    "d" * 6000,
-    "domain " * 3000,
-    "%s%n",
-    "raw",
-    "gzip",
-    "little",
-    "short",
-    "double",
-    "none",
-    "???",
-    "LIST",
-    "é" * 300,
-]
+NUMBERS = (
+    b"0 -1 1 3 16 255 100000 2147483647 -2147483648 4294967296 1e308 1e-320 1e999 nan inf".split()
+)
+WORDS = (
+    b"x %s%n raw gzip little short double none null ??? LIST [ ] { } : < > / &a *a !! [[]]".split()
+)
+WORDS += [b"", b'"', b"d" * 6000, b"domain " * 3000, 300 * "é".encode()]
+#: Of words in text, and how much of a file may be text.
+SEPARATORS, HEADER_BYTES = (b" = ", b": ", b":", b",", b" "), 2000
 DICOM_SYNTAXES = {
     "rle": "1.2.840.10008.1.2.5",
     "jpeg": "1.2.840.10008.1.2.4.70",
@@ -40,8 +31,8 @@ DICOM_SYNTAXES = {
     "j2k": "1.2.840.10008.1.2.4.90",
 }
 INTEGERS = {
-    2: [0, 1, 2, 255, 32767, 32768, 65535],
-    4: [0, 1, 3, 65536, 2**31 - 1, 2**31, 2**32 - 1],
+    "H": [0, 1, 2, 255, 32767, 32768, 65535],
+    "I": [0, 1, 3, 65536, 2**31 - 1, 2**31, 2**32 - 1],
 }
 
 
@@ -65,57 +56,50 @@ def whole_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir())}
 
 
-def damaged(path: Path, rng: random.Random) -> bytes:
-    """The file's bytes with one to three faults where its format is sensitive."""
-    data = path.read_bytes()
+def damaged(data: bytes, ending: str, rng: random.Random) -> bytes:
+    """The bytes of a file with one to three faults where files of this ending are sensitive."""
+    special = {".png": _png, ".dcm": _dicom, ".h5": _integer, ".mat": _integer}.get(ending)
+    special = special or (_text if data[:200].isascii() else _integer)
     for _ in range(rng.randint(1, 3)):
-        data = rng.choice(_damages(path))(data, rng)
+        data = rng.choice([*4 * [special], _bytes, _cut])(data, rng)
     return data
 
 
-def _damages(path: Path) -> list[Callable[[bytes, random.Random], bytes]]:
-    kind = path.suffix
-    special: list[Callable[[bytes, random.Random], bytes]] = {
-        ".mha": [_text(b" = ", b"ElementDataFile")] * 4,
-        ".nrrd": [_text(b": ", b"\n\n")] * 4,
-        ".vtk": [_text(b" ", b"LOOKUP_TABLE")] * 4,
-        ".tfm": [_text(b": ", None)] * 6,
-        ".png": [_png] * 4,
-        ".dcm": [_dicom] * 4,
-    }.get(kind, [_integer] * 4)
-    return [*special, _bytes, _cut]
-
-
-def _text(between: bytes, end: bytes | None) -> Callable[[bytes, random.Random], bytes]:
-    """Damage to a line of a header, whose key and value stand on either side of `between`."""
-
-    def damage(data: bytes, rng: random.Random) -> bytes:
-        at = data.find(end) if end else len(data)
-        lines = data[: max(at, 0)].split(b"\n")
-        n = rng.randrange(len(lines))
-        key, found, value = lines[n].partition(between)
-        words = value.split(b" ")
-        how = rng.randrange(6)
-        if not found or how == 0:
-            lines[n : n + 1] = [lines[n]] * rng.choice([0, 2, 50])
-        elif how == 1:
-            lines[n] = key + between + rng.choice(WORDS).encode()
-        elif how == 2:
-            lines[n] = key + between + b" ".join(words * rng.choice([0, 2, 500]))
-        else:
-            words[rng.randrange(len(words))] = rng.choice(NUMBERS).encode()
-            lines[n] = key + between + b" ".join(words)
-        return b"\n".join(lines) + data[max(at, 0) :]
-
-    return damage
+def _text(data: bytes, rng: random.Random) -> bytes:
+    """A line that goes or is repeated, or a word of it."""
+    lines = data[:HEADER_BYTES].split(b"\n")
+    n = rng.randrange(len(lines))
+    between = rng.choice([each for each in SEPARATORS if each in lines[n]] or [b" "])
+    words = lines[n].split(between)
+    at, how = rng.randrange(len(words)), rng.randrange(6)
+    if how == 0:
+        lines[n : n + 1] = [lines[n]] * rng.choice([0, 2, 50])
+    elif how == 1:
+        lines[n] = between.join(words * rng.choice([0, 2, 500]))
+    else:
+        words[at] = rng.choice(WORDS if how == 2 else NUMBERS)
+        lines[n] = between.join(words)
+    return b"\n".join(lines) + data[HEADER_BYTES:]
 
 
 def _integer(data: bytes, rng: random.Random) -> bytes:
     """A field of a binary header."""
-    size = rng.choice([2, 4])
-    at = rng.randrange(0, max(1, min(len(data) - size, 400)))
-    value = struct.pack(rng.choice("<>") + {2: "H", 4: "I"}[size], rng.choice(INTEGERS[size]))
-    return data[:at] + value + data[at + size :]
+    kind = rng.choice("HI")
+    at = rng.randrange(max(1, min(len(data), 400)))
+    value = struct.pack(rng.choice("<>") + kind, rng.choice(INTEGERS[kind]))
+    return data[:at] + value + data[at + len(value) :]
+
+
+def _bytes(data: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 8) if changed else 0):
+        changed[rng.randrange(len(changed))] = rng.choice([0, 1, 127, 128, 255])
+    return bytes(changed)
+
+
+def _cut(data: bytes, rng: random.Random) -> bytes:
+    part = data[: rng.randrange(len(data) + 1)]
+    return rng.choice([part, data + part])
 
 
 def _png(data: bytes, rng: random.Random) -> bytes:
@@ -129,18 +113,13 @@ def _png(data: bytes, rng: random.Random) -> bytes:
         return data
     n = rng.randrange(len(chunks))
     kind, content = chunks[n]
-    content = rng.choice([_integer, _bytes, _cut])(content, rng) if content else bytes(9)
-    chunks[n] = (
-        rng.choice([kind, b"PLTE", b"tRNS", b"iCCP", b"sBIT"]) if rng.random() < 0.2 else kind,
-        content,
-    )
-    return data[:8] + b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
+    kind = rng.choice([*16 * [kind], b"PLTE", b"tRNS", b"iCCP", b"sBIT"])
+    chunks[n] = kind, rng.choice([_integer, _bytes, _cut])(content, rng)
+    whole = data[:8]
+    for kind, content in chunks:
+        check = zlib.crc32(kind + content)
+        whole += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+    return whole
 
 
 def _dicom(data: bytes, rng: random.Random) -> bytes:
@@ -152,25 +131,10 @@ def _dicom(data: bytes, rng: random.Random) -> bytes:
         element = rng.choice([0x0002, 0x0008, 0x0010, 0x0011, 0x0100, 0x0101, 0x0103])
         tag = struct.pack("<HH", 0x0028, element)
         at = data.find(tag) + 8
-        return data[:at] + struct.pack("<H", rng.choice(INTEGERS[2])) + data[at + 2 :]
+        return data[:at] + struct.pack("<H", rng.choice(INTEGERS["H"])) + data[at + 2 :]
     pixels = data.rfind(b"\xe0\x7f\x10\0")
     head, tail = data[: pixels + 12], data[pixels + 12 :]
     return head + rng.choice([_integer, _bytes])(tail, rng)
-
-
-def _bytes(data: bytes, rng: random.Random) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 8) if changed else 0):
-        changed[rng.randrange(len(changed))] = rng.choice([0, 1, 127, 128, 255])
-    return bytes(changed)
-
-
-def _cut(data: bytes, rng: random.Random) -> bytes:
-    return (
-        data[: rng.randrange(len(data) + 1)]
-        if rng.random() < 0.5
-        else data + data[: rng.randrange(len(data) + 1)]
-    )
 
 
 def transform_files(folder: Path) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
+RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 SERIES = "1.2.3.4.5"
 #: The same, as pydicom 3 and as pydicom 2 call it.
 WITH_FILE_META = (
@@ -82,6 +83,14 @@ def write_series(
         files.append(folder / f"{prefix}{k:03d}.dcm")
         write_dicom(files[-1], slice_pixels, CT_IMAGE, **(described | tags))
     return files
+
+
+def write_plan(path: Path, *isocentres) -> Path:
+    """An RT Plan with a beam for each isocentre (3,)."""
+    beams = [item(ControlPointSequence=item(IsocenterPosition=each))[0] for each in isocentres]
+    said = {"Modality": "RTPLAN", "BeamSequence": Sequence(beams)}
+    write_dicom(path, np.zeros((1, 1), np.uint16), RT_PLAN, **said)
+    return path
 
 
 def compressed(path, pixels, syntax):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damaged_files import DICOM_SYNTAXES, damaged, transform_files, whole_files
 from dicom_files import compressed
 from file_io import write_values
 from image_files import refusal
+from imaging.damaged_files import DICOM_SYNTAXES, damaged, transform_files, whole_files
+from refusals import result_or_refusal
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import child
 from MultiViewRegistrationLib.imaging.reading import image_header, read_image
 from MultiViewRegistrationLib.imaging.xray import load_frames, load_image
@@ -32,15 +32,6 @@ META = {
 }
 NRRD = {"type": "short", "dimension": "3", "sizes": "4 4 4", "endian": "little", "encoding": "raw"}
 GRID = "100000 100000 100000 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1"
-
-
-def result_or_refusal(read, path):
-    """What it returns; None after an InputError of one line."""
-    try:
-        return read(path)
-    except InputError as error:
-        assert len(str(error).splitlines()) == 1 and str(error).endswith("."), str(error)
-        return None
 
 
 def metaimage(**changed) -> bytes:
@@ -133,24 +124,16 @@ def test_a_child_that_fails_in_any_way_is_replaced(tmp_path, monkeypatch, how):
     child.end_all()
 
 
-def test_one_child_reads_many_small_files_and_none_is_left(tmp_path):
-    child.end_all()
-    (tmp_path / "a.mha").write_bytes(metaimage())
-    for _ in range(3):
-        read_image(tmp_path / "a.mha")
-        assert len(child._idle) == 1
-    process = child._idle[0]._process
-    child.end_all()
-    assert process.returncode is not None
-
-
-def test_a_child_that_was_started_early_reads_the_next_file(tmp_path):
+def test_one_child_that_was_started_early_reads_many_small_files_and_none_is_left(tmp_path):
     child.end_all()
     (tmp_path / "a.mha").write_bytes(metaimage())
     child.start()
     early = child._idle[0]._process
-    read_image(tmp_path / "a.mha")
-    assert [each._process for each in child._idle] == [early]
+    for _ in range(3):
+        read_image(tmp_path / "a.mha")
+        assert [each._process for each in child._idle] == [early]
+    child.end_all()
+    assert early.returncode is not None
 
 
 def test_a_child_ends_with_its_parent(tmp_path):
@@ -226,9 +209,9 @@ def test_every_format_is_damaged(files):
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_images_are_read_or_refused(files, tmp_path, name):
     rng = random.Random(f"images {name}")
-    path = tmp_path / f"damaged{''.join(files[name].suffixes)}"
+    whole, path = files[name].read_bytes(), tmp_path / f"damaged{''.join(files[name].suffixes)}"
     for _ in range(60):
-        path.write_bytes(damaged(files[name], rng))
+        path.write_bytes(damaged(whole, path.suffix, rng))
         for read in (image_header, load_frames):
             result_or_refusal(read, path)
 
@@ -238,8 +221,8 @@ def test_damaged_transforms_are_read_or_refused(tmp_path):
     rng = random.Random("transforms")
     (tmp_path / "whole").mkdir()
     for whole in transform_files(tmp_path / "whole").values():
+        path = tmp_path / f"damaged{whole.suffix}"
         for _ in range(15):
-            path = tmp_path / f"damaged{whole.suffix}"
-            path.write_bytes(damaged(whole, rng))
+            path.write_bytes(damaged(whole.read_bytes(), whole.suffix, rng))
             found = result_or_refusal(read_transform, path)
             assert found is None or np.allclose(found[:3, :3].T @ found[:3, :3], np.eye(3))

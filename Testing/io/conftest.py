@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import warnings
+from pathlib import Path
 
 import pytest
 import tiny_case
+
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.io.case import Case
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +34,64 @@ def write_case(case_folder, tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def load(write_case):
+    """A function: the case of this content, which loads without a warning."""
+
+    def load(content, **more):
+        with warnings.catch_warnings(action="error"):
+            return Case.load(write_case(content), **more)
+
+    return load
+
+
+@pytest.fixture
+def refused(capsys):
+    """A function: `mvreg` refuses these words in a sentence with these parts, and writes no folder "new"."""
+
+    def run(words, *parts):
+        capsys.readouterr()
+        assert main(words if isinstance(words, list) else words.split()) == 2
+        reported = capsys.readouterr()
+        *before, error = reported.err.strip().splitlines()
+        assert not reported.out and all(part in error for part in parts), reported.err
+        assert all("warning: " in line or "by the DICOM header" in line for line in before), before
+        assert not Path("new").exists()
+
+    return run
+
+
+@pytest.fixture
+def at_terminal(monkeypatch):
+    """A function: the questions that will be asked, which get these answers."""
+
+    def answered(*answers):
+        asked, left = [], iter(answers)
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("builtins.input", lambda each: asked.append(each) or next(left))
+        return asked
+
+    return answered
+
+
+@pytest.fixture
+def slicer_storage():
+    """A function: a node of slicer-core of this kind, and the storage node of its file."""
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+    import slicer
+
+    scene = slicer.vtkMRMLScene()
+
+    def nodes(kind, storage, path):
+        made = [getattr(slicer, f"vtkMRML{each}Node")() for each in (kind, f"{storage}Storage")]
+        for each in made:
+            scene.AddNode(each)
+        made[1].SetFileName(str(path))
+        return made
+
+    return nodes
 
 
 @pytest.fixture

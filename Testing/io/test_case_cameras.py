@@ -3,16 +3,16 @@
 Signs, mirrored images, what is behind a source or out of sight.
 """
 
-import itertools
-
 import numpy as np
 import pytest
+from calibration.known_points import in_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from tiny_case import SIZE, camera, refusal
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.view_record import (
     ViewRecord,
@@ -26,21 +26,10 @@ POINTS = HERE + np.random.default_rng(5).uniform(-30, 30, (20, 3))
 MIRROR = np.array([[-1, 0, SIZE[0] - 1], [0, 1, 0], [0, 0, 1.0]])  # columns from right to left
 
 
-def record(matrix):
-    return ViewRecord(
-        "AP", geometry=np.asarray(matrix), geometry_field="case.json: views[0].projection_matrix"
-    )
-
-
 def settled(*matrices, centre=HERE):
-    return resolve_projection_signs(
-        [record(matrix) for matrix in matrices], len(matrices) * [SIZE], centre
-    )
-
-
-def pixels(matrix, points):
-    homogeneous = np.c_[points, np.ones(len(points))] @ np.asarray(matrix).T
-    return homogeneous[:, :2] / homogeneous[:, 2:]
+    field = "case.json: views[0].projection_matrix"
+    records = [ViewRecord("AP", geometry=each, geometry_field=field) for each in matrices]
+    return resolve_projection_signs(records, len(matrices) * [SIZE], centre)
 
 
 @pytest.mark.parametrize("scale", [1, -1, 0.01, -250])
@@ -56,11 +45,9 @@ def test_a_matrix_of_any_scale_and_sign_is_the_plain_camera(scale):
 def test_a_mirrored_image_with_positive_depths_has_a_negative_fx(scale, centre):
     matrices = [scale * MIRROR @ camera(angle).projection_matrix for angle in (0, 60)]
     for found, matrix in zip(settled(*matrices, centre=centre), matrices):
-        assert found.intrinsics[0, 0] == pytest.approx(-250) and found.intrinsics[
-            1, 1
-        ] == pytest.approx(250)
+        assert_allclose(np.diag(found.intrinsics), [-250, 250, 1], atol=1e-9)
         assert (found.depth(POINTS) > 600).all()
-        assert_allclose(found.project(POINTS), pixels(matrix, POINTS), atol=1e-9)
+        assert_allclose(found.project(POINTS), in_python(matrix, POINTS), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -70,34 +57,29 @@ def test_a_mirrored_image_with_positive_depths_has_a_negative_fx(scale, centre):
 def test_a_ct_behind_the_source_is_refused(matrix):
     assert np.linalg.det(matrix[:, :3]) > 0 > matrix[2] @ [*HERE, 1]
     message = refusal(settled, matrix)
-    assert (
-        "views[0].projection_matrix has the CT at its start pose behind the X-ray source" in message
-    )
+    assert "views[0].projection_matrix has the CT at its start pose behind the X-ray" in message
     assert "multiply the matrix of a mirrored image by -1" in message
 
 
 def test_without_a_start_pose_the_views_find_where_they_look():
-    cameras = [camera(angle) for angle in (-20, 30, 95)]
-    found = settled(*[-camera.projection_matrix for camera in cameras], centre=None)
-    for a, b in zip(found, cameras):
-        assert_allclose(a.projection_matrix, b.projection_matrix, atol=1e-6)
-    away = cameras[0].projection_matrix @ np.diag([1, 1, 1, -1.0])
-    assert "the point where the views meet behind" in refusal(
-        lambda: settled(away, *[c.projection_matrix for c in cameras], centre=None)
-    )
+    plain = [camera(angle).projection_matrix for angle in (-20, 30, 95)]
+    for found, matrix in zip(settled(*(-each for each in plain), centre=None), plain):
+        assert_allclose(found.projection_matrix, matrix, atol=1e-6)
+    away = plain[0] @ np.diag([1, 1, 1, -1.0])
+    message = refusal(settled, away, *plain, centre=None)
+    assert "the point where the views meet behind" in message
 
 
 @pytest.mark.parametrize("angles", [(0,), (0, 2)])
 def test_where_nothing_tells_a_negative_determinant_is_not_guessed_at(angles):
     plain = [camera(angle).projection_matrix for angle in angles]
     assert all(found.intrinsics[0, 0] > 0 for found in settled(*plain, centre=None))
-    message = refusal(lambda: settled(*[-matrix for matrix in plain], centre=None))
+    message = refusal(settled, *(-each for each in plain), centre=None)
     assert "may be that of a mirrored image" in message and "world_from_ct" in message
 
 
 def test_views_of_one_isocentre_meet_there():
-    shift = np.eye(4)
-    shift[:3, 3] = -HERE
+    shift = rigid.translation(-HERE)
     cameras = [
         Camera(c.intrinsics, c.camera_from_world @ shift, SIZE) for c in (camera(0), camera(70))
     ]
@@ -105,7 +87,7 @@ def test_views_of_one_isocentre_meet_there():
     assert meeting_point(cameras[:1]) is None and meeting_point(2 * cameras[:1]) is None
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=100)
 @given(st.integers(0, 10**6))
 def test_a_box_is_seen_where_some_of_its_points_fall_on_the_image(seed):
     """Who shows a point of a grid in the box sees the box.
@@ -113,23 +95,16 @@ def test_a_box_is_seen_where_some_of_its_points_fall_on_the_image(seed):
     Who sees it shows one of the enlarged box.
     """
     random = np.random.default_rng(seed)
-    world_from_index = np.eye(4)
-    world_from_index[:3, :3] = Rotation.random(random_state=seed).as_matrix() * random.uniform(
-        1, 20, 3
-    )
-    world_from_index[:3, 3] = random.uniform(-1, 1, 3) * [120, 300, 120]
-    high = random.integers(2, 10, 3) - 0.5
-    low = np.full(3, -0.5)
+    axes = Rotation.random(random_state=seed).as_matrix() * random.uniform(1, 20, 3)
+    shift = random.uniform(-1, 1, 3) * [120, 300, 120]
+    world_from_index = rigid.from_rotation_translation(axes, shift)
+    low, high = np.full(3, -0.5), random.integers(2, 10, 3) - 0.5
     view = camera(0, mirrored=bool(seed % 2))
 
     def shown(margin):
-        axes = [
-            np.linspace(a - margin * (b - a), b + margin * (b - a), 21) for a, b in zip(low, high)
-        ]
-        points = (
-            np.array(list(itertools.product(*axes))) @ world_from_index[:3, :3].T
-            + world_from_index[:3, 3]
-        )
+        wider = margin * (high - low)
+        grid = np.meshgrid(*np.linspace(low - wider, high + wider, 21).T)
+        points = rigid.transform_points(world_from_index, np.reshape(grid, (3, -1)).T)
         u, v = view.project(points).T
         return (view.depth(points) > 0) & (np.abs(u - 9.5) <= 10) & (np.abs(v - 7.5) <= 8)
 
@@ -138,10 +113,9 @@ def test_a_box_is_seen_where_some_of_its_points_fall_on_the_image(seed):
     assert not seen or shown(0.1).any()
 
 
-def test_a_box_around_the_image_without_a_corner_or_edge_in_it_is_seen():
+@pytest.mark.parametrize("y, seen", [(0, True), (-1e4, True), (1e4, False)])
+def test_a_box_around_the_image_without_a_corner_or_edge_in_it_is_seen(y, seen):
+    """Also before the detector, far behind it, but still in the rays; not behind the source."""
     slab = np.diag([1000.0, 1, 1000, 1])
-    assert sees(camera(0), slab, np.full(3, -0.5), np.full(3, 0.5))
-    slab[1, 3] = -1e4  # before the detector, far behind it, but still in the rays
-    assert sees(camera(0), slab, np.full(3, -0.5), np.full(3, 0.5))
-    slab[1, 3] = 1e4  # behind the source
-    assert not sees(camera(0), slab, np.full(3, -0.5), np.full(3, 0.5))
+    slab[1, 3] = y
+    assert sees(camera(0), slab, np.full(3, -0.5), np.full(3, 0.5)) == seen

@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 from file_io import read_json
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
-from tiny_case import READING, REMOVED, START, camera, changed, refusal
+from tiny_case import PLACE, READING, REMOVED, START, camera, changed, refusal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
@@ -46,16 +47,13 @@ def test_what_is_written_is_read_to_the_last_digit(tmp_path, seed, dtype):
     ct = ct_from_array(values if odd else np.rint(values), grid(seed, mirrored=odd), unit)
     ct = masked(ct, ct.volume.values > 1000)
     pixel_mm = PIXEL_MM[seed % len(PIXEL_MM)]
-    image = raw_image(picture(seed, dtype, (14, 23)), pixel_mm)
-    used = random.random((14, 23)) < 0.8
-    turn = Rotation.random(random_state=seed).as_matrix()
-    pose = rigid.from_rotation_translation(turn, random.uniform(-30, 30, 3) + [0, 0, 700])
+    image, used = raw_image(picture(seed, dtype, (14, 23)), pixel_mm), random.random((14, 23)) < 0.8
+    pose = rigid.turn_and_shift(random.normal(size=3), random.uniform(-30, 30, 3) + [0, 0, 700])
     focal = random.uniform(500, 9000)
     K = np.array([[-focal if odd else focal, 0.3, 23 / 3], [0, 1.01 * focal, 2], [0, 0, 1]])
-    entry = {"name": "Säule", "intensity": intensity, "rotation_sd_deg": 0.1}
-    entry["camera"] = {"intrinsics": K, "camera_from_world": pose, "size": [23, 14]}
-    entry["translation_sd_mm"] = None
-    content = {"views": [entry]}
+    camera = {"intrinsics": K, "camera_from_world": pose, "size": [23, 14]}
+    entry = {"name": "Säule", "intensity": intensity, "camera": camera, "rotation_sd_deg": 0.1}
+    content = {"views": [entry | {"translation_sd_mm": None}]}
     case = Case.load(write_case(tmp_path, content, [Body(ct)], {"Säule": image}, {"Säule": used}))
     assert_array_equal(case.ct.volume.values, ct.volume.values)
     assert_allclose(case.ct.volume.ct_from_index, ct.volume.ct_from_index, rtol=1e-14, atol=1e-14)
@@ -87,23 +85,17 @@ def memory(**changes) -> dict:
     """What write_case takes, beside the folder: a case with everything in it."""
     values = np.full((12, 12, 12), -1000.0)
     values[3:9, 3:9, 3:9] = 500
-    affine = np.diag([4.0, 4, 4, 1])
-    affine[:3, 3] = -22
-    ct = masked(ct_from_array(values, affine), values > 0)
-    names = enumerate(("AP", "LAT"))
+    ct = ct_from_array(values, PLACE)
     images = {
-        name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0)) for seed, name in names
+        name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0))
+        for seed, name in enumerate(("AP", "LAT"))
     }
+    matrix = {"name": "AP", "frame": 7, "image": "elsewhere.dcm"}
     c_arm = {**READING, "rao_lao_deg": np.float32(90), "size": np.array([20, 16])}
     content = {
         "version": 1,
         "views": [
-            {
-                "name": "AP",
-                "frame": 7,
-                "image": "elsewhere.dcm",
-                "projection_matrix": camera(0).projection_matrix,
-            },
+            {**matrix, "projection_matrix": camera(0).projection_matrix},
             {"name": "LAT", "c_arm": c_arm, "rotation_sd_deg": None, "translation_sd_mm": 2.5},
         ],
         "ct": "/scans/ct.nii.gz",
@@ -114,51 +106,39 @@ def memory(**changes) -> dict:
         ],
         "truth": {"world_from_ct": START},
     }
-    return {
-        "content": content,
-        "bodies": [Body(ct)],
-        "images": images,
-        "masks": {"LAT": np.indices((16, 20))[0] > 2},
-        **changes,
-    }
+    given = {"content": content, "bodies": [Body(masked(ct, values > 0))], "images": images}
+    return {**given, "masks": {"LAT": np.indices((16, 20))[0] > 2}, **changes}
 
 
 def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
-    with pytest.warns(UserWarning, match='"colour"'):
-        path = write_case(
-            tmp_path / "a" / "case", **memory(content={**memory()["content"], "colour": "blue"})
-        )
-    assert read_json(path)["colour"] == "blue"
-    path = write_case(tmp_path / "a" / "case", **memory())
-    assert path == tmp_path / "a" / "case" / "case.json"
+    folder = tmp_path / "a" / "case"
+    path = write_case(folder, **memory())
+    assert path == folder / "case.json"
     names = set("case.json ct.mha mask.mha view1.mha view2.mha view2_mask.png".split())
     case = Case.load(path)
-    assert {file.name for file in path.parent.iterdir()} == set(case.inputs) == names
+    assert {file.name for file in folder.iterdir()} == set(case.inputs) == names
     assert case.targets[0, 0] == 1 / 3
     assert case.landmarks[0].pixels["LAT"].tolist() == [10, 7.5]
     for matrix in (case.world_from_ct, case.truth_world_from_ct):
         assert_allclose(matrix, START, atol=1e-15)
-    assert case.views[1].xray.pixel_mm == (4, 4) and not case.views[1].xray.valid[:3].any()
-    for file in path.parent.iterdir():
-        assert b"somebody" not in file.read_bytes() and b"elsewhere" not in file.read_bytes()
+    lateral = case.views[1].xray
+    assert lateral.pixel_mm == (4, 4) and not lateral.valid[:3].any()
+    assert not any(b"elsewhere" in file.read_bytes() for file in folder.iterdir())
+    with pytest.warns(UserWarning, match='"colour"'):
+        write_case(folder, **memory(content={**memory()["content"], "colour": "blue"}))
+    assert read_json(path)["colour"] == "blue"
 
 
 def test_a_case_is_replaced_as_a_whole(tmp_path, monkeypatch):
     write_case(tmp_path, **memory())
     (tmp_path / "notes.txt").write_text("kept")
     other = ct_from_array(np.linspace(0, 9, 1000).reshape(10, 10, 10), np.eye(4), "relative")
-    loaded = Case.load(write_case(tmp_path, **memory(bodies=[Body(other)], masks={})))
-    assert (
-        loaded.ct.unit == "relative" and loaded.ct.mask is None and loaded.views[1].xray.valid.all()
-    )
+    case = Case.load(write_case(tmp_path, **memory(bodies=[Body(other)], masks={})))
+    assert case.ct.unit == "relative" and case.ct.mask is None and case.views[1].xray.valid.all()
     assert (tmp_path / "notes.txt").read_text() == "kept"
-    monkeypatch.setattr(
-        os,
-        "replace",
-        lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "No permission")),
-    )
-    assert "No permission" in refusal(lambda: write_case(tmp_path, **memory()))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", Mock(side_effect=PermissionError(13, "No permission")))
+        assert "No permission" in refusal(write_case, tmp_path, **memory())
     assert Case.load(tmp_path).ct.unit == "relative"  # the older one is as it was
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
 
@@ -171,7 +151,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
     folder = tmp_path / "case"
     if older:
         write_case(folder, **memory())
-    before = {file.name: file.read_bytes() for file in folder.glob("*")}
+    before = {file: file.read_bytes() for file in folder.glob("*")}
     write_bytes, written = Path.write_bytes, []
 
     def until_full(path, data):
@@ -182,15 +162,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", until_full)
-    message = refusal(lambda: write_case(folder, **memory()))
-    assert (
-        message.startswith(f"{folder}: ")
-        and "(No space left on device)" in message
-        and len(written) == nth + 1
-    )
-    assert folder.exists() == older and before == {
-        file.name: file.read_bytes() for file in folder.glob("*")
-    }
+    message = refusal(write_case, folder, **memory())
+    assert message.startswith(f"{folder}: ") and "(No space left on device)" in message
+    assert len(written) == nth + 1 and folder.exists() == older
+    assert before == {file: file.read_bytes() for file in folder.glob("*")}
 
 
 @pytest.mark.parametrize(
@@ -203,6 +178,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
 )
 def test_what_is_no_case_is_refused_in_the_words_of_its_reader(tmp_path, keys, value, found):
     content = changed(memory()["content"], keys, value)
-    message = refusal(lambda: write_case(tmp_path / "case", **memory(content=content)))
+    message = refusal(write_case, tmp_path / "case", **memory(content=content))
     assert message.startswith(f"{tmp_path / 'case' / 'case.json'}: ") and found in message
     assert not (tmp_path / "case").exists()

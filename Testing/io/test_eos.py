@@ -35,7 +35,15 @@ def pair(tmp_path, monkeypatch):
     ]
 
 
-NEW = "case new --ct ct --view AP 1.dcm --view LAT 2.dcm --out case.json"
+NEW = "case new --ct ct --view AP 1.dcm --view LAT 2.dcm --out new/case.json"
+#: Of both images.
+ASSUMED = {
+    assumed.EOS_WORLD,
+    assumed.EOS_TOGETHER,
+    assumed.EOS_AT_ISOCENTRE,
+    assumed.EOS_FAN,
+    assumed.IN_IMAGE,
+}
 
 
 def seen_from(view, point):
@@ -54,33 +62,22 @@ def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
     Each image by similar triangles about the middle of the cabin.
     """
     assert main([*NEW.split(), "--json"]) == 0
-    case = Case.load("case.json")
-    assert_allclose(
-        [view.camera.source for view in case.views], [[0, -987, 0], [918, 0, 0]], atol=1e-9
-    )
+    case = Case.load("new/case.json")
+    sources = [view.camera.source for view in case.views]
+    assert_allclose(sources, [[0, -987, 0], [918, 0, 0]], atol=1e-9)
     for view, plane in zip(case.views, COLUMNS, strict=True):
         assert view.camera.intrinsics[0, 0] > 0  # as the tube sees it
         for point in ([0.0, 0, 0], [3.0, 2, 4], [-2.0, 3, -5]):
             across, up = seen_from(plane, point)
             expected = [(COLUMNS[plane] - 1) / 2 + across / SPACING, (ROWS - 1) / 2 - up / SPACING]
             assert_allclose(view.camera.project(point), expected, atol=1e-6)
-        assert {
-            assumed.EOS_WORLD,
-            assumed.EOS_TOGETHER,
-            assumed.EOS_AT_ISOCENTRE,
-            assumed.EOS_FAN,
-            assumed.IN_IMAGE,
-        } <= set(case.assumptions[view.name])
-    assert (
-        assumed.EOS_LATERAL in case.assumptions["LAT"]
-        and assumed.EOS_LATERAL not in case.assumptions["AP"]
-    )
+        lateral = {assumed.EOS_LATERAL} if view.name == "LAT" else set()
+        assert set(case.assumptions[view.name]) == ASSUMED | lateral
     assert json.loads(capsys.readouterr().out)["findings"] is not None
 
 
-def test_neither_the_name_of_a_file_nor_that_of_a_view_counts(tmp_path):
+def test_pixels_are_as_large_as_at_the_isocentre(tmp_path):
     values = read_slot_scan(write_eos(tmp_path / "lateral LAT.dcm", "frontal")).values
-    assert values["columns_along"] == [1, 0, 0] and values["isocentre_to_source"] == [0, -1, 0]
     assert values["pixel_mm"] == [SPACING, SPACING] and "source_to_detector_mm" not in values
 
 
@@ -103,12 +100,8 @@ def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
 @pytest.mark.parametrize(
     "plane, tags, columns, tube",
     [
-        (
-            "frontal",
-            {"ViewPosition": "PA"},
-            [1, 0, 0],
-            [0, 1, 0],
-        ),  # mirrored, as one from the front looks
+        ("frontal", {}, [1, 0, 0], [0, -1, 0]),
+        ("frontal", {"ViewPosition": "PA"}, [1, 0, 0], [0, 1, 0]),  # mirrored
         (
             "frontal",
             {"ViewPosition": "PA", "PatientOrientation": ["R", "F"]},
@@ -122,7 +115,7 @@ def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
     ids=str,
 )
 def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, columns, tube):
-    geometry = read_slot_scan(write_eos(tmp_path / "eos.dcm", plane, **tags))
+    geometry = read_slot_scan(write_eos(tmp_path / "lateral LAT.dcm", plane, **tags))
     assert not geometry.missing and geometry.values["columns_along"] == columns
     assert_allclose(geometry.values["isocentre_to_source"], tube)
     mirrored = SlotScan(**geometry.values).camera().intrinsics[0, 0] < 0
@@ -148,45 +141,23 @@ def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
 
 
 def test_one_of_two_distances_may_do(tmp_path):
-    """That to the detector is not needed.
-
-    That to the patient is taken for the isocentre's, and said.
-    """
-    assert not read_slot_scan(
-        write_eos(tmp_path / "one.dcm", DistanceSourceToDetector=None)
-    ).missing
-    geometry = read_slot_scan(write_eos(tmp_path / "other.dcm", DistanceSourceToIsocenter=None))
-    assert (
-        geometry.values["source_to_isocentre_mm"] == 987
-        and assumed.AT_PATIENT in geometry.assumptions
-    )
+    """That to the detector is not needed; that to the patient is taken for the isocentre's, and said."""
+    path = tmp_path / "eos.dcm"
+    assert not read_slot_scan(write_eos(path, DistanceSourceToDetector=None)).missing
+    geometry = read_slot_scan(write_eos(path, DistanceSourceToIsocenter=None))
+    assert geometry.values["source_to_isocentre_mm"] == 987
+    assert assumed.AT_PATIENT in geometry.assumptions
 
 
-def assert_refused(capsys, *said):
-    capsys.readouterr()
-    assert main(NEW.split()) == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    for part in said:
-        assert part in error, error
-
-
-def test_what_is_lacking_is_asked_for_and_may_be_given(pair, capsys):
+def test_what_is_lacking_is_asked_for_and_may_be_given(pair, refused):
     write_eos(pair[0], ViewPosition=None, PatientOrientation=None, PixelSpacing=None)
-    assert_refused(
-        capsys,
-        "view AP: is missing columns_along (PatientOrientation; its header calls it frontal), "
-        "rows_along",
-        "pixel_mm (PixelSpacing",
-        "--slot-scan",
-    )
+    columns = "columns_along (PatientOrientation; its header calls it frontal), rows_along"
+    refused(NEW, f"view AP: is missing {columns}", "pixel_mm (PixelSpacing", "--slot-scan")
     given = f"--slot-scan columns_along=1,0,0 rows_along=0,0,-1 pixel_mm={SPACING}"
     command = NEW.replace("--view LAT", f"{given} --view LAT")
-    assert main(command.split()) == 2
-    assert (
-        "view AP: is missing isocentre_to_source (ViewPosition, AP or PA" in capsys.readouterr().err
-    )
+    refused(command, "view AP: is missing isocentre_to_source (ViewPosition, AP or PA")
     assert main(command.replace(given, f"{given} isocentre_to_source=0,-1,0").split()) == 0
-    assert_allclose(Case.load("case.json").views[0].camera.source, [0, -987, 0], atol=1e-9)
+    assert_allclose(Case.load("new").views[0].camera.source, [0, -987, 0], atol=1e-9)
 
 
 def test_a_patient_who_turns_his_back_to_the_frontal_tube(pair):
@@ -194,21 +165,15 @@ def test_a_patient_who_turns_his_back_to_the_frontal_tube(pair):
     write_eos(pair[0], ViewPosition="PA")
     write_eos(pair[1], "lateral", PatientOrientation=["A", "F"])
     assert main(NEW.split()) == 0
-    for view, plane in zip(Case.load("case.json").views, COLUMNS, strict=True):
-        across, up = seen_from(
-            plane, [-3.0, -2, 4]
-        )  # of him turned by half about z: the point is [3, 2, 4] in his own axes
+    for view, plane in zip(Case.load("new").views, COLUMNS, strict=True):
+        across, up = seen_from(plane, [-3.0, -2, 4])  # of him who is turned by half about z
         middle, sign = (COLUMNS[plane] - 1) / 2, -1 if plane == "frontal" else 1
         expected = [middle + sign * across / SPACING, (ROWS - 1) / 2 - up / SPACING]
         assert_allclose(view.camera.project([3.0, 2, 4]), expected, atol=1e-6)
 
 
-def test_an_image_beside_those_of_a_c_arm_is_refused(pair, capsys):
-    c_arm = {"PositionerPrimaryAngle": "90", "PositionerSecondaryAngle": "0"}
-    write_eos(pair[1], "lateral", Manufacturer="SIEMENS", ManufacturerModelName=None, **c_arm)
-    assert_refused(
-        capsys, 'views[0] ("AP") is an EOS image and views[1] ("LAT") is not', "different worlds"
-    )
+C_ARM = {"PositionerPrimaryAngle": "90", "PositionerSecondaryAngle": "0"}
+C_ARM |= {"Manufacturer": "SIEMENS", "ManufacturerModelName": None}
 
 
 @pytest.mark.parametrize(
@@ -217,19 +182,20 @@ def test_an_image_beside_those_of_a_c_arm_is_refused(pair, capsys):
         ({"StudyInstanceUID": "1.2.3.5"}, "different frames of reference (EOS images: studies)"),
         ({"rows": 80}, "their rows cover 11 and 14 mm of the patient"),
         ({"PatientOrientation": ["A", "F"]}, "has the lateral one at his left"),
+        (C_ARM, 'views[0] ("AP") is an EOS image and views[1] ("LAT") is not'),
     ],
     ids=str,
 )
-def test_images_that_are_not_of_one_scan_are_refused(pair, capsys, tags, said):
+def test_images_that_are_not_of_one_scan_are_refused(pair, refused, tags, said):
     write_eos(pair[1], "lateral", **tags)
-    assert_refused(capsys, said, "expected those of one")
+    refused(NEW, said, "different worlds" if tags is C_ARM else "expected those of one")
 
 
-def test_a_cropped_image_is_placed_by_what_is_given(pair, capsys):
+def test_a_cropped_image_is_placed_by_what_is_given(pair):
     write_eos(pair[1], "lateral", rows=40)
     top = (ROWS - 1) / 2 * SPACING  # cut off below
     assert main([*NEW.split(), "--slot-scan", f"isocentre=0,0,{top}"]) == 0
-    one, other = (view.camera.project([0.0, 0, 1]) for view in Case.load("case.json").views)
+    one, other = (view.camera.project([0.0, 0, 1]) for view in Case.load("new").views)
     assert one[1] == pytest.approx(other[1])
 
 

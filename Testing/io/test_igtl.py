@@ -39,11 +39,9 @@ def messages(tmp_path):
 def running(function, *arguments):
     """In a thread, until the block ends; yields what was reported."""
     stop, reported = threading.Event(), []
+    arguments = (*arguments, stop, reported.append)
     thread = threading.Thread(
-        target=function,
-        args=(*arguments, stop, reported.append),
-        kwargs={"interval_s": 0.1},
-        daemon=True,
+        target=function, args=arguments, kwargs={"interval_s": 0.1}, daemon=True
     )
     thread.start()
     try:
@@ -55,88 +53,68 @@ def running(function, *arguments):
 
 
 @contextmanager
+def peer_of(kind, *arguments, **named):
+    peer = kind(*arguments, **named)
+    try:
+        yield peer
+    finally:
+        peer.stop()
+
+
 def client(port):
-    peer = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
-    try:
-        yield peer
-    finally:
-        peer.stop()
-
-
-@contextmanager
-def server(port):
-    peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
-    try:
-        yield peer
-    finally:
-        peer.stop()
+    return peer_of(pyigtl.OpenIGTLinkClient, "127.0.0.1", port)
 
 
 def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
-    with (
-        running(igtl.serve, port, messages(reference_from_world=REFERENCE.tolist())),
-        client(port) as peer,
-    ):
-        world, reference = (
-            peer.wait_for_message("CTToWorld", SOON_S),
-            peer.wait_for_message("CTToReference", SOON_S),
-        )
-        assert_allclose(world.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
-        assert_allclose(reference.matrix, TURN @ REFERENCE @ POSE @ TURN, rtol=1e-6, atol=1e-6)
-        assert world.metadata == {
-            "Verdict": "null",
-            "TransformStatus": "OK",
-            "Pose": "world_from_ct, mm, RAS",
-        }
-        assert "reference_from_ct" in reference.metadata["Pose"]
+    sent = messages(reference_from_world=REFERENCE.tolist())
+    with running(igtl.serve, port, sent), client(port) as peer:
+        poses = {"CTToWorld": POSE, "CTToReference": REFERENCE @ POSE}
+        told = {}
+        for device, pose in poses.items():
+            message = peer.wait_for_message(device, SOON_S)
+            assert_allclose(message.matrix, TURN @ pose @ TURN, rtol=1e-6, atol=1e-6)
+            told[device] = message.metadata
+        plain = {"Verdict": "null", "TransformStatus": "OK", "Pose": "world_from_ct, mm, RAS"}
+        assert told["CTToWorld"] == plain and "reference_from_ct" in told["CTToReference"]["Pose"]
         for number in (1, 2):
             overlay = peer.wait_for_message(f"Overlay{number}", SOON_S)
             assert_array_equal(overlay.image, np.full((1, 6, 8, 3), 49 + number))
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (13, "not assessed")
-        assert json.loads(status.text) == {
-            "verdict": None,
-            "override": None,
-            "poses": ["CTToWorld", "CTToReference"],
-        }
+        expected = {"verdict": None, "override": None, "poses": list(poses)}
+        assert json.loads(status.text) == expected
 
 
 @pytest.mark.parametrize(
-    "changes, code, name, override",
+    "changes, code, name, verdict, override",
     [
-        ({"verdict": "accept"}, 1, "accept", None),
-        ({"verdict": "check"}, 13, "check", None),
-        ({"verdict": "accept", "uses": {"room": {"verdict": "check"}}}, 13, "check", None),
-        ({"verdict": "accept", "override": OVERRIDE}, 15, "override", OVERRIDE),
-        ({"verdict": "reject"}, 15, "override", "The result was rejected."),
+        ({"verdict": "accept"}, 1, "accept", "accept", None),
+        ({"verdict": "check"}, 13, "check", "check", None),
+        ({"verdict": "accept", "uses": {"room": {"verdict": "check"}}}, 13, "check", "check", None),
+        ({"verdict": "accept", "override": OVERRIDE}, 15, "override", "accept", OVERRIDE),
+        ({"verdict": "reject"}, 15, "override", "reject", "The result was rejected."),
     ],
 )
-def test_the_status_follows_the_verdict_in_the_room(port, messages, changes, code, name, override):
+def test_the_status_follows_the_verdict_in_the_room(
+    port, messages, changes, code, name, verdict, override
+):
     with running(igtl.serve, port, messages(**changes)), client(port) as peer:
         status = peer.wait_for_message("MultiViewReg", SOON_S)
+        told = json.loads(status.text)
         assert (status.code, status.name) == (code, name)
-        assert (
-            json.loads(status.text)["verdict"]
-            == changes.get("uses", {"room": changes})["room"]["verdict"]
-            and json.loads(status.text)["override"] == override
-        )
-        transform = peer.wait_for_message("CTToWorld", SOON_S)
-        assert (
-            json.loads(status.text)["basis"]
-            == "calibrated on simulated X-rays alone"
-            == transform.metadata["Basis"]
-        )
-        assert transform.metadata["TransformStatus"] == ("UNKNOWN" if override else "OK")
-        assert ("Override" in transform.metadata) == bool(override)
+        assert (told["verdict"], told["override"]) == (verdict, override)
+        metadata = peer.wait_for_message("CTToWorld", SOON_S).metadata
+        assert told["basis"] == metadata["Basis"] == "calibrated on simulated X-rays alone"
+        assert metadata["TransformStatus"] == ("UNKNOWN" if override else "OK")
+        assert ("Override" in metadata) == bool(override)
 
 
 def test_clients_that_drop_are_served_again_and_others_meanwhile(port, messages):
     with running(igtl.serve, port, messages()) as reported:
         for _ in range(2):
             with client(port) as peer, client(port) as other:
-                assert peer.wait_for_message("Overlay1", SOON_S) and other.wait_for_message(
-                    "Overlay1", SOON_S
-                )
+                assert peer.wait_for_message("Overlay1", SOON_S)
+                assert other.wait_for_message("Overlay1", SOON_S)
         wait_until(lambda: reported.count("a client is gone") >= 4)
 
 
@@ -144,13 +122,11 @@ def test_a_server_of_pyigtl_that_drops_gets_everything_again(port, messages):
     with running(igtl.send_to, "127.0.0.1", port, messages()) as reported:
         wait_until(lambda: any("waiting" in line for line in reported))
         for _ in range(2):
-            with server(port) as peer:
+            with peer_of(pyigtl.OpenIGTLinkServer, port=port, local_server=True) as peer:
                 transform = peer.wait_for_message("CTToWorld", SOON_S)
                 assert_allclose(transform.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
-                assert peer.wait_for_message("Overlay2", SOON_S) and peer.wait_for_message(
-                    "MultiViewReg", SOON_S
-                )
-                assert peer.wait_for_message("CTToWorld", SOON_S)  # once more
+                for device in ("Overlay2", "MultiViewReg", "CTToWorld"):  # the last once more
+                    assert peer.wait_for_message(device, SOON_S)
     assert sum("connected to" in line for line in reported) == 2
 
 

@@ -6,8 +6,7 @@ import zipfile
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk
-from file_io import write_json
+from file_io import write_json, write_values
 from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
 from phantom_study import write_study
@@ -25,17 +24,12 @@ def names(paths) -> list[str]:
 
 def test_real_files(shared_data):
     scout = recognise([shared_data / "scout"])
-    assert [(len(ct.files), ct.facts) for ct in scout.cts] == [
-        (67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")
-    ]
-    assert (
-        names(scout.scouts) == ["AP.dcm", "LAT.dcm"]
-        and not scout.of("xray")
-        and names(scout.unknown) == ["LICENSE"]
-    )
-    assert names(recognise([shared_data / "scout" / "AP.dcm"]).of("xray")) == [
-        "AP.dcm"
-    ]  # without its CT
+    (ct,) = scout.cts
+    assert (len(ct.files), ct.facts) == (67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")
+    assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.of("xray")
+    assert names(scout.unknown) == ["LICENSE"]
+    without_ct = recognise([shared_data / "scout" / "AP.dcm"])
+    assert names(without_ct.of("xray")) == ["AP.dcm"]
     dicom = recognise([shared_data / "dicom"])
     assert names(dicom.of("xray")) == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
     assert [len(ct.files) for ct in dicom.cts] == [8]
@@ -43,11 +37,8 @@ def test_real_files(shared_data):
     assert len(ct.cts) == 4 and not ct.files
     wrist = recognise([shared_data / "wrist"])
     assert names(wrist.of("case"))[0] == "metacarpal3_0002.json" and len(wrist.of("case")) == 9
-    assert names(ct.files[0] for ct in wrist.cts) == [
-        "metacarpal3.nrrd",
-        "radius.nrrd",
-        "ulna.nrrd",
-    ]
+    bones = names(ct.files[0] for ct in wrist.cts)
+    assert bones == ["metacarpal3.nrrd", "radius.nrrd", "ulna.nrrd"]
     assert len(wrist.of("xray")) == 6
     case = recognise([shared_data / "sim" / "pelvis-oblique-1"])
     assert names(case.whole) == ["case.json"] and names(case.unknown) == ["starts.json"]
@@ -56,25 +47,16 @@ def test_real_files(shared_data):
 def test_names_do_not_matter(tmp_path):
     """Two CT series, X-rays and scouts lie in one folder, without endings."""
     write_study(tmp_path / "study")
-    hu = make_ct().volume.values.round().astype(np.int16)[:20]
-    write_series(
-        tmp_path / "thin",
-        hu,
-        make_ct().volume.ct_from_index,
-        SeriesInstanceUID="1.2.3.7",
-        SeriesDescription="Bone",
-    )
+    thin = {"SeriesInstanceUID": "1.2.3.7", "SeriesDescription": "Bone"}
+    volume = make_ct().volume
+    hu = volume.values.round().astype(np.int16)[:20]
+    write_series(tmp_path / "thin", hu, volume.ct_from_index, **thin)
     write_xray(tmp_path / "ct.dcm", np.full((8, 8), 7), Modality="XA")
-    write_dicom(
-        tmp_path / "report",
-        np.zeros((4, 4), np.uint8),
-        CT_IMAGE,
-        Modality="CT",
-        SeriesInstanceUID="1.2.3.8",
-    )
+    report = {"Modality": "CT", "SeriesInstanceUID": "1.2.3.8"}
+    write_dicom(tmp_path / "report", np.zeros((4, 4), np.uint8), CT_IMAGE, **report)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
     pool = tmp_path / "pool"
     pool.mkdir()
-    files = [file for file in tmp_path.rglob("*") if file.is_file() and pool not in file.parents]
     for number, file in enumerate(files):
         shutil.move(file, pool / f"IM{number:04}")
     shutil.copy(pool / "IM0000", pool / "copy")
@@ -86,27 +68,23 @@ def test_names_do_not_matter(tmp_path):
 
 
 def test_volumes_by_their_values(tmp_path):
-    def write(name: str, values: np.ndarray, spacing=None) -> None:
-        image = sitk.GetImageFromArray(values)
-        if spacing is not None:
-            image.SetSpacing(spacing)
-        sitk.WriteImage(image, str(tmp_path / name))
-
     hu, random = make_ct().volume.values, np.random.default_rng(1)
-    write("hu.mha", hu.astype(np.int16))
-    write(
-        "relative.nrrd", random.integers(0, 4000, (20, 30, 40)).astype(np.uint16), (0.4, 0.4, 0.6)
-    )
-    write("labels.nii.gz", (hu > 300).astype(np.uint8), (2, 2, 2))
-    write("run.mha", random.integers(0, 4000, (20, 30, 40)).astype(np.uint16))
-    write("film.png", random.integers(0, 4000, (30, 40)).astype(np.uint16))
-    write("slice.mha", random.integers(0, 4000, (1, 30, 40)).astype(np.uint16))
-    write("used.png", np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8))
+
+    def noise(*shape):
+        return random.integers(0, 4000, shape).astype(np.uint16)
+
+    write_values(tmp_path / "hu.mha", hu.astype(np.int16))
+    write_values(tmp_path / "relative.nrrd", noise(20, 30, 40), (0.4, 0.4, 0.6))
+    write_values(tmp_path / "labels.nii.gz", (hu > 300).astype(np.uint8), (2, 2, 2))
+    write_values(tmp_path / "run.mha", noise(20, 30, 40))
+    write_values(tmp_path / "film.png", noise(30, 40))
+    write_values(tmp_path / "slice.mha", noise(1, 30, 40))
+    used = np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8)
+    write_values(tmp_path / "used.png", used)
     found = recognise([tmp_path])
     assert names(ct.files[0] for ct in found.cts) == ["hu.mha", "relative.nrrd"]
-    assert names(found.of("mask")) == ["labels.nii.gz"] and names(found.of("xray mask")) == [
-        "used.png"
-    ]
+    assert names(found.of("mask")) == ["labels.nii.gz"]
+    assert names(found.of("xray mask")) == ["used.png"]
     assert names(found.of("xray")) == ["film.png", "slice.mha"]
     assert names(found.of("ct", "xray")) == ["run.mha"]
 
@@ -138,34 +116,32 @@ def test_text_and_numbers(tmp_path):
     np.savetxt(tmp_path / "p.dat", matrix)
     np.save(tmp_path / "p.npy", matrix)
     write_json(tmp_path / "p.json", {"a": {"projection_matrix": matrix.tolist()}})
-    (tmp_path / "broken.xml").write_text(
-        '<?xml version="1.0"?><RTKThreeDCircularGeometry version="3"></RTKThreeDCircularGeometry>'
-    )
     np.savetxt(tmp_path / "start.dat", TRUE_POSE)
     write_json(tmp_path / "starts.json", {"poses": [TRUE_POSE.tolist()]})
     write_transform(tmp_path / "t.dat", TRUE_POSE)
     write_h5_transform(tmp_path / "t.h5", TRUE_POSE, "a pose")
-    (tmp_path / "README.txt").write_text("Nothing of it: 1 2 3.")
-    (tmp_path / "empty").write_text("")
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    (tmp_path / "points.fcsv").write_text("# Markups fiducial file version = 5.0\n")
+    for name, text in TEXTS.items():
+        (tmp_path / name).write_text(text)
     with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
         archive.writestr("IM0001", "x")
-    (tmp_path / ".DS_Store").write_text("nobody means it")
     found = recognise([tmp_path])
-    assert names(found.of("calibration")) == [
-        "broken.xml",
-        "p.dat",
-        "p.json",
-        "p.npy",
-    ]  # what is damaged is said where it is read
-    assert names(found.of("pose")) == ["start.dat"] and names(found.of("pose", "calibration")) == [
-        "t.dat",
-        "t.h5",
-    ]
+    # What is damaged is said where it is read.
+    assert names(found.of("calibration")) == ["broken.xml", "p.dat", "p.json", "p.npy"]
+    assert names(found.of("pose")) == ["start.dat"]
+    assert names(found.of("pose", "calibration")) == ["t.dat", "t.h5"]
     assert names(found.unknown) == ["README.txt", "empty", "objects.npy", "starts.json"]
     assert names(found.of("landmarks")) == ["points.fcsv"]
     assert "study.zip: is an archive" in "".join(found.problems)
+
+
+TEXTS = {
+    "broken.xml": '<?xml version="1.0"?><RTKThreeDCircularGeometry version="3"></RTKThreeDCircularGeometry>',
+    "README.txt": "Nothing of it: 1 2 3.",
+    "empty": "",
+    "points.fcsv": "# Markups fiducial file version = 5.0\n",
+    ".DS_Store": "nobody means it",
+}
 
 
 def test_what_is_opened_as_a_whole(tmp_path):

@@ -1,7 +1,6 @@
 """Files that belong together come all at once, whenever the program is killed, and its leftovers go."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,25 +13,6 @@ from refusals import refuses
 from MultiViewRegistrationLib.errors import InputError, OutputError
 from MultiViewRegistrationLib.io import own_folders
 from MultiViewRegistrationLib.io.own_folders import KIND, complete, staged
-
-COUNT = 12
-LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-#: Replaces a set of files again and again, each set with its number in every file and a picture of
-#: its own name.
-WRITER = """
-import sys
-from itertools import count
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from MultiViewRegistrationLib.io.own_folders import staged
-
-folder = Path(sys.argv[2])
-for number in count(int(sys.argv[3])):
-    with staged(folder, "last", lambda folder: [path.name for path in folder.glob("own*")]) as stage:
-        for name in [f"own{number}", *(f"file{n}" for n in range(12)), "last"]:
-            (stage / name).write_text(str(number))
-    print(number, flush=True)
-"""
 
 
 def write(folder: Path, content: str, names=("a", "b", "last"), **more) -> None:
@@ -74,19 +54,19 @@ def test_what_several_write_into_a_stage_comes_together(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt, OSError(28, "No space left on device"), InputError("no")]
+    "error, shown",
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError(28, "No space left on device"), InputError),
+        (InputError("no"), InputError),
+    ],
 )
-def test_what_fails_leaves_the_older_set(tmp_path, error):
-    write(tmp_path / "out", "1")
-    with (
-        pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else InputError),
-        staged(tmp_path / "out", "last") as stage,
-    ):
+def test_what_fails_leaves_the_older_set(tmp_path, error, shown):
+    write(tmp_path, "1")
+    with pytest.raises(shown), staged(tmp_path, "last") as stage:
         (stage / "a").write_text("2")
         raise error
-    assert contents(tmp_path / "out") == {"a": "1", "b": "1", "last": "1"} and not hidden(
-        tmp_path / "out"
-    )
+    assert contents(tmp_path) == {"a": "1", "b": "1", "last": "1"} and not hidden(tmp_path)
 
 
 @pytest.mark.parametrize("nth", range(6))
@@ -164,30 +144,11 @@ def test_a_kill_between_any_two_moves_mixes_nothing_and_is_completed(tmp_path):
     assert kills == 7  # four that went, three that came
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_kills_at_many_moments(tmp_path):
-    folder, random_times, number = tmp_path / "out", random.Random(1), 0
-    for _ in range(60):
-        command = [sys.executable, "-c", WRITER, LIBRARY, folder, str(number)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            writer.stdout.readline()
-            time.sleep(random_times.uniform(0, 0.02))
-            writer.kill()
-            writer.stdout.read()
-        raw = contents(folder)
-        assert len(set(raw.values())) <= 1
-        assert "last" not in raw or len(raw) == COUNT + 2
-        complete(folder)
-        whole = contents(folder)
-        assert (
-            len(set(whole.values())) == 1
-            and len(whole) == COUNT + 2
-            and f"own{whole['last']}" in whole
-        )
-        number = int(whole["last"]) + 1
-    write(folder, "end", ["last"])
-    assert not hidden(folder) and not hidden(tmp_path)
+def ended() -> int:
+    """The number of a process that is there no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 def left_by(process: int, parent: Path) -> Path:
@@ -199,11 +160,9 @@ def left_by(process: int, parent: Path) -> Path:
 
 
 def test_the_next_run_removes_what_a_killed_one_left_and_nothing_of_one_that_lives(tmp_path):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
     folder = tmp_path / "out"
     folder.mkdir()
-    dead = [left_by(ended.pid, folder), left_by(ended.pid, tmp_path)]
+    dead = [left_by(ended(), folder), left_by(ended(), tmp_path)]
     living = left_by(os.getppid(), folder)
     elsewhere = folder / f"{KIND}-0123abcd-1-ffff"
     elsewhere.mkdir()  # of another computer
@@ -217,9 +176,7 @@ def test_the_next_run_removes_what_a_killed_one_left_and_nothing_of_one_that_liv
 @pytest.mark.skipif(own_folders.fcntl is None, reason="needs locks on folders")
 def test_a_run_that_lives_in_another_container_keeps_its_stage(tmp_path):
     """Its number says nothing here, its lock does."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    stage = left_by(ended.pid, tmp_path)
+    stage = left_by(ended(), tmp_path)
     with own_folders._locked(stage):
         write(tmp_path, "1")
         assert stage.exists()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import threading
 from dataclasses import replace
 
@@ -14,12 +13,16 @@ from bent_spine import NAMES, bent, cameras, spine, write_spine_case
 from file_io import read_json, write_json
 from handed_result import write_result
 from numpy.testing import assert_allclose
+from test_exports import matrix_of
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import read_named_matrix, turned
+
+pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
+from MultiViewRegistrationLib.io.navigation.igtl import devices_of, messages_of  # noqa: E402
 
 POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
 POSES = [POSE @ motion for motion in bent(*spine())]
@@ -37,27 +40,16 @@ def result(tmp_path):
     """A function that writes a result with the bones at POSES, and these verdicts."""
 
     def write(verdicts=("check",) * 4, **more):
-        bodies = {
-            name: {"world_from_ct": pose.tolist(), "verdict": verdict}
-            for name, pose, verdict in zip(NAMES, POSES, verdicts, strict=True)
-        }
-        views = [
-            {
-                "name": f"view {n}",
-                "similarity": 0.9,
-                "camera_from_world": camera.camera_from_world.tolist(),
-            }
-            for n, camera in enumerate(cameras(0, 88))
-        ]
-        content = {
-            "world_from_ct": POSE.tolist(),
-            "bodies": {"CT": {"world_from_ct": POSE.tolist(), "verdict": "check"}, **bodies},
-            "verdict": "check",
-            "views": views,
-        }
-        return write_result(
-            tmp_path / "result", **{**content, "reference_from_world": REFERENCE.tolist(), **more}
-        )
+        bodies = {"CT": {"world_from_ct": POSE.tolist(), "verdict": "check"}}
+        for name, pose, verdict in zip(NAMES, POSES, verdicts, strict=True):
+            bodies[name] = {"world_from_ct": pose.tolist(), "verdict": verdict}
+        views = []
+        for n, camera in enumerate(cameras(0, 88)):
+            matrix = camera.camera_from_world.tolist()
+            views.append({"name": f"view {n}", "similarity": 0.9, "camera_from_world": matrix})
+        poses = {"world_from_ct": POSE.tolist(), "reference_from_world": REFERENCE.tolist()}
+        content = {**poses, "bodies": bodies, "verdict": "check", "views": views, **more}
+        return write_result(tmp_path / "result", **content)
 
     return write
 
@@ -71,9 +63,8 @@ def export(tmp_path, capsys):
 
     def run(result, *words):
         capsys.readouterr()
-        status = main(
-            ["export", str(result), "--out", str(tmp_path / "out"), "--json", *map(str, words)]
-        )
+        words = ["export", result, "--out", tmp_path / "out", "--json", *words]
+        status = main([*map(str, words)])
         said = capsys.readouterr()
         return status, json.loads(said.out) if said.out else None, said.err
 
@@ -97,79 +88,62 @@ def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path
     assert len(names) == len(answer["files"]) == 4 * 34
     assert {name.split("_")[0] for name in names} == set(NAMES)
     for name, pose in zip(NAMES, POSES, strict=True):
-        assert_allclose(np.loadtxt(out / f"{name}_world_from_ct.lps.txt"), pose, atol=1e-12)
-        assert f"# Of {name} alone" in (out / f"{name}_ct_from_world.ras.txt").read_text()
+        own = f"{name}_world_from_ct"
         for ending in ("txt", "npy", "json"):
-            read = read_named_matrix(out / f"{name}_world_from_ct.lps.{ending}")
+            read = read_named_matrix(out / f"{own}.lps.{ending}")
             assert (read.name, read.axes) == ("world_from_ct", "lps")
             assert_allclose(read.matrix, pose, atol=1e-12)
-        assert read_json(out / f"{name}_world_from_ct.lps.json")["structure"] == name
-        assert str(np.load(out / f"{name}_world_from_ct.lps.npy")["structure"]) == name
+        assert f"# Of {name} alone" in (out / f"{own}.lps.txt").read_text()
+        assert read_json(out / f"{own}.lps.json")["structure"] == name
+        assert str(np.load(out / f"{own}.lps.npy")["structure"]) == name
+        assert f"{name} alone, world_from_ct" in (out / f"{own}.forward.tfm").read_text()
         transform = sitk.ReadTransform(str(out / f"{name}_reference_from_ct.forward.tfm"))
-        assert_allclose(
-            transform.TransformPoint((1.0, 2.0, 3.0)),
-            (REFERENCE @ pose @ (1, 2, 3, 1))[:3],
-            atol=1e-9,
-        )
-        assert (
-            f"{name} alone, world_from_ct"
-            in (out / f"{name}_world_from_ct.forward.tfm").read_text()
-        )
+        moved = (REFERENCE @ pose @ (1, 2, 3, 1))[:3]
+        assert_allclose(transform.TransformPoint((1.0, 2.0, 3.0)), moved, atol=1e-9)
 
 
 def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export, tmp_path):
     path = result(frame_of_reference_uid=None)
     assert export(path, "--structure", "l1", "L3", "--as", "dicom")[0] == 0
-    one, other = (
-        pydicom.dcmread(tmp_path / "out" / f"{name}_world_from_ct.dcm") for name in ("L1", "L3")
-    )
-    assert (
-        one.FrameOfReferenceUID == other.FrameOfReferenceUID
-        and one.SOPInstanceUID != other.SOPInstanceUID
-    )
-    for name, data in (("L1", one), ("L3", other)):
-        assert data.SeriesDescription == f"world from CT, {name} alone"
-        item = data.RegistrationSequence[-1]
+    data = {
+        name: pydicom.dcmread(tmp_path / "out" / f"{name}_world_from_ct.dcm")
+        for name in ("L1", "L3")
+    }
+    for name, each in data.items():
+        assert each.SeriesDescription == f"world from CT, {name} alone"
+        item = each.RegistrationSequence[-1]
         registration = item.MatrixRegistrationSequence[0]
         assert registration.FrameOfReferenceTransformationComment == f"world_from_ct, {name} alone"
-        matrix = np.array(
-            registration.MatrixSequence[0].FrameOfReferenceTransformationMatrix, float
-        ).reshape(4, 4)
-        assert_allclose(matrix, POSES[NAMES.index(name)], atol=1e-9)
+        assert_allclose(matrix_of(item), POSES[NAMES.index(name)], atol=1e-9)
+    assert len({each.SOPInstanceUID for each in data.values()}) == 2
+    (world,) = {each.FrameOfReferenceUID for each in data.values()}
     kept = read_json(path)["frame_of_reference_uid"]
-    assert kept["world"] == one.FrameOfReferenceUID and set(kept) == {"world", "ct", "reference"}
+    assert kept["world"] == world and set(kept) == {"world", "ct", "reference"}
 
 
-def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
+@pytest.mark.parametrize("name", ["T12", "L2"])
+def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path, name):
     kinds = ("resampled-ct", "resampled-mask", "drr", "cameras")
-    inputs = Case.load(case).inputs
-    assert (
-        export(result(inputs=inputs), "--structure", "T12", "L2", "--as", *kinds, "--case", case)[0]
-        == 0
+    words = ["--structure", name, "--as", *kinds, "--case", case]
+    assert export(result(inputs=Case.load(case).inputs), *words)[0] == 0
+    (ct, labels), n, out = spine(), NAMES.index(name), tmp_path / "out"
+    mask, image = (
+        sitk.ReadImage(str(out / f"{name}_{each}_in_world.nii.gz")) for each in ("mask", "ct")
     )
-    ct, labels = spine()
-    for n, name in ((0, "T12"), (2, "L2")):
-        mask = sitk.ReadImage(str(tmp_path / "out" / f"{name}_mask_in_world.nii.gz"))
-        image = sitk.ReadImage(str(tmp_path / "out" / f"{name}_ct_in_world.nii.gz"))
-        inside = np.argwhere(sitk.GetArrayFromImage(mask))[:, ::-1]
-        points = np.array(
-            [
-                mask.TransformContinuousIndexToPhysicalPoint(tuple(map(float, each)))
-                for each in inside
-            ]
-        )
-        index = np.argwhere(labels == n + 1)[:, ::-1].astype(float)
-        middle = rigid.transform_points(POSES[n] @ ct.volume.ct_from_index, index).mean(axis=0)
-        assert np.linalg.norm(points.mean(axis=0) - middle) < 0.3
-        values = sitk.GetArrayFromImage(image)
-        assert values.min() == -1024 and values.max() > 400
-        assert max(image.GetSize()) < 60  # cut to the bone: the CT has 100 voxels along each axis
-        drr = pydicom.dcmread(tmp_path / "out" / f"{name}_drr_view1.dcm")
-        assert drr.SeriesDescription == f"SIMULATED X-ray (DRR of CT), {name} alone"
-        rows, columns = np.nonzero(drr.pixel_array)
-        centre = cameras(0, 88)[0].project(middle[None])[0]
-        assert abs(columns.mean() - centre[0]) < 4 and abs(rows.mean() - centre[1]) < 4
-        assert np.ptp(columns) < 100 and (tmp_path / "out" / f"{name}_cameras_in_ct.mrml").is_file()
+    inside = np.argwhere(sitk.GetArrayFromImage(mask))[:, ::-1].tolist()
+    points = np.array([mask.TransformIndexToPhysicalPoint(each) for each in inside])
+    index = np.argwhere(labels == n + 1)[:, ::-1].astype(float)
+    middle = rigid.transform_points(POSES[n] @ ct.volume.ct_from_index, index).mean(axis=0)
+    assert np.linalg.norm(points.mean(axis=0) - middle) < 0.3
+    values = sitk.GetArrayFromImage(image)
+    assert values.min() == -1024 and values.max() > 400
+    assert max(image.GetSize()) < 60  # cut to the bone: the CT has 100 voxels along each axis
+    drr = pydicom.dcmread(out / f"{name}_drr_view1.dcm")
+    assert drr.SeriesDescription == f"SIMULATED X-ray (DRR of CT), {name} alone"
+    shown = np.argwhere(drr.pixel_array)[:, ::-1]
+    centre = cameras(0, 88)[0].project(middle)
+    assert np.abs(shown.mean(axis=0) - centre).max() < 4 and np.ptp(shown[:, 0]) < 100
+    assert (out / f"{name}_cameras_in_ct.mrml").is_file()
 
 
 def test_a_bone_that_no_view_shows_is_refused_by_name(result, export):
@@ -180,20 +154,17 @@ def test_a_bone_that_no_view_shows_is_refused_by_name(result, export):
 
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_rejected_bones_are_left_out_of_all_and_refused_by_name(result, export, tmp_path):
-    path = result(("check", "reject", "accept", "check"))
+    path, out = result(("check", "reject", "accept", "check")), tmp_path / "out"
     status, answer, said = export(path, "--structure", "all", "--as", "tfm")
     assert "L1: rejected or not shown, and not exported; check them, or add --override." in said
     assert status == 0 and [each["name"] for each in answer["structures"]] == ["T12", "L2", "L3"]
-    assert not list((tmp_path / "out").glob("L1_*"))
+    assert not list(out.glob("L1_*"))
     status, _, said = export(path, "--structure", "T12", "L1", "--as", "tfm")
     assert status == 2 and "L1: the result was rejected; register again, or add --override" in said
-    status, answer, _ = export(path, "--structure", "all", "--as", "tfm", "txt", "--override")
+    status, answer, _ = export(path, "--structure", "all", "--as", "txt", "--override")
     assert status == 0 and len(answer["structures"]) == 4
-    assert (
-        "Override: The result was rejected."
-        in (tmp_path / "out" / "L1_world_from_ct.lps.txt").read_text()
-    )
-    assert "Override" not in (tmp_path / "out" / "L2_world_from_ct.lps.txt").read_text()
+    told = {name: (out / f"{name}_world_from_ct.lps.txt").read_text() for name in ("L1", "L2")}
+    assert "Override: The result was rejected." in told["L1"] and "Override" not in told["L2"]
 
 
 @pytest.mark.parametrize(
@@ -215,33 +186,29 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
 ):
     status, _, said = export(result(bodies={}), "--structure", "all", "--as", "tfm")
     assert status == 2 and "expected a result of a case with structures" in said
+    two = case.with_name("two.json")
     content = read_json(case)
-    content["structures"] = content["structures"][:2]
-    write_json(case.parent / "two.json", content)
-    words = ["--structure", "L3", "--as", "resampled-mask", "--case", case.parent / "two.json"]
-    status, _, said = export(result(inputs=Case.load(case.parent / "two.json").inputs), *words)
-    assert (
-        status == 2
-        and 'has no structure "L3" (it has T12, L1)' in said
-        and not (tmp_path / "out").exists()
-    )
+    write_json(two, content | {"structures": content["structures"][:2]})
+    words = ["--structure", "L3", "--as", "resampled-mask", "--case", two]
+    status, _, said = export(result(inputs=Case.load(two).inputs), *words)
+    assert status == 2 and 'has no structure "L3" (it has T12, L1)' in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("igtl_status")
 @pytest.mark.parametrize(
-    "words, sent",
-    [([], ["CTToWorld", "T12", "L2"]), (["--structure", "L2", "T12"], ["T12", "L2"])],
+    "words, sent, verdict",
+    [
+        ([], ["CTToWorld", "T12", "L2"], "accept"),
+        (["--structure", "L2", "T12"], ["T12", "L2"], "check"),
+    ],
 )
-def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, words, sent):
+def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, port, words, sent, verdict):
     """A real server: pyigtl's. Rejected bones are not sent unasked."""
-    pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
     path = result(("accept", "reject", "check", "reject"), verdict="accept")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
-    link = ["--igtl", f"127.0.0.1:{port}", "--seconds", "6"]
-    sending = threading.Thread(target=main, args=(["export", str(path), *words, *link],))
+    words = ["export", str(path), *words, "--igtl", f"127.0.0.1:{port}", "--seconds", "4"]
+    sending = threading.Thread(target=main, args=(words,))
     sending.start()
     try:
         for device in sent:
@@ -250,7 +217,7 @@ def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, words, se
             assert_allclose(message.matrix, turned(exported.world_from_ct), atol=1e-4)
             assert message.metadata.get("Structure", "CTToWorld") == device
         status = json.loads(peer.wait_for_message("MultiViewReg", 20.0).text)
-        assert status["verdict"] == ("check" if words else "accept")
+        assert status["verdict"] == verdict
         seen = {message.device_name for message in peer.get_latest_messages()}
         assert seen <= {*sent, "MultiViewReg", "CTToReference", "T12ToReference", "L2ToReference"}
     finally:
@@ -258,24 +225,11 @@ def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, words, se
         sending.join()
 
 
-def test_a_whole_result_goes_to_navigation_with_a_transform_for_each_bone_under_its_name(result):
-    pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
-    from MultiViewRegistrationLib.io.navigation.igtl import messages_of
-
-    path = result()
-    bones = [RegistrationExport.read(path, name) for name in ("T12", "L2")]
-    packed = messages_of(RegistrationExport.read(path), bones).small
-    devices = [pack()[14:34].rstrip(b"\0").decode() for pack in packed]  # of the header
-    assert devices[:-1] == "CTToWorld CTToReference T12 T12ToReference L2 L2ToReference".split()
-
-
 ODD_NAMES = ["第一腰椎", "第二腰椎", "L1 ή", "L1 ώ", "vertebrae_of_the_neck_1", "vertebrae_of_the_neck_2",
              "hip_left_acetabulum", "CTToWorld", "Overlay1", "MultiViewReg", "L1 ", "bone ToReference"]  # fmt: skip
 
 
 def test_each_bone_has_a_device_of_its_own_whatever_its_name_and_whatever_else_is_sent(result):
-    from MultiViewRegistrationLib.io.navigation.igtl import devices_of
-
     bone = RegistrationExport.read(result(), "T12")
     own = [*ODD_NAMES, "L1", "CTToReference"]
     found = [devices_of(replace(bone, structure=name)) for name in own]
@@ -288,16 +242,12 @@ def test_each_bone_has_a_device_of_its_own_whatever_its_name_and_whatever_else_i
 
 @pytest.mark.usefixtures("igtl_status")
 def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(result):
-    pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
-    from MultiViewRegistrationLib.io.navigation.igtl import devices_of, messages_of
-
     bone = replace(RegistrationExport.read(result(), "L1"), structure="第一腰椎", warning="Müller")
-    packed = messages_of(bone).small[0]()
-    header = pyigtl.messages.MessageBase.parse_header(packed[:58])
+    sent = messages_of(bone).small
+    packed = sent[0]()
     message = pyigtl.messages.MessageBase.create_message("TRANSFORM")
-    message.unpack(header, packed[58:])
+    message.unpack(pyigtl.messages.MessageBase.parse_header(packed[:58]), packed[58:])
     assert message.device_name == devices_of(bone)["world_from_ct"]
     assert message.metadata["Structure"] == "第一腰椎"
     assert message.metadata["Override"] == "Müller"
-    status = messages_of(bone).small[-1]()
-    assert json.dumps("第一腰椎").encode() in status
+    assert json.dumps("第一腰椎").encode() in sent[-1]()

@@ -105,6 +105,7 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
         write_values(tmp_path / f"{name}.png", image)
     out = tmp_path / "cameras.json"
     words = ["calibrate", "--beads", str(PHANTOM), "--intensity", "linear", "--json"]
+    words += ["--mirrored", "no"]
     words += ["--view", "AP", str(tmp_path / "ap.png"), "--view", "LAT", str(tmp_path / "lat.png")]
     assert main([*words, "--out", str(out)]) == 0
     answer = json.loads(capsys.readouterr().out)

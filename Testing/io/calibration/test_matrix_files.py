@@ -21,7 +21,8 @@ from known_points import (
     rows,
 )
 from numpy.testing import assert_allclose
-from tiny_case import refusal
+from refusals import refusal
+from test_transforms import affine
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
@@ -55,14 +56,10 @@ def test_numpy(tmp_path):
     np.save(tmp_path / "many.npy", np.stack([P, 2 * P]))
     np.savez_compressed(tmp_path / "named.npz", AP=P, LAT=P)
     np.savez(tmp_path / "parts.npz", mtx=K, dist=np.zeros((1, 5)), R=R, t=T, size=SIZE)
-    for name, names in (
-        ("one.npy", ["one"]),
-        ("many.npy", ["many 1", "many 2"]),
-        ("named.npz", ["AP", "LAT"]),
-        ("parts.npz", ["parts"]),
-    ):
+    expected = {"one.npy": "one", "many.npy": "many 1,many 2", "named.npz": "AP,LAT"}
+    for name, names in {**expected, "parts.npz": "parts"}.items():
         views = read_calibration(tmp_path / name, **LPS)
-        assert [view.name for view in views] == names
+        assert ",".join(view.name for view in views) == names
         for view in views:
             check(view, POINTS, pinhole(POINTS))
     assert views[0].camera.size == SIZE
@@ -73,8 +70,8 @@ def test_opengl_by_vtk(tmp_path):
 
     x from the left edge, y from the bottom.
     """
-    vtk = pytest.importorskip("vtk")
-    camera = vtk.vtkCamera()
+    rendering = pytest.importorskip("vtkmodules.vtkRenderingCore")
+    camera = rendering.vtkCamera()
     camera.SetPosition(300, -500, 250)
     camera.SetFocalPoint(5, 8, -3)
     camera.SetViewUp(0.1, 0.2, 1)
@@ -82,20 +79,15 @@ def test_opengl_by_vtk(tmp_path):
     matrix = camera.GetCompositeProjectionTransformMatrix(SIZE[0] / SIZE[1], -1, 1)
     matrix = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
     clip = matrix @ np.c_[POINTS, np.ones(20)].T
-    edges = (clip[:2] / clip[3]).T * (
-        0.5,
-        -0.5,
-    ) + 0.5  # of the image: 0 at the left and top edges, 1 at the right and bottom ones
-    (view,) = read_text(
-        tmp_path, rows(matrix), unit="mm", axes="lps", projects_to="opengl", size=SIZE
-    )
+    edges = (clip[:2] / clip[3]).T * (0.5, -0.5) + 0.5  # 0 at the left and top edges of the image
+    given = {"unit": "mm", "axes": "lps", "projects_to": "opengl"}
+    (view,) = read_text(tmp_path, rows(matrix), **given, size=SIZE)
     check(view, POINTS, edges * SIZE - 0.5)
     assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
     assert view.camera.intrinsics[0, 0] > 0
-    assert "set projects_to to opengl" in refusal(
-        read_text, tmp_path, rows(matrix), **LPS, size=SIZE
-    )
-    assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **LPS, projects_to="opengl")
+    message = refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
+    assert "set projects_to to opengl" in message
+    assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **given)
 
 
 #: Of the same camera, whose image is stored as seen from the detector: columns run the other way.
@@ -172,39 +164,36 @@ def test_a_tracked_c_arm(tmp_path):
     check(moved, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
 
 
+@pytest.fixture
 def recording(tmp_path):
     """Three frames of a C-arm's marker; the second was not tracked."""
     image = sitk.Image(4, 3, 3, sitk.sitkUInt8)
     for frame, (status, x) in enumerate((("OK", 0.0), ("INVALID", 0.0), ("OK", 10.0))):
         moved = rigid.translation([x, 0, 0]) @ WORLD_FROM_CARM
         prefix = f"Seq_Frame{frame:04d}_"
-        image.SetMetaData(
-            f"{prefix}CArmToReferenceTransform", " ".join(map(repr, moved.ravel().tolist()))
-        )
-        image.SetMetaData(f"{prefix}CArmToReferenceTransformStatus", status)
+        tracked = {"Transform": " ".join(map(repr, moved.ravel().tolist()))}
+        for key, value in {**tracked, "TransformStatus": status}.items():
+            image.SetMetaData(f"{prefix}CArmToReference{key}", value)
         image.SetMetaData(f"{prefix}Timestamp", "1.5")
     for name in ("sequence.mha", "sequence.nrrd"):
         sitk.WriteImage(image, str(tmp_path / name))
     tracked = '<Transform From="CArm" To="Reference"'
-    (tmp_path / "plus.xml").write_text(
-        plus().replace(tracked, tracked.replace("Transform", "Skipped"))
-    )
+    skipped = plus().replace(tracked, tracked.replace("Transform", "Skipped"))
+    (tmp_path / "plus.xml").write_text(skipped)
     return {**FRAMES, "fixed_transforms": tmp_path / "plus.xml"}
 
 
 @pytest.mark.parametrize("name", ["sequence.mha", "sequence.nrrd"])
-def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
-    given = recording(tmp_path)
-    first, last = read_calibration(tmp_path / name, **given)
+def test_a_recording_of_a_tracked_c_arm(recording, tmp_path, name):
+    """It moved along x, and what it sees with it."""
+    first, last = read_calibration(tmp_path / name, **recording)
     assert (first.name, last.name) == ("frame 0", "frame 2")
     check(first, POINTS, pinhole(POINTS))
-    check(
-        last, POINTS + [10, 0, 0], pinhole(POINTS)
-    )  # the C-arm moved along x, and what it sees with it
-    assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
-    assert 'world_frame "Tracker"' in refusal(
-        read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"}
-    )
+    check(last, POINTS + [10, 0, 0], pinhole(POINTS))
+    message = refusal(read_calibration, tmp_path / name, **FRAMES)
+    assert "set fixed_transforms to" in message
+    elsewhere = {**recording, "world_frame": "Tracker"}
+    assert 'world_frame "Tracker"' in refusal(read_calibration, tmp_path / name, **elsewhere)
 
 
 @pytest.mark.parametrize(
@@ -223,34 +212,19 @@ def test_no_tracked_c_arm(tmp_path, text, given, word):
 CAMERA = {"intrinsics": K, "size": SIZE, "first_pixel": 0}
 
 
-def _written(path, transform):
-    sitk.WriteTransform(transform, str(path))
-    return path
-
-
 @pytest.mark.parametrize("ending", [".tfm", ".h5"])
-def test_transforms_that_slicer_saved(tmp_path, ending):
+def test_transforms_that_slicer_saved(slicer_storage, tmp_path, ending):
     """In a scene, which is RAS, a point goes from the reference to the marker to the camera, and by the pinhole to its pixel."""
-    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     import slicer
 
-    scene = slicer.vtkMRMLScene()
     for name, matrix in (("CArmToReference", WORLD_FROM_CARM), ("CameraToCArm", CARM_FROM_CAMERA)):
-        node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
-        scene.AddNode(node)
-        scene.AddNode(storage)
+        node, storage = slicer_storage("LinearTransform", "Transform", tmp_path / (name + ending))
         node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
-        storage.SetFileName(str(tmp_path / (name + ending)))
         assert storage.WriteData(node)
+    given = {"direction": "resampling", "axes": "ras"}
+    given["fixed_transforms"] = tmp_path / f"CameraToCArm{ending}"
     path = tmp_path / f"CArmToReference{ending}"
-    (view,) = read_calibration(
-        path,
-        "transform",
-        **CAMERA,
-        direction="resampling",
-        axes="ras",
-        fixed_transforms=tmp_path / f"CameraToCArm{ending}",
-    )
+    (view,) = read_calibration(path, "transform", **CAMERA, **given)
     check(view, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
     assert view.name == "CArmToReference"
 
@@ -258,28 +232,18 @@ def test_transforms_that_slicer_saved(tmp_path, ending):
 @pytest.mark.parametrize("axes", ["lps", "own"])
 def test_a_cameras_own_pose_by_simpleitk(tmp_path, axes):
     """TransformPoint takes a point from the camera's frame to the world."""
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(rigid.inverse(POSE)[:3, :3].ravel().tolist())
-    transform.SetTranslation(rigid.inverse(POSE)[:3, 3].tolist())
-    sitk.WriteTransform(transform, str(tmp_path / "camera.tfm"))
-    (view,) = read_calibration(
-        tmp_path / "camera.tfm", **CAMERA, direction="forward", axes=axes, fixed_transforms="none"
-    )
-    check(view, POINTS, pinhole(POINTS))
-    source = transform.TransformPoint((0.0, 0.0, 0.0))
-    assert_allclose(view.camera.source, source, atol=1e-9)
-    (back,) = read_calibration(
-        _written(tmp_path / "back.tfm", transform.GetInverse()),
-        **CAMERA,
-        direction="resampling",
-        axes=axes,
-        fixed_transforms="none",
-    )
-    check(back, POINTS, pinhole(POINTS))
+    transform, path = affine(rigid.inverse(POSE)), tmp_path / "camera.tfm"
+    given = {**CAMERA, "axes": axes, "fixed_transforms": "none"}
+    for each, direction in ((transform, "forward"), (transform.GetInverse(), "resampling")):
+        sitk.WriteTransform(each, str(path))
+        (view,) = read_calibration(path, **given, direction=direction)
+        check(view, POINTS, pinhole(POINTS))
+        assert_allclose(view.camera.source, transform.TransformPoint((0.0, 0.0, 0.0)), atol=1e-9)
 
 
 @pytest.mark.parametrize("key", "direction axes fixed_transforms intrinsics first_pixel".split())
 def test_missing_conventions_of_a_transform_are_requested(tmp_path, key):
-    path = _written(tmp_path / "a.tfm", sitk.Euler3DTransform())
+    sitk.WriteTransform(sitk.Euler3DTransform(), str(tmp_path / "a.tfm"))
     given = {**CAMERA, "direction": "forward", "axes": "lps", "fixed_transforms": "none"}
-    assert f"set {key} to" in refusal(read_calibration, path, **{**given, key: None})
+    message = refusal(read_calibration, tmp_path / "a.tfm", **{**given, key: None})
+    assert f"set {key} to" in message

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from file_io import read_json
 from imaging.xray_files import write_xa
-from numpy.testing import assert_allclose, assert_array_equal
+from test_case_anonymise import assert_same_views
 from tiny_case import minimal
 
 from MultiViewRegistrationLib.cli.main import main
@@ -53,10 +53,6 @@ def detected(seed: int) -> np.ndarray:
             "PhotometricInterpretation": "MONOCHROME1",
         },
     ],
-    ids=lambda tags: (
-        " ".join(f"{key}={value}" for key, value in tags.items() if "Shutter" not in key)
-        + " shutter" * (len(tags) > 4)
-    ),
 )
 def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
     content = minimal()
@@ -67,16 +63,8 @@ def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
         if tags.get("PixelIntensityRelationshipSign") == -1:
             image = 4095 - image
         image = np.rint(image).astype(np.uint16)
-        write_xa(
-            tmp_path / f"{number}.dcm",
-            90 * number,
-            0,
-            image,
-            BitsStored=12,
-            HighBit=11,
-            PatientOrientation=["LP"[number], "F"],
-            **tags,
-        )
+        told = {"BitsStored": 12, "HighBit": 11, "PatientOrientation": ["LP"[number], "F"], **tags}
+        write_xa(tmp_path / f"{number}.dcm", 90 * number, 0, image, **told)
         del entry["projection_matrix"]
         entry["image"] = f"{number}.dcm"
         if tags.get("RescaleSlope") == "-1":
@@ -84,14 +72,8 @@ def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
     before = Case.load(write_case(content))
     assert main(["case", "anonymise", str(tmp_path), "--out", str(tmp_path / "copy")]) == 0
     after = Case.load(tmp_path / "copy")
-    for one, other in zip(before.views, after.views, strict=True):
-        valid = one.xray.valid
-        assert_array_equal(other.xray.valid, valid)
-        assert (
-            np.ptp((other.xray.line_integrals - one.xray.line_integrals)[valid]) < 2e-6
-        )  # a constant is free
-        assert_allclose(other.camera.projection_matrix, one.camera.projection_matrix, rtol=1e-12)
-        assert other.xray.pixel_mm == one.xray.pixel_mm and valid.mean() > 0.2
+    assert_same_views(after, before)
+    assert all(view.xray.valid.mean() > 0.2 for view in after.views)
     copied = read_json(tmp_path / "copy" / "case.json")
     assert all(
         set(view["assumptions"]) <= set(ASSUMPTIONS) and "c_arm" in view for view in copied["views"]

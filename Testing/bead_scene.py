@@ -8,18 +8,12 @@ from benchmarks.simulation.body import Body
 from benchmarks.simulation.projector import RtkProjector
 from benchmarks.simulation.simulator import Ball, SimulatedXRay
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.beads import stopped_by_ball
-from Testing.phantom import make_ct
+from Testing.phantom import c_arm, make_ct
 
-PHANTOM = (
-    Path(__file__).resolve().parents[1]
-    / "MultiViewRegistration"
-    / "Resources"
-    / "Phantom"
-    / "phantom.csv"
-)
+ROOT = Path(__file__).resolve().parents[1]
+PHANTOM = ROOT / "MultiViewRegistration" / "Resources" / "Phantom" / "phantom.csv"
 
 
 def random_camera(rng, mirrored=False, off_px=0.0, size=(1024, 1024), focal=(4.2, 6.5)):
@@ -60,19 +54,12 @@ def draw_beads(camera, points, seed=0, ball_mm=3.0):
 
 def two_sides(size=(300, 300), mirrored=False, off_px=18.0):
     """An AP and a lateral camera that look at the world's origin, patient's axes, their principal points off the middle."""
+    seen = {"source_to_isocentre_mm": 650.0, "pixel_mm": (300 / size[0],) * 2, "size": size}
     cameras = []
     for angle, sign in ((0.0, 1), (90.0, -1)):
-        c_arm = CArm(
-            source_to_detector_mm=1000.0,
-            source_to_isocentre_mm=650.0,
-            pixel_mm=(300 / size[0],) * 2,
-            size=size,
-            rao_lao_deg=angle,
-            cra_cau_deg=0.0,
-            mirrored=mirrored,
-        )
-        K = c_arm.camera().intrinsics + [[0, 0, sign * off_px], [0, 0, 0.6 * off_px], [0, 0, 0]]
-        cameras.append(Camera(K, c_arm.camera().camera_from_world, size))
+        camera = c_arm(angle, mirrored=mirrored, **seen)
+        K = camera.intrinsics + [[0, 0, sign * off_px], [0, 0, 0.6 * off_px], [0, 0, 0]]
+        cameras.append(Camera(K, camera.camera_from_world, size))
     return cameras
 
 

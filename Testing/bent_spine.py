@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from file_io import write_json, write_values, write_volume
-from phantom import view_of
+from phantom import c_arm, view_of
 from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.assessment.bodies import Alone, Together, register_together
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
 from MultiViewRegistrationLib.imaging.structures import Structures
@@ -61,19 +61,9 @@ def spine() -> tuple[CT, np.ndarray]:
     return CT(Volume(hu.astype(np.float32), place)), labels
 
 
-def cameras(*angles: float):
-    return [
-        CArm(
-            source_to_detector_mm=1000,
-            source_to_isocentre_mm=700,
-            pixel_mm=(1.2, 1.2),
-            size=(256, 256),
-            principal_point=(127.5, 127.5),
-            rao_lao_deg=angle,
-            cra_cau_deg=0,
-        ).camera()
-        for angle in angles
-    ]
+def cameras(*angles: float) -> list[Camera]:
+    seen = {"pixel_mm": (1.2, 1.2), "size": (256, 256), "principal_point": (127.5, 127.5)}
+    return [c_arm(angle, **seen) for angle in angles]
 
 
 def xrays(

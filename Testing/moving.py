@@ -12,7 +12,6 @@ from file_io import read_json, write_json, write_values
 from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT, load_ct
 from MultiViewRegistrationLib.imaging.xray import View, raw_image, to_line_integrals
 
@@ -49,30 +48,16 @@ class Pelvis:
 
         patient, random = Patient(path, couch=False, beyond_mm=60), np.random.default_rng(0)
         xray = SimulatedXRay(pixel_mm=1.16, photons=6000)
-        cameras = [
-            CArm(
-                source_to_detector_mm=1020,
-                source_to_isocentre_mm=700,
-                pixel_mm=(1.16, 1.16),
-                size=(256, 256),
-                rao_lao_deg=primary,
-                cra_cau_deg=3,
-            ).camera()
-            for primary in (0, 85)
-        ]
+        seen = {"source_to_detector_mm": 1020, "pixel_mm": (1.16, 1.16), "size": (256, 256)}
+        cameras = [phantom.c_arm(primary, 3, **seen) for primary in (0, 85)]
+
+        def view(name: str, camera, pose: np.ndarray) -> View:
+            image = raw_image(xray.take(patient.projector, camera, pose, random))
+            return View(name, to_line_integrals(image), camera)
+
         poses = swing(count, rigid.translation(-patient.centre))
         frames = [
-            [
-                View(
-                    f"view{n}",
-                    to_line_integrals(
-                        raw_image(xray.take(patient.projector, camera, pose, random))
-                    ),
-                    camera,
-                )
-                for n, camera in enumerate(cameras)
-            ]
-            for pose in poses
+            [view(f"view{n}", camera, pose) for n, camera in enumerate(cameras)] for pose in poses
         ]
         return cls(load_ct(path), poses, frames, patient.bone_points[:30])
 

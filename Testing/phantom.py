@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.imaging.xray import View, XRay
@@ -43,6 +44,13 @@ def view_of(name: str, image: np.ndarray, camera, pixel_mm=None) -> View:
     return View(name, xray, camera)
 
 
+def c_arm(rao_lao_deg: float = 0, cra_cau_deg: float = 0, **changes) -> Camera:
+    """A camera 700 mm from its isocentre, 1000 mm from its detector of 128 pixels, but for what is changed."""
+    usual = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700}
+    usual |= {"pixel_mm": (1.25, 1.25), "size": (128, 128)} | changes
+    return CArm(**usual, rao_lao_deg=rao_lao_deg, cra_cau_deg=cra_cau_deg).camera()
+
+
 def make_views(
     ct: CT,
     angles=((0, 0), (90, 0)),
@@ -55,14 +63,7 @@ def make_views(
     projector = Projector(attenuation(ct))
     views = []
     for number, (primary, secondary) in enumerate(angles):
-        camera = CArm(
-            source_to_detector_mm=1000,
-            source_to_isocentre_mm=700,
-            pixel_mm=(160 / size, 160 / size),
-            size=(size, size),
-            rao_lao_deg=primary,
-            cra_cau_deg=secondary,
-        ).camera()
+        camera = c_arm(primary, secondary, pixel_mm=(160 / size,) * 2, size=(size,) * 2)
         image = projector.render(camera, pose).image
         image = 1.3 * image + 0.2 + noise * random.normal(size=image.shape)
         views.append(view_of(f"view{number + 1}", image, camera))

@@ -54,7 +54,7 @@ def test_derivatives_are_finite_differences():
         assert_allclose(J[:, column], slope, rtol=1e-5, atol=1e-4 * np.abs(slope).max())
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_free_intrinsics_fit_what_lies_near_the_model(seed):
     rng = np.random.default_rng(seed)
     true = random_camera(rng, mirrored=seed == 1, off_px=100)

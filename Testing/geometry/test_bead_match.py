@@ -46,7 +46,7 @@ def test_three_points_have_their_pose_among_the_answers():
         assert min(np.abs(each - pose).max() for each in poses) < 1e-3
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_any_pose_with_missing_and_false_beads(seed):
     rng = np.random.default_rng(seed)
     camera = random_camera(rng, mirrored=bool(seed % 2), off_px=60)
@@ -89,15 +89,14 @@ def test_a_camera_within_the_phantom_names_no_beads():
     assert match_near(MODEL, shown, within, np.full(len(shown), 0.1)) is None
 
 
-def test_beads_that_are_not_there_fit_in_no_pose():
-    pixels = np.random.default_rng(1).uniform(100, 900, (14, 2))
-    with refuses("fit the model in no pose"):
-        match_beads(MODEL, pixels, list(guesses(signs=(1,))))
-
-
-def test_too_few_beads_are_refused():
-    with refuses("found 3 beads, expected 6 or more"):
-        match_beads(MODEL, np.zeros((3, 2)), list(guesses()))
+@pytest.mark.parametrize(
+    "count, said",
+    [(8, "fit the model in no pose"), (3, "found 3 beads, expected 6 or more")],
+)
+def test_beads_that_are_not_those_of_the_model_are_refused(count, said):
+    pixels = np.random.default_rng(1).uniform(100, 900, (count, 2))
+    with refuses(said):
+        match_beads(MODEL, pixels, list(guesses(signs=(1,)))[:1])
 
 
 def test_a_symmetric_model_is_known():
@@ -116,5 +115,5 @@ def test_as_many_beads_as_a_model_may_have_are_soon_found_to_have_no_symmetry():
 
 def test_a_symmetric_model_matches_in_several_ways():
     camera = random_camera(np.random.default_rng(2))
-    matches = match_beads(CUBE, camera.project(CUBE), list(guesses(signs=(1,))))
+    matches = match_beads(CUBE, camera.project(CUBE), list(guesses())[:1])
     assert len(matches) > 1

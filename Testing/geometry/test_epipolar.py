@@ -7,12 +7,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from phantom import c_arm, slot_scan_of
 from refusals import refusal
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.epipolar import epipolar_line, triangulate
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera
@@ -44,16 +44,8 @@ pixels = st.tuples(st.floats(-0.5, 639.5), st.floats(-0.5, 479.5)).map(np.array)
 depths = st.floats(50, 5000)
 
 
-def c_arm(angle_deg: float, *, mirrored: bool = False) -> Camera:
-    return CArm(
-        source_to_detector_mm=1000,
-        source_to_isocentre_mm=700,
-        pixel_mm=(0.5, 0.5),
-        size=SIZE,
-        rao_lao_deg=angle_deg,
-        cra_cau_deg=5,
-        mirrored=mirrored,
-    ).camera()
+def seen_from(angle_deg: float, **changes) -> Camera:
+    return c_arm(angle_deg, 5, pixel_mm=(0.5, 0.5), size=SIZE, **changes)
 
 
 def slot_scan(angle_deg: float = 0) -> SlotScanCamera:
@@ -61,16 +53,8 @@ def slot_scan(angle_deg: float = 0) -> SlotScanCamera:
 
     Its rows run to the feet.
     """
-    turn = np.radians(angle_deg)
-    return SlotScan(
-        isocentre=np.array([0, 0, 120.0]),
-        isocentre_to_source=np.array([np.sin(turn), np.cos(turn), 0]),
-        source_to_isocentre_mm=541,
-        columns_along=np.array([np.cos(turn), -np.sin(turn), 0]),
-        rows_along=np.array([0, 0, -1.0]),
-        pixel_mm=(0.5, 0.5),
-        size=SIZE,
-    ).camera()
+    seen = {"isocentre": [0, 0, 120.0], "pixel_mm": (0.5, 0.5), "size": SIZE}
+    return SlotScan(**slot_scan_of(angle_deg) | seen).camera()
 
 
 def fundamental(camera_from: Camera, camera_to: Camera) -> np.ndarray:
@@ -142,7 +126,7 @@ def test_the_line_ends_at_a_vanishing_point_and_at_the_edge_of_the_image():
 
 @pytest.mark.parametrize("pixel", [(200, 200), (60, 150), (250, 260)])
 def test_a_slot_scan_sees_the_ray_of_a_pinhole_as_a_curve_and_its_own_are_straight(pixel):
-    slot, pinhole = slot_scan(), c_arm(60)
+    slot, pinhole = slot_scan(), seen_from(60)
     line = epipolar_line(pinhole, slot, pixel)
     assert len(line) > 2 and inside(line, slack=1e-6).all()
     ray = pinhole.at_depth(np.broadcast_to(pixel, (4000, 2)), np.linspace(1, 3000, 4000))
@@ -165,7 +149,7 @@ def test_two_slot_scans_see_each_others_rays_along_a_row():
 
 
 def test_a_point_is_found_by_a_slot_scan_and_a_pinhole():
-    point, cameras = np.array([30.0, -20, 40]), (slot_scan(), c_arm(80))
+    point, cameras = np.array([30.0, -20, 40]), (slot_scan(), seen_from(80))
     found = triangulate(cameras, [camera.project(point) for camera in cameras])
     assert_allclose(found.point, point, atol=1e-8)
     moved = triangulate(cameras, [camera.project(point) + [0, 3] for camera in cameras])
@@ -187,7 +171,7 @@ def test_the_projections_of_a_point_give_it_back(one, other, pixel, depth):
 @pytest.mark.parametrize("views", [2, 3, 4])
 def test_skew_rays_give_the_least_squares_point(views, mirrored):
     random = np.random.default_rng(views)
-    cameras = [c_arm(angle, mirrored=mirrored) for angle in (0, 40, 90, -60)[:views]]
+    cameras = [seen_from(angle, mirrored=mirrored) for angle in (0, 40, 90, -60)[:views]]
     pixels = np.array([camera.project([10, -20, 30]) for camera in cameras]) + random.normal(
         0, 5, (views, 2)
     )
@@ -212,10 +196,10 @@ def test_skew_rays_give_the_least_squares_point(views, mirrored):
 @pytest.mark.parametrize(
     "cameras, pixels, found",
     [
-        ([c_arm(0)], [[320, 240]], "two or more views"),
-        ([c_arm(0), c_arm(0.2)], [[320, 240], [320, 240]], "within 1 degree"),
-        ([c_arm(0), c_arm(10)], [[-3000, 240], [4000, 240]], "behind the source of view 1"),
-        ([c_arm(0), c_arm(90)], [[320, 240]], "pixels"),
+        ([seen_from(0)], [[320, 240]], "two or more views"),
+        ([seen_from(0), seen_from(0.2)], [[320, 240], [320, 240]], "within 1 degree"),
+        ([seen_from(0), seen_from(10)], [[-3000, 240], [4000, 240]], "behind the source of view 1"),
+        ([seen_from(0), seen_from(90)], [[320, 240]], "pixels"),
     ],
 )
 def test_rays_without_a_common_point_are_refused(cameras, pixels, found):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from phantom import c_arm, slot_scan_of
 from refusals import refusal
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.landmarks import Landmark, LandmarkFit, locate
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
@@ -36,7 +36,7 @@ class Scene:
         self.random = np.random.default_rng(seed)
         angles = self.random.uniform(-20, 20) + np.array([0, 60, -50])[:views]
         self.cameras = {
-            f"view{n}": c_arm(angle, self.random.uniform(-10, 10), mirrored)
+            f"view{n}": camera(angle, self.random.uniform(-10, 10), mirrored)
             for n, angle in enumerate(angles)
         }
         self.points = self.random.uniform(-50, 50, (landmarks, 3))
@@ -102,17 +102,10 @@ class Scene:
         )
 
 
-def c_arm(primary_deg: float, secondary_deg: float, mirrored: bool) -> Camera:
-    return CArm(
-        source_to_detector_mm=1020,
-        source_to_isocentre_mm=700,
-        pixel_mm=(PIXEL_MM, PIXEL_MM),
-        size=SIZE,
-        mirrored=mirrored,
-        principal_point=(250, 260),
-        rao_lao_deg=primary_deg,
-        cra_cau_deg=secondary_deg,
-    ).camera()
+def camera(primary_deg: float, secondary_deg: float, mirrored: bool) -> Camera:
+    seen = {"source_to_detector_mm": 1020, "pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE}
+    more = {"mirrored": mirrored, "principal_point": (250, 260)}
+    return c_arm(primary_deg, secondary_deg, **seen, **more)
 
 
 def project(camera: Camera, pose: np.ndarray, point: np.ndarray) -> np.ndarray:
@@ -140,24 +133,15 @@ def test_exact_positions_in_slot_scans_give_the_exact_pose(seed, kinds):
     scene = Scene(seed, len(kinds))
     for n, (name, kind) in enumerate(zip(scene.cameras, kinds, strict=True)):
         if kind == "slot":
-            turn = np.radians(20 + 70 * n)
-            scan = SlotScan(
-                isocentre=np.array([0, 0, 120.0]),
-                isocentre_to_source=np.array([np.sin(turn), np.cos(turn), 0]),
-                source_to_isocentre_mm=541,
-                columns_along=np.array([np.cos(turn), -np.sin(turn), 0]) * (-1) ** seed,
-                rows_along=np.array([0, 0, -1.0]),
-                pixel_mm=(0.6, 0.5),
-                size=SIZE,
-            )
+            told = slot_scan_of(20 + 70 * n) | {"pixel_mm": (0.6, 0.5), "size": SIZE}
+            told["columns_along"] = np.array(told["columns_along"]) * (-1) ** seed
+            scan = SlotScan(**told)
             scene.cameras[name] = scan.camera()
             for landmark, point in enumerate(scene.points):
-                x, y, z = (scene.truth @ [*point, 1])[:3]
-                side = np.array([x, y, z]) @ scan.columns_along
-                depth = 541 - np.array([x, y, z]) @ scan.isocentre_to_source
-                scene.pixels[landmark, name] = np.array(
-                    [255.5 + side * 541 / depth / 0.6, (120 - z) / 0.5]
-                )
+                world = (scene.truth @ [*point, 1])[:3]
+                share = 550 / (550 - world @ scan.isocentre_to_source)
+                column = 255.5 + world @ scan.columns_along * share / 0.6
+                scene.pixels[landmark, name] = np.array([column, (80 - world[2]) / 0.5])
     fit = scene.fit()
     assert scene.error_mm(fit) < 1e-4
     assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
@@ -238,23 +222,23 @@ def test_a_second_solution_is_reported():
 
     It may as well be tilted the other way.
     """
-    camera = c_arm(0, 0, False)
+    seen = camera(0, 0, False)
     points = np.array([[-10.0, -10, 0], [10, -10, 0], [10, 10, 0], [-10, 10, 0]])
-    R = camera.camera_from_world[:3, :3].T @ Rotation.from_rotvec([0.35, 0, 0]).as_matrix()
+    R = seen.camera_from_world[:3, :3].T @ Rotation.from_rotvec([0.35, 0, 0]).as_matrix()
     pose = np.eye(4)
     pose[:3, :3] = R
     fit = locate(
         [
-            Landmark(f"L{n}", point, {"AP": project(camera, pose, point)})
+            Landmark(f"L{n}", point, {"AP": project(seen, pose, point)})
             for n, point in enumerate(points)
         ],
-        {"AP": camera},
+        {"AP": seen},
     )
     poses = [fit.world_from_ct, *fit.alternatives]
     assert len(poses) == 2
     tilts = sorted(
         np.degrees(
-            Rotation.from_matrix(camera.camera_from_world[:3, :3] @ each[:3, :3]).as_rotvec()[0]
+            Rotation.from_matrix(seen.camera_from_world[:3, :3] @ each[:3, :3]).as_rotvec()[0]
         )
         for each in poses
     )

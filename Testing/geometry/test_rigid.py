@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pose_strategies import angles, directions, points, poses, twists
 from refusals import refusal
-from scipy.linalg import expm, logm
+from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -54,12 +54,9 @@ def test_exp_se3_agrees_with_the_matrix_exponential(twist):
     assert_allclose(rigid.exp_se3(twist), expm(hat_se3(twist)), rtol=1e-12, atol=1e-11)
 
 
-@settings(max_examples=25)
 @given(twists.filter(lambda twist: np.linalg.norm(twist[:3]) < 3))
-def test_log_se3_agrees_with_the_matrix_logarithm(twist):
-    T = rigid.exp_se3(twist)
-    assert_allclose(hat_se3(rigid.log_se3(T)), np.real(logm(T)), atol=1e-8)
-    assert_allclose(rigid.log_se3(T), twist, rtol=1e-12, atol=1e-10)
+def test_log_se3_finds_the_twist_again(twist):
+    assert_allclose(rigid.log_se3(rigid.exp_se3(twist)), twist, rtol=1e-12, atol=1e-10)
 
 
 @settings(max_examples=50)

@@ -1,12 +1,10 @@
-"""Rigid transforms in torch against scipy and the numpy ones, and their gradients where formulas turn into 0/0."""
+"""Rigid transforms in torch against those of numpy, and their gradients where formulas turn into 0/0."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose
 from pose_strategies import poses, twists
-from scipy.linalg import expm
-from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 
@@ -35,14 +33,10 @@ def turn_and_shift(twist):
 
 @given(twists, poses, poses)
 @quick
-def test_poses_agree_with_scipy_and_rigid(twist, a, b):
-    turn = exp_so3(tensor(twist[:3])).numpy()
-    assert_allclose(turn, Rotation.from_rotvec(twist[:3]).as_matrix(), atol=5e-15)
-    moved = rigid_torch.exp_se3(tensor(twist)).numpy()
-    matrix = np.zeros((4, 4))
-    matrix[:3] = np.column_stack([rigid_torch.hat(tensor(twist[:3])), twist[3:]])
-    assert_allclose(moved, expm(matrix), atol=1e-9)
-    assert_allclose(moved, rigid.exp_se3(twist), atol=1e-10)
+def test_poses_agree_with_those_of_numpy(twist, a, b):
+    assert_allclose(exp_so3(tensor(twist[:3])), rigid.exp_so3(twist[:3]), atol=5e-15)
+    assert_allclose(rigid_torch.exp_se3(tensor(twist)), rigid.exp_se3(twist), atol=1e-10)
+    assert_allclose(rigid_torch.hat(tensor(twist[:3])), rigid.hat(twist[:3]))
     log = rigid_torch.log_se3(tensor(a)).numpy()
     assert_allclose(rigid.exp_se3(log), a, atol=1e-10)
     A, B = tensor(a), tensor(b)

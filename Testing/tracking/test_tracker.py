@@ -5,13 +5,13 @@ How exactly, what becomes of a frame that is lost, and from what the next one be
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import phantom
 import pytest
+from file_io import read_json, write_json
 from moving import Pelvis, swing, write_moving_case
 from refusals import refuses
 
@@ -140,8 +140,7 @@ def test_an_accepted_frame_says_what_it_was_tested_for():
 
 def test_each_frame_says_first_that_the_patients_differ(tmp_path):
     path = write_moving_case(tmp_path, swing(3))
-    content = {**json.loads(path.read_text()), "header_mismatch": {"patient": True}}
-    path.write_text(json.dumps(content))
+    write_json(path, {**read_json(path), "header_mismatch": {"patient": True}})
     sequence = FrameSequence.of_images(path)
     found = list(follow(sequence, PreparedCT(sequence.first.ct)))
     assert [frame.how for frame in found][1:] == ["followed"] * 2
@@ -154,9 +153,7 @@ def test_each_frame_says_first_that_the_patients_differ(tmp_path):
 def test_a_later_case_of_another_patient_is_a_doubt_of_the_sequence(tmp_path):
     first = write_moving_case(tmp_path, swing(1))
     later = first.with_name("later.json")
-    later.write_text(
-        json.dumps({**json.loads(first.read_text()), "header_mismatch": {"patient": True}})
-    )
+    write_json(later, {**read_json(first), "header_mismatch": {"patient": True}})
     assert FrameSequence.of_cases([first, first]).first.identity_reasons == []
     assert len(FrameSequence.of_cases([first, later, later]).first.identity_reasons) == 1
 

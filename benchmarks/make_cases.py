@@ -110,7 +110,6 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--anatomy", choices=("chest", "pelvis"), required=True)
-    parser.add_argument("--ct", type=Path, help="another CT of that anatomy")
     parser.add_argument(
         "--separation",
         type=degrees,
@@ -127,7 +126,7 @@ def main() -> None:
     args = parser.parse_args()
 
     drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2).tolist()
-    patient = Patient(args.ct or ct_path(args.anatomy), args.anatomy == "chest", drift=drift)
+    patient = Patient(ct_path(args.anatomy), args.anatomy == "chest", drift=drift)
     nuisances = [NUISANCES[each] for each in args.hard]
     hard = [*args.hard, *["truncated"] * bool(args.truncated)]
     for number, separation in enumerate(args.separation):

@@ -133,15 +133,13 @@ def table_of(ways: dict[str, list[tuple]]) -> str:
     return table((*head, "mTRE, median", "worst", ""), rows)
 
 
-def main() -> int:
+def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--anatomy", choices=("chest", "pelvis"), default="chest")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="see mvreg track (default: %(default)s)")
-    parser.add_argument(
-        "--page", type=Path, metavar="FILE.md", help="also put the table into this page"
-    )
+    parser.add_argument("--page", type=Path, help="also put the table into this page")
     args = parser.parse_args()
     device = ComputeDevice(args.device)
     if device.fallback_message:
@@ -158,4 +156,3 @@ def main() -> int:
     print(text)
     if args.page:
         kept.put(args.page, f"tracking-{args.anatomy}{'-cuda' if on else ''}", text)
-    return 0

@@ -197,7 +197,7 @@ def as_json(model: Model) -> dict:
     }
 
 
-def main() -> int:
+def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("bodies", type=Path, nargs="+")
     parser.add_argument("--bones", type=Path, nargs="+", required=True)
@@ -236,4 +236,3 @@ def main() -> int:
     if args.write:
         path = Path(prediction.__file__).with_name("prediction.json")
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return 0

@@ -166,7 +166,7 @@ def start(serve: Callable[..., tuple[Served, Tab]], repeats: int) -> str:
     return table(("from the command until", "median", "least", "largest"), rows)
 
 
-def main() -> int:
+def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("what", choices=("frames", "start"))
     parser.add_argument("--seconds", type=float, default=10.0, help="for each mode of frames")
@@ -192,4 +192,3 @@ def main() -> int:
     print(f"{about}\n\n{found}")
     if args.page and args.what == "frames":
         put(args.page, "viewer_frames", f"{about}\n\n{found}")
-    return 0

@@ -80,6 +80,9 @@ def test_a_ray_projects_onto_its_pixel(camera, pixel, distance):
     assert_allclose(camera.project(x), pixel, atol=1e-6)
     assert_allclose(camera.at_depth(pixel, camera.depth(x)), x, atol=1e-6)
     assert_allclose(camera.plane_at(camera.depth(x)) @ [*pixel, 1], x, atol=1e-6)
+    steps = camera.at_depth(pixel + np.eye(2), camera.depth(x)) - x
+    seen = np.abs(np.diag(steps @ camera.camera_from_world[:3, :3].T))
+    assert_allclose(seen, camera.pixel_mm(x), rtol=1e-6)
     assert_allclose(camera.corners[[0, 2]], [[-0.5, -0.5], [SIZE[0] - 0.5, SIZE[1] - 0.5]])
 
 

@@ -6,8 +6,9 @@ See `xrays`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from phantom import c_arm, view_of
 from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib import api
-from MultiViewRegistrationLib.assessment.bodies import Alone, Together, register_together
+from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone, Together, register_together
+from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.body import Body
@@ -31,6 +33,7 @@ NAMES = ("T12", "L1", "L2", "L3")
 VOXEL_MM, SIDE = 2.0, 100
 
 
+@cache
 def spine() -> tuple[CT, np.ndarray]:
     """A body with four vertebrae, each a body with processes of its own size, and their labels (nk, nj, ni)."""
     k, j, i = np.indices((SIDE, SIDE, SIDE)) - (SIDE - 1) / 2
@@ -58,7 +61,17 @@ def spine() -> tuple[CT, np.ndarray]:
         hu[own & body & ((i / (wide - 2)) ** 2 + ((j + 6) / (deep - 2)) ** 2 < 1)] -= 250
     place = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0])
     place[:3, 3] = -VOXEL_MM * (SIDE - 1) / 2
+    labels.flags.writeable = False
     return CT(Volume(hu.astype(np.float32), place)), labels
+
+
+@cache
+def anatomy() -> PreparedCT:
+    return PreparedCT(spine()[0])
+
+
+def structures() -> Structures:
+    return Structures(NAMES, spine()[1])
 
 
 def cameras(*angles: float) -> list[Camera]:
@@ -77,8 +90,8 @@ def xrays(
 
     Rays are added up along each bone by itself.
     """
-    anatomy, rng = PreparedCT(ct), np.random.default_rng(2)
-    whole, found = anatomy.attenuation(0), []
+    rng = np.random.default_rng(2)
+    whole, found = PreparedCT(ct).attenuation(0), []
     for camera in cameras(0, 88):
         image = Projector(whole).render(camera, world_from_ct).image
         for n, motion in enumerate(motions):
@@ -114,9 +127,38 @@ POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
 START = rigid.turn_and_shift([0.0, 0.1, 0.0], [5.0, 5.0, -5.0]) @ POSE
 
 
-def together(structures: Structures, anatomy: PreparedCT, whole: Refinement, **more) -> Together:
-    """The bones of a spine, registered before the rest of it."""
-    alone = Alone(Body(spine()[0], bones=structures), anatomy, whole.world_from_ct)
+class BentCase(NamedTuple):
+    """The spine, motions (4, 4) of its vertebrae, and X-rays of it; not to be changed by a test."""
+
+    ct: CT
+    labels: np.ndarray
+    motions: list[np.ndarray]
+    views: list[View]
+
+
+@cache
+def bent_case(shifted_mm: float = 0.0) -> BentCase:
+    """One that is bent, or whose upper half is shifted."""
+    ct, labels = spine()
+    shift = rigid.translation([shifted_mm, 0.0, 0.0])
+    motions = [shift, shift, np.eye(4), np.eye(4)] if shifted_mm else bent(ct, labels)
+    return BentCase(ct, labels, motions, xrays(ct, labels, motions, POSE))
+
+
+@cache
+def unbent_views() -> list[View]:
+    """X-rays of the spine as its CT shows it; not to be changed by a test."""
+    return xrays(*spine(), [np.eye(4)] * 4, POSE)
+
+
+def together(
+    bones: Structures,
+    whole: Refinement,
+    judged: Assessment = UNJUDGED,
+    **more,
+) -> Together:
+    """The bones of the spine, registered before the rest of it."""
+    alone = Alone(Body(spine()[0], bones=bones), anatomy(), whole.world_from_ct, judged)
     return register_together([alone], whole.views, **more)
 
 
@@ -136,7 +178,7 @@ def write_spine_case(
 def write_case(folder: Path, kind: str = "labels", shifted_mm: float = 0.0) -> list[np.ndarray]:
     """Write a case.json whose spine is bent, or its upper half shifted; returns the motions (4, 4) of its structures, which are in files
     of one kind: "labels", "seg.nrrd", "dicom" or "masks"."""
-    ct, labels, motions, views = _bent_case(shifted_mm)
+    ct, labels, motions, views = bent_case(shifted_mm)
     write_frames(folder, ct, labels, [views], {"world_from_ct": START.tolist()}, kind)
     return motions
 
@@ -158,14 +200,6 @@ def register_once(session) -> None:
 
 #: What was found in it, once for all tests.
 RESULTS: list = []
-
-
-@lru_cache(maxsize=1)
-def _bent_case(shifted_mm: float) -> tuple[CT, np.ndarray, list[np.ndarray], list[View]]:
-    ct, labels = spine()
-    shift = rigid.translation([shifted_mm, 0.0, 0.0])
-    motions = [shift, shift, np.eye(4), np.eye(4)] if shifted_mm else bent(ct, labels)
-    return ct, labels, motions, xrays(ct, labels, motions, POSE)
 
 
 def write_frames(

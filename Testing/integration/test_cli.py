@@ -1,96 +1,67 @@
 """`mvreg` from the outside: what it writes, prints and returns."""
 
 import hashlib
-import json
 import os
 import subprocess
 
 import numpy as np
 import pytest
 from file_io import read_json, read_values
-from program import ENVIRONMENT, MVREG, changed, mtre_mm, run
-from result_schema import assert_fits_schema
+from program import ENVIRONMENT, MVREG, changed, mtre_mm, mvreg, result_in, run
 
 
 @pytest.fixture(scope="module")
 def registered(case_file, tmp_path_factory):
-    """Output folder and finished process of one registration."""
+    """Output folder of one registration, and what it said."""
     out = tmp_path_factory.mktemp("out") / "result"
-    done = run("register", case_file, "--start", "given", "--out", out, "--json")
-    assert done.returncode == 0, done.stderr
-    return out, done
+    return out, run(f"register {case_file} --start given --out {out} --json")
 
 
 def test_register_finds_the_pose_and_writes_it_as_agreed(registered, case_file):
-    out, done = registered
-    result, case = read_json(out / "result.json"), read_json(case_file)
-    assert json.loads(done.stdout) == result and result["version"] == 3
-    assert_fits_schema(result)
+    out, said = registered
+    result, case = result_in(out), read_json(case_file)
+    assert said.json == result
     mtre = mtre_mm(result["world_from_ct"], case)
     assert mtre < 0.1 < 8 < mtre_mm(case["world_from_ct"], case)
-    assert result["verdict"] in ("accept", "check") and (
-        result["verdict"] == "check" or result["reasons"] == []
-    )
-    assert (
-        mtre <= result["predicted_tre_mm"]["upper95"] < 2
-        and result["uncertainty"]["failure_probability"] < 0.1
-    )
+    assert (result["verdict"], result["reasons"]) == ("accept", [])
+    assert mtre <= result["predicted_tre_mm"]["upper95"] < 2
+    assert result["uncertainty"]["failure_probability"] < 0.1
     for views in (result["views"], result["uncertainty"]["views"]):
         assert [view["name"] for view in views] == ["view1", "view2"]
-    assert all(
-        abs(view["similarity"]) <= 1 and np.shape(view["camera_from_world"]) == (4, 4)
-        for view in result["views"]
-    )
     assert result["errors"]["mtre_mm"] == pytest.approx(mtre, abs=1e-9)
-    assert {"mtre_mm", "mpd_mm", "mrpd_mm", "diffpose_score"} <= set(result["errors"])
+    assert {"mpd_mm", "mrpd_mm", "diffpose_score"} < set(result["errors"])
     assert result["start"]["method"] == "given" and result["start"]["candidates"] >= 1
-    assert set("load initialise refine assess total".split()) == set(result["seconds"])
     assert 0 < result["seconds"]["assess"] < result["seconds"]["total"]
     for name in ("case.json", "ct.nii.gz", "view1.mha", "view2.mha"):
-        assert (
-            result["inputs"][name]
-            == hashlib.sha256((case_file.parent / name).read_bytes()).hexdigest()
-        )
+        digest = hashlib.sha256((case_file.parent / name).read_bytes()).hexdigest()
+        assert result["inputs"][name] == digest
 
 
-def test_render_writes_what_the_camera_sees(mvreg, case_file, registered, tmp_path):
-    done = mvreg("render", case_file, "--pose", "truth", "--out", tmp_path / "a", "--json")
-    assert (
-        done.returncode == 0
-        and len(json.loads(done.stdout)["files"]) == len(os.listdir(tmp_path / "a")) == 4
-    )
+def test_render_writes_what_the_camera_sees(case_file, registered, tmp_path):
+    files = mvreg(f"render {case_file} --pose truth --out {tmp_path}/a --json").json["files"]
+    assert len(files) == len(os.listdir(tmp_path / "a")) == 4
     pose = registered[0] / "world_from_ct.tfm"
-    assert mvreg("render", case_file, "--pose", pose, "--out", tmp_path / "b").returncode == 0
+    mvreg(f"render {case_file} --pose {pose} --out {tmp_path}/b")
     a, b = (read_values(tmp_path / d / "view1_drr.mha") for d in "ab")
     xray = read_values(case_file.parent / "view1.mha").astype(float)
-    assert (
-        np.corrcoef(a.ravel(), -np.log(xray + 1).ravel())[0, 1] > 0.99
-        and np.abs(a - b).mean() < 0.01 * b.mean()
-    )
+    assert np.corrcoef(a.ravel(), -np.log(xray + 1).ravel())[0, 1] > 0.99
+    assert np.abs(a - b).mean() < 0.01 * b.mean()
 
 
-def test_evaluate_measures_and_writes_its_page(mvreg, case_file, tmp_path):
+def test_evaluate_measures_and_writes_its_page(case_file, tmp_path):
     page = tmp_path / "page.md"
-    done = mvreg(
-        "evaluate", case_file, "--starts", "4", "--max-start-error", "8", "--page", page, "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    runs = json.loads(done.stdout)["cases"][0]["runs"]
-    assert (
-        len(runs) == 4
-        and max(run["errors"]["mtre_mm"] for run in runs) < 0.2
-        and "100.0 %" in page.read_text()
-    )
+    said = mvreg(f"evaluate {case_file} --starts 4 --max-start-error 8 --page {page} --json")
+    runs = said.json["cases"][0]["runs"]
+    assert len(runs) == 4 and "100.0 %" in page.read_text()
+    assert max(run["errors"]["mtre_mm"] for run in runs) < 0.2
     starts = [run["start_mtre_mm"] for run in runs]
     assert 0 <= min(starts) < 2.1 and 5.9 < max(starts) <= 8
-    done = mvreg(
-        "evaluate", changed(case_file, tmp_path, truth=None), "--starts", "3", "--perturb", "4", "4"
-    )
-    assert done.returncode == 0 and "3 of 3" in done.stdout
+    untrue = changed(case_file, tmp_path, truth=None)
+    assert "3 of 3" in mvreg(f"evaluate {untrue} --starts 3 --perturb 4 4").out
     nothing = changed(case_file, tmp_path, truth=None, world_from_ct=None)
-    done = mvreg("evaluate", case_file, nothing, "--page", tmp_path / "other.md")
-    assert done.returncode == 2 and "neither truth with targets nor a start pose" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "other.md").exists()
+    said = mvreg(f"evaluate {case_file} {nothing} --page {tmp_path}/other.md", 2)
+    assert "neither truth with targets nor a start pose" in said.refusal
+    assert not (tmp_path / "other.md").exists()
 
 
 @pytest.mark.slow

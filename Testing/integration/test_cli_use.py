@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from file_io import read_values
 from imaging.dicom_files import XA_IMAGE, write_dicom
-from program import changed, run
+from program import ENVIRONMENT, changed, mvreg, run
 
 from MultiViewRegistrationLib.cli import options as progress_module
 from MultiViewRegistrationLib.cli.main import COMMANDS
@@ -65,11 +64,10 @@ def here(case_file, tmp_path, monkeypatch):
         ("render case.json --pose turth --out x", '--pose: found "turth", expected start, truth or the file'),
     ],
 )  # fmt: skip
-def test_wrong_use_is_one_sentence_that_says_what_to_do(mvreg, here, words, said):
+def test_wrong_use_is_one_sentence_that_says_what_to_do(here, words, said):
     before = sorted(os.listdir(here))
-    done = mvreg(*words.split())
-    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
-    assert re.search(said, done.stderr), done.stderr
+    sentence = mvreg(words, 2).refusal
+    assert re.search(said, sentence), sentence
     assert sorted(os.listdir(here)) == before
 
 
@@ -77,50 +75,41 @@ def test_wrong_use_is_one_sentence_that_says_what_to_do(mvreg, here, words, said
     not Path("/proc/self").exists(),
     reason="needs a folder in which nobody can make another, as /proc",
 )
-def test_a_folder_in_which_nothing_can_be_made_is_refused_first(mvreg, here):
-    done = mvreg("register", "no-such-case.json", "--out", "/proc/result")
-    assert done.returncode == 2
-    done = mvreg("register", "case.json", "--out", "/proc/result")
-    assert done.returncode == 2 and "--out: /proc/result cannot be written" in done.stderr
+def test_a_folder_in_which_nothing_can_be_made_is_refused_first(here):
+    mvreg("register no-such-case.json --out /proc/result", 2)
+    said = mvreg("register case.json --out /proc/result", 2)
+    assert "--out: /proc/result cannot be written" in said.err
 
 
-def test_without_a_start_it_searches_and_writes_beside_the_case(mvreg, here, case_file):
+def test_without_a_start_it_searches_and_writes_beside_the_case(here, case_file):
     changed(case_file, here, world_from_ct=None)
-    done = mvreg("register", "case.json")
-    assert done.returncode == 0 and f"Report: {Path('result', 'report.html')}" in done.stderr
+    assert f"Report: {Path('result', 'report.html')}" in mvreg("register case.json").err
     assert (here / "result" / "report.html").is_file()
     shutil.rmtree("result")
     (here / "result").write_text("in the way")
-    done = mvreg("register", here)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "result cannot be written" in done.stderr
+    assert "result cannot be written" in mvreg(f"register {here}", 2).refusal
 
 
-def test_render_says_what_it_wrote_and_needs_no_start(mvreg, here, case_file):
+def test_render_says_what_it_wrote_and_needs_no_start(here, case_file):
     changed(case_file, here, world_from_ct=None)
-    done = mvreg("render", "case.json", "--out", "drr")
-    assert done.returncode == 0 and "The case has no start pose" in done.stderr
-    written = [Path(line.strip()) for line in done.stdout.splitlines()[1:]]
+    said = mvreg("render case.json --out drr")
+    assert "The case has no start pose" in said.err
+    written = [Path(line.strip()) for line in said.out.splitlines()[1:]]
     assert sorted(written) == sorted(Path("drr").iterdir()) and len(written) == 4
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_begins_with_what_a_command_does_and_ends_with_examples(mvreg, command):
-    done = mvreg(command, "--help")
-    assert done.returncode == 0
-    first, _, usage, *_ = done.stdout.splitlines()
+def test_help_begins_with_what_a_command_does_and_ends_with_examples(command):
+    told = mvreg(f"{command} --help").out
+    first, _, usage, *_ = told.splitlines()
     assert first[0].isupper() and first[-1] in ".?:;!" or command == "case" and first, first
-    assert usage.startswith(f"usage: mvreg {command}") and "examples:" in done.stdout
-    assert done.stdout.rstrip().splitlines()[-1].startswith(f"  mvreg {command}")
+    assert usage.startswith(f"usage: mvreg {command}") and "examples:" in told
+    assert told.rstrip().splitlines()[-1].startswith(f"  mvreg {command}")
 
 
-def test_alone_it_shows_what_there_is(mvreg):
-    done = mvreg()
-    assert (
-        done.returncode == 2
-        and done.stdout == ""
-        and all(f"    {name}" in done.stderr for name in COMMANDS)
-    )
+def test_alone_it_shows_what_there_is():
+    said = mvreg("", 2)
+    assert said.out == "" and all(f"    {name}" in said.err for name in COMMANDS)
 
 
 def test_in_a_pipe_it_says_now_and_then_that_it_is_alive(monkeypatch, capsys):
@@ -168,15 +157,13 @@ def test_kernels_that_are_compiled_are_told_once(capsys):
 def test_the_first_run_says_that_kernels_are_compiled_and_the_second_does_not(
     case_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(
-        sys.modules["program"].ENVIRONMENT, "NUMBA_CACHE_DIR", str(tmp_path / "cache")
-    )
-    for first in (True, False):
-        done = run("register", case_file, "--out", tmp_path / "out")
-        assert done.returncode == 0 and ("compiling kernels, once" in done.stderr) == first
+    monkeypatch.setitem(ENVIRONMENT, "NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    first, second = (run(f"register {case_file} --out {tmp_path}/out").err for _ in range(2))
+    assert "compiling kernels, once" in first and "compiling kernels" not in second
 
 
 def test_a_warning_is_said_once(case_file, tmp_path):
     """case.json is read once, and what it says while the CT is read is not lost."""
-    done = run("register", changed(case_file, tmp_path, nobody_knows=1), "--out", tmp_path / "out")
-    assert done.returncode == 0 and done.stderr.count('the key "nobody_knows" is not known') == 1
+    case = changed(case_file, tmp_path, nobody_knows=1)
+    said = mvreg(f"register {case} --out {tmp_path}/out")
+    assert said.err.count('the key "nobody_knows" is not known') == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from file_io import read_json
-from program import ENVIRONMENT, MVREG
+from program import ENVIRONMENT, MVREG, mvreg
 
 distributed = pytest.importorskip(
     "distributed", reason="needs Dask distributed: pip install distributed"
@@ -28,7 +28,11 @@ from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup  # noqa:
 
 #: Must not appear in what the processes send each other.
 PATIENT = "Mustermann"
-OPTIONS = ("--starts", "2")
+
+
+def evaluate(*words) -> str:
+    """The command that evaluates cases, from two starts each."""
+    return " ".join(map(str, ("evaluate --starts 2", *words)))
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +56,14 @@ def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
     """The folder of an evaluation on this computer that was killed, and the records that were in it, with the time of each."""
     for _ in range(3):  # one that ends before it can be killed is started again
         folder = tmp_path_factory.mktemp("records")
-        command = [
-            *MVREG,
-            "evaluate",
-            *map(str, cases),
-            *OPTIONS,
-            "--scheduler",
-            "--workers",
-            "1",
-            "--records",
-            str(folder),
-        ]
-        with subprocess.Popen(
-            command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as child:
+        words = evaluate(*cases, f"--scheduler --workers 1 --records {folder}")
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen([*MVREG, *words.split()], env=ENVIRONMENT, **streams) as child:
             _wait_for(
                 lambda folder=folder, child=child: records(folder) or child.poll() is not None
             )
-            family = [
-                psutil.Process(child.pid),
-                *psutil.Process(child.pid).children(recursive=True),
-            ]
+            parent = psutil.Process(child.pid)
+            family = [parent, *parent.children(recursive=True)]
             listening = [
                 each.laddr.ip
                 for process in family
@@ -153,7 +144,7 @@ def timeless(evaluation: dict) -> dict:
 
 
 @pytest.mark.slow
-def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg, monkeypatch):
+def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, monkeypatch):
     """The whole program was killed before, see `stopped`.
 
     Now one of two workers is, while it has a case.
@@ -161,50 +152,29 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg
     folder, before = stopped
     assert 1 <= len(before) < 6
     sent = []
-    for name in (
-        "to_frames",
-        "from_frames",
-    ):  # of the client and the scheduler, which are in this process: to and from the workers
-        monkeypatch.setattr(
-            distributed.comm.tcp, name, _overheard(getattr(distributed.comm.tcp, name), sent)
-        )
+    tcp = distributed.comm.tcp
+    # Of the client and the scheduler, which are in this process: to and from the workers.
+    for name in ("to_frames", "from_frames"):
+        monkeypatch.setattr(tcp, name, _overheard(getattr(tcp, name), sent))
     killed = kill_a_worker(cluster)
     pids = {nanny.pid for nanny in cluster.workers.values()}
-    done = mvreg(
-        "evaluate",
-        *cases,
-        *OPTIONS,
-        "--scheduler",
-        cluster.scheduler_address,
-        "--records",
-        folder,
-        "--json",
-    )
+    shared = f"--scheduler {cluster.scheduler_address} --records {folder} --json"
+    said = mvreg(evaluate(*cases, shared))
+    together = said.json
     assert killed.result() in pids and not psutil.pid_exists(killed.result())
-    assert done.returncode == 0, done.stderr
-    together = json.loads(done.stdout)
     (failed,) = together["failed"]
-    assert (
-        failed["case"] == str(cases[2])
-        and "is not JSON" in failed["error"]
-        and failed["error"] in done.stderr
-    )
-    assert {
-        path: path.stat().st_mtime_ns for path in before if CohortRecord.read(path).outcome
-    } == {path: when for path, when in before.items() if CohortRecord.read(path).outcome}
-    alone = json.loads(
-        mvreg("evaluate", *(case for case in cases if case != cases[2]), *OPTIONS, "--json").stdout
-    )
-    assert (
-        timeless(together) == timeless(alone)
-        and len(alone["cases"]) == 5
-        and len(alone["motions"]) == 2
-    )
+    assert failed["case"] == str(cases[2])
+    assert "is not JSON" in failed["error"] and failed["error"] in said.err
+    for path, when in before.items():
+        if CohortRecord.read(path).outcome:
+            assert path.stat().st_mtime_ns == when
+    alone = mvreg(evaluate(*(case for case in cases if case != cases[2]), "--json")).json
+    assert timeless(together) == timeless(alone)
+    assert (len(alone["cases"]), len(alone["motions"])) == (5, 2)
     heard = b"".join(sent)
     assert b"mvreg-" in heard and os.fsencode(folder) in heard and PATIENT.encode() not in heard
-    assert PATIENT not in json.dumps([*cluster.get_logs().values()]) and PATIENT not in str(
-        [*cluster.scheduler.tasks]
-    )
+    told = json.dumps([*cluster.get_logs().values()]) + str([*cluster.scheduler.tasks])
+    assert PATIENT not in told
 
 
 def _overheard(function, sent: list):
@@ -216,25 +186,13 @@ def _overheard(function, sent: list):
     return asking
 
 
-def test_a_case_that_ends_every_worker_is_reported(cases, cluster, mvreg, monkeypatch, tmp_path):
+def test_a_case_that_ends_every_worker_is_reported(cases, cluster, monkeypatch, tmp_path):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     killed = kill_a_worker(cluster, after=1)
-    done = mvreg(
-        "evaluate",
-        cases[2],
-        cases[0],
-        "--starts",
-        40,
-        "--scheduler",
-        cluster.scheduler_address,
-        "--records",
-        tmp_path,
-    )
-    assert killed.result() and done.returncode == 2
-    assert (
-        f"{cases[0]}: {cohort.ENDED}" in done.stderr
-        and "none of 2 cases could be evaluated; of the first:" in done.stderr
-    )
+    shared = f"--scheduler {cluster.scheduler_address} --records {tmp_path}"
+    said = mvreg(f"evaluate {cases[2]} {cases[0]} --starts 40 {shared}", 2)
+    assert killed.result() and f"{cases[0]}: {cohort.ENDED}" in said.err
+    assert "none of 2 cases could be evaluated; of the first:" in said.err
 
 
 @pytest.fixture
@@ -251,10 +209,9 @@ def plan(cases, tmp_path):
         minutes=None,
         **more,
     ) -> tuple[Plan, str]:
-        setup = EvaluationSetup(**{"starts": 1, "max_start_error_mm": 10.0, **more}).to_json()
-        made = Plan(
-            [str(cases[number]) for number in numbers], setup, minutes, list(groups), version
-        )
+        setup = EvaluationSetup(starts=1, max_start_error_mm=10.0, **more).to_json()
+        chosen = [str(cases[number]) for number in numbers]
+        made = Plan(chosen, setup, minutes, list(groups), version)
         return made, made.write(tmp_path)
 
     return make
@@ -297,11 +254,11 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
 
     monkeypatch.setattr(training, "VALIDATED", 2)
     monkeypatch.setattr(training, "LAST_VALIDATED", 4)
-    monkeypatch.setattr(
-        training.Training,
-        "_set_pace",
-        lambda self: setattr(self, "card", replace(self.card, steps=4, every=2)),
-    )
+
+    def pace(self):
+        self.card = replace(self.card, steps=4, every=2)
+
+    monkeypatch.setattr(training.Training, "_set_pace", pace)
     made, name = plan(2, 0, groups=("alike", "alike"), minutes=1.0, start="regressor")
     step = training.Training._step
 
@@ -318,9 +275,8 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
     assert work("train", [0, 1], name) == DONE  # though the first case is damaged
     trained = Card.read(made.model(tmp_path, 1))
     assert trained.finished and trained.created == begun.created
-    assert (
-        CohortRecord.read(made.training(tmp_path, 1)).outcome["device"] == trained.device == "cpu"
-    )
+    told = CohortRecord.read(made.training(tmp_path, 1)).outcome
+    assert told["device"] == trained.device == "cpu"
     assert work("train", [0, 1], name) == KEPT
     assert Card.read(made.model(tmp_path, 1)) == trained
     assert work("evaluate", [1], name) == DONE
@@ -345,19 +301,13 @@ def test_which_cases_share_a_regressor(cases, tmp_path):
         content = read_json(cases[0] / "case.json") | changed
         return cohort.regressor_group(CaseFile.from_json(cases[0] / "case.json", content))
 
-    pose = read_json(cases[1] / "case.json")["world_from_ct"]
-    assert group() == group(targets=[[0, 0, 0]])
-    assert (
-        len(
-            {
-                group(),
-                group(world_from_ct=pose),
-                group(training={"roll_deg": 5}),
-                group(ct_unit="relative"),
-            }
-        )
-        == 4
+    others = (
+        {"world_from_ct": read_json(cases[1] / "case.json")["world_from_ct"]},
+        {"training": {"roll_deg": 5}},
+        {"ct_unit": "relative"},
     )
+    assert group() == group(targets=[[0, 0, 0]])
+    assert len({group(), *(group(**each) for each in others)}) == 4
 
 
 def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
@@ -366,27 +316,30 @@ def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
     assert cohort.work([0], "evaluate", str(tmp_path / "elsewhere"), name) == cohort.UNSEEN
 
 
-def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monkeypatch, tmp_path):
-    for arguments, said in (
-        (["--workers", 2], "--workers: belongs to --scheduler"),
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ("--workers 2", "--workers: belongs to --scheduler"),
         (
-            ["--scheduler", "tcp://127.0.0.1:1", "--workers", 2],
+            "--scheduler tcp://127.0.0.1:1 --workers 2",
             "no address of a scheduler, which has its own",
         ),
         (
-            ["--scheduler", "--minutes", 2],
+            "--scheduler --minutes 2",
             "--minutes: found 2, expected more than 0 and less than 10000, a start by a regressor",
         ),
         (
-            ["--scheduler", "tcp://127.0.0.1:1"],
+            "--scheduler tcp://127.0.0.1:1",
             '--scheduler: found "tcp://127.0.0.1:1", where no Dask scheduler answers',
         ),
-    ):
-        monkeypatch.setattr(cohort, "_CONNECT_SECONDS", 0.5)
-        done = mvreg("evaluate", cases[0], *arguments)
-        assert (
-            done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
-        ), done.stderr
+    ],
+)
+def test_wrong_options_are_a_sentence(cases, monkeypatch, options, sentence):
+    monkeypatch.setattr(cohort, "_CONNECT_SECONDS", 0.5)
+    assert sentence in mvreg(f"evaluate {cases[0]} {options}", 2).refusal
+
+
+def test_without_dask_it_is_a_sentence(cases, monkeypatch):
     monkeypatch.setattr(cohort, "find_spec", lambda name: None)
-    done = mvreg("evaluate", cases[0], "--scheduler")
-    assert done.returncode == 2 and f"install it with {install_command('cohort')}" in done.stderr
+    said = mvreg(f"evaluate {cases[0]} --scheduler", 2)
+    assert f"install it with {install_command('cohort')}" in said.refusal

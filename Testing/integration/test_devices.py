@@ -6,16 +6,14 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from bent_spine import write_case
-from file_io import read_json
 from moving import swing, write_moving_case
 from numpy.testing import assert_array_equal
 from phantom import error_mm
-from program import run
+from program import mvreg, result_in, run
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import features
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
@@ -31,26 +29,21 @@ def test_torch_registers_as_numba_and_the_result_names_it(case_file):
         register(Case.load(case_file), device=device) for device in ("cpu", "torch-cpu")
     )
     assert error_mm(by_torch.world_from_ct, by_numba.world_from_ct) < 0.02
-    software = by_torch.to_json()["software"]
-    assert software["device"].startswith("CPU, ")
-    assert software["device"].endswith("refined on the processor by PyTorch")
-    assert (
-        "fallback_reason" not in software
-        and "PyTorch" not in by_numba.to_json()["software"]["device"]
-    )
+    here, there = (each.to_json()["software"] for each in (by_numba, by_torch))
+    assert there["device"].startswith("CPU, ") and "fallback_reason" not in there
+    assert there["device"].endswith("refined on the processor by PyTorch")
+    assert "PyTorch" not in here["device"]
 
 
 @pytest.mark.slow
 def test_without_torch_the_program_registers_on_the_processor(case_file, tmp_path):
-    done = run("register", case_file, "--device", "cuda", "--out", tmp_path, without="torch")
-    assert done.returncode == 0, done.stderr
+    said = run(f"register {case_file} --device cuda --out {tmp_path}", without="torch")
     sentence = f"device cuda: PyTorch is not installed (pip install torch){DONE}"
-    assert f"mvreg: warning: {sentence}" in done.stderr
-    saved = read_json(tmp_path / "result.json")
+    assert f"mvreg: warning: {sentence}" in said.err
+    saved = result_in(tmp_path)
     assert saved["software"]["fallback_reason"] == sentence and saved["errors"]["mtre_mm"] < 0.2
-    assert html.escape(sentence, quote=False) in (tmp_path / "report.html").read_text(
-        encoding="utf-8"
-    )
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.escape(sentence, quote=False) in page
 
 
 def test_the_processor_is_taken_silently_by_auto_and_with_a_reason_for_too_little_memory(
@@ -93,30 +86,17 @@ def test_torch_registers_several_bones_as_numba(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_torch_tracks_as_numba(tmp_path):
-    case, tracks = write_moving_case(tmp_path, swing(3)), []
-    for device in ("cpu", "torch-cpu"):
-        assert (
-            main(
-                [
-                    "track",
-                    str(case),
-                    "--pace",
-                    "quick",
-                    "--device",
-                    device,
-                    "--out",
-                    str(tmp_path / device),
-                ]
-            )
-            == 0
-        )
-        tracks.append(read_json(tmp_path / device / "track.json"))
-    for mine, expected in zip(tracks[1]["frames"], tracks[0]["frames"], strict=True):
+    case = write_moving_case(tmp_path, swing(3))
+    here, there = (
+        mvreg(f"track {case} --pace quick --device {device} --out {tmp_path}/{device} --json").json
+        for device in ("cpu", "torch-cpu")
+    )
+    for mine, expected in zip(there["frames"], here["frames"], strict=True):
         assert mine["how"] == expected["how"]
-        assert error_mm(np.array(mine["world_from_ct"]), np.array(expected["world_from_ct"])) < 0.02
-    assert "PyTorch" not in tracks[0]["software"]["device"] and tracks[1]["software"][
-        "device"
-    ].endswith("by PyTorch")
+        poses = (np.array(frame["world_from_ct"]) for frame in (mine, expected))
+        assert error_mm(*poses) < 0.02
+    assert "PyTorch" not in here["software"]["device"]
+    assert there["software"]["device"].endswith("by PyTorch")
 
 
 @pytest.mark.slow

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from file_io import read_json
-from phantom import START, error_mm, write_phantom_case
+from phantom import START, decentred, error_mm, write_phantom_case
 from refusals import refuses
 
 pytest.importorskip("torch", reason="needs torch: pip install torch")
 
-from program import ENVIRONMENT, run
+from program import ENVIRONMENT, result_in, run
 from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import extensions
@@ -129,10 +129,7 @@ def test_a_model_cannot_name_a_module_to_import(site, case_file, tmp_path):
 
 def aside(view):
     """The view whose header has the detector 40 mm to the other side."""
-    view = view.with_xray(pixel_mm=(1.25, 1.25))
-    intrinsics = view.camera.intrinsics.copy()
-    intrinsics[0, 2] -= 32
-    return view.with_camera(intrinsics=intrinsics)
+    return decentred(view.with_xray(pixel_mm=(1.25, 1.25)), 0, -32)
 
 
 def test_an_own_fault_is_named_with_a_code_of_its_own(own, case_file):
@@ -169,8 +166,6 @@ def test_what_a_package_registers_is_found_by_its_name(installed):
 def test_the_program_registers_by_what_a_package_registers(installed, tmp_path, monkeypatch):
     paths = [ENVIRONMENT["PYTHONPATH"], str(installed)]
     monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", os.pathsep.join(paths))
-    case = write_phantom_case(tmp_path)
-    done = run("register", case, "--refine", "nelder-mead", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    content = read_json(tmp_path / "out" / "result.json")
+    run(f"register {write_phantom_case(tmp_path)} --refine nelder-mead --out {tmp_path}/out")
+    content = result_in(tmp_path / "out")
     assert content["refinement"] == "nelder-mead" and content["verdict"] is None

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent, spine, write_frames, xrays
+from bent_spine import NAMES, POSE, START, bent_case, spine, unbent_views, write_frames
 from file_io import read_json, write_json, write_volume
-from result_schema import assert_fits_schema
+from program import mvreg as command
+from program import result_in
 from two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
 from MultiViewRegistrationLib.assessment.joint_motion import joint_pose, principal_axes
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.ct import CT
 
 
 def stem() -> tuple[CT, np.ndarray]:
@@ -25,18 +25,24 @@ def stem() -> tuple[CT, np.ndarray]:
     return ct, pose
 
 
+def with_stem(view, pose=None):
+    """The view before which the component lies, too."""
+    metal, true = stem()
+    shadow = shadow_of_metal(metal, view.camera, true if pose is None else pose)
+    image = view.xray.line_integrals + shadow
+    return view.with_xray(line_integrals=image.astype(np.float32))
+
+
 @pytest.fixture(scope="module")
 def case():
     """The bent spine, four bones of it, the component, and X-rays of both."""
-    ct, labels = spine()
+    ct, labels, _, taken = bent_case()
     metal, true = stem()
-    views = []
-    for view in xrays(ct, labels, bent(ct, labels), POSE):
-        image = view.xray.line_integrals + shadow_of_metal(metal, view.camera, true)
-        known = {"principal_point_sd_px": 0.5}
-        views.append(
-            mvreg.View(image, view.camera, name=view.name, intensity="log", uncertainty=known)
-        )
+    known = {"principal_point_sd_px": 0.5}
+    views = [
+        mvreg.View(view.xray.line_integrals, view.camera, view.name, "log", uncertainty=known)
+        for view in map(with_stem, taken)
+    ]
     of_ct = mvreg.Body(
         ct,
         labels=labels.transpose(2, 1, 0),
@@ -56,14 +62,11 @@ def result(case):
 
 def test_an_implant_and_the_bones_of_one_ct_are_found_together(case, result):
     metal, true = stem()
-    ct, labels = spine()
     assert case.bone_names == (*NAMES, "stem")
     assert list(result.bodies) == ["CT", *NAMES, "stem"]
     assert error_mm(metal, result.bodies["stem"].world_from_ct, true) < 0.1
-    for n, motion in enumerate(bent(ct, labels), start=1):
-        place = ct.volume.ct_from_index
-        bone = CT(Volume((labels == n).astype(np.float32), place))
-        assert error_mm(bone, result.bodies[NAMES[n - 1]].world_from_ct, POSE @ motion) < 0.3
+    for bone, motion in zip(result.together.bodies, bent_case().motions):
+        assert bone.bone.apart(bone.world_from_ct, POSE @ motion) < 0.3
     assert result.bodies["stem"].verdict == "check"
     assert all(result.bodies[name].verdict in ("accept", "check") for name in NAMES)
 
@@ -71,19 +74,21 @@ def test_an_implant_and_the_bones_of_one_ct_are_found_together(case, result):
 def test_how_an_implant_lies_to_the_nearest_bone_of_the_ct_is_told(result, tmp_path):
     (lies,) = result.together.relative_poses
     assert lies.name == "stem" and lies.against in NAMES
-    metal, true = stem()
-    against = next(bone for bone in result.together.bodies if bone.name == lies.against)
-    motion = bent(*spine())[NAMES.index(lies.against)]
-    own = principal_axes(next(b.bone for b in result.together.bodies if b.name == "stem").surface)
-    expected = joint_pose(POSE @ motion, true, principal_axes(against.bone.surface), own)
+    against, own = (
+        principal_axes(each.bone.surface)
+        for name in (lies.against, "stem")
+        for each in result.together.bodies
+        if each.name == name
+    )
+    motion = bent_case().motions[NAMES.index(lies.against)]
+    expected = joint_pose(POSE @ motion, stem()[1], against, own)
     assert np.allclose(lies.numbers.shift_mm, expected.shift_mm, atol=0.3)
     assert np.allclose(lies.numbers.rotation_deg, expected.rotation_deg, atol=1)
-    mvreg.save_result(result, tmp_path / "out")
-    content = read_json(tmp_path / "out" / "result.json")
-    assert_fits_schema(content)
+    mvreg.save_result(result, tmp_path)
+    content = result_in(tmp_path)
     assert content["relative_poses"][0]["against"] == lies.against
     assert "moved" in content["bodies"]["T12"] and "moved" not in content["bodies"]["stem"]
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     rows = [row for row in page.split("<tr>") if "\u25a0 " in row]
     assert len({row.count("<td") for row in rows}) == 1 and len(rows) == 5
 
@@ -114,14 +119,7 @@ def test_an_implant_is_followed_against_the_ct(tmp_path):
     ct, labels = spine()
     metal, true = stem()
     poses = [true, rigid.translation([0, 0, 2.0]) @ true]
-    frames = [
-        [
-            replace(view, xray=replace(view.xray, line_integrals=image.astype(np.float32)))
-            for view in xrays(ct, labels, [np.eye(4)] * 4, POSE)
-            for image in [view.xray.line_integrals + shadow_of_metal(metal, view.camera, pose)]
-        ]
-        for pose in poses
-    ]
+    frames = [[with_stem(view, pose) for view in unbent_views()] for pose in poses]
     write_volume(tmp_path / "stem.mha", metal.volume.values, metal.volume.ct_from_index)
     start = off(true, metal, 1, 1, 3).tolist()
     entry = {"name": "stem", "ct": "stem.mha", "ct_unit": metal.unit, "world_from_ct": start}
@@ -130,10 +128,8 @@ def test_an_implant_is_followed_against_the_ct(tmp_path):
     content = read_json(case)
     del content["labels"]
     write_json(case, content)
-    assert main(["track", str(case), "--pace", "quick", "--out", str(tmp_path / "track")]) == 0
-    for frame, pose in zip(
-        read_json(tmp_path / "track" / "track.json")["frames"], poses, strict=True
-    ):
+    told = command(f"track {case} --pace quick --out {tmp_path}/track --json").json["frames"]
+    for frame, pose in zip(told, poses, strict=True):
         assert error_mm(metal, np.array(frame["bodies"]["stem"]["world_from_ct"]), pose) < 0.2
         assert error_mm(ct, np.array(frame["world_from_ct"]), POSE) < 0.5
     lines = list(csv.DictReader((tmp_path / "track" / "stem_on_CT_motion.csv").open()))

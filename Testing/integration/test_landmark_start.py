@@ -6,7 +6,7 @@ Through the program, and on X-rays of another simulator.
 import numpy as np
 import pytest
 from file_io import read_json
-from program import changed, mtre_mm
+from program import changed, mtre_mm, mvreg, result_in
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
@@ -14,24 +14,19 @@ from MultiViewRegistrationLib.geometry import rigid
 NOISE_PX = 3.0
 
 
-def placed(points: np.ndarray, cameras: dict, truth: np.ndarray, seed: int = 0) -> list[dict]:
+def placed(points: np.ndarray, cameras: dict, truth: np.ndarray) -> list[dict]:
     """ "landmarks" of a case.json.
 
     Points (N, 3) in the CT where the truth puts them, NOISE_PX off in each direction.
     """
-    random = np.random.default_rng(seed)
-    world = rigid.transform_points(truth, points)
-    return [
-        {
-            "name": f"L{n}",
-            "ct": point.tolist(),
-            "views": {
-                name: (camera.project(world[n]) + random.normal(0, NOISE_PX, 2)).tolist()
-                for name, camera in cameras.items()
-            },
+    random, landmarks = np.random.default_rng(0), []
+    for n, (point, world) in enumerate(zip(points, rigid.transform_points(truth, points))):
+        seen = {
+            name: (camera.project(world) + random.normal(0, NOISE_PX, 2)).tolist()
+            for name, camera in cameras.items()
         }
-        for n, point in enumerate(points)
-    ]
+        landmarks.append({"name": f"L{n}", "ct": point.tolist(), "views": seen})
+    return landmarks
 
 
 @pytest.fixture
@@ -57,27 +52,26 @@ def swap(landmarks: list[dict]) -> None:
     first["view2"], second["view2"] = second["view2"], first["view2"]
 
 
-def test_the_program_lists_the_residual_of_each_landmark(mvreg, landmark_case, tmp_path):
+def test_the_program_lists_the_residual_of_each_landmark(landmark_case, tmp_path):
     path, content = landmark_case(swap)
-    done = mvreg("register", path, "--start", "landmarks", "--out", tmp_path / "out")
-    assert done.returncode == 0 and done.stdout == "", done.stderr
-    result = read_json(tmp_path / "out" / "result.json")
+    said = mvreg(f"register {path} --start landmarks --out {tmp_path}/out")
+    result = result_in(tmp_path / "out")
     for words in ("mTRE", "misplaced by more than 2 mm", "verdict: "):
-        assert words in done.stderr
+        assert words in said.err
     assert mtre_mm(result["world_from_ct"], content) < 0.1
     left_out = [each for each in result["start"]["landmarks"] if not each["used"]]
     swapped = [(each["name"], each["swapped_with"], each["view"]) for each in left_out]
     assert swapped == [("L1", "L4", "view2"), ("L4", "L1", "view2")]
-    lines = [line for line in done.stderr.splitlines() if line.startswith("  L")]
+    lines = [line for line in said.err.splitlines() if line.startswith("  L")]
     assert len(lines) == 12 and all(" px " in line and " mm " in line for line in lines)
     of_swapped = [line.split()[0] for line in lines if 'left out, swapped with "L' in line]
     assert of_swapped == ["L1", "L4"]
     assert "Landmarks at the start" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_bad_landmarks_are_one_sentence_and_exit_2(mvreg, landmark_case, tmp_path):
+def test_bad_landmarks_are_one_sentence_and_exit_2(landmark_case, tmp_path):
     """Which ones, test_landmarks tells."""
     path, _ = landmark_case(lambda landmarks: landmarks.__delitem__(np.s_[2:]))
-    done = mvreg("register", path, "--start", "landmarks", "--out", tmp_path / "out")
-    assert done.returncode == 2 and not (tmp_path / "out").exists()
-    assert done.stderr.count("\n") == 1 and "landmarks: found 2 with 4 positions" in done.stderr
+    said = mvreg(f"register {path} --start landmarks --out {tmp_path}/out", 2)
+    assert "landmarks: found 2 with 4 positions" in said.refusal
+    assert not (tmp_path / "out").exists()

@@ -55,9 +55,7 @@ def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage
 )
 def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, refinement, stage):
     if refinement != "joint":
-        pytest.importorskip(
-            "torch", reason="the published refinements need torch: pip install torch"
-        )
+        pytest.importorskip("torch", reason="it needs torch: pip install torch")
     job = Job(["register", case_file, "--refine", refinement, "--out", tmp_path / "out"])
     reported = polled(job, lambda record: stage in record.stage)
     assert reported[-1].cost > 0 and reported[-1].world_from_ct and job.state == "running"
@@ -69,7 +67,7 @@ def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, 
 
 
 @pytest.mark.slow
-def test_the_end_of_stdin_is_one_sentence_and_130(case_file, tmp_path):
+def test_the_end_of_stdin_is_one_sentence_and_130(case_file):
     done = subprocess.run(
         [*MVREG, "evaluate", case_file, "--starts", "3000", "--progress", "json"],
         env=ENVIRONMENT,
@@ -78,8 +76,7 @@ def test_the_end_of_stdin_is_one_sentence_and_130(case_file, tmp_path):
         text=True,
         timeout=120,
     )
-    messages = [
-        line for line in done.stderr.splitlines() if line and ProgressRecord.from_line(line) is None
-    ]
+    lines = filter(None, done.stderr.splitlines())
+    messages = [line for line in lines if ProgressRecord.from_line(line) is None]
     assert done.returncode == 130 and done.stdout == ""
     assert messages == ["mvreg: stopped; every file is whole."]

@@ -1,7 +1,6 @@
 """The folder of a result: of one case, whole whenever the program is killed, and what is rejected is marked."""
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -16,14 +15,12 @@ import phantom
 import pytest
 from file_io import read_json, write_json
 from numpy.testing import assert_allclose
-from program import ENVIRONMENT, MVREG, run
+from program import ENVIRONMENT, MVREG, mvreg, result_in
 from refusals import refuses
-from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import Body, Case, View, assess
 from MultiViewRegistrationLib.io.own_folders import complete
 from MultiViewRegistrationLib.io.transforms import read_transform
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.result_page import save_result
 
 #: The program, for `python -c`, killed in the midst of moving its files.
@@ -78,11 +75,25 @@ def assert_whole(out: Path) -> dict:
     return result
 
 
+@pytest.fixture(scope="module")
+def registered(case_file, tmp_path_factory) -> Path:
+    """The folder of a case of the user's own with its result. Not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("registered") / "study"
+    shutil.copytree(case_file.parent, folder)
+    mvreg(f"register {folder}/case.json")
+    return folder
+
+
+@pytest.fixture
+def done(registered, tmp_path) -> Path:
+    """A case of the user's own with its result beside it."""
+    return shutil.copytree(registered, tmp_path / "study") / "case.json"
+
+
 @pytest.fixture
 def study(case_file, tmp_path) -> Path:
     """A case of the user's own in a folder."""
-    shutil.copytree(case_file.parent, tmp_path / "study")
-    return tmp_path / "study" / "case.json"
+    return shutil.copytree(case_file.parent, tmp_path / "study") / "case.json"
 
 
 @pytest.fixture
@@ -105,83 +116,66 @@ def other_patient(case_file: Path) -> None:
         image.write_bytes(image.read_bytes()[:-2] + b"\1\1")
 
 
-def test_a_second_case_is_refused_before_any_work_and_the_first_stays(mvreg, study, tmp_path):
-    assert mvreg("register", study).returncode == 0
-    out = study.parent / "result"
+def test_a_second_case_is_refused_before_any_work_and_the_first_stays(done, tmp_path):
+    out = done.parent / "result"
     first = assert_whole(out)
-    second = study.with_name("second.json")  # another structure of the same X-rays, say
-    shutil.copy(study, second)
-    done = mvreg("register", second)
-    assert done.returncode == 2 and "verdict" not in done.stderr
-    assert "holds the result of another case" in done.stderr
-    assert done.stderr.count("\n") == 1 and assert_whole(out) == first
-    other_patient(study)
-    assert mvreg("register", study).returncode == 2 and assert_whole(out) == first
-    assert mvreg("register", study, "--out", tmp_path / "other").returncode == 0
+    second = done.with_name("second.json")  # another structure of the same X-rays, say
+    shutil.copy(done, second)
+    said = mvreg(f"register {second}", 2).refusal
+    assert "holds the result of another case" in said and assert_whole(out) == first
+    other_patient(done)
+    mvreg(f"register {done}", 2)
+    assert assert_whole(out) == first
+    mvreg(f"register {done} --out {tmp_path}/other")
     (out / "result.json").write_text("[]")  # of somebody else
-    done = mvreg("register", study)
-    assert (
-        done.returncode == 2
-        and "no result" in done.stderr
-        and (out / "result.json").read_text() == "[]"
-    )
+    assert "no result" in mvreg(f"register {done}", 2).err
+    assert (out / "result.json").read_text() == "[]"
 
 
-def test_the_same_case_replaces_its_result_whole_and_nothing_else(mvreg, study):
-    out = study.parent / "result"
-    assert mvreg("register", study).returncode == 0
+def test_the_same_case_replaces_its_result_whole_and_nothing_else(done):
+    out = done.parent / "result"
     (out / "notes.txt").write_text("the user's")
     drawn = out / "view1_edges_before.png"
     drawn.write_text("drawn upon")  # no longer what came with the result
-    case = read_json(study)
-    case["views"][0]["name"], case["views"][1]["name"] = "AP", "LAT"
-    write_json(study, case)
-    done = mvreg("register", study, "--json")
-    assert done.returncode == 0 and json.loads(done.stdout) == read_json(out / "result.json")
-    assert {path.name for path in out.iterdir() if "view" in path.name} == {drawn.name}
+    views = read_json(done)["views"]
+    change(done, views=[{**view, "name": name} for view, name in zip(views, ("AP", "LAT"))])
+    assert mvreg(f"register {done} --json").json == read_json(out / "result.json")
+    assert [path.name for path in out.iterdir() if "view" in path.name] == [drawn.name]
     assert (out / "notes.txt").read_text() == "the user's"
     (out / "notes.txt").unlink()
     drawn.unlink()
-    assert {name.split("_")[0] for name in assert_whole(out)["files"] if name.endswith(".png")} == {
-        "AP",
-        "LAT",
-    }
-    out.rename(study.with_name("moved"))
-    assert mvreg("register", study, "--out", study.parent).returncode == 0  # beside the case itself
-    assert Case.load(study).views and not list(study.parent.glob(".*"))
+    pictures = [name for name in assert_whole(out)["files"] if name.endswith(".png")]
+    assert {name.split("_")[0] for name in pictures} == {"AP", "LAT"}
+    out.rename(done.with_name("moved"))
+    mvreg(f"register {done} --out {done.parent}")  # beside the case itself
+    assert Case.load(done).views and not list(done.parent.glob(".*"))
 
 
 def test_a_mask_that_the_case_names_by_now_is_neither_removed_nor_replaced(study, tmp_path):
     case = Case.load(study)
-    spoilt = case.views[1].xray.line_integrals.copy()
+    first, second = case.views
+    spoilt = second.xray.line_integrals.copy()
     spoilt[56:72, 52:68] += 3.0
-    views = [
-        case.views[0],
-        case.views[1].with_xray(line_integrals=spoilt),
-    ]
-    prepared, out = PreparedCT(case.ct), tmp_path / "out"
-    result = assess(replace(case, views=views), phantom.TRUE_POSE, prepared)
-    save_result(result, out)
-    before = digest(out / "view2_mask.png")
+    views = [first, second.with_xray(line_integrals=spoilt)]
+    masked, plain = (assess(each, phantom.TRUE_POSE) for each in (replace(case, views=views), case))
+    out = tmp_path / "out"
+    mask = out / "view2_mask.png"
+    save_result(masked, out)
+    before = digest(mask)
     assert not (out / "view1_mask.png").exists()
     content = read_json(study)
-    content["views"][1]["mask"] = str(out / "view2_mask.png")
-    write_json(study.with_name("masked.json"), content)
-    valid = Case.load(study.with_name("masked.json")).views[1].xray.valid
+    content["views"][1]["mask"] = str(mask)
+    write_json(study, content)
+    valid = Case.load(study).views[1].xray.valid
     assert not valid[58:70, 54:66].any() and valid.mean() > 0.8
-    for again in (
-        result,
-        assess(case, phantom.TRUE_POSE, prepared),
-    ):  # that suggests a mask, that does not
-        named = replace(
-            again, case=replace(again.case, inputs={**case.inputs, "view2_mask.png": before})
-        )
-        assert "view2_mask.png" not in save_result(named, out)["files"]
-        assert digest(out / "view2_mask.png") == before
-    (out / "view2_mask.png").unlink()
-    save_result(result, out)
-    save_result(assess(case, phantom.TRUE_POSE, prepared), out)
-    assert not (out / "view2_mask.png").exists()
+    for again in (masked, plain):
+        known = {**case.inputs, mask.name: before}
+        named = replace(again, case=replace(again.case, inputs=known))
+        assert mask.name not in save_result(named, out)["files"] and digest(mask) == before
+    mask.unlink()
+    save_result(masked, out)
+    save_result(plain, out)
+    assert not mask.exists()
 
 
 def test_in_python_another_case_is_refused_too_unless_it_shall_be_replaced(study, tmp_path):
@@ -198,114 +192,103 @@ def test_in_python_another_case_is_refused_too_unless_it_shall_be_replaced(study
     assert assert_whole(out)["case"]["file"] is None
 
 
-def test_a_rejected_result_has_no_transforms_unless_asked_for_and_says_so(mvreg, wrong):
+def test_a_rejected_result_has_no_transforms_unless_asked_for_and_says_so(wrong):
     out = wrong.parent / "result"
-    done = mvreg("register", wrong, "--exit-code")
-    assert done.returncode == 4 and "transforms were not written. --override" in done.stderr
+
+    def transforms():
+        return TRANSFORMS & {path.name for path in out.iterdir()}
+
+    said = mvreg(f"register {wrong} --override --exit-code", 4).err
     result = assert_whole(out)
-    assert_fits_schema(result)
-    assert (
-        result["verdict"] == "reject"
-        and "not written" in result["withheld"]
-        and len(result["world_from_ct"]) == 4
-    )
-    assert not TRANSFORMS & {path.name for path in out.iterdir()}
-    assert "transforms were not written" in (out / "report.html").read_text()
-    done = mvreg("register", wrong, "--override", "--exit-code")
-    assert done.returncode == 4 and "not written" not in done.stderr
-    result = assert_whole(out)
-    assert result["override"] == "The result was rejected." and "withheld" not in result
+    assert "not written" not in said and "withheld" not in result
+    assert result["override"] == "The result was rejected." and transforms() == TRANSFORMS
     for name in TRANSFORMS:
         assert (out / name).read_text().splitlines()[1] == "# Override: The result was rejected."
     assert_allclose(read_transform(out / "world_from_ct.tfm"), result["world_from_ct"], atol=1e-9)
-    assert mvreg("register", wrong).returncode == 0
-    assert not TRANSFORMS & {
-        path.name for path in out.iterdir()
-    }  # those of before went with their result
+    said = mvreg(f"register {wrong} --exit-code", 4).err
+    assert "transforms were not written. --override" in said
+    result = result_in(out)
+    assert result == assert_whole(out) and result["verdict"] == "reject"
+    assert "not written" in result["withheld"]
+    assert not transforms()  # those of before went with their result
+    assert "transforms were not written" in (out / "report.html").read_text()
 
 
-def test_exit_codes_by_the_verdict_of_what_the_pose_is_for(mvreg, study):
-    for use, verdict, status in (
-        ("room", "accept", 0),
-        ("room", "check", 3),
-        ("overlay", "accept", 0),
-    ):
-        done = mvreg("register", study, "--use", use, "--exit-code", "--override", "--json")
-        result = json.loads(done.stdout)
-        assert (result["verdict"], done.returncode) == (verdict, status)
-        assert "override" not in result  # there was nothing to override
-        unsure = {"principal_point_sd_px": 20.0, "distance_sd_percent": 2.0}
-        change(study, views=[{**view, **unsure} for view in read_json(study)["views"]])
+UNSURE = {"principal_point_sd_px": 20.0, "distance_sd_percent": 2.0}
+
+
+@pytest.mark.parametrize(
+    "use, more, verdict, status",
+    [("room", {}, "accept", 0), ("room", UNSURE, "check", 3), ("overlay", UNSURE, "accept", 0)],
+)
+def test_exit_codes_by_the_verdict_of_what_the_pose_is_for(study, use, more, verdict, status):
+    change(study, views=[{**view, **more} for view in read_json(study)["views"]])
+    result = mvreg(f"register {study} --use {use} --exit-code --override --json", status).json
+    assert result["verdict"] == verdict
+    assert "override" not in result  # there was nothing to override
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
-def test_where_the_files_cannot_be_written_the_older_result_stays_and_the_file_is_named(study):
-    out, command = study.parent / "result", [sys.executable, "-c", LIMITED, "register", str(study)]
-    assert run("register", study).returncode == 0
+def test_where_the_files_cannot_be_written_the_older_result_stays_and_the_file_is_named(done):
+    out = done.parent / "result"
     first = assert_whole(out)
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1 and "verdict: " in done.stderr and "Report:" not in done.stderr
-    assert "result/report.html: cannot be written there (File too large)" in done.stderr
+    command = [sys.executable, "-c", LIMITED, "register", str(done)]
+    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    said = ended.stderr
+    assert ended.returncode == 1 and "verdict: " in said and "Report:" not in said
+    assert "result/report.html: cannot be written there (File too large)" in said
     assert assert_whole(out) == first
 
 
-def test_a_reader_that_has_gone_costs_no_files(study, tmp_path):
-    for number, closed in enumerate((["stderr"], ["stderr", "stdout"])):
-        reading, writing = os.pipe()
-        os.close(reading)
-        out = tmp_path / str(number)
-        with os.fdopen(writing, "w") as pipe:
-            streams = {
-                name: pipe if name in closed else subprocess.DEVNULL
-                for name in ("stdout", "stderr")
-            }
-            command = [*MVREG, "register", str(study), "--out", str(out), "--json"]
-            done = subprocess.run(command, env=ENVIRONMENT, timeout=300, **streams)
-        assert done.returncode == (141 if "stdout" in closed else 0)
-        assert_whole(out)
+@pytest.mark.parametrize(
+    "closed, status", [(["stderr"], 0), (["stderr", "stdout"], 141)], ids=["one", "both"]
+)
+def test_a_reader_that_has_gone_costs_no_files(study, tmp_path, closed, status):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        streams = {"stdout": subprocess.DEVNULL} | dict.fromkeys(closed, pipe)
+        command = [*MVREG, "register", str(study), "--json"]
+        ended = subprocess.run(command, env=ENVIRONMENT, timeout=300, **streams)
+    assert ended.returncode == status
+    assert_whole(study.parent / "result")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout_is_named(study):
     with open("/dev/full", "w") as full:
+        streams = {"stdout": full, "stderr": subprocess.PIPE, "text": True}
         command = [*MVREG, "register", str(study), "--json"]
-        done = subprocess.run(
-            command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300
-        )
-    assert done.returncode == 1 and done.stderr.endswith(
-        "mvreg: standard output: No space left on device.\n"
-    )
+        ended = subprocess.run(command, env=ENVIRONMENT, timeout=300, **streams)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("mvreg: standard output: No space left on device.\n")
     assert_whole(study.parent / "result")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_what_a_kill_interrupted_is_completed_by_whoever_reads_the_result(mvreg, study, tmp_path):
-    out = study.parent / "result"
-    assert mvreg("register", study).returncode == 0
-    change(study, search={"rotation_deg": 5, "translation_mm": 5})
-    command = [sys.executable, "-c", KILLED, "register", str(study)]
-    done = subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, timeout=300)
-    assert done.returncode == -signal.SIGKILL
+def test_what_a_kill_interrupted_is_completed_by_whoever_reads_the_result(done, tmp_path):
+    out = done.parent / "result"
+    change(done, search={"rotation_deg": 5, "translation_mm": 5})
+    command = [sys.executable, "-c", KILLED, "register", str(done)]
+    ended = subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, timeout=300)
+    assert ended.returncode == -signal.SIGKILL
     assert not (out / "result.json").exists() and list(out.glob("*.png"))  # in the midst of it
-    assert mvreg("export", out, "--as", "tfm", "--out", tmp_path / "exported").returncode == 0
-    assert assert_whole(out)["inputs"]["case.json"] == digest(study)
+    mvreg(f"export {out} --as tfm --out {tmp_path}/exported")
+    assert assert_whole(out)["inputs"]["case.json"] == digest(done)
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_leaves_one_result_whole(study):
+def test_a_kill_at_any_moment_leaves_one_result_whole(done):
     """Two geometries of a case take turns, so that no file is as it was before."""
-    out, moments = study.parent / "result", random.Random(2)
-    assert run("register", study).returncode == 0
+    out, moments = done.parent / "result", random.Random(2)
     in_time = 0
     for number in range(16):
-        case = read_json(study)
-        for view, name in zip(case["views"], ("a", "b"), strict=True):
-            view["name"] = f"{name}{number}"
-        write_json(study, case)
+        names = f"a{number}", f"b{number}"
+        views = read_json(done)["views"]
+        change(done, views=[{**view, "name": name} for view, name in zip(views, names)])
         before = read_json(out / "result.json")["seconds"]
-        with subprocess.Popen(
-            [*MVREG, "register", str(study)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
-        ) as process:
+        command = [*MVREG, "register", str(done)]
+        with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None and not list(out.glob(".mvreg-*")):
                 time.sleep(0.002)
             time.sleep(moments.uniform(0, 0.35))
@@ -315,8 +298,8 @@ def test_a_kill_at_any_moment_leaves_one_result_whole(study):
         for stage in out.glob(".mvreg-*"):
             shutil.rmtree(stage)
         result = assert_whole(out)
-        assert (result["seconds"] == before) != (result["views"][0]["name"] == f"a{number}")
+        assert (result["seconds"] == before) != (result["views"][0]["name"] == names[0])
     assert in_time > 5
-    change(study, search={"rotation_deg": 5, "translation_mm": 5})
-    assert run("register", study).returncode == 0
+    change(done, search={"rotation_deg": 5, "translation_mm": 5})
+    mvreg(f"register {done}")
     assert_whole(out)

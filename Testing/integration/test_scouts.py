@@ -47,14 +47,10 @@ def test_a_tube_on_the_other_side_fits_worse(head, shared_data):
     wrong = []
     for view in case.views:
         values = read_slot_scan(localizers[view.name]).values
-        other_side = -np.array(values["isocentre_to_source"])
-        wrong.append(
-            replace(view, camera=SlotScan(**{**values, "isocentre_to_source": other_side}).camera())
-        )
-    right, turned = (refine(anatomy, views, np.eye(4)) for views in (case.views, wrong))
-    assert right.fit.min_similarity > 0.7 > 0.5 > turned.fit.min_similarity
-    cause = CauseSearch(anatomy, wrong, turned, np.eye(4)).cause()
-    assert (cause.cause, cause.views) == (
-        "tube side",
-        (),
-    ) and "The tubes of all X-rays" in cause.reason
+        turned = {"isocentre_to_source": -np.array(values["isocentre_to_source"])}
+        wrong.append(replace(view, camera=SlotScan(**{**values, **turned}).camera()))
+    right, found = (refine(anatomy, views, np.eye(4)) for views in (case.views, wrong))
+    assert right.fit.min_similarity > 0.7 > 0.5 > found.fit.min_similarity
+    cause = CauseSearch(anatomy, wrong, found, np.eye(4)).cause()
+    assert (cause.cause, cause.views) == ("tube side", ())
+    assert "The tubes of all X-rays" in cause.reason

@@ -6,7 +6,6 @@ Found where it lies, and assessed and followed as it was found.
 import numpy as np
 import phantom
 import pytest
-import SimpleITK as sitk
 from file_io import read_json, write_json
 from moving import swing, write_moving_case
 from numpy.testing import assert_allclose
@@ -35,28 +34,24 @@ def subject(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["given", "search"])
 def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
-    case = simulated(
-        Trial(3, Condition("neighbours", "bone", nuisances=("neighbours",)), 0, 1, 0), subject, 0, 0
-    ).case
-    result = register(case, start, anatomy=subject.bones[0].anatomy)
+    condition = Condition("neighbours", "bone", nuisances=("neighbours",))
+    case = simulated(Trial(3, condition, 0, 1, 0), subject, 0, 0).case
+    anatomy = subject.bones[0].anatomy
+    result = register(case, start, anatomy=anatomy)
     assert result.errors.mtre_mm < 0.5
-    assert (
-        mtre(result.refinement.world_from_background, case.truth_world_from_ct, case.targets) > 2
-    ), "its neighbours lie elsewhere"
+    rest = result.refinement.world_from_background
+    assert mtre(rest, case.truth_world_from_ct, case.targets) > 2, "its neighbours lie elsewhere"
     assert result.verdict == "check" and result.predicted_tre_mm["upper95"] < 2
-    reported = result.to_json()["background"]
-    assert 1 < reported["distance_mm"] < 10 and 1 < reported["rotation_deg"] < 8
-    assert any(
-        f"It lies {reported['distance_mm']:.1f} mm and {reported['rotation_deg']:.1f} degrees from"
-        in reason
-        for reason in result.reasons
-    )
-    again = assess(case, result.world_from_ct, subject.bones[0].anatomy)
+    told = result.to_json()["background"]
+    assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
+    words = f"It lies {told['distance_mm']:.1f} mm and {told['rotation_deg']:.1f} degrees from"
+    assert any(words in reason for reason in result.reasons)
+    again = assess(case, result.world_from_ct, anatomy)
     assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
-    assert (
-        min(result.similarity(case.world_from_ct))
-        < min(result.similarity(result.world_from_ct)) - 0.05
+    before, after = (
+        min(result.similarity(pose)) for pose in (case.world_from_ct, result.world_from_ct)
     )
+    assert before < after - 0.05
 
 
 def of_one_bone(folder, poses):
@@ -64,12 +59,7 @@ def of_one_bone(folder, poses):
     path = write_moving_case(folder, poses)
     labels, _ = ndimage.label(phantom.make_ct().volume.values > 300)
     mask = ndimage.binary_dilation(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]))
-    image, ct = (
-        sitk.GetImageFromArray(mask.astype(np.uint8)),
-        sitk.ReadImage(str(folder / "ct.nii.gz")),
-    )
-    image.CopyInformation(ct)
-    sitk.WriteImage(image, str(folder / "mask.nii.gz"))
+    phantom.write_ct_file(folder / "mask.nii.gz", mask.astype(np.uint8))
     write_json(path, read_json(path) | {"mask": "mask.nii.gz"})
     return FrameSequence.of_images(path)
 
@@ -93,9 +83,6 @@ def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_p
     sequence = of_one_bone(tmp_path, poses)
     found = list(follow(sequence, PreparedCT(sequence.first.ct)))
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
-    assert (
-        found[2].reasons == [BACKGROUND_LOST]
-        and found[2].world_from_ct is None
-        and not found[2].background.kept
-    )
+    assert found[2].reasons == [BACKGROUND_LOST]
+    assert found[2].world_from_ct is None and not found[2].background.kept
     assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

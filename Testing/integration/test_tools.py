@@ -19,12 +19,10 @@ def anatomy(sample):
 
 def behind_tools(sample, seed):
     """The views with instruments over a tenth to a quarter of each."""
-    put = OVERLAYS["tools"](np.random.default_rng(seed))
-    views = []
+    put, views = OVERLAYS["tools"](np.random.default_rng(seed)), []
     for view in sample.views:
-        through = (
-            put(np.full(view.xray.valid.shape, FULL_SCALE, np.uint16), view.camera) / FULL_SCALE
-        )
+        open_field = np.full(view.xray.valid.shape, FULL_SCALE, np.uint16)
+        through = put(open_field, view.camera) / FULL_SCALE
         image = (view.xray.line_integrals - np.log(through)).astype(np.float32)
         views.append(view.with_xray(line_integrals=image))
     return views
@@ -32,20 +30,20 @@ def behind_tools(sample, seed):
 
 @pytest.mark.slow
 def test_tools_cost_little(sample, anatomy, monkeypatch):
-    def error(views):
-        found = pipeline.refine(anatomy, views, sample.truth_world_from_ct)
-        return found, mtre(found.world_from_ct, sample.truth_world_from_ct, sample.targets)
+    truth = sample.truth_world_from_ct
+
+    def registered(views):
+        found = pipeline.refine(anatomy, views, truth)
+        return found, mtre(found.world_from_ct, truth, sample.targets)
 
     hidden = [behind_tools(sample, seed) for seed in (0, 1, 4)]
-    without, clean = error(sample.views)
+    without, clean = registered(sample.views)
     assert "outliers" not in without.levels[-1].name
-    found, errors = zip(*map(error, hidden), strict=True)
+    found, errors = zip(*map(registered, hidden), strict=True)
     assert np.mean(errors) < 1.5 * clean
     for views, each in zip(hidden, found, strict=True):
         assert each.levels[-1].name == "128 x 128 px, outliers left out" and each.levels[-1].steps
-        assert (
-            each.fit.pixels
-            == anatomy.fit(views, each.world_from_ct, sample.truth_world_from_ct).pixels
-        ), "the fit is that of all pixels"
+        whole = anatomy.fit(views, each.world_from_ct, truth)
+        assert each.fit.pixels == whole.pixels, "the fit is that of all pixels"
     monkeypatch.setattr(pipeline, "outliers", lambda objective, projections: None)
-    assert np.mean(errors) < 0.7 * np.mean([error(views)[1] for views in hidden])
+    assert np.mean(errors) < 0.7 * np.mean([registered(views)[1] for views in hidden])

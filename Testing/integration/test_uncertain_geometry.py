@@ -8,30 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from file_io import read_json
-from program import changed
+from phantom import misplaced
+from program import changed, result_in
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.xray import with_cameras
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.report.result_page import save_result
-
-
-def unit(random):
-    vector = random.normal(size=3)
-    return vector / np.linalg.norm(vector)
-
-
-def wrong(views, random, degrees=1.0, mm=3.0):
-    """All cameras but the first off by this, about a random axis and in a random direction, as encoders are."""
-    cameras = [views[0].camera]
-    for view in views[1:]:
-        motion = rigid.turn_and_shift(np.radians(degrees) * unit(random), mm * unit(random))
-        cameras.append(
-            replace(view.camera, camera_from_world=view.camera.camera_from_world @ motion)
-        )
-    return with_cameras(views, cameras)
 
 
 @pytest.fixture(scope="module")
@@ -40,78 +24,59 @@ def unsure(case_file, tmp_path_factory):
 
     def registered(**certainty):
         case = Case.load(case_file)
-        given = wrong(case.views, np.random.default_rng(1))
-        result = register(replace(case, views=[given[0], replace(given[1], **certainty)]))
+        first, second = case.views
+        off = misplaced(second, [0.8, -0.3, 0.5], [1.5, 2.2, -1.4])
+        result = register(replace(case, views=[first, replace(off, **certainty)]))
         folder = tmp_path_factory.mktemp("unsure")
         save_result(result, folder)
-        return (
-            case,
-            result,
-            read_json(folder / "result.json"),
-            (folder / "report.html").read_text(),
-        )
+        return case, result, result_in(folder), (folder / "report.html").read_text()
 
     return registered
 
 
 @pytest.mark.parametrize(
-    "certainty",
-    [(1.0, 3.0), pytest.param((None, None), marks=pytest.mark.slow)],
+    "degrees, mm",
+    [(1.0, 3.0), pytest.param(None, None, marks=pytest.mark.slow)],
     ids=["encoder", "unknown"],
 )
-def test_result_and_report_show_given_and_corrected_cameras(unsure, certainty):
-    case, result, reported, html = unsure(
-        rotation_sd_deg=certainty[0], translation_sd_mm=certainty[1]
-    )
-    first, second = reported["views"]
+def test_result_and_report_show_given_and_corrected_cameras(unsure, degrees, mm):
+    case, result, told, html = unsure(rotation_sd_deg=degrees, translation_sd_mm=mm)
+    first, second = told["views"]
+    given, true = result.case.views[1].camera, case.views[1].camera
     assert "given_camera_from_world" not in first
-    given = result.case.views[1].camera
     assert second["given_camera_from_world"] == given.camera_from_world.tolist()
     # As this camera sees the CT, which is what its image tells.
-    seen = metrics.mtre(
-        np.array(second["camera_from_world"]) @ result.world_from_ct,
-        case.views[1].camera.camera_from_world @ case.truth_world_from_ct,
-        case.targets,
-    )
-    before = metrics.mtre(
-        given.camera_from_world, case.views[1].camera.camera_from_world, case.targets
-    )
+    truth = case.truth_world_from_ct, case.targets
+    found = np.array(second["camera_from_world"]) @ result.world_from_ct
+    seen = metrics.mtre(found, true.camera_from_world @ truth[0], case.targets)
+    before = metrics.mtre(given.camera_from_world, true.camera_from_world, case.targets)
     assert seen < 0.6 * before
-
-    alone = certainty == (None, None)
-    assert (
-        any("The geometry of view2 is unknown" in reason for reason in reported["reasons"]) == alone
-    )
-    assert all(reason in html for reason in reported["reasons"])
-    assert reported["uses"]["room"]["verdict"] == "check"
-    assert reported["reasons"][0].startswith("The cameras are known only to ±1°, 3 mm") != alone
-
+    alone = degrees is None
+    unknown = "The geometry of view2 is unknown"
+    assert any(unknown in reason for reason in told["reasons"]) == alone
+    assert told["reasons"][0].startswith("The cameras are known only to ±1°, 3 mm") != alone
+    assert all(reason in html for reason in told["reasons"])
+    assert told["uses"]["room"]["verdict"] == "check"
     motion = given.world_from_camera @ result.views[1].camera.camera_from_world
-    assert "Camera corrected by" in html
-    assert f"{np.degrees(rigid.rotation_angle(motion)):.2f}\u00b0 about the world origin" in html
-
-    true = case.truth_world_from_ct, case.targets
-    of_cameras = [
-        np.mean([metrics.mrpd(view.camera, result.world_from_ct, *true) for view in views])
+    turned = np.degrees(rigid.rotation_angle(motion))
+    assert "Camera corrected by" in html and f"{turned:.2f}\u00b0 about the world origin" in html
+    corrected, as_given = (
+        np.mean([metrics.mrpd(view.camera, result.world_from_ct, *truth) for view in views])
         for views in (result.views, result.case.views)
-    ]
-    assert reported["errors"]["mrpd_mm"] == pytest.approx(of_cameras[0], rel=1e-12) != of_cameras[1]
+    )
+    assert told["errors"]["mrpd_mm"] == pytest.approx(corrected, rel=1e-12) != as_given
 
 
 def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
     views = read_json(changed(case_file, tmp_path))["views"]
+    off = np.array([[1, 0, 3], [0, 1, 0], [0, 0, 1]])  # a principal point that is off by 3 pixels
     for view in views:
-        matrix = np.array(view["projection_matrix"])
-        matrix[:2] += (
-            np.array([[3.0], [0.0]]) * matrix[2]
-        )  # a principal point that is off by 3 pixels
-        view["projection_matrix"] = matrix.tolist()
-    unknowns = {"principal_point_sd_px": 3}
-    result = register(
-        Case.load(changed(case_file, tmp_path, views=views, shared_unknowns=unknowns))
+        view["projection_matrix"] = (off @ view["projection_matrix"]).tolist()
+    exact, shared = (
+        register(Case.load(changed(case_file, tmp_path, views=views, shared_unknowns=unknowns)))
+        for unknowns in (None, {"principal_point_sd_px": 3})
     )
-    for view in result.to_json()["views"]:
+    for view in shared.to_json()["views"]:
         shift = np.array(view["intrinsics"]) - view["given_intrinsics"]
         assert shift[0, 2] == pytest.approx(-3, abs=1)
-    exact = register(Case.load(changed(case_file, tmp_path, views=views)))
-    assert result.errors.mtre_mm < 0.5 * exact.errors.mtre_mm
+    assert shared.errors.mtre_mm < 0.5 * exact.errors.mtre_mm

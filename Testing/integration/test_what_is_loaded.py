@@ -14,8 +14,8 @@ from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import Case, register, save_result
 from MultiViewRegistrationLib.imaging.body import Body
-from MultiViewRegistrationLib.registration import similarity
-from MultiViewRegistrationLib.registration.warm_up import warm_up
+from MultiViewRegistrationLib.registration import moved_detail, similarity
+from MultiViewRegistrationLib.registration.warm_up import warm_up, warm_up_other_half
 from MultiViewRegistrationLib.rendering import cpu
 
 #: Slow to import, and not used by `mvreg register`: a torch is only there for the regressor.
@@ -37,23 +37,9 @@ LATER = "numba scipy.ndimage scipy.special PIL".split()
 
 
 def test_library_and_registration_import_nothing_that_they_do_not_use(case_file, tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            REGISTER,
-            "register",
-            str(case_file),
-            "--out",
-            str(tmp_path / "out"),
-        ],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    functions, case, everything = (set(json.loads(line)) for line in done.stdout.splitlines())
+    command = [sys.executable, "-c", REGISTER, "register", case_file, "--out", tmp_path / "out"]
+    printed = subprocess.check_output(command, env=ENVIRONMENT, text=True, timeout=300)
+    functions, case, everything = (set(json.loads(line)) for line in printed.splitlines())
     assert not functions & {*LATER, "SimpleITK", "scipy"} and not case & {*LATER, "SimpleITK"}
     assert set(LATER) < everything and not everything & set(NOT_NEEDED)
 
@@ -62,12 +48,19 @@ def kernels() -> dict[str, set]:
     """The types for which each kernel of a registration is compiled, or loaded from numba's cache, in this process."""
     dispatchers = [
         each
-        for module in (cpu, similarity)
+        for module in (cpu, similarity, moved_detail)
         for each in vars(module).values()
         if isinstance(each, Dispatcher)
     ]
     assert len(dispatchers) > 10
     return {each.py_func.__name__: set(each.signatures) for each in dispatchers}
+
+
+def test_the_child_process_compiles_no_kernels_of_its_own():
+    warm_up()
+    before = kernels()
+    warm_up_other_half()
+    assert kernels() == before
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -6,6 +6,7 @@ Do all starts lead to one pose, and does it predict what is seen to move?
 import numpy as np
 import pytest
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -20,46 +21,48 @@ STARTS = 4
 
 @pytest.fixture(scope="module")
 def registered(shared_data):
-    """Case and pose of each bone and instant, refined from the case's own rough start, and the bones' anatomies."""
+    """Case, anatomy and pose of each bone and instant, refined from the case's own rough start."""
     anatomies, found = {}, {}
     for name in "radius_0002 radius_0099 radius_0158 ulna_0099 ulna_0158".split():
         case = Case.load(shared_data / "wrist" / f"{name}.json")
         bone = name.split("_")[0]
-        anatomies.setdefault(bone, PreparedCT(case.ct))
-        found[name] = (
-            case,
-            anatomies[bone],
-            refine(anatomies[bone], case.views, case.world_from_ct).world_from_ct,
-        )
+        anatomy = anatomies.setdefault(bone, PreparedCT(case.ct))
+        found[name] = case, anatomy, refine(anatomy, case.views, case.world_from_ct).world_from_ct
     return found
+
+
+def agree(anatomy, *poses) -> bool:
+    return (
+        protocol.consensus(np.stack(poses), anatomy.centroid, within_deg=1.5, within_mm=0.3).share
+        == 1.0
+    )
 
 
 @pytest.mark.parametrize("name", ["radius_0002", "radius_0158", "ulna_0099"])
 def test_starts_8_degrees_and_8_mm_off_lead_to_one_pose(registered, name):
     case, anatomy, pose = registered[name]
     starts = protocol.perturbed(pose, anatomy.centroid, 8.0, 8.0, STARTS, seed=11)
-    poses = [pose, *(refine(anatomy, case.views, start).world_from_ct for start in starts)]
-    assert (
-        protocol.consensus(np.stack(poses), anatomy.centroid, within_deg=1.5, within_mm=0.3).share
-        == 1.0
+    assert agree(
+        anatomy, pose, *(refine(anatomy, case.views, start).world_from_ct for start in starts)
     )
 
 
 @pytest.mark.parametrize("bone", ["radius", "ulna"])
 def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, bone):
     """In camera 2; in camera 1 radius and ulna lie over each other."""
-    (first, anatomy, pose), (second, _, other) = (
+    (first, _, pose), (second, _, other) = (
         registered[f"{bone}_{instant}"] for instant in ("0099", "0158")
     )
-    motion = check_motion(first.ct, first.views[1], second.views[1], pose, other)
+
+    def checked(there):
+        return check_motion(first.ct, first.views[1], second.views[1], pose, there)
+
+    motion = checked(other)
     assert motion.patches >= 30
     assert np.hypot(*motion.tracked_px) > 5
     assert np.hypot(*motion.error_px) < 0.5
-    wrong = other.copy()
-    wrong[:3, 3] += [0.5, -0.5, 0.5]
-    assert (
-        np.hypot(*check_motion(first.ct, first.views[1], second.views[1], pose, wrong).error_px) > 1
-    )
+    wrong = rigid.translation([0.5, -0.5, 0.5]) @ other
+    assert np.hypot(*checked(wrong).error_px) > 1
 
 
 def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_starts_lead_to(
@@ -69,8 +72,9 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
 
     The first step has to be found again.
     """
-    instants = [registered[f"radius_{instant}"] for instant in ("0002", "0099", "0158")]
-    (case, anatomy, pose), *later = instants
+    (case, anatomy, pose), *later = (
+        registered[f"radius_{instant}"] for instant in ("0002", "0099", "0158")
+    )
     tracker = Tracker(anatomy, PACES["thorough"], Range(**case.search))
     similarity = anatomy.fit(case.views, pose, pose).similarity
     tracker.keep(Tracked(0, "registered", pose, "check", [], similarity))
@@ -78,12 +82,4 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
         found = tracker.follow(number, frame.views)
         tracker.keep(found)
         assert found.verdict == "check"  # as any structure
-        assert (
-            protocol.consensus(
-                np.stack([expected, found.world_from_ct]),
-                anatomy.centroid,
-                within_deg=1.5,
-                within_mm=0.3,
-            ).share
-            == 1.0
-        )
+        assert agree(anatomy, expected, found.world_from_ct)

@@ -6,20 +6,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent, spine, together, xrays
+from bent_spine import NAMES, POSE, START, anatomy, bent_case, structures, together, xrays
+from finite_differences import changes, half_cost
 from phantom import masked
 
-from MultiViewRegistrationLib.assessment.bodies import Alone, register_together
 from MultiViewRegistrationLib.assessment.neighbours import motions_of, vertebra
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import Tie, ties_of
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.problem import add_prior, moved, prior_cost
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVELS,
@@ -29,91 +27,69 @@ from MultiViewRegistrationLib.registration.register_bones import (
 
 
 @pytest.fixture(scope="module")
-def case():
-    ct, labels = spine()
-    motions = bent(ct, labels)
-    return Structures(NAMES, labels), motions, xrays(ct, labels, motions, POSE)
+def whole():
+    return refine(anatomy(), bent_case().views, START)
 
 
 @pytest.fixture(scope="module")
-def whole(case):
-    anatomy = PreparedCT(spine()[0])
-    return anatomy, refine(anatomy, case[2], START)
-
-
-@pytest.fixture(scope="module")
-def found(case, whole):
+def found(whole):
     """The bones, and how far their registration said it was."""
     fractions = []
-    told = together(case[0], *whole, progress=lambda done: fractions.append(done.fraction))
+    told = together(structures(), whole, progress=lambda done: fractions.append(done.fraction))
     return told, fractions
 
 
-def errors_mm(poses, found, motions) -> np.ndarray:
-    """Mean distance of each bone's surface at a pose from where it is."""
-    off = []
-    for pose, bone, motion in zip(poses, found.bodies, motions, strict=True):
-        there = rigid.transform_points(POSE @ motion, bone.bone.surface)
-        off.append(rigid.transform_points(pose, bone.bone.surface) - there)
-    return np.array([np.linalg.norm(each, axis=-1).mean() for each in off])
+def errors_mm(bones, poses=None):
+    """Of each bone, at its own or another pose."""
+    there = poses or [bone.world_from_ct for bone in bones]
+    places = zip(bones, there, bent_case().motions, strict=True)
+    return [bone.bone.apart(pose, POSE @ motion) for bone, pose, motion in places]
 
 
-def poses_of(found):
-    return [bone.world_from_ct for bone in found.bodies]
+def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(whole, found):
+    bones = found[0].bodies
+    assert max(errors_mm(bones, [whole.world_from_ct] * 4)) > 2.0
+    assert max(errors_mm(bones)) < 0.3
+    for bone in bones:
+        assert (bone.verdict, bone.reasons) == ("accept", [])
+        assert min(bone.similarity.values()) > 0.8 and bone.predicted_tre_mm["upper95"] < 1.5
 
 
-def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(case, whole, found):
-    _, motions, _ = case
-    told, _ = found
-    assert errors_mm([whole[1].world_from_ct] * 4, told, motions).max() > 2.0
-    assert errors_mm(poses_of(told), told, motions).max() < 0.3
-    for bone in told.bodies:
-        assert (
-            bone.verdict == "accept" and bone.reasons == [] and min(bone.similarity.values()) > 0.8
-        )
-        assert bone.predicted_tre_mm["upper95"] < 1.5
-
-
-def test_a_mask_with_a_part_of_a_neighbour_that_moved_is_not_accepted(case, whole):
-    labels = case[0].labels.copy()
+def test_a_mask_with_a_part_of_a_neighbour_that_moved_is_not_accepted(whole):
+    labels = bent_case().labels.copy()
     leaking = labels == 3
     leaking[: int(np.quantile(np.nonzero(leaking)[0], 0.6))] = False
     labels[leaking] = 2
-    bone = together(Structures(NAMES, labels), *whole).bodies[1]
+    bone = together(Structures(NAMES, labels), whole).bodies[1]
     assert bone.verdict != "accept" and "mm apart" in bone.reasons[0]
     assert "mask-of-two-bones" in [reason.code for reason in bone.reasons]
 
 
-def test_progress_grows_to_the_end_and_false_cancels(case, whole, found):
+def test_progress_grows_to_the_end_and_false_cancels(whole, found):
     _, fractions = found
     assert len(fractions) > 6 and fractions == sorted(fractions) and fractions[-1] == 1
     with pytest.raises(Cancelled):
-        together(case[0], *whole, progress=lambda done: False)
+        together(structures(), whole, progress=lambda done: False)
 
 
-def test_relative_motions_are_those_of_the_patient(case, found):
-    _, motions, _ = case
+def test_relative_motions_are_those_of_the_patient(found):
     told = found[0].motions
     assert [(motion.name, motion.against) for motion in told] == list(pairwise(NAMES))
-    for n, motion in enumerate(told):
-        true = rigid.inverse(motions[n + 1]) @ motions[n]
+    for motion, (upper, lower) in zip(told, pairwise(bent_case().motions), strict=True):
+        true = rigid.inverse(lower) @ upper
         assert motion.degrees == pytest.approx(np.degrees(rigid.rotation_angle(true)), abs=0.3)
         assert "degrees of" in motion.words
 
 
-def test_motions_are_off_as_much_as_is_said_of_noisy_x_rays(case):
+def test_motions_are_off_as_much_as_is_said_of_noisy_x_rays():
     """Turns against each other, over their medians and bounds."""
-    structures, motions, _ = case
-    ct, labels = spine()
-    anatomy = PreparedCT(ct)
+    ct, labels, motions, _ = bent_case()
     views = xrays(ct, labels, motions, POSE, noise=0.05)
-    registered = refine(anatomy, views, POSE)
-    judged = assess(anatomy, views, registered, POSE)
-    alone = Alone(Body(ct, bones=structures), anatomy, registered.world_from_ct, judged)
-    told = register_together([alone], registered.views)
-    off = []
+    registered = refine(anatomy(), views, POSE)
+    told = together(structures(), registered, assess(anatomy(), views, registered, POSE))
+    poses, off = [bone.world_from_ct for bone in told.bodies], []
     for (upper, lower), motion, true in zip(
-        pairwise(poses_of(told)), told.motions, pairwise(motions), strict=True
+        pairwise(poses), told.motions, pairwise(motions), strict=True
     ):
         error = rigid.inverse(lower) @ upper @ rigid.inverse(true[0]) @ true[1]
         off.append(np.degrees(rigid.rotation_angle(error)) / motion.error_deg)
@@ -121,34 +97,20 @@ def test_motions_are_off_as_much_as_is_said_of_noisy_x_rays(case):
     assert np.max(off, axis=0)[1] < 1
 
 
-def turned(bones, poses, b: int, axis: int, step: float):
-    """The poses, one of them turned or shifted about its bone's middle."""
-    centre = rigid.transform_points(poses[b], bones[b].centroid)
-    there = moved(poses[b], step * np.eye(6)[axis], centre)
-    return [*poses[:b], there, *poses[b + 1 :]]
-
-
 @pytest.fixture(scope="module")
-def objective(case, whole):
-    structures, _, views = case
-    bones = module.bones_of(structures, whole[0])
-    return objective_at(whole[0], bones, views, POSE, ties_of(bones), LEVELS[1])
+def objective():
+    bones = module.bones_of(structures(), anatomy())
+    return objective_at(anatomy(), bones, bent_case().views, POSE, ties_of(bones), LEVELS[1])
 
 
 def test_gradient_and_hessian_are_those_of_the_cost(objective):
-    """By central differences, the pixels that are compared staying the same.
-
-    Gauss and Newton leave out second derivatives.
-    """
-    bones, off = objective.bones, rigid.exp_se3([0.01, 0, 0.01, 1, 0.5, 0])
-    centres = [rigid.transform_points(POSE, bone.centroid) for bone in bones]
-    poses = [rigid.about(centre, off) @ POSE for centre in centres]
+    """The pixels that are compared staying the same. Gauss and Newton leave out second derivatives."""
+    off = rigid.exp_se3([0.01, 0, 0.01, 1, 0.5, 0])
+    poses = [rigid.about(pivot, off) @ POSE for pivot in objective.pivots([POSE] * 4)]
     fit = objective.linearise(poses, objective.shadows(poses))
-    for b, axis, step in ((0, 3, 0.05), (1, 0, 1e-3), (2, 5, 0.05), (3, 1, 1e-3)):
-        ends = [turned(bones, poses, b, axis, sign * step) for sign in (1, -1)]
-        ahead, behind = (objective.cost(objective.shadows(end)) for end in ends)
-        slope = (ahead - behind) / (2 * step) / 2
-        assert fit.gradient[6 * b + axis] == pytest.approx(slope, rel=0.05, abs=2e-5)
+    steps = np.diag(np.tile([1e-3, 1e-3, 1e-3, 0.05, 0.05, 0.05], 4))[[3, 6, 17, 19]]
+    found = changes(half_cost(objective, poses), steps)
+    assert found == pytest.approx(steps @ fit.gradient, rel=0.05, abs=1e-6)
     assert np.allclose(fit.hessian, fit.hessian.T, rtol=1e-4, atol=1e-8)
     least, *_, most = np.linalg.eigvalsh(fit.hessian)
     assert least > -1e-6 * most
@@ -156,12 +118,12 @@ def test_gradient_and_hessian_are_those_of_the_cost(objective):
     assert np.abs(apart).max() == 0 < np.abs(fit.hessian[:6, 6:12]).max()
 
 
-def test_the_rest_is_rendered_where_it_is_compared_and_hardly_elsewhere(whole, objective):
+def test_the_rest_is_rendered_where_it_is_compared_and_hardly_elsewhere(objective):
     """Beside the bones it is what the whole CT shows."""
-    anatomy, there = whole[0], [POSE] * 4
+    there = [POSE] * 4
     objective.linearise(there, objective.shadows(there))
+    projector = anatomy().projector(anatomy().level(objective.voxel_mm))
     for v, view in enumerate(objective.views):
-        projector = anatomy.projector(anatomy.level(objective.voxel_mm))
         true = projector.render(view.camera, POSE).image
         for shadow in objective.shadows(there)[v]:
             true[shadow.part] -= shadow.image
@@ -172,18 +134,18 @@ def test_the_rest_is_rendered_where_it_is_compared_and_hardly_elsewhere(whole, o
 
 def test_the_prior_is_differentiated_right():
     rng = np.random.default_rng(0)
-    bones = [SimpleNamespace(centroid=rng.normal(size=3) * 30) for _ in range(2)]
+    pivots = rng.normal(size=(2, 3)) * 30
     ties = [Tie(0, 1, rng.normal(size=3) * 20)]
     poses = [rigid.exp_se3(rng.normal(size=6) * [0.05, 0.05, 0.05, 2, 2, 2]) for _ in range(2)]
-    gradient, hessian = np.zeros(12), np.zeros((12, 12))
-    pivots = [
-        rigid.transform_points(pose, bone.centroid) for pose, bone in zip(poses, bones, strict=True)
-    ]
-    add_prior(ties, poses, pivots, 1.0, gradient, hessian)
-    for n in range(12):
-        ends = [turned(bones, poses, *divmod(n, 6), sign * 1e-5) for sign in (1, -1)]
-        ahead, behind = (prior_cost(ties, end) for end in ends)
-        assert gradient[n] == pytest.approx((ahead - behind) / 4e-5, rel=0.03, abs=0.5)
+    gradient = np.zeros(12)
+    add_prior(ties, poses, pivots, 1.0, gradient, np.zeros((12, 12)))
+
+    def half(twists):
+        each = zip(poses, twists.reshape(2, 6), pivots, strict=True)
+        return prior_cost(ties, [moved(*one) for one in each]) / 2
+
+    steps = 1e-5 * np.eye(12)
+    assert changes(half, steps) == pytest.approx(steps @ gradient, rel=0.03, abs=5e-6)
 
 
 def test_neighbours_are_the_nearest(objective):
@@ -192,36 +154,32 @@ def test_neighbours_are_the_nearest(objective):
     assert ties == {frozenset(pair) for pair in pairwise(NAMES)}
 
 
-def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_called_not_shown(
-    case, whole, found
-):
-    structures, motions, views = case
-    anatomy, refinement = whole
-    surface = found[0].bodies[0].bone.surface
-    cut = []
-    for view in views:
-        lowest = view.camera.project(rigid.transform_points(POSE, surface))[:, 1].max() + 3
-        cut.append(masked(view, np.arange(view.camera.size[1])[:, None] > lowest))
-    told = together(structures, anatomy, replace(refinement, views=cut))
+def below(view, row: float):
+    """The view of which only the rows after this one count."""
+    return masked(view, np.arange(view.camera.size[1])[:, None] > row)
+
+
+def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_called_not_shown(whole, found):
+    surface = rigid.transform_points(POSE, found[0].bodies[0].bone.surface)
+    cut = [below(view, view.camera.project(surface)[:, 1].max() + 3) for view in whole.views]
+    told = together(structures(), replace(whole, views=cut))
     first = told.bodies[0]
     assert first.verdict == "not shown" and np.isfinite(first.world_from_ct).all()
     assert "No X-ray shows enough of T12" in first.reasons[0]
-    assert errors_mm(poses_of(told), told, motions)[2:].max() < 0.4
+    assert max(errors_mm(told.bodies)[2:]) < 0.4
 
 
 def test_a_bone_of_which_one_view_shows_enough_may_have_a_right_overlay_and_no_place_in_the_room(
-    case, whole
+    whole,
 ):
-    structures, _, views = case
-    anatomy, registered = whole
-    judged = assess(anatomy, views, registered, START)
-    camera = views[1].camera
-    middle = camera.project(rigid.transform_points(POSE, [[0.0, 0.0, 58.0]]))[0, 1]
-    cut = masked(views[1], np.arange(camera.size[1])[:, None] > middle)
-    alone = Alone(Body(spine()[0], bones=structures), anatomy, registered.world_from_ct, judged)
-    first = register_together([alone], [registered.views[0], cut]).bodies[0]
-    assert (first.overlay, first.room) == ("accept", "check")
-    assert [reason.code for reason in first.reasons] == ["one-view"]
+    middle = rigid.transform_points(POSE, [0.0, 0.0, 58.0])
+    first, second = whole.views
+    cut = below(second, second.camera.project(middle)[1])
+    seen = replace(whole, views=[first, cut])
+    judged = assess(anatomy(), whole.views, whole, START)
+    bone = together(structures(), seen, judged).bodies[0]
+    assert (bone.overlay, bone.room) == ("accept", "check")
+    assert [reason.code for reason in bone.reasons] == ["one-view"]
 
 
 @pytest.mark.parametrize(

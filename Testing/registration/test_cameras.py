@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from finite_differences import changes, cost_of
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import START, TRUE_POSE, error_mm, make_slot_scan, make_views, misplaced
 from refusals import refuses
@@ -47,45 +48,45 @@ def uncertain(view, rotation_deg=1.0, translation_mm=3.0, **more):
     return replace(view, rotation_sd_deg=rotation_deg, translation_sd_mm=translation_mm, **more)
 
 
-@pytest.mark.parametrize("kind", ["intensity", "both, robust", "slot scan"])
-def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, views, kind):
+TWIST = [2e-3] * 3 + [0.1] * 3
+OWN_AND_SHARED = [6.0, 1.5, -2.0, 1.0, 0.7, -2.0], [0.3] + [0.1] * 5
+READINGS = {"principal_point_sd_px": 4.0, "distance_sd_percent": 2.0, "step_sd_percent": 2.0}
+
+
+@pytest.mark.parametrize(
+    "settings, scanned",
+    [
+        (Settings(intensity_radius=6), False),
+        (Settings(intensity_radius=5, gradient_radius=6, cauchy=0.5), False),
+        (Settings(intensity_radius=6), True),
+    ],
+    ids=["intensity", "both, robust", "slot scan"],
+)
+def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(
+    ct, views, settings, scanned
+):
     """Of N log cost + the prior's squares, at corrections that are not small, in images that are pooled.
 
     A slot scan has its place, fan and rows.
     """
-    settings = Settings(intensity_radius=6)
-    shared, second, own = SHARED, uncertain(views[1]), [6.0, 1.5, -2.0, 1.0, 0.7, -2.0]
-    sizes = [2e-3] * 3 + [0.1] * 3 + [2e-3] * 3 + [0.1] * 3 + [0.3] + [0.1] * 5
-    if kind == "both, robust":
-        settings = Settings(intensity_radius=5, gradient_radius=6, cauchy=0.5)
-    elif kind == "slot scan":
-        said = {"principal_point_sd_px": 4.0, "distance_sd_percent": 2.0, "step_sd_percent": 2.0}
-        shared, second, own = (
-            CALIBRATED,
-            uncertain(make_slot_scan(ct, 70), **said),
-            [0.02, 1.5, -2, 0.03],
-        )
-        sizes[12:] = [1e-3, 0.1, 0.1, 1e-3]
+    shared, second, (own, sizes) = SHARED, uncertain(views[1]), OWN_AND_SHARED
+    if scanned:
+        shared, second = CALIBRATED, uncertain(make_slot_scan(ct, 70), **READINGS)
+        own, sizes = [0.02, 1.5, -2, 0.03], [1e-3, 0.1, 0.1, 1e-3]
     unknowns = CameraCorrections([views[0], second], shared)
     pooled = [view.pooled(2) for view in (views[0], second)]
     objective = Objective(Projector(attenuation(ct)), pooled, settings, np.array([4.0, -6.0, 3.0]))
     corrections = unknowns.none.copy()
     corrections[unknowns.free] = [*BODY, *own]
-
     problem, here = Problem(objective, unknowns), State(TRUE_POSE[None], corrections)
     fit, gradient, hessian = problem.linearise(here, problem.evaluate(here))
-
-    def value(step):
-        trial = problem.moved(here, step)
-        return np.log(problem.cost(trial, problem.evaluate(trial)))
-
     assert np.linalg.eigvalsh(hessian).min() > 0 and unknowns.intrinsics
-    changes = np.array([value(step) - value(-step) for step in np.diag(sizes)]) / 4 * fit.cost
-    turns = np.array(sizes) == 2e-3
+    cost, steps = cost_of(problem, here), np.diag([*TWIST, *TWIST, *sizes])
+    expected = changes(lambda step: np.log(cost(step)), steps) / 2 * fit.cost
+    turns = steps.max(axis=1) == TWIST[0]
     for chosen in (turns, ~turns):
-        expected = changes[chosen]
-        least = 0.02 * np.abs(expected).max()
-        assert_allclose((gradient * sizes)[chosen], expected, rtol=0.05, atol=least)
+        least = 0.02 * np.abs(expected[chosen]).max()
+        assert_allclose((steps @ gradient)[chosen], expected[chosen], rtol=0.05, atol=least)
 
 
 def test_corrected_camera_is_the_one_described(views):
@@ -123,7 +124,8 @@ def test_slot_scans_register_alone_and_beside_a_pinhole(ct, anatomy, views, numb
     """
     slot = make_slot_scan(ct, 80)
     wrong = replace(slot, camera=slot.camera.corrected(1.01, np.zeros(2)), distance_sd_percent=1.0)
-    found = refine(anatomy, [wrong, views[0] if number == 1 else make_slot_scan(ct, -10)], START)
+    second = views[0] if number == 1 else make_slot_scan(ct, -10)
+    found = refine(anatomy, [wrong, second], START)
     assert error_mm(found.world_from_ct) < 0.3
     assert found.views[0].camera.focal_px / slot.camera.focal_px == pytest.approx(1, abs=0.002)
 

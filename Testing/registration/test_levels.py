@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, spine, xrays
+from bent_spine import NAMES, POSE, anatomy, structures, unbent_views
 
 from MultiViewRegistrationLib.assessment.neighbours import vertebra
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import register_bones as registering
 from MultiViewRegistrationLib.registration.bones import bones_of
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import other_levels, register_bones
 
 NUMBERS = [vertebra(name) for name in NAMES]
@@ -19,10 +17,7 @@ NUMBERS = [vertebra(name) for name in NAMES]
 
 @pytest.fixture(scope="module")
 def found():
-    ct, labels = spine()
-    anatomy = PreparedCT(ct)
-    views = xrays(ct, labels, [np.eye(4)] * 4, POSE)
-    return register_bones(anatomy, bones_of(Structures(NAMES, labels), anatomy), views, POSE)
+    return register_bones(anatomy(), bones_of(structures(), anatomy()), unbent_views(), POSE)
 
 
 def test_vertebrae_that_are_right_fit_worse_one_level_further(found):

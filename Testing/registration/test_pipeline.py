@@ -65,10 +65,8 @@ def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, plated
 def test_of_a_structure_or_where_all_fits_nothing_is_left_out(ct, anatomy, views, plated):
     """What lies before and behind a structure would be left out."""
     mask = (np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300)
-    for registration in (
-        pipeline(PreparedCT(replace(ct, mask=mask)), plated),
-        pipeline(anatomy, views),
-    ):
+    structure = PreparedCT(replace(ct, mask=mask))
+    for registration in (pipeline(structure, plated), pipeline(anatomy, views)):
         (best,) = registration.descend(3, [DescentStart(TRUE_POSE)])
         assert registration._without_outliers(best) is None
 
@@ -106,9 +104,8 @@ def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shif
 
 @pytest.mark.slow
 def test_a_view_with_the_ct_behind_its_source_is_ignored(anatomy, views):
-    beyond = views[1].camera.camera_from_world.copy()
-    beyond[2, 3] -= 1500  # the source goes past the body
-    turned = views[1].with_camera(camera_from_world=beyond)
+    beyond = rigid.translation([0, 0, -1500])  # the source goes past the body
+    turned = views[1].with_camera(camera_from_world=beyond @ views[1].camera.camera_from_world)
     found = refine(anatomy, [views[0], turned], off(TRUE_POSE, [1, 1, 2], [3, 2, -3]))
     here, true = views[0].camera.project(np.stack([found.world_from_ct, TRUE_POSE])[:, :3, 3])
     assert np.linalg.norm(here - true) < 0.2

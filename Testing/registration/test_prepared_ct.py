@@ -106,10 +106,10 @@ def test_the_coarsest_image_has_32_pixels_across_what_is_imaged_and_voxels_as_la
         assert before.pool == 2 * level.pool
     for level in levels:
         assert 1 / 1.5 < 0.5 * 2**level.volume / (level.pool * pixel_mm) < 1.6
-    coarse = scoring_level(levels[0], 8, structure=False)
+    coarse, first = scoring_level(levels[0], 8, structure=False), levels[0]
     assert (coarse.pool, coarse.volume, coarse.settings) == (
-        2 * levels[0].pool,
-        levels[0].volume + 1,
+        2 * first.pool,
+        first.volume + 1,
         SCORING,
     )
     assert scoring_level(levels[0], 8, structure=True) is levels[0]

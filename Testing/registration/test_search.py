@@ -12,6 +12,7 @@ from phantom import TRUE_POSE, error_mm, off
 from refusals import refuses
 
 from MultiViewRegistrationLib.errors import Cancelled
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration import pipeline
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
 from MultiViewRegistrationLib.registration.objective import PoseFit
@@ -164,12 +165,24 @@ def test_it_looks_farther_the_less_the_x_rays_look_like_the_ct(
 def test_the_pose_is_found_from_far_away_and_the_same_bits_on_any_number_of_threads(
     anatomy, views, monkeypatch
 ):
-    found = refine(anatomy, views, FAR, reach=REACH, seed=3)
+    """Progress comes on the caller's thread, and can cancel."""
+    reports, threads = [], set()
+
+    def progress(report) -> None:
+        reports.append(report)
+        threads.add(threading.current_thread())
+
+    found = refine(anatomy, views, FAR, progress, reach=REACH, seed=3)
     assert error_mm(found.world_from_ct) < 0.1
     assert found.search_seconds > 0 and found.refined < found.candidates
+    fractions = [report.fraction for report in reports]
+    assert threads == {threading.current_thread()}
+    assert fractions == sorted(fractions) and "searching" in reports[0].stage
     monkeypatch.setenv("MVREG_THREADS", "1")
     again = refine(anatomy, views, FAR, reach=REACH, seed=3)
     assert_array_equal(again.world_from_ct, found.world_from_ct)
+    with pytest.raises(Cancelled):
+        refine(anatomy, views, FAR, lambda report: False, reach=REACH)
 
 
 def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
@@ -201,30 +214,20 @@ def test_it_is_sure_of_what_was_found_again_if_nothing_else_is_nearly_as_good(
     assert registration.search(0, TRUE_POSE, REACH, SearchBudget(32, 32, 3))[1] == converged
 
 
-def test_progress_comes_on_the_callers_thread_and_can_cancel(anatomy, views):
-    reports, threads = [], set()
-
-    def progress(report) -> None:
-        reports.append(report)
-        threads.add(threading.current_thread())
-
-    refine(anatomy, views, FAR, progress, reach=REACH)
-    assert threads == {threading.current_thread()}
-    fractions = [report.fraction for report in reports]
-    assert fractions == sorted(fractions) and "searching" in reports[0].stage
-    with pytest.raises(Cancelled):
-        refine(anatomy, views, FAR, lambda report: False, reach=REACH)
-
-
-def test_a_range_that_never_shows_the_ct_is_refused(anatomy, views):
-    words = "at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the CT"
-    with refuses(words):
-        refine(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), reach=Range(5, 20))
-
-
-def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
-    beside = views[1].camera.camera_from_world.copy()
-    beside[1, 3] += 600
-    aside = views[1].with_camera(camera_from_world=beside)
-    with refuses("does view2 show enough of the CT"):
-        refine(anatomy, [views[0], aside], TRUE_POSE, reach=Range(5, 20))
+@pytest.mark.parametrize(
+    "start, aside, sentence",
+    [
+        (
+            [0, 0, 400],
+            0,
+            "at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the",
+        ),
+        ([0, 0, 0], 600, "does view2 show enough of the CT"),
+    ],
+    ids=["all", "one"],
+)
+def test_views_that_never_show_the_ct_in_a_range_are_named(anatomy, views, start, aside, sentence):
+    there = rigid.translation([0, aside, 0]) @ views[1].camera.camera_from_world
+    given = [views[0], views[1].with_camera(camera_from_world=there)]
+    with refuses(sentence):
+        refine(anatomy, given, off(TRUE_POSE, [0, 0, 0], start), reach=Range(5, 20))

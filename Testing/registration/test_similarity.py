@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from finite_differences import changes
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
@@ -11,6 +12,8 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.registration import similarity
 from MultiViewRegistrationLib.registration.similarity import box_sum
 
+#: No derivatives.
+NONE = np.empty((6, 0, 0), np.float32)
 RADIUS, FLOOR = WINDOW = similarity.Window(3, 0.05)
 
 
@@ -31,29 +34,28 @@ def images():
     return smooth[0], smooth[1], eroded, jacobian
 
 
-def window(r, c, shape):
-    return np.s_[
-        max(r - RADIUS, 0) : min(r + RADIUS + 1, shape[0]),
-        max(c - RADIUS, 0) : min(c + RADIUS + 1, shape[1]),
-    ]
+def in_windows(mask):
+    """Each pixel (row, column) of a mask, and the pixels of it in the window about that."""
+    for r, c in np.argwhere(mask > 0):
+        part = np.s_[max(r - RADIUS, 0) : r + RADIUS + 1, max(c - RADIUS, 0) : c + RADIUS + 1]
+        yield r, c, lambda image, part=part: image[part][mask[part] > 0]
 
 
 def brute_force_intensity(image, mask):
-    out = np.zeros(image.shape)
-    for r, c in np.argwhere(mask > 0):
-        values = image[window(r, c, image.shape)][mask[window(r, c, image.shape)] > 0].astype(float)
-        out[r, c] = (image[r, c] - values.mean()) / np.sqrt(values.var() + FLOOR**2)
+    image, out = image.astype(float), np.zeros((1, *image.shape))
+    for r, c, near in in_windows(mask):
+        values = near(image)
+        out[0, r, c] = (image[r, c] - values.mean()) / np.sqrt(values.var() + FLOOR**2)
     return out
 
 
 def brute_force_gradient(image, mask):
-    gy, gx = np.gradient(image.astype(float))
-    out = np.zeros((2, *image.shape))
-    for r, c in np.argwhere(mask > 0):
-        inside = mask[window(r, c, image.shape)] > 0
-        square = (gx**2 + gy**2)[window(r, c, image.shape)][inside].mean()
-        out[:, r, c] = np.array([gx[r, c], gy[r, c]]) / np.sqrt(square + FLOOR**2)
-    return out
+    out = np.array(np.gradient(image.astype(float)))[::-1]
+    square = (out**2).sum(axis=0)
+    scale = np.full(image.shape, np.inf)
+    for r, c, near in in_windows(mask):
+        scale[r, c] = np.sqrt(near(square).mean() + FLOOR**2)
+    return out / scale
 
 
 def test_box_sum_is_a_uniform_filter():
@@ -76,12 +78,10 @@ def test_box_sum_is_a_uniform_filter():
 def test_residual_is_the_difference_of_locally_normalised_images(images, residual_of, brute_force):
     moving, fixed, mask, _ = images
     weight = similarity.window_weight(mask, RADIUS)
-    residual, _, products, normalised = residual_of(
-        moving, np.empty((6, 0, 0), np.float32), fixed, mask, weight, WINDOW
-    )
+    residual, _, products, normalised = residual_of(moving, NONE, fixed, mask, weight, WINDOW)
     m, f = brute_force(moving, mask), brute_force(fixed, mask)
-    assert_allclose(residual, (m - f).reshape(residual.shape), atol=2e-4)
-    assert_allclose(normalised, m.reshape(residual.shape), atol=2e-4)
+    assert_allclose(residual, m - f, atol=2e-4)
+    assert_allclose(normalised, m, atol=2e-4)
     assert_allclose(products, [(m * f).sum(), (m * m).sum(), (f * f).sum()], rtol=1e-3, atol=0.05)
 
 
@@ -92,14 +92,13 @@ def test_derivative_is_that_of_finite_differences(images, residual_of):
     moving, fixed, mask, jacobian = images
     more = fixed, mask, similarity.window_weight(mask, RADIUS), WINDOW
     _, derivative, *_ = residual_of(moving, jacobian, *more)
-    step, none = 2e-3, np.empty((6, 0, 0), np.float32)
-    for p in range(6):
-        ahead, behind = (
-            residual_of((moving + sign * step * jacobian[p]).astype(np.float32), none, *more)[0]
-            for sign in (1, -1)
-        )
-        numeric = (ahead - behind).astype(float) / (2 * step)
-        assert np.abs(derivative[p] - numeric).max() < 0.01 * np.abs(numeric).max()
+    step = 2e-3
+
+    def residual(change):
+        return residual_of((moving + change).astype(np.float32), NONE, *more)[0].astype(float)
+
+    for found, expected in zip(derivative, changes(residual, step * jacobian) / step, strict=True):
+        assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("cauchy", [0.0, 0.7])

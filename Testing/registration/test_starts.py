@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fake_model import FakeModel, missed
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, error_mm, free, make_views, masked, misplaced, off
+from phantom import TRUE_POSE, error_mm, masked, off
 from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -22,7 +22,6 @@ from MultiViewRegistrationLib.registration.variants import (
     Start,
     refine_along_least_certain_axis,
     refine_from,
-    register_views,
 )
 from MultiViewRegistrationLib.regressor.initialise import CONFIDENT_MM, predict_poses
 
@@ -44,7 +43,7 @@ def test_a_near_start_needs_no_coarse_level(anatomy, views):
     ]
 
 
-@pytest.mark.parametrize("off_mm", [8, 16, 24])
+@pytest.mark.parametrize("off_mm", [8, 24])
 def test_a_farther_start_is_searched_within_its_expected_error(anatomy, views, off_mm):
     found = refine_from(anatomy, views, [start(off_mm, off_mm, seed=off_mm)])
     assert error_mm(found.world_from_ct) < 0.1 and found.selected_start == 0
@@ -70,24 +69,6 @@ def test_with_wrong_starts_only_the_search_finds_the_pose(anatomy, views):
     assert found.alternative is None or found.alternative.evidence_ratio > 1.3
 
 
-def test_uncertain_and_unknown_cameras(anatomy, ct):
-    """The second camera is a little off and said to be, the third is uncalibrated and registered by itself."""
-    first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
-    second = misplaced(second, [0.5, -0.6, 0.6], [0.4, -0.3, 0.4])
-    given = [
-        first,
-        replace(second, rotation_sd_deg=1.0, translation_sd_mm=1.0),
-        free(misplaced(third, [3, -4, 3], [2, -2, 2])),
-    ]
-
-    def from_start(some, progress=lambda report: None):
-        return refine_from(anatomy, some, [start(4, 3)], progress)
-
-    found, exact = register_views(given, from_start), from_start([first, second])
-    assert error_mm(found.world_from_ct) < 0.3 and min(found.fit.similarity) > 0.9
-    assert error_mm(found.world_from_ct) < error_mm(exact.world_from_ct)
-
-
 @pytest.mark.parametrize("about", [{}, {"centre": TRUE_POSE, "reach": REACH}])
 def test_starts_that_show_nothing_are_refused(anatomy, views, about):
     hidden = [masked(view, False) for view in views]
@@ -98,7 +79,7 @@ def test_starts_that_show_nothing_are_refused(anatomy, views, about):
 def astray(view, anatomy, mm):
     """The true pose moved along a view's beam, and a covariance that is wide along it alone."""
     centre = rigid.transform_points(TRUE_POSE, anatomy.centroid)
-    beam = (centre - view.camera.source) / np.linalg.norm(centre - view.camera.source)
+    beam = rigid.unit(centre - view.camera.source)
     covariance = np.diag([1e-6] * 3 + [0.04] * 3)
     covariance[3:, 3:] += abs(mm) ** 2 / 2 * np.outer(beam, beam)
     return off(TRUE_POSE, [0, 0, 0], mm * beam), covariance

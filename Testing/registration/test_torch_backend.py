@@ -183,15 +183,12 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(
     from MultiViewRegistrationLib.registration import torch_backend
 
     looks, sizes, most = torch_backend._evaluate_batch, [], 2
+    few, none = RuntimeError("CUDA error: out of memory"), torch.OutOfMemoryError("Too much.")
 
     def limited(pairs):
         sizes.append(len(pairs))
         if len(pairs) > most:
-            raise (
-                RuntimeError("CUDA error: out of memory")
-                if most
-                else torch.OutOfMemoryError("Tried to allocate too much.")
-            )
+            raise few if most else none
         return looks(pairs)
 
     def costs():

@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, bent, spine, xrays
+from bent_spine import POSE, anatomy, bent_case, structures
 from numpy.testing import assert_allclose
 from phantom import misplaced
 
-from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration.bones import BonesObjective, bones_of, ties_of
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVEL,
     LEVELS,
@@ -39,23 +37,16 @@ def device(request, monkeypatch):
     return "torch-cpu"
 
 
-@pytest.fixture(scope="module")
-def case():
-    """A bent spine, its bones' names and labels, X-rays, and the true poses."""
-    ct, labels = spine()
-    motions = bent(ct, labels)
-    views = xrays(ct, labels, motions, POSE)
-    poses = np.array([POSE @ motion for motion in motions])
-    return PreparedCT(ct), Structures(NAMES, labels), views, poses
+def true_poses():
+    return np.array([POSE @ motion for motion in bent_case().motions])
 
 
-def objectives(case, device, level, *, with_rest=True, moving_rest=False):
+def objectives(device, level, *, with_rest=True, moving_rest=False):
     """By numba and by the device."""
-    anatomy, structures, views, _ = case
     found = []
-    for whole in (anatomy, anatomy.on_device(device)):
-        bones = bones_of(structures, whole)
-        given = whole if with_rest else None, bones, views, POSE, ties_of(bones), level
+    for whole in (anatomy(), anatomy().on_device(device)):
+        bones, rest = bones_of(structures(), whole), whole if with_rest else None
+        given = rest, bones, bent_case().views, POSE, ties_of(bones), level
         found.append(objective_at(*given, moving_rest=moving_rest))
     return found
 
@@ -73,40 +64,37 @@ def same(mine, theirs):
 
 
 @pytest.mark.parametrize("level, with_rest", [(COARSE, True), (LEVELS_WITHOUT_REST[0], False)])
-def test_bones_are_compared_as_by_numba(case, device, level, with_rest):
-    fits = []
-    costs = []
-    for objective in objectives(case, device, level, with_rest=with_rest):
+def test_bones_are_compared_as_by_numba(device, level, with_rest):
+    fits, costs = [], []
+    for objective in objectives(device, level, with_rest=with_rest):
         fits.append(objective.evaluate(EvaluationPoint([POSE] * 4)).linearise())
-        costs.append(objective.evaluate(EvaluationPoint(case[3])).cost())
+        costs.append(objective.evaluate(EvaluationPoint(true_poses())).cost())
     same(fits[1], fits[0])
     assert costs[1] == pytest.approx(costs[0], rel=1e-4)
     assert_allclose(fits[1].similarity, fits[0].similarity, atol=1e-4)
 
 
-def test_bones_the_rest_and_cameras_are_compared_as_by_numba(case, device):
+def test_bones_the_rest_and_cameras_are_compared_as_by_numba(device):
     """By wrong cameras, and their intrinsics."""
-    views = case[2]
     level = LEVEL._replace(coarseness=4, settings=replace(LEVEL.settings, gradient_radius=3))
     fits = []
-    for objective in objectives(case, device, level, moving_rest=True):
+    for objective in objectives(device, level, moving_rest=True):
         off = misplaced(objective.views[1], [0.8, -0.6, 0.7], [2.0, 3.0, -1.5])
         cameras = [objective.views[0].camera, off.camera]
-        point = EvaluationPoint(np.array([*case[3], POSE]), cameras, intrinsics=True)
+        point = EvaluationPoint(np.array([*true_poses(), POSE]), cameras, intrinsics=True)
         fits.append(objective.evaluate(point).linearise())
     same(fits[1], fits[0])
-    assert len(fits[1].gradient) == 9 * 5 and len(views) == 2
+    assert len(fits[1].gradient) == 9 * 5
 
 
-def test_bones_end_where_numba_has_them_without_an_image_by_numba(case, monkeypatch):
-    anatomy, structures, views, _ = case
-    level = COARSE._replace(iterations=6)
+def test_bones_end_where_numba_has_them_without_an_image_by_numba(monkeypatch):
     ends = []
-    for whole in (anatomy, anatomy.on_device("torch-cpu")):
-        bones = bones_of(structures, whole)
+    for whole in (anatomy(), anatomy().on_device("torch-cpu")):
+        bones = bones_of(structures(), whole)
         if bones[0].device:  # but where the rest is made, and the bones are judged
             monkeypatch.setattr(BonesObjective, "cost", None)
-        ends.append(register_bones(whole, bones, views, POSE, levels=[level]))
+        levels = [COARSE._replace(iterations=6)]
+        ends.append(register_bones(whole, bones, bent_case().views, POSE, levels=levels))
     for bone, mine, theirs in zip(ends[0].bones, ends[1].poses, ends[0].poses, strict=True):
         assert bone.apart(mine, theirs) < 0.02
     assert_allclose(ends[1].fit.similarity, ends[0].fit.similarity, atol=1e-3)

@@ -19,13 +19,11 @@ from MultiViewRegistrationLib.registration.variants import register_views
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
 
 
-def register(anatomy, views, progress=lambda report: None, shared=CALIBRATED):
-    return register_views(
-        views,
-        lambda some, progress: refine(anatomy, some, START, progress, shared),
-        progress,
-        shared,
-    )
+def register(anatomy, views, progress):
+    def find(some, progress):
+        return refine(anatomy, some, START, progress)
+
+    return register_views(views, find, progress, CALIBRATED)
 
 
 @pytest.fixture(scope="module")

@@ -2,50 +2,16 @@ import subprocess
 import sys
 
 import pytest
-from numba.core.dispatcher import Dispatcher
-from phantom import TRUE_POSE, make_ct, make_views, off
 from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import api
-from MultiViewRegistrationLib.registration import moved_detail, similarity, warm_up
-from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.rendering import cpu
-
-#: Kernels that other kernels call.
-INNER = ("_", "crossings", "draw_pose")
-
-
-def kernels() -> dict[str, set]:
-    """The types for which each kernel that Python calls is compiled in this process."""
-    return {
-        name: set(thing.signatures)
-        for module in (cpu, similarity, moved_detail)
-        for name, thing in vars(module).items()
-        if isinstance(thing, Dispatcher) and not name.startswith(INNER)
-    }
-
-
-def test_a_registration_after_it_compiles_nothing():
-    warm_up.warm_up()
-    before = kernels()
-    assert all(before.values())
-    ct = make_ct()
-    refine(PreparedCT(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
-    assert kernels() == before
+from MultiViewRegistrationLib.registration import warm_up
 
 
 def test_scipys_linear_algebra_is_whole_before_another_thread_reads_x_rays():
     """Numba imports a part of it: with the rest half loaded in the other thread, Python 3.14 ends both."""
     code = f"import sys, {warm_up.__name__}; sys.exit('scipy.linalg' not in sys.modules)"
     subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True, timeout=60)
-
-
-def test_the_child_process_compiles_no_kernels_of_its_own():
-    warm_up.warm_up()
-    before = kernels()
-    warm_up.warm_up_other_half()
-    assert kernels() == before
 
 
 @pytest.fixture

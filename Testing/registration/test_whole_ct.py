@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, error_mm, make_ct, make_views, off
+from phantom import TRUE_POSE, error_mm, make_ct, make_views, masked, off
 from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -54,10 +54,10 @@ def test_any_part_of_a_ct_is_found_head_first_and_feet_first(tall, height_mm, fe
     assert not found.rim and found.candidates > 100_000 and found.search_seconds > 0
 
 
-def test_a_score_at_a_pose_is_that_of_the_search(anatomy):
+def test_a_score_at_a_pose_is_that_of_the_search(ct, anatomy, views):
     """Without a shift the DRR is normalised within the X-ray alone, as there."""
-    views = [view.pooled(8) for view in make_views(make_ct())]
-    projector = Projector(attenuation(make_ct()))
+    views = [view.pooled(8) for view in views]
+    projector = Projector(attenuation(ct))
     poses = np.stack([off(TRUE_POSE, [4 * n, -n, 2 * n], [n, -2 * n, 3 * n]) for n in range(5)])
     still, ncc, share = PoseTable(anatomy, views).shifted(projector, 1, poses, 0)
     assert_allclose(still, poses)
@@ -66,12 +66,8 @@ def test_a_score_at_a_pose_is_that_of_the_search(anatomy):
 
 
 def test_what_is_best_by_either_score_comes_first():
-    assert by_both(np.array([5.0, 4, 3, 1]), np.array([0.1, 0.2, 0.3, 0.9])).tolist() == [
-        0,
-        3,
-        1,
-        2,
-    ]
+    first = by_both(np.array([5.0, 4, 3, 1]), np.array([0.1, 0.2, 0.3, 0.9]))
+    assert first.tolist() == [0, 3, 1, 2]
 
 
 def test_a_pose_at_the_rim_of_the_table_is_said_to_be_there(tall):
@@ -82,30 +78,27 @@ def test_a_pose_at_the_rim_of_the_table_is_said_to_be_there(tall):
     assert "the end of the CT's bone" in table.rim(showing(tall, 250.0, LYING[0], [0, 0, 0]))
 
 
-def test_a_pose_at_the_rim_of_a_range_is_said_to_be_there():
-    reach, there = Range(10, 20), off(TRUE_POSE, [9.8, 0, 0], [0, 0, 0])
-    assert reach.rim(off(TRUE_POSE, [5, 0, 0], [3, 4, 5]), TRUE_POSE, np.zeros(3)) == ""
-    assert "turned by 10 degrees, 10 degrees" in reach.rim(there, TRUE_POSE, np.zeros(3))
-    there = off(TRUE_POSE, [0, 0, 0], [0, 22, 0])
-    assert reach.rim(there, TRUE_POSE, np.zeros(3)) == (
-        "22 mm from its middle, 20 mm were searched"
-    )
+@pytest.mark.parametrize(
+    "rotation_deg, shift_mm, sentence",
+    [
+        ([5, 0, 0], [3, 4, 5], ""),
+        ([9.8, 0, 0], [0, 0, 0], "turned by 10 degrees, 10 degrees were searched"),
+        ([0, 0, 0], [0, 22, 0], "22 mm from its middle, 20 mm were searched"),
+    ],
+)
+def test_a_pose_at_the_rim_of_a_range_is_said_to_be_there(rotation_deg, shift_mm, sentence):
+    there = off(TRUE_POSE, rotation_deg, shift_mm)
+    assert Range(10, 20).rim(there, TRUE_POSE, np.zeros(3)) == sentence
 
 
-def test_x_rays_that_show_nothing_of_the_ct_are_refused(anatomy):
+def test_x_rays_that_show_nothing_of_the_ct_are_refused(anatomy, views):
     """Of air alone."""
-    views = [
-        replace(
-            view, xray=replace(view.xray, valid=view.xray.valid & (np.indices((128, 128))[0] < 4))
-        )
-        for view in make_views(make_ct())
-    ]
+    upper = [masked(view, np.arange(128)[:, None] < 4) for view in views]
     with refuses("head first or feet first"):
-        search_whole_ct(anatomy, views, TRUE_POSE, reach=USUAL)
+        search_whole_ct(anatomy, upper, TRUE_POSE, reach=USUAL)
 
 
-def test_a_structure_is_searched_for_in_its_range(views):
-    ct = make_ct()
+def test_a_structure_is_searched_for_in_its_range(ct, views):
     structure = PreparedCT(replace(ct, mask=ct.volume.values > 300))
     start = off(TRUE_POSE, [4, 0, 0], [5, 0, 5])
     found = search_whole_ct(structure, views, start, reach=Range(10, 12))

@@ -50,22 +50,13 @@ def oblique_bases(rng) -> Bases:
     1.2 x 1 x 1.4 mm.
     """
     values = gaussian_filter(rng.normal(size=(BASES, 50, 60, 54)), (0, 5, 5, 5))
-    values = np.maximum(0.5 + values / values.std(), 0) * np.array([0.02, 0.015, 0.03]).reshape(
-        3, 1, 1, 1
-    )
-    for axis, size in enumerate(values.shape[1:], 1):
-        fade = np.sin(np.pi * (np.arange(size) + 1) / (size + 1)) ** 2
-        values = values * fade.reshape([-1 if a == axis else 1 for a in range(4)])
+    values = np.maximum(0.5 + values / values.std(), 0)
+    values *= np.reshape([0.02, 0.015, 0.03], (3, 1, 1, 1))
+    fades = [np.sin(np.pi * np.linspace(0, 1, size + 2)[1:-1]) ** 2 for size in (50, 60, 54)]
+    values *= np.einsum("k,j,i->kji", *fades)
     axes = Rotation.random(random_state=rng).as_matrix() * [1.2, 1.0, 1.4]
-    return Bases(
-        values.astype(np.float32), rigid.from_rotation_translation(axes, rng.uniform(-200, 200, 3))
-    )
-
-
-def middle(bases: Bases) -> np.ndarray:
-    return rigid.transform_points(
-        bases.ct_from_index, (np.array(bases.values.shape[:0:-1]) - 1) / 2
-    )
+    place = rigid.from_rotation_translation(axes, rng.uniform(-200, 200, 3))
+    return Bases(values.astype(np.float32), place)
 
 
 @pytest.mark.parametrize("kind", [Camera, SlotScanCamera])
@@ -73,18 +64,17 @@ def middle(bases: Bases) -> np.ndarray:
 def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored, kind):
     rng = np.random.default_rng(seed)
     bases = oblique_bases(rng)
-    pose = rigid.from_rotation_translation(
-        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-100, 100, 3)
-    )
-    at = rigid.transform_points(pose, middle(bases))
+    turn = Rotation.random(random_state=rng).as_matrix()
+    pose = rigid.from_rotation_translation(turn, rng.uniform(-100, 100, 3))
+    middle = (np.array(bases.values.shape[:0:-1]) - 1) / 2
+    at = rigid.transform_points(pose @ bases.ct_from_index, middle)
     camera = camera_before(at, rng.normal(size=3), rng.uniform(-3, 3), mirrored=mirrored, kind=kind)
     found = line_integrals(bases, camera, pose)
     for values, image in zip(bases.values, found, strict=True):
         expected = Projector(Volume(values, bases.ct_from_index)).render(camera, pose).image
-        assert expected.max() > 0.2
-        assert np.abs(image - expected).max() < 0.04 * expected.max()
-        assert np.sqrt(np.mean((image - expected) ** 2)) < 0.008 * expected.max()
-        assert abs((image - expected).mean()) < 0.002 * expected.max()
+        off = (image - expected) / expected.max()
+        assert expected.max() > 0.2 and np.abs(off).max() < 0.04
+        assert np.sqrt(np.mean(off**2)) < 0.008 and abs(off.mean()) < 0.002
     values = bases.values[:, ::-1].copy()
     values[seed] = bases.values[seed]
     among_others = line_integrals(Bases(values, bases.ct_from_index), camera, pose)
@@ -111,9 +101,8 @@ def test_a_lane_does_not_run_over_into_the_next():
 def test_nothing_behind_the_source_counts():
     bases = Bases(np.full((BASES, 20, 20, 20), 0.01, np.float32), np.eye(4))
     before = rigid.translation([-9.5, -9.5, -30])
-    assert not line_integrals(
-        bases, Camera([[50, 0, 5], [0, 50, 5], [0, 0, 1]], before, (11, 11)), np.eye(4)
-    ).any()
+    camera = Camera([[50, 0, 5], [0, 50, 5], [0, 0, 1]], before, (11, 11))
+    assert not line_integrals(bases, camera, np.eye(4)).any()
 
 
 def test_a_layer_begins_where_the_last_one_ends():
@@ -142,26 +131,23 @@ def rod(slope=(0.0, 0.0)) -> Bases:
     return Bases(inside * np.array([0.02, 0.01, 0.005], np.float32).reshape(3, 1, 1, 1), affine)
 
 
-@pytest.mark.parametrize("end", [0, 1])
-def test_a_shaft_runs_on_as_it_ran(end):
+@pytest.mark.parametrize("end, last, outwards", [(0, 0, -1), (1, -1, 1)])
+def test_a_shaft_runs_on_as_it_ran(end, last, outwards):
     bases = rod(slope=(0.3, -0.25))
-    outwards = 1 if end else -1
     course = bases.course(1, end)
     assert_allclose(course, [0.3 * outwards, -0.25 * outwards], atol=0.05)
-    longer = bases.continued(1, end, 12.0, course, smooth_mm=0.1, bone_fade_mm=np.inf)
-    assert longer.values.shape == (3, 20, 52, 30)
-    assert_array_equal(longer.values[:, :, :40] if end else longer.values[:, :, 12:], bases.values)
-    added = longer.values[0, :, -1 if end else 0]
-    k, i = (
-        np.average(np.arange(n), weights=added.sum(axis=1 - axis))
-        for axis, n in enumerate(added.shape)
+    longer, fading = (
+        bases.continued(1, end, 12.0, course, smooth_mm=0.1, bone_fade_mm=mm) for mm in (np.inf, 2)
     )
+    assert longer.values.shape == (3, 20, 52, 30)
+    assert_array_equal(longer.values[:, :, 12 * (1 - end) :][:, :, :40], bases.values)
+    added = longer.values[0, :, last]
+    k, i = (np.average(np.arange(n), weights=added.sum(axis=a)) for n, a in ((20, 1), (30, 0)))
     j = 51 if end else -12
-    place = longer.ct_from_index @ [i, 51 if end else 0, k, 1]
+    place = longer.ct_from_index @ [i, 51 * end, k, 1]
     assert_allclose(place, bases.ct_from_index @ [14 - 0.125 * j, j, 9 + 0.1 * j, 1], atol=1.2)
-    assert_allclose(longer.values[1, :, -1 if end else 0], 0.5 * added, atol=1e-6)
-    fading = bases.continued(1, end, 12.0, course, smooth_mm=0.1, bone_fade_mm=2.0)
-    assert_allclose(fading.values[1, :, -1 if end else 0], 0.5 * np.exp(-6) * added, atol=1e-6)
+    assert_allclose(longer.values[1, :, last], 0.5 * added, atol=1e-6)
+    assert_allclose(fading.values[1, :, last], 0.5 * np.exp(-6) * added, atol=1e-6)
 
 
 def test_only_cut_ends_are_continued():

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from finite_differences import changes
 from numpy.testing import assert_allclose
-from phantom import slot_scan_of
+from phantom import c_arm, slot_scan_of
 from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.regressor.fusion import (
+    Candidate,
     LandmarkVotes,
     PoseEstimate,
     fuse,
@@ -31,16 +33,8 @@ LANDMARKS, OBSERVERS = 24, 64
 
 def camera(angle_deg: float, mirrored: bool = False) -> Camera:
     """64 x 64 pixels of a C-arm, its principal point off the centre."""
-    return CArm(
-        source_to_detector_mm=1020,
-        source_to_isocentre_mm=700,
-        pixel_mm=(4.64, 4.64),
-        size=(64, 64),
-        principal_point=(33.0, 29.5),
-        rao_lao_deg=angle_deg,
-        cra_cau_deg=4,
-        mirrored=mirrored,
-    ).camera()
+    off = {"source_to_detector_mm": 1020, "principal_point": (33.0, 29.5)}
+    return c_arm(angle_deg, 4, 4.64, 64, mirrored=mirrored, **off)
 
 
 def slot_scan(angle_deg: float) -> Camera:
@@ -89,6 +83,10 @@ def votes(
     return LandmarkVotes(view, points, CENTROID, positions, scales, worth=LANDMARKS * OBSERVERS)
 
 
+def fused(said, *more) -> list[Candidate]:
+    return fuse([*said], CENTROID, NOMINAL, *more)
+
+
 def error_mm(pose: np.ndarray, true: np.ndarray, points: np.ndarray) -> float:
     off = rigid.transform_points(pose, points) - rigid.transform_points(true, points)
     return float(np.linalg.norm(off, axis=1).mean())
@@ -98,16 +96,12 @@ def error_mm(pose: np.ndarray, true: np.ndarray, points: np.ndarray) -> float:
 def test_perfect_votes_give_the_pose_and_a_third_may_be_wrong(views):
     for seed in range(3):
         rng, points, true = random_pose(seed)
-        first, *others = fuse([votes(view, points, true, rng) for view in views], CENTROID, NOMINAL)
+        first, *others = fused(votes(view, points, true, rng) for view in views)
         assert error_mm(first.world_from_ct, true, points) < 0.02
         assert first.agree is True and not others  # for JSON, no bool of NumPy
         assert first.views == tuple(range(len(views)))
-        found = fuse(
-            [votes(view, points, true, rng, noise_px=0.5, wrong=0.33) for view in views],
-            CENTROID,
-            NOMINAL,
-        )
-        assert error_mm(found[0].world_from_ct, true, points) < (6.0 if len(views) == 1 else 0.7)
+        found = fused(votes(view, points, true, rng, 0.5, wrong=0.33) for view in views)[0]
+        assert error_mm(found.world_from_ct, true, points) < (6.0 if len(views) == 1 else 0.7)
 
 
 def test_the_minimum_is_that_of_scipy():
@@ -116,31 +110,24 @@ def test_the_minimum_is_that_of_scipy():
     Some votes are surer than others.
     """
     rng, points, true = random_pose(2)
-    views = [
-        votes(view, points, true, rng, noise_px=1.5, wrong=0.1)
-        for view in VIEWS["two mirrored views"]
-    ]
-    views = [
-        replace(view, scales=view.scales * rng.uniform(0.5, 2, view.scales.shape)) for view in views
-    ]
+    views = []
+    for view in VIEWS["two mirrored views"]:
+        said = votes(view, points, true, rng, noise_px=1.5, wrong=0.1)
+        views.append(replace(said, scales=said.scales * rng.uniform(0.5, 2, said.scales.shape)))
+
+    def at(twist: np.ndarray) -> np.ndarray:
+        return moved(true, twist * SPREAD, CENTROID)
 
     def roots(twist: np.ndarray) -> np.ndarray:
-        world = rigid.transform_points(moved(true, twist * SPREAD, CENTROID), points)
-        off = [
-            np.linalg.norm(view.positions - view.camera.project(world).T[..., None], axis=0)
-            / view.scales
-            for view in views
-        ]
-        return np.sqrt(np.maximum(off, 1e-6)).ravel()
+        world, costs = rigid.transform_points(at(twist), points), []
+        for view in views:
+            off = view.positions - view.camera.project(world).T[..., None]
+            costs.append(np.linalg.norm(off, axis=0) / view.scales)
+        return np.sqrt(np.maximum(costs, 1e-6)).ravel()
 
-    expected = moved(
-        true, least_squares(roots, np.zeros(6), x_scale=0.01, xtol=1e-9).x * SPREAD, CENTROID
-    )
-    found = fuse(views, CENTROID, NOMINAL)[0]
-    assert error_mm(found.world_from_ct, expected, points) < 0.05
-    assert error_mm(expected, true, points) > 0.06, (
-        "the votes' noise must move the minimum, or this test is idle"
-    )
+    expected = at(least_squares(roots, np.zeros(6), x_scale=0.01, xtol=1e-9).x)
+    assert error_mm(fused(views)[0].world_from_ct, expected, points) < 0.05
+    assert error_mm(expected, true, points) > 0.06, "the noise must move the minimum"
 
 
 def test_the_covariance_is_that_of_the_answers():
@@ -148,8 +135,8 @@ def test_the_covariance_is_that_of_the_answers():
     rng, points, _ = random_pose(4)
     errors = []
     for _ in range(30):
-        said = [votes(view, points, NOMINAL, rng, noise_px=1.0) for view in VIEWS["two views"]]
-        errors.append(fuse(said, CENTROID, NOMINAL)[0].squared_error(NOMINAL, CENTROID))
+        said = fused(votes(view, points, NOMINAL, rng, 1.0) for view in VIEWS["two views"])
+        errors.append(said[0].squared_error(NOMINAL, CENTROID))
     assert 0.7 * 6 < np.mean(errors) < 1.4 * 6
 
 
@@ -157,19 +144,19 @@ def test_the_covariance_is_that_of_the_answers():
 def test_an_augmentation_is_the_image_turned_scaled_and_shifted(mirrored):
     """About the principal point, by the angle and share that it says, whatever lies where."""
     view, points = camera(20, mirrored), random_pose(10)[1]
-    seen = view.project(rigid.transform_points(NOMINAL, points)) - view.intrinsics[:2, 2]
-    angle = np.radians(15.0) * np.sign(view.intrinsics[0, 0])
-    turned = (
-        1.1 * seen @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    )
-    expected = turned + view.intrinsics[:2, 2] + np.array([0.1, -0.2]) * view.size
+    world, centre = rigid.transform_points(NOMINAL, points), view.intrinsics[:2, 2]
+    angle = 15.0 * np.sign(view.intrinsics[0, 0])
+    turn = Rotation.from_euler("z", -angle, degrees=True).as_matrix()[:2, :2]
+    shift = np.array([0.1, -0.2]) * view.size
+    expected = 1.1 * (view.project(world) - centre) @ turn + centre + shift
     augmented = Augmentation(0.1, -0.2, 15.0, 1.1).camera(view, view)
-    assert_allclose(augmented.project(rigid.transform_points(NOMINAL, points)), expected, atol=1e-6)
+    assert_allclose(augmented.project(world), expected, atol=1e-6)
     assert_allclose(augmented.source, view.source, atol=1e-9)
 
 
 @all_views
 def test_augmentations_of_one_x_ray_are_joined_where_they_show_the_same(views):
+    """Five tell no more than one."""
     rng, points, true = random_pose(11)
     joined = []
     for view in views:
@@ -178,12 +165,11 @@ def test_augmentations_of_one_x_ray_are_joined_where_they_show_the_same(views):
             for each in (Augmentation(), *CORNER_AUGMENTATIONS)
         )
         joined.append(first.joined(others))
-    found = fuse(joined, CENTROID, NOMINAL)[0]
-    assert error_mm(found.world_from_ct, true, points) < 0.02
-    alone = fuse([votes(view, points, true, rng) for view in views], CENTROID, NOMINAL)[0]
-    assert_allclose(
-        found.covariance, alone.covariance, rtol=0.1, err_msg="five tell no more than one"
+    found, alone = (
+        fused(said)[0] for said in (joined, [votes(view, points, true, rng) for view in views])
     )
+    assert error_mm(found.world_from_ct, true, points) < 0.02
+    assert_allclose(found.covariance, alone.covariance, rtol=0.1)
 
 
 @pytest.mark.parametrize("outlier", range(3))
@@ -192,11 +178,8 @@ def test_of_three_views_one_may_be_wrong(outlier):
         rng, points, true = random_pose(5 + seed)
         wrong = moved(true, rng.choice([-1, 1], 6) * [0.2, 0.2, 0.2, 25, 25, 25], CENTROID)
         poses = [wrong if n == outlier else true for n in range(3)]
-        views = [
-            votes(view, points, pose, rng, noise_px=0.7)
-            for view, pose in zip(VIEWS["three views"], poses)
-        ]
-        first = fuse(views, CENTROID, NOMINAL)[0]
+        views = zip(VIEWS["three views"], poses)
+        first = fused(votes(view, points, pose, rng, 0.7) for view, pose in views)[0]
         assert first.agree and first.views == tuple(n for n in range(3) if n != outlier)
         assert error_mm(first.world_from_ct, true, points) < 1
 
@@ -204,12 +187,8 @@ def test_of_three_views_one_may_be_wrong(outlier):
 def test_of_two_views_that_disagree_both_are_candidates():
     rng, points, true = random_pose(8)
     wrong = moved(true, np.array([0.3, -0.3, 0.2, 40, -30, 30]), CENTROID)
-    first, second = VIEWS["two views"]
-    found = fuse(
-        [votes(first, points, true, rng, 0.5), votes(second, points, wrong, rng, 0.5)],
-        CENTROID,
-        NOMINAL,
-    )
+    views = zip(VIEWS["two views"], (true, wrong))
+    found = fused(votes(view, points, pose, rng, 0.5) for view, pose in views)
     assert found[0].agree is False and found[0].views == (0, 1)
     assert {candidate.views for candidate in found[1:]} == {(0,), (1,)}
     assert min(error_mm(candidate.world_from_ct, true, points) for candidate in found) < 3
@@ -233,16 +212,15 @@ def test_the_mean_of_guesses_is_that_of_scipy():
 
     def residuals(twist: np.ndarray) -> np.ndarray:
         pose = moved(true, twist * SPREAD, CENTROID)
-        return np.concatenate(
-            [root @ motion(pose, view.world_from_ct, CENTROID) for root, view in zip(roots, views)]
-        )
+        off = [motion(pose, view.world_from_ct, CENTROID) for view in views]
+        return np.concatenate([root @ each for root, each in zip(roots, off)])
 
     answer = least_squares(residuals, np.zeros(6), xtol=1e-14, ftol=1e-14)
-    expected = moved(true, answer.x * SPREAD, CENTROID)
-    found = fuse(views, CENTROID, NOMINAL)[0]
+    expected, found = moved(true, answer.x * SPREAD, CENTROID), fused(views)[0]
     assert found.agree
     assert np.abs(motion(found.world_from_ct, expected, CENTROID) / SPREAD).max() < 1e-4
-    expected = np.linalg.inv(np.diag(1 / SPREAD) @ answer.jac.T @ answer.jac @ np.diag(1 / SPREAD))
+    by_twist = answer.jac / SPREAD
+    expected = np.linalg.inv(by_twist.T @ by_twist)
     sd = np.sqrt(np.diag(expected))
     assert_allclose(found.covariance / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.03)
 
@@ -256,32 +234,33 @@ def test_derivatives_are_those_of_finite_differences():
         guess(true, 3 * SPREAD, covariance_of(rng)),
     ):
         poses = np.stack([moved(true, rng.normal(0, 0.1, 6) * SPREAD, CENTROID) for _ in range(3)])
-        right = evidence.at(poses).right
-        for axis in range(6):
-            step = 2e-3 * SPREAD[axis] * np.tile(np.eye(6)[axis], (3, 1))
-            up, down = (evidence.at(moved(poses, sign * step, CENTROID)).cost for sign in (1, -1))
-            expected = (down - up) / (4e-3 * SPREAD[axis])
-            assert_allclose(right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max())
+
+        def cost(step, poses=poses, evidence=evidence):
+            return evidence.at(moved(poses, np.tile(step, (3, 1)), CENTROID)).cost
+
+        steps = np.diag(2e-3 * SPREAD)
+        expected = -changes(cost, steps)
+        found = steps @ evidence.at(poses).right.T
+        for ours, theirs in zip(found, expected):
+            assert_allclose(ours, theirs, rtol=0.03, atol=0.03 * np.abs(theirs).max())
 
 
 def test_an_uncertain_view_has_less_weight():
     rng, points, true = random_pose(13)
     off = rigid.exp_se3([0.06, 0.05, -0.06, 10.0, -12.0, 8.0])
     first, second = VIEWS["two views"]
-    taken = Camera(second.intrinsics, second.camera_from_world @ off, second.size)
-    said = [
-        votes(first, points, true, rng, 0.5),
-        replace(votes(taken, points, true, rng, 0.5), camera=second),
-    ]
-    trusting = fuse(said, CENTROID, NOMINAL)
-    wary = fuse(said, CENTROID, NOMINAL, [None, geometry_covariance(4.0, 10.0, CENTROID, NOMINAL)])
-    lost = fuse(said, CENTROID, NOMINAL, [None, geometry_covariance(None, None, CENTROID, NOMINAL)])
-    alone = fuse(said[:1], CENTROID, NOMINAL)
-    assert not trusting[0].agree and wary[0].agree
-    assert error_mm(wary[0].world_from_ct, true, points) < error_mm(
-        trusting[0].world_from_ct, true, points
-    )
-    assert error_mm(lost[0].world_from_ct, alone[0].world_from_ct, points) < 1.0
+    taken = replace(second, camera_from_world=second.camera_from_world @ off)
+    alone = votes(first, points, true, rng, 0.5)
+    said = [alone, replace(votes(taken, points, true, rng, 0.5), camera=second)]
+
+    def known(*sd):
+        return fused(said, [None, geometry_covariance(*sd, CENTROID, NOMINAL)])[0]
+
+    trusting, wary, lost = fused(said)[0], known(4.0, 10.0), known(None, None)
+    assert not trusting.agree and wary.agree
+    off_mm = [error_mm(each.world_from_ct, true, points) for each in (wary, trusting)]
+    assert off_mm == sorted(off_mm)
+    assert error_mm(lost.world_from_ct, fused([alone])[0].world_from_ct, points) < 1.0
     assert geometry_covariance(0.0, 0.0, CENTROID, NOMINAL) is None
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import reference_renderer
 import torch
+from finite_differences import changes
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, slot_scan_of
+from phantom import TRUE_POSE, c_arm, slot_scan_of
 from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid, rigid_torch
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.regressor.images import Window
@@ -30,18 +30,8 @@ def volume(ct):
     return attenuation(ct).pooled((2, 2, 2))
 
 
-def c_arm(primary_deg, secondary_deg=0.0, pixels=32):
-    return CArm(
-        source_to_detector_mm=1000,
-        source_to_isocentre_mm=RADIUS,
-        pixel_mm=(170 / pixels,) * 2,
-        size=(pixels, pixels),
-        rao_lao_deg=primary_deg,
-        cra_cau_deg=secondary_deg,
-    ).camera()
-
-
-CAMERAS = [c_arm(0), c_arm(80, 15)]
+CAMERAS = [c_arm(0, 0, 170 / 32, 32), c_arm(80, 15, 170 / 32, 32)]
+THIRD = c_arm(-40, -10, 170 / 32, 32)
 CORNERS = 47 * np.stack([-np.ones(3), np.ones(3)])
 SLOT_SCAN = Window.of(SlotScan(**slot_scan_of(70)).camera(), CORNERS, 32).camera
 
@@ -83,10 +73,8 @@ def test_all_are_0_at_the_perfect_answer_and_above_as_soon_as_a_view_is_wrong(vo
     for view in (0, 1):
         twists = some_twists()
         twists[1 - view] = 0
-        assert (
-            min(term.item() for term in losses(volume).terms(off(twists), truth(), xrays).values())
-            > 1e-3
-        )
+        terms = losses(volume).terms(off(twists), truth(), xrays)
+        assert min(term.item() for term in terms.values()) > 1e-3
 
 
 def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
@@ -103,33 +91,27 @@ def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
 
 @pytest.mark.parametrize(
     "cameras",
-    [CAMERAS[:1], CAMERAS, [*CAMERAS, c_arm(-40, -10)], [CAMERAS[0], SLOT_SCAN]],
+    [CAMERAS[:1], CAMERAS, [*CAMERAS, THIRD], [CAMERAS[0], SLOT_SCAN]],
     ids=["1", "2", "3", "and a slot scan"],
 )
 def test_their_formulas_by_numpy(volume, cameras):
     predicted, true = off(some_twists(views=len(cameras)), cameras), truth(cameras)
     xrays, n = xrays_of(volume, cameras, 0.8, 0.1), range(len(cameras))
     of_a = [(cameras[a], true[0, a].numpy(), xrays[0, a].numpy()) for a in n]
-    table = np.array(
-        [[own_formula(cameras[b], predicted[0, b].numpy(), *of_a[a], volume) for b in n] for a in n]
-    )  # (a, b, 2)
+    of_b = [(cameras[b], predicted[0, b].numpy()) for b in n]
+    table = np.array([[own_formula(*b, *a, volume) for b in of_b] for a in of_a])  # (a, b, 2)
     own = np.eye(len(cameras), dtype=bool)
-    expected = dict(
-        zip(NAMES, [*table[own].mean(0), *(table[~own].mean(0) if len(cameras) > 1 else [])])
-    )
+    means = [table[which].mean(axis=0) for which in (own, ~own) if which.any()]
     terms = losses(volume, cameras=cameras).terms(predicted, true, xrays)
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
-        expected, rel=1e-5, abs=1e-6
-    )
-    if len(cameras) == 2:  # cui2025: a quarter of the sum over four
-        total = (0.25 * table[..., 1] + 0.0025 * table[..., 0]).sum()
-        assert losses(volume, PRESETS["cui2025"], cameras)(
-            predicted, true, xrays
-        ).item() == pytest.approx(total, rel=1e-5)
-    if len(cameras) == 1:
-        total = table[0, 0, 1] + 0.01 * table[0, 0, 0]
-        of_one = losses(volume, PRESETS["diffpose"], cameras)
-        assert of_one(predicted, true, xrays).item() == pytest.approx(total, rel=1e-5)
+    found = {name: term.item() for name, term in terms.items()}
+    assert found == pytest.approx(dict(zip(NAMES, np.ravel(means))), rel=1e-5, abs=1e-6)
+    preset, weights = {  # cui2025: a quarter of the sum over four
+        1: ("diffpose", (0.01, 1)),
+        2: ("cui2025", (0.0025, 0.25)),
+    }.get(len(cameras), (None, None))
+    if preset:
+        total = losses(volume, PRESETS[preset], cameras)(predicted, true, xrays).item()
+        assert total == pytest.approx((table @ weights).sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,18 +130,17 @@ def test_gradients_are_finite_differences(volume, name):
     loss._renderer = lambda camera, poses: torch.stack(
         [reference_renderer.render(values, volume.ct_from_index, camera, pose) for pose in poses]
     )
-    measured = torch.zeros_like(ours)
-    for view in range(2):
-        for axis, step in enumerate([1e-4] * 3 + [0.01] * 3):
-            ends = [twists.detach().clone() for _ in range(2)]
-            ends[0][view, axis] += step
-            ends[1][view, axis] -= step
-            high, low = (loss(off(end), truth(), xrays).item() for end in ends)
-            measured[view, axis] = (high - low) / (2 * step)
+
+    def value(step):
+        near = twists.detach() + torch.from_numpy(step).reshape(2, 6)
+        return loss(off(near), truth(), xrays).item()
+
+    sizes = np.tile(np.repeat([1e-4, 0.01], 3), 2)
+    measured = (changes(value, np.diag(sizes)) / sizes).reshape(2, 6)
     for part in (slice(0, 3), slice(3, 6)):
-        scale = measured[:, part].abs().max()
+        scale = np.abs(measured[:, part]).max()
         assert scale > 1e-4
-        assert_allclose(ours[:, part], measured[:, part], atol=0.006 * float(scale))
+        assert_allclose(ours[:, part], measured[:, part], atol=0.006 * scale)
 
 
 def test_an_empty_drr_costs_1_without_gradient_and_nan_is_refused(volume):

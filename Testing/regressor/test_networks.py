@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import slot_scan_of
+from phantom import c_arm, slot_scan_of
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import CT, masked
 from MultiViewRegistrationLib.regressor.fusion import fuse, moved
@@ -28,15 +27,8 @@ from MultiViewRegistrationLib.regressor.optimiser import Optimiser, orthogonal
 
 CENTROID = np.array([5.0, -12.0, 30.0])
 NOMINAL = rigid.translation(-CENTROID)
-ARM = dict(
-    source_to_detector_mm=1010,
-    source_to_isocentre_mm=700,
-    pixel_mm=(4.64, 4.64),
-    size=(64, 64),
-    cra_cau_deg=3,
-)
 CAMERAS = [
-    CArm(**ARM, rao_lao_deg=angle, mirrored=mirrored).camera()
+    c_arm(angle, 3, 4.64, 64, source_to_detector_mm=1010, mirrored=mirrored)
     for angle, mirrored in ((0, False), (80, True))
 ]
 POINTS = CENTROID + np.random.default_rng(1).uniform(-70, 70, (12, 3))
@@ -85,30 +77,34 @@ def at_points(poses: np.ndarray) -> np.ndarray:
     return rigid.transform_points(poses[..., None, :, :], POINTS)
 
 
+def same(one, other) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 @each
-def test_a_seed_and_the_state_determine_the_output(name):
-    _, images, views, camera_from_ct = batch(0, 1)
+def test_a_seed_determines_the_network_and_nothing_else(name):
+    _, images, views, _ = batch(0, 1)
     before = torch.random.get_rng_state()
-    one, same, other = (network_of(name, seed)(images, views) for seed in (3, 3, 4))
-    assert all(torch.equal(a, b) for a, b in zip(one, same))
-    assert not all(torch.equal(a, b) for a, b in zip(one, other))
+    one, again, other = (network_of(name, seed)(images, views) for seed in (3, 3, 4))
+    assert same(one, again) and not same(one, other)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@each
+def test_the_state_determines_what_a_network_says_and_how_sure_it_is(name):
+    _, images, views, camera_from_ct = batch(0, 1)
     network = network_of(name, 1)
     said = network(images, views)
     uncalibrated = network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix
     network.calibrate(np.array([53.48, 1e9, 0.1]))  # ten times the median of chi squared
-    assert_allclose(
-        network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix,
-        uncalibrated / 10,
-        rtol=1e-3,
-        atol=1e-12,
-    )
+    calibrated = network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix
+    assert_allclose(calibrated, uncalibrated / 10, rtol=1e-3, atol=1e-12)
     another = make_network(name, CAMERAS[::-1], np.eye(4), CENTROID + 1, POINTS - 1, 2)
     another.load_state_dict(network.state_dict())
     said, again = network(images, views), another(images, views)
-    assert all(torch.equal(a, b) for a, b in zip(said, again))
     loss = network.loss(said, camera_from_ct, views)
-    assert loss.shape == (2,) and torch.equal(loss, another.loss(again, camera_from_ct, views))
+    assert same(said, again) and loss.shape == (2,)
+    assert torch.equal(loss, another.loss(again, camera_from_ct, views))
     for ours, theirs in zip(network.evidence(said, CAMERAS), another.evidence(again, CAMERAS)):
         assert_array_equal(ours.at(NOMINAL[None]).right, theirs.at(NOMINAL[None]).right)
 
@@ -161,9 +157,9 @@ def test_a_votes_likelihood_is_greatest_at_the_truth_and_at_its_own_distance():
         return network.loss(votes, camera_from_ct, views).mean().item()
 
     assert loss(true, 0.04) < loss(off, 0.04)
-    assert min((loss(off, scale), scale) for scale in np.linspace(0.02, 0.08, 61))[
-        1
-    ] == pytest.approx(0.04)
+    scales = np.linspace(0.02, 0.08, 61)
+    least = np.argmin([loss(off, scale) for scale in scales])
+    assert scales[least] == pytest.approx(0.04)
 
 
 def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():
@@ -202,9 +198,8 @@ def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():
 def test_the_step_of_muon_is_the_nearest_orthogonal_matrix_or_nearly(shape):
     matrix = torch.from_numpy(np.random.default_rng(0).normal(size=shape)).float()
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    assert torch.linalg.matrix_norm(orthogonal(matrix) - u @ v) < 0.3 * torch.linalg.matrix_norm(
-        u @ v
-    )
+    off = torch.linalg.matrix_norm(orthogonal(matrix) - u @ v)
+    assert off < 0.3 * torch.linalg.matrix_norm(u @ v)
     values = torch.linalg.svdvals(orthogonal(100 * matrix))
     assert values.min() > 0.6 and values.max() < 1.25
 
@@ -244,12 +239,13 @@ def test_landmarks_are_on_the_bone_and_far_apart(ct):
     assert chosen.shape == (16, 3) and cKDTree(bone).query(chosen)[0].max() < 1e-6
     assert np.linalg.norm(chosen - ct.centroid(), axis=1).max() <= 60
     near = bone[np.linalg.norm(bone - ct.centroid(), axis=1) <= 60]
-    assert nearest_mm(chosen) > 2 * nearest_mm(
-        np.random.default_rng(0).choice(near, 16, replace=False)
-    )
+    drawn = np.random.default_rng(0).choice(near, 16, replace=False)
+    assert nearest_mm(chosen) > 2 * nearest_mm(drawn)
+
+
+def test_landmarks_of_a_structure_are_in_it(ct):
     mask = np.zeros(ct.volume.values.shape, bool)
     mask[18:30, 18:30, 18:30] = True
-    index = rigid.transform_points(
-        ct.volume.index_from_ct, choose_landmarks(masked(CT(ct.volume, ct.unit), mask), 12)
-    )
+    chosen = choose_landmarks(masked(CT(ct.volume, ct.unit), mask), 12)
+    index = rigid.transform_points(ct.volume.index_from_ct, chosen)
     assert (np.abs(index - 23.5) < 6).all()

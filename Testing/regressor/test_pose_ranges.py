@@ -56,16 +56,11 @@ def test_random_poses_fill_the_range_evenly():
         assert stats.kstest(share, stats.uniform(-1, 2).cdf).pvalue > 1e-3
     assert np.abs(np.corrcoef(shares.T) - np.eye(5)).max() < 0.06
     # By another way too: the centroid's shift in the camera, and the total angle.
-    shift = rigid.transform_points(poses, CENTROID) - rigid.transform_points(
-        reach.world_from_ct, CENTROID
-    )
-    largest = np.abs(rigid.rotate(reach.camera.camera_from_world, shift)).max(axis=0)
+    there, here = (rigid.transform_points(each, CENTROID) for each in (poses, reach.world_from_ct))
+    largest = np.abs(rigid.rotate(reach.camera.camera_from_world, there - here)).max(axis=0)
     assert (largest <= [50, 1e-9, 60]).all() and (largest >= [49.5, 0, 59.5]).all()
-    assert (
-        30
-        < np.degrees(rigid.rotation_distance(poses, reach.world_from_ct)).max()
-        < np.linalg.norm([15, 15, 30]) + 1
-    )
+    turn_deg = np.degrees(rigid.rotation_distance(poses, reach.world_from_ct)).max()
+    assert 30 < turn_deg < np.linalg.norm([15, 15, 30]) + 1
 
 
 @given(values)
@@ -83,15 +78,13 @@ def test_values_are_found_again_and_turns_are_those_of_the_c_arm(at):
     assert_allclose(shown, expected, atol=1e-6)
 
 
-def image_of(reach, axis, value, offset):
-    """Where a point shows that lies by `offset` (camera's axes, mm) from the centroid, before and after a motion along one axis."""
-    point = CENTROID + rigid.rotate(
-        rigid.inverse(reach.camera.camera_from_world @ reach.world_from_ct), offset
-    )
-    pose = reach.poses(value * np.eye(6)[AXES.index(axis)])
-    return [
-        reach.camera.project(rigid.transform_points(T, point)) for T in (reach.world_from_ct, pose)
-    ]
+def shift_px(reach, axis, value, offset):
+    """How far a motion along one axis moves what shows of a point that lies by `offset` (camera's axes, mm) from the centroid."""
+    camera_from_ct = reach.camera.camera_from_world @ reach.world_from_ct
+    point = CENTROID + rigid.rotate(rigid.inverse(camera_from_ct), np.array(offset, float))
+    poses = reach.world_from_ct, reach.poses(value * np.eye(6)[AXES.index(axis)])
+    before, after = (reach.camera.project(rigid.transform_points(pose, point)) for pose in poses)
+    return after - before
 
 
 FRONT = 1000 * 35 / (700 + 70 * np.sqrt(0.75))
@@ -122,12 +115,9 @@ FRONT = 1000 * 35 / (700 + 70 * np.sqrt(0.75))
 )
 def test_axes_move_the_image_as_they_say(axis, value, offset, moved):
     for camera in (c_arm(), c_arm(35, -20, roll_deg=50)):  # wherever the first view stands
-        before, after = image_of(some_range(camera), axis, value, np.array(offset, float))
-        assert_allclose(after - before, moved, atol=1e-6)
-    before, after = image_of(
-        some_range(c_arm(35, mirrored=True)), axis, value, np.array(offset, float)
-    )
-    assert_allclose(after - before, np.array(moved) * (-1, 1), atol=1e-6)
+        assert_allclose(shift_px(some_range(camera), axis, value, offset), moved, atol=1e-6)
+    mirrored = shift_px(some_range(c_arm(35, mirrored=True)), axis, value, offset)
+    assert_allclose(mirrored, np.array(moved) * (-1, 1), atol=1e-6)
 
 
 CAMERAS = {"AP": c_arm(0), "lateral": c_arm(90)}

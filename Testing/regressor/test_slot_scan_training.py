@@ -31,11 +31,7 @@ def test_it_learns_where_the_ct_is(ct, anatomy, tmp_path, monkeypatch, mixed):
     begun = Training.begin(ct, cameras, poses, anatomy.corners(), tmp_path / "model")
     begun.card = replace(begun.card, steps=60, every=1000)
     model = begun.run()
-    by_chance = np.median(
-        [error_mm(pose, np.eye(4)) for pose in poses.sample(np.random.default_rng(1), 50)]
-    )
-    assert model.card.expected[0] < 0.8 * by_chance
-    assert (
-        error_mm(load_model(model.folder).candidates(views)[0].world_from_ct, TRUE_POSE)
-        < 0.8 * by_chance
-    )
+    drawn = poses.sample(np.random.default_rng(1), 50)
+    by_chance = np.median([error_mm(pose, np.eye(4)) for pose in drawn])
+    found = load_model(model.folder).candidates(views)[0].world_from_ct
+    assert max(model.card.expected[0], error_mm(found, TRUE_POSE)) < 0.8 * by_chance

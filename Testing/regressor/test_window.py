@@ -77,11 +77,10 @@ def test_another_detector_behind_the_same_source_shows_the_same(ct, mirrored):
     projector, camera = Projector(attenuation(ct)), camera_of(256, 256, fx=1500, fy=1500)
     grid, turn = Window.of(camera).camera, rigid.exp_so3([0.05, -0.04, 0.3])
     intrinsics = [[-2400.0 if mirrored else 2400.0, 0, 390], [0, 2400, 410], [0, 0, 1]]
-    other = Camera(
-        intrinsics, rigid.from_rotation_translation(turn, turn @ [0, 0, 600]), (800, 800)
-    )
+    place = rigid.from_rotation_translation(turn, turn @ [0, 0, 600])
     image, again = (
-        prepare(xray_of(projector.render(c, TRUE_POSE).image), c, grid)[0] for c in (camera, other)
+        prepare(xray_of(projector.render(each, TRUE_POSE).image), each, grid)[0]
+        for each in (camera, Camera(intrinsics, place, (800, 800)))
     )
     assert image.std() > 0.4 and likeness(image, again) > 0.998
 

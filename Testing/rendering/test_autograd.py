@@ -150,16 +150,14 @@ def test_second_derivatives_are_finite_differences(function_of, device):
 
 def test_derivatives_of_slot_scans_are_finite_differences(renderer):
     volume, scan, world_from_ct = slot_scene(1, 1, True)
-    camera, scene = (
-        scan.camera().pooled(9),
-        Scene(volume, None, world_from_ct, world_from_ct[:3, 3]),
-    )
-    image, (*inputs, values) = variable(
-        renderer(volume, "torch-cpu", dtype=torch.float64), scene, camera
-    )
-    assert torch.autograd.gradcheck(
-        lambda *numbers: image(*numbers, values.detach()), inputs, atol=1e-5, rtol=1e-4
-    )
+    scene = Scene(volume, None, world_from_ct, world_from_ct[:3, 3])
+    drr = renderer(volume, "torch-cpu", dtype=torch.float64)
+    image, (*inputs, values) = variable(drr, scene, scan.camera().pooled(9))
+
+    def of_camera(*numbers):
+        return image(*numbers, values.detach())
+
+    assert torch.autograd.gradcheck(of_camera, inputs, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("at_once", [None, 2 * 6 * 10])

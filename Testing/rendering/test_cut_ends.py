@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scenes import random_scene
-from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -28,15 +27,11 @@ def elliptic(shape, axis, radii, centre):
 @pytest.mark.parametrize("axis", range(3))
 def test_a_body_that_goes_on(axis):
     values = elliptic((60, 60, 60), axis, (20, 15), (29, 31))
-    assert cut_ends(Volume(values, np.eye(4))).tolist() == [
-        a == axis for a in range(3) for _ in range(2)
-    ]
-    ends_inside = values.copy()
-    ends_inside.swapaxes(0, 2 - axis)[-5:] = 0
-    expected = [(a == axis, False) for a in range(3)]
-    assert cut_ends(Volume(ends_inside, np.eye(4))).tolist() == [
-        side for pair in expected for side in pair
-    ]
+    ends = np.arange(6) // 2 == axis
+    assert cut_ends(Volume(values, np.eye(4))).tolist() == ends.tolist()
+    values.swapaxes(0, 2 - axis)[-5:] = 0
+    ends[1::2] = False
+    assert cut_ends(Volume(values, np.eye(4))).tolist() == ends.tolist()
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0])
@@ -51,9 +46,8 @@ def test_skin_that_touches_a_face_is_not_cut_off(spacing):
 
 
 def test_a_side_that_the_field_of_view_cut_off():
-    values = elliptic(
-        (10, 100, 100), 2, (45, 40), (49, 70)
-    )  # 10 of 80 mm are missing, where it is 60 mm wide
+    """10 of 80 mm are missing, where it is 60 mm wide."""
+    values = elliptic((10, 100, 100), 2, (45, 40), (49, 70))
     assert cut_ends(Volume(values, np.eye(4))).tolist() == [False, False, False, True, True, True]
 
 
@@ -120,22 +114,20 @@ def facing_along_i(source, size, focal):
     )
 
 
+def hidden_by(projector, camera, centre, degrees) -> int:
+    """How many rays are, where the CT is tilted towards the beam about a point."""
+    tilt = rigid.turn_and_shift([0, np.radians(degrees), 0], np.zeros(3))
+    seen = projector.seen(camera, rigid.about(np.array(centre), tilt))
+    return np.count_nonzero(seen == 0)
+
+
 def test_a_cut_end_that_faces_the_beam_hides_no_ray():
     values = elliptic((60, 60, 60), 2, (20, 15), (29, 31))
     projector = Projector(Volume(values, np.eye(4)))
     assert projector.cut.tolist() == ALONG_K
     camera = facing_along_i([-300, 29, 29], (20, 20), 100)
-    hidden = []
-    for degrees in (
-        0,
-        30,
-        60,
-        90,
-    ):  # between the cut end and the beam: from straight across to end on
-        tilt = Rotation.from_rotvec([0, np.radians(degrees), 0]).as_matrix()
-        pose = rigid.from_rotation_translation(tilt, [29, 29, 29] - tilt @ [29, 29, 29])
-        hidden.append(np.count_nonzero(projector.seen(camera, pose) == 0))
-    assert hidden[1] > 0 and hidden[2] == hidden[3] == 0
+    hidden = [hidden_by(projector, camera, [29, 29, 29], tilt) for tilt in (30, 60, 90)]
+    assert hidden[0] > 0 and hidden[1] == hidden[2] == 0
 
 
 def test_tissue_behind_the_source_hides_no_ray():
@@ -143,14 +135,7 @@ def test_tissue_behind_the_source_hides_no_ray():
     values[-5:] = 0
     projector = Projector(Volume(values, np.eye(4)))
     assert projector.cut.tolist() == [False] * 4 + [True, False]
-    source = np.array([29, 31, 5])
+    source = [29, 31, 5]
     camera = facing_along_i(source, (20, 20), 400)
-    for degrees, hidden in (
-        (35, 0),
-        (-35, 400),
-    ):  # the beam looks up to the end of the body, or down to where it was cut off
-        tilt = Rotation.from_rotvec(
-            [0, np.radians(degrees), 0]
-        ).as_matrix()  # the CT turns, so the beam turns against it
-        world_from_ct = rigid.from_rotation_translation(tilt, source - tilt @ source)
-        assert np.count_nonzero(projector.seen(camera, world_from_ct) == 0) == hidden
+    # The beam looks up to the end of the body, or down to where it was cut off.
+    assert [hidden_by(projector, camera, source, tilt) for tilt in (35, -35)] == [0, 400]

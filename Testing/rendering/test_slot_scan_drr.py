@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from finite_differences import changes
 from numpy.testing import assert_allclose
 from scenes import slot_scene
 from scipy.ndimage import map_coordinates
-from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
@@ -25,26 +25,20 @@ def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.nd
     Air beyond the outermost voxels' layer.
     """
     (columns, rows), padded = scan.size, np.pad(volume.values.astype(float), 1)
-    u, v = np.meshgrid(np.arange(columns), np.arange(rows))
-    along = v[..., None] * scan.pixel_mm[1] * np.array(scan.rows_along)
-    plane = (
-        scan.isocentre
-        + along
-        + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * np.array(scan.columns_along)
-    )
-    source = (
-        scan.isocentre + scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source) + along
-    )
-    rays = plane - source
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    u, v = np.meshgrid(np.arange(columns) - scan.central_column, np.arange(rows))
+    pixel_x, pixel_y = scan.pixel_mm
+    across = pixel_x * u[..., None] * np.array(scan.columns_along)
+    along = pixel_y * v[..., None] * np.array(scan.rows_along)
+    beam = scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source)
+    source = scan.isocentre + beam + along
+    rays = rigid.unit(across - beam)
+    index_from_world = np.linalg.inv(world_from_ct @ volume.ct_from_index)
     total = np.zeros((rows, columns))
     for distance in np.arange(0, 400, STEP_MM) + STEP_MM / 2:
-        index = rigid.transform_points(
-            np.linalg.inv(world_from_ct @ volume.ct_from_index), source + distance * rays
+        i, j, k = np.moveaxis(
+            rigid.transform_points(index_from_world, source + distance * rays), -1, 0
         )
-        total += (
-            map_coordinates(padded, np.moveaxis(index[..., ::-1] + 1, -1, 0), order=1) * STEP_MM
-        )
+        total += map_coordinates(padded, np.array([k, j, i]) + 1, order=1) * STEP_MM
     return total
 
 
@@ -65,17 +59,14 @@ def test_jacobian_is_the_change_of_the_image_as_the_ct_moves(seed, leading, mirr
     volume, scan, world_from_ct = slot_scene(seed, leading, mirrored)
     projector, camera, pivot = Projector(volume), scan.camera(), world_from_ct[:3, 3] + [20, -10, 5]
     jacobian = projector.render(camera, world_from_ct, jacobian=True, pivot=pivot).jacobian
-    for ours, twist in zip(jacobian, np.diag(TWIST), strict=True):
 
-        def moved(sign, twist=twist):
-            turn = Rotation.from_rotvec(sign * twist[:3]).as_matrix()
-            motion = rigid.from_rotation_translation(turn, sign * twist[3:])
-            return projector.render(
-                camera, rigid.about(pivot, motion) @ world_from_ct
-            ).image.astype(float)
+    def image(twist):
+        near = rigid.moved(world_from_ct, twist, pivot)
+        return projector.render(camera, near).image.astype(float)
 
-        expected = (moved(1) - moved(-1)) / (2 * twist.sum())
-        assert np.linalg.norm(ours - expected) < 0.01 * np.linalg.norm(expected)
+    expected = changes(image, np.diag(TWIST)) / TWIST[:, None, None]
+    for ours, theirs in zip(jacobian, expected, strict=True):
+        assert np.linalg.norm(ours - theirs) < 0.01 * np.linalg.norm(theirs)
 
 
 def test_rows_of_a_cropped_and_a_pooled_camera_are_those_of_the_image():

@@ -13,7 +13,6 @@ from numba.core.dispatcher import Dispatcher
 from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import Case, register, save_result
-from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.registration import moved_detail, similarity
 from MultiViewRegistrationLib.registration.warm_up import warm_up, warm_up_other_half
 from MultiViewRegistrationLib.rendering import cpu
@@ -68,8 +67,8 @@ def test_a_registration_compiles_nothing_that_was_not_warmed_up(case_file, tmp_p
     """By a search, which ends with all that follows a given start."""
     case = Case.load(case_file)
     if masked:
-        values = case.ct.volume.values
-        case.bodies = (Body(replace(case.ct, mask=values > 100)),)
+        (body,) = case.bodies
+        case.bodies = (replace(body, ct=replace(body.ct, mask=body.ct.volume.values > 100)),)
     for view in case.views[1:]:  # cameras are corrected, too
         view = replace(view, rotation_sd_deg=0.5, translation_sd_mm=1.0, principal_point_sd_px=0.5)
         case.views = [case.views[0], view]

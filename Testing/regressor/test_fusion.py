@@ -33,8 +33,8 @@ LANDMARKS, OBSERVERS = 24, 64
 
 def camera(angle_deg: float, mirrored: bool = False) -> Camera:
     """64 x 64 pixels of a C-arm, its principal point off the centre."""
-    off = {"source_to_detector_mm": 1020, "principal_point": (33.0, 29.5)}
-    return c_arm(angle_deg, 4, 4.64, 64, mirrored=mirrored, **off)
+    seen = {"pixel_mm": (4.64, 4.64), "size": (64, 64), "principal_point": (33.0, 29.5)}
+    return c_arm(angle_deg, 4, source_to_detector_mm=1020, mirrored=mirrored, **seen)
 
 
 def slot_scan(angle_deg: float) -> Camera:

@@ -30,8 +30,9 @@ def volume(ct):
     return attenuation(ct).pooled((2, 2, 2))
 
 
-CAMERAS = [c_arm(0, 0, 170 / 32, 32), c_arm(80, 15, 170 / 32, 32)]
-THIRD = c_arm(-40, -10, 170 / 32, 32)
+SEEN = {"pixel_mm": (170 / 32,) * 2, "size": (32, 32)}
+CAMERAS = [c_arm(0, 0, **SEEN), c_arm(80, 15, **SEEN)]
+THIRD = c_arm(-40, -10, **SEEN)
 CORNERS = 47 * np.stack([-np.ones(3), np.ones(3)])
 SLOT_SCAN = Window.of(SlotScan(**slot_scan_of(70)).camera(), CORNERS, 32).camera
 

@@ -27,10 +27,8 @@ from MultiViewRegistrationLib.regressor.optimiser import Optimiser, orthogonal
 
 CENTROID = np.array([5.0, -12.0, 30.0])
 NOMINAL = rigid.translation(-CENTROID)
-CAMERAS = [
-    c_arm(angle, 3, 4.64, 64, source_to_detector_mm=1010, mirrored=mirrored)
-    for angle, mirrored in ((0, False), (80, True))
-]
+SEEN = {"source_to_detector_mm": 1010, "pixel_mm": (4.64, 4.64), "size": (64, 64)}
+CAMERAS = [c_arm(0, 3, **SEEN), c_arm(80, 3, mirrored=True, **SEEN)]
 POINTS = CENTROID + np.random.default_rng(1).uniform(-70, 70, (12, 3))
 each = pytest.mark.parametrize("name", ["voting", "published"])
 

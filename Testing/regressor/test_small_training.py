@@ -38,7 +38,8 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
     monkeypatch.setattr(Training, "_set_pace", lambda self: None)
     ct = load_ct(chest_ct())
     centroid, corners = ct.centroid(), PreparedCT(ct).corners()
-    cameras = [c_arm(angle, 0, PIXEL_MM, 128, source_to_detector_mm=1020) for angle in (0, 90)]
+    seen = {"source_to_detector_mm": 1020, "pixel_mm": (PIXEL_MM, PIXEL_MM)}
+    cameras = [c_arm(angle, **seen) for angle in (0, 90)]
     nominal = rigid.translation(-centroid)
     poses = PoseRange(cameras[0], nominal, centroid, np.array([15.0, 15, 30, 50, 75, 50]))
     begun = Training.begin(ct, cameras, poses, corners, tmp_path / "model")

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
@@ -245,10 +245,9 @@ STRUCTURE = "structure"
 #: In the record: whether the nodes of that role are shown ("chosen"), or all that moves
 #: with the CT ("").
 STRUCTURES = "structures"
+#: That of the models of single structures in an X-ray, in a scene of before.
 PROJECTION = "projection"
-SEGMENT = "MultiViewRegistration.segment"
 KINDS = ("vtkMRMLSegmentationNode", "vtkMRMLModelNode", "vtkMRMLMarkupsNode")
-THICKNESS = 2
 #: The arms of a point's cross, as shares of the image's larger side.
 GAP = 0.004
 REACH = 0.015
@@ -292,24 +291,30 @@ def structures_of(registration: Registration) -> list:
     ]
 
 
-class Coloured(Protocol):
-    """Lines (k, 2, 2), pixels of an X-ray, their colour, red, green, blue from 0 to 1, and a name, "" for none."""
+class Outline(NamedTuple):
+    """An outline in an X-ray.
 
-    @property
-    def name(self) -> str:
-        """The name."""
+    Attributes
+    ----------
+    name
+        Of the bone; "" of another structure, and of a part of the bone that lies elsewhere than the
+        whole CT's pose has it.
+    colour
+        Red, green, blue from 0 to 1: that of the structure, or of what does not fit.
+    lines
+        (k, 2, 2) pixels.
+    chosen
+        Whether it is of the bone that a person has chosen.
+    """
 
-    @property
-    def lines(self) -> np.ndarray:
-        """The lines."""
-
-    @property
-    def colour(self) -> tuple[float, float, float]:
-        """The colour."""
+    name: str
+    colour: tuple[float, float, float]
+    lines: np.ndarray
+    chosen: bool = False
 
 
-#: The role of the model of an X-ray with the outlines of bones and of what does not fit, that of
-#: their names, the colour of what does not fit, and the thickness of lines, beside that of others.
+#: The role of the model of an X-ray with the outlines of structures, bones and what does not fit,
+#: that of their names, the colour of what does not fit, and the thickness of lines.
 OUTLINES = "boneOutlines"
 NAMES = "boneNames"
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
@@ -317,9 +322,9 @@ OUTLINE_THICKNESS = 3
 
 
 def show_outlines(
-    registration: Registration, outlines_in: Callable[[DetectorPlane], Sequence[Coloured]]
+    registration: Registration, outlines_in: Callable[[DetectorPlane], Sequence[Outline]]
 ) -> None:
-    """Draw the outlines of bones, and of what does not fit, on each X-ray that is shown.
+    """Draw the outlines of structures, bones and what does not fit on each X-ray that is shown.
 
     New ones as `in_time`, so call it from a timer.
 
@@ -331,6 +336,8 @@ def show_outlines(
     seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
     making = in_time()
     for view in registration.xrays:
+        for before in references(view.node, PROJECTION):
+            remove_with_products(before)
         outlines = outlines_in(seen[view.id]) if view.id in seen else []
         lines = np.concatenate([np.zeros((0, 2, 2)), *(each.lines for each in outlines)])
         colours = np.array([each.colour for each in outlines for _line in each.lines])
@@ -349,50 +356,43 @@ def show_outlines(
             beside = {name: at[at[:, 0].argmax()] for name, at in ends.items() if len(at)}
             places = seen[view.id].on_plane(np.reshape([*beside.values()], (-1, 2)))
             show_names(view, NAMES, seen[view.id].slice_id, dict(zip(beside, places, strict=True)))
-            node.SetName(f"bones in {view.name}")
+            node.SetName(f"outlines in {view.name}")
             node.SetAttribute(OUTLINES, stamp)
 
 
-class Projections:
-    """The projections of a registration's structures, kept as they should be.
+class KnownOutlines:
+    """Outlines of shapes in X-rays, found again only where shape, place or X-ray is another."""
 
-    All that others see of it is in the scene.
+    def __init__(self) -> None:
+        self._found: dict[tuple, tuple[tuple, np.ndarray]] = {}
 
-    A product of each X-ray that is shown, a model in its detector plane, for each part of a
-    structure. It refers to the structure (role "structure", attribute SEGMENT for one of its
-    segments). `update` finds out what has changed, and costs next to nothing where nothing has:
-    call it from a timer, or whenever the view should be right.
-    """
+    def of(
+        self, key: Any, shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane
+    ) -> np.ndarray:
+        """Return `outlined` of the shape that is known by this key."""
+        place = detector.view.id, key
+        of = detector.stamp, shape, ras_from_shape.tobytes()
+        if self._found.get(place, ((),))[0] != of:
+            self._found[place] = of, outlined(shape, ras_from_shape, detector)
+        return self._found[place][1]
+
+
+class StructureOutlines:
+    """The outlines of a registration's structures."""
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
         self._shapes: dict[tuple, tuple[tuple, Shape]] = {}
-        self._drawn: dict[str, tuple] = {}
+        self._known = KnownOutlines()
 
-    def update(self) -> bool:
-        """Bring projections up to date, new ones as `in_time`, and return whether any had to change."""
-        making = in_time()
-        parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
-        places = {part.node.GetID(): ras_from_node(part.node) for part in parts}
-        seen = {
-            detector.view.id: detector
-            for detector in detectors(self._registration)
-            if detector.slice_id
-        }
-        changed = False
-        for view in self._registration.xrays:
-            nodes = {_key(node): node for node in references(view.node, PROJECTION)}
-            if view.id in seen:
-                for part in parts:
-                    node = nodes.pop(part.key, None) or (_new(view, part) if making() else None)
-                    changed |= node is None or self._project(
-                        node, part, places[part.node.GetID()], seen[view.id]
-                    )
-            for node in nodes.values():
-                if making():
-                    remove_with_products(node)
-                changed = True
-        return changed
+    def take(self) -> Callable[[DetectorPlane], list[Outline]]:
+        """Return what gives the outlines of the structures as they are now in an X-ray."""
+        every = [part for node in structures_of(self._registration) for part in parts_of(node)]
+        found = [(part, self._shape(part), ras_from_node(part.node)) for part in every]
+        return lambda detector: [
+            Outline("", part.colour, self._known.of(part.key, shape, place, detector))
+            for part, shape, place in found
+        ]
 
     def _shape(self, part: StructurePart) -> Shape:
         stamp, shape = self._shapes.get(part.key, (None, None))
@@ -400,27 +400,6 @@ class Projections:
             shape = part.shape()
             self._shapes[part.key] = part.stamp, shape
         return shape
-
-    def _project(
-        self, node, part: StructurePart, ras_from_node: np.ndarray, detector: DetectorPlane
-    ) -> bool:
-        stamp = (part.stamp, part.name, part.colour, ras_from_node.tobytes(), detector.stamp)
-        if self._drawn.get(node.GetID()) == stamp:
-            return False
-        draw(
-            node,
-            projected(self._shape(part), ras_from_node, detector),
-            part.colour,
-            detector.slice_id,
-        )
-        node.SetName(f"{part.name} in {detector.view.name}")
-        self._drawn[node.GetID()] = stamp
-        return True
-
-
-def projected(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:
-    """Return the lines (k, 2, 3), RAS mm, on the detector plane that a shape, placed so (4, 4), leaves there."""
-    return detector.on_plane(outlined(shape, ras_from_shape, detector))
 
 
 def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:
@@ -437,15 +416,3 @@ def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) 
     points = detector.pixels(points[detector.depth(points) > 0])
     side = max(detector.camera.size)
     return np.concatenate([lines, cross(points, GAP * side, REACH * side)])
-
-
-def _key(node) -> tuple[str | None, str]:
-    return node.GetNodeReferenceID(STRUCTURE), node.GetAttribute(SEGMENT) or ""
-
-
-def _new(view, part: StructurePart):
-    node = lines_node(view.node, f"{part.name} in {view.name}", THICKNESS)
-    node.SetNodeReferenceID(STRUCTURE, part.node.GetID())
-    node.SetAttribute(SEGMENT, part.segment_id or None)
-    view.node.AddNodeReferenceID(PROJECTION, node.GetID())
-    return node

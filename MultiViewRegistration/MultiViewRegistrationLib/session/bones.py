@@ -41,7 +41,7 @@ from ..mrml.nodes import (
     ras_from_lps,
     transform_to_ras,
 )
-from ..mrml.structures import LABELMAP, MISFIT_COLOUR, Shape, outlined, shape_of
+from ..mrml.structures import LABELMAP, MISFIT_COLOUR, KnownOutlines, Outline, Shape, shape_of
 from ..mrml.xray import DetectorPlane
 from ..reasons import BoneVerdict
 from ..translation import _
@@ -57,27 +57,6 @@ CHECK_S = 0.3
 LEAST_INSIDE = 0.25
 #: The verdicts, the best first.
 RANKS = (*get_args(BoneVerdict), None)
-
-
-class Outline(NamedTuple):
-    """An outline in an X-ray.
-
-    Attributes
-    ----------
-    name
-        Of the bone; "" of a part of the bone that lies elsewhere than the whole CT's pose has it.
-    colour
-        Red, green, blue from 0 to 1: that of the bone's segment, or of what does not fit.
-    lines
-        (k, 2, 2) pixels.
-    chosen
-        Whether it is of the bone that a person has chosen.
-    """
-
-    name: str
-    colour: tuple[float, float, float]
-    lines: np.ndarray
-    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +127,7 @@ class Bones:
         self._colours: dict[str, tuple[float, float, float]] = {}
         self._ghost: tuple[bool, bool] | None = None
         self._pair: BonePair | None = None
-        self._outlines: dict[tuple[str, str], tuple[tuple, np.ndarray]] = {}
+        self._outlines = KnownOutlines()
 
     def update(self) -> None:
         """Follow segments and result; call it from a timer."""
@@ -447,11 +426,12 @@ class Bones:
             if name in there:
                 pose = there[name].world_from_ct
                 colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
-                lines = self._outline(name, shape, pose, detector)
+                lines = self._outlines.of(name, shape, transform_to_ras(pose), detector)
                 found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == chosen))
         if self._stands and self._elsewhere.made_of == self._stands:
-            for pose, shape in self._elsewhere.value or ():
-                found.append(Outline("", MISFIT_COLOUR, self._outline("", shape, pose, detector)))
+            for part, (pose, shape) in enumerate(self._elsewhere.value or ()):
+                lines = self._outlines.of(part, shape, transform_to_ras(pose), detector)
+                found.append(Outline("", MISFIT_COLOUR, lines))
         return found
 
     @property
@@ -466,15 +446,6 @@ class Bones:
         """The names of the bones that are outlined."""
         there = bones_of(self._session.registration)
         return tuple(name for name in self._made() if name in there)
-
-    def _outline(
-        self, name: str, shape: Shape, pose: np.ndarray, detector: DetectorPlane
-    ) -> np.ndarray:
-        key = (detector.view.id, name)
-        of = (detector.stamp, shape, pose.tobytes())
-        if self._outlines.get(key, ((),))[0] != of:
-            self._outlines[key] = of, outlined(shape, transform_to_ras(pose), detector)
-        return self._outlines[key][1]
 
     def _rejected(self) -> set[str]:
         entry = self._session.history.current

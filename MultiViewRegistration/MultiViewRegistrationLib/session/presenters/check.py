@@ -14,7 +14,7 @@ from ...mrml import manual_pose, overlay, source_view
 from ...mrml.case import settings_of
 from ...mrml.identity import true_pose
 from ...mrml.structures import (
-    Projections,
+    StructureOutlines,
     candidates,
     choose_structures,
     show_outlines,
@@ -297,7 +297,7 @@ class OverlaysPresenter(Presenter):
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._projections: Projections | None = None
+        self._structures: StructureOutlines | None = None
 
     def form(self) -> Form:
         """Return the controls."""
@@ -361,12 +361,14 @@ class OverlaysPresenter(Presenter):
         if self.in_slicer:
             self.session.drawing.mode = overlay.mode_of(self.registration)
             overlay.lay(self.registration, monotonic())
-            if self._projections is None:
-                self._projections = Projections(self.registration)
-            self._projections.update()
+            if self._structures is None:
+                self._structures = StructureOutlines(self.registration)
             shown = self.session.drawing.mode != "off"
-            outlines_in = self.session.bones.outlines if shown else lambda detector: []
-            show_outlines(self.registration, outlines_in)
+            bones = self.session.bones.outlines if shown else lambda detector: []
+            structures = self._structures.take()
+            show_outlines(
+                self.registration, lambda detector: [*structures(detector), *bones(detector)]
+            )
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
         resized = seen and source_view.size_of(camera) != self.host.views.size()

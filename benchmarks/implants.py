@@ -1,10 +1,11 @@
 """Implants by their surfaces, each registered by itself from a start near it.
 
-python -m benchmarks implants CASES --seed N --rows ROWS.jsonl
+python -m benchmarks implants CASES --seed N --rows ROWS.jsonl [--bones]
 
 Each case is a component of a hip or a knee in cobalt-chrome, or a pedicle screw in titanium, in the
 pelvis of a CT, two X-rays 55 to 65 degrees apart with scatter, beam hardening and noise. Its shadow
 is gVirtualXray's of the triangles, the body's RTK's. The start is off by up to 10 mm and 10 degrees.
+With --bones it is registered beside the CT, of which hip bones and sacrum have moved and are labelled.
 """
 
 from __future__ import annotations
@@ -21,16 +22,26 @@ import mvreg
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 
-from .people import drawn, person
+from . import bones
+from .people import drawn, near_start, person
 from .simulation.body import Body, bone_points
 from .simulation.cases import take, unit
-from .simulation.projector import RtkProjector, SurfaceProjector, add_surface, gvxr_scene
+from .simulation.projector import (
+    MovedBones,
+    RtkProjector,
+    SurfaceProjector,
+    add_surface,
+    gvxr_scene,
+)
 from .simulation.simulator import SimulatedXRay
 from .study import Options, Study
 
 PERSON = "pelvis 2 mm"
 #: Of cameras that were measured where the X-rays were taken, which these are: exact.
 CALIBRATED = {"principal_point_sd_px": 0.5}
+#: Labels of the bones beside an implant, and how far these move against each other, degrees.
+LABELS = (25, 77, 78)
+BENT_DEG = 4.0
 #: In the image plane, along depth, and turned.
 LIMITS = {"across_mm": 0.1, "depth_mm": 0.5, "degrees": 0.5}
 
@@ -173,6 +184,23 @@ def body(data: Path) -> tuple:
     return volume, RtkProjector(Body.from_hu(volume)), bone_points(volume)
 
 
+def bent(
+    options: Options, rng: np.random.Generator, world_from_body: np.ndarray
+) -> tuple[MovedBones, mvreg.Body]:
+    """The pelvis with its bones moved, and its CT with labels of them, from a start near it."""
+    _, projector, points = body(options.data)
+    there = bones.person("pelvis", options.data)
+    moved = bones.motions(rng, there.points, bones.CHAINS["pelvis"][0], BENT_DEG)
+    labels = np.where(np.isin(there.labels, LABELS), there.labels, 0)
+    whole = mvreg.Body(
+        there.ct,
+        labels=labels.transpose(2, 1, 0),
+        structures={bones.NAMES[label]: label for label in LABELS},
+        world_from_ct=near_start(rng, world_from_body, points),
+    )
+    return MovedBones(projector, there.longer, there.longer_labels, moved), whole
+
+
 def run(options: Options, seed: int, number: int) -> dict:
     """Simulate and register a case."""
     rng = np.random.default_rng([seed, number])
@@ -188,6 +216,10 @@ def run(options: Options, seed: int, number: int) -> dict:
         photons=rng.uniform(500, 2000),
         scatter_to_primary=rng.uniform(0.2, 1.2),
     )
+    beside = []
+    if options.bones:
+        projector, whole = bent(options, np.random.default_rng([seed, number, 1]), world_from_body)
+        beside.append(whole)
     images = take(projector, cameras, [xray] * 2, world_from_body, rng)
     centre = rigid.transform_points(true, middle)
     motion = rigid.turn_and_shift(
@@ -200,19 +232,22 @@ def run(options: Options, seed: int, number: int) -> dict:
     ]
     start = rigid.about(centre, motion) @ true
     part = mvreg.Body(own.path, name=name, unit=own.kind.material, world_from_ct=start)
-    result = mvreg.register(mvreg.Case.from_arrays(part, *views))
-    found = result.world_from_ct
+    result = mvreg.register(mvreg.Case.from_arrays(*beside, part, *views))
+    judged = result.bodies[name]
+    found = judged.world_from_ct
     off = rigid.transform_points(found, middle) - centre
     beams = [unit(centre - camera.source) for camera in cameras]
     along = [float(off @ beam) for beam in beams]
     turned = np.degrees(np.linalg.norm(rigid.log_so3((found @ rigid.inverse(true))[:3, :3])))
-    codes = [reason.code for reason in result.bodies[name].reasons]
+    codes = [reason.code for reason in judged.reasons]
     return {
         "implant": name,
         "across_mm": max(float(np.linalg.norm(off - a * beam)) for a, beam in zip(along, beams)),
         "depth_mm": max(map(abs, along)),
         "degrees": float(turned),
         "turn_not_shown": "turn-not-shown" in codes,
+        "alike": min(judged.similarity.values()),
+        "verdict": judged.verdict,
     }
 
 
@@ -231,4 +266,5 @@ def tables(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-STUDY = Study(__doc__, run, tables)
+BONES = {"action": "store_true", "help": "beside the CT and its labelled bones"}
+STUDY = Study(__doc__, run, tables, arguments={"bones": BONES})

@@ -12,9 +12,12 @@ from program import result_in
 from two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
+from MultiViewRegistrationLib.assessment.bodies import Alone, register_together
 from MultiViewRegistrationLib.assessment.joint_motion import joint_pose, principal_axes
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
 def stem() -> tuple[CT, np.ndarray]:
@@ -31,6 +34,10 @@ def with_stem(view, pose=None):
     shadow = shadow_of_metal(metal, view.camera, true if pose is None else pose)
     image = view.xray.line_integrals + shadow
     return view.with_xray(line_integrals=image.astype(np.float32))
+
+
+def codes_of(body):
+    return [reason.code for reason in body.reasons]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +75,7 @@ def test_an_implant_and_the_bones_of_one_ct_are_found_together(case, result):
     for bone, motion in zip(result.together.bodies, bent_case().motions):
         assert bone.bone.apart(bone.world_from_ct, POSE @ motion) < 0.3
     assert result.bodies["stem"].verdict == "check"
+    assert "metal-in-ct" not in codes_of(result.bodies["stem"])
     assert all(result.bodies[name].verdict in ("accept", "check") for name in NAMES)
 
 
@@ -102,6 +110,21 @@ def test_an_implant_lies_to_a_whole_ct_that_has_no_bones(case):
     assert error_mm(metal.ct, result.bodies["stem"].world_from_ct, stem()[1]) < 0.2
     (lies,) = result.together.relative_poses
     assert lies.against == "CT"
+
+
+def test_metal_of_the_ct_where_an_implant_lies_is_told(case, result):
+    first, metal = case.bodies
+    true = stem()[1]
+    volume = first.ct.volume
+    there = rigid.transform_points(rigid.inverse(POSE) @ true, metal.ct.centroid())
+    i, j, k = np.rint(rigid.transform_points(volume.index_from_ct, there)).astype(int)
+    values = volume.values.copy()
+    values[k - 2 : k + 3, j - 2 : j + 3, i - 2 : i + 3] = 3071
+    old = replace(first.ct, volume=replace(volume, values=values))
+    whole = Alone(replace(first, ct=old, bones=NO_STRUCTURES), result.anatomy, POSE)
+    placed = Alone(metal, PreparedCT(metal.ct), true)
+    (told,) = register_together([whole, placed], case.views, levels=()).bodies
+    assert "metal-in-ct" in codes_of(told)
 
 
 def test_an_implant_that_is_not_found_leaves_the_ct_to_be_checked(case, result):

@@ -1,8 +1,11 @@
 """Implants, whose shadows saturate: the objective, the pose, and turns that nothing shows."""
 
+from types import SimpleNamespace
+
+import bent_spine
 import numpy as np
 import pytest
-from bent_spine import cameras
+from bent_spine import POSE, cameras
 from finite_differences import changes, half_cost
 from numpy.testing import assert_allclose
 from phantom import view_of
@@ -11,12 +14,14 @@ from two_bones import error_mm, implant, off, shadow_of_metal
 import mvreg
 from MultiViewRegistrationLib.assessment.implants import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.registration.bones import Bone
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.registration.bones import Bone, bones_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVELS_WITHOUT_REST,
     objective_at,
     register_bones,
+    unbent,
 )
 
 
@@ -111,3 +116,19 @@ def test_one_view_of_an_implant_tells_how_far_along_its_beam_it_may_lie(true, vi
     assert abs(away @ beam) < only.depth_mm
     assert np.linalg.norm(away - away @ beam * beam) < min(0.1, only.in_plane_mm)
     assert only.depth_mm > only.in_plane_mm
+
+
+def test_x_rays_of_bones_that_moved_become_those_of_the_whole_ct():
+    """In which implants are then compared in images as fine as they need."""
+    ct, labels = bent_spine.spine()
+    motions = bent_spine.bent(ct, labels)
+    anatomy = PreparedCT(ct)
+    bones = bones_of(Structures(bent_spine.NAMES, labels), anatomy)
+    metal = Bone.of_ct("implant", PreparedCT(implant()))
+    poses = [*(POSE @ motion for motion in motions), np.eye(4)]
+    found = SimpleNamespace(bones=[*bones, metal], poses=poses, world_from_ct=POSE)
+    views = bent_spine.xrays(ct, labels, motions, POSE, noise=0)
+    for before, view in zip(views, unbent(found, views), strict=True):
+        expected = anatomy.projector(0).render(view.camera, POSE).image
+        assert np.allclose(view.xray.line_integrals, expected, atol=1e-3)
+        assert abs(before.xray.line_integrals - expected).max() > 0.2

@@ -32,11 +32,12 @@ from ..registration.register_bones import (
     found_again_mm,
     other_levels,
     register_bones,
+    unbent,
 )
 from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
 from .bone_prediction import BoneErrors
 from .bone_verdict import OF_WHOLE, fault, faulty, judge
-from .implants import ALL_SHOWN, HiddenTurns, hidden_turns, unlike
+from .implants import ALL_SHOWN, HiddenTurns, hidden_turns, metal_in_ct, unlike
 from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of
@@ -244,14 +245,22 @@ def register_together(
         starts = poses or [first.world_from_ct] * len(structures.names)
         poses = [*starts, *(each.world_from_ct for each in implants)]
     # The rest of a structure is taken to lie as it does.
-    found = register_bones(
-        first.anatomy.full_ct or first.anatomy, bones, *where, progress, poses, levels
-    )
+    whole_ct = first.anatomy.full_ct or first.anatomy
+    found = register_bones(whole_ct, bones, *where, progress, poses, levels)
+    finer = found
+    count = len(structures.names)
+    if implants and count:
+        still = unbent(found, views), first.world_from_ct
+        finer = register_bones(
+            whole_ct, bones[count:], *still, progress, found.poses[count:], levels
+        )
+        found = replace(found, poses=[*found.poses[:count], *finer.poses])
     edges = mask_edges(structures, first.anatomy.attenuation(0)) + [NO_EDGE] * len(implants)
     numbers = [*map(vertebra, structures.names), *([None] * len(implants))]
     others = other_levels(found, numbers) if structures.names else ()
     whole = first.assessment
-    judged = judge_together(found, views, edges, implants, others, found_again_mm(found), whole)
+    again_mm = found_again_mm(found)
+    judged = judge_together(found, views, edges, implants, others, again_mm, whole, finer)
     if levels is not None and not levels:
         told = [doubted(body, [SET]) for body in judged.bodies]
         checked = [
@@ -259,12 +268,15 @@ def register_together(
         ]
     else:
         checked = _with_ends(judged.bodies, found)
+    for n in range(count, len(checked)):
+        metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
+        checked[n] = doubted(checked[n], metal)
     for names, sentence in structures.contradictions:
         reason = Reason("name-contradicted", sentence)
         checked = [doubted(body, [reason] * (body.name in names)) for body in checked]
     motions = [_judged_motion(motion, checked) for motion in judged.motions]
     related = [_with_motions(body, motions) for body in checked]
-    relative = _relative_poses(found, len(structures.names))
+    relative = _relative_poses(found, count)
     return replace(judged, bodies=related, motions=motions, relative_poses=relative)
 
 
@@ -304,6 +316,7 @@ def judge_together(
     others: Sequence[OtherLevel] = (),
     again_mm: np.ndarray | None = None,
     whole: Assessment = UNJUDGED,
+    finer: BonesRegistration | None = None,
 ) -> Together:
     """Judge each of the bones that were registered together.
 
@@ -322,6 +335,8 @@ def judge_together(
         Of `found_again_mm`; None where that was not looked for: it is taken for usual then.
     whole
         The assessment of the whole CT.
+    finer
+        The implants alone, where they are compared in finer images than bones.
     """
     of_ct = len(found.bones) - len(alone)
     overlapped = _overlapped(found, of_ct)
@@ -335,9 +350,12 @@ def judge_together(
         bone = found.bones[n]
         pose = found.poses[n]
         hidden = ALL_SHOWN
-        shares = zip(views, found.fit.shown[n], strict=True)
-        showing = [view.name for view, share in shares if share >= SHOWN]
         own = alone[n - of_ct] if n >= of_ct else None
+        seen = finer if own and finer else found
+        m = n - len(found.bones)  # from the end: implants come last
+        alike = seen.fit.similarity[m]
+        shares = zip(views, seen.fit.shown[m], strict=True)
+        showing = [view.name for view, share in shares if share >= SHOWN]
         if own:
             apart_mm = bone.apart(pose, own.world_from_ct)
             depths = [split.depth_mm for split in own.assessment.splits]
@@ -345,10 +363,10 @@ def judge_together(
                 apart_mm = 0.0  # it may lie anywhere there along the beam
             wrong = _wrong(bone.name, apart_mm, overlapped.get(n, ()))
             if bone.is_implant:
-                wrong += unlike(bone.name, found.fit.similarity[n])
+                wrong += unlike(bone.name, alike)
             judged = _judged_alone(bone.name, features, showing, own, wrong)
             if showing and bone.is_implant:
-                hidden = hidden_turns(found, n)
+                hidden = hidden_turns(seen, m)
                 judged[2].extend(hidden.reasons(bone.name))
         else:
             judged = judge(bone.name, features, showing, whole.in_doubt)
@@ -372,7 +390,7 @@ def judge_together(
         error = None
         if prediction:
             error = PredictedError(prediction.mean_mm, prediction.upper95_mm)
-        similarity = zip(views, found.fit.similarity[n], strict=True)
+        similarity = zip(views, alike, strict=True)
         bodies.append(
             BodyResult(
                 bone.name,

@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from ..geometry import rigid
+from ..imaging.ct import CT
 from ..reasons import Reason, code_of
+from ..registration.bones import Bone
 from ..registration.register_bones import BonesRegistration
 from .joint_motion import principal_axes
 from .verdict import Assessment
@@ -19,8 +22,15 @@ UNMEASURED = Reason(
     "implant",
     "The risk of a wrong pose was not measured for implants\n: look at the outline in each X-ray.",
 )
-#: Reasons by limits that were found with bones.
-OF_BONES = ("view-disagrees", "halves-disagree", "not-like-ct", "outliers", "unlike-known")
+#: Reasons by limits that were found with bones, and one that is told otherwise of implants.
+OF_BONES = (
+    "view-disagrees",
+    "halves-disagree",
+    "not-like-ct",
+    "outliers",
+    "unlike-known",
+    "one-view",
+)
 #: The local NCC that each view has at least. Of 24 simulated implants right poses had 0.35 and more, 72
 #: wrong ones 0.13 and less in one view.
 LEAST_ALIKE = 0.3
@@ -28,6 +38,10 @@ LEAST_ALIKE = 0.3
 #: turn. Pins and balls 0 to 0.04, screws, hip and knee components 0.3 and more.
 TURNS_DEG = (45.0, 90.0, 180.0)
 SHOWN = 0.1
+#: No bone has more, HU: a scanner of 12 bits ends at 3071.
+METAL_HU = 3000.0
+#: The share of an implant that lies in metal of the CT, where that is told.
+METAL_SHARE = 0.1
 
 
 class HiddenTurns(NamedTuple):
@@ -104,13 +118,12 @@ def of_implant(assessment: Assessment) -> Assessment:
         return assessment
     of_any = (each for each in assessment.reasons if code_of(each) not in OF_BONES)
     reasons = [UNMEASURED, *(each for each in of_any if not is_about_risk(each))]
-    if "one-view" in map(code_of, reasons):
+    if "one-view" in map(code_of, assessment.reasons):
         (only,) = assessment.splits
         sentence = (
             f"Only {only.name} shows where it is\n: it may lie {only.depth_mm:.1f} mm nearer or farther "
             f"along the beam, and {only.in_plane_mm:.1f} mm across it. Add an X-ray."
         )
-        reasons = [each for each in reasons if code_of(each) != "one-view"]
         reasons.append(Reason("one-view", sentence))
     prediction = replace(assessment.prediction, familiar=False)
     return replace(
@@ -124,3 +137,17 @@ def unlike(name: str, similarity: np.ndarray) -> list[Reason]:
         return []
     sentence = f"The X-rays do not show {name} here\n: start nearer, or choose the right model."
     return [Reason("implant-elsewhere", sentence)]
+
+
+def metal_in_ct(ct: CT, world_from_ct: np.ndarray, implant: Bone, pose: np.ndarray) -> list[Reason]:
+    """Say that a CT at a pose (4, 4) shows metal where an implant lies at its own; nothing without."""
+    index_from_implant = np.linalg.inv(world_from_ct @ ct.volume.ct_from_index) @ pose
+    index = rigid.transform_points(index_from_implant, implant.surface)
+    hu = map_coordinates(ct.volume.values, index[:, ::-1].T, order=0)
+    if ct.unit != "hu" or np.mean(hu > METAL_HU) < METAL_SHARE:
+        return []
+    sentence = (
+        f"The CT shows metal where {implant.name} lies\n: it casts its shadow twice. Take a CT of "
+        "before the operation."
+    )
+    return [Reason("metal-in-ct", sentence)]

@@ -244,6 +244,20 @@ def _pixel_mm(bone: Bone) -> float:
     return bone.size_mm / (IMPLANT_PIXELS if bone.is_implant else PIXELS_ACROSS)
 
 
+def unbent(found: BonesRegistration, views: Sequence[View]) -> list[View]:
+    """Return views as if no bone had moved against the rest of its CT: X-rays add up."""
+    seen = []
+    for view in views:
+        image = view.xray.line_integrals.copy()
+        for bone, pose in zip(found.bones, found.poses, strict=True):
+            if not bone.is_implant:
+                render = bone.projector(0).render
+                image += render(view.camera, found.world_from_ct).image
+                image -= render(view.camera, pose).image
+        seen.append(replace(view, xray=replace(view.xray, line_integrals=image)))
+    return seen
+
+
 #: At the finest resolution, of the thirds of bones.
 ENDS_ITERATIONS = 6
 
@@ -348,15 +362,12 @@ def found_again_mm(found: BonesRegistration) -> np.ndarray:
     """
     rng = np.random.default_rng(0)
     level = LEVELS[1]
-    ways = rng.normal(size=(len(found.bones), 2, 3))
-    ways = rigid.unit(ways)
+    ways = rigid.unit(rng.normal(size=(len(found.bones), 2, 3)))
     twists = ways.reshape(-1, 6) * np.repeat([np.radians(OFF_DEG), OFF_MM], 3)
+    centres = found.objectives[1].pivots(found.poses)
 
     def end(sign: int) -> list[np.ndarray]:
-        starts = [
-            rigid.moved(pose, sign * twist, rigid.transform_points(pose, bone.centroid))
-            for bone, pose, twist in zip(found.bones, found.poses, twists, strict=True)
-        ]
+        starts = list(rigid.moved(np.array(found.poses), sign * twists, centres))
         iterations = AGAIN_ITERATIONS if sign else AGAIN_ITERATIONS_HERE
         # A copy, as each remembers which pixels are compared.
         return minimise(copy(found.objectives[1]), starts, iterations, level.tolerance_mm)[0]
@@ -427,12 +438,8 @@ def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
 
 def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarray:
     """Return (B,) how far the centres lie from where they were registered."""
-    ends = [
-        rigid.transform_points(pose, bone.centroid)
-        - rigid.transform_points(registered, bone.centroid)
-        for bone, pose, registered in zip(found.bones, poses, found.poses, strict=True)
-    ]
-    return np.linalg.norm(ends, axis=1)
+    centres = found.objectives[0].pivots
+    return np.linalg.norm(centres(poses) - centres(found.poses), axis=1)
 
 
 def _steps(
@@ -461,10 +468,8 @@ def _steps(
             elif mm is not None:
                 way.append(mm * superior)
             else:
-                known = np.array(list(spacings))
-                way.append(
-                    spacings[int(known[np.abs(known - (number - 1 if up else number)).argmin()])]
-                )
+                upper = number - 1 if up else number
+                way.append(spacings[min(spacings, key=lambda each: abs(each - upper))])
         ways.append(sign * np.array(way))
     return ways
 

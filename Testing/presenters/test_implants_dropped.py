@@ -12,7 +12,10 @@ from two_bones import write_cone
 from vtkmodules.vtkFiltersSources import vtkConeSource
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.mrml.bones import bones_of
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
+from MultiViewRegistrationLib.mrml.image import structures_node
+from MultiViewRegistrationLib.session.history import History
 from MultiViewRegistrationLib.session.presenters.form import visible
 
 
@@ -56,7 +59,8 @@ def test_an_implant_begins_where_the_ct_has_it(host, tmp_path):
     away = rigid.transform_points(screw.world_from_ct, screw.ct.centroid())
     assert np.allclose(away, rigid.transform_points(TRUE_POSE, middle), atol=2)
     assert "ct 2 begins in the middle of the CT" in " ".join(host.session.notices.sentences)
-    assert text(host.presenters.ct.bones, "apart") == "Implants: stem, ct 2."
+    assert text(host.presenters.ct.bones, "name.stem") == "stem: cobalt-chrome"
+    assert text(host.presenters.ct.bones, "name.ct 2") == "ct 2: titanium"
     assert len(control(host.presenters.ct, "unit").options) == 2  # no material is the CT's
 
 
@@ -65,6 +69,81 @@ def test_an_implant_without_a_ct_is_what_is_registered(host, tmp_path):
     drop(host, write_cone(tmp_path / "cup.stl", [0, 0, 0]), material=3)
     assert [body.name for body in host.session.bodies()] == ["stem", "cup"]
     assert next(each.value for each in control(host.presenters.ct, "unit").options) == "steel"
+    bones = host.presenters.ct.bones
+    assert control(bones, "remove.stem") is None  # which stands for the CT
+    act(bones, "remove.cup")
+    assert list(host.registration.apart) == ["stem"]
+
+
+def dressed_nodes_of(host):
+    """The names of all nodes, once each implant has its surface."""
+    there = bones_of(host.registration).values()
+    host.wait(host.files, lambda: all(bone.surface for bone in there))
+    scene = host.registration.scene
+    return sorted(scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes()))
+
+
+def test_an_implant_is_removed_with_all_that_was_made_for_it_and_undo_puts_it_back(host, tmp_path):
+    with_ct(host, tmp_path)
+    middle = make_ct().centroid()
+    drop(host, write_cone(tmp_path / "cup.stl", middle), material=2)
+    before = dressed_nodes_of(host)
+    drop(host, write_cone(tmp_path / "stem.stl", middle + 5), material=1)
+    assert len(dressed_nodes_of(host)) > len(before)
+    moved = rigid.translation([3.0, 0, 0]) @ TRUE_POSE
+    bones_of(host.registration)["stem"].world_from_ct = moved
+    act(host.presenters.ct.bones, "remove.stem")
+    assert dressed_nodes_of(host) == before
+    assert [body.name for body in host.session.bodies()] == ["", "cup"]
+    assert list(bones_of(host.registration)) == ["cup"]
+    history = host.session.history
+    for _ in range(2):
+        history.undo()
+        (_whole, _cup, stem) = host.session.bodies()
+        assert (stem.name, stem.ct.unit) == ("stem", "cobalt-chrome")
+        assert np.allclose(stem.world_from_ct, moved)
+        assert np.allclose(stem.ct.centroid()[1:], middle[1:] + 5, atol=0.5)
+        history.redo()
+        assert dressed_nodes_of(host) == before
+
+
+def test_an_implant_of_the_name_of_a_removed_one_stays_whatever_is_undone(host, tmp_path):
+    with_ct(host, tmp_path)
+    stem = write_cone(tmp_path / "stem.stl", make_ct().centroid())
+    drop(host, stem, material=0)
+    act(host.presenters.ct.bones, "remove.stem")
+    drop(host, stem, material=1)
+    history = host.session.history
+    for act_of in (history.undo, history.undo, history.redo, history.redo):
+        act_of()
+        (_whole, found) = host.session.bodies()
+        assert (found.name, found.ct.unit) == ("stem", "cobalt-chrome")
+
+
+def test_an_implant_is_dropped_beside_bones_with_poses_of_their_own(host, tmp_path):
+    with_ct(host, tmp_path)
+    ct = make_ct()
+    node = structures_node(
+        host.scene,
+        "bones",
+        Structures(("L1",), (ct.volume.values > 300).astype(np.uint8)),
+        host.registration.ct,
+    )
+    host.registration.choose_segment(node)
+    put_bones(host.registration, {"L1": TRUE_POSE})
+    drop(host, write_cone(tmp_path / "stem.stl", ct.centroid()), material=0)
+    assert set(bones_of(host.registration)) == {"L1", "stem"}
+    act(host.presenters.ct.bones, "remove.stem")
+    assert list(bones_of(host.registration)) == ["L1"]
+
+
+def test_a_scene_without_a_removed_implant_gets_no_place_of_it(host, tmp_path, slicer_app):
+    with_ct(host, tmp_path)
+    drop(host, write_cone(tmp_path / "stem.stl", make_ct().centroid()), material=0)
+    act(host.presenters.ct.bones, "remove.stem")
+    (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
+    History(registration).undo()
+    assert not bones_of(registration)
 
 
 def test_implants_of_a_saved_scene_are_there_again(host, tmp_path, slicer_app):

@@ -196,12 +196,23 @@ def named_bones(registration: Registration) -> dict[str, tuple[float, float, flo
 def put_apart(
     registration: Registration, volumes: Mapping[str, Any], poses: Mapping[str, np.ndarray]
 ) -> None:
-    """Have implants, or bones with a CT each, that of the registration the first: each volume lies at its pose (4, 4), LPS mm."""
+    """Have implants, or bones with a CT each, that of the registration the first: each volume lies at its pose (4, 4), LPS mm.
+
+    Those that are left out, and have no pose, leave the scene.
+    """
+    gone = [each for each in registration.apart.values() if each not in volumes.values()]
+    for volume in volumes.values():
+        if volume.GetScene() is None:  # it was left out before
+            registration.scene.AddNode(volume)
+            volume.CreateDefaultDisplayNodes()
     registration.apart = volumes
     put_bones(registration, poses)
-    for name, bone in bones_of(registration).items():
-        if volumes[name] is not registration.ct:
-            volumes[name].SetAndObserveTransformNodeID(bone.node.GetID())
+    there = bones_of(registration)
+    for name, volume in volumes.items():
+        if volume is not registration.ct:
+            volume.SetAndObserveTransformNodeID(there[name].node.GetID())
+    for volume in gone:
+        remove_with_products(volume)
 
 
 def shown_ct(registration: Registration) -> Any:

@@ -10,14 +10,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..assessment.uses import UseVerdict, in_words
 from ..io.edge_checks import EdgeCheck, off_line
 from ..io.files import plain
-from ..mrml.bones import bones_of, places_of, put_bones, same_places
+from ..mrml.bones import (
+    bones_of,
+    places_of,
+    put_apart,
+    put_bones,
+    same_places,
+)
 from ..mrml.identity import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..reasons import KEYS, Use, doubted, from_codes, with_codes
@@ -41,11 +47,14 @@ METHODS = {
     "auto": _("Automatic"),
     "bones": _("Each bone by itself"),
     "one body": _("As one body"),
+    "removed": _("Removed"),
 }
 #: Word for the state of each assessed view, see `assessment.verdict.Assessment.view_states`.
 GOOD, CHECK, BAD = VIEW_STATES = ("good", "check", "bad")
 PARAMETER = "history"
 POSITION = "historyPosition"
+#: In the record: the names of implants that were removed.
+REMOVED = "removed"
 
 
 @dataclass(frozen=True)
@@ -195,8 +204,10 @@ class HistoryEntry:
         """Return the entry with the verdict of another use."""
         told = self.uses[use]
         bodies = {name: _of_use(each, use) for name, each in self.bodies.items()}
-        other = replace(self, use=use, verdict=told["verdict"], bodies=bodies)
-        other = replace(other, typical_mm=told.get("typical_mm"))
+        typical_mm = told.get("typical_mm")
+        other = replace(
+            self, use=use, verdict=told["verdict"], bodies=bodies, typical_mm=typical_mm
+        )
         return replace(other, summary=other.uses_in_words)
 
     @property
@@ -286,6 +297,8 @@ class History:
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
         self._read: tuple[str, list[HistoryEntry]] = "", []  # a timer asks for them again and again
+        #: The volumes of what was removed, by its name; no saved scene has them.
+        self._removed: dict[str, Any] = {}
         self.unnoted = "moved"
 
     @property
@@ -361,8 +374,8 @@ class History:
                 self._move(position)
                 return
         pose = self._registration.world_from_ct
-        kept = {"cameras": self._cameras(), "bodies": self._bodies()}
-        self.add(HistoryEntry.now(method, pose, **kept))
+        cameras = self._cameras()
+        self.add(HistoryEntry.now(method, pose, cameras=cameras, bodies=self._bodies()))
 
     def note_here(self) -> None:
         """Keep the pose that the CT is about to leave."""
@@ -393,14 +406,37 @@ class History:
 
         A camera whose geometry was changed since is taken as given.
         """
-        self._registration.world_from_ct = entry.pose
-        put_bones(self._registration, entry.bone_poses)
+        registration = self._registration
+        registration.world_from_ct = entry.pose
+        poses = entry.bone_poses
+        there = registration.apart
+        for name, volume in self._removed.items():
+            if name in poses:
+                there.setdefault(name, volume)
+            elif there.get(name) is volume:
+                del there[name]
+        if self._removed:
+            put_apart(registration, there, poses)
+        lost = set(registration.kept(REMOVED, [])) - registration.apart.keys()
+        put_bones(registration, {name: pose for name, pose in poses.items() if name not in lost})
         for view in self._registration.xrays:
             kept = entry.cameras.get(view.name)
             record = view.record
             stands = kept is not None and kept.get("of") == record.geometry_fingerprint
             if view.correct(record.camera_like(kept) if kept and stands else None):
                 view.place()
+
+    def remove(self, name: str) -> None:
+        """Take an implant out of the scene; `undo` puts it back."""
+        self.note_here()
+        volumes = self._registration.apart
+        self._removed[name] = volumes.pop(name)
+        gone = self._registration.kept(REMOVED, [])
+        self._registration.keep(REMOVED, [*gone, name])
+        poses = self.entries[self.position].bone_poses
+        del poses[name]
+        put_apart(self._registration, volumes, poses)
+        self.note("removed")
 
     can_undo = property(lambda self: self._before is not None)
     can_redo = property(lambda self: self._after is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import starmap
 from typing import Any, NamedTuple
 
 from ...assessment.joint_motion import in_words
@@ -12,6 +13,7 @@ from ...mrml import bones as scene_bones
 from ...mrml.anatomy import NUMBERED, name_by_number, of_group, terminology_of
 from ...mrml.layout import css
 from ...mrml.nodes import OWNER, segmentations
+from ...mrml.registration import UNIT
 from ...translation import _
 from ..bones import CT_AXES, BonePair, BoneState
 from .form import (
@@ -140,18 +142,30 @@ class BoneChoicePresenter(Presenter):
             for key, title in GROUPS.items()
             if any(of_group(node, OF_GROUP[key]) for node in segmentations)
         ]
-        said = (
-            _("Bones with a CT each: {names}.")
-            if registration.bone_cts
-            else _("Implants: {names}.")
-        )
-        apart = ", ".join(registration.apart)
+        alone = registration.bone_cts  # the first of which stands for the CT
+        said = _("Bones with a CT each: {names}.").format(names=", ".join(alone))
+        beside = list(registration.apart.items())[bool(alone) :]
         return [
-            Text("apart", said.format(names=apart) if apart else ""),
+            Text("apart", said if alone else ""),
+            *starmap(self._beside, beside),
             *self._segmenting(),
             row("groups", *buttons),
             *(self._list() if registration.registers_each else []),
         ]
+
+    def _beside(self, name: str, volume: Any) -> Control:
+        """Return an implant, or a bone with a CT of its own, and the button that removes it."""
+        return row(
+            f"beside.{name}",
+            Text(f"name.{name}", f"{name}: {volume.GetAttribute(UNIT)}"),
+            Button(
+                f"remove.{name}",
+                _("Remove {name}").format(name=name),
+                partial(self.remove, name),
+                icon="remove",
+                enabled=not self.session.running,
+            ),
+        )
 
     def _list(self) -> Form:
         """Return the list of the segments, and what narrows a long one down."""
@@ -202,7 +216,11 @@ class BoneChoicePresenter(Presenter):
             row(
                 "listed_bones",
                 *(
-                    Button(f"listed_{title}", title, partial(self._choose_listed, rows, on))
+                    Button(
+                        f"listed_{title}",
+                        title,
+                        partial(self._choose_listed, [each.id for each in rows], on),
+                    )
                     for title, on in ((_("All"), True), (_("None"), False))
                     if len(rows) > 1
                 ),
@@ -312,15 +330,20 @@ class BoneChoicePresenter(Presenter):
         if segmenter is not None:
             segmenter.begin(ct, done)
 
+    def remove(self, name: str) -> None:
+        """Take an implant, or a bone with a CT of its own, out of the scene."""
+        self.host.stop_moving()
+        if name == self.session.bones.chosen:
+            scene_bones.choose_bone(self.registration, "")
+            self.host.views.show_bone(None)
+        self.session.history.remove(name)
+
     def choose(self, segment_id: str, on: bool) -> None:
         """Register a segment to a pose of its own, or leave it where the CT lies."""
-        registration = self.registration
-        others = [each for each in registration.chosen_segments if each != segment_id]
-        self._choose([*others, segment_id] if on else others)
+        self._choose_listed([segment_id], on)
 
-    def _choose_listed(self, rows: list[SegmentRow], on: bool) -> None:
+    def _choose_listed(self, listed: list[str], on: bool) -> None:
         """Choose all segments of a list, or none of them."""
-        listed = {each.id for each in rows}
         others = [each for each in self.registration.chosen_segments if each not in listed]
         self._choose([*others, *listed] if on else others)
 

@@ -1,6 +1,6 @@
 """Bone about a place that would have been seen to lie elsewhere, and does not: `assessment.pieces`."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pytest
@@ -106,28 +106,43 @@ def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypa
     assert not any(assessment.errors.values()) and "if no bone has moved" in assessment.summary
 
 
-def test_detail_of_moved_voxels_is_that_by_scipy():
+def test_likelihood_of_moved_shells_is_that_by_scipy():
     rng = np.random.default_rng(3)
-    pixels, mass, share = rng.uniform(6, 24, (40, 2)), rng.uniform(1, 2, 40), rng.uniform(0, 1, 40)
+    shells = np.pad(rng.normal(size=(2, 15, 17)), [(0, 0), (8, 8), (8, 8)])
     weight, pull = rng.uniform(0, 1, (31, 33)), rng.normal(size=(31, 33))
     step = np.array([2.3, -1.4])
-
-    def shadow(at):
-        image = np.zeros((31, 33))
-        for (column, row), value in zip(at, mass, strict=True):
-            rows, columns = (
-                np.clip(1 - np.abs(np.arange(n) - x), 0, 1) for n, x in ((31, row), (33, column))
-            )
-            image += value * np.outer(rows, columns)
-        return image
-
-    change = shadow(pixels + share[:, None] * step) - shadow(pixels)
-    smooth = np.outer([1, 2, 1], [1, 2, 1]) / 16
-    change = scipy.ndimage.convolve(change, smooth, mode="constant")
-    change -= scipy.ndimage.uniform_filter(change, 7, mode="constant")
+    moved = [
+        scipy.ndimage.shift(shell, share * step[::-1], order=1)
+        for shell, share in zip(shells, (0.5, 1), strict=True)
+    ]
+    change = np.sum(moved - shells, axis=0)
     expected = (pull * change - weight * change**2 / 2).sum(), (weight * change**2).sum()
-    found = moved_detail(pixels, mass, share, np.array([step]), weight, pull, 3)
+    single = (each.astype(np.float32) for each in (weight, pull))
+    found = moved_detail(shells.astype(np.float32), step[None], *single)
     assert_allclose(found[:, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("slices_mm", [2, 6])
+def test_a_motion_changes_the_detail_of_an_x_ray_as_that_of_the_ct_does(slices_mm):
+    ct, labels = chest()
+    anatomy = PreparedCT(CT(ct.volume.pooled((1, 1, slices_mm // 2))))
+    views = registered(0.0)[1].views
+    place = vertebrae()[3]
+    bone = pieces._Bone(anatomy.attenuation(0), POSE)
+    compared = pieces._compare(anatomy, views[0], POSE)
+    shells = bone._shells(place, 60.0, 61.0)  # all there is, so that it moves as the CT
+    camera, moved = compared.camera, pieces.rigid.translation([0, 0, 4.0]) @ POSE
+    here, there = (shells[-1].render(camera, pose).image for pose in (POSE, moved))
+    near = partial(scipy.ndimage.uniform_filter, size=2 * pieces.LIMITS.window + 1)
+    change = (there - near(there)) - (here - near(here))
+    information = (compared.weight * change**2).sum()
+    table = bone._table(compared, shells, place, 61.0)
+    at = camera.project(rigid.transform_points(moved, place)) - camera.project(
+        rigid.transform_points(POSE, place)
+    )
+    at = (at * compared.pixel_mm + pieces.REACH_MM) / pieces.STEP_MM
+    found = scipy.ndimage.map_coordinates(table[1], at[:, None], order=2)[0]
+    assert found == pytest.approx(information, rel=0.2)  # an image is moved between its pixels
 
 
 def test_residuals_that_are_means_of_nine_are_alike_in_as_many_pixels_as_statistics_say():

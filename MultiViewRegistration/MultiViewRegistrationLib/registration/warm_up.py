@@ -92,10 +92,8 @@ def _compare(settings: Settings) -> None:
 
 
 def _warm_up_moved() -> None:
-    voxel = np.zeros((1, 2))
-    moved_detail(
-        voxel, voxel[0, :1], voxel[0, :1], voxel, np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE)), 1
-    )
+    shells = np.zeros((1, SIDE, SIDE), np.float32)
+    moved_detail(shells, np.zeros((1, 2)), shells[0], shells[0])
 
 
 def _view() -> View:

@@ -42,7 +42,8 @@ ROOT = Path(__file__).parents[1]
 #: 12 run it as `python -m mvreg`; 3 of tests and 11 of benchmarks judge bounds only where they are told.
 #: 797 and 1,279, and 278 of benchmarks, compare implants beside bones in images as fine as they
 #: need, remove them on page and panel, and tell of metal that the CT shows there.
-MOST_TOKENS = {"MultiViewRegistration": 561_196, "Testing": 505_474, "benchmarks": 69_235}
+#: 220 of tests hold that bone which is moved in thought changes an X-ray as DRRs do, also in thick slices.
+MOST_TOKENS = {"MultiViewRegistration": 561_052, "Testing": 505_695, "benchmarks": 69_235}
 #: Of the product: how often each is there.
 MOST = {
     "a, b = x, y": 49,

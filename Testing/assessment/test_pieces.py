@@ -73,7 +73,7 @@ def test_bone_that_is_likelier_to_either_side_or_in_place_as_a_larger_piece_has_
 
 
 def test_each_extent_that_would_show_a_motion_has_bone_in_place():
-    margin, power = np.array([[[6, 1], [6, 3], [2, 30]], [[9, 2], [9, 9], [9, 40]]])
+    margin, power = np.array([[[6, 1], [6, 2], [2, 30]], [[9, 2], [9, 9], [9, 40]]])
     assert pieces._in_place(margin, power).tolist() == [True, False, False]
 
 

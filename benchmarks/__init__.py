@@ -3,12 +3,14 @@
 It imports the library and is imported by nothing of it. `python -m benchmarks` lists its commands.
 """
 
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 #: The project's folder, and the folder of real data that may lie beside it.
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
+sys.path.insert(0, str(ROOT / "MultiViewRegistration"))  # not that of a copy that is installed
 
 
 def parser_of(about: str | None) -> ArgumentParser:

@@ -2,7 +2,10 @@
 
 import json
 import lzma
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from refusals import refuses
@@ -68,3 +71,14 @@ def test_verdicts_and_errors_of_two_runs_are_compared(after, said, tmp_path, mon
         with pytest.raises(SystemExit):
             compare.main()
     assert said in capsys.readouterr().out
+
+
+def test_a_copy_of_the_source_measures_its_own_library(tmp_path):
+    library = tmp_path / "MultiViewRegistration" / "MultiViewRegistrationLib"
+    for folder in (library, tmp_path / "benchmarks"):
+        folder.mkdir(parents=True)
+    (library / "__init__.py").touch()
+    shutil.copy(ROOT / "benchmarks" / "__init__.py", tmp_path / "benchmarks")
+    code = "import benchmarks, MultiViewRegistrationLib; print(MultiViewRegistrationLib.__file__)"
+    told = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+    assert Path(told.strip()).parent == library

@@ -35,8 +35,8 @@ from .prediction import WRONG_MM
 class Limits:
     """The numbers of this test that were chosen.
 
-    On pieces that moved in seeds 5001 and 5002 of benchmarks/bent.py, `power`, `share` and `tested` on its
-    seed 50101, and on seed 204 of benchmarks/spines.py.
+    On pieces that moved in seeds 5001 and 5002 of benchmarks/bent.py, `power`, `share` and `tested_targets`
+    on its seed 50101, and on seed 204 of benchmarks/spines.py.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Limits:
         does cost this share of what it would.
     elsewhere
         Bone lies elsewhere where it is so much likelier there, in log-likelihood.
-    tested
+    tested_targets, tested_bone
         No answer is accepted of whose targets a smaller share is in place for sure, or, where nobody
         gave targets, of whose bone.
     """
@@ -75,8 +75,9 @@ class Limits:
     cauchy: float = 2.5
     power: float = 2.0
     share: float = 0.3
-    elsewhere: float = 8.0
-    tested: float = 0.4
+    elsewhere: float = 12.0
+    tested_targets: float = 0.4
+    tested_bone: float = 0.2
 
 
 LIMITS = Limits()
@@ -173,9 +174,10 @@ class Asked:
         """Return which are in place for sure, (N,) bool, for a use."""
         return self.appears if use == "overlay" else self.in_place
 
-    def enough(self, use: Use) -> bool:
+    def enough(self, use: Use, *, given: bool) -> bool:
         """Whether so many targets, or places in bone, are in place for sure that an answer may be accepted."""
-        return not self.elsewhere.any() and bool(self.sure(use).mean() >= LIMITS.tested)
+        least = LIMITS.tested_targets if given else LIMITS.tested_bone
+        return not self.elsewhere.any() and bool(self.sure(use).mean() >= least)
 
 
 def ask(
@@ -224,7 +226,7 @@ def displaced(asked: Asked) -> Elsewhere | None:
 
 def untested(asked: Asked, *, given: bool) -> list[Reason]:
     """Return that too few places would have been seen to lie elsewhere."""
-    if asked.elsewhere.any() or asked.enough("room"):
+    if asked.elsewhere.any() or asked.enough("room", given=given):
         return []
     where = "targets" if given else "places in bone"
     sentence = (

@@ -359,7 +359,7 @@ def assess(
             apart = displaced(asked)
             limits += untested(asked, given=given)
         measured = measured and not (apart or limits)
-        seen = seen and asked.enough("overlay")
+        seen = seen and asked.enough("overlay", given=given)
         if accepts and seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
             limits.append(ALIKE)
             measured = seen = False
@@ -372,7 +372,7 @@ def assess(
     if apart:
         in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
-    if asked and not asked.enough("room"):
+    if asked and not asked.enough("room", given=given):
         prediction = replace(prediction, tested=False)
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
     unsure = prediction.camera_failure_probability > LIMITS.camera_risk
@@ -430,7 +430,9 @@ def assess(
         condition=condition(corrected),
         elsewhere=apart.points if apart else np.empty((0, 3)),
         overlay=overlay,
-        appearance=shown if anatomy.structure or asked and asked.enough("overlay") else None,
+        appearance=shown
+        if anatomy.structure or asked and asked.enough("overlay", given=given)
+        else None,
         asked=asked,
     )
 

@@ -201,6 +201,15 @@ def test_the_transform_itself_may_lie_under_another(registration):
     assert_allclose(ras_from_node(registration.ct)[:3, 3], [-20, 0, 0], atol=1e-9)
 
 
+def test_a_pose_that_is_not_linear_is_read_without_errors_in_slicers_log(registration):
+    put_under(registration.ct_transform, None, "vtkMRMLBSplineTransformNode")
+    errors = []
+    bent = registration.ct_transform.GetParentTransformNode()
+    bent.AddObserver("ErrorEvent", lambda *_: errors.append("told"))
+    assert_array_equal(registration.world_from_ct, np.eye(4))
+    assert not errors
+
+
 # Verdicts
 
 

@@ -57,10 +57,13 @@ def ras_from_node(node) -> np.ndarray:
 
 
 def ras_from_transform(transform) -> np.ndarray:
-    """Return where (4, 4), RAS, a linear vtkMRMLTransformNode and its parents put what is under it; None is under nothing."""
-    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(transform, None, matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
+    """Return where (4, 4), RAS, a vtkMRMLTransformNode and its parents put what is under it; None is under nothing.
+
+    One that is not linear, or whose parents are not, counts as the identity; asked for its matrix, Slicer logs errors.
+    """
+    if transform is None or not transform.IsTransformToWorldLinear():
+        return np.eye(4)
+    return slicer.util.arrayFromTransformMatrix(transform, toWorld=True)
 
 
 def from_node_to(other, node) -> np.ndarray:

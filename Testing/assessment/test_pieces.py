@@ -131,7 +131,7 @@ def test_a_motion_changes_the_detail_of_an_x_ray_as_that_of_the_ct_does(slices_m
     bone = pieces._Bone(anatomy.attenuation(0), POSE)
     compared = pieces._compare(anatomy, views[0], POSE)
     shells = bone._shells(place, 60.0, 61.0)  # all there is, so that it moves as the CT
-    camera, moved = compared.camera, pieces.rigid.translation([0, 0, 4.0]) @ POSE
+    camera, moved = compared.camera, rigid.translation([0, 0, 4.0]) @ POSE
     here, there = (shells[-1].render(camera, pose).image for pose in (POSE, moved))
     near = partial(scipy.ndimage.uniform_filter, size=2 * pieces.LIMITS.window + 1)
     change = (there - near(there)) - (here - near(here))

@@ -75,7 +75,7 @@ class Limits:
     cauchy: float = 2.5
     power: float = 2.0
     share: float = 0.3
-    elsewhere: float = 12.0
+    elsewhere: float = 10.0
     tested_targets: float = 0.4
     tested_bone: float = 0.2
 

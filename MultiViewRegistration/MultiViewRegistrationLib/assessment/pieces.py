@@ -304,7 +304,7 @@ def _alike(residual: np.ndarray) -> float:
 
 
 class _Bone(NamedTuple):
-    """What attenuates more than soft tissue, by how much it does, and where the pose has it."""
+    """The attenuation of bone above that of soft tissue, and the pose (4, 4) at which it lies."""
 
     volume: Volume
     world_from_ct: np.ndarray

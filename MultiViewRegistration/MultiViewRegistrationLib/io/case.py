@@ -103,7 +103,7 @@ class Case(CaseSettings):
 
     @property
     def anatomy_key(self) -> tuple:
-        """The same for cases of files with the same CT, unit and mask of the first body."""
+        """A key that cases have in common whose first bodies are of the same CT, unit and mask; () without files."""
         return self.bodies_key[0][0] if self.bodies_key else ()
 
     @property

@@ -97,3 +97,17 @@ def test_outlines_are_seen_in_their_colours_in_their_own_view(registration, slic
     assert lines[..., 0].max() == pytest.approx(plane.locate(positions(names)[0])[0][0])
     show_outlines(registration, lambda detector: [])
     assert not any(view.node.GetNodeReference(role) for role in (OUTLINES, NAMES))
+
+
+def test_the_names_of_bones_beside_each_other_stand_at_different_heights(registration, slicer_app):
+    box = np.array([[10, 10], [30, 10], [30, 40], [10, 40]], float)
+    outlines = [
+        Lines(name, (1.0, 0.0, 0.0), polyline(box + [right, 0], closed=True))
+        for name, right in (("L1", 0), ("L2", 22))
+    ]
+    window_of(slicer_app, registration.xrays[0], (480, 360))
+    show_outlines(registration, lambda detector: outlines)
+    plane = detectors(registration)[0]
+    places = positions(plane.view.node.GetNodeReference(NAMES))
+    first, second = (plane.locate(place)[0] for place in places)
+    assert [first[0], second[0]] == pytest.approx([30, 52]) and abs(second[1] - first[1]) > 20

@@ -154,3 +154,17 @@ def test_a_slice_view_without_an_x_ray_has_a_plane_of_its_own(slicer_app, scene,
     display.hide(registration)
     assert composite.GetBackgroundVolumeID() is None
     assert modes and set(modes) == {node.SliceResolutionMatch2DView}
+
+
+def test_an_x_ray_is_shown_after_a_scene_was_closed_without_errors_in_slicers_log(
+    slicer_app, scene, watch
+):
+    view = slice_view(slicer_app)
+    view.get_view_node().SetUVWExtents(0, 0, 0)  # as a closed scene leaves it
+    logic = slicer_app.app_logic.GetSliceLogic(view.get_view_node())
+    plane = logic.GetSliceModelNode().GetPolyDataConnection().GetProducer()
+    errors = []
+    plane.AddObserver("ErrorEvent", lambda *_: errors.append("told"))
+    display.show_alone(scene, dots(scene, "first", 0))
+    plane.Update()
+    assert not errors

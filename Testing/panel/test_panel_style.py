@@ -145,6 +145,17 @@ def test_the_geometry_window_shows_whole_numbers(full):
     assert bars and not any(bar.visible for bar in bars)
 
 
+def test_rows_keep_their_heights_where_a_text_gets_fewer_lines(person):
+    person.begin("check")
+    for overlay in ("Blend", "Edges"):
+        person.choose("check", "overlay", overlay)
+        person.host.process(0.5)
+        widgets = [person.form_of("check").drawn[key].widget for key in ("legend", "points")]
+        assert [each.height for each in widgets] == [
+            each.heightForWidth(each.width) for each in widgets
+        ]
+
+
 class Touched(qt.QObject):
     """Keeps what lays out and paints the panel again, from when it is made."""
 

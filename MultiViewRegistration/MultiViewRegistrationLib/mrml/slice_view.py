@@ -105,8 +105,10 @@ def ras_from_slice(view: XRayView) -> np.ndarray:
 
 
 def fit(view: XRayView) -> None:
-    """Show the whole image, as large as the view allows."""
+    """Show the whole image, if there are one and a slice view, as large as that allows."""
     node = slice_of(view)
+    if node is None or 0 in view.size:
+        return
     with slicer.util.NodeModify(node):
         _lay(node, ras_from_slice(view))
         node.SetXYZOrigin(0, 0, 0)
@@ -305,6 +307,10 @@ def _lay(node, plane: np.ndarray) -> None:
 
 
 def _style(node, tag: str) -> None:
+    if not any(
+        node.GetUVWExtents()
+    ):  # a new scene's; Slicer would log errors of a plane without a size
+        node.SetUVWExtents(*node.GetFieldOfView())
     configure(
         node,
         DefaultOrientation=ORIENTATION,  # where Slicer resets a view, it resets it to this

@@ -174,8 +174,8 @@ def _pivot_mm(view: XRayView) -> float:
 #: The eye's height, and how far it is from a single beam, both in degrees about the patient.
 ELEVATION_DEG = 25.0
 ASIDE_DEG = 45.0
-#: Room left about it all; and about the CT's bone at most, so that a small one is no dot.
-OVERVIEW_MARGIN = 1.15
+#: Room left about it all, and for the X-rays' names; and about the CT's bone at most, so that a small one is no dot.
+OVERVIEW_MARGIN = 1.25
 BONE_MARGIN = 4.0
 #: Room about what is looked at closely, of which the neighbours are seen, too.
 CLOSE_MARGIN = 2.0

@@ -352,12 +352,22 @@ def show_outlines(
                 node = lines_node(view.node, "", OUTLINE_THICKNESS)
                 view.node.SetNodeReferenceID(OUTLINES, node.GetID())
             draw(node, seen[view.id].on_plane(lines), colours, seen[view.id].slice_id)
-            ends = {each.name: each.lines.reshape(-1, 2) for each in outlines if each.name}
-            beside = {name: at[at[:, 0].argmax()] for name, at in ends.items() if len(at)}
+            beside = _beside(outlines)
             places = seen[view.id].on_plane(np.reshape([*beside.values()], (-1, 2)))
             show_names(view, NAMES, seen[view.id].slice_id, dict(zip(beside, places, strict=True)))
             node.SetName(f"outlines in {view.name}")
             node.SetAttribute(OUTLINES, stamp)
+
+
+def _beside(outlines: Sequence[Outline]) -> dict[str, np.ndarray]:
+    """Return the pixel (2,) to whose right each name is written, lower with each: names of neighbours do not overlap."""
+    named = [each for each in outlines if each.name and len(each.lines)]
+    places = {}
+    for number, each in enumerate(named):
+        ends = each.lines.reshape(-1, 2)
+        lower = ends[ends[:, 1] >= np.quantile(ends[:, 1], number / len(named))]
+        places[each.name] = lower[lower[:, 0].argmax()]
+    return places
 
 
 class KnownOutlines:

@@ -12,7 +12,7 @@ import qt
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control
 from .length_unit import LengthUnit
-from .style import PLAIN, QUIET, plain_label, plain_tip, put, set_tone
+from .style import PLAIN, QUIET, plain_label, plain_tip, put, set_tone, show_text
 
 if TYPE_CHECKING:
     from .form import QtForm
@@ -243,8 +243,7 @@ class _Picture(Drawn[controls.Picture]):
             text = 2 * self.text.fontMetrics().lineSpacing() + self.widget.layout().spacing
             self.widget.minimumHeight = picture.height() + text
         if control != self.before:
-            put(self.text, text=control.label)
-            self.text.setVisible(bool(control.label))
+            show_text(control.label, self.text)
 
 
 KINDS: dict[type[controls.Control], Make] = {

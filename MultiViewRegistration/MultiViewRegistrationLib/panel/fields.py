@@ -16,7 +16,7 @@ from ..session.presenters.form import Option
 from ..translation import _
 from . import packages
 from .drawn import C, Drawn, Make, embolden, joined
-from .style import ERROR, PLAIN, button_text, plain_label, plain_tip, put, set_tone
+from .style import ERROR, PLAIN, button_text, plain_label, plain_tip, put, set_tone, show_text
 
 #: Options beside each other, where all are seen at once.
 SPREAD_COLUMNS = 3
@@ -286,8 +286,7 @@ class _Entry(Drawn[controls.TextField]):
             hint = control.hint or (control.number.blank if control.number else "")
             put(self.edit, placeholderText=hint)
             unit = control.number.unit.strip() if control.number else ""
-            put(self._unit, text=self.unit.name if unit and self.unit else unit)
-            self._unit.setVisible(bool(self._unit.text))
+            show_text(self.unit.name if unit and self.unit else unit, self._unit)
         self._show_text(control)
 
     def _show_text(self, control: controls.TextField) -> None:

@@ -100,6 +100,16 @@ class QtForm:
         return control if control.action is not None else None
 
 
+class _Refit(qt.QObject):
+    """Lays a widget out anew when its size changes: Qt's form keeps rows as they were before a text got other lines."""
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Leave the event to others; Qt calls this."""
+        if event.type() == qt.QEvent.Resize:
+            watched.layout().invalidate()
+        return False
+
+
 class _Box:
     """Controls below each other, labels in a column; or beside each other."""
 
@@ -112,6 +122,8 @@ class _Box:
         widget.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Maximum)
         if not horizontal:
             self._layout.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
+            self._refit = _Refit()
+            widget.installEventFilter(self._refit)
         self._keys: list[str] = []
 
     def show(self, form: Iterable[Control | None]) -> None:

@@ -44,9 +44,8 @@ class GeometryWindow:
                 button.autoDefault = False  # Enter belongs to the fields
             self._fit(form.widget)
             self._put_aside()
-            if not self.dialog.visible:
-                self.dialog.show()
-        elif self.dialog is not None and self.dialog.visible:
+            self.dialog.show()
+        elif self.dialog is not None:
             self.dialog.hide()
 
     def close(self) -> None:
@@ -55,8 +54,7 @@ class GeometryWindow:
         with suppress(
             ValueError, RuntimeError
         ):  # what PythonQt, and PySide, say of a widget that is gone
-            if self.dialog is not None:
-                self.dialog.hide()
+            self.refresh()
 
     def _fit(self, inside: Any) -> None:
         """Make the window as large as what is in it; it never becomes smaller while it is open."""

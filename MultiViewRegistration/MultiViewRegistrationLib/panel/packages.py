@@ -34,6 +34,12 @@ NEEDED_BY = {
     "requirements_yaml.txt": _("Reading a YAML file"),
     "requirements_regressor.txt": _("A regressor"),
 }
+#: Its file, by `presenters.form.NEEDS`.
+REQUIREMENTS = {
+    RENDERING: "requirements.txt",
+    NAVIGATION: "requirements_navigation.txt",
+    NETWORK: "requirements_regressor.txt",
+}
 #: What pip prints where it does not reach the package index.
 OFFLINE = re.compile(
     "connection broken|Could not fetch URL|ProxyError|SSLError|ConnectTimeout|ReadTimeout"
@@ -116,15 +122,9 @@ def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> Non
         As the others.
     """
     for need in needs:
+        ensure(resource_path(REQUIREMENTS[need]))
         if need == NETWORK:
-            ensure(resource_path("requirements_regressor.txt"))
             ensure_torch()
-        else:
-            ensure(
-                resource_path(
-                    {RENDERING: "requirements.txt", NAVIGATION: "requirements_navigation.txt"}[need]
-                )
-            )
 
 
 def ensure_for_files(paths: Iterable[Path], resource_path: Callable[[str], str]) -> None:

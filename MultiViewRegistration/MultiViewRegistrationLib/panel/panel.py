@@ -31,7 +31,7 @@ from .form import bring_into_sight
 from .geometry import GeometryWindow
 from .hand import Hand
 from .section import AnswerBar, PanelSection
-from .style import PanelStyle, busy, plain_tip, put
+from .style import PanelStyle, busy, plain_tip, show_text
 from .total_segmentator import Segmenter
 from .views import Views
 
@@ -313,13 +313,11 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
-        self.ui.messageLabel.text = message
-        self.ui.messageLabel.setVisible(bool(message))
+        show_text(message, self.ui.messageLabel)
 
     def show_reading(self, words: str) -> None:
         """Show what is being read; "" for nothing."""
-        self.ui.readingLabel.text = words
-        self.ui.readingLabel.setVisible(bool(words))
+        show_text(words, self.ui.readingLabel)
         self.invalidate()
         (self._reading_timer.start if words else self._reading_timer.stop)()
 
@@ -477,19 +475,17 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def _show_deleted(self) -> None:
         """Offer to bring back what was deleted last."""
-        name = self._deleted.name if self._deleted is not None else ""
-        put(self.ui.deletedLabel, text=_("{name} was deleted.").format(name=name))
-        for widget in (self.ui.deletedLabel, self.ui.restoreButton):
-            widget.setVisible(bool(name))
+        text = ""
+        if self._deleted is not None:
+            text = _("{name} was deleted.").format(name=self._deleted.name)
+        show_text(text, self.ui.deletedLabel, self.ui.restoreButton)
 
     def _show_notices(self) -> None:
         """Show what a person should read once, above the sections."""
         notices = None if self.session is None else self.session.notices
         sentences = [] if notices is None else notices.sentences
         text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
-        put(self.ui.noticeLabel, text=text)
-        for widget in (self.ui.noticeLabel, self.ui.noticeButton):
-            widget.setVisible(bool(sentences))
+        show_text(text, self.ui.noticeLabel, self.ui.noticeButton)
         doubtful = notices is not None and bool(sentences) and notices.patient_in_doubt
         self.ui.samePatientButton.setVisible(doubtful)
 

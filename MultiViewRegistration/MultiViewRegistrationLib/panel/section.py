@@ -21,7 +21,7 @@ from ..session.presenters.section import (
 )
 from ..translation import _
 from .form import QtForm
-from .style import plain_tip, put
+from .style import plain_tip, put, show_text
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -58,7 +58,6 @@ class PanelSection:
         self.presenter = presenter
         self.title = f"{number}. {presenter.TITLE}"
         self.widget = qt.QWidget()
-        self._is_resized = False
         button.layout().addWidget(self.widget)
         self.form = QtForm(panel, self.widget)
 
@@ -79,19 +78,9 @@ class PanelSection:
         self._show_state()
 
     def _fit(self) -> None:
-        """Take the height of all texts: Slicer's panel takes one of several lines for one, and would push rows over each other.
-
-        Qt's form has its rows in place only once it is laid out again at its new height.
-        """
-        layout = self.widget.layout()
-        if self._is_resized:
-            layout.invalidate()
-            layout.activate()
-        height = max(layout.heightForWidth(self.widget.width), 0)
-        self._is_resized = height != self.widget.minimumHeight
-        if self._is_resized:
-            self.widget.minimumHeight = height
-            self.panel.invalidate()
+        """Take the height of all texts: Slicer's panel takes one of several lines for one, and would push rows over each other."""
+        height = self.widget.layout().heightForWidth(self.widget.width)
+        put(self.widget, minimumHeight=max(height, 0))
 
     def _show_state(self) -> None:
         """Write the state into the header."""
@@ -103,7 +92,6 @@ class PanelSection:
         room = self.button.width - 3 * metrics.height()
         put(self.button, text=metrics.elidedText(text, qt.Qt.ElideRight, room))
         put(self.button, toolTip="" if self.button.text == text else plain_tip(text))
-        self.button.setProperty("state", state.kind)
 
 
 #: Ground and text of the chip, readable (WCAG AA) on a light and on a dark window alike; others are
@@ -142,5 +130,5 @@ class AnswerBar(PanelSection):
         states = answer.views
         line = "    ".join(f"{state.symbol} {state.name}" for state in states)
         tip = plain_tip("\n".join(state.tip for state in states))
-        put(ui.answerViews, text=line, toolTip=tip)
-        ui.answerViews.setVisible(bool(states))
+        show_text(line, ui.answerViews)
+        put(ui.answerViews, toolTip=tip)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import qt
 
@@ -48,6 +49,13 @@ def put(widget, **properties) -> None:
     for name, value in properties.items():
         if getattr(widget, name) not in (value, f"<p>{value}</p>"):  # Slicer makes tool tips such
             setattr(widget, name, value)
+
+
+def show_text(text: str, label: Any, *beside: Any) -> None:
+    """Show a text in a label, and the widgets that belong to it; "" hides them all."""
+    put(label, text=text)
+    for widget in (label, *beside):
+        widget.setVisible(bool(text))
 
 
 def set_tone(widget, tone: str) -> None:

@@ -200,7 +200,7 @@ class Views:
         for view in registration.xrays:
             if view.name in boxes:
                 slice_view.show_pixels(view, boxes[view.name])
-            elif layout.slice_of(view) is not None and 0 not in view.size:
+            else:
                 slice_view.fit(view)
 
     def show_bone(self, corners: np.ndarray | None) -> None:
@@ -211,7 +211,7 @@ class Views:
         for view in registration.xrays:
             if corners is not None:
                 slice_view.look_closely_in_xray(view, corners)
-            elif layout.slice_of(view) is not None and 0 not in view.size:
+            else:
                 slice_view.fit(view)
         for node in _slice_nodes().values():
             if corners is not None:

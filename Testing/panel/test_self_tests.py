@@ -6,9 +6,11 @@ import unittest
 import pytest
 from gui_driver import MODULE
 
+from MultiViewRegistrationLib.io.datasets.chest import demo_case
 from MultiViewRegistrationLib.panel import packages
 
-TESTS = MODULE.parent / "Testing/slicer_tests/MultiViewRegistrationModuleTest.py"
+SLICER_TESTS = MODULE.parent / "Testing/slicer_tests"
+TESTS = SLICER_TESTS / "MultiViewRegistrationModuleTest.py"
 
 
 @pytest.fixture
@@ -26,6 +28,16 @@ def test_slicers_own_tests_pass(module, sample):
     unittest.TestLoader().loadTestsFromTestCase(case).run(result)
     failures = [trace for _, trace in result.failures + result.errors]
     assert result.testsRun and not failures and not result.skipped, "\n".join(failures)
+
+
+def test_the_walk_by_widgets_passes(module, sample, monkeypatch):
+    monkeypatch.syspath_prepend(SLICER_TESTS)
+    import panel_walk
+
+    walk = panel_walk.Walk(panel_walk.open_panel(), lambda line: None)
+    module.loadSample(demo_case())
+    walk.wait(lambda: walk.registration is not None, "the sample is read")
+    walk.run(*panel_walk.SHORT)
 
 
 def test_reload_and_test_passes(host, module, sample):

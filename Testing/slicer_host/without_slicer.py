@@ -31,7 +31,6 @@ SLICERS = {
     ),
     *("vtk", "vtkmodules", "slicer", "qt", "ctk", "SampleData", "PyTorchUtils", "torch"),
     *("TotalSegmentator", "MultiViewRegistration", "MultiViewRegistrationLib"),
-    "_pytest",  # which rewrites self_test.py, for its name
 }
 RESOURCES = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources"
 #: Modules of packages that are called otherwise.

@@ -28,6 +28,7 @@ import slicer
 import vtk
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
 WINDOW = (1580, 960)
 RECORD = "walk.txt"
 #: Of the pictures: JPEG's quality, how many side by side, pixels between them, width of the window's.
@@ -102,7 +103,7 @@ def arguments() -> argparse.Namespace:
 
 
 def go(options: argparse.Namespace) -> None:
-    from MultiViewRegistrationLib.panel import self_test
+    import panel_walk
 
     slicer.app.setAttribute(
         qt.Qt.AA_DontUseNativeDialogs, True
@@ -110,8 +111,8 @@ def go(options: argparse.Namespace) -> None:
     number = iter(range(1, 100))
     slicer.util.mainWindow().resize(*WINDOW)
     slicer.util.setDataProbeVisible(False)  # the panel has its room
-    walk = self_test.Walk(
-        self_test.open_panel(),
+    walk = panel_walk.Walk(
+        panel_walk.open_panel(),
         partial(say, file=options.out / RECORD),
         lambda name: picture(options.out / f"{next(number):02} {name}.png"),
     )
@@ -120,16 +121,16 @@ def go(options: argparse.Namespace) -> None:
     walk.run(
         loads_a_case,
         asks_for_packages,
-        self_test.is_told_the_answer,
-        self_test.shows_each_xray_in_its_own_pane,
+        panel_walk.is_told_the_answer,
+        panel_walk.shows_each_xray_in_its_own_pane,
         shows_both_colours_before,
-        self_test.registers_by_search,
+        panel_walk.registers_by_search,
         shows_both_colours_after,
         shows_overlays,
         shows_every_section,
         puts_the_cursor,
         plans_two_screws,
-        self_test.exports_the_transform,
+        panel_walk.exports_the_transform,
     )
 
 

@@ -23,12 +23,13 @@ import slicer
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "slicer_tests")]
 import material  # noqa: E402
+import panel_walk  # noqa: E402
 import walk as hands  # noqa: E402
 from counted_walk import Walk, write_page  # noqa: E402
 
 from MultiViewRegistrationLib.mrml import bones as scene_bones  # noqa: E402
 from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
-from MultiViewRegistrationLib.panel import packages, self_test  # noqa: E402
+from MultiViewRegistrationLib.panel import packages  # noqa: E402
 
 WINDOW = 1580, 960
 HEARTBEAT_MS = 5
@@ -39,10 +40,10 @@ MAX_CLICKS, MAX_BONE_CLICKS = 6, 8
 class PanelWalk(Walk):
     """A walk in the module's panel.   by.
 
-    The `self_test.Walk` that clicks, waits, and finds faults.
+    The `panel_walk.Walk` that clicks, waits, and finds faults.
     """
 
-    def __init__(self, task: str, folder: Path, by: self_test.Walk) -> None:
+    def __init__(self, task: str, folder: Path, by: panel_walk.Walk) -> None:
         self.by = by
         super().__init__(task, "panel", folder, picture)
         self.standstill = 0.0
@@ -409,7 +410,7 @@ def go(options: argparse.Namespace) -> None:
     slicer.util.mainWindow().resize(*WINDOW)
     slicer.util.mainWindow().move(0, 0)
     slicer.util.setDataProbeVisible(False)  # the panel has its room
-    by = self_test.Walk(self_test.open_panel(), print)
+    by = panel_walk.Walk(panel_walk.open_panel(), print)
     requirements = by.panel.resource_path("requirements.txt")
     if options.install and packages.missing_message(requirements):
         hands.when_asked(hands.agree)

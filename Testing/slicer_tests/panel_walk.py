@@ -1,7 +1,4 @@
-"""A walk through the panel by its own widgets.
-
-Slicer's self-test of the module, and what Testing/slicer_tests/walk.py goes on from.
-"""
+"""A walk through the panel by its own widgets, from which walk.py and Testing/walks go on."""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ import numpy as np
 import qt
 import slicer
 
-from ..mrml import slice_view
-from ..mrml.layout import composite_node, tag_of
-from ..mrml.registration import MODULE
+from MultiViewRegistrationLib.mrml import slice_view
+from MultiViewRegistrationLib.mrml.layout import composite_node, tag_of
+from MultiViewRegistrationLib.mrml.registration import MODULE
 
 #: Seconds that a step may take, a compilation of all kernels included.
 PATIENCE = 300.0

@@ -7,6 +7,7 @@ from typing import Any
 from vtkmodules.vtkCommonCore import mutable
 
 from ..imaging.segment_names import TOTAL_SEGMENTATOR, Group, belongs
+from .nodes import segments_of
 
 #: The attribute of a segmentation whose names are TotalSegmentator's by numbers alone, until a person
 #: has said so.
@@ -21,11 +22,9 @@ def terminology_of(segment: Any) -> str:
 
 def of_group(segmentation: Any, group: Group) -> list[str]:
     """Return the IDs of the segments of a vtkMRMLSegmentationNode that are of a group."""
-    segmentation = segmentation.GetSegmentation()
-    segments = {each: segmentation.GetSegment(each) for each in segmentation.GetSegmentIDs()}
     return [
         each
-        for each, segment in segments.items()
+        for each, segment in segments_of(segmentation).items()
         if belongs(segment.GetName(), terminology_of(segment), group)
     ]
 
@@ -33,6 +32,5 @@ def of_group(segmentation: Any, group: Group) -> list[str]:
 def name_by_number(segmentation: Any) -> None:
     """Give the segments that TotalSegmentator's numbering has named their numbers as names."""
     numbers = {name: str(label) for label, name in TOTAL_SEGMENTATOR.items()}
-    segments = segmentation.GetSegmentation()
-    for segment in map(segments.GetSegment, segments.GetSegmentIDs()):
+    for segment in segments_of(segmentation).values():
         segment.SetName(numbers.get(segment.GetName(), segment.GetName()))

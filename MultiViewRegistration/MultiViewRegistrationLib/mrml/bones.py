@@ -18,6 +18,7 @@ from .nodes import (
     positions,
     references,
     remove_with_products,
+    segments_of,
     set_transform,
     transform_of,
 )
@@ -189,8 +190,9 @@ def named_bones(registration: Registration) -> dict[str, tuple[float, float, flo
     apart = {name: colour_of(n) for n, name in enumerate(registration.apart)}
     node = registration.segmentation
     chosen = registration.chosen_segments  # none without a segmentation
-    segments = (node.GetSegmentation().GetSegment(each) for each in chosen)
-    return {segment.GetName(): segment.GetColor() for segment in segments} | apart
+    segments = segments_of(node) if chosen else {}
+    of_segments = {segments[each].GetName(): segments[each].GetColor() for each in chosen}
+    return of_segments | apart
 
 
 def put_apart(

@@ -29,7 +29,15 @@ from ..io.case import Case, views_of
 from ..io.case_settings import DEFAULT_SEARCH, CaseSettings
 from ..io.files import JsonObject
 from ..io.view_record import LEFT_OUT
-from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
+from .nodes import (
+    LABELMAP,
+    control_points,
+    from_node_to,
+    lps_from_ras,
+    place_of_labelmap,
+    place_of_voxels,
+    voxels_of_labelmap,
+)
 from .registration import CT_UNIT, UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, place_of
 from .xray_record import XRayRecord
@@ -224,16 +232,13 @@ class SceneSegments:
 
     def __init__(self, registration: Registration) -> None:
         node = registration.segmentation
-        kind = slicer.vtkSegmentationConverter
         self.name = node.GetName()
         self._from_node = registration.ct_from_segmentation
         self._layers: list = []
         self.segments: list[Segment] = []
         for segment_id in registration.chosen_segments:
             segment = node.GetSegmentation().GetSegment(segment_id)
-            layer = segment.GetRepresentation(
-                kind.GetSegmentationBinaryLabelmapRepresentationName()
-            )
+            layer = segment.GetRepresentation(LABELMAP)
             if layer is None:  # a surface, say
                 layer = slicer.vtkOrientedImageData()
                 node.GetBinaryLabelmapRepresentation(segment_id, layer)
@@ -261,12 +266,7 @@ class SceneSegments:
                 box = boxes[label - 1]
                 if box is not None:
                     values[box][voxels[box] == label] = number
-            first = np.eye(4)
-            first[:3, 3] = layer.GetExtent()[::2]
-            yield (
-                values,
-                lps_from_ras(self._from_node @ place_of_labelmap(layer) @ first),
-            )
+            yield values, lps_from_ras(self._from_node @ place_of_voxels(layer))
 
 
 def xray_of(view: XRayView) -> XRay:

@@ -27,7 +27,15 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
 from .identity import of_ct
-from .nodes import OWNER, configure, product, products_of, ras_from_lps, remove_with_products
+from .nodes import (
+    OWNER,
+    configure,
+    has_voxels,
+    product,
+    products_of,
+    ras_from_lps,
+    remove_with_products,
+)
 from .registration import CT_UNIT, Registration
 
 BONES = "bones"
@@ -69,7 +77,7 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
         Where there is no CT with voxels.
     """
     ct = registration.ct
-    if ct is None or ct.GetImageData() is None:
+    if not has_voxels(ct):
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
     image = vtkImageData()
     spacing_mm = ct.GetSpacing()
@@ -216,8 +224,7 @@ PRESET = "CT-AAA"
 
 def can_show_volume(registration: Registration) -> bool:
     """Return whether there is a CT with voxels, and a Slicer with volume rendering."""
-    ct = registration.ct
-    return _logic() is not None and ct is not None and ct.GetImageData() is not None
+    return _logic() is not None and has_voxels(registration.ct)
 
 
 def volume_is_shown(registration: Registration) -> bool:

@@ -20,6 +20,7 @@ from .nodes import (
     cross,
     draw,
     lines_node,
+    nodes_of_class,
     placed,
     positions,
     product,
@@ -253,7 +254,7 @@ def read(points, among: list[DetectorPlane]) -> Reading:
 
 def jump(scene, ras) -> None:
     """Move all slice views but those of X-rays to a point (3,), RAS mm."""
-    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
+    for node in nodes_of_class("vtkMRMLSliceNode", scene):
         if not number_of(node.GetLayoutName() or ""):
             node.JumpSliceByOffsetting(*ras)
 

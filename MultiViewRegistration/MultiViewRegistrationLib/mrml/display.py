@@ -295,7 +295,7 @@ class SceneObserver:
             self._observe(scene, event, handler)
         for node in slice_nodes(scene):
             self._observe(node, vtkCommand.ModifiedEvent, self._slice_changed)
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+        for node in nodes_of_class("vtkMRMLSliceCompositeNode", scene):
             self._added(scene, None, node)
 
     def stop(self) -> None:

@@ -48,11 +48,15 @@ from .case import (
     settings_of,
 )
 from .nodes import (
+    LABELMAP,
     box_in_labelmap,
     from_node_to,
+    has_voxels,
     is_linear,
+    nodes_of_class,
     place_of_labelmap,
     ras_from_node,
+    segments_of,
     voxels_of_labelmap,
 )
 from .registration import CT_TRANSFORM, CT_UNIT, SAME, UNIT, Registration
@@ -113,12 +117,9 @@ def of_bones(registration: Registration) -> list[str]:
 
 def of_structures(registration: Registration) -> str:
     """Return the fingerprint of the segments that are registered after the whole CT, each with its name, which a result has."""
-    segments = registration.segmentation.GetSegmentation()
+    segments = segments_of(registration.segmentation)
     lies = _in_ct(registration)
-    named = (
-        (segments.GetSegment(segment_id).GetName(), segment_id)
-        for segment_id in registration.chosen_segments
-    )
+    named = ((segments[each].GetName(), each) for each in registration.chosen_segments)
     return sha256_of(
         [
             [name, _segment(registration.segmentation, segment_id, lies)]
@@ -208,7 +209,7 @@ def case_id(registration: Registration) -> str:
 
 def _ct_volume(registration: Registration) -> list | None:
     ct = registration.ct
-    return None if ct is None or ct.GetImageData() is None else _volume(ct, registration.ct_place)
+    return _volume(ct, registration.ct_place) if has_voxels(ct) else None
 
 
 def _volume(node, place: np.ndarray | None = None) -> list | None:
@@ -216,7 +217,7 @@ def _volume(node, place: np.ndarray | None = None) -> list | None:
 
     Of a left-handed volume, the slices are counted as in a file of Slicer's.
     """
-    if node is None or node.GetImageData() is None:
+    if not has_voxels(node):
         return None
     place = place_of(node) if place is None else place
     image = node.GetImageData()
@@ -259,9 +260,7 @@ def _filled(segmentation, segment_id: str, lies: np.ndarray | None) -> _FilledBo
     if segmentation is None or not segment_id:
         return None
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
-    labelmap = segment and segment.GetRepresentation(
-        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    )
+    labelmap = segment and segment.GetRepresentation(LABELMAP)
     if not labelmap:
         return None
     key = labelmap.GetMTime(), segment.GetLabelValue()
@@ -466,7 +465,7 @@ def copy_identity(of, node) -> None:
 
 
 def _keep_digests(node, identity: dict[str, str]) -> None:
-    volumes = slicer.util.getNodesByClass("vtkMRMLVolumeNode", node.GetScene())
+    volumes = nodes_of_class("vtkMRMLVolumeNode", node.GetScene())
     salts = (digests[SALT] for each in volumes if (digests := digests_of(each)))
     salt = identity.get(SALT) or next(salts, "") or secrets.token_hex(SALT_BYTES)
     if digests := patient_digests(identity, salt):

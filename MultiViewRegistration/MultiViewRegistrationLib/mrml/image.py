@@ -17,7 +17,7 @@ from .anatomy import NUMBERED
 from .case import grid_of, xray_of
 from .identity import keep_undrawn
 from .layout import number_of, tag_of
-from .nodes import OWNER, configure, product
+from .nodes import LABELMAP, OWNER, configure, nodes_of_class, product
 from .registration import MAX_VIEWS
 from .xray import FRAME, MASK, SOURCE, XRayView, place_of
 
@@ -210,7 +210,7 @@ def show_mask(view: XRayView, *, filled: bool = False) -> None:
     display = view.mask.GetDisplayNode()
     views = tuple(
         node.GetID()
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", view.node.GetScene())
+        for node in nodes_of_class("vtkMRMLSliceNode", view.node.GetScene())
         if not number_of(node.GetLayoutName() or "") or node.GetLayoutName() == tag_of(view)
     )
     with slicer.util.NodeModify(display):
@@ -243,12 +243,11 @@ def structures_node(scene, name: str, structures: Structures, volume):
     All in one layer, as in a file.
     """
     node, labelmap = _segmentation_on(scene, name, structures.labels, volume)
-    kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    node.GetSegmentation().SetSourceRepresentationName(kind)
+    node.GetSegmentation().SetSourceRepresentationName(LABELMAP)
     for n, structure in enumerate(structures.names):
         segment = slicer.vtkSegment()
         configure(segment, Name=structure, LabelValue=n + 1, Color=colour_of(n))
-        segment.AddRepresentation(kind, labelmap)
+        segment.AddRepresentation(LABELMAP, labelmap)
         if any(structures.terminology[n : n + 1]):
             segment.SetTag(segment.GetTerminologyEntryTagName(), structures.terminology[n])
         node.GetSegmentation().AddSegment(segment)

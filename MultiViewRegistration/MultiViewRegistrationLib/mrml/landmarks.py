@@ -23,6 +23,7 @@ from .nodes import (
     is_placing,
     label_of,
     lps_from_ras,
+    nodes_of_class,
     place,
     placed,
     positions,
@@ -399,7 +400,7 @@ def _distance(
 
 
 def _shown(kind: str, registration: Registration) -> list:
-    nodes = slicer.util.getNodesByClass(kind, registration.scene)
+    nodes = nodes_of_class(kind, registration.scene)
     return [
         node
         for node in nodes

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
-import slicer
-
+from .nodes import nodes_of_class
 from .registration import MAX_VIEWS, Registration
 from .xray import SHOWN_IN, XRayView, tag_of
 
@@ -121,7 +120,7 @@ def slice_nodes(scene) -> list:
     """Return the slice nodes of all X-rays, also of removed ones."""
     return [
         node
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene)
+        for node in nodes_of_class("vtkMRMLSliceNode", scene)
         if number_of(node.GetLayoutName() or "")
     ]
 

@@ -15,7 +15,14 @@ from ..io.view_record import sees
 from .bones import SceneBone, bones_of
 from .case import ct_of
 from .layout import number_of
-from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
+from .nodes import (
+    configure,
+    has_voxels,
+    lps_from_ras,
+    nodes_of_class,
+    ras_from_lps,
+    transform_to_lps,
+)
 from .registration import Registration
 from .xray import XRayView, detectors, on_image
 
@@ -147,7 +154,7 @@ def show_handles(registration: Registration, shown: bool, bone: SceneBone | None
 
 def _views_of_ct(scene) -> list[str]:
     """Return the IDs of the views in which handles mean what they show: an X-ray is no slice of the CT."""
-    views = slicer.util.getNodesByClass("vtkMRMLAbstractViewNode", scene)
+    views = nodes_of_class("vtkMRMLAbstractViewNode", scene)
     return [view.GetID() for view in views if not number_of(view.GetLayoutName() or "")]
 
 
@@ -196,7 +203,7 @@ def copy_pose(registration: Registration, transform) -> None:
 
 def other_transforms(registration: Registration) -> list:
     """Return the transform nodes that a person sees, without the CT's own."""
-    nodes = slicer.util.getNodesByClass("vtkMRMLTransformNode", registration.scene)
+    nodes = nodes_of_class("vtkMRMLTransformNode", registration.scene)
     return [
         node
         for node in nodes
@@ -211,7 +218,7 @@ def centre_ct(registration: Registration) -> None:
     """
     from ..geometry.epipolar import default_pose_at_isocentre
 
-    cameras = [view.camera for view in registration.used_xrays if view.placed]
+    cameras = [view.camera for view in registration.placed_xrays]
     if not cameras:
         raise InputError(
             "X-rays: none that is used has a geometry, expected one that says where its beam goes; "
@@ -250,7 +257,7 @@ class CTBox:
 def ct_box(registration: Registration) -> CTBox | None:
     """Return the CT's box at its current pose; None without voxels."""
     ct = registration.ct
-    if ct is None or ct.GetImageData() is None:
+    if not has_voxels(ct):
         return None
     world_from_index = registration.world_from_ct @ lps_from_ras(registration.ct_place)
     return CTBox(
@@ -263,10 +270,9 @@ def xrays_without_ct(registration: Registration) -> list[str]:
     box = ct_box(registration)
     if box is None:
         return []
-    views = [view for view in registration.used_xrays if view.placed]
     return [
         view.name
-        for view in views
+        for view in registration.placed_xrays
         if not (
             _is_on_image(view.camera, box.centre)
             or sees(view.camera, box.world_from_index, box.low, box.high)
@@ -276,9 +282,7 @@ def xrays_without_ct(registration: Registration) -> list[str]:
 
 def ct_is_seen(registration: Registration) -> bool:
     """Return whether any X-ray that is used and has a geometry shows the CT where it is now."""
-    return len(xrays_without_ct(registration)) < sum(
-        view.placed for view in registration.used_xrays
-    )
+    return len(xrays_without_ct(registration)) < len(registration.placed_xrays)
 
 
 def centre_is_seen(registration: Registration) -> bool:
@@ -290,7 +294,7 @@ def centre_is_seen(registration: Registration) -> bool:
         Without a usable CT.
     """
     here = centre(registration)
-    return all(_is_on_image(view.camera, here) for view in registration.used_xrays if view.placed)
+    return all(_is_on_image(view.camera, here) for view in registration.placed_xrays)
 
 
 def _is_on_image(camera: Camera, point: np.ndarray) -> bool:

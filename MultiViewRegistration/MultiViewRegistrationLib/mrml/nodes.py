@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain, count
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import slicer
@@ -205,7 +206,12 @@ def segmentations(scene) -> list:
     return nodes_of_class("vtkMRMLSegmentationNode", scene)
 
 
-def nodes_of_class(name: str, scene) -> list:
+def segmentations_of_ct(scene: Any) -> list:
+    """Return the segmentations that are no masks of X-rays."""
+    return [node for node in segmentations(scene) if not node.GetNodeReferenceID(OWNER)]
+
+
+def nodes_of_class(name: str, scene: Any) -> list:
     """Return all nodes of a class in a scene."""
     return slicer.util.getNodesByClass(name, scene)
 
@@ -226,18 +232,28 @@ def put_table(scene, name: str, columns: Sequence[str], rows: np.ndarray):
     return node
 
 
-def labelmap_of(segmentation):
+def has_voxels(volume: Any) -> bool:
+    """Return whether there is a volume node, and an image in it."""
+    return volume is not None and volume.GetImageData() is not None
+
+
+#: What Slicer calls the voxels of a segment.
+LABELMAP = "Binary labelmap"
+
+
+def segments_of(segmentation: Any) -> dict[str, Any]:
+    """Return the vtkSegments of a vtkMRMLSegmentationNode by their IDs, in their order."""
+    segments = segmentation.GetSegmentation()
+    return {each: segments.GetSegment(each) for each in segments.GetSegmentIDs()}
+
+
+def labelmap_of(segmentation: Any) -> Any:
     """Return the vtkOrientedImageData of a segmentation's first segment that has voxels.
 
     None without any.
     """
-    kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    segments = segmentation.GetSegmentation()
-    found = (
-        segments.GetSegment(segment_id).GetRepresentation(kind)
-        for segment_id in segments.GetSegmentIDs()
-    )
-    return next((labelmap for labelmap in found if labelmap), None)
+    found = (segment.GetRepresentation(LABELMAP) for segment in segments_of(segmentation).values())
+    return next(filter(None, found), None)
 
 
 def place_of_labelmap(labelmap) -> np.ndarray:
@@ -245,6 +261,13 @@ def place_of_labelmap(labelmap) -> np.ndarray:
     place = slicer.util.vtkMatrixFromArray(np.eye(4))
     labelmap.GetImageToWorldMatrix(place)
     return slicer.util.arrayFromVTKMatrix(place)
+
+
+def place_of_voxels(labelmap: Any) -> np.ndarray:
+    """Return `place_of_labelmap` of its `voxels_of_labelmap`, whose first one need not be (0, 0, 0)."""
+    first = np.eye(4)
+    first[:3, 3] = labelmap.GetExtent()[::2]
+    return place_of_labelmap(labelmap) @ first
 
 
 @lru_cache(maxsize=64)
@@ -323,7 +346,7 @@ def take_out_of_views(node) -> None:
     """
     if not node.IsA("vtkMRMLVolumeNode"):
         return
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", node.GetScene()):
+    for composite in nodes_of_class("vtkMRMLSliceCompositeNode", node.GetScene()):
         if composite.GetForegroundVolumeID() == node.GetID():
             composite.SetForegroundVolumeID(None)
             composite.SetForegroundOpacity(0.0)

@@ -23,6 +23,7 @@ from .nodes import (
     free_name,
     is_linear,
     is_under,
+    nodes_of_class,
     product,
     ras_from_node,
     ras_from_transform,
@@ -89,7 +90,7 @@ class Registration:
     @classmethod
     def all(cls, scene) -> list[Registration]:
         """Return the registrations of a scene."""
-        found = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", scene)
+        found = nodes_of_class("vtkMRMLScriptedModuleNode", scene)
         return [cls(node) for node in found if node.GetAttribute("ModuleName") == MODULE]
 
     @property
@@ -350,6 +351,11 @@ class Registration:
         """The X-rays that are not skipped."""
         return [view for view in self.xrays if view.used]
 
+    @property
+    def placed_xrays(self) -> list[XRayView]:
+        """Those of `used_xrays` with an image and a geometry that fits it."""
+        return [view for view in self.used_xrays if view.placed]
+
     def add_xray(self, name: str) -> XRayView:
         """Return a further view, with a name of its own."""
         if len(self.xrays) >= MAX_VIEWS:
@@ -412,7 +418,7 @@ class Registration:
 
         What else was put under that goes with it.
         """
-        on_ct = slicer.util.getNodesByClass("vtkMRMLTransformableNode", self.scene)
+        on_ct = nodes_of_class("vtkMRMLTransformableNode", self.scene)
         self._release([self.ct, *(node for node in on_ct if not node.GetNodeReferenceID(OWNER))])
 
     def reclaim(self, removed_transform_id: str) -> None:

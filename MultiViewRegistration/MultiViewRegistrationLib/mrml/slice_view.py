@@ -22,7 +22,7 @@ from .layout import (
     slice_of,
     tag_of,
 )
-from .nodes import OWNER, configure, ras_from_lps, ras_from_node
+from .nodes import OWNER, configure, has_voxels, nodes_of_class, ras_from_lps, ras_from_node
 from .xray import XRayView, place_of
 
 #: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.
@@ -232,7 +232,7 @@ def show_instead(scene, volumes: list, ct) -> None:
     selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
     if selection.GetActiveVolumeID() in unwanted:
         selection.SetActiveVolumeID(shown)
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+    for composite in nodes_of_class("vtkMRMLSliceCompositeNode", scene):
         if composite.GetForegroundVolumeID() in unwanted:
             composite.SetForegroundVolumeID(None)
         if composite.GetLabelVolumeID() in unwanted:
@@ -245,7 +245,7 @@ def show_instead(scene, volumes: list, ct) -> None:
             composite.SetAttribute(EMPTIED, None if shown else "1")
             composite.SetBackgroundVolumeID(shown)
             node = slice_node(scene, composite.GetLayoutName())
-            if ct is not None and ct.GetImageData() is not None and node is not None:
+            if has_voxels(ct) and node is not None:
                 plane = plane_of(node).copy()
                 plane[:3, 3] = ras_from_box(ct)[:3, 3]
                 move(node, plane)
@@ -354,12 +354,10 @@ class CTSliceFollower:
 
         Of another CT than before, to its middle.
         """
-        place = (
-            None if ct is None or ct.GetImageData() is None else ras_from_node(ct) @ place_of(ct)
-        )
-        if place is None:
+        if not has_voxels(ct):
             self._ct = None
             return
+        place = ras_from_node(ct) @ place_of(ct)
         if ct is not self._ct:
             for orientation, node in nodes.items():
                 lay_through(ct, node, orientation)

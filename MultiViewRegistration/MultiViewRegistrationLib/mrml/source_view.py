@@ -11,7 +11,7 @@ import slicer
 from ..errors import InputError
 from ..geometry.camera import Camera
 from .ct_3d import BONES
-from .nodes import configure, lps_from_ras, ras_from_lps, ras_from_node
+from .nodes import configure, has_voxels, lps_from_ras, nodes_of_class, ras_from_lps, ras_from_node
 from .registration import Registration
 from .slice_view import CORNERS, ras_from_box
 from .xray import XRayView, detectors
@@ -116,7 +116,7 @@ def restore(camera_node) -> None:
 
 def restore_all(scene) -> None:
     """Put all cameras back that look along a beam: they outlive a scene that is closed."""
-    for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", scene):
+    for camera_node in nodes_of_class("vtkMRMLCameraNode", scene):
         restore(camera_node)
 
 
@@ -125,7 +125,7 @@ def update(scene) -> None:
 
     With a new geometry, and after loading, as no scene file has a window centre.
     """
-    for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", scene):
+    for camera_node in nodes_of_class("vtkMRMLCameraNode", scene):
         kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
         seen = camera_node.GetNodeReference(BEAM)
         if kept and seen is not None and can_look(XRayView(seen)):
@@ -136,7 +136,7 @@ def update(scene) -> None:
 
 def release(view: XRayView) -> None:
     """Put the cameras back that look along the beam of an X-ray."""
-    for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", view.node.GetScene()):
+    for camera_node in nodes_of_class("vtkMRMLCameraNode", view.node.GetScene()):
         if camera_node.GetNodeReferenceID(BEAM) == view.id:
             restore(camera_node)
 
@@ -158,7 +158,7 @@ def camera_of(view_node):
 
     None before the view was made.
     """
-    nodes = slicer.util.getNodesByClass("vtkMRMLCameraNode", view_node.GetScene())
+    nodes = nodes_of_class("vtkMRMLCameraNode", view_node.GetScene())
     return next((node for node in nodes if node.GetLayoutName() == view_node.GetLayoutName()), None)
 
 
@@ -310,11 +310,9 @@ def look_closely(points: np.ndarray, camera_node, size: tuple[int, int]) -> None
 
 def _ct_corners(registration: Registration) -> np.ndarray:
     """Return the corners (8, 3) of the CT, world LPS mm, where it is; (0, 3) without one."""
-    ct = registration.ct
-    box = None if ct is None or ct.GetImageData() is None else ras_from_box(ct)
-    if box is None:
+    if not has_voxels(registration.ct):
         return np.empty((0, 3))
-    return lps_from_ras(CORNERS @ box[:3].T)
+    return lps_from_ras(CORNERS @ ras_from_box(registration.ct)[:3].T)
 
 
 def _bone_corners(registration: Registration) -> np.ndarray:

@@ -22,6 +22,7 @@ from ..geometry.silhouette import Surface
 from .bones import bones_of
 from .ct_3d import mask_surface
 from .nodes import (
+    LABELMAP,
     array_of,
     box_in_labelmap,
     cross,
@@ -29,7 +30,8 @@ from .nodes import (
     in_time,
     is_under,
     lines_node,
-    place_of_labelmap,
+    nodes_of_class,
+    place_of_voxels,
     polyline,
     positions,
     ras_from_lps,
@@ -37,6 +39,7 @@ from .nodes import (
     references,
     remove_product,
     remove_with_products,
+    segments_of,
     set_references,
     voxels_of_labelmap,
 )
@@ -45,7 +48,6 @@ from .xray import DetectorPlane, detectors
 from .xray_annotations import show_names
 
 SURFACE = "Closed surface"
-LABELMAP = "Binary labelmap"
 
 
 @dataclass(eq=False)
@@ -131,13 +133,10 @@ def parts_of(node) -> list[StructurePart]:
 
 
 def _segments(node, display) -> list[StructurePart]:
-    segmentation = node.GetSegmentation()
+    source = node.GetSegmentation().GetSourceRepresentationName()
     parts = []
-    for segment_id in segmentation.GetSegmentIDs():
-        segment = segmentation.GetSegment(segment_id)
-        shown = segment.GetRepresentation(SURFACE) or segment.GetRepresentation(
-            segmentation.GetSourceRepresentationName()
-        )
+    for segment_id, segment in segments_of(node).items():
+        shown = segment.GetRepresentation(SURFACE) or segment.GetRepresentation(source)
         if display.GetSegmentVisibility(segment_id) and shown is not None:
             parts.append(
                 StructurePart(
@@ -173,10 +172,8 @@ def _labelmap_mesh(segment) -> vtkPolyData | None:
     box = None if voxels is None else box_in_labelmap(labelmap, segment.GetLabelValue())
     if voxels is None or box is None:
         return None
-    place = place_of_labelmap(labelmap)
-    place[:3, 3] += place[:3, :3] @ (
-        np.array(labelmap.GetExtent()[::2]) + [side.start for side in box[::-1]]
-    )
+    place = place_of_voxels(labelmap)
+    place[:3, 3] += place[:3, :3] @ [side.start for side in box[::-1]]
     return mask_surface(voxels[box] == segment.GetLabelValue(), place)
 
 
@@ -268,9 +265,7 @@ def candidates(registration: Registration) -> list:
 
 
 def _all(registration: Registration) -> list:
-    return [
-        node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene)
-    ]
+    return [node for kind in KINDS for node in nodes_of_class(kind, registration.scene)]
 
 
 def structures_of(registration: Registration) -> list:

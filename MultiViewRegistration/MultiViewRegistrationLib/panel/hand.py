@@ -120,7 +120,7 @@ class Hand:
     def _drag_in_views(self, moves: ManualMoveRecorder) -> None:
         """Follow the mouse in the slice view of each X-ray that has one by now."""
         registration = moves.registration
-        views = {view.id: view for view in registration.used_xrays if view.placed}
+        views = {view.id: view for view in registration.placed_xrays}
         for name in [name for name in self._dragging if name not in views]:
             self._dragging.pop(name).stop()
         for name, view in views.items():

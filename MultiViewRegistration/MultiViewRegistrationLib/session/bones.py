@@ -35,10 +35,11 @@ from ..mrml.nodes import (
     is_under,
     lps_from_ras,
     nodes_of_class,
-    place_of_labelmap,
+    place_of_voxels,
     placed,
     positions,
     ras_from_lps,
+    segments_of,
     transform_to_ras,
 )
 from ..mrml.structures import LABELMAP, MISFIT_COLOUR, KnownOutlines, Outline, Shape, shape_of
@@ -248,22 +249,18 @@ class Bones:
     def segments_in_xrays(self) -> set[str] | None:
         """Return the IDs of the segments that any X-ray shows where the CT is now; None where nothing says where that is."""
         registration = self._session.registration
-        cameras = [view.camera for view in registration.used_xrays if view.placed]
+        cameras = [view.camera for view in registration.placed_xrays]
         if not (cameras and self._session.placed):
             return None
-        node = registration.segmentation
         found = set()
         ct_from_segmentation = registration.ct_from_segmentation
         world_from_ct = registration.world_from_ct
-        for segment_id in node.GetSegmentation().GetSegmentIDs():
-            segment = node.GetSegmentation().GetSegment(segment_id)
+        for segment_id, segment in segments_of(registration.segmentation).items():
             labelmap = segment.GetRepresentation(LABELMAP)
             box = labelmap and box_in_labelmap(labelmap, segment.GetLabelValue())
             if not box:
                 continue
-            first = np.eye(4)
-            first[:3, 3] = labelmap.GetExtent()[::2]
-            place = ct_from_segmentation @ place_of_labelmap(labelmap) @ first
+            place = ct_from_segmentation @ place_of_voxels(labelmap)
             low = np.array([side.start - 0.5 for side in box[::-1]])
             high = np.array([side.stop - 0.5 for side in box[::-1]])
             world_from_index = world_from_ct @ lps_from_ras(place)

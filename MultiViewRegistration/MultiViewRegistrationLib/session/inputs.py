@@ -43,6 +43,7 @@ from ..mrml.identity import (
     true_pose,
 )
 from ..mrml.image import refresh
+from ..mrml.nodes import has_voxels
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import ATTRIBUTE, XRayView
 from ..translation import _
@@ -303,12 +304,12 @@ class Inputs:
 
     def twins(self) -> tuple[XRayView, XRayView] | None:
         """Return two views that are used and have the same geometry, if there are any."""
-        return twins([view for view in self.registration.used_xrays if view.placed])
+        return twins(self.registration.placed_xrays)
 
     def _source_changed(self, view: XRayView) -> bool:
         """Return whether the volume that a picture was made from is another one than at the last call."""
         source = view.source
-        if source is None or source.GetImageData() is None:
+        if not has_voxels(source):
             return False
         now = (source.GetID(), source.GetImageData().GetMTime())
         before = self._sources.get(view.id)
@@ -578,7 +579,7 @@ class LandmarkFitUpdater:
 
     def update(self) -> bool:
         """Follow the scene, from a timer, and return whether there is another fit."""
-        views = [view for view in self._registration.used_xrays if view.placed]
+        views = self._registration.placed_xrays
         found = landmarks_of(self._registration, views)
         cameras = {view.name: view.camera for view in views}
         points = [

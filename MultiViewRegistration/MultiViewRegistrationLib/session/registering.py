@@ -348,9 +348,10 @@ def is_outside(registration: Registration, start: str) -> bool:
     """Return whether a start begins where the CT is, and no X-ray shows it there."""
     if start == "search" and searches_whole_ct(registration):
         return False
-    placed = any(view.placed for view in registration.used_xrays)
-    there = start not in POSELESS_STARTS and placed and registration.ct is not None
-    return there and not manual_pose.ct_is_seen(registration)
+    there = registration.ct is not None and registration.placed_xrays
+    if start in POSELESS_STARTS or not there:
+        return False
+    return not manual_pose.ct_is_seen(registration)
 
 
 def _missing_landmarks(registration: Registration) -> str:

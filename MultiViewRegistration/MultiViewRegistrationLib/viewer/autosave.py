@@ -16,8 +16,6 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import slicer
-
 from ..errors import InputError
 from ..io import own_folders
 from ..io.case_file import CaseFile
@@ -26,6 +24,7 @@ from ..io.files import upload_root
 from ..io.own_folders import data_folder
 from ..mrml.identity import digests_of, may_name_patient
 from ..mrml.image import thumbnail
+from ..mrml.nodes import nodes_of_class
 from ..report.html import embedded, png
 from ..session import assessment
 from ..session.presenters.answer import MOVED, WORDS
@@ -415,7 +414,7 @@ def _write(node: Any, storage: Any, folder: Path) -> tuple[int, str]:
 
 
 def _storable(scene: Any) -> list:
-    nodes = slicer.util.getNodesByClass("vtkMRMLStorableNode", scene)
+    nodes = nodes_of_class("vtkMRMLStorableNode", scene)
     return [node for node in nodes if node.GetSaveWithScene() and _has_content(node)]
 
 

@@ -20,6 +20,7 @@ from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewL
 from ..mrml import bones as scene_bones
 from ..mrml import ct_3d, layout, overlay, slice_view, source_view
 from ..mrml.layout import css_colour, slice_node, tag_of
+from ..mrml.nodes import has_voxels
 from ..mrml.registration import CT_UNIT, Registration
 from ..mrml.xray import XRayView
 from ..session.inputs import BoneSurfaceUpdater
@@ -191,7 +192,7 @@ class PageViews:
 
     def _fit(self, view: SliceView, ct: Any) -> None:
         """Have a slice show the whole CT at any size, until a person has zoomed or moved it."""
-        if ct is None or ct.GetImageData() is None:
+        if not has_voxels(ct):
             return
         node = view.get_view_node()
         size = tuple(view.render_window().GetSize())
@@ -209,7 +210,7 @@ class PageViews:
         ct = self._ct
         at: dict[str, dict] = {}
         greys = {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
-        if ct is not None and ct.GetImageData() is not None and ct.GetDisplayNode() is not None:
+        if has_voxels(ct) and ct.GetDisplayNode() is not None:
             for name, node in self._slice_nodes.items():
                 at[name] = asdict(slice_view.position_in(ct, node))
             display = ct.GetDisplayNode()
@@ -234,7 +235,7 @@ class PageViews:
     def _scroll(self, name: str, mm: float) -> None:
         ct = self._ct
         node = self._slice_nodes.get(name)
-        there = ct is not None and ct.GetImageData() is not None and node is not None
+        there = has_voxels(ct) and node is not None
         if there and are_numbers([mm], 1):
             slice_view.scroll_to(ct, node, mm)
 

@@ -12,14 +12,13 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-import slicer
-
 from ..errors import InputError
 from ..imaging.child import ChildFailed, call
 from ..imaging.image_source import image_source, inside
 from ..imaging.reading import image_header
 from ..io.files import upload_root
 from ..io.hdf5 import is_hdf5, refuse_other_files
+from ..mrml.nodes import nodes_of_class
 from ..mrml.registration import Registration
 from ..session.player import forget_files
 from ..translation import _
@@ -130,7 +129,7 @@ def save_scene(scene: Any, path: Path) -> Callable[[], Path]:
         Where either cannot.
     """
     folder = Path(tempfile.mkdtemp(prefix="mvreg-scene-"))
-    for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode", scene):
+    for node in nodes_of_class("vtkMRMLVolumeNode", scene):
         node.AddDefaultStorageNode()
         if node.GetStorageNode() is not None:
             node.GetStorageNode().SetUseCompression(False)  # the .mrb packs it, in a thread

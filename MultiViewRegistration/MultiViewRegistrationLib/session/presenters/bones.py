@@ -12,7 +12,7 @@ from ...imaging.segment_names import PELVIS_AND_FEMURS, VERTEBRAE, is_bone
 from ...mrml import bones as scene_bones
 from ...mrml.anatomy import NUMBERED, name_by_number, of_group, terminology_of
 from ...mrml.layout import css
-from ...mrml.nodes import OWNER, segmentations
+from ...mrml.nodes import segmentations_of_ct, segments_of
 from ...mrml.registration import UNIT
 from ...translation import _
 from ..bones import CT_AXES, BonePair, BoneState
@@ -247,7 +247,6 @@ class BoneChoicePresenter(Presenter):
     @property
     def _segments(self) -> list[SegmentRow]:
         """All segments of the chosen segmentation; of many the bones come first."""
-        segments = self.registration.segmentation.GetSegmentation()
         rows = [
             SegmentRow(
                 segment_id,
@@ -255,8 +254,7 @@ class BoneChoicePresenter(Presenter):
                 css(segment.GetColor()),
                 is_bone(segment.GetName(), terminology_of(segment)),
             )
-            for segment_id in segments.GetSegmentIDs()
-            if (segment := segments.GetSegment(segment_id))
+            for segment_id, segment in segments_of(self.registration.segmentation).items()
         ]
         return rows if len(rows) <= FEW else sorted(rows, key=lambda each: not each.bone)
 
@@ -288,11 +286,7 @@ class BoneChoicePresenter(Presenter):
 
     def _segmentations(self) -> list[Any]:
         """Return the segmentations that are no masks of X-rays, the chosen one first."""
-        found = [
-            node
-            for node in segmentations(self.registration.scene)
-            if not node.GetNodeReferenceID(OWNER)
-        ]
+        found = segmentations_of_ct(self.registration.scene)
         return sorted(found, key=lambda node: node is not self.registration.segmentation)
 
     @property

@@ -27,7 +27,14 @@ from ...mrml.ct_facts import seen_in, take_facts
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node, whole_numbers
 from ...mrml.manual_pose import centre_in_ct, keep_centre
-from ...mrml.nodes import OWNER, free_name, lps_from_ras, models, segmentations, volumes
+from ...mrml.nodes import (
+    free_name,
+    lps_from_ras,
+    models,
+    segmentations_of_ct,
+    segments_of,
+    volumes,
+)
 from ...mrml.registration import CT_UNIT, UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from ...mrml.xray_record import name_of
@@ -480,20 +487,11 @@ def _structures(registration: Registration) -> list[Option]:
     All segments of one, each by itself, and each alone.
     """
     options = []
-    for node in segmentations(registration.scene):
-        if node.GetNodeReferenceID(OWNER):
-            continue
-        names = _names(node)
+    for node in segmentations_of_ct(registration.scene):
+        names = {each: segment.GetName() for each, segment in segments_of(node).items()}
         if len(names) > 1 or (registration.registers_each and node is registration.segmentation):
             each = _("the whole CT and structures of {name}").format(name=node.GetName())
             options.append(Option(_key(node, ""), each))
-        of_segments = zip(node.GetSegmentation().GetSegmentIDs(), names, strict=True)
-        hard = (each for each in of_segments if not is_soft(each[1]))
+        hard = ((each, name) for each, name in names.items() if not is_soft(name))
         options += [Option(_key(node, segment_id), name) for segment_id, name in hard]
     return options
-
-
-def _names(segmentation: Any) -> list[str]:
-    """Return the names of a segmentation's segments."""
-    segments = segmentation.GetSegmentation()
-    return [segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()]

@@ -122,8 +122,8 @@ class RegisterPresenter(Presenter):
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too, and return whether it has become ready."""
-        placed = any(view.placed for view in self.registration.used_xrays)
-        if self.session.running_registration or self.registration.ct is None or not placed:
+        there = self.registration.ct is not None and self.registration.placed_xrays
+        if self.session.running_registration or not there:
             return False
         ready = self.session.prepare()
         changed = ready != self._ready

@@ -14,6 +14,7 @@ from ...io.recognise import POSE
 from ...mrml import manual_pose
 from ...mrml.bones import choose_bone
 from ...mrml.case import search_of, searches_whole_ct
+from ...mrml.nodes import has_voxels
 from ...rendering.devices import AUTO, CPU, ComputeDevice, present_devices
 from ...translation import _
 from ..history import METHODS
@@ -129,8 +130,7 @@ class StartPresenter(Presenter):
         """Return the controls."""
         start = self.start
         controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
-        ct = self.registration.ct
-        there = ct is not None and ct.GetImageData() is not None
+        there = has_voxels(self.registration.ct)
         if start == "landmarks":
             controls += self.landmarks.form()
         elif there:

@@ -68,6 +68,23 @@ class Reading:
     residual_px: float | None = None
     warning: str = ""
 
+    def lines_in(self, detector: DetectorPlane, among: list[DetectorPlane]) -> list[np.ndarray]:
+        """Return the lines (2, 2) in an X-ray, in its pixels, on which what others show lies."""
+        others = [other for other in among if other.view.id in self.seen]
+        lines = [
+            epipolar_line(other.camera, detector.camera, self.seen[other.view.id])
+            for other in others
+            if other.stamp != detector.stamp
+        ]
+        known = (line for line in lines if line is not None)
+        return [np.stack(part) for line in known for part in pairwise(line)]
+
+    def pixel_in(self, detector: DetectorPlane) -> np.ndarray | None:
+        """Return the pixel (2,) of an X-ray on which the point falls; None while none does."""
+        if self.ras is None or detector.depth(self.ras) <= 0:
+            return None
+        return detector.pixels(self.ras)
+
 
 class LinkedCursor:
     """The cursor that shows in all views what a list of points says.
@@ -181,12 +198,7 @@ class LinkedCursor:
         self.reading = reading
         for detector in self._detectors:
             shown = detector.slice_id is not None
-            lines = [
-                epipolar_line(other.camera, detector.camera, reading.seen[other.view.id])
-                for other in self._detectors
-                if other is not detector and other.view.id in reading.seen
-            ]
-            parts = [part for line in lines if line is not None for part in pairwise(line)]
+            parts = reading.lines_in(detector, self._detectors)
             _mark(
                 detector.view.node,
                 LINE,
@@ -276,10 +288,9 @@ def _hovered(scene) -> tuple | None:
 
 
 def _cross(reading: Reading, detector: DetectorPlane) -> np.ndarray | None:
-    if reading.ras is None or detector.depth(reading.ras) <= 0:
-        return None
+    pixel = reading.pixel_in(detector)
     side = max(detector.camera.size)
-    return detector.on_plane(cross(detector.pixels(reading.ras), GAP * side, REACH * side))
+    return None if pixel is None else detector.on_plane(cross(pixel, GAP * side, REACH * side))
 
 
 def _mark(

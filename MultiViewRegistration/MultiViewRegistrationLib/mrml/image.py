@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import slicer
@@ -179,7 +180,7 @@ def set_mask(view: XRayView, segmentation) -> None:
         before.GetDisplayNode().RemoveAllViewNodeIDs()  # see `show`
 
 
-def draw_mask(view: XRayView):
+def draw_mask(view: XRayView) -> tuple[Any, str]:
     """Return a mask to draw on: a segmentation on the view's picture with one segment, which is what is used of it now.
 
     It goes with the view.
@@ -187,14 +188,9 @@ def draw_mask(view: XRayView):
     Returns its vtkMRMLSegmentationNode and the segment's ID. InputError where the image cannot be
     used.
     """
-    used: np.ndarray = xray_of(view).valid
-    node, segment = segmentation_node(
-        view.node.GetScene(), f"{view.name} mask", used[None], view.node
-    )
-    node.SetNodeReferenceID(OWNER, view.id)
-    view.node.SetNodeReferenceID(MASK, node.GetID())
+    mask = add_mask(view, f"{view.name} mask", xray_of(view).valid)
     keep_undrawn(view)
-    return node, segment
+    return mask
 
 
 def show_mask(view: XRayView, *, filled: bool = False) -> None:
@@ -221,11 +217,15 @@ def show_mask(view: XRayView, *, filled: bool = False) -> None:
         display.SetVisibility2DOutline(True)
 
 
-def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
-    """Use only the part of a view's image where `used` (rows, columns) is True, by a segmentation that goes with it."""
-    segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
-    segmentation.SetNodeReferenceID(OWNER, view.id)
-    view.node.SetNodeReferenceID(MASK, segmentation.GetID())
+def add_mask(view: XRayView, name: str, used: np.ndarray) -> tuple[Any, str]:
+    """Use only the part of a view's image where `used` (rows, columns) is True, by a segmentation that goes with it.
+
+    Returns its vtkMRMLSegmentationNode and the segment's ID.
+    """
+    mask, segment = segmentation_node(view.node.GetScene(), name, used[None], view.node)
+    mask.SetNodeReferenceID(OWNER, view.id)
+    view.node.SetNodeReferenceID(MASK, mask.GetID())
+    return mask, segment
 
 
 def segmentation_node(scene, name: str, selected: np.ndarray, volume):

@@ -32,7 +32,6 @@ from .tasks import Task
 if TYPE_CHECKING:
     from ..io.sequence import Frame
     from ..registration.pipeline import Progress
-    from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
     from ..sequence.track_files import Track
     from ..sequence.tracker import Frames
@@ -49,38 +48,6 @@ REGRESSOR_STARTS = ("regressor", "auto")
 SEARCH_STARTS = ("search", "auto")
 #: The start of `api.register` where it has another name: a pose that a person set is a given one.
 API_START = {"by hand": "given"}
-
-
-def register_case(
-    case: Case,
-    anatomy: PreparedCT,
-    start: str,
-    refinement: str,
-    device: str,
-    seed: int,
-    model: Path | None,
-    on_progress: Callable,
-) -> Result:
-    """Return the `result.Result` of a case from a start, refined by "joint" or a published method.
-
-    Parameters
-    ----------
-    device
-        See `api.register`.
-    model
-        The folder of the regressor, for a start that uses one; without it, the newest of the store.
-
-    Raises
-    ------
-    InputError
-        Where it fails.
-    """
-    from ..api import register
-
-    result = register(
-        case, API_START.get(start, start), on_progress, anatomy, seed, refinement, device, model
-    )
-    return replace(result, method=start)
 
 
 def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) -> Path:

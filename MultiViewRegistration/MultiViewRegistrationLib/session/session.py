@@ -31,13 +31,13 @@ from .bones import Bones
 from .history import History, HistoryEntry
 from .inputs import FIRST_TIME, Inputs, LandmarkFitUpdater, Preparation, UnreadNotices
 from .registering import (
+    API_START,
     POSELESS_STARTS,
     REGRESSOR_STARTS,
     SEARCH_STARTS,
     STARTS,
     RunningRegistration,
     is_outside,
-    register_case,
 )
 from .regressors import Regressors
 from .sequence import Sequence
@@ -176,13 +176,16 @@ class Session(Inputs):
             case = replace(case, world_from_ct=None, search=None)
         ready = self.ready()
         model = self.regressors.model if start in REGRESSOR_STARTS else None
-        how = start, refinement, self.registration.device, seed, model
+        device = self.registration.device
 
         def find(on_progress: Callable) -> tuple[Result, float]:
+            from ..api import register
+
             began = monotonic()
             anatomy = ready(on_progress)
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
-            return register_case(case, anatomy, *how, on_progress), first_time_s
+            how = API_START.get(start, start), on_progress, anatomy, seed, refinement, device, model
+            return replace(register(case, *how), method=start), first_time_s
 
         self.history.note_here()
         self.message = ""

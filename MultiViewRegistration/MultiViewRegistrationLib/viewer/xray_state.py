@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..geometry.epipolar import epipolar_line
 from ..mrml import landmarks, overlay, xray_annotations
 from ..mrml.cursor import Reading
 from ..mrml.layout import css, css_colour
@@ -64,18 +62,11 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
         "point" : where it is, once that is known.
     """
     seen = reading.seen.get(detector.view.id)
-    lines = [
-        epipolar_line(other.camera, detector.camera, reading.seen[other.view.id])
-        for other in among
-        if other.stamp != detector.stamp and other.view.id in reading.seen
-    ]
-    shown = reading.ras is not None and detector.depth(reading.ras) > 0
+    point = reading.pixel_in(detector)
     return {
         "seen": None if seen is None else rounded(seen),
-        "lines": [
-            rounded(np.stack(part)) for line in lines if line is not None for part in pairwise(line)
-        ],
-        "point": rounded(detector.pixels(reading.ras)) if shown else None,
+        "lines": list(map(rounded, reading.lines_in(detector, among))),
+        "point": None if point is None else rounded(point),
     }
 
 

@@ -384,7 +384,7 @@ class CTPresenter(Presenter):
             )
             keep_header(node, read.header)
             self.choose(node.GetID())
-            if self.registration.segmentation is None or self.registration.registers_each:
+            if not self.registration.segment_id:
                 keep_centre(self.registration, read.centre)
                 self.session.cache_ct(read.ct)
             self.session.keep_scouts(node, read.scouts)

@@ -11,9 +11,8 @@ from .. import assessment
 from ..history import HistoryEntry, describe_method
 from ..registering import REGRESSOR_STARTS, missing_inputs
 from ..session import Session
+from .bones import TONES
 from .form import (
-    CAUTION,
-    ERROR,
     NETWORK,
     PLAIN,
     RENDERING,
@@ -192,7 +191,7 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
         str(number),
         Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
         Cell(describe_method(entry), _began_with(entry)),
-        Cell(verdict, why, {"check": CAUTION, "reject": ERROR}.get(verdict, PLAIN)),
+        Cell(verdict, why, TONES.get(verdict, PLAIN)),
         Cell(assessment.probable_mm(entry) if verdict else "", entry.summary),
         "" if entry.seconds is None else f"{entry.seconds:.1f}",
     )

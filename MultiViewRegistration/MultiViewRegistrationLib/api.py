@@ -281,7 +281,6 @@ def _alone(
     from .assessment import verdict
     from .assessment.bodies import Alone
     from .assessment.diagnosis import CauseSearch
-    from .assessment.implants import of_implant
     from .assessment.next_view import with_further_view
 
     where = found.refinement
@@ -296,6 +295,8 @@ def _alone(
 
     judged = replace(anatomy.run_on(device, judge), use=_use_of(case))
     if np.isfinite(anatomy.saturates_at):
+        from .assessment.implants import of_implant
+
         judged = of_implant(judged)
     return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
 
@@ -315,10 +316,12 @@ def _with_together(
     levels: Sequence[BoneLevel] | None = None,
 ) -> Result:
     """Return a result with all its bones; parameters as of `register_together`."""
-    from .assessment.bodies import register_together, with_together
-
     first, *others = alone
     judged = first.assessment
+    if not result.case.bone_names:
+        return replace(result, assessment=doubted(judged, result.case.identity_reasons))
+    from .assessment.together import register_together, with_together
+
     in_doubt = judged.in_doubt or judged.cause is not None or bool(result.case.identity_reasons)
     first = replace(first, assessment=replace(judged, in_doubt=in_doubt))
     device = result.compute_device

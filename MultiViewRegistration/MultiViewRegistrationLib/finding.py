@@ -163,12 +163,8 @@ def find_pose(
     InputError
         The views show too little of the CT, or the regressor cannot predict from these views.
     """
-    from .imaging.structures import NO_STRUCTURES
     from .registration.cameras import uncalibrated_view_indices
     from .registration.optimizer import Range
-    from .registration.register_bones import correct_cameras
-    from .registration.variants import register_structure, register_views
-    from .registration.whole_ct import search_whole_ct
 
     shared = case.shared_unknowns
     regressor_seconds = 0.0
@@ -201,27 +197,33 @@ def find_pose(
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
     if start == "search":
         if search is None and case.searches_whole_ct and method.name == "joint":
+            from .registration.whole_ct import search_whole_ct
+
             find = partial(search_whole_ct, world_from_ct=pose, shared=shared)
         find = partial(find, reach=reach, seed=seed)
     if initialisation:
         find = partial(initialisation.run, method)
     if with_background and anatomy.full_ct:
+        from .registration.variants import register_structure
+
         find = partial(register_structure, find=find, starts=[] if start == "search" else [pose])
     on_device = partial(anatomy.run_on, method.compute_device)
     find = partial(on_device, find)
     if uncalibrated_view_indices(case.views, shared):
+        from .registration.variants import register_views
+
         find = partial(register_views, find=find, shared=shared)
-    structures = case.structures if method.name == "joint" else NO_STRUCTURES
-    of_cameras = progress
-    if structures.names:
-        progress, of_cameras = (
-            part_of(progress, 0.0, CAMERAS_FROM),
-            part_of(progress, CAMERAS_FROM, 1.0),
+    bone_poses = None
+    if case.structures.names and method.name == "joint":
+        from .registration.register_bones import correct_cameras
+
+        refinement = find(case.views, progress=part_of(progress, 0.0, CAMERAS_FROM))
+        of_cameras = part_of(progress, CAMERAS_FROM, 1.0)
+        refinement, bone_poses = on_device(
+            correct_cameras, case.structures, case.views, shared, refinement, of_cameras
         )
-    refinement = find(case.views, progress=progress)
-    refinement, bone_poses = on_device(
-        correct_cameras, structures, case.views, shared, refinement, of_cameras
-    )
+    else:
+        refinement = find(case.views, progress=progress)
     registered = perf_counter() - prepared
     regressor_seconds = (
         initialisation.seconds if initialisation else 0.0

@@ -78,9 +78,6 @@ class HiddenTurns(NamedTuple):
             yield Reason("half-turn", sentence)
 
 
-ALL_SHOWN = HiddenTurns([], [])
-
-
 def hidden_turns(found: BonesRegistration, n: int) -> HiddenTurns:
     """Return what the X-rays do not show of how the n-th body is turned, about its principal axes."""
     objective = found.objectives[-1]

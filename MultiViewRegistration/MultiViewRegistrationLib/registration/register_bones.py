@@ -297,7 +297,7 @@ def correct_cameras(
 ) -> tuple[Refinement, list[np.ndarray] | None]:
     """Return the registration of the whole CT with the cameras and the pose that fit best beside the bones, and the poses of these.
 
-    As it was, and None, without bones, and where the cameras are exact or nothing ties them.
+    As it was, and None, where the cameras are exact or nothing ties them.
 
     Parameters
     ----------
@@ -312,8 +312,7 @@ def correct_cameras(
         False.
     """
     cameras = CameraCorrections(views, shared)
-    exact = not (structures.names and cameras.free.size)
-    if exact or uncalibrated_view_indices(views, shared):
+    if not cameras.free.size or uncalibrated_view_indices(views, shared):
         return registered, None
     pose = registered.world_from_ct
     bones = bones_of(structures, whole)

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 from PIL import Image, ImageDraw, ImageFont
 
-from ..assessment.bodies import BodyResult
-from ..assessment.joint_motion import BonePose
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
 from ..reasons import UNUSABLE
-from ..registration.bones import Bone
 from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import BLUE, ORANGE, film_of, local_moments
 from .result import Result
+
+if TYPE_CHECKING:
+    from ..assessment.bodies import BodyResult
+    from ..assessment.joint_motion import BonePose
+    from ..registration.bones import Bone
 
 #: The outline lies where a bone attenuates by this share of its median.
 OUTLINE_SHARE = 0.25

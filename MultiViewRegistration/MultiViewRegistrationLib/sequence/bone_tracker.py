@@ -17,15 +17,9 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from ..assessment.bodies import (
-    Alone,
-    BodyResult,
-    Together,
-    judge_together,
-    register_together,
-    with_together,
-)
+from ..assessment.bodies import Alone, BodyResult, Together
 from ..assessment.bone_features import MaskEdge, mask_edges
+from ..assessment.together import judge_together, register_together, with_together
 from ..assessment.verdict import Assessment
 from ..errors import unseen
 from ..geometry import rigid

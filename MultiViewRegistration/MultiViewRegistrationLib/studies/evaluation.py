@@ -39,7 +39,8 @@ from typing import Any
 import numpy as np
 
 from ..assessment import metrics
-from ..assessment.bodies import Alone, BodyResult, register_together
+from ..assessment.bodies import Alone, BodyResult
+from ..assessment.together import register_together
 from ..errors import InputError, Show, unseen
 from ..finding import (
     REGRESSOR_STARTS,

@@ -19,7 +19,6 @@ from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.run import follow
-from MultiViewRegistrationLib.sequence.tracker import BACKGROUND_LOST
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +82,6 @@ def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_p
     sequence = of_one_bone(tmp_path, poses)
     found = list(follow(sequence, PreparedCT(sequence.first.ct)))
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
-    assert found[2].reasons == [BACKGROUND_LOST]
+    assert found[2].reasons == ["Lost: the rest of the CT, its background, was not found."]
     assert found[2].world_from_ct is None and not found[2].background.kept
     assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
+from .field import continued
+
 if TYPE_CHECKING:
     from typing import TypeGuard
 
@@ -126,7 +128,7 @@ def find_beads(
     if not valid.any():
         return []
     values = np.where(valid, line_integrals, np.median(line_integrals[valid])).astype(np.float32)
-    filled = sign * _filled(values, valid)
+    filled = sign * continued(values, valid)
     places, radii, inner = _blobs(filled, valid, radius_px)
     round_ones = _are_round(filled, valid, places, radii)
     transmission = np.exp(-np.clip(values - np.median(values[valid]), -8, 8))
@@ -169,16 +171,6 @@ def _is_clear(bead: Bead | None, radius_px: tuple[float, float]) -> TypeGuard[Be
         and bead.sd_px <= max(MAX_SD_PX, MAX_SD_SHARE * bead.radius_px)
         and bead.misfit <= MAX_MISFIT
     )
-
-
-def _filled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the image with the nearest value of the field beyond it, so that its rim is no edge."""
-    if valid.all():
-        return values
-    nearest = scipy.ndimage.distance_transform_edt(
-        ~valid, return_distances=False, return_indices=True
-    )
-    return values[tuple(nearest)]
 
 
 def _blobs(

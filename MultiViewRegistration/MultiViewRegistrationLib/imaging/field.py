@@ -110,7 +110,7 @@ def _search(line_integrals: np.ndarray) -> np.ndarray:
         if inside.mean() > MIN_FIELD_SHARE:
             sides = narrowed
             field = inside
-            small = _continued(small, inside)
+            small = continued(small, inside)
     normals = sides[:, :2]
     offsets = sides[:, 2]
     offsets = factor * offsets - normals.sum(1) * (factor - 1) / 2  # from block centres to pixels
@@ -317,12 +317,12 @@ def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
     )
 
 
-def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def continued(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Return the image with everything outside the field replaced by the nearest pixel of the field."""
     nearest = scipy.ndimage.distance_transform_edt(
         ~inside, return_distances=False, return_indices=True
     )
-    return density[tuple(nearest)]
+    return image[tuple(nearest)]
 
 
 MAX_ANNOTATED_SHARE = 0.02  # of the field

@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from ..errors import InputError
 from ..imaging.body import Body
+from ..imaging.field import continued
 from ..imaging.xray import MIN_TRANSMISSION, RawImage, XRay, recognised, to_line_integrals
 from .case import Case, image_of
 from .case_file import CaseFile
@@ -175,7 +175,7 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
     valid = xray.valid
     if valid.all():
         return plain, intensity
-    blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, _going_on)]
+    blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, continued)]
     if intensity == "linear" and plain.values[
         valid
     ].min() + step / 2 < MIN_TRANSMISSION * np.nanmax(plain.values):
@@ -198,13 +198,3 @@ def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.where(
         valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid]))
     )
-
-
-def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Put the nearest valid pixel's value in place of each invalid one.
-
-    `find_field` sees no border of a narrower field in that.
-    """
-    return values[
-        tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))
-    ]

@@ -705,12 +705,9 @@ class BonesObjective:
 
         selected, shown = zip(*run_each(select, range(len(self.views))), strict=True)
         self._selected = selected
-        self._fill_rest()
+        for rest, each in zip(self._rest or (), selected, strict=self._rest is not None):
+            rest.fill(each.mask)  # one after another, each by all threads
         return np.stack(shown, axis=1)
-
-    def _fill_rest(self) -> None:
-        for rest, selected in zip(self._rest or (), self._selected, strict=self._rest is not None):
-            rest.fill(selected.mask)  # one after another, each by all threads
 
     def _usable(
         self, v: int, poses: Sequence[np.ndarray] | np.ndarray, shadows: Sequence[Shadow | None]

@@ -22,7 +22,6 @@ from .result import Result
 
 if TYPE_CHECKING:
     from ..assessment.bodies import BodyResult
-    from ..assessment.joint_motion import BonePose
     from ..registration.bones import Bone
 
 #: The outline lies where a bone attenuates by this share of its median.
@@ -106,7 +105,11 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
         ]
     if found.relative_poses:
         poses: list[list[Content]] = [
-            [f"{each.name} to {each.against}", *(f"{number:.1f}" for number in _six(each))]
+            [
+                f"{each.name} to {each.against}",
+                *(f"{turn:.1f}" for turn in each.numbers.rotation_deg),
+                *(f"{shift:.1f}" for shift in each.numbers.shift_mm),
+            ]
             for each in found.relative_poses
         ]
         axes = ["left", "back", "up"]
@@ -125,10 +128,6 @@ def _moved(bone: BodyResult) -> list[Content]:
     if bone.moved is None:
         return ["\u2013", "\u2013"]
     return [number(bone.moved.mm, "mm", 1), number(bone.moved.degrees, "\u00b0", 1)]
-
-
-def _six(pose: BonePose) -> list[float]:
-    return [*pose.numbers.rotation_deg, *pose.numbers.shift_mm]
 
 
 def css(n: int) -> str:

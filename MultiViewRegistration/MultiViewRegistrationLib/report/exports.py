@@ -168,11 +168,7 @@ def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format:
         target = name.split("_")[0]
         whose = "" if exported.structure is None else f" of {exported.structure} alone"
         description = f"The {what}{whose} resampled by {name}, {target} LPS mm."
-        write_volume(
-            path,
-            make(case.ct, pose),
-            f"NOT FOR USE: {exported.warning} {description}" if exported.warning else description,
-        )
+        write_volume(path, make(case.ct, pose), exported.marked(description))
 
     return {
         f"{what}_in_{name.split('_')[0]}.{volume_format}": partial(write, name=name, pose=pose)
@@ -231,7 +227,7 @@ def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) ->
             cameras=cameras,
             target_from_world=target_from_world,
             centre=centre,
-            warning=exported.warning,
+            exported=exported,
         )
         for frame, target_from_world in frames.items()
     }

@@ -20,7 +20,7 @@ from PIL import Image
 from ..assessment.features import Tile
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.field import hull
+from ..imaging.field import continued, hull
 from ..imaging.xray import XRay
 from ..registration.prepared_ct import PreparedCT
 from .html import png
@@ -287,10 +287,7 @@ def _edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
     if untrue.all():
         return np.zeros(drr.shape, np.float32)
     if untrue.any():  # bone goes on as it ends there: then it has no edge along the end
-        rows, columns = scipy.ndimage.distance_transform_edt(
-            untrue, return_distances=False, return_indices=True
-        )
-        drr = drr[rows, columns]
+        drr = continued(drr, ~untrue)
     level = _silhouette_level(drr)
     lines = (
         np.maximum(_contour(drr, level), _inner_edges(drr, drr > level))

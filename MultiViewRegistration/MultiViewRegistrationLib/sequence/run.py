@@ -26,7 +26,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from .bone_tracker import BodiesTracker, with_structures, without_structures
-from .tracker import PACES, Frames, Tracked
+from .tracker import PACES, Frames, Tracked, lost
 
 
 def follow(
@@ -80,10 +80,7 @@ def follow(
         except InputError as error:
             if number == 0:
                 raise
-            yield without_structures(
-                Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")]),
-                case.bone_names,
-            )
+            yield without_structures(lost(number, str(error)), case.bone_names)
             continue
         if tracker.begun:
             views = geometry.corrected(frame.views, sequence.names[number])
@@ -126,8 +123,7 @@ def _registered(
     except InputError as error:
         if number == 0:
             raise
-        lost = Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")])
-        return without_structures(lost, case.bone_names)
+        return without_structures(lost(number, str(error)), case.bone_names)
     if result.verdict != "reject":
         geometry.learn(result.views)
     cameras = tuple(view.camera for view in result.views)

@@ -52,7 +52,6 @@ FOLLOWED = Reason(
     "Tracked without an assessment of its own: the failure probability was not measured for such "
     "poses.",
 )
-BACKGROUND_LOST = Reason("lost", "Lost: the rest of the CT, its background, was not found.")
 
 
 class Frames(Protocol):
@@ -246,7 +245,8 @@ class Tracker:
         self, background: Tracked, number: int, views: list[View], given: np.ndarray | None
     ) -> Tracked:
         if not background.kept:
-            return Tracked(number, "lost", None, "reject", [BACKGROUND_LOST], background=background)
+            found = lost(number, "the rest of the CT, its background, was not found.")
+            return replace(found, background=background)
         before = copy(self)
         before._compared = self._anatomy.with_background(background.world_from_ct)
         return replace(before._in_frame(number, views, given), background=background)
@@ -306,18 +306,7 @@ class Tracker:
         try:
             found = refine_from(self._compared, views, starts, centre=poses[1], reach=self._search)
         except InputError:
-            return Tracked(
-                number,
-                "lost",
-                None,
-                "reject",
-                [
-                    Reason(
-                        "lost",
-                        "Lost: the X-rays show too little of the CT within the search range.",
-                    )
-                ],
-            )
+            return lost(number, "the X-rays show too little of the CT within the search range.")
         found = replace(found, world_from_background=self._compared.world_from_background)
         assessment = self._assessed(views, found, poses[1])
         if not self._is_similar(found.fit.similarity):
@@ -368,6 +357,11 @@ def _finished(
             return rigid.moved(pose, step, objective.pivot), fit
     found = minimise(objective, pose, level.iterations, tolerance_mm, second_order=True)
     return found.world_from_ct, found.fit
+
+
+def lost(number: int, why: str) -> Tracked:
+    """Return the result of a frame in which nothing was found."""
+    return Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {why}")])
 
 
 def _tracked(number: int, how: str, found: Refinement, assessment: Assessment) -> Tracked:

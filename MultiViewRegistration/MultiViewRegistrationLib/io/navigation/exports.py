@@ -46,7 +46,7 @@ def write_cameras(
     cameras: Sequence[Camera],
     target_from_world: np.ndarray,
     centre: np.ndarray,
-    warning: str | None,
+    exported: RegistrationExport,
 ) -> None:
     """Write a vtkMRMLCameraNode for each camera, "X-ray 1" and so on, in the target's RAS mm.
 
@@ -64,9 +64,7 @@ def write_cameras(
             {
                 "id": f"vtkMRMLCameraNode{number}",
                 "name": f"X-ray {number}",
-                "description": f"NOT FOR USE: {warning} {_described(camera)}"
-                if warning
-                else _described(camera),
+                "description": exported.marked(_described(camera)),
                 "hideFromEditors": "false",
                 **_placed(camera, LPS_FROM_RAS @ target_from_world, centre),
                 "parallelProjection": "false",
@@ -169,6 +167,8 @@ def export_files(
         Patient and study for DICOM, see `dicom_objects.identity_of`.
     """
     if "dicom" in kinds:
+        from .dicom_objects import write_spatial_registration
+
         exported = exported.with_uids()
     warning = {"override": " ".join(exported.warning.split())} if exported.warning else {}
     of = "" if exported.structure is None else f"{printable(exported.structure)} alone, "
@@ -182,7 +182,7 @@ def export_files(
         for kind in kinds:
             if kind == "dicom":
                 jobs[f"{name}.dcm"] = partial(
-                    _dicom, exported=exported, target=target, identity=identity
+                    write_spatial_registration, exported=exported, target=target, identity=identity
                 )
                 continue
             for direction in directions:
@@ -215,12 +215,6 @@ def export_files(
 
 def _itk(path: Path, write: Callable, matrix: np.ndarray, comments: Sequence[str]) -> None:
     write(path, matrix, *comments)
-
-
-def _dicom(path: Path, exported: RegistrationExport, target: str, identity: Dataset | None) -> None:
-    from .dicom_objects import write_spatial_registration
-
-    write_spatial_registration(path, exported, target, identity)
 
 
 AIR_HU = -1024

@@ -237,6 +237,10 @@ class RegistrationExport:
         said = [f"{key.capitalize()}: {text.rstrip('.')}." for key, text in self.said.items()]
         return [*filter(None, [warning, meaning, *said])]
 
+    def marked(self, text: str) -> str:
+        """Return a text about it, after its warning, where it has one."""
+        return f"NOT FOR USE: {self.warning} {text}" if self.warning else text
+
     @property
     def prefix(self) -> str:
         """What the names of its files begin with."""

@@ -111,22 +111,12 @@ def divided(
     sides = np.ptp(np.percentile(points, [2, 98], axis=0), axis=0) / PART_MM
     count = int(np.clip(np.prod(sides + 0.5), 2, MOST_PARTS))
     some = rigid.some_of(points, SOME)
-    middles = _spread(some, count)
+    middles = rigid.spread(some, count)
     for _ in range(ROUNDS):
         nearest = _nearest(some, middles)
         middles = np.array([some[nearest == n].mean(axis=0) for n in np.unique(nearest)])
     nearest = _nearest(points, middles)
     return [points[nearest == n] for n in np.unique(nearest)]
-
-
-def _spread(points: np.ndarray, count: int) -> np.ndarray:
-    """Return so many of the points, each the farthest from those before (Gonzalez, Theor. Comput. Sci. 38, 1985)."""
-    chosen = [points[0]]
-    distances = np.linalg.norm(points - chosen[0], axis=1)
-    while len(chosen) < count:
-        chosen.append(points[distances.argmax()])
-        distances = np.minimum(distances, np.linalg.norm(points - chosen[-1], axis=1))
-    return np.array(chosen)
 
 
 def _nearest(points: np.ndarray, middles: np.ndarray) -> np.ndarray:

@@ -183,7 +183,7 @@ class Asked:
 def ask(
     anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray, points: np.ndarray
 ) -> Asked:
-    """Ask of points (N, 3), CT mm, of some of them if they are many.
+    """Ask of points (N, 3), CT mm, of some of them, far from each other, if they are many.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def ask(
     world_from_ct
         (4, 4), the pose.
     """
-    points = rigid.some_of(points, LIMITS.places)
+    points = rigid.spread(points, LIMITS.places)
     volume = anatomy.attenuation(anatomy.level(LIMITS.voxel_mm))
     above = np.maximum(volume.values - SOFT_PER_MM, 0)
     bone = _Bone(Volume(above, volume.ct_from_index), world_from_ct)

@@ -364,11 +364,11 @@ def assess(
             limits.append(ALIKE)
             measured = seen = False
     if not (familiar or apart) and len(tied) == 2:
-        # In the room no third tells which of two is wrong; each shows what its own overlay has, where
-        # each target was asked: of bodies without targets 2 of 2 wrong ones would be accepted.
+        # In the room no third tells which of two is wrong; each shows what its own overlay has, if
+        # enough bone was tested.
         limits.append(THIRD_VIEW_MISSING)
         measured = False
-        seen = seen and given
+        seen = seen and asked is not None and asked.enough("overlay", given=True)
     if apart:
         in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)

@@ -180,6 +180,22 @@ def some_of(points: np.ndarray, most: int) -> np.ndarray:
     return points[np.linspace(0, len(points) - 1, min(most, len(points))).astype(int)]
 
 
+def spread(points: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many of points (N, 3), each the farthest from those before.
+
+    Gonzalez, Theor. Comput. Sci. 38, 1985: none of all is further from one of these than twice what
+    it has to be.
+    """
+    if len(points) <= most:
+        return points
+    chosen = [points[0]]
+    away = np.linalg.norm(points - chosen[0], axis=1)
+    while len(chosen) < most:
+        chosen.append(points[away.argmax()])
+        away = np.minimum(away, np.linalg.norm(points - chosen[-1], axis=1))
+    return np.array(chosen)
+
+
 def grid_points(*along: ArrayLike) -> np.ndarray:
     """Return the points (N, axes) of a grid, which has these places along each axis, the last one fastest."""
     return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, len(along))

@@ -189,10 +189,10 @@ def spread(points: np.ndarray, most: int) -> np.ndarray:
     if len(points) <= most:
         return points
     chosen = [points[0]]
-    away = np.linalg.norm(points - chosen[0], axis=1)
+    away = np.inf
     while len(chosen) < most:
-        chosen.append(points[away.argmax()])
         away = np.minimum(away, np.linalg.norm(points - chosen[-1], axis=1))
+        chosen.append(points[away.argmax()])
     return np.array(chosen)
 
 
@@ -372,13 +372,15 @@ def check_rigid(matrix: ArrayLike, name: str) -> np.ndarray:
 
 def _deformation(M: np.ndarray) -> str:
     """Return the scale or shear of a 3x3 matrix beside its rotation, in words."""
+    size = np.linalg.norm(M, 2) or 1.0
+    M = M / size  # no square overflows, and its longest axis is 1
     for gram in (M.T @ M, M @ M.T):
         lengths = np.sqrt(np.diag(gram))
-        if np.abs(gram - np.diag(lengths**2)).max() <= RIGID_TOLERANCE * lengths.max() ** 2:
-            if np.ptp(lengths) <= RIGID_TOLERANCE * lengths.max():
-                return f"scales by {lengths.mean():.6g}"
-            return f"scales its axes by {_text(lengths)}"
-    return f"shears, stretching by {_text(np.linalg.svd(M, compute_uv=False))}"
+        if np.abs(gram - np.diag(lengths**2)).max() <= RIGID_TOLERANCE:
+            if np.ptp(lengths) <= RIGID_TOLERANCE:
+                return f"scales by {size * lengths.mean():.6g}"
+            return f"scales its axes by {_text(size * lengths)}"
+    return f"shears, stretching by {_text(size * np.linalg.svd(M, compute_uv=False))}"
 
 
 def _text(numbers: np.ndarray) -> str:

@@ -89,8 +89,9 @@ DRAG = """([selector, files, kinds]) => { const data = new DataTransfer();
     for (const [name, content] of files) data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
     const place = document.querySelector(selector);
     for (const kind of kinds) place.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true })); }"""
-#: The texts of the pose's fields.
-NUMBERS = "() => [0, 1, 2, 3, 4, 5].map(i => (c('start', 'number' + i) || {}).text)"
+#: The numbers of the pose that an X-ray has.
+NUMBERS = """() => Object.values(s).find(each => each?.pose?.world_from_ct).pose.world_from_ct.flat().map(
+    each => each.toFixed(3))"""
 
 
 class Served:
@@ -277,7 +278,7 @@ class Tab:
 
     def numbers(self) -> list[str]:
         """The pose as the page shows it."""
-        return [self.control("start", f"number{which}")["text"] for which in range(6)]
+        return self.evaluate("n()")
 
     def registered(self) -> bool:
         """Whether the last registration has ended with a verdict."""

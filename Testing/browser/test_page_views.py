@@ -35,10 +35,13 @@ def test_the_slices_follow_the_ct_when_a_movement_has_taken_it_out_of_them(tab):
     wait_for_ct()
     tab.open_step("Start")
     tab.open_group("More")
-    for axis, far in (("S", "400"), ("L", "-300"), ("P", "500")):
-        field = tab.page.get_by_label(axis, exact=True)
-        field.fill(far)
-        field.press("Enter")
+    for to in ((0.95, 0.5), (0.5, 0.95)):
+        tab.page.keyboard.press("m")
+        tab.page.locator(".mvx .ring").first.wait_for()
+        before = tab.numbers()
+        tab.drag(0, (0.5, 0.5), to)
+        assert tab.numbers() != before
+        tab.page.keyboard.press("m")
         tab.page.wait_for_timeout(1500)
         wait_for_ct()
         tab.button("Centre the CT in the X-rays").click()

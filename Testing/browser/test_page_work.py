@@ -137,7 +137,7 @@ def begin_long_search(tab) -> None:
     tab.wait_state("(c('start', 'rotation_deg') || {}).text === '90'")
     tab.open_step("Register")
     tab.page.locator(".mv-steps").get_by_role("button", name="Register", exact=True).click()
-    tab.wait_state("(c('answer', 'progress') || { percent: null }).percent !== null")
+    tab.wait_state("c('answer', 'cancel')")
 
 
 ENDED = "c('register', 'register').enabled && ['accept', 'check', 'reject'].includes(s.answer.kind)"

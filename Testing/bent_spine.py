@@ -17,12 +17,8 @@ from phantom import c_arm, view_of
 from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib import api
-from MultiViewRegistrationLib.assessment.together import (
-    UNJUDGED,
-    Alone,
-    Together,
-    register_together,
-)
+from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone, Together
+from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera

@@ -27,13 +27,9 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.bodies import Alone, BodyResult
 from MultiViewRegistrationLib.assessment.neighbours import NeighbourMotion
-from MultiViewRegistrationLib.assessment.together import (
-    Alone,
-    BodyResult,
-    register_together,
-    with_together,
-)
+from MultiViewRegistrationLib.assessment.together import register_together, with_together
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body as OfCT
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume

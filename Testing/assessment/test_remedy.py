@@ -8,6 +8,7 @@ import pytest
 from phantom import make_views, off
 from result_schema import CAUSES, CODES
 
+from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
 from MultiViewRegistrationLib.assessment.hypotheses import code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
@@ -24,7 +25,7 @@ from MultiViewRegistrationLib.assessment.remedy import (
     proposed_view,
     remedy,
 )
-from MultiViewRegistrationLib.assessment.together import BodyResult, Moved, Together, with_together
+from MultiViewRegistrationLib.assessment.together import with_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
     camera_limits,

@@ -80,5 +80,5 @@ def test_a_copy_of_the_source_measures_its_own_library(tmp_path):
     (library / "__init__.py").touch()
     shutil.copy(ROOT / "benchmarks" / "__init__.py", tmp_path / "benchmarks")
     code = "import benchmarks, MultiViewRegistrationLib; print(MultiViewRegistrationLib.__file__)"
-    told = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
-    assert Path(told.strip()).parent == library
+    path = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+    assert Path(path.strip()).parent == library

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.assessment.together import BodyResult, Moved, Together, with_together
+from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
+from MultiViewRegistrationLib.assessment.together import with_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest

@@ -12,8 +12,9 @@ from program import result_in
 from two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
+from MultiViewRegistrationLib.assessment.bodies import Alone
 from MultiViewRegistrationLib.assessment.joint_motion import joint_pose, principal_axes
-from MultiViewRegistrationLib.assessment.together import Alone, register_together
+from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES

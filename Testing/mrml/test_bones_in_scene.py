@@ -108,6 +108,7 @@ def test_the_names_of_bones_beside_each_other_stand_at_different_heights(registr
     window_of(slicer_app, registration.xrays[0], (480, 360))
     show_outlines(registration, lambda detector: outlines)
     plane = detectors(registration)[0]
-    places = positions(plane.view.node.GetNodeReference(NAMES))
-    first, second = (plane.locate(place)[0] for place in places)
+    first, second = (
+        plane.locate(place)[0] for place in positions(plane.view.node.GetNodeReference(NAMES))
+    )
     assert [first[0], second[0]] == pytest.approx([30, 52]) and abs(second[1] - first[1]) > 20

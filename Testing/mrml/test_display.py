@@ -164,7 +164,7 @@ def test_an_x_ray_is_shown_after_a_scene_was_closed_without_errors_in_slicers_lo
     logic = slicer_app.app_logic.GetSliceLogic(view.get_view_node())
     plane = logic.GetSliceModelNode().GetPolyDataConnection().GetProducer()
     errors = []
-    plane.AddObserver("ErrorEvent", lambda *_: errors.append("told"))
+    plane.AddObserver("ErrorEvent", lambda *_: errors.append("logged"))
     display.show_alone(scene, dots(scene, "first", 0))
     plane.Update()
     assert not errors

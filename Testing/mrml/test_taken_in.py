@@ -204,8 +204,9 @@ def test_the_transform_itself_may_lie_under_another(registration):
 def test_a_pose_that_is_not_linear_is_read_without_errors_in_slicers_log(registration):
     put_under(registration.ct_transform, None, "vtkMRMLBSplineTransformNode")
     errors = []
-    bent = registration.ct_transform.GetParentTransformNode()
-    bent.AddObserver("ErrorEvent", lambda *_: errors.append("told"))
+    registration.ct_transform.GetParentTransformNode().AddObserver(
+        "ErrorEvent", lambda *_: errors.append("logged")
+    )
     assert_array_equal(registration.world_from_ct, np.eye(4))
     assert not errors
 

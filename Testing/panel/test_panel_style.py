@@ -150,10 +150,9 @@ def test_rows_keep_their_heights_where_a_text_gets_fewer_lines(person):
     for overlay in ("Blend", "Edges"):
         person.choose("check", "overlay", overlay)
         person.host.process(0.5)
-        widgets = [person.form_of("check").drawn[key].widget for key in ("legend", "points")]
-        assert [each.height for each in widgets] == [
-            each.heightForWidth(each.width) for each in widgets
-        ]
+        for key in ("legend", "points"):
+            widget = person.form_of("check").drawn[key].widget
+            assert widget.height == widget.heightForWidth(widget.width)
 
 
 class Touched(qt.QObject):

@@ -34,7 +34,7 @@ def test_the_walk_by_widgets_passes(module, sample, monkeypatch):
     monkeypatch.syspath_prepend(SLICER_TESTS)
     import panel_walk
 
-    walk = panel_walk.Walk(panel_walk.open_panel(), lambda line: None)
+    walk = panel_walk.Walk(panel_walk.open_panel())
     module.loadSample(demo_case())
     walk.wait(lambda: walk.registration is not None, "the sample is read")
     walk.run(*panel_walk.SHORT)

@@ -11,7 +11,8 @@ import pytest
 from finite_differences import changes, half_cost
 from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 
-from MultiViewRegistrationLib.assessment.together import NO_EDGE, Alone, judge_together
+from MultiViewRegistrationLib.assessment.bodies import Alone
+from MultiViewRegistrationLib.assessment.together import NO_EDGE, judge_together
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body

@@ -307,9 +307,8 @@ def _lay(node, plane: np.ndarray) -> None:
 
 
 def _style(node, tag: str) -> None:
-    if not any(
-        node.GetUVWExtents()
-    ):  # a new scene's; Slicer would log errors of a plane without a size
+    if not any(node.GetUVWExtents()):
+        # A new scene's: Slicer would log errors of a plane without a size.
         node.SetUVWExtents(*node.GetFieldOfView())
     configure(
         node,

@@ -17,12 +17,12 @@ from ...mrml.registration import UNIT
 from ...translation import _
 from ..bones import CT_AXES, BonePair, BoneState
 from .form import (
-    CAUTION,
     ERROR,
     PLAIN,
     QUIET,
     RENDERING,
     STRONG,
+    TONES,
     Button,
     Cell,
     Choice,
@@ -44,7 +44,6 @@ from .section import Presenter, node_options, progress_bar
 #: Groups of bones that are chosen at one click, by the key of their button.
 GROUPS = {"vertebrae": _("All vertebrae"), "pelvis": _("Pelvis and femurs")}
 OF_GROUP = {"vertebrae": VERTEBRAE, "pelvis": PELVIS_AND_FEMURS}
-TONES = {"check": CAUTION, "not shown": CAUTION, "reject": ERROR}
 #: Segments that are listed, and chosen at once, without further ado: a table shows 8 without scrolling.
 FEW = 12
 #: Bones that are named in a sentence.

@@ -158,6 +158,8 @@ ERROR = "error"
 CAUTION = "caution"
 QUIET = "quiet"
 STRONG = "strong"
+#: Of verdicts.
+TONES = {"check": CAUTION, "not shown": CAUTION, "reject": ERROR}
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from .. import assessment
 from ..history import HistoryEntry, describe_method
 from ..registering import REGRESSOR_STARTS, missing_inputs
 from ..session import Session
-from .bones import TONES
 from .form import (
     NETWORK,
     PLAIN,
     RENDERING,
+    TONES,
     Button,
     Cell,
     Form,

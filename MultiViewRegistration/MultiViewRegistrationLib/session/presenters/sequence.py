@@ -16,7 +16,7 @@ from ..player import RATES, Player
 from ..registering import Tracking, is_outside, missing_at_start, missing_images
 from ..sequence import Sequence, StructureMotion
 from ..video import take_video
-from .bones import TONES, JointMotionPresenter
+from .bones import JointMotionPresenter
 from .form import (
     CAUTION,
     ERROR,
@@ -24,6 +24,7 @@ from .form import (
     QUIET,
     RENDERING,
     STRONG,
+    TONES,
     Button,
     Choice,
     Control,

@@ -109,7 +109,7 @@ def settled_session(scene, name: str = "Phantom"):
 
 def settle(session, pose: np.ndarray = TRUE_POSE, method: str = "given", **told) -> None:
     """Have a pose (4, 4) pass for the result of a registration, by default the true one, of which this was told."""
-    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
     registration = session.registration

@@ -7,7 +7,7 @@ from phantom_scene import phantom_registration, settle
 
 from MultiViewRegistrationLib.mrml import display, image
 from MultiViewRegistrationLib.mrml.deletion import delete
-from MultiViewRegistrationLib.mrml.identity import fingerprint
+from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.session import Session
 

@@ -10,7 +10,7 @@ from phantom import TRUE_POSE, off
 from tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
-from MultiViewRegistrationLib.mrml.identity import fingerprint
+from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.image import draw_mask, segmentation_node
 from MultiViewRegistrationLib.mrml.xray import MASK
 

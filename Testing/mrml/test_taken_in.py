@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import ras_from_node, set_transform
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import place_of
-from MultiViewRegistrationLib.session.assessment import verdict
+from MultiViewRegistrationLib.session.assessment import stale_reason, verdict
 from MultiViewRegistrationLib.session.session import Session
 
 SHIFTED = off(np.eye(4), (0, 0, 0), (20, 0, 0))
@@ -254,7 +254,7 @@ ELSEWHERE = {
 @pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_a_verdict_falls_when_the_ct_or_an_xray_is_elsewhere(accepted, change):
     change(accepted.registration)
-    assert verdict(accepted) == "" and accepted.stale_reason()
+    assert verdict(accepted) == "" and stale_reason(accepted)
 
 
 def test_a_verdict_of_a_structure_falls_when_that_is_elsewhere(scene, accepted):
@@ -264,9 +264,9 @@ def test_a_verdict_of_a_structure_falls_when_that_is_elsewhere(scene, accepted):
     )
     registration.choose_segment(segmentation, segment)
     settle(accepted, registration.world_from_ct)
-    assert accepted.stale_reason() == ""
+    assert stale_reason(accepted) == ""
     put_under(segmentation, TURNED)
-    assert "stale" in accepted.stale_reason()
+    assert "stale" in stale_reason(accepted)
 
 
 def test_the_pose_of_a_verdict_is_found_again(accepted):
@@ -326,7 +326,7 @@ def test_hardening_the_transform_moves_nothing_and_leaves_the_verdict(placed):
     assert placed.ct.GetParentTransformNode() is None
     assert_allclose(bounds(placed.ct), before, atol=1e-6)
     assert_allclose(placed.world_from_ct, TURNED, atol=1e-9)
-    assert session.stale_reason() == ""
+    assert stale_reason(session) == ""
     assert_array_equal(ct_of(placed).volume.ct_from_index, ct.volume.ct_from_index)
     assert_array_equal(ct_of(placed).mask, mask)
 
@@ -351,10 +351,10 @@ def test_a_hardened_ct_is_the_same_in_a_scene_that_was_saved(slicer_app, placed,
     settle(Session(placed), TURNED)
     for node in (placed.ct, placed.segmentation):
         node.HardenTransform()
-    assert Session(placed).stale_reason() == ""
+    assert stale_reason(Session(placed)) == ""
     [again] = reopened(slicer_app, tmp_path / "scene.mrml")
     assert_allclose(again.world_from_ct, TURNED, atol=1e-9)
-    assert Session(again).stale_reason() == ""
+    assert stale_reason(Session(again)) == ""
 
 
 def test_a_cropped_ct_is_another_one_and_not_a_moved_one(placed):

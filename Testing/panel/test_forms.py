@@ -16,7 +16,6 @@ from MultiViewRegistrationLib.session.presenters.form import (
     Cell,
     Choice,
     Files,
-    Number,
     Option,
     Picture,
     ProgressBar,
@@ -29,6 +28,7 @@ from MultiViewRegistrationLib.session.presenters.form import (
     group,
     row,
 )
+from MultiViewRegistrationLib.session.presenters.number import Number
 
 NAME = "<b>A&P</b>"
 TIP = f"Of {NAME}:\nits <i>."

@@ -16,6 +16,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.reasons import Reason
+from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.presenters.form import walk
 
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
@@ -198,7 +199,7 @@ def test_after_cancel_nothing_begins_again(host, answer):
     host.wait(answer, lambda: host.session.running)
     assert kind(answer) == "running" and control(answer, "progress") is not None
     assert not control(answer, "undo").enabled
-    assert host.session.stale_reason() == "A registration is under way."
+    assert stale_reason(host.session) == "A registration is under way."
     act(answer, "cancel")
     held.resume()
     assert kind(answer) == "none" and answer.answer().headline.startswith("Cancelled.")

@@ -17,6 +17,7 @@ from MultiViewRegistrationLib.mrml.bones import bones_of, shown_ct
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, transform_of
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.presenters.form import visible
 from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
 
@@ -97,9 +98,9 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     # What is moved is not handed on.
     bones[BONES[1]].world_from_ct = AWAY @ bones[BONES[1]].world_from_ct
     session.history.note("by hand")
-    assert session.stale_reason().startswith(f"{BONES[1]}: not registered here.")
+    assert stale_reason(session).startswith(f"{BONES[1]}: not registered here.")
     session.history.undo()
-    assert max(errors(registration, cts, true)) < 0.1 and not session.stale_reason()
+    assert max(errors(registration, cts, true)) < 0.1 and not stale_reason(session)
 
     # The result, and a case to register again.
     write_result(session, tmp_path / "out", ["npy"])()
@@ -117,7 +118,7 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     # Saved and opened again.
     verdicts = [row[1] for row in cells(section, "bones")]
     host.choose(reopened(slicer_app, tmp_path / "bones.mrb")[0])
-    assert max(errors(host.registration, cts, true)) < 0.1 and not host.session.stale_reason()
+    assert max(errors(host.registration, cts, true)) < 0.1 and not stale_reason(host.session)
     assert [row[1] for row in cells(section, "bones")] == verdicts
 
 

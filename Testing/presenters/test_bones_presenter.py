@@ -20,10 +20,11 @@ from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.transforms import turned
 from MultiViewRegistrationLib.mrml.anatomy import NUMBERED
 from MultiViewRegistrationLib.mrml.bones import bones_of
-from MultiViewRegistrationLib.mrml.identity import fingerprint
+from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.result_files import take_messages
 from MultiViewRegistrationLib.session.session import Session
 
@@ -237,7 +238,7 @@ def test_each_bone_is_moved_and_registered_again(host, slicer_app, tmp_path):
     assert session.history.moved and assessment.verdict(session) == ""
     session.history.note("by hand")
     assert verdicts(section)[1] == "not registered" and verdicts(section)[2] == before["L2"].verdict
-    assert session.stale_reason().startswith("L1: not registered here.")
+    assert stale_reason(session).startswith("L1: not registered here.")
     session.history.undo()
     assert verdicts(section)[1] == before["L1"].verdict and assessment.verdict(session) == "check"
     session.history.redo()
@@ -303,13 +304,13 @@ def test_segments_may_change_while_bones_are_registered(host):
     removed, lost = segments.GetNthSegment(3), segments.GetNthSegmentID(3)
     segments.RemoveSegment(lost)
     session.finish()
-    assert session.history.current.method == "bones" and "stale" in session.stale_reason()
+    assert session.history.current.method == "bones" and "stale" in stale_reason(session)
     assert [row[0] for row in cells(section, "bones")] == [NAMES[0], "L9", NAMES[2]]
     assert assessment.verdict(session) == "" and list(bones_of(registration)) == list(NAMES)
     segments.GetNthSegment(1).SetName(NAMES[1])
     segments.AddSegment(removed, lost)
     registration.chosen_segments = segments.GetSegmentIDs()
-    assert not session.stale_reason() and assessment.verdict(session) == "check"
+    assert not stale_reason(session) and assessment.verdict(session) == "check"
 
 
 def test_navigation_gets_a_transform_of_each_bone_under_its_name(host):

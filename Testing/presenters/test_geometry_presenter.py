@@ -17,8 +17,8 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.session.geometry import give_geometry
 from MultiViewRegistrationLib.session.presenters.external_files import Question
-from MultiViewRegistrationLib.session.presenters.form import Number
 from MultiViewRegistrationLib.session.presenters.geometry_fields import NUMBERS
+from MultiViewRegistrationLib.session.presenters.number import Number
 
 __all__ = ["host", "section"]
 

@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.view_record import ViewRecord
 from MultiViewRegistrationLib.mrml.case import landmarks_of, xray_of
-from MultiViewRegistrationLib.mrml.identity import fingerprint
+from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_source
 from MultiViewRegistrationLib.mrml.loading import source_node
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras

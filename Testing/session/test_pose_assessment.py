@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
 from MultiViewRegistrationLib.report.result import _decisive_box
 from MultiViewRegistrationLib.session import assessment
-from MultiViewRegistrationLib.session.assessment import use_suggested_masks
+from MultiViewRegistrationLib.session.assessment import stale_reason, use_suggested_masks
 from MultiViewRegistrationLib.session.history import HistoryEntry
 from MultiViewRegistrationLib.session.result_files import case_content
 
@@ -50,7 +50,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
         "The pose was set, not registered: the failure probability was not measured for such poses."
         in lines
     )
-    assert session.stale_reason() == "This pose is no result of a registration."  # nobody moved it
+    assert stale_reason(session) == "This pose is no result of a registration."  # nobody moved it
     registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
     assert "stale" in assessment.outdated_reason(session) and assessment.verdict(session) == ""
     before = session.result
@@ -83,9 +83,8 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     sentence = use_suggested_masks(session)
     first, second = session.registration.xrays
     assert "% of view1" in sentence and "view2" not in sentence and second.mask is None
-    assert (
-        first.mask.GetName() == "view1 without what does not fit"
-        and "stale" in session.stale_reason()
+    assert first.mask.GetName() == "view1 without what does not fit" and "stale" in stale_reason(
+        session
     )
     used = session.xray(first).valid
     assert used[TOOL].mean() < 0.5 and used.mean() > 0.8

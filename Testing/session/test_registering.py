@@ -14,6 +14,7 @@ from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.registration.pipeline import Progress, RefinementMethod, refine
+from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.session import Session
 
 STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
@@ -59,7 +60,7 @@ def test_a_published_refinement_begins_at_the_pose_and_its_end_is_a_result(sessi
     assert (
         0 < entry.seconds < 60
         and min(entry.similarity.values()) > 0.9
-        and session.stale_reason() == ""
+        and stale_reason(session) == ""
     )
     assert (session.result.refined_by, session.result.torch_device) == ("xvr", "cpu")
     assert entry.verdict is None and np.allclose(session.result.start_world_from_ct, STARTED_AT)

@@ -21,6 +21,7 @@ from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.result_files import (
     formats,
     poses_offered,
@@ -103,7 +104,7 @@ def test_a_result_is_opened_again_as_it_stood(scene, registered):
     session = Session(read_result(folder)(scene))
     assert error_mm(session.registration.world_from_ct) < 0.2
     entry = session.history.current
-    assert entry.verdict == result.verdict and session.stale_reason() == ""
+    assert entry.verdict == result.verdict and stale_reason(session) == ""
     assert entry.uses == {use: each.to_json() for use, each in result.uses.items()}
     session.history.undo()
     assert error_mm(session.registration.world_from_ct) > 5
@@ -114,7 +115,7 @@ def test_a_result_of_a_case_that_has_changed_since_is_stale(scene, registered, t
     case = read_json(folder / "case.json")
     write_json(folder / "case.json", {**case, "search": {"rotation_deg": 10, "translation_mm": 10}})
     stale = Session(read_result(folder)(scene))
-    assert "has changed since" in " ".join(stale.history.current.reasons) and stale.stale_reason()
+    assert "has changed since" in " ".join(stale.history.current.reasons) and stale_reason(stale)
     (folder / "case.json").unlink()
     with refuses("found no case.json beside it"):
         read_result(folder)
@@ -126,5 +127,5 @@ def test_an_export_with_its_case_is_opened_again_with_its_verdict(scene, registe
     write_together(session, tmp_path, writers)()
     written = read_json(tmp_path / "result.json")
     again = Session(read_result(tmp_path)(scene))
-    assert assessment.verdict(again) == written["verdict"] and again.stale_reason() == ""
+    assert assessment.verdict(again) == written["verdict"] and stale_reason(again) == ""
     assert again.history.current.reasons == written["reasons"]

@@ -24,6 +24,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml.image import set_source
 from MultiViewRegistrationLib.rendering import cpu
 from MultiViewRegistrationLib.session import inputs
+from MultiViewRegistrationLib.session.assessment import SimilarityUpdater, stale_reason
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     )
     assert set(entry.similarity) == {"view1", "view2"} and min(entry.similarity.values()) > 0.9
     assert session.result.world_from_ct is not None and session.result.method == "given"
-    assert session.stale_reason() == ""
+    assert stale_reason(session) == ""
     assert no_thread_is_left()
 
 
@@ -99,7 +100,7 @@ def test_a_changed_ct_is_prepared_again_and_kept_once(session, registration):
     assert session.prepare() is False
     session.register("given")
     session.finish()
-    assert session.result.anatomy is not first and session.stale_reason() == ""
+    assert session.result.anatomy is not first and stale_reason(session) == ""
     assert {result.anatomy for result in session._results.values()} == {session.result.anatomy}
 
 
@@ -131,7 +132,10 @@ def test_the_main_thread_compiles_nothing(session, registration):
     session.prepare()
     poll(session, 60.0, until=lambda: not session.preparing)
     ready = [len(kernel.signatures) for kernel in kernels]
-    assert session.drawing.step() and session.find_similarity()()
+    similarity = SimilarityUpdater(session)
+    assert session.drawing.step()
+    poll(session, 60.0, until=similarity.update)
+    assert similarity.values
     assert [len(kernel.signatures) for kernel in kernels] == ready and sum(ready) > 0
 
 
@@ -211,7 +215,7 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
     slicer.util.arrayFromVolumeModified(registration.ct)
     held.resume()
     session.finish()
-    assert session.ended == "done" and session.stale_reason().startswith("The result is stale")
+    assert session.ended == "done" and stale_reason(session).startswith("The result is stale")
     assert session._preparation.anatomy() is None  # of the CT from before
 
 
@@ -232,4 +236,4 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     session.finish()
     assert not second.record.corrected
     assert np.allclose(second.camera.camera_from_world, moved)
-    assert session.stale_reason().startswith("The result is stale")
+    assert stale_reason(session).startswith("The result is stale")

@@ -21,12 +21,12 @@ from MultiViewRegistrationLib.io.case import SAME_PATIENT
 from MultiViewRegistrationLib.io.dicom_identity import Mismatch
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.case import change_settings
+from MultiViewRegistrationLib.mrml.fingerprints import of_image
 from MultiViewRegistrationLib.mrml.identity import (
     FRAME_UID,
     IDENTITY_KEY,
     ct_uid,
     identity_mismatches,
-    of_image,
     origin_of,
     world_uid,
 )

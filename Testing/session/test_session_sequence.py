@@ -24,13 +24,14 @@ from MultiViewRegistrationLib.imaging import xray as imaging_xray
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.mrml import ct_3d
 from MultiViewRegistrationLib.mrml.case import drawn
-from MultiViewRegistrationLib.mrml.identity import fingerprint
+from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.image import segmentation_node, set_source
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import MASK
 from MultiViewRegistrationLib.sequence.tracker import Tracker
 from MultiViewRegistrationLib.session.adding import read
+from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.result_files import read_track
 
 COUNT, BLANK = 5, 3
@@ -257,7 +258,7 @@ def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene
     assert all(
         np.allclose(a, b, atol=1e-5) for a, b in zip(pictures(registration), shown, strict=True)
     )
-    assert "frame of a sequence" in session.stale_reason()
+    assert "frame of a sequence" in stale_reason(session)
     assert [entry.method for entry in session.history.entries] == ["before"]
     go(session, 4)
     assert state(registration)[4] == ["view1, frame 4", "view2, frame 4"]
@@ -265,7 +266,7 @@ def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene
     assert (
         state(registration) == before
         and session.sequence.player is None
-        and "frame" not in session.stale_reason()
+        and "frame" not in stale_reason(session)
     )
     assert (
         not registration.parameter("sequence")

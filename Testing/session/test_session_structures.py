@@ -30,11 +30,12 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones
 from MultiViewRegistrationLib.mrml.case import SceneSegments
-from MultiViewRegistrationLib.mrml.identity import of_ct
+from MultiViewRegistrationLib.mrml.fingerprints import of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import (
     read_result,
@@ -229,7 +230,7 @@ def test_the_verdict_falls_when_a_structure_is_changed(of_before):
     registration, before = session.registration, of_ct(session.registration)
     segment = registration.segmentation.GetSegmentation().GetNthSegment(0)
     segment.SetName("T11")
-    assert assessment.verdict(session) == "" and "stale" in session.stale_reason()
+    assert assessment.verdict(session) == "" and "stale" in stale_reason(session)
     assert of_ct(registration) == before  # its CT is not prepared again
     anew = session.find_result(again=True)()
     assert not anew.together.bodies and any(

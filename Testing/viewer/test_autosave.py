@@ -23,7 +23,7 @@ from planted_dicom import write_ct
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io import own_folders
-from MultiViewRegistrationLib.mrml.identity import fingerprint
+from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.session import Session

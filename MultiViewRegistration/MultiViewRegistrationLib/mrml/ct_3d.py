@@ -26,7 +26,7 @@ from vtkmodules.vtkImagingCore import vtkImageShrink3D
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
-from .identity import of_ct
+from .fingerprints import of_ct
 from .nodes import (
     OWNER,
     configure,

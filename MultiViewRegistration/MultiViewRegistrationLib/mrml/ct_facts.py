@@ -9,7 +9,7 @@ import numpy as np
 from ..imaging.ct import BONE_HU, CT
 from ..translation import _
 from .case import take_ct
-from .identity import of_ct
+from .fingerprints import of_ct
 from .registration import Registration
 
 

@@ -16,7 +16,7 @@ from ..imaging.structures import Structures, colour_of
 from ..imaging.xray import RawImage, XRay
 from .anatomy import NUMBERED
 from .case import grid_of, xray_of
-from .identity import keep_undrawn
+from .fingerprints import keep_undrawn
 from .layout import number_of, tag_of
 from .nodes import LABELMAP, OWNER, configure, nodes_of_class, product
 from .registration import MAX_VIEWS

@@ -5,7 +5,7 @@ Its verdict, a mask without what does not fit, its similarity.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ..assessment.uses import BECAUSE, OVERLAY_MM
 from ..errors import InputError
 from ..io.edge_checks import EdgeCheck, all_on_line
 from ..mrml.case import SUGGESTED
-from ..mrml.identity import fingerprint
+from ..mrml.fingerprints import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
 from ..reasons import UNUSABLE, code_of
@@ -87,8 +87,8 @@ def outdated_reason(session: Session) -> str:
         return "" if player.stands else CHANGED_SINCE_TRACKED
     entry = session.history.current
     if entry is None or not entry.assessed:
-        return session.stale_reason()
-    if left := session.left:
+        return stale_reason(session)
+    if left := left_reason(session):
         return left
     if session.history.moved or entry.assessed != fingerprint(session.registration):
         return _(
@@ -96,6 +96,48 @@ def outdated_reason(session: Session) -> str:
             "assess the pose again."
         )
     return ""
+
+
+def stale_reason(session: Session) -> str:
+    """Return why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
+    if session.sequence.player is not None and session.sequence.player.at_frame:
+        return _(
+            "The CT lies where a frame of a sequence has it, which is no result of a "
+            "registration: export it from the step Sequence."
+        )
+    if by_hand := session.bones.by_hand:
+        return _(
+            "{names}: not registered here. Register each bone by itself from there, or undo."
+        ).format(names=", ".join(by_hand))
+    if left := left_reason(session):
+        return left
+    entry = session.history.current
+    if entry is None or not entry.fingerprint:
+        return _("This pose is no result of a registration.")
+    if session.history.moved or entry.fingerprint != fingerprint(session.registration):
+        return _(
+            "The result is stale: the CT, an X-ray or its geometry has changed since the "
+            "registration."
+        )
+    return ""
+
+
+def left_reason(session: Session) -> str:
+    """As `History.left`; a registration that is under way moves the CT, too."""
+    under_way = session.running_registration is not None
+    return _("A registration is under way.") if under_way else session.history.left
+
+
+def reason_not_to_use(session: Session) -> str:
+    """Return why only an override hands the pose on, in a sentence.
+
+    `stale_reason`, or that the result was rejected.
+
+    "" for no reason.
+    """
+    entry = session.history.current
+    rejected = entry is not None and entry.room == "reject"
+    return stale_reason(session) or (_("The result was rejected.") if rejected else "")
 
 
 def verdict(session: Session) -> str:
@@ -358,16 +400,27 @@ class SimilarityUpdater:
 
     def update(self) -> bool:
         """Follow the scene, from a timer, and return whether there are new values."""
-        session = self._session
         registration = self._session.registration
-        cameras = [
-            view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays
-        ]  # as they were corrected, too
-        return self._measured.update(
-            (registration.world_from_ct.tobytes(), fingerprint(registration), *cameras),
-            lambda: (
-                None
-                if session.running or not session.drawing.at_rest
-                else session.find_similarity()
-            ),
-        )
+        # as they were corrected, too
+        cameras = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]
+        pose = registration.world_from_ct.tobytes()
+        return self._measured.update((pose, fingerprint(registration), *cameras), self._begin)
+
+    def _begin(self) -> Callable[[], dict[str, float]] | None:
+        """Return what finds the values at the current pose, in any thread; None before it can."""
+        session = self._session
+        anatomy = session.anatomy
+        busy = session.running or session.preparing or not session.drawing.at_rest
+        if anatomy is None or busy:
+            return None
+        case = session.corrected_case()
+        pose = session.registration.world_from_ct
+        result = session.result
+        world_from_background = None if result is None else result.refinement.world_from_background
+
+        def find() -> dict[str, float]:
+            fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
+            names = [view.name for view in case.views]
+            return dict(zip(names, map(float, fit.similarity), strict=True))
+
+        return find

@@ -27,7 +27,7 @@ from ..io.view_record import sees
 from ..mrml import bones as scene_bones
 from ..mrml import ct_3d
 from ..mrml.bones import SceneBone, bones_of
-from ..mrml.identity import fingerprint
+from ..mrml.fingerprints import fingerprint
 from ..mrml.nodes import (
     array_of,
     box_in_labelmap,

@@ -24,7 +24,7 @@ from ..mrml.bones import (
     put_bones,
     same_places,
 )
-from ..mrml.identity import ct_fingerprint, fingerprint
+from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..reasons import KEYS, Use, doubted, from_codes, with_codes
 from ..translation import _

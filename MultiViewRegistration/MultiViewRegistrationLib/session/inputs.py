@@ -30,13 +30,10 @@ from ..jobs import start_python
 from ..mrml.bones import places_of
 from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
+from ..mrml.fingerprints import of_bones, of_ct, of_image, of_view
 from ..mrml.identity import (
     ct_uid,
     identity_mismatches,
-    of_bones,
-    of_ct,
-    of_image,
-    of_view,
     origin_of,
     said_same_patient,
     say_same_patient,

@@ -20,8 +20,8 @@ from ..imaging.xray import XRay
 from ..io.files import printable
 from ..io.sequence import FrameFiles
 from ..mrml.bones import places_of, put_bones, same_places
+from ..mrml.fingerprints import of_ct
 from ..mrml.frames import FileImages, FrameImage, SliceImages
-from ..mrml.identity import of_ct
 from ..mrml.image import show_frame
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from ..io.files import printable
 from ..io.sequence import FrameFiles
 from ..jobs import ProgressRecord
 from ..mrml import landmarks, manual_pose
+from ..mrml.bones import places_of, same_places
 from ..mrml.case import searches_whole_ct
+from ..mrml.fingerprints import body_fingerprint, fingerprint
 from ..mrml.frames import FileImages, SliceImages, frames_in
-from ..mrml.identity import body_fingerprint, fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
 from ..translation import _
 from .inputs import PREPARING, SAME_GEOMETRY, Inputs, camera_of, twins
@@ -169,6 +170,51 @@ class RunningRegistration:
 
     def _moved(self) -> bool:
         return not np.allclose(self._shown, self._registration.world_from_ct, rtol=0, atol=1e-6)
+
+
+def register_bones(session: Session) -> None:
+    """Begin to register each bone by itself, from where it is now; CT and cameras stay.
+
+    It becomes an entry of the history with its verdict.
+
+    Raises
+    ------
+    InputError
+        As `Session.find_result`, without bones, and while other work is under way.
+    """
+    session.require_idle()
+    case = session.case()
+    if not case.structures.names:
+        raise InputError(_("Bones: none is chosen, expected one or more; choose them first."))
+    inputs = fingerprint(session.registration)
+    pose = session.registration.world_from_ct
+    places = places_of(session.registration)
+    whole = _whole_here(session)
+    finding = (lambda: replace(whole, case=case)) if whole else session.find_result(again=True)
+
+    def find() -> Result:
+        from ..api import register_bones
+
+        return register_bones(finding(), places)
+
+    def keep(result: Result) -> None:
+        session.history.note_here()
+        before = session.history.current
+        cameras = {} if before is None else before.cameras
+        of: dict[str, Any] = {"fingerprint" if whole else "assessed": inputs}
+        session.add_result("bones", pose, result, cameras=cameras, **of)
+
+    session.run(find, keep)
+
+
+def _whole_here(session: Session) -> Result | None:
+    """Return the last registration of the CT, where that lies there still and nothing but its bones has changed."""
+    registration = session.registration
+    if session.whole is None or session.whole[0] != body_fingerprint(registration):
+        return None
+    result = session.whole[1]
+    there = {"": result.world_from_ct}
+    return result if same_places(there, {"": registration.world_from_ct}) else None
 
 
 #: X-rays that a case needs to be registered without being asked: one leaves the depth along its

@@ -15,7 +15,7 @@ from ..io.case import Case
 from ..jobs import Job, ProgressRecord
 from ..mrml import manual_pose
 from ..mrml.case import take_ct
-from ..mrml.identity import of_ct
+from ..mrml.fingerprints import of_ct
 from ..translation import _
 from .inputs import Inputs
 from .registering import write_child_case

@@ -31,13 +31,15 @@ from ..io.result_folder import RESULT, earlier_files
 from ..io.sequence import FrameFiles
 from ..io.transforms import AXES, DIRECTIONS
 from ..mrml.case import assumptions_of, drawn, image_for_file, settings_of
+from ..mrml.fingerprints import fingerprint, of_image
 from ..mrml.frames import FileImages
-from ..mrml.identity import fingerprint, of_image, recorded_patient
+from ..mrml.identity import recorded_patient
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..reasons import BoneVerdict, Use, Verdict, from_codes
 from ..translation import _
+from .assessment import reason_not_to_use
 from .history import VIEW_STATES, History, HistoryEntry
 from .player import Played
 from .session import Session
@@ -103,7 +105,7 @@ def write_result(
         Of `formats`, for other programs: beside the others, in both directions and both axes by
         name, and, with a tracker's frame, as reference_from_ct, too.
     override
-        Also where `Session.reason_not_to_use` has something against it, or the pose is only now
+        Also where `assessment.reason_not_to_use` has something against it, or the pose is only now
         found to be one to reject; the files then carry that. Without, they have no transforms of
         such a pose.
     names
@@ -247,7 +249,7 @@ def require_settled(session: Session, override: bool) -> str:
     InputError
         Where there is a reason and it is not overridden.
     """
-    reason = session.reason_not_to_use()
+    reason = reason_not_to_use(session)
     if reason and not override:
         raise InputError(
             _(

@@ -17,10 +17,11 @@ from ..geometry import rigid
 from ..io.files import write_json
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
+from ..mrml.fingerprints import fingerprint
 from ..mrml.frames import frames_in, how_many
-from ..mrml.identity import fingerprint
 from ..translation import _
 from . import player as saved_sequence
+from .assessment import stale_reason
 from .player import Played, Player
 from .registering import PACES, Tracking, frames_of
 from .tasks import BackgroundValue, Task, ended
@@ -165,7 +166,7 @@ class Sequence:
 
         Else as the step Start says.
         """
-        searched = self.player is not None or self._session.stale_reason()
+        searched = self.player is not None or stale_reason(self._session)
         return self._session.registration.start if searched else "given"
 
     @property

@@ -16,17 +16,15 @@ from ..errors import InputError, collect_warnings
 from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
-from ..mrml.bones import bones_of, places_of, put_bones, same_places
+from ..mrml.bones import bones_of, put_bones
 from ..mrml.case import EXTRAS, searches_whole_ct
 from ..mrml.drawing import Drawing
-from ..mrml.identity import (
-    body_fingerprint,
-    fingerprint,
-    world_uid,
-)
+from ..mrml.fingerprints import fingerprint
+from ..mrml.identity import world_uid
 from ..mrml.registration import Registration
 from ..reasons import Use
 from ..translation import _
+from .assessment import stale_reason
 from .bones import Bones
 from .history import History, HistoryEntry
 from .inputs import FIRST_TIME, Inputs, LandmarkFitUpdater, Preparation, UnreadNotices
@@ -79,6 +77,9 @@ class Session(Inputs):
         How well those fit that were clicked.
     held
         Whether nobody looks, see `hold`.
+    whole
+        The last registration of the CT, and the fingerprint of what it was of but for its bones;
+        None before the first.
     bones
         The bones with poses of their own, and what lies elsewhere than the pose has it.
     """
@@ -107,8 +108,7 @@ class Session(Inputs):
         )
         self.bones = Bones(self)
         self._results: dict[str, Result] = {}
-        #: The last registration of the CT, and the fingerprint of what it was of but for its bones.
-        self._whole: tuple[str, Result] | None = None
+        self.whole: tuple[str, Result] | None = None
         current = self.history.current
         if current is not None and current.bodies and not bones_of(registration):
             put_bones(registration, current.bone_poses)  # a scene from before bones were kept in it
@@ -167,7 +167,10 @@ class Session(Inputs):
         if refused := self.refused(start, refinement):
             raise InputError(refused)
         self.registration.take_in()  # a person may have taken the CT out of its transform, or removed that
-        anywhere = self._centre_if_unseen(start) and refinement == "joint"
+        outside = is_outside(self.registration, start)
+        if outside:
+            self.centre()
+        anywhere = outside and refinement == "joint"
         if anywhere:
             start = "search"
         with collect_warnings() as warnings:
@@ -206,24 +209,6 @@ class Session(Inputs):
         self.history.note_here()
         manual_pose.centre_ct(self.registration)
         self.history.note("centred")
-
-    def _centre_if_unseen(self, start: str) -> bool:
-        """Centre the CT where a start needs it in the X-rays and none shows it.
-
-        Returns
-        -------
-        bool
-            Whether it was centred.
-
-        Raises
-        ------
-        InputError
-            As `centre`.
-        """
-        outside = is_outside(self.registration, start)
-        if outside:
-            self.centre()
-        return outside
 
     def refused(self, start: str, refinement: str = "joint") -> str:
         """Return why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
@@ -451,26 +436,6 @@ class Session(Inputs):
         """The CT as it is, prepared for DRRs; None before `prepare` is true."""
         return self._preparation.anatomy()
 
-    def find_similarity(self) -> Callable[[], dict[str, float]] | None:
-        """Return a function that computes the local NCC of each used view, by name, at the current pose; for a thread. None before it can.
-
-        InputError as `case`.
-        """
-        anatomy = self.anatomy
-        if anatomy is None or self._preparation.working:
-            return None
-        case = self.corrected_case()
-        pose = self.registration.world_from_ct
-        result = self.result
-        world_from_background = None if result is None else result.refinement.world_from_background
-
-        def find() -> dict[str, float]:
-            fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
-            names = [view.name for view in case.views]
-            return dict(zip(names, map(float, fit.similarity), strict=True))
-
-        return find
-
     def find_result(self, *, again: bool = False) -> Callable[[], Result]:
         """Return a function that returns the result of the current pose, for a thread.
 
@@ -512,46 +477,6 @@ class Session(Inputs):
         checks = entry.checks if entry is not None and stands and not self.history.moved else {}
         return lambda: finding().with_edge_checks(checks)
 
-    def stale_reason(self) -> str:
-        """Return why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
-        if self.sequence.player is not None and self.sequence.player.at_frame:
-            return _(
-                "The CT lies where a frame of a sequence has it, which is no result of a "
-                "registration: export it from the step Sequence."
-            )
-        entry = self.history.current
-        registered = entry is not None and bool(entry.fingerprint)
-        if by_hand := self.bones.by_hand:
-            return _(
-                "{names}: not registered here. Register each bone by itself from there, or undo."
-            ).format(names=", ".join(by_hand))
-        if left := self.left:
-            return left
-        if entry is None or not registered:
-            return _("This pose is no result of a registration.")
-        if self.history.moved or entry.fingerprint != fingerprint(self.registration):
-            return _(
-                "The result is stale: the CT, an X-ray or its geometry has changed since the "
-                "registration."
-            )
-        return ""
-
-    @property
-    def left(self) -> str:
-        """As `History.left`; a registration that is under way moves the CT, too."""
-        return _("A registration is under way.") if self.running_registration else self.history.left
-
-    def reason_not_to_use(self) -> str:
-        """Return why only an override hands the pose on, in a sentence.
-
-        `stale_reason`, or that the result was rejected.
-
-        "" for no reason.
-        """
-        entry = self.history.current
-        rejected = entry is not None and entry.room == "reject"
-        return self.stale_reason() or (_("The result was rejected.") if rejected else "")
-
     # Within
 
     def _check_preparation(self) -> bool:
@@ -563,7 +488,7 @@ class Session(Inputs):
 
     def _check_igtl(self) -> None:
         if self.igtl.open and monotonic() - self._igtl_checked > IGTL_CHECK_S:
-            self.igtl.mark_stale(self.registration.world_from_ct, self.stale_reason())
+            self.igtl.mark_stale(self.registration.world_from_ct, stale_reason(self))
             self._igtl_checked = monotonic()
 
     def _check_task(self) -> bool:
@@ -625,7 +550,7 @@ class Session(Inputs):
         self._results = {}
         self.sequence = Sequence(self)
         self.bones = Bones(self)
-        self._whole = None
+        self.whole = None
         return working
 
     def _end(self, run: RunningRegistration) -> None:
@@ -667,46 +592,4 @@ class Session(Inputs):
             if report
             else {},
         )
-        self._whole = run.of_body, result
-
-    def register_bones(self) -> None:
-        """Begin to register each bone by itself, from where it is now; CT and cameras stay.
-
-        It becomes an entry of the history with its verdict.
-
-        Raises
-        ------
-        InputError
-            As `find_result`, without bones, and while other work is under way.
-        """
-        self.require_idle()
-        case = self.case()
-        inputs = fingerprint(self.registration)
-        if not case.structures.names:
-            raise InputError(_("Bones: none is chosen, expected one or more; choose them first."))
-        pose = self.registration.world_from_ct
-        whole = self._whole_here()
-        finding = (lambda: replace(whole, case=case)) if whole else self.find_result(again=True)
-        places = places_of(self.registration)
-
-        def find() -> Result:
-            from ..api import register_bones
-
-            return register_bones(finding(), places)
-
-        def keep(result: Result) -> None:
-            self.history.note_here()
-            before = self.history.current
-            cameras = {} if before is None else before.cameras
-            of: dict[str, Any] = {"fingerprint" if whole else "assessed": inputs}
-            self.add_result("bones", pose, result, cameras=cameras, **of)
-
-        self.run(find, keep)
-
-    def _whole_here(self) -> Result | None:
-        """Return the last registration of the CT, where that lies there still and nothing but its bones has changed."""
-        if self._whole is None or self._whole[0] != body_fingerprint(self.registration):
-            return None
-        result = self._whole[1]
-        there = {"": result.world_from_ct}
-        return result if same_places(there, {"": self.registration.world_from_ct}) else None
+        self.whole = run.of_body, result

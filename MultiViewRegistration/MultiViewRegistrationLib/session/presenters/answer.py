@@ -29,7 +29,13 @@ from ...errors import InputError
 from ...translation import _
 from .. import assessment
 from ..history import BAD, CHECK, GOOD
-from ..registering import MIN_XRAYS, AutomaticRegistration, RunningRegistration, missing_images
+from ..registering import (
+    MIN_XRAYS,
+    AutomaticRegistration,
+    RunningRegistration,
+    missing_images,
+    register_bones,
+)
 from ..tasks import within_sentence
 from .check import EdgesPresenter
 from .form import RENDERING, Button, Choice, Control, Files, Form, Option, group, row, texts
@@ -327,7 +333,7 @@ class AnswerPresenter(Presenter):
         if by_hand := session.bones.by_hand:
             names = ", ".join(by_hand)
             return MOVED, _("{names}: not registered there").format(names=names)
-        if left := session.left:
+        if left := assessment.left_reason(session):
             return MOVED, within_sentence(left)
         if entry is not None and (entry.fingerprint or entry.assessed):
             return MOVED, _("the CT, an X-ray or its geometry has changed since")
@@ -472,7 +478,7 @@ class AnswerPresenter(Presenter):
         """Register each bone of a segmentation by itself, after the whole CT."""
         self.host.stop_moving()
         self._sections.ct.bones.choose_any()
-        self.session.register_bones()
+        register_bones(self.session)
 
     def show_edges(self) -> None:
         """Show the CT's edges over the X-rays."""

@@ -27,8 +27,9 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import reference_of
-from .form import QUIET, Choice, Form, Number, Option, Text, TextField
+from .form import QUIET, Choice, Form, Option, Text, TextField
 from .geometry_fields import UNITS
+from .number import Number
 from .section import Presenter
 
 

@@ -42,7 +42,7 @@ from ...translation import _
 from .. import assessment
 from ..adding import Scouts, clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
-from .bones import BoneChoicePresenter
+from .bone_choice import BoneChoicePresenter
 from .form import (
     ERROR,
     QUIET,

@@ -10,9 +10,10 @@ from time import monotonic
 import numpy as np
 
 from ...io.navigation import igtl_connection
-from ...mrml.identity import fingerprint
+from ...mrml.fingerprints import fingerprint
 from ...translation import _
 from .. import result_files
+from ..assessment import reason_not_to_use
 from ..history import HistoryEntry
 from .form import (
     CAUTION,
@@ -26,7 +27,6 @@ from .form import (
     Download,
     Form,
     Link,
-    Number,
     Switch,
     Text,
     TextField,
@@ -35,6 +35,7 @@ from .form import (
     row,
 )
 from .host import Host
+from .number import Number
 from .section import DONE, READY, TODO, Presenter, State, folder_name, written_to
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
@@ -329,7 +330,7 @@ class ExportPresenter(Presenter):
     def _reason(self) -> str:
         """Return why only an override exports the pose, a sentence; "" for no reason."""
         found = self._rejected is not None and self._rejected == self.session.history.current
-        return self.session.reason_not_to_use() or (_("The result was rejected.") if found else "")
+        return reason_not_to_use(self.session) or (_("The result was rejected.") if found else "")
 
     def _pose(self) -> tuple:
         """Return what identifies the pose as it is, how it came about, and what it is of."""

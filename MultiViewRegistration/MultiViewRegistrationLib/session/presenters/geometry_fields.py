@@ -21,7 +21,8 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import SIDES, completed, matrix_of, nearest_side
-from .form import Number, Option
+from .form import Option
+from .number import Number
 
 C_ARM = "c_arm"
 MATRIX = "matrix"

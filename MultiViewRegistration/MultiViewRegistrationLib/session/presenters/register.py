@@ -111,7 +111,7 @@ class RegisterPresenter(Presenter):
         if state and session.sequence.frame is None:
             return state
         entry = session.history.current
-        if entry is not None and entry.fingerprint and not session.stale_reason():
+        if entry is not None and entry.fingerprint and not assessment.stale_reason(session):
             return State(READY, _("registered, not assessed"))
         return State(TODO) if self.missing() else State(READY, session.preparing)
 

@@ -19,7 +19,6 @@ from .form import (
     Button,
     Cell,
     Form,
-    Number,
     Table,
     TableRow,
     Text,
@@ -29,6 +28,7 @@ from .form import (
     row,
 )
 from .host import Host
+from .number import Number
 from .section import Presenter, progress_bar
 
 if TYPE_CHECKING:

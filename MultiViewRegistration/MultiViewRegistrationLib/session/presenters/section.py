@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...mrml.identity import case_id
+from ...mrml.fingerprints import case_id
 from ...translation import _
 from .form import Choice, Form, Option, ProgressBar, TextField, choose_among
 

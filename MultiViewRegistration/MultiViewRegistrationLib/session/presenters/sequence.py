@@ -16,7 +16,6 @@ from ..player import RATES, Player
 from ..registering import Tracking, is_outside, missing_at_start, missing_images
 from ..sequence import Sequence, StructureMotion
 from ..video import take_video
-from .bones import JointMotionPresenter
 from .form import (
     CAUTION,
     ERROR,
@@ -45,6 +44,7 @@ from .form import (
 )
 from .geometry import GeometryPresenter
 from .host import Host
+from .joint_motion import JointMotionPresenter
 from .section import (
     DONE,
     PROBLEM,

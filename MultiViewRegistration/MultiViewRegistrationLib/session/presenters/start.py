@@ -20,22 +20,10 @@ from ...translation import _
 from ..history import METHODS
 from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
 from ..tasks import BackgroundValue
-from .form import (
-    QUIET,
-    RENDERING,
-    Button,
-    Choice,
-    Files,
-    Form,
-    Number,
-    Option,
-    Text,
-    TextField,
-    group,
-    row,
-)
+from .form import QUIET, RENDERING, Button, Choice, Files, Form, Option, Text, TextField, group, row
 from .host import Host, can_move_by_hand
 from .landmarks import LandmarksPresenter
+from .number import Number
 from .regressor import RegressorPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State
 

@@ -31,7 +31,6 @@ from .form import (
     Choice,
     Files,
     Form,
-    Number,
     Picture,
     Switch,
     Table,
@@ -44,6 +43,7 @@ from .form import (
 )
 from .geometry import GeometryPresenter
 from .host import Host
+from .number import Number
 from .section import PROBLEM, READY, RUNNING, TODO, State, node_options
 
 PICTURE_HEIGHT_PX = 120

@@ -132,9 +132,9 @@ def test_the_main_thread_compiles_nothing(session, registration):
     session.prepare()
     poll(session, 60.0, until=lambda: not session.preparing)
     ready = [len(kernel.signatures) for kernel in kernels]
-    similarity = SimilarityUpdater(session)
+    similarity = SimilarityUpdater()
     assert session.drawing.step()
-    poll(session, 60.0, until=similarity.update)
+    poll(session, 60.0, until=lambda: similarity.update(session))
     assert similarity.values
     assert [len(kernel.signatures) for kernel in kernels] == ready and sum(ready) > 0
 

@@ -12,6 +12,7 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from ..imaging.structures import colour_of
 from .ct_3d import put_model
 from .nodes import (
+    Colour,
     lps_from_ras,
     make,
     nodes_of_class,
@@ -37,6 +38,8 @@ FOLLOWS = "MultiViewRegistration.follows"
 POINTS_OF_LINE = 40
 #: Places that differ by less, in mm and in the sines of angles, are the same.
 SAME_PLACE = 1e-6
+#: world_from_ct (4, 4), LPS mm, of the CT, "", and of bones by their names.
+Places = dict[str, np.ndarray]
 
 
 @dataclass(eq=False)
@@ -82,7 +85,7 @@ def bones_of(registration: Registration) -> dict[str, SceneBone]:
     return {bone.name: bone for bone in bones}
 
 
-def put_bones(registration: Registration, poses: Mapping[str, np.ndarray]) -> None:
+def put_bones(registration: Registration, poses: Places) -> None:
     """Put these bones, by their names, at their poses (4, 4), LPS mm; all others lie as the CT.
 
     Those with a CT of their own stay where they are.
@@ -136,20 +139,20 @@ def follow_bones(registration: Registration, name_at: Callable[[np.ndarray], str
             node.SetAndObserveTransformNodeID(bones[name].node.GetID())
 
 
-def places_of(registration: Registration) -> dict[str, np.ndarray]:
-    """Return where the CT, "", and each bone by its name is now, world_from_ct (4, 4), LPS mm."""
+def places_of(registration: Registration) -> Places:
+    """Return where CT and bones are now."""
     bones = bones_of(registration).items()
     return {"": registration.world_from_ct, **{name: bone.world_from_ct for name, bone in bones}}
 
 
-def same_places(some: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> bool:
-    """Return whether CT and bones lie the same, see `places_of`."""
+def same_places(some: Places, others: Places) -> bool:
+    """Return whether CT and bones lie the same."""
     return some.keys() == others.keys() and all(
         np.allclose(pose, others[name], rtol=0, atol=SAME_PLACE) for name, pose in some.items()
     )
 
 
-def put_surface(bone: SceneBone, made: vtkPolyData, colour: tuple[float, float, float]) -> None:
+def put_surface(bone: SceneBone, made: vtkPolyData, colour: Colour) -> None:
     """Show a bone's surface, in the CT's frame, where the bone is: in 3D and in slices."""
     model = put_model(bone.node, SURFACE, bone.name, made, bone.node, colour)
     model.GetDisplayNode().SetVisibility2D(True)
@@ -157,7 +160,7 @@ def put_surface(bone: SceneBone, made: vtkPolyData, colour: tuple[float, float, 
     bone.node.SetCenterOfTransformation(*bounds.mean(axis=1))
 
 
-def colour_surface(bone: SceneBone, colour: tuple[float, float, float]) -> None:
+def colour_surface(bone: SceneBone, colour: Colour) -> None:
     """Show a bone's surface in this colour, if it has one and is not in that already."""
     display = bone.surface and bone.surface.GetDisplayNode()
     if display is not None and not np.allclose(display.GetColor(), colour):
@@ -185,7 +188,7 @@ def set_target(registration: Registration, name: str, on: bool) -> None:
     registration.keep(BESIDE_TARGETS, sorted(beside))
 
 
-def named_bones(registration: Registration) -> dict[str, tuple[float, float, float]]:
+def named_bones(registration: Registration) -> dict[str, Colour]:
     """Return the colours, red, green, blue from 0 to 1, of the bones that get a pose of their own each, by their names."""
     apart = {name: colour_of(n) for n, name in enumerate(registration.apart)}
     node = registration.segmentation
@@ -195,9 +198,7 @@ def named_bones(registration: Registration) -> dict[str, tuple[float, float, flo
     return of_segments | apart
 
 
-def put_apart(
-    registration: Registration, volumes: Mapping[str, Any], poses: Mapping[str, np.ndarray]
-) -> None:
+def put_apart(registration: Registration, volumes: Mapping[str, Any], poses: Places) -> None:
     """Have implants, or bones with a CT each, that of the registration the first: each volume lies at its pose (4, 4), LPS mm.
 
     Those that are left out, and have no pose, leave the scene.

@@ -29,6 +29,7 @@ from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
 from .fingerprints import of_ct
 from .nodes import (
     OWNER,
+    Colour,
     configure,
     has_voxels,
     product,
@@ -179,7 +180,7 @@ def put_model(
     name: str,
     made: vtkPolyData,
     transform,
-    colour: tuple,
+    colour: Colour,
     *,
     hidden: bool = False,
 ):

@@ -17,6 +17,7 @@ from ..imaging.xray import RawImage, XRay
 from .anatomy import NUMBERED
 from .case import grid_of, xray_of
 from .fingerprints import keep_undrawn
+from .frames import FrameImage
 from .layout import number_of, tag_of
 from .nodes import LABELMAP, OWNER, configure, nodes_of_class, product
 from .registration import MAX_VIEWS
@@ -277,28 +278,16 @@ def stored(*frames: RawImage) -> np.ndarray:
     return np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
 
 
-def show_frame(
-    view: XRayView, xray: XRay, settings: dict, raw: RawImage | None = None, name: str = ""
-) -> None:
-    """Show an image of a sequence in a view; brightness and contrast stay, so that nothing flashes.
-
-    Parameters
-    ----------
-    settings
-        Fields of the view's record that belong to the image.
-    raw
-        The image as its file has it; None where the view's source has it.
-    name
-        Of the image, for people.
-    """
-    if raw is not None:
+def show_frame(view: XRayView, image: FrameImage) -> None:
+    """Show an image of a sequence in a view; brightness and contrast stay, so that nothing flashes."""
+    if image.raw is not None:
         volume = _frame_volume(view)
-        volume.SetName(name)
-        slicer.util.updateVolumeFromArray(volume, stored(raw))
+        volume.SetName(image.name)
+        slicer.util.updateVolumeFromArray(volume, stored(image.raw))
     record = view.record
-    if any(getattr(record, key) != value for key, value in settings.items()):
-        view.change(**settings)
-    slicer.util.updateVolumeFromArray(view.node, xray.line_integrals[None])
+    if any(getattr(record, key) != value for key, value in image.settings.items()):
+        view.change(**image.settings)
+    slicer.util.updateVolumeFromArray(view.node, image.xray.line_integrals[None])
 
 
 def _frame_volume(view: XRayView):

@@ -6,6 +6,7 @@ Distances between other markups.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
@@ -144,10 +145,10 @@ def undo_click(registration: Registration, order: ClickOrder) -> None:
         markups, i = waiting[-1]
         markups.RemoveNthControlPoint(i)
         return
-    owners = {CT: registration.node, **{view.name: view.node for view in registration.xrays}}
+    there = _lists(registration, registration.xrays)
     while order.clicks:
         where, name = order.clicks.pop()
-        markups = owners[where].GetNodeReference(LANDMARKS) if where in owners else None
+        markups = there.get(where)
         if name in _labels(markups):
             _remove_from(markups, name)
             return
@@ -160,16 +161,20 @@ def are_being_placed(registration: Registration) -> bool:
 
 def lists(registration: Registration) -> list:
     """Return the lists of landmarks there are, the CT's first."""
-    owners = [registration.node, *[view.node for view in registration.xrays]]
-    return [
-        markups for markups in (landmark_markups(owner) for owner in owners) if markups is not None
-    ]
+    every = _lists(registration, registration.xrays).values()
+    return [markups for markups in every if markups is not None]
 
 
 def clicked(registration: Registration) -> dict[str, list[str]]:
     """Return the landmarks that have been clicked in the CT, under CT, and in each X-ray that is used, under its name."""
-    owners = {CT: registration.node, **{view.name: view.node for view in registration.used_xrays}}
-    return {name: _labels(landmark_markups(owner)) for name, owner in owners.items()}
+    there = _lists(registration, registration.used_xrays)
+    return {where: _labels(markups) for where, markups in there.items()}
+
+
+def _lists(registration: Registration, views: Sequence[XRayView]) -> dict[str, Any]:
+    """Return the list of landmarks in the CT, under CT, and in each of these X-rays, under its name; None where there is none."""
+    in_xrays = {view.name: landmark_markups(view.node) for view in views}
+    return {CT: landmark_markups(registration.node), **in_xrays}
 
 
 def without_place(registration: Registration) -> int:
@@ -194,6 +199,12 @@ def in_xray(
     of_ct = {name: lps_from_ras(point) for name, point in in_ct if name}
     here = _points(landmark_markups(detector.view.node))
     return of_ct, {name: detector.locate(point)[0] for name, point in here}
+
+
+def next_in(registration: Registration, where: str, order: ClickOrder) -> str:
+    """Return the name that the next click in an image gets."""
+    markups = _lists(registration, registration.xrays)[where]
+    return next_name(registration, markups, order.next(where))
 
 
 def next_name(registration: Registration, markups, wanted: str = "") -> str:

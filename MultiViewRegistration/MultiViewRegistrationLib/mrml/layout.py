@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
-from .nodes import nodes_of_class
+from .nodes import Colour, nodes_of_class
 from .registration import MAX_VIEWS, Registration
 from .xray import SHOWN_IN, XRayView, tag_of
 
@@ -36,12 +36,12 @@ def number_of(tag: str) -> int:
     return int(found[1]) if found else 0
 
 
-def colour(tag: str) -> tuple[float, float, float]:
+def colour(tag: str) -> Colour:
     """Return (red, green, blue), from 0 to 1, of the X-ray with this tag."""
     return COLOURS[(number_of(tag) - 1) % len(COLOURS)]
 
 
-def colour_of(view: XRayView) -> tuple[float, float, float]:
+def colour_of(view: XRayView) -> Colour:
     """Return the colour (red, green, blue), from 0 to 1, of an X-ray."""
     return colour(tag_of(view) or "")
 

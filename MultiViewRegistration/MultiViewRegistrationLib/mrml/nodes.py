@@ -86,6 +86,8 @@ def is_under(node, transform) -> bool:
     return parent is not None
 
 
+#: Red, green, blue from 0 to 1.
+Colour = tuple[float, float, float]
 OWNER = "MultiViewRegistration.owner"
 
 
@@ -163,6 +165,15 @@ def products_of(owner) -> list:
         for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
         if node.GetNodeReferenceID(OWNER) == owner.GetID()
     ]
+
+
+def rename(node: Any, name: str) -> None:
+    """Give a node another name, also in those of what was made for it: "AP DRR"."""
+    before = node.GetName()
+    node.SetName(name)
+    for made in products_of(node):
+        if made.GetName().startswith(f"{before} "):
+            made.SetName(name + made.GetName().removeprefix(before))
 
 
 def remove_product(owner, role: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -14,6 +14,7 @@ from .xray import DetectorPlane, XRayView
 
 if TYPE_CHECKING:
     from ..report.overlays import Film
+    from .drawing import ToneMatch
 
 #: What may lie over an X-ray: a DRR, a picture made of both (report.overlays), or a DRR of bone
 #: alone, of which a page draws the edges.
@@ -34,13 +35,6 @@ FLICKER_S = 0.5
 #: What a DRR's voxel has where it says nothing: transparent, and so low that its neighbours are not
 #: dimmed when they are interpolated.
 NOTHING = -1e4
-
-
-class Tones(Protocol):
-    """How greys of a DRR go with those of its X-ray."""
-
-    def window(self, low: float, high: float) -> tuple[float, float]:
-        """Return the DRR's window that goes with the X-ray's."""
 
 
 def mode_of(registration: Registration) -> str:
@@ -113,7 +107,7 @@ class SliceCanvas:
             slicer.util.updateVolumeFromArray(node, image[None])
         _place(node, detector, factor)
 
-    def shade(self, view: XRayView, tones: Tones) -> None:
+    def shade(self, view: XRayView, tones: ToneMatch) -> None:
         """Show the DRR as the X-ray is shown.
 
         In its window, and in its colours, should a person have inverted them.

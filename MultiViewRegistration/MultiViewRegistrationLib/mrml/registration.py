@@ -108,14 +108,10 @@ class Registration:
 
         It stays the only one with its name.
         """
-        before = self.name
-        if not re.fullmatch(rf"{UNNAMED}(_\d+)?", before):
+        if not re.fullmatch(rf"{UNNAMED}(_\d+)?", self.name):
             return
         name = free_name(name, [other.name for other in Registration.all(self.scene)])
-        self.node.SetName(name)
-        for made in nodes.products_of(self.node):
-            if made.GetName().startswith(f"{before} "):
-                made.SetName(name + made.GetName().removeprefix(before))
+        nodes.rename(self.node, name)
 
     @property
     def ct(self):

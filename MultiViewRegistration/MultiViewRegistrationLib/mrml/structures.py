@@ -23,6 +23,7 @@ from .bones import bones_of
 from .ct_3d import mask_surface
 from .nodes import (
     LABELMAP,
+    Colour,
     array_of,
     box_in_labelmap,
     cross,
@@ -88,7 +89,7 @@ class StructurePart:
     node: Any
     segment_id: str
     name: str
-    colour: tuple[float, float, float]
+    colour: Colour
     stamp: tuple
 
     @property
@@ -303,7 +304,7 @@ class Outline(NamedTuple):
     """
 
     name: str
-    colour: tuple[float, float, float]
+    colour: Colour
     lines: np.ndarray
     chosen: bool = False
 

@@ -33,11 +33,12 @@ from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
 from ..io.files import JsonObject, upload_root
 from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, taken_by_header, view_name
+from ..mrml import nodes
 from ..mrml.case import any_voxels, change_settings, frame_of, raw_of, settings_of
 from ..mrml.identity import copy_identity, file_of, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
 from ..mrml.loading import SHUTTER, AddView, read_views, source_node
-from ..mrml.nodes import OWNER, products_of
+from ..mrml.nodes import OWNER
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
 from ..mrml.xray_record import XRayRecord, greys_of, name_of
@@ -290,10 +291,7 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
                 'X-rays: another view has the name "{name}", expected one of its own for each; choose another.'
             ).format(name=name)
         )
-    for made in products_of(view.node):
-        if made.GetName().startswith(f"{before} "):  # "AP DRR"
-            made.SetName(name + made.GetName().removeprefix(before))
-    view.node.SetName(name)
+    nodes.rename(view.node, name)
     History(registration).rename_view(before, name)
 
 

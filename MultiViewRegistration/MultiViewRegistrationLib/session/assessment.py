@@ -289,7 +289,7 @@ def explanation(session: Session) -> list[str]:
     if frame is not None:
         end = [] if outdated else [frame.scope, MEANINGS[frame.verdict]]
         return list(filter(None, [outdated, *frame.reasons, *end]))
-    if entry is None or not (entry.fingerprint or entry.assessed):
+    if entry is None or not entry.inputs:
         return []
     if outdated or entry.verdict is None:
         return list(filter(None, [outdated, *entry.reasons]))
@@ -389,8 +389,7 @@ class SimilarityUpdater:
     Empty before the first are found, or where none can be.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self) -> None:
         self._measured = BackgroundValue()
 
     @property
@@ -398,29 +397,30 @@ class SimilarityUpdater:
         """The newest values."""
         return self._measured.value or {}
 
-    def update(self) -> bool:
+    def update(self, session: Session) -> bool:
         """Follow the scene, from a timer, and return whether there are new values."""
-        registration = self._session.registration
+        registration = session.registration
         # as they were corrected, too
         cameras = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]
         pose = registration.world_from_ct.tobytes()
-        return self._measured.update((pose, fingerprint(registration), *cameras), self._begin)
+        of = pose, fingerprint(registration), *cameras
+        return self._measured.update(of, lambda: _find_similarity(session))
 
-    def _begin(self) -> Callable[[], dict[str, float]] | None:
-        """Return what finds the values at the current pose, in any thread; None before it can."""
-        session = self._session
-        anatomy = session.anatomy
-        busy = session.running or session.preparing or not session.drawing.at_rest
-        if anatomy is None or busy:
-            return None
-        case = session.corrected_case()
-        pose = session.registration.world_from_ct
-        result = session.result
-        world_from_background = None if result is None else result.refinement.world_from_background
 
-        def find() -> dict[str, float]:
-            fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
-            names = [view.name for view in case.views]
-            return dict(zip(names, map(float, fit.similarity), strict=True))
+def _find_similarity(session: Session) -> Callable[[], dict[str, float]] | None:
+    """Return what finds the similarity of each X-ray at the current pose, in any thread; None before it can."""
+    anatomy = session.anatomy
+    busy = session.running or session.preparing or not session.drawing.at_rest
+    if anatomy is None or busy:
+        return None
+    case = session.corrected_case()
+    pose = session.registration.world_from_ct
+    result = session.result
+    world_from_background = None if result is None else result.refinement.world_from_background
 
-        return find
+    def find() -> dict[str, float]:
+        fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
+        names = [view.name for view in case.views]
+        return dict(zip(names, map(float, fit.similarity), strict=True))
+
+    return find

@@ -26,9 +26,10 @@ from ..imaging.structures import Structures
 from ..io.view_record import sees
 from ..mrml import bones as scene_bones
 from ..mrml import ct_3d
-from ..mrml.bones import SceneBone, bones_of
+from ..mrml.bones import Places, SceneBone, bones_of
 from ..mrml.fingerprints import fingerprint
 from ..mrml.nodes import (
+    Colour,
     array_of,
     box_in_labelmap,
     in_time,
@@ -83,7 +84,7 @@ class BoneState:
     """
 
     name: str
-    colour: tuple[float, float, float]
+    colour: Colour
     own: bool
     verdict: str | None
     reasons: tuple[str, ...]
@@ -125,7 +126,7 @@ class Bones:
         self._checked = -CHECK_S
         self._moved = False
         self._of = self._stands = ""
-        self._colours: dict[str, tuple[float, float, float]] = {}
+        self._colours: dict[str, Colour] = {}
         self._ghost: tuple[bool, bool] | None = None
         self._pair: BonePair | None = None
         self._outlines = KnownOutlines()
@@ -340,17 +341,20 @@ class Bones:
             Where points on one line are to be one, and before the surfaces are made.
         """
         registration = self._session.registration
+        fixed = self.pair.fixed
         node = next((each for each in self.frames() if each.GetID() == self.pair.frame), None)
-        if node is None and self.pair.frame == CT_AXES:
-            return np.eye(4)
-        if node is None:
-            return principal_axes(self._points(self.pair.fixed))
-        bone = bones_of(registration).get(self.pair.fixed)
-        lies = bone is not None and is_under(node, bone.node)
-        own = bone is not None and (lies or self.pair.fixed in registration.apart)
-        pose = bone.world_from_ct if bone is not None and own else registration.world_from_ct
-        points = rigid.transform_points(rigid.inverse(pose), lps_from_ras(positions(node)))
-        return frame_of_points(points)
+        bone = bones_of(registration).get(fixed)
+        pose = registration.world_from_ct
+        if bone is not None and (fixed in registration.apart or _goes_with(node, bone)):
+            pose = bone.world_from_ct
+        return self._axes(fixed, node, pose)
+
+    def _axes(self, name: str, node: Any, world_from_ct: np.ndarray) -> np.ndarray:
+        """Return the frame (4, 4) of three points in the CT at a pose; without any, the axes of the CT or of a bone, as was chosen."""
+        if node is not None:
+            points = lps_from_ras(positions(node))
+            return frame_of_points(rigid.transform_points(rigid.inverse(world_from_ct), points))
+        return np.eye(4) if self.pair.frame == CT_AXES else principal_axes(self._points(name))
 
     def motion(self) -> JointMotion | None:
         """Return how the moving bone of the pair lies to the fixed one now, against how it does in the CT.
@@ -375,14 +379,10 @@ class Bones:
 
     def _own_axes(self) -> np.ndarray:
         """Return the axes (4, 4) of the moving bone in its own CT: those of three points that lie under it, if any."""
-        if self.pair.frame == CT_AXES:
-            return np.eye(4)
         bone = bones_of(self._session.registration)[self.pair.moving]
-        node = next((each for each in self.frames() if is_under(each, bone.node)), None)
-        if node is None:
-            return principal_axes(self._points(self.pair.moving))
-        to_ct = rigid.inverse(bone.world_from_ct)
-        return frame_of_points(rigid.transform_points(to_ct, lps_from_ras(positions(node))))
+        lists = [] if self.pair.frame == CT_AXES else self.frames()
+        node = next((each for each in lists if _goes_with(each, bone)), None)
+        return self._axes(self.pair.moving, node, bone.world_from_ct)
 
     def middle(self, name: str) -> np.ndarray:
         """Return the middle (3,) of a bone, CT mm.
@@ -408,7 +408,7 @@ class Bones:
 
     # What is seen
 
-    def drawn(self) -> dict[str, tuple[tuple[float, float, float], Shape]]:
+    def drawn(self) -> dict[str, tuple[Colour, Shape]]:
         """Return colour and shape of each bone, as far as they are made."""
         made = self._made().items()
         return {name: (self._colours.get(name, MISFIT_COLOUR), shape) for name, (_, shape) in made}
@@ -425,18 +425,19 @@ class Bones:
                 colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
                 lines = self._outlines.of(name, shape, transform_to_ras(pose), detector)
                 found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == chosen))
-        if self._stands and self._elsewhere.made_of == self._stands:
-            for part, (pose, shape) in enumerate(self._elsewhere.value or ()):
-                lines = self._outlines.of(part, shape, transform_to_ras(pose), detector)
-                found.append(Outline("", MISFIT_COLOUR, lines))
+        for part, (pose, shape) in enumerate(self._parts_elsewhere()):
+            lines = self._outlines.of(part, shape, transform_to_ras(pose), detector)
+            found.append(Outline("", MISFIT_COLOUR, lines))
         return found
 
     @property
     def part_elsewhere(self) -> bool:
         """Whether a part of the bone is outlined that lies elsewhere than this pose has it."""
-        return bool(
-            self._stands and self._elsewhere.made_of == self._stands and self._elsewhere.value
-        )
+        return bool(self._parts_elsewhere())
+
+    def _parts_elsewhere(self) -> list[tuple[np.ndarray, Shape]]:
+        """Return pose and shape of what lies elsewhere than this pose has it, as far as it is made."""
+        return self._elsewhere.value_of(self._stands) or []
 
     @property
     def outlined(self) -> tuple[str, ...]:
@@ -453,7 +454,7 @@ class Bones:
 
     def _made(self) -> Mapping[str, tuple[Any, Shape]]:
         """Return surface and shape of each bone, as far as they are made of the segments as they are."""
-        return (self._shapes.value or {}) if self._of and self._shapes.made_of == self._of else {}
+        return self._shapes.value_of(self._of) or {}
 
     def _dress(self) -> None:
         """Put the surfaces under the bones that lack one, in the colours of their segments."""
@@ -484,12 +485,17 @@ class Bones:
             return ""
         if session.history.moved or session.sequence.frame is not None:
             return ""
-        stands = fingerprint(session.registration) in (entry.fingerprint, entry.assessed)
+        stands = fingerprint(session.registration) in entry.inputs
         return entry.key if stands else ""
 
     def _make_elsewhere(self) -> Callable[[], list[tuple[np.ndarray, Shape]]]:
         entry = self._session.history.current
         return lambda: [] if entry is None else [(entry.pose, _cells_shape(entry))]
+
+
+def _goes_with(node: Any, bone: SceneBone) -> bool:
+    """Return whether there is a node, and it moves with a bone."""
+    return node is not None and is_under(node, bone.node)
 
 
 def _in_words(state: BoneState) -> str:
@@ -504,8 +510,8 @@ def _in_words(state: BoneState) -> str:
 
 def _state(
     name: str,
-    colour: tuple[float, float, float],
-    places: Mapping[str, np.ndarray],
+    colour: Colour,
+    places: Places,
     bone: SceneBone | None,
     known: dict | None,
     moves: bool,

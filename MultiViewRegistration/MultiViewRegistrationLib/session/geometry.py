@@ -437,11 +437,6 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
             )
 
 
-def column_is_asked(view: XRayView) -> bool:
-    """Return whether an X-ray's central column has to be given, as its header shows that it may not be the middle one."""
-    return "central_column" in view.record.header.missing
-
-
 def tube_sides(slot_scan: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the two directions to the tube, square to the image, by the patient's side (letters of `side_of_direction`)."""
     normal = np.cross(slot_scan["columns_along"], slot_scan["rows_along"])
@@ -491,7 +486,7 @@ def completed(
                 "side that it was on."
             )
         )
-    if central_column is None and column_is_asked(view):
+    if central_column is None and "central_column" in view.record.header.missing:
         raise InputError(
             _(
                 "Central column: none is given, and the image may be cropped, expected that of the "

@@ -18,6 +18,7 @@ from ..assessment.uses import UseVerdict, in_words
 from ..io.edge_checks import EdgeCheck, off_line
 from ..io.files import plain
 from ..mrml.bones import (
+    Places,
     bones_of,
     places_of,
     put_apart,
@@ -259,13 +260,13 @@ class HistoryEntry:
         return tuple(filter(None, (self.fingerprint, self.assessed)))
 
     @property
-    def bone_poses(self) -> dict[str, np.ndarray]:
+    def bone_poses(self) -> Places:
         """The poses (4, 4), LPS, of the bones that have one of their own, by their names."""
         return {name: _pose(each) for name, each in self.bodies.items()}
 
     @property
-    def places(self) -> dict[str, np.ndarray]:
-        """Where CT and bones are, as `mrml.bones.places_of`."""
+    def places(self) -> Places:
+        """Where CT and bones are."""
         return {"": self.pose, **self.bone_poses}
 
 

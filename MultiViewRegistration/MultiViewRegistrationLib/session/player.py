@@ -19,7 +19,7 @@ from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..io.files import printable
 from ..io.sequence import FrameFiles
-from ..mrml.bones import places_of, put_bones, same_places
+from ..mrml.bones import Places, places_of, put_bones, same_places
 from ..mrml.fingerprints import of_ct
 from ..mrml.frames import FileImages, FrameImage, SliceImages
 from ..mrml.image import show_frame
@@ -311,8 +311,8 @@ class Player:
         self.problem = ""
         self._requested: int | None = None
         self._newest = True
-        self._put: dict[str, np.ndarray] | None = None
-        self._shown_at: dict[str, np.ndarray] | None = None
+        self._put: Places | None = None
+        self._shown_at: Places | None = None
         self._due = 0.0
         self._read: tuple[int, Task] | None = None
         self._before = {view.id: inputs.xray(view) for view in self._views}
@@ -444,7 +444,7 @@ class Player:
         geometries = (view.record.geometry_fingerprint for view in self._views)
         return [of_ct(self._inputs.registration), *geometries]
 
-    def _at(self, places: Mapping[str, np.ndarray]) -> bool:
+    def _at(self, places: Places) -> bool:
         return same_places(places, places_of(self._inputs.registration))
 
 
@@ -453,7 +453,7 @@ def show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
 
     Brightness and contrast stay, so that nothing flashes.
     """
-    show_frame(view, image.xray, image.settings, image.raw, image.name)
+    show_frame(view, image)
     inputs.cache_xray(view, image.xray)
 
 

@@ -215,6 +215,10 @@ class BackgroundValue:
         self._begun_of: Any = None
         self._task: Task | None = None
 
+    def value_of(self, of: Any) -> Any:
+        """Return the value where it was made of this; else None."""
+        return self.value if self.made_of == of else None
+
     @property
     def under_way(self) -> bool:
         """Whether one is being made."""

@@ -14,7 +14,7 @@ from ..imaging.xray import View, XRay
 from ..io.own_folders import staged
 from ..mrml.image import greys
 from ..mrml.layout import css
-from ..mrml.nodes import transform_to_ras
+from ..mrml.nodes import Colour, transform_to_ras
 from ..mrml.structures import Shape, outlined
 from ..mrml.xray import DetectorPlane
 from ..translation import _
@@ -33,7 +33,7 @@ GAP = 8
 LETTERS = 18
 
 #: Colour, red, green, blue from 0 to 1, and shape of what is outlined.
-Drawn = tuple[tuple[float, float, float], Shape]
+Drawn = tuple[Colour, Shape]
 
 
 def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list[Path]]:
@@ -105,9 +105,7 @@ def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list
     return write
 
 
-def _placed(
-    frame: Tracked, bones: Mapping[str, Drawn]
-) -> list[tuple[tuple[float, float, float], Shape, np.ndarray]]:
+def _placed(frame: Tracked, bones: Mapping[str, Drawn]) -> list[tuple[Colour, Shape, np.ndarray]]:
     """Return the bones that are outlined in a frame, with their poses (4, 4): none that was lost or rejected."""
     return [
         (*bones[name], each.world_from_ct)
@@ -125,7 +123,7 @@ def _grey(xray: XRay | None, window: tuple[float, float], size: tuple[int, int])
     return (255 * share * xray.valid).astype(np.uint8)
 
 
-def _pane(grey: np.ndarray, lines: list[tuple[tuple[float, float, float], np.ndarray]]) -> Image:
+def _pane(grey: np.ndarray, lines: list[tuple[Colour, np.ndarray]]) -> Image:
     """Return an X-ray in ROWS rows with lines (k, 2, 2), in its pixels, in their colours."""
     from PIL import Image, ImageDraw
 

@@ -324,7 +324,7 @@ class AnswerPresenter(Presenter):
             return MOVED, _("the CT was moved away from its place in frame {number}").format(
                 number=player.number
             )
-        if not any(entry.fingerprint or entry.assessed for entry in history.entries):
+        if not any(entry.inputs for entry in history.entries):
             return NONE, self._missing()
         outdated = assessment.outdated_reason(session)
         entry = history.current
@@ -335,7 +335,7 @@ class AnswerPresenter(Presenter):
             return MOVED, _("{names}: not registered there").format(names=names)
         if left := assessment.left_reason(session):
             return MOVED, within_sentence(left)
-        if entry is not None and (entry.fingerprint or entry.assessed):
+        if entry is not None and entry.inputs:
             return MOVED, _("the CT, an X-ray or its geometry has changed since")
         return MOVED, within_sentence(outdated)
 

@@ -73,7 +73,7 @@ class CheckPresenter(Presenter):
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._updater = SimilarityUpdater(self.session) if self.host.session is not None else None
+        self._similarity = SimilarityUpdater()
         self._left_out = ""
         self._of = ""
         self._changed = False
@@ -84,11 +84,6 @@ class CheckPresenter(Presenter):
         self.bones.reset()
 
     # The form
-
-    @property
-    def _similarity(self) -> SimilarityUpdater:
-        assert self._updater is not None
-        return self._updater
 
     @property
     def changing(self) -> bool:
@@ -201,7 +196,7 @@ class CheckPresenter(Presenter):
         entry = self.session.history.current
         if state:
             return state
-        if entry is None or not (entry.fingerprint or entry.assessed):
+        if entry is None or not entry.inputs:
             return State(TODO)
         if assessment.outdated_reason(self.session):
             return State(PROBLEM, _("assess again"))
@@ -209,7 +204,7 @@ class CheckPresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what was measured and drawn, which only this section shows."""
-        self._changed |= self._similarity.update()
+        self._changed |= self._similarity.update(self.session)
         if ended(self._drawing):
             maps: list = self._drawing.result_or([])
             self._drawing = None

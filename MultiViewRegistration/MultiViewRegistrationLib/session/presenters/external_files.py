@@ -29,6 +29,9 @@ from ...mrml.xray import XRayView, on_image, place_of
 from ...translation import _
 from ..geometry import set_camera
 
+#: What a person has answered, by the keys of the questions; "" for nothing.
+Answers = dict[str, str]
+
 
 @dataclass(frozen=True)
 class Question:
@@ -100,7 +103,7 @@ class FileReading:
     likely: Any = None
 
 
-def unanswered(questions: Sequence[Question], answers: dict[str, str]) -> list[str]:
+def unanswered(questions: Sequence[Question], answers: Answers) -> list[str]:
     """Return the labels of questions without an answer."""
     return [question.label for question in questions if not answers.get(question.key, "").strip()]
 
@@ -122,7 +125,7 @@ def ask_for_file(question: Question, names: Iterable[str]) -> Question:
     return replace(question, tip=tip, choices=(none, *((name, name) for name in names)))
 
 
-def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str]:
+def with_paths(answers: Answers, files: dict[str, Path]) -> Answers:
     """Return the answers as a reader takes them: the path of such a file, by its name."""
     paths = {name: str(path) for name, path in files.items()} | {NO_FILE: NO_FILE}
     return {
@@ -132,7 +135,7 @@ def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str
 
 
 def read_with_answers(
-    read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]
+    read: Callable[..., Any], questions: dict[str, Question], answers: Answers
 ) -> FileReading:
     """Read something with the answers so far.
 
@@ -196,9 +199,7 @@ def _question(field: Field) -> Question:
 CALIBRATION_QUESTIONS = {key: _question(field) for key, field in OPEN.items() if key != "size"}
 
 
-def read_cameras(
-    path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]
-) -> FileReading:
+def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: Answers) -> FileReading:
     """Return the `CalibratedView` cameras of a file, as far as the answers to what it leaves open go.
 
     Parameters
@@ -288,7 +289,7 @@ PLACE_QUESTION = Question(
 )
 
 
-def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> FileReading:
+def read_pose(path: str | os.PathLike, answers: Answers) -> FileReading:
     """world_from_ct (4, 4), LPS, from a file of `io.transforms.read_start_pose`, as far as the answers to what it leaves open go."""
     return read_with_answers(partial(read_start_pose, path), POSE_QUESTIONS, answers)
 

@@ -39,6 +39,7 @@ from .external_files import (
     COMPANION_FILE,
     NO_FILE,
     PLACE_QUESTION,
+    Answers,
     Question,
     ask_for_file,
     match,
@@ -314,7 +315,7 @@ Action: TypeAlias = (
 Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None
 
 
-def plan(files: Files, answers: dict[str, str], opened: OpenCase) -> Plan:
+def plan(files: Files, answers: Answers, opened: OpenCase) -> Plan:
     """Return the questions about files, or what to do with them.
 
     None where they wait for others that are being read.
@@ -350,7 +351,7 @@ def _ask(
     return PendingQuestion(title, (Question(key, label, tip, tuple(choices)),))
 
 
-def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _whole(dropped: Dropped, answers: Answers, opened: OpenCase) -> Plan:
     """Plan what is opened in place of what is open."""
     files = dropped.found.whole
     cases = dropped.found.of(CASE)
@@ -375,7 +376,7 @@ def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
     return _ask(title, "how", "", choices, _("Save what is open first, if it is to be kept."))
 
 
-def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _dropped(dropped: Dropped, answers: Answers, opened: OpenCase) -> Plan:
     """Plan files that belong to what is open, in place of it, or to another case."""
     found = dropped.found
     how = answers.get("how", "")
@@ -432,7 +433,7 @@ def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action,
     return (Step.BEGIN, *read, Keep(tuple(parts))) if parts or xrays else ()
 
 
-def _cts(files: CTs, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _cts(files: CTs, answers: Answers, opened: OpenCase) -> Plan:
     cts = files.files
     there = opened.ct or opened.ct_coming
     number = answers.get("ct", "0" if len(cts) == 1 and (files.preferred or not there) else "")
@@ -455,7 +456,7 @@ def _cts(files: CTs, answers: dict[str, str], opened: OpenCase) -> Plan:
     return _ask(title, "ct", _("CT"), choices)
 
 
-def _unclear(unclear: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _unclear(unclear: Part, answers: Answers, opened: OpenCase) -> Plan:
     if kind := answers.get("kind"):
         found = FoundFiles()
         for path in unclear.files:
@@ -470,7 +471,7 @@ def _unclear(unclear: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return _ask(title.format(files=_listed(unclear.files)), "kind", _("What is it?"), choices)
 
 
-def _scouts(scouts: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _scouts(scouts: Part, answers: Answers, opened: OpenCase) -> Plan:
     """Plan the CT's scouts, which are of no use beside other X-rays."""
     if opened.xrays or (opened.ct_ready and opened.scouts == ()):
         return ()
@@ -482,7 +483,7 @@ def _scouts(scouts: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return _ask(title, "use", "", [("use", _("Use them as X-rays"))])
 
 
-def _mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _mask(mask: Part, answers: Answers, opened: OpenCase) -> Plan:
     path = mask.files[0]
     if not opened.ct_ready:
         return None
@@ -492,7 +493,7 @@ def _mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return (ReadMask(path),)
 
 
-def _xray_mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _xray_mask(mask: Part, answers: Answers, opened: OpenCase) -> Plan:
     if opened.xrays_coming or not opened.xrays:
         return None
     path = mask.files[0]
@@ -503,7 +504,7 @@ def _xray_mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return _ask(title, "view", _("Mask of"), choices, _("Only what it covers is used."))
 
 
-def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _pose(pose: Part, answers: Answers, opened: OpenCase) -> Plan:
     if opened.xrays_coming or not opened.ct_ready:
         return None
     path = pose.files[0]
@@ -517,7 +518,7 @@ def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return (Place(reading.found),)
 
 
-def _landmarks(landmarks: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _landmarks(landmarks: Part, answers: Answers, opened: OpenCase) -> Plan:
     path = landmarks.files[0]
     xrays = [(xray.id, xray.name) for xray in opened.xrays if not xray.needs_geometry]
     images = [*([(CT, _("the CT"))] if opened.ct else []), *xrays]
@@ -533,7 +534,7 @@ def _landmarks(landmarks: Part, answers: dict[str, str], opened: OpenCase) -> Pl
     return (UseLandmarks(path, of, answers.get(PLACE_QUESTION.key, "")),)
 
 
-def _beads(beads: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _beads(beads: Part, answers: Answers, opened: OpenCase) -> Plan:
     path = beads.files[0]
     if opened.xrays_coming:
         return None
@@ -542,7 +543,7 @@ def _beads(beads: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return (FindBeads(path),)
 
 
-def _surface(surface: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _surface(surface: Part, answers: Answers, opened: OpenCase) -> Plan:
     path = surface.files[0]
     if opened.ct_coming:
         return None
@@ -564,7 +565,7 @@ class _Camera:
     label: str
 
 
-def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+def _calibrations(calibrations: Part, answers: Answers, opened: OpenCase) -> Plan:
     """Give X-rays without geometry, or all where none is without, their cameras, once that is clear."""
     files = calibrations.files
     if not files:
@@ -652,7 +653,7 @@ def _listed(files: Sequence[Path]) -> str:
     return _("{names} and {count} more").format(names=names, count=more) if more > 0 else names
 
 
-_PARTS: dict[tuple[str, ...], Callable[[Part, dict[str, str], OpenCase], Plan]] = {
+_PARTS: dict[tuple[str, ...], Callable[[Part, Answers, OpenCase], Plan]] = {
     (SCOUTS,): _scouts,
     (MASK,): _mask,
     (XRAY_MASK,): _xray_mask,

@@ -29,7 +29,7 @@ from ..adding import use_mask
 from ..geometry import needs_geometry
 from ..tasks import Task, ended
 from . import file_plan
-from .external_files import describe_camera, landmarks_to_ct, landmarks_to_xray
+from .external_files import Answers, describe_camera, landmarks_to_ct, landmarks_to_xray
 from .file_plan import (
     CLOSING,
     Action,
@@ -103,7 +103,7 @@ class PendingFiles:
     """
 
     files: file_plan.Files
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
     plan: Plan | InputError = None
     _planned: tuple = ()
 

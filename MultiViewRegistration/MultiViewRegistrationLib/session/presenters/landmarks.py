@@ -56,7 +56,8 @@ class LandmarksPresenter(Presenter):
         clicked = landmarks.clicked(self.registration)
         fit = self.session.landmarks.fit
         residuals = self.session.landmarks.residuals
-        coming = {where: self._next(where) for where in clicked}
+        order = self._order
+        coming = {each: landmarks.next_in(self.registration, each, order) for each in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
         lines = []
         for name in dict.fromkeys([*named, *coming.values()]):
@@ -136,15 +137,6 @@ class LandmarksPresenter(Presenter):
                 Button("keep_outside", _("Keep"), keep),
             ),
         ]
-
-    def _next(self, where: str) -> str:
-        """Return the name that the next click in an image gets."""
-        owners = {
-            landmarks.CT: self.registration.node,
-            **{view.name: view.node for view in self.registration.xrays},
-        }
-        markups = landmarks.landmark_markups(owners[where])
-        return landmarks.next_name(self.registration, markups, self._order.next(where))
 
     def tick(self) -> bool:
         """Name what was clicked, and follow what was moved."""

@@ -229,6 +229,12 @@ def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, 
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])
+def pixel_mm(registration, view):
+    """How far (2,) the CT moves parallel to the image when its centre moves by a pixel."""
+    depth_mm = float(view.camera.depth(manual_pose.centre(registration)))
+    return np.linalg.norm(view.camera.plane_at(depth_mm)[:, :2], axis=0)
+
+
 @pytest.mark.parametrize(
     "kind, numbers",
     [
@@ -245,7 +251,7 @@ def test_a_movement_in_the_page_is_that_in_the_scene(chest, kind, numbers, numbe
     moves = {
         "shift": manual_pose.shift,
         "shift_mm": lambda registration, view, *mm: manual_pose.shift(
-            registration, view, *np.divide(mm, manual_pose.mm_per_pixel(registration, view))
+            registration, view, *np.divide(mm, pixel_mm(registration, view))
         ),
         "turn": manual_pose.turn,
         "tilt": manual_pose.tilt,

@@ -62,7 +62,7 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
     display.show(registration)
     view = registration.xrays[0]
-    xray_annotations.remove_frustum(view)
+    remove_product(view.node, xray_annotations.FRUSTUM)
     remove_product(view.node, xray_annotations.LABEL)
     remove_product(view.node, xray_annotations.LABEL_3D)
     source_view.look(view, eye.get_camera_node(), (320, 240))

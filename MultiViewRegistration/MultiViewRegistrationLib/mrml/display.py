@@ -21,7 +21,7 @@ from .nodes import (
     remove_with_products,
     take_out_of_views,
 )
-from .registration import MODULE, Registration
+from .registration import MODULE, Registration, xrays_in
 from .xray import ATTRIBUTE, SHOWN_IN, XRayView
 
 #: The attribute of the folder in the tree.
@@ -340,9 +340,7 @@ class SceneObserver:
         elif node.IsA(
             "vtkMRMLVolumeNode"
         ):  # which another one may have taken the place of in a slice view
-            for view in (
-                view for registration in Registration.all(scene) for view in registration.xrays
-            ):
+            for view in xrays_in(scene):
                 slice_view.fill(view)
 
     # Scenes
@@ -419,5 +417,4 @@ class SceneObserver:
 
 
 def _shown_in(scene, tag: str) -> XRayView | None:
-    views = (view for registration in Registration.all(scene) for view in registration.xrays)
-    return next((view for view in views if tag_of(view) == tag), None)
+    return next((view for view in xrays_in(scene) if tag_of(view) == tag), None)

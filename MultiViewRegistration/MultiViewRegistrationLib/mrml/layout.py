@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
 from .nodes import Colour, nodes_of_class
-from .registration import MAX_VIEWS, Registration
+from .registration import MAX_VIEWS, Registration, xrays_in
 from .xray import SHOWN_IN, XRayView, tag_of
 
 #: (red, green, blue) of the first X-ray, the second, ...: apart from each other and from the red,
@@ -60,12 +60,11 @@ def claim(view: XRayView) -> str:
     """Return the X-ray's tag; the first free one where it has none, or one that an X-ray before it in the scene has, too."""
     taken = set()
     before = True
-    for registration in Registration.all(view.node.GetScene()):
-        for other in registration.xrays:
-            if other == view:
-                before = False
-            elif before or tag_of(other) != tag_of(view):
-                taken.add(tag_of(other))
+    for other in xrays_in(view.node.GetScene()):
+        if other == view:
+            before = False
+        elif before or tag_of(other) != tag_of(view):
+            taken.add(tag_of(other))
     own = tag_of(view)
     if own is None or own in taken:
         number = 1

@@ -86,12 +86,6 @@ def shift(body: Body, view: XRayView, columns: float, rows: float) -> None:
     )
 
 
-def mm_per_pixel(body: Body, view: XRayView) -> np.ndarray:
-    """Return how far (2,) a body moves parallel to the image when its centre moves by a pixel along a row, and along a column."""
-    camera = view.camera
-    return np.linalg.norm(camera.plane_at(float(camera.depth(centre(body))))[:, :2], axis=0)
-
-
 def along_beam(body: Body, view: XRayView, mm: float) -> None:
     """Move a body away from the source, along the ray through its centre, which stays where it is in the image."""
     _move(body, mm * _beam(body, view))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -438,6 +438,12 @@ class Registration:
 def _read(text: str) -> Any:
     """Return the value of a parameter, which may be JSON."""
     return json.loads(text) if text[0] in "{[" else text
+
+
+def xrays_in(scene: Any) -> Iterator[XRayView]:
+    """Yield the X-rays of all registrations of a scene."""
+    for registration in Registration.all(scene):
+        yield from registration.xrays
 
 
 def check_place(ct: Any) -> None:

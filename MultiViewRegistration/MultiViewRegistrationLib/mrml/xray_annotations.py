@@ -36,7 +36,7 @@ def show_frustum(view: XRayView) -> None:
     None without a camera.
     """
     if not view.placed:
-        remove_frustum(view)
+        remove_product(view.node, FRUSTUM)
         return
     camera = view.camera
     depth_mm = view.detector_mm
@@ -60,11 +60,6 @@ def show_frustum(view: XRayView) -> None:
         node.SetAttribute(MADE_OF, made_of)
     node.SetName(f"{view.name} frustum")
     node.GetDisplayNode().SetColor(*(colour_of(view) if view.used else SKIPPED_COLOUR))
-
-
-def remove_frustum(view: XRayView) -> None:
-    """Remove the lines from the source to the detector."""
-    remove_product(view.node, FRUSTUM)
 
 
 def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:

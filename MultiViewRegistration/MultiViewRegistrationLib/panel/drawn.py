@@ -12,7 +12,7 @@ import qt
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control
 from .length_unit import LengthUnit
-from .style import PLAIN, QUIET, plain_label, plain_tip, put, set_tone, show_text
+from .style import plain_label, plain_tip, put, set_tone, show_text
 
 if TYPE_CHECKING:
     from .form import QtForm
@@ -165,7 +165,7 @@ class _Text(Drawn[controls.Text]):
     def show(self, control: controls.Text) -> None:
         if control == self.before:
             return
-        set_tone(self.widget, PLAIN if control.tone == controls.STRONG else control.tone)
+        set_tone(self.widget, controls.PLAIN if control.tone == controls.STRONG else control.tone)
         embolden(self.widget, control.tone == controls.STRONG)
         self.widget.text = self.unit.shown(control.label) if self.unit else control.label
 
@@ -216,7 +216,7 @@ class _Picture(Drawn[controls.Picture]):
         for part in (self.picture, self.text):
             part.alignment = qt.Qt.AlignCenter
         self.text.wordWrap = True
-        set_tone(self.text, QUIET)
+        set_tone(self.text, controls.QUIET)
         return joined(qt.QVBoxLayout, self.picture, self.text)
 
     def show(self, control: controls.Picture) -> None:

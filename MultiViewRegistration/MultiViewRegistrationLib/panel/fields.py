@@ -16,7 +16,7 @@ from ..session.presenters.form import Option
 from ..translation import _
 from . import packages
 from .drawn import C, Drawn, Make, embolden, joined
-from .style import ERROR, PLAIN, button_text, plain_label, plain_tip, put, set_tone, show_text
+from .style import button_text, plain_label, plain_tip, put, set_tone, show_text
 
 #: Options beside each other, where all are seen at once.
 SPREAD_COLUMNS = 3
@@ -295,7 +295,7 @@ class _Entry(Drawn[controls.TextField]):
             before is None or (control.text, control.of) != (before.text, before.of)
         ) and control.text != self.text:
             self._write(control.text)
-        set_tone(self.edit, ERROR if self.problem else PLAIN)
+        set_tone(self.edit, controls.ERROR if self.problem else controls.PLAIN)
 
     def _write(self, text: str) -> None:
         self.edit.text = self.unit.shown(text) if self.unit else text
@@ -304,7 +304,7 @@ class _Entry(Drawn[controls.TextField]):
     def _on_typed(self) -> None:
         if self.form.filling:
             return
-        set_tone(self.edit, ERROR if self.problem else PLAIN)
+        set_tone(self.edit, controls.ERROR if self.problem else controls.PLAIN)
         control = self.form.controls.get(self.key)
         if isinstance(control, controls.TextField) and (
             control.typed is not None or self.ALWAYS_TYPED

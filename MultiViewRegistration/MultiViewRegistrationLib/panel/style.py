@@ -9,10 +9,8 @@ from typing import Any
 
 import qt
 
-PLAIN = ""
-ERROR = "error"
-CAUTION = "caution"
-QUIET = "quiet"
+from ..session.presenters.form import CAUTION, ERROR, QUIET
+
 #: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows
 #: and macOS.
 COLOURS = {

@@ -15,7 +15,6 @@ from .style import (
     DOUBTFUL,
     FAULTY,
     MISSING,
-    QUIET,
     button_text,
     mark_field,
     plain_label,
@@ -173,7 +172,7 @@ class _FieldTable(Drawn[controls.FieldTable]):
             head = qt.QLabel()
             head.wordWrap = True
             head.alignment = qt.Qt.AlignBottom
-            set_tone(head, QUIET)
+            set_tone(head, controls.QUIET)
             self._grid.addWidget(head, 0, column)
             self._heads.append(head)
         put(self._heads[column], text=title, toolTip=plain_tip(tip))

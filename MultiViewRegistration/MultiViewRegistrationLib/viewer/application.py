@@ -41,7 +41,7 @@ from ..session.session import Session
 from ..session.tasks import Task, ended
 from ..translation import _
 from . import elements
-from .autosave import Autosave
+from .autosave import Autosave, title_of
 from .elements import WORDS
 from .page_section import PageSection
 from .page_views import PageViews
@@ -254,14 +254,6 @@ class Application(Frontend):
         """Return nothing: the program was installed with all packages."""
         return ""
 
-    def _case_title(self) -> str:
-        """Return the name of what is open, and its patient, for the screen alone."""
-        if self.registration is None:
-            return ""
-        patient = patient_of(self.registration)
-        of_patient = _("patient {id}").format(id=patient) if patient else ""
-        return " \u00b7 ".join(filter(None, [self.registration.name, of_patient]))
-
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = redact_upload_paths(message)
@@ -408,10 +400,12 @@ class Application(Frontend):
     def refreshing(self) -> Iterator[None]:
         """Show the scene as it is, a part after another."""
         self._stale = False
+        self.state.has_registration = self.registration is not None
+        self.state.case_title = ""
         if self.registration is not None:
             display.show(self.registration)
-        self.state.has_registration = self.registration is not None
-        self.state.case_title = self._case_title()
+            patient = patient_of(self.registration)
+            self.state.case_title = title_of(self.registration.name, patient)
         self.state.trame__title = " \u00b7 ".join(
             filter(None, [self.state.case_title, elements.TITLE])
         )

@@ -145,8 +145,9 @@ def _facts(session: Session) -> dict[str, Any]:
     return found
 
 
-def _of_patient(patient_id: str | None) -> list[str]:
-    return [_("patient {id}").format(id=patient_id)] if patient_id else []
+def title_of(name: str, patient_id: str | None) -> str:
+    """Return the name of a registration, and its patient where that is known, for the screen alone."""
+    return name + (" \u00b7 " + _("patient {id}").format(id=patient_id) if patient_id else "")
 
 
 def _read(folder: Path) -> SavedScene | None:
@@ -210,7 +211,7 @@ class Autosave:
         self._application.state.autosaved = [
             {
                 "key": one.folder.name,
-                "name": " \u00b7 ".join([one.name, *_of_patient(ids.get(one.folder.name))]),
+                "name": title_of(one.name, ids.get(one.folder.name)),
                 "picture": one.picture,
                 "facts": one.facts(),
             }

@@ -26,6 +26,8 @@ from ...assessment.remedy import (
     remedy,
 )
 from ...errors import InputError
+from ...io.recognise import CT as CT_FILES
+from ...io.recognise import XRAY as XRAY_FILES
 from ...translation import _
 from .. import assessment
 from ..history import BAD, CHECK, GOOD
@@ -387,7 +389,7 @@ class AnswerPresenter(Presenter):
             return self._files(
                 "open_ct",
                 _("Open CT\u2026"),
-                self._sections.ct.read,
+                CT_FILES,
                 _("a CT: DICOM folder, NIfTI, NRRD, MHA"),
             )
         used = registration.used_xrays
@@ -514,13 +516,12 @@ class AnswerPresenter(Presenter):
         self.host.stop_moving()
         self.session.register("search")
 
-    def _files(self, key: str, label: str, read: Callable[..., None], hint: str) -> Files:
-        return Files(key, label, read, hint=hint, several=True, folders=True, primary=True)
+    def _files(self, key: str, label: str, kind: str, hint: str) -> Files:
+        take = partial(self.host.take_files, preferred=kind)
+        return Files(key, label, take, hint=hint, several=True, folders=True, primary=True)
 
     def _add_xrays(self, label: str) -> Files:
-        return self._files(
-            "add_xrays", label, self._sections.xrays.read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD")
-        )
+        return self._files("add_xrays", label, XRAY_FILES, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
 
     def _export(self) -> Control:
         """Return what writes the pose, or those of the sequence whose frame it is of."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -200,7 +199,7 @@ class CTPresenter(Presenter):
             Files(
                 "files",
                 _("CT from files..."),
-                self.read,
+                partial(self.host.take_files, preferred=CT),
                 hint=_("a CT: DICOM folder, NIfTI, NRRD, MHA"),
                 several=True,
                 folders=True,
@@ -352,10 +351,6 @@ class CTPresenter(Presenter):
         return there and self._look.update(key, lambda: take_facts(self.registration))
 
     # What a person does
-
-    def read(self, paths: Iterable[Path], folder: Path | None = None) -> None:
-        """Take files, a CT among them; see `FilesPresenter.take`."""
-        self.host.take_files(paths, folder, CT)
 
     def read_ct(self, ct: CTFiles) -> None:
         """Read a CT, and begin a registration where there is none."""

@@ -266,7 +266,7 @@ class GeometryPresenter(EditorPresenter):
                 Files(
                     "calibration",
                     _("From a calibration file..."),
-                    lambda paths, folder: self.host.take_files(paths, folder, CALIBRATION),
+                    partial(self.host.take_files, preferred=CALIBRATION),
                     hint=_("a calibration: OpenCV, MayaCam, RTK, xReg, Plus, matrices"),
                     suffixes=SUFFIXES,
                     several=True,

@@ -211,7 +211,7 @@ class StartPresenter(Presenter):
             from_file = Files(
                 "pose_file",
                 _("A pose from a file..."),
-                lambda paths, folder: self.host.take_files(paths, folder, POSE),
+                partial(self.host.take_files, preferred=POSE),
                 hint=_("an ITK or Slicer transform, a 4\u00d74 matrix"),
                 suffixes=POSE_SUFFIXES,
             )

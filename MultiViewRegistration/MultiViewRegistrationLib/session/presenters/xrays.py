@@ -103,7 +103,7 @@ class XRaysPresenter(XRaySelection):
             Files(
                 "files",
                 _("Add X-rays from files..."),
-                self.read,
+                partial(self.host.take_files, preferred=XRAY),
                 hint=_("X-rays: DICOM, PNG, TIFF, MHA, NRRD; or a case.json with its files"),
                 several=True,
                 folders=True,
@@ -271,10 +271,6 @@ class XRaysPresenter(XRaySelection):
         return State(READY, words.format(count=len(used)))
 
     # Files
-
-    def read(self, paths: Iterable[Path], folder: Path | None = None) -> None:
-        """Take files, X-rays among them; see `FilesPresenter.take`."""
-        self.host.take_files(paths, folder, XRAY)
 
     def read_files(self, paths: Iterable[Path]) -> None:
         """Read X-rays, of a case.json its views; begin a registration where there is none."""

@@ -22,8 +22,14 @@ psutil = pytest.importorskip("psutil")
 from MultiViewRegistrationLib.errors import install_command  # noqa: E402
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import Card  # noqa: E402
-from MultiViewRegistrationLib.studies import cohort  # noqa: E402
-from MultiViewRegistrationLib.studies.cohort import DONE, FAILED, KEPT, CohortRecord, Plan  # noqa: E402
+from MultiViewRegistrationLib.studies import cohort, cohort_worker  # noqa: E402
+from MultiViewRegistrationLib.studies.cohort_worker import (  # noqa: E402
+    DONE,
+    FAILED,
+    KEPT,
+    CohortRecord,
+    Plan,
+)
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup  # noqa: E402
 
 #: Must not appear in what the processes send each other.
@@ -205,7 +211,7 @@ def plan(cases, tmp_path):
     def make(
         *numbers: int,
         groups: tuple[str, ...] = (),
-        version: str = cohort.__version__,
+        version: str = cohort_worker.__version__,
         minutes=None,
         **more,
     ) -> tuple[Plan, str]:
@@ -220,7 +226,7 @@ def plan(cases, tmp_path):
 @pytest.fixture
 def work(tmp_path):
     """A function: what came of a task of a plan."""
-    return lambda task, numbers, name: cohort.work(numbers, task, str(tmp_path), name)
+    return lambda task, numbers, name: cohort_worker.work(numbers, task, str(tmp_path), name)
 
 
 def test_a_case_is_done_once(plan, work, tmp_path, cases):
@@ -289,7 +295,9 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
 def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="a device needs PyTorch: pip install torch")
     asked = []
-    monkeypatch.setattr(cohort, "train", lambda case, folder, *, device, **_: asked.append(device))
+    monkeypatch.setattr(
+        cohort_worker, "train", lambda case, folder, *, device, **_: asked.append(device)
+    )
     on_cores, _ = plan(0, groups=("alike",), minutes=1.0, start="regressor")
     made, name = plan(0, groups=("alike",), minutes=1.0, start="regressor", device="torch-cpu")
     work("train", [0], name)
@@ -312,8 +320,11 @@ def test_which_cases_share_a_regressor(cases, tmp_path):
 
 def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
     _, name = plan(0, version="0.0.0")
-    assert work("evaluate", [0], name) == cohort.OTHER_VERSION
-    assert cohort.work([0], "evaluate", str(tmp_path / "elsewhere"), name) == cohort.UNSEEN
+    assert work("evaluate", [0], name) == cohort_worker.OTHER_VERSION
+    assert (
+        cohort_worker.work([0], "evaluate", str(tmp_path / "elsewhere"), name)
+        == cohort_worker.UNSEEN
+    )
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
     for view, written in zip(views, case_content(host.session)["views"], strict=True):
         assert written["marker"] == {"fixed_to": "patient"} and view.record.marker == "patient"
         assert written["assumptions"] == list(view.record.assumptions)
-    geometry.select(views[0].id)
+    host.presenters.xrays.select(views[0].id)
     act(geometry, "put_back")
     assert not views[0].placed and views[1].placed
 
@@ -99,7 +99,7 @@ def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):
         turn = rigid.rotation_distance(view.camera.camera_from_world, true.camera_from_world)
         assert np.degrees(turn) < 4
         assert np.linalg.norm(view.camera.source - true.source) < 40
-    geometry.select(views[0].id)
+    host.presenters.xrays.select(views[0].id)
     act(geometry, "put_back")
     assert isinstance(views[0].record.geometry, CArm)
 

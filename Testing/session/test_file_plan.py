@@ -9,7 +9,7 @@ from phantom import TRUE_POSE, make_ct, make_views
 from refusals import refuses
 
 from MultiViewRegistrationLib.io.recognise import CTFiles, FoundFiles
-from MultiViewRegistrationLib.session.presenters.file_plan import (
+from MultiViewRegistrationLib.session.presenters.file_actions import (
     SCOUTS,
     CTs,
     Dropped,
@@ -25,9 +25,8 @@ from MultiViewRegistrationLib.session.presenters.file_plan import (
     Step,
     UseLandmarks,
     UseXRayMask,
-    plan,
-    unused,
 )
+from MultiViewRegistrationLib.session.presenters.file_plan import plan, unused
 
 AP, LAT = OpenXRay("n1", "AP", (128, 128), True), OpenXRay("n2", "LAT", (128, 128), True)
 SOFT, BONE = (

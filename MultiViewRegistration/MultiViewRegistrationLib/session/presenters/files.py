@@ -20,7 +20,7 @@ from ...imaging.ct import load_ct, load_mask
 from ...imaging.structures import Structures, read_segments
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
-from ...io.recognise import CALIBRATION, CASE, POSE, XRAY, FoundFiles, recognise
+from ...io.recognise import CALIBRATION, CASE, CT, POSE, XRAY, FoundFiles, recognise
 from ...mrml.identity import ct_header, doubt_about, say_unknown_are_of_patient
 from ...mrml.image import segmentation_node, structures_node
 from ...mrml.xray_record import name_of
@@ -28,9 +28,9 @@ from ...translation import _
 from ..adding import use_mask
 from ..geometry import needs_geometry
 from ..tasks import Task, ended
-from . import file_plan
+from . import file_actions
 from .external_files import Answers, describe_camera, landmarks_to_ct, landmarks_to_xray
-from .file_plan import (
+from .file_actions import (
     CLOSING,
     Action,
     Dropped,
@@ -40,9 +40,8 @@ from .file_plan import (
     PendingQuestion,
     Plan,
     Step,
-    plan,
-    unused,
 )
+from .file_plan import plan, unused
 from .form import (
     QUIET,
     STRONG,
@@ -102,7 +101,7 @@ class PendingFiles:
         What `file_plan.plan` says of them now, or why they cannot be used.
     """
 
-    files: file_plan.Files
+    files: file_actions.Files
     answers: Answers = field(default_factory=dict)
     plan: Plan | InputError = None
     _planned: tuple = ()
@@ -467,37 +466,37 @@ class FilesPresenter(Presenter):
                 say_unknown_are_of_patient(self.registration)
             case Step.USE_SCOUTS:
                 self._xrays.use_scouts()
-            case file_plan.Keep(files):
+            case file_actions.Keep(files):
                 for each in files:
                     self._keep(each)
-            case file_plan.Open(path, folder):
+            case file_actions.Open(path, folder):
                 if folder in self._folders:
                     self._folders.remove(folder)  # it goes once it is read
                 self.host.open_whole(path, folder)
-            case file_plan.ReadCT(ct):
+            case file_actions.ReadCT(ct):
                 self._ct.read_ct(ct)
-            case file_plan.ReadXRays(files):
+            case file_actions.ReadXRays(files):
                 self._xrays.read_files(files)
-            case file_plan.ReadMask(path):
+            case file_actions.ReadMask(path):
                 self._read_mask(path)
-            case file_plan.UseXRayMask(path, xray):
+            case file_actions.UseXRayMask(path, xray):
                 use_mask(self._xrays.view(xray), path)
-            case file_plan.Place(world_from_ct):
+            case file_actions.Place(world_from_ct):
                 self._start.place_at(world_from_ct)
-            case file_plan.UseCamera(xray, camera, path):
+            case file_actions.UseCamera(xray, camera, path):
                 view = self._xrays.view(xray)
                 self._xrays.geometry.use_camera(view, camera, path)
                 if camera.notes:
                     self._unused += f"\n{view.name}: {describe_camera(camera)}"
-            case file_plan.UseLandmarks(path, file_plan.CT):
+            case file_actions.UseLandmarks(path, of) if of == CT:
                 landmarks_to_ct(self.registration, path)
-            case file_plan.UseLandmarks(path, xray, place):
+            case file_actions.UseLandmarks(path, xray, place):
                 landmarks_to_xray(self.registration, self._xrays.view(xray), path, place)
-            case file_plan.AddImplant(path, material):
+            case file_actions.AddImplant(path, material):
                 task = Task(lambda on_progress: load_ct(path, material))
                 take = partial(self._ct.add_implant, name_of(path))
                 self._tasks.append(PendingTask(task, take))
-            case file_plan.FindBeads(path):
+            case file_actions.FindBeads(path):
                 self.host.show_geometry()
                 self._xrays.geometry.beads.find(path)
             case _:
@@ -510,7 +509,7 @@ class FilesPresenter(Presenter):
         finally:
             self._beginning = False
 
-    def _keep(self, files: file_plan.Files) -> None:
+    def _keep(self, files: file_actions.Files) -> None:
         """Wait with files; calibrations with those that wait already."""
         if isinstance(files, Part) and {CALIBRATION, POSE} & set(files.kinds):
             self._companions = tuple(dict.fromkeys(self._companions + files.files))

@@ -177,7 +177,7 @@ class GeometryPresenter(EditorPresenter):
             self._edits.begin()
             self._kept.reset()
         self.open = True
-        self.select(view.id)
+        self._xrays.select(view.id)
 
     def close(self) -> None:
         """Close the table; what is refused of the typed values stays in it."""
@@ -203,28 +203,22 @@ class GeometryPresenter(EditorPresenter):
     def refused(self, view: XRayView) -> str:
         """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
         sentence = self._edits.refused(view) or self.certainty.refused(view.id)
-        return (
-            sentence
-            if not sentence or sentence.startswith(f"{view.name}: ")
-            else f"{view.name}: {sentence}"
-        )
+        named = not sentence or sentence.startswith(f"{view.name}: ")
+        return sentence if named else f"{view.name}: {sentence}"
 
     def unfinished(self) -> str:
         """Return the first typed value that a registration has to wait for, a sentence.
 
         "" for none.
         """
-        refused = (self.refused(view) for view in self._xrays.views if view.used)
-        shared = (
-            self.certainty.refused(self.registration.node.GetID())
-            if self.host.registration is not None
-            else ""
-        )
-        return next(filter(None, (*refused, shared)), "")
+        refused = [self.refused(view) for view in self._xrays.views if view.used]
+        if self.host.registration is not None:
+            refused.append(self.certainty.refused(self.registration.node.GetID()))
+        return next(filter(None, refused), "")
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
-        return self.open and (self.beads.tick())
+        return self.open and self.beads.tick()
 
     def _wants(self, view: XRayView) -> bool:
         return needs_geometry(view) or not view.placed or bool(self.session.problem(view))
@@ -248,7 +242,7 @@ class GeometryPresenter(EditorPresenter):
             FieldTable(
                 "fields",
                 self.TITLE,
-                self.select,
+                self._xrays.select,
                 columns=tuple(COLUMNS.values()),
                 lines=tuple(self._line(each) for each in self._xrays.views),
                 selected=view.id,
@@ -587,10 +581,6 @@ class GeometryPresenter(EditorPresenter):
         """Give an X-ray the geometry that it had before it was first changed in the table."""
         self.certainty.drop(view.id)
         self._edits.put_back(view)
-
-    def select(self, node_id: str) -> None:
-        """Select an X-ray, by the ID of its node."""
-        self._xrays.select(node_id)
 
 
 def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,9 @@ def terminology_of(segment: Any) -> str:
 
 def of_group(segmentation: Any, group: Group) -> list[str]:
     """Return the IDs of the segments of a vtkMRMLSegmentationNode that are of a group."""
-    return [
-        each
-        for each, segment in segments_of(segmentation).items()
-        if belongs(segment.GetName(), terminology_of(segment), group)
-    ]
+    segments = segments_of(segmentation)
+    said = {each: (one.GetName(), terminology_of(one)) for each, one in segments.items()}
+    return [each for each, words in said.items() if belongs(*words, group)]
 
 
 def name_by_number(segmentation: Any) -> None:

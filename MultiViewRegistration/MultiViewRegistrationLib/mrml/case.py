@@ -312,20 +312,14 @@ def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Land
 
     The others wait for their partner.
     """
-    in_ct = landmark_markups(registration.node)
-    seen = {
-        view.name: {
-            label: view.camera.project(lps_from_ras(point))
-            for label, point in control_points(landmark_markups(view.node))
-        }
-        for view in views
-    }
-    landmarks = []
-    for label, point in control_points(in_ct, world=False):
-        pixels = {name: points[label] for name, points in seen.items() if label in points}
-        if pixels:
-            landmarks.append(Landmark(label, lps_from_ras(point), pixels))
-    return landmarks
+    seen: dict[str, dict[str, np.ndarray]] = {}
+    for view in views:
+        for label, point in control_points(landmark_markups(view.node)):
+            seen.setdefault(label, {})[view.name] = view.camera.project(lps_from_ras(point))
+    in_ct = control_points(landmark_markups(registration.node), world=False)
+    return [
+        Landmark(label, lps_from_ras(point), seen[label]) for label, point in in_ct if label in seen
+    ]
 
 
 def frame_of(volume, record: XRayRecord) -> RawImage:

@@ -70,14 +70,12 @@ class Reading:
 
     def lines_in(self, detector: DetectorPlane, among: list[DetectorPlane]) -> list[np.ndarray]:
         """Return the lines (2, 2) in an X-ray, in its pixels, on which what others show lies."""
-        others = [other for other in among if other.view.id in self.seen]
-        lines = [
-            epipolar_line(other.camera, detector.camera, self.seen[other.view.id])
-            for other in others
-            if other.stamp != detector.stamp
-        ]
-        known = (line for line in lines if line is not None)
-        return [np.stack(part) for line in known for part in pairwise(line)]
+        parts: list[np.ndarray] = []
+        for other in among:
+            if other.view.id in self.seen and other.stamp != detector.stamp:
+                line = epipolar_line(other.camera, detector.camera, self.seen[other.view.id])
+                parts += map(np.stack, pairwise([] if line is None else line))
+        return parts
 
     def pixel_in(self, detector: DetectorPlane) -> np.ndarray | None:
         """Return the pixel (2,) of an X-ray on which the point falls; None while none does."""
@@ -213,12 +211,12 @@ class LinkedCursor:
                 _cross(reading, detector) if shown else None,
                 detector.slice_id,
             )
-        seen = [(detector, reading.seen.get(detector.view.id)) for detector in self._detectors]
-        rays = [
-            (ras_from_lps(detector.camera.sources(pixel)), detector.on_plane(pixel))
-            for detector, pixel in seen
-            if pixel is not None
-        ]
+        rays = []
+        for detector in self._detectors:
+            pixel = reading.seen.get(detector.view.id)
+            if pixel is not None:
+                source = ras_from_lps(detector.camera.sources(pixel))
+                rays.append((source, detector.on_plane(pixel)))
         _mark(self._registration.node, RAY, 2, np.array(rays) if rays else None)
         _ball(self._registration.node, reading.ras)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,7 @@ def delete(registration: Registration) -> DeletedRegistration:
 
     CT and segmentation stay, where they were before.
     """
-    kept = nodes.with_subordinates(_made_for(registration.node))
+    kept = nodes.with_subordinates([*_made_for(registration.node)])
     movable = nodes.nodes_of_class("vtkMRMLTransformableNode", registration.scene)
     placed = [node for node in movable if node not in kept and node is not registration.ct]
     guests = [node for node in placed if node.GetParentTransformNode() in kept]
@@ -96,9 +97,11 @@ def delete(registration: Registration) -> DeletedRegistration:
     return deleted
 
 
-def _made_for(node) -> list:
-    """Return a node, what was made for it, and what was made for that."""
-    return [node, *(each for made in nodes.products_of(node) for each in _made_for(made))]
+def _made_for(node: Any) -> Iterator[Any]:
+    """Yield a node, what was made for it, and what was made for that."""
+    yield node
+    for made in nodes.products_of(node):
+        yield from _made_for(made)
 
 
 def _is_free(node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -114,17 +114,19 @@ def show_alone(scene, registration: Registration | None) -> None:
     kept = [] if registration is None else _nodes_of(registration)
     kept_ids = {node.GetID() for node in kept}
     others = [other for other in Registration.all(scene) if other != registration]
-    away = [node for other in others for node in _nodes_of(other) if node not in kept]
-    left = [(view, tag_of(view)) for other in others for view in other.xrays]
+    of_others = chain.from_iterable(map(_nodes_of, others))
+    away = [node for node in of_others if node not in kept]
+    left = list(chain.from_iterable(other.xrays for other in others))
+    tags = list(filter(None, map(tag_of, left)))
     with in_batch(scene):
-        for view, _tag in left:  # X-rays of this one take their places
+        for view in left:  # X-rays of this one take their places
             view.node.RemoveAttribute(SHOWN_IN)
         slice_view.show_instead(scene, away, registration and registration.ct)
         if registration is not None:
             show(registration)
         for other in others:
             hide(other, kept)
-        for tag in filter(None, (tag for _view, tag in left)):
+        for tag in tags:
             composite = composite_node(scene, tag)
             if composite is None or composite.GetBackgroundVolumeID() not in kept_ids:
                 slice_view.release(scene, tag)
@@ -210,11 +212,8 @@ def _nodes_of(registration: Registration) -> list:
     """
     owners = [registration.node, *(view.node for view in registration.xrays)]
     referred = set(chain(*(chain(*all_references(owner).values()) for owner in owners)))
-    return [
-        node
-        for node in nodes_of_class("vtkMRMLDisplayableNode", registration.scene)
-        if node.GetID() in referred or _is_made_for(node, registration)
-    ]
+    nodes = nodes_of_class("vtkMRMLDisplayableNode", registration.scene)
+    return [node for node in nodes if node.GetID() in referred or _is_made_for(node, registration)]
 
 
 def _is_made_for(node, registration: Registration) -> bool:
@@ -227,19 +226,15 @@ def _is_made_for(node, registration: Registration) -> bool:
     )
 
 
-def _displays(nodes: Iterable) -> list:
-    """Return the display nodes by which Slicer shows these; of volumes only those of volume rendering, as slices are told what to show."""
-    displays = [
-        (node, node.GetNthDisplayNode(i))
-        for node in nodes
-        for i in range(node.GetNumberOfDisplayNodes())
-    ]
-    return [
-        display
-        for node, display in displays
-        if display is not None
-        and (not node.IsA("vtkMRMLVolumeNode") or display.IsA("vtkMRMLVolumeRenderingDisplayNode"))
-    ]
+def _displays(nodes: Iterable[Any]) -> Iterator[Any]:
+    """Yield the display nodes by which Slicer shows these; of volumes only those of volume rendering, as slices are told what to show."""
+    for node in nodes:
+        needed = "vtkMRMLDisplayNode"
+        if node.IsA("vtkMRMLVolumeNode"):
+            needed = "vtkMRMLVolumeRenderingDisplayNode"
+        for display in map(node.GetNthDisplayNode, range(node.GetNumberOfDisplayNodes())):
+            if display is not None and display.IsA(needed):
+                yield display
 
 
 def take_down(registration: Registration) -> None:

@@ -212,14 +212,12 @@ class Drawing:
 
     def _take_off(self, drawn: bool) -> None:
         """Remove what belongs to another mode, or to none while no view is drawn."""
-        modes = {
-            view.id: self.mode if drawn and view.placed else "off"
-            for view in self._registration.xrays
-        }
+        views = self._registration.xrays
+        modes = {view.id: self.mode if drawn and view.placed else "off" for view in views}
         if modes == self._modes:
             return
         with in_batch(self._registration.scene):
-            for view in self._registration.xrays:
+            for view in views:
                 self.canvas.remove(view, modes[view.id])
         self._modes = modes
 
@@ -246,16 +244,9 @@ class Drawing:
             self._sharpening = None
             return False
         self._detectors = detectors(self._registration)
-        wanted = {
-            _name(detector): (detector, self._wanted(detector, anatomy))
-            for detector in self._detectors
-        }
+        wanted = {_name(each): (each, self._wanted(each, anatomy)) for each in self._detectors}
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
-        stale = {
-            name: (detector, of)
-            for name, (detector, of) in wanted.items()
-            if self._is_stale(name, detector, of)
-        }
+        stale = {name: made for name, made in wanted.items() if self._is_stale(name, *made)}
         if stale and not self.coarse:
             self._drawn |= {name: Drawn(of) for name, (_detector, of) in stale.items()}
             self._moved = perf_counter()

@@ -72,24 +72,19 @@ def ct_fingerprint(registration: Registration, name: str = "") -> str:
 
 def of_bones(registration: Registration) -> list[str]:
     """Return the fingerprints of the bones that get a pose of their own, of segments or of a CT each; none without any."""
-    segments = [of_structures(registration)] if registration.chosen_segments else []
-    return segments + [
-        sha256_of([name, volume.GetAttribute(UNIT), _volume(volume)])
-        for name, volume in registration.apart.items()
-    ]
+    found = [of_structures(registration)] if registration.chosen_segments else []
+    for name, volume in registration.apart.items():
+        found.append(sha256_of([name, volume.GetAttribute(UNIT), _volume(volume)]))
+    return found
 
 
 def of_structures(registration: Registration) -> str:
     """Return the fingerprint of the segments that are registered after the whole CT, each with its name, which a result has."""
-    segments = segments_of(registration.segmentation)
+    node = registration.segmentation
+    segments = segments_of(node)
     lies = _in_ct(registration)
-    named = ((segments[each].GetName(), each) for each in registration.chosen_segments)
-    return sha256_of(
-        [
-            [name, _segment(registration.segmentation, segment_id, lies)]
-            for name, segment_id in sorted(named)
-        ]
-    )
+    named = sorted((segments[each].GetName(), each) for each in registration.chosen_segments)
+    return sha256_of([[name, _segment(node, segment_id, lies)] for name, segment_id in named])
 
 
 def _in_ct(registration: Registration) -> np.ndarray | None:
@@ -151,10 +146,7 @@ def _on_image(view: XRayView) -> str:
     """
     pixel_from_ras = np.linalg.inv(place_of(view.node))
     mask = view.mask
-    filled = (
-        _filled(mask, segment_id, pixel_from_ras)
-        for segment_id in mask.GetSegmentation().GetSegmentIDs()
-    )
+    filled = (_filled(mask, each, pixel_from_ras) for each in segments_of(mask))
     return sha256_of(
         [each and [each.checksum, each.shape, _rounded(each.first[:2], 2)] for each in filled]
     )

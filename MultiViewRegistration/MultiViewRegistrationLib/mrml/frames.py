@@ -120,10 +120,9 @@ class SliceImages:
     files = None
 
     def __init__(self, views: Mapping[str, tuple[XRayView, XRay]]) -> None:
-        self._stacks = {
-            name: (any_voxels(view.source), view.record, xray.valid)
-            for name, (view, xray) in views.items()
-        }
+        self._stacks = {}
+        for name, (view, xray) in views.items():
+            self._stacks[name] = any_voxels(view.source), view.record, xray.valid
         count = min(len(stack) - record.shown_frame for stack, record, _ in self._stacks.values())
         first = next(record.shown_frame for _, record, _ in self._stacks.values())
         self.names = [f"frame {first + number}" for number in range(count)]

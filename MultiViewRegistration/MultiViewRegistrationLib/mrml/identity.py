@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -216,11 +216,10 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
     if not kept.issuperset(live):
         kept.update(live)
         registration.keep(CONTRADICTIONS, sorted(kept))
-    pairs = [(one, other, {a, b}) for (one, a, _), (other, b, _) in combinations(images, 2)]
-    found = sentences(
-        [(what, one, other) for one, other, keys in pairs for what, a, b in kept if keys == {a, b}]
-    )
-    return with_recorded(found, settings_of(registration).header_mismatch)
+    found: list[tuple[str, str, str]] = []
+    for (one, a, _), (other, b, _) in combinations(images, 2):
+        found += [(what, one, other) for what, *keys in kept if set(keys) == {a, b}]
+    return with_recorded(sentences(found), settings_of(registration).header_mismatch)
 
 
 def patient_of(registration: Registration) -> str:
@@ -255,7 +254,7 @@ def doubt_about(registration: Registration, identities: Sequence[dict[str, str]]
     once of a registration that is whole.
     """
     there = _patients(registration)
-    if any(same_patient(one, new) is False for one in there for new in identities):
+    if any(same_patient(*pair) is False for pair in product(there, identities)):
         return OTHER
     known = list(map(is_known, there))
     placed = sum(view.placed for view in registration.xrays)
@@ -317,13 +316,10 @@ def said_same_patient(registration: Registration) -> bool:
 
 def _images(registration: Registration) -> list[tuple[str, str, dict[str, str]]]:
     """Return name, `_header_key` and header values, if at hand, of the CT and the used X-rays that had a header."""
-    nodes = [
-        ("CT", registration.ct),
-        *(
-            (view.name, view.node if _header_key(view.node) else view.source)
-            for view in registration.used_xrays
-        ),
-    ]
+    nodes = [("CT", registration.ct)]
+    for view in registration.used_xrays:
+        node = view.node if _header_key(view.node) else view.source
+        nodes.append((view.name, node))
     return [(name, key, _identity(node)) for name, node in nodes if (key := _header_key(node))]
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -120,16 +120,18 @@ def outside_ct(
         The X-rays' planes, where they are known.
     """
     box = manual_pose.ct_box(registration)
-    new = [(markups, i) for markups in lists(registration) for i in _unnamed(markups)]
+    new: list[tuple[Any, int]] = []
+    for markups in lists(registration):
+        new += [(markups, i) for i in _unnamed(markups)]
     if box is None or not new:
         return []
+    outside = []
     among = detectors(registration) if among is None else among
-    points = [markups.GetNthControlPointPositionWorld(i) for markups, i in new]
-    return [
-        each
-        for each, point in zip(new, points, strict=True)
-        if detector_of(point, among) is None and not box.holds(lps_from_ras(np.array(point)))
-    ]
+    for markups, i in new:
+        point = np.array(markups.GetNthControlPointPositionWorld(i))
+        if detector_of(point, among) is None and not box.holds(lps_from_ras(point)):
+            outside.append((markups, i))
+    return outside
 
 
 def remove_outside(registration: Registration) -> None:
@@ -182,10 +184,8 @@ def without_place(registration: Registration) -> int:
 
     They count as not clicked.
     """
-    return sum(
-        markups.GetNumberOfDefinedControlPoints() - len(placed(markups))
-        for markups in lists(registration)
-    )
+    every = lists(registration)
+    return sum(each.GetNumberOfDefinedControlPoints() - len(placed(each)) for each in every)
 
 
 def in_xray(
@@ -216,7 +216,7 @@ def next_name(registration: Registration, markups, wanted: str = "") -> str:
     mine = set(_labels(markups))
     if wanted and wanted not in mine:
         return wanted
-    others = [label for other in lists(registration) for label in _labels(other)]
+    others = list(chain.from_iterable(map(_labels, lists(registration))))
     waiting = next((label for label in others if label not in mine), None)
     taken = {*mine, *others}
     return waiting or next(str(n) for n in range(1, len(taken) + 2) if str(n) not in taken)
@@ -369,24 +369,16 @@ def distances(registration: Registration) -> list[Distance]:
     linked cursor. InputError without a usable CT where a distance in an X-ray needs it.
     """
     among = detectors(registration)
-    pairs = [
-        (node.GetName(), *positions(node))
-        for node in _shown("vtkMRMLMarkupsLineNode", registration)
-        if len(placed(node)) == 2
-    ]
-    named = [
-        (node.GetName(), _named_points(node))
-        for node in _shown("vtkMRMLMarkupsFiducialNode", registration)
-    ]
+    lines = _shown("vtkMRMLMarkupsLineNode", registration)
+    pairs = [(node.GetName(), *positions(node)) for node in lines if len(placed(node)) == 2]
+    point_lists = _shown("vtkMRMLMarkupsFiducialNode", registration)
+    named = [(node.GetName(), _named_points(node)) for node in point_lists]
     for _, points in named:
         if len(points) <= MAX_POINTS:
             pairs += [(f"{a} to {b}", points[a], points[b]) for a, b in combinations(points, 2)]
     for (one, points), (other, partners) in combinations(named, 2):
-        pairs += [
-            (f"{name}: {one} to {other}", points[name], partners[name])
-            for name in points
-            if name in partners
-        ]
+        for name in filter(partners.__contains__, points):
+            pairs.append((f"{name}: {one} to {other}", points[name], partners[name]))
     return [_distance(registration, among, *pair) for pair in pairs]
 
 
@@ -412,13 +404,8 @@ def _distance(
 
 def _shown(kind: str, registration: Registration) -> list:
     nodes = nodes_of_class(kind, registration.scene)
-    return [
-        node
-        for node in nodes
-        if node.GetDisplayNode() is not None
-        and node.GetDisplayNode().GetVisibility()
-        and not node.GetNodeReferenceID(OWNER)
-    ]
+    own = (node for node in nodes if node.GetDisplayNode() and not node.GetNodeReferenceID(OWNER))
+    return [node for node in own if node.GetDisplayNode().GetVisibility()]
 
 
 def _named_points(node) -> dict[str, np.ndarray]:

@@ -117,11 +117,8 @@ def composite_of(view: XRayView):
 
 def slice_nodes(scene) -> list:
     """Return the slice nodes of all X-rays, also of removed ones."""
-    return [
-        node
-        for node in nodes_of_class("vtkMRMLSliceNode", scene)
-        if number_of(node.GetLayoutName() or "")
-    ]
+    nodes = nodes_of_class("vtkMRMLSliceNode", scene)
+    return [node for node in nodes if number_of(node.GetLayoutName() or "")]
 
 
 #: A layout's number is this and how many X-rays it has; users' settings and saved scenes refer to
@@ -177,10 +174,10 @@ def description(tags: list[str], ct_slices: bool = False, *, tabs: bool = False)
         )
     if not ct_slices:
         return views
-    slices = [
-        _view("vtkMRMLSliceNode", name, orientation=orientation, viewlabel=label, viewcolor=colour)
-        for name, orientation, label, colour in CT_SLICES
-    ]
+    slices = []
+    for name, orientation, label, tone in CT_SLICES:
+        how = {"orientation": orientation, "viewlabel": label, "viewcolor": tone}
+        slices.append(_view("vtkMRMLSliceNode", name, **how))
     beside = _tabs(*slices) if tabs else _layout("horizontal", *slices)
     return _layout("vertical", views, beside, split=(660, 340))
 
@@ -321,8 +318,6 @@ def _xray(tag: str) -> str:
 
 
 def _view(class_name: str, name: str, **properties: str) -> str:
-    inside = "".join(
-        f'<property name="{key}" action="default">{escape(value)}</property>'
-        for key, value in properties.items()
-    )
+    said = '<property name="{}" action="default">{}</property>'
+    inside = "".join(said.format(key, escape(value)) for key, value in properties.items())
     return f'<view class="{class_name}" singletontag="{name}">{inside}</view>'

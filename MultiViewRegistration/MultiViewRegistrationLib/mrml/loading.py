@@ -169,15 +169,11 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
     InputError
         For unreadable files.
     """
-    return [
-        _read_view(
-            view,
-            entry,
-            case.dicom.views.get(view.name),
-            view_identity(file, entry),
-        )
-        for view, entry in zip(case.views, file.views, strict=True)
-    ]
+    added = []
+    for view, entry in zip(case.views, file.views, strict=True):
+        identity = view_identity(file, entry)
+        added.append(_read_view(view, entry, case.dicom.views.get(view.name), identity))
+    return added
 
 
 def _read_view(
@@ -190,14 +186,12 @@ def _read_view(
     if raw.open is not None:
         mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
     usual = replace(entry, uncertainty={}).deviations
+    kept = {"principal_point_sd_px"} if PRESUMED in usual else set()
+    stated = {key: sd for key, sd in entry.uncertainty.items() if sd != usual[key] or key in kept}
     record = XRayRecord(
         view.name,
         geometry=entry.flat.geometry if entry.kind in DESCRIBED else view.camera,
-        uncertainty={
-            key: sd
-            for key, sd in entry.uncertainty.items()
-            if sd != usual[key] or (key == "principal_point_sd_px" and PRESUMED in usual)
-        },
+        uncertainty=stated,
         assumptions=entry.assumptions,
         marker=entry.marker,
         image_pixel_mm=view.xray.pixel_mm,

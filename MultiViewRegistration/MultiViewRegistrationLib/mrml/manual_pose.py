@@ -197,12 +197,9 @@ def copy_pose(registration: Registration, transform) -> None:
 
 def other_transforms(registration: Registration) -> list:
     """Return the transform nodes that a person sees, without the CT's own."""
+    own = registration.ct_transform
     nodes = nodes_of_class("vtkMRMLTransformNode", registration.scene)
-    return [
-        node
-        for node in nodes
-        if node is not registration.ct_transform and not node.GetHideFromEditors()
-    ]
+    return [node for node in nodes if node is not own and not node.GetHideFromEditors()]
 
 
 def centre_ct(registration: Registration) -> None:
@@ -264,14 +261,13 @@ def xrays_without_ct(registration: Registration) -> list[str]:
     box = ct_box(registration)
     if box is None:
         return []
-    return [
-        view.name
-        for view in registration.placed_xrays
-        if not (
-            _is_on_image(view.camera, box.centre)
-            or sees(view.camera, box.world_from_index, box.low, box.high)
-        )  # the latter takes milliseconds
-    ]
+    return [view.name for view in registration.placed_xrays if not _shows(view, box)]
+
+
+def _shows(view: XRayView, box: CTBox) -> bool:
+    """Return whether an X-ray shows any of a CT's box; its centre is asked first: the rest takes milliseconds."""
+    lies = box.world_from_index, box.low, box.high
+    return _is_on_image(view.camera, box.centre) or sees(view.camera, *lies)
 
 
 def ct_is_seen(registration: Registration) -> bool:

@@ -160,11 +160,8 @@ def set_references(node, role: str, others: Iterable) -> None:
 def products_of(owner) -> list:
     """Return all nodes that were made for `owner`."""
     scene = owner.GetScene()
-    return [
-        node
-        for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
-        if node.GetNodeReferenceID(OWNER) == owner.GetID()
-    ]
+    every = map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
+    return [node for node in every if node.GetNodeReferenceID(OWNER) == owner.GetID()]
 
 
 def rename(node: Any, name: str) -> None:
@@ -185,17 +182,13 @@ def remove_product(owner, role: str) -> None:
 
 def volumes(scene) -> list:
     """Return the volumes with grey values that a person can choose from, without DRRs of an X-ray."""
-    found = [
-        node
-        for node in nodes_of_class("vtkMRMLScalarVolumeNode", scene)
-        if not node.GetHideFromEditors() and not node.IsA("vtkMRMLLabelMapVolumeNode")
-    ]
-    owners = [node.GetNodeReference(OWNER) for node in found]
-    return [
-        node
-        for node, owner in zip(found, owners, strict=True)
-        if owner is None or not owner.IsA("vtkMRMLVolumeNode")
-    ]
+    found = []
+    for node in nodes_of_class("vtkMRMLScalarVolumeNode", scene):
+        owner = node.GetNodeReference(OWNER)
+        hidden = node.GetHideFromEditors() or node.IsA("vtkMRMLLabelMapVolumeNode")
+        if not hidden and (owner is None or not owner.IsA("vtkMRMLVolumeNode")):
+            found.append(node)
+    return found
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
@@ -457,12 +450,13 @@ def placed(markups) -> list[int]:
 
     A damaged file may have a place that is no number: such a point has none.
     """
-    return [
-        i
-        for i in range(0 if markups is None else markups.GetNumberOfControlPoints())
-        if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
-        and np.abs(markups.GetNthControlPointPosition(i)).max() < MAX_MM
-    ]
+    defined = slicer.vtkMRMLMarkupsNode.PositionDefined
+    found = []
+    for i in range(0 if markups is None else markups.GetNumberOfControlPoints()):
+        near = np.abs(markups.GetNthControlPointPosition(i)).max() < MAX_MM
+        if near and markups.GetNthControlPointPositionStatus(i) == defined:
+            found.append(i)
+    return found
 
 
 def label_of(markups, i: int) -> str:

@@ -262,24 +262,18 @@ def show_overview(
     bool
         Whether there was anything to see; else the camera stays.
     """
-    cameras = [(view.camera, view.detector_mm) for view in registration.xrays if view.placed]
     bone = _bone_corners(registration)
-    points = np.concatenate(
-        [
-            np.vstack([camera.sources(camera.corners), detector_corners(camera, depth_mm)])
-            for camera, depth_mm in cameras
-        ]
-        + [_ct_corners(registration) if cameras or not len(bone) else bone]
-    )
+    faces = []
+    ends = []
+    for view in filter(lambda view: view.placed, registration.xrays):
+        camera = view.camera
+        ends += [camera.sources(camera.corners), detector_corners(camera, view.detector_mm)]
+        faces.append(-np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2])
+    points = np.vstack([*ends, _ct_corners(registration) if ends or not len(bone) else bone])
     if not len(points):
         return False
     restore(camera_node)
-    back = _direction(
-        [
-            -np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2]
-            for camera, _ in cameras
-        ]
-    )
+    back = _direction(faces)
     place = _framed(points, back, WORLD_UP, camera_node, size)
     if len(bone) and not sources:
         near = _framed(bone, back, WORLD_UP, camera_node, size, BONE_MARGIN)
@@ -300,11 +294,9 @@ def look_closely(points: np.ndarray, camera_node, size: tuple[int, int]) -> None
         (width, height) of the view in pixels.
     """
     restore(camera_node)
-    eye, focus, up = (
-        lps_from_ras(getattr(camera_node, f"Get{each}")())
-        for each in ("Position", "FocalPoint", "ViewUp")
-    )
-    back = (eye - focus) / np.linalg.norm(eye - focus)
+    away = lps_from_ras(np.subtract(camera_node.GetPosition(), camera_node.GetFocalPoint()))
+    back = away / np.linalg.norm(away)
+    up = lps_from_ras(camera_node.GetViewUp())
     _put(camera_node, *_framed(points, back, up, camera_node, size, CLOSE_MARGIN), back)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -266,7 +266,7 @@ def candidates(registration: Registration) -> list:
 
 
 def _all(registration: Registration) -> list:
-    return [node for kind in KINDS for node in nodes_of_class(kind, registration.scene)]
+    return list(chain(*(nodes_of_class(kind, registration.scene) for kind in KINDS)))
 
 
 def structures_of(registration: Registration) -> list:
@@ -278,13 +278,8 @@ def structures_of(registration: Registration) -> list:
     # Bones with poses of their own are outlined by themselves, and of the CT's surface there is the
     # DRR.
     drawn = [bone.surface for bone in bones] + ([registration.segmentation] if bones else [])
-    return [
-        node
-        for node in _all(registration)
-        if node not in drawn
-        and not node.GetHideFromEditors()
-        and any(is_under(node, transform) for transform in moving)
-    ]
+    others = [node for node in candidates(registration) if node not in drawn]
+    return [node for node in others if any(is_under(node, transform) for transform in moving)]
 
 
 class Outline(NamedTuple):
@@ -336,7 +331,7 @@ def show_outlines(
             remove_with_products(before)
         outlines = outlines_in(seen[view.id]) if view.id in seen else []
         lines = np.concatenate([np.zeros((0, 2, 2)), *(each.lines for each in outlines)])
-        colours = np.array([each.colour for each in outlines for _line in each.lines])
+        colours = np.array([*chain(*([each.colour] * len(each.lines) for each in outlines))])
         node = view.node.GetNodeReference(OUTLINES)
         shown_in = seen[view.id].slice_id if view.id in seen else ""
         stamp = f"{zlib.crc32(colours.tobytes(), zlib.crc32(lines.tobytes()))} {shown_in}"
@@ -393,12 +388,17 @@ class StructureOutlines:
 
     def take(self) -> Callable[[DetectorPlane], list[Outline]]:
         """Return what gives the outlines of the structures as they are now in an X-ray."""
-        every = [part for node in structures_of(self._registration) for part in parts_of(node)]
+        every = chain(*map(parts_of, structures_of(self._registration)))
         found = [(part, self._shape(part), ras_from_node(part.node)) for part in every]
-        return lambda detector: [
-            Outline("", part.colour, self._known.of(part.key, shape, place, detector))
-            for part, shape, place in found
-        ]
+
+        def outlines(detector: DetectorPlane) -> list[Outline]:
+            drawn = []
+            for part, shape, place in found:
+                lines = self._known.of(part.key, shape, place, detector)
+                drawn.append(Outline("", part.colour, lines))
+            return drawn
+
+        return outlines
 
     def _shape(self, part: StructurePart) -> Shape:
         stamp, shape = self._shapes.get(part.key, (None, None))

@@ -237,11 +237,8 @@ OF_GEOMETRY = (
     *("intensity", "inverted"),
 )
 #: What only a scene has.
-OF_SCENE = tuple(
-    each.name
-    for each in fields(XRayRecord)
-    if each.name not in {one.name for one in fields(ViewRecord)}
-)
+_OF_CASE = {each.name for each in fields(ViewRecord)}
+OF_SCENE = tuple(each.name for each in fields(XRayRecord) if each.name not in _OF_CASE)
 
 
 @lru_cache(maxsize=64)  # used many times a second
@@ -271,11 +268,9 @@ def migrated(before: Mapping[str, Any]) -> dict[str, Any]:
     Its only migration.
     """
     after = {key: value for key, value in before.items() if value is not None or key in UNCERTAINTY}
-    after |= {
-        new: after.pop(old)
-        for old, new in (("from", "origin"), ("pixel_mm", "image_pixel_mm"))
-        if old in after
-    }
+    for old, new in (("from", "origin"), ("pixel_mm", "image_pixel_mm")):
+        if old in after:
+            after[new] = after.pop(old)
     if "slot_scan" not in after:
         after.pop(STEP_SD.key, None)
     header = after.pop("header", None)

@@ -125,12 +125,11 @@ def aside(seen: Sequence[int], size: Sequence[int], area: Sequence[int]) -> tupl
     """
 
     def hidden(corner: tuple[int, int]) -> int:
-        spans = (
-            min(corner[i] + size[i], seen[i] + seen[2 + i]) - max(corner[i], seen[i])  # along x, y
+        width, height = (
+            min(corner[i] + size[i], seen[i] + seen[2 + i]) - max(corner[i], seen[i])
             for i in (0, 1)
         )
-        width, height = (max(span, 0) for span in spans)
-        return width * height
+        return max(width, 0) * max(height, 0)
 
     right, bottom = (max(area[i] + area[2 + i] - size[i], area[i]) for i in (0, 1))
     return min(

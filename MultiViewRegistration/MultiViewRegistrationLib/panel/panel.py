@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from time import thread_time
 from typing import Any, Protocol
@@ -96,10 +97,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.hand = Hand(self)
         self.views = Views(self)
         self.segmenter = Segmenter()
-        self.sections = {
-            name: PanelSection(presenter, self, getattr(ui, f"{name}Section"), number)
-            for number, (name, presenter) in enumerate(self.presenters.by_name().items(), start=1)
-        }
+        self.sections = {}
+        for number, (name, presenter) in enumerate(self.presenters.by_name().items(), start=1):
+            header = getattr(ui, f"{name}Section")
+            self.sections[name] = PanelSection(presenter, self, header, number)
         self.geometry = GeometryWindow(self, self.presenters.xrays.geometry)
         self.files = FilesPart(self, ui.filesWidget)
         self.answer = AnswerBar(self)
@@ -449,7 +450,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def _say_news(self) -> None:
         """Say each news of a session once."""
-        news = [sentence for session in self.logic.sessions for sentence in session.news()]
+        news = list(chain(*(session.news() for session in self.logic.sessions)))
         for sentence in news:
             if sentence not in self._said:
                 self._say_in_status_bar(sentence)

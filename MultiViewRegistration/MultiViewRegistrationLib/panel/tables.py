@@ -149,13 +149,9 @@ class _FieldTable(Drawn[controls.FieldTable]):
         notes = 0
         for number, line in enumerate(control.lines):
             row = 1 + 2 * number
-            seen |= {
-                line.id,
-                *(
-                    self._place(cell, row, column)
-                    for column, cell in enumerate(line.cells, start=1)
-                ),
-            }
+            seen.add(line.id)
+            for column, cell in enumerate(line.cells, start=1):
+                seen.add(self._place(cell, row, column))
             self._title(line, row, control)
             for note in line.notes:
                 self._write_note(notes, note, row + 1)
@@ -240,16 +236,13 @@ class _FieldTable(Drawn[controls.FieldTable]):
 
     def _down(self, key: str) -> None:
         """Go on in the column, and after its end in the next one, on Enter."""
-        row, column = self._places[key]
-        seen = (
-            name
-            for name, each in self._cells.items()
-            if isinstance(each.control, controls.TextField) and each.widget.visible
-        )
-        columns = sorted((self._places[name][::-1], name) for name in seen)
-        after = [name for place, name in columns if place > (column, row)]
+        after = {}
+        for name, each in self._cells.items():
+            below = self._places[name][::-1] > self._places[key][::-1]
+            if below and isinstance(each.control, controls.TextField) and each.widget.visible:
+                after[self._places[name][::-1]] = each.inner
         if after:
-            edit = self._cells[after[0]].inner
+            edit = after[min(after)]
             edit.setFocus()
             edit.selectAll()
 

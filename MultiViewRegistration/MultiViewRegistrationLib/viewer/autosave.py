@@ -208,15 +208,12 @@ class Autosave:
 
     def _show_left(self, ids: Mapping[str, str]) -> None:
         """Show what is left, with the patients' IDs by folder as far as they are known."""
-        self._application.state.autosaved = [
-            {
-                "key": one.folder.name,
-                "name": title_of(one.name, ids.get(one.folder.name)),
-                "picture": one.picture,
-                "facts": one.facts(),
-            }
-            for one in self._left
-        ]
+        shown = []
+        for one in self._left:
+            key = one.folder.name
+            name = title_of(one.name, ids.get(key))
+            shown.append({"key": key, "name": name, "picture": one.picture, "facts": one.facts()})
+        self._application.state.autosaved = shown
 
     def _begin(self, folder: Path | None) -> None:
         """Save into another folder, where nothing is known to be saved yet."""

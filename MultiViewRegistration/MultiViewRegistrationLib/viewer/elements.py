@@ -19,6 +19,7 @@ from ..translation import _
 TITLE = "Multi-view 2D/3D registration"
 #: Dark as a reading room, and light as an office; both with contrasts of WCAG AA.
 _EMPHASIS = {"high-emphasis-opacity": 1, "medium-emphasis-opacity": 0.8}
+_DENSE = {"density": "compact", "hideDetails": True}
 THEME = {
     "theme": {
         "defaultTheme": "dark",
@@ -56,14 +57,11 @@ THEME = {
         },
     },
     "defaults": {
-        name: {"density": "compact", "hideDetails": True, **more}
-        for name, more in {
-            "VCheckbox": {"color": "primary"},
-            "VTextField": {"variant": "outlined"},
-            "VSelect": {"variant": "outlined"},
-            "VRadioGroup": {"color": "primary"},
-            "VSlider": {"color": "primary"},
-        }.items()
+        "VCheckbox": {**_DENSE, "color": "primary"},
+        "VTextField": {**_DENSE, "variant": "outlined"},
+        "VSelect": {**_DENSE, "variant": "outlined"},
+        "VRadioGroup": {**_DENSE, "color": "primary"},
+        "VSlider": {**_DENSE, "color": "primary"},
     },
 }
 #: What trame's page shows until its scripts are there, in place of its own, which turns.
@@ -444,11 +442,8 @@ def icon_styles() -> dict[str, str]:
     icons = "css/mdi.css"
     folder = Path(vuetify.serve_path)
     scripts = *BROWSER.rglob("*.js"), *BROWSER.parent.glob("*.py"), *folder.glob("*.js")
-    named = {
-        name
-        for script in scripts
-        for name in re.findall(r"mdi-[\w-]+", script.read_text(encoding="utf-8"))
-    }
+    text = " ".join(script.read_text(encoding="utf-8") for script in scripts)
+    named = set(re.findall(r"mdi-[\w-]+", text))
     styles = re.sub(
         r"\.(mdi-[\w-]+)::before\{[^}]*\}",
         lambda rule: rule[0] if rule[1] in named else "",

@@ -159,10 +159,8 @@ class PageViews:
     @property
     def _slice_nodes(self) -> dict[str, Any]:
         """Return the slice nodes by their orientations."""
-        return {
-            each[1]: view.get_view_node()
-            for each, view in zip(layout.CT_SLICES, self.slices, strict=True)
-        }
+        orientations = (each[1] for each in layout.CT_SLICES)
+        return dict(zip(orientations, (each.get_view_node() for each in self.slices), strict=True))
 
     def tick(self) -> Iterator[None]:
         """Have the X-rays' cells follow the CT, one after another, then 3D and slices."""
@@ -280,6 +278,7 @@ class PageViews:
         state |= {"along": "", "sources": []}
         if registration is not None:
             title = _("From {source}")
+            sources = self._overlays.sources()
             state = {
                 "bones": ct_3d.surface_is_shown(registration),
                 "volume": ct_3d.volume_is_shown(registration),
@@ -287,7 +286,7 @@ class PageViews:
                 "along": self._overlays.source,
                 "sources": [
                     {"value": each.value, "title": title.format(source=each.title)}
-                    for each in self._overlays.sources()
+                    for each in sources
                 ],
             }
         self._state.in_3d = state
@@ -355,19 +354,14 @@ class PageViews:
                     pane.build()
                 self.panes[view.node] = pane
         registration = self._application.registration
-        self._state.views = {
-            "case": registration.name if registration is not None else "",
-            "xrays": [
-                {
-                    "template": self.panes[view.node].template,
-                    "pane": self.panes[view.node].name,
-                    "name": view.name,
-                    "used": view.used,
-                    "colour": css_colour(view),
-                }
-                for view in views
-            ],
-        }
+        case = "" if registration is None else registration.name
+        self._state.views = {"case": case, "xrays": [self._cell(view) for view in views]}
+
+    def _cell(self, view: XRayView) -> dict[str, Any]:
+        """Return what the page knows of an X-ray's cell."""
+        pane = self.panes[view.node]
+        said = {"template": pane.template, "pane": pane.name}
+        return {**said, "name": view.name, "used": view.used, "colour": css_colour(view)}
 
     def show_bone(self, corners: np.ndarray | None) -> None:
         """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""

@@ -86,19 +86,11 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
         text = "" if residual is None else _("{mm:.1f} mm").format(mm=residual.residual_mm)
         marks.append({"name": f"{name} {text}".strip(), "at": rounded(point)})
     shown = overlay.mode_of(session.registration) != "off"
-    bones = session.bones.outlines(detector) if shown else []
-    return {
-        "landmarks": marks,
-        "bones": [
-            {
-                "name": each.name,
-                "colour": css(each.colour),
-                "chosen": each.chosen,
-                "lines": rounded(each.lines, 1),
-            }
-            for each in bones
-        ],
-    }
+    bones = []
+    for each in session.bones.outlines(detector) if shown else ():
+        said = {"name": each.name, "colour": css(each.colour), "chosen": each.chosen}
+        bones.append({**said, "lines": rounded(each.lines, 1)})
+    return {"landmarks": marks, "bones": bones}
 
 
 def rounded(numbers: Any, decimals: int = 3) -> list:

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay
+from ..known import Known
 from . import overlay
 from .nodes import in_batch
 from .registration import MAX_VIEWS, Registration
@@ -205,7 +206,7 @@ class Drawing:
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
         self._tone_matches: dict[str, tuple[tuple, ToneMatch]] = {}
-        self._films: dict[str, tuple[tuple, Film]] = {}
+        self._films = Known()
         self._modes: dict[str, str] = {}
         self._moved = 0.0
         self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
@@ -427,10 +428,9 @@ class Drawing:
         """Return the X-ray as pictures show it, made once for as long as it is the same."""
         from ..report.overlays import film_of
 
-        key = xray, factor
-        if self._films.get(_name(detector), ((),))[0] != key:
-            self._films[_name(detector)] = key, film_of(_pooled(xray, factor))
-        return self._films[_name(detector)][1]
+        return self._films.value(
+            _name(detector), (xray, factor), lambda: film_of(_pooled(xray, factor))
+        )
 
     def _adapt(self, pace: float) -> None:
         """Draw less finely where pictures take too long, more finely where there is time.

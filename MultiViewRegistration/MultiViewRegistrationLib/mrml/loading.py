@@ -41,7 +41,8 @@ SHUTTER = "shutter"
 STRUCTURES = "structures"
 #: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the
 #: number of voxels sampled.
-SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
+SHOWN = (0.1, 99.9)
+THIN = (slice(None, None, 4),) * 3
 #: Adds a view that was read to a registration, in the main thread. InputError where there is no
 #: room for more.
 AddView = Callable[[Registration], XRayView]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
+from ..known import Known
 from .bones import bones_of
 from .ct_3d import mask_surface
 from .nodes import (
@@ -365,17 +367,15 @@ class KnownOutlines:
     """Outlines of shapes in X-rays, found again only where shape, place or X-ray is another."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple, tuple[tuple, np.ndarray]] = {}
+        self._known = Known()
 
     def of(
         self, key: Any, shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane
     ) -> np.ndarray:
         """Return `outlined` of the shape that is known by this key."""
-        place = detector.view.id, key
         of = detector.stamp, shape, ras_from_shape.tobytes()
-        if self._found.get(place, ((),))[0] != of:
-            self._found[place] = of, outlined(shape, ras_from_shape, detector)
-        return self._found[place][1]
+        find = partial(outlined, shape, ras_from_shape, detector)
+        return self._known.value((detector.view.id, key), of, find)
 
 
 class StructureOutlines:
@@ -383,29 +383,25 @@ class StructureOutlines:
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
-        self._shapes: dict[tuple, tuple[tuple, Shape]] = {}
-        self._known = KnownOutlines()
+        self._shapes = Known()
+        self._outlines = KnownOutlines()
 
     def take(self) -> Callable[[DetectorPlane], list[Outline]]:
         """Return what gives the outlines of the structures as they are now in an X-ray."""
         every = chain(*map(parts_of, structures_of(self._registration)))
-        found = [(part, self._shape(part), ras_from_node(part.node)) for part in every]
+        found = []
+        for part in every:
+            shape = self._shapes.value(part.key, part.stamp, part.shape)
+            found.append((part, shape, ras_from_node(part.node)))
 
         def outlines(detector: DetectorPlane) -> list[Outline]:
             drawn = []
             for part, shape, place in found:
-                lines = self._known.of(part.key, shape, place, detector)
+                lines = self._outlines.of(part.key, shape, place, detector)
                 drawn.append(Outline("", part.colour, lines))
             return drawn
 
         return outlines
-
-    def _shape(self, part: StructurePart) -> Shape:
-        stamp, shape = self._shapes.get(part.key, (None, None))
-        if shape is None or stamp != part.stamp:
-            shape = part.shape()
-            self._shapes[part.key] = part.stamp, shape
-        return shape
 
 
 def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:

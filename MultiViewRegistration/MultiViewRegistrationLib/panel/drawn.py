@@ -172,7 +172,8 @@ class _Text(Drawn[controls.Text]):
 
 class _Progress(Drawn[controls.ProgressBar]):
     def make(self, control: controls.ProgressBar) -> Any:
-        self.bar, self.text = qt.QProgressBar(), plain_label()
+        self.bar = qt.QProgressBar()
+        self.text = plain_label()
         self.bar.textVisible = False
         self.text.wordWrap = True
         return joined(qt.QVBoxLayout, self.bar, self.text)
@@ -209,7 +210,8 @@ class _ClickFilter(qt.QObject):
 class _Picture(Drawn[controls.Picture]):
     def make(self, control: controls.Picture) -> Any:
         self._rgb: np.ndarray | None = None
-        self.picture, self.text = plain_label(), plain_label()
+        self.picture = plain_label()
+        self.text = plain_label()
         self._clicks = _ClickFilter(self.picture, self.act) if control.action else None
         if self._clicks:
             self.picture.setCursor(qt.QCursor(qt.Qt.PointingHandCursor))

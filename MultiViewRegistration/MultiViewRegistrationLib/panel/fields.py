@@ -96,7 +96,8 @@ class _Button(_PushButton[controls.Button]):
 
 class _Files(Drawn[controls.Files]):
     def make(self, control: controls.Files) -> Any:
-        self.file, self.folder = qt.QPushButton(), qt.QPushButton(_("Folder..."))
+        self.file = qt.QPushButton()
+        self.folder = qt.QPushButton(_("Folder..."))
         for button, press in ((self.file, self._on_file), (self.folder, self._on_folder)):
             button.clicked.connect(lambda *_args, press=press: press())
         self._last = ""
@@ -262,7 +263,8 @@ class _Entry(Drawn[controls.TextField]):
     ALWAYS_TYPED = False
 
     def make(self, control: controls.TextField) -> Any:
-        self.edit, self._unit = qt.QLineEdit(), plain_label()
+        self.edit = qt.QLineEdit()
+        self._unit = plain_label()
         self.edit.connect("textEdited(QString)", lambda text: self._on_typed())
         self.edit.connect("editingFinished()", self._on_finished)
         return joined(qt.QHBoxLayout, self.edit, self._unit)

@@ -184,7 +184,8 @@ class _FieldTable(Drawn[controls.FieldTable]):
                 lambda *_args, id=line.id: self.act(id) if self.control.action else None
             )
         self._grid.addWidget(title, row, 0)
-        title.text, title.toolTip = button_text(line.title), plain_tip(line.tip)
+        title.text = button_text(line.title)
+        title.toolTip = plain_tip(line.tip)
         title.checked = line.id == control.selected
         if line.colour:
             title.icon = swatch(line.colour)

@@ -440,7 +440,8 @@ class PoseNetwork(Network):
         self.body = nn.Sequential(
             *(_stage(width * max(1, 2**n // 2), width * 2**n, min(n, 1) + 1) for n in range(4))
         )
-        self.rotation, self.translation = nn.Linear(8 * width, 3), nn.Linear(8 * width, 3)
+        self.rotation = nn.Linear(8 * width, 3)
+        self.translation = nn.Linear(8 * width, 3)
 
     def forward(self, images: Tensor, view: Tensor) -> Poses:
         """Predict the poses of images.

@@ -54,7 +54,8 @@ class Optimiser:
 
     def __init__(self, network: Network) -> None:
         load_triton()
-        self._network, self._all = network, list(network.parameters())
+        self._network = network
+        self._all = list(network.parameters())
         kernels = [p for p in network.body.parameters() if p.ndim == 4]
         chosen = {id(p) for p in kernels}
         rest = [p for p in self._all if id(p) not in chosen]

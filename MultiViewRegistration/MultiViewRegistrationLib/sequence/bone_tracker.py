@@ -126,7 +126,8 @@ class BoneTracker:
             starts |= {name: rest @ self._ct_from_bone[name] for name in found.lost}
             second = self._fitted(views, rest, starts, LEVELS, progress)
             if len(second.lost) < len(found.lost):
-                found, again = second, found.lost - second.lost
+                again = found.lost - second.lost
+                found = second
         how = {name: "followed" if name in begun else "registered" for name in starts}
         how |= dict.fromkeys(again, "found again")
         reasons = [

@@ -525,7 +525,9 @@ class ManualMoveRecorder:
     def __init__(self, registration: Registration, history: History) -> None:
         self.registration = registration
         self._history = history
-        self._dragging, self._seen, self._since = False, b"", monotonic()
+        self._dragging = False
+        self._seen = b""
+        self._since = monotonic()
         if not history.entries:
             history.note("before")
         elif history.moved:
@@ -545,7 +547,8 @@ class ManualMoveRecorder:
         """Record the poses at which CT and bones have stopped, and return whether there were any."""
         places = b"".join(pose.tobytes() for pose in places_of(self.registration).values())
         if places != self._seen:
-            self._seen, self._since = places, monotonic()
+            self._seen = places
+            self._since = monotonic()
         if self._dragging or monotonic() - self._since < REST_S or not self._history.moved:
             return False
         self._history.note("by hand")

@@ -362,7 +362,8 @@ def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
 
 #: Seconds that a child process may compile.
 COMPILE_TIMEOUT_S = 300.0
-PREPARING, FIRST_TIME = _("preparing the CT"), _("preparing for the first time (once, about 10 s)")
+PREPARING = _("preparing the CT")
+FIRST_TIME = _("preparing for the first time (once, about 10 s)")
 _loading = Lock()
 #: Processes that compile or have compiled.
 _children: list[subprocess.Popen] = []

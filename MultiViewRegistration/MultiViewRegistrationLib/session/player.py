@@ -354,7 +354,10 @@ class Player:
 
     def play(self) -> None:
         """Play from the frame that is shown; from the first one where that is the last."""
-        self.playing, self._due, self._newest, self._put = True, monotonic(), False, None
+        self.playing = True
+        self._due = monotonic()
+        self._newest = False
+        self._put = None
         if self.number == self.last:
             self._requested = 0
 

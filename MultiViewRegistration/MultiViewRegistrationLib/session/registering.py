@@ -251,7 +251,8 @@ class AutomaticRegistration:
         """
         session = self._session
         if self._run is not None and self._run is not session.running_registration:
-            self._run, self._left = None, _place(session) if session.ended == "done" else None
+            self._run = None
+            self._left = _place(session) if session.ended == "done" else None
         if self._left is None or session.sequence.player is not None:
             return False
         if self._run is None and (
@@ -270,7 +271,9 @@ class AutomaticRegistration:
             return False
         if self._run is not None:
             session.cancel()
-            session.ended, self._run, self._left = "", None, _place(session)
+            session.ended = ""
+            self._run = None
+            self._left = _place(session)
         return True
 
     def begin(self) -> None:

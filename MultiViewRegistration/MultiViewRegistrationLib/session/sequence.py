@@ -17,6 +17,7 @@ from ..geometry import rigid
 from ..io.files import write_json
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
+from ..known import Known
 from ..mrml.fingerprints import fingerprint
 from ..mrml.frames import frames_in, how_many
 from ..translation import _
@@ -126,7 +127,7 @@ class Sequence:
         self._restored = False
         self.seeking: tuple[int, Task] | None = None
         self._kept = 0.0
-        self._bones_motion: tuple[tuple, StructureMotion | None] = (), None
+        self._known = Known()
 
     def restore_scene_before_sequence(self) -> tuple[int, Callable[[], tuple]] | None:
         """Put all back as it was before the sequence, where the scene was saved while it was played; only the first time.
@@ -136,7 +137,8 @@ class Sequence:
         registration = self._session.registration
         if self._restored or registration.scene is None or registration.scene.IsImporting():
             return None
-        self._restored, saved = True, saved_sequence.saved(registration)
+        saved = saved_sequence.saved(registration)
+        self._restored = True
         if saved is not None:
             saved_sequence.put_back(self._session, {})
         return saved
@@ -255,10 +257,8 @@ class Sequence:
         fixed, moving, _frame = bones.pair
         if player is None or not (fixed and moving):
             return None
-        key = player, player.last, bones.pair
-        if self._bones_motion[0] != key:
-            self._bones_motion = key, self._find_motion(player.played, fixed, moving)
-        return self._bones_motion[1]
+        find = partial(self._find_motion, player.played, fixed, moving)
+        return self._known.value("motion", (player, player.last, bones.pair), find)
 
     def _find_motion(self, played: Played, fixed: str, moving: str) -> StructureMotion | None:
         from ..sequence.motion import relative_motion

@@ -257,7 +257,8 @@ class BackgroundValue:
             self._begun_of = of
             return had
         if work is not None:
-            self._begun_of, self._task = of, Task(lambda on_progress: work())
+            self._begun_of = of
+            self._task = Task(lambda on_progress: work())
         return False
 
 

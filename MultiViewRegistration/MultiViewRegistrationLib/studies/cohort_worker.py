@@ -213,7 +213,8 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
     def make() -> CohortRecord:
         global _last
         warm_up()
-        last, _last = _last, None  # what a case leaves half done is not kept
+        last = _last
+        _last = None  # what a case leaves half done is not kept
         done = _last = evaluate_case(path, plan.evaluation(number, folder), last=last)
         pictures = {name: base64.b64encode(data).decode() for name, data in done.pictures.items()}
         pose = None if done.world_from_ct is None else done.world_from_ct.tolist()

@@ -318,7 +318,8 @@ class Autosave:
             if not self._application.scene.Commit(os.fspath(mrml)):
                 raise InputError(_("the scene could not be written"))
         self._fresh.clear()
-        self._files, text = files, mrml.read_text(encoding="utf-8")
+        text = mrml.read_text(encoding="utf-8")
+        self._files = files
         if text == self._saved:
             mrml.unlink()
             return

@@ -122,9 +122,11 @@ class PageViews:
         for view in self._remote:
             view.rendering.render_now()
         self._opened = monotonic()
-        self._ct_shown, self._overview = None, source_view.Overview()
+        self._ct_shown = None
+        self._overview = source_view.Overview()
         self._fitted: dict[str, tuple] = {}
-        self._bones, self._slices_follow = BoneSurfaceUpdater(), slice_view.CTSliceFollower()
+        self._bones = BoneSurfaceUpdater()
+        self._slices_follow = slice_view.CTSliceFollower()
 
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""

@@ -52,10 +52,9 @@ class Uploads:
                 raise InputError(_("Upload: the viewer is still starting; wait a moment."))
             if not request.content_type.startswith("multipart/"):
                 raise InputError(_("Upload: found no form with files, expected one; use the page."))
-            session, parent = (
-                self.belongs_to(),
-                Path(tempfile.gettempdir()).resolve(),
-            )  # by which `redact_upload_paths` knows it
+            session = self.belongs_to()
+            # by which `redact_upload_paths` knows it
+            parent = Path(tempfile.gettempdir()).resolve()
             folder = Path(tempfile.mkdtemp(prefix="mvreg-sent-", dir=parent))
             keep_within(folder)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..known import Known
 from ..mrml import overlay
 from ..mrml.cursor import Reading
 from ..mrml.slice_view import pixel_box
@@ -39,7 +41,8 @@ ANSWER_S = 0.001
 FOLLOW_S = 0.1
 #: Seconds without a movement after which a drag has ended.
 DRAG_TIMEOUT_S = 5.0
-_numbers, _films = count(1), count(1)
+_numbers = count(1)
+_films = count(1)
 
 
 class XRayPane:
@@ -73,10 +76,9 @@ class XRayPane:
         number = next(_numbers)
         self.name = f"mvreg_xray_{number}"
         self.template = f"view_xray_{number}"
-        self._encoded: tuple[tuple, EncodedXRay, int] | None = None
+        self._encoded: EncodedXRay | None = None
         self._film: int | None = None
-        self._labels: tuple[tuple, dict] = (), {}
-        self._camera: tuple[object, dict | None] = None, None
+        self._known = Known()
         self._detectors: list[DetectorPlane] = []
         self._shown: dict | None = None
         self._following: asyncio.TimerHandle | None = None
@@ -158,7 +160,8 @@ class XRayPane:
             self._following = asyncio.get_running_loop().call_later(wait, self._follow)
 
     def _follow(self) -> None:
-        self._following, self._followed = None, monotonic()
+        self._following = None
+        self._followed = monotonic()
         if self in self._together() and self._session.registration.scene is not None:
             with self._server.state:
                 self._draw()
@@ -183,7 +186,8 @@ class XRayPane:
         registration = self._session.registration
         layer = self._layer()
         layers = self._layers
-        self._detectors, mode = detectors(registration), overlay.mode_of(registration)
+        self._detectors = detectors(registration)
+        mode = overlay.mode_of(registration)
         camera = self._camera_of(view)
         pose = layers.browser.pose
         tone_match = layers.tone_matches.get(view.id)
@@ -221,16 +225,13 @@ class XRayPane:
         detector = self._detector_of(view)
         if detector is None:
             return None
-        if self._camera[0] != detector.stamp:
-            self._camera = detector.stamp, camera_state(detector.camera)
-        return self._camera[1]
+        find = partial(camera_state, detector.camera)
+        return self._known.value("camera", detector.stamp, find)
 
     def _labels_of(self, view: XRayView) -> dict:
         detector = self._detector_of(view)
         key = view.name, view.case_name, view.used, detector and detector.stamp
-        if self._labels[0] != key:
-            self._labels = key, labels_of(view)
-        return self._labels[1]
+        return self._known.value("labels", key, partial(labels_of, view))
 
     def _film_of(self, view: XRayView) -> int:
         """Return the number of the encoded X-ray.
@@ -248,9 +249,10 @@ class XRayPane:
         blades = display.GetApplyThreshold()
         ends = display.GetLowerThreshold(), display.GetUpperThreshold()
         key = image.GetMTime(), used, blades, ends
-        if self._encoded is None or self._encoded[0] != key:
-            self._encoded = key, EncodedXRay.of(view, used), next(_films)
-        return self._encoded[2]
+        self._encoded, number = self._known.value(
+            "film", key, lambda: (EncodedXRay.of(view, used), next(_films))
+        )
+        return number
 
     def _marks_of(self, view: XRayView) -> dict:
         cursor = self._application.cursor
@@ -296,7 +298,7 @@ class XRayPane:
         if self._view() is None or not self._film or self._encoded is None:
             return {}
         self._given.add("film")
-        xray = self._encoded[1]
+        xray = self._encoded
         return {
             "stamp": self._film,
             "columns": xray.codes.shape[1],
@@ -316,7 +318,9 @@ class XRayPane:
         if layer.stamp == have:
             return {"stamp": have}
         self._given.add("layer")
-        pixels, low, high = layer.image, 0.0, 1e-3
+        pixels = layer.image
+        low = 0.0
+        high = 1e-3
         if layer.kind != overlay.PICTURE:
             pixels, low, high = scaled(layer.image, layer.image[np.isfinite(layer.image)])
         return {

@@ -21,6 +21,7 @@ from ...geometry.fields import (
     describe_uncertainty,
 )
 from ...imaging.xray import SharedUnknowns
+from ...known import Known
 from ...mrml.case import change_settings, settings_of
 from ...mrml.image import thumbnail
 from ...mrml.xray import XRayView
@@ -91,7 +92,7 @@ class EditorPresenter(Presenter):
 
     def __init__(self, xrays: XRaySelection) -> None:
         self._xrays = xrays
-        self._pictured: tuple[tuple | None, np.ndarray | None] = None, None
+        self._known = Known()
         super().__init__(xrays.host)
 
     @property
@@ -109,9 +110,9 @@ class EditorPresenter(Presenter):
         """Return a view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
         parts = [view.node.GetImageData(), view.node.GetDisplayNode()]
         key = view.id, *(part and part.GetMTime() for part in parts)
-        if key != self._pictured[0]:
-            self._pictured = key, thumbnail(view, side) if all(parts) else None
-        return self._pictured[1]
+        return self._known.value(
+            "picture", key, lambda: thumbnail(view, side) if all(parts) else None
+        )
 
 
 USUAL = "usual"

@@ -322,7 +322,8 @@ class ExportPresenter(Presenter):
         return result_files.write_together(self.session, folder, writers)
 
     def _written(self, files: list[Path]) -> None:
-        self._files, self._text = files, written_to(files)
+        self._files = files
+        self._text = written_to(files)
         if self.chosen["result"] and not any(file.name == TRANSFORM for file in files):
             self._rejected = self.session.history.current
             self._text += " " + _("The result was rejected: its transforms were not written.")

@@ -382,10 +382,6 @@ class GeometryPresenter(EditorPresenter):
             sides[letters] = _("tube: {side}").format(side=side_in_words(letters))
         tubes = options_of(sides)
         tube = self._choice(view, TUBE, draft.text(TUBE), tubes)
-        entries = {
-            key: self._entry(view, key, draft, "?" if key in header.missing else number.blank)
-            for key, number in SLOT_NUMBERS.items()
-        }
         left = side_of_direction(-np.array(slot_scan["columns_along"], float))[0]
         read_only = {
             "cra_cau_deg": _NONE,
@@ -393,11 +389,12 @@ class GeometryPresenter(EditorPresenter):
             "pixel_mm": write_pair(slot_scan["pixel_mm"], "pixel_mm"),
             "left": left_in_words(left),
         }
-        cells = {
-            key: self._cell(view, key, draft, control)
-            for key, control in {TUBE: tube, **entries}.items()
-        }
-        cells["rao_lao_deg"], cells["principal_point"] = cells[TUBE], cells["central_column"]
+        cells = {TUBE: self._cell(view, TUBE, draft, tube)}
+        for key, number in SLOT_NUMBERS.items():
+            entry = self._entry(view, key, draft, "?" if key in header.missing else number.blank)
+            cells[key] = self._cell(view, key, draft, entry)
+        cells["rao_lao_deg"] = cells[TUBE]
+        cells["principal_point"] = cells["central_column"]
         return {**_read_only(view, read_only, _("DICOM header")), **cells}
 
     def _bone(self, view: XRayView) -> FieldCell:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...known import Known
 from ...mrml.nodes import put_table
 from ...report.plot import curve_file
 from ...translation import _
-from ..player import RATES, Player
+from ..player import RATES, Played, Player
 from ..registering import Tracking, is_outside, missing_at_start, missing_images
 from ..sequence import Sequence, StructureMotion
 from ..video import take_video
@@ -105,8 +106,7 @@ class SequencePresenter(Presenter):
         self._before: tuple = ()
         self._shown: tuple = ()
         self._written: tuple[Player | None, str] = (None, "")
-        self._strip: tuple[tuple, np.ndarray] = (), np.zeros((0, 0, 3), np.uint8)
-        self._plots: tuple[tuple, Form] = ((), [])
+        self._known = Known()
 
     @property
     def _sequence(self) -> Sequence | None:
@@ -267,6 +267,7 @@ class SequencePresenter(Presenter):
         headline, *lines = frame_lines(player, frame) if frame is not None else [first]
         tone = STRONG if frame is None else TONES.get(frame.verdict, STRONG)
         play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
+        strip = self._known.value("strip", (player, player.last), partial(strip_of, player.played))
         rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
         return [
             row(
@@ -299,21 +300,10 @@ class SequencePresenter(Presenter):
                 high=max(player.played.count - 1, 1),
                 step=1,
             ),
-            Picture("strip", counted(player), rgb=self._strip_of(player), height=12, wide=True),
+            Picture("strip", counted(player), rgb=strip, height=12, wide=True),
             Text("headline", headline, tone=tone),
             *texts("line", lines),
         ]
-
-    def _strip_of(self, player: Player) -> np.ndarray:
-        """Return the verdicts of all frames as colours beside each other, made again when frames have come."""
-        if self._strip[0] != (player, player.last):
-            verdicts = [frame.verdict for frame in player.played.frames]
-            verdicts += [""] * (player.played.count - len(verdicts))
-            rows, columns = STRIP_PX
-            colours = np.array([COLOURS[verdict] for verdict in verdicts], np.uint8)
-            line = colours[np.arange(columns) * len(verdicts) // columns]
-            self._strip = (player, player.last), np.broadcast_to(line, (rows, columns, 3)).copy()
-        return self._strip[1]
 
     def download(self) -> Download:
         """Return the control that writes the poses."""
@@ -372,6 +362,7 @@ class SequencePresenter(Presenter):
         found: Form = self.joint.form()
         motion = self.motion
         if motion is not None:
+            here = None if player.playing else player.number
             title = _("{title}, since frame {first}.")
             found += [
                 Text(
@@ -380,7 +371,7 @@ class SequencePresenter(Presenter):
                     tone=STRONG,
                 ),
                 Text("warning", motion.left_out, tone=CAUTION),
-                *self._motion_plots(player, motion),
+                *self._known.value("plots", (motion, here), partial(plots, motion, here)),
                 Table(
                     "motion",
                     _("{title}, by frame").format(title=motion.title),
@@ -398,22 +389,6 @@ class SequencePresenter(Presenter):
                 else None,
             ]
         return group("motion_of", _("Motion against each other"), *found, open=motion is not None)
-
-    def _motion_plots(self, player: Player, motion: StructureMotion) -> Form:
-        """Return curves over the frames.
-
-        The frame that is shown is marked while it does not play.
-        """
-        here = None if player.playing else player.number
-        if self._plots[0] != (motion, here):
-            pictures: Form = []
-            for n, (name, unit, lines) in enumerate(motion.curves):
-                title = f"{name}, {unit}"
-                svg = curve_file(title, _("frame"), unit, lines, here=here)
-                pictures.append(Text(f"motion.{n}.title", title, tone=STRONG))
-                pictures.append(Picture(f"motion.{n}", "", tip=title, svg=svg))
-            self._plots = (motion, here), pictures
-        return self._plots[1]
 
     def _end(self, running: bool) -> Control:
         return Button(
@@ -487,6 +462,27 @@ class SequencePresenter(Presenter):
 
     def _on_written(self, files: list[Path]) -> None:
         self._written = self._written[0], written_to(files)
+
+
+def strip_of(played: Played) -> np.ndarray:
+    """Return the verdicts of all frames as colours beside each other."""
+    verdicts = [frame.verdict for frame in played.frames]
+    verdicts += [""] * (played.count - len(verdicts))
+    rows, columns = STRIP_PX
+    colours = np.array([COLOURS[verdict] for verdict in verdicts], np.uint8)
+    line = colours[np.arange(columns) * len(verdicts) // columns]
+    return np.broadcast_to(line, (rows, columns, 3)).copy()
+
+
+def plots(motion: StructureMotion, here: int | None) -> Form:
+    """Return curves over the frames, with this one marked, if any."""
+    pictures: Form = []
+    for n, (name, unit, lines) in enumerate(motion.curves):
+        title = f"{name}, {unit}"
+        svg = curve_file(title, _("frame"), unit, lines, here=here)
+        pictures.append(Text(f"motion.{n}.title", title, tone=STRONG))
+        pictures.append(Picture(f"motion.{n}", "", tip=title, svg=svg))
+    return pictures
 
 
 def frame_lines(player: Player, frame: Tracked) -> list[str]:

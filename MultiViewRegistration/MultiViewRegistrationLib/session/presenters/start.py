@@ -34,7 +34,8 @@ RANGES = {
     _("Poorly known (45°, 100 mm)"): (45, 100),
     _("Anywhere (90°, 150 mm)"): (90, 150),
 }
-WHOLE, CUSTOM = _("The whole CT"), _("Custom")
+WHOLE = _("The whole CT")
+CUSTOM = _("Custom")
 #: How far a search goes, by the parameter that keeps it.
 RANGE_NUMBERS = {
     "rotation_deg": Number(_("Rotation"), 1, 180, DEG),

@@ -121,6 +121,8 @@ class Bones:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._registration = session.registration
+        self._history = session.history
         self._shapes = BackgroundValue()
         self._elsewhere = BackgroundValue()
         self._checked = -CHECK_S
@@ -133,7 +135,7 @@ class Bones:
 
     def update(self) -> None:
         """Follow segments and result; call it from a timer."""
-        moved = self._session.history.moved
+        moved = self._history.moved
         if moved != self._moved or monotonic() - self._checked > CHECK_S:
             self._moved = moved
             self._look()
@@ -145,7 +147,7 @@ class Bones:
 
     def _look(self) -> None:
         """See which bones there are, and whether the result stands."""
-        registration = self._session.registration
+        registration = self._registration
         self._checked = monotonic()
         self._colours = scene_bones.named_bones(registration)
         there = bones_of(registration)
@@ -163,12 +165,12 @@ class Bones:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the bones that were chosen, in the order of their segments."""
-        return tuple(scene_bones.named_bones(self._session.registration))
+        return tuple(scene_bones.named_bones(self._registration))
 
     @property
     def chosen(self) -> str:
         """The name of the bone that a person sees and moves; "" for none."""
-        name = scene_bones.chosen_bone(self._session.registration)
+        name = scene_bones.chosen_bone(self._registration)
         return name if name in self.names else ""
 
     @property
@@ -179,7 +181,7 @@ class Bones:
     @property
     def moving(self) -> SceneBone | None:
         """The bone that a hand moves; None where it moves the whole CT."""
-        return bones_of(self._session.registration).get(self.chosen)
+        return bones_of(self._registration).get(self.chosen)
 
     @property
     def moving_name(self) -> str:
@@ -188,17 +190,16 @@ class Bones:
 
     def separate(self) -> None:
         """Have each bone lie by itself, those that do not yet where the CT lies."""
-        registration = self._session.registration
-        there = scene_bones.places_of(registration)
+        there = scene_bones.places_of(self._registration)
         scene_bones.put_bones(
-            registration, {name: there.get(name, there[""]) for name in self.names}
+            self._registration, {name: there.get(name, there[""]) for name in self.names}
         )
 
     def join(self) -> None:
         """Have all bones lie as the CT does: they move with it as one body."""
-        self._session.history.note_here()
-        scene_bones.put_bones(self._session.registration, {})
-        self._session.history.note("one body")
+        self._history.note_here()
+        scene_bones.put_bones(self._registration, {})
+        self._history.note("one body")
 
     def put_back(self, name: str) -> None:
         """Put a bone back to where it was registered last.
@@ -208,14 +209,14 @@ class Bones:
         InputError
             For one that never was.
         """
-        history = self._session.history
+        history = self._history
         for entry in reversed(history.entries):
             if entry.bodies.get(name, {}).get("verdict") is not None:
                 history.note_here()
-                places = scene_bones.places_of(self._session.registration)
+                places = scene_bones.places_of(self._registration)
                 places[name] = entry.bone_poses[name]
                 places.pop("")
-                scene_bones.put_bones(self._session.registration, places)
+                scene_bones.put_bones(self._registration, places)
                 history.note("by hand")
                 return
         raise InputError(
@@ -229,7 +230,6 @@ class Bones:
 
         None where its segment cannot be used.
         """
-        registration = self._session.registration
         try:
             bodies = self._session.bodies()
         except InputError:
@@ -243,13 +243,13 @@ class Bones:
             box = body.bones.boxes[body.bones.names.index(name)]
             ends = [(side.start - 0.5, side.stop - 0.5) for side in box[::-1]]
         corners = rigid.grid_points(*ends)
-        places = scene_bones.places_of(registration)
+        places = scene_bones.places_of(self._registration)
         world_from_index = places.get(name, places[""]) @ volume.ct_from_index
         return rigid.transform_points(world_from_index, corners)
 
     def segments_in_xrays(self) -> set[str] | None:
         """Return the IDs of the segments that any X-ray shows where the CT is now; None where nothing says where that is."""
-        registration = self._session.registration
+        registration = self._registration
         cameras = [view.camera for view in registration.placed_xrays]
         if not (cameras and self._session.placed):
             return None
@@ -273,8 +273,8 @@ class Bones:
 
     def states(self) -> list[BoneState]:
         """Return what is known of each bone, in the order of the segments."""
-        registration = self._session.registration
-        entry = self._session.history.current
+        registration = self._registration
+        entry = self._history.current
         places = scene_bones.places_of(registration)
         there = bones_of(registration)
         known = {} if entry is None else entry.bodies
@@ -286,7 +286,7 @@ class Bones:
 
     def worst_target(self) -> BoneState | None:
         """Return the bone that is in the greatest doubt of those that are targets; None without any."""
-        beside = scene_bones.beside_targets(self._session.registration)
+        beside = scene_bones.beside_targets(self._registration)
         states = [each for each in self.states() if each.own and each.name not in beside]
         return max(
             states,
@@ -317,7 +317,7 @@ class Bones:
     @property
     def pair(self) -> BonePair:
         """The two whose motion is measured; of two bones these, as long as none were chosen."""
-        own = sorted(bones_of(self._session.registration), key=lambda name: -(vertebra(name) or 0))
+        own = sorted(bones_of(self._registration), key=lambda name: -(vertebra(name) or 0))
         if self._pair is None and len(own) == 2:
             return BonePair(*own)
         return self._pair or BonePair()
@@ -328,7 +328,7 @@ class Bones:
 
     def frames(self) -> list[Any]:
         """Return the lists of three points that can be an anatomical frame, markups nodes."""
-        scene = self._session.registration.scene
+        scene = self._registration.scene
         lists = nodes_of_class("vtkMRMLMarkupsFiducialNode", scene)
         return [node for node in lists if len(placed(node)) == 3 and not node.GetHideFromEditors()]
 
@@ -340,12 +340,11 @@ class Bones:
         InputError
             Where points on one line are to be one, and before the surfaces are made.
         """
-        registration = self._session.registration
         fixed = self.pair.fixed
         node = next((each for each in self.frames() if each.GetID() == self.pair.frame), None)
-        bone = bones_of(registration).get(fixed)
-        pose = registration.world_from_ct
-        if bone is not None and (fixed in registration.apart or _goes_with(node, bone)):
+        bone = bones_of(self._registration).get(fixed)
+        pose = self._registration.world_from_ct
+        if bone is not None and (fixed in self._registration.apart or _goes_with(node, bone)):
             pose = bone.world_from_ct
         return self._axes(fixed, node, pose)
 
@@ -366,20 +365,20 @@ class Bones:
         InputError
             As `ct_from_frame`.
         """
-        places = scene_bones.places_of(self._session.registration)
+        places = scene_bones.places_of(self._registration)
         if not self.pair.fixed or not self.pair.moving:
             return None
         fixed, moving = (places.get(name, places[""]) for name in self.pair[:2])
         frame = self.ct_from_frame()
         middle = self.middle(self.pair.moving)
-        if self.pair.moving not in self._session.registration.apart:
+        if self.pair.moving not in self._registration.apart:
             return joint_motion(fixed, moving, frame, middle)
         own = rigid.from_rotation_translation(self._own_axes()[:3, :3], middle)
         return joint_pose(fixed, moving, frame, own)
 
     def _own_axes(self) -> np.ndarray:
         """Return the axes (4, 4) of the moving bone in its own CT: those of three points that lie under it, if any."""
-        bone = bones_of(self._session.registration)[self.pair.moving]
+        bone = bones_of(self._registration)[self.pair.moving]
         lists = [] if self.pair.frame == CT_AXES else self.frames()
         node = next((each for each in lists if _goes_with(each, bone)), None)
         return self._axes(self.pair.moving, node, bone.world_from_ct)
@@ -396,7 +395,7 @@ class Bones:
 
     def _points(self, name: str) -> np.ndarray:
         """Return the points (n, 3) of a bone's surface, CT mm."""
-        bone = bones_of(self._session.registration).get(name)
+        bone = bones_of(self._registration).get(name)
         mesh = None if bone is None or bone.surface is None else bone.surface.GetPolyData()
         if mesh is None or not mesh.GetNumberOfPoints():
             raise InputError(
@@ -417,7 +416,7 @@ class Bones:
         """Return the outlines in an X-ray: of each bone with a pose of its own, and of what lies elsewhere."""
         found = []
         chosen = self.chosen
-        there = bones_of(self._session.registration)
+        there = bones_of(self._registration)
         rejected = self._rejected()
         for name, (_mesh, shape) in self._made().items():
             if name in there:
@@ -442,11 +441,11 @@ class Bones:
     @property
     def outlined(self) -> tuple[str, ...]:
         """The names of the bones that are outlined."""
-        there = bones_of(self._session.registration)
+        there = bones_of(self._registration)
         return tuple(name for name in self._made() if name in there)
 
     def _rejected(self) -> set[str]:
-        entry = self._session.history.current
+        entry = self._history.current
         states = {} if entry is None else entry.bodies
         return {name for name, each in states.items() if each["verdict"] == "reject"}
 
@@ -459,7 +458,7 @@ class Bones:
     def _dress(self) -> None:
         """Put the surfaces under the bones that lack one, in the colours of their segments."""
         making = in_time()
-        for name, bone in bones_of(self._session.registration).items():
+        for name, bone in bones_of(self._registration).items():
             if bone.surface is None and name in self._made():
                 mesh = self._made()[name][0]
                 if mesh.GetNumberOfPoints() and making():
@@ -475,21 +474,21 @@ class Bones:
         except InputError:
             return
         name_at = partial(_bone_at, structures, np.linalg.inv(volume.ct_from_index))
-        scene_bones.follow_bones(self._session.registration, name_at)
+        scene_bones.follow_bones(self._registration, name_at)
 
     def _standing(self) -> str:
         """Return the key of the entry whose part elsewhere holds for the pose as it is; "" for none."""
         session = self._session
-        entry = session.history.current
-        if entry is None or not entry.elsewhere or session.registration.ct is None:
+        entry = self._history.current
+        if entry is None or not entry.elsewhere or self._registration.ct is None:
             return ""
-        if session.history.moved or session.sequence.frame is not None:
+        if self._history.moved or session.sequence.frame is not None:
             return ""
-        stands = fingerprint(session.registration) in entry.inputs
+        stands = fingerprint(self._registration) in entry.inputs
         return entry.key if stands else ""
 
     def _make_elsewhere(self) -> Callable[[], list[tuple[np.ndarray, Shape]]]:
-        entry = self._session.history.current
+        entry = self._history.current
         return lambda: [] if entry is None else [(entry.pose, _cells_shape(entry))]
 
 

@@ -118,6 +118,7 @@ class Sequence:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._registration = session.registration
         self.player: Player | None = None
         self.tracking: Tracking | None = None
         self.message = ""
@@ -134,7 +135,7 @@ class Sequence:
 
         What `saved_sequence.saved` has of it.
         """
-        registration = self._session.registration
+        registration = self._registration
         if self._restored or registration.scene is None or registration.scene.IsImporting():
             return None
         saved = saved_sequence.saved(registration)
@@ -159,7 +160,7 @@ class Sequence:
         if player is None or not player.at_frame:
             return None
         entry = None if history.moved else history.current
-        assessed = entry and entry.assessed == fingerprint(self._session.registration)
+        assessed = entry and entry.assessed == fingerprint(self._registration)
         return None if assessed else player.frame
 
     @property
@@ -169,7 +170,7 @@ class Sequence:
         Else as the step Start says.
         """
         searched = self.player is not None or stale_reason(self._session)
-        return self._session.registration.start if searched else "given"
+        return self._registration.start if searched else "given"
 
     @property
     def count(self) -> int | None:
@@ -228,7 +229,7 @@ class Sequence:
         InputError while another is being tracked, and without the volumes of X-rays.
         """
         self._session.require_idle()
-        saved_sequence.refuse_lost(self._session.registration)
+        saved_sequence.refuse_lost(self._registration)
         self.close()
         history = self._session.history
         history.note_here()
@@ -245,7 +246,7 @@ class Sequence:
     def _keep(self, player: Player) -> None:
         """Have a scene that is saved now bring the sequence back."""
         self._kept = monotonic()
-        saved_sequence.keep_track(self._session.registration, player.played.content(None))
+        saved_sequence.keep_track(self._registration, player.played.content(None))
 
     def motion_of_bones(self) -> StructureMotion | None:
         """Return how the moving bone of `Bones.pair` moves against the fixed one, in its frame.
@@ -270,7 +271,7 @@ class Sequence:
         except InputError:
             return None
         # of a CT of its own the moving bone has a frame of its own, which is kept
-        own = np.eye(4) if moving in self._session.registration.apart else frame
+        own = np.eye(4) if moving in self._registration.apart else frame
         one = _frame_poses(played, fixed, frame)
         other = _frame_poses(played, moving, own)
         motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(own), middle))
@@ -285,7 +286,7 @@ class Sequence:
             player = self.player
             self.player = None
             self._session.history.unnoted = "moved"
-            if self._session.registration.scene is not None:
+            if self._registration.scene is not None:
                 player.close()
 
     def save(

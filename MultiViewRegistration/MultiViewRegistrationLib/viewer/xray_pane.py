@@ -70,6 +70,7 @@ class XRayPane:
     ) -> None:
         self._server = server
         self._session = session
+        self._registration = session.registration
         self._xray = xray
         self._application = application
         # another for each that there has ever been: no page keeps anything of the one before
@@ -144,9 +145,9 @@ class XRayPane:
     def _draw(self, first: XRayView | None = None) -> None:
         """Draw what is out of date of all X-rays of the session, as `mrml.drawing.Drawing.step`."""
         drawing = self._session.drawing
-        drawing.mode = overlay.mode_of(self._session.registration)
+        drawing.mode = overlay.mode_of(self._registration)
         layers = self._layers
-        layers.browser.update(self._session.anatomy, self._session.registration)
+        layers.browser.update(self._session.anatomy, self._registration)
         drawing.coarse = layers.plain or layers.browser.state is None
         drawing.step(first)
 
@@ -162,7 +163,7 @@ class XRayPane:
     def _follow(self) -> None:
         self._following = None
         self._followed = monotonic()
-        if self in self._together() and self._session.registration.scene is not None:
+        if self in self._together() and self._registration.scene is not None:
             with self._server.state:
                 self._draw()
                 for pane in self._together():
@@ -170,20 +171,20 @@ class XRayPane:
 
     def _view(self) -> XRayView | None:
         """Return the X-ray; None once it has left the scene, or its registration has."""
-        registration = self._session.registration
+        registration = self._registration
         views = registration.xrays if registration.scene is not None else []
         return next((view for view in views if view == self._xray), None)
 
     def _layer(self) -> Layer | None:
         view = self._view()
-        mode = overlay.mode_of(self._session.registration)
+        mode = overlay.mode_of(self._registration)
         return None if view is None else self._layers.foreground(view, mode)
 
     def _show(self) -> None:
         view = self._view()
         if view is None:
             return
-        registration = self._session.registration
+        registration = self._registration
         layer = self._layer()
         layers = self._layers
         self._detectors = detectors(registration)
@@ -391,7 +392,7 @@ class XRayPane:
         self._moved_at = monotonic()
         moving = self._session.bones.moving
         if not bone:
-            self._session.registration.world_from_ct = pose
+            self._registration.world_from_ct = pose
         elif moving is not None and moving.name == bone:
             moving.world_from_ct = pose
         self._draw(view)

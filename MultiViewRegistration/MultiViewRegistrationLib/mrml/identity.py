@@ -41,6 +41,10 @@ from .nodes import nodes_of_class
 from .registration import Registration
 from .xray import XRayView
 
+#: Header values that tell a patient, or their digests, see `dicom_identity.read_identity`.
+Identity = dict[str, str]
+#: Those of a CT, and the UID of its frame.
+CTHeader = tuple[Identity, str | None]
 #: The attribute of a CT with the UID of its frame.
 FRAME_UID = "MultiViewRegistration.frameOfReferenceUID"
 #: In the record: the UIDs of the worlds that the X-rays made, by their geometry; of the tracker's
@@ -121,7 +125,7 @@ def ct_uid(registration: Registration, name: str = "") -> str:
     return ct.GetAttribute(FRAME_UID) or uid_of(ct_fingerprint(registration, name))
 
 
-def ct_header(registration: Registration) -> dict[str, str]:
+def ct_header(registration: Registration) -> Identity:
     """Return what a segmentation of the CT is compared with, see `dicom_identity.read_volume`."""
     uid = ct_uid(registration)
     return {**_identity(registration.ct), **({} if is_of_content(uid) else {FRAMES: uid})}
@@ -144,10 +148,10 @@ IDENTITY_KEY = "MultiViewRegistration.header"
 #: The attribute of a node with the digests of its patient, as JSON: all of a scene have one salt.
 DIGESTED = "MultiViewRegistration.patient"
 
-_identities: dict[str, dict[str, str]] = {}
+_identities: dict[str, Identity] = {}
 
 
-def header_of_ct(path: Path) -> tuple[dict[str, str], str | None]:
+def header_of_ct(path: Path) -> CTHeader:
     """Return what `keep_header` keeps of a CT's file or folder, in any thread.
 
     Whose it is, and the UID of its frame.
@@ -160,14 +164,14 @@ def header_of_ct(path: Path) -> tuple[dict[str, str], str | None]:
     return read_identity(path), frame_of_reference(path)
 
 
-def keep_header(ct, header: tuple[dict[str, str], str | None]) -> None:
+def keep_header(ct, header: CTHeader) -> None:
     """Keep the UID with a CT's volume node, and whose it is in memory."""
     identity, uid = header
     remember_identity(ct, identity)
     keep_frame_uid(ct, uid)
 
 
-def remember_identity(node, identity: dict[str, str]) -> None:
+def remember_identity(node, identity: Identity) -> None:
     """Keep the result of `read_identity` for the file of a CT or an X-ray in memory, and digests of the patient with the node.
 
     Or the digests that a case.json has, where that is all.
@@ -185,7 +189,7 @@ def copy_identity(of, node) -> None:
         node.SetAttribute(attribute, of.GetAttribute(attribute))
 
 
-def _keep_digests(node, identity: dict[str, str]) -> None:
+def _keep_digests(node, identity: Identity) -> None:
     volumes = nodes_of_class("vtkMRMLVolumeNode", node.GetScene())
     salts = (digests[SALT] for each in volumes if (digests := digests_of(each)))
     salt = identity.get(SALT) or next(salts, "") or secrets.token_hex(SALT_BYTES)
@@ -193,7 +197,7 @@ def _keep_digests(node, identity: dict[str, str]) -> None:
         node.SetAttribute(DIGESTED, json.dumps(digests))
 
 
-def digests_of(node) -> dict[str, str]:
+def digests_of(node) -> Identity:
     """Return the digests of an image's patient with their salt; {} for an unknown one."""
     return json.loads(node.GetAttribute(DIGESTED) or "{}")
 
@@ -246,7 +250,7 @@ SAID = "unknownAreOfPatient"
 WHOLE_XRAYS = 2
 
 
-def doubt_about(registration: Registration, identities: Sequence[dict[str, str]]) -> str:
+def doubt_about(registration: Registration, identities: Sequence[Identity]) -> str:
     """Return OTHER or UNKNOWN where images may be of another patient than those that are there, else "".
 
     See `read_identity` for the values. A person who has put images of an unknown patient beside
@@ -272,14 +276,14 @@ def say_unknown_are_of_patient(registration: Registration) -> None:
     registration.keep(SAID, True)
 
 
-def _patients(registration: Registration) -> list[dict[str, str]]:
+def _patients(registration: Registration) -> list[Identity]:
     """Return what is known of the patient of each image, {} for nothing."""
     nodes = [registration.ct, *list(registration.bone_cts.values())[1:]]
     known = [_identity(node) for node in nodes if node is not None]
     return [*known, *(_identity_of(view) for view in registration.xrays)]
 
 
-def _identity_of(view: XRayView) -> dict[str, str]:
+def _identity_of(view: XRayView) -> Identity:
     return _identity(view.node) or _identity(view.source)
 
 
@@ -289,7 +293,7 @@ def may_name_patient(registration: Registration, text: str) -> bool:
     return not known or any(reveals(text, each) for each in known)
 
 
-def recorded_patient(registration: Registration) -> dict[str, dict[str, str]]:
+def recorded_patient(registration: Registration) -> dict[str, Identity]:
     """Return the digests of the patients of its images, see `CaseSettings`; {} of unknown ones."""
     known = {view.name: _identity_of(view) for view in registration.used_xrays}
     known[""] = _identity(registration.ct)
@@ -314,7 +318,7 @@ def said_same_patient(registration: Registration) -> bool:
     return settings_of(registration).same_patient and every
 
 
-def _images(registration: Registration) -> list[tuple[str, str, dict[str, str]]]:
+def _images(registration: Registration) -> list[tuple[str, str, Identity]]:
     """Return name, `_header_key` and header values, if at hand, of the CT and the used X-rays that had a header."""
     nodes = [("CT", registration.ct)]
     for view in registration.used_xrays:
@@ -331,7 +335,7 @@ def _header_key(node) -> str:
     return node.GetAttribute(IDENTITY_KEY) or (sha256_of(instances) if instances else "")
 
 
-def _identity(node) -> dict[str, str]:
+def _identity(node) -> Identity:
     """Return the header values of an image, if at hand, with its patient's digests."""
     if node is None:
         return {}

@@ -26,7 +26,7 @@ from ..io.dicom_identity import read_identity, view_identity
 from ..io.view_record import DESCRIBED, ViewRecord
 from .bones import put_apart
 from .case import keep_settings
-from .identity import keep_frame_uid, remember_identity, say_same_patient
+from .identity import Identity, keep_frame_uid, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
@@ -103,7 +103,7 @@ class ReadCase:
     case: Case
     file: CaseFile
     views: list[AddView]
-    identity: dict[str, str]
+    identity: Identity
     voxels: Sequence[np.ndarray]
     centre: np.ndarray
     ready: Any = None
@@ -178,7 +178,7 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
 
 
 def _read_view(
-    view: View, entry: ViewRecord, dicom: DicomImage | None, identity: dict[str, str]
+    view: View, entry: ViewRecord, dicom: DicomImage | None, identity: Identity
 ) -> AddView:
     raw = image_of(entry)
     mask: tuple[str, np.ndarray] | None = None

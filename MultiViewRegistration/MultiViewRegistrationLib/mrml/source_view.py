@@ -21,10 +21,12 @@ from .xray_annotations import detector_corners
 BEAM = "MultiViewRegistration.beam"
 #: What the camera was before, and the size of the view.
 BEFORE = "MultiViewRegistration.beforeBeam"
+#: (width, height) of a 3D view in pixels.
+Size = tuple[int, int]
 STATE = ("Position", "FocalPoint", "ViewUp", "ViewAngle", "ParallelProjection")
 
 
-def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
+def look(view: XRayView, camera_node, size: Size) -> None:
     """Put a 3D view's camera to the source, the detector as large as it fits into the view.
 
     Again after a new size, or a new geometry.
@@ -76,7 +78,7 @@ def can_look(view: XRayView) -> bool:
     return view.placed and view.camera.fan_axes == 2
 
 
-def view_window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[float, float]]:
+def view_window(camera: Camera, size: Size) -> tuple[float, tuple[float, float]]:
     """Return the vertical view angle in degrees and the window centre (x, y) that show the whole detector, as vtkCamera has them.
 
     Along an axis the view shows tangents from (centre - 1) to (centre + 1) times that of half its
@@ -147,7 +149,7 @@ def viewed_xray(camera_node) -> XRayView | None:
     return XRayView(node) if node else None
 
 
-def size_of(camera_node) -> tuple[int, int] | None:
+def size_of(camera_node) -> Size | None:
     """Return the size of the view for which it was made to look along a beam."""
     kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
     return tuple(kept["size"]) if kept else None
@@ -194,7 +196,7 @@ class Overview:
         self,
         registration: Registration,
         camera_node,
-        size: tuple[int, int],
+        size: Size,
         *,
         sources: bool = False,
     ) -> bool:
@@ -219,14 +221,14 @@ class Overview:
         self._left = _place_of(camera_node) if shown else self._left
         return shown
 
-    def show(self, registration: Registration, camera_node, size: tuple[int, int]) -> bool:
+    def show(self, registration: Registration, camera_node, size: Size) -> bool:
         """Stand back, as `show_overview`, wherever a person has moved the camera, and keep all in sight."""
         self._of = None
         self._left = None
         return self.update(registration, camera_node, size)
 
     @staticmethod
-    def _stamp(registration: Registration, size: tuple[int, int]) -> tuple:
+    def _stamp(registration: Registration, size: Size) -> tuple:
         corners = _bone_corners(registration), _ct_corners(registration)
         planes = (detector.stamp for detector in detectors(registration))
         return size, *(each.tobytes() for each in corners), *planes
@@ -241,7 +243,7 @@ def _place_of(camera_node) -> tuple:
 
 
 def show_overview(
-    registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False
+    registration: Registration, camera_node, size: Size, *, sources: bool = False
 ) -> bool:
     """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored.
 
@@ -283,7 +285,7 @@ def show_overview(
     return True
 
 
-def look_closely(points: np.ndarray, camera_node, size: tuple[int, int]) -> None:
+def look_closely(points: np.ndarray, camera_node, size: Size) -> None:
     """Have a 3D view show points (n, 3), world LPS mm, as large as it allows, from where it looks.
 
     Parameters
@@ -337,7 +339,7 @@ def _framed(
     back: np.ndarray,
     up: np.ndarray,
     camera_node,
-    size: tuple[int, int],
+    size: Size,
     margin: float = OVERVIEW_MARGIN,
 ) -> tuple[np.ndarray, float]:
     """Return the focal point and distance that put points (n, 3), world LPS mm, in the middle of a camera's view of this size.

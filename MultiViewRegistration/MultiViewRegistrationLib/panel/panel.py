@@ -322,7 +322,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.invalidate()
         (self._reading_timer.start if words else self._reading_timer.stop)()
 
-    def take_read(self, read: Read, autosaved: Path | None = None) -> None:
+    def take_read(self, read: Read, autosaved: Path | None) -> None:
         """Put what was read into the scene, and work on it."""
         with busy():
             with in_batch(self.scene):

@@ -35,7 +35,7 @@ from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, taken_by_header, view_name
 from ..mrml import nodes
 from ..mrml.case import any_voxels, change_settings, frame_of, raw_of, settings_of
-from ..mrml.identity import copy_identity, file_of, remember_identity
+from ..mrml.identity import Identity, copy_identity, file_of, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
 from ..mrml.loading import SHUTTER, AddView, read_views, source_node
 from ..mrml.nodes import OWNER
@@ -136,7 +136,7 @@ class _XRayFile(NamedTuple):
 
     record: XRayRecord
     frames: list[RawImage]
-    identity: dict[str, str]
+    identity: Identity
     xray: XRay | None
 
 

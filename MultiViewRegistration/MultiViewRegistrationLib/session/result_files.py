@@ -43,7 +43,7 @@ from .assessment import reason_not_to_use
 from .history import VIEW_STATES, History, HistoryEntry
 from .player import Played
 from .session import Session
-from .tasks import within_sentence
+from .tasks import Writer, within_sentence
 
 if TYPE_CHECKING:
     from ..sequence.track_files import StoredTrack
@@ -195,7 +195,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
 
 def write_together(
     session: Session, folder: Path, writers: Sequence[Callable[..., list[Path]]]
-) -> Callable[[], list[Path]]:
+) -> Writer:
     """Return a function that writes what several of the functions above write, into one folder, all at once, for a thread.
 
     Returns their files.

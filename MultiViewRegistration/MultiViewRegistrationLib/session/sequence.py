@@ -25,7 +25,7 @@ from . import player as saved_sequence
 from .assessment import stale_reason
 from .player import Played, Player
 from .registering import PACES, Tracking, frames_of
-from .tasks import BackgroundValue, Task, ended
+from .tasks import BackgroundValue, Task, Writer, ended
 
 if TYPE_CHECKING:
     from ..report.plot import Curves
@@ -289,9 +289,7 @@ class Sequence:
             if self._registration.scene is not None:
                 player.close()
 
-    def save(
-        self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False
-    ) -> Callable[[], list[Path]]:
+    def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Writer:
         """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
         A sequence that was tracked now has those of the case's structures, too.

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from pathlib import Path
 from typing import Any, Generic, TypeGuard, TypeVar
 
 from ..errors import InputError, collect_warnings, warn
@@ -193,6 +194,10 @@ def _failure(error: Exception) -> str:
     return _("The work ended with an error of the program, {kind}: {error}").format(
         kind=type(error).__name__, error=redact_upload_paths(str(error))
     )
+
+
+#: Writes files, in any thread, and returns them.
+Writer = Callable[[], list[Path]]
 
 
 class BackgroundValue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from ..mrml.nodes import Colour, transform_to_ras
 from ..mrml.structures import Shape, outlined
 from ..mrml.xray import DetectorPlane
 from ..translation import _
+from .tasks import Writer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +37,7 @@ LETTERS = 18
 Drawn = tuple[Colour, Shape]
 
 
-def take_video(session: Session, folder: str | os.PathLike) -> Callable[[], list[Path]]:
+def take_video(session: Session, folder: str | os.PathLike) -> Writer:
     """Return a function that writes a video of all frames so far, and a still, in any thread.
 
     Each shows the X-rays side by side, with the outline of each bone where it was found, else with

@@ -200,13 +200,17 @@ class EvaluationSetup:
         model: Regressor | None = None,
     ) -> TimedRegistration:
         """Register a case from a start (4, 4), the centre of a search."""
-        more: Row = {
-            "regressor": model,
-            "search": self.range(case),
-            "seed": self.seed + number,
-            "with_background": False,
-        }
-        return find_pose(case, anatomy, self.method, self.start, start, **more)
+        return find_pose(
+            case,
+            anatomy,
+            self.method,
+            self.start,
+            start,
+            regressor=model,
+            search=self.range(case),
+            seed=self.seed + number,
+            with_background=False,
+        )
 
 
 def truth_of(case: Case) -> tuple[np.ndarray, np.ndarray]:

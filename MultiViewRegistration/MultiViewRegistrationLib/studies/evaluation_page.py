@@ -370,7 +370,7 @@ def _agreement(cases: Rows, evaluation: Evaluation) -> str:
     rows = []
     for case in cases:
         agreement = case["agreement"]
-        near = agreeing(case["agreement"])
+        near = agreeing(agreement)
         mm, degrees = (
             np.max(np.array(agreement[key])[near], initial=0)
             for key in ("distance_mm", "rotation_deg")

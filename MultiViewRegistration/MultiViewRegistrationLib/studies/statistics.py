@@ -158,13 +158,12 @@ def success_by_interval(
     start_mm: ArrayLike,
     final_mm: ArrayLike,
     edges_mm: Sequence[float] | np.ndarray,
-    threshold_mm: float = SUCCESS_MM,
 ) -> list[SuccessRate]:
     """Return the success rate of the registrations that started in each interval [edge, next edge)."""
     start_mm = np.asarray(start_mm, float)
     final_mm = np.asarray(final_mm, float)
     return [
-        success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm)
+        success_rate(final_mm[(start_mm >= low) & (start_mm < high)])
         for low, high in pairwise(edges_mm)
     ]
 
@@ -173,14 +172,13 @@ def capture_range(
     start_mm: ArrayLike,
     final_mm: ArrayLike,
     edges_mm: Sequence[float] | np.ndarray,
-    threshold_mm: float = SUCCESS_MM,
 ) -> float:
     """Return the largest start error in mm up to which every interval succeeds in at least 95 % of its registrations.
 
     An interval without registrations ends it, too: nothing is known about it.
     """
     reached = float(edges_mm[0])
-    rates = success_by_interval(start_mm, final_mm, edges_mm, threshold_mm)
+    rates = success_by_interval(start_mm, final_mm, edges_mm)
     for rate, high in zip(rates, edges_mm[1:], strict=True):
         if not rate.rate >= CAPTURE_SHARE:
             break

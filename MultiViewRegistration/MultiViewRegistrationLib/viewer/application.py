@@ -187,7 +187,7 @@ class Application(Frontend):
         if words:
             self.state.opening_another = False
 
-    def take_read(self, read: Read, autosaved: Path | None = None) -> None:
+    def take_read(self, read: Read, autosaved: Path | None) -> None:
         """Put what was read into the scene, in place of what is open."""
         self.choose(None)
         self.scene.Clear(False)

@@ -23,7 +23,7 @@ from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
 from ...mrml.bones import named_bones, places_of, put_apart
 from ...mrml.ct_facts import seen_in, take_facts
-from ...mrml.identity import file_of, header_of_ct, keep_header
+from ...mrml.identity import CTHeader, file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node, whole_numbers
 from ...mrml.manual_pose import centre_in_ct, keep_centre
 from ...mrml.nodes import (
@@ -84,7 +84,7 @@ class ReadCT:
     ct: imaging_ct.CT
     voxels: np.ndarray
     centre: np.ndarray
-    header: tuple[dict[str, str], str | None]
+    header: CTHeader
     name: str
     scouts: Scouts | None
 

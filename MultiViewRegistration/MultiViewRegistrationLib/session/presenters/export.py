@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -15,6 +14,7 @@ from ...translation import _
 from .. import result_files
 from ..assessment import reason_not_to_use
 from ..history import HistoryEntry
+from ..tasks import Writer
 from .form import (
     CAUTION,
     NAVIGATION,
@@ -299,7 +299,7 @@ class ExportPresenter(Presenter):
         chosen = {*self._kinds, kind} if on else {*self._kinds} - {kind}
         self._kinds = [each for each in result_files.formats() if each in chosen]
 
-    def writer(self, folder: Path) -> Callable[[], list[Path]]:
+    def writer(self, folder: Path) -> Writer:
         """Return a function that writes the chosen files into a folder, for a thread.
 
         Raises

@@ -21,7 +21,7 @@ from ...imaging.structures import Structures, read_segments
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
 from ...io.recognise import CALIBRATION, CASE, CT, POSE, XRAY, FoundFiles, recognise
-from ...mrml.identity import ct_header, doubt_about, say_unknown_are_of_patient
+from ...mrml.identity import Identity, ct_header, doubt_about, say_unknown_are_of_patient
 from ...mrml.image import segmentation_node, structures_node
 from ...mrml.xray_record import name_of
 from ...translation import _
@@ -122,7 +122,7 @@ class PendingFiles:
         return isinstance(self.files, Dropped) or bool(self.files.files)
 
 
-def _identities(found: FoundFiles) -> list[dict[str, str]]:
+def _identities(found: FoundFiles) -> list[Identity]:
     """Return what is known of the patient of each image that could be added to what is open."""
     if not found.whole:
         images = [*(ct.files[0] for ct in found.cts), *found.of(XRAY)]

@@ -164,7 +164,7 @@ class Host(ABC):
         """Show what is being read; "" for nothing."""
 
     @abstractmethod
-    def take_read(self, read: Any, autosaved: Path | None = None) -> None:
+    def take_read(self, read: Any, autosaved: Path | None) -> None:
         """Put what was read, an `opening.Read`, into the scene, and work on it.
 
         Parameters

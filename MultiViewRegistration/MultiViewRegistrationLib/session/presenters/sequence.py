@@ -16,6 +16,7 @@ from ...translation import _
 from ..player import RATES, Played, Player
 from ..registering import Tracking, is_outside, missing_at_start, missing_images
 from ..sequence import Sequence, StructureMotion
+from ..tasks import Writer
 from ..video import take_video
 from .form import (
     CAUTION,
@@ -448,14 +449,14 @@ class SequencePresenter(Presenter):
         rows = [[each.number, *each.rotation_deg, *each.shift_mm] for each in motion.motion]
         put_table(self.registration.scene, motion.title, columns, np.array(rows))
 
-    def writer(self, folder: Path) -> Callable[[], list[Path]]:
+    def writer(self, folder: Path) -> Writer:
         """Return a function that writes the poses into a folder, for a thread, and the motion where there is one."""
         motion = self.motion
         self._written = (self.player, _("Writing..."))
         write = self.session.sequence.save(folder, self.unit, moves=not self.in_slicer)
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
 
-    def video(self, folder: Path) -> Callable[[], list[Path]]:
+    def video(self, folder: Path) -> Writer:
         """Return a function that writes a video of all frames and a still of this one, for a thread."""
         self._written = (self.player, _("Writing..."))
         return take_video(self.session, folder)

@@ -298,7 +298,7 @@ def xray_of(view: XRayView) -> XRay:
     return XRay(xray.line_integrals, xray.valid & used, xray.pixel_mm)
 
 
-def landmark_markups(owner):
+def landmark_markups(owner: Any):
     """Return the list of landmarks of a registration's or an X-ray's node.
 
     None without one, or where a damaged scene has another node there.
@@ -322,7 +322,7 @@ def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Land
     ]
 
 
-def frame_of(volume, record: XRayRecord) -> RawImage:
+def frame_of(volume: Any, record: XRayRecord) -> RawImage:
     """Return the frame of a volume node that a view with this record shows, undistorted.
 
     Grey in colours is grey.
@@ -362,7 +362,7 @@ def raw_of(values: np.ndarray, record: XRayRecord) -> RawImage:
     return undistorted(raw, *record.lens) if record.lens else raw
 
 
-def any_voxels(node) -> np.ndarray:
+def any_voxels(node: Any) -> np.ndarray:
     """Return the voxels (slices, rows, columns), with a further axis where a voxel has several values.
 
     Raises
@@ -377,7 +377,7 @@ def any_voxels(node) -> np.ndarray:
     return values.reshape(*image.GetDimensions()[::-1], *values.shape[1:])
 
 
-def _voxels(node) -> np.ndarray:
+def _voxels(node: Any) -> np.ndarray:
     """Return the voxels (slices, rows, columns)."""
     try:
         values = any_voxels(node)
@@ -436,7 +436,7 @@ def drawn(view: XRayView) -> np.ndarray | None:
 
 
 def segments_on(
-    segmentation, segment_ids: list[str], grid, grid_from_segmentation: np.ndarray
+    segmentation: Any, segment_ids: list[str], grid: Any, grid_from_segmentation: np.ndarray
 ) -> np.ndarray:
     """Return bool (slices, rows, columns), the voxels of a grid that these segments cover.
 
@@ -463,7 +463,7 @@ def segments_on(
     return covered
 
 
-def grid_of(volume, place: np.ndarray | None = None):
+def grid_of(volume: Any, place: np.ndarray | None = None):
     """Return a vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame, or at a place (4, 4), RAS mm."""
     grid = slicer.vtkOrientedImageData()
     grid.SetDimensions(volume.GetImageData().GetDimensions())

@@ -175,11 +175,11 @@ def put_surface(registration: Registration, made: vtkPolyData) -> None:
 
 
 def put_model(
-    owner,
+    owner: Any,
     role: str,
     name: str,
     made: vtkPolyData,
-    transform,
+    transform: Any,
     colour: Colour,
     *,
     hidden: bool = False,

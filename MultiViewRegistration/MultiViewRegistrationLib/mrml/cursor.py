@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import slicer
@@ -159,7 +160,7 @@ class LinkedCursor:
         self._show(Reading())
         self._shown = self._jumped_to = None
 
-    def _carry(self, markups) -> None:
+    def _carry(self, markups: Any) -> None:
         """Have a point in the world go with the CT."""
         before = self._pose
         self._pose = self._registration.world_from_ct
@@ -170,7 +171,7 @@ class LinkedCursor:
             if detector_of(point, self._detectors) is None:
                 markups.SetNthControlPointPositionWorld(index, *(motion @ [*point, 1.0])[:3])
 
-    def _keep(self, markups, given: np.ndarray) -> np.ndarray:
+    def _keep(self, markups: Any, given: np.ndarray) -> np.ndarray:
         """Return the points that belong together; the others are taken out of the list."""
         lies_on = [detector_of(point, self._detectors) for point in given]
         indices = kept([None if detector is None else detector.view.id for detector in lies_on])
@@ -262,14 +263,14 @@ def read(points, among: list[DetectorPlane]) -> Reading:
     return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, warning)
 
 
-def jump(scene, ras) -> None:
+def jump(scene: Any, ras) -> None:
     """Move all slice views but those of X-rays to a point (3,), RAS mm."""
     for node in nodes_of_class("vtkMRMLSliceNode", scene):
         if not number_of(node.GetLayoutName() or ""):
             node.JumpSliceByOffsetting(*ras)
 
 
-def _hovered(scene) -> tuple | None:
+def _hovered(scene: Any) -> tuple | None:
     """Return RAS mm where the crosshair is being moved (in Slicer, with Shift held).
 
     None where it was left alone.
@@ -292,7 +293,7 @@ def _cross(reading: Reading, detector: DetectorPlane) -> np.ndarray | None:
 
 
 def _mark(
-    owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: str | None = None
+    owner: Any, role: str, thickness: int, lines: np.ndarray | None, slice_id: str | None = None
 ) -> None:
     """Draw lines in the owner's product of that role; None takes it away."""
     if lines is None:
@@ -305,7 +306,7 @@ def _mark(
     draw(node, lines, COLOUR, slice_id)
 
 
-def _ball(owner, ras: np.ndarray | None) -> None:
+def _ball(owner: Any, ras: np.ndarray | None) -> None:
     """Show a small ball in 3D, and where the CT's slices cut it.
 
     Slicer's crosshair would lie beside the point in each X-ray, as it is no perspective.

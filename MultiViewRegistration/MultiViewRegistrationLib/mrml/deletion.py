@@ -39,7 +39,7 @@ class DeletedRegistration:
     guests: list[tuple[Any, str]]
     masks: list[tuple[Any, Any]]
 
-    def restore(self, scene) -> Registration:
+    def restore(self, scene: Any) -> Registration:
         """Bring the registration back.
 
         Its CT and segmentation come under its transform again, unless they are gone or another
@@ -104,7 +104,7 @@ def _made_for(node: Any) -> Iterator[Any]:
         yield from _made_for(made)
 
 
-def _is_free(node) -> bool:
+def _is_free(node: Any) -> bool:
     """Return whether a CT or a segmentation belongs to no registration."""
     for registration in Registration.all(node.GetScene()):
         if any(registration.node.GetNodeReference(role) is node for role in (CT, SEGMENTATION)):

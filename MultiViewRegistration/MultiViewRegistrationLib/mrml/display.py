@@ -61,7 +61,7 @@ def folder_of(registration: Registration) -> int:
     return 0
 
 
-def forget_item(node) -> None:
+def forget_item(node: Any) -> None:
     """Take a node that is about to be removed out of the tree."""
     tree = _tree(node.GetScene())
     item = tree.GetItemByDataNode(node)
@@ -76,7 +76,7 @@ def remove_folder(registration: Registration) -> None:
         _tree(registration.scene).RemoveItem(folder, False, False)
 
 
-def _put_item(tree, node, parent: int) -> None:
+def _put_item(tree: Any, node: Any, parent: int) -> None:
     """Put an item below `parent`, unless a user has put it elsewhere."""
     if node.GetHideFromEditors():
         return
@@ -87,7 +87,7 @@ def _put_item(tree, node, parent: int) -> None:
         tree.SetItemParent(item, parent)
 
 
-def is_empty(scene) -> bool:
+def is_empty(scene: Any) -> bool:
     """Return whether a scene has nothing that a person would miss.
 
     Nothing in Slicer's tree of the data.
@@ -95,7 +95,7 @@ def is_empty(scene) -> bool:
     return _tree(scene).GetNumberOfItems() == 0
 
 
-def _tree(scene):
+def _tree(scene: Any):
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
 
 
@@ -103,7 +103,7 @@ def _tree(scene):
 HIDDEN = "MultiViewRegistration.hidden"
 
 
-def show_alone(scene, registration: Registration | None) -> None:
+def show_alone(scene: Any, registration: Registration | None) -> None:
     """Show this registration and no other, so that one patient's images are never seen while working on another.
 
     None shows no registration.
@@ -216,7 +216,7 @@ def _nodes_of(registration: Registration) -> list:
     return [node for node in nodes if node.GetID() in referred or _is_made_for(node, registration)]
 
 
-def _is_made_for(node, registration: Registration) -> bool:
+def _is_made_for(node: Any, registration: Registration) -> bool:
     """Return whether a node, or a transform that it is under, was made for a registration."""
     if node is None or node is registration.node:
         return node is not None
@@ -272,7 +272,7 @@ class SceneObserver:
         Calls a function after so many milliseconds, as a Qt timer; by default at once.
     """
 
-    def __init__(self, scene, later: Callable = lambda _ms, call: call()) -> None:
+    def __init__(self, scene: Any, later: Callable = lambda _ms, call: call()) -> None:
         self._scene = scene
         self._later = later
         self._unsettled: list[XRayView] = []
@@ -299,20 +299,20 @@ class SceneObserver:
             node.RemoveObserver(observer)
         self._observed.clear()
 
-    def _observe(self, node, event, handler) -> None:
+    def _observe(self, node: Any, event, handler) -> None:
         self._observed.append((node, node.AddObserver(event, handler)))
 
     # Nodes
 
     @calldata_type(VTK_OBJECT)
-    def _added(self, scene, event, node) -> None:
+    def _added(self, scene: Any, event, node: Any) -> None:
         if node.IsA("vtkMRMLSliceNode") and number_of(node.GetLayoutName() or ""):
             self._observe(node, vtkCommand.ModifiedEvent, self._slice_changed)
         if node.IsA("vtkMRMLSliceCompositeNode") and number_of(node.GetLayoutName() or ""):
             self._observe(node, vtkCommand.ModifiedEvent, self._layers_changed)
 
     @calldata_type(VTK_OBJECT)
-    def _about_to_be_removed(self, scene, event, node) -> None:
+    def _about_to_be_removed(self, scene: Any, event, node: Any) -> None:
         if scene.IsClosing() or scene.IsRestoring():
             return
         if node.GetAttribute("ModuleName") == MODULE:
@@ -326,7 +326,7 @@ class SceneObserver:
             forget_item(node)
 
     @calldata_type(VTK_OBJECT)
-    def _removed(self, scene, event, node) -> None:
+    def _removed(self, scene: Any, event, node: Any) -> None:
         if scene.IsClosing() or scene.IsRestoring():
             return
         if node.IsA("vtkMRMLLinearTransformNode"):
@@ -340,14 +340,14 @@ class SceneObserver:
 
     # Scenes
 
-    def _closing(self, scene, event) -> None:
+    def _closing(self, scene: Any, event) -> None:
         layout.back(scene)
         source_view.restore_all(scene)
         self._seen.clear()
         for node in slice_nodes(scene):
             slice_view.release(scene, node.GetLayoutName())
 
-    def _imported(self, scene, event) -> None:
+    def _imported(self, scene: Any, event) -> None:
         layout.register(scene)
         names: set[str] = set()
         for registration in Registration.all(scene):
@@ -360,7 +360,7 @@ class SceneObserver:
 
     # Views
 
-    def _layers_changed(self, composite, event) -> None:
+    def _layers_changed(self, composite: Any, event) -> None:
         """Undo what the Segment Editor, say, does.
 
         It shows the volume that it works on in every slice view that there is.
@@ -379,7 +379,7 @@ class SceneObserver:
             None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, tag)
         )
 
-    def _slice_changed(self, node, event) -> None:
+    def _slice_changed(self, node: Any, event) -> None:
         view = self._view_in(node.GetLayoutName())
         if (
             view is None
@@ -411,5 +411,5 @@ class SceneObserver:
             xray_annotations.settle_labels(view)
 
 
-def _shown_in(scene, tag: str) -> XRayView | None:
+def _shown_in(scene: Any, tag: str) -> XRayView | None:
     return next((view for view in xrays_in(scene) if tag_of(view) == tag), None)

@@ -116,7 +116,7 @@ def _mask(view: XRayView) -> list | None:
     ]
 
 
-def _place(node, transform, found: Callable[[], np.ndarray]) -> np.ndarray | None:
+def _place(node: Any, transform: Any, found: Callable[[], np.ndarray]) -> np.ndarray | None:
     """Return the place (4, 4) of a node that should be under a transform node, or none.
 
     None where it lies as if it were.
@@ -168,7 +168,7 @@ def _ct_volume(registration: Registration) -> list | None:
     return _volume(ct, registration.ct_place) if has_voxels(ct) else None
 
 
-def _volume(node, place: np.ndarray | None = None) -> list | None:
+def _volume(node: Any, place: np.ndarray | None = None) -> list | None:
     """Return what is fingerprinted of voxels and where they lie, in the node's frame unless a place is given.
 
     Of a left-handed volume, the slices are counted as in a file of Slicer's.
@@ -182,7 +182,7 @@ def _volume(node, place: np.ndarray | None = None) -> list | None:
     return [_checksum(image, left_handed), _rounded(place, 6)]
 
 
-def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | None:
+def _segment(segmentation: Any, segment_id: str, lies: np.ndarray | None) -> list | None:
     """Return what is fingerprinted of the voxels that a segment fills and where they lie, see `_filled`."""
     filled = _filled(segmentation, segment_id, lies)
     return filled and [
@@ -202,7 +202,7 @@ class _FilledBox(NamedTuple):
     place: np.ndarray
 
 
-def _filled(segmentation, segment_id: str, lies: np.ndarray | None) -> _FilledBox | None:
+def _filled(segmentation: Any, segment_id: str, lies: np.ndarray | None) -> _FilledBox | None:
     """Return the box of voxels that a segment fills; None without any.
 
     The box around them grows and shrinks as a scene is saved and loaded.
@@ -229,7 +229,7 @@ def _filled(segmentation, segment_id: str, lies: np.ndarray | None) -> _FilledBo
     return _FilledBox(checksum, shape, place @ [*first, 1], place)
 
 
-def _box_of(labelmap, value: int) -> tuple | None:
+def _box_of(labelmap: Any, value: int) -> tuple | None:
     """Return the checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
     box = box_in_labelmap(labelmap, value)
     voxels = voxels_of_labelmap(labelmap)
@@ -271,5 +271,5 @@ def _checksum(image: Any, backwards: bool) -> int:
     return _checksums[key]
 
 
-def _slices(image, scalars) -> np.ndarray:
+def _slices(image: Any, scalars: Any) -> np.ndarray:
     return vtk_to_numpy(scalars).reshape(image.GetDimensions()[2], -1)

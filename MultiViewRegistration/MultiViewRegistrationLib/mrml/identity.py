@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -92,13 +93,13 @@ def world_uid(registration: Registration) -> str:
     return known[world]
 
 
-def keep_frame_uid(ct, uid: str | None) -> None:
+def keep_frame_uid(ct: Any, uid: str | None) -> None:
     """Keep the UID of a CT's frame with its volume node."""
     if uid:
         ct.SetAttribute(FRAME_UID, uid)
 
 
-def file_of(volume) -> Path | None:
+def file_of(volume: Any) -> Path | None:
     """Return the first file from which Slicer's DICOM module made a volume, where it did, and knows it still."""
     database = getattr(slicer, "dicomDatabase", None)
     instances = volume.GetAttribute(INSTANCES)
@@ -164,14 +165,14 @@ def header_of_ct(path: Path) -> CTHeader:
     return read_identity(path), frame_of_reference(path)
 
 
-def keep_header(ct, header: CTHeader) -> None:
+def keep_header(ct: Any, header: CTHeader) -> None:
     """Keep the UID with a CT's volume node, and whose it is in memory."""
     identity, uid = header
     remember_identity(ct, identity)
     keep_frame_uid(ct, uid)
 
 
-def remember_identity(node, identity: Identity) -> None:
+def remember_identity(node: Any, identity: Identity) -> None:
     """Keep the result of `read_identity` for the file of a CT or an X-ray in memory, and digests of the patient with the node.
 
     Or the digests that a case.json has, where that is all.
@@ -183,13 +184,13 @@ def remember_identity(node, identity: Identity) -> None:
         _keep_digests(node, identity)
 
 
-def copy_identity(of, node) -> None:
+def copy_identity(of: Any, node: Any) -> None:
     """Have an image be known as of the same header as another one."""
     for attribute in (IDENTITY_KEY, DIGESTED):
         node.SetAttribute(attribute, of.GetAttribute(attribute))
 
 
-def _keep_digests(node, identity: Identity) -> None:
+def _keep_digests(node: Any, identity: Identity) -> None:
     volumes = nodes_of_class("vtkMRMLVolumeNode", node.GetScene())
     salts = (digests[SALT] for each in volumes if (digests := digests_of(each)))
     salt = identity.get(SALT) or next(salts, "") or secrets.token_hex(SALT_BYTES)
@@ -197,7 +198,7 @@ def _keep_digests(node, identity: Identity) -> None:
         node.SetAttribute(DIGESTED, json.dumps(digests))
 
 
-def digests_of(node) -> Identity:
+def digests_of(node: Any) -> Identity:
     """Return the digests of an image's patient with their salt; {} for an unknown one."""
     return json.loads(node.GetAttribute(DIGESTED) or "{}")
 
@@ -327,7 +328,7 @@ def _images(registration: Registration) -> list[tuple[str, str, Identity]]:
     return [(name, key, _identity(node)) for name, node in nodes if (key := _header_key(node))]
 
 
-def _header_key(node) -> str:
+def _header_key(node: Any) -> str:
     """Return the key by which an image is known as that of a header, also in a scene that was saved and loaded; "" without one."""
     if node is None:
         return ""
@@ -335,7 +336,7 @@ def _header_key(node) -> str:
     return node.GetAttribute(IDENTITY_KEY) or (sha256_of(instances) if instances else "")
 
 
-def _identity(node) -> Identity:
+def _identity(node: Any) -> Identity:
     """Return the header values of an image, if at hand, with its patient's digests."""
     if node is None:
         return {}

@@ -29,7 +29,7 @@ APART = 0.5
 RIM = 0.1
 
 
-def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
+def set_source(view: XRayView, source: Any, xray: XRay | None = None) -> None:
     """Make the view's picture from a volume.
 
     Parameters
@@ -160,7 +160,7 @@ def thumbnail(view: XRayView, side: int) -> np.ndarray:
 FILL_OPACITY = 0.2
 
 
-def set_mask(view: XRayView, segmentation) -> None:
+def set_mask(view: XRayView, segmentation: Any) -> None:
     """Use only what the segments of this vtkMRMLSegmentationNode cover.
 
     All of the X-ray's field with None.
@@ -229,7 +229,7 @@ def add_mask(view: XRayView, name: str, used: np.ndarray) -> tuple[Any, str]:
     return mask, segment
 
 
-def segmentation_node(scene, name: str, selected: np.ndarray, volume):
+def segmentation_node(scene: Any, name: str, selected: np.ndarray, volume: Any):
     """Return a segmentation that lies on a volume, with one segment, True in `selected` (slices, rows, columns) on its grid.
 
     And the segment's ID.
@@ -238,7 +238,7 @@ def segmentation_node(scene, name: str, selected: np.ndarray, volume):
     return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
 
 
-def structures_node(scene, name: str, structures: Structures, volume):
+def structures_node(scene: Any, name: str, structures: Structures, volume: Any):
     """Return a segmentation that lies on a volume, with a segment for each structure, on its grid.
 
     All in one layer, as in a file.
@@ -257,7 +257,7 @@ def structures_node(scene, name: str, structures: Structures, volume):
     return node
 
 
-def _segmentation_on(scene, name: str, labels: np.ndarray, volume) -> tuple:
+def _segmentation_on(scene: Any, name: str, labels: np.ndarray, volume: Any) -> tuple:
     """Return a segmentation without segments that lies on a volume.
 
     And a vtkOrientedImageData of labels (slices, rows, columns) on its grid.

@@ -207,7 +207,7 @@ def next_in(registration: Registration, where: str, order: ClickOrder) -> str:
     return next_name(registration, markups, order.next(where))
 
 
-def next_name(registration: Registration, markups, wanted: str = "") -> str:
+def next_name(registration: Registration, markups: Any, wanted: str = "") -> str:
     """Return the name for the next point of a list.
 
     The one that is wanted, else the first that another list has, else the next free number; none
@@ -228,28 +228,28 @@ def remove(registration: Registration, name: str) -> None:
         _remove_from(markups, name)
 
 
-def _remove_from(markups, name: str) -> None:
+def _remove_from(markups: Any, name: str) -> None:
     for i in reversed(range(markups.GetNumberOfControlPoints())):
         if label_of(markups, i) == name:
             markups.RemoveNthControlPoint(i)
 
 
-def _unnamed(markups) -> list[int]:
+def _unnamed(markups: Any) -> list[int]:
     return [i for i in placed(markups) if not label_of(markups, i)]
 
 
-def _labels(markups) -> list[str]:
+def _labels(markups: Any) -> list[str]:
     return [name for name, _ in _points(markups)]
 
 
-def _points(markups) -> list[tuple[str, np.ndarray]]:
+def _points(markups: Any) -> list[tuple[str, np.ndarray]]:
     """Return name and place, RAS mm, of the points that have a name."""
     return [(name, point) for name, point in control_points(markups) if name]
 
 
 def _settle(
     registration: Registration,
-    markups,
+    markups: Any,
     among: list[DetectorPlane],
     order: ClickOrder,
     waiting: list[int],
@@ -382,7 +382,7 @@ def distances(registration: Registration) -> list[Distance]:
     return [_distance(registration, among, *pair) for pair in pairs]
 
 
-def place_line(scene, name: str) -> None:
+def place_line(scene: Any, name: str) -> None:
     """Have two clicks in a view place a new line."""
     line = scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", scene.GenerateUniqueName(name))
     line.CreateDefaultDisplayNodes()
@@ -408,6 +408,6 @@ def _shown(kind: str, registration: Registration) -> list:
     return [node for node in own if node.GetDisplayNode().GetVisibility()]
 
 
-def _named_points(node) -> dict[str, np.ndarray]:
+def _named_points(node: Any) -> dict[str, np.ndarray]:
     """Return RAS mm (3,) of the points that have been placed, by their names."""
     return {name or str(i + 1): point for i, (name, point) in enumerate(control_points(node))}

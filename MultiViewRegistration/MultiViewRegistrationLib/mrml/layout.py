@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 from xml.sax.saxutils import escape
 
 from .nodes import Colour, nodes_of_class
@@ -75,12 +76,12 @@ def claim(view: XRayView) -> str:
     return own
 
 
-def slice_node(scene, tag: str | None):
+def slice_node(scene: Any, tag: str | None):
     """Return the vtkMRMLSliceNode with this tag, None before its view was made, or without a tag."""
     return scene.GetSingletonNode(tag, "vtkMRMLSliceNode") if tag else None
 
 
-def composite_node(scene, tag: str | None):
+def composite_node(scene: Any, tag: str | None):
     """Return the vtkMRMLSliceCompositeNode that says what the slice view with this tag shows.
 
     None as for `slice_node`.
@@ -115,7 +116,7 @@ def composite_of(view: XRayView):
     return composite_node(view.node.GetScene(), tag_of(view))
 
 
-def slice_nodes(scene) -> list:
+def slice_nodes(scene: Any) -> list:
     """Return the slice nodes of all X-rays, also of removed ones."""
     nodes = nodes_of_class("vtkMRMLSliceNode", scene)
     return [node for node in nodes if number_of(node.GetLayoutName() or "")]
@@ -182,7 +183,7 @@ def description(tags: list[str], ct_slices: bool = False, *, tabs: bool = False)
     return _layout("vertical", views, beside, split=(660, 340))
 
 
-def register(scene) -> None:
+def register(scene: Any) -> None:
     """Tell the scene's layout node of all layouts, so that a saved scene that was in one of them comes back in it."""
     node = layout_node(scene)
     for base in (WITHOUT_CT, WITH_CT):
@@ -226,7 +227,7 @@ def show(registration: Registration, ct_slices: bool = False, tabs: bool | None 
     return True
 
 
-def _show_box(scene, on: bool) -> None:
+def _show_box(scene: Any, on: bool) -> None:
     """Take the box out of the 3D view, where it looks like a part of the registration.
 
     Or put it back as it was.
@@ -245,7 +246,7 @@ def _show_box(scene, on: bool) -> None:
     view.SetAxisLabelsVisible(letters)
 
 
-def shown(scene) -> bool:
+def shown(scene: Any) -> bool:
     """Return whether one of these layouts is on."""
     node = layout_node(scene)
     return node is not None and _is_ours(node.GetViewArrangement())
@@ -259,12 +260,12 @@ def shows(registration: Registration) -> bool:
     return any(f'"{tag_of(view)}"' in description for view in registration.xrays)
 
 
-def has_ct_slices(scene) -> bool:
+def has_ct_slices(scene: Any) -> bool:
     """Return whether the layout that is on has the CT's slices, too."""
     return shown(scene) and layout_node(scene).GetViewArrangement() > WITH_CT
 
 
-def back(scene) -> None:
+def back(scene: Any) -> None:
     """Change to the layout from before."""
     if shown(scene):
         node = layout_node(scene)
@@ -274,7 +275,7 @@ def back(scene) -> None:
         _show_box(scene, True)
 
 
-def layout_node(scene):
+def layout_node(scene: Any):
     """Return the scene's vtkMRMLLayoutNode; None where no application looks after a layout."""
     return scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
 

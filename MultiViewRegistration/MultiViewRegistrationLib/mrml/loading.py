@@ -217,7 +217,7 @@ def _read_view(
     return add
 
 
-def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):
+def volume_node(scene: Any, name: str, values: np.ndarray, world_from_index: np.ndarray):
     """Return a vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS.
 
     Hounsfield units as whole numbers.
@@ -296,7 +296,7 @@ class SampleDownloader:
 
     load_case: Callable[[Path], Any] = field(repr=False)
 
-    def __call__(self, source) -> Any:
+    def __call__(self, source: Any) -> Any:
         """Return the result of load_case, or None after a message that says why the sample is not available."""
         try:
             return self.load_case(demo_case())

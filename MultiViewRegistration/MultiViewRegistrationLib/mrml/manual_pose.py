@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
@@ -146,7 +147,7 @@ def show_handles(registration: Registration, shown: bool, bone: SceneBone | None
             )
 
 
-def _views_of_ct(scene) -> list[str]:
+def _views_of_ct(scene: Any) -> list[str]:
     """Return the IDs of the views in which handles mean what they show: an X-ray is no slice of the CT."""
     views = nodes_of_class("vtkMRMLAbstractViewNode", scene)
     return [view.GetID() for view in views if not number_of(view.GetLayoutName() or "")]
@@ -175,7 +176,7 @@ def _rotate(body: Body, degrees: np.ndarray) -> None:
     body.world_from_ct = rigid.moved(body.world_from_ct, twist, centre(body))
 
 
-def copy_pose(registration: Registration, transform) -> None:
+def copy_pose(registration: Registration, transform: Any) -> None:
     """Put the CT where a transform node puts things, its parents included.
 
     Raises
@@ -330,7 +331,7 @@ class Dragging:
 
     def __init__(
         self,
-        interactor,
+        interactor: Any,
         registration: Registration,
         view: XRayView,
         *,

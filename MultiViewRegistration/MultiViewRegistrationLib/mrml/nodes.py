@@ -36,28 +36,28 @@ transform_to_ras = transform_to_lps = turned
 lps_from_ras = ras_from_lps
 
 
-def transform_of(node) -> np.ndarray:
+def transform_of(node: Any) -> np.ndarray:
     """Return where (4, 4), LPS, a linear vtkMRMLTransformNode puts what is under it in the world."""
     return transform_to_lps(ras_from_transform(node))
 
 
-def set_transform(node, world_from_child: np.ndarray) -> None:
+def set_transform(node: Any, world_from_child: np.ndarray) -> None:
     """Have a vtkMRMLLinearTransformNode put what is under it there (4, 4), in LPS, whatever it is under itself."""
     parent_from_child = np.linalg.inv(ras_from_node(node)) @ transform_to_ras(world_from_child)
     slicer.util.updateTransformMatrixFromArray(node, parent_from_child)
 
 
-def world_from_node(node) -> np.ndarray:
+def world_from_node(node: Any) -> np.ndarray:
     """Return the transform (4, 4), LPS, that the parents of a vtkMRMLTransformableNode put it under. They must be linear."""
     return transform_to_lps(ras_from_node(node))
 
 
-def ras_from_node(node) -> np.ndarray:
+def ras_from_node(node: Any) -> np.ndarray:
     """Return `world_from_node` in RAS."""
     return ras_from_transform(node.GetParentTransformNode())
 
 
-def ras_from_transform(transform) -> np.ndarray:
+def ras_from_transform(transform: Any) -> np.ndarray:
     """Return where (4, 4), RAS, a vtkMRMLTransformNode and its parents put what is under it; None is under nothing.
 
     One that is not linear, or whose parents are not, counts as the identity; asked for its matrix, Slicer logs errors.
@@ -67,18 +67,18 @@ def ras_from_transform(transform) -> np.ndarray:
     return slicer.util.arrayFromTransformMatrix(transform, toWorld=True)
 
 
-def from_node_to(other, node) -> np.ndarray:
+def from_node_to(other: Any, node: Any) -> np.ndarray:
     """Return the transform (4, 4), RAS mm, from the frame of a node to that of another one, by where their linear transforms put them."""
     return np.linalg.inv(ras_from_node(other)) @ ras_from_node(node)
 
 
-def is_linear(node) -> bool:
+def is_linear(node: Any) -> bool:
     """Return whether the transforms that a vtkMRMLTransformableNode is under, if any, are linear."""
     parent = node.GetParentTransformNode()
     return parent is None or bool(parent.IsTransformToWorldLinear())
 
 
-def is_under(node, transform) -> bool:
+def is_under(node: Any, transform: Any) -> bool:
     """Return whether a vtkMRMLTransformableNode moves with a transform node, be it through others."""
     parent = node.GetParentTransformNode()
     while parent is not None and parent is not transform:
@@ -91,7 +91,7 @@ Colour = tuple[float, float, float]
 OWNER = "MultiViewRegistration.owner"
 
 
-def configure(target, **values: object) -> None:
+def configure(target: Any, **values: object) -> None:
     """Set properties of a node or a filter by their names.
 
     `Color=(1, 0, 0)` calls SetColor(1, 0, 0).
@@ -100,7 +100,7 @@ def configure(target, **values: object) -> None:
         getattr(target, f"Set{name}")(*(value if isinstance(value, tuple) else (value,)))
 
 
-def make(owner, class_name: str, name: str, *, hidden: bool = False, **display):
+def make(owner: Any, class_name: str, name: str, *, hidden: bool = False, **display):
     """Return a node made for another, see `products_of`.
 
     Parameters
@@ -122,7 +122,7 @@ def make(owner, class_name: str, name: str, *, hidden: bool = False, **display):
     return node
 
 
-def product(owner, role: str, class_name: str, name: str, **how):
+def product(owner: Any, role: str, class_name: str, name: str, **how):
     """Return the node that `owner` refers to as `role`; made, with that name, where there is none.
 
     Parameters
@@ -137,19 +137,19 @@ def product(owner, role: str, class_name: str, name: str, **how):
     return node
 
 
-def references(node, role: str) -> list:
+def references(node: Any, role: str) -> list:
     """Return the nodes that a node refers to in a role, in their order."""
     found = (node.GetNthNodeReference(role, i) for i in range(node.GetNumberOfNodeReferences(role)))
     return [other for other in found if other is not None]
 
 
-def all_references(node) -> dict[str, list[str]]:
+def all_references(node: Any) -> dict[str, list[str]]:
     """Return the IDs of the nodes that a node refers to, by the role."""
     roles = map(node.GetNthNodeReferenceRole, range(node.GetNumberOfNodeReferenceRoles()))
     return {role: [each.GetID() for each in references(node, role)] for role in roles}
 
 
-def set_references(node, role: str, others: Iterable) -> None:
+def set_references(node: Any, role: str, others: Iterable) -> None:
     """Have a node refer to these in a role, and to no others."""
     node_ids = [other.GetID() for other in others]
     node.RemoveNodeReferenceIDs(role)
@@ -157,7 +157,7 @@ def set_references(node, role: str, others: Iterable) -> None:
         node.AddNodeReferenceID(role, node_id)
 
 
-def products_of(owner) -> list:
+def products_of(owner: Any) -> list:
     """Return all nodes that were made for `owner`."""
     scene = owner.GetScene()
     every = map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
@@ -173,14 +173,14 @@ def rename(node: Any, name: str) -> None:
             made.SetName(name + made.GetName().removeprefix(before))
 
 
-def remove_product(owner, role: str) -> None:
+def remove_product(owner: Any, role: str) -> None:
     """Remove the node that `owner` refers to as `role`, if there is one."""
     node = owner.GetNodeReference(role)
     if node is not None:
         remove_with_products(node)
 
 
-def volumes(scene) -> list:
+def volumes(scene: Any) -> list:
     """Return the volumes with grey values that a person can choose from, without DRRs of an X-ray."""
     found = []
     for node in nodes_of_class("vtkMRMLScalarVolumeNode", scene):
@@ -198,14 +198,14 @@ def free_name(name: str, taken: Iterable[str]) -> str:
     return next(each for each in names if each.casefold() not in folded)
 
 
-def models(scene) -> list:
+def models(scene: Any) -> list:
     """Return the surfaces that a person can choose from, without those of bones and CTs."""
     found = nodes_of_class("vtkMRMLModelNode", scene)
     shown = (node for node in found if not node.GetHideFromEditors() and node.GetPolyData())
     return [node for node in shown if node.GetNodeReference(OWNER) is None]
 
 
-def segmentations(scene) -> list:
+def segmentations(scene: Any) -> list:
     """Return all segmentations of a scene."""
     return nodes_of_class("vtkMRMLSegmentationNode", scene)
 
@@ -227,7 +227,7 @@ def array_of(points: vtkPoints | None) -> np.ndarray:
     return vtk_to_numpy(points.GetData()).astype(float)
 
 
-def put_table(scene, name: str, columns: Sequence[str], rows: np.ndarray):
+def put_table(scene: Any, name: str, columns: Sequence[str], rows: np.ndarray):
     """Return the vtkMRMLTableNode of this name with these columns of numbers, made where there is none."""
     there = [node for node in nodes_of_class("vtkMRMLTableNode", scene) if node.GetName() == name]
     node = there[0] if there else scene.AddNewNodeByClass("vtkMRMLTableNode", name)
@@ -260,7 +260,7 @@ def labelmap_of(segmentation: Any) -> Any:
     return next(filter(None, found), None)
 
 
-def place_of_labelmap(labelmap) -> np.ndarray:
+def place_of_labelmap(labelmap: Any) -> np.ndarray:
     """Return the matrix (4, 4) that takes (column, row, slice, 1) of a labelmap to RAS mm in the frame of the segmentation's node."""
     place = slicer.util.vtkMatrixFromArray(np.eye(4))
     labelmap.GetImageToWorldMatrix(place)
@@ -275,25 +275,25 @@ def place_of_voxels(labelmap: Any) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _boxes(labelmap, _modified: int) -> list:
+def _boxes(labelmap: Any, _modified: int) -> list:
     voxels = voxels_of_labelmap(labelmap)
     return [] if voxels is None else boxes_in(voxels, int(voxels.max(initial=0)))
 
 
-def box_in_labelmap(labelmap, value: int) -> tuple[slice, slice, slice] | None:
+def box_in_labelmap(labelmap: Any, value: int) -> tuple[slice, slice, slice] | None:
     """Return the slices, rows and columns of a vtkOrientedImageData that hold all voxels of a value above 0; None without any."""
     boxes = _boxes(labelmap, labelmap.GetMTime())
     return boxes[value - 1] if 0 < value <= len(boxes) else None
 
 
-def voxels_of_labelmap(labelmap) -> np.ndarray | None:
+def voxels_of_labelmap(labelmap: Any) -> np.ndarray | None:
     """Return the values (slices, rows, columns) of a labelmap; None without any."""
     scalars = labelmap.GetPointData().GetScalars()
     return vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) if scalars else None
 
 
 @contextmanager
-def in_batch(scene) -> Iterator[None]:
+def in_batch(scene: Any) -> Iterator[None]:
     """Have Slicer's views follow what is done in here at its end, once; each change alone may take them a tenth of a second."""
     scene.StartState(scene.BatchProcessState)
     try:
@@ -329,7 +329,7 @@ def in_time() -> Callable[[], bool]:
     return making
 
 
-def remove_with_products(node) -> None:
+def remove_with_products(node: Any) -> None:
     """Remove a node, what was made for it, and what was made for that.
 
     Display and storage nodes go along.
@@ -343,7 +343,7 @@ def remove_with_products(node) -> None:
             scene.RemoveNode(other)
 
 
-def take_out_of_views(node) -> None:
+def take_out_of_views(node: Any) -> None:
     """Have no slice view show a volume that is about to be removed.
 
     Slicer would put any other volume in its place, as opaque as it was.
@@ -358,7 +358,7 @@ def take_out_of_views(node) -> None:
             composite.SetBackgroundVolumeID(None)
 
 
-def lines_node(owner, name: str, thickness: int):
+def lines_node(owner: Any, name: str, thickness: int):
     """Return a vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
     node = make(
         owner,
@@ -379,7 +379,7 @@ def lines_node(owner, name: str, thickness: int):
 LINE_COLOURS = "colours"
 
 
-def draw(node, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None) -> None:
+def draw(node: Any, lines: np.ndarray, colour: ArrayLike, slice_id: str | None = None) -> None:
     """Show lines (k, 2, 3), RAS mm, in the place of those before.
 
     In this slice view only, without one in the 3D views only. In one colour (3,), or in one for
@@ -443,7 +443,7 @@ def polyline(points: np.ndarray, closed: bool = False) -> np.ndarray:
 MAX_MM = 1e6
 
 
-def placed(markups) -> list[int]:
+def placed(markups: Any) -> list[int]:
     """Return the control points that have been placed.
 
     The others wait for it, or follow the mouse. None without markups.
@@ -459,7 +459,7 @@ def placed(markups) -> list[int]:
     return found
 
 
-def label_of(markups, i: int) -> str:
+def label_of(markups: Any, i: int) -> str:
     """Return the label of a control point.
 
     It comes as bytes where it is no text, as in a damaged file.
@@ -468,7 +468,7 @@ def label_of(markups, i: int) -> str:
     return label if isinstance(label, str) else label.decode("utf-8", "replace")
 
 
-def control_points(markups, *, world: bool = True) -> list[tuple[str, np.ndarray]]:
+def control_points(markups: Any, *, world: bool = True) -> list[tuple[str, np.ndarray]]:
     """Return label and position (3,), RAS mm, of the placed control points.
 
     In the world, or in the frame of the markups.
@@ -479,14 +479,14 @@ def control_points(markups, *, world: bool = True) -> list[tuple[str, np.ndarray
     return [(label_of(markups, i), np.array(position(i))) for i in placed(markups)]
 
 
-def positions(markups, *, world: bool = True) -> np.ndarray:
+def positions(markups: Any, *, world: bool = True) -> np.ndarray:
     """Return the positions (n, 3) of the placed control points."""
     return np.array([point for _, point in control_points(markups, world=world)], float).reshape(
         -1, 3
     )
 
 
-def place(markups) -> None:
+def place(markups: Any) -> None:
     """Start placing points: each click in a view adds one to these markups, until `stop_placing`, or Escape or a right click in Slicer."""
     scene = markups.GetScene()
     selection, interaction = _modes(scene)
@@ -496,13 +496,13 @@ def place(markups) -> None:
     interaction.SetCurrentInteractionMode(interaction.Place)
 
 
-def stop_placing(scene) -> None:
+def stop_placing(scene: Any) -> None:
     """Give clicks back their usual meaning."""
     _, interaction = _modes(scene)
     interaction.SetCurrentInteractionMode(interaction.ViewTransform)
 
 
-def is_placing(markups) -> bool:
+def is_placing(markups: Any) -> bool:
     """Return whether a click would add a point to these markups."""
     selection, interaction = _modes(markups.GetScene())
     return (
@@ -511,7 +511,7 @@ def is_placing(markups) -> bool:
     )
 
 
-def _modes(scene) -> tuple:
+def _modes(scene: Any) -> tuple:
     return scene.GetNodeByID("vtkMRMLSelectionNodeSingleton"), scene.GetNodeByID(
         "vtkMRMLInteractionNodeSingleton"
     )

@@ -69,14 +69,14 @@ class Registration:
     Nothing is kept here, so that a saved scene has all of it.
     """
 
-    def __init__(self, node) -> None:
+    def __init__(self, node: Any) -> None:
         self.node = node
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Registration) and other.node is self.node
 
     @classmethod
-    def create(cls, scene, name: str = UNNAMED) -> Registration:
+    def create(cls, scene: Any, name: str = UNNAMED) -> Registration:
         """Return a new registration; several may live in one scene."""
         node = slicer.vtkMRMLScriptedModuleNode()
         node.SetName(scene.GenerateUniqueName(name))
@@ -88,7 +88,7 @@ class Registration:
         return cls(scene.AddNode(node))
 
     @classmethod
-    def all(cls, scene) -> list[Registration]:
+    def all(cls, scene: Any) -> list[Registration]:
         """Return the registrations of a scene."""
         found = nodes_of_class("vtkMRMLScriptedModuleNode", scene)
         return [cls(node) for node in found if node.GetAttribute("ModuleName") == MODULE]
@@ -119,7 +119,7 @@ class Registration:
         return self.node.GetNodeReference(CT)
 
     @ct.setter
-    def ct(self, volume) -> None:
+    def ct(self, volume: Any) -> None:
         """Put a volume under this registration's transform, where it stays in place.
 
         The one before goes back under what it was under.
@@ -261,7 +261,7 @@ class Registration:
         """Whether the whole CT is registered, then each segment to a pose of its own."""
         return self.segmentation is not None and not self.segment_id
 
-    def choose_segment(self, segmentation, segment_id: str = "") -> None:
+    def choose_segment(self, segmentation: Any, segment_id: str = "") -> None:
         """Register this segment alone, or, without one, the whole CT and then each segment.
 
         None for the whole CT alone.
@@ -460,13 +460,13 @@ def check_place(ct: Any) -> None:
         check_rigid(nodes.world_from_node(ct), f"{ct.GetName()}: its transform {parent.GetName()}")
 
 
-def _place_in_file(ct) -> np.ndarray:
+def _place_in_file(ct: Any) -> np.ndarray:
     """Return `place_of` a CT as it is in a scene that was saved."""
     place = place_of(ct)
     return from_other_end(place, _size(ct)[2]) if is_left_handed(place) else place
 
 
-def _size(volume) -> list[int]:
+def _size(volume: Any) -> list[int]:
     """Return the number of a volume's voxels along i, j, k."""
     image = volume.GetImageData()
     return list(image.GetDimensions()) if image is not None else [0, 0, 0]

@@ -71,7 +71,7 @@ def fill(view: XRayView) -> None:
             composite.SetForegroundOpacity(0.0)
 
 
-def lay_over(view: XRayView, volume, opacity: float) -> None:
+def lay_over(view: XRayView, volume: Any, opacity: float) -> None:
     """Show a volume over the X-ray in its slice view, and over nothing else.
 
     None for the X-ray alone.
@@ -222,7 +222,7 @@ def is_fitted(
 EMPTIED = "MultiViewRegistration.emptied"
 
 
-def show_instead(scene, volumes: list, ct) -> None:
+def show_instead(scene: Any, volumes: list, ct: Any) -> None:
     """Have Slicer's own slice views show a CT, or nothing where it is None, through its middle wherever they show one of these volumes.
 
     Over the CT they show none of them.
@@ -252,7 +252,7 @@ def show_instead(scene, volumes: list, ct) -> None:
                 fit_to_ct(ct, node)
 
 
-def release(scene, tag: str) -> None:
+def release(scene: Any, tag: str) -> None:
     """Give a slice view back as it was before it showed an X-ray."""
     node = slice_node(scene, tag)
     composite = composite_node(scene, tag)
@@ -291,11 +291,11 @@ def _stretch(view: XRayView) -> float:
     return height / width / view.pixel_aspect
 
 
-def _on(node, plane: np.ndarray) -> bool:
+def _on(node: Any, plane: np.ndarray) -> bool:
     return np.allclose(slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()), plane, atol=1e-6)
 
 
-def _lay(node, plane: np.ndarray) -> None:
+def _lay(node: Any, plane: np.ndarray) -> None:
     turn = vtkMatrix3x3()
     for row in range(3):
         for column in range(3):
@@ -306,7 +306,7 @@ def _lay(node, plane: np.ndarray) -> None:
     node.UpdateMatrices()
 
 
-def _style(node, tag: str) -> None:
+def _style(node: Any, tag: str) -> None:
     if not any(node.GetUVWExtents()):
         # A new scene's: Slicer would log errors of a plane without a size.
         node.SetUVWExtents(*node.GetFieldOfView())
@@ -369,7 +369,7 @@ class CTSliceFollower:
         self._place = place
 
 
-def lay_through(ct, node, orientation: str) -> None:
+def lay_through(ct: Any, node: Any, orientation: str) -> None:
     """Lay a slice view through the middle of a CT, in an orientation (Axial, Coronal, Sagittal) of the CT's own axes; its zoom stays."""
     plane = np.eye(4)
     plane[:3, :3] = ORIENTATIONS[orientation]
@@ -378,7 +378,7 @@ def lay_through(ct, node, orientation: str) -> None:
     move(node, plane)
 
 
-def fit_to_ct(ct, node) -> None:
+def fit_to_ct(ct: Any, node: Any) -> None:
     """Show all that a slice view's plane may have of a CT, as large as the view allows, in the middle."""
     box = ras_from_box(ct)
     plane = plane_of(node).copy()
@@ -430,7 +430,7 @@ def position_in(ct: Any, node: Any) -> SlicePosition:
     )
 
 
-def scroll_to(ct, node, mm: float) -> None:
+def scroll_to(ct: Any, node: Any, mm: float) -> None:
     """Move a slice view along its normal to a `SlicePosition.mm`."""
     position = position_in(ct, node)
     plane = plane_of(node)
@@ -458,7 +458,7 @@ def ras_from_box(ct: Any) -> np.ndarray:
     return ras_from_node(ct) @ place_of(ct) @ index_from_box
 
 
-def plane_of(node) -> np.ndarray:
+def plane_of(node: Any) -> np.ndarray:
     """Return the plane (4, 4) of a slice view.
 
     Its axes across, up and along the normal, and its origin, RAS mm.
@@ -466,7 +466,7 @@ def plane_of(node) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
 
 
-def move(node, plane: np.ndarray) -> None:
+def move(node: Any, plane: np.ndarray) -> None:
     """Move a slice view to a plane of `plane_of`."""
     with slicer.util.NodeModify(node):
         node.GetSliceToRAS().DeepCopy(plane.ravel())

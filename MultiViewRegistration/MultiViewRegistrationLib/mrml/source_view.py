@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from typing import Any
 
 import numpy as np
 import slicer
@@ -26,7 +27,7 @@ Size = tuple[int, int]
 STATE = ("Position", "FocalPoint", "ViewUp", "ViewAngle", "ParallelProjection")
 
 
-def look(view: XRayView, camera_node, size: Size) -> None:
+def look(view: XRayView, camera_node: Any, size: Size) -> None:
     """Put a 3D view's camera to the source, the detector as large as it fits into the view.
 
     Again after a new size, or a new geometry.
@@ -102,7 +103,7 @@ def view_window(camera: Camera, size: Size) -> tuple[float, tuple[float, float]]
     )
 
 
-def restore(camera_node) -> None:
+def restore(camera_node: Any) -> None:
     """Put the camera back to where it was before it looked along a beam."""
     before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before")
     if before is None:
@@ -116,13 +117,13 @@ def restore(camera_node) -> None:
     camera_node.ResetClippingRange()
 
 
-def restore_all(scene) -> None:
+def restore_all(scene: Any) -> None:
     """Put all cameras back that look along a beam: they outlive a scene that is closed."""
     for camera_node in nodes_of_class("vtkMRMLCameraNode", scene):
         restore(camera_node)
 
 
-def update(scene) -> None:
+def update(scene: Any) -> None:
     """Bring the cameras that look along a beam up to date.
 
     With a new geometry, and after loading, as no scene file has a window centre.
@@ -143,19 +144,19 @@ def release(view: XRayView) -> None:
             restore(camera_node)
 
 
-def viewed_xray(camera_node) -> XRayView | None:
+def viewed_xray(camera_node: Any) -> XRayView | None:
     """Return the X-ray along whose beam a camera looks."""
     node = camera_node.GetNodeReference(BEAM)
     return XRayView(node) if node else None
 
 
-def size_of(camera_node) -> Size | None:
+def size_of(camera_node: Any) -> Size | None:
     """Return the size of the view for which it was made to look along a beam."""
     kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
     return tuple(kept["size"]) if kept else None
 
 
-def camera_of(view_node):
+def camera_of(view_node: Any):
     """Return the vtkMRMLCameraNode of a 3D view (a vtkMRMLViewNode).
 
     None before the view was made.
@@ -195,7 +196,7 @@ class Overview:
     def update(
         self,
         registration: Registration,
-        camera_node,
+        camera_node: Any,
         size: Size,
         *,
         sources: bool = False,
@@ -221,7 +222,7 @@ class Overview:
         self._left = _place_of(camera_node) if shown else self._left
         return shown
 
-    def show(self, registration: Registration, camera_node, size: Size) -> bool:
+    def show(self, registration: Registration, camera_node: Any, size: Size) -> bool:
         """Stand back, as `show_overview`, wherever a person has moved the camera, and keep all in sight."""
         self._of = None
         self._left = None
@@ -234,7 +235,7 @@ class Overview:
         return size, *(each.tobytes() for each in corners), *planes
 
 
-def _place_of(camera_node) -> tuple:
+def _place_of(camera_node: Any) -> tuple:
     return tuple(
         np.round(
             [*camera_node.GetPosition(), *camera_node.GetFocalPoint(), *camera_node.GetViewUp()], 3
@@ -243,7 +244,7 @@ def _place_of(camera_node) -> tuple:
 
 
 def show_overview(
-    registration: Registration, camera_node, size: Size, *, sources: bool = False
+    registration: Registration, camera_node: Any, size: Size, *, sources: bool = False
 ) -> bool:
     """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored.
 
@@ -285,7 +286,7 @@ def show_overview(
     return True
 
 
-def look_closely(points: np.ndarray, camera_node, size: Size) -> None:
+def look_closely(points: np.ndarray, camera_node: Any, size: Size) -> None:
     """Have a 3D view show points (n, 3), world LPS mm, as large as it allows, from where it looks.
 
     Parameters
@@ -326,7 +327,7 @@ def _bone_corners(registration: Registration) -> np.ndarray:
     return lps_from_ras(corners @ ras_from_node(surface)[:3].T)
 
 
-def _put(camera_node, middle: np.ndarray, distance_mm: float, back: np.ndarray) -> None:
+def _put(camera_node: Any, middle: np.ndarray, distance_mm: float, back: np.ndarray) -> None:
     """Have a camera look at a point (3,), world LPS mm, from so far along a unit vector `back`."""
     with slicer.util.NodeModify(camera_node):
         camera_node.SetFocalPoint(*ras_from_lps(middle))
@@ -338,7 +339,7 @@ def _framed(
     points: np.ndarray,
     back: np.ndarray,
     up: np.ndarray,
-    camera_node,
+    camera_node: Any,
     size: Size,
     margin: float = OVERVIEW_MARGIN,
 ) -> tuple[np.ndarray, float]:

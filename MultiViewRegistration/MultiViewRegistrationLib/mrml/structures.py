@@ -113,7 +113,7 @@ def shape_of(mesh: vtkPolyData) -> Shape:
     return Shape(_surface(_mended(mesh)), _mesh_lines(mesh))
 
 
-def parts_of(node) -> list[StructurePart]:
+def parts_of(node: Any) -> list[StructurePart]:
     """Return the parts of a segmentation, model or markups node that are shown."""
     display = node.GetDisplayNode()
     if display is None or not display.GetVisibility():
@@ -135,7 +135,7 @@ def parts_of(node) -> list[StructurePart]:
     )
 
 
-def _segments(node, display) -> list[StructurePart]:
+def _segments(node: Any, display: Any) -> list[StructurePart]:
     source = node.GetSegmentation().GetSourceRepresentationName()
     parts = []
     for segment_id, segment in segments_of(node).items():
@@ -149,7 +149,7 @@ def _segments(node, display) -> list[StructurePart]:
     return parts
 
 
-def _segment_mesh(node, segment_id: str) -> vtkPolyData:
+def _segment_mesh(node: Any, segment_id: str) -> vtkPolyData:
     """Return the closed surface of a segment.
 
     The one that the segmentation has, or one made for us, without a change of the node.
@@ -165,7 +165,7 @@ def _segment_mesh(node, segment_id: str) -> vtkPolyData:
     return mesh
 
 
-def _labelmap_mesh(segment) -> vtkPolyData | None:
+def _labelmap_mesh(segment: Any) -> vtkPolyData | None:
     """Return the surface of the part of its labelmap that a segment fills; None without one.
 
     Of a spine in one layer Slicer takes all of the CT for each vertebra.
@@ -220,7 +220,7 @@ def _mesh_lines(mesh: vtkPolyData) -> np.ndarray:
     return np.concatenate([np.zeros((0, 2, 3)), *pieces])
 
 
-def _markups_lines(node) -> np.ndarray:
+def _markups_lines(node: Any) -> np.ndarray:
     if node.IsA("vtkMRMLMarkupsPlaneNode"):
         corners = vtkPoints()
         node.GetPlaneCornerPoints(corners)
@@ -230,7 +230,7 @@ def _markups_lines(node) -> np.ndarray:
     return polyline(array_of(node.GetCurvePoints()))
 
 
-def _markups_points(node) -> np.ndarray:
+def _markups_points(node: Any) -> np.ndarray:
     """Return the control points that have been placed, of point lists, lines and angles."""
     if (
         node.IsA("vtkMRMLMarkupsPlaneNode")

@@ -20,12 +20,12 @@ from .nodes import OWNER, is_linear, lps_from_ras, ras_from_lps, ras_from_node
 from .xray_record import XRayRecord, record_of
 
 
-def drawn_on(segmentation):
+def drawn_on(segmentation: Any):
     """Return the volume node whose grid a segmentation was drawn on, None where that is unknown."""
     return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
 
 
-def move_segments(segmentation, after_from_before: np.ndarray) -> None:
+def move_segments(segmentation: Any, after_from_before: np.ndarray) -> None:
     """Move all segments by a transform (4, 4) in the frame of their node.
 
     Voxels keep their values; a mirror image is allowed.
@@ -59,14 +59,14 @@ class XRayView:
     projection matrix is kept as the camera that it settled to.
     """
 
-    def __init__(self, node) -> None:
+    def __init__(self, node: Any) -> None:
         self.node = node
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, XRayView) and other.node is self.node
 
     @classmethod
-    def create(cls, scene, name: str) -> XRayView:
+    def create(cls, scene: Any, name: str) -> XRayView:
         """Return a new view, still without image and geometry."""
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         node.SetAttribute(ATTRIBUTE, "{}")
@@ -312,7 +312,7 @@ def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
     return place
 
 
-def place_of(node) -> np.ndarray:
+def place_of(node: Any) -> np.ndarray:
     """(4, 4) that takes a volume node's (column, row, slice, 1) to RAS mm in the node's own frame."""
     matrix = vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -332,7 +332,7 @@ def is_left_handed(place: np.ndarray) -> bool:
     return bool(np.linalg.det(place) < 0)
 
 
-def place(node, camera: Camera, depth_mm: float) -> None:
+def place(node: Any, camera: Camera, depth_mm: float) -> None:
     """Lay a volume with one slice on the plane square to the beam at this depth, its pixels on their rays.
 
     Where the camera mirrors, its third axis points to the source: of a left-handed image with one

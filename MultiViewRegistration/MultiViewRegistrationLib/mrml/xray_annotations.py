@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import slicer
@@ -166,7 +167,7 @@ def settle_labels(view: XRayView) -> None:
         _write_labels(markups, texts, _places(view, node, texts))
 
 
-def _texts(view: XRayView, node) -> list[str]:
+def _texts(view: XRayView, node: Any) -> list[str]:
     """Return what is written in a slice view: the title, in a small one its name alone, and the sides."""
     small = min(node.GetDimensions()[:2]) < SMALL_PX * node.GetScreenScaleFactor() / USUAL_DENSITY
     lines = [short_title(view)] if small else title(view)
@@ -234,7 +235,7 @@ def _angle(degrees: float, positive: str, negative: str) -> str:
     return f"{positive if degrees >= 0 else negative} {abs(degrees):.1f}°"
 
 
-def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
+def _places(view: XRayView, node: Any, texts: list[str]) -> np.ndarray:
     """Return RAS mm (n, 3) of the lower left corners of the texts.
 
     That in the corner of a slice view, then left, right, top and bottom.
@@ -306,7 +307,7 @@ def _label_markups(view: XRayView, role: str, name: str, tone) -> tuple:
     return node, display
 
 
-def _write_labels(markups, texts: list[str], positions) -> None:
+def _write_labels(markups: Any, texts: list[str], positions) -> None:
     with slicer.util.NodeModify(markups):
         while markups.GetNumberOfControlPoints() > len(texts):
             markups.RemoveNthControlPoint(markups.GetNumberOfControlPoints() - 1)

@@ -73,6 +73,7 @@ def write_moving_case(
 
     Its truth is that of the first frame.
     """
+    folder.mkdir(exist_ok=True)
     path = write_phantom_case(folder)
     ct = phantom.make_ct()
     frames = [phantom.make_views(ct, pose=pose) for pose in poses]

@@ -98,12 +98,12 @@ def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray
     return make_registration(scene, *phantom(), world_from_ct, name)
 
 
-def settled_session(scene, name: str = "Phantom"):
+def settled_session(scene, name: str = "Phantom", **told):
     """A session whose pose, the true one, passes for the result of a registration, which nobody ran."""
     from MultiViewRegistrationLib.session.session import Session
 
     session = Session(phantom_registration(scene, name))
-    settle(session)
+    settle(session, **told)
     return session
 
 

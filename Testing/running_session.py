@@ -68,6 +68,12 @@ def look(session):
         session.poll()
 
 
+def register_given(session):
+    """Register from where the CT is, and wait for the end."""
+    session.register("given")
+    session.finish()
+
+
 def poll(session, seconds=0.5, until=lambda: False):
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until():

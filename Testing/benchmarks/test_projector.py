@@ -3,11 +3,9 @@
 A ball lands where the camera says, a box is as thick as its faces cut the rays, edges coincide.
 """
 
-import json
-
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import read_json, read_values
 from numpy.testing import assert_allclose
 from phantom import SPACING, write_bony_ct
 from refusals import refuses
@@ -184,10 +182,10 @@ def test_a_camera_with_skew_is_refused(simulator):
 def test_edges_coincide_with_those_of_another_simulation(shared_data):
     """The same CT, pose and cameras, simulated by others with RTK."""
     folder = shared_data / "sim" / "pelvis-oblique-2"
-    case = json.loads((folder / "case.json").read_text())
+    case = read_json(folder / "case.json")
     projector = RtkProjector(Body.from_hu(load_ct(folder / case["ct"]).volume))
     for view in case["views"]:
-        theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / view["image"])))
+        theirs = read_values(folder / view["image"])
         camera = Camera.from_projection_matrix(
             view["projection_matrix"], (512, 512), in_front=np.zeros(3)
         )

@@ -228,13 +228,13 @@ def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, 
         assert not here[~ndimage.binary_dilation(hull(MASK), iterations=2)].any()
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])
 def pixel_mm(registration, view):
     """How far (2,) the CT moves parallel to the image when its centre moves by a pixel."""
     depth_mm = float(view.camera.depth(manual_pose.centre(registration)))
     return np.linalg.norm(view.camera.plane_at(depth_mm)[:, :2], axis=0)
 
 
+@pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])
 @pytest.mark.parametrize(
     "kind, numbers",
     [

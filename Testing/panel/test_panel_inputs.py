@@ -63,7 +63,7 @@ def test_x_rays_of_two_patients_are_a_notice_until_acknowledged(person, tmp_path
         pixels = np.random.default_rng(ord(name)).integers(2000, 4000, (128, 128))
         write_xray(tmp_path / f"{name}.dcm", pixels, PatientID=patient)
     person.open_files("xrays", "files", tmp_path / "a.dcm", tmp_path / "b.dcm")
-    person.wait(lambda: person.panel.files.presenter.asking)
+    person.wait(lambda: "asked0.line0" in person.panel.files.form.drawn)
     person.host.click(person.panel.files.form.drawn["asked0.line0"].widget)  # all of this patient
     person.wait_until_read()
     notice = person.ui.noticeLabel

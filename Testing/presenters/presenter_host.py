@@ -184,6 +184,11 @@ def control(presenter, key: str):
     return walk(visible(presenter.form())).get(key)
 
 
+def asking(files) -> bool:
+    """Whether something is asked, or said, of files."""
+    return bool({*walk(visible(files.form()))} - {"looking"})
+
+
 def text(presenter, key: str) -> str:
     """What is read of a control; "" where it is not seen."""
     found = control(presenter, key)

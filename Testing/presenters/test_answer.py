@@ -185,7 +185,7 @@ def test_nothing_begins_while_a_geometry_is_typed(host, answer):
 def test_while_files_wait_for_an_answer_the_button_leads_to_that_question(host, answer, tmp_path):
     np.savetxt(tmp_path / "view1.txt", make_views(phantom()[0])[0].camera.projection_matrix)
     host.files.take([tmp_path / "view1.txt"])
-    host.wait(host.files, lambda: host.files.asking)
+    host.wait(host.files, lambda: host.files.question())
     for key in ("first_pixel", "axes"):
         act(answer, "question")
         assert host.shown[-1] == f"files/calibrations.{key}"

@@ -9,7 +9,7 @@ from file_io import write_values
 from phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom_case
 from phantom_study import write_study, write_xrays
 from planted_dicom import write_ct
-from presenter_host import PresenterHost, act, control, text
+from presenter_host import PresenterHost, act, asking, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within
 from MultiViewRegistrationLib.mrml.bones import named_bones
@@ -65,7 +65,7 @@ def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
         "view1",
         "view2",
     ]
-    assert all(view.placed for view in host.registration.xrays) and not files.asking
+    assert all(view.placed for view in host.registration.xrays) and not asking(files)
     assert missing_images(host.registration) == "" and not sent.exists()
 
 
@@ -93,7 +93,7 @@ def test_calibrations_find_their_x_rays_by_name(host, files, tmp_path):
         "first_pixel",
     ]  # once for both files
     answer_matrix(files)
-    assert placed(host) == [True, True] and not files.asking
+    assert placed(host) == [True, True] and not asking(files)
     first, second = (view.camera.projection_matrix for view in host.registration.xrays)
     own = [view.camera for view in make_views(make_ct())]
     assert np.allclose(
@@ -135,7 +135,7 @@ def test_a_mask_or_bones_and_a_pose_wait_for_the_ct(host, files, tmp_path, label
     )
     act(files, "asked0.frame", "lps")
     act(files, "asked0.direction", "forward")
-    assert np.allclose(host.registration.world_from_ct, TRUE_POSE) and not files.asking
+    assert np.allclose(host.registration.world_from_ct, TRUE_POSE) and not asking(files)
     segments = host.registration.segmentation.GetSegmentation()
     if labels == 1:
         assert segments.GetSegment(host.registration.segment_id).GetName() == "bone"
@@ -146,10 +146,10 @@ def test_a_mask_or_bones_and_a_pose_wait_for_the_ct(host, files, tmp_path, label
 
 def test_scouts_that_come_with_the_ct_are_offered(host, files, tmp_path):
     drop(files, write_study(tmp_path / "study"))
-    host.wait(files, lambda: files.asking)
+    host.wait(files, lambda: asking(files))
     assert "AP, LAT" in text(files, "asked0.title")
     act(files, "asked0.0")
-    assert [view.name for view in host.registration.xrays] == ["AP", "LAT"] and not files.asking
+    assert [view.name for view in host.registration.xrays] == ["AP", "LAT"] and not asking(files)
 
 
 def test_a_mask_of_an_x_ray(host, files, tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 from phantom_scene import phantom_registration
+from running_session import new_session
 from tiny_scene import scene, slicer_app, watch
 
 __all__ = ["scene", "slicer_app", "watch"]
@@ -11,3 +12,8 @@ __all__ = ["scene", "slicer_app", "watch"]
 def registration(scene):
     """Of the phantom, at a start."""
     return phantom_registration(scene)
+
+
+@pytest.fixture
+def session(registration):
+    return new_session(registration)

@@ -6,7 +6,7 @@ import pydicom
 import pytest
 import slicer
 from file_io import read_json
-from phantom_scene import phantom_registration, settle
+from phantom_scene import settled_session
 from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
@@ -22,17 +22,14 @@ from MultiViewRegistrationLib.session.session import Session
 
 @pytest.fixture
 def session(scene):
-    session = Session(phantom_registration(scene))
-    settle(session, verdict="check")
-    return session
+    return settled_session(scene, verdict="check")
 
 
 @pytest.fixture(scope="module")
 def checked(slicer_app, tmp_path_factory) -> tuple[Path, str]:
     """A folder with case and result whose edges fit, says Qz, and what is said of that."""
     slicer.mrmlScene, folder = slicer_app.scene, tmp_path_factory.mktemp("checked")
-    session = Session(phantom_registration(slicer_app.scene))
-    settle(session, verdict="check")
+    session = settled_session(slicer_app.scene, verdict="check")
     say(session, True, True)
     write(session, folder)
     said = assessment.checked(session)

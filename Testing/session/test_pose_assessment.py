@@ -5,7 +5,7 @@ import pytest
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
 from refusals import refuses
-from running_session import ELSEWHERE, new_session
+from running_session import ELSEWHERE, new_session, register_given
 
 from MultiViewRegistrationLib.assessment.features import Tile
 from MultiViewRegistrationLib.imaging.xray import XRay
@@ -23,11 +23,6 @@ TOOL = (slice(50, 82), slice(44, 76))
 @pytest.fixture
 def registration(scene, ct, views):
     return make_registration(scene, ct, views, TRUE_POSE)
-
-
-@pytest.fixture
-def session(registration):
-    return new_session(registration)
 
 
 def assessed(session):
@@ -77,8 +72,7 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     )
     with refuses("no result of a registration, expected a pose that was"):
         use_suggested_masks(session)
-    session.register("given")
-    session.finish()
+    register_given(session)
     assert error_mm(session.history.current.pose) < 0.3
     sentence = use_suggested_masks(session)
     first, second = session.registration.xrays
@@ -89,8 +83,7 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     used = session.xray(first).valid
     assert used[TOOL].mean() < 0.5 and used.mean() > 0.8
 
-    session.register("given")
-    session.finish()
+    register_given(session)
     entry = session.history.current
     assert error_mm(entry.pose) < 0.3 and entry.verdict == "check"
     assert entry.reasons[-1] == f"Assumed: view1: {LEFT_OUT}"

@@ -18,6 +18,7 @@ from running_session import (
     no_thread_is_left,
     nodes,
     poll,
+    register_given,
 )
 
 from MultiViewRegistrationLib.errors import InputError
@@ -30,11 +31,6 @@ from MultiViewRegistrationLib.session.assessment import SimilarityUpdater, stale
 @pytest.fixture
 def registration(scene, ct, views):
     return make_registration(scene, ct, views, STARTED_AT)
-
-
-@pytest.fixture
-def session(registration):
-    return new_session(registration)
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +77,7 @@ def test_warnings_become_notes_and_reasons(session, registration, views):
     third = registration.add_xray("Away")
     third.change(geometry=replace(views[0].camera, camera_from_world=away), intensity="log")
     set_source(third, registration.xrays[0].source)
-    session.register("given")
-    session.finish()
+    register_given(session)
     assert any("Away" in note and "does not show the CT" in note for note in session.notes)
     assert set(session.notes) <= set(session.history.current.reasons)
     registration.xrays[1].change(geometry=registration.xrays[0].record.geometry)
@@ -98,8 +93,7 @@ def test_a_changed_ct_is_prepared_again_and_kept_once(session, registration):
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
     assert session.prepare() is False
-    session.register("given")
-    session.finish()
+    register_given(session)
     assert session.result.anatomy is not first and stale_reason(session) == ""
     assert {result.anatomy for result in session._results.values()} == {session.result.anatomy}
 
@@ -223,8 +217,7 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
     registration = make_registration(scene, ct, uncertain, STARTED_AT)
     session = new_session(registration)
-    session.register("given")
-    session.finish()
+    register_given(session)
     first, second = registration.xrays
     assert second.record.corrected and not first.record.corrected
     held = hold(session)

@@ -14,6 +14,7 @@ from file_io import read_json, write_json
 from phantom import write_phantom_case
 from phantom_scene import dicom_registration, settled_session
 from planted_dicom import write_xray
+from running_session import register_given
 from tiny_scene import READING
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -54,12 +55,10 @@ def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
 ):
     first = uids(session, tmp_path / "1")
     assert set(first) == {"world", "ct"} and uids(session, tmp_path / "2") == first
-    session.register("given")
-    session.finish()
+    register_given(session)
     assert uids(session, tmp_path / "3") == first
     change_settings(session.registration, reference_from_world=np.eye(4))
-    session.register("given")
-    session.finish()
+    register_given(session)
     tracked = uids(session, tmp_path / "4")
     assert {**tracked, **first} == tracked and set(tracked) == {"world", "ct", "reference"}
     again = Session(

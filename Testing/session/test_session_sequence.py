@@ -44,7 +44,6 @@ def study(tmp_path_factory):
     Not to be changed by a test.
     """
     folder = tmp_path_factory.mktemp("study")
-    (folder / "case").mkdir()
     write_track(write_blinking_case(folder / "case", COUNT, BLANK), folder / "track")
     return folder
 

@@ -21,7 +21,7 @@ from bent_spine import (
 )
 from file_io import read_json, write_json
 from refusals import refuses
-from running_session import no_thread_is_left, poll
+from running_session import no_thread_is_left, poll, register_given
 from tiny_scene import reopened
 
 from MultiViewRegistrationLib import register
@@ -75,8 +75,7 @@ def of_before(scene, files, found) -> Session:
 
 
 def registered(session) -> Session:
-    session.register("given")
-    session.finish()
+    register_given(session)
     return session
 
 

@@ -23,9 +23,7 @@ def study(tmp_path_factory):
     Not to be changed by a test.
     """
     folder = tmp_path_factory.mktemp("study")
-    (folder / "case").mkdir()
-    case = write_blinking_case(folder / "case", COUNT, BLANK)
-    write_track(case, folder / "track")
+    write_track(write_blinking_case(folder / "case", COUNT, BLANK), folder / "track")
     return folder
 
 

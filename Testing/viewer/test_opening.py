@@ -228,7 +228,6 @@ def test_a_sentence_names_files_as_they_were_sent(folder):
 def study(tmp_path_factory):
     """A folder with a case and its track. Not to be changed by a test."""
     folder = tmp_path_factory.mktemp("study")
-    (folder / "case").mkdir()
     write_track(write_moving_case(folder / "case", swing(3)), folder / "track")
     return folder
 

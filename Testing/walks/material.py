@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import SimpleITK as sitk
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MultiViewRegistration")]
 
+from file_io import read_json, read_values, write_json  # noqa: E402
 from imaging.dicom_files import CT_IMAGE, XA_IMAGE, write_dicom  # noqa: E402
 
 from MultiViewRegistrationLib.io.datasets.chest import (  # noqa: E402
@@ -96,7 +96,7 @@ def write_xray(path: Path, view: dict, sample: Path = SAMPLE_FOLDER) -> Path:
     c_arm = view["c_arm"]
     pixel_mm = c_arm["pixel_mm"][0]
     column, row = c_arm["principal_point"]
-    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(sample / view["image"])))
+    pixels = read_values(sample / view["image"])
     write_dicom(
         path,
         pixels,
@@ -120,7 +120,7 @@ def write_xray(path: Path, view: dict, sample: Path = SAMPLE_FOLDER) -> Path:
 
 def sample_case(sample: Path = SAMPLE_FOLDER) -> dict:
     """A sample's case.json."""
-    return json.loads((sample / "case.json").read_text(encoding="utf-8"))
+    return read_json(sample / "case.json")
 
 
 def write_sample(folder: Path, mirrored: str = "") -> Path:
@@ -140,7 +140,7 @@ def write_sample(folder: Path, mirrored: str = "") -> Path:
         sitk.WriteImage(image, str(folder / view["image"]))
     del case["truth"]  # nobody has it
     path = folder / "case.json"
-    path.write_text(json.dumps(case), encoding="utf-8")
+    write_json(path, case)
     return path
 
 
@@ -153,11 +153,11 @@ def write_wrist(folder: Path) -> Path | None:
     if not source.is_file():
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    case = json.loads(source.read_text(encoding="utf-8"))
+    case = read_json(source)
     for name in (case["ct"], *(view["image"] for view in case["views"])):
         shutil.copy(WRIST / name, folder / name)
     path = folder / "case.json"
-    path.write_text(json.dumps(case), encoding="utf-8")
+    write_json(path, case)
     return path
 
 
@@ -169,14 +169,14 @@ def write_wrist_bones(folder: Path) -> Path | None:
     path = write_wrist(folder)
     if path is None:
         return None
-    case = json.loads(path.read_text(encoding="utf-8"))
+    case = read_json(path)
     structures = []
     for name in ("radius", "ulna"):
-        own = json.loads((WRIST / f"{name}_0099.json").read_text(encoding="utf-8"))
+        own = read_json(WRIST / f"{name}_0099.json")
         shutil.copy(WRIST / own["ct"], folder / own["ct"])
         structures.append({"name": name, **{key: own[key] for key in ("ct", "world_from_ct")}})
     case = {key: case[key] for key in ("version", "ct_unit", "views", "search") if key in case}
-    path.write_text(json.dumps({**case, "structures": structures}), encoding="utf-8")
+    write_json(path, {**case, "structures": structures})
     return path
 
 
@@ -185,7 +185,7 @@ def wrist_shifts_mm(folder: Path) -> dict[str, float]:
     shifts = {}
     for name in ("radius", "ulna"):
         found = sitk.ReadTransform(str(next(folder.rglob(f"{name}_world_from_ct.tfm"))))
-        given = json.loads((WRIST / f"{name}_0099.json").read_text(encoding="utf-8"))
+        given = read_json(WRIST / f"{name}_0099.json")
         at = np.array(given["world_from_ct"])[:3, 3]
         shifts[name] = float(np.linalg.norm(np.array(found.TransformPoint((0.0, 0.0, 0.0))) - at))
     return shifts
@@ -199,15 +199,15 @@ def write_wrist_sequence(folder: Path) -> Path | None:
     path = write_wrist_bones(folder)
     if path is None:
         return None
-    case = json.loads(path.read_text(encoding="utf-8"))
+    case = read_json(path)
     for view in case["views"]:
         names = [view["image"].replace("0099", instant) for instant in ("0099", "0158", "0002")]
-        frames = [sitk.GetArrayFromImage(sitk.ReadImage(str(WRIST / name))) for name in names]
+        frames = [read_values(WRIST / name) for name in names]
         (folder / view["image"]).unlink()
         view["image"] = f"{view['name']}.nrrd"
         stack = sitk.GetImageFromArray(np.stack(frames))
         sitk.WriteImage(stack, str(folder / view["image"]), True)
-    path.write_text(json.dumps(case), encoding="utf-8")
+    write_json(path, case)
     return path
 
 

@@ -23,6 +23,9 @@ from ..io.view_record import ViewRecord, sha256_of
 
 VERSION = 2
 
+#: Of a geometry, by the keys of a case.json.
+Values = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Header:
@@ -48,15 +51,15 @@ class Header:
     """
 
     kind: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
-    frames: tuple[Mapping[str, Any], ...] = ()
+    frames: tuple[Values, ...] = ()
     stands: tuple[Stand, ...] = ()
     frame_of_reference: str = ""
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Header:
+    def read(cls, values: Values) -> Header:
         """Read what `dataclasses.asdict` made of one, and JSON of that."""
         parts: dict[str, Any] = {
             key: tuple(each) if isinstance(each, list) else each for key, each in values.items()
@@ -198,7 +201,7 @@ class XRayRecord(ViewRecord):
         return {**self.header.values, **frame} if self.header.kind == "c_arm" else {}
 
     @property
-    def slot_scan(self) -> Mapping[str, Any]:
+    def slot_scan(self) -> Values:
         """The slot scan as in a case.json, or what the header says of one.
 
         Empty for any other X-ray.
@@ -207,7 +210,7 @@ class XRayRecord(ViewRecord):
             return self.geometry.to_json()
         return self.header.values if self.header.kind == "slot_scan" else {}
 
-    def camera_like(self, values: Mapping[str, Any]) -> Camera:
+    def camera_like(self, values: Values) -> Camera:
         """Return the camera of the kind of its geometry that `Camera.to_json` wrote, whatever else is said beside."""
         kind = SlotScanCamera if isinstance(self.geometry, SlotScan) else Camera
         return kind(values["intrinsics"], values["camera_from_world"], values["size"])

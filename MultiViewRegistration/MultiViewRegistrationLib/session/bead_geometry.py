@@ -149,14 +149,10 @@ class BeadXRays:
             tell(FINDING_SHARE * number / len(self.xrays), stage)
             found.append(find_in_image(self.xrays[number], len(model.points)))
         out = left_out or [frozenset()] * len(found)
-        images = [
-            BeadImage(
-                each.xray,
-                [bead for n, bead in enumerate(each.beads) if n not in out[number]],
-                near[number].camera if near else None,
-            )
-            for number, each in enumerate(found)
-        ]
+        images = []
+        for number, each in enumerate(found):
+            beads = [bead for n, bead in enumerate(each.beads) if n not in out[number]]
+            images.append(BeadImage(each.xray, beads, near[number].camera if near else None))
         try:
             cameras = calibrate_from_beads(
                 images,

@@ -278,11 +278,11 @@ class Bones:
         places = scene_bones.places_of(registration)
         there = bones_of(registration)
         known = {} if entry is None else entry.bodies
-        apart = registration.apart  # of which no CT says how they lay before
-        return [
-            _state(name, colour, places, there.get(name), known.get(name), name not in apart)
-            for name, colour in scene_bones.named_bones(registration).items()
-        ]
+        states = []
+        for name, colour in scene_bones.named_bones(registration).items():
+            moves = name not in registration.apart  # of those no CT says how they lay before
+            states.append(_state(name, colour, places, there.get(name), known.get(name), moves))
+        return states
 
     def worst_target(self) -> BoneState | None:
         """Return the bone that is in the greatest doubt of those that are targets; None without any."""

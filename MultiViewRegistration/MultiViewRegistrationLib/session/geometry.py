@@ -5,10 +5,10 @@ Described in words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from ..mrml.image import refresh
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView, on_image
-from ..mrml.xray_record import Header, XRayRecord
+from ..mrml.xray_record import Header, Values, XRayRecord
 from ..translation import _
 
 
@@ -257,11 +257,8 @@ def missing_in_header(view: XRayView) -> list[str]:
     None without a header.
     """
     header = view.record.header
-    return [
-        _(field.words)
-        for key, field in TABLES.get(header.kind, {}).items()
-        if key in header.missing
-    ]
+    fields = TABLES.get(header.kind, {})
+    return [_(fields[key].words) for key in fields if key in header.missing]
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
@@ -437,7 +434,7 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
             )
 
 
-def tube_sides(slot_scan: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def tube_sides(slot_scan: Values) -> dict[str, np.ndarray]:
     """Return the two directions to the tube, square to the image, by the patient's side (letters of `side_of_direction`)."""
     normal = np.cross(slot_scan["columns_along"], slot_scan["rows_along"])
     normal /= np.linalg.norm(normal)
@@ -449,7 +446,7 @@ def side_in_words(letters: str) -> str:
     return " ".join(SIDES[letter] for letter in letters)
 
 
-def nearest_side(slot_scan: Mapping[str, Any], to_source: Sequence[float]) -> str:
+def nearest_side(slot_scan: Values, to_source: Sequence[float]) -> str:
     """Return the one of `tube_sides` on which a direction (3,) is."""
     sides = tube_sides(slot_scan)
     return max(sides, key=lambda letters: float(sides[letters] @ to_source))
@@ -525,13 +522,13 @@ def use_slot_scan(view: XRayView, slot_scan: SlotScan) -> None:
     if not said.kind:
         said = Header("", record.slot_scan, assumptions=record.assumptions)
     changed = [key for key in ASKED if after.get(key) != said.values.get(key)]
-    settled = {sentence for key in changed for sentence in ASKED[key]}
+    settled = set(chain(*map(ASKED.__getitem__, changed)))
     assumed = tuple(sentence for sentence in said.assumptions if sentence not in settled)
     entered = {"origin": _("entered")} if changed else {}
     give_geometry(view, slot_scan, assumptions=assumed, **entered)
 
 
-def describe_slot_scan(slot_scan: Mapping[str, Any]) -> list[str]:
+def describe_slot_scan(slot_scan: Values) -> list[str]:
     """Describe which way the pixels of a slot scan run and how large they are, a sentence each."""
     width, height = slot_scan["pixel_mm"]
     columns, rows = (

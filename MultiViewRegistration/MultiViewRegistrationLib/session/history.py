@@ -455,12 +455,12 @@ class History:
         return max((n for n, entry in numbered if entry.after == self.position), default=None)
 
     def _cameras(self) -> dict[str, dict]:
-        records = {view.name: view.record for view in self._registration.xrays}
-        return {
-            name: {**record.corrected.to_json(), "of": record.geometry_fingerprint}
-            for name, record in records.items()
-            if record.corrected
-        }
+        kept = {}
+        for view in self._registration.xrays:
+            record = view.record
+            if record.corrected:
+                kept[view.name] = {**record.corrected.to_json(), "of": record.geometry_fingerprint}
+        return kept
 
     def _standing(self) -> list[tuple[int, HistoryEntry]]:
         """Return the entries whose verdicts are of the inputs as they are now, the last first, with their positions."""

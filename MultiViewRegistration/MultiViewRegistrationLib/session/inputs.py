@@ -239,13 +239,9 @@ class Inputs:
         places = places_of(self.registration) if placed else {}
         make = partial(bodies_of, self.registration, self.ct())
         made = self._kept(BODIES, self.of_structures, make)
+        uid = partial(ct_uid, self.registration)
         return [
-            replace(
-                body,
-                world_from_ct=places.get(body.name),
-                uid=ct_uid(self.registration, body.name),
-            )
-            for body in made
+            replace(body, world_from_ct=places.get(body.name), uid=uid(body.name)) for body in made
         ]
 
     @property
@@ -580,10 +576,9 @@ class LandmarkFitUpdater:
         views = self._registration.placed_xrays
         found = landmarks_of(self._registration, views)
         cameras = {view.name: view.camera for view in views}
-        points = [
-            (one.name, one.ct.tobytes(), name, pixel.tobytes())
-            for one in found
-            for name, pixel in one.pixels.items()
-        ]
+        points = []
+        for one in found:
+            pixels = {name: pixel.tobytes() for name, pixel in one.pixels.items()}
+            points.append((one.name, one.ct.tobytes(), pixels))
         geometries = [(view.name, view.node.GetAttribute(ATTRIBUTE)) for view in views]
         return self._found.update((points, geometries), lambda: partial(locate, found, cameras))

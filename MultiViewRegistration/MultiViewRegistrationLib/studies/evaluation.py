@@ -358,6 +358,7 @@ def evaluate_case(
     outcome: Row = {
         "name": case.name,
         "views": len(case.views),
+        "relative_geometry": case.relative_geometry,
         "runs": [],
         "agreement": None,
         "structures": [],
@@ -369,9 +370,7 @@ def evaluate_case(
         outcome["runs"] = _with_truth(case, anatomy, setup, show, pictures, max_pictures, bones)
     else:
         outcome["agreement"], pose = _without_truth(case, anatomy, setup, show, bones)
-    return EvaluatedCase(
-        case, anatomy, {**outcome, "relative_geometry": case.relative_geometry}, pictures, pose
-    )
+    return EvaluatedCase(case, anatomy, outcome, pictures, pose)
 
 
 def _with_truth(
@@ -396,9 +395,14 @@ def _with_truth(
             "start_mtre_mm": metrics.mtre(start, truth, targets),
             "errors": None,
             "seconds": None,
+            "candidates": 0,
+            "evidence_ratio": None,
+            "picture": None,
+            "initial_mtre_mm": None,
+            "expected_mm": None,
+            "selected_start": None,
+            "regressor_seconds": 0.0,
         }
-        row |= {"candidates": 0, "evidence_ratio": None, "picture": None, "initial_mtre_mm": None}
-        row |= {"expected_mm": None, "selected_start": None, "regressor_seconds": 0.0}
         try:
             done = setup.register(case, anatomy, start, len(rows), model)
         except InputError:  # this start shows too little of the CT

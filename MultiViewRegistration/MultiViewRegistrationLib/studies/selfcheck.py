@@ -50,6 +50,17 @@ WITHIN_MM = 0.3
 TRUTH_MM = 1.5
 #: How much of the time of a registration a verdict takes.
 ASSESSED_RUNS = 3
+#: What is told of the best fit as a result.json has it.
+OF_RESULT = (
+    "reasons",
+    "reason_codes",
+    "predicted_tre_mm",
+    "world_from_ct",
+    "views",
+    "errors",
+    "software",
+    "inputs",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +144,23 @@ class SelfCheck:
     def to_json(self) -> dict[str, Any]:
         """Return what `mvreg selfcheck --json` prints."""
         mm, degrees = self.from_scanner
-        agreed = iter(
-            zip(
-                self.agreement.distance_mm.tolist(),
-                self.agreement.rotation_deg.tolist(),
-                strict=True,
+        mms = self.agreement.distance_mm.tolist()
+        turns = self.agreement.rotation_deg.tolist()
+        agreed = (dict(zip(("distance_mm", "rotation_deg"), each)) for each in zip(mms, turns))
+        runs = []
+        for run in self.runs:
+            found = run.found
+            runs.append(
+                {
+                    "start_world_from_ct": run.start_world_from_ct.tolist(),
+                    "start_mtre_mm": run.start_mtre_mm,
+                    "world_from_ct": found and found.world_from_ct.tolist(),
+                    "mtre_mm": run.mtre_mm,
+                    "from_common": found and next(agreed),
+                    "similarity": found and list(found.fit.similarity),
+                    "seconds": run.seconds,
+                }
             )
-        )
         content = self.result.to_json()
         return {
             "name": self.case.name,
@@ -149,32 +170,8 @@ class SelfCheck:
             "misfits": self.misfits,
             "from_scanner": {"distance_mm": mm, "rotation_deg": degrees},
             "agreeing": self.agreeing,
-            "runs": [
-                {
-                    "start_world_from_ct": run.start_world_from_ct.tolist(),
-                    "start_mtre_mm": run.start_mtre_mm,
-                    "world_from_ct": run.found and run.found.world_from_ct.tolist(),
-                    "mtre_mm": run.mtre_mm,
-                    "from_common": run.found
-                    and dict(zip(("distance_mm", "rotation_deg"), next(agreed), strict=True)),
-                    "similarity": run.found and list(run.found.fit.similarity),
-                    "seconds": run.seconds,
-                }
-                for run in self.runs
-            ],
-            **{
-                key: content[key]
-                for key in (
-                    "reasons",
-                    "reason_codes",
-                    "predicted_tre_mm",
-                    "world_from_ct",
-                    "views",
-                    "errors",
-                    "software",
-                    "inputs",
-                )
-            },
+            "runs": runs,
+            **{key: content[key] for key in OF_RESULT},
         }
 
 

@@ -42,6 +42,8 @@ OVERLAY_ICONS = {
     "difference": "mdi-minus-box-outline",
     "off": "mdi-eye-off-outline",
 }
+#: Where it is about to be closed.
+SAVE_OPEN = _("Save what is open")
 SAVE = _("Save the scene as a file that 3D Slicer and this page open (.mrb)")
 ALERT = dict(variant="tonal", density="compact", classes="mv-message", role="alert")
 #: Name, icon and title of each view.
@@ -111,13 +113,7 @@ def _head(application: Application) -> None:
         )
         html.H1(f"{{{{ case_title || '{elements.TITLE}' }}}}", classes="mv-title")
         _open_another(application)
-        elements.DownloadButton(
-            v_if="has_registration",
-            trigger="mvreg_save",
-            label=_("Save"),
-            icon="mdi-content-save",
-            title=SAVE,
-        )
+        _save(_("Save"), v_if="has_registration")
         html.Div(classes="mv-spring")
         with html.Div(
             v_if="has_registration", classes="mv-group", role="group", aria_label=_("Layout")
@@ -200,18 +196,14 @@ def _open_another(application: Application) -> None:
             with html.Div(classes="mv-row"):
                 v.VBtn(_("New case"), click=application.new_case, variant="tonal", **WAIT)
                 v.VBtn(_("Open the demo"), click=application.open_demo, variant="tonal", **WAIT)
-                _save_open()
+                _save(SAVE_OPEN)
                 v.VBtn(_("Keep what is open"), click="opening_another = false", variant="text")
 
 
-def _save_open(**shown) -> None:
-    """Put in a button that saves what is open, where it is about to be closed."""
+def _save(label: str, **shown: str) -> None:
+    """Put in a button that saves what is open."""
     elements.DownloadButton(
-        trigger="mvreg_save",
-        label=_("Save what is open"),
-        icon="mdi-content-save",
-        title=SAVE,
-        **shown,
+        trigger="mvreg_save", label=label, icon="mdi-content-save", title=SAVE, **shown
     )
 
 
@@ -461,4 +453,4 @@ def _asked(application: Application) -> None:
         aria_live="polite",
     ):
         files.build()
-        _save_open(v_if="closes")
+        _save(SAVE_OPEN, v_if="closes")

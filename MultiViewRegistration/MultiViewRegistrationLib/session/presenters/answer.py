@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -490,21 +491,17 @@ class AnswerPresenter(Presenter):
     def complete_geometry(self) -> None:
         """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""
         views = self.registration.used_xrays
-        bad, doubtful = (
-            [view.name for view in self._shown.views if view.state == state]
-            for state in (BAD, CHECK)
-        )
+        states = {view.name: view.state for view in self._shown.views}
         faults = (
             lambda view: not view.placed,
             self._geometry.refused,
             self.session.problem,
-            lambda view: view.name in bad,
-            lambda view: view.name in doubtful,
+            lambda view: states.get(view.name) == BAD,
+            lambda view: states.get(view.name) == CHECK,
             lambda view: view.record.presumed,
         )
-        self.host.show_geometry(
-            next((view for fault in faults for view in views if fault(view)), None)
-        )
+        faulty = chain(*(filter(fault, views) for fault in faults))
+        self.host.show_geometry(next(faulty, None))
 
     def calibrate(self) -> None:
         """Show where beads take the place of a C-arm's readings."""

@@ -260,13 +260,9 @@ class BeadsPresenter(Presenter):
         """Return the names of the beads of an X-ray that are the phantom's, by their numbers."""
         if not self._found.cameras:
             return {}
-        beads = self._found.seen[number].beads
-        return {
-            n: known.name
-            for known in self._found.cameras[number].beads
-            for n, bead in enumerate(beads)
-            if np.array_equal(bead.pixel, known.pixel)
-        }
+        names = {each.pixel.tobytes(): each.name for each in self._found.cameras[number].beads}
+        beads = [each.pixel.tobytes() for each in self._found.seen[number].beads]
+        return {n: names[bead] for n, bead in enumerate(beads) if bead in names}
 
     def _draw(self) -> None:
         self._pictures = []
@@ -286,11 +282,8 @@ class BeadsPresenter(Presenter):
             names = set(out.values())
             marks = marks_of(self._found.cameras[number])
             return [mark for mark in marks if mark.kind != MISSING or mark.name not in names] + left
-        return left + [
-            BeadMark(OTHER, bead.pixel, bead.radius_px)
-            for n, bead in enumerate(beads)
-            if n not in out
-        ]
+        others = [bead for n, bead in enumerate(beads) if n not in out]
+        return left + [BeadMark(OTHER, bead.pixel, bead.radius_px) for bead in others]
 
     # The form
 
@@ -379,17 +372,15 @@ class BeadsPresenter(Presenter):
 
     def _shown(self) -> list[Picture]:
         names = [] if self._sources is None else self._sources.names
-        return [
-            Picture(
-                f"beads{number}",
-                self._caption(number, name),
-                partial(self.pick, number),
-                svg=svg,
-                height=PICTURE_PX,
-                tip=_("Click a bead to leave it out, or to put it back."),
+        tip = _("Click a bead to leave it out, or to put it back.")
+        shown = []
+        for number, (name, (_window, svg)) in enumerate(zip(names, self._pictures)):
+            pick = partial(self.pick, number)
+            words = self._caption(number, name)
+            shown.append(
+                Picture(f"beads{number}", words, pick, svg=svg, height=PICTURE_PX, tip=tip)
             )
-            for number, (name, (_window, svg)) in enumerate(zip(names, self._pictures))
-        ]
+        return shown
 
     def _caption(self, number: int, name: str) -> str:
         if not self._found.cameras:
@@ -410,10 +401,8 @@ class BeadsPresenter(Presenter):
     def _table(self) -> Control | None:
         if not self._found.cameras or self._sources is None or self._model is None:
             return None
-        columns = [
-            _residuals(camera, out.values())
-            for camera, out in zip(self._found.cameras, self._left_out, strict=True)
-        ]
+        seen = zip(self._found.cameras, self._left_out, strict=True)
+        columns = [_residuals(camera, out.values()) for camera, out in seen]
         table = Table(
             "beads",
             _("Beads"),

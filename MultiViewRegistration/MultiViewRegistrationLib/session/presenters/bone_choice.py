@@ -118,19 +118,15 @@ class BoneChoicePresenter(Presenter):
         """Return the controls."""
         registration = self.registration
         segmentations = self._segmentations()
-        buttons = [
-            Button(
-                key,
-                title,
-                partial(self.choose_group, key),
-                tip=_(
-                    "Register the whole CT, then each of these bones that an X-ray shows to a pose "
-                    "of its own."
-                ),
-            )
-            for key, title in GROUPS.items()
-            if any(of_group(node, OF_GROUP[key]) for node in segmentations)
-        ]
+        tip = _(
+            "Register the whole CT, then each of these bones that an X-ray shows to a pose of its "
+            "own."
+        )
+        buttons = []
+        for key, title in GROUPS.items():
+            choose = partial(self.choose_group, key)
+            if any(of_group(node, OF_GROUP[key]) for node in segmentations):
+                buttons.append(Button(key, title, choose, tip=tip))
         alone = registration.bone_cts  # the first of which stands for the CT
         said = _("Bones with a CT each: {names}.").format(names=", ".join(alone))
         beside = list(registration.apart.items())[bool(alone) :]
@@ -165,6 +161,7 @@ class BoneChoicePresenter(Presenter):
             rows = [each for each in self._segments if _is_meant(each, self._sought)]
         few = len(self._segments) <= FEW
         chosen = self.registration.chosen_segments
+        choose = partial(self._choose_listed, [each.id for each in rows])
         return [
             *self._numbered(),
             None
@@ -204,16 +201,11 @@ class BoneChoicePresenter(Presenter):
             Text("none_found", "" if rows else _("No label has such a name."), tone=QUIET),
             row(
                 "listed_bones",
-                *(
-                    Button(
-                        f"listed_{title}",
-                        title,
-                        partial(self._choose_listed, [each.id for each in rows], on),
-                    )
-                    for title, on in ((_("All"), True), (_("None"), False))
-                    if len(rows) > 1
-                ),
-            ),
+                Button("listed_All", _("All"), partial(choose, True)),
+                Button("listed_None", _("None"), partial(choose, False)),
+            )
+            if len(rows) > 1
+            else None,
         ]
 
     def _numbered(self) -> Form:
@@ -236,15 +228,11 @@ class BoneChoicePresenter(Presenter):
     @property
     def _segments(self) -> list[SegmentRow]:
         """All segments of the chosen segmentation; of many the bones come first."""
-        rows = [
-            SegmentRow(
-                segment_id,
-                segment.GetName(),
-                css(segment.GetColor()),
-                is_bone(segment.GetName(), terminology_of(segment)),
-            )
-            for segment_id, segment in segments_of(self.registration.segmentation).items()
-        ]
+        rows = []
+        for segment_id, segment in segments_of(self.registration.segmentation).items():
+            name = segment.GetName()
+            bone = is_bone(name, terminology_of(segment))
+            rows.append(SegmentRow(segment_id, name, css(segment.GetColor()), bone))
         return rows if len(rows) <= FEW else sorted(rows, key=lambda each: not each.bone)
 
     def _lists(self) -> dict[str, list[SegmentRow]]:

@@ -271,16 +271,12 @@ class CertaintyPresenter(EditorPresenter):
             "Standard deviations of what one C-arm has in all its images; empty for what is known."
         )
         of = self.registration.node.GetID()
-        fields = enumerate(zip(SHARED, deviations, strict=True))
-        return [
-            Text("shared_hint", hint, tone=QUIET),
-            *(
-                self._field(
-                    of, f"shared{i}", number.name, number, deviation or 0.0, partial(self._share, i)
-                )
-                for i, (number, deviation) in fields
-            ),
-        ]
+        controls: Form = [Text("shared_hint", hint, tone=QUIET)]
+        for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True)):
+            share = partial(self._share, i)
+            field = self._field(of, f"shared{i}", number.name, number, deviation or 0.0, share)
+            controls.append(field)
+        return controls
 
     def _share(self, place: int, value: float) -> None:
         """Set the uncertainty of a shared unknown, by its place in SHARED."""

@@ -251,10 +251,11 @@ def _maps(result: Result) -> list[tuple[str, str, np.ndarray]]:
             "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of "
             "100 results"
         )
-    return [
-        (split.name, within.format(across=split.in_plane_mm, along=split.depth_mm), picture)
-        for split, picture in plot.maps(result)
-    ]
+    maps = []
+    for split, picture in plot.maps(result):
+        said = within.format(across=split.in_plane_mm, along=split.depth_mm)
+        maps.append((split.name, said, picture))
+    return maps
 
 
 #: Each overlay mode's name, and what its colours say.
@@ -300,15 +301,11 @@ class OverlaysPresenter(Presenter):
         mode = overlay.mode_of(self.registration)
         chosen = structures_of(registration)
         share = _("Share of the DRR")
-        structures = (
-            Switch(
-                f"structure.{node.GetID()}",
-                node.GetName(),
-                partial(self.show_structure, node),
-                on=node in chosen,
-            )
-            for node in candidates(registration)
-        )
+        structures = []
+        for node in candidates(registration):
+            show = partial(self.show_structure, node)
+            key = f"structure.{node.GetID()}"
+            structures.append(Switch(key, node.GetName(), show, on=node in chosen))
         return [
             Choice(
                 "overlay",

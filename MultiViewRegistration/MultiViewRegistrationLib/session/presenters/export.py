@@ -131,11 +131,9 @@ class ExportPresenter(Presenter):
             controls += [self._named(), self._formats()]
         told = in_slicer and self._is_exported() and not self.session.message
         offered = (REPORT, PDF) if in_slicer else SINGLE
-        links = (
-            Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file)
-            for file in self._written_files()
-            if file.name in offered
-        )
+        titles = {REPORT: _("Open report")}
+        files = [file for file in self._written_files() if file.name in offered]
+        links = [Link(file.name, titles.get(file.name, file.name), path=file) for file in files]
         return [
             *controls,
             Text("missing", missing, tone=QUIET),

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +129,10 @@ def ask_for_file(question: Question, names: Iterable[str]) -> Question:
 
 def with_paths(answers: Answers, files: dict[str, Path]) -> Answers:
     """Return the answers as a reader takes them: the path of such a file, by its name."""
+    if COMPANION_FILE not in answers:
+        return answers
     paths = {name: str(path) for name, path in files.items()} | {NO_FILE: NO_FILE}
-    return {
-        key: paths.get(answer, "") if key == COMPANION_FILE else answer
-        for key, answer in answers.items()
-    }
+    return {**answers, COMPANION_FILE: paths.get(answers[COMPANION_FILE], "")}
 
 
 def read_with_answers(
@@ -178,10 +179,8 @@ def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None,
 
 def _question(field: Field) -> Question:
     """Return the question for a value that a calibration may leave open."""
-    choices = [
-        (label, _(meaning))
-        for label, meaning in zip(field.labels, field.choices.values(), strict=True)
-    ]
+    meanings = zip(field.labels, field.choices.values(), strict=True)
+    choices = [(label, _(meaning)) for label, meaning in meanings]
     first = next(iter(field.choices), "")
     count = math.prod(field.shape) if field.shape else 0
     number = "1" if field.above == 0 else "0"
@@ -250,32 +249,29 @@ def describe_camera(camera: CalibratedView) -> str:
 
 #: What a file with a pose may leave open.
 POSE_QUESTIONS = {
-    question.key: question
-    for question in (
-        Question(
-            "frame",
-            _("Axes"),
-            _("Which way the axes run, of both of its frames."),
-            (
-                ("lps", _("LPS (DICOM, ITK; all .tfm and .h5)")),
-                ("ras", _("RAS (3D Slicer's scene)")),
-            ),
-            stand_in="lps",
+    "frame": Question(
+        "frame",
+        _("Axes"),
+        _("Which way the axes run, of both of its frames."),
+        (
+            ("lps", _("LPS (DICOM, ITK; all .tfm and .h5)")),
+            ("ras", _("RAS (3D Slicer's scene)")),
         ),
-        Question(
-            "direction",
-            _("Direction"),
-            _(
-                "Whether it takes points of the CT to the world, or is the inverse, which ITK's "
-                "resampling filters and the files that Slicer saves have."
-            ),
-            (
-                ("forward", _("the CT to the world")),
-                ("resampling", _("the world to the CT (saved by Slicer)")),
-            ),
-            stand_in="forward",
+        stand_in="lps",
+    ),
+    "direction": Question(
+        "direction",
+        _("Direction"),
+        _(
+            "Whether it takes points of the CT to the world, or is the inverse, which ITK's "
+            "resampling filters and the files that Slicer saves have."
         ),
-    )
+        (
+            ("forward", _("the CT to the world")),
+            ("resampling", _("the world to the CT (saved by Slicer)")),
+        ),
+        stand_in="forward",
+    ),
 }
 #: Where the points of a file with an X-ray's landmarks lie.
 PLACE_QUESTION = Question(
@@ -398,12 +394,13 @@ def match(
     for alike in (_same, _similar, lambda xray, camera: len(xrays) == len(cameras)):
         left = [i for i in range(len(xrays)) if i not in found]
         free = [j for j in range(len(cameras)) if j not in found.values()]
-        pairs = [(i, j) for i in left for j in free if fits(i, j) and alike(xrays[i], cameras[j])]
-        found |= {
-            i: j
-            for i, j in pairs
-            if [a for a, _ in pairs].count(i) == [b for _, b in pairs].count(j) == 1
+        alike_to = {
+            i: [j for j in free if fits(i, j) and alike(xrays[i], cameras[j])] for i in left
         }
+        taken = Counter(chain(*alike_to.values()))
+        for i, likely in alike_to.items():
+            if len(likely) == 1 == taken[likely[0]]:
+                found[i] = likely[0]
     return found
 
 

@@ -183,11 +183,6 @@ class FilesPresenter(Presenter):
         return [*self._pending, self._calibrations]
 
     @property
-    def asking(self) -> bool:
-        """Whether something is asked, or said."""
-        return bool(self._unused or self._ct.mismatch or self._asked())
-
-    @property
     def closes(self) -> bool:
         """Whether an answer to what is asked would close what is open."""
         choices = (

@@ -20,6 +20,7 @@ from ...io.recognise import CALIBRATION
 from ...mrml.layout import css_colour
 from ...mrml.xray import XRayView
 from ...mrml.xray_annotations import c_arm_of, sides_of
+from ...mrml.xray_record import Values
 from ...report.scene_svg import DrawnView, machine_svg
 from ...translation import _
 from ..geometry import (
@@ -580,7 +581,7 @@ class GeometryPresenter(EditorPresenter):
         self._edits.put_back(view)
 
 
-def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:
+def _rounded(reading: Values) -> dict[str, Any]:
     """Return a reading with the digits that a person reads; pixels keep three decimals."""
     return {
         key: value

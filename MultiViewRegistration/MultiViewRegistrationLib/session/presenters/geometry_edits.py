@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from ...io import c_arm_presets
 from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh
 from ...mrml.xray import XRayView
-from ...mrml.xray_record import XRayRecord
+from ...mrml.xray_record import Values, XRayRecord
 from ...translation import _
 from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
 from .certainty import XRaySelection
@@ -285,7 +284,7 @@ class GeometryEdits:
         intensity, inverted = BONE[bone][1]
         change_image(view, intensity=intensity, inverted=inverted)
 
-    def fill(self, view: XRayView, values: Mapping[str, Any], origin: str) -> None:
+    def fill(self, view: XRayView, values: Values, origin: str) -> None:
         """Fill in what a C-arm has in all its images, OF_MACHINE.
 
         Parameters

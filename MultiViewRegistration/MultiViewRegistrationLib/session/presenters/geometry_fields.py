@@ -18,7 +18,7 @@ from ...io.calibration.matrices import IN_LPS_MM, read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
 from ...io.view_record import Geometry, Readings
 from ...mrml.xray import XRayView
-from ...mrml.xray_record import XRayRecord
+from ...mrml.xray_record import Values, XRayRecord
 from ...translation import _
 from ..geometry import SIDES, completed, matrix_of, nearest_side
 from .form import Option
@@ -151,7 +151,7 @@ class Draft:
             return nearest_side(self.values, value) if value else ""
         return SLOT_NUMBERS[key].write_bare(value)
 
-    def with_values(self, values: Mapping[str, Any], faults: Mapping[str, str]) -> Draft:
+    def with_values(self, values: Values, faults: Mapping[str, str]) -> Draft:
         """Return the draft with values that are no geometry yet."""
         return self.with_geometry(Readings(self.mode, values), faults)
 
@@ -166,7 +166,7 @@ class Draft:
         return replace(self, record=replace(self.record, origins=origins))
 
 
-def text_of(values: Mapping[str, Any], key: str) -> str:
+def text_of(values: Values, key: str) -> str:
     """Return the text of a field of a C-arm.
 
     "" for what is not given, or as by default.
@@ -207,7 +207,7 @@ def read_c_arm(draft: Draft) -> Draft:
         return replace(draft, faults={key: sentence})
 
 
-def _impossible(values: Mapping[str, Any]) -> dict[str, str]:
+def _impossible(values: Values) -> dict[str, str]:
     faults = {}
     for key, usual_mm in USUAL_MM.items():
         found = float(np.max(values.get(key, np.inf)))
@@ -224,7 +224,7 @@ def _impossible(values: Mapping[str, Any]) -> dict[str, str]:
     return faults
 
 
-def unusual(values: Mapping[str, Any]) -> dict[str, str]:
+def unusual(values: Values) -> dict[str, str]:
     """Return what is said against values that C-arms do not have, such as a slip of the keyboard gives."""
     cautions = {}
     distance_mm = values.get("source_to_detector_mm")
@@ -277,7 +277,7 @@ def middle(size: Sequence[int]) -> list[float]:
 # Left and right: "mirrored" of a case.json, as a person sees it in the image
 
 
-def side_options(values: Mapping[str, Any]) -> tuple[Option, ...]:
+def side_options(values: Values) -> tuple[Option, ...]:
     """Return the answers to "Is the patient's right on the left of the image?".
 
     Of a lateral image, or one that is turned, which side is there.
@@ -321,7 +321,7 @@ def with_text(before: Draft, key: str, text: str) -> Draft:
     return after
 
 
-def sketch(values: Mapping[str, Any], size: tuple[int, int]) -> CArm:
+def sketch(values: Values, size: tuple[int, int]) -> CArm:
     """Return a C-arm for a picture, with usual numbers for what is not given yet, or wrong."""
     return CArm(
         source_to_detector_mm=1000.0,

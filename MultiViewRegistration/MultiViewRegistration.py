@@ -232,7 +232,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         """
         from MultiViewRegistrationLib.session.result_files import read_track
 
-        return self.take(read_track(os.fspath(path)))
+        return self.take(read_track(Path(path)))
 
     def take(self, read) -> Registration:
         """Make a registration with what was read, maybe in a thread.

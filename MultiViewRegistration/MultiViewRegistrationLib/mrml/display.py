@@ -196,7 +196,7 @@ def is_shown(registration: Registration) -> bool:
 
 def hide_xray(view: XRayView) -> None:
     """Give back the views that show one X-ray."""
-    scene = view.node.GetScene()
+    scene = view.scene
     tag = tag_of(view)
     if tag is not None:
         view.node.RemoveAttribute(SHOWN_IN)
@@ -407,7 +407,7 @@ class SceneObserver:
     def _settle(self) -> None:
         """Put the labels of one of the slice views that were changed in their places."""
         view = self._unsettled.pop(0)
-        if view.node.GetScene() is self._scene:
+        if view.scene is self._scene:
             xray_annotations.settle_labels(view)
 
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..known import Known
 from . import overlay
 from .nodes import in_batch
 from .registration import MAX_VIEWS, Registration
-from .xray import DetectorPlane, XRayView, detectors
+from .xray import DetectorPlane, GreyRange, XRayView, detectors
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
@@ -40,8 +41,8 @@ class ToneMatch:
     Both are line integrals, of unlike gain and offset.
     """
 
-    drr: tuple[float, float]
-    xray: tuple[float, float]
+    drr: GreyRange
+    xray: GreyRange
 
     @classmethod
     def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
@@ -55,12 +56,12 @@ class ToneMatch:
         return cls(_spread(drr[both]), _spread(line_integrals[both]))
 
     @classmethod
-    def alone(cls, drr: np.ndarray, window: tuple[float, float]) -> ToneMatch:
+    def alone(cls, drr: np.ndarray, window: GreyRange) -> ToneMatch:
         """Return the match of a DRR that fills a window (low, high) of the X-ray by itself."""
         shown = drr[np.isfinite(drr)]
         return cls(_spread(shown) if shown.size else (0.0, 1.0), window)
 
-    def window(self, low: float, high: float) -> tuple[float, float]:
+    def window(self, low: float, high: float) -> GreyRange:
         """Return the DRR's window that goes with the X-ray's."""
         gain, offset = self.line
         return (low - offset) / gain, (high - offset) / gain
@@ -78,7 +79,7 @@ class ToneMatch:
         return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))
 
 
-def _spread(values: np.ndarray) -> tuple[float, float]:
+def _spread(values: np.ndarray) -> GreyRange:
     low, high = map(float, np.percentile(values, PERCENTILES))
     return low, max(high, low + 1e-3)
 
@@ -469,7 +470,7 @@ def pooling_of(detector: DetectorPlane, pixels: int = SHARP[0]) -> int:
 
 def _level(anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray, voxels: float) -> int:
     """Return the level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
-    centre = world_from_ct[:3, :3] @ anatomy.centroid + world_from_ct[:3, 3]
+    centre = rigid.transform_points(world_from_ct, anatomy.centroid)
     return anatomy.level(voxels * max(float(camera.pixel_mm(centre)[1]), 0.0))
 
 

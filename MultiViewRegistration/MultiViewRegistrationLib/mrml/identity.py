@@ -119,7 +119,7 @@ def _kept_uid(registration: Registration, key: str) -> str:
 
 def ct_uid(registration: Registration, name: str = "") -> str:
     """Return the UID of the frame of the CT, or of that of a bone or implant: of its DICOM file, or one of its voxels."""
-    ct = registration.apart[name] if name else registration.ct
+    ct = registration.apart.get(name, registration.ct)
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
         keep_frame_uid(ct, None if file is None else frame_of_reference(file))

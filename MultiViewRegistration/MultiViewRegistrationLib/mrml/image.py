@@ -21,7 +21,7 @@ from .frames import FrameImage
 from .layout import number_of, tag_of
 from .nodes import LABELMAP, OWNER, configure, nodes_of_class, product
 from .registration import MAX_VIEWS
-from .xray import FRAME, MASK, SOURCE, XRayView, place_of
+from .xray import FRAME, MASK, SOURCE, GreyRange, XRayView, place_of
 
 #: Beyond its field an X-ray is shown as black if it is so much whiter there, beside the contrast
 #: within; and how much whiter than the brightest within, beside the blades themselves.
@@ -105,10 +105,10 @@ def refresh(view: XRayView, xray: XRay | None = None) -> None:
     xray = xray or xray_of(view)
     slicer.util.updateVolumeFromArray(view.node, xray.line_integrals[None])
     view.place()
-    if view.node.GetDisplayNode() is None:
+    if view.display is None:
         view.node.CreateDefaultDisplayNodes()
     window, shown = greys(xray)
-    display = view.node.GetDisplayNode()
+    display = view.display
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(*window)
     display.SetApplyThreshold(shown is not None)
@@ -117,7 +117,7 @@ def refresh(view: XRayView, xray: XRay | None = None) -> None:
 
 
 @lru_cache(maxsize=MAX_VIEWS)
-def greys(xray: XRay) -> tuple[tuple[float, float], tuple[float, float] | None]:
+def greys(xray: XRay) -> tuple[GreyRange, GreyRange | None]:
     """Return the line integrals between which an X-ray is shown, and those beyond which it is transparent; None for none.
 
     In any thread, once.
@@ -148,7 +148,7 @@ def thumbnail(view: XRayView, side: int) -> np.ndarray:
     side
         Pixels, about, of its longer side.
     """
-    display = view.node.GetDisplayNode()
+    display = view.display
     step = max(1, max(view.size) // side)
     values = slicer.util.arrayFromVolume(view.node)[0, ::step, ::step]
     low = display.GetWindowLevelMin()
@@ -207,7 +207,7 @@ def show_mask(view: XRayView, *, filled: bool = False) -> None:
     display = view.mask.GetDisplayNode()
     views = tuple(
         node.GetID()
-        for node in nodes_of_class("vtkMRMLSliceNode", view.node.GetScene())
+        for node in nodes_of_class("vtkMRMLSliceNode", view.scene)
         if not number_of(node.GetLayoutName() or "") or node.GetLayoutName() == tag_of(view)
     )
     with slicer.util.NodeModify(display):
@@ -223,7 +223,7 @@ def add_mask(view: XRayView, name: str, used: np.ndarray) -> tuple[Any, str]:
 
     Returns its vtkMRMLSegmentationNode and the segment's ID.
     """
-    mask, segment = segmentation_node(view.node.GetScene(), name, used[None], view.node)
+    mask, segment = segmentation_node(view.scene, name, used[None], view.node)
     mask.SetNodeReferenceID(OWNER, view.id)
     view.node.SetNodeReferenceID(MASK, mask.GetID())
     return mask, segment

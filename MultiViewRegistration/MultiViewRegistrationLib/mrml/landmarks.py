@@ -291,10 +291,9 @@ def _keep_on_plane(detector: DetectorPlane) -> None:
             carried = detector.ras_from_pixel @ np.linalg.inv(
                 np.reshape(json.loads(before), (4, 4))
             )
-    for i in placed(markups):
-        point = (carried @ [*markups.GetNthControlPointPositionWorld(i), 1.0])[:3]
-        flat = detector.on_plane(detector.pixels(point))
-        if np.abs(flat - markups.GetNthControlPointPositionWorld(i)).max() > ROUNDING_MM:
+    for i, point in zip(placed(markups), positions(markups), strict=True):
+        flat = detector.on_plane(detector.pixels((carried @ [*point, 1.0])[:3]))
+        if np.abs(flat - point).max() > ROUNDING_MM:
             markups.SetNthControlPointPositionWorld(i, flat)
     markups.SetAttribute(PLANE, now)
 

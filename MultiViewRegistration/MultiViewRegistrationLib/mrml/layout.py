@@ -61,7 +61,7 @@ def claim(view: XRayView) -> str:
     """Return the X-ray's tag; the first free one where it has none, or one that an X-ray before it in the scene has, too."""
     taken = set()
     before = True
-    for other in xrays_in(view.node.GetScene()):
+    for other in xrays_in(view.scene):
         if other == view:
             before = False
         elif before or tag_of(other) != tag_of(view):
@@ -108,12 +108,12 @@ def make_slice_view(registration: Registration) -> bool:
 
 def slice_of(view: XRayView):
     """Return the node of the slice view that shows an X-ray, None without one."""
-    return slice_node(view.node.GetScene(), tag_of(view))
+    return slice_node(view.scene, tag_of(view))
 
 
 def composite_of(view: XRayView):
     """Return the composite node of the slice view that shows an X-ray, None without one."""
-    return composite_node(view.node.GetScene(), tag_of(view))
+    return composite_node(view.scene, tag_of(view))
 
 
 def slice_nodes(scene: Any) -> list:

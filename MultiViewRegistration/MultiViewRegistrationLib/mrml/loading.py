@@ -119,15 +119,19 @@ class ReadCase:
         case = self.case
         source = self.file.first
         registration = Registration.create(scene, case.name)
+        nodes = []
         volumes = {}
         poses = {}
         for body, voxels in zip(case.bodies, self.voxels, strict=True):
             name = body.name or name_of(source.ct.path)
             node = volume_node(scene, name, voxels, body.ct.volume.ct_from_index)
             keep_frame_uid(node, body.uid)
-            volumes[body.name] = node
-            poses[body.name] = np.eye(4) if body.world_from_ct is None else body.world_from_ct
-        ct = next(iter(volumes.values()))
+            nodes.append(node)
+            if body.name:
+                node.SetAttribute(UNIT, body.ct.unit)
+                volumes[name] = node
+                poses[name] = np.eye(4) if body.world_from_ct is None else body.world_from_ct
+        ct = nodes[0]
         remember_identity(ct, self.identity)
         registration.ct = ct
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
@@ -140,11 +144,6 @@ class ReadCase:
             registration.choose_segment(
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )
-        for body in case.bodies:
-            if not body.name:
-                del volumes[""], poses[""]
-                continue
-            volumes[body.name].SetAttribute(UNIT, body.ct.unit)
         if volumes:
             put_apart(registration, volumes, poses)
         keep_centre(registration, self.centre)
@@ -250,7 +249,7 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
 
     It goes with the view, and is not shown in lists of volumes: the view stands for it.
     """
-    node = volume_node(view.node.GetScene(), name, stored(*frames), np.eye(4))
+    node = volume_node(view.scene, name, stored(*frames), np.eye(4))
     node.SetHideFromEditors(True)
     node.SetNodeReferenceID(OWNER, view.id)
     return node

@@ -22,7 +22,7 @@ from .nodes import (
     lps_from_ras,
     nodes_of_class,
     ras_from_lps,
-    transform_to_lps,
+    transform_of,
 )
 from .registration import Registration
 from .xray import XRayView, detectors, on_image
@@ -189,11 +189,8 @@ def copy_pose(registration: Registration, transform: Any) -> None:
             f"{transform.GetName()}: is not a linear transform, expected one that turns and "
             "shifts; choose another."
         )
-    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
-    transform.GetMatrixTransformToWorld(matrix)
-    registration.world_from_ct = rigid.check_rigid(
-        transform_to_lps(slicer.util.arrayFromVTKMatrix(matrix)), transform.GetName()
-    )
+    pose = rigid.check_rigid(transform_of(transform), transform.GetName())
+    registration.world_from_ct = pose
 
 
 def other_transforms(registration: Registration) -> list:

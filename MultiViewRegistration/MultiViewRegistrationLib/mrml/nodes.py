@@ -20,6 +20,7 @@ from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray,
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
+from ..geometry import rigid
 from ..imaging.structures import boxes_in
 from ..io.transforms import LPS_FROM_RAS, turned
 
@@ -269,9 +270,7 @@ def place_of_labelmap(labelmap: Any) -> np.ndarray:
 
 def place_of_voxels(labelmap: Any) -> np.ndarray:
     """Return `place_of_labelmap` of its `voxels_of_labelmap`, whose first one need not be (0, 0, 0)."""
-    first = np.eye(4)
-    first[:3, 3] = labelmap.GetExtent()[::2]
-    return place_of_labelmap(labelmap) @ first
+    return place_of_labelmap(labelmap) @ rigid.translation(labelmap.GetExtent()[::2])
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ import slicer
 from . import slice_view
 from .nodes import configure, product, remove_product
 from .registration import Registration
-from .xray import DetectorPlane, XRayView
+from .xray import DetectorPlane, GreyRange, XRayView
 
 if TYPE_CHECKING:
     from ..report.overlays import Film
@@ -48,9 +48,9 @@ def opacity_of(registration: Registration) -> float:
     return float(registration.parameter(OPACITY, "0.5"))
 
 
-def xray_window(view: XRayView) -> tuple[float, float]:
+def xray_window(view: XRayView) -> GreyRange:
     """Return the line integrals (low, high) between which the X-ray is shown."""
-    display = view.node.GetDisplayNode()
+    display = view.display
     return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
 
@@ -59,7 +59,7 @@ def show_greys_within(view: XRayView, box: np.ndarray) -> None:
     (left, top), (right, bottom) = box
     there = slicer.util.arrayFromVolume(view.node)[0, top:bottom, left:right]
     if there.size:  # of a damaged file there may be nothing
-        view.node.GetDisplayNode().SetWindowLevelMinMax(*np.percentile(there, GREYS))
+        view.display.SetWindowLevelMinMax(*np.percentile(there, GREYS))
 
 
 class SliceCanvas:
@@ -113,7 +113,7 @@ class SliceCanvas:
         In its window, and in its colours, should a person have inverted them.
         """
         node = view.node.GetNodeReference(DRR)
-        like = view.node.GetDisplayNode()
+        like = view.display
         if node is None or like is None:
             return
         low, high = tones.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 import slicer
 from vtkmodules.vtkCommonMath import vtkMatrix3x3
 
+from ..geometry import rigid
 from .layout import (
     colour,
     composite_node,
@@ -63,7 +63,7 @@ def fill(view: XRayView) -> None:
             BackgroundVolumeID=view.id,
             LabelVolumeID=None,
         )
-        over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(
+        over = composite.GetForegroundVolumeID() and view.scene.GetNodeByID(
             composite.GetForegroundVolumeID()
         )
         if over is None or over.GetNodeReferenceID(OWNER) != view.id:
@@ -94,13 +94,13 @@ def ras_from_slice(view: XRayView) -> np.ndarray:
     ras_from_pixel = place_of(view.node)
     right = ras_from_pixel[:3, 0]
     down = ras_from_pixel[:3, 1]
-    x = right / np.linalg.norm(right)
-    y = down @ x * x - down
-    y /= np.linalg.norm(y)
+    x = rigid.unit(right)
+    y = rigid.unit(down @ x * x - down)
     columns, rows = view.size
     plane = np.eye(4)
     plane[:3, :3] = np.stack([x, y, np.cross(x, y)], axis=1)
-    plane[:3, 3] = (ras_from_pixel @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1])[:3]
+    middle = [(columns - 1) / 2, (rows - 1) / 2, 0]
+    plane[:3, 3] = rigid.transform_points(ras_from_pixel, middle)
     return plane
 
 
@@ -292,7 +292,7 @@ def _stretch(view: XRayView) -> float:
 
 
 def _on(node: Any, plane: np.ndarray) -> bool:
-    return np.allclose(slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()), plane, atol=1e-6)
+    return np.allclose(plane_of(node), plane, atol=1e-6)
 
 
 def _lay(node: Any, plane: np.ndarray) -> None:
@@ -416,7 +416,7 @@ def position_in(ct: Any, node: Any) -> SlicePosition:
     plane = plane_of(node)
     right, up, normal = (ct_from_ras @ plane)[:3, :3].T
     axis = int(np.abs(normal).argmax())
-    corners = CORNERS @ (ct_from_ras @ box)[:3].T
+    corners = rigid.transform_points(ct_from_ras @ box, CORNERS)
     across = normal * np.sign(normal[axis])
     reach = corners @ across
     mm = float(across @ (ct_from_ras @ plane)[:3, 3])
@@ -446,8 +446,8 @@ def letter(direction: np.ndarray) -> str:
     return LETTERS[axis][int(direction[axis] < 0)]
 
 
-#: (8, 4) of a cube of -1 to 1.
-CORNERS = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])
+#: (8, 3) of a cube of -1 to 1.
+CORNERS = rigid.grid_points(*[(-1, 1)] * 3)
 
 
 def ras_from_box(ct: Any) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from itertools import product
 from typing import Any
 
 import numpy as np
 import slicer
 
 from ..errors import InputError
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from .ct_3d import BONES
 from .nodes import configure, has_voxels, lps_from_ras, nodes_of_class, ras_from_lps, ras_from_node
@@ -139,7 +139,7 @@ def update(scene: Any) -> None:
 
 def release(view: XRayView) -> None:
     """Put the cameras back that look along the beam of an X-ray."""
-    for camera_node in nodes_of_class("vtkMRMLCameraNode", view.node.GetScene()):
+    for camera_node in nodes_of_class("vtkMRMLCameraNode", view.scene):
         if camera_node.GetNodeReferenceID(BEAM) == view.id:
             restore(camera_node)
 
@@ -298,7 +298,7 @@ def look_closely(points: np.ndarray, camera_node: Any, size: Size) -> None:
     """
     restore(camera_node)
     away = lps_from_ras(np.subtract(camera_node.GetPosition(), camera_node.GetFocalPoint()))
-    back = away / np.linalg.norm(away)
+    back = rigid.unit(away)
     up = lps_from_ras(camera_node.GetViewUp())
     _put(camera_node, *_framed(points, back, up, camera_node, size, CLOSE_MARGIN), back)
 
@@ -307,7 +307,7 @@ def _ct_corners(registration: Registration) -> np.ndarray:
     """Return the corners (8, 3) of the CT, world LPS mm, where it is; (0, 3) without one."""
     if not has_voxels(registration.ct):
         return np.empty((0, 3))
-    return lps_from_ras(CORNERS @ ras_from_box(registration.ct)[:3].T)
+    return lps_from_ras(rigid.transform_points(ras_from_box(registration.ct), CORNERS))
 
 
 def _bone_corners(registration: Registration) -> np.ndarray:
@@ -323,8 +323,8 @@ def _bone_corners(registration: Registration) -> np.ndarray:
     ):
         return np.empty((0, 3))
     ends = np.reshape(surface.GetPolyData().GetBounds(), (3, 2))
-    corners = np.array([[*corner, 1] for corner in product(*ends)])
-    return lps_from_ras(corners @ ras_from_node(surface)[:3].T)
+    corners = rigid.grid_points(*ends)
+    return lps_from_ras(rigid.transform_points(ras_from_node(surface), corners))
 
 
 def _put(camera_node: Any, middle: np.ndarray, distance_mm: float, back: np.ndarray) -> None:
@@ -350,7 +350,7 @@ def _framed(
     back, up
         (3,) unit vector to the eye, and what is up.
     """
-    right = np.cross(up, back) / np.linalg.norm(np.cross(up, back))
+    right = rigid.unit(np.cross(up, back))
     axes = np.stack([right, np.cross(back, right), back])
     points = points @ axes.T
     tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
@@ -376,4 +376,4 @@ def _direction(faces: list[np.ndarray]) -> np.ndarray:
         angle = np.radians(ASIDE_DEG if len(faces) == 1 else 90)
         level = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ first
     elevation = np.radians(ELEVATION_DEG)
-    return np.append(np.cos(elevation) * level / np.linalg.norm(level), np.sin(elevation))
+    return np.append(np.cos(elevation) * rigid.unit(level), np.sin(elevation))

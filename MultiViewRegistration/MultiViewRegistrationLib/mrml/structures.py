@@ -19,6 +19,7 @@ from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
+from ..geometry import rigid
 from ..geometry.silhouette import Surface
 from ..known import Known
 from .bones import bones_of
@@ -175,8 +176,7 @@ def _labelmap_mesh(segment: Any) -> vtkPolyData | None:
     box = None if voxels is None else box_in_labelmap(labelmap, segment.GetLabelValue())
     if voxels is None or box is None:
         return None
-    place = place_of_voxels(labelmap)
-    place[:3, 3] += place[:3, :3] @ [side.start for side in box[::-1]]
+    place = place_of_voxels(labelmap) @ rigid.translation([side.start for side in box[::-1]])
     return mask_surface(voxels[box] == segment.GetLabelValue(), place)
 
 
@@ -408,7 +408,7 @@ def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) 
     """Return the lines (k, 2, 2) that a shape leaves in the image, in its pixels."""
     source = np.linalg.solve(ras_from_shape, [*detector.source, 1.0])[:3]
     step = np.linalg.solve(ras_from_shape[:3, :3], ras_from_lps(detector.camera.source_step))
-    scan = step / np.linalg.norm(step) if step.any() else None
+    scan = rigid.unit(step) if step.any() else None
     place = ras_from_shape[:3, :3].T, ras_from_shape[:3, 3]
     lines = shape.seen_from(source, scan) @ place[0] + place[1]
     lines = detector.pixels(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import slicer
+from numpy.typing import ArrayLike
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkTransform
 
@@ -40,6 +42,8 @@ def move_segments(segmentation: Any, after_from_before: np.ndarray) -> None:
 ATTRIBUTE = "MultiViewRegistration.view"
 #: The attribute with the tag of the slice view that shows an X-ray.
 SHOWN_IN = "MultiViewRegistration.sliceView"
+#: The line integrals (low, high) between which an image is shown.
+GreyRange = tuple[float, float]
 SOURCE = "source"
 MASK = "mask"
 #: While a frame of a sequence stands in for the source: the volume of the frame, and the source
@@ -76,6 +80,16 @@ class XRayView:
     def id(self) -> str:
         """The node's."""
         return self.node.GetID()
+
+    @property
+    def scene(self) -> Any:
+        """The vtkMRMLScene; None once the X-ray was removed."""
+        return self.node.GetScene()
+
+    @property
+    def display(self) -> Any:
+        """The vtkMRMLVolumeDisplayNode of its picture."""
+        return self.node.GetDisplayNode()
 
     @property
     def name(self) -> str:
@@ -206,10 +220,14 @@ class XRayView:
             else self.given_camera
         )
 
-    def ras_of(self, pixel) -> np.ndarray:
+    @property
+    def ras_from_pixel(self) -> np.ndarray:
+        """(4, 4), takes (column, row, mm off the plane along the beam, 1) to RAS, where its geometry says that it lies."""
+        return ras_from_lps(world_from_pixel(self.camera, self.detector_mm))
+
+    def ras_of(self, pixel: ArrayLike) -> np.ndarray:
         """RAS mm (3,) of a pixel (column, row) in the image as it lies in the scene."""
-        place = ras_from_lps(world_from_pixel(self.camera, self.detector_mm))
-        return place[:3, 0] * pixel[0] + place[:3, 1] * pixel[1] + place[:3, 3]
+        return self.ras_from_pixel[:3] @ np.append(pixel, [0.0, 1.0])
 
     def check_place(self) -> None:
         """InputError where the image lies under a transform, as its geometry says where it lies."""
@@ -236,7 +254,7 @@ class XRayView:
     def keep_in_place(self) -> None:
         """Lay the image back where its geometry says, where a person has moved it alone."""
         if self.placed:
-            there = ras_from_lps(world_from_pixel(self.camera, self.detector_mm))[:, [0, 1, 3]]
+            there = self.ras_from_pixel[:, [0, 1, 3]]
             if not np.allclose(place_of(self.node)[:, [0, 1, 3]], there, rtol=0, atol=1e-6):
                 place(self.node, self.camera, self.detector_mm)
 
@@ -343,10 +361,10 @@ def place(node: Any, camera: Camera, depth_mm: float) -> None:
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
 
 
-def on_image(pixel, size, beside: float = 0.0) -> bool:
+def on_image(pixel: np.ndarray, size: Sequence[int], beside: float = 0.0) -> bool:
     """Return whether a pixel (2,) is on an image of a size, or beside it by no more than this share of that."""
-    size = np.array(size)
-    return bool((np.abs(pixel - (size - 1) / 2) <= (0.5 + beside) * size).all())
+    sides = np.array(size)
+    return bool((np.abs(pixel - (sides - 1) / 2) <= (0.5 + beside) * sides).all())
 
 
 ON_PLANE_MM = 0.6
@@ -383,28 +401,28 @@ class DetectorPlane:
         """RAS mm (3,); of a slot scan, that of the middle row."""
         return ras_from_lps(self.camera.source)
 
-    def pixels(self, points) -> np.ndarray:
+    def pixels(self, points: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) on which points (..., 3), RAS mm, fall."""
         return self.camera.project(lps_from_ras(points))
 
-    def depth(self, points) -> np.ndarray:
+    def depth(self, points: np.ndarray) -> np.ndarray:
         """Distances (...) of points (..., 3), RAS mm, from the source along the beam.
 
         Negative behind it.
         """
         return self.camera.depth(lps_from_ras(points))
 
-    def on_plane(self, pixels) -> np.ndarray:
+    def on_plane(self, pixels: ArrayLike) -> np.ndarray:
         """RAS mm (..., 3) of pixels (..., 2)."""
         place = self.ras_from_pixel
         return np.asarray(pixels, float) @ place[:3, :2].T + place[:3, 3]
 
-    def locate(self, point) -> tuple[np.ndarray, float]:
+    def locate(self, point: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the pixel (2,) that is square under a point (3,), RAS mm, and how far off the plane the point is, mm along the beam."""
         column, row, off, _ = np.linalg.solve(self.ras_from_pixel, [*point, 1.0])
         return np.array([column, row]), float(off)
 
-    def holds(self, point) -> bool:
+    def holds(self, point: np.ndarray) -> bool:
         """Return whether a point (3,), RAS mm, lies on the image or beside it."""
         pixel, off = self.locate(point)
         return abs(off) <= ON_PLANE_MM and on_image(pixel, self.camera.size, EDGE_SHARE)
@@ -416,18 +434,17 @@ def detectors(registration) -> list[DetectorPlane]:
 
 
 def _detector(view: XRayView) -> DetectorPlane:
-    camera = view.camera
     tag = tag_of(view)
     return DetectorPlane(
         view,
         tag and f"vtkMRMLSliceNode{tag}",
-        camera,
-        ras_from_lps(world_from_pixel(camera, view.detector_mm)),
+        view.camera,
+        view.ras_from_pixel,
         stamp=(view.id, view.node.GetAttribute(ATTRIBUTE), view.size, tag),
     )
 
 
-def detector_of(point, among: list[DetectorPlane]) -> DetectorPlane | None:
+def detector_of(point: np.ndarray, among: list[DetectorPlane]) -> DetectorPlane | None:
     """Return the one on whose plane a point (3,), RAS mm, lies.
 
     Of several the nearest plane, of one plane the image nearest to its middle.

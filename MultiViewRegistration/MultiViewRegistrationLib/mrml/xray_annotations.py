@@ -277,7 +277,7 @@ def _label_markups(view: XRayView, role: str, name: str, tone) -> tuple:
     """Return the list of labels in this colour, and its display node."""
     node = view.node.GetNodeReference(role)
     if node is None:
-        selection = view.node.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        selection = view.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
         kind = selection.GetActivePlaceNodeClassName()
         active = selection.GetActivePlaceNodeID()
         node = product(

@@ -357,10 +357,8 @@ def refine(
     traces = []
     work = np.cumsum([0] + [stage.pixels**2 for stage in preset.stages])
     for number, stage in enumerate(preset.stages):
-        comparisons = [
-            Comparison(view.pooled(_pool(view, preset, stage)), renderer, device, preset, random)
-            for view in views
-        ]
+        pooled = [view.pooled(_pool(view, preset, stage)) for view in views]
+        comparisons = [Comparison(view, renderer, device, preset, random) for view in pooled]
         if number == 0 and not any(comparison.shows(motion()) for comparison in comparisons):
             raise InputError(
                 "world_from_ct: from this start pose the X-rays show nothing of the CT, expected a "

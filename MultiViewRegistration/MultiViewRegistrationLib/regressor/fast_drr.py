@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numba as nb
@@ -391,7 +392,9 @@ class Stacks(NamedTuple):
     @classmethod
     def of(cls, bases: Bases) -> Stacks:
         """Return bases made ready for `project`."""
-        grids, steps = zip(*(_stack(bases, axis, factor) for factor in (1, 2) for axis in range(3)))
+        grids, steps = zip(
+            *(_stack(bases, axis, factor) for factor, axis in product((1, 2), range(3)))
+        )
         return cls(
             tuple(grid.values for grid in grids),
             np.array([grid.shape for grid in grids]),

@@ -305,11 +305,9 @@ def distinct(candidates: Sequence[Candidate], centroid: np.ndarray) -> list[Cand
     """Return the candidates in their order, without those that are nearly the same as an earlier one."""
     kept: list[Candidate] = []
     for candidate in candidates:
-        distances = (
-            _size_mm(motion(candidate.world_from_ct, other.world_from_ct, centroid))
-            for other in kept
-        )
-        if all(mm > SAME_MM for mm in distances):
+        here = candidate.world_from_ct
+        motions = [motion(here, other.world_from_ct, centroid) for other in kept]
+        if all(_size_mm(each) > SAME_MM for each in motions):
             kept.append(candidate)
     return kept
 

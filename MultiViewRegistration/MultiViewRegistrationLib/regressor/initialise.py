@@ -189,15 +189,11 @@ class RegressorInitialisation:
 
     def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
         """Return the report on the start that led to this refinement."""
-        initial_poses = [
-            InitialPose(
-                of_views(candidate, self._together),
-                candidate.expected_mm(),
-                candidate.agree,
-                candidate.world_from_ct.tolist(),
-            )
-            for candidate in self.candidates
-        ]
+        initial_poses = []
+        for candidate in self.candidates:
+            words = of_views(candidate, self._together)
+            pose = candidate.world_from_ct.tolist()
+            initial_poses.append(InitialPose(words, candidate.expected_mm(), candidate.agree, pose))
         selected = refinement.selected_start if method.name == "joint" else 0
         begun = "search" if selected is None else initial_poses[selected].views
         if self._model is None:

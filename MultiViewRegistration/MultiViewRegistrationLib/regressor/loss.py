@@ -33,6 +33,7 @@ cameras other than the known ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import permutations
 from typing import Protocol
 
 import numpy as np
@@ -144,7 +145,7 @@ class PoseAndImageLoss:
         views = range(len(self._cameras))
         pairs = {
             "": [(a, a) for a in views],
-            "cross_": [(a, b) for a in views for b in views if a != b],
+            "cross_": list(permutations(views, 2)),
         }
         found = {}
         for prefix, of in pairs.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,8 @@ class RegressorModel:
         trained
             Which view of the training each is.
         """
-        shown = [
-            (view, n, augmentation)
-            for view, n in zip(views, trained, strict=True)
-            for augmentation in augmentations
-        ]
+        seen = zip(views, trained, strict=True)
+        shown = [(*each, augmentation) for each, augmentation in product(seen, augmentations)]
         cameras = [
             augmentation.camera(self._cameras[n], view.camera) for view, n, augmentation in shown
         ]
@@ -128,10 +126,8 @@ class RegressorModel:
                 torch.from_numpy(images), torch.tensor([n for _, n, _ in shown])
             )
         evidence = self.network.evidence(predicted, cameras)
-        return [
-            evidence[n : n + len(augmentations)]
-            for n in range(0, len(evidence), len(augmentations))
-        ]
+        count = len(augmentations)
+        return [evidence[n : n + count] for n in range(0, len(evidence), count)]
 
     def reach(
         self, views: Sequence[View], world_from_ct: np.ndarray | None = None
@@ -191,14 +187,13 @@ class RegressorModel:
 
 def cameras_of(card: Card) -> list[Camera]:
     """Return the cameras of the training images."""
-    return [
-        (SlotScanCamera if c.get("slot_scan") else Camera)(
-            np.array(c["intrinsics"], float),
-            np.array(c["camera_from_world"], float),
-            tuple(c["size"]),
-        )
-        for c in card.cameras
-    ]
+    cameras: list[Camera] = []
+    for c in card.cameras:
+        kind = SlotScanCamera if c.get("slot_scan") else Camera
+        intrinsics = np.array(c["intrinsics"], float)
+        pose = np.array(c["camera_from_world"], float)
+        cameras.append(kind(intrinsics, pose, tuple(c["size"])))
+    return cameras
 
 
 def poses_of(card: Card) -> PoseRange:

@@ -305,7 +305,7 @@ def models_of(ct_sha256: str) -> list[StoredModel]:
 def all_models() -> list[StoredModel]:
     """Return the models of all CTs, the newest first of each."""
     root = data_folder() / "models"
-    return [stored for folder in sorted(root.glob("*/")) for stored in _models(folder)]
+    return list(itertools.chain(*map(_models, sorted(root.glob("*/")))))
 
 
 def new_folder(ct_sha256: str) -> Path:

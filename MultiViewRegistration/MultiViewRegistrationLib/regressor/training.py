@@ -478,13 +478,11 @@ def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -
 
 def _cameras_json(windows: Sequence[Window]) -> list[dict]:
     """Return the cameras as in `model_store.Card`."""
-    return [
-        {
-            **window.camera.to_json(),
-            **({"slot_scan": True} if window.camera.fan_axes == 1 else {}),
-        }
-        for window in windows
-    ]
+    cameras = []
+    for window in windows:
+        kind = {"slot_scan": True} if window.camera.fan_axes == 1 else {}
+        cameras.append({**window.camera.to_json(), **kind})
+    return cameras
 
 
 @contextmanager

@@ -220,20 +220,20 @@ def with_structures(
     seconds
         That they took, all together.
     """
-    bones = {
-        bone.name: Tracked(
+    bones = {}
+    for bone in found.bodies:
+        predicted = bone.predicted_tre_mm
+        bones[bone.name] = Tracked(
             whole.number,
             {"reject": "lost", "not shown": "not shown"}.get(bone.verdict or "", how[bone.name]),
             bone.world_from_ct,
             bone.verdict or "check",
             bone.reasons,
             tuple(bone.similarity.get(view.name, np.nan) for view in views),
-            predicted.upper95 if (predicted := bone.predicted_tre_mm) else None,
+            predicted.upper95 if predicted else None,
             whole.cameras,
             seconds,
         )
-        for bone in found.bodies
-    }
     kept = {bone.name for bone in found.usable}
     motions = [motion for motion in found.motions if motion.name in kept and motion.against in kept]
     return replace(whole, bones=bones, motions=motions)
@@ -268,10 +268,10 @@ class BodiesTracker:
         self._bodies = case.bodies
         self._device = device
         self._anatomies = anatomies_of(case.bodies, anatomy)
-        self._trackers = [
-            Tracker(each, pace, Range(**case.search_range), targets, case.masks_misfit)
-            for each, targets in zip_longest(self._anatomies, [case.targets])
-        ]
+        self._trackers = []
+        for each, targets in zip_longest(self._anatomies, [case.targets]):
+            reach = Range(**case.search_range)
+            self._trackers.append(Tracker(each, pace, reach, targets, case.masks_misfit))
         self._of_ct = BoneTracker(anatomy, case.structures, pace)
         pairs = zip(self._bodies, self._anatomies, strict=True)
         self._apart = [Bone.of_ct(body.name, own) for body, own in pairs if body.name]
@@ -283,17 +283,12 @@ class BodiesTracker:
         A body begins where the frames before lead it; before any where this frame, or the case,
         says.
         """
-        starts = [
-            tracker.memory.expected(number) if tracker.memory.kept else given
-            for tracker, given in zip(
-                self._trackers, _given(case.starts, self._bodies, frame), strict=True
-            )
-        ]
-        bodies = tuple(
-            replace(body, world_from_ct=start)
-            for body, start in zip(case.bodies, starts, strict=True)
-        )
-        return replace(case, world_from_ct=starts[0], bodies=bodies)
+        bodies = []
+        given = _given(case.starts, self._bodies, frame)
+        for tracker, body, start in zip(self._trackers, case.bodies, given, strict=True):
+            pose = tracker.memory.expected(number) if tracker.memory.kept else start
+            bodies.append(replace(body, world_from_ct=pose))
+        return replace(case, world_from_ct=bodies[0].world_from_ct, bodies=tuple(bodies))
 
     def keep(self, found: Tracked, views: Sequence[View]) -> None:
         """Let the next frame begin from this one.
@@ -370,10 +365,8 @@ class BodiesTracker:
             how = {name: each.how for name, each in bones.items()}
             seconds = perf_counter() - began
             joined = with_structures(alone[seen[0]], found, views, how, seconds).bones
-            bones |= {
-                name: replace(each, upper95_mm=bones[name].upper95_mm)
-                for name, each in joined.items()
-            }
+            for name, each in joined.items():
+                bones[name] = replace(each, upper95_mm=bones[name].upper95_mm)
         first = bones[names[0]]
         told = with_together(self._judged(beside, first).assessment, Together(_states(bones)))
         return replace(

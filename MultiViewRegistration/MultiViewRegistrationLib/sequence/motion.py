@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ from ..report.html import tag
 from ..report.plot import Curves, curve_plot
 
 #: Heads of a table's columns with the first three rows of a pose, by rows.
-MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
+MATRIX = tuple(f"m{row}{column}" for row, column in product(range(3), range(4)))
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence]) -> str:
@@ -77,11 +78,8 @@ def relative_motion(
     centroid
         (3,) of the moving structure, in its CT, mm.
     """
-    both = [
-        (n, rigid.inverse(a) @ b)
-        for n, (a, b) in enumerate(zip(fixed, moving, strict=True))
-        if a is not None and b is not None
-    ]
+    pairs = enumerate(zip(fixed, moving, strict=True))
+    both = [(n, rigid.inverse(a) @ b) for n, (a, b) in pairs if a is not None and b is not None]
     return [_relative(number, pose, both[0][1], centroid) for number, pose in both]
 
 

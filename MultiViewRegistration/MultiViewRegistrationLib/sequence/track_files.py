@@ -103,15 +103,11 @@ class Track:
     @property
     def structures(self) -> list[Track]:
         """The tracks of the case's structures."""
-        return [
-            replace(
-                self,
-                frames=[frame.bones[bone.name] for frame in self.frames],
-                bone=bone,
-                bones=(),
-            )
-            for bone in self._bones
-        ]
+        tracks = []
+        for bone in self._bones:
+            frames = [frame.bones[bone.name] for frame in self.frames]
+            tracks.append(replace(self, frames=frames, bone=bone, bones=()))
+        return tracks
 
     @property
     def ct(self) -> CT:
@@ -279,9 +275,9 @@ def _files_of_structures(folder: Path) -> list[str]:
     names: list[str] = []
     with suppress(InputError):  # no track yet
         names += StoredTrack.read(folder).frames[0].bones
-    files = [f"{name}_{file}" for name in names for file in (FILE, "poses.csv", "track.tra")]
-    motions = [f"{name}_on_{other}_motion" for name in names for other in names]
-    return [*files, *(f"{motion}{ending}" for motion in motions for ending in (".csv", ".html"))]
+    files = [f"{name}_{file}" for name, file in product(names, (FILE, "poses.csv", "track.tra"))]
+    motions = product(names, names, (".csv", ".html"))
+    return files + [f"{name}_on_{other}_motion{ending}" for name, other, ending in motions]
 
 
 def poses_of(frames: Sequence[Tracked], count: int) -> list[np.ndarray | None]:
@@ -419,13 +415,12 @@ class StoredTrack:
                     "track the sequence again",
                 )
             sections[number] = section
-        frames = [_stored(number, sections[number]) for number in sorted(sections)]
-        names = [
-            sections[frame.number].text("name", "the frame's name")
-            if sections[frame.number].has("name")
-            else f"frame {frame.number}"
-            for frame in frames
-        ]
+        frames = []
+        names = []
+        for number, section in sorted(sections.items()):
+            frames.append(_stored(number, section))
+            named = section.has("name")
+            names.append(section.text("name", "the frame's name") if named else f"frame {number}")
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
         views = fields.texts("views", "the names of the views") if fields.has("views") else []
         inputs = fields.section("inputs").values if fields.has("inputs") else {}
@@ -481,13 +476,11 @@ def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
     content = fields.values.get("cameras") or []
     if not all(isinstance(camera, dict) and "size" in camera for camera in content):
         return ()
-    sections = [
-        JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})
-        for n, camera in enumerate(content)
-    ]
-    return tuple(
-        camera for camera in (ViewRecord.read(section).own_camera for section in sections) if camera
-    )
+    cameras = []
+    for n, camera in enumerate(content):
+        section = JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})
+        cameras.append(ViewRecord.read(section).own_camera)
+    return tuple(filter(None, cameras))
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:

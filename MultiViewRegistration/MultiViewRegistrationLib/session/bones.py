@@ -560,9 +560,7 @@ def _surfaces(bodies: Sequence[Body]) -> dict[str, tuple[Any, Shape]]:
 
 def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> Any:
     box = structures.boxes[n]
-    place = ct_from_index.copy()
-    first = [float(side.start) for side in box[::-1]]
-    place[:3, 3] = rigid.transform_points(ct_from_index, first)
+    place = ct_from_index @ rigid.translation([side.start for side in box[::-1]])
     return ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
 
 
@@ -570,9 +568,8 @@ def _cells_shape(entry: HistoryEntry) -> Shape:
     """Return the shape of the part of the bone that lies elsewhere."""
     cells = np.array(entry.elsewhere) // CELL_MM
     first = cells.min(axis=0)
-    place = np.diag([CELL_MM, CELL_MM, CELL_MM, 1.0])
+    place = np.diag([CELL_MM, CELL_MM, CELL_MM, 1.0]) @ rigid.translation(first)
     there = np.zeros((np.ptp(cells, axis=0) + 1)[::-1], bool)
     there[tuple((cells - first).T[::-1])] = True
-    place[:3, 3] = CELL_MM * first
     closed = scipy.ndimage.binary_closing(np.pad(there, 1), iterations=1)[1:-1, 1:-1, 1:-1]
     return shape_of(ct_3d.mask_surface(closed, ras_from_lps(place)))

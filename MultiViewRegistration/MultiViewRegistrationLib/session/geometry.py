@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, naming
+from ..geometry import rigid
 from ..geometry.c_arm import CArm, angle, side_of_direction
 from ..geometry.camera import Camera, Distortion
 from ..geometry.fields import TABLES, describe_uncertainty
@@ -436,8 +437,7 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
 
 def tube_sides(slot_scan: Values) -> dict[str, np.ndarray]:
     """Return the two directions to the tube, square to the image, by the patient's side (letters of `side_of_direction`)."""
-    normal = np.cross(slot_scan["columns_along"], slot_scan["rows_along"])
-    normal /= np.linalg.norm(normal)
+    normal = rigid.unit(np.cross(slot_scan["columns_along"], slot_scan["rows_along"]))
     return {side_of_direction(way): way + 0.0 for way in (normal, -normal)}  # no -0
 
 
@@ -499,7 +499,7 @@ def completed(
     column = before.get("central_column", middle)
     moved = middle if central_column is None else central_column
     if moved != column:
-        along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
+        along = rigid.unit(np.array(before["columns_along"]))
         shift = (moved - column) * before["pixel_mm"][0] * along
         after["central_column"] = moved
         if (

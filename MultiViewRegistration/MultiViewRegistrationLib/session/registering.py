@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -375,7 +376,7 @@ def _missing_landmarks(registration: Registration) -> str:
     if landmarks.outside_ct(registration):
         return _("A landmark was clicked outside the CT: keep it or remove it first.")
     in_ct, *in_xrays = landmarks.clicked(registration).values()
-    pairs = [label for labels in in_xrays for label in labels if label in in_ct]
+    pairs = [label for label in chain(*in_xrays) if label in in_ct]
     count = len(set(pairs))
     if count >= MIN_LANDMARKS and len(pairs) >= MIN_POSITIONS:
         return ""

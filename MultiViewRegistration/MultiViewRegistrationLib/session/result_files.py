@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -84,12 +84,12 @@ def missing_for_kind(registration: Registration, kind: str) -> str:
 
 def write_result(
     session: Session,
-    folder: str | os.PathLike,
+    folder: Path,
     kinds: Sequence[str] = (),
     *,
     override: bool = False,
     names: bool = False,
-) -> Callable[..., list[Path]]:
+) -> Writer:
     """Return a function that writes result.json, transforms, overlays, report.html and report.pdf for the pose as it is now, for a thread.
 
     Returns the files but for the overlays.
@@ -115,15 +115,15 @@ def write_result(
     finding = session.find_checked_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
-    def write(folder: str | os.PathLike = folder) -> list[Path]:
+    def write(folder: Path = folder) -> list[Path]:
         from ..report.result_page import save_result  # it needs Pillow
 
         result = finding()
         against = reason or (REJECTED if override and result.withheld() else None)
         pdf = find_spec("matplotlib") is not None  # Slicer has none
-        content = save_result(result, Path(folder), against, names=names, pdf=pdf)
+        content = save_result(result, folder, against, names=names, pdf=pdf)
         written = (RESULT, *content["files"])
-        files = [Path(folder, name) for name in written if not name.endswith(".png")]
+        files = [folder / name for name in written if not name.endswith(".png")]
         exports = RegistrationExport.usable(files[0], JsonObject(RESULT, "", content))
         return files + (_further(exports, kinds, case) if kinds else [])
 
@@ -176,7 +176,7 @@ def poses_offered(session: Session) -> list[str]:
     return ["world_from_ct", *(["reference_from_ct"] if tracked else [])]
 
 
-def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[..., list[Path]]:
+def write_case_folder(session: Session, folder: Path) -> Writer:
     """Return a function that writes a case.json that starts at the pose as it is now, and all files that it names, for a thread.
 
     It returns the case.json alone, and takes another folder, see `write_together`.
@@ -193,9 +193,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     return lambda folder=folder: [write_case(folder, content, case.bodies, images, masks)]
 
 
-def write_together(
-    session: Session, folder: Path, writers: Sequence[Callable[..., list[Path]]]
-) -> Writer:
+def write_together(session: Session, folder: Path, writers: Sequence[Writer]) -> Writer:
     """Return a function that writes what several of the functions above write, into one folder, all at once, for a thread.
 
     Returns their files.
@@ -206,7 +204,7 @@ def write_together(
         with staged(
             folder, RESULT, partial(earlier_files, case_file=None, images=images)
         ) as staging:
-            files = [file for write in writers for file in write(staging)]
+            files = list(chain(*(write(staging) for write in writers)))
             case = staging / "case.json"
             if case in files and staging / RESULT in files:
                 _know_inputs(staging / RESULT, case)
@@ -259,7 +257,7 @@ def require_settled(session: Session, override: bool) -> str:
     return reason
 
 
-def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:
+def read_result(path: Path, case: Path | None = None) -> ReadResult:
     """Read a result.json and its case, in any thread.
 
     What is returned puts them into a scene, in the main thread.
@@ -276,7 +274,7 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     """
     path, fields = result_content(path)
     exported = RegistrationExport.of(path, fields)
-    case = Path(case) if case is not None else path.with_name("case.json")
+    case = case or path.with_name("case.json")
     if not case.exists():
         raise InputError(
             _(
@@ -432,7 +430,7 @@ def _bodies(fields: JsonObject) -> dict[str, Any]:
     return {"bodies": {name: each.values for name, each in bones.items()}, "motions": motions}
 
 
-def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
+def read_track(path: Path, case: Path | None = None) -> ReadTrack:
     """Read a track.json, or the one in a folder, with its case, in any thread.
 
     Warns where the case's files are others than those that were tracked.
@@ -452,7 +450,7 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
     from ..sequence.track_files import StoredTrack
 
     track = StoredTrack.read(path)
-    files = track.files() if case is None else FrameFiles.of_images(Path(case))
+    files = track.files() if case is None else FrameFiles.of_images(case)
     sequence = (
         FrameSequence.of_cases(files.cases)
         if files.own_cases

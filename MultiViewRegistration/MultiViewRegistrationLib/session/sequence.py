@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -67,11 +66,11 @@ class StructureMotion:
     @property
     def rows(self) -> list[tuple[int, float, float]]:
         """Each frame's number, its turn in degrees, and the shift of the moving centroid in mm, since the first frame."""
-        norm = np.linalg.norm
-        return [
-            (each.number, float(norm(each.rotation_deg)), float(norm(each.shift_mm)))
-            for each in self.motion
-        ]
+        rows = []
+        for each in self.motion:
+            degrees = float(np.linalg.norm(each.rotation_deg))
+            rows.append((each.number, degrees, float(np.linalg.norm(each.shift_mm))))
+        return rows
 
     @property
     def left_out(self) -> str:
@@ -84,12 +83,12 @@ class StructureMotion:
             "tracked."
         ).format(missing=missing, count=self.count)
 
-    def save(self, folder: str | os.PathLike) -> list[Path]:
+    def save(self, folder: Path) -> list[Path]:
         """Write motion.csv and motion.html."""
         from ..sequence.motion import write_files
 
         write_files(folder, self.motion, self.fixed, self.moving, self.count)
-        return [Path(folder) / name for name in ("motion.csv", "motion.html")]
+        return [folder / name for name in ("motion.csv", "motion.html")]
 
 
 #: Seconds between two times that the frames so far are kept in the scene: all of them are written
@@ -289,7 +288,7 @@ class Sequence:
             if self._registration.scene is not None:
                 player.close()
 
-    def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Writer:
+    def save(self, folder: Path, unit: str = "mm", *, moves: bool = False) -> Writer:
         """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
         A sequence that was tracked now has those of the case's structures, too.
@@ -319,9 +318,9 @@ class Sequence:
                 return replace(played.track, frames=played.frames).save(folder, unit, moves=moves)
             with staged(folder, last=FILE) as staging:
                 write_tables(staging, played.frames, played.count, ct, unit)
-                content = played.content(None if moves else Path(folder))
+                content = played.content(None if moves else folder)
                 write_json(staging / FILE, content)
-            return [Path(folder) / name for name in ("poses.csv", "track.tra", FILE)]
+            return [folder / name for name in ("poses.csv", "track.tra", FILE)]
 
         return write
 

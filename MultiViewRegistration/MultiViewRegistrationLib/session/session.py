@@ -569,11 +569,11 @@ class Session(Inputs):
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
         report = result.regressor
-        corrected = {
-            given.name: {**view.camera.to_json(), "of": run.geometry[given.name]}
-            for given, view in zip(result.case.views, result.views, strict=True)
-            if view.camera is not given.camera
-        }
+        corrected = {}
+        for given, view in zip(result.case.views, result.views, strict=True):
+            if view.camera is not given.camera:
+                of = run.geometry[given.name]
+                corrected[given.name] = {**view.camera.to_json(), "of": of}
         self.add_result(
             run.start,
             result.world_from_ct,

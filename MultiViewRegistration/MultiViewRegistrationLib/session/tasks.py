@@ -196,8 +196,8 @@ def _failure(error: Exception) -> str:
     )
 
 
-#: Writes files, in any thread, and returns them.
-Writer = Callable[[], list[Path]]
+#: Writes files, in any thread, and returns them; some take the folder.
+Writer = Callable[..., list[Path]]
 
 
 class BackgroundValue:

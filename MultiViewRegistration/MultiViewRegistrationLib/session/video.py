@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from ..mrml.image import greys
 from ..mrml.layout import css
 from ..mrml.nodes import Colour, transform_to_ras
 from ..mrml.structures import Shape, outlined
-from ..mrml.xray import DetectorPlane
+from ..mrml.xray import DetectorPlane, GreyRange
 from ..translation import _
 from .tasks import Writer
 
@@ -37,7 +37,7 @@ LETTERS = 18
 Drawn = tuple[Colour, Shape]
 
 
-def take_video(session: Session, folder: str | os.PathLike) -> Writer:
+def take_video(session: Session, folder: Path) -> Writer:
     """Return a function that writes a video of all frames so far, and a still, in any thread.
 
     Each shows the X-rays side by side, with the outline of each bone where it was found, else with
@@ -66,7 +66,7 @@ def take_video(session: Session, folder: str | os.PathLike) -> Writer:
 
     def write() -> list[Path]:
         anatomy = ready(lambda progress: True)
-        windows: dict[str, tuple[float, float]] = {}
+        windows: dict[str, GreyRange] = {}
 
         def picture(frame: Tracked) -> Image:
             try:
@@ -81,10 +81,10 @@ def take_video(session: Session, folder: str | os.PathLike) -> Writer:
                 if xray is not None and name not in windows:
                     windows[name] = greys(xray)[0]
                 detector = DetectorPlane(view, None, cameras[name], np.eye(4), ())
-                lines = [
-                    (colour, outlined(shape, transform_to_ras(pose), detector))
-                    for colour, shape, pose in placed
-                ]
+                lines = []
+                for colour, shape, pose in placed:
+                    drawn = outlined(shape, transform_to_ras(pose), detector)
+                    lines.append((colour, drawn))
                 window = windows.get(name, (0.0, 1.0))
                 pane = _pane(_grey(xray, window, cameras[name].size), lines)
                 if xray is not None and frame.kept and not frame.bones.keys() & bones.keys():
@@ -101,7 +101,7 @@ def take_video(session: Session, folder: str | os.PathLike) -> Writer:
             first.save(
                 staging / VIDEO, save_all=True, append_images=rest, duration=milliseconds, loop=0
             )
-        return [Path(folder) / name for name in (still, VIDEO)]
+        return [folder / name for name in (still, VIDEO)]
 
     return write
 
@@ -115,7 +115,7 @@ def _placed(frame: Tracked, bones: Mapping[str, Drawn]) -> list[tuple[Colour, Sh
     ]
 
 
-def _grey(xray: XRay | None, window: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
+def _grey(xray: XRay | None, window: GreyRange, size: tuple[int, int]) -> np.ndarray:
     """Return uint8 (rows, columns): an X-ray in a window, black without one."""
     if xray is None:
         return np.zeros(size[::-1], np.uint8)
@@ -157,7 +157,7 @@ def _beside(panes: list[Image], words: str) -> Image:
     from PIL import Image, ImageDraw, ImageFont
 
     gap = np.zeros((ROWS, GAP, 3), np.uint8)
-    parts = [part for pane in panes for part in (gap, np.asarray(pane))]
+    parts = list(chain(*((gap, np.asarray(pane)) for pane in panes)))
     whole = Image.fromarray(np.concatenate(parts[1:], axis=1))
     font = ImageFont.load_default(LETTERS)
     ImageDraw.Draw(whole).text(

@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,9 +190,7 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
             f"evaluate: none of {len(plan.cases)} cases could be evaluated; of the first: "
             f"{found.failed[0]['error']}"
         )
-    return replace(
-        found, motions=[motion for group in poses.values() for motion in _motions(group)]
-    )
+    return replace(found, motions=list(chain(*map(_motions, poses.values()))))
 
 
 def _motions(group: Sequence[tuple[str, np.ndarray]]) -> list[Row]:

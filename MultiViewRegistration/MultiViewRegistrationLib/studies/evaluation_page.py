@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
+from itertools import chain, product
 
 import numpy as np
 
@@ -236,17 +237,12 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
 
     "" where there are none.
     """
-    names = dict.fromkeys(
-        group_name(case) for evaluation in evaluations for case in evaluation.cases if case["runs"]
-    )
-    groups = [
-        (
-            (name, evaluation.setup.start),
-            [case for case in evaluation.cases if group_name(case) == name],
-        )
-        for name in names
-        for evaluation in evaluations
-    ]
+    every = chain(*(evaluation.cases for evaluation in evaluations))
+    names = dict.fromkeys(group_name(case) for case in every if case["runs"])
+    groups = []
+    for name, evaluation in product(names, evaluations):
+        cases = [case for case in evaluation.cases if group_name(case) == name]
+        groups.append(((name, evaluation.setup.start), cases))
     intro = (
         "## Side by side\n\nThe same cases; a regressor predicts the same each time, so that each "
         f"is registered once. Success: final mTRE under {SUCCESS_MM:g} mm, with its 95 % Wilson "
@@ -482,7 +478,7 @@ def _by_group(cases: Iterable[Row]) -> list[tuple[tuple, list[Row]]]:
 
 
 def _runs(cases: Rows) -> list[Row]:
-    return [run for case in cases for run in case["runs"]]
+    return list(chain(*(case["runs"] for case in cases)))
 
 
 def _answered(cases: Rows) -> list[Row]:

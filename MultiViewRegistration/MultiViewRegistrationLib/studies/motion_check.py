@@ -112,13 +112,9 @@ def _track(
     rows, columns = first[0].shape
     if not (reach <= column < columns - reach and reach <= row < rows - reach):
         return None
-    patch = [
-        g[
-            row - HALF_PATCH_PX : row + HALF_PATCH_PX + 1,
-            column - HALF_PATCH_PX : column + HALF_PATCH_PX + 1,
-        ]
-        for g in first
-    ]
+    rows = slice(row - HALF_PATCH_PX, row + HALF_PATCH_PX + 1)
+    columns = slice(column - HALF_PATCH_PX, column + HALF_PATCH_PX + 1)
+    patch = [g[rows, columns] for g in first]
     around = [g[row - reach : row + reach + 1, column - reach : column + reach + 1] for g in second]
     match = sum(
         fftconvolve(a, p[::-1, ::-1], mode="valid") for a, p in zip(around, patch, strict=True)

@@ -162,10 +162,8 @@ def success_by_interval(
     """Return the success rate of the registrations that started in each interval [edge, next edge)."""
     start_mm = np.asarray(start_mm, float)
     final_mm = np.asarray(final_mm, float)
-    return [
-        success_rate(final_mm[(start_mm >= low) & (start_mm < high)])
-        for low, high in pairwise(edges_mm)
-    ]
+    within = [(start_mm >= low) & (start_mm < high) for low, high in pairwise(edges_mm)]
+    return [success_rate(final_mm[each]) for each in within]
 
 
 def capture_range(
@@ -244,11 +242,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence], right: Sequence[int] = 
         Indices of the columns that are aligned to the right.
     """
     line = ["---:" if column in right else "---" for column in range(len(head))]
-    cells = (
-        [" ".join(str(cell).replace("|", "\\|").split()) for cell in row]
-        for row in (head, line, *rows)
-    )
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    lines = []
+    for row in (head, line, *rows):
+        cells = [" ".join(str(cell).replace("|", "\\|").split()) for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def table_of(

@@ -134,7 +134,7 @@ def _facts(session: Session) -> dict[str, Any]:
     views = registration.xrays
     case = session.case_path
     found: dict[str, Any] = {"xrays": len(views), "verdict": assessment.verdict(session)}
-    shown = [view for view in views if view.node.GetImageData() and view.node.GetDisplayNode()]
+    shown = [view for view in views if view.node.GetImageData() and view.display]
     if shown:
         found["picture"] = embedded(png(thumbnail(shown[0], PICTURE_PX)))
     if registration.ct is not None:

@@ -81,6 +81,7 @@ class PageViews:
             draw_translucent(window)
         self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
+        self._state.in_3d = {"sources": []}
         self._state.slices_at = {}
         self._state.ct_greys = {}
         self._ct_shown: Any = None
@@ -132,6 +133,7 @@ class PageViews:
         """Have a cell for each X-ray, and the CT in its slices."""
         registration = self._application.registration
         if registration is not None:
+            self._show_3d(registration)
             self._state.overlay = {
                 "mode": overlay.mode_of(registration),
                 "opacity": overlay.opacity_of(registration),
@@ -140,7 +142,6 @@ class PageViews:
         for tag in filter(None, map(tag_of, views)):
             self._plane(tag)
         self._show_panes(views)
-        self._show_3d()
         self._show_ct()
 
     def _show_ct(self) -> None:
@@ -274,24 +275,18 @@ class PageViews:
         if registration is not None:
             self._overview.show(registration, self.camera(), self.size())
 
-    def _show_3d(self) -> None:
-        registration = self._application.registration
-        state: dict[str, Any] = dict.fromkeys(("bones", "volume", "possible"), False)
-        state |= {"along": "", "sources": []}
-        if registration is not None:
-            title = _("From {source}")
-            sources = self._overlays.sources()
-            state = {
-                "bones": ct_3d.surface_is_shown(registration),
-                "volume": ct_3d.volume_is_shown(registration),
-                "possible": ct_3d.can_show_volume(registration),
-                "along": self._overlays.source,
-                "sources": [
-                    {"value": each.value, "title": title.format(source=each.title)}
-                    for each in sources
-                ],
-            }
-        self._state.in_3d = state
+    def _show_3d(self, registration: Registration) -> None:
+        title = _("From {source}")
+        sources = self._overlays.sources()
+        self._state.in_3d = {
+            "bones": ct_3d.surface_is_shown(registration),
+            "volume": ct_3d.volume_is_shown(registration),
+            "possible": ct_3d.can_show_volume(registration),
+            "along": self._overlays.source,
+            "sources": [
+                {"value": each.value, "title": title.format(source=each.title)} for each in sources
+            ],
+        }
 
     def act(self, what: str, value: Any) -> None:
         """Show "bones" or the "volume" in 3D or hide them, look from a "source", choose the "overlay" or its "opacity"."""

@@ -240,7 +240,7 @@ class XRayPane:
         Another once the image, or what of it is shown, has changed. 0 without an image.
         """
         image = view.node.GetImageData()
-        display = view.node.GetDisplayNode()
+        display = view.display
         if image is None or display is None:
             return 0
         try:
@@ -411,7 +411,7 @@ class XRayPane:
 
     def _display(self) -> Any:
         view = self._view()
-        return view and view.node.GetDisplayNode()
+        return view and view.display
 
     def _set_window(self, low: float, high: float) -> None:
         """Show the X-ray between these line integrals."""

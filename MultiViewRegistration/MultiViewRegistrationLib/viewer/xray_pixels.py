@@ -67,7 +67,7 @@ class EncodedXRay:
             What is used of it; None where it cannot be.
         """
         values = slicer.util.arrayFromVolume(view.node)[0]
-        display = view.node.GetDisplayNode()
+        display = view.display
         pooled = -(-max(values.shape) // MAX_SIDE)
         if pooled > 1:
             rows, columns = (side // pooled for side in values.shape)

@@ -37,7 +37,7 @@ def image_of(view: XRayView) -> dict:
 
     A size of 0 without an image.
     """
-    display = view.node.GetDisplayNode()
+    display = view.display
     window = [0.0, 1.0]
     inverted = False
     if display is not None:

@@ -108,7 +108,7 @@ class EditorPresenter(Presenter):
 
     def picture(self, view: XRayView, side: int) -> np.ndarray | None:
         """Return a view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
-        parts = [view.node.GetImageData(), view.node.GetDisplayNode()]
+        parts = [view.node.GetImageData(), view.display]
         key = view.id, *(part and part.GetMTime() for part in parts)
         return self._known.value(
             "picture", key, lambda: thumbnail(view, side) if all(parts) else None

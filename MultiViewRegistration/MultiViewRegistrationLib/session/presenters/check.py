@@ -20,7 +20,7 @@ from ...mrml.structures import (
     show_outlines,
     structures_of,
 )
-from ...mrml.xray import XRayView
+from ...mrml.xray import GreyRange, XRayView
 from ...report import plot
 from ...translation import _
 from .. import assessment
@@ -408,7 +408,7 @@ class EdgesPresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._left: list[str] = []
-        self._windows: list[tuple[Any, tuple[float, float]]] = []
+        self._windows: list[tuple[Any, GreyRange]] = []
 
     @property
     def possible(self) -> bool:
@@ -475,8 +475,10 @@ class EdgesPresenter(Presenter):
             display.SetWindowLevelMinMax(*window)
         self._windows = []
         boxes = assessment.where_decisive(self.session)
-        asked = [each for each in self.registration.used_xrays if each.name == self.view]
-        for view in asked if self.view in boxes else ():
-            self._windows = [(view.node.GetDisplayNode(), overlay.xray_window(view))]
-            overlay.show_greys_within(view, boxes[view.name])
-        self.host.views.show_in_xrays({each: boxes[each] for each in boxes if each == self.view})
+        shown = {}
+        for view in self.registration.used_xrays:
+            if view.name == self.view and view.name in boxes:
+                self._windows = [(view.display, overlay.xray_window(view))]
+                shown[view.name] = boxes[view.name]
+                overlay.show_greys_within(view, shown[view.name])
+        self.host.views.show_in_xrays(shown)

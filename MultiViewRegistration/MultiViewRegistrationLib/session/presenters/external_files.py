@@ -6,7 +6,6 @@ The user answers what such a file leaves open.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -198,7 +197,7 @@ def _question(field: Field) -> Question:
 CALIBRATION_QUESTIONS = {key: _question(field) for key, field in OPEN.items() if key != "size"}
 
 
-def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: Answers) -> FileReading:
+def read_cameras(path: Path, size: tuple[int, int], answers: Answers) -> FileReading:
     """Return the `CalibratedView` cameras of a file, as far as the answers to what it leaves open go.
 
     Parameters
@@ -217,7 +216,7 @@ def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: Answer
 
 
 def use_camera(
-    registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike
+    registration: Registration, view: XRayView, camera: CalibratedView, origin: Path
 ) -> None:
     """Give an X-ray the geometry that was read; an image with distortion is undistorted.
 
@@ -229,9 +228,9 @@ def use_camera(
         The file.
     """
     given = camera.given_to(view.record)
-    file = Path(origin).name
     lens = given.distortion
-    set_camera(registration, view, given.geometry, size=camera.size, distortion=lens, origin=file)
+    name = origin.name
+    set_camera(registration, view, given.geometry, size=camera.size, distortion=lens, origin=name)
 
 
 def describe_camera(camera: CalibratedView) -> str:
@@ -285,12 +284,12 @@ PLACE_QUESTION = Question(
 )
 
 
-def read_pose(path: str | os.PathLike, answers: Answers) -> FileReading:
+def read_pose(path: Path, answers: Answers) -> FileReading:
     """world_from_ct (4, 4), LPS, from a file of `io.transforms.read_start_pose`, as far as the answers to what it leaves open go."""
     return read_with_answers(partial(read_start_pose, path), POSE_QUESTIONS, answers)
 
 
-def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> None:
+def landmarks_to_ct(registration: Registration, path: Path) -> None:
     """Put the points of a .fcsv or .mrk.json, LPS or RAS of the CT's own frame, into the CT's landmarks.
 
     Those of a name that is there are moved. InputError as `read_markups`.
@@ -299,9 +298,7 @@ def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> None
     _put(landmark_list(registration), points, world=False)
 
 
-def landmarks_to_xray(
-    registration: Registration, view: XRayView, path: str | os.PathLike, place: str
-) -> None:
+def landmarks_to_xray(registration: Registration, view: XRayView, path: Path, place: str) -> None:
     """Read the landmarks of an X-ray.
 
     InputError as `read_markups`, without a geometry, and for a point that does not fall on the
@@ -324,7 +321,7 @@ def landmarks_to_xray(
             _(
                 '{path}: the landmark "{landmark}" lies outside the image of {name}; choose the other meaning of the '
                 "coordinates, or another file."
-            ).format(path=os.fspath(path), landmark=beside[0], name=view.name)
+            ).format(path=path, landmark=beside[0], name=view.name)
         )
     _put(
         landmark_list(registration, view),

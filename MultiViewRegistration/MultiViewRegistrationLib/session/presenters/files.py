@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain, starmap
 from pathlib import Path
 from typing import assert_never
 
@@ -185,10 +186,9 @@ class FilesPresenter(Presenter):
     @property
     def closes(self) -> bool:
         """Whether an answer to what is asked would close what is open."""
-        choices = (
-            question.choices for *_pending, asked in self._asked() for question in asked.questions
-        )
-        closing = any({value for value, _label in each} & set(CLOSING) for each in choices)
+        questions = chain(*(asked.questions for *_pending, asked in self._asked()))
+        offered = chain(*(question.choices for question in questions))
+        closing = any(value in CLOSING for value, _label in offered)
         return closing and self.host.replaces and self.host.registration is not None
 
     @property
@@ -217,7 +217,7 @@ class FilesPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        asked = [control for each in self._asked() for control in self._form_of(*each)]
+        asked = chain(*starmap(self._form_of, self._asked()))
         return [
             *(self._welcome() if self.host.registration is None and self.in_slicer else []),
             Text("looking", self.looking, tone=QUIET),
@@ -288,15 +288,11 @@ class FilesPresenter(Presenter):
                 end,
             ]
         below = max(len(label) for _value, label in question.choices) > MAX_BESIDE
-        buttons = [
-            Button(
-                f"{key}.{'line' if below else ''}{n}",
-                label,
-                partial(answer, pending, question.key, value),
-                tip=question.tip,
-            )
-            for n, (value, label) in enumerate(question.choices)
-        ]
+        buttons = []
+        for n, (value, label) in enumerate(question.choices):
+            act = partial(answer, pending, question.key, value)
+            name = f"{key}.{'line' if below else ''}{n}"
+            buttons.append(Button(name, label, act, tip=question.tip))
         if below:
             return [title, *(row(f"{button.key}.row", button) for button in buttons), end]
         return [title, row(f"{key}.row", *buttons, Button(f"{key}.leave", leave_out, leave))]
@@ -416,10 +412,10 @@ class FilesPresenter(Presenter):
         if registration is None:
             return OpenCase()
         scouts = self.session.scouts
-        xrays = [
-            OpenXRay(view.id, view.name, view.size, needs_geometry(view))
-            for view in registration.xrays
-        ]
+        xrays = []
+        for view in registration.xrays:
+            lacking = needs_geometry(view)
+            xrays.append(OpenXRay(view.id, view.name, view.size, lacking))
         return OpenCase(
             there=True,
             replaces=self.host.replaces,

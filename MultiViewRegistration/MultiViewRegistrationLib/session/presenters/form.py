@@ -513,7 +513,8 @@ def walk(controls: Iterable[Control | None]) -> dict[str, Control]:
         if isinstance(control, (SideBySide, Group)):
             found |= walk(control.children)
         if isinstance(control, FieldTable):
-            found |= walk([cell.field for line in control.lines for cell in line.cells])
+            for line in control.lines:
+                found |= walk(cell.field for cell in line.cells)
     return found
 
 

@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,7 +142,7 @@ class Frontend(Host):
 
     def problems(self) -> list[str]:
         """Return the problems in the typed values in any section, a sentence each."""
-        return [problem for section in self.sections.values() for problem in section.problems()]
+        return list(chain(*(section.problems() for section in self.sections.values())))
 
     def show_geometry(self, xray: XRayView | None = None) -> None:
         """Open the table of the X-rays' geometry, with this X-ray selected.

@@ -583,12 +583,11 @@ class GeometryPresenter(EditorPresenter):
 
 def _rounded(reading: Values) -> dict[str, Any]:
     """Return a reading with the digits that a person reads; pixels keep three decimals."""
-    return {
-        key: value
-        if isinstance(value, bool)
-        else np.round(value, 3 if key == "pixel_mm" else 1).tolist()
-        for key, value in reading.items()
-    }
+    rounded = dict(reading)
+    for key, value in reading.items():
+        if not isinstance(value, bool):
+            rounded[key] = np.round(value, 3 if key == "pixel_mm" else 1).tolist()
+    return rounded
 
 
 def _read_only(view: XRayView, texts: Mapping[str, str], origin: str) -> dict[str, FieldCell]:

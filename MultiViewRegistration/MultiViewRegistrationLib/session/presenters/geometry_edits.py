@@ -182,10 +182,8 @@ class GeometryEdits:
         """Angles in radians, an X-ray with the same geometry, and left and right the other way round than in all others."""
         others = [each for each in self._xrays.views if each != view and each.placed]
         beam = reading.camera().camera_from_world[2, :3]
-        apart = [
-            np.degrees(np.arccos(np.clip(abs(beam @ each.camera.camera_from_world[2, :3]), 0, 1)))
-            for each in others
-        ]
+        cosines = [abs(beam @ each.camera.camera_from_world[2, :3]) for each in others]
+        apart = np.degrees(np.arccos(np.minimum(cosines, 1))).tolist()
         largest = max(abs(reading.rao_lao_deg), abs(reading.cra_cau_deg))
         cautions = {}
         if like_radians(largest, apart):
@@ -440,11 +438,8 @@ class KeptCArms:
             problem = str(error)
         chosen = next((each.name for each in presets if self._has(view, draft, each)), "")
         options = choose_among((each.name, each.name) for each in presets)
-        others = [
-            each
-            for each in self._xrays.views
-            if each != view and self._edits.draft(each).mode == C_ARM
-        ]
+        others = [each for each in self._xrays.views if each != view]
+        others = [each for each in others if self._edits.draft(each).mode == C_ARM]
         tip = _(
             "Distances, pixel size, principal point, and the side from which the image is seen, "
             "without the angles."

@@ -67,8 +67,8 @@ OF_MACHINE = (*DISTANCES, "pixel_mm", "principal_point", "mirrored")
 #: The fields of a slot scan that a person may change; the tube's text is one of `tube_sides`.
 TUBE = "isocentre_to_source"
 SLOT_NUMBERS = {
-    key: number_of(OF_SLOT_SCAN[key], blank)
-    for key, blank in (("source_to_isocentre_mm", "?"), ("central_column", _("middle")))
+    "source_to_isocentre_mm": number_of(OF_SLOT_SCAN["source_to_isocentre_mm"], "?"),
+    "central_column": number_of(OF_SLOT_SCAN["central_column"], _("middle")),
 }
 #: What C-arms have, mm.
 USUAL_MM = {**dict.fromkeys(DISTANCES, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])), "pixel_mm": PIXEL_MM}

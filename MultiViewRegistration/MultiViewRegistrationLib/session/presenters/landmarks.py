@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 
 from ...geometry.landmarks import LandmarkFit, LandmarkResidual
 from ...mrml import landmarks, overlay
@@ -58,13 +59,13 @@ class LandmarksPresenter(Presenter):
         residuals = self.session.landmarks.residuals
         order = self._order
         coming = {each: landmarks.next_in(self.registration, each, order) for each in clicked}
-        named = list(dict.fromkeys(name for names in clicked.values() for name in names))
+        named = list(dict.fromkeys(chain(*clicked.values())))
         lines = []
         for name in dict.fromkeys([*named, *coming.values()]):
-            there = (
-                _cell(name in names, coming[where] == name, residuals.get((name, where)))
-                for where, names in clicked.items()
-            )
+            there = []
+            for where, names in clicked.items():
+                residual = residuals.get((name, where))
+                there.append(_cell(name in names, coming[where] == name, residual))
             lines.append(line(name, name, *there))
         placing = self.placing
         selected = self._selected if self._selected in named else ""

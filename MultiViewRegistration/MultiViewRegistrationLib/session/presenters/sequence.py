@@ -496,11 +496,8 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
             number=frame.number, name=name, how=frame.how, verdict=frame.verdict
         )
     ]
-    similarity = ", ".join(
-        f"{view} {value:.2f}"
-        for view, value in zip(played.views, frame.similarity, strict=False)
-        if np.isfinite(value)
-    )
+    each = zip(played.views, frame.similarity, strict=False)
+    similarity = ", ".join(f"{view} {value:.2f}" for view, value in each if np.isfinite(value))
     if similarity:
         lines.append(_("Similarity: {values}.").format(values=similarity))
     if frame.upper95_mm is not None:
@@ -523,11 +520,8 @@ def counted(player: Player) -> str:
     """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
     verdicts = [frame.verdict for frame in player.played.frames]
     count = player.played.count
-    parts = [
-        f"{verdicts.count(verdict)} {verdict}"
-        for verdict in COLOURS
-        if verdict and verdict in verdicts
-    ]
+    there = [verdict for verdict in COLOURS if verdict and verdict in verdicts]
+    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in there]
     if len(verdicts) < count:
         parts.append(_("{count} not tracked").format(count=count - len(verdicts)))
     return _("{done} of {count} frames: {parts}.").format(

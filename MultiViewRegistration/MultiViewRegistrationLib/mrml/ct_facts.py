@@ -9,14 +9,7 @@ import numpy as np
 from ..imaging.ct import BONE_HU, CT
 from ..translation import _
 from .case import take_ct
-from .fingerprints import of_ct
 from .registration import Registration
-
-
-def seen_in(registration: Registration) -> str:
-    """Return the key of the CT's facts: the same text means the same facts."""
-    parent = registration.ct and registration.ct.GetParentTransformNode()
-    return f"{of_ct(registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
 
 
 def take_facts(registration: Registration) -> Callable[[], list[str]]:

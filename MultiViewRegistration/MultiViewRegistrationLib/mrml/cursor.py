@@ -237,7 +237,7 @@ def kept(places: list[str | None]) -> list[int]:
     return together
 
 
-def read(points, among: list[DetectorPlane]) -> Reading:
+def read(points: Any, among: list[DetectorPlane]) -> Reading:
     """Return the reading of points that belong together.
 
     RAS mm (n, 3), one in the world, or one each in some of the X-rays.
@@ -263,7 +263,7 @@ def read(points, among: list[DetectorPlane]) -> Reading:
     return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, warning)
 
 
-def jump(scene: Any, ras) -> None:
+def jump(scene: Any, ras: Any) -> None:
     """Move all slice views but those of X-rays to a point (3,), RAS mm."""
     for node in nodes_of_class("vtkMRMLSliceNode", scene):
         if not number_of(node.GetLayoutName() or ""):

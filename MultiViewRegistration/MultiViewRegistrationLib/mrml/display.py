@@ -299,20 +299,20 @@ class SceneObserver:
             node.RemoveObserver(observer)
         self._observed.clear()
 
-    def _observe(self, node: Any, event, handler) -> None:
+    def _observe(self, node: Any, event: str | int, handler: Callable[..., None]) -> None:
         self._observed.append((node, node.AddObserver(event, handler)))
 
     # Nodes
 
     @calldata_type(VTK_OBJECT)
-    def _added(self, scene: Any, event, node: Any) -> None:
+    def _added(self, scene: Any, event: str, node: Any) -> None:
         if node.IsA("vtkMRMLSliceNode") and number_of(node.GetLayoutName() or ""):
             self._observe(node, vtkCommand.ModifiedEvent, self._slice_changed)
         if node.IsA("vtkMRMLSliceCompositeNode") and number_of(node.GetLayoutName() or ""):
             self._observe(node, vtkCommand.ModifiedEvent, self._layers_changed)
 
     @calldata_type(VTK_OBJECT)
-    def _about_to_be_removed(self, scene: Any, event, node: Any) -> None:
+    def _about_to_be_removed(self, scene: Any, event: str, node: Any) -> None:
         if scene.IsClosing() or scene.IsRestoring():
             return
         if node.GetAttribute("ModuleName") == MODULE:
@@ -326,7 +326,7 @@ class SceneObserver:
             forget_item(node)
 
     @calldata_type(VTK_OBJECT)
-    def _removed(self, scene: Any, event, node: Any) -> None:
+    def _removed(self, scene: Any, event: str, node: Any) -> None:
         if scene.IsClosing() or scene.IsRestoring():
             return
         if node.IsA("vtkMRMLLinearTransformNode"):
@@ -340,14 +340,14 @@ class SceneObserver:
 
     # Scenes
 
-    def _closing(self, scene: Any, event) -> None:
+    def _closing(self, scene: Any, event: str) -> None:
         layout.back(scene)
         source_view.restore_all(scene)
         self._seen.clear()
         for node in slice_nodes(scene):
             slice_view.release(scene, node.GetLayoutName())
 
-    def _imported(self, scene: Any, event) -> None:
+    def _imported(self, scene: Any, event: str) -> None:
         layout.register(scene)
         names: set[str] = set()
         for registration in Registration.all(scene):
@@ -360,7 +360,7 @@ class SceneObserver:
 
     # Views
 
-    def _layers_changed(self, composite: Any, event) -> None:
+    def _layers_changed(self, composite: Any, event: str) -> None:
         """Undo what the Segment Editor, say, does.
 
         It shows the volume that it works on in every slice view that there is.
@@ -379,7 +379,7 @@ class SceneObserver:
             None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, tag)
         )
 
-    def _slice_changed(self, node: Any, event) -> None:
+    def _slice_changed(self, node: Any, event: str) -> None:
         view = self._view_in(node.GetLayoutName())
         if (
             view is None

@@ -51,7 +51,7 @@ def set_source(view: XRayView, source: Any, xray: XRay | None = None) -> None:
         raise
 
 
-def change_image(view: XRayView, **settings) -> None:
+def change_image(view: XRayView, **settings: Any) -> None:
     """Make the picture with other settings: frame, intensity, inverted, flipped.
 
     A mask that was drawn on the picture is turned round with it. A slot scan is not turned round:

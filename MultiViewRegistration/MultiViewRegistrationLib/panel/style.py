@@ -42,7 +42,7 @@ def button_text(text: str) -> str:
     return text.replace("&", "&&")
 
 
-def put(widget, **properties) -> None:
+def put(widget: Any, **properties: object) -> None:
     """Give a widget these values of its properties; those that it has already cost no layout and no painting."""
     for name, value in properties.items():
         if getattr(widget, name) not in (value, f"<p>{value}</p>"):  # Slicer makes tool tips such
@@ -56,7 +56,7 @@ def show_text(text: str, label: Any, *beside: Any) -> None:
         widget.setVisible(bool(text))
 
 
-def set_tone(widget, tone: str) -> None:
+def set_tone(widget: Any, tone: str) -> None:
     """Give a label or field the colour of its tone: ERROR, CAUTION, QUIET or the theme's PLAIN.
 
     `PanelStyle` keeps it readable.
@@ -66,7 +66,7 @@ def set_tone(widget, tone: str) -> None:
         _colour(widget, tone)
 
 
-def _colour(widget, tone: str) -> None:
+def _colour(widget: Any, tone: str) -> None:
     palette = qt.QPalette()  # the application's
     if tone:
         dark = palette.color(qt.QPalette.Window).lightness() < 128
@@ -86,7 +86,7 @@ _BORDERS = {
 }
 
 
-def mark_field(widget, mark: str) -> None:
+def mark_field(widget: Any, mark: str) -> None:
     """Give a field a border: FAULTY, DOUBTFUL, MISSING, or "" for none."""
     sheet = ""
     if mark:
@@ -109,7 +109,7 @@ class PanelStyle(qt.QObject):
         Called when it has another width or font.
     """
 
-    def __init__(self, widget, resized: Callable[[], object]) -> None:
+    def __init__(self, widget: Any, resized: Callable[[], object]) -> None:
         super().__init__()
         self._widget = widget
         self._resized = resized
@@ -117,7 +117,7 @@ class PanelStyle(qt.QObject):
         self._fit()
         widget.installEventFilter(self)
 
-    def eventFilter(self, watched, event) -> bool:
+    def eventFilter(self, watched: Any, event: Any) -> bool:
         """Leave the event to others; Qt calls this."""
         kind = event.type()
         if kind == qt.QEvent.PaletteChange:

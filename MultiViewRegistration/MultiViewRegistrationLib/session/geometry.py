@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ BY_MATRIX = _(
 )
 
 
-def give_geometry(view: XRayView, geometry: Geometry, **fields) -> None:
+def give_geometry(view: XRayView, geometry: Geometry, **fields: Any) -> None:
     """Give a view a new geometry and other fields, as `XRayView.change`.
 
     The image lies there, made again where it is undistorted.

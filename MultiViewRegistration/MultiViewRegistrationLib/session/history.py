@@ -161,7 +161,7 @@ class HistoryEntry:
         return {**asdict(self), **with_codes(self.reasons)}
 
     @classmethod
-    def now(cls, method: str, world_from_ct: np.ndarray, **more) -> HistoryEntry:
+    def now(cls, method: str, world_from_ct: np.ndarray, **more: Any) -> HistoryEntry:
         """Make an entry of this moment, with more of its fields."""
         return cls(
             datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -172,7 +172,7 @@ class HistoryEntry:
 
     @classmethod
     def of_result(
-        cls, method: str, world_from_ct: np.ndarray, result: Result, **more
+        cls, method: str, world_from_ct: np.ndarray, result: Result, **more: Any
     ) -> HistoryEntry:
         """Make an entry with what a `result.Result` says of a pose, and more or other fields."""
         names = [view.name for view in result.views]

@@ -41,7 +41,7 @@ def image_of(view: XRayView) -> dict:
     window = [0.0, 1.0]
     inverted = False
     if display is not None:
-        window = [display.GetWindowLevelMin(), display.GetWindowLevelMax()]
+        window = list(overlay.xray_window(view))
         inverted = display.GetColorNodeID() == INVERTED
     return {
         "size": list(view.size),

@@ -22,7 +22,8 @@ from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
 from ...mrml.bones import named_bones, places_of, put_apart
-from ...mrml.ct_facts import seen_in, take_facts
+from ...mrml.ct_facts import take_facts
+from ...mrml.fingerprints import of_ct
 from ...mrml.identity import CTHeader, file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node, whole_numbers
 from ...mrml.manual_pose import centre_in_ct, keep_centre
@@ -344,7 +345,7 @@ class CTPresenter(Presenter):
     def _look_again(self) -> bool:
         """Examine the CT, where it is not the one examined before; whether that has just ended."""
         there = self.host.registration is not None and self.registration.ct is not None
-        key = seen_in(self.registration) if there else ""
+        key = of_ct(self.registration) if there else ""
         if key != self._looked_at:
             self._forget_look()
             self._looked_at = key

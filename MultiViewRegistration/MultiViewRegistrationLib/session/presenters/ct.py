@@ -131,6 +131,7 @@ class CTPresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self.exit()
+        self.bones.reset()
         self._forget_look()
 
     def exit(self) -> None:

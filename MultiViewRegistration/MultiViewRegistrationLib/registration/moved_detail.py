@@ -12,11 +12,16 @@ from ..rendering import cpu
 
 
 @cpu.part
-def _add(row: np.ndarray, other: np.ndarray, times: float) -> None:
-    """Add so many times another row to a row, (columns,) each: in a loop of its own, which is fast."""
-    factor = np.float32(times)
-    for column in range(len(row)):
-        row[column] += factor * other[column]
+def _add_between(
+    row: np.ndarray, upper: np.ndarray, lower: np.ndarray, across: float, down: float
+) -> None:
+    """Add to a row, (columns,), what lies between two others, (columns + 1,) each, by shares of a pixel across and down."""
+    right = np.float32(across)
+    low = np.float32(down)
+    for c in range(len(row)):
+        above = upper[c + 1] + right * (upper[c] - upper[c + 1])
+        below = lower[c + 1] + right * (lower[c] - lower[c + 1])
+        row[c] += above + low * (below - above)
 
 
 @cpu.fast_kernel
@@ -41,10 +46,12 @@ def moved_detail(
         (2, K).
     """
     count, rows, columns = shells.shape
+    rim = int(np.ceil(np.abs(steps).max())) + 1
+    framed = np.zeros((count, rows + 2 * rim, columns + 2 * rim), np.float32)
     here = np.zeros((rows, columns), np.float32)
     for s in range(count):
-        for r in range(rows):
-            _add(here[r], shells[s, r], 1)
+        framed[s, rim : rim + rows, rim : rim + columns] = shells[s]
+        here += shells[s]
     row = np.empty(columns, np.float32)
     found = np.zeros((2, len(steps)))
     for k in range(len(steps)):
@@ -55,18 +62,9 @@ def moved_detail(
                 down = steps[k, 1] * (s + 1) / count
                 left = int(np.floor(across))
                 top = int(np.floor(down))
-                for above in range(2):
-                    source = r - top - above
-                    if source < 0 or source >= rows:
-                        continue
-                    of_row = 1 - abs(down - top - above)
-                    for beside in range(2):
-                        shift = left + beside
-                        share = of_row * (1 - abs(across - shift))
-                        if shift >= 0:
-                            _add(row[shift:], shells[s, source, : columns - shift], share)
-                        else:
-                            _add(row[:shift], shells[s, source, -shift:], share)
+                upper = framed[s, rim + r - top, rim - left - 1 :]
+                lower = framed[s, rim + r - top - 1, rim - left - 1 :]
+                _add_between(row, upper, lower, across - left, down - top)
             likelier = np.float32(0)
             information = np.float32(0)
             for c in range(columns):

@@ -13,6 +13,7 @@ of rigid bodies that are accepted without both 80 % are accepted with them. The 
 behind missing slices where no X-ray shows them. With --inside, a piece of bone has moved, or the
 front ends of some ribs, and the targets lie there. With --inside --machines X-rays are those of any
 machine, CTs of any scanner and half the cameras a C-arm's readings, as wrong as is said of them;
+with --unstated, all are matrices of which nothing is said;
 each use is judged, once with targets and once without (rows/bent_machines.jsonl.xz: seed 70002;
 with places by their order 60003 and 60004, with two other limits 60001 and 60002; before, voxels
 were put into the image one by one, which made stripes: 30002, before each extent was asked of a
@@ -42,7 +43,7 @@ from MultiViewRegistrationLib.regressor.machine import KINDS as MACHINES
 from MultiViewRegistrationLib.studies.statistics import grouped, table
 
 from .people import BEYOND_MM, drawn, near_start, patient_of, person
-from .protocol.conditions import calibrated, readings
+from .protocol.conditions import calibrated, readings, unstated
 from .protocol.runs import appears_off_mm
 from .simulation.appearance import random_appearance
 from .simulation.body import Body, bone_points
@@ -253,6 +254,8 @@ def row(options: Options, seed: int, number: int) -> dict:
     if options.machines:
         machine = str(rng.choice(list(MACHINES)))
         as_known = readings if rng.random() < 0.5 else calibrated
+        if options.unstated:
+            as_known = unstated
         known = as_known.__name__
         appearance = random_appearance(rng, machine)
         registered = appearance.ct(registered)
@@ -399,5 +402,6 @@ STUDY = Study(
         "pieces": {"action": "store_true", "help": "kinds are PIECES"},
         "inside": {"action": "store_true", "help": "kinds are INSIDE"},
         "machines": {"action": "store_true", "help": "X-rays are of any machine"},
+        "unstated": {"action": "store_true", "help": "of cameras of which nothing is said"},
     },
 )

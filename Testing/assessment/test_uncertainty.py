@@ -97,7 +97,9 @@ def registered(ct, views, unknowns=None):
     arguments = at_pose(ct, corrected, found.world_from_ct, unknowns)
     objective = arguments[0]
     full = objective.linearise(objective.project(found.world_from_ct, intrinsics=True))
-    cameras = camera_uncertainty(*arguments, camera_response(objective, full, unknowns), None)
+    cameras = camera_uncertainty(
+        *arguments, camera_response(objective, full, unknowns), unknowns.sd
+    )
     return found.world_from_ct, pose_uncertainty(*arguments) + cameras
 
 

@@ -10,6 +10,7 @@ from phantom import TRUE_POSE, make_views, off, write_phantom_case
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.assessment.uses import OVERLAY_MM
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
 from MultiViewRegistrationLib.io.arrays import Body, View
@@ -43,13 +44,19 @@ def codes(result):
     return [reason.code for reason in result.reasons]
 
 
-def test_two_views_are_accepted_where_the_case_says_that_they_are_calibrated_and_else_not(
+def test_two_views_are_accepted_in_the_room_where_the_case_says_that_they_are_calibrated(
     case_file,
 ):
     said, unsaid = (
         register(case_that_says(case_file, **stated), start="given") for stated in (CALIBRATION, {})
     )
-    assert (said.verdict, unsaid.verdict) == ("accept", "check")
+    verdicts = [
+        {use: told.verdict for use, told in result.uses.items()} for result in (said, unsaid)
+    ]
+    assert verdicts == [
+        {"overlay": "accept", "room": "accept"},
+        {"overlay": "accept", "room": "check"},
+    ]
     assert_array_equal(said.world_from_ct, unsaid.world_from_ct)
     assert codes(unsaid)[0] == "principal-point-unstated"
     reason = unsaid.reasons[0]
@@ -82,6 +89,22 @@ def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(anatomy, 
         moved = refine(anatomy, wrong, NEAR).world_from_ct
         shift = np.linalg.norm((moved - found.world_from_ct)[:3, 3])
         assert 1 < shift < bound_mm
+
+
+def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_contradict_is(
+    anatomy, views
+):
+    """Across the axis that both share it moves the CT in the room alone, along it the CT lies between the two."""
+    presumed = [replace(view, **UNSTATED) for view in views]
+    limits_mm = {}
+    for axis, name in ((0, "hidden"), (1, "contradicted")):
+        K = presumed[0].camera.intrinsics.copy()
+        K[axis, 2] += PRESUMED_PX
+        wrong = [presumed[0].with_camera(intrinsics=K), presumed[1]]
+        assessed = assess(anatomy, wrong, refine(anatomy, wrong, NEAR), NEAR)
+        limits_mm[name] = assessed.appearance and assessed.appearance.upper95_mm
+    assert limits_mm["hidden"] < OVERLAY_MM
+    assert limits_mm["contradicted"] is None or limits_mm["contradicted"] > OVERLAY_MM
 
 
 def test_a_third_view_takes_the_doubt(anatomy, ct):

@@ -11,7 +11,10 @@ import numpy as np
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
+from MultiViewRegistrationLib.geometry.fields import (
+    PRESUMED_PRINCIPAL_POINT_SD_SHARE,
+    usual_uncertainty,
+)
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
@@ -70,6 +73,17 @@ def readings(rng: np.random.Generator, views: Views) -> Views:
     degrees, mm = (float(known[key] or 0) for key in ("rotation_sd_deg", "translation_sd_mm"))
     wrong = [_with_intrinsics(rng, view, known) for view in encoder(rng, views, degrees, mm)]
     return [replace(view, rotation_sd_deg=degrees, translation_sd_mm=mm) for view in wrong]
+
+
+def unstated(rng: np.random.Generator, views: Views) -> Views:
+    """The cameras are matrices of which nothing is stated: half as wrong as a calibration's, half as is presumed of them."""
+    as_presumed = rng.random() < 0.5
+    found = []
+    for view in calibrated(rng, views):
+        presumed = PRESUMED_PRINCIPAL_POINT_SD_SHARE * view.camera.focal_px
+        wrong = _shifted(view, as_presumed * presumed * rng.normal(size=2))
+        found.append(replace(wrong, presumed_principal_point_sd_px=presumed))
+    return found
 
 
 def _with_intrinsics(rng: np.random.Generator, view: View, known: dict) -> View:

@@ -46,13 +46,14 @@ def appearance(
     if exact.familiar:
         typical = exact.typical_mm / explained.mean_mm
         upper = exact.upper95_mm / explained.bound_mm()
+    of_noise, of_cameras = features.appearing
     of_views = []
     for seen in features.seen:
-        noise = features.uncertainty.in_view(points, *seen)
+        noise = of_noise.in_view(points, *seen)
         likely = typical * noise.mean_mm
         most = upper * noise.bound_mm()
-        if features.camera_uncertainty:
-            cameras = features.camera_uncertainty.in_view(points, *seen)
+        if of_cameras:
+            cameras = of_cameras.in_view(points, *seen)
             likely = hypot(likely, cameras.mean_mm)
             most = hypot(most, cameras.bound_mm())
         of_views.append((likely, most))

@@ -87,23 +87,27 @@ BOUNDED = 0.95
 
 
 class CamerasShare(NamedTuple):
-    """What uncertain cameras add.
+    """How uncertain cameras move bones.
 
     Attributes
     ----------
-    joint
-        (6 B + N, 6 B + N) of the poses of all bones, as of a `PoseUncertainty` each, and of all N
-        corrections of the cameras.
+    moved
+        (6 B + N, N): the poses of all bones, as of a `PoseUncertainty` each, and all N corrections of
+        the cameras, by the latter.
     seen
         By view and bone, as `ReliabilityFeatures.seen`.
     """
 
-    joint: np.ndarray
+    moved: np.ndarray
     seen: list[list[np.ndarray]]
+
+    def joint(self, known: PoseUncertainty) -> np.ndarray:
+        """Return the covariance (6 B + N, 6 B + N), with cameras as the registration of the whole CT leaves them."""
+        return self.moved @ known.joint[6:, 6:] @ self.moved.T
 
 
 def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> CamerasShare:
-    """Return what the uncertainty of the cameras, as the registration of the whole CT leaves it, adds for each bone."""
+    """Return how the cameras that the whole CT was registered with move each bone."""
     unknowns = of_whole.unknowns
     objective = found.objectives[-1]
     poses = np.array(found.poses)
@@ -115,7 +119,7 @@ def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> Ca
         for i, view in enumerate(views)
     ]
     columns = np.concatenate([unknowns.free, unknowns.considered])
-    joint = np.zeros((count + unknowns.sd.size,) * 2)
+    moved = np.eye(count + unknowns.sd.size, unknowns.sd.size, -count)
     if columns.size:
         shadows = objective.shadows(poses, intrinsics=True)
         fit = objective.linearise(poses, shadows, intrinsics=True)
@@ -124,12 +128,8 @@ def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> Ca
         share = prior_share(fit, objective.settings)
         add_prior(found.ties, poses, pivots, share, np.zeros(len(hessian)), hessian)
         inverse, _unseen = inverted(hessian[:count, :count])
-        response = -inverse @ hessian[:count, count:]
-        known = of_whole.total_uncertainty.joint[np.ix_(6 + columns, 6 + columns)]
-        both = np.vstack([response, np.eye(len(columns))])
-        places = np.concatenate([np.arange(count), count + columns])
-        joint[np.ix_(places, places)] = both @ known @ both.T
-    return CamerasShare(joint, seen)
+        moved[:count, columns] = -inverse @ hessian[:count, count:]
+    return CamerasShare(moved, seen)
 
 
 def noise_share(found: BonesRegistration, noises: Sequence[BoneNoise]) -> np.ndarray:
@@ -172,7 +172,9 @@ class BoneErrors:
         self._found = found
         self._cameras = cameras_share(found, of_whole)
         self._noise = noise_share(found, noises)
-        self._joint = self._cameras.joint.copy()
+        self._in_room = self._cameras.joint(of_whole.total_uncertainty)
+        of_noise, of_cameras = of_whole.appearing
+        self._joint = self._cameras.joint(of_noise + of_cameras)
         self._joint[: len(self._noise), : len(self._noise)] += self._noise
         self._noises = noises
         self._features = features
@@ -186,7 +188,7 @@ class BoneErrors:
     def room(self, b: int) -> Error:
         """Return how far a bone is off in the room."""
         exact = self._exact(b)
-        cameras = self._of(self._cameras.joint, b).at(self._surface(b))
+        cameras = self._of(self._in_room, b).at(self._surface(b))
         upper = hypot(exact.upper95_mm, cameras.bound_mm())
         return Error(hypot(exact.typical_mm, cameras.mean_mm), upper)
 

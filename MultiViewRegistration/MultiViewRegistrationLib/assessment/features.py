@@ -45,6 +45,7 @@ from .uncertainty import (
     CameraResponse,
     Disagreement,
     PoseUncertainty,
+    as_if_solved,
     camera_response,
     camera_uncertainty,
     cluster_correction,
@@ -66,7 +67,8 @@ RESOLUTION_MM = 0.2
 #: one, mm.
 APART_STEPS = 30
 APART_MM = 0.01
-#: So many views do not show that a principal point is off: 8 px leave 0.3 px to see, and 1.6 mm of error.
+#: So many views do not show that a principal point is off: 8 px leave 0.3 px to see, and 1.6 mm of
+#: error in the room. More would disagree about what is presumed of cameras.
 MOST_HIDING_VIEWS = 2
 
 
@@ -139,6 +141,9 @@ class ReliabilityFeatures:
     in_place
         (V,) share of each view's tiles that fit best where the pose has them, see `places`; NaN of
         a structure.
+    appearing
+        As `uncertainty` and `camera_uncertainty`, of where targets appear: with what is presumed of
+        cameras as if it were solved for, see `uncertainty.as_if_solved`.
     seen
         Of each view its compared part's camera, and what it sees by pose and cameras, see
         `uncertainty.PoseUncertainty.in_view`.
@@ -168,16 +173,21 @@ class ReliabilityFeatures:
     parts: list[Part]
     covered: list[np.ndarray]
     in_place: np.ndarray
+    appearing: tuple[PoseUncertainty, PoseUncertainty | None]
     seen: list[tuple[Camera, np.ndarray]]
     unknowns: CameraCorrections
 
     def with_strain(self, strain: float) -> ReliabilityFeatures:
         """Return the features with cameras so many times as uncertain, at least as they are."""
-        cameras = self.camera_uncertainty
-        if cameras is None or strain <= 1:
+        if strain <= 1:
             return self
-        joint = cameras.joint * strain**2
-        return replace(self, camera_uncertainty=replace(cameras, joint=joint))
+        noise, shown = self.appearing
+        room = self.camera_uncertainty
+        return replace(
+            self,
+            camera_uncertainty=room and room.times(strain),
+            appearing=(noise, shown and shown.times(strain)),
+        )
 
     @property
     def one_view_disagrees(self) -> bool:
@@ -274,12 +284,14 @@ def compute_features(
         [each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)]
     )
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
-    # Two views hide most of what is presumed of cameras. Three would disagree about what they show
-    # of it, so that it counts as if it were solved for.
     presumed = CameraCorrections([view.presumed for view in views], shared)
-    solved = presumed if len(views) > MOST_HIDING_VIEWS else unknowns
-    response = camera_response(objective, fit, solved)
-    cameras = camera_uncertainty(objective, fit, split, solved, response, presumed.sd)
+    response = camera_response(objective, fit, unknowns)
+    cameras = camera_uncertainty(objective, fit, split, unknowns, response, presumed.sd)
+    appearing = uncertainty, cameras
+    if presumed.free.size > unknowns.free.size:
+        appearing = as_if_solved(objective, fit, split, presumed)
+        if len(views) > MOST_HIDING_VIEWS:
+            cameras = appearing[1]
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
     several = len(views) > 1
     at = uncertainty.at(points)
@@ -331,6 +343,7 @@ def compute_features(
         in_place=np.full(len(views), np.nan)
         if anatomy.structure
         else tiles_in_place(view_sums(objective, projections), split),
+        appearing=appearing,
         seen=[
             (view.camera, unknowns.seen(i, unknowns.none, view.camera, objective.pivot))
             for i, view in enumerate(objective.views)

@@ -87,6 +87,10 @@ class PoseUncertainty:
         """Return the uncertainty of the sum of two independent errors about the same pivot."""
         return self if other is None else PoseUncertainty(self.joint + other.joint, self.pivot)
 
+    def times(self, factor: float) -> PoseUncertainty:
+        """Return the uncertainty of errors so many times as large."""
+        return PoseUncertainty(self.joint * factor**2, self.pivot)
+
     def at(self, points: np.ndarray) -> TargetUncertainty:
         """Return the uncertainty of targets (N, 3), world mm."""
         return TargetUncertainty(
@@ -331,7 +335,7 @@ def camera_uncertainty(
     split: Tiles,
     unknowns: CameraCorrections,
     response: CameraResponse,
-    sd: np.ndarray | None,
+    sd: np.ndarray,
 ) -> PoseUncertainty | None:
     """Return what the uncertainty of the cameras adds; None for exact ones.
 
@@ -342,10 +346,9 @@ def camera_uncertainty(
     response
         What `camera_response` makes of them.
     sd
-        (OWN views + 6,) standard deviations of all corrections, by default those of `unknowns`,
-        with which the pose was solved for.
+        (OWN views + 6,) standard deviations of all corrections, at least those with which the pose
+        was solved for.
     """
-    sd = unknowns.sd if sd is None else sd
     joint = np.zeros((6 + sd.size, 6 + sd.size))
     if unknowns.free.size:
         sd_free = np.where(np.isfinite(sd[unknowns.free]), sd[unknowns.free], 0)
@@ -358,6 +361,28 @@ def camera_uncertainty(
         both = np.vstack([response_, np.diag(sd_considered)])
         joint += unknowns.spread(both @ both.T) + unknowns.spread(unseen)
     return PoseUncertainty(joint, objective.pivot) if joint[:6, :6].any() else None
+
+
+def as_if_solved(
+    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
+) -> tuple[PoseUncertainty, PoseUncertainty]:
+    """Return what noise explains, and what cameras add, of a pose at cameras as given, were they solved for, too.
+
+    By what a Newton step would correct them, that is wrong as well.
+
+    Parameters
+    ----------
+    objective, fit, split, unknowns
+        As of `camera_response`.
+    """
+    pivot = objective.pivot
+    response = camera_response(objective, fit, unknowns)
+    left = camera_uncertainty(objective, fit, split, unknowns, response, unknowns.sd)
+    gradient, _ = unknowns.system(objective, pivot[None], fit, unknowns.none)
+    inverse, _ = inverted(curvature(objective, fit, split, unknowns))
+    step = inverse @ gradient
+    taken = PoseUncertainty(unknowns.spread(np.outer(step, step)), pivot)
+    return pose_uncertainty(objective, fit, split, unknowns), taken + left
 
 
 class Disagreement(NamedTuple):

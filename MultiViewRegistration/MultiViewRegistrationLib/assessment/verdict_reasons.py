@@ -187,20 +187,21 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
         f"misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), "
         "and no X-ray shows it."
     )
-    third = "add a third X-ray between the two, tilted to head or feet, or "
+    third = "add a third X-ray between the two, tilted to head or feet, "
     third = third if len(views) == 2 else ""
     if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
+        px = max(view.presumed_principal_point_sd_px for view in views)
         sentence = (
             f"The case does not say how well the principal point of {' and '.join(unstated)} is "
             f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
             f"bends, it may {misplaced} If the camera was measured where the X-ray "
-            f"was taken, say so (principal_point_sd_px 0.5); else {third}show beads in the X-rays "
-            "(mvreg calibrate)."
+            f"was taken, say so (principal_point_sd_px 0.5); else say how far off it may be "
+            f"({px:.1f}), so that it is solved for, {third}or show beads in them (mvreg calibrate)."
         )
         return [*limits, Reason("principal-point-unstated", sentence)]
     sentence = (
         f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} "
-        f"Show beads in them (mvreg calibrate), {third}check the result by other means."
+        f"Show beads in them (mvreg calibrate), {third}or check the result by other means."
     )
     return [*limits, Reason("cameras-uncertain", sentence)]
 

@@ -110,6 +110,17 @@ def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(writ
         assert told.verdict == "accept" and "\u00b1" in told.words
 
 
+def test_by_matrices_of_which_nothing_is_stated_bones_are_accepted_where_they_appear(written):
+    case = Case.load(written[0] / "case.json")
+    case.views = [
+        replace(view, presumed_principal_point_sd_px=0.003 * view.camera.focal_px)
+        for view in case.views[:2]
+    ]
+    for bone in register(case, "given").together.bodies:
+        assert (bone.overlay, bone.room) == ("accept", "check")
+        assert bone.appearance.upper95_mm < 1 < bone.lies.upper95_mm
+
+
 def test_an_unbent_spine_has_no_displaced_bone(tmp_path):
     ct, labels = spine()
     case = Case.from_arrays(

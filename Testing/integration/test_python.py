@@ -185,7 +185,7 @@ def test_it_is_searched_for_without_a_start(arrays):
     assert result.method == "search" and error_mm(result.world_from_ct) < 0.1
     assert "range" not in result.to_json()["start"]
     rim = replace(result.refinement, rim="tilted by 31 degrees, up to 30 were searched")
-    check = replace(result.assessment, room="check")
+    check = replace(result.assessment, overlay="check")
     doubtful = replace(result, refinement=rim, assessment=check)
     assert any("at the rim of what was searched: t" in reason for reason in doubtful.reasons)
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."

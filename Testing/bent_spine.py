@@ -26,8 +26,8 @@ from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.registration.pipeline import Refinement
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.refinement import Refinement
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 NAMES = ("T12", "L1", "L2", "L3")

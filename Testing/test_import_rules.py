@@ -20,7 +20,7 @@ LIB = ROOT / "MultiViewRegistration" / PACKAGE
 #: viewer not each other.
 ROOMS = (
     "_archive errors extensions translation reasons jobs known geometry imaging io rendering "
-    "registration published regressor finding assessment report api sequence studies mrml session panel viewer cli"
+    "registration published regressor finding assessment report training api sequence studies mrml session panel viewer cli"
 ).split()
 FORBIDDEN = {("viewer", "panel")}
 #: Slicer's extension does not ship these.

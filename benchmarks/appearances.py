@@ -27,8 +27,9 @@ from MultiViewRegistrationLib.assessment.verdict import Assessment, assess, mode
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.optimizer import DescentStart
-from MultiViewRegistrationLib.registration.pipeline import Refinement, RegistrationPipeline
+from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.refinement import Refinement
 from MultiViewRegistrationLib.regressor.machine import KINDS
 from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, grouped, perturbed, table_of
 

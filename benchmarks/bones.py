@@ -35,9 +35,10 @@ from MultiViewRegistrationLib.imaging.body import Body as OfCT
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
-from MultiViewRegistrationLib.registration.bones import ties_of
+from MultiViewRegistrationLib.registration.bone import ties_of
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
-from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
+from MultiViewRegistrationLib.registration.optimizer import pose_difference
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import correct_cameras
 

@@ -30,8 +30,9 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published.refine import DIFFPOSE
 from MultiViewRegistrationLib.published.refine import refine as published
-from MultiViewRegistrationLib.registration.pipeline import Progress, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.refinement import Progress
 from MultiViewRegistrationLib.studies.evaluation import truth_of
 from MultiViewRegistrationLib.studies.statistics import (
     median,

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from MultiViewRegistrationLib.api import register, train
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -44,6 +44,7 @@ from MultiViewRegistrationLib.studies.statistics import (
     table,
     table_of,
 )
+from MultiViewRegistrationLib.training import train
 
 from . import ROOT
 from .make_pose_set import HARD

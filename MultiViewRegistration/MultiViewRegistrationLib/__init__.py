@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import assess, register, train
+    from .api import assess, register
     from .assessment.hypotheses import Fault
     from .errors import Cancelled, InputError
     from .geometry.c_arm import CArm
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .io.sequence import FrameSequence
     from .jobs import Job
     from .published.own import Refiner, Similarity
-    from .registration.pipeline import Progress
     from .registration.prepared_ct import PreparedCT
+    from .registration.refinement import Progress
     from .regressor.loss import PoseLoss
     from .regressor.network import PoseNetwork
     from .rendering.autograd import DifferentiableRenderer
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .report.result_page import save_result
     from .sequence.run import follow
     from .sequence.track_files import Track
+    from .training import train
 
 try:
     from ._version import __version__  # by the tag, where pip or Slicer's build has written it
@@ -106,7 +107,7 @@ _MODULES = {
     "PoseLoss": "regressor.loss",
     "PoseNetwork": "regressor.network",
     "PreparedCT": "registration.prepared_ct",
-    "Progress": "registration.pipeline",
+    "Progress": "registration.refinement",
     "Refiner": "published.own",
     "Result": "report.result",
     "Similarity": "published.own",
@@ -126,7 +127,7 @@ _MODULES = {
     "render": "rendering.render",
     "sample_case": "io.datasets.chest",
     "save_result": "report.result_page",
-    "train": "api",
+    "train": "training",
     "transform_points": "geometry.rigid",
 }
 

@@ -1,4 +1,4 @@
-"""Register a CT to X-rays, assess a pose, or train a regressor.
+"""Register a CT to X-rays, or assess a pose.
 
 The same functions for a script, Slicer's console and every button.
 
@@ -11,17 +11,15 @@ result = register(case, start="regressor", model=model)
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
-from numbers import Real
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +27,11 @@ from .errors import InputError, go_on, naming, unseen, warn
 from .finding import (
     REGRESSOR_STARTS,
     TimedRegistration,
+    case_of,
     check_structures,
     default_start,
     find_pose,
+    minutes_of,
     part_of,
     refinement_method,
     seed_of,
@@ -43,30 +43,20 @@ from .reasons import Use, doubted
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .assessment.bodies import Alone, Together
     from .assessment.verdict import Assessment
-    from .finding import Report
     from .geometry.landmarks import LandmarkFit
     from .imaging.xray import View
     from .io.case import Case
-    from .registration.pipeline import RefinementMethod
     from .registration.prepared_ct import PreparedCT
+    from .registration.refinement import RefinementMethod, Report
     from .registration.register_bones import BoneLevel
     from .regressor.initialise import Regressor
-    from .regressor.model import RegressorModel
     from .rendering.devices import ComputeDevice
     from .report.result import Result
-
-    TrainingReport = Callable[[float, str, float | None], object]
 
 #: What was done, without the name of a case; silent unless a program asks for it.
 log = logging.getLogger(__package__)
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
-#: A week: of training, more is a mistake.
-MAX_MINUTES = 1e4
-#: The file of a model's folder with the plots of its training.
-LEARNING_CURVES = "curves.svg"
-#: Share of the progress bar that a training takes before its registration.
-TRAINING_SHARE = 0.95
-#: Share of it that bodies and cameras take before bones are registered together.
+#: Share of the progress bar that bodies and cameras take before bones are registered together.
 ALONE_SHARE = 0.5
 
 
@@ -131,9 +121,9 @@ def register(
     from .registration.prepared_ct import PreparedCT, anatomies_of
     from .registration.warm_up import warm_up
 
-    case = _case_of(case)
+    case = case_of(case)
     seed = seed_of(seed)
-    minutes = _minutes_of(minutes)
+    minutes = minutes_of(minutes)
     asked, start = start, default_start(case) if start is None else start
     _check_start(case, start)
     if case.bodies[0].name and len(case.bodies) > 1 and start not in ("given", "search"):
@@ -158,7 +148,9 @@ def register(
     anatomies = anatomies_of(bodies, anatomy or PreparedCT(case.ct))
     anatomy = anatomies[0]
     if start == "regressor" and regressor is None:
-        regressor, training = _train_first(case, anatomy, minutes, seed, progress, method.trains_on)
+        from .training import TRAINING_SHARE, train_first
+
+        regressor, training = train_first(case, anatomy, minutes, seed, progress, method.trains_on)
         progress = part_of(progress, TRAINING_SHARE, 1.0)
     of_bones = part_of(progress, ALONE_SHARE, 1.0)
     if assessed and case.bone_names:
@@ -186,7 +178,7 @@ def register(
         first,
         *_further(case, anatomies, first.refinement.views, asked, progress, seed, method),
     ]
-    from .registration.pipeline import Progress
+    from .registration.refinement import Progress
     from .report.result import Result
 
     result = Result(
@@ -388,14 +380,15 @@ def assess(
         The pose is not rigid, or no view shows enough of the CT there.
     """
     from .assessment import verdict
-    from .registration.pipeline import Refinement, refine
+    from .registration.pipeline import refine
     from .registration.prepared_ct import PreparedCT
+    from .registration.refinement import Refinement
     from .registration.similarity import MIN_PIXELS
     from .registration.variants import register_background
     from .registration.warm_up import warm_up
     from .report.result import Result
 
-    case = _case_of(case)
+    case = case_of(case)
     began = perf_counter()
     pose = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
     warm_up()
@@ -499,156 +492,6 @@ def register_bones(
     return replace(again, seconds=seconds_of_all)
 
 
-def train(
-    case: Case | str | os.PathLike[str],
-    folder: str | Path | None = None,
-    *,
-    minutes: float = 2.0,
-    steps: int | None = None,
-    network: str | type = "voting",
-    loss: str | type = "likelihood",
-    seed: int = 0,
-    resume: bool = False,
-    progress: TrainingReport = lambda *_: None,
-    anatomy: PreparedCT | None = None,
-    device: str = "cpu",
-    begin_with: RegressorModel | str | Path | None = None,
-) -> RegressorModel:
-    """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
-
-    Parameters
-    ----------
-    case
-        CT and views; or the path of a case.json, or of its folder.
-    folder
-        Of the model, new or empty; by default one in this user's store.
-    minutes
-        Of training, on this machine.
-    steps
-        In place of minutes: with the same seed, packages and machine the same model again.
-    network, loss
-        Of `regressor.network.NETWORKS`; "likelihood", or of `regressor.loss.PRESETS`. Or an own
-        `PoseNetwork` and `PoseLoss`, as classes, or by the names that installed packages register.
-    seed
-        Of all that is drawn.
-    resume
-        Go on with what is in the folder, as it was begun and where; the arguments before are
-        ignored.
-    progress
-        Called with the fraction done, what it does and the error so far in mm (None at first).
-        Where it returns False the training stops, and can be resumed.
-    anatomy
-        The prepared CT of the case, where there is one already.
-    device
-        "cpu"; "cuda" or "cuda:N", a CUDA device; "auto", such a device where there is one. Where it
-        cannot be used a warning says why, and the CPU does the work. The images are the same.
-    begin_with
-        A model, or its folder, of another CT of the same region: its weights in place of random
-        ones.
-
-    Raises
-    ------
-    InputError
-        The range puts the CT out of a view's field; the folder does not fit; an argument is wrong;
-        a package is missing.
-    Cancelled
-        `progress` returned False.
-    OSError
-        The model cannot be written.
-    """
-    from .io.files import write_atomically
-    from .registration.prepared_ct import PreparedCT
-    from .regressor.learning import nominal_pose, require_torch
-    from .regressor.model_store import ct_sha256, new_folder
-    from .regressor.poses import PoseRange
-    from .report.plot import learning_curves
-
-    require_torch()
-    from .regressor.training import Training
-
-    if steps is not None and (not isinstance(steps, int) or steps < 2):
-        raise InputError(f"steps: found {steps!r}, expected a whole number from 2; correct it.")
-    if resume and folder is None:
-        raise InputError(
-            "resume: found no folder, expected that of the model whose training is to go on; name "
-            "it."
-        )
-    case = _case_of(case)
-    anatomy = anatomy or PreparedCT(case.ct)
-    corners = anatomy.corners()
-    cameras = {view.name: view.camera for view in case.views}
-    folder = new_folder(ct_sha256(case.ct)) if folder is None else Path(folder)
-    if resume:
-        training = Training.resume(folder, case.ct, list(cameras.values()), corners)
-    else:
-        pose = nominal_pose(case, anatomy)
-        poses = PoseRange.of_case(
-            cameras, pose, anatomy.centroid, corners, case.search_range, case.training
-        )
-        training = Training.begin(
-            case.ct,
-            list(cameras.values()),
-            poses,
-            corners,
-            folder,
-            minutes=_minutes_of(minutes),
-            steps=steps,
-            network=network,
-            loss=loss,
-            seed=seed_of(seed),
-            device=device,
-            begin_with=_model_of(begin_with),
-        )
-    try:
-        return training.run(progress)
-    finally:
-        if training.card.validation:
-            write_atomically(
-                training.folder / LEARNING_CURVES,
-                learning_curves(training.card.losses, training.card.validation),
-            )
-
-
-def _model_of(model: RegressorModel | str | Path | None) -> RegressorModel | None:
-    """Return a model, loaded where it is given by its folder."""
-    from .regressor.model import load_model
-
-    return load_model(model) if isinstance(model, (str, Path)) else model
-
-
-def _case_of(case: Case | str | os.PathLike[str]) -> Case:
-    """Return the case, loaded where its path is given."""
-    from .io.case import Case
-
-    if isinstance(case, (str, os.PathLike)):
-        return Case.load(case)
-    if not isinstance(case, Case):
-        raise InputError(
-            f"case: found {rigid.kind_of(case)}, expected a Case or the path of a case.json; "
-            "Case.from_arrays(Body(ct, ct_from_index), View(image, projection), ...) makes one of "
-            "arrays."
-        )
-    if case.use not in (None, *get_args(Use)):  # which anybody may have set
-        raise InputError(f"use: found {case.use!r}, expected one of {', '.join(get_args(Use))}.")
-    return case
-
-
-def _minutes_of(minutes: float) -> float:
-    """Return the minutes of a training.
-
-    Raises
-    ------
-    InputError
-        For what is no number of them.
-    """
-    if not isinstance(minutes, Real) or not 0 < minutes < MAX_MINUTES:
-        raise InputError(
-            f"minutes: found {minutes!r}, expected a number above 0 and below {MAX_MINUTES:g}; "
-            "correct it."
-        )
-    return float(minutes)
-
-
 def _check_start(case: Case, start: str) -> None:
     if not isinstance(start, str) or start not in STARTS:
         found = (
@@ -680,23 +523,3 @@ def _locate(case: Case) -> LandmarkFit:
             "one is taken; add a landmark, or a position in another view."
         )
     return fit
-
-
-def _train_first(
-    case: Case, anatomy: PreparedCT, minutes: float, seed: int, progress: Report, device: str
-) -> tuple[Regressor, float]:
-    """Return a regressor trained now, and the seconds that took.
-
-    Cancelled, it stays in the store and can be resumed.
-    """
-    from .registration.pipeline import Progress
-    from .regressor.learning import nominal_pose
-
-    began = perf_counter()
-    pose = nominal_pose(case, anatomy)
-
-    def report(fraction: float, stage: str, error_mm: float | None) -> object:
-        return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
-
-    model = train(case, minutes=minutes, seed=seed, progress=report, anatomy=anatomy, device=device)
-    return model, perf_counter() - began

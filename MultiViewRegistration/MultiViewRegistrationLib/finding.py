@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from .errors import InputError, install_command, warn
 from .extensions import find, name_of
+from .geometry import rigid
 from .published import NAMES
+from .reasons import Use
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .imaging.xray import SharedUnknowns, View
     from .io.case import Case
     from .registration.optimizer import Range
-    from .registration.pipeline import Refinement, RefinementMethod, Report
     from .registration.prepared_ct import PreparedCT
+    from .registration.refinement import Refinement, RefinementMethod, Report
     from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport
     from .rendering.devices import ComputeDevice
 
 REGRESSOR_STARTS = ("regressor", "auto")
 #: Share of the progress bar at which cameras begin to be corrected, of a case with structures.
 CAMERAS_FROM = 0.4
+#: A week: of training, more is a mistake.
+MAX_MINUTES = 1e4
+
+
+def case_of(case: Case | str | os.PathLike[str]) -> Case:
+    """Return the case, loaded where its path is given."""
+    from .io.case import Case
+
+    if isinstance(case, (str, os.PathLike)):
+        return Case.load(case)
+    if not isinstance(case, Case):
+        raise InputError(
+            f"case: found {rigid.kind_of(case)}, expected a Case or the path of a case.json; "
+            "Case.from_arrays(Body(ct, ct_from_index), View(image, projection), ...) makes one of "
+            "arrays."
+        )
+    if case.use not in (None, *get_args(Use)):  # which anybody may have set
+        raise InputError(f"use: found {case.use!r}, expected one of {', '.join(get_args(Use))}.")
+    return case
 
 
 def check_structures(case: Case) -> None:
@@ -55,6 +77,22 @@ def seed_of(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed: found {seed!r}, expected a whole number from 0; correct it.")
     return int(seed)
+
+
+def minutes_of(minutes: float) -> float:
+    """Return the minutes of a training.
+
+    Raises
+    ------
+    InputError
+        For what is no number of them.
+    """
+    if not isinstance(minutes, Real) or not 0 < minutes < MAX_MINUTES:
+        raise InputError(
+            f"minutes: found {minutes!r}, expected a number above 0 and below {MAX_MINUTES:g}; "
+            "correct it."
+        )
+    return float(minutes)
 
 
 def default_start(case: Case) -> str:
@@ -266,7 +304,8 @@ def refinement_method(
         and the processor does the work. The published ones refuse it.
     """
     from .registration.cameras import CALIBRATED
-    from .registration.pipeline import RefinementMethod, refine
+    from .registration.pipeline import refine
+    from .registration.refinement import RefinementMethod
     from .rendering.devices import ComputeDevice, torch_device
 
     name = name_of("refinement", refinement, NAMES)

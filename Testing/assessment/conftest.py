@@ -7,7 +7,8 @@ import pytest
 from phantom import TRUE_POSE, off
 
 from MultiViewRegistrationLib.assessment.verdict import Assessment, assess
-from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.refinement import Refinement
 
 NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
 

@@ -22,9 +22,10 @@ from MultiViewRegistrationLib.assessment.prediction import AGREE, DISAGREE
 from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.objective import Tiles
-from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.refinement import Refinement
+from MultiViewRegistrationLib.registration.tiles import Tiles
 from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
 
 EXACT = CameraResponse([np.zeros((6, 6))], np.eye(6), 6, np.zeros(0))

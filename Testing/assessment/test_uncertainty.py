@@ -26,9 +26,10 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, with_cameras
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
-from MultiViewRegistrationLib.registration.objective import Objective, tiles
+from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.similarity import Settings
+from MultiViewRegistrationLib.registration.tiles import tiles
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 PIVOT = np.array([10.0, -20.0, 30.0])

@@ -52,8 +52,9 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.reasons import Reason, doubted
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN, CameraCorrections
-from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.refinement import AlternativeSolution
 
 #: Standard deviations of a C-arm's readings.
 READINGS = {

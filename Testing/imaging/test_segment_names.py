@@ -15,12 +15,12 @@ from MultiViewRegistrationLib.imaging.segment_names import (
     is_soft,
     nifti_names,
 )
-from MultiViewRegistrationLib.imaging.structures import (
-    StructureSource,
+from MultiViewRegistrationLib.imaging.segmentation import (
     read_segments,
     read_structures,
     structures_of_array,
 )
+from MultiViewRegistrationLib.imaging.structures import StructureSource
 
 TABLE = (
     "<CaretExtension><VolumeInformation><LabelTable>"

@@ -9,8 +9,8 @@ from segmentation_files import write_regions
 from MultiViewRegistrationLib.imaging import structure_set
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.reading import read_image
+from MultiViewRegistrationLib.imaging.segmentation import read_structures
 from MultiViewRegistrationLib.imaging.structure_set import fill
-from MultiViewRegistrationLib.imaging.structures import read_structures
 
 
 def circle(x, y, z, radius, count=60):

@@ -12,7 +12,7 @@ from vtkmodules.vtkIOPLY import vtkPLYWriter
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from MultiViewRegistrationLib.imaging.ct import MATERIALS, attenuation, load_ct
-from MultiViewRegistrationLib.imaging.surface import READERS
+from MultiViewRegistrationLib.imaging.image_source import SURFACE_READERS
 
 WRITERS = {
     ".stl": vtkSTLWriter,
@@ -46,7 +46,7 @@ def write(surface, path, header=""):
     return path
 
 
-@pytest.mark.parametrize("ending", READERS)
+@pytest.mark.parametrize("ending", SURFACE_READERS)
 def test_a_surface_has_its_volume_in_its_place(tmp_path, ending):
     measured = vtkMassProperties()
     measured.SetInputData(cone())

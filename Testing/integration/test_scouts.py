@@ -14,7 +14,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
-from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
+from MultiViewRegistrationLib.registration.optimizer import pose_difference
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import statistics
 

@@ -10,8 +10,8 @@ from program import changed, mtre_mm, mvreg, result_in
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.optimizer import Range
-from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
+from MultiViewRegistrationLib.registration.optimizer import Range, pose_difference
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import statistics as protocol
 

@@ -11,11 +11,10 @@ from file_io import read_json, write_json
 from program import ENVIRONMENT, MVREG, mvreg
 from refusals import refusal, refuses
 
-from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import RefinementMethod
+from MultiViewRegistrationLib.registration.refinement import RefinementMethod
 from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.rendering import devices
 
@@ -24,6 +23,7 @@ pytest.importorskip("safetensors")
 
 from MultiViewRegistrationLib.regressor import training
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
+from MultiViewRegistrationLib.training import LEARNING_CURVES, train
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anato
     assert mvreg("models --json").json == {"models": []}
     trained = mvreg(f"train {case_file} --json").json
     assert (trained["card"]["done"], trained["card"]["network"]) == (4, "voting")
-    curves = ET.parse(os.path.join(trained["folder"], api.LEARNING_CURVES))
+    curves = ET.parse(os.path.join(trained["folder"], LEARNING_CURVES))
     assert len(curves.getroot().findall(".//{*}polyline")) == 4  # both views, each, and the loss
     (listed,) = mvreg("models --json").json["models"]
     assert listed["folder"] == trained["folder"] and listed["finished"] and listed["bytes"] > 1e6
@@ -137,10 +137,10 @@ def test_a_wrong_option_is_refused_in_a_sentence(
 def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
     monkeypatch.setattr(learning, "find_spec", lambda name: None)
     remedy = f"expected PyTorch and safetensors; install them with {install_command('torch')}"
-    assert remedy in refusal(api.train, Case.load(case_file))
+    assert remedy in refusal(train, Case.load(case_file))
 
 
 def test_ranges_that_put_the_ct_out_of_the_field(case_file, few_steps):
     case = replace(Case.load(case_file), training={"columns_mm": 400.0})
     with refuses('training: at columns_mm -?400 the CT is out of the field of view "view1"'):
-        api.train(case)
+        train(case)

@@ -13,7 +13,7 @@ from numba.core.dispatcher import Dispatcher
 from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import Case, register, save_result
-from MultiViewRegistrationLib.registration import moved_detail, similarity
+from MultiViewRegistrationLib.registration import moved_detail, scorer, similarity
 from MultiViewRegistrationLib.registration.warm_up import warm_up, warm_up_other_half
 from MultiViewRegistrationLib.rendering import cpu
 
@@ -47,7 +47,7 @@ def kernels() -> dict[str, set]:
     """The types for which each kernel of a registration is compiled, or loaded from numba's cache, in this process."""
     dispatchers = [
         each
-        for module in (cpu, similarity, moved_detail)
+        for module in (cpu, similarity, scorer, moved_detail)
         for each in vars(module).values()
         if isinstance(each, Dispatcher)
     ]

@@ -14,12 +14,8 @@ from tiny_case import SIZE, camera, refusal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.io.view_record import (
-    ViewRecord,
-    meeting_point,
-    resolve_projection_signs,
-    sees,
-)
+from MultiViewRegistrationLib.io.placement import meeting_point, resolve_projection_signs, sees
+from MultiViewRegistrationLib.io.view_record import ViewRecord
 
 HERE = np.array([5.0, -8.0, 3.0])  # where the CT is
 POINTS = HERE + np.random.default_rng(5).uniform(-30, 30, (20, 3))

@@ -27,10 +27,11 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES, Structures, read_structures
-from MultiViewRegistrationLib.io.case import Case, hashes, input_files
+from MultiViewRegistrationLib.imaging.segmentation import read_structures
+from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES, Structures
+from MultiViewRegistrationLib.io.case import Case, hashes
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
-from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile
+from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile, input_files
 from MultiViewRegistrationLib.io.case_writer import write_case as write_case_folder
 
 SHAPE = (12, 12, 12)

@@ -16,7 +16,8 @@ from tiny_case import PLACE, READING, REMOVED, START, camera, changed, refusal
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, masked
-from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+from MultiViewRegistrationLib.imaging.reading import raw_image
+from MultiViewRegistrationLib.imaging.xray import to_line_integrals
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_writer import metaimage, write_case
 

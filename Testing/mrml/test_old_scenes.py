@@ -9,7 +9,7 @@ from refusals import refuses
 from tiny_scene import c_arm, dot_image, registration_of, reopened
 
 from MultiViewRegistrationLib.io.case_file import DicomImage
-from MultiViewRegistrationLib.io.dicom_geometry import Stand
+from MultiViewRegistrationLib.io.isocentre import Stand
 from MultiViewRegistrationLib.mrml.xray import ATTRIBUTE, XRayView
 from MultiViewRegistrationLib.mrml.xray_record import Header, record_of
 

@@ -10,7 +10,7 @@ from phantom_scene import begun, make_registration
 from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
-from MultiViewRegistrationLib.registration.pipeline import Progress
+from MultiViewRegistrationLib.registration.refinement import Progress
 from MultiViewRegistrationLib.session.history import HistoryEntry
 
 

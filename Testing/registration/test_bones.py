@@ -15,15 +15,15 @@ from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.registration import bones as module
-from MultiViewRegistrationLib.registration.bones import Tie, ties_of
+from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.problem import add_prior, moved, prior_cost
+from MultiViewRegistrationLib.registration.problem import Tie, add_prior, moved, prior_cost
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVELS,
     BonesRegistration,
     objective_at,
 )
+from MultiViewRegistrationLib.registration.shadow import grown
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_motions_are_off_as_much_as_is_said_of_noisy_x_rays():
 
 @pytest.fixture(scope="module")
 def objective():
-    bones = module.bones_of(structures(), anatomy())
+    bones = bones_of(structures(), anatomy())
     return objective_at(anatomy(), bones, bent_case().views, POSE, ties_of(bones), LEVELS[1])
 
 
@@ -127,7 +127,7 @@ def test_the_rest_is_rendered_where_it_is_compared_and_hardly_elsewhere(objectiv
         true = projector.render(view.camera, POSE).image
         for shadow in objective.shadows(there)[v]:
             true[shadow.part] -= shadow.image
-        compared = module._grown(objective._selected[v].mask, 1)
+        compared = grown(objective._selected[v].mask, 1)
         assert np.abs(objective._rest[v].image - true)[compared].max() < 1e-5
         assert np.count_nonzero(objective._rest[v].image) < 0.8 * np.count_nonzero(true)
 

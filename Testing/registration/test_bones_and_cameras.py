@@ -15,7 +15,7 @@ from phantom import free, misplaced
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.registration.bones import bones_of, ties_of
+from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.problem import Problem, State

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bent_spine import POSE, anatomy, structures, unbent_views
 
-from MultiViewRegistrationLib.registration.bones import bones_of
+from MultiViewRegistrationLib.registration.bone import bones_of
 from MultiViewRegistrationLib.registration.register_bones import found_again_mm, register_bones
 
 

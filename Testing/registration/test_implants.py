@@ -15,7 +15,7 @@ import mvreg
 from MultiViewRegistrationLib.assessment.implants import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.registration.bones import Bone, bones_of
+from MultiViewRegistrationLib.registration.bone import Bone, bones_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVELS_WITHOUT_REST,

@@ -9,7 +9,7 @@ from bent_spine import NAMES, POSE, anatomy, structures, unbent_views
 from MultiViewRegistrationLib.assessment.neighbours import vertebra
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration import register_bones as registering
-from MultiViewRegistrationLib.registration.bones import bones_of
+from MultiViewRegistrationLib.registration.bone import bones_of
 from MultiViewRegistrationLib.registration.register_bones import other_levels, register_bones
 
 NUMBERS = [vertebra(name) for name in NAMES]

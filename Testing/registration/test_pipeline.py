@@ -14,8 +14,9 @@ from scipy import ndimage
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.optimizer import MIN_CONVINCING_NCC, DescentStart
-from MultiViewRegistrationLib.registration.pipeline import Progress, RegistrationPipeline, refine
+from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.refinement import Progress
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from phantom import TRUE_POSE, masked, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration.objective import Objective
-from MultiViewRegistrationLib.registration.similarity import Scorer, Settings
+from MultiViewRegistrationLib.registration.scorer import Scorer
+from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 CUT = np.array([False, False, False, False, True, True])

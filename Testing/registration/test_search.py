@@ -24,14 +24,11 @@ from MultiViewRegistrationLib.registration.optimizer import (
     Range,
     SearchBudget,
     cluster_minima,
-)
-from MultiViewRegistrationLib.registration.pipeline import (
-    RegistrationPipeline,
     is_plausible,
     pose_difference,
     prune,
-    refine,
 )
+from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline, refine
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])

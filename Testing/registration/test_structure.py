@@ -16,8 +16,9 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, masked
 from MultiViewRegistrationLib.registration import variants
 from MultiViewRegistrationLib.registration.objective import PoseFit
-from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.refinement import Refinement
 from MultiViewRegistrationLib.registration.variants import register_structure
 from MultiViewRegistrationLib.rendering.drr import Projector
 

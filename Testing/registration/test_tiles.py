@@ -13,10 +13,11 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration import objective as module
-from MultiViewRegistrationLib.registration.objective import TILE_SIDE, Objective, contrasts, tiles
+from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.problem import moved
 from MultiViewRegistrationLib.registration.similarity import Settings
+from MultiViewRegistrationLib.registration.tiles import TILE_SIDE, contrasts, tiles
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 ROBUST = Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5)

@@ -15,7 +15,8 @@ from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Obj
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.similarity import Scorer, Settings
+from MultiViewRegistrationLib.registration.scorer import Scorer
+from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 torch = pytest.importorskip("torch", reason="they are in PyTorch: pip install torch")

@@ -8,7 +8,8 @@ from bent_spine import POSE, anatomy, bent_case, structures
 from numpy.testing import assert_allclose
 from phantom import misplaced
 
-from MultiViewRegistrationLib.registration.bones import BonesObjective, bones_of, ties_of
+from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
+from MultiViewRegistrationLib.registration.bones import BonesObjective
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVEL,

@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.registration.pose_table import (
     by_both,
 )
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.similarity import Scorer
+from MultiViewRegistrationLib.registration.scorer import Scorer
 from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
 from MultiViewRegistrationLib.rendering.drr import Projector
 

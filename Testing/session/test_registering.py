@@ -13,7 +13,8 @@ from refusals import refuses
 from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.registration.pipeline import Progress, RefinementMethod, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.refinement import Progress, RefinementMethod
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.session import Session
 

@@ -13,8 +13,8 @@ from tiny_scene import READING, SHAPE, add_xray, c_arm, dot_image, intensity, re
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, raw_image, to_line_integrals
-from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED
 from MultiViewRegistrationLib.io.files import InputFile
+from MultiViewRegistrationLib.io.isocentre import SAME_TABLE, TABLE_MOVED
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of, xray_of

@@ -15,9 +15,9 @@ from .verdict import Assessment
 
 if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from ..imaging.body import Body
-    from ..registration.bones import Bone
-    from ..registration.pipeline import AlternativeSolution
+    from ..registration.bone import Bone
     from ..registration.prepared_ct import PreparedCT
+    from ..registration.refinement import AlternativeSolution
     from .bone_features import BoneFeatures
     from .implants import HiddenTurns
     from .joint_motion import BonePose

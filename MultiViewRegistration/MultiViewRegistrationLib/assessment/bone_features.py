@@ -12,9 +12,9 @@ from ..geometry import rigid
 from ..imaging.ct import WATER, Volume
 from ..imaging.structures import Structures
 from ..registration.bones import SHOWN, ViewComparison
-from ..registration.objective import TILE_SIDE
 from ..registration.problem import PRECISION, relative_motions
 from ..registration.register_bones import BonesRegistration, OtherLevel
+from ..registration.tiles import TILE_SIDE
 from .uncertainty import cluster_correction, root_mean_square, target_jacobians
 
 #: No ratio counts beyond this.

@@ -22,8 +22,15 @@ from ..geometry import rigid
 from ..imaging.xray import View
 from ..registration.cameras import OWN, CameraCorrections
 from ..registration.objective import PoseFit
-from ..registration.optimizer import KEEP_AFTER_FINER, Descent, DescentStart, cluster_minima
-from ..registration.pipeline import TRIED_STEPS, RegistrationPipeline, pose_difference, prune
+from ..registration.optimizer import (
+    KEEP_AFTER_FINER,
+    Descent,
+    DescentStart,
+    cluster_minima,
+    pose_difference,
+    prune,
+)
+from ..registration.pipeline import TRIED_STEPS, RegistrationPipeline
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .hypotheses import (

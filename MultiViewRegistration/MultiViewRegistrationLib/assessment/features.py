@@ -21,18 +21,11 @@ from ..geometry.camera import Camera
 from ..geometry.fields import usual_uncertainty
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, CameraCorrections
-from ..registration.objective import (
-    TILE_SIDE,
-    Objective,
-    PoseFit,
-    Projection,
-    Tiles,
-    contrasts,
-    tiles,
-)
+from ..registration.objective import Objective, PoseFit, Projection
 from ..registration.optimizer import Descent, minimise
-from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
+from ..registration.refinement import Refinement
+from ..registration.tiles import TILE_SIDE, Tiles, contrasts, tiles
 from ..rendering.devices import run_each
 from .metrics import split_by_view, target_errors
 from .parts import Part, divided, gains_elsewhere, shares_of, shifts_mm

@@ -27,9 +27,11 @@ from ..registration.optimizer import (
     Descent,
     DescentStart,
     SearchBudget,
+    prune,
 )
-from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, Report, prune
+from ..registration.pipeline import RegistrationPipeline
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Progress, Refinement, Report
 
 #: Standard deviations of an angle and of the place of a C-arm, where it is asked whether they are
 #: wrong.

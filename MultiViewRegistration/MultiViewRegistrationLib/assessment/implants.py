@@ -12,7 +12,7 @@ from scipy.ndimage import map_coordinates
 from ..geometry import rigid
 from ..imaging.ct import CT
 from ..reasons import Reason, code_of
-from ..registration.bones import Bone
+from ..registration.bone import Bone
 from ..registration.register_bones import BonesRegistration
 from .joint_motion import principal_axes
 from .verdict import Assessment

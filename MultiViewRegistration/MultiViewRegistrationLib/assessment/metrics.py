@@ -18,7 +18,7 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..registration.pipeline import pose_difference
+from ..registration.optimizer import pose_difference
 from ..registration.prepared_ct import PreparedCT
 
 PixelSize = tuple[float, float]

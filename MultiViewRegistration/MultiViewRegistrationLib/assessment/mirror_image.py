@@ -15,8 +15,8 @@ from ..imaging.xray import View
 from ..reasons import Reason
 from ..registration.objective import EvaluationPoint
 from ..registration.optimizer import minimise
-from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Refinement
 from .hypotheses import mirrored_ct
 from .metrics import in_field
 

@@ -28,9 +28,9 @@ from ..geometry.fields import UNCERTAINTY
 from ..imaging.xray import SharedUnknowns, View, XRay
 from ..reasons import Reason, code_of
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
-from ..registration.objective import tiles
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
+from ..registration.tiles import tiles
 from ..rendering.devices import run_tasks
 from .prediction import WRONG_MM
 from .uncertainty import PoseUncertainty, sandwich

@@ -18,9 +18,10 @@ import scipy
 from ..geometry import rigid
 from ..imaging.xray import View
 from ..reasons import Reason
-from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles
+from ..registration.objective import Objective, PoseFit
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import local_ncc
+from ..registration.tiles import TILE_SIDE, Tiles
 from .metrics import shown_bone
 from .places import BESIDE_PIXELS, IN_PLACE_PIXELS, MIN_EXPLAINED, REACH_PIXELS
 from .uncertainty import root_mean_square, target_jacobians

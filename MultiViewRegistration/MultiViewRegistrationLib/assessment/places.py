@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import scipy
 
-from ..registration.objective import TILE_SIDE, Objective, Projection, Tiles, tiles
+from ..registration.objective import Objective, Projection
 from ..registration.similarity import local_ncc
+from ..registration.tiles import TILE_SIDE, Tiles, tiles
 from ..rendering.devices import run_each
 
 #: Each tile is tried so many pixels to all sides; it is in place up to so many from the pose's, and
@@ -50,7 +51,7 @@ def tiles_in_place(sums: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
     Parameters
     ----------
     sums, split
-        Of `view_sums` and `objective.tiles`, at the pose.
+        Of `view_sums` and `tiles.tiles`, at the pose.
     """
     shares = np.full(len(sums), np.nan)
     for index, of in enumerate(sums):

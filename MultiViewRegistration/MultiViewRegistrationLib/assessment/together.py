@@ -18,8 +18,10 @@ from ..imaging.bone_names import vertebra
 from ..imaging.structures import WHOLE
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, doubted
-from ..registration.bones import SHOWN, Bone, bones_of_bodies
-from ..registration.pipeline import Report, pose_difference
+from ..registration.bone import Bone, bones_of_bodies
+from ..registration.bones import SHOWN
+from ..registration.optimizer import pose_difference
+from ..registration.refinement import Report
 from ..registration.register_bones import (
     LEVELS,
     BoneLevel,

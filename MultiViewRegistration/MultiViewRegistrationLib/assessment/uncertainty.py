@@ -43,7 +43,8 @@ import scipy
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..registration.cameras import CameraCorrections, independent_residuals
-from ..registration.objective import Objective, PoseFit, Tiles
+from ..registration.objective import Objective, PoseFit
+from ..registration.tiles import Tiles
 
 #: Standard deviations that hold 95 % of a normal error.
 SDS_95 = 1.96

@@ -19,8 +19,9 @@ from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason, Use, Verdict, doubted
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import distance, minimise
-from ..registration.pipeline import DISTINCT_MM, Refinement
+from ..registration.pipeline import DISTINCT_MM
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Refinement
 from ..registration.similarity import MIN_PIXELS
 from .appearance import appearance, appears_right
 from .ct_slices import slices_aside

@@ -12,8 +12,9 @@ from ..geometry.fields import C_ARM_PRINCIPAL_POINT_SD_MM, UNCERTAINTY, describe
 from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason, code_of
 from ..registration.cameras import CALIBRATED
-from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
+from ..registration.optimizer import pose_difference
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import AlternativeSolution, Refinement
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
 from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent

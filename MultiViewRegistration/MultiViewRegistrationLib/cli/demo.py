@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..api import register, train
+from ..api import register
 from ..assessment.metrics import mtre
 from ..errors import Show, install_command
 from ..io.case import Case
@@ -23,6 +23,7 @@ from ..regressor.learning import missing_packages
 from ..report.html import Content, number, table, tag
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
+from ..training import train
 from .options import (
     Parser,
     add_json,

@@ -26,7 +26,7 @@ from ..published import NAMES
 
 if TYPE_CHECKING:
     from ..imaging.structures import StructureSource
-    from ..registration.pipeline import Progress
+    from ..registration.refinement import Progress
 
 CASE_HELP = "case.json, or a folder that holds one"
 RESULT_HELP = "result.json, or a folder that holds one"

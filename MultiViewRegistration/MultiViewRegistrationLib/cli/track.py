@@ -28,7 +28,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
-    from ..registration.pipeline import Progress
+    from ..registration.refinement import Progress
     from ..sequence.track_files import Track
     from ..sequence.tracker import Tracked
 

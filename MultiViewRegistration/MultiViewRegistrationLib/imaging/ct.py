@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import InputError, UnitMismatch, warn
 from ..geometry import rigid
 from .dicom_file import ct_slices
+from .image_source import is_surface
 from .reading import StoredImage, check_right_angles, read_image, read_series
-from .surface import is_surface, read_surface
 
 Run = Callable[[Sequence[Callable[[], object]]], object]
 """Calls functions, in any order, side by side or one after another."""
@@ -258,6 +258,8 @@ def load_ct(
                     f'{path}: is a surface, whose material is not named (its unit is "{unit}"), '
                     f"expected {MATERIAL}; set ct_unit to it."
                 )
+            from .surface import read_surface
+
             return _checked(*read_surface(path), unit, path)
         image = (
             read_series(path, ct_slices(path, series)) if path.is_dir() else read_volume(path, "CT")

@@ -58,6 +58,14 @@ ENDINGS = (
     (".mrc", "MRCImageIO"),
     (".rec", "MRCImageIO"),
 )
+#: What reads a surface of each ending: a module of VTK, and its class.
+SURFACE_READERS = {
+    ".stl": ("vtkIOGeometry", "vtkSTLReader"),
+    ".obj": ("vtkIOGeometry", "vtkOBJReader"),
+    ".ply": ("vtkIOPLY", "vtkPLYReader"),
+    ".vtk": ("vtkIOLegacy", "vtkPolyDataReader"),
+    ".vtp": ("vtkIOXML", "vtkXMLPolyDataReader"),
+}
 PAIR = re.compile(r"\.(nii|hdr|img)(\.gz)?$", re.IGNORECASE)
 
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")  # of a URL, or a drive of Windows
@@ -123,6 +131,11 @@ def is_dicom(path: str | os.PathLike) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:  # reported where the image is read
         return False
+
+
+def is_surface(path: Path) -> bool:
+    """Return whether a file has the ending of a surface's."""
+    return path.suffix.lower() in SURFACE_READERS
 
 
 def image_source(path: Path) -> ImageSource:

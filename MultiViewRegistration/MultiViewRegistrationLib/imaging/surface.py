@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, install_command
+from .image_source import SURFACE_READERS
 
-#: What reads a file of each ending: a module of VTK, and its class.
-READERS = {
-    ".stl": ("vtkIOGeometry", "vtkSTLReader"),
-    ".obj": ("vtkIOGeometry", "vtkOBJReader"),
-    ".ply": ("vtkIOPLY", "vtkPLYReader"),
-    ".vtk": ("vtkIOLegacy", "vtkPolyDataReader"),
-    ".vtp": ("vtkIOXML", "vtkXMLPolyDataReader"),
-}
 #: Voxels of its box, and the side of the least: edges of metal are sharp.
 VOXELS = 8e6
 LEAST_VOXEL_MM = 0.2
@@ -28,11 +21,6 @@ SIDES_MM = (5.0, 1000.0)
 #: Slicer writes the frame of a surface into its first lines; other programs name none.
 RAS = b"SPACE=RAS"
 HEADER_BYTES = 1024
-
-
-def is_surface(path: Path) -> bool:
-    """Return whether a file has the ending of a surface's."""
-    return path.suffix.lower() in READERS
 
 
 def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +82,7 @@ def _read(path: Path) -> Any:
         ) from error
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
-    module, name = READERS[path.suffix.lower()]
+    module, name = SURFACE_READERS[path.suffix.lower()]
     reader = getattr(import_module(f"vtkmodules.{module}"), name)()
     complaints: list[str] = []
     reader.AddObserver("ErrorEvent", lambda *_: complaints.append(name))

@@ -27,15 +27,8 @@ from ..imaging.ct import CT, ct_from_array, load_ct, masked, per_mm_of
 from ..imaging.field import bone_is_bright
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
-from ..imaging.structures import (
-    NO_STRUCTURES,
-    Structures,
-    StructureSource,
-    bone_of_ct,
-    check_names,
-    read_structures,
-    structures_of_array,
-)
+from ..imaging.segmentation import read_structures, structures_of_array
+from ..imaging.structures import NO_STRUCTURES, Structures, StructureSource, bone_of_ct, check_names
 from ..imaging.xray import load_image
 from .case_file import new_uid
 from .files import InputFile, JsonObject, printable

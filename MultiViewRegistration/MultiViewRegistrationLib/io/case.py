@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import combinations
 from pathlib import Path, PurePosixPath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,20 +16,20 @@ from numpy.typing import ArrayLike
 from ..errors import InputError, naming, warn
 from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
-from ..geometry.epipolar import default_pose_at_isocentre
 from ..geometry.landmarks import Landmark
 from ..imaging.body import Body
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.field import signs_of_cropping, signs_of_resampling
-from ..imaging.reading import undistorted, undistorted_mask
+from ..imaging.reading import RawImage, undistorted, undistorted_mask
 from ..imaging.structures import WHOLE, Structures, check_names
-from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
+from ..imaging.xray import View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
 from .case_file import (
     CaseFile,
     DicomOrigin,
     check_structure_truths,
+    input_files,
     uid_of,
 )
 from .case_settings import CaseSettings
@@ -45,8 +44,16 @@ from .dicom_identity import (
     reveals,
 )
 from .files import NAMELESS, describe, image_sha256, printable, upload_root
-from .transforms import LPS_FROM_RAS, in_lps
-from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
+from .placement import (
+    check_sources,
+    check_start,
+    check_starts,
+    ct_box,
+    refuse_copies,
+    resolve_projection_signs,
+)
+from .transforms import in_lps
+from .view_record import LEFT_OUT, ViewRecord
 
 if TYPE_CHECKING:
     from . import arrays
@@ -55,9 +62,6 @@ SAME_PATIENT = Reason(
     "patient-confirmed",
     "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient.",
 )
-#: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another
-#: unit, so many mm long.
-NOT_MM = {10.0: ("metres", 1000), 250.0: ("centimetres", 10)}
 
 
 @dataclass(eq=False, repr=False)
@@ -144,11 +148,9 @@ class Case(CaseSettings):
 
         CT and X-rays are of different patients or sides.
         """
-        return (
-            []
-            if self.same_patient
-            else [each.reason for each in self.mismatches if each.kind != DAY]
-        )
+        if self.same_patient:
+            return []
+        return [each.reason for each in self.mismatches if each.kind != DAY]
 
     @property
     def identity_cautions(self) -> list[Reason]:
@@ -219,7 +221,7 @@ class Case(CaseSettings):
         keys = tuple(body.keys(by_path.__getitem__) for body in file.bodies)
         bodies = _bodies(file, keys, last, read_ct)
         views = views_of(printable(file.path), file.views, xrays, bodies[0].ct, file.world_from_ct)
-        _check_starts(f"{printable(file.path)}: ", bodies, file.views, views)
+        check_starts(f"{printable(file.path)}: ", bodies, file.views, views)
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
             **{**settings, "landmarks": _undistorted_landmarks(file)},
@@ -310,7 +312,7 @@ class Case(CaseSettings):
             if given.mask is not None:
                 mask = f"views[{n}].mask"
                 xrays[n] = _masked(xrays[n], rigid.array_of(mask, given.mask) != 0, f"{mask}:")
-        _check_sources(files, xrays, taken, start)
+        check_sources(files, xrays, taken, start)
         entries = [
             *((f"the CT of {each.name}" if each.name else "ct", each.ct) for each in of_ct),
             ("labels", of_ct[0].labels),
@@ -322,7 +324,7 @@ class Case(CaseSettings):
         for mismatch in different:
             warn(mismatch.sentence)
         made = views_of("the case", files, xrays, taken, start)
-        _check_starts("", bodies, files, made)
+        check_starts("", bodies, files, made)
         return cls(
             bodies=tuple(bodies),
             views=made,
@@ -481,17 +483,15 @@ def views_of(
         Of one that does not.
     """
     low, high = ct_box(ct)
-    world_from_index = None if world_from_ct is None else world_from_ct @ ct.volume.ct_from_index
-    centre = (
-        None
-        if world_from_index is None
-        else rigid.transform_points(world_from_index, (low + high) / 2)
-    )
+    centre = None
+    if world_from_ct is not None:
+        world_from_index = world_from_ct @ ct.volume.ct_from_index
+        centre = rigid.transform_points(world_from_index, (low + high) / 2)
     sizes = [xray.valid.shape[::-1] for xray in xrays]
     cameras = resolve_projection_signs(files, sizes, centre)
-    _refuse_copies(where, files, xrays, cameras)
+    refuse_copies(where, files, xrays, cameras)
     if world_from_ct is not None:
-        _check_start(where, files, cameras, ct, world_from_ct)
+        check_start(where, files, cameras, ct, world_from_ct)
     return [_view(file, xray, camera) for file, xray, camera in zip(files, xrays, cameras)]
 
 
@@ -549,47 +549,6 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
         ]
 
 
-def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and highest (i, j, k) of the CT, or of what its mask selects, at the voxels' outer faces."""
-    low = np.zeros(3)
-    high = np.array(ct.volume.size) - 1.0
-    if ct.mask is not None:
-        for i, axes in enumerate(((0, 1), (0, 2), (1, 2))):
-            low[i], high[i] = np.flatnonzero(ct.mask.any(axes))[[0, -1]]
-    return low - 0.5, high + 0.5
-
-
-def _check_sources(
-    files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None
-) -> None:
-    """Refuse cameras whose source lies within the CT, as a matrix for metres has it.
-
-    Without a start pose the CT is taken to lie where the central rays meet.
-    """
-    cameras = [file.camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
-    centroid = ct.centroid()
-    pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
-    index_from_world = ct.volume.index_from_ct @ rigid.inverse(pose)
-    size = np.array(ct.volume.size)
-    for file, camera in zip(files, cameras, strict=True):
-        index = rigid.transform_points(index_from_world, camera.source)
-        if not ((index > -0.5) & (index < size - 0.5)).all():
-            continue
-        away = float(np.linalg.norm(camera.source - rigid.transform_points(pose, centroid)))
-        unit, factor = next((unit for limit, unit in NOT_MM.items() if away < limit), ("", 0))
-        is_matrix = file.kind == "projection_matrix"
-        how = (
-            f"divide its first three columns by {factor}"
-            if is_matrix
-            else f"multiply its distances by {factor}"
-        )
-        raise InputError(
-            f"{file.geometry_field}: puts the X-ray source inside the CT, {away:.2g} mm from its "
-            "middle, expected a camera in millimetres with the CT between source and detector; "
-            f"{f'if it is in {unit}, {how}' if unit else 'correct it or world_from_ct'}."
-        )
-
-
 def _bodies(
     file: CaseFile,
     keys: Sequence[tuple[tuple, tuple]],
@@ -611,70 +570,6 @@ def _bodies(
     return tuple(found)
 
 
-def _check_starts(
-    begin: str, bodies: Sequence[Body], files: list[ViewRecord], views: list[View]
-) -> None:
-    """Refuse start poses of further bodies as `_check_visible` does; `begin` begins its sentences."""
-    cameras = [view.camera for view in views]
-    for body in bodies[1:]:
-        if body.world_from_ct is not None:
-            where = f'{begin}structure "{body.name}"'
-            _check_start(where, files, cameras, body.ct, body.world_from_ct)
-
-
-def _check_start(
-    where: str, files: list[ViewRecord], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray
-) -> None:
-    """Refuse a start pose (4, 4) as `_check_visible` does."""
-    low, high = ct_box(ct)
-    seen, seen_from_ras = (
-        [
-            sees(camera, world_from_ct @ turn @ ct.volume.ct_from_index, low, high)
-            for camera in cameras
-        ]
-        for turn in (np.eye(4), LPS_FROM_RAS)
-    )
-    _check_visible(where, files, seen, any(seen_from_ras))
-
-
-def _check_visible(
-    where: str, files: list[ViewRecord], seen: list[bool], seen_from_ras: bool
-) -> None:
-    """Refuse a start pose at which no X-ray shows the CT.
-
-    Parameters
-    ----------
-    seen_from_ras
-        Whether one would, if the CT's matrix were in RAS.
-    """
-    if not any(seen):
-        in_ras = "if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS: np.diag([-1, -1, 1, 1]) @ affine; else "
-        raise InputError(
-            f"{where}: world_from_ct has the CT outside every view, expected a start pose at "
-            f"which images show it; {in_ras if seen_from_ras else ''}correct it or the geometry of "
-            "the views."
-        )
-    for view, sees_ct in zip(files, seen):
-        if not sees_ct:
-            warn(
-                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; "
-                "check its geometry."
-            )
-
-
-def _refuse_copies(
-    where: str, files: list[ViewRecord], xrays: list[XRay], cameras: list[Camera]
-) -> None:
-    for (i, a), (j, b) in combinations(enumerate(cameras), 2):
-        if a.same_as(b) and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
-            first = files[i].field
-            second = files[j].field
-            raise InputError(
-                f"{where}: {second} has the same camera and the same image as {first}, "
-                "expected different views; correct it or remove one of the two."
-            )
-
-
 def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     """Return SHA-256 of each input by the name of its file, numbered where several have it, and by its path.
 
@@ -686,25 +581,11 @@ def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     identities = [read_identity(path) for path in by_path]
     named: dict[str, str] = {}
     for path, digest in by_path.items():
-        own = (
-            roles[path]
-            if any(reveals(path.name, identity) for identity in identities)
-            else path.name
-        )
+        is_secret = any(reveals(path.name, identity) for identity in identities)
+        own = roles[path] if is_secret else path.name
         names = (own if n == 1 else f"{own} ({n})" for n in range(1, len(by_path) + 1))
         named[next(name for name in names if name not in named)] = digest
     return named, by_path
-
-
-def input_files(file: CaseFile) -> list[tuple[str, Path]]:
-    """Return the files of a case, itself among them, with the role of each, which says nothing of a patient."""
-    parts = [("case", file.path)]
-    for body in file.bodies:
-        parts += body.files
-    for number, view in enumerate(file.views, start=1):
-        images = ((f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask))
-        parts += [(role, part.path) for role, part in images if part]
-    return parts
 
 
 def changed_inputs(recorded: Mapping[str, str], file: CaseFile) -> list[str]:

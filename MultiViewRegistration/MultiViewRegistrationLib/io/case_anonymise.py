@@ -16,7 +16,8 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.body import Body
 from ..imaging.field import continued
-from ..imaging.xray import MIN_TRANSMISSION, RawImage, XRay, recognised, to_line_integrals
+from ..imaging.reading import RawImage
+from ..imaging.xray import MIN_TRANSMISSION, XRay, recognised, to_line_integrals
 from .case import Case, image_of
 from .case_file import CaseFile
 from .case_writer import write_case

@@ -12,9 +12,9 @@ import scipy
 from ..geometry import rigid
 from ..geometry.fields import PRESUMED, UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import View
-from .case import Case, ct_box
+from .case import Case
 from .files import plain
-from .view_record import meeting_point
+from .placement import ct_box, meeting_point
 
 BEFORE_SOURCE_MM = 700.0  # assumed place of a CT without a start pose
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows

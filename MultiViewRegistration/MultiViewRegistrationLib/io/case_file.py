@@ -21,7 +21,6 @@ from ..imaging.structures import (
     StructureSource,
     bone_of_ct,
     check_names,
-    read_structures,
 )
 from .case_settings import CaseSettings
 from .files import InputFile, JsonObject, describe, input_file, printable
@@ -111,10 +110,12 @@ class BodySource:
         Raises
         ------
         InputError
-            As `read_structures`.
+            As `segmentation.read_structures`.
         """
         if not (self.labels or self.structures):
             return NO_STRUCTURES
+        from ..imaging.segmentation import read_structures  # most cases have none
+
         labels = self.labels.path if self.labels else None
         return read_structures(labels, self.structures, ct)
 
@@ -442,3 +443,14 @@ class DicomOrigin:
 
     views: dict[str, DicomImage] = field(default_factory=dict)
     reference_uid: str | None = None
+
+
+def input_files(file: CaseFile) -> list[tuple[str, Path]]:
+    """Return the files of a case, itself among them, with the role of each, which says nothing of a patient."""
+    parts = [("case", file.path)]
+    for body in file.bodies:
+        parts += body.files
+    for number, view in enumerate(file.views, start=1):
+        images = ((f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask))
+        parts += [(role, part.path) for role, part in images if part]
+    return parts

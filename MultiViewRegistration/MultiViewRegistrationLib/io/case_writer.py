@@ -16,10 +16,11 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.body import Body
+from ..imaging.reading import RawImage
 from ..imaging.structures import StructureSource
-from ..imaging.xray import RawImage, load_image, recognised
-from .case import Case, input_files
-from .case_file import VERSION, BodySource, CaseFile, bodies_json
+from ..imaging.xray import load_image, recognised
+from .case import Case
+from .case_file import VERSION, BodySource, CaseFile, bodies_json, input_files
 from .files import InputFile, json_text, plain, printable, relative_path
 from .own_folders import staged
 from .view_headers import missing_readings

@@ -20,9 +20,8 @@ import numpy as np
 from ..errors import InputError, MissingInformation
 from ..geometry.rigid import check_rigid
 from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spacing_mm
-from ..imaging.image_source import BEGINNINGS, HEAD, PAIR, without_data_files
+from ..imaging.image_source import BEGINNINGS, HEAD, PAIR, is_surface, without_data_files
 from ..imaging.reading import image_header, read_slice
-from ..imaging.surface import is_surface
 from .bead_model import is_bead_model
 from .calibration.read import read_calibration, recognised_format
 from .calibration.tracked import header_of, is_sequence, is_transform

@@ -25,6 +25,7 @@ from .dicom_geometry import (
 )
 from .eos import is_eos
 from .files import describe, printable
+from .isocentre import HOW_TO_ADD, share_isocentres
 from .view_record import Readings, ViewRecord
 
 
@@ -109,7 +110,7 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
             "of the other."
         )
     _refuse_gaps(file, c_arms, found_c_arms)
-    dicom_geometry.share_isocentres(file, c_arms, found_c_arms)
+    share_isocentres(file, c_arms, found_c_arms)
     found = dict(zip(map(id, (*scans, *c_arms)), (*found_scans, *found_c_arms)))
     for n, view in enumerate(views):
         if header := found.get(id(view)):
@@ -120,7 +121,7 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
 #: By the kind of geometry: what a header is expected to say, and how else it is given.
 EXPECTED = {
     "slot_scan": ("the geometry of a slot scan", localizer.HOW_TO_ADD),
-    "c_arm": ("all readings of a C-arm", dicom_geometry.HOW_TO_ADD),
+    "c_arm": ("all readings of a C-arm", HOW_TO_ADD),
 }
 
 

@@ -15,14 +15,14 @@ from ..geometry.landmarks import Landmark
 from ..imaging.body import Body
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
+from ..imaging.segment_names import Segment
+from ..imaging.segmentation import structures_in
 from ..imaging.structures import (
     NO_STRUCTURES,
-    Segment,
     Structures,
     StructureSource,
     bone_of_ct,
     boxes_in,
-    structures_in,
 )
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
@@ -222,7 +222,7 @@ def structures_of(registration: Registration, ct: CT) -> Structures:
 
 
 class SceneSegments:
-    """The segments that were chosen of a segmentation, as a `imaging.structures.Segmentation`.
+    """The segments that were chosen of a segmentation, as a `imaging.segmentation.Segmentation`.
 
     Those in one layer are read at once.
     """
@@ -250,7 +250,7 @@ class SceneSegments:
             self.segments.append(Segment(segment.GetName(), value, self._layers.index(layer)))
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the voxels of these segments, as `imaging.structures.Segmentation`."""
+        """Yield the voxels of these segments, as `imaging.segmentation.Segmentation`."""
         for nth, layer in enumerate(self._layers):
             chosen = {
                 segment.label: number for segment, number in numbers.items() if segment.layer == nth

@@ -12,7 +12,7 @@ import slicer
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..io.view_record import sees
+from ..io.placement import sees
 from .bones import SceneBone, bones_of
 from .case import ct_of
 from .layout import number_of

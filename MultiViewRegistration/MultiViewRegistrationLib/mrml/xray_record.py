@@ -17,8 +17,9 @@ from ..geometry.fields import STEP_SD, UNCERTAINTY
 from ..geometry.slot_scan import SlotScan, SlotScanCamera
 from ..imaging.xray import RawImage, recognised
 from ..io.case_file import DicomImage
-from ..io.dicom_geometry import EOS_WORLD, Stand
+from ..io.dicom_geometry import EOS_WORLD
 from ..io.files import JsonObject, plain
+from ..io.isocentre import Stand
 from ..io.view_record import ViewRecord, sha256_of
 
 VERSION = 2

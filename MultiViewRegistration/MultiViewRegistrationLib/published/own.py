@@ -11,8 +11,8 @@ from ..errors import InputError, go_on
 from ..geometry import rigid
 from ..registration.objective import PoseFit
 from ..registration.optimizer import Step, distance
-from ..registration.pipeline import LevelTrace, Progress, Refinement, Report
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import LevelTrace, Progress, Refinement, Report
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -38,8 +38,8 @@ from ..geometry import rigid, rigid_torch
 from ..imaging.xray import View
 from ..registration.cameras import LEVER_MM
 from ..registration.optimizer import Step
-from ..registration.pipeline import LevelTrace, Progress, Refinement, Report
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import LevelTrace, Progress, Refinement, Report
 from ..rendering.autograd import DifferentiableRenderer
 from ..rendering.devices import load_triton
 from .own import Similarity

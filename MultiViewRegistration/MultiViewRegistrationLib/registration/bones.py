@@ -20,255 +20,37 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
 from ..geometry import rigid
-from ..geometry.camera import Camera
-from ..imaging.body import Body
-from ..imaging.ct import WATER, Volume, pyramid
-from ..imaging.structures import Structures
 from ..imaging.xray import View, with_cameras
-from ..rendering.devices import Lock, run_each, run_tasks
-from ..rendering.drr import Projector, Rendering, cut_ends, intrinsics_jacobian, part_tasks
+from ..rendering.devices import run_each, run_tasks
+from ..rendering.drr import Projector, Rendering, part_tasks
 from . import similarity
+from .bone import Bone, ties_of
 from .objective import EvaluationPoint, Fit, TrialEvaluation
-from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of
+from .prepared_ct import PreparedCT
 from .problem import Tie
+from .shadow import (
+    Rest,
+    Shadow,
+    Shadows,
+    box_of,
+    camera_of_part,
+    overlap,
+    part_between,
+    with_intrinsics,
+)
 from .similarity import Residual, Settings, local_ncc
 
-#: So many points of a bone stand for its surface where neighbours are looked for; those this much
-#: farther apart than the nearest are part of the joint.
-SURFACE_POINTS = 300
-JOINT_MM = 5.0
 #: A bone is shown by a view that compares at least this share of its shadow.
 SHOWN = 0.5
-#: Voxels of an implant may be so many times as large as those of bones: with 1 the turn of one of
-#: eight simulated screws about itself was off by 0.7 degrees, with this by 0.15.
-IMPLANT_VOXELS = 0.55
-NO_CUT = np.zeros(6, bool)
 NOTHING = np.empty((6, 0, 0), np.float32)
 NO_CHANGE = np.empty((0, 1, 0, 0), np.float32)
 #: How far bones are moved to see how their gradient changes, rad and mm: 0.4 mm at their surface.
 DIFFERENCE = np.repeat([0.01, 0.4], 3)
-#: The rest of the CT is rendered so many pixels farther than it is compared, as bones move on.
-REST_AHEAD = 4
-
-
-class Bone:
-    """One structure of a CT, by what it attenuates more than what is in its place without it.
-
-    Parameters
-    ----------
-    name
-        Of the structure.
-    attenuation
-        Of the whole CT, 1/mm.
-    mask
-        bool (nk, nj, ni) on the CT's grid, or on the part of it that begins at `first`.
-    first
-        (k, j, i) of the mask's first voxel.
-    replaced
-        Attenuation of what is in its place without it, 1/mm: by default soft tissue.
-    cut
-        (6,) bool, the ends of its CT at which the bone goes on, see `drr.cut_ends`.
-    saturates_at
-        As of a `Projector`.
-    device
-        Of PyTorch, that compares it; "" for this machine's threads.
-
-    Attributes
-    ----------
-    centroid
-        (3,) CT mm.
-    corners
-        (8, 3) CT mm, of the box about it.
-    surface
-        (N, 3) CT mm, some of its voxels.
-    finest
-        What it attenuates more, on its part of the CT's grid.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        attenuation: Volume,
-        mask: np.ndarray,
-        first: Sequence[int] = (0, 0, 0),
-        replaced: float = WATER,
-        cut: np.ndarray = NO_CUT,
-        saturates_at: float = np.inf,
-        device: str = "",
-    ) -> None:
-        self.name = name
-        self.device = device
-        self.cut = cut
-        self.saturates_at = saturates_at
-        places = np.argwhere(mask)
-        low = places.min(axis=0)
-        high = places.max(axis=0) + 1
-        part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        whole = tuple(slice(f + a, f + b) for f, a, b in zip(first, low, high, strict=True))
-        values = np.maximum(attenuation.values[whole] - np.float32(replaced), 0) * mask[part]
-        placed = attenuation.ct_from_index.copy()
-        placed[:3, 3] += placed[:3, :3] @ [each.start for each in whole[::-1]]
-        self.finest = Volume(values, placed)
-        points = rigid.transform_points(placed, (places - low)[:, ::-1].astype(float))
-        self.centroid = points.mean(axis=0)
-        self.surface = rigid.some_of(points, SURFACE_POINTS)
-        ends = [(-0.5, size - 0.5) for size in values.shape[::-1]]
-        self.corners = rigid.transform_points(placed, rigid.grid_points(*ends))
-        self._projectors: dict[int, Projector] = {}
-        self._making = Lock()
-
-    @classmethod
-    def of_ct(cls, name: str, anatomy: PreparedCT) -> Bone:
-        """Return the bone of a CT that shows nothing else.
-
-        Relative values do not say what soft tissue attenuates.
-        """
-        attenuation = anatomy.attenuation(0)
-        replaced = 0.0 if anatomy.relative else WATER
-        return cls(
-            name,
-            attenuation,
-            attenuation.values > replaced,
-            replaced=replaced,
-            cut=cut_ends(attenuation),
-            saturates_at=anatomy.saturates_at,
-            device=anatomy.device,
-        )
-
-    def contains(self, points: np.ndarray) -> np.ndarray:
-        """Return bool (N,), which of the points (N, 3), CT mm, lie in a voxel of the bone."""
-        values = self.finest.values
-        index = np.rint(rigid.transform_points(self.finest.index_from_ct, points)).astype(int)[
-            :, ::-1
-        ]
-        inside = ((index >= 0) & (index < values.shape)).all(axis=1)
-        inside[inside] = values[tuple(index[inside].T)] > 0
-        return inside
-
-    def apart(self, pose: np.ndarray, other: np.ndarray) -> float:
-        """Return how far its surface at two poses (4, 4) is apart, mm, root mean square."""
-        points = [rigid.transform_points(each, self.surface) for each in (pose, other)]
-        return float(np.sqrt(np.sum((points[0] - points[1]) ** 2, axis=1).mean()))
-
-    def gap_mm(self, pose: np.ndarray, other: Bone, there: np.ndarray) -> float:
-        """Return the distance of its surface at a pose (4, 4) from that of another bone at its own."""
-        points = rigid.transform_points(pose, self.surface)
-        return float(_distances(points, rigid.transform_points(there, other.surface)).min())
-
-    def thirds(self) -> list[Bone]:
-        """Return its lower, middle and upper third, by what they attenuate."""
-        values = self.finest.values
-        places = np.argwhere(values > 0)
-        places = places[np.argsort(places[:, ::-1] @ self.finest.ct_from_index[2, :3])]
-        below = np.cumsum(values[tuple(places.T)])
-        thirds = []
-        for part in np.split(places, np.searchsorted(below, below[-1] / 3 * np.array([1, 2]))):
-            mask = np.zeros(values.shape, bool)
-            mask[tuple(part.T)] = True
-            thirds.append(Bone(self.name, self.finest, mask, replaced=0.0))
-        return thirds
-
-    @property
-    def is_implant(self) -> bool:
-        """Whether the bone is of a material, behind which X-rays saturate, and none of a patient."""
-        return np.isfinite(self.saturates_at)
-
-    @property
-    def size_mm(self) -> float:
-        """The middle one of the sides of its box."""
-        return float(np.median(np.ptp(self.corners, axis=0)))
-
-    @cached_property
-    def _volumes(self) -> list[Volume]:
-        return pyramid(self.finest, VOLUME_LEVELS)
-
-    def projector(self, level: int) -> Projector:
-        """Return the projector of one level of the CT's pyramid, 0 being its own resolution."""
-        with self._making:
-            if level not in self._projectors:
-                self._projectors[level] = Projector(
-                    self._volumes[level], self.cut, self.saturates_at
-                )
-            return self._projectors[level]
-
-    def level(self, voxel_mm: float) -> int:
-        """Return the level of the pyramid for a voxel size, as `PreparedCT.level`."""
-        voxel_mm *= IMPLANT_VOXELS if self.is_implant else 1
-        return level_of(self._volumes, voxel_mm)
-
-
-def bones_of(structures: Structures, whole: PreparedCT) -> list[Bone]:
-    """Return the structures of a CT as bones."""
-    attenuation = whole.attenuation(0)
-    found = []
-    for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True), start=1):
-        corner = [side.start for side in box]
-        mask = structures.labels[box] == n
-        found.append(Bone(name, attenuation, mask, corner, device=whole.device))
-    return found
-
-
-def bones_of_bodies(bodies: Sequence[Body], anatomies: Sequence[PreparedCT]) -> list[Bone]:
-    """Return what has a pose of its own beside others: of each body its bones, or itself where it is one."""
-    found = []
-    for body, own in zip(bodies, anatomies, strict=True):
-        found += [Bone.of_ct(body.name, own)] if body.name else bones_of(body.bones, own)
-    return found
-
-
-def ties_of(bones: Sequence[Bone]) -> list[Tie]:
-    """Return the tree that connects all bones by the shortest distances between them (Prim, Bell Syst. Tech. J. 36, 1957)."""
-    apart: dict[tuple[int, int], np.ndarray] = {}
-    for a, b in combinations(range(len(bones)), 2):
-        distances = _distances(bones[a].surface, bones[b].surface)
-        apart[a, b], apart[b, a] = distances.min(axis=0), distances.min(axis=1)
-    joined = [0]
-    ties: list[Tie] = []
-    while len(joined) < len(bones):
-        pairs = [pair for pair in apart if pair[0] in joined and pair[1] not in joined]
-        a, b = min(pairs, key=lambda pair: apart[pair].min())
-        near = bones[b].surface[apart[a, b] < apart[a, b].min() + JOINT_MM]
-        ties.append(Tie(a, b, near.mean(axis=0)))
-        joined.append(b)
-    return ties
-
-
-def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the distances (N, M), mm, between points (N, 3) and (M, 3)."""
-    middle = points.mean(axis=0)
-    points = points - middle
-    others = others - middle
-    squares = np.sum(points**2, axis=1)[:, None] + np.sum(others**2, axis=1) - 2 * points @ others.T
-    return np.sqrt(np.maximum(squares, 0))
-
-
-class Shadow(NamedTuple):
-    """A bone in one view.
-
-    Attributes
-    ----------
-    part
-        The part of the image that the bone changes.
-    around
-        A wider one, in which the bone is judged.
-    image, jacobian
-        The DRR of the bone in `part`, and its derivative by the pose.
-    """
-
-    part: tuple[slice, slice]
-    around: tuple[slice, slice]
-    image: np.ndarray
-    jacobian: np.ndarray | None
-
-
-Shadows = list[list[Shadow | None]]
-"""By view, by bone; None where a view does not show it."""
 
 
 class _Selected(NamedTuple):
@@ -345,46 +127,6 @@ class BonesFit(Fit):
         return self.measure()
 
 
-@dataclass(eq=False)
-class _Rest:
-    """The rest of the CT in one view, rendered only where it is compared.
-
-    Parameters
-    ----------
-    projector, camera, world_from_ct
-        Of the whole CT.
-    shadows
-        Of the bones where that pose has them.
-    """
-
-    _projector: Projector
-    _camera: Camera
-    _pose: np.ndarray
-    _shadows: Sequence[Shadow]
-
-    def __post_init__(self) -> None:
-        self.image = np.zeros(self._camera.size[::-1], np.float32)
-        self._known = np.zeros(self.image.shape, bool)
-
-    def fill(self, mask: np.ndarray) -> None:
-        """Fill the image in at the pixels that are set and their neighbours."""
-        if not (_grown(mask, 1) & ~self._known).any():
-            return
-        wanted = _grown(mask, 1 + REST_AHEAD) & ~self._known
-        image = self._projector.render(self._camera, self._pose, wanted=wanted).image
-        for shadow in self._shadows:
-            image[shadow.part] -= shadow.image
-        np.copyto(self.image, image, where=wanted)
-        self._known |= wanted
-
-
-def _grown(mask: np.ndarray, margin: int) -> np.ndarray:
-    """Return bool (rows, columns), the pixels up to so many, in rows and columns, from one that is set."""
-    near = np.empty(mask.shape, np.float32)
-    similarity.box_sum(mask, margin, near)
-    return near > 0.5
-
-
 class BonesObjective:
     """Views, bones and the rest of their CT at one resolution.
 
@@ -420,7 +162,7 @@ class BonesObjective:
         self._moving_rest = moving_rest
         self._take(bones, ties)
         self._selected: Sequence[_Selected] = ()
-        self._rest: list[_Rest] | None = None
+        self._rest: list[Rest] | None = None
         self._whole: Projector | None = None
         if whole is not None:
             self._whole = whole.projector(whole.level(voxel_mm))
@@ -429,7 +171,7 @@ class BonesObjective:
                 self._rest = []
                 for view, shadows in zip(views, of_views, strict=True):
                     held = self._held(shadows)
-                    self._rest.append(_Rest(self._whole, view.camera, world_from_ct, held))
+                    self._rest.append(Rest(self._whole, view.camera, world_from_ct, held))
         self._look(world_from_ct)
 
     def _held(self, shadows: Sequence[Shadow | None]) -> list[Shadow]:
@@ -502,7 +244,7 @@ class BonesObjective:
                 shadows.append(self._rest_shadow(view, poses[-1], pivots[-1], held))
         if intrinsics:
             for view, shadows in zip(self.views, found, strict=True):
-                shadows[:] = map(partial(_with_intrinsics, view), shadows, pivots)
+                shadows[:] = map(partial(with_intrinsics, view), shadows, pivots)
         return found
 
     def _shadows(self, placed: np.ndarray, pivots: np.ndarray, jacobian: bool) -> Shadows:
@@ -539,7 +281,7 @@ class BonesObjective:
         for shadow in filter(None, held):
             drawn.image[shadow.part] -= shadow.image
             jacobian[(slice(None), *shadow.part)] -= shadow.jacobian
-        everywhere = _part(np.zeros(2), np.array(view.camera.size))
+        everywhere = part_between(np.zeros(2), np.array(view.camera.size))
         return Shadow(everywhere, everywhere, drawn.image, jacobian)
 
     def _empty_shadows(
@@ -563,8 +305,8 @@ class BonesObjective:
         )
         shadows: list[Shadow | None] = []
         for b, shown in enumerate(before & (highs - lows >= 3).all(axis=1)):
-            part = _part(lows[b], highs[b])
-            around = _part(far_lows[b], far_highs[b])
+            part = part_between(lows[b], highs[b])
+            around = part_between(far_lows[b], far_highs[b])
             shape = tuple(side.stop - side.start for side in part)
             images = (
                 np.empty(shape, np.float32),
@@ -697,7 +439,7 @@ class BonesObjective:
             if self.settings.silhouette_mm is None:
                 mask = usable
             windows = similarity.window_weights(self.settings, mask)
-            box = _box_of(mask)
+            box = box_of(mask)
             parts = [None if each is None else np.ascontiguousarray(each[box]) for each in windows]
             fixed = np.ascontiguousarray(view.xray.line_integrals[box])
             within = np.ascontiguousarray(mask[box]), fixed, parts
@@ -720,7 +462,9 @@ class BonesObjective:
         usable = np.empty(self._valid[v].shape, np.float32)
         for bone, projector, pose, shadow in zip(self.bones, self._projectors, poses, shadows):
             if shadow is not None and bone.cut.any():
-                valid[shadow.part] &= projector.seen(_part_of(self.views[v], shadow.part), pose)
+                valid[shadow.part] &= projector.seen(
+                    camera_of_part(self.views[v], shadow.part), pose
+                )
         similarity.erode(valid, usable)
         return usable
 
@@ -821,7 +565,7 @@ def _normal_equations(
             similarity.add_products(change, corner, residual[None], (0, 0), weight, box, sums)
         gradient[here] += sums[:, 0]
         for c in (c for c in compared.changes if c <= b):
-            both = _overlap(compared.parts[b], compared.parts[c])
+            both = overlap(compared.parts[b], compared.parts[c])
             if both is None:
                 continue
             block = np.zeros((n, n))
@@ -837,42 +581,3 @@ def _normal_equations(
             if c < b:
                 hessian[there, here] += block.T
     return gradient, hessian
-
-
-def _with_intrinsics(view: View, shadow: Shadow | None, pivot: np.ndarray) -> Shadow | None:
-    """Return a shadow whose derivatives are by the camera's intrinsics, too."""
-    if shadow is None or shadow.jacobian is None:
-        return shadow
-    jacobian = np.empty((9, *shadow.image.shape), np.float32)
-    jacobian[:6] = shadow.jacobian
-    intrinsics_jacobian(_part_of(view, shadow.part), pivot, jacobian[:6], jacobian[6:])
-    return shadow._replace(jacobian=jacobian)
-
-
-def _part(low: np.ndarray, high: np.ndarray) -> tuple[slice, slice]:
-    """Return the part of an image between two corners (2,), column and row."""
-    return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
-
-
-def _part_of(view: View, part: tuple[slice, slice]) -> Camera:
-    """Return the camera of a part of a view."""
-    rows, columns = part
-    return view.camera.cropped(
-        columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
-    )
-
-
-def _overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice] | None:
-    rows, columns = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
-
-
-def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
-    """Return the part of an image (rows, columns) that holds all pixels that are set, and their neighbours."""
-    ends = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
-    if not len(ends[0]):
-        return slice(0, 1), slice(0, 1)
-    rows, columns = (slice(max(int(held[0]) - 1, 0), int(held[-1]) + 2) for held in ends)
-    return rows, columns

@@ -449,3 +449,30 @@ def _direction_numbers(polynomial: int, first: tuple[int, ...]) -> list[int]:
                 new ^= m[-k] << k
         m.append(new)
     return [each << (BITS - 1 - place) for place, each in enumerate(m)]
+
+
+def is_plausible(minima: list[Descent], least_ncc: float = MIN_CONVINCING_NCC) -> bool:
+    """Return whether the best minimum of the second level or a finer one looks like every X-ray."""
+    return bool(minima) and min(minima[0].fit.similarity) > least_ncc
+
+
+def prune(
+    minima: list[Descent], limit: float, most: int
+) -> tuple[list[Descent], list[tuple[float, np.ndarray]]]:
+    """Keep the best minimum and those with at least 1 / `limit` of its evidence, `most` at the most.
+
+    Returns
+    -------
+    kept
+        The minima.
+    pruned
+        The evidence ratio and the pose of each other one.
+    """
+    ratios = [minima[0].fit.evidence / max(minimum.fit.evidence, 1e-9) for minimum in minima]
+    kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]
+    pruned = [
+        (ratio, each.world_from_ct)
+        for ratio, each, stays in zip(ratios, minima, kept, strict=True)
+        if not stays
+    ]
+    return [each for each, stays in zip(minima, kept, strict=True) if stays], pruned

@@ -5,24 +5,22 @@ A search at a coarse resolution, then the joint refinement over all views.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
 
 from ..errors import InputError, go_on, unseen
 from ..imaging.xray import SharedUnknowns, View, with_cameras
-from ..rendering.devices import AUTO, ComputeDevice
 from .cameras import CALIBRATED, CameraCorrections
-from .objective import EvaluationPoint, PoseFit, outliers
+from .objective import EvaluationPoint, outliers
 from .optimizer import (
     FALLBACK_RANGE,
     KEEP_AFTER_COARSEST,
     KEEP_AFTER_FINER,
     LOCAL_BUDGET,
     LOCAL_RANGE,
-    MIN_CONVINCING_NCC,
     MIN_PLAUSIBLE_NCC,
     SAME_MM,
     SECOND_LEVEL_BUDGET,
@@ -37,10 +35,13 @@ from .optimizer import (
     cluster_minima,
     descend,
     distance,
+    is_plausible,
     pose_difference,
+    prune,
     search_budget,
 )
 from .prepared_ct import PreparedCT, ResolutionLevel
+from .refinement import AlternativeSolution, LevelTrace, Progress, Refinement, Report
 from .warm_up import warm_up
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
@@ -66,92 +67,6 @@ APART_MM = 8.0
 #: evidence of the next one.
 CONVERGED_DESCENTS = 2
 CONVERGED_RATIO = 1.25
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a registration: the fraction done, the stage, and the current pose."""
-
-    fraction: float
-    stage: str
-    world_from_ct: np.ndarray
-    cost: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.fraction:3.0f} %  {self.stage}, cost {self.cost:.4f}"
-
-
-#: Is told where a registration is; `Cancelled` where it returns False.
-Report = Callable[[Progress], object]
-
-
-@dataclass(frozen=True)
-class LevelTrace:
-    """The steps that were accepted at one resolution."""
-
-    name: str
-    steps: list[Step]
-
-
-@dataclass(frozen=True)
-class AlternativeSolution:
-    """The best of the other answers.
-
-    Attributes
-    ----------
-    evidence_ratio
-        How many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution
-        that compared both: near 1, the two cannot be distinguished.
-    distance_mm, rotation_deg
-        From the answer, between the centres of the anatomy and about it.
-    """
-
-    world_from_ct: np.ndarray
-    evidence_ratio: float
-    distance_mm: float
-    rotation_deg: float
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """The registered pose, the fit there, and how it was reached.
-
-    Parameters
-    ----------
-    candidates
-        The number of scored poses.
-    refined
-        The number of them refined at the coarsest level.
-    alternative
-        The next different answer, None where all descents led to one.
-    search_seconds
-        Seconds spent at the coarsest level, looking for candidates.
-    selected_start
-        The index of the start that led here, the first of several; None where none did. See
-        `variants.refine_from`.
-    views
-        With their cameras as they were corrected.
-    corrections
-        Of the cameras, see `CameraCorrections`.
-    world_from_background
-        (4, 4) where the rest of the CT lies before which a structure was registered; None without
-        it.
-    rim
-        What puts the pose at the rim of what was searched, in words; "" where nothing does.
-    """
-
-    world_from_ct: np.ndarray
-    fit: PoseFit = field(repr=False)
-    levels: list[LevelTrace] = field(repr=False)
-    views: list[View]
-    corrections: np.ndarray
-    candidates: int = 1
-    refined: int = 1
-    alternative: AlternativeSolution | None = None
-    search_seconds: float = 0.0
-    selected_start: int | None = None
-    world_from_background: np.ndarray | None = None
-    rim: str = ""
 
 
 def refine(
@@ -616,11 +531,6 @@ class RegistrationPipeline:
         go_on(self._progress(Progress(self._done, stage, at.world_from_ct, cost)))
 
 
-def is_plausible(minima: list[Descent], least_ncc: float = MIN_CONVINCING_NCC) -> bool:
-    """Return whether the best minimum of the second level or a finer one looks like every X-ray."""
-    return bool(minima) and min(minima[0].fit.similarity) > least_ncc
-
-
 def with_approach(levels: list[ResolutionLevel], anatomy: PreparedCT) -> list[ResolutionLevel]:
     """Return the levels of a body with the finest one's comparison of coarser images before it.
 
@@ -633,64 +543,3 @@ def with_approach(levels: list[ResolutionLevel], anatomy: PreparedCT) -> list[Re
         finest, pool=before.pool, volume=before.volume, tolerance_mm=before.tolerance_mm
     )
     return [*levels[:-1], coarser, finest]
-
-
-def prune(
-    minima: list[Descent], limit: float, most: int
-) -> tuple[list[Descent], list[tuple[float, np.ndarray]]]:
-    """Keep the best minimum and those with at least 1 / `limit` of its evidence, `most` at the most.
-
-    Returns
-    -------
-    kept
-        The minima.
-    pruned
-        The evidence ratio and the pose of each other one.
-    """
-    ratios = [minima[0].fit.evidence / max(minimum.fit.evidence, 1e-9) for minimum in minima]
-    kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]
-    pruned = [
-        (ratio, each.world_from_ct)
-        for ratio, each, stays in zip(ratios, minima, kept, strict=True)
-        if not stays
-    ]
-    return [each for each, stays in zip(minima, kept, strict=True) if stays], pruned
-
-
-@dataclass(frozen=True)
-class RefinementMethod:
-    """A refinement by its name.
-
-    Attributes
-    ----------
-    run
-        Takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published
-        ones take cameras as exact, and warn.
-    torch_device
-        Where a published one runs, by torch; "" for the joint one.
-    compute_device
-        Where the joint one works.
-    """
-
-    name: str
-    run: Callable[..., Refinement]
-    torch_device: str = ""
-    compute_device: ComputeDevice = field(default_factory=ComputeDevice)
-
-    @property
-    def trains_on(self) -> str:
-        """The device that trains its regressor, see `api.train`.
-
-        On the same device, where networks can be trained there.
-        """
-        if self.torch_device.startswith("cuda"):
-            return self.torch_device
-        device = self.compute_device
-        return ComputeDevice(AUTO).name if device.requested == AUTO else device.name
-
-    def missing_pose(self) -> InputError:
-        """Return that a published refinement needs a pose to start from."""
-        return InputError(
-            f'refinement "{self.name}": found a search as its start, expected a pose; use the '
-            'refinement "joint", or another start.'
-        )

@@ -36,7 +36,8 @@ from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, Lock, run_tasks
 from ..rendering.drr import Projector, cut_ends
 from ..rendering.texture import Texture
 from .objective import EvaluationPoint, Objective, PoseFit
-from .similarity import Scorer, Settings
+from .scorer import Scorer
+from .similarity import Settings
 
 if TYPE_CHECKING:
     from .torch_backend import TorchScorer

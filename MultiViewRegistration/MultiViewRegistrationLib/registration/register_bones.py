@@ -18,11 +18,12 @@ from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View, with_cameras
 from ..rendering.devices import run_each
-from .bones import SHOWN, Bone, BonesFit, BonesObjective, bones_of, ties_of
+from .bone import Bone, bones_of, ties_of
+from .bones import SHOWN, BonesFit, BonesObjective
 from .cameras import CameraCorrections, uncalibrated_view_indices
-from .pipeline import Progress, Refinement, Report
 from .prepared_ct import PreparedCT, pixel_size_mm
 from .problem import Problem, State, Tie, minimised
+from .refinement import Progress, Refinement, Report
 from .similarity import Settings
 
 #: The finest images have about so many pixels across a bone of usual size.

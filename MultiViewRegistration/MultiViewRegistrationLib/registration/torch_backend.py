@@ -116,7 +116,7 @@ class TorchObjective(Objective):
 
 
 class TorchScorer:
-    """See `similarity.Scorer`."""
+    """See `scorer.Scorer`."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class TorchScorer:
         self._centroid = centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
-        """See `similarity.Scorer.scores`."""
+        """See `scorer.Scorer.scores`."""
         if not len(poses):
             return np.empty((self._images.views, 0), np.float32)
         return np.stack(_in_halves(self._of, list(poses), self._images), axis=1)

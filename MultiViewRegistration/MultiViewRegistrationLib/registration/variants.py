@@ -40,20 +40,14 @@ from .optimizer import (
     DescentStart,
     Range,
     distance,
+    is_plausible,
     local_budget,
     range_for_error,
     search_budget,
 )
-from .pipeline import (
-    CONVERGED_DESCENTS,
-    DISTINCT_MM,
-    Progress,
-    Refinement,
-    RegistrationPipeline,
-    Report,
-    is_plausible,
-)
+from .pipeline import CONVERGED_DESCENTS, DISTINCT_MM, RegistrationPipeline
 from .prepared_ct import PreparedCT
+from .refinement import Progress, Refinement, Report
 
 #: The share of the time that the whole CT takes.
 FULL_CT_SHARE = 0.4

@@ -22,9 +22,11 @@ from ..jobs import start_python
 from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
 from .moved_detail import moved_detail
-from .objective import Objective, Projection, tiles
+from .objective import Objective, Projection
 from .pose_table import ShiftTable
-from .similarity import Scorer, Settings, add_products, box_sum
+from .scorer import Scorer
+from .similarity import Settings, add_products, box_sum
+from .tiles import tiles
 
 SIDE = 16
 

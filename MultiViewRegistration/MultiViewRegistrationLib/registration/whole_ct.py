@@ -31,20 +31,19 @@ from .optimizer import (
     Range,
     Sobol,
     descend,
+    is_plausible,
 )
 from .pipeline import (
     APART_MM,
     CONVERGED_DESCENTS,
     CONVERGED_RATIO,
     TRIED_STEPS,
-    Refinement,
     RegistrationPipeline,
-    Report,
-    is_plausible,
     refine,
 )
 from .pose_table import TILT_STEP_DEG, PoseTable, by_both, combined
 from .prepared_ct import PreparedCT, scoring_level
+from .refinement import Refinement, Report
 
 
 @dataclass(frozen=True)

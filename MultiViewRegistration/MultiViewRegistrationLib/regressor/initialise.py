@@ -17,8 +17,9 @@ from ..imaging.xray import SharedUnknowns, View
 from ..io.case import Case
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
-from ..registration.pipeline import Refinement, RefinementMethod, Report, refine
+from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Refinement, RefinementMethod, Report
 from ..registration.variants import Start, refine_along_least_certain_axis, refine_from
 from ..rendering.devices import CPU
 from . import learning

@@ -69,7 +69,7 @@ class Card:
     poses
         Their distribution: "range", even within the half-widths, the only one.
     network, loss, seed
-        See `api.train`.
+        See `training.train`.
     device
         Where it was trained: "cpu", or a CUDA device.
     minutes

@@ -154,7 +154,7 @@ class Training:
         cameras : of the X-rays, one a view.
         corners : (8, 3) CT mm, of the box around all that attenuates.
         folder : of the model, new or empty.
-        minutes, steps, network, loss, seed, device : see `api.train`.
+        minutes, steps, network, loss, seed, device : see `training.train`.
         begin_with : a model of another CT whose weights it begins with, instead of random ones.
 
         Raises

@@ -22,7 +22,7 @@ from .result import Result
 
 if TYPE_CHECKING:
     from ..assessment.bodies import BodyResult
-    from ..registration.bones import Bone
+    from ..registration.bone import Bone
 
 #: The outline lies where a bone attenuates by this share of its median.
 OUTLINE_SHARE = 0.25
@@ -48,10 +48,8 @@ WORDS = {
 
 
 def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Element]:
-    """Pictures, of which `compared` is that of `before_after`, and tables, of a result with bones; nothing of others."""
+    """Pictures, of which `compared` is that of `before_after`, and tables, of a result with bones."""
     found = result.together
-    if not found.bodies:
-        return []
     figures = []
     for v, view in enumerate(result.views):
         image = tag(

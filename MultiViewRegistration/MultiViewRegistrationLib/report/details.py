@@ -13,7 +13,6 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.fields import TAKEN, describe_uncertainty
 from ..imaging.xray import View
-from .bones import bones_section
 from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import LEGENDS
 from .plot import cost, curve_plot, maps, movement, predicted_at_targets
@@ -79,8 +78,13 @@ def details(
     compared
         Of `bones.before_after`.
     """
+    bones: list[ET.Element] = []
+    if result.together.bodies:
+        from .bones import bones_section
+
+        bones = bones_section(result, compared)
     sections = {
-        "The bones": bones_section(result, compared),
+        "The bones": bones,
         "Checkerboard and difference": [_comparison(result, shown)],
         "Where they disagree": _disagreement(result),
         "Error to expect at the targets": _expected(result),

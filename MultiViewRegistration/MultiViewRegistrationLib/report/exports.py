@@ -19,11 +19,12 @@ from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.dicom_file import ct_slices
-from ..io.case import Case, ct_box
+from ..io.case import Case
 from ..io.case_file import CaseFile, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of
 from ..io.files import describe, printable
 from ..io.navigation.registration_export import RegistrationExport
+from ..io.placement import ct_box
 from ..rendering.drr import Projector
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from .html import polyline, tag
 
 if TYPE_CHECKING:
     from ..assessment.verdict import ViewSplit
-    from ..registration.pipeline import LevelTrace
+    from ..registration.refinement import LevelTrace
     from .result import Result
 
 WIDTH = 460

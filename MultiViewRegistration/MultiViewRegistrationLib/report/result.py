@@ -30,8 +30,9 @@ from ..io.files import plain
 from ..io.navigation.registration_export import REJECTED, VERSION
 from ..reasons import Reason, Use, Verdict, doubted, with_codes
 from ..registration.cameras import uncalibrated_view_indices
-from ..registration.pipeline import Refinement, pose_difference
+from ..registration.optimizer import pose_difference
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Refinement
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import ComputeDevice, available_threads
 from .html import PICTURE, notebook_card, png

@@ -29,7 +29,6 @@ from ..io.transforms import write_slicer_transform, write_transform
 from ..reasons import UNUSABLE, code_of
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
-from .bones import before_after
 from .details import ASSUMED, details
 from .html import Content, embedded, jpeg, number, page, png, table, tag
 from .overlays import LEGENDS, DRRs, overlays, picture_files
@@ -93,7 +92,11 @@ class Entry:
 
     @cached_property
     def compared_bones(self) -> np.ndarray | None:
-        """`before_after` of its bones."""
+        """`before_after` of its bones, if it has any."""
+        if not self.result.together.bodies:
+            return None
+        from .bones import before_after
+
         return before_after(self.result)
 
     @cached_property

@@ -29,10 +29,12 @@ from ..imaging.xray import View, with_cameras
 from ..io.case import Case
 from ..io.sequence import Frame
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, doubted
-from ..registration.bones import SHOWN, Bone, Tie, bones_of, ties_of
+from ..registration.bone import Bone, bones_of, ties_of
+from ..registration.bones import SHOWN
 from ..registration.optimizer import Range
-from ..registration.pipeline import Report
 from ..registration.prepared_ct import PreparedCT, anatomies_of
+from ..registration.problem import Tie
+from ..registration.refinement import Report
 from ..registration.register_bones import LEVELS, BoneLevel, register_bones
 from ..rendering.devices import ComputeDevice
 from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, Memory, Pace, Tracked, Tracker

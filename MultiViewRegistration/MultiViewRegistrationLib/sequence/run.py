@@ -21,8 +21,8 @@ from ..imaging.xray import View
 from ..io.case import Case
 from ..reasons import Reason, doubted
 from ..registration.cameras import CameraCorrections
-from ..registration.pipeline import Report
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Report
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from .bone_tracker import BodiesTracker, with_structures, without_structures

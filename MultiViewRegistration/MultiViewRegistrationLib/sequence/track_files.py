@@ -35,7 +35,7 @@ from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
 from ..reasons import KEYS, UNUSABLE, BoneVerdict, Verdict, from_codes, with_codes
-from ..registration.bones import Bone, bones_of_bodies
+from ..registration.bone import Bone, bones_of_bodies
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..rendering.devices import ComputeDevice
 from ..report.bones import with_outlines

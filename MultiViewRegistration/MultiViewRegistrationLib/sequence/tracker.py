@@ -32,8 +32,8 @@ from ..reasons import UNUSABLE, Reason
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise
-from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
+from ..registration.refinement import Refinement
 from ..registration.variants import Start, refine_from
 
 #: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone

@@ -16,7 +16,7 @@ from ..imaging.xray import XRay, to_line_integrals
 from ..io.bead_model import BeadModel
 from ..io.calibration.bead_camera import BeadCamera, BeadImage, find_in_image
 from ..io.calibration.from_beads import bead_assumptions, bead_origin, calibrate_from_beads
-from ..io.view_record import meeting_point
+from ..io.placement import meeting_point
 from ..jobs import ProgressRecord
 from ..mrml.case import frame_of
 from ..mrml.xray import XRayView

@@ -23,7 +23,7 @@ from ..geometry import rigid
 from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
 from ..imaging.structures import Structures
-from ..io.view_record import sees
+from ..io.placement import sees
 from ..mrml import bones as scene_bones
 from ..mrml import ct_3d
 from ..mrml.bones import Places, SceneBone, bones_of

@@ -20,22 +20,14 @@ from ..geometry.camera import Camera, Distortion
 from ..geometry.fields import TABLES, describe_uncertainty
 from ..geometry.slot_scan import SlotScan
 from ..imaging.dicom_file import read_dicom
-from ..io.dicom_geometry import (
-    AT_PATIENT,
-    BY_TUBE_ANGLE,
-    EOS_LATERAL,
-    FAR_SIDE,
-    IN_IMAGE,
-    TABLE_MOVED,
-    Stand,
-    moved_mm,
-    share_isocentre,
-)
+from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, FAR_SIDE, IN_IMAGE
 from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
+from ..io.isocentre import TABLE_MOVED, Stand, moved_mm, share_isocentre
 from ..io.localizer import read_slot_scan, world_of
+from ..io.placement import meeting_point, resolve_projection_signs, sees
 from ..io.view_headers import read_c_arm
-from ..io.view_record import Geometry, meeting_point, read_described, resolve_projection_signs, sees
+from ..io.view_record import Geometry, read_described
 from ..mrml.image import refresh
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration

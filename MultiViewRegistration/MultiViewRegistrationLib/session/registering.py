@@ -33,7 +33,7 @@ from .tasks import Task
 
 if TYPE_CHECKING:
     from ..io.sequence import Frame
-    from ..registration.pipeline import Progress
+    from ..registration.refinement import Progress
     from ..report.result import Result
     from ..sequence.track_files import Track
     from ..sequence.tracker import Frames

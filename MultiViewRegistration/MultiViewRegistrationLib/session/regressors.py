@@ -37,7 +37,7 @@ class RegressorTraining:
     minutes
         To train for.
     device
-        To train on, see `api.train`.
+        To train on, see `training.train`.
     unfinished
         The folder of a training to go on with.
 

@@ -52,9 +52,9 @@ from ..finding import (
 )
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..registration.optimizer import Range
-from ..registration.pipeline import Refinement, RefinementMethod, pose_difference
+from ..registration.optimizer import Range, pose_difference
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Refinement, RefinementMethod
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, model_for
 from .motion_check import check_motion

@@ -29,9 +29,10 @@ from ..imaging.xray import SharedUnknowns
 from ..io.case import Case
 from ..io.files import printable, write_atomically
 from ..io.localizer import study_with_localizers
-from ..registration.optimizer import Range
-from ..registration.pipeline import Progress, Refinement, Report, pose_difference, refine
+from ..registration.optimizer import Range, pose_difference
+from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Progress, Refinement, Report
 from ..registration.warm_up import warm_up
 from ..report.html import Content, number, page, table, tag
 from ..report.plot import Axis, Line, line_plot

@@ -13,7 +13,7 @@ from MultiViewRegistrationLib import calibrate_from_beads
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.beads import Bead
+from MultiViewRegistrationLib.imaging.bead_fit import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
 from MultiViewRegistrationLib.io.calibration.bead_camera import (

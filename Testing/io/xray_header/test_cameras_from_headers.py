@@ -16,10 +16,9 @@ from MultiViewRegistrationLib.io.dicom_geometry import (
     IN_IMAGE,
     PATIENT_FROM_TABLE,
     QUARTERS,
-    SAME_TABLE,
-    TABLE_MOVED,
     read_header,
 )
+from MultiViewRegistrationLib.io.isocentre import SAME_TABLE, TABLE_MOVED
 
 POINTS = np.random.default_rng(5).uniform(-60, 60, (20, 3))
 LEFT, BACK, HEAD = np.eye(3)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ...geometry.camera import Camera, check_size
-from ...imaging.beads import Bead, find_beads
+from ...imaging.bead_fit import Bead
+from ...imaging.beads import find_beads
 from ...imaging.field import find_field
 from ...imaging.reading import RawImage, raw_image
 from ...imaging.xray import XRay, load_image, to_line_integrals

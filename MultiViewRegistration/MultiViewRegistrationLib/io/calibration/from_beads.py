@@ -14,7 +14,7 @@ from ...errors import InputError, Show, naming, unseen
 from ...geometry.bead_cameras import ALL, KNOWN, Bundle, Observation, bundle, free_intrinsics
 from ...geometry.bead_match import LIKELY_DISTANCES, Match, is_flat, match_beads, match_near
 from ...geometry.camera import Camera
-from ...imaging.beads import Bead
+from ...imaging.bead_fit import Bead
 from ...imaging.xray import XRay, load_image, to_line_integrals
 from ..bead_model import BeadModel, read_bead_model
 from ..view_record import FIXED_TO, ViewRecord

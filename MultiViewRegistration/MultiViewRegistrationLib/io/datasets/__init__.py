@@ -14,7 +14,7 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.body import Body
 from ...imaging.ct import CT
-from ...imaging.xray import RawImage, raw_image
+from ...imaging.reading import RawImage, raw_image
 from ..case_writer import write_case
 from ..hdf5 import Hdf5
 

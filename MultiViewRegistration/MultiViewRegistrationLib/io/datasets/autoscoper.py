@@ -16,8 +16,8 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
 from ...imaging.image_source import inside
-from ...imaging.reading import read_image
-from ...imaging.xray import RawImage, load_image
+from ...imaging.reading import RawImage, read_image
+from ...imaging.xray import load_image
 from ..calibration.calibrated import CalibrationOptions
 from ..calibration.projections import read_mayacam
 from ..files import MAX_NUMBER, parse_numbers, printable, read_text, write_atomically

@@ -19,8 +19,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import load_ct
-from ...imaging.reading import read_slice
-from ...imaging.xray import raw_image
+from ...imaging.reading import raw_image, read_slice
 from ..calibration.read import read_calibration
 from ..files import printable
 from . import Imported, view_entry

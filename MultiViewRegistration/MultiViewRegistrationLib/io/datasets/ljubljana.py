@@ -23,7 +23,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
-from ...imaging.xray import RawImage
+from ...imaging.reading import RawImage
 from ..files import MAX_NUMBER
 from ..hdf5 import Hdf5, opened
 from . import (

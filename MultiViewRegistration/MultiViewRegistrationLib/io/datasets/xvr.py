@@ -28,7 +28,8 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import load_ct
 from ...imaging.dicom_file import read_dicom
-from ...imaging.xray import load_image, raw_image
+from ...imaging.reading import raw_image
+from ...imaging.xray import load_image
 from ..files import printable
 from . import Imported, in_any_view, with_truth
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from ...errors import InputError, collect_warnings
 from ...imaging.ct import load_ct, load_mask
-from ...imaging.structures import Structures, read_segments
+from ...imaging.segmentation import read_segments
+from ...imaging.structures import Structures
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
 from ...io.recognise import CALIBRATION, CASE, CT, POSE, XRAY, FoundFiles, recognise

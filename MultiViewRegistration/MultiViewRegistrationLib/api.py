@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, go_on, naming, unseen, warn
+from .errors import InputError, go_on, naming, part_of, unseen, warn
 from .finding import (
     REGRESSOR_STARTS,
+    STARTS,
     TimedRegistration,
     case_of,
     check_structures,
     default_start,
     find_pose,
     minutes_of,
-    part_of,
     refinement_method,
     seed_of,
     start_pose,
@@ -55,7 +55,6 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
 
 #: What was done, without the name of a case; silent unless a program asks for it.
 log = logging.getLogger(__package__)
-STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that bodies and cameras take before bones are registered together.
 ALONE_SHARE = 0.5
 
@@ -446,9 +445,7 @@ def assess(
 
 
 def register_bones(
-    result: Result,
-    bone_poses: Mapping[str, np.ndarray],
-    progress: Report = lambda _: None,
+    result: Result, bone_poses: Mapping[str, np.ndarray], progress: Report = lambda _: None
 ) -> Result:
     """Register the structures of a result's case once more, each from where it is put.
 

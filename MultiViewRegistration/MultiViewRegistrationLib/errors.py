@@ -12,16 +12,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 DISTRIBUTION = "multiview-registration"
 #: Packages of the extras that the extension can use: Slicer's Python knows no extras of it.
-SLICER_PACKAGES = {
-    "hdf5": "h5py",
-    "navigation": "pyigtl",
-    "torch": "safetensors torch",
-}
+SLICER_PACKAGES = {"hdf5": "h5py", "navigation": "pyigtl", "torch": "safetensors torch"}
 
 
 class InputError(ValueError):
@@ -99,6 +97,13 @@ def go_on(answer: object) -> None:
     """Raise `Cancelled` where a progress callback returned False, Python's or NumPy's."""
     if answer is False or (str(getattr(answer, "dtype", "")) == "bool" and not answer):
         raise Cancelled
+
+
+def part_of(
+    progress: Callable[[Any], object], first: float, last: float
+) -> Callable[[Any], object]:
+    """Return a report of work that takes the progress bar from one share to another."""
+    return lambda now: progress(replace(now, fraction=first + (last - first) * now.fraction))
 
 
 _collected: ContextVar[list[str] | None] = ContextVar("collected warnings", default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from time import perf_counter
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from .errors import InputError, install_command, warn
+from .errors import InputError, install_command, part_of, warn
 from .extensions import find, name_of
 from .geometry import rigid
 from .published import NAMES
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .rendering.devices import ComputeDevice
 
 REGRESSOR_STARTS = ("regressor", "auto")
+STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar at which cameras begin to be corrected, of a case with structures.
 CAMERAS_FROM = 0.4
 #: A week: of training, more is a mistake.
@@ -277,11 +278,6 @@ def find_pose(
         initialise_seconds=initialise_seconds,
         refine_seconds=regressor_seconds + registered - initialise_seconds,
     )
-
-
-def part_of(progress: Report, first: float, last: float) -> Report:
-    """Return a report of work that takes the progress bar from one share to another."""
-    return lambda now: progress(replace(now, fraction=first + (last - first) * now.fraction))
 
 
 def refinement_method(

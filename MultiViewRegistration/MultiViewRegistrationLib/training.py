@@ -10,11 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from .errors import InputError
-from .finding import (
-    case_of,
-    minutes_of,
-    seed_of,
-)
+from .finding import case_of, minutes_of, seed_of
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .io.case import Case

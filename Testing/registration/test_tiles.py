@@ -12,12 +12,11 @@ from phantom import TRUE_POSE, make_views
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.registration import objective as module
 from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.problem import moved
 from MultiViewRegistrationLib.registration.similarity import Settings
-from MultiViewRegistrationLib.registration.tiles import TILE_SIDE, contrasts, tiles
+from MultiViewRegistrationLib.registration.tiles import TILE_SIDE, _explained, contrasts, tiles
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 ROBUST = Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5)
@@ -87,7 +86,7 @@ def test_the_share_explained_by_noise_is_the_lost_correlation(sd):
     rows, columns = np.indices((96, 96))
     clean = (1.5 * np.sin(rows / 5) * np.cos(columns / 6)).astype(np.float32)
     noisy = clean + sd * random.normal(size=clean.shape).astype(np.float32)
-    found = module._explained(noisy, np.ones(clean.shape, np.float32), 0.0)
+    found = _explained(noisy, np.ones(clean.shape, np.float32), 0.0)
     local, local_clean = (image - ndimage.uniform_filter(image, 9) for image in (noisy, clean))
     in_tiles = (
         image.reshape(6, 16, 6, 16).swapaxes(1, 2).reshape(36, 256)

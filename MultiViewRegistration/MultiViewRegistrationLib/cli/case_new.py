@@ -1,48 +1,40 @@
-"""`mvreg case new`: make a case from options; at a terminal, missing values are requested."""
+"""The options of `mvreg case new`."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import InputError, warn
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, TABLES
-from .case_views import UNKNOWN, Ask, asked_views, path_of, prompt, view_of
-from .options import (
-    Parser,
-    SearchRange,
-    add_json,
-    add_structures,
-    checked,
-    out_file,
-    parse_structures,
-    progress_of,
-    say,
-)
+from .options import Parser, SearchRange, add_json, add_structures
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ..geometry.landmarks import Landmark
-    from ..io.case import Case
-    from ..io.case_file import BodySource
-    from ..io.case_settings import CaseSettings
+_UNKNOWN = "unknown"
 
 
 class _View(argparse.Action):
     """Begins a view; the options of views that follow are its own."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         namespace.views = [*(namespace.views or []), {"view": values}]
 
 
 class _OfView(argparse.Action):
     """An option of the view that was begun last."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         if not namespace.views:
             parser.error(f"{option_string} belongs to a view: it comes behind --view NAME IMAGE")
         view = namespace.views[-1]
@@ -127,9 +119,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         help="to the frame of a tracker, likewise; ras of a matrix from Slicer or Plus",
     )
     add(
-        "--search",
-        action=SearchRange,
-        help="how far the CT may be from its start (default: 15 45)",
+        "--search", action=SearchRange, help="how far the CT may be from its start (default: 15 45)"
     )
     add(
         "--targets",
@@ -190,7 +180,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     of_view("--intensity", tones, choices=("linear", "log", "auto"))
     of_view("--mask", "pixels to use", type=Path, metavar="FILE")
     for field in SLOT_SCAN_UNCERTAINTY.values():
-        unknown = f", or {UNKNOWN}" if field.nullable else ""
+        unknown = f", or {_UNKNOWN}" if field.nullable else ""
         of_view(
             f"--{field.key.rpartition('_')[0].replace('_', '-')}",
             f"standard deviation {field.help}{unknown} (default: as usual for a calibration, or "
@@ -213,278 +203,10 @@ def _described(kind: str, what: str) -> str:
 
 
 def _deviation(text: str) -> float | None:
-    return None if text == UNKNOWN else float(text)
+    return None if text == _UNKNOWN else float(text)
 
 
 def _new(options: argparse.Namespace) -> dict:
-    from ..io.case_check import case_report, check_case
-    from ..io.case_file import ALL, BodySource, CaseFile
-    from ..io.case_writer import write_new_case
-    from ..io.files import InputFile
+    from .make_case import make_case
 
-    ask = prompt if sys.stdin.isatty() and not options.json else None
-    with suppress(ImportError):  # on Windows; elsewhere the tab key completes the names of files
-        import readline
-
-        readline.parse_and_bind("tab: complete")
-    out = _new_file(options)
-    if options.structures and not options.ct_labels:
-        raise InputError(
-            "--ct-labels: is missing beside --structures, expected the file with their labels; add "
-            "it."
-        )
-    if options.ct_labels and options.ct_mask:
-        raise InputError(
-            "--ct-mask: stands beside --ct-labels, expected one of the two; leave one out."
-        )
-    more = _parts(options)
-    bodies = _bodies(options, more.get("world_from_ct"))
-    of_ct = options.ct_mask, options.ct_labels, options.ct_series, options.scouts
-    ct: Any = options.ct
-    if ct is None and (any(of_ct) or not bodies):
-        if ask is None:
-            raise InputError(
-                "--ct: is missing, expected the CT's file, or the folder of its DICOM slices; give "
-                "--ct CT."
-            )
-        ct = ask("CT (a file, or a folder of DICOM slices): ", path_of)
-    given = options.views or []
-    suspicious: list[str] = []
-    if options.scouts:
-        ct, given, pose = _with_scouts(ct, given)
-        more = {**vars(pose), **more}
-
-    def check(case: Case) -> None:
-        if options.scouts:
-            suspicious.extend(_scout_misfits(case))
-
-    series = _chosen_series(ct, options.ct_series, ask) if ct and ct.is_dir() else None
-    views = [view_of(each, ask) for each in given]
-    if not views:
-        if ask is None:
-            raise InputError(
-                "--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT "
-                "IMAGE."
-            )
-        views = asked_views(ask)
-    ct, mask, labels = (
-        each and InputFile(str(each), each) for each in (ct, options.ct_mask, options.ct_labels)
-    )
-    if ct:
-        whole = BodySource(
-            ct=ct,
-            unit=options.ct_unit,
-            series=series,
-            mask=mask,
-            labels=labels,
-            structures=tuple(parse_structures(options.structures or [ALL])),
-        )
-        bodies.insert(0, whole)
-    more.setdefault("world_from_ct", bodies[0].world_from_ct)
-    new = CaseFile(path=out, bodies=tuple(bodies), views=views, **more)
-    with progress_of(options, "Making the case") as line:
-        line.show(0.0, "reading the CT and the X-rays")
-        case = write_new_case(new, force=options.force, copy=options.copy, check=check)
-        report = case_report(check_case(case))
-    report["findings"] += suspicious
-    unstated = [view.name for view in views if view.presumed]
-    if unstated and len(views) == 2:
-        say(
-            "mvreg: the case does not say how well the principal point of "
-            f"{' and '.join(unstated)} is known, without which two X-rays are not accepted; give "
-            "--principal-point-sd 0.5 if the camera was measured where the X-ray was taken."
-        )
-    if not options.json:
-        print(f"Wrote {out}.")
-        lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
-        print("\n".join(f"  {line}" for line in lines))
-        print(
-            f"Look at it before you use it: mvreg case show {out}; then register it: mvreg "
-            f"register {out}"
-        )
-    return {"case": str(out), **report}
-
-
-def _bodies(options: argparse.Namespace, start: np.ndarray | None) -> list[BodySource]:
-    """Return the bones and implants of --body, at a start (4, 4) where they have none of their own.
-
-    Raises
-    ------
-    InputError
-        For other words than the option takes, and for what is no implant beside a CT.
-    """
-    from ..imaging.ct import UNITS, per_mm_of
-    from ..io.case_file import BodySource
-    from ..io.files import InputFile
-    from ..io.transforms import read_pose
-
-    bodies = []
-    for what, *pose in options.bodies or []:
-        name, is_named, file = what.partition("=")
-        if not is_named:
-            raise InputError(
-                f"--body: found {what}, expected NAME=FILE[:UNIT], as stem=stem.stl:titanium; "
-                "correct it."
-            )
-        path, _, unit = file.rpartition(":")
-        if not path or unit not in UNITS and per_mm_of(unit) is None:
-            path = file
-            unit = options.ct_unit
-        if (options.ct or options.ct_labels) and per_mm_of(unit) is None:
-            raise InputError(
-                f"--body: {name} stands beside --ct or --ct-labels, expected an implant and its "
-                "material, as stem=stem.stl:titanium; correct it."
-            )
-        own = read_pose(pose[0], "world_from_ct", pose[1:]) if pose else start
-        ct = InputFile(path, Path(path))
-        bodies.append(BodySource(ct=ct, name=name, unit=unit, world_from_ct=own))
-    return bodies
-
-
-def _new_file(options: argparse.Namespace) -> Path:
-    """Return the case.json to write.
-
-    Raises
-    ------
-    InputError
-        Where it is there, or cannot be written.
-    """
-    out = (
-        options.out / "case.json" if options.out.is_dir() or not options.out.suffix else options.out
-    )
-    if out.exists() and not options.force:
-        raise InputError(
-            f"{out}: exists already, expected the name of a new file; choose another as --out, or "
-            "add --force."
-        )
-    return checked(out_file, out)
-
-
-def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | None:
-    """Return the UID of the series that is meant in a folder; None where there is no choice."""
-    from ..imaging.dicom_file import ct_series
-
-    found = ct_series(folder)
-    if len(found) < 2 and wanted is None:
-        return None
-    listed = "".join(f"\n  {series}" for series in found) or " none"
-
-    def understood(answer: str) -> str:
-        for series in found:
-            if answer in (series.number, series.uid):
-                return series.uid
-        raise InputError(
-            f'--ct-series: found "{answer}", expected the number or the UID of a CT series of {folder}:{listed}'
-        )
-
-    if wanted is not None:
-        return understood(wanted)
-    if ask is None:
-        raise InputError(
-            f"{folder}: found {len(found)} CT series, expected one; name it with --ct-series "
-            f"NUMBER:{listed}"
-        )
-    return ask(
-        f"{folder} has {len(found)} CT series:{listed}\nnumber of the one to register: ", understood
-    )
-
-
-def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], CaseSettings]:
-    """Return the CT of a study, its scouts as views, and the scanner's pose.
-
-    Scouts that are given, with their options, come first.
-    """
-    from ..io.localizer import SCANNERS_POSE, study_with_localizers
-
-    study = study_with_localizers(folder)
-    scouts = {path.resolve(): name for name, path in study.localizers.items()}
-    for each in given:
-        name, image = each["view"]
-        if scouts.pop(Path(image).resolve(), None) is None and Path(image).is_file():
-            raise InputError(
-                f"view {name}: {image} is no scout of this CT, expected one of its study and its "
-                "frame of reference that shows the same part of the patient; leave out this view, "
-                "or --scouts."
-            )
-    for sentence in study.left_out:
-        warn(sentence)
-    return (
-        study.ct,
-        [*given, *({"view": (name, str(path))} for path, name in scouts.items())],
-        SCANNERS_POSE,
-    )
-
-
-def _scout_misfits(case: Case) -> list[str]:
-    from ..assessment.diagnosis import misfits
-    from ..registration.prepared_ct import PreparedCT
-
-    pose = case.truth_world_from_ct
-    assert pose is not None
-    return misfits(PreparedCT(case.ct), case.views, pose)
-
-
-def _parts(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of the case for poses, search, targets and landmarks.
-
-    Raises
-    ------
-    InputError
-        For invalid content.
-    """
-    from ..io.points import read_targets
-    from ..io.transforms import read_pose
-    from ..io.view_headers import planned_pose
-
-    more: dict[str, Any] = {}
-    for key in ("world_from_ct", "reference_from_world"):
-        if given := getattr(options, key):
-            more[key] = read_pose(given[0], key, given[1:])
-    if options.rt_plan:
-        if "world_from_ct" in more:
-            raise InputError(
-                "--rt-plan: stands beside --world-from-ct, expected one start pose; leave one out."
-            )
-        more["world_from_ct"] = planned_pose(options.rt_plan)
-    if options.search:
-        more["search"] = options.search
-    if options.targets:
-        if len(options.targets) > 2:
-            raise InputError(
-                f"--targets: found {len(options.targets)} words, expected a file and lps or ras; "
-                "correct it."
-            )
-        more["targets"] = read_targets(*options.targets)
-    if landmarks := _landmarks(options.landmarks, options.views or []):
-        more["landmarks"] = landmarks
-    return more
-
-
-def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[Landmark]:
-    """Return the landmarks of the CT, with the pixels at which views show them."""
-    from ..geometry.landmarks import Landmark
-    from ..io.points import read_markups, read_pixels
-
-    pixels = {
-        view["view"][0]: read_pixels(view["landmark_pixels"])
-        for view in views
-        if "landmark_pixels" in view
-    }
-    if file is None:
-        if pixels:
-            raise InputError(
-                "--landmarks: is missing beside --landmark-pixels, expected the file of their "
-                "places in the CT; add it."
-            )
-        return []
-    points = read_markups(file)
-    for view, seen in pixels.items():
-        if unknown := [name for name in seen if name not in points]:
-            raise InputError(
-                f'--landmark-pixels: view {view} has "{unknown[0]}", which {file} has not, expected names of its points '
-                f"({', '.join(list(points)[:6])}); rename it."
-            )
-    return [
-        Landmark(name, point, {view: seen[name] for view, seen in pixels.items() if name in seen})
-        for name, point in points.items()
-    ]
+    return make_case(options)

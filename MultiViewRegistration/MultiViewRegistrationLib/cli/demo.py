@@ -18,22 +18,14 @@ from ..errors import Show, install_command
 from ..io.case import Case
 from ..io.datasets.chest import BENT_SPINE_FOLDER, bent_spine_truth, write_sample
 from ..registration.prepared_ct import PreparedCT
+from ..registration.refinement import Progress
 from ..regressor.initialise import Regressor
 from ..regressor.learning import missing_packages
 from ..report.html import Content, number, table, tag
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from ..training import train
-from .options import (
-    Parser,
-    add_json,
-    add_open,
-    add_out,
-    add_progress,
-    open_page,
-    progress_of,
-    say,
-)
+from .options import Parser, add_json, add_open, add_out, add_progress, open_page, progress_of, say
 from .register import say_report, summarise
 
 CHEST_NOTE = (
@@ -154,7 +146,7 @@ def run_demo(out: Path, on_progress: Show) -> Demo:
     bones: list[BoneError] = []
     for nth, run in enumerate(runs):
 
-        def step(progress, done: int = nth, name: str = run.case.name) -> None:
+        def step(progress: Progress, done: int = nth, name: str = run.case.name) -> None:
             on_progress(
                 TRAINING_SHARE + (1 - TRAINING_SHARE) * (done + progress.fraction) / len(runs),
                 f"{name}: {progress.stage}",
@@ -173,18 +165,14 @@ def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneErr
 
     None for a result without structures.
     """
-    return [
-        BoneError(
-            bone.name,
-            bone.verdict or "",
-            *(
-                mtre(pose, truth[bone.name], bone.bone.surface)
-                for pose in (result.world_from_ct, bone.world_from_ct)
-            ),
-        )
-        for bone in result.together.bodies
-        if bone.bone
-    ]
+    found = []
+    for body in result.together.bodies:
+        if body.bone:
+            against = truth[body.name], body.bone.surface
+            whole_ct_mm = mtre(result.world_from_ct, *against)
+            own_mm = mtre(body.world_from_ct, *against)
+            found.append(BoneError(body.name, body.verdict or "", whole_ct_mm, own_mm))
+    return found
 
 
 def _error_table(bones: Sequence[BoneError]) -> list[ET.Element]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import write_atomically
-from ..studies.evaluation import Evaluation, EvaluationSetup, evaluate
+from ..studies.evaluation import STARTS, Evaluation, EvaluationSetup, evaluate
 from ..studies.evaluation_page import pages
 from .options import (
     Parser,
@@ -77,7 +77,7 @@ def add_evaluate(command: Parser) -> None:
     )
     add(
         "--start",
-        choices=["given", "search", "regressor", "auto"],
+        choices=STARTS,
         nargs="+",
         help="where to start, see register --start; several are tabulated side by side "
         "(default: given, or search where there is a --search)",
@@ -154,11 +154,9 @@ def _evaluate(options: argparse.Namespace) -> dict:
     folder = (options.page or Path("pictures")).with_suffix("")
     text = pages(evaluations, options.description, options.title, folder.name)
     if options.page:
-        pictures = {
-            name: picture
-            for evaluation in evaluations
-            for name, picture in evaluation.pictures.items()
-        }
+        pictures: dict[str, bytes] = {}
+        for evaluation in evaluations:
+            pictures |= evaluation.pictures
         write_page(options.page, text, pictures, options.append)
     if not options.json:
         print(text)

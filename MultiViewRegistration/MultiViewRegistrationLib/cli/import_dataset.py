@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,10 @@ from .options import Parser, add_json, add_out, say, sentence
 
 if TYPE_CHECKING:
     from ..io.datasets import Imported
+
+
+#: Imports a data set, and returns what is printed of it.
+Run = Callable[[argparse.Namespace], dict]
 
 
 def add_import(command: Parser) -> None:
@@ -24,7 +29,7 @@ def add_import(command: Parser) -> None:
     )
     kinds = command.add_subparsers(required=True, metavar="DATASET")
 
-    def dataset(name: str, about: str, file: str, run) -> argparse.ArgumentParser:
+    def dataset(name: str, about: str, file: str, run: Run) -> argparse.ArgumentParser:
         part = kinds.add_parser(name, help=about, description=sentence(about))
         part.usage = f"{part.prog} FILE --out DIR [options]"
         add_json(part)
@@ -193,11 +198,9 @@ def _import_cobra(options: argparse.Namespace) -> dict:
 def _import_autoscoper(options: argparse.Namespace) -> dict:
     from ..io.datasets.autoscoper import read_autoscoper
 
-    how = [
-        getattr(options, name)
-        for name in ("frame", "intensity", "unit", "volume", "start", "truth")
-    ]
-    return _written(options, read_autoscoper(options.file, *how))
+    how = options.frame, options.intensity, options.unit
+    poses = options.start, options.truth
+    return _written(options, read_autoscoper(options.file, *how, options.volume, *poses))
 
 
 def _written(options: argparse.Namespace, imported: Imported) -> dict:

@@ -102,7 +102,7 @@ def _close_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_warning(message, *_ignored, **_more) -> None:
+def _show_warning(message: object, *_ignored, **_more) -> None:
     say(f"{CLEAR * sys.stderr.isatty()}mvreg: warning: {message}")
 
 

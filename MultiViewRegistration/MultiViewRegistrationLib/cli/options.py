@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         usage, about, rest = super().format_help().split("\n\n", 2)
         return "\n\n".join([about, usage, rest])
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the words; an unknown option or argument is an error."""
         words = list(sys.argv[1:] if args is None else args)
         known = self._option_string_actions
@@ -103,7 +103,7 @@ class Parser(argparse.ArgumentParser):
             f"{command}{': ' * bool(command)}{message}{'' if message.endswith('?') else '.'}"
         )
 
-    def _check_value(self, action, value) -> None:
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             choices = list(map(str, action.choices))
             hint = _nearest(str(value), choices) or f", expected {', '.join(choices)}"

@@ -43,11 +43,7 @@ def _plan(options: argparse.Namespace) -> dict:
         if options.at_start:
             pose = start_pose(case, anatomy.centroid)
         else:
-            result = register(
-                case,
-                anatomy=anatomy,
-                progress=lambda now: line.show(now.fraction, now.stage),
-            )
+            result = register(case, anatomy=anatomy, progress=line)
             pose = result.world_from_ct
             views = result.refinement.views
         if targets is None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .. import __version__
 from ..errors import InputError, OutputError
-from ..finding import REGRESSOR_STARTS
+from ..finding import REGRESSOR_STARTS, STARTS
 from ..imaging.structures import StructureSource
-from ..io.case_file import CaseFile, refuse_mask_beside_structures
+from ..io.case_file import CaseFile, case_name, refuse_mask_beside_structures
 from ..io.files import InputFile, JsonObject, image_sha256, read_json, sha256
 from ..io.navigation.registration_export import REJECTED, RegistrationExport
 from ..io.own_folders import complete
@@ -75,7 +75,7 @@ def add_register(command: Parser) -> None:
     add("cases", type=case_path, nargs="+", metavar="CASE", help=CASE_HELP)
     add(
         "--start",
-        choices=["given", "search", "landmarks", "regressor", "auto"],
+        choices=STARTS,
         help="given: the case's world_from_ct; search: a range about it; landmarks: the pose that fits the case's landmarks; "
         "regressor: a regressor of this CT, trained first if there is none; auto: a regressor if "
         "there is one, and a search (default: what the case has: its pose, else its landmarks, "
@@ -93,11 +93,7 @@ def add_register(command: Parser) -> None:
         default=2.0,
         help="of training, if --start regressor finds no model (default: %(default)g)",
     )
-    add(
-        "--range",
-        action=SearchRange,
-        help="range of the search (default: the case's)",
-    )
+    add("--range", action=SearchRange, help="range of the search (default: the case's)")
     add(
         "--start-pose",
         type=Path,
@@ -214,20 +210,13 @@ def _folders(options: argparse.Namespace) -> dict[Path, Path]:
     if options.out is None:
         folders = {case: _beside(case) for case in options.cases}
     else:
-        folders = {case: options.out / _name(case) for case in options.cases}
+        folders = {case: options.out / case_name(case) for case in options.cases}
     if len(set(folders.values())) < len(options.cases):
         raise InputError(
             "CASE: the results of two cases would lie in one folder, expected one for each; "
             "register them one by one, each with its --out."
         )
     return folders
-
-
-def _name(case: Path) -> str:
-    """Return the name of a case's folder, or of its file where that is no case.json."""
-    if case.is_dir():
-        return case.resolve().name
-    return case.resolve().parent.name if case.name == "case.json" else case.stem
 
 
 def _is_whole(path: Path) -> bool:
@@ -487,12 +476,8 @@ def summarise(result: Result) -> None:
     device = result.compute_device.display_name or "the processor"
     errors = result.errors
     risk = result.assessment.summary if result.assessment else ""
-    similarity = ", ".join(
-        f"{view.name} {similarity:.3f}"
-        for view, similarity in zip(
-            result.case.views, result.refinement.fit.similarity, strict=True
-        )
-    )
+    alike = zip(result.views, result.refinement.fit.similarity, strict=True)
+    similarity = ", ".join(f"{view.name} {ncc:.3f}" for view, ncc in alike)
     lines = [
         f"{result.case.name}, verdict: {result.verdict or 'not assessed'}. {risk}".rstrip(),
         *result.reasons,
@@ -518,27 +503,22 @@ def summarise(result: Result) -> None:
 def _bone_lines(found: Together) -> list[str]:
     """Return a line for each bone, and for each pair that is measured."""
     width = max(len(bone.name) for bone in found.bodies)
-    bones = [
-        f"{bone.name:{width}}  {bone.verdict}"
-        f"{f', moved by {bone.moved.mm:.1f} mm and {bone.moved.degrees:.1f} degrees' if bone.moved else ''}. "
-        f"{' '.join(bone.reasons)}".rstrip()
-        for bone in found.bodies
-    ]
-    motions = [
-        f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm ({each.verdict})"
-        for each in found.motions
-    ]
-    poses = [
-        f"{each.name} to {each.against}: turned by {_three(each.numbers.rotation_deg)} degrees, its "
-        f"middle at {_three(each.numbers.shift_mm)} mm, along the principal axes of {each.against}"
-        for each in found.relative_poses
-    ]
-    return [
-        "Bones, against the pose of the whole CT:" if found.bodies[0].moved else "Bones:",
-        *bones,
-        *motions,
-        *poses,
-    ]
+    lines = ["Bones, against the pose of the whole CT:" if found.bodies[0].moved else "Bones:"]
+    for bone in found.bodies:
+        by = bone.moved
+        moved = f", moved by {by.mm:.1f} mm and {by.degrees:.1f} degrees" if by else ""
+        said = f"{bone.name:{width}}  {bone.verdict}{moved}. {' '.join(bone.reasons)}"
+        lines.append(said.rstrip())
+    for motion in found.motions:
+        how = f"{motion.words}, {motion.mm:.1f} mm ({motion.verdict})"
+        lines.append(f"{motion.name} on {motion.against}: {how}")
+    for each in found.relative_poses:
+        turn = _three(each.numbers.rotation_deg)
+        lines.append(
+            f"{each.name} to {each.against}: turned by {turn} degrees, its middle at "
+            f"{_three(each.numbers.shift_mm)} mm, along the principal axes of {each.against}"
+        )
+    return lines
 
 
 def _three(numbers: Iterable[float]) -> str:
@@ -555,10 +535,8 @@ def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:
 
     Its distance at the start, and whether it was used.
     """
-    names, views = (
-        max(len(text) for text in column)
-        for column in zip(*((each.name, each.view) for each in residuals))
-    )
+    names = max(len(each.name) for each in residuals)
+    views = max(len(each.view) for each in residuals)
     return "\n".join(
         f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  "
         f"{each.residual_mm:6.2f} mm  {each.status}"

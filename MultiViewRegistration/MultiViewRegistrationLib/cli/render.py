@@ -51,12 +51,7 @@ def _render(options: argparse.Namespace) -> dict:
     return {"files": list(map(str, files))}
 
 
-def render_views(
-    case: Case,
-    pose: str,
-    folder: Path,
-    on_progress: Show,
-) -> list[Path]:
+def render_views(case: Case, pose: str, folder: Path, on_progress: Show) -> list[Path]:
     """Write for each view NAME_drr.mha (line integrals, float32, with the pixel size if known) and NAME_drr.png (bone bright).
 
     Parameters

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ..errors import InputError
+from ..finding import STARTS, default_start
 from ..io.files import printable
 from ..reasons import BoneVerdict
 from .options import (
@@ -61,7 +62,7 @@ def add_track(command: Parser) -> None:
     )
     add(
         "--start",
-        choices=["given", "search", "landmarks", "regressor", "auto"],
+        choices=STARTS,
         help="of the first frame, see mvreg register (default: what the case has)",
     )
     add(
@@ -109,7 +110,6 @@ def add_motion(command: Parser) -> None:
 
 
 def _track(options: argparse.Namespace) -> dict:
-    from ..finding import default_start
     from ..registration.prepared_ct import PreparedCT
     from ..rendering.devices import ComputeDevice
     from ..sequence.run import follow

@@ -316,9 +316,7 @@ def _sd(seen: Observation) -> np.ndarray:
 
 
 def bundle(
-    seen: Sequence[Observation],
-    cameras: Sequence[Camera],
-    intrinsics: Intrinsics,
+    seen: Sequence[Observation], cameras: Sequence[Camera], intrinsics: Intrinsics
 ) -> Bundle:
     """Return the cameras of least robust reprojection error, from ones nearby.
 

@@ -196,6 +196,16 @@ class Camera:
         directions = self._rays(pixels)
         return rigid.unit(directions)
 
+    @property
+    def middle(self) -> np.ndarray:
+        """(2,): the middle of the image in pixels."""
+        return (np.array(self.size) - 1) / 2
+
+    @property
+    def middle_ray(self) -> np.ndarray:
+        """Unit vector (3,) in the world, from the source through the middle of the image."""
+        return self.ray_directions(self.middle)
+
     def at_depth(self, pixels: ArrayLike, depth_mm: ArrayLike) -> np.ndarray:
         """Return world points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""
         depths = np.asarray(depth_mm, float)[..., None]

@@ -356,12 +356,7 @@ SLOT_SCAN = table_of(
         "a column",
         unit="px",
     ),
-    Field(
-        "fan",
-        "fan",
-        choices=FAN,
-        default=FANS[0],
-    ),
+    Field("fan", "fan", choices=FAN, default=FANS[0]),
 )
 
 #: Fields of a camera, see `camera.Camera`.
@@ -397,7 +392,7 @@ TAKEN = table_of(
         expected="a number of kV",
         above=0,
         dicom="KVP",
-    ),
+    )
 )
 
 OR_UNKNOWN = "0 or more, or null if unknown"

@@ -195,8 +195,8 @@ def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
                 raise InputError(
                     f'{label} is seen in "{view}", which is no view, expected one of {views}; correct the name.'
                 )
-            (column, row) = pixel
-            (columns, rows) = cameras[view].size
+            column, row = pixel
+            columns, rows = cameras[view].size
             if not (-0.5 <= column <= columns - 0.5 and -0.5 <= row <= rows - 0.5):
                 raise InputError(
                     f'{label} is at column {column:g}, row {row:g} of "{view}", outside its {columns} x {rows} pixels, '

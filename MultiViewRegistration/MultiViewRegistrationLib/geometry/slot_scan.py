@@ -27,7 +27,7 @@ class SlotScanCamera(Camera):
     Source and slot move together along y, a row at a time. A world point X falls on pixel (u, v)
     with
 
-        (x, y, z) = R X + t,    u = fx x / z + cx,    v = fy y + cy,
+        x, y, z = R X + t,    u = fx x / z + cx,    v = fy y + cy,
 
     [R | t] the upper rows of camera_from_world, whose origin is the source of row cy: x along
     columns, y along the scan, z from the source to the detector.
@@ -219,7 +219,7 @@ class SlotScan:
         """Return the camera of its image, whose columns are at equal distances on a plane (else see `distortion.EqualAngles`)."""
         x, y, z = self._axes()
         distance = self.source_to_isocentre_mm
-        (width, height) = self.pixel_mm
+        width, height = self.pixel_mm
         central = (self.size[0] - 1) / 2 if self.central_column is None else self.central_column
         y -= (y @ z) * z
         y = rigid.unit(y)

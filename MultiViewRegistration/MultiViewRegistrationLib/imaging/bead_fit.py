@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -184,10 +185,8 @@ class _Patch:
             values = _without(values, np.hypot(u - other.pixel[0], v - other.pixel[1]), other)
         columns, rows = (high - low) // factor
         blocks = rows, factor, columns, factor
-        x, y, values, used = (
-            each.reshape(blocks).mean((1, 3)).ravel()
-            for each in (u - bead.pixel[0], v - bead.pixel[1], values, valid[part])
-        )
+        images = np.stack([u - bead.pixel[0], v - bead.pixel[1], values, valid[part]])
+        x, y, values, used = images.reshape(4, *blocks).mean((2, 4)).reshape(4, -1)
         distance = np.hypot(x, y)
         chosen = (used > 0.99) & (distance < reach)
         outline = np.abs(distance - bead.radius_px) < max(0.15 * bead.radius_px, 0.75 * factor)
@@ -312,9 +311,8 @@ class _Patch:
         row, column = self.at - self.at.min(axis=1, keepdims=True) + 3
         image[row, column] = misfit
         lags = range(-3, 4)
-        around = sum(
-            np.sum(misfit * image[row + down, column + right]) for down in lags for right in lags
-        )
+        shifted = [image[row + down, column + right] for down, right in product(lags, lags)]
+        around = np.sum(misfit * shifted)
         return float(max(1.0, around / max(np.sum(misfit**2), 1e-12)))
 
     def _half_apart(self, numbers: np.ndarray) -> np.ndarray:

@@ -7,18 +7,16 @@ radiation through its chords, blurred, before a smooth background.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TypeGuard
 
 import numpy as np
 import scipy
 
 from .bead_fit import MIN_SHOWN, POOR_MISFIT, Bead, fitted, reach_px
 from .field import continued
-
-if TYPE_CHECKING:
-    from typing import TypeGuard
 
 #: Radii by which one scale of the search differs from the next.
 SCALE_STEP = 1.25
@@ -85,20 +83,14 @@ def find_beads(
         ]
         beads = [fitted(transmission, valid, start, ()) for start in starts]
         found = _without_doubles(found + [bead for bead in beads if _is_clear(bead, radius_px)])
-    parted = [part for bead in found for part in _parted(transmission, valid, bead)]
+    parted = chain.from_iterable(_parted(transmission, valid, bead) for bead in found)
     found = _without_doubles(parted)
-    again = [
-        fitted(transmission, valid, bead, near) if (near := _neighbours(bead, found)) else bead
-        for bead in found
-    ]
-    found = _without_doubles(
-        [
-            new if _is_clear(new, radius_px) else old
-            for old, new in zip(found, again, strict=True)
-            if _is_clear(new, radius_px) or _is_clear(old, radius_px)
-        ]
-    )
-    return sorted(found, key=lambda bead: -sign * bead.stopped)
+    again = []
+    for bead in found:
+        near = _neighbours(bead, found)
+        new = fitted(transmission, valid, bead, near) if near else bead
+        again += [each for each in (new, bead) if _is_clear(each, radius_px)][:1]
+    return sorted(_without_doubles(again), key=lambda bead: -sign * bead.stopped)
 
 
 def _shown_by(beads: Sequence[Bead], place: np.ndarray) -> bool:
@@ -202,13 +194,13 @@ def _are_round(
 
 def _neighbours(bead: Bead, beads: Sequence[Bead]) -> list[Bead]:
     """Return the other beads that the surroundings of a bead show."""
-    return [
-        other
-        for other in beads
-        if other is not bead
-        and np.linalg.norm(other.pixel - bead.pixel)
-        < reach_px(bead.radius_px, bead.blur_px) + other.radius_px + 2 * other.blur_px
-    ]
+    reach = reach_px(bead.radius_px, bead.blur_px)
+
+    def is_near(other: Bead) -> bool:
+        apart = np.linalg.norm(other.pixel - bead.pixel)
+        return bool(apart < reach + other.radius_px + 2 * other.blur_px)
+
+    return [other for other in beads if other is not bead and is_near(other)]
 
 
 def _parted(transmission: np.ndarray, valid: np.ndarray, bead: Bead) -> list[Bead]:
@@ -216,11 +208,9 @@ def _parted(transmission: np.ndarray, valid: np.ndarray, bead: Bead) -> list[Bea
     apart = np.linalg.norm(bead.half_apart)
     if bead.misfit < POOR_MISFIT or apart < 0.15 * bead.radius_px:
         return [bead]
-    radius = 0.8 * bead.radius_px
-    pair: list[Bead | None] = [
-        replace(bead, pixel=bead.pixel + side * bead.half_apart, radius_px=radius)
-        for side in (-1, 1)
-    ]
+    smaller = replace(bead, radius_px=0.8 * bead.radius_px)
+    ends = bead.pixel - bead.half_apart, bead.pixel + bead.half_apart
+    pair: list[Bead | None] = [replace(smaller, pixel=pixel) for pixel in ends]
     for _ in range(PARTING_ROUNDS):
         for n in range(2):
             this = pair[n]
@@ -237,13 +227,12 @@ def _parted(transmission: np.ndarray, valid: np.ndarray, bead: Bead) -> list[Bea
     return [first, second] if alike and distinct and better else [bead]
 
 
-def _without_doubles(beads: list[Bead]) -> list[Bead]:
+def _without_doubles(beads: Iterable[Bead]) -> list[Bead]:
     """Return the beads without those at the place of a better measured one."""
     kept: list[Bead] = []
     for bead in sorted(beads, key=lambda each: each.sd_px / each.radius_px):
-        if all(
-            np.linalg.norm(bead.pixel - other.pixel) > 0.3 * max(bead.radius_px, other.radius_px)
-            for other in kept
-        ):
+        apart = [np.linalg.norm(bead.pixel - other.pixel) for other in kept]
+        least = [0.3 * max(bead.radius_px, other.radius_px) for other in kept]
+        if (np.array(apart) > least).all():
             kept.append(bead)
     return kept

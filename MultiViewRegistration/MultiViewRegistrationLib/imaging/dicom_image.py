@@ -493,8 +493,4 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
     return inside
 
 
-_SHUTTERS = {
-    "RECTANGULAR": _rectangular,
-    "CIRCULAR": _circular,
-    "POLYGONAL": _polygonal,
-}
+_SHUTTERS = {"RECTANGULAR": _rectangular, "CIRCULAR": _circular, "POLYGONAL": _polygonal}

@@ -484,11 +484,7 @@ def _grey(values: np.ndarray) -> np.ndarray:
 ROWS_AT_ONCE = 32
 
 
-def undistorted(
-    raw: RawImage,
-    intrinsics: np.ndarray,
-    distortion: AnyDistortion,
-) -> RawImage:
+def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: AnyDistortion) -> RawImage:
     """Return the image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
 
     Linear between pixels. What the image as it was taken does not show is NaN, and so left out of
@@ -499,9 +495,7 @@ def undistorted(
 
 
 def undistorted_mask(
-    used: np.ndarray,
-    intrinsics: np.ndarray,
-    distortion: AnyDistortion,
+    used: np.ndarray, intrinsics: np.ndarray, distortion: AnyDistortion
 ) -> np.ndarray:
     """Return a mask (rows, columns), drawn on the image as it was taken, on the undistorted one.
 
@@ -511,10 +505,7 @@ def undistorted_mask(
 
 
 def _resampled(
-    image: np.ndarray,
-    intrinsics: np.ndarray,
-    distortion: AnyDistortion,
-    outside: float,
+    image: np.ndarray, intrinsics: np.ndarray, distortion: AnyDistortion, outside: float
 ) -> np.ndarray:
     """Return the image (rows, columns) at where each pixel of the undistorted one comes from, float32.
 

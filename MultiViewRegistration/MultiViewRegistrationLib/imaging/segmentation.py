@@ -125,10 +125,7 @@ def _sources(segments: Iterable[Segment]) -> list[StructureSource]:
 
 
 def structures_of_array(
-    values: np.ndarray,
-    place: np.ndarray | None,
-    sources: Sequence[StructureSource],
-    ct: CT,
+    values: np.ndarray, place: np.ndarray | None, sources: Sequence[StructureSource], ct: CT
 ) -> Structures:
     """Return the structures of labels in memory.
 

@@ -30,7 +30,7 @@ from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_
 from ..imaging.segmentation import read_structures, structures_of_array
 from ..imaging.structures import NO_STRUCTURES, Structures, StructureSource, bone_of_ct, check_names
 from ..imaging.xray import load_image
-from .case_file import new_uid
+from .case_file import names_of_bones, new_uid
 from .files import InputFile, JsonObject, printable
 from .transforms import LPS_FROM_RAS, in_lps
 from .view_record import (
@@ -136,19 +136,17 @@ def sorted_parts(parts: Sequence[Any], axes: Any) -> tuple[list[Body], list[View
     InputError
         For anything else, and where either are missing.
     """
-    wrong = [part for part in parts if not isinstance(part, (View, Body))]
-    bodies = [
-        replace(
-            part, **in_lps(axes, ct_from_index=part.ct_from_index, world_from_ct=part.world_from_ct)
-        )
-        for part in parts
-        if isinstance(part, Body)
-    ]
-    views = [
-        replace(part, **in_lps(axes, projection=part.projection))
-        for part in parts
-        if isinstance(part, View)
-    ]
+    wrong = []
+    bodies = []
+    views = []
+    for part in parts:
+        if isinstance(part, Body):
+            placed = {"ct_from_index": part.ct_from_index, "world_from_ct": part.world_from_ct}
+            bodies.append(replace(part, **in_lps(axes, **placed)))
+        elif isinstance(part, View):
+            views.append(replace(part, **in_lps(axes, projection=part.projection)))
+        else:
+            wrong.append(part)
     if wrong or not (bodies and views):
         found = kind_of(wrong[0]) if wrong else f"{len(bodies)} bodies and {len(views)} views"
         raise InputError(
@@ -221,7 +219,7 @@ def bodies_of_arrays(given: Sequence[Body], of_case: Mapping[str, Any]) -> list[
         found.append(body.Body(own, "", _start(one), new_uid(), bones))
         of_case = {}
     names = [view_name(JsonObject("Body", "", {"name": each.name}), "structure") for each in apart]
-    check_names([*(name for one in found for name in one.bone_names), *names])
+    check_names([*names_of_bones(found), *names])
     for name, each in zip(names, apart, strict=True):
         with naming(f'structure "{name}"'):
             of_one_ct = {"mask": each.mask, "labels": each.labels, "structures": each.structures}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ import numpy as np
 from ..errors import InputError, naming
 from ..geometry.bead_match import check_model, symmetries
 from .files import describe, parse_numbers, printable, read_json, read_text
-from .points import MARKUPS, labelled_points
+from .points import MARKUPS, csv_rows, labelled_points
 
 EXPECTED = "a model of beads: lines of name,x,y,z in mm"
 HEADING = ["name", "x", "y", "z"]
@@ -114,8 +113,7 @@ def is_bead_model(path: Path) -> bool:
 
 def _of_lines(file: str, lines: Iterable[str]) -> list[tuple[str, np.ndarray]]:
     beads = []
-    rows = csv.reader(line for line in lines if line.strip() and not line.startswith("#"))
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(csv_rows(file, lines), start=1):
         cells = [cell.strip() for cell in row]
         point = parse_numbers(" ".join(cells[1:4]), 3)
         if point is not None and len(cells) >= 4:

@@ -28,8 +28,10 @@ from ..reasons import Reason
 from .case_file import (
     CaseFile,
     DicomOrigin,
+    case_name,
     check_structure_truths,
     input_files,
+    names_of_bones,
     uid_of,
 )
 from .case_settings import CaseSettings
@@ -43,7 +45,7 @@ from .dicom_identity import (
     read_identity,
     reveals,
 )
-from .files import NAMELESS, describe, image_sha256, printable, upload_root
+from .files import describe, image_sha256, printable
 from .placement import (
     check_sources,
     check_start,
@@ -116,9 +118,9 @@ class Case(CaseSettings):
         return self.bodies[0].bones
 
     @property
-    def bone_names(self) -> tuple[str, ...]:
+    def bone_names(self) -> list[str]:
         """The names of all bones that have a pose of their own."""
-        return tuple(name for body in self.bodies for name in body.bone_names)
+        return names_of_bones(self.bodies)
 
     @property
     def starts(self) -> list[np.ndarray | None]:
@@ -233,7 +235,7 @@ class Case(CaseSettings):
             bodies_key=keys,
             dicom=dicom_origin(file),
             mismatches=different,
-            name=_name(file.path.resolve()),
+            name=case_name(file.path),
             seconds=perf_counter() - began,
         )
         with naming(printable(file.path)):
@@ -386,7 +388,7 @@ def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
     """
     if used.shape != xray.valid.shape:
         size = " x ".join(map(str, used.shape))
-        (image_rows, image_columns) = xray.valid.shape
+        image_rows, image_columns = xray.valid.shape
         size = (
             f"{used.shape[1]} columns and {used.shape[0]} rows"
             if used.ndim == 2
@@ -425,8 +427,8 @@ def _xray(name: str, image: RawImage, view: ViewRecord, valid: np.ndarray | None
     """
     with naming(name):
         if valid is not None and valid.shape != image.values.shape:
-            (rows, columns) = image.values.shape
-            (expected_rows, expected_columns) = valid.shape
+            rows, columns = image.values.shape
+            expected_rows, expected_columns = valid.shape
             raise InputError(
                 f"has {columns} columns and {rows} rows, expected {expected_columns} and "
                 f"{expected_rows} as in the first frame; give images of one size."
@@ -516,16 +518,6 @@ def _detector_mm_by_header(file: ViewRecord) -> float | None:
     return None if dicom is None else DicomFrame(dicom).number("DistanceSourceToDetector")
 
 
-def _name(path: Path) -> str:
-    """Return the name of the case in a file.
-
-    Its folder's, where that came with a name, or the file's own.
-    """
-    if path.name != "case.json":
-        return path.stem
-    return NAMELESS if upload_root(path) == path.parent else path.parent.name
-
-
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
     """Return the landmarks at pixels of the undistorted images.
 
@@ -539,14 +531,12 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
         intrinsics, distortion = lens
         return distortion.undistort_pixels(intrinsics, pixel)
 
+    landmarks = []
     with naming(f"{printable(file.path)}: a landmark's pixel"):
-        return [
-            replace(
-                landmark,
-                pixels={name: straight(name, pixel) for name, pixel in landmark.pixels.items()},
-            )
-            for landmark in file.landmarks
-        ]
+        for landmark in file.landmarks:
+            pixels = {name: straight(name, pixel) for name, pixel in landmark.pixels.items()}
+            landmarks.append(replace(landmark, pixels=pixels))
+    return landmarks
 
 
 def _bodies(
@@ -566,7 +556,7 @@ def _bodies(
         uid = frame_of_reference(source.ct.path, source.series) or uid_of(key[0][0])
         start = source.world_from_ct if found else file.world_from_ct
         found.append(Body(own, source.name, start, uid, bones))
-    check_names([name for body in found for name in body.bone_names])
+    check_names(names_of_bones(found))
     return tuple(found)
 
 

@@ -141,11 +141,11 @@ def _renamed(body: Body, names: Iterator[str]) -> Body:
 
 def _structure_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the structures in the copy."""
-    numbered = enumerate(names, start=1)
-    return tuple(
-        name if _PLAIN_STRUCTURE.fullmatch(name) else f"structure {number}"
-        for number, name in numbered
-    )
+    kept = list(names)
+    for n, name in enumerate(names):
+        if not _PLAIN_STRUCTURE.fullmatch(name):
+            kept[n] = f"structure {n + 1}"
+    return tuple(kept)
 
 
 def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
@@ -184,12 +184,10 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
             image
         ) in blanked:  # the floor of the logarithm depends on the largest value, wherever that is
             image.values[tuple(np.argwhere(~valid)[0])] = np.nanmax(plain.values)
-    same_field = (
-        image
-        for image in blanked
-        if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid)
-    )
-    return next(same_field, blanked[0]), intensity
+    for image in blanked:
+        if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid):
+            return image, intensity
+    return blanked[0], intensity
 
 
 def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -58,8 +59,7 @@ def check_case(case: Case) -> dict[str, Any]:
     if isocentre is None:
         isocentre = np.zeros(3)
         if cameras[0].depth(isocentre) <= 0:
-            middle = cameras[0].ray_directions((np.array(cameras[0].size) - 1) / 2)
-            isocentre = cameras[0].source + BEFORE_SOURCE_MM * middle
+            isocentre = cameras[0].source + BEFORE_SOURCE_MM * cameras[0].middle_ray
     world_from_ct = case.world_from_ct
     if world_from_ct is None:
         world_from_ct = rigid.translation(isocentre - case.ct.centroid())
@@ -75,15 +75,13 @@ def check_case(case: Case) -> dict[str, Any]:
         if case.reference_from_world is None
         else rigid.inverse(case.reference_from_world)[:3, 3]
     )
+    views = []
+    for nth, view in enumerate(case.views):
+        numbers = _view(view, world_from_ct, box, corners, isocentre)
+        views.append({**numbers, "same_image_as": _same_image(view, case.views[:nth])})
     checked = {
         "name": case.name,
-        "views": [
-            {
-                **_view(view, world_from_ct, box, corners, isocentre),
-                "same_image_as": _same_image(view, case.views[:nth]),
-            }
-            for nth, view in enumerate(case.views)
-        ],
+        "views": views,
         "pairs": [_pair(a, b) for a, b in combinations(case.views, 2)],
         "world_from_ct": world_from_ct,
         "start_pose": "assumed" if case.world_from_ct is None else "given",
@@ -109,7 +107,7 @@ def _points(case: Case) -> list[dict[str, Any]]:
         "targets": case.targets,
         "landmarks": np.array([landmark.ct for landmark in case.landmarks]),
     }
-    index_from_ct = np.linalg.inv(case.ct.volume.ct_from_index)
+    index_from_ct = case.ct.volume.index_from_ct
     low, high = ct_box(replace(case.ct, mask=None))
     checked = []
     for what, points in given.items():
@@ -191,9 +189,8 @@ def _same_image(view: View, before: list[View]) -> str | None:
 
 
 def _pair(first: View, second: View) -> dict[str, Any]:
-    a, b = (
-        view.camera.ray_directions((np.array(view.camera.size) - 1) / 2) for view in (first, second)
-    )
+    a = first.camera.middle_ray
+    b = second.camera.middle_ray
     between = second.camera.source - first.camera.source
     across = np.cross(a, b)
     angle = np.degrees(np.arctan2(np.linalg.norm(across), a @ b))
@@ -210,11 +207,9 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
     """Describe the geometry in words, lines for each view, pair and the CT."""
     structure = check["structure"]
     placed = check["start_pose"] == "given"
-    sentences = [
-        line
-        for view in check["views"]
-        for line in _view_lines(view, "structure" if structure else "CT")
-    ]
+    sentences = []
+    for view in check["views"]:
+        sentences += _view_lines(view, "structure" if structure else "CT")
     for pair in check["pairs"]:
         first, second = pair["views"]
         meet = "meet" if pair["gap_mm"] < 0.05 else f"pass {pair['gap_mm']:.1f} mm apart"
@@ -222,11 +217,8 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
             f"{first} and {second}: {pair['angle_deg']:.1f} degrees between them; the rays through "
             f"the middle of the images {meet}."
         )
-    sentences += [
-        f"{name}, assumed: {each}"
-        for name, assumed in check["assumptions"].items()
-        for each in assumed
-    ]
+    for name, assumed in check["assumptions"].items():
+        sentences += [f"{name}, assumed: {each}" for each in assumed]
     corners = np.array(check["ct_corners_world"])
     size = np.linalg.norm(corners[[1, 2, 4]] - corners[0], axis=1)
     middle = _point(corners.mean(0))
@@ -266,9 +258,9 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
     source = "a slot scan, source of its middle row" if view["slot_scan"] else "source"
     width, height = view["field_mm"]
     corners = np.array(view["ct_corners"])
-    (columns, rows) = view["size"]
-    (left, top) = corners.min(0)
-    (right, bottom) = corners.max(0)
+    columns, rows = view["size"]
+    left, top = corners.min(0)
+    right, bottom = corners.max(0)
     box = (
         f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} "
         f"x {rows}"
@@ -301,10 +293,9 @@ def _patient(toward: dict[str, list[float]]) -> str:
 def findings(check: dict[str, Any]) -> list[str]:
     """List the suspicious values, a sentence each."""
     where = "at the start pose" if check["start_pose"] == "given" else "put where the views meet"
-    sentences = [
-        *_units(check),
-        *(finding for view in check["views"] for finding in _of_view(view, where)),
-    ]
+    sentences = _units(check)
+    for view in check["views"]:
+        sentences += _of_view(view, where)
     for pair in check["pairs"]:
         both = " and ".join(pair["views"])
         angle = pair["angle_deg"]
@@ -318,12 +309,13 @@ def findings(check: dict[str, Any]) -> list[str]:
                 f"{both} have middle rays that pass {pair['gap_mm']:.0f} mm apart, so they barely "
                 "show the same anatomy; check that both are given in one world, in mm."
             )
-    sentences += [
-        f"{points['count'] - points['inside']} of {points['count']} {points['what']} lie outside "
-        "of the CT; check that they are of this CT, in LPS mm."
-        for points in check["points"]
-        if points["inside"] < points["count"]
-    ]
+    for points in check["points"]:
+        count = points["count"]
+        if points["inside"] < count:
+            sentences.append(
+                f"{count - points['inside']} of {count} {points['what']} lie outside of the CT; "
+                "check that they are of this CT, in LPS mm."
+            )
     mirrored = [view["name"] for view in check["views"] if view["mirrored"]]
     if 0 < len(mirrored) < len(check["views"]):
         sentences.append(
@@ -340,11 +332,8 @@ def _units(check: dict[str, Any]) -> list[str]:
     names = " and ".join(view["name"] for view in check["views"])
     for view in check["views"]:
         largest = max(map(abs, view["angles_deg"] or [0.0]))
-        apart = [
-            min(pair["angle_deg"], 180 - pair["angle_deg"])
-            for pair in check["pairs"]
-            if view["name"] in pair["views"]
-        ]
+        pairs = [pair["angle_deg"] for pair in check["pairs"] if view["name"] in pair["views"]]
+        apart = [min(angle, 180 - angle) for angle in pairs]
         if like_radians(largest, apart):
             sentences.append(
                 f"The angles of {view['name']} look like radians, as the largest is {largest:.3g} "
@@ -432,5 +421,5 @@ def _of_view(view: dict[str, Any], where: str) -> list[str]:
     return sentences
 
 
-def _point(point) -> str:
+def _point(point: Sequence[float] | np.ndarray) -> str:
     return "(" + ", ".join(f"{value + 0.0:.0f}" for value in np.round(point)) + ") mm"

@@ -7,12 +7,14 @@ import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, naming
+from ..imaging.body import Body
 from ..imaging.ct import CT, MATERIAL, UNITS, load_ct, per_mm_of
 from ..imaging.structures import (
     MAX_LABEL,
@@ -23,7 +25,7 @@ from ..imaging.structures import (
     check_names,
 )
 from .case_settings import CaseSettings
-from .files import InputFile, JsonObject, describe, input_file, printable
+from .files import NAMELESS, InputFile, JsonObject, describe, input_file, printable, upload_root
 from .view_record import ViewRecord, view_name
 
 VERSION = 1
@@ -142,6 +144,20 @@ def bodies_json(
     return without_none(content)
 
 
+def names_of_bones(bodies: Iterable[BodySource | Body]) -> list[str]:
+    """Return the names of all bones of bodies, as far as they are listed."""
+    return list(chain.from_iterable(body.bone_names for body in bodies))
+
+
+def case_name(path: Path) -> str:
+    """Return the name of a case by its folder, or by its file where that is no case.json; NAMELESS where it came without a folder."""
+    path = path.resolve()
+    if not path.is_dir() and path.name != "case.json":
+        return path.stem
+    folder = path if path.is_dir() else path.parent
+    return NAMELESS if upload_root(path) == folder else folder.name
+
+
 @dataclass(eq=False, kw_only=True)
 class CaseFile(CaseSettings):
     """The content of a case.json as case.schema.json and docs/frames.md describe it.
@@ -165,7 +181,7 @@ class CaseFile(CaseSettings):
     @property
     def bone_names(self) -> list[str]:
         """The names of all bones that have a pose of their own, as far as they are listed."""
-        return [name for body in self.bodies for name in body.bone_names]
+        return names_of_bones(self.bodies)
 
     def content(self, named: Mapping[Path, str | os.PathLike]) -> dict[str, Any]:
         """Return the content of the case.json, with these names of its files."""
@@ -174,13 +190,14 @@ class CaseFile(CaseSettings):
         if first.name:
             first = replace(first, world_from_ct=settings.pop("world_from_ct", None))
         bodies = bodies_json((first, *self.bodies[1:]), named)
+
+        def renamed(part: InputFile | None) -> InputFile | None:
+            return part and InputFile(os.fspath(named[part.path]), part.path)
+
         views = []
         for view in self.views:
-            image, mask = (
-                part and InputFile(os.fspath(named[part.path]), part.path)
-                for part in (view.image, view.mask)
-            )
-            views.append(replace(view, image=image, mask=mask).to_json())
+            files = replace(view, image=renamed(view.image), mask=renamed(view.mask))
+            views.append(files.to_json())
         return {"version": VERSION, **bodies, **settings, "views": views}
 
     @classmethod
@@ -253,7 +270,7 @@ def _bodies(fields: JsonObject, folder: Path, settings: CaseSettings) -> tuple[B
             entry.refuse("ct_unit", f'is "{body.unit}"', expected, "correct it")
         bodies.append(body)
     with naming(fields.file):
-        check_names([name for body in bodies for name in body.bone_names])
+        check_names(names_of_bones(bodies))
     return tuple(bodies)
 
 

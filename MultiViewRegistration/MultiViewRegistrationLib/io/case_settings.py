@@ -170,20 +170,26 @@ SEARCH = {
     "rotation_deg": ("degrees above 0 and up to 180", {"above": 0, "most": 180}),
     "translation_mm": ("mm above 0", {"above": 0}),
 }
+
+
+def _deviation(unit: str) -> tuple[str, dict[str, float]]:
+    return f"a standard deviation in {unit} above 0; leave out what is known exactly", {"above": 0}
+
+
 SHARED_UNKNOWNS = {
-    key: (f"a standard deviation in {unit} above 0; leave out what is known exactly", {"above": 0})
-    for key, unit in (
-        ("source_to_detector_sd_mm", "mm"),
-        ("principal_point_sd_px", "pixels"),
-        ("isocentre_sd_mm", "mm"),
-    )
+    "source_to_detector_sd_mm": _deviation("mm"),
+    "principal_point_sd_px": _deviation("pixels"),
+    "isocentre_sd_mm": _deviation("mm"),
 }
-TRAINING_RANGES = {
-    key: ("mm, 0 or more", {"least": 0})
-    if most is None
-    else (f"degrees from 0 to {most}", {"least": 0, "most": most})
-    for key, most in TRAINING.items()
-}
+
+
+def _training_range(most: float | None) -> tuple[str, dict[str, float]]:
+    if most is None:
+        return "mm, 0 or more", {"least": 0}
+    return f"degrees from 0 to {most}", {"least": 0, "most": most}
+
+
+TRAINING_RANGES = {key: _training_range(most) for key, most in TRAINING.items()}
 
 
 def _ranges(
@@ -196,20 +202,14 @@ def _ranges(
     if not fields.has(key):
         return {}
     section = fields.section(key)
-    return {
-        name: section.number(name, expected, **limits)
-        for name, (expected, limits) in ranges.items()
-        if section.has(name) or required
-    }
+    given = ranges if required else filter(section.has, ranges)
+    return {name: section.number(name, ranges[name][0], **ranges[name][1]) for name in given}
 
 
 def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
-    section = fields.optional("header_mismatch", fields.section)
-    return {
-        kind: section.value(kind, "true or false", bool)
-        for kind in MISMATCH_KINDS
-        if section and section.has(kind)
-    }
+    section = fields.part("header_mismatch")
+    given = filter(section.has, MISMATCH_KINDS)
+    return {kind: section.value(kind, "true or false", bool) for kind in given}
 
 
 def _digests(fields: JsonObject) -> dict[str, dict[str, str]]:
@@ -217,14 +217,14 @@ def _digests(fields: JsonObject) -> dict[str, dict[str, str]]:
         return {}
     section = fields.section("patient_digests")
     salt = {SALT: _digest(section, SALT)}
-    views = section.optional("views", section.section)
-    named = {name: views.section(name) for name in views.values} if views else {}
+    views = section.part("views")
+    named = {name: views.section(name) for name in views.values}
     if section.has("ct"):
         named[""] = section.section("ct")
-    return {
-        name: salt | {key: _digest(digests, key) for key in digests.values}
-        for name, digests in named.items()
-    }
+    found = {}
+    for name, digests in named.items():
+        found[name] = salt | {key: _digest(digests, key) for key in digests.values}
+    return found
 
 
 def _digest(fields: JsonObject, key: str) -> str:
@@ -247,8 +247,8 @@ def _whole_truth(truth: JsonObject) -> np.ndarray | None:
 def _truths(truth: JsonObject) -> dict[str, np.ndarray]:
     """Return the true poses (4, 4) of structures by name."""
     expected = "an object with a rigid 4x4 matrix for each structure"
-    poses = truth.optional("structures", truth.section, expected)
-    return {name: poses.rigid(name) for name in poses.values} if poses else {}
+    poses = truth.part("structures", expected)
+    return {name: poses.rigid(name) for name in poses.values}
 
 
 def _landmarks(fields: JsonObject, views: Sequence[str]) -> list[Landmark]:

@@ -20,7 +20,7 @@ from ..imaging.reading import RawImage
 from ..imaging.structures import StructureSource
 from ..imaging.xray import load_image, recognised
 from .case import Case
-from .case_file import VERSION, BodySource, CaseFile, bodies_json, input_files
+from .case_file import VERSION, BodySource, CaseFile, bodies_json, case_name, input_files
 from .files import InputFile, json_text, plain, printable, relative_path
 from .own_folders import staged
 from .view_headers import missing_readings
@@ -248,11 +248,7 @@ def tells_its_intensity(image: Path, frame: int | None) -> bool:
 
 
 def write_new_case(
-    new: CaseFile,
-    *,
-    force: bool,
-    copy: bool,
-    check: Callable[[Case], object],
+    new: CaseFile, *, force: bool, copy: bool, check: Callable[[Case], object]
 ) -> Case:
     """Write a case.json and return the case that it describes, which has been read whole and is good.
 
@@ -298,29 +294,24 @@ def write_new_case(
             file = CaseFile.read(probe)
             case = Case.of(file)
         check(case)
-        new.views = [
-            replace(view, geometry=read.geometry, assumptions=read.assumptions)
-            for view, read in zip(new.views, file.views, strict=True)  # some may come from a header
-        ]
+        for n, (view, read) in enumerate(zip(new.views, file.views, strict=True)):
+            # Some may come from a header.
+            known = replace(view, geometry=read.geometry, assumptions=read.assumptions)
+            new.views[n] = known
         named = (
             _copied(sources, staging)
             if copy
             else {source: relative_path(source, path.parent) for source in sources}
         )
-        taken = [
-            name
-            for name in named.values()
-            if copy and ((path.parent / name).exists() or name == path.name)
-        ]
-        if taken:
-            raise InputError(
-                f"{printable(path.parent / taken[0])}: exists already; choose another folder."
-            )
+        for name in named.values() if copy else ():
+            there = path.parent / name
+            if there.exists() or name == path.name:
+                raise InputError(f"{printable(there)}: exists already; choose another folder.")
         probe.write_text(_case_text(new, named))
     for warning in caught:
         warn(warning.replace(printable(probe), printable(path)))
     case.path = path
-    case.name = path.resolve().parent.name if path.name == "case.json" else path.stem
+    case.name = case_name(path)
     return case
 
 
@@ -337,12 +328,12 @@ def _refuse_gaps(new: CaseFile) -> None:
             "...",
         ),
     ):
-        missing = [
-            f"view {printable(view.name)}: is missing "
-            + ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
-            for view in new.views
-            if view.kind == kind and (readings := missing_readings(view))
-        ]
+        missing = []
+        for view in new.views:
+            readings = missing_readings(view) if view.kind == kind else {}
+            listed = ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
+            if readings:
+                missing.append(f"view {printable(view.name)}: is missing {listed}")
         if missing:
             raise InputError(f"{'; '.join(missing)}, expected {expected}")
 

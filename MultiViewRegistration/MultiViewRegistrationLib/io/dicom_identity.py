@@ -118,10 +118,7 @@ def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[M
     """
     kinds = {each.kind for each in found}
     more = [kind for kind in MISMATCH_KINDS if recorded.get(kind) and kind not in kinds]
-    return [
-        *found,
-        *(Mismatch(kind, f"{KIND_WORDS[kind]} {BY_HEADERS}") for kind in more),
-    ]
+    return [*found, *(Mismatch(kind, f"{KIND_WORDS[kind]} {BY_HEADERS}") for kind in more)]
 
 
 def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:

@@ -56,9 +56,9 @@ class EdgeCheck(NamedTuple):
 
 def read_edge_checks(result: JsonObject) -> dict[str, EdgeCheck]:
     """Return the answers in a result.json, by the names of X-rays."""
-    every = result.optional("edge_checks", result.section)
+    every = result.part("edge_checks")
     found = {}
-    for name in every.values if every else ():
+    for name in every.values:
         told = every.section(name)
         on_line = told.value("on_line", "true or false", bool)
         found[name] = EdgeCheck(on_line, told.text("by", "initials"), told.text("time", "a time"))

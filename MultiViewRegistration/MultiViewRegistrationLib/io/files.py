@@ -515,6 +515,10 @@ class JsonObject:
         """Return the object at a key."""
         return self._part(key, self.value(key, expected, dict))
 
+    def part(self, key: str, expected: str = "an object") -> JsonObject:
+        """Return the object at a key, an empty one where it is missing."""
+        return self.section(key, expected) if self.has(key) else JsonObject(self.file, key, {})
+
     def sections(self, key: str, expected: str) -> list[JsonObject]:
         """Return the objects of a list that has at least one."""
         values = self.value(key, expected, list)
@@ -559,10 +563,8 @@ class JsonObject:
             return self._number(key, value, "a number", limit)
         if not isinstance(value, list) or shape[0] not in (None, len(value)):
             self.refuse(key, f"is {describe(value)}", expected)
-        return [
-            self._list(f"{key}[{i}]", item, shape[1:], expected, limit)
-            for i, item in enumerate(value)
-        ]
+        named = {f"{key}[{i}]": item for i, item in enumerate(value)}
+        return [self._list(each, named[each], shape[1:], expected, limit) for each in named]
 
 
 def _similar(key: str, others: set[str]) -> str | None:

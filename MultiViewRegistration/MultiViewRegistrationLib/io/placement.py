@@ -79,9 +79,7 @@ def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
     It has the least squared distances to one line a view, from the source through the middle of the
     image.
     """
-    directions = np.stack(
-        [camera.ray_directions((np.array(camera.size) - 1) / 2) for camera in cameras]
-    )
+    directions = np.stack([camera.middle_ray for camera in cameras])
     if len(cameras) - np.linalg.eigvalsh(directions.T @ directions)[-1] < PARALLEL:
         return None
     return closest_point(np.stack([camera.source for camera in cameras]), directions)[0]
@@ -163,14 +161,13 @@ def check_start(
 ) -> None:
     """Refuse a start pose (4, 4) as `_check_visible` does."""
     low, high = ct_box(ct)
-    seen, seen_from_ras = (
-        [
-            sees(camera, world_from_ct @ turn @ ct.volume.ct_from_index, low, high)
-            for camera in cameras
-        ]
-        for turn in (np.eye(4), LPS_FROM_RAS)
-    )
-    _check_visible(where, files, seen, any(seen_from_ras))
+
+    def seen(pose: np.ndarray) -> list[bool]:
+        world_from_index = pose @ ct.volume.ct_from_index
+        return [sees(camera, world_from_index, low, high) for camera in cameras]
+
+    from_ras = any(seen(world_from_ct @ LPS_FROM_RAS))
+    _check_visible(where, files, seen(world_from_ct), from_ras)
 
 
 def _check_visible(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
             "among them; save it again with Slicer."
         ) from None
     points = []
-    rows = [row for row in _csv_rows(file, lines) if any(cell.strip() for cell in row)]
+    rows = [row for row in csv_rows(file, lines) if any(cell.strip() for cell in row)]
     for number, row in enumerate(rows, start=1):
         label, *words = (row[place].strip() if place < len(row) else "" for place in places)
         point = parse_numbers(" ".join(words), 3)
@@ -120,7 +121,7 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     return points
 
 
-def _csv_rows(file: str, lines: list[str]) -> list[list[str]]:
+def csv_rows(file: str, lines: Iterable[str]) -> list[list[str]]:
     """Return the cells of each line that is neither empty nor a comment."""
     try:
         return list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
@@ -223,7 +224,7 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     pixels: dict[str, np.ndarray] = {}
     for number, row in enumerate(
-        _csv_rows(printable(path), read_text(path, EXPECTED).splitlines()), start=1
+        csv_rows(printable(path), read_text(path, EXPECTED).splitlines()), start=1
     ):
         name, *words = (word.strip() for word in row)
         pixel = parse_numbers(" ".join(words), 2)

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.xray import View, count_frames
 from .case import Case, in_field, views_of, xray_of
-from .case_file import CaseFile
+from .case_file import CaseFile, case_name
 from .dicom_identity import mismatches_of
 from .files import (
     JsonObject,
@@ -73,7 +73,7 @@ class FrameFiles:
         """Take a case.json, or a folder that holds one, for each frame."""
         return cls(
             tuple(paths),
-            [_name(path) for path in paths],
+            list(map(case_name, paths)),
             {},
             [partial(CaseFile.read, path) for path in paths],
         )
@@ -218,11 +218,6 @@ def _with_images(content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> 
         }
         views.append({**other, **entry})
     return {**content, "views": views}
-
-
-def _name(path: Path) -> str:
-    path = path.resolve()
-    return path.parent.name if path.name == "case.json" else path.stem
 
 
 @dataclass(frozen=True, eq=False)

@@ -544,15 +544,11 @@ def _converted(name: str, value: Any) -> Any:
     return convert(array) if fits else value
 
 
-def _pose(pose: np.ndarray) -> np.ndarray:
-    return LPS_FROM_RAS @ pose @ LPS_FROM_RAS
-
-
 #: The shape that each is to have, and what it becomes.
 _CONVERSIONS: dict[str, tuple[tuple[int | None, ...], Callable[[np.ndarray], np.ndarray]]] = {
     "ct_from_index": ((4, 4), lambda matrix: LPS_FROM_RAS @ matrix),
     "projection": ((3, 4), lambda matrix: matrix @ LPS_FROM_RAS),
-    "world_from_ct": ((4, 4), _pose),
-    "truth_world_from_ct": ((4, 4), _pose),
+    "world_from_ct": ((4, 4), turned),
+    "truth_world_from_ct": ((4, 4), turned),
     "targets": ((None, 3), lambda points: points * [-1, -1, 1]),
 }

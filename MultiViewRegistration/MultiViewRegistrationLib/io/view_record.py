@@ -41,7 +41,6 @@ from .files import InputFile, JsonObject, input_file, printable
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-
 INTENSITIES = ("linear", "log", "auto")
 #: The kinds of geometry, by their keys in a view of a case.json.
 GEOMETRIES = ("projection_matrix", "camera", "c_arm", "slot_scan")
@@ -416,13 +415,12 @@ def read_uncertainty(fields: JsonObject, kind: str) -> dict[str, float | None]:
             "a slot_scan, whose rows it is about",
             "remove it",
         )
-    return {
-        key: None
-        if sd.nullable and fields.values[key] is None
-        else fields.number(key, sd.expected, least=sd.least)
-        for key, sd in SLOT_SCAN_UNCERTAINTY.items()
-        if fields.has(key)
-    }
+    found: dict[str, float | None] = {}
+    for key in filter(fields.has, SLOT_SCAN_UNCERTAINTY):
+        sd = SLOT_SCAN_UNCERTAINTY[key]
+        unknown = sd.nullable and fields.values[key] is None
+        found[key] = None if unknown else fields.number(key, sd.expected, least=sd.least)
+    return found
 
 
 def read_fields(section: JsonObject, table: Table, *, whole: bool = True) -> dict[str, Any]:
@@ -440,11 +438,8 @@ def read_fields(section: JsonObject, table: Table, *, whole: bool = True) -> dic
         raise InputError(
             f"{section.file}: {section.name} is missing {', '.join(missing)}; add them."
         )
-    return {
-        key: _value(section, each)
-        for key, each in table.items()
-        if section.has(key) or key in missing
-    }
+    wanted = [key for key in table if section.has(key) or key in missing]
+    return {key: _value(section, table[key]) for key in wanted}
 
 
 def _value(section: JsonObject, each: Field) -> Any:

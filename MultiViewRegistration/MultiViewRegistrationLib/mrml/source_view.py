@@ -92,9 +92,7 @@ def view_window(camera: Camera, size: Size) -> tuple[float, tuple[float, float]]
         (width, height) of the view.
     """
     half = np.array(camera.size) / 2 / camera.intrinsics.diagonal()[:2]
-    middle = (
-        (np.array(camera.size) - 1) / 2 - camera.principal_point
-    ) / camera.intrinsics.diagonal()[:2]
+    middle = (camera.middle - camera.principal_point) / camera.intrinsics.diagonal()[:2]
     aspect = size[0] / size[1]
     tangent = max(abs(half[1]), abs(half[0]) / aspect)
     return 2 * np.degrees(np.arctan(tangent)), (

@@ -296,13 +296,13 @@ class BonesObjective:
         room = np.maximum(margins + self.radius + 1, 2 * self.radius + 2)
         low = np.floor(pixels.min(axis=1))
         high = np.ceil(pixels.max(axis=1)) + 1
-        (lows, highs), (far_lows, far_highs) = (
-            [
-                np.clip(end, 0, view.camera.size).astype(int)
-                for end in (low - wide[:, None], high + wide[:, None])
-            ]
-            for wide in (room, margins + 2 * self.radius + 2)
-        )
+
+        def within(wide: np.ndarray) -> np.ndarray:
+            ends = np.stack([low - wide[:, None], high + wide[:, None]])
+            return np.clip(ends, 0, view.camera.size).astype(int)
+
+        lows, highs = within(room)
+        far_lows, far_highs = within(margins + 2 * self.radius + 2)
         shadows: list[Shadow | None] = []
         for b, shown in enumerate(before & (highs - lows >= 3).all(axis=1)):
             part = part_between(lows[b], highs[b])
@@ -393,11 +393,11 @@ class BonesObjective:
 
         def fill(b: int) -> None:
             for n, step in enumerate(np.diag(DIFFERENCE)):
-                ahead, behind = (
-                    self._own_gradient(b, rigid.moved(poses[b], twist, pivots[b]), shadows)
-                    for twist in (step, -step)
-                )
-                found[b, n] = (ahead - behind) / (2 * DIFFERENCE[n])
+                ahead = rigid.moved(poses[b], step, pivots[b])
+                behind = rigid.moved(poses[b], -step, pivots[b])
+                change = self._own_gradient(b, ahead, shadows)
+                change -= self._own_gradient(b, behind, shadows)
+                found[b, n] = change / (2 * DIFFERENCE[n])
 
         run_tasks([partial(fill, b) for b in range(len(self.bones))])
         return (found + np.swapaxes(found, 1, 2)) / 2
@@ -472,8 +472,8 @@ class BonesObjective:
         self, b: int, view: View, pose: np.ndarray, part: tuple[slice, slice], dark: int
     ) -> float:
         """Return how many pixels a bone's shadow has that has so many in its part of the image."""
-        (columns, rows) = view.camera.size
-        (down, across) = part
+        columns, rows = view.camera.size
+        down, across = part
         if down.start and across.start and down.stop < rows and across.stop < columns:
             return dark
         pixels = view.camera.project(rigid.transform_points(pose, self.bones[b].surface))
@@ -554,7 +554,7 @@ def _normal_equations(
     gradient = np.zeros(n * bodies)
     hessian = np.zeros((n * bodies, n * bodies))
     for b, changes in compared.changes.items():
-        (rows, columns) = compared.parts[b]
+        rows, columns = compared.parts[b]
         here = slice(n * b, n * b + n)
         corner = (rows.start, columns.start)
         box = (rows.start, rows.stop, columns.start, columns.stop)
@@ -570,7 +570,7 @@ def _normal_equations(
                 continue
             block = np.zeros((n, n))
             there = slice(n * c, n * c + n)
-            (rows, columns) = both
+            rows, columns = both
             other_corner = tuple(side.start for side in compared.parts[c])
             box = rows.start, rows.stop, columns.start, columns.stop
             for change, other, weight in zip(

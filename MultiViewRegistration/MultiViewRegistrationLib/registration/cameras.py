@@ -65,11 +65,8 @@ def uncalibrated_view_indices(
     """
     if shared != CALIBRATED:
         return []
-    return [
-        i
-        for i, view in enumerate(views)
-        if i and view.rotation_sd_deg is None and view.translation_sd_mm is None
-    ]
+    unknown = [view.rotation_sd_deg is None and view.translation_sd_mm is None for view in views]
+    return [i for i in range(1, len(views)) if unknown[i]]
 
 
 class CameraCorrections:
@@ -183,13 +180,12 @@ class CameraCorrections:
         if not (self.free.size or shares) and len(fit.gradient) == count:
             return fit.gradient.copy(), fit.hessian.copy()
         ways = self.jacobians(objective.views, pivots, corrections, len(fit.gradient))
-        gradient = sum(way.T @ g for way, (g, _) in zip(ways, fit.by_view, strict=True))
-        hessian = sum(
-            share * way.T @ h @ way
-            for way, (_, h), share in zip(
-                ways, fit.by_view, shares or [1.0] * len(ways), strict=True
-            )
-        )
+        gradient = np.zeros(ways[0].shape[1])
+        hessian = np.zeros((len(gradient), len(gradient)))
+        every = shares or [1.0] * len(ways)
+        for way, (own_gradient, own_hessian), share in zip(ways, fit.by_view, every, strict=True):
+            gradient += way.T @ own_gradient
+            hessian += share * way.T @ own_hessian @ way
         precision = self.precision(objective, fit)
         gradient[count:] += precision * corrections[self.free]
         hessian[count:, count:] += np.diag(precision)

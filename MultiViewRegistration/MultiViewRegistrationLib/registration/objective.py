@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import compress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -122,16 +123,8 @@ class PoseFit(Fit):
 
         0 where none does.
         """
-        return float(
-            min(
-                (
-                    each
-                    for each, shown in zip(self.similarity, self.shown, strict=True)
-                    if shown >= MIN_PIXELS
-                ),
-                default=0.0,
-            )
-        )
+        enough = [shown >= MIN_PIXELS for shown in self.shown]
+        return float(min(compress(self.similarity, enough), default=0.0))
 
     @property
     def evidence(self) -> float:
@@ -195,6 +188,7 @@ class Comparison(Protocol):
         """Render a trial."""
 
 
+@dataclass(eq=False)
 class Objective:
     """Views and a volume at one resolution, ready to be compared at any pose.
 
@@ -210,25 +204,18 @@ class Objective:
         that are added to the DRR.
     """
 
+    projector: Projector
+    views: list[View]
+    settings: Settings
+    pivot: np.ndarray
+    rest: Sequence[np.ndarray] | None = None
     evaluate_together: (
         Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None
-    ) = None
+    ) = field(default=None, init=False)
     """Evaluates a pose for each of several objectives in one batch, where that is better than a
     thread for each."""
 
-    def __init__(
-        self,
-        projector: Projector,
-        views: list[View],
-        settings: Settings,
-        pivot: np.ndarray,
-        rest: Sequence[np.ndarray] | None = None,
-    ) -> None:
-        self.projector = projector
-        self.views = views
-        self.settings = settings
-        self.pivot = pivot
-        self.rest = rest
+    def __post_init__(self) -> None:
         self._take_views()
 
     def _take_views(self) -> None:
@@ -258,31 +245,23 @@ class Objective:
         """
         cameras = cameras or [view.camera for view in self.views]
         derivatives = 9 if intrinsics else 6
-        projections = [
-            Projection(
-                np.empty(valid.shape, np.float32),
-                np.empty(
-                    (derivatives, *valid.shape) if jacobian else (derivatives, 0, 0), np.float32
-                ),
-                valid.copy(),
+        projections = []
+        tasks = []
+        for camera, valid, mask in zip(cameras, self._valid, self._masks, strict=True):
+            image = np.empty(valid.shape, np.float32)
+            changes = np.empty((derivatives, *(valid.shape if jacobian else (0, 0))), np.float32)
+            comparable = valid.copy()
+            projections.append(Projection(image, changes, comparable))
+            tasks += self.projector.tasks(
+                camera,
+                world_from_ct,
+                image,
+                changes[:6],
+                pivot=self.pivot,
+                wanted=_dilated(mask),
+                comparable=comparable,
             )
-            for valid in self._valid
-        ]
-        run_tasks(
-            [
-                task
-                for camera, projection, mask in zip(cameras, projections, self._masks, strict=True)
-                for task in self.projector.tasks(
-                    camera,
-                    world_from_ct,
-                    projection.image,
-                    projection.jacobian[:6],
-                    pivot=self.pivot,
-                    wanted=_dilated(mask),
-                    comparable=projection.comparable,
-                )
-            ]
-        )
+        run_tasks(tasks)
         if jacobian and intrinsics:
             for camera, projection in zip(cameras, projections, strict=True):
                 intrinsics_jacobian(
@@ -307,10 +286,8 @@ class Objective:
         No pixels selected yet.
         """
         other = copy(self)
-        other.views = [
-            view.with_xray(valid=view.xray.valid & ~left_out)
-            for view, left_out in zip(self.views, pixels, strict=True)
-        ]
+        both = zip(self.views, pixels, strict=True)
+        other.views = [view.with_xray(valid=view.xray.valid & ~out) for view, out in both]
         other._take_views()
         return other
 
@@ -328,12 +305,7 @@ class Objective:
 
     def linearise(self, projections: list[Projection]) -> PoseFit:
         """Return the cost, gradient and Hessian over the pixels that can be compared at this pose."""
-        run_tasks(
-            [
-                partial(self._select_pixels, i, projection)
-                for i, projection in enumerate(projections)
-            ]
-        )
+        run_tasks([partial(self._select_pixels, *each) for each in enumerate(projections)])
         parts = self._compared(projections, derivative=True)
         return self._fit(parts, self._pixels, tuple(self._shown))
 
@@ -381,16 +353,15 @@ class Objective:
     def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:
         """Return the fit over all views, from what `_compare` returns of each."""
         count = max(sum(pixels), 1)
+        bent, plain = np.transpose([part[4] for part in parts])
+        sharpness = np.clip(bent / np.maximum(plain, 1e-12), LEAST_SHARPNESS, 1.0)
         return PoseFit(
             cost=self._mean([part[0] for part in parts], pixels, shown),
             by_view=tuple((part[1] / count, symmetric(part[2]) / count) for part in parts),
             pixels=pixels,
             shown=shown,
             similarity=tuple(part[3] for part in parts),
-            sharpness=tuple(
-                float(np.clip(bent / max(plain, 1e-12), LEAST_SHARPNESS, 1.0))
-                for bent, plain in (part[4] for part in parts)
-            ),
+            sharpness=tuple(sharpness.tolist()),
         )
 
     def residuals(
@@ -451,18 +422,13 @@ def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np
     list[ndarray] or None
         list of (rows, columns) bool, by view; None where the outliers are too few to matter.
     """
-    found = [
-        _outlying(
-            next(objective.residuals(n, projection, derivative=False)).residual[0],
-            objective.masks[n],
-        )
-        for n, projection in enumerate(projections)
-    ]
-    share = sum(
-        np.count_nonzero(each & (mask > 0))
-        for each, mask in zip(found, objective.masks, strict=True)
-    )
-    if share < MIN_OUTLIER_SHARE * sum(np.count_nonzero(mask) for mask in objective.masks):
+    found = []
+    outlying = 0
+    for n, (projection, mask) in enumerate(zip(projections, objective.masks, strict=True)):
+        residual = next(objective.residuals(n, projection, derivative=False)).residual[0]
+        found.append(_outlying(residual, mask))
+        outlying += int(np.count_nonzero(found[n] & (mask > 0)))
+    if outlying < MIN_OUTLIER_SHARE * sum(map(np.count_nonzero, objective.masks)):
         return None
     return [scipy.ndimage.maximum_filter(each, 2 * GROWN + 1) for each in found]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,6 +130,10 @@ STRUCTURE_LOCAL_BUDGET = SearchBudget(poses=128, max_poses=128, refined=8)
 #: window holds much of the image.
 SECOND_LEVEL_BUDGET = SearchBudget(poses=1024, max_poses=1024, refined=12)
 MIN_CONVINCING_NCC = 0.75
+#: A search has converged if so many descents led to its best answer, with so many times the
+#: evidence of the next one.
+CONVERGED_DESCENTS = 2
+CONVERGED_RATIO = 1.25
 
 #: A pose of a body is plausible if every X-ray has at least this NCC: 612 of 626 such registrations
 #: were within 2 mm, the others had a wrong geometry or had moved between the X-rays; of 201 with a
@@ -310,13 +315,11 @@ def descend(
         Steps as long as the curvature that is there has them, see `Problem`.
     """
     objectives = [objective]
-    if (
-        centroid is not None
-    ):  # an objective remembers which pixels count: each descent needs its own
-        objectives = [
-            objective.with_pivot(rigid.transform_points(start.world_from_ct, own))
-            for start, own in zip(starts, np.broadcast_to(centroid, (len(starts), 3)), strict=True)
-        ]
+    if centroid is not None:
+        objectives = []  # each remembers which pixels count: each descent needs its own
+        for start, own in zip(starts, np.broadcast_to(centroid, (len(starts), 3)), strict=True):
+            pivot = rigid.transform_points(start.world_from_ct, own)
+            objectives.append(objective.with_pivot(pivot))
     unknowns = unknowns or CameraCorrections.exact(objective.views)
     report_step = on_step if len(starts) == 1 else lambda step: None
     near_mm = NEAR_MM if second_order else None
@@ -381,12 +384,9 @@ def cluster_minima(
     """
     minima = list(minima)
     for descent in descents:
-        near = (
-            n
-            for n, a in enumerate(minima)
-            if distance(a.world_from_ct, descent.world_from_ct, centroid) < SAME_MM
-        )
-        same = next(near, None)
+        pose = descent.world_from_ct
+        apart = (distance(each.world_from_ct, pose, centroid) for each in minima)
+        same = next((n for n, mm in enumerate(apart) if mm < SAME_MM), None)
         if same is None:
             minima.append(replace(descent, n_descents=1))
         else:
@@ -451,6 +451,13 @@ def _direction_numbers(polynomial: int, first: tuple[int, ...]) -> list[int]:
     return [each << (BITS - 1 - place) for place, each in enumerate(m)]
 
 
+def is_clear(minima: Sequence[Descent]) -> bool:
+    """Return whether the best minimum was found again, and no other is nearly as good."""
+    if not minima or minima[0].n_descents < CONVERGED_DESCENTS:
+        return False
+    return len(minima) == 1 or minima[0].fit.evidence > CONVERGED_RATIO * minima[1].fit.evidence
+
+
 def is_plausible(minima: list[Descent], least_ncc: float = MIN_CONVINCING_NCC) -> bool:
     """Return whether the best minimum of the second level or a finer one looks like every X-ray."""
     return bool(minima) and min(minima[0].fit.similarity) > least_ncc
@@ -470,9 +477,5 @@ def prune(
     """
     ratios = [minima[0].fit.evidence / max(minimum.fit.evidence, 1e-9) for minimum in minima]
     kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]
-    pruned = [
-        (ratio, each.world_from_ct)
-        for ratio, each, stays in zip(ratios, minima, kept, strict=True)
-        if not stays
-    ]
-    return [each for each, stays in zip(minima, kept, strict=True) if stays], pruned
+    pruned = [(ratios[n], each.world_from_ct) for n, each in enumerate(minima) if not kept[n]]
+    return [*compress(minima, kept)], pruned

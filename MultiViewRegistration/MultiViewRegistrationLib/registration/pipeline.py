@@ -16,6 +16,7 @@ from ..imaging.xray import SharedUnknowns, View, with_cameras
 from .cameras import CALIBRATED, CameraCorrections
 from .objective import EvaluationPoint, outliers
 from .optimizer import (
+    CONVERGED_DESCENTS,
     FALLBACK_RANGE,
     KEEP_AFTER_COARSEST,
     KEEP_AFTER_FINER,
@@ -35,6 +36,7 @@ from .optimizer import (
     cluster_minima,
     descend,
     distance,
+    is_clear,
     is_plausible,
     pose_difference,
     prune,
@@ -63,10 +65,6 @@ COARSE_NCC = 0.95
 #: The poses of a search that are refined in one round lie farther apart than this (mm, see
 #: `optimizer.distance`).
 APART_MM = 8.0
-#: A search has converged if so many descents led to its best answer, with so many times the
-#: evidence of the next one.
-CONVERGED_DESCENTS = 2
-CONVERGED_RATIO = 1.25
 
 
 def refine(
@@ -165,12 +163,11 @@ def _check_shown(
         Naming the views.
     """
     corners = anatomy.corners()
-    blind = [
-        view.name
-        for view in views
-        if not reach.shown(view.camera, world_from_ct, anatomy.centroid, corners)
-    ]
-    if blind:
+
+    def sees(view: View) -> bool:
+        return reach.shown(view.camera, world_from_ct, anatomy.centroid, corners)
+
+    if blind := [view.name for view in views if not sees(view)]:
         raise _not_shown(reach, ", ".join(blind))
 
 
@@ -315,11 +312,10 @@ class RegistrationPipeline:
             for index in np.argsort(-scores, kind="stable"):
                 if len(chosen) == budget.refined or scores[index] <= 0:
                     break
-                if all(
-                    distance(poses[index], other, centroid) > APART_MM
-                    for other in [*started, *chosen]
-                ):
-                    chosen.append(poses[index])
+                pose = poses[index]
+                taken = [*started, *chosen]
+                if all(distance(pose, other, centroid) > APART_MM for other in taken):
+                    chosen.append(pose)
             starts: Sequence[DescentStart | Descent] = [DescentStart(pose) for pose in chosen]
             steps = level.iterations
             tolerance = level.tolerance_mm
@@ -334,11 +330,7 @@ class RegistrationPipeline:
             if minima:
                 stage = f"searching at {self._level_name(number)}"
                 self._report(number, stage, len(poses) / budget.max_poses, minima[0])
-                clear = (
-                    len(minima) == 1
-                    or minima[0].fit.evidence > CONVERGED_RATIO * minima[1].fit.evidence
-                )
-                converged = clear and minima[0].n_descents >= CONVERGED_DESCENTS
+            converged = is_clear(minima)
         self._search_seconds += perf_counter() - began
         self._n_scored = self._n_scored + len(poses)
         self._n_refined = self._n_refined + len(started)
@@ -425,11 +417,8 @@ class RegistrationPipeline:
         """
         last = len(self._levels) - 1
         best = minima[0]
-        starts = [
-            DescentStart(pose, frozenset([n]))
-            for n, pose in enumerate(near)
-            if distance(pose, best.world_from_ct, self.anatomy.centroid) > SAME_START_MM
-        ]
+        given = [DescentStart(pose, frozenset([n])) for n, pose in enumerate(near)]
+        starts = [start for start in given if self._apart(start, best) > SAME_START_MM]
         if self.anatomy.structure:
             coarser = self.descend(last - 1, starts)
             ends = [*self.descend(last, starts), *self.descend(last, coarser)]
@@ -454,12 +443,9 @@ class RegistrationPipeline:
             if before <= SAME_MM:
                 continue
             tried = self.descend(number, [start], TRIED_STEPS)
-            on_its_way = [
-                each.fit.evidence < answer.fit.evidence
-                and self._apart(each, answer) < min(before, ON_ITS_WAY_MM)
-                for each in tried
-            ]
-            if tried and not all(on_its_way):
+            near = min(before, ON_ITS_WAY_MM)
+            rivals = [each for each in tried if each.fit.evidence >= answer.fit.evidence]
+            if rivals or any(self._apart(each, answer) >= near for each in tried):
                 minima = self.merge(minima, self.descend(number, tried))
         return minima
 
@@ -505,15 +491,11 @@ class RegistrationPipeline:
 
     def _alternative(self, best: np.ndarray) -> AlternativeSolution | None:
         """Return the answer left behind with the least evidence ratio that is still another one than the best."""
-        others = [
-            each
-            for each in self._pruned
-            if distance(each[1], best, self.anatomy.centroid) > DISTINCT_MM
-        ]
-        if not others:
-            return None
-        ratio, pose = min(others, key=lambda other: other[0])
-        return AlternativeSolution(pose, ratio, *pose_difference(pose, best, self.anatomy.centroid))
+        centroid = self.anatomy.centroid
+        for ratio, pose in sorted(self._pruned, key=lambda other: other[0]):
+            if distance(pose, best, centroid) > DISTINCT_MM:
+                return AlternativeSolution(pose, ratio, *pose_difference(pose, best, centroid))
+        return None
 
     def _level_name(self, number: int) -> str:
         columns, rows = self._views[0].camera.size

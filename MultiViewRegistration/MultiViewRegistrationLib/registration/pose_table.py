@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 
@@ -142,10 +142,9 @@ class PoseTable:
         self, projector: Projector, pool: int, poses: np.ndarray, moves: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean NCC and mean share (N, M) of the views at poses (N, 4, 4) after moves (M, 3)."""
-        tables = [
-            ShiftTable(view.pooled(pool), self.middle, moves, len(poses)) for view in self._views
-        ]
-        run_tasks([task for table in tables for task in table.tasks(projector, poses)])
+        pooled = [view.pooled(pool) for view in self._views]
+        tables = [ShiftTable(view, self.middle, moves, len(poses)) for view in pooled]
+        run_tasks(list(chain.from_iterable(table.tasks(projector, poses) for table in tables)))
         ncc = np.mean([table.at_moves(table.ncc) for table in tables], axis=0)
         return ncc, np.mean([table.at_moves(table.share) for table in tables], axis=0)
 

@@ -88,8 +88,7 @@ STRUCTURE = (
 
 #: One bone before the rest of its CT, which is compared with it.
 STRUCTURE_WITH_BACKGROUND = (
-    (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
-    (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
+    *STRUCTURE[:2],
     (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 15, 0.02),
     (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=4), 15, 0.01),
 )
@@ -179,10 +178,10 @@ class PreparedCT:
         other.corrected_from_ct = rigid.about(
             self.centroid, rigid.from_rotation_translation(larger, np.zeros(3))
         )
-        other._volumes = [
-            Volume(volume.values, other.corrected_from_ct @ volume.ct_from_index)
-            for volume in self._volumes
-        ]
+        other._volumes = []
+        for volume in self._volumes:
+            placed = other.corrected_from_ct @ volume.ct_from_index
+            other._volumes.append(Volume(volume.values, placed))
         other._projectors = {}
         other._making = {}
         return other
@@ -295,6 +294,11 @@ class PreparedCT:
         image[seen == 0] = np.nan
         return image
 
+    @property
+    def _least(self) -> float:
+        """What counts attenuates more than this, 1/mm: bone, or all of a structure."""
+        return 0.0 if self.structure else BONE_PER_MM
+
     @cached_property
     def _cut_sections(self) -> list[tuple[np.ndarray, float]]:
         """The cross-sections of bone, or of the structure, at the faces of the CT.
@@ -305,9 +309,7 @@ class PreparedCT:
         sections = []
         for axis in range(3):
             for side, end in enumerate((0, volume.values.shape[2 - axis] - 1)):
-                index = np.argwhere(
-                    volume.values.take([end], 2 - axis) > (0 if self.structure else BONE_PER_MM)
-                )
+                index = np.argwhere(volume.values.take([end], 2 - axis) > self._least)
                 if len(index):
                     section = index[:, ::-1].astype(float)
                     section[:, axis] = end + side - 0.5
@@ -349,9 +351,7 @@ class PreparedCT:
         """Return the CT for the graphics card of a browser."""
         ends = [np.insert(points, 3, voxel_mm, axis=1) for points, voxel_mm in self._cut_sections]
         bone_ends = np.concatenate([np.empty((0, 4)), *ends]).astype(np.float32)
-        return Texture.of(
-            self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM, bone_ends
-        )
+        return Texture.of(self._volumes[0], self._cut, self._least, bone_ends)
 
     def corners(self) -> np.ndarray:
         """Return (8, 3) CT mm: the corners of the box around all that attenuates."""
@@ -362,8 +362,8 @@ class PreparedCT:
     def bone_points(self, most: int = 4000) -> np.ndarray:
         """Return centres (N, 3), CT mm, of voxels of some BONE_STEP_MM in bone, or of all of a structure, evenly thinned out to `most`."""
         volume = self._volumes[self.level(BONE_STEP_MM)]
-        index = np.flatnonzero(volume.values > (0 if self.structure else BONE_PER_MM))
-        thinned = index[np.linspace(0, len(index) - 1, min(most, len(index))).astype(int)]
+        index = np.flatnonzero(volume.values > self._least)
+        thinned = rigid.some_of(index, most)
         slices_rows_columns = np.stack(np.unravel_index(thinned, volume.values.shape), axis=1)
         return rigid.transform_points(volume.ct_from_index, slices_rows_columns[:, ::-1])
 
@@ -382,10 +382,7 @@ class PreparedCT:
     def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:
         """Make the projectors that a registration to these views will ask for."""
         levels = self.levels(views, world_from_ct)
-        for level in [
-            *levels,
-            scoring_level(levels[0], self.n_levels, structure=self.structure),
-        ]:
+        for level in [*levels, scoring_level(levels[0], self.n_levels, structure=self.structure)]:
             self.projector(level.volume)
 
     def objective(
@@ -447,14 +444,13 @@ class PreparedCT:
             return views, None
         whole = self.full_ct.projector(level.volume)
         part = self.projector(level.volume)
+        pose = self.world_from_background
         left = []
         rest = []
         for view in views:
-            seen = whole.seen(view.camera, self.world_from_background)
-            both, own = (
-                each.render(view.camera, self.world_from_background, wanted=seen).image
-                for each in (whole, part)
-            )
+            seen = whole.seen(view.camera, pose)
+            both = whole.render(view.camera, pose, wanted=seen).image
+            own = part.render(view.camera, pose, wanted=seen).image
             left.append(view.with_xray(valid=view.xray.valid & (seen > 0)))
             rest.append(np.where(seen > 0, both - own, np.float32(0)))
         return left, rest

@@ -111,8 +111,7 @@ class Problem:
         turns, shifts = np.linalg.norm(twists.reshape(-1, 2, 3), axis=2).T
         lengths = shifts + LEVER_MM * turns
         return max(
-            float(lengths.max(initial=0.0, where=self._fit.known)),
-            self._unknowns.size(corrections),
+            float(lengths.max(initial=0.0, where=self._fit.known)), self._unknowns.size(corrections)
         )
 
     def _unlikely(self, state: State) -> float:
@@ -127,10 +126,8 @@ def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray] | np.ndarr
     """
     if not ties:
         return np.empty((0, 6))
-    ones, others = (
-        np.array([poses[number] for number in numbers])
-        for numbers in list(zip(*ties, strict=True))[:2]
-    )
+    ones = np.array([poses[tie.one] for tie in ties])
+    others = np.array([poses[tie.other] for tie in ties])
     joints = np.array([tie.joint for tie in ties])
     turns = rigid.log_so3(others[:, :3, :3] @ np.swapaxes(ones[:, :3, :3], 1, 2))
     return np.concatenate(

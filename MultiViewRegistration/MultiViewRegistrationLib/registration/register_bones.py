@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import go_on, unseen
+from ..errors import go_on, part_of, unseen
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View, with_cameras
@@ -75,16 +75,8 @@ LEVELS = (
 #: X-rays show is missing in them, so that steps of Gauss and Newton are much too short without the
 #: curvature.
 LEVELS_WITHOUT_REST = (
-    BoneLevel(
-        2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 25, 0.03, secant=True
-    ),
-    BoneLevel(
-        1,
-        Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5),
-        25,
-        0.01,
-        secant=True,
-    ),
+    LEVELS[1]._replace(iterations=25, tolerance_mm=0.03, secant=True),
+    LEVELS[2]._replace(iterations=25, tolerance_mm=0.01, secant=True),
 )
 
 
@@ -318,11 +310,7 @@ def correct_cameras(
     pose = registered.world_from_ct
     bones = bones_of(structures, whole)
     found = register_bones(
-        whole,
-        bones,
-        registered.views,
-        pose,
-        lambda part: progress(replace(part, fraction=BONES_SHARE * part.fraction)),
+        whole, bones, registered.views, pose, part_of(progress, 0.0, BONES_SHARE)
     )
     steps = 0
 
@@ -449,14 +437,11 @@ def _steps(
 
     By the distances of neighbours, or by usual ones where the case has none.
     """
-    centres = {
-        number: rigid.transform_points(pose, bone.centroid)
-        for number, bone, pose in zip(numbers, found.bones, found.poses, strict=True)
-        if number is not None
-    }
-    spacings = {
-        number: centres[number] - centres[number + 1] for number in centres if number + 1 in centres
-    }
+    centres = {}
+    for number, bone, pose in zip(numbers, found.bones, found.poses, strict=True):
+        if number is not None:
+            centres[number] = rigid.transform_points(pose, bone.centroid)
+    spacings = {n: centres[n] - centres[n + 1] for n in centres if n + 1 in centres}
     superior = found.world_from_ct[:3, 2]
     sign = 1 if up else -1
     ways = []

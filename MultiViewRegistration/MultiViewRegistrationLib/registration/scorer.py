@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ from .similarity import (
 _BLOCK = 32
 
 
+@dataclass(eq=False)
 class Scorer:
     """Views and a volume at one resolution.
 
@@ -47,43 +49,34 @@ class Scorer:
         As in `Objective`.
     """
 
-    def __init__(
-        self,
-        projector: Projector,
-        views: list[View],
-        settings: Settings,
-        centroid: np.ndarray,
-        rest: Sequence[np.ndarray] | None = None,
-    ) -> None:
-        self._projector = projector
-        self._settings = settings
-        self._views = views
-        self._centroid = centroid
-        self._rest = rest or [np.empty((0, 0), np.float32)] * len(views)
+    projector: Projector
+    views: list[View]
+    settings: Settings
+    centroid: np.ndarray
+    rest: Sequence[np.ndarray] | None = None
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """Return (views, N) the scores of the poses world_from_ct (N, 4, 4).
 
         0 where a view shows nothing of the CT.
         """
-        found = np.empty((len(self._views), len(poses)), np.float32)
-        blocks = [slice(first, first + _BLOCK) for first in range(0, len(poses), _BLOCK)]
-        run_tasks(
-            [
-                partial(self._score, view, rest, poses[block], out[block])
-                for view, rest, out in zip(self._views, self._rest, found, strict=True)
-                for block in blocks
-            ]
-        )
+        found = np.empty((len(self.views), len(poses)), np.float32)
+        rests = self.rest or [np.empty((0, 0), np.float32)] * len(self.views)
+        tasks = []
+        for view, rest, out in zip(self.views, rests, found, strict=True):
+            for first in range(0, len(poses), _BLOCK):
+                block = slice(first, first + _BLOCK)
+                tasks.append(partial(self._score, view, rest, poses[block], out[block]))
+        run_tasks(tasks)
         return found
 
     def _score(self, view: View, rest: np.ndarray, poses: np.ndarray, out: np.ndarray) -> None:
-        settings = self._settings
-        centres = rigid.transform_points(poses, self._centroid)
+        settings = self.settings
+        centres = rigid.transform_points(poses, self.centroid)
         margins = silhouette_margin(settings, view.camera, centres)
         xray = view.xray
         score_poses(
-            self._projector.placed(view.camera, poses),
+            self.projector.placed(view.camera, poses),
             Fixed(xray.line_integrals, xray.valid.view(np.uint8), rest),
             settings.windows,
             margins,
@@ -100,7 +93,7 @@ class Fixed(NamedTuple):
 
 
 @cpu.kernel
-def _count(mask):
+def _count(mask: np.ndarray):
     """Return the number of pixels that are 1 in a mask of 0 and 1.
 
     Loops are compiled in half the time of expressions of arrays.

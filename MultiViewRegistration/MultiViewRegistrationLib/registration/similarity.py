@@ -86,7 +86,7 @@ def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) ->
 
 
 @cpu.fast_kernel
-def box_sum(image, radius, out):
+def box_sum(image: np.ndarray, radius: int, out: np.ndarray):
     """Return the sum of `image` over the square window of `radius` pixels about each pixel, cut off at the border. `out` may be `image`."""
     rows, columns = image.shape
     across = np.empty((rows, columns), np.float32)
@@ -135,7 +135,7 @@ def box_sum(image, radius, out):
 
 
 @cpu.fast_kernel
-def erode(mask, out):
+def erode(mask: np.ndarray, out: np.ndarray):
     """Keep the pixels whose eight neighbours are all set; the image's border goes."""
     rows, columns = mask.shape
     for r in range(rows):
@@ -151,7 +151,7 @@ def erode(mask, out):
 
 
 @cpu.fast_kernel
-def keep_near(image, margin, mask):
+def keep_near(image: np.ndarray, margin: int, mask: np.ndarray):
     """Take away the pixels of `mask` with nothing but 0 in `image` within `margin` pixels, in rows and columns."""
     rows, columns = image.shape
     near = np.empty((rows, columns), np.float32)
@@ -166,7 +166,9 @@ def keep_near(image, margin, mask):
 
 
 @cpu.fast_kernel
-def _local_mean(image, other, mask, weight, radius):
+def _local_mean(
+    image: np.ndarray, other: np.ndarray, mask: np.ndarray, weight: np.ndarray, radius: int
+):
     """Return the mean of `image` times `other` over the valid pixels of each window."""
     rows, columns = image.shape
     mean = np.empty((rows, columns), np.float32)
@@ -181,7 +183,9 @@ def _local_mean(image, other, mask, weight, radius):
 
 
 @cpu.fast_kernel
-def local_moments(image, mask, weight, window):
+def local_moments(
+    image: np.ndarray, mask: np.ndarray, weight: np.ndarray, window: tuple[int, float]
+):
     """Return local mean and 1 / sqrt(variance + floor^2)."""
     radius, floor = window
     mean = _local_mean(image, mask, mask, weight, radius)
@@ -195,7 +199,9 @@ def local_moments(image, mask, weight, window):
 
 
 @cpu.fast_kernel
-def _local_rms(gx, gy, mask, weight, window):
+def _local_rms(
+    gx: np.ndarray, gy: np.ndarray, mask: np.ndarray, weight: np.ndarray, window: tuple[int, float]
+):
     """Return 1 / sqrt(mean of the squared gradient + floor^2)."""
     radius, floor = window
     rows, columns = gx.shape
@@ -213,7 +219,7 @@ def _local_rms(gx, gy, mask, weight, window):
 
 
 @cpu.fast_kernel
-def _gradient(image, mask, gx, gy):
+def _gradient(image: np.ndarray, mask: np.ndarray, gx: np.ndarray, gy: np.ndarray):
     """Return the central differences where the mask (already eroded) is set, 0 elsewhere."""
     rows, columns = image.shape
     half = np.float32(0.5)
@@ -227,7 +233,7 @@ def _gradient(image, mask, gx, gy):
 
 
 @cpu.fast_kernel
-def window_weight(mask, radius):
+def window_weight(mask: np.ndarray, radius: int):
     """Return 1 / number of valid pixels in each window (0 where there is none)."""
     weight = np.empty(mask.shape, np.float32)
     box_sum(mask, radius, weight)

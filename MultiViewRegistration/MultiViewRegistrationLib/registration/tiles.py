@@ -86,10 +86,8 @@ def contrasts(objective: Objective, projections: list[Projection], split: Tiles)
         mask = objective.masks[index]
         of_view = split.views == index
         column, row = split.places[of_view].T
-        xray, drr = (
-            _detail(image, mask)[row, column] + 1e-12
-            for image in (view.xray.line_integrals, projection.image)
-        )
+        xray = _detail(view.xray.line_integrals, mask)[row, column] + 1e-12
+        drr = _detail(projection.image, mask)[row, column] + 1e-12
         ratios = np.log2(xray / drr) / 2
         similarity = split.similarity[of_view]
         alike = ratios[similarity >= np.median(similarity)] if len(ratios) else ratios

@@ -275,10 +275,10 @@ def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list
         torch.stack([nothing if own._kept is None else own._kept for own, _ in pairs]),
         derivatives,
     )
-    return [
-        own.answer(of_it, derivatives, mask)
-        for (own, _), of_it, mask in zip(pairs, numbers, masks, strict=True)
-    ]
+    answers = []
+    for (own, _), of_it, mask in zip(pairs, numbers, masks, strict=True):
+        answers.append(own.answer(of_it, derivatives, mask))
+    return answers
 
 
 def _compare(
@@ -325,11 +325,11 @@ def kinds_of(
     settings: Settings, image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor
 ) -> list[Compared]:
     """Return for each kind of comparison what is compared of images (B, rows, columns) and derivatives (n, B, rows, columns)."""
-    return [
-        compared(image, jacobian, fixed, mask, *window)
-        for compared, window in zip((_intensities, _gradients), settings.windows, strict=True)
-        if window.radius
-    ]
+    found = []
+    for compared, window in zip((_intensities, _gradients), settings.windows, strict=True):
+        if window.radius:
+            found.append(compared(image, jacobian, fixed, mask, *window))
+    return found
 
 
 def sums_of(settings: Settings, kinds: Sequence[Compared], mask: Tensor) -> Tensor:
@@ -490,8 +490,8 @@ def _in_halves(work: Callable[[list], list], items: list, images: Images) -> lis
         images.projector.recorded.clear()  # outside, so that what the error holds is free
         torch.cuda.empty_cache()
     middle = len(items) // 2
-    halves = items[:middle], items[middle:]
-    return [each for half in halves for each in _in_halves(work, half, images)]
+    first = _in_halves(work, items[:middle], images)
+    return first + _in_halves(work, items[middle:], images)
 
 
 def within_memory(work: Callable[[], Any]) -> Any:

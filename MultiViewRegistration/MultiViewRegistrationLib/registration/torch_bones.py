@@ -24,15 +24,7 @@ from ..imaging.xray import View, with_cameras
 from ..rendering.torch_drr import TorchProjector, by_intrinsics_of
 from .bones import BonesFit, BonesObjective
 from .objective import EvaluationPoint, TrialEvaluation
-from .torch_backend import (
-    Images,
-    eroded,
-    grown,
-    kinds_of,
-    on_device,
-    sums_of,
-    within_memory,
-)
+from .torch_backend import Images, eroded, grown, kinds_of, on_device, sums_of, within_memory
 
 Part = tuple[slice, slice]
 #: A window has so many rows and columns at least, as gradients need two.

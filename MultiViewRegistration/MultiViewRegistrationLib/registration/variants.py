@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import InputError, unseen
+from ..errors import InputError, part_of, unseen
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from .cameras import CALIBRATED, uncalibrated_view_indices
@@ -92,15 +92,10 @@ def register_views(
     pose = None
 
     def found(done: int, chosen: list[int]) -> Refinement:
+        own = part_of(progress, done / (1 + len(alone)), (done + 1) / (1 + len(alone)))
+
         def report(part: Progress) -> object:
-            fraction = (done + part.fraction) / (1 + len(alone))
-            return progress(
-                replace(
-                    part,
-                    fraction=fraction,
-                    world_from_ct=part.world_from_ct if pose is None else pose,
-                )
-            )
+            return own(part if pose is None else replace(part, world_from_ct=pose))
 
         return find([views[i] for i in chosen], progress=report)
 
@@ -155,28 +150,18 @@ def register_structure(
     """
     if anatomy.full_ct is None:
         return find(anatomy, views, progress=progress)
-    background = register_background(
-        anatomy,
-        views,
-        find,
-        lambda done: progress(
-            replace(
-                done, fraction=FULL_CT_SHARE * done.fraction, stage=f"the whole CT: {done.stage}"
-            )
-        ),
-    )
+    before = part_of(progress, 0.0, FULL_CT_SHARE)
+    after = part_of(progress, FULL_CT_SHARE, 1.0)
 
-    def after(done: Progress) -> object:
-        return progress(replace(done, fraction=FULL_CT_SHARE + (1 - FULL_CT_SHARE) * done.fraction))
+    def of_whole(done: Progress) -> object:
+        return before(replace(done, stage=f"the whole CT: {done.stage}"))
 
+    background = register_background(anatomy, views, find, of_whole)
     if background is None:
         return find(anatomy, views, progress=after)
     world_from_background = background.world_from_ct
-    others = [
-        start
-        for start in starts
-        if distance(start, world_from_background, anatomy.centroid) > DISTINCT_MM
-    ]
+    apart = [distance(start, world_from_background, anatomy.centroid) for start in starts]
+    others = [start for start, mm in zip(starts, apart, strict=True) if mm > DISTINCT_MM]
     exact = [view.exact() for view in background.views]
     found = _StructurePipeline(
         anatomy.with_background(world_from_background),
@@ -200,10 +185,7 @@ def register_structure(
 
 
 def register_background(
-    anatomy: PreparedCT,
-    views: list[View],
-    find: Find,
-    progress: Report = unseen,
+    anatomy: PreparedCT, views: list[View], find: Find, progress: Report = unseen
 ) -> Refinement | None:
     """Register the full CT around this structure; None where the X-rays do not match it."""
     if anatomy.full_ct is None:
@@ -298,10 +280,10 @@ class _StartsPipeline(RegistrationPipeline):
         structure = self.anatomy.structure
         all_starts = range(len(starts))
         near = [n for n in all_starts if starts[n].expected_mm <= CAPTURE_RADIUS_MM]
-        ranges = [
-            range_for_error(max(start.expected_mm, 2 * CAPTURE_RADIUS_MM), structure=structure)
-            for start in starts
-        ]
+        ranges = []
+        for start in starts:
+            expected_mm = max(start.expected_mm, 2 * CAPTURE_RADIUS_MM)
+            ranges.append(range_for_error(expected_mm, structure=structure))
 
         def descended(level: int, numbers: Sequence[int]) -> list[Descent]:
             return self.descend(
@@ -370,10 +352,7 @@ class _StartsPipeline(RegistrationPipeline):
 
 
 def refine_along_least_certain_axis(
-    anatomy: PreparedCT,
-    views: Sequence[View],
-    world_from_ct: np.ndarray,
-    covariance: np.ndarray,
+    anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray, covariance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move a pose along its least certain direction, mostly a view's depth, to where it has the most evidence.
 
@@ -399,10 +378,8 @@ def refine_along_least_certain_axis(
     variances, axes = np.linalg.eigh(covariance * np.outer(scale, scale))
     deviation = np.sqrt(variances[-1]) * axes[:, -1] / scale
     centre = rigid.transform_points(world_from_ct, anatomy.centroid)
-    poses = [
-        rigid.moved(world_from_ct, share * deviation, centre)
-        for share in np.linspace(-MAX_DEVIATIONS, MAX_DEVIATIONS, N_SAMPLES)
-    ]
+    shares = np.linspace(-MAX_DEVIATIONS, MAX_DEVIATIONS, N_SAMPLES)
+    poses = [rigid.moved(world_from_ct, share * deviation, centre) for share in shares]
     levels = anatomy.levels(list(views), world_from_ct)
     objective = anatomy.objective(list(views), levels[min(1, len(levels) - 1)], world_from_ct)
     fits = [objective.evaluate(EvaluationPoint([pose])).linearise() for pose in poses]

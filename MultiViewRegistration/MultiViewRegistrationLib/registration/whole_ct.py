@@ -31,16 +31,10 @@ from .optimizer import (
     Range,
     Sobol,
     descend,
+    is_clear,
     is_plausible,
 )
-from .pipeline import (
-    APART_MM,
-    CONVERGED_DESCENTS,
-    CONVERGED_RATIO,
-    TRIED_STEPS,
-    RegistrationPipeline,
-    refine,
-)
+from .pipeline import APART_MM, TRIED_STEPS, RegistrationPipeline, refine
 from .pose_table import TILT_STEP_DEG, PoseTable, by_both, combined
 from .prepared_ct import PreparedCT, scoring_level
 from .refinement import Refinement, Report
@@ -171,10 +165,10 @@ class _WholeCTPipeline(RegistrationPipeline):
         sequence = Sobol(self._seed)
         for each in rounds:
             chosen = poses[: each.most]
-            about = [
-                each.reach.poses(pose, _seen_at(pose, table.middle), sequence.random(each.around))
-                for pose in chosen
-            ]
+            about = []
+            for pose in chosen:
+                points = sequence.random(each.around)
+                about.append(each.reach.poses(pose, _seen_at(pose, table.middle), points))
             tried = np.concatenate([chosen[:, None], about], axis=1)
             flat = tried.reshape(-1, 4, 4)
             moved, ncc, share = table.shifted(projector, pool, flat, each.shift_px)
@@ -215,13 +209,6 @@ class _WholeCTPipeline(RegistrationPipeline):
         objective = self.anatomy.objective(self._views, level, self._centre)
         self._n_refined += sum(isinstance(start, DescentStart) for start in given)
         return descend(objective, given, steps, level.tolerance_mm, middles) if given else []
-
-
-def is_clear(minima: Sequence[Descent]) -> bool:
-    """Return whether the best minimum was found again, and no other is nearly as good."""
-    if not minima or minima[0].n_descents < CONVERGED_DESCENTS:
-        return False
-    return len(minima) == 1 or minima[0].fit.evidence > CONVERGED_RATIO * minima[1].fit.evidence
 
 
 def apart(poses: np.ndarray, most: int, middle: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ class Window:
         size
             Pixels to a side.
         """
-        middle_px = (np.array(camera.size) - 1) / 2
+        middle_px = camera.middle
         mm = camera.pixel_mm(
             camera.at_depth(middle_px, camera.focal_px) if points is None else points.mean(axis=0)
         )

@@ -248,8 +248,7 @@ def _rays(intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool) -> Tensor
     turn = camera_from_ct[..., :3, :3]
     shift = camera_from_ct[..., None, :3, 3]
     return torch.cat(
-        [(source[..., None, :] - shift) @ turn, torch.stack([step, *directions], -2) @ turn],
-        -2,
+        [(source[..., None, :] - shift) @ turn, torch.stack([step, *directions], -2) @ turn], -2
     )
 
 

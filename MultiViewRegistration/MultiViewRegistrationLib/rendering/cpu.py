@@ -299,7 +299,7 @@ def _clip(start, slope, bottom, top, low, high):
 
 
 @part
-def _axes(qi, qj, qk):
+def _axes(qi: float, qj: float, qk: float):
     """Return the axis that a ray follows most closely, and the two others."""
     ai = abs(qi)
     aj = abs(qj)

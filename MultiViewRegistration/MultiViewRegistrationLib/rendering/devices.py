@@ -322,11 +322,11 @@ def when_compiling(react: Callable[[], object]) -> Iterator[None]:
     here = threading.get_ident()
 
     class Listener(event.Listener):
-        def on_start(self, event) -> None:
+        def on_start(self, event: object) -> None:
             if threading.get_ident() == here:
                 react()
 
-        def on_end(self, event) -> None:
+        def on_end(self, event: object) -> None:
             pass
 
     with event.install_listener("numba:compile", Listener()):

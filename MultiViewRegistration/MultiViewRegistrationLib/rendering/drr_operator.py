@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,9 +171,9 @@ class Projection(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(values, rays, poses, ct_from_index, shape, size, derivatives):
+    def forward(*given: Any) -> tuple[Tensor, Tensor]:
         """Render."""
-        return project(values, rays, poses, ct_from_index, shape, size, derivatives)
+        return project(*given)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
@@ -185,9 +187,8 @@ class Projection(torch.autograd.Function):
         """Return the derivatives."""
         wanted = ctx.needs_input_grad[:2]
         found = _FirstDerivatives.apply(gradient, *ctx.saved_tensors, ctx.shape, ctx.size, *wanted)
-        return *(each if want else None for each, want in zip(found, wanted, strict=True)), *[
-            None
-        ] * 5
+        kept = [each if want else None for each, want in zip(found, wanted, strict=True)]
+        return *kept, *[None] * 5
 
     @staticmethod
     def vmap(info, in_dims, values, rays, poses, ct_from_index, *others):
@@ -196,12 +197,14 @@ class Projection(torch.autograd.Function):
             return _one_by_one(
                 Projection, info, in_dims, values, rays, poses, ct_from_index, *others
             )
-        rays, poses = (
-            (
-                each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)
-            ).flatten(0, 1)
-            for each, dim in zip((rays, poses), in_dims[1:3], strict=True)
-        )
+
+        def together(each: Tensor, dim: int | None) -> Tensor:
+            if dim is None:
+                return each.expand(info.batch_size, *each.shape).flatten(0, 1)
+            return each.movedim(dim, 0).flatten(0, 1)
+
+        rays = together(rays, in_dims[1])
+        poses = together(poses, in_dims[2])
         images, derivatives = Projection.apply(values, rays, poses, ct_from_index, *others)
         parts = info.batch_size, len(rays) // info.batch_size
         if not len(derivatives):
@@ -213,12 +216,8 @@ class _FirstDerivatives(torch.autograd.Function):
     """`project_backward`, differentiable by gradient, values and rays."""
 
     @staticmethod
-    def forward(
-        gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays
-    ):
-        return project_backward(
-            gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays
-        )
+    def forward(*given: Any) -> tuple[Tensor, Tensor]:
+        return project_backward(*given)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
@@ -319,20 +318,14 @@ def _by_numba(
     images = np.empty((len(rays), rows, columns), flat.dtype)
     by_motion = np.empty((6, len(rays), *((rows, columns) if derivatives else (0, 0))), flat.dtype)
     beams = rays_in_voxels(rays.detach(), ct_from_index).numpy()
-    tasks = [
-        partial(
-            cpu.project_rows,
-            voxels,
-            cpu.Rays(beam[0], beam[1], beam[2:], matrix),
-            np.zeros(3),
-            block,
-            np.empty((0, 0), np.uint8),
-            images[n],
-            by_motion[:, n],
-        )
-        for n, beam in enumerate(beams)
-        for block in row_blocks(rows, rows * columns * max(shape))
-    ]
+    lever = np.zeros(3)
+    wanted = np.empty((0, 0), np.uint8)
+    blocks = row_blocks(rows, rows * columns * max(shape))
+    tasks = []
+    for (n, beam), block in product(enumerate(beams), blocks):
+        along = cpu.Rays(beam[0], beam[1], beam[2:], matrix)
+        drawn = images[n], by_motion[:, n]
+        tasks.append(partial(cpu.project_rows, voxels, along, lever, block, wanted, *drawn))
     run_tasks(tasks)
     return torch.from_numpy(images), torch.from_numpy(
         by_motion

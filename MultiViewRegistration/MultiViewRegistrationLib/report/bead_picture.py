@@ -10,7 +10,7 @@ import numpy as np
 
 from ..io.calibration.bead_camera import BeadCamera
 from ..io.calibration.from_plate import PlatePose
-from .html import embedded, jpeg, number, page, polyline, table, tag
+from .html import embedded, jpeg, number, page, polyline, section, table, tag
 
 #: Beads of the model; what only looks like one; where one is missing; what a person left out.
 MATCHED = "matched"
@@ -176,42 +176,25 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
         "times as long. Orange: what looks like a bead and is none of the model's. Pink: where a "
         "bead of the model should be and none was found. Check that every name is at its bead."
     )
-    rows = [
-        (
+    rows = []
+    pictures = []
+    for camera in cameras:
+        found = len(camera.beads)
+        cells = (
             camera.name,
-            f"{len(camera.beads)} of {len(camera.beads) + len(camera.missing)}",
+            f"{found} of {found + len(camera.missing)}",
             str(len(camera.others)),
             number(camera.residual_px, "px", 2),
             number(camera.sd_px, "px", 2),
             number(camera.uncertainty["rotation_sd_deg"], "\u00b0", 3),
             number(camera.uncertainty["translation_sd_mm"], "mm", 2),
         )
-        for camera in cameras
-    ]
-    heads = (
-        "X-ray",
-        "beads",
-        "others",
-        "residual",
-        "within 80 mm",
-        "angles",
-        "place",
-    )
-    parts = [
-        tag("section", tag("h2", "How well"), table(heads, rows), class_="case"),
-        *(
-            tag(
-                "section",
-                tag("h2", camera.name),
-                tag(
-                    "figure", _picture(camera.line_integrals, camera.camera.size, marks_of(camera))
-                ),
-                class_="case",
-            )
-            for camera in cameras
-        ),
-        tag("section", tag("h2", "In words"), *(tag("p", line) for line in lines), class_="case"),
-    ]
+        rows.append(cells)
+        picture = _picture(camera.line_integrals, camera.camera.size, marks_of(camera))
+        pictures.append(section(camera.name, tag("figure", picture)))
+    heads = ("X-ray", "beads", "others", "residual", "within 80 mm", "angles", "place")
+    words = section("In words", *(tag("p", line) for line in lines))
+    parts = [section("How well", table(heads, rows)), *pictures, words]
     return page(title, [introduction], parts, _STYLE)
 
 
@@ -221,16 +204,7 @@ def plate_page(title: str, poses: Sequence[PlatePose]) -> str:
         f"Orange: how far each bead or hole of the plate lies from where it would without distortion, {SHIFT_SCALE:g} "
         f"times as long. Green: what the polynomial leaves, {RESIDUAL_SCALE:g} times as long."
     )
-    parts = [
-        tag(
-            "section",
-            tag("h2", pose.name),
-            tag("p", pose.sentence),
-            _plate_picture(pose),
-            class_="case",
-        )
-        for pose in poses
-    ]
+    parts = [section(each.name, tag("p", each.sentence), _plate_picture(each)) for each in poses]
     return page(title, [introduction], parts, _STYLE)
 
 

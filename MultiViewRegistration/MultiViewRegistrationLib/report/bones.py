@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
 from ..reasons import UNUSABLE
-from .html import Content, embedded, jpeg, number, table, tag
+from .html import Content, figure, number, table, tag
 from .overlays import BLUE, ORANGE, film_of, local_moments
 from .result import Result
 
@@ -52,13 +52,7 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     found = result.together
     figures = []
     for v, view in enumerate(result.views):
-        image = tag(
-            "img",
-            src=embedded(jpeg(outlined(result, v)), "jpeg"),
-            alt=f"{view.name}, bones",
-            decoding="async",
-        )
-        figures.append(tag("figure", tag("figcaption", view.name), image))
+        figures.append(figure(f"{view.name}, bones", outlined(result, v), view.name))
     moved = ["Moved", "Turned"] if any(bone.moved for bone in found.bodies) else []
     rows: list[list[Content]] = []
     for n, bone in enumerate(found.bodies):
@@ -78,38 +72,27 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     against = "; moved and turned are against the pose of the whole CT" if moved else ""
     parts: list[ET.Element] = []
     if compared is not None:
-        image = tag("img", src=embedded(jpeg(compared), "jpeg"), alt=BEFORE_AFTER, decoding="async")
-        parts.append(
-            tag("div", tag("figure", tag("figcaption", BEFORE_AFTER), image), class_="views")
-        )
+        parts.append(tag("div", figure(BEFORE_AFTER, compared), class_="views"))
     parts += [
         tag("p", f"Each bone at its own pose{against}."),
         tag("div", *figures, class_="views"),
         table(head, rows),
     ]
     if found.motions:
-        motions: list[list[Content]] = [
-            [
-                f"{each.name} on {each.against}",
-                WORDS[each.verdict],
-                each.words,
-                number(each.mm, "mm", 1),
-            ]
-            for each in found.motions
-        ]
+        motions: list[list[Content]] = []
+        for motion in found.motions:
+            pair = f"{motion.name} on {motion.against}"
+            mm = number(motion.mm, "mm", 1)
+            motions.append([pair, WORDS[motion.verdict], motion.words, mm])
         parts += [
             tag("p", "How neighbours have moved against each other since the CT:"),
             table(["", "Verdict", "Motion, \u00b1 of 95 in 100", "Shift at the joint"], motions),
         ]
     if found.relative_poses:
-        poses: list[list[Content]] = [
-            [
-                f"{each.name} to {each.against}",
-                *(f"{turn:.1f}" for turn in each.numbers.rotation_deg),
-                *(f"{shift:.1f}" for shift in each.numbers.shift_mm),
-            ]
-            for each in found.relative_poses
-        ]
+        poses: list[list[Content]] = []
+        for each in found.relative_poses:
+            numbers = [*each.numbers.rotation_deg, *each.numbers.shift_mm]
+            poses.append([f"{each.name} to {each.against}", *(f"{x:.1f}" for x in numbers)])
         axes = ["left", "back", "up"]
         parts += [
             tag("p", POSES),

@@ -13,7 +13,7 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.fields import TAKEN, describe_uncertainty
 from ..imaging.xray import View
-from .html import Content, embedded, jpeg, number, table, tag
+from .html import Content, figure, number, table, tag
 from .overlays import LEGENDS
 from .plot import cost, curve_plot, maps, movement, predicted_at_targets
 from .result import Result
@@ -110,28 +110,19 @@ def _assumed(result: Result) -> ET.Element:
 
 def _comparison(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]]) -> ET.Element:
     """Return the other pictures of X-ray and CT at the result."""
-    figures = [
-        _figure(f"{view.name}, {kind}", pictures[-1][kind])
-        for kind in ("checkerboard", "difference")
-        for view, pictures in zip(result.views, shown, strict=True)
-    ]
-    legends = [
-        tag("p", f"{kind.capitalize()}: {LEGENDS[kind]}") for kind in ("checkerboard", "difference")
-    ]
+    figures = []
+    legends = []
+    for kind in ("checkerboard", "difference"):
+        legends.append(tag("p", f"{kind.capitalize()}: {LEGENDS[kind]}"))
+        for view, pictures in zip(result.views, shown, strict=True):
+            figures.append(figure(f"{view.name}, {kind}", pictures[-1][kind]))
     return tag("div", *legends, tag("div", *figures, class_="views"))
-
-
-def _figure(name: str, picture: np.ndarray, caption: str = "") -> ET.Element:
-    image = tag("img", src=embedded(jpeg(picture), "jpeg"), alt=name, decoding="async")
-    return tag("figure", tag("figcaption", caption or name), image)
 
 
 def _disagreement(result: Result) -> list[ET.Element]:
     """Return the maps of agreement of X-rays and CT, if they were assessed."""
-    figures = [
-        _figure(f"{split.name}, disagreement", picture, split.name)
-        for split, picture in maps(result)
-    ]
+    named = [(split.name, picture) for split, picture in maps(result)]
+    figures = [figure(f"{name}, disagreement", picture, name) for name, picture in named]
     return [tag("p", DISAGREEMENT), tag("div", *figures, class_="views")] if figures else []
 
 
@@ -144,11 +135,9 @@ def _expected(result: Result) -> list[ET.Element]:
         return []
     parts = [tag("p", f"Least certain: {_rotation(result, *turn)}")]
     if targets is not None and len(targets) <= MAX_TARGETS:
-        each = predicted_at_targets(result)
-        rows: list[list[Content]] = [
-            [f"Target {nth}", number(mean, "mm", 2), number(bound, "mm", 2)]
-            for nth, (mean, bound) in enumerate(each, 1)
-        ]
+        rows: list[list[Content]] = []
+        for nth, (mean, bound) in enumerate(predicted_at_targets(result), 1):
+            rows.append([f"Target {nth}", number(mean, "mm", 2), number(bound, "mm", 2)])
         if rows:
             parts.append(table(["", "Expected", "Below in 95 of 100"], rows))
     return parts
@@ -169,11 +158,8 @@ def _rotation(result: Result, degrees: float, axis: np.ndarray) -> str:
         long_axis = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
         names = {"the bone's long axis": long_axis} | names
     in_ct = rigid.inverse(result.world_from_ct)[:3, :3] @ axis
-    near = [
-        name
-        for name, each in names.items()
-        if abs(each @ in_ct) >= np.cos(np.radians(NAMED_AXIS_DEG))
-    ]
+    least = np.cos(np.radians(NAMED_AXIS_DEG))
+    near = [name for name, each in names.items() if abs(each @ in_ct) >= least]
     return f"rotation about {near[0] if near else 'an oblique axis'}, below {degrees:.2f}\u00b0 in 95 % of cases."
 
 
@@ -270,11 +256,8 @@ def _correction(given: View, corrected: View) -> str:
     """Return the correction of a view's camera; "" for none."""
     before = given.camera
     after = corrected.camera
-    same = [
-        np.array_equal(getattr(before, key), getattr(after, key))
-        for key in ("camera_from_world", "intrinsics")
-    ]
-    if all(same):
+    same_pose = np.array_equal(before.camera_from_world, after.camera_from_world)
+    if same_pose and np.array_equal(before.intrinsics, after.intrinsics):
         return ""
     motion = before.world_from_camera @ after.camera_from_world
     scale = after.focal_px / before.focal_px
@@ -382,7 +365,7 @@ def _origin(result: Result, *, names: bool) -> ET.Element:
         ],
         "Software": [[name, value] for name, value in software.items()],
     }
-    parts = [
-        part for title, rows in tables.items() for part in (tag("h4", title), table(None, rows))
-    ]
-    return tag("div", *parts)
+    parts = tag("div")
+    for title, rows in tables.items():
+        parts.extend([tag("h4", title), table(None, rows)])
+    return parts

@@ -171,10 +171,11 @@ def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format:
         description = f"The {what}{whose} resampled by {name}, {target} LPS mm."
         write_volume(path, make(case.ct, pose), exported.marked(description))
 
-    return {
-        f"{what}_in_{name.split('_')[0]}.{volume_format}": partial(write, name=name, pose=pose)
-        for name, pose in exported.poses.items()
-    }
+    files: Writers = {}
+    for name, pose in exported.poses.items():
+        file = f"{what}_in_{name.split('_')[0]}.{volume_format}"
+        files[file] = partial(write, name=name, pose=pose)
+    return files
 
 
 def _drrs(
@@ -201,10 +202,8 @@ def _drrs(
             exported.warning,
         )
 
-    return {
-        f"drr_view{number}.dcm": partial(write, number=number)
-        for number in range(1, len(cameras) + 1)
-    }
+    numbers = range(1, len(cameras) + 1)
+    return {f"drr_view{number}.dcm": partial(write, number=number) for number in numbers}
 
 
 def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) -> Writers:

@@ -124,6 +124,17 @@ def tag(name: str, /, *contents: Content, **attributes: object) -> ET.Element:
     return element
 
 
+def section(title: str, *contents: Content) -> ET.Element:
+    """Return a part of a page with a heading."""
+    return tag("section", tag("h2", title), *contents, class_="case")
+
+
+def figure(name: str, picture: np.ndarray, caption: str = "") -> ET.Element:
+    """Return a picture with its name above it, or another caption."""
+    image = tag("img", src=embedded(jpeg(picture), "jpeg"), alt=name, decoding="async")
+    return tag("figure", tag("figcaption", caption or name), image)
+
+
 def embedded(file: bytes, kind: str = "png") -> str:
     """Return the address of a picture that is part of the page.
 
@@ -188,10 +199,10 @@ def table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.
     """Return a table whose first column names the row. Wide tables scroll within themselves."""
     if not rows:
         return tag("p", "Unknown.", class_="quiet")
-    body = [
-        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
-        for first, *rest in rows
-    ]
+    body = []
+    for first, *rest in rows:
+        cells = [tag("td", cell) for cell in rest]
+        body.append(tag("tr", tag("th", first, scope="row"), *cells))
     head = (
         tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads)))
         if heads
@@ -225,7 +236,7 @@ def beam(camera: Camera, detector_mm: float) -> np.ndarray:
     detector_mm
         From the source to the detector, along the beam.
     """
-    pixels = np.array([*camera.corners, (np.array(camera.size) - 1) / 2])
+    pixels = np.array([*camera.corners, camera.middle])
     return np.stack([camera.sources(pixels), camera.at_depth(pixels, detector_mm)])
 
 
@@ -295,20 +306,12 @@ def notebook_card(
         if errors is None
         else f"Error against the known truth: mTRE {errors.mtre_mm:.3f} mm, rotation {errors.rotation_deg:.3f}\u00b0."
     )
-    figures = [
-        tag(
-            "figure",
-            tag("figcaption", view),
-            tag(
-                "img",
-                src=embedded(file),
-                alt=f"{view}, outlines of the CT",
-                style="max-width: 100%",
-            ),
-            style="display: inline-block; margin: 4px 8px 4px 0",
-        )
-        for view, file in outlines.items()
-    ]
+    figures = []
+    beside = "display: inline-block; margin: 4px 8px 4px 0"
+    for view, file in outlines.items():
+        said = f"{view}, outlines of the CT"
+        image = tag("img", src=embedded(file), alt=said, style="max-width: 100%")
+        figures.append(tag("figure", tag("figcaption", view), image, style=beside))
     card = tag(
         "div",
         tag("p", tag("strong", name), " ", tag("span", verdict or "not assessed", style=colour)),

@@ -245,17 +245,19 @@ def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
     """
     rows, columns = xray.valid.shape
     scale = min(MIN_LONGEST_SIDE / max(rows * _aspect(xray), columns), 1.0)
-    scales = scale * _aspect(xray), scale
+    down = scale * _aspect(xray)
+    across = scale
     shape = _scaled((rows * _aspect(xray), columns), scale)
     valid = _resized(xray.valid, shape) > 0.99
     film = Film(_resized(xray.line_integrals, shape), valid, valid)
     colour = np.zeros(shape, np.float32)
     compared = np.zeros(shape, bool)
     for row, column, side, strength, *_explained in tiles:
-        place = tuple(
-            slice(round(first * each), round((first + side) * each))
-            for first, each in zip((row, column), scales, strict=True)
-        )
+        bottom = row + side
+        right = column + side
+        place = np.s_[
+            round(row * down) : round(bottom * down), round(column * across) : round(right * across)
+        ]
         compared[place] = True
         colour[place] = STRONGEST * min(strength / 2, 1.0) if strength > 1 else 0.0
     grey = np.where(compared, film.grey, film.dimmed)[..., None]
@@ -380,11 +382,11 @@ def _part_to_show(silhouettes: np.ndarray, valid: np.ndarray) -> tuple[slice, sl
         return field
     bone = _box(silhouettes)
     margin = max(span.stop - span.start for span in bone) // 3
-    rows, columns = (
-        slice(max(span.start - margin, limit.start), min(span.stop + margin, limit.stop))
-        for span, limit in zip(bone, field, strict=True)
-    )
-    return rows, columns
+
+    def within(span: slice, limit: slice) -> slice:
+        return slice(max(span.start - margin, limit.start), min(span.stop + margin, limit.stop))
+
+    return within(bone[0], field[0]), within(bone[1], field[1])
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:

@@ -113,7 +113,7 @@ class _Page:
         self.skip(0.4)
 
     def write(
-        self, text: str, size: float = TEXT_PT, *, bold: bool = False, colour="black"
+        self, text: str, size: float = TEXT_PT, *, bold: bool = False, colour: str = "black"
     ) -> None:
         """Write a paragraph."""
         for line in _lines(text, size, bold=bold):

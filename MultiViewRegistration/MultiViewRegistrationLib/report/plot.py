@@ -6,6 +6,7 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,12 +134,13 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
 
     What cannot be drawn, NaN or the logarithm of zero, is left out.
     """
-    points = [
-        [(a, b) for a, b in zip(line.x, line.y, strict=True) if x.shows(a) and y.shows(b)]
-        for line in lines
-    ]
-    x_ends = x.ends([a for each in points for a, _ in each], 0.0)
-    y_ends = y.ends([b for each in points for _, b in each], 0.06)
+    points = []
+    for line in lines:
+        every = zip(line.x, line.y, strict=True)
+        points.append([(a, b) for a, b in every if x.shows(a) and y.shows(b)])
+    shown = list(chain.from_iterable(points))
+    x_ends = x.ends([a for a, _ in shown], 0.0)
+    y_ends = y.ends([b for _, b in shown], 0.06)
 
     def place(a: float, b: float) -> tuple[float, float]:
         return x.place(a, x_ends, LEFT, WIDTH - RIGHT), y.place(b, y_ends, HEIGHT - BOTTOM, TOP)
@@ -210,7 +212,8 @@ def _ticks(low: float, high: float, whole: bool) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten, or 1, 2, 5 within few of them; `low` and `high` are logarithms."""
     factors = (1,) if high - low > 2.5 else (1, 2, 5)
-    ticks = [f * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for f in factors]
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [factor * 10.0**power for power, factor in product(powers, factors)]
     return [tick for tick in ticks if low <= math.log10(tick) <= high] or [10**low]
 
 
@@ -272,7 +275,7 @@ def curve_plot(
         x, y = zip(*points, strict=True)
         lines.append(Line(name, x, y))
     if here is not None:
-        values = [value for line in lines for value in line.y]
+        values = list(chain.from_iterable(line.y for line in lines))
         lines.append(Line("", [here, here], [min(values), max(values)], HERE))
     return line_plot(lines, title, Axis(across), Axis(up, "log" if log else "linear"))
 

@@ -164,20 +164,13 @@ class Result:
             if self.refined
             else "its camera was not corrected, and its similarity means little"
         )
-        reasons += [
-            Reason(
-                "geometry-unknown", f"The geometry of {case.views[i].name} is unknown\n: {alone}."
-            )
-            for i in uncalibrated_view_indices(case.views, case.shared_unknowns)
-        ]
-        reasons += [
-            Reason(
-                "view-not-used",
-                f"{view.name} was not used\n: the CT covers too little of this X-ray.",
-            )
-            for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
-            if shown < MIN_PIXELS
-        ]
+        for i in uncalibrated_view_indices(case.views, case.shared_unknowns):
+            sentence = f"The geometry of {case.views[i].name} is unknown\n: {alone}."
+            reasons.append(Reason("geometry-unknown", sentence))
+        for view, shown in zip(case.views, self.refinement.fit.shown, strict=True):
+            if shown < MIN_PIXELS:
+                why = f"{view.name} was not used\n: the CT covers too little of this X-ray."
+                reasons.append(Reason("view-not-used", why))
         if self.verdict != "accept":
             reasons += ambiguity(self.refinement.alternative)
         if self.refinement.rim and self.verdict != "accept":
@@ -214,6 +207,12 @@ class Result:
     def verdict(self) -> Verdict | None:
         """That of `use`, one of "accept", "check" and "reject"; None without an assessment."""
         return self.assessment.verdict if self.assessment else None
+
+    @cached_property
+    def view_states(self) -> dict[str, str]:
+        """See `Assessment.view_states`; of none without an assessment."""
+        names = [view.name for view in self.views]
+        return self.assessment.view_states(names) if self.assessment else {}
 
     @property
     def use(self) -> Use | None:
@@ -322,14 +321,12 @@ class Result:
     @property
     def suggested_masks(self) -> dict[str, np.ndarray]:
         """Masks without the outliers, bool (rows, columns), True = use, by the name of each view that has outliers."""
-        masks = {
-            name: mask_excluding_outliers(xray, tiles)
-            for name, (xray, tiles) in self.assessed_views.items()
-        }
-        valid = {view.name: view.xray.valid for view in self.views}
-        return {
-            name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()
-        }
+        masks = {}
+        for name, (xray, tiles) in self.assessed_views.items():
+            kept = mask_excluding_outliers(xray, tiles)
+            if kept.any() and (kept != xray.valid).any():
+                masks[name] = kept
+        return masks
 
     @cached_property
     def decisive(self) -> dict[str, list[list[int]]]:
@@ -359,14 +356,10 @@ class Result:
 
     def _repr_html_(self) -> str:
         """For a notebook: the verdict with its reasons, the error, and the CT's outlines over each X-ray."""
-        outlines = {
-            view.name: png(
-                overlays(
-                    view.xray, [DRRs.of(self.anatomy, view.camera, self.world_from_ct)], PICTURE
-                )[0]["edges"]
-            )
-            for view in self.views
-        }
+        outlines = {}
+        for view in self.views:
+            drrs = DRRs.of(self.anatomy, view.camera, self.world_from_ct)
+            outlines[view.name] = png(overlays(view.xray, [drrs], PICTURE)[0]["edges"])
         return notebook_card(
             self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines
         )
@@ -393,12 +386,19 @@ class Result:
         rival = self.refinement.alternative
         fit = self.refinement.fit
         scope = self.assessment and self.assessment.scope
-        states = (
-            self.assessment.view_states([view.name for view in self.views])
-            if self.assessment
-            else {}
-        )
-        decisive = self.decisive
+        of_views: dict[str, dict[str, Any]]
+        of_views = {"state": self.view_states, "decisive_px": self.decisive}
+        views = []
+        for given, view, similarity in zip(case.views, self.views, fit.similarity, strict=True):
+            entry = {
+                "name": view.name,
+                "similarity": similarity,
+                **{key: of[view.name] for key, of in of_views.items() if view.name in of},
+                **view.taken,
+                **_camera(given.camera, view.camera),
+                **_origin(case, view),
+            }
+            views.append(entry)
         content: dict[str, Any] = {
             "version": VERSION,
             "world_from_ct": self.world_from_ct,
@@ -415,20 +415,7 @@ class Result:
             "diagnosis": self.assessment and self.assessment.cause,
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.bodies[0].uid},
             "reference_from_world": case.reference_from_world,
-            "views": [
-                {
-                    "name": view.name,
-                    "similarity": similarity,
-                    **({"state": states[view.name]} if states else {}),
-                    **({"decisive_px": decisive[view.name]} if view.name in decisive else {}),
-                    **view.taken,
-                    **_camera(given.camera, view.camera),
-                    **_origin(case, view),
-                }
-                for given, view, similarity in zip(
-                    case.views, self.views, fit.similarity, strict=True
-                )
-            ],
+            "views": views,
             "bodies": self.bodies,
             "motions": together.motions if together.bodies else None,
             "relative_poses": together.relative_poses or None,
@@ -499,11 +486,7 @@ class Result:
         mm, degrees = pose_difference(
             self.world_from_ct, world_from_background, self.anatomy.centroid
         )
-        return {
-            "world_from_ct": world_from_background,
-            "distance_mm": mm,
-            "rotation_deg": degrees,
-        }
+        return {"world_from_ct": world_from_background, "distance_mm": mm, "rotation_deg": degrees}
 
     @property
     def assessed_views(self) -> dict[str, tuple[XRay, list[Tile]]]:

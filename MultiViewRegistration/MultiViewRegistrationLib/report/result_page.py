@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,8 @@ def begin_drrs(result: Result) -> Callable[[], list[list[DRRs]]]:
         found[nth][when] = DRRs.of(result.anatomy, views[nth].camera, pose)
 
     whens = ("start", "result") if result.refined else ("result",)
-    finish = begin_tasks(
-        [partial(render, nth, when) for nth in range(len(found)) for when in whens]
-    )
+    each = product(range(len(found)), whens)
+    finish = begin_tasks([partial(render, nth, when) for nth, when in each])
 
     def finished() -> list[list[DRRs]]:
         finish()
@@ -219,15 +219,10 @@ def _write_files(
         entry.pictures,
         entry.compared_bones,
     )  # before threads would draw them at the same time
-    run_tasks(
-        [
-            partial(write_report, folder / "report.html", [entry]),
-            *(
-                partial(write_pictures, view.name, shown)
-                for view, shown in zip(result.views, pictures, strict=True)
-            ),
-        ]
-    )
+    tasks: list[Callable[[], object]] = [partial(write_report, folder / "report.html", [entry])]
+    for view, shown in zip(result.views, pictures, strict=True):
+        tasks.append(partial(write_pictures, view.name, shown))
+    run_tasks(tasks)
     if compared is not None:
         write_atomically(folder / "bones.jpg", jpeg(compared))
     if pdf:
@@ -281,10 +276,8 @@ def write_report(
     first
         Sections before those of the registrations.
     """
-    sections = [
-        _case_section(entry, nth, alone=len(entries) == 1)
-        for nth, entry in enumerate(entries, start=1)
-    ]
+    alone = len(entries) == 1
+    sections = [_case_section(entry, n, alone=alone) for n, entry in enumerate(entries, start=1)]
     index = [_index(entries)] if len(entries) > 1 else []
     style, script = (
         HERE.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "zoom.js")
@@ -392,11 +385,7 @@ def _answer(result: Result) -> ET.Element:
         tag("ul", *(tag("li", sentence) for sentence in further)),
         class_="why",
     )
-    sentences = (
-        tag("p", headline, class_="headline"),
-        tag("p", told),
-        folded if further else None,
-    )
+    sentences = (tag("p", headline, class_="headline"), tag("p", told), folded if further else None)
     return tag("div", badge(result), tag("div", *sentences), class_="answer")
 
 
@@ -431,21 +420,11 @@ def _films(
     poses = {"result": "Result", "start": "Start", "none": "None"}
     if not result.refined:
         poses = {"result": "This pose", "none": "None"}
-    choices = [
-        tag(
-            "label",
-            tag(
-                "input",
-                type="radio",
-                name=f"{anchor}-outlines",
-                class_=f"pick-{pose}",
-                checked=pose == "result",
-            ),
-            word,
-            class_="choice",
-        )
-        for pose, word in poses.items()
-    ]
+    choices = []
+    for pose, word in poses.items():
+        button = {"type": "radio", "name": f"{anchor}-outlines", "class_": f"pick-{pose}"}
+        chosen = tag("input", **button, checked=pose == "result")
+        choices.append(tag("label", chosen, word, class_="choice"))
     what = "the structure" if result.anatomy.structure else "the CT's bones"
     hint = f"Orange: edges of {what}. Click an X-ray to zoom; then wheel, drag, + and \u2212."
     count = len(result.views)
@@ -487,11 +466,7 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
     for pose, drawn in zip(("result", "start"), reversed(pictures), strict=False):
         file = embedded(png(drawn["outlines"]))
         layers.append(tag("img", src=file, alt=f"{view.name}, outlines, {pose}", class_=pose))
-    states = (
-        result.assessment.view_states([each.name for each in result.views])
-        if result.assessment
-        else {}
-    )
+    states = result.view_states
     check = result.edge_checks.get(view.name)
     sign, colour = SIGNS["bad" if check and not check.on_line else states.get(view.name)]
     told = f", edges {'on' if check.on_line else 'not on'} the line: {check.by}" if check else ""
@@ -539,8 +514,10 @@ def _detector_mm(view: View, middle: np.ndarray) -> float:
 
 def _who_and_what(result: Result, *, names: bool) -> ET.Element:
     facts = facts_of(result, names=names)
-    parts = (part for name, text in facts.items() for part in (tag("dt", name), tag("dd", text)))
-    return tag("dl", *parts)
+    listed = tag("dl")
+    for name, text in facts.items():
+        listed.extend([tag("dt", name), tag("dd", text)])
+    return listed
 
 
 def facts_of(result: Result, *, names: bool) -> dict[str, str]:

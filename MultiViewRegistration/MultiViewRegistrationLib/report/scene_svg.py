@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from ..geometry.c_arm import angle, angles, image_sides
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from .html import beam, embedded, outline, page, png, polyline, tag
+from .html import beam, embedded, outline, page, png, polyline, section, tag
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
@@ -41,11 +42,8 @@ NEAREST = 1.0  # mm before the source: lines are cut there
 PICTURE_PX = 600
 #: The width and height of an image in lines of the letters about it.
 IMAGE_LINES = 18
-SIDES_TRIED = [
-    (azimuth, elevation)
-    for elevation in (25.0, 35.0, 45.0)
-    for azimuth in (40.0, -40.0, 20.0, -20.0, 60.0, -60.0)
-]
+AZIMUTHS_TRIED = (40.0, -40.0, 20.0, -20.0, 60.0, -60.0)
+SIDES_TRIED = [(turn, up) for up, turn in product((25.0, 35.0, 45.0), AZIMUTHS_TRIED)]
 #: Looks from the feet and from the right: to the right of the picture, down, and away, in the
 #: patient's axes (LPS).
 FROM_FEET = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -196,14 +194,14 @@ def case_page(
     suspicious = [tag("p", finding, class_="finding") for finding in findings]
     azimuth, elevation = best_side(scene, 1.0)
     sides = {"From one side": azimuth, "A quarter turn further": azimuth + 90}
-    looks = [
-        _figure(title, scene_svg(scene, look_from(scene, turned, elevation)))
-        for title, turned in sides.items()
-    ]
-    images = [
-        _figure(view.name, xray_svg(scene, nth), COLOURS[nth % len(COLOURS)])
-        for nth, view in enumerate(scene.views)
-    ]
+    looks = []
+    for side, turned in sides.items():
+        drawn = scene_svg(scene, look_from(scene, turned, elevation))
+        looks.append(tag("figure", tag("figcaption", side), drawn))
+    images = []
+    for nth, view in enumerate(scene.views):
+        caption = tag("figcaption", view.name, style=f"color: {COLOURS[nth % len(COLOURS)]}")
+        images.append(tag("figure", caption, xray_svg(scene, nth)))
     introduction = (
         "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R "
         "and L, A and P, H and F: the patient's right and left, front and back, head and feet, as "
@@ -218,15 +216,8 @@ def case_page(
         "The images": [tag("div", *images, class_="views")],
         "In words": [tag("p", line) for line in lines],
     }
-    parts = [
-        tag("section", tag("h2", title), *content, class_="case")
-        for title, content in sections.items()
-    ]
+    parts = [section(title, *content) for title, content in sections.items()]
     return page(f"{name}: geometry", [introduction], parts, _STYLE)
-
-
-def _figure(title: str, svg: ET.Element, colour: str | None = None) -> ET.Element:
-    return tag("figure", tag("figcaption", title, style=colour and f"color: {colour}"), svg)
 
 
 def machine_svg(view: DrawnView, left_known: bool) -> str:

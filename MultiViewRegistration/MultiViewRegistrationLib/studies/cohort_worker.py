@@ -14,7 +14,6 @@ from threading import Lock
 from typing import Any
 
 from .. import __version__
-from ..api import train
 from ..errors import InputError
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
@@ -22,6 +21,7 @@ from ..io.files import image_sha256
 from ..io.view_record import sha256_of
 from ..registration.warm_up import warm_up
 from ..regressor.model_store import Card, all_models, ct_sha256
+from ..training import train
 from .evaluation import EvaluatedCase, EvaluationSetup, Row, check, evaluate_case
 from .records import read_record, write_record
 

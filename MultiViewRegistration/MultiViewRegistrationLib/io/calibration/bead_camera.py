@@ -88,6 +88,7 @@ class BeadCamera:
 
     def to_json(self) -> dict[str, Any]:
         """Return the camera as an entry of `views` in a file of cameras."""
+        of_bead = ("name", "pixel", "residual_px")
         return {
             "name": self.name,
             "projection_matrix": self.camera.projection_matrix,
@@ -96,14 +97,7 @@ class BeadCamera:
             **self.uncertainty,
             "residual_px": self.residual_px,
             "sd_px": self.sd_px,
-            "beads": [
-                {
-                    "name": bead.name,
-                    "pixel": bead.pixel,
-                    "residual_px": bead.residual_px,
-                }
-                for bead in self.beads
-            ],
+            "beads": [{key: getattr(bead, key) for key in of_bead} for bead in self.beads],
             "missing": self.missing,
             "others": self.others,
         }

@@ -252,13 +252,7 @@ class CalibratedView:
 
 
 def from_matrix(
-    file: str,
-    name: str,
-    P: Any,
-    size: Any = None,
-    *,
-    signed: bool,
-    notes: tuple[str, ...] = (),
+    file: str, name: str, P: Any, size: Any = None, *, signed: bool, notes: tuple[str, ...] = ()
 ) -> CalibratedView:
     """Return the view of a matrix (3, 4) from world mm to pixels.
 

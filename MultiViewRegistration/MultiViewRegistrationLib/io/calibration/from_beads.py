@@ -103,10 +103,7 @@ def calibrate_from_beads(
     fit = _fitted(model, seen, matches, intrinsics, given)
     for name, camera in zip(names, fit.cameras, strict=True):
         _check_scale(model, name, camera)
-    return [
-        _bead_camera(model, name, fit, number, matches[number], seen[number])
-        for number, name in enumerate(names)
-    ]
+    return [_bead_camera(model, each, fit, n, matches[n], seen[n]) for n, each in enumerate(names)]
 
 
 def _check_question(
@@ -157,10 +154,7 @@ def _guesses(
 
 
 def _matches(
-    model: BeadModel,
-    seen: BeadImage,
-    tried: Sequence[Camera],
-    intrinsics: str,
+    model: BeadModel, seen: BeadImage, tried: Sequence[Camera], intrinsics: str
 ) -> list[Match]:
     """Return the matches of an image's beads, more than one where it is ambiguous.
 
@@ -271,12 +265,7 @@ def _check_scale(model: BeadModel, name: str, camera: Camera) -> None:
 
 
 def _bead_camera(
-    model: BeadModel,
-    name: str,
-    fit: Bundle,
-    number: int,
-    match: Match,
-    image: BeadImage,
+    model: BeadModel, name: str, fit: Bundle, number: int, match: Match, image: BeadImage
 ) -> BeadCamera:
     residuals = fit.residuals[number]
     beads = image.beads

@@ -49,8 +49,8 @@ def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[Cali
         For a projection that has neither a matrix nor parameters, or both and they disagree; for
         parallel beams, and for a detector that is a cylinder.
     """
-    (sx, sy) = options.require("detector_spacing_mm", file)
-    (ox, oy) = options.require("detector_origin_mm", file)
+    sx, sy = options.require("detector_spacing_mm", file)
+    ox, oy = options.require("detector_origin_mm", file)
     size = options.require("size", file)
     pixel_from_mm = np.linalg.inv([[sx, 0, ox], [0, sy, oy], [0, 0, 1]])
     if _numbers(root, "RadiusCylindricalDetector", file, 1)[0] != 0:

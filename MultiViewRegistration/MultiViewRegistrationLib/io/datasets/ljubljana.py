@@ -26,14 +26,7 @@ from ...imaging.ct import CT, ct_from_array
 from ...imaging.reading import RawImage
 from ..files import MAX_NUMBER
 from ..hdf5 import Hdf5, opened
-from . import (
-    Imported,
-    cropped,
-    in_any_view,
-    read_pixel_mm,
-    read_spacing,
-    with_truth,
-)
+from . import Imported, cropped, in_any_view, read_pixel_mm, read_spacing, with_truth
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"
 VIEWS = ("ap", "lat", "ap-max", "lat-max")

@@ -171,10 +171,7 @@ MEANINGS = {
 
 
 def write_spatial_registration(
-    path: str | os.PathLike,
-    exported: RegistrationExport,
-    target: str,
-    identity: Dataset | None,
+    path: str | os.PathLike, exported: RegistrationExport, target: str, identity: Dataset | None
 ) -> None:
     """Write how the CT lies in the "world" of the X-rays, or in the "reference" frame of a tracker.
 

@@ -92,7 +92,7 @@ def _placed(camera: Camera, ras_from_world: np.ndarray, centre: np.ndarray) -> d
 
 def _described(camera: Camera) -> str:
     columns, rows = camera.size
-    off = ((np.array(camera.size) - 1) / 2 - camera.principal_point) / (np.array(camera.size) / 2)
+    off = (camera.middle - camera.principal_point) / (np.array(camera.size) / 2)
     x = np.sign(camera.intrinsics[0, 0]) * off[0]
     y = -off[1]
     sentences = [f"The beam of an X-ray of {columns} x {rows} pixels, seen from its source."]
@@ -203,10 +203,7 @@ def export_files(
                     meaning = f"{of}{name}, {direction}: TransformPoint takes {source} LPS mm to {to} LPS mm."
                     write_itk = write_transform if kind == "tfm" else write_h5_transform
                     jobs[f"{name}.{direction}.{kind}"] = partial(
-                        _itk,
-                        write=write_itk,
-                        matrix=matrix,
-                        comments=exported.comments(meaning),
+                        _itk, write=write_itk, matrix=matrix, comments=exported.comments(meaning)
                     )
     return {
         f"{exported.prefix}{file}": write for file, write in {**jobs, **(further or {})}.items()

@@ -123,19 +123,16 @@ class RegistrationExport:
         fields.check_version(VERSION)
         name, posed = (None, fields) if structure is None else _bone(fields, structure)
         of_other_use = fields.values.get("use", "room") != "room"
-        uses = posed.optional("uses", posed.section)
-        asked = uses.section("room") if uses and uses.values else posed  # the room's, before
+        uses = posed.part("uses")
+        asked = uses.section("room") if uses.values else posed  # the room's, before
         verdict = (
             None
             if asked.value("verdict", "a verdict or null") is None
             else asked.choice("verdict", get_args(BoneVerdict if structure else Verdict))
         )
-        uids = fields.optional("frame_of_reference_uid", fields.section)
-        known = {
-            frame: _uid(uids, frame)
-            for frame in ("world", "ct", "reference")
-            if uids and uids.has(frame)
-        }
+        uids = fields.part("frame_of_reference_uid")
+        frames = filter(uids.has, ("world", "ct", "reference"))
+        known = {frame: _uid(uids, frame) for frame in frames}
         if posed.has("ct_uid"):
             known["ct"] = _uid(posed, "ct_uid")
         override = fields.optional("override", fields.text, "a sentence")
@@ -148,7 +145,7 @@ class RegistrationExport:
             overridden=override is not None,
             uids=known,
             views=[_view(view) for view in fields.sections("views", "the views of the result")],
-            inputs=fields.section("inputs").values if fields.has("inputs") else {},
+            inputs=fields.part("inputs").values,
             structure=name,
             checked=_checked(fields),
             risk=_risk(posed, asked if structure or of_other_use else posed),
@@ -293,8 +290,8 @@ def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
     if fields.has("structures"):
         listed = fields.sections("structures", "a list of structures")
         return {each.text("name", "its name"): each for each in listed}
-    bodies = fields.optional("bodies", fields.section)
-    return {name: bodies.section(name) for name in bodies.values if name != WHOLE} if bodies else {}
+    bodies = fields.part("bodies")
+    return {name: bodies.section(name) for name in bodies.values if name != WHOLE}
 
 
 def _bone(fields: JsonObject, name: str) -> tuple[str, JsonObject]:
@@ -332,8 +329,9 @@ def _risk(posed: JsonObject, asked: JsonObject) -> str:
 
 
 def _checked(fields: JsonObject) -> str:
-    told = fields.optional("checked", fields.section)
-    return EdgeCheck(True, "", told.text("time", "a time")).minute if told else ""
+    if not fields.has("checked"):
+        return ""
+    return EdgeCheck(True, "", fields.section("checked").text("time", "a time")).minute
 
 
 def _uid(fields: JsonObject, key: str) -> str:
@@ -347,15 +345,10 @@ def _view(fields: JsonObject) -> ExportedView:
     image = None
     if fields.has("dicom"):
         dicom = fields.section("dicom")
-        uids = {
-            key: _uid(dicom, key)
-            for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")
-        }
+        uids = ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")
         has_frame = dicom.has("frame") and dicom.values["frame"] is not None
-        image = DicomImage(
-            **uids,
-            frame=dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None,
-        )
+        frame = dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None
+        image = DicomImage(**{key: _uid(dicom, key) for key in uids}, frame=frame)
     return ExportedView(
         name=fields.text("name", "the view's name"),
         image=image,

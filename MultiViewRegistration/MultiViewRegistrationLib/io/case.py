@@ -118,9 +118,9 @@ class Case(CaseSettings):
         return self.bodies[0].bones
 
     @property
-    def bone_names(self) -> list[str]:
+    def bone_names(self) -> tuple[str, ...]:
         """The names of all bones that have a pose of their own."""
-        return names_of_bones(self.bodies)
+        return tuple(names_of_bones(self.bodies))
 
     @property
     def starts(self) -> list[np.ndarray | None]:

@@ -70,7 +70,7 @@ def registerSampleData():
     register_sample_data(os.path.dirname(__file__), loadSample)
 
 
-def loadSample(path):
+def loadSample(path: str) -> None:
     """Open the module with the sample's case."""
     slicer.util.selectModule(MODULE)
     slicer.modules.MultiViewRegistrationWidget.panel.opening.open(Path(path))
@@ -210,7 +210,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         ]
         return list(self._sessions)
 
-    def loadCase(self, path) -> Registration:
+    def loadCase(self, path: str | Path) -> Registration:
         """Make a registration with all that a case.json names.
 
         Raises
@@ -222,7 +222,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
         return self.take(read_case(os.fspath(path)))
 
-    def loadTrack(self, path) -> Registration:
+    def loadTrack(self, path: str | Path) -> Registration:
         """Make a registration with the case of a track.json, whose sequence its session plays.
 
         Raises

@@ -123,7 +123,7 @@ class PoseUncertainty:
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
 
 
-def chi_square_quantile(share, freedom: float):
+def chi_square_quantile(share: float | np.ndarray, freedom: float) -> np.ndarray:
     """Return what a chi-square variable of `freedom` degrees stays below with probability `share`.
 
     scipy.stats, slow to import, does the same.

@@ -215,10 +215,8 @@ class _FieldTable(Drawn[controls.FieldTable]):
         inner.toolTip = plain_tip("\n".join(filter(None, tip)))
         inner.accessibleName = field.label if not isinstance(field, controls.Text) else ""
         inner.accessibleDescription = cell.fault or cell.caution
-        mark_field(
-            inner,
-            FAULTY if cell.fault else DOUBTFUL if cell.caution else MISSING if cell.missing else "",
-        )
+        marks = {FAULTY: cell.fault, DOUBTFUL: cell.caution, MISSING: cell.missing}
+        mark_field(inner, next((mark for mark, why in marks.items() if why), ""))
         font = inner.font
         font.setItalic(bool(cell.origin))
         inner.font = font

@@ -12,7 +12,7 @@ from phantom import START, TRUE_POSE, error_mm, free
 from program import changed, mvreg, result_in
 from refusals import refuses
 
-from MultiViewRegistrationLib import api
+from MultiViewRegistrationLib import training
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.io.case import Case
@@ -93,7 +93,7 @@ def test_a_search_finds_what_the_regressor_misses(
 
 @pytest.mark.slow
 def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
-    monkeypatch.setattr(api, "train", None)
+    monkeypatch.setattr(training, "train", None)
     result, searched = (register(case, start, anatomy=anatomy) for start in ("auto", "search"))
     assert_array_equal(result.world_from_ct, searched.world_from_ct)
     assert str(result.regressor) == "no model of this CT: searched for"
@@ -128,7 +128,7 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
         return model
 
     seen, reported = {}, []
-    monkeypatch.setattr(api, "train", train)
+    monkeypatch.setattr(training, "train", train)
     result = register(case, "regressor", reported.append, anatomy, seed=5, minutes=0.5)
     assert (seen["minutes"], seen["seed"]) == (0.5, 5) and seen["anatomy"] is anatomy
     assert "of 2 minutes, trained for this, expected error 3.0 mm" in str(result.regressor)

@@ -357,6 +357,8 @@ def test_matrices_of_which_nobody_says_how_good_they_are_lead_to_who_can_say(hos
     for view in views:
         view.change(uncertainty={})
     registered(host, answer)
+    assert kind(answer) == "accept"  # where the bone appears
+    act(answer, "use", "room")
     said = "The case does not say how well the principal point of view1 and view2 is known"
     assert kind(answer) == "check" and answer.answer().headline.startswith(said)
     assert control(answer, "geometry").label == "Say how well it is calibrated"

@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -171,9 +170,9 @@ class Projection(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(*given: Any) -> tuple[Tensor, Tensor]:
+    def forward(values, rays, poses, ct_from_index, shape, size, derivatives):
         """Render."""
-        return project(*given)
+        return project(values, rays, poses, ct_from_index, shape, size, derivatives)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
@@ -216,8 +215,12 @@ class _FirstDerivatives(torch.autograd.Function):
     """`project_backward`, differentiable by gradient, values and rays."""
 
     @staticmethod
-    def forward(*given: Any) -> tuple[Tensor, Tensor]:
-        return project_backward(*given)
+    def forward(
+        gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays
+    ):
+        return project_backward(
+            gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays
+        )
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:

@@ -1,4 +1,4 @@
-"""Values that are found once, and again only where what they are of is another."""
+"""Values that are computed again only where what they were computed from has changed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ Value = TypeVar("Value")
 
 
 class Known:
-    """The values found last, by names."""
+    """The values computed last, by names."""
 
     def __init__(self) -> None:
         self._found: dict[Any, tuple[Any, Any]] = {}
 
     def value(self, name: Any, of: Any, find: Callable[[], Value]) -> Value:
-        """Return the value by this name; `find` is called where the last one was of something else than this."""
+        """Return the value by this name.
+
+        Parameters
+        ----------
+        of
+            What it is computed from; where that is another than last time, `find` is called.
+        """
         if name not in self._found or self._found[name][0] != of:
             self._found[name] = of, find()
         return self._found[name][1]

@@ -92,8 +92,8 @@ class CamerasShare(NamedTuple):
     Attributes
     ----------
     moved
-        (6 B + N, N): the poses of all bones, as of a `PoseUncertainty` each, and all N corrections of
-        the cameras, by the latter.
+        (6 B + N, N): the poses of all bones, as of a `PoseUncertainty` each, and all N corrections
+        of the cameras, by the latter.
     seen
         By view and bone, as `ReliabilityFeatures.seen`.
     """
@@ -102,7 +102,7 @@ class CamerasShare(NamedTuple):
     seen: list[list[np.ndarray]]
 
     def joint(self, known: PoseUncertainty) -> np.ndarray:
-        """Return the covariance (6 B + N, 6 B + N), with cameras as the registration of the whole CT leaves them."""
+        """Return the covariance (6 B + N, 6 B + N), with cameras known so."""
         return self.moved @ known.joint[6:, 6:] @ self.moved.T
 
 

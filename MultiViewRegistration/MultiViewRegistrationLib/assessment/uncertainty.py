@@ -367,14 +367,14 @@ def camera_uncertainty(
 def as_if_solved(
     objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
 ) -> tuple[PoseUncertainty, PoseUncertainty]:
-    """Return what noise explains, and what cameras add, of a pose at cameras as given, were they solved for, too.
+    """Return what noise explains, and what cameras add, as if cameras were solved for with the pose.
 
-    By what a Newton step would correct them, that is wrong as well.
+    Both are taken as they are, so that what a Newton step would correct is an error, too.
 
     Parameters
     ----------
     objective, fit, split, unknowns
-        As of `camera_response`.
+        As of `pose_uncertainty`, at a minimum by the pose alone.
     """
     pivot = objective.pivot
     response = camera_response(objective, fit, unknowns)

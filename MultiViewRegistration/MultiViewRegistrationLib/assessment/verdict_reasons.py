@@ -197,7 +197,7 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
             f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
             f"bends, it may {misplaced} If the camera was measured where the X-ray "
             f"was taken, say so (principal_point_sd_px 0.5); else say how far off it may be "
-            f"({px:.1f}), so that it is solved for, {third}or show beads in them (mvreg calibrate)."
+            f"({px:.1f}), so that it is solved for, {third}or show beads in the X-rays (mvreg calibrate)."
         )
         return [*limits, Reason("principal-point-unstated", sentence)]
     sentence = (

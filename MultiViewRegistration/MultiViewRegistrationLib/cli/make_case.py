@@ -38,7 +38,7 @@ from .options import checked, out_file, parse_structures, progress_of, say
 _GEOMETRIES = ("projection_matrix", "calibration", "c_arm", "slot_scan")
 #: Asks a question until the answer is understood: the question, and what makes a value of the
 #: answer, or an InputError.
-_Ask = Callable[..., Any]
+Ask = Callable[..., Any]
 
 
 def make_case(options: argparse.Namespace) -> dict:
@@ -176,7 +176,7 @@ def _new_file(options: argparse.Namespace) -> Path:
     return checked(out_file, out)
 
 
-def _chosen_series(folder: Path, wanted: str | None, ask: _Ask | None) -> str | None:
+def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | None:
     """Return the UID of the series that is meant in a folder; None where there is no choice."""
     found = ct_series(folder)
     if len(found) < 2 and wanted is None:
@@ -236,7 +236,7 @@ def _scout_misfits(case: Case) -> list[str]:
     return misfits(PreparedCT(case.ct), case.views, pose)
 
 
-def _view(given: dict, ask: _Ask | None) -> ViewRecord:
+def _view(given: dict, ask: Ask | None) -> ViewRecord:
     """Return a view from its options and its image, and from the answers to what is missing."""
     name, file = given["view"]
     frame = given.get("frame")
@@ -321,16 +321,16 @@ def _plain(reading: Any) -> str:
     return f"{reading + 0.0:g}" if isinstance(reading, (int, float)) else reading
 
 
-def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: _Ask) -> bool:
-    """_Ask which side of the patient is at the image's left, and return whether the image is mirrored."""
+def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
+    """Ask which side of the patient is at the image's left, and return whether the image is mirrored."""
     if_mirrored = left_side(c_arm, True)
     side = {"A": "front", "P": "front", "H": "head", "F": "head"}.get(if_mirrored, "right")
     question = f"{name}: is the patient's {side} on the left of the image (yes or no)? "
     return ask(question, _yes_or_no) == (if_mirrored in "RAH")
 
 
-def _asked_calibrated(view: ViewRecord, ask: _Ask) -> ViewRecord:
-    """_Ask whether the camera of a view was measured for it, where that is not stated."""
+def _asked_calibrated(view: ViewRecord, ask: Ask) -> ViewRecord:
+    """Ask whether the camera of a view was measured for it, where that is not stated."""
     question = f"{view.name}: was the camera measured where this X-ray was taken (yes or no)? "
     if not view.presumed or not ask(question, _yes_or_no):
         return view
@@ -344,7 +344,7 @@ def _yes_or_no(answer: str) -> bool:
     return YES_OR_NO[answer.lower()]
 
 
-def _geometry_in(view: ViewRecord, file: str, given: dict, ask: _Ask) -> ViewRecord:
+def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewRecord:
     """Return a view with the geometry in a file.
 
     A matrix that needs no question, or else a calibration.
@@ -356,7 +356,7 @@ def _geometry_in(view: ViewRecord, file: str, given: dict, ask: _Ask) -> ViewRec
 
 
 def _calibrated(
-    view: ViewRecord, given: dict, calibration: Sequence[str], ask: _Ask | None
+    view: ViewRecord, given: dict, calibration: Sequence[str], ask: Ask | None
 ) -> ViewRecord:
     """Return a view with the geometry of a calibration.
 
@@ -418,8 +418,8 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
     return by_name[wanted]
 
 
-def _asked_views(ask: _Ask) -> list[ViewRecord]:
-    """_Ask for X-rays until there are no more, and return their views."""
+def _asked_views(ask: Ask) -> list[ViewRecord]:
+    """Ask for X-rays until there are no more, and return their views."""
     views: list[ViewRecord] = []
     while name := ask(
         f"name of X-ray {len(views) + 1} ({'empty when that is all' if views else 'such as AP'}): "
@@ -454,7 +454,7 @@ def _linear_or_log(answer: str) -> str:
 
 
 def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
-    """_Ask until the answer is valid, and return it; invalid ones get an error message."""
+    """Ask until the answer is valid, and return it; invalid ones get an error message."""
     while True:
         try:
             return understood(input(question).strip())

@@ -27,7 +27,7 @@ class SlotScanCamera(Camera):
     Source and slot move together along y, a row at a time. A world point X falls on pixel (u, v)
     with
 
-        x, y, z = R X + t,    u = fx x / z + cx,    v = fy y + cy,
+        (x, y, z) = R X + t,    u = fx x / z + cx,    v = fy y + cy,
 
     [R | t] the upper rows of camera_from_world, whose origin is the source of row cy: x along
     columns, y along the scan, z from the source to the detector.

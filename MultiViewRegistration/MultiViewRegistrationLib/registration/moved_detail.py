@@ -15,7 +15,10 @@ from ..rendering import cpu
 def _add_between(
     row: np.ndarray, upper: np.ndarray, lower: np.ndarray, across: float, down: float
 ) -> None:
-    """Add to a row, (columns,), what lies between two others, (columns + 1,) each, by shares of a pixel across and down."""
+    """Add to a row, (columns,), what two others, (columns + 1,) each, are between their pixels.
+
+    By shares of a pixel across and down.
+    """
     right = np.float32(across)
     low = np.float32(down)
     for c in range(len(row)):

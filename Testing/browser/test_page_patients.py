@@ -203,7 +203,9 @@ def test_a_scene_and_a_result_over_a_case(tab, cases, alone, open_tab, serve, tm
 def test_files_added_to_an_empty_case_over_another(tab, cases, alone):
     tab.button("Open").click()
     tab.button("New case").click()
-    tab.wait_state("!s.has_registration && !xrays().length && !s.views.xrays.length && !ct()")
+    tab.wait_state(
+        "!s.has_registration && !(xrays().length + s.views.xrays.length + s.in_3d.sources.length) && !ct()"
+    )
     assert not tab.page.locator(".mvx").count()
     tab.pick("CT, X-rays", cases["B"].parent / "ctB.nii.gz")
     tab.wait_state("ct() && !reading()")

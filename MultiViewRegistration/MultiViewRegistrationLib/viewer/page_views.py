@@ -81,7 +81,6 @@ class PageViews:
             draw_translucent(window)
         self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
-        self._state.in_3d = {"sources": []}
         self._state.slices_at = {}
         self._state.ct_greys = {}
         self._ct_shown: Any = None
@@ -132,13 +131,16 @@ class PageViews:
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
         registration = self._application.registration
-        if registration is not None:
+        views = []
+        if registration is None:
+            self._state.in_3d = {"sources": []}
+        else:
+            views = registration.xrays
             self._show_3d(registration)
             self._state.overlay = {
                 "mode": overlay.mode_of(registration),
                 "opacity": overlay.opacity_of(registration),
             }
-        views = registration.xrays if registration is not None else []
         for tag in filter(None, map(tag_of, views)):
             self._plane(tag)
         self._show_panes(views)

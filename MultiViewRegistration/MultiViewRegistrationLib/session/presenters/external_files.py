@@ -396,7 +396,7 @@ def match(
         }
         taken = Counter(chain(*alike_to.values()))
         for i, likely in alike_to.items():
-            if len(likely) == 1 == taken[likely[0]]:
+            if len(likely) == 1 and taken[likely[0]] == 1:
                 found[i] = likely[0]
     return found
 

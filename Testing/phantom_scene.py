@@ -78,7 +78,7 @@ def dicom_registration(scene, folder, ct: dict, xray: dict, name: str):
     slices = write_ct(folder / "ct", hu, place, **ct)
     registration, read = Registration.create(scene, "Test"), load_ct(slices)
     node = volume_node(scene, "CT", read.volume.values, read.volume.ct_from_index)
-    keep_header(node, header_of_ct(slices))
+    keep_header(node, header_of_ct(sorted(slices.iterdir())))
     registration.ct = node
     pixels = np.random.default_rng(1).integers(2000, 4000, (16, 20))
     adding.read(write_xray(folder / name, pixels, **xray))(registration)

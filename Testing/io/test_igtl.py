@@ -30,7 +30,7 @@ SOON_S = 20.0
 def messages(tmp_path):
     def make(**changes):
         exported = RegistrationExport.read(write_result(tmp_path / "result", **changes))
-        return messages_of(exported, pictures=pictures_beside(exported))
+        return messages_of(exported, [exported], pictures_beside(exported))
 
     return make
 

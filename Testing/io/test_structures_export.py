@@ -102,6 +102,30 @@ def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path
         assert_allclose(transform.TransformPoint((1.0, 2.0, 3.0)), moved, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_without_a_name_the_whole_ct_and_each_usable_bone_are_written(result, export, tmp_path):
+    path = result(("accept", "reject", "check", "check"))
+    status, answer, said = export(path, "--as", "tfm", "json", "--direction", "forward")
+    assert status == 0 and "L1: rejected or not shown, and not exported" in said
+    files = {file.name for file in (tmp_path / "out").glob("*world_from_ct.*")}
+    kept = [name for name in NAMES if name != "L1"]
+    assert {name.partition("world")[0] for name in files} == {"", *(f"{name}_" for name in kept)}
+    assert [each["name"] for each in answer["structures"]] == kept
+    assert answer["verdict"] == "check"
+
+
+def test_bones_with_a_ct_each_are_written_once_under_their_names(result, export, tmp_path):
+    own = {name: {"world_from_ct": pose.tolist(), "verdict": "check", "ct_uid": f"1.2.{n}"}
+           for n, (name, pose) in enumerate(zip(NAMES, POSES, strict=True))}  # fmt: skip
+    path = result(bodies=own, world_from_ct=POSES[0].tolist())
+    assert export(path, "--as", "dicom", "txt", "--frame", "lps")[0] == 0
+    names = {file.name.split("_")[0] for file in (tmp_path / "out").iterdir()}
+    assert names == set(NAMES)
+    for n, name in enumerate(NAMES):
+        data = pydicom.dcmread(tmp_path / "out" / f"{name}_world_from_ct.dcm")
+        assert data.RegistrationSequence[-1].FrameOfReferenceUID == f"1.2.{n}"
+
+
 def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export, tmp_path):
     path = result(frame_of_reference_uid=None)
     assert export(path, "--structure", "l1", "L3", "--as", "dicom")[0] == 0
@@ -195,6 +219,7 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
 @pytest.mark.usefixtures("igtl_status")
 @pytest.mark.parametrize(
     "words, sent, verdict",
@@ -243,7 +268,7 @@ def test_each_bone_has_a_device_of_its_own_whatever_its_name_and_whatever_else_i
 @pytest.mark.usefixtures("igtl_status")
 def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(result):
     bone = replace(RegistrationExport.read(result(), "L1"), structure="第一腰椎", warning="Müller")
-    sent = messages_of(bone).small
+    sent = messages_of(bone, [bone]).small
     packed = sent[0]()
     message = pyigtl.messages.MessageBase.create_message("TRANSFORM")
     message.unpack(pyigtl.messages.MessageBase.parse_header(packed[:58]), packed[58:])

@@ -3,10 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 import slicer
-from file_io import read_json
+from file_io import read_json, write_json
+from planted_dicom import write_ct
 from presenter_host import act, cells, control, of_case, text
+from program import mvreg
 from running_session import poll
 from tiny_scene import reopened
 from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving_bones
@@ -120,6 +123,37 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     host.choose(reopened(slicer_app, tmp_path / "bones.mrb")[0])
     assert max(errors(host.registration, cts, true)) < 0.1 and not stale_reason(host.session)
     assert [row[1] for row in cells(section, "bones")] == verdicts
+
+
+def test_dicom_of_each_bone_names_the_slices_of_its_own_ct_alone(scene, tmp_path):
+    """On the page as at the command line; of files that are no DICOM none."""
+    cts, _ = write_case(tmp_path)
+    case = read_json(tmp_path / "case.json")
+    for structure, ct in zip(case["structures"], cts, strict=True):
+        structure["ct"] = structure["name"]
+        write_ct(tmp_path / structure["ct"], ct.volume.values, ct.volume.ct_from_index)
+    extra = {**case["structures"][0], "name": "plain", "ct": f"{BONES[0]}.nrrd"}
+    write_json(tmp_path / "case.json", {**case, "structures": [*case["structures"], extra]})
+    session = of_case(scene, tmp_path).session
+    session.register("given")
+    session.finish()
+    page, line = tmp_path / "page", tmp_path / "line"
+    write_result(session, page, ["dicom"], override=True)()
+    mvreg(f"export {page} --as dicom --case {tmp_path} --out {line} --override")
+    for folder in (page, line):
+        found = {file.name: pydicom.dcmread(file) for file in folder.glob("*.dcm")}
+        assert set(found) == {f"{name}_world_from_ct.dcm" for name in (*BONES, "plain")}
+        for name in BONES:
+            slices = [pydicom.dcmread(file) for file in (tmp_path / name).iterdir()]
+            data = found[f"{name}_world_from_ct.dcm"]
+            named = data.RegistrationSequence[-1].ReferencedImageSequence
+            instances = {each.SOPInstanceUID for each in slices}
+            assert {each.ReferencedSOPInstanceUID for each in named} == instances
+            (study,) = data.StudiesContainingOtherReferencedInstancesSequence
+            (series,) = study.ReferencedSeriesSequence
+            assert series.SeriesInstanceUID == slices[0].SeriesInstanceUID
+        plain = found["plain_world_from_ct.dcm"].RegistrationSequence[-1]
+        assert "ReferencedImageSequence" not in plain
 
 
 def six(section) -> np.ndarray:

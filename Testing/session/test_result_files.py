@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.result_files import (
-    formats,
+    KIND_NAMES,
     poses_offered,
     read_result,
     write_case_folder,
@@ -43,7 +43,7 @@ def reference(session, matrix):
 
 
 def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(session, tmp_path):
-    assert list(formats()) == [*KINDS, *CASE_KINDS]
+    assert list(KIND_NAMES) == [*KINDS, *CASE_KINDS]
     reference(session, np.diag([-1.0, -1, 1, 1]))  # the case has changed since
     with refuses(r"the result is stale.*override"):
         write_result(session, tmp_path / "refused")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError, warn
+from ..imaging.structures import WHOLE
 from ..io.case_file import ALL, CaseFile
+from ..io.files import describe
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
-from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport, result_content
+from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport
 from ..io.transforms import AXES, DIRECTIONS
 from .options import RESULT_HELP, Parser, add_json, add_out, case_path, result_path, say
 
@@ -52,7 +57,7 @@ def add_export(command: Parser) -> None:
         "--structure",
         nargs="+",
         metavar="NAME",
-        help="the poses of these bones in place of the whole CT's, each in files of its name; all: each that was not rejected",
+        help="these bones alone, each in files of its name; all: each that was not rejected (default: these and the whole CT)",
     )
     add_out(command, "folder of the files")
     add(
@@ -118,58 +123,45 @@ def run(options: argparse.Namespace) -> dict:
         raise InputError(
             f"--seconds: found {options.seconds:g}, expected a number above 0; correct it."
         )
-    if options.structure is not None:
-        read = RegistrationExport.read_structures(options.result, options.structure)
-    elif links:
-        read = RegistrationExport.usable(*result_content(options.result))
-    else:
-        read = [RegistrationExport.read(options.result)]
-    settled = _settled(read, options)
-    exports = settled if options.structure is not None else settled[:1]
-    _say_verdicts(settled)
-    files = _write(exports, kinds, options) if kinds else []
+    result, every = RegistrationExport.every(options.result)
+    told, exports = _settled(result, every, options)
+    _say_verdicts(exports)
+    files = _write(exports, result.world_from_ct, kinds, options) if kinds else []
     if links:
-        _send(settled, options)
-    answer = {
-        "files": [str(file) for file in files],
-        "verdict": exports[0].verdict,
-        "checked": exports[0].said.get("checked"),
-        "override": exports[0].warning,
-    }
-    if options.structure is None:
-        return answer
+        _send(told, exports, options)
     bones = [
         {"name": each.structure, "verdict": each.verdict, "override": each.warning}
         for each in exports
+        if each.structure is not None
     ]
-    return (
-        {"structures": bones, **answer}
-        if len(bones) == 1
-        else {"structures": bones, "files": answer["files"]}
-    )
+    return {
+        **({"structures": bones} if bones else {}),
+        "files": [str(file) for file in files],
+        "verdict": told.verdict,
+        "checked": told.said.get("checked"),
+        "override": told.warning,
+    }
+
+
+#: Options with the kinds of files that they apply to, and what is said of the others.
+APPLY_TO = {
+    "frame": (MATRICES, " (ITK and DICOM are LPS, OpenIGTLink is RAS)"),
+    "direction": (("tfm", "h5", *MATRICES), ""),
+    "volume": (("resampled-ct", "resampled-mask"), ""),
+    "identity": (("dicom", "drr"), ""),
+}
 
 
 def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
-    if options.frame and not set(MATRICES) & set(kinds):
-        raise InputError(
-            f"--frame: {options.frame} applies to txt, npy and json only (ITK and DICOM are LPS, "
-            "OpenIGTLink is RAS); leave it out."
-        )
-    if options.direction == "resampling" and not set(kinds) & {"tfm", "h5", *MATRICES}:
-        raise InputError(
-            "--direction: resampling applies to tfm, h5, txt, npy and json only; leave it out."
-        )
-    if options.volume and not {"resampled-ct", "resampled-mask"} & set(kinds):
-        raise InputError(
-            f"--volume: {options.volume} applies to resampled-ct and resampled-mask only; leave it "
-            "out."
-        )
-    if options.identity and not {"dicom", "drr"} & set(kinds):
-        raise InputError("--identity: applies to dicom and drr only; leave it out.")
-    needing = [
-        *(kind for kind in kinds if kind in CASE_KINDS),
-        *(["--identity"] if options.identity else []),
-    ]
+    for option, (applies_to, why) in APPLY_TO.items():
+        given = getattr(options, option)
+        if given and given != "forward" and not {*applies_to} & {*kinds}:
+            *most, last = applies_to
+            raise InputError(
+                f"--{option}: applies to {', '.join(most)} and {last} only{why}; leave it out."
+            )
+    needing = [kind for kind in kinds if kind in CASE_KINDS]
+    needing += ["--identity"] * options.identity
     if needing and not options.case:
         raise InputError(
             f"--case: is missing, expected the case of this result for {', '.join(needing)}; add "
@@ -178,29 +170,33 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
 
 
 def _settled(
-    exports: list[RegistrationExport], options: argparse.Namespace
-) -> list[RegistrationExport]:
-    """Return the results with their inputs compared, of all structures those that may be used.
+    result: RegistrationExport, every: list[RegistrationExport], options: argparse.Namespace
+) -> tuple[RegistrationExport, list[RegistrationExport]]:
+    """Return that of which the verdict is told, and the poses to hand on, with inputs compared.
+
+    What is told of is the result itself, or the bone in the greatest doubt of those that were named.
 
     Raises
     ------
     InputError
-        For a warning without --override.
+        For a warning without --override, but that of a bone which was not named.
     """
+    named = options.structure and _named(every, options.structure)
+    every = [result, *(named or every)]
     if options.case:
-        stale = exports[0].changes(options.case)
-        exports = [each.with_changes(stale) for each in exports]
+        stale = result.changes(options.case)
+        every = [each.with_changes(stale) for each in every]
     elif not options.json:
         say("  Inputs not re-checked; pass --case to verify them.")
-    refused = [
-        each for each in exports if each.warning and not (each.overridden or options.override)
-    ]
-    kept = [each for each in exports if each not in refused]
-    if refused and kept and options.structure == [ALL]:
-        names = ", ".join(str(each.structure) for each in refused)
-        warn(f"{names}: rejected or not shown, and not exported; check them, or add --override.")
-        return kept
-    for each in refused:
+    if options.override:
+        every = [replace(each, overridden=True) for each in every]
+    result, *exports = every
+    kept = [each for each in exports if not each.refused]
+    left_out = [each for each in exports if each.refused]
+    needed = [] if named else [result]
+    if not kept or named and options.structure != [ALL]:
+        needed += left_out
+    for each in filter(attrgetter("refused"), needed):
         warning = str(each.warning)
         warning = f"{warning[0].lower()}{warning[1:].rstrip('.')}"
         name = "" if each.structure is None else f", {each.structure}"
@@ -208,34 +204,73 @@ def _settled(
             f"{each.path}{name}: {warning}; register again, or add --override, which every file "
             "then carries."
         )
-    return exports
+    if left_out:
+        names = ", ".join(str(each.structure) for each in left_out)
+        warn(f"{names}: rejected or not shown, and not exported; check them, or add --override.")
+    if named:
+        result = max(kept, key=lambda each: (each.warning is not None, DOUBT[each.verdict]))
+    return result, kept
+
+
+def _named(every: Sequence[RegistrationExport], names: Sequence[str]) -> list[RegistrationExport]:
+    """Return the bones of these names; `ALL` alone means every one.
+
+    Raises
+    ------
+    InputError
+        For a name that none has or that is given twice, and for `ALL` among others.
+    """
+    bones = {str(each.structure).casefold(): each for each in every if each.structure}
+    wanted = [name.casefold() for name in names]
+    if ALL in names and len(names) > 1:
+        raise InputError(
+            f"--structure: found {ALL} among other names, expected one of the two; leave one out."
+        )
+    if ALL in names and bones:
+        return list(bones.values())
+    for n, name in enumerate(wanted):
+        if name not in bones:
+            known = ", ".join(str(each.structure) for each in bones.values())
+            expected = f"one of {known}" if known else "a result of a case with structures"
+            raise InputError(
+                f"--structure: found {describe(names[n])}, expected {expected}; correct it."
+            )
+        if name in wanted[:n]:
+            raise InputError(
+                f"--structure: found {describe(bones[name].structure)} twice, expected it once; "
+                "leave one out."
+            )
+    return [bones[name] for name in wanted]
 
 
 def _say_verdicts(exports: Sequence[RegistrationExport]) -> None:
     """Say on stderr what the verdicts mean, before anything is written or sent."""
     for verdict, meaning in MEANINGS.items():
-        doubtful = [each.structure for each in exports if each.verdict == verdict]
-        names = ", ".join(filter(None, doubtful))
+        doubtful = [each.structure or WHOLE for each in exports if each.verdict == verdict]
         if doubtful:
+            of = f" of {', '.join(doubtful)}" if exports[1:] or exports[0].structure else ""
             word = verdict or NOT_ASSESSED
-            say(f'  In the room the pose{names and f" of {names}"} is "{word}": {meaning}.')
+            say(f'  In the room the pose{of} is "{word}": {meaning}.')
     if checked := exports[0].said.get("checked"):
         say(f"  Checked: {checked}.")
 
 
 def _write(
-    exports: list[RegistrationExport], kinds: list[str], options: argparse.Namespace
+    exports: list[RegistrationExport],
+    world_from_ct: np.ndarray,
+    kinds: list[str],
+    options: argparse.Namespace,
 ) -> list[Path]:
     from ..io.case import Case
     from ..io.dicom_identity import ct_images
-    from ..io.navigation.exports import export_files, write_together
-    from ..report.exports import case_files, identities_of
+    from ..io.navigation.exports import write_together
+    from ..report.exports import files_of, identities_of
 
-    directions = [options.direction] if options.direction else DIRECTIONS
     identities = identities_of(options.case) if options.identity else {}
+    slices = {}
     if "dicom" in kinds and options.case:
-        slices = ct_images(CaseFile.read(options.case))
-        exports = [replace(each, ct_images=slices) for each in exports]
+        bodies = CaseFile.read(options.case).bodies
+        slices = {body.name: ct_images(body.ct.path, body.series) for body in bodies}
     if "dicom" in kinds and not identities:
         say(
             "  The DICOM file names no patient and no study, under which a PACS could file it; "
@@ -243,40 +278,27 @@ def _write(
         )
     case = None
     if set(kinds) & set(CASE_KINDS):
-        case = Case.load(options.case, world_from_ct=exports[0].world_from_ct)
-    jobs: dict[str, Callable[[Path], object]] = {}
-    for exported in exports:
-        further = {}
-        if case is not None:
-            further = case_files(
-                exported, case, kinds, options.volume or VOLUME_FORMATS[0], identities
-            )
-        jobs |= export_files(
-            exported,
-            [kind for kind in kinds if kind in KINDS],
-            directions,
-            [options.frame] if options.frame else AXES,
-            further,
-            next(iter(identities.values()), None),
-        )
+        case = Case.load(options.case, world_from_ct=world_from_ct)
+    directions = [options.direction] if options.direction else DIRECTIONS
+    axes = [options.frame] if options.frame else AXES
+    of_case = case, options.volume or VOLUME_FORMATS[0], identities
+    jobs = files_of(exports, kinds, directions, axes, slices, *of_case)
     files = write_together(jobs, options.out, exports[0].path)
     for file in files:
         say(f"  {file}")
     return files
 
 
-def _send(exports: list[RegistrationExport], options: argparse.Namespace) -> None:
-    """Send these poses, and the status of the whole CT, else of the bone in the greatest doubt."""
+def _send(
+    told: RegistrationExport, exports: list[RegistrationExport], options: argparse.Namespace
+) -> None:
+    """Send these poses, and the status of what is told of."""
     from ..io.navigation.igtl import address, messages_of, pictures_beside, send_to, serve
 
     def notify(text: str) -> None:
         say(f"  OpenIGTLink: {text}")
 
-    first = exports[0]
-    if first.structure is not None:
-        first = max(exports, key=lambda each: (each.warning is not None, DOUBT[each.verdict]))
-    others = [each for each in exports if each is not first]
-    messages = messages_of(first, others, pictures_beside(first))
+    messages = messages_of(told, exports, pictures_beside(told))
     stop = threading.Event()
     if not messages.images:
         notify("no IMAGE is sent: there are no overlays beside the result.json")

@@ -383,12 +383,14 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
     return None
 
 
-def ct_images(file: CaseFile) -> tuple[DicomImage, ...]:
-    """Return the UIDs of the slices of a case's CT; none of one that is no DICOM series."""
-    ct = file.first.ct.path
-    if not ct.is_dir():
-        return ()
-    slices = ct_slices(ct, file.first.series)
+def ct_images(path: Path, series: str | None = None) -> tuple[DicomImage, ...]:
+    """Return the UIDs of the slices of a CT; none of one that is no DICOM series. Parameters as of `ct_slices`."""
+    slices = ct_slices(path, series) if path.is_dir() else ()
+    return images_of(slices)
+
+
+def images_of(slices: Sequence[Path]) -> tuple[DicomImage, ...]:
+    """Return the UIDs of those of these files that are DICOM."""
     return tuple(filter(None, (image_origin(path, None) for path in slices)))
 
 

@@ -6,11 +6,11 @@ import json
 import secrets
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import lru_cache
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
@@ -26,6 +26,7 @@ from ..io.dicom_identity import (
     contradictions,
     frame_of_reference,
     image_origin,
+    images_of,
     is_known,
     is_named,
     patient_digests,
@@ -44,10 +45,10 @@ from .xray import XRayView
 
 #: Header values that tell a patient, or their digests, see `dicom_identity.read_identity`.
 Identity = dict[str, str]
-#: Those of a CT, and the UID of its frame.
-CTHeader = tuple[Identity, str | None]
-#: The attribute of a CT with the UID of its frame.
+#: The attributes of a CT with the UID of its frame, and with those of study, series, class and
+#: instances of its slices.
 FRAME_UID = "MultiViewRegistration.frameOfReferenceUID"
+SLICES = "MultiViewRegistration.slices"
 #: In the record: the UIDs of the worlds that the X-rays made, by their geometry; of the tracker's
 #: frame.
 WORLDS = "worldUIDs"
@@ -93,10 +94,36 @@ def world_uid(registration: Registration) -> str:
     return known[world]
 
 
-def keep_frame_uid(ct: Any, uid: str | None) -> None:
-    """Keep the UID of a CT's frame with its volume node."""
+class CTHeader(NamedTuple):
+    """Whose a CT is, the UID of its frame, and its slices."""
+
+    identity: Identity
+    uid: str | None
+    slices: Sequence[DicomImage]
+
+
+def keep_uids(ct: Any, uid: str | None, slices: Sequence[DicomImage] = ()) -> None:
+    """Keep the UIDs of a CT's frame and of its slices with its volume node."""
     if uid:
         ct.SetAttribute(FRAME_UID, uid)
+    if slices:
+        instances = [each.sop_instance_uid for each in slices]
+        ct.SetAttribute(SLICES, json.dumps([*astuple(slices[0])[:3], instances]))
+
+
+def ct_images(registration: Registration) -> dict[str, tuple[DicomImage, ...]]:
+    """Return the slices of the CT, "", and of the CTs of bones, by their names; none of what was no DICOM series."""
+    return {name: _slices(ct) for name, ct in {"": registration.ct, **registration.apart}.items()}
+
+
+def _slices(ct: Any) -> tuple[DicomImage, ...]:
+    if kept := ct.GetAttribute(SLICES):
+        *series, instances = json.loads(kept)
+        return tuple(DicomImage(*series, uid) for uid in instances)
+    file = file_of(ct)
+    first = file and _origin_in(file, None)
+    instances = ct.GetAttribute(INSTANCES)
+    return tuple(replace(first, sop_instance_uid=uid) for uid in instances.split()) if first else ()
 
 
 def file_of(volume: Any) -> Path | None:
@@ -122,7 +149,7 @@ def ct_uid(registration: Registration, name: str = "") -> str:
     ct = registration.apart.get(name, registration.ct)
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
-        keep_frame_uid(ct, None if file is None else frame_of_reference(file))
+        keep_uids(ct, None if file is None else frame_of_reference(file))
     return ct.GetAttribute(FRAME_UID) or uid_of(ct_fingerprint(registration, name))
 
 
@@ -152,24 +179,18 @@ DIGESTED = "MultiViewRegistration.patient"
 _identities: dict[str, Identity] = {}
 
 
-def header_of_ct(path: Path) -> CTHeader:
-    """Return what `keep_header` keeps of a CT's file or folder, in any thread.
-
-    Whose it is, and the UID of its frame.
-
-    Nothing for what is no DICOM.
-    """
-    files = path.iterdir() if path.is_dir() else [path]
-    if not any(is_dicom(file) for file in files if file.is_file()):
-        return {}, None
-    return read_identity(path), frame_of_reference(path)
+def header_of_ct(files: Sequence[Path]) -> CTHeader:
+    """Return what `keep_header` keeps of a CT's files, in any thread; nothing for what is no DICOM."""
+    first = files[0]
+    if not is_dicom(first):
+        return CTHeader({}, None, ())
+    return CTHeader(read_identity(first), frame_of_reference(first), images_of(files))
 
 
 def keep_header(ct: Any, header: CTHeader) -> None:
-    """Keep the UID with a CT's volume node, and whose it is in memory."""
-    identity, uid = header
-    remember_identity(ct, identity)
-    keep_frame_uid(ct, uid)
+    """Keep the UIDs with a CT's volume node, and whose it is in memory."""
+    remember_identity(ct, header.identity)
+    keep_uids(ct, header.uid, header.slices)
 
 
 def remember_identity(node: Any, identity: Identity) -> None:

@@ -22,11 +22,11 @@ from ..imaging.xray import RawImage, View
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, DicomImage
 from ..io.datasets.chest import SAMPLE, demo_case
-from ..io.dicom_identity import read_identity, view_identity
+from ..io.dicom_identity import ct_images, read_identity, view_identity
 from ..io.view_record import DESCRIBED, ViewRecord
 from .bones import put_apart
 from .case import keep_settings
-from .identity import Identity, keep_frame_uid, remember_identity, say_same_patient
+from .identity import Identity, keep_uids, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
@@ -79,6 +79,7 @@ def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
             **read_identity(file.first.ct.path, file.first.series),
         },
         [whole_numbers(body.ct.volume.values) for body in case.bodies],
+        [ct_images(body.ct.path, body.series) for body in file.bodies],
         case.ct.centroid(),
         ready,
     )
@@ -92,7 +93,7 @@ class ReadCase:
     ----------
     identity
         Of the CT, see `io.dicom_identity`.
-    voxels
+    voxels, slices
         Of the CT of each body, as the scene will have them.
     centre
         (3,) CT mm, see `manual_pose`.
@@ -105,6 +106,7 @@ class ReadCase:
     views: list[AddView]
     identity: Identity
     voxels: Sequence[np.ndarray]
+    slices: Sequence[Sequence[DicomImage]]
     centre: np.ndarray
     ready: Any = None
 
@@ -122,10 +124,11 @@ class ReadCase:
         nodes = []
         volumes = {}
         poses = {}
-        for body, voxels in zip(case.bodies, self.voxels, strict=True):
+        of_bodies = zip(case.bodies, self.voxels, self.slices, strict=True)
+        for body, voxels, slices in of_bodies:
             name = body.name or name_of(source.ct.path)
             node = volume_node(scene, name, voxels, body.ct.volume.ct_from_index)
-            keep_frame_uid(node, body.uid)
+            keep_uids(node, body.uid, slices)
             nodes.append(node)
             if body.name:
                 node.SetAttribute(UNIT, body.ct.unit)

@@ -5,7 +5,7 @@ The CT in the X-rays' world, simulated X-rays, and the views' cameras.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,10 @@ from ..imaging.body import Body
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.dicom_file import ct_slices
 from ..io.case import Case
-from ..io.case_file import CaseFile, new_uid
+from ..io.case_file import CaseFile, DicomImage, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of
 from ..io.files import describe, printable
+from ..io.navigation import KINDS, VOLUME_FORMATS
 from ..io.navigation.registration_export import RegistrationExport
 from ..io.placement import ct_box
 from ..rendering.drr import Projector
@@ -33,14 +34,62 @@ if TYPE_CHECKING:
 Writers = dict[str, Callable[[Path], object]]
 
 
+def files_of(
+    exports: Sequence[RegistrationExport],
+    kinds: Sequence[str],
+    directions: Sequence[str],
+    axes: Sequence[str],
+    slices: Mapping[str, tuple[DicomImage, ...]],
+    case: Case | None = None,
+    volume_format: str = VOLUME_FORMATS[0],
+    identities: Mapping[str, Dataset] | None = None,
+) -> Writers:
+    """Return the files of poses by their name, each with what writes it to a path, for `write_together`.
+
+    Parameters
+    ----------
+    exports
+        Each in files of its name.
+    kinds
+        Of `navigation.KINDS` and, with a case, of `CASE_KINDS`, see `case_files`.
+    directions, axes
+        As of `export_files`.
+    slices
+        Those of the CT of each body, by its name.
+    identities
+        For DICOM, by the view's name, see `identities_of`.
+
+    Raises
+    ------
+    InputError
+        As `case_files`, and where a mask is asked for and none of them has one.
+    """
+    from ..io.navigation.exports import export_files, resampled_mask
+
+    identities = identities or {}
+    of_pose = [kind for kind in kinds if kind in KINDS]
+    of_all = next(iter(identities.values()), None)
+    files: Writers = {}
+    for exported in exports:
+        own = slices.get(exported.structure or "", slices.get("", ()))
+        further = (
+            {} if case is None else case_files(exported, case, kinds, volume_format, identities)
+        )
+        told = replace(exported, ct_images=own)
+        files |= export_files(told, of_pose, directions, axes, further, of_all)
+    if case and "resampled-mask" in kinds and not any("mask_in_" in file for file in files):
+        resampled_mask(case.ct, np.eye(4))  # says so before anything is written
+    return files
+
+
 def case_files(
     exported: RegistrationExport,
     case: Case,
     kinds: Sequence[str],
     volume_format: str,
-    identities: dict[str, Dataset] | None = None,
+    identities: Mapping[str, Dataset] | None = None,
 ) -> Writers:
-    """Return files by their name, each with what writes it to a path, for `write_together`.
+    """Return files that need the case, as `files_of`.
 
     Parameters
     ----------
@@ -48,7 +97,7 @@ def case_files(
         Of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and
         ct_in_reference, where a tracker's frame is known; "cameras" as cameras_in_ct, too, for a
         scene in which the CT lies where its file has it; "drr" as drr_view1.dcm, ... Those of a
-        structure are made of it alone, with air about it.
+        structure are made of it alone, with air about it. No mask comes of what has none.
     volume_format
         One of `navigation.VOLUME_FORMATS`.
     identities
@@ -57,8 +106,8 @@ def case_files(
     Raises
     ------
     InputError
-        Where the result is of other views, or of a structure that the case does not have, for
-        cameras of slot scans, and as `resampled_mask`.
+        Where the result is of other views, or of a structure that the case does not have, and for
+        cameras of slot scans.
     """
     cameras = cameras_of(exported, case)
     if exported.structure is not None:
@@ -66,7 +115,7 @@ def case_files(
     files: Writers = {}
     if "resampled-ct" in kinds:
         files |= _volumes("ct", exported, case, volume_format)
-    if "resampled-mask" in kinds:
+    if "resampled-mask" in kinds and case.ct.mask is not None:
         files |= _volumes("mask", exported, case, volume_format)
     if "drr" in kinds:
         files |= _drrs(exported, case, cameras, identities or {})
@@ -162,8 +211,6 @@ def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format:
     from ..io.navigation.exports import resampled_ct, resampled_mask, write_volume
 
     make = resampled_ct if what == "ct" else resampled_mask
-    if what == "mask" and case.ct.mask is None:
-        make(case.ct, np.eye(4))  # says so before anything is written
 
     def write(path: Path, name: str, pose: np.ndarray) -> None:
         target = name.split("_")[0]
@@ -179,7 +226,10 @@ def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format:
 
 
 def _drrs(
-    exported: RegistrationExport, case: Case, cameras: list[Camera], identities: dict[str, Dataset]
+    exported: RegistrationExport,
+    case: Case,
+    cameras: list[Camera],
+    identities: Mapping[str, Dataset],
 ) -> Writers:
     from ..io.navigation.dicom_objects import Drr, write_secondary_capture
 

@@ -22,12 +22,12 @@ from .. import __version__
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
-from ..io.files import JsonObject, sha256, write_atomically
+from ..io.files import sha256, write_atomically
 from ..io.navigation.registration_export import RegistrationExport
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files, files_of_result
 from ..io.transforms import write_slicer_transform, write_transform
-from ..reasons import UNUSABLE, code_of
+from ..reasons import code_of
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
 from .details import ASSUMED, details
@@ -241,24 +241,21 @@ def _write_files(
     for name, kept in masks.items():
         write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
     content = result.to_json(override)
-    if not result.withheld(override):
-        _write_transforms(folder, content)
-    for body in result.together.bodies:
-        if override or body.verdict not in UNUSABLE:
-            _write_transforms(folder, content, body.name)
+    whole, every = RegistrationExport.every(folder / RESULT, content)
+    for exported in dict.fromkeys([whole, *every]):
+        if not exported.refused:
+            _write_transforms(folder, exported)
     content["files"] = {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
     write_atomically(folder / RESULT, json.dumps(content, indent=1) + "\n")
     return content
 
 
-def _write_transforms(folder: Path, content: dict[str, Any], structure: str | None = None) -> None:
-    """Write a pose of a result.json as ITK and Slicer take it, with what is said of it."""
-    fields = JsonObject(RESULT, "", content)
-    exported = RegistrationExport.of(folder / RESULT, fields, structure)
+def _write_transforms(folder: Path, exported: RegistrationExport) -> None:
+    """Write a pose as ITK and Slicer take it, with what is said of it."""
     name = f"{exported.prefix}world_from_ct"
-    pose = exported.world_from_ct
-    write_transform(folder / f"{name}.tfm", pose, *exported.comments())
-    write_slicer_transform(folder / f"{name}.slicer.tfm", pose, *exported.comments())
+    said = exported.world_from_ct, *exported.comments()
+    write_transform(folder / f"{name}.tfm", *said)
+    write_slicer_transform(folder / f"{name}.slicer.tfm", *said)
 
 
 def write_report(

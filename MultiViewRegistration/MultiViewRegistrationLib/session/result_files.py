@@ -16,8 +16,7 @@ from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.edge_checks import EDGES_OFF, read_edge_checks
 from ..io.files import JsonObject, printable, read_json, write_json
-from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
-from ..io.navigation.exports import export_files
+from ..io.navigation import CASE_KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_together as write_files_together
 from ..io.navigation.igtl import Messages, messages_of
 from ..io.navigation.registration_export import (
@@ -33,7 +32,7 @@ from ..io.transforms import AXES, DIRECTIONS
 from ..mrml.case import assumptions_of, drawn, image_for_file, settings_of
 from ..mrml.fingerprints import fingerprint, of_image
 from ..mrml.frames import FileImages
-from ..mrml.identity import recorded_patient
+from ..mrml.identity import ct_images, recorded_patient
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
@@ -48,8 +47,7 @@ from .tasks import Writer, within_sentence
 if TYPE_CHECKING:
     from ..sequence.track_files import StoredTrack
 
-#: What the kinds of files for other programs are, in a few words; a kind that is not here stands
-#: for itself.
+#: All kinds of files that `mvreg export` writes, and what each is called.
 KIND_NAMES = {
     "tfm": _("ITK transform, text (.tfm)"),
     "h5": _("ITK transform, HDF5 (.h5)"),
@@ -64,11 +62,6 @@ KIND_NAMES = {
     "drr": _("DRRs, DICOM Secondary Capture (.dcm)"),
     "cameras": _("Cameras of the X-rays for Slicer (.mrml)"),
 }
-
-
-def formats() -> dict[str, str]:
-    """Return all kinds of files that `mvreg export` writes, and what each is called."""
-    return {kind: KIND_NAMES.get(kind, kind) for kind in (*KINDS, *CASE_KINDS)}
 
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
@@ -102,7 +95,7 @@ def write_result(
     Parameters
     ----------
     kinds
-        Of `formats`, for other programs: beside the others, in both directions and both axes by
+        Of `KIND_NAMES`, for other programs: beside the others, in both directions and both axes by
         name, and, with a tracker's frame, as reference_from_ct, too.
     override
         Also where `assessment.reason_not_to_use` has something against it, or the pose is only now
@@ -114,8 +107,10 @@ def write_result(
     reason = require_settled(session, override)
     finding = session.find_checked_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
+    slices = ct_images(session.registration)
 
     def write(folder: Path = folder) -> list[Path]:
+        from ..report.exports import files_of
         from ..report.result_page import save_result  # it needs Pillow
 
         result = finding()
@@ -124,28 +119,12 @@ def write_result(
         content = save_result(result, folder, against, names=names, pdf=pdf)
         written = (RESULT, *content["files"])
         files = [folder / name for name in written if not name.endswith(".png")]
-        exports = RegistrationExport.usable(files[0], JsonObject(RESULT, "", content))
-        return files + (_further(exports, kinds, case) if kinds else [])
+        _whole, exports = RegistrationExport.every(files[0], content)
+        usable = [each for each in exports if not each.refused]
+        further = files_of(usable, kinds, DIRECTIONS, AXES, slices, case)
+        return files + (write_files_together(further, folder, files[0]) if further else [])
 
     return write
-
-
-def _further(
-    exports: Sequence[RegistrationExport], kinds: Sequence[str], case: Case | None
-) -> list[Path]:
-    """Write the files for other programs: of the whole CT, and of each bone that may be used."""
-    from ..report.exports import case_files
-
-    files: dict[str, Callable[[Path], object]] = {}
-    whole = exports[0]
-    for exported in exports:
-        of_case = kinds
-        if exported is whole and case is not None and case.ct.mask is None:
-            of_case = [kind for kind in kinds if kind != "resampled-mask"]
-        further = {} if case is None else case_files(exported, case, of_case, VOLUME_FORMATS[0])
-        of_pose = [kind for kind in kinds if kind in KINDS]
-        files |= export_files(exported, of_pose, DIRECTIONS, AXES, further)
-    return write_files_together(files, whole.path.parent, whole.path) if files else []
 
 
 def take_messages(
@@ -162,10 +141,10 @@ def take_messages(
         from ..report.result_page import Entry
 
         result = finding()
-        content = JsonObject(RESULT, "", result.to_json(reason or None))
-        exported, *bones = RegistrationExport.usable(Path(RESULT), content)
+        exported, every = RegistrationExport.every(RESULT, result.to_json(reason or None))
+        usable = [each for each in every if not each.refused]
         pictures = [shown[-1]["edges"] for shown in Entry(result).pictures]
-        return exported, messages_of(exported, bones, pictures)
+        return exported, messages_of(exported, usable, pictures)
 
     return make
 
@@ -282,7 +261,9 @@ def read_result(path: Path, case: Path | None = None) -> ReadResult:
                 "from; name it (--case CASE), or put both into one folder."
             ).format(path=path.name)
         )
-    return ReadResult(read_case(case), exported, fields, exported.beside(case).warning)
+    return ReadResult(
+        read_case(case), exported, fields, exported.with_changes(exported.changes(case)).warning
+    )
 
 
 @dataclass(frozen=True, eq=False)

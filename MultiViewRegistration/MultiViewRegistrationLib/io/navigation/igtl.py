@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 
@@ -66,14 +67,14 @@ class Messages:
 
 def messages_of(
     exported: RegistrationExport,
-    bones: Sequence[RegistrationExport] = (),
+    poses_of: Sequence[RegistrationExport] = (),
     pictures: Sequence[np.ndarray] = (),
 ) -> Messages:
     """Return the messages of a result.
 
-    They are its poses in RAS (float32, as the protocol has it), those of each bone under its name,
-    STATUS with the verdict of `exported`, which may be a bone itself, and the pictures, uint8 (rows,
-    columns, 3), as overlays.
+    They are the poses that are sent, in RAS (float32, as the protocol has it), those of each bone
+    under its name, STATUS with the verdict of `exported`, the result or a bone, and the pictures,
+    uint8 (rows, columns, 3), as overlays.
 
     Raises
     ------
@@ -106,10 +107,10 @@ def messages_of(
 
     poses = [
         pose(each, devices_of(each)[name], name, matrix)
-        for each in (exported, *bones)
+        for each in poses_of
         for name, matrix in each.poses.items()
     ]
-    body = _status(exported)
+    body = _status(exported, poses_of)
     status = type(
         "StatusMessage", (pyigtl.messages.MessageBase,), {"_pack_content": lambda _: body}
     )
@@ -168,7 +169,7 @@ def _told(exported: RegistrationExport) -> dict[str, str]:
     return {key: text for key, text in told.items() if text}
 
 
-def _status(exported: RegistrationExport) -> bytes:
+def _status(exported: RegistrationExport, poses_of: Sequence[RegistrationExport]) -> bytes:
     """Return the body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS).
 
     The message is JSON.
@@ -180,7 +181,7 @@ def _status(exported: RegistrationExport) -> bytes:
     message = {
         "verdict": exported.verdict,
         "override": exported.warning,
-        "poses": list(devices_of(exported).values()),
+        "poses": list(chain.from_iterable(devices_of(each).values() for each in poses_of)),
         **_told(exported),
     }
     return (

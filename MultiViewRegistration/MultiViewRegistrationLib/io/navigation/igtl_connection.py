@@ -105,8 +105,8 @@ class IgtlConnection:
         if reason != self.stale_reason:
             self.stale_reason = reason
             warning = " ".join(filter(None, [given, reason]))
-            small = messages_of(replace(exported, warning=warning or None)).small
-            live.small = small[-1:] if reason else self._small  # the status is the last
+            status = messages_of(replace(exported, warning=warning or None)).small
+            live.small = status if reason else self._small
 
     def close(self) -> None:
         """End the connection; nothing happens without one."""

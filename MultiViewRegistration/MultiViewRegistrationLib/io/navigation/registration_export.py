@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
-from ...errors import InputError
 from ...geometry.camera import Camera
 from ...imaging.structures import WHOLE
 from ...reasons import BoneVerdict, Verdict
 from ..case import changed_inputs
-from ..case_file import ALL, CaseFile, DicomImage, new_uid
+from ..case_file import CaseFile, DicomImage, new_uid
 from ..edge_checks import EdgeCheck
-from ..files import JsonObject, describe, read_json, write_json
+from ..files import JsonObject, read_json, write_json
 from ..own_folders import complete
 
 VERSION = 3
@@ -113,7 +111,7 @@ class RegistrationExport:
         Raises
         ------
         InputError
-            For invalid content, and a structure that it does not have.
+            For invalid content.
         """
         return cls.of(*result_content(path), structure)
 
@@ -121,7 +119,7 @@ class RegistrationExport:
     def of(cls, path: Path, fields: JsonObject, structure: str | None = None) -> RegistrationExport:
         """Take the content of the result.json at a path; `structure` and errors as of `read`."""
         fields.check_version(VERSION)
-        name, posed = (None, fields) if structure is None else _bone(fields, structure)
+        posed = fields if structure is None else bones_in(fields)[structure]
         of_other_use = fields.values.get("use", "room") != "room"
         uses = posed.part("uses")
         asked = uses.section("room") if uses.values else posed  # the room's, before
@@ -146,7 +144,7 @@ class RegistrationExport:
             uids=known,
             views=[_view(view) for view in fields.sections("views", "the views of the result")],
             inputs=fields.part("inputs").values,
-            structure=name,
+            structure=structure,
             checked=_checked(fields),
             risk=_risk(posed, asked if structure or of_other_use else posed),
             xrays=tuple(
@@ -155,45 +153,36 @@ class RegistrationExport:
         )
 
     @classmethod
-    def read_structures(
-        cls, path: str | os.PathLike, names: Sequence[str]
-    ) -> list[RegistrationExport]:
-        """Read the structures of these names in a result.json; `ALL` alone means every one.
+    def every(
+        cls, path: str | os.PathLike, content: dict[str, Any] | None = None
+    ) -> tuple[RegistrationExport, list[RegistrationExport]]:
+        """Read a result.json, or the one in a folder: the result itself, and each pose that other programs get.
+
+        Those are the whole CT's, which is the result's, and that of each bone. Bones with a CT each
+        have no whole CT: the result's own pose is that of the first of them.
+
+        Parameters
+        ----------
+        content
+            That of the result.json at this path, where it is known.
 
         Raises
         ------
         InputError
-            As `read`, for a name that is given twice, and for `ALL` among others.
+            For invalid content.
         """
-        path, fields = result_content(path)
-        if ALL in names:
-            if len(names) > 1:
-                raise InputError(
-                    f"--structure: found {ALL} among other names, expected one of the two; leave "
-                    "one out."
-                )
-            names = list(bones_in(fields)) or names
-        found = [cls.of(path, fields, name) for name in names]
-        for n, each in enumerate(found):
-            if each.structure in [other.structure for other in found[:n]]:
-                raise InputError(
-                    f"--structure: found {describe(each.structure)} twice, expected it once; leave "
-                    "one out."
-                )
-        return found
+        fields = JsonObject("result.json", "", content or {})
+        if content is None:
+            path, fields = result_content(path)
+        result = cls.of(Path(path), fields)
+        bones = [cls.of(result.path, fields, name) for name in bones_in(fields)]
+        bodies = fields.values.get("bodies")
+        return result, [*([] if bodies and WHOLE not in bodies else [result]), *bones]
 
-    @classmethod
-    def usable(cls, path: Path, fields: JsonObject) -> list[RegistrationExport]:
-        """Take the whole CT of a result.json, and its bones but for those that were rejected or not shown, unless that was overridden."""
-        bones = [cls.of(path, fields, name) for name in bones_in(fields)]
-        return [
-            cls.of(path, fields),
-            *(each for each in bones if each.overridden or not each.warning),
-        ]
-
-    def beside(self, case: str | os.PathLike) -> RegistrationExport:
-        """Return the result with a warning where files of the case it was found from are others now."""
-        return self.with_changes(self.changes(case))
+    @property
+    def refused(self) -> bool:
+        """Whether it is not to be used, and nobody has overridden that."""
+        return bool(self.warning) and not self.overridden
 
     def changes(self, case: str | os.PathLike) -> str | None:
         """Return which files of the case it was found from are others now, a sentence.
@@ -262,11 +251,12 @@ class RegistrationExport:
         if all(frame in self.uids for frame in wanted):
             return self
         content = read_json(self.path)
-        kept = self.uids | (
+        kept = (
             content.get("frame_of_reference_uid") or {}
-        )  # which another structure may have got meanwhile
-        uids = kept | {frame: new_uid() for frame in wanted if not kept.get(frame)}
-        content |= {"frame_of_reference_uid": uids}
+        )  # another bone may have got one meanwhile
+        known = kept | self.uids  # a bone's own CT before that of the result
+        uids = {frame: known.get(frame) or new_uid() for frame in wanted}
+        content |= {"frame_of_reference_uid": uids | kept}
         write_json(self.path, content)
         return replace(self, uids=uids)
 
@@ -292,16 +282,6 @@ def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
         return {each.text("name", "its name"): each for each in listed}
     bodies = fields.part("bodies")
     return {name: bodies.section(name) for name in bodies.values if name != WHOLE}
-
-
-def _bone(fields: JsonObject, name: str) -> tuple[str, JsonObject]:
-    """Return a bone of a result.json with its name as that has it."""
-    known = bones_in(fields)
-    found = [each for each in known if each.casefold() == name.casefold()]
-    if not found:
-        expected = f"one of {', '.join(known)}" if known else "a result of a case with structures"
-        raise InputError(f"--structure: found {describe(name)}, expected {expected}; correct it.")
-    return found[0], known[found[0]]
 
 
 def _risk(posed: JsonObject, asked: JsonObject) -> str:

@@ -106,7 +106,7 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
     scouts = read_scouts(first) if len(files.files) > 1 else None
     name = study_name(first, name_of(Path(files.file_name or _("CT")))) or _("CT")
     return ReadCT(
-        ct, whole_numbers(ct.volume.values), ct.centroid(), header_of_ct(first), name, scouts
+        ct, whole_numbers(ct.volume.values), ct.centroid(), header_of_ct(files.files), name, scouts
     )
 
 

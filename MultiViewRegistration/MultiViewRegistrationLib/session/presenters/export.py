@@ -188,7 +188,7 @@ class ExportPresenter(Presenter):
         """Return the control for files for other programs."""
         poses = _(" and ").join(result_files.poses_offered(self.session))
         switches = []
-        for kind, title in result_files.formats().items():
+        for kind, title in result_files.KIND_NAMES.items():
             missing = result_files.missing_for_kind(self.registration, kind)
             choose = partial(self._choose_kind, kind)
             on = kind in self.kinds()
@@ -295,7 +295,7 @@ class ExportPresenter(Presenter):
 
     def _choose_kind(self, kind: str, on: bool) -> None:
         chosen = {*self._kinds, kind} if on else {*self._kinds} - {kind}
-        self._kinds = [each for each in result_files.formats() if each in chosen]
+        self._kinds = [each for each in result_files.KIND_NAMES if each in chosen]
 
     def writer(self, folder: Path) -> Writer:
         """Return a function that writes the chosen files into a folder, for a thread.

@@ -38,7 +38,7 @@ from .finding import (
     start_pose,
 )
 from .geometry import rigid
-from .reasons import Use, doubted
+from .reasons import doubted
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .assessment.bodies import Alone, Together
@@ -175,7 +175,7 @@ def register(
     )
     found = [
         first,
-        *_further(case, anatomies, first.refinement.views, asked, progress, seed, method),
+        *register_further(case, anatomies, first.refinement.views, asked, progress, seed, method),
     ]
     from .registration.refinement import Progress
     from .report.result import Result
@@ -217,7 +217,7 @@ def register(
     return replace(result, seconds={**seconds, "total": total})
 
 
-def _further(
+def register_further(
     case: Case,
     anatomies: Sequence[PreparedCT],
     views: list[View],
@@ -284,19 +284,17 @@ def _alone(
         judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
         return with_further_view(judged, there, where.views, where.world_from_ct, shared)
 
-    judged = replace(anatomy.run_on(device, judge), use=_use_of(case))
-    if np.isfinite(anatomy.saturates_at):
-        from .assessment.implants import of_implant
-
-        judged = of_implant(judged)
+    judged = _for_use(anatomy.run_on(device, judge), case, anatomy)
     return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
 
 
-def _use_of(case: Case) -> Use:
-    """Return what the pose of a case is for: what it says, else what its cameras are good for."""
+def _for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
+    """Return the assessment of a body for what the case says that its pose is for, else for what its cameras are good for."""
     from .assessment.appearance import use_of
+    from .assessment.implants import of_implant
 
-    return case.use or use_of(case.views, case.shared_unknowns)
+    judged = replace(judged, use=case.use or use_of(case.views, case.shared_unknowns))
+    return of_implant(judged) if np.isfinite(anatomy.saturates_at) else judged
 
 
 def _with_together(
@@ -371,7 +369,8 @@ def assess(
         How the pose was found, for the result.
     bone_poses
         (4, 4) world_from_ct of each of the case's structures by its name; a structure without one
-        lies as the CT does.
+        lies as the CT does. What has a CT of its own lies where the case has it, the first of bones
+        at `world_from_ct`; it is left out where that is nowhere.
 
     Raises
     ------
@@ -422,15 +421,22 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
-    assessment = replace(assessment, use=_use_of(case))
+    assessment = _for_use(assessment, case, anatomy)
     result = Result(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
     )
     bones_s = 0.0
-    if bone_poses is not None and case.structures.names:
+    if bone_poses is not None and case.bone_names:
         began_bones = perf_counter()
         poses = [bone_poses.get(name, pose) for name in case.structures.names]
-        result = _with_together(result, [_first(result)], unseen, poses, levels=())
+        alone = [_first(result)]
+        for body in case.bodies[1:]:
+            there = bone_poses.get(body.name, body.world_from_ct)
+            if there is not None:
+                single = replace(case, bodies=(body,), targets=None)
+                with naming(f'structure "{body.name}"'):
+                    alone.append(_first(assess(single, there)))
+        result = _with_together(result, alone, unseen, poses, levels=())
         bones_s = perf_counter() - began_bones
     assert result.assessment is not None
     assessment = doubted(result.assessment, case.identity_reasons)
@@ -449,7 +455,8 @@ def register_bones(
 ) -> Result:
     """Register the structures of a result's case once more, each from where it is put.
 
-    The whole CT and the cameras stay as the result has them.
+    The whole CT and the cameras stay as the result has them. Bones with a CT each are registered as
+    by `register`, cameras included.
 
     Parameters
     ----------
@@ -457,7 +464,7 @@ def register_bones(
         Of a case with structures.
     bone_poses
         (4, 4) world_from_ct at which each structure begins, by its name; one without begins where
-        the CT lies.
+        the CT lies, or, with a CT of its own, where the result has it.
     progress
         As in `register`.
 
@@ -473,16 +480,24 @@ def register_bones(
     from .registration.register_bones import LEVELS
 
     case = result.case
-    if not case.structures.names or result.assessment is None:
+    if not case.bone_names or result.assessment is None:
         raise InputError("structures: the case has none, expected the bones to register; add them.")
     began = perf_counter()
     poses = [bone_poses.get(name, result.world_from_ct) for name in case.structures.names]
-    alone = [_first(result)]
-    for body in case.bodies[1:]:
+    bodies = []
+    for body in case.bodies:
         lies = result.bodies.get(body.name, body).world_from_ct
-        pose = bone_poses.get(body.name, lies)
-        if pose is not None:
-            alone.append(Alone(body, PreparedCT(body.ct), pose))
+        bodies.append(replace(body, world_from_ct=bone_poses.get(body.name, lies)))
+    first, *others = bodies
+    if first.name:
+        placed = replace(case, bodies=tuple(bodies), world_from_ct=first.world_from_ct)
+        device = result.compute_device
+        return register(placed, "given", progress, result.anatomy, device=device)
+    alone = [_first(result)]
+    for body in others:
+        if body.world_from_ct is not None:
+            own = PreparedCT(body.ct)
+            alone.append(Alone(body, own, body.world_from_ct))
     again = _with_together(result, alone, progress, poses, LEVELS)
     seconds = perf_counter() - began
     seconds_of_all = result.seconds | {"refine": seconds, "total": seconds}

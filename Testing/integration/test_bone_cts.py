@@ -10,6 +10,7 @@ from refusals import refuses
 from two_bones import BONES, error_mm, write_case
 
 from MultiViewRegistrationLib import Body, Case, View, assess, register
+from MultiViewRegistrationLib.api import register_bones
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import read_transform
@@ -80,6 +81,24 @@ def test_a_pose_that_is_assessed_says_that_the_bones_were_not_registered(written
     folder, _, true = written
     words = f"not registered: this is the pose of {BONES[0]} alone"
     assert any(words in reason for reason in assess(Case.load(folder), true[0]).reasons)
+
+
+def test_bones_are_judged_where_they_are_put_and_found_again_from_there(written):
+    folder, cts, true = written
+    case = Case.load(folder)
+    put = dict(zip(BONES, (body.world_from_ct for body in case.bodies), strict=True))
+    judged = assess(case, put[BONES[0]], bone_poses=put)
+    assert not any("not registered: this" in reason for reason in judged.reasons)
+    for name, body in judged.bodies.items():
+        assert np.allclose(body.world_from_ct, put[name]) and body.predicted_tre_mm is None
+        assert body.verdict != "accept" and any("was set" in reason for reason in body.reasons)
+    fractions = []
+    again = register_bones(judged, put, lambda done: fractions.append(done.fraction))
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    for (name, body), ct, pose in zip(again.bodies.items(), cts, true, strict=True):
+        assert error_mm(ct, body.world_from_ct, pose) < 0.05 and body.verdict == "check", name
+        assert body.predicted_tre_mm and not any("was set" in reason for reason in body.reasons)
+    assert np.allclose(again.world_from_ct, again.bodies[BONES[0]].world_from_ct)
 
 
 def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):

@@ -302,9 +302,9 @@ def test_no_camera_of_slicers_is_written_for_a_slot_scan(case, tmp_path):
     content = {"world_from_ct": POSE.tolist(), "views": [{"name": view.name, "similarity": 0.9}]}
     result = RegistrationExport.read(write_result(tmp_path / "result", **content))
     scans = replace(case, views=[view])
-    message = refusal(case_files, result, scans, ["resampled-ct", "cameras"], "nii.gz")
+    message = refusal(case_files, result, scans, ["resampled-ct", "cameras"], "nii.gz", {})
     assert f'cameras: "{view.name}" is a slot scan' in message and "leave cameras out" in message
-    assert "drr_view1.dcm" in case_files(result, scans, ["drr"], "nii.gz")
+    assert "drr_view1.dcm" in case_files(result, scans, ["drr"], "nii.gz", {})
 
 
 @pytest.mark.parametrize(

@@ -98,10 +98,17 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     assert volume is registration.bone_cts[BONES[1]] is not registration.ct
     assert np.allclose(transform_of(volume.GetParentTransformNode()), true[1], atol=0.05)
 
-    # What is moved is not handed on.
+    # What is moved is not handed on, until it is registered from there, or judged.
     bones[BONES[1]].world_from_ct = AWAY @ bones[BONES[1]].world_from_ct
     session.history.note("by hand")
     assert stale_reason(session).startswith(f"{BONES[1]}: not registered here.")
+    judged = session.find_result()()
+    assert list(judged.bodies) == list(BONES) and judged.together.bodies
+    act(section, "each")
+    session.finish()
+    assert not session.message and not stale_reason(session)
+    assert max(errors(registration, cts, true)) < 0.1
+    session.history.undo()
     session.history.undo()
     assert max(errors(registration, cts, true)) < 0.1 and not stale_reason(session)
 

@@ -26,6 +26,8 @@ from MultiViewRegistrationLib.mrml.fingerprints import of_image
 from MultiViewRegistrationLib.mrml.identity import (
     FRAME_UID,
     IDENTITY_KEY,
+    SLICES,
+    ct_images,
     ct_uid,
     identity_mismatches,
     origin_of,
@@ -268,4 +270,10 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(
         "that they belong together."
     ]
     origin = origin_of(registration)
+    dropped = ct_images(registration)[""]
+    assert len(dropped) == 12 and len(set(dropped)) == 12
+    registration.ct.RemoveAttribute(SLICES)
+    slices = ct_images(registration)[""]
+    assert [each.sop_instance_uid for each in slices] == ["1.1", "1.2"]
+    assert slices[0].series_uid == dropped[0].series_uid
     assert ct_uid(registration) == "1.2.3.4" and added.name in origin.views

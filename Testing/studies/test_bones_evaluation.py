@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import two_bones
 from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
 from file_io import read_json, write_json
 from refusals import refuses
@@ -161,3 +162,13 @@ def test_a_drr_says_that_structures_are_drawn_with_the_whole_ct(case, tmp_path, 
         "its structures are drawn where this pose of the whole CT has them"
         in capsys.readouterr().err
     )
+
+
+def test_bones_with_a_ct_each_have_their_rows(tmp_path):
+    two_bones.write_case(tmp_path)
+    setup = EvaluationSetup(starts=1, perturb=(1.0, 1.0))
+    (outcome,) = evaluate([tmp_path], setup).cases
+    first, second = outcome["structures"]
+    assert (first["name"], second["name"]) == two_bones.BONES
+    assert first["errors"]["mtre_mm"] < 0.05 and second["errors"] is None  # without its truth
+    assert {first["verdict"], second["verdict"]} == {"check"}

@@ -17,7 +17,7 @@ from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..imaging.structures import WHOLE
 from ..imaging.xray import View
-from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, doubted
+from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
 from ..registration.bone import Bone, bones_of_bodies
 from ..registration.bones import SHOWN
 from ..registration.optimizer import pose_difference
@@ -78,8 +78,8 @@ def register_together(
     progress
         As in `pipeline.refine`.
     poses, levels
-        As of `register_bones`, of the bones of one CT. Those that are left where they are put are
-        at best to be checked.
+        As of `register_bones`; poses of the bones of one CT. Those that are left where they are put
+        are at best to be checked.
     bones
         Of these bodies; made where they are not given.
     """
@@ -91,9 +91,10 @@ def register_together(
     structures = first.body.bones
     if first.body.name:
         places = [each.world_from_ct for each in alone]
-        found = register_bones(None, bones, views, places, progress)
+        found = register_bones(None, bones, views, places, progress, levels=levels)
         judged = judge_together(found, views, [NO_EDGE] * len(bones), alone)
-        return replace(judged, relative_poses=_relative_poses(found, None))
+        checked = judged.bodies if levels is None else _where_put(judged.bodies)
+        return replace(judged, bodies=checked, relative_poses=_relative_poses(found, None))
     where = views, first.world_from_ct
     implants = alone[1:]
     if implants:
@@ -117,13 +118,8 @@ def register_together(
     whole = first.assessment
     again_mm = found_again_mm(found)
     judged = judge_together(found, views, edges, implants, others, again_mm, whole, finer)
-    if levels is not None and not levels:
-        told = [doubted(body, [SET]) for body in judged.bodies]
-        checked = [
-            replace(body, predicted_tre_mm=None, appearance=None, lies=None) for body in told
-        ]
-    else:
-        checked = _with_ends(judged.bodies, found)
+    put = levels is not None and not levels
+    checked = _where_put(judged.bodies) if put else _with_ends(judged.bodies, found)
     for n in range(count, len(checked)):
         metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
         checked[n] = doubted(checked[n], metal)
@@ -134,6 +130,16 @@ def register_together(
     related = [_with_motions(body, motions) for body in checked]
     relative = _relative_poses(found, count)
     return replace(judged, bodies=related, motions=motions, relative_poses=relative)
+
+
+def _where_put(bodies: Sequence[BodyResult]) -> list[BodyResult]:
+    """Return bodies that were left where they were put: at best to be checked, and without an error."""
+    told = []
+    for body in bodies:
+        reasons = [] if SET.code in map(code_of, body.reasons) else [SET]
+        unknown = replace(body, predicted_tre_mm=None, appearance=None, lies=None)
+        told.append(doubted(unknown, reasons))
+    return told
 
 
 def _judged_motion(motion: NeighbourMotion, bodies: Sequence[BodyResult]) -> NeighbourMotion:

@@ -18,7 +18,15 @@ from ..io.files import describe
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport
 from ..io.transforms import AXES, DIRECTIONS
-from .options import RESULT_HELP, Parser, add_json, add_out, case_path, result_path, say
+from .options import (
+    RESULT_HELP,
+    Parser,
+    add_json,
+    add_out,
+    case_path,
+    result_path,
+    say,
+)
 
 MATRICES = ("txt", "npy", "json")
 #: What a verdict other than "accept" means.
@@ -28,8 +36,8 @@ MEANINGS = {
     "not shown": "no X-ray shows it, so do not use it",
     None: "nothing has checked it, so look at every X-ray before you use it",
 }
-#: How doubtful a verdict is.
-DOUBT = {"accept": 0, "check": 1, None: 2, "not shown": 3, "reject": 4}
+#: The verdicts, the least doubtful first.
+DOUBT = ("accept", "check", None, "not shown", "reject")
 
 
 def add_export(command: Parser) -> None:
@@ -208,7 +216,7 @@ def _settled(
         names = ", ".join(str(each.structure) for each in left_out)
         warn(f"{names}: rejected or not shown, and not exported; check them, or add --override.")
     if named:
-        result = max(kept, key=lambda each: (each.warning is not None, DOUBT[each.verdict]))
+        result = max(kept, key=lambda each: (each.warning is not None, DOUBT.index(each.verdict)))
     return result, kept
 
 

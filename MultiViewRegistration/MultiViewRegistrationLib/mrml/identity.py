@@ -10,7 +10,7 @@ from dataclasses import astuple, replace
 from functools import lru_cache
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import slicer
@@ -45,6 +45,8 @@ from .xray import XRayView
 
 #: Header values that tell a patient, or their digests, see `dicom_identity.read_identity`.
 Identity = dict[str, str]
+#: Those of a CT, the UID of its frame, and its slices.
+CTHeader = tuple[Identity, str | None, Sequence[DicomImage]]
 #: The attributes of a CT with the UID of its frame, and with those of study, series, class and
 #: instances of its slices.
 FRAME_UID = "MultiViewRegistration.frameOfReferenceUID"
@@ -94,14 +96,6 @@ def world_uid(registration: Registration) -> str:
     return known[world]
 
 
-class CTHeader(NamedTuple):
-    """Whose a CT is, the UID of its frame, and its slices."""
-
-    identity: Identity
-    uid: str | None
-    slices: Sequence[DicomImage]
-
-
 def keep_uids(ct: Any, uid: str | None, slices: Sequence[DicomImage] = ()) -> None:
     """Keep the UIDs of a CT's frame and of its slices with its volume node."""
     if uid:
@@ -118,12 +112,17 @@ def ct_images(registration: Registration) -> dict[str, tuple[DicomImage, ...]]:
 
 def _slices(ct: Any) -> tuple[DicomImage, ...]:
     if kept := ct.GetAttribute(SLICES):
-        *series, instances = json.loads(kept)
-        return tuple(DicomImage(*series, uid) for uid in instances)
-    file = file_of(ct)
-    first = file and _origin_in(file, None)
+        study, series, sop_class, instances = json.loads(kept)
+        return tuple(DicomImage(study, series, sop_class, uid) for uid in instances)
+    first = _first_image(ct)
     instances = ct.GetAttribute(INSTANCES)
     return tuple(replace(first, sop_instance_uid=uid) for uid in instances.split()) if first else ()
+
+
+def _first_image(volume: Any) -> DicomImage | None:
+    """Return the first slice of a volume that Slicer's DICOM module has made."""
+    file = file_of(volume)
+    return None if file is None else _origin_in(file, None)
 
 
 def file_of(volume: Any) -> Path | None:
@@ -160,10 +159,9 @@ def ct_header(registration: Registration) -> Identity:
 
 
 def _image_origin(view: XRayView) -> DicomImage | None:
-    kept = view.record.dicom
-    file = file_of(view.source) if kept is None and view.source is not None else None
-    of_file = None if file is None else _origin_in(file, None)
-    image = kept or of_file
+    image = view.record.dicom
+    if image is None and view.source is not None:
+        image = _first_image(view.source)
     if image is None or image.frame is None:
         return image
     return replace(image, frame=view.record.shown_frame)
@@ -183,14 +181,14 @@ def header_of_ct(files: Sequence[Path]) -> CTHeader:
     """Return what `keep_header` keeps of a CT's files, in any thread; nothing for what is no DICOM."""
     first = files[0]
     if not is_dicom(first):
-        return CTHeader({}, None, ())
-    return CTHeader(read_identity(first), frame_of_reference(first), images_of(files))
+        return {}, None, ()
+    return read_identity(first), frame_of_reference(first), images_of(files)
 
 
 def keep_header(ct: Any, header: CTHeader) -> None:
     """Keep the UIDs with a CT's volume node, and whose it is in memory."""
-    remember_identity(ct, header.identity)
-    keep_uids(ct, header.uid, header.slices)
+    remember_identity(ct, header[0])
+    keep_uids(ct, *header[1:])
 
 
 def remember_identity(node: Any, identity: Identity) -> None:

@@ -124,8 +124,7 @@ class ReadCase:
         nodes = []
         volumes = {}
         poses = {}
-        of_bodies = zip(case.bodies, self.voxels, self.slices, strict=True)
-        for body, voxels, slices in of_bodies:
+        for body, voxels, slices in zip(case.bodies, self.voxels, self.slices, strict=True):
             name = body.name or name_of(source.ct.path)
             node = volume_node(scene, name, voxels, body.ct.volume.ct_from_index)
             keep_uids(node, body.uid, slices)

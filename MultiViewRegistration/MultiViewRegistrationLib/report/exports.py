@@ -23,7 +23,7 @@ from ..io.case import Case
 from ..io.case_file import CaseFile, DicomImage, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of
 from ..io.files import describe, printable
-from ..io.navigation import KINDS, VOLUME_FORMATS
+from ..io.navigation import KINDS
 from ..io.navigation.registration_export import RegistrationExport
 from ..io.placement import ct_box
 from ..rendering.drr import Projector
@@ -40,9 +40,9 @@ def files_of(
     directions: Sequence[str],
     axes: Sequence[str],
     slices: Mapping[str, tuple[DicomImage, ...]],
-    case: Case | None = None,
-    volume_format: str = VOLUME_FORMATS[0],
-    identities: Mapping[str, Dataset] | None = None,
+    case: Case | None,
+    volume_format: str,
+    identities: Mapping[str, Dataset],
 ) -> Writers:
     """Return the files of poses by their name, each with what writes it to a path, for `write_together`.
 
@@ -66,7 +66,6 @@ def files_of(
     """
     from ..io.navigation.exports import export_files, resampled_mask
 
-    identities = identities or {}
     of_pose = [kind for kind in kinds if kind in KINDS]
     of_all = next(iter(identities.values()), None)
     files: Writers = {}
@@ -87,7 +86,7 @@ def case_files(
     case: Case,
     kinds: Sequence[str],
     volume_format: str,
-    identities: Mapping[str, Dataset] | None = None,
+    identities: Mapping[str, Dataset],
 ) -> Writers:
     """Return files that need the case, as `files_of`.
 
@@ -118,7 +117,7 @@ def case_files(
     if "resampled-mask" in kinds and case.ct.mask is not None:
         files |= _volumes("mask", exported, case, volume_format)
     if "drr" in kinds:
-        files |= _drrs(exported, case, cameras, identities or {})
+        files |= _drrs(exported, case, cameras, identities)
     if "cameras" in kinds:
         files |= _cameras(exported, case, cameras)
     return files

@@ -253,9 +253,8 @@ def _write_files(
 def _write_transforms(folder: Path, exported: RegistrationExport) -> None:
     """Write a pose as ITK and Slicer take it, with what is said of it."""
     name = f"{exported.prefix}world_from_ct"
-    said = exported.world_from_ct, *exported.comments()
-    write_transform(folder / f"{name}.tfm", *said)
-    write_slicer_transform(folder / f"{name}.slicer.tfm", *said)
+    for ending, write in (("tfm", write_transform), ("slicer.tfm", write_slicer_transform)):
+        write(folder / f"{name}.{ending}", exported.world_from_ct, *exported.comments())
 
 
 def write_report(

@@ -185,7 +185,7 @@ def register_bones(session: Session) -> None:
     """
     session.require_idle()
     case = session.case()
-    if not case.structures.names:
+    if not case.bone_names:
         raise InputError(_("Bones: none is chosen, expected one or more; choose them first."))
     inputs = fingerprint(session.registration)
     pose = session.registration.world_from_ct

@@ -121,7 +121,8 @@ def write_result(
         files = [folder / name for name in written if not name.endswith(".png")]
         _whole, exports = RegistrationExport.every(files[0], content)
         usable = [each for each in exports if not each.refused]
-        further = files_of(usable, kinds, DIRECTIONS, AXES, slices, case)
+        how = DIRECTIONS, AXES, slices
+        further = files_of(usable, kinds, *how, case, VOLUME_FORMATS[0], {})
         return files + (write_files_together(further, folder, files[0]) if further else [])
 
     return write

@@ -456,7 +456,7 @@ class Session(Inputs):
         ready = self.ready()
         method = "by hand" if entry is None else entry.method
         bones = {name: bone.world_from_ct for name, bone in bones_of(self.registration).items()}
-        bone_poses = bones if set(bones) >= set(case.structures.names) else None
+        bone_poses = bones if set(bones) >= set(case.bone_names) else None
         pose = self.registration.world_from_ct
         uid = world_uid(self.registration)
 

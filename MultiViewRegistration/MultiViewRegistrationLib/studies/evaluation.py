@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import chain, combinations
@@ -38,8 +39,9 @@ from typing import Any
 
 import numpy as np
 
+from ..api import register_further
 from ..assessment import metrics
-from ..assessment.bodies import Alone, BodyResult
+from ..assessment.bodies import Alone
 from ..assessment.together import register_together
 from ..errors import InputError, Show, unseen
 from ..finding import (
@@ -53,7 +55,7 @@ from ..finding import (
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..registration.optimizer import Range, pose_difference
-from ..registration.prepared_ct import PreparedCT
+from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.refinement import Refinement, RefinementMethod
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, model_for
@@ -72,6 +74,10 @@ WITHIN_MM = 0.3
 MAX_PICTURES = 20
 
 Row = dict[str, Any]
+#: What a row has of a start without an answer, and without a regressor.
+UNKNOWN: Row = dict.fromkeys(
+    "errors seconds evidence_ratio picture initial_mtre_mm expected_mm selected_start".split()
+) | {"candidates": 0, "regressor_seconds": 0.0}
 
 
 @dataclass(frozen=True)
@@ -346,7 +352,6 @@ def evaluate_case(
         At most so many pictures of misses.
     """
     case = Case.load(path, last.case if last else None)
-    case.warn_of_other_bones()
     check_structures(case)
     anatomy = (
         last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
@@ -391,25 +396,13 @@ def _with_truth(
         else f"{setup.method.name}-{setup.start}"
     )
     for start in setup.starts_about_truth(case, anatomy):
-        row: Row = {
-            "start_mtre_mm": metrics.mtre(start, truth, targets),
-            "errors": None,
-            "seconds": None,
-            "candidates": 0,
-            "evidence_ratio": None,
-            "picture": None,
-            "initial_mtre_mm": None,
-            "expected_mm": None,
-            "selected_start": None,
-            "regressor_seconds": 0.0,
-        }
-        try:
+        row: Row = {"start_mtre_mm": metrics.mtre(start, truth, targets), **UNKNOWN}
+        done = None
+        with suppress(InputError):  # this start shows too little of the CT
             done = setup.register(case, anatomy, start, len(rows), model)
-        except InputError:  # this start shows too little of the CT
-            bones += _structures(case, anatomy, setup, None, len(rows))
-        else:
+        bones += _structures(case, anatomy, setup, done, len(rows))
+        if done:
             row |= _measured(case, setup, done)
-            bones += _structures(case, anatomy, setup, done, len(rows))
             if not is_right(row) and len(pictures) < max_pictures:
                 row["picture"] = f"{case.name}-{name}-from-{row['start_mtre_mm']:.1f}mm.jpg"
                 found = done.refinement
@@ -425,18 +418,17 @@ def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Ro
     found = done.refinement
     report = done.regressor
     (truth, targets) = truth_of(case)
-    cameras = [view.camera for view in found.views]
-    pixels = [view.xray.pixel_mm for view in case.views]
     row: Row = {
-        "errors": asdict(metrics.errors(cameras, found.world_from_ct, truth, targets, pixels)),
+        "errors": _errors(found, found.world_from_ct, truth, targets),
         "seconds": done.seconds,
         "candidates": found.candidates,
         "evidence_ratio": found.alternative and found.alternative.evidence_ratio,
     }
     if report and report.candidates:
         first = metrics.mtre(np.array(report.candidates[0].world_from_ct), truth, targets)
-        row |= {"initial_mtre_mm": first, "expected_mm": report.expected_mm}
         row |= {
+            "initial_mtre_mm": first,
+            "expected_mm": report.expected_mm,
             "selected_start": report.selected_start,
             "regressor_seconds": done.regressor_seconds,
         }
@@ -457,35 +449,37 @@ def _structures(
     Its verdict is None where it cannot be registered, after a published refinement for one.
     """
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
-    rows: list[Row] = [
-        {"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names
-    ]
+    rows: dict[str, Row] = {}
+    for name in case.bone_names:
+        rows[name] = {"run": run, "name": name, **unknown, "reasons": []}
     if not rows or done is None or setup.method.name != "joint":
-        return rows
+        return [*rows.values()]
     began = perf_counter()
     whole = done.refinement
-    alone = Alone(case.bodies[0], anatomy, whole.world_from_ct)
-    bones = register_together([alone], whole.views, poses=done.bone_poses).bodies
+    anatomies = anatomies_of(case.bodies, anatomy)
+    how = None, unseen, setup.seed, setup.method
+    others = register_further(case, anatomies, whole.views, *how)
+    places = [each.refinement.world_from_ct for each in (done, *others)]
+    alone = list(map(Alone, case.bodies, anatomies, places))
+    bones = register_together(alone, whole.views, poses=done.bone_poses).bodies
     seconds = perf_counter() - began
-    found = {bone.name: bone for bone in bones}
-    for row in rows:
-        if bone := found.get(row["name"]):
-            row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
-            row |= {"moved_mm": bone.moved.mm} if bone.moved else {}
-            predicted = bone.predicted_tre_mm
-            row |= {"predicted_upper95_mm": predicted and predicted.upper95}
-            if bone.name in case.structure_truths:
-                row["errors"] = _errors_of(bone, case, whole)
-    return rows
+    for bone in bones:
+        predicted = bone.predicted_tre_mm
+        truth = case.structure_truths.get(bone.name)
+        row = rows[bone.name]
+        row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
+        row |= {"moved_mm": bone.moved and bone.moved.mm}
+        row |= {"predicted_upper95_mm": predicted and predicted.upper95}
+        if truth is not None and bone.bone:
+            row["errors"] = _errors(whole, bone.world_from_ct, truth, bone.bone.surface)
+    return [*rows.values()]
 
 
-def _errors_of(bone: BodyResult, case: Case, whole: Refinement) -> Row:
-    """Return the errors of points on the bone's surface."""
-    cameras = [view.camera for view in whole.views]
-    pixels = [view.xray.pixel_mm for view in case.views]
-    truth = case.structure_truths[bone.name]
-    assert bone.bone is not None
-    return asdict(metrics.errors(cameras, bone.world_from_ct, truth, bone.bone.surface, pixels))
+def _errors(found: Refinement, pose: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Row:
+    """Return the errors of points (N, 3) at a pose, as the views show them."""
+    cameras = [view.camera for view in found.views]
+    pixels = [view.xray.pixel_mm for view in found.views]
+    return asdict(metrics.errors(cameras, pose, truth, points, pixels))
 
 
 def is_right(row: Row) -> bool:

@@ -311,7 +311,7 @@ def assess(
         sentence = "At this pose no X-ray shows enough of the CT to compare them."
         return Assessment("reject", [Reason("not-shown", sentence)])
     corrected = [found.views[i] for i in tied]
-    chosen, limits = _targets(anatomy, corrected, found.world_from_ct, targets)
+    chosen, limits = targets_of(anatomy, corrected, found.world_from_ct, targets)
     compared = anatomy.with_background(found.world_from_background)
     features = compute_features(compared, corrected, found, start, chosen, shared)
     strain, contradicted = camera_strain([views[i] for i in tied], corrected, shared)
@@ -567,7 +567,7 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
     }
 
 
-def _targets(
+def targets_of(
     anatomy: PreparedCT, views: list[View], pose: np.ndarray, given: np.ndarray | None
 ) -> tuple[np.ndarray, list[Reason]]:
     """Return the points to which the errors belong, and what is wrong with them."""

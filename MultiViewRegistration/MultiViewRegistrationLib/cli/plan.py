@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..api import register
-from ..assessment.metrics import default_targets
 from ..assessment.next_view import plan_view
+from ..assessment.verdict import targets_of
 from ..finding import start_pose
 from ..io.case import Case
 from ..registration.prepared_ct import PreparedCT
@@ -39,17 +39,13 @@ def _plan(options: argparse.Namespace) -> dict:
     with progress_of(options, "Planning") as line:
         anatomy = PreparedCT(case.ct)
         views = case.views
-        targets = case.targets
         if options.at_start:
             pose = start_pose(case, anatomy.centroid)
         else:
             result = register(case, anatomy=anatomy, progress=line)
             pose = result.world_from_ct
             views = result.refinement.views
-        if targets is None:
-            targets = default_targets(anatomy, views, pose)
-        if not len(targets):
-            targets = anatomy.bone_points() if len(anatomy.bone_points()) else anatomy.corners()
+        targets, _ = targets_of(anatomy, views, pose, case.targets)
         plan = plan_view(anatomy, views, pose, targets, case.shared_unknowns)
     if not options.json:
         lines = [f"  {each.words}: {each.error_mm:.2g} mm" for each in plan.views[:LISTED]]

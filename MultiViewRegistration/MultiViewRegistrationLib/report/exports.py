@@ -143,10 +143,10 @@ def ct_of_structure(case: Case, name: str) -> CT:
             f"--case: has no structure {describe(name)} (it has {names}), expected the case of "
             "this result; add its labels and structures to the case.json."
         )
-    mask = structures.mask(structures.names.index(name))
+    nth = structures.names.index(name)
+    mask = structures.mask(nth)
     volume = case.ct.volume
-    sides = [np.flatnonzero(mask.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    part = tuple(slice(max(side[0] - 1, 0), side[-1] + 2) for side in sides)
+    part = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in structures.boxes[nth])
     ct_from_index = volume.ct_from_index.copy()
     ct_from_index[:3, 3] += ct_from_index[:3, :3] @ [along.start for along in reversed(part)]
     values = np.where(mask[part], volume.values[part], AIR_HU if case.ct.unit == "hu" else 0)

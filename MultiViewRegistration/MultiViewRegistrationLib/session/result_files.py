@@ -262,9 +262,8 @@ def read_result(path: Path, case: Path | None = None) -> ReadResult:
                 "from; name it (--case CASE), or put both into one folder."
             ).format(path=path.name)
         )
-    return ReadResult(
-        read_case(case), exported, fields, exported.with_changes(exported.changes(case)).warning
-    )
+    found = exported.with_changes(exported.changes(case))
+    return ReadResult(read_case(case), found, fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,16 +272,15 @@ class ReadResult:
 
     Attributes
     ----------
+    exported
+        With a warning where files of the case have changed.
     fields
         Of the result.json.
-    warning
-        Why it should not be used, or None.
     """
 
     load: ReadCase
     exported: RegistrationExport
     fields: JsonObject
-    warning: str | None
 
     @property
     def case(self) -> Case:
@@ -300,23 +298,21 @@ class ReadResult:
         registration = self.load(scene)
         history = History(registration)
         history.note("before")
-        entry = _entry(registration, self.exported, self.fields, self.warning)
+        entry = _entry(registration, self.exported, self.fields)
         history.add(entry)
         history.put(entry)
         return registration
 
 
 def _entry(
-    registration: Registration,
-    exported: RegistrationExport,
-    fields: JsonObject,
-    warning: str | None,
+    registration: Registration, exported: RegistrationExport, fields: JsonObject
 ) -> HistoryEntry:
     """Return the history's entry.
 
     One with a warning does not count as a result of the scene's inputs.
     """
     content = fields.values
+    warning = exported.warning
     views = {view.name: view for view in registration.xrays}
     cameras = {}
     similarity = {}
@@ -378,9 +374,7 @@ def _uses(fields: JsonObject) -> dict[Use, dict[str, Any]]:
     InputError
         For what are none.
     """
-    if not fields.has("uses"):
-        return {}
-    uses = fields.section("uses")
+    uses = fields.part("uses")
     found = {}
     for use in filter(uses.has, get_args(Use)):  # a later version has more of them
         told = uses.section(use)
@@ -406,9 +400,8 @@ def _bodies(fields: JsonObject) -> dict[str, Any]:
         each.section("similarity")
         each.optional("moved", each.section)
         each.texts("reasons", "a list of sentences")
-    motions = []
-    if fields.has("motions"):
-        motions = fields.value("motions", "the motions of the structures", list)
+    said = "the motions of the structures", list
+    motions = fields.optional("motions", fields.value, *said, default=[])
     return {"bodies": {name: each.values for name, each in bones.items()}, "motions": motions}
 
 

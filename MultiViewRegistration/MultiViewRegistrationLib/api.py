@@ -492,7 +492,8 @@ def register_bones(
     if first.name:
         placed = replace(case, bodies=tuple(bodies), world_from_ct=first.world_from_ct)
         device = result.compute_device
-        return register(placed, "given", progress, result.anatomy, device=device)
+        again = register(placed, "given", progress, result.anatomy, device=device)
+        return replace(again, world_uid=result.world_uid)
     alone = [_first(result)]
     for body in others:
         if body.world_from_ct is not None:

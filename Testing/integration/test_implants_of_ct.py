@@ -12,6 +12,7 @@ from program import result_in
 from two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
+from MultiViewRegistrationLib.api import register_bones
 from MultiViewRegistrationLib.assessment.bodies import Alone
 from MultiViewRegistrationLib.assessment.joint_motion import joint_pose, principal_axes
 from MultiViewRegistrationLib.assessment.together import register_together
@@ -111,6 +112,17 @@ def test_an_implant_lies_to_a_whole_ct_that_has_no_bones(case):
     assert error_mm(metal.ct, result.bodies["stem"].world_from_ct, stem()[1]) < 0.2
     (lies,) = result.together.relative_poses
     assert lies.against == "CT"
+    again = register_bones(result, {"stem": metal.world_from_ct})
+    assert error_mm(metal.ct, again.bodies["stem"].world_from_ct, stem()[1]) < 0.2
+
+
+def test_an_implant_is_judged_where_it_is_put_beside_bones(case, result):
+    put = {body.name: body.world_from_ct for body in result.together.bodies}
+    judged = mvreg.assess(case, result.world_from_ct, result.anatomy, bone_poses=put)
+    assert list(judged.bodies) == list(result.bodies)
+    body = judged.bodies["stem"]
+    assert np.allclose(body.world_from_ct, put["stem"]) and body.verdict == "check"
+    assert {"pose-set", "implant"} <= {*codes_of(body)} and body.predicted_tre_mm is None
 
 
 def test_metal_of_the_ct_where_an_implant_lies_is_told(case, result):

@@ -22,7 +22,11 @@ from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.presenters.form import visible
-from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
+from MultiViewRegistrationLib.session.result_files import (
+    take_messages,
+    write_case_folder,
+    write_result,
+)
 
 AWAY = rigid.translation([2.0, -1.0, 1.0])
 
@@ -119,6 +123,9 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     for name, each in content["bodies"].items():
         assert np.allclose(each["world_from_ct"], bones[name].world_from_ct, atol=1e-6)
         assert (tmp_path / "out" / f"{name}_world_from_ct.lps.npy").exists()
+    _told, messages = take_messages(session)()
+    devices = {pack()[14:34].rstrip(b"\0").decode() for pack in messages.small}  # of the header
+    assert devices == {*BONES, "MultiViewReg"}
     (path,) = write_case_folder(session, tmp_path / "again")()
     again = Case.load(path)
     assert again.bone_names == BONES

@@ -16,7 +16,7 @@ from ..errors import InputError, collect_warnings
 from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
-from ..mrml.bones import bones_of, put_bones
+from ..mrml.bones import bones_of, places_of, put_bones
 from ..mrml.case import EXTRAS, searches_whole_ct
 from ..mrml.drawing import Drawing
 from ..mrml.fingerprints import fingerprint
@@ -455,16 +455,15 @@ class Session(Inputs):
         case = self.corrected_case()
         ready = self.ready()
         method = "by hand" if entry is None else entry.method
-        bones = {name: bone.world_from_ct for name, bone in bones_of(self.registration).items()}
-        bone_poses = bones if set(bones) >= set(case.bone_names) else None
-        pose = self.registration.world_from_ct
+        places = places_of(self.registration)
+        bone_poses = places if places.keys() >= {*case.bone_names} else None
         uid = world_uid(self.registration)
 
         def find() -> Result:
             from ..api import assess
 
             anatomy = ready(lambda progress: True)
-            result = assess(case, pose, anatomy, method, bone_poses=bone_poses)
+            result = assess(case, places[""], anatomy, method, bone_poses=bone_poses)
             return replace(result, world_uid=uid)
 
         return find

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -95,22 +95,18 @@ def messages_of(
         message.metadata = {key: _sendable(value) for key, value in further.items()}
         return message.pack()
 
-    def pose(
-        of: RegistrationExport, device: str, name: str, matrix: np.ndarray
-    ) -> Callable[[], bytes]:
-        further = {**_metadata(of), "Pose": f"{name}, mm, RAS"}
-        return lambda: packed(pyigtl.TransformMessage, device, further, matrix=turned(matrix))
-
-    def overlay(number: int, pixels: np.ndarray) -> Callable[[], bytes]:
-        common = _metadata(exported)
-        return lambda: packed(pyigtl.ImageMessage, f"{OVERLAY}{number}", common, image=pixels)
-
-    poses = [
-        pose(each, devices_of(each)[name], name, matrix)
-        for each in poses_of
-        for name, matrix in each.poses.items()
-    ]
-    body = _status(exported, poses_of)
+    small: list[Callable[[], bytes]] = []
+    devices: list[str] = []
+    for each in poses_of:
+        for name, matrix in each.poses.items():
+            devices.append(devices_of(each)[name])
+            said = devices[-1], {**_metadata(each), "Pose": f"{name}, mm, RAS"}
+            small.append(partial(packed, pyigtl.TransformMessage, *said, matrix=turned(matrix)))
+    images: list[Callable[[], bytes]] = []
+    for number, pixels in enumerate(pictures, start=1):
+        overlay = pyigtl.ImageMessage, f"{OVERLAY}{number}", _metadata(exported)
+        images.append(partial(packed, *overlay, image=pixels[None]))
+    body = _status(exported, devices)
     status = type(
         "StatusMessage", (pyigtl.messages.MessageBase,), {"_pack_content": lambda _: body}
     )
@@ -120,10 +116,7 @@ def messages_of(
         message._message_type = "STATUS"
         return message.pack()
 
-    return Messages(
-        small=[*poses, packed_status],
-        images=[overlay(number, each[None]) for number, each in enumerate(pictures, start=1)],
-    )
+    return Messages([*small, packed_status], images)
 
 
 def devices_of(exported: RegistrationExport) -> dict[str, str]:
@@ -164,12 +157,16 @@ def _told(exported: RegistrationExport) -> dict[str, str]:
     """Return what messages say of a pose beside its verdict."""
     said = exported.said
     basis = BASIS if exported.verdict else ""
-    told = {"use": said.get("use"), "basis": basis, "checked": said.get("checked")}
-    told["structure"] = exported.structure
+    told = {
+        "use": said.get("use"),
+        "basis": basis,
+        "checked": said.get("checked"),
+        "structure": exported.structure,
+    }
     return {key: text for key, text in told.items() if text}
 
 
-def _status(exported: RegistrationExport, poses_of: Sequence[RegistrationExport]) -> bytes:
+def _status(exported: RegistrationExport, devices: list[str]) -> bytes:
     """Return the body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS).
 
     The message is JSON.
@@ -181,7 +178,7 @@ def _status(exported: RegistrationExport, poses_of: Sequence[RegistrationExport]
     message = {
         "verdict": exported.verdict,
         "override": exported.warning,
-        "poses": list(chain.from_iterable(devices_of(each).values() for each in poses_of)),
+        "poses": devices,
         **_told(exported),
     }
     return (

@@ -41,22 +41,25 @@ def check_spine(content, out, printed):
     assert list(truth) == list(bones)
 
 
+def demonstrated(folder, capsys) -> tuple[dict, str]:
+    """What `mvreg demo` gives, and what it says."""
+    assert main(["demo", "--out", str(folder), "--json"]) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out), printed.err
+
+
 @pytest.mark.slow
 def test_without_pytorch_it_does_the_rest_and_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "missing_packages", lambda: ["torch"])
-    assert main(["demo", "--out", str(tmp_path), "--json"]) == 0
-    printed = capsys.readouterr()
-    content = json.loads(printed.out)
+    content, said = demonstrated(tmp_path, capsys)
     results = content["results"]
     assert [(each["start"]["method"], each["verdict"]) for each in results] == [
         ("given", "accept"),
         ("search", "accept"),
         ("given", "check"),
     ]
-    check_spine(content, tmp_path, printed.err)
-    assert printed.err.count(NO_NETWORK) == 1 and printed.err.index(NO_NETWORK) < printed.err.index(
-        "Report: "
-    )
+    check_spine(content, tmp_path, said)
+    assert said.count(NO_NETWORK) == 1 and said.index(NO_NETWORK) < said.index("Report: ")
     assert "needs PyTorch, which is not installed" in (tmp_path / "report.html").read_text(
         encoding="utf-8"
     )
@@ -67,9 +70,7 @@ def test_without_pytorch_it_does_the_rest_and_says_so(tmp_path, capsys, monkeypa
 def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
     pytest.importorskip("torch", reason='trains a network: pip install -e ".[torch]"')
     monkeypatch.setattr(demo, "MINUTES", 0.1)
-    assert main(["demo", "--out", str(tmp_path), "--json"]) == 0
-    printed = capsys.readouterr()
-    content = json.loads(printed.out)
+    content, said = demonstrated(tmp_path, capsys)
     results = content["results"]
     assert [each["start"]["method"] for each in results] == [
         "given",
@@ -88,7 +89,7 @@ def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
         assert (tmp_path / name / "AP_edges_after.png").stat().st_size > 10_000
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(f'id="case-{number}"' in report for number in (1, 2, 3, 4))
-    assert printed.err.count("Report: ") == 1 and NO_NETWORK not in printed.err
+    assert said.count("Report: ") == 1 and NO_NETWORK not in said
 
 
 def test_the_error_of_a_bone_is_that_of_its_own_pose_and_its_own_truth():

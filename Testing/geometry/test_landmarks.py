@@ -114,13 +114,18 @@ def project(camera: Camera, pose: np.ndarray, point: np.ndarray) -> np.ndarray:
     return np.array([u / w, v / w])
 
 
+def exact_fit(scene: Scene):
+    fit = scene.fit()
+    assert scene.error_mm(fit) < 1e-4
+    assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
+    return fit
+
+
 @settings(deadline=None, derandomize=True, database=None, max_examples=12)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(6, 12), st.booleans(), st.booleans())
 def test_exact_positions_give_the_exact_pose(seed, views, landmarks, coplanar, mirrored):
     scene = Scene(seed, views, landmarks, coplanar=coplanar, mirrored=mirrored)
-    fit = scene.fit()
-    assert scene.error_mm(fit) < 1e-4
-    assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
+    fit = exact_fit(scene)
     for camera in scene.cameras.values():
         assert (
             camera.depth(scene.points @ fit.world_from_ct[:3, :3].T + fit.world_from_ct[:3, 3]) > 0
@@ -142,9 +147,7 @@ def test_exact_positions_in_slot_scans_give_the_exact_pose(seed, kinds):
                 share = 550 / (550 - world @ scan.isocentre_to_source)
                 column = 255.5 + world @ scan.columns_along * share / 0.6
                 scene.pixels[landmark, name] = np.array([column, (80 - world[2]) / 0.5])
-    fit = scene.fit()
-    assert scene.error_mm(fit) < 1e-4
-    assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
+    exact_fit(scene)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -56,13 +56,18 @@ def test_beyond_the_image_nothing_is_valid():
     assert not image[~window.inside].any()
 
 
+def assert_fills(window: Window, points: np.ndarray) -> None:
+    """The points reach from side to side of the window, and not beyond."""
+    pixels = window.camera.project(points)
+    assert (pixels.min(axis=0) > -0.51).all() and (pixels.max(axis=0) < 63.51).all()
+    assert np.ptp(pixels, axis=0).max() == pytest.approx(64)
+
+
 def test_points_choose_the_part_that_shows_them():
     camera = camera_of()
     points = np.array([[10, -20, 3], [30, 5, -8], [25, 0, 40.0]])
     window = Window.of(camera, points)
-    pixels = window.camera.project(points)
-    assert (pixels.min(axis=0) > -0.51).all() and (pixels.max(axis=0) < 63.51).all()
-    assert np.ptp(pixels, axis=0).max() == pytest.approx(64)
+    assert_fills(window, points)
     # Where they reach beyond the image, so does the square no farther than it must.
     off = Window.of(camera, points + [75, 0, 0])
     assert off.inside.all() and off.camera.project(np.array([[85, 0, 0.0]]))[0, 0] > 40
@@ -96,9 +101,7 @@ def test_a_slot_scan_is_brought_onto_square_pixels_at_the_anatomy(ct):
     assert_allclose(
         window.camera.source_step, along * view.camera.source_step, atol=1e-9
     )  # rows of 1 mm
-    pixels = window.camera.project(points)
-    assert (pixels.min(axis=0) > -0.51).all() and (pixels.max(axis=0) < 63.51).all()
-    assert np.ptp(pixels, axis=0).max() == pytest.approx(64)
+    assert_fills(window, points)
     rendered = xray_of(Projector(attenuation(ct)).render(window.camera, TRUE_POSE).image)
     shown, same = (
         prepare(xray, camera, window.camera)

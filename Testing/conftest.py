@@ -157,6 +157,17 @@ def phantom_study(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("study") / "study")
 
 
+@pytest.fixture(scope="session")
+def study(tmp_path_factory) -> Path:
+    """A folder with a case whose images have `moving.COUNT` frames, that of number BLANK blank, and its track.
+
+    Not to be changed by a test.
+    """
+    from moving import write_tracked_study
+
+    return write_tracked_study(tmp_path_factory.mktemp("study"))
+
+
 @pytest.fixture
 def port() -> int:
     """One that nobody listens to."""

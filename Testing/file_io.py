@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,12 @@ def read_json(path: Path):
 
 def write_json(path: Path, content) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_table(path: Path) -> list[dict]:
+    """The lines of a CSV file by its columns."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def read_values(path: Path) -> np.ndarray:

@@ -91,15 +91,21 @@ def write_moving_case(
     return path
 
 
-def write_blinking_case(folder: Path, count: int, blank: int) -> Path:
-    """The case of a swing of so many frames, one of which shows nothing."""
-    return write_moving_case(
-        folder, swing(count), lambda n, image: image if n != blank else np.full_like(image, 7)
+#: Of a study's frames how many there are, and which one shows nothing.
+COUNT, BLANK = 5, 3
+
+
+def write_tracked_study(folder: Path) -> Path:
+    """A folder with a case and its track."""
+    blink = lambda n, image: image if n != BLANK else np.full_like(image, 7)  # noqa: E731
+    track_of(write_moving_case(folder / "case", swing(COUNT), blink), "quick").save(
+        folder / "track"
     )
+    return folder
 
 
-def write_track(case: Path, folder: Path, pace: str = "quick") -> Path:
-    """The folder of a case's frames, tracked."""
+def track_of(case: Path, pace: str = "thorough"):
+    """A case's frames, tracked."""
     from MultiViewRegistrationLib.io.sequence import FrameSequence
     from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
     from MultiViewRegistrationLib.sequence.run import follow
@@ -108,8 +114,7 @@ def write_track(case: Path, folder: Path, pace: str = "quick") -> Path:
     sequence = FrameSequence.of_images(case)
     track = Track(sequence, PreparedCT(sequence.first.ct), pace)
     track.frames.extend(follow(sequence, track.anatomy, pace=pace))
-    track.save(folder)
-    return folder
+    return track
 
 
 def turning(track: Path) -> dict:

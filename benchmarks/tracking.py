@@ -25,6 +25,7 @@ import SimpleITK as sitk
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics
+from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
@@ -32,7 +33,7 @@ from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
-from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
+from MultiViewRegistrationLib.sequence.tracker import PACES, Tracker, tracked
 from MultiViewRegistrationLib.studies.evaluation import truth_of
 from MultiViewRegistrationLib.studies.statistics import table
 
@@ -81,15 +82,14 @@ def measure(
     _, targets = truth_of(case)
     anatomy = PreparedCT(case.ct)
     first = register(case, "given", anatomy=anatomy, device=device)
+    assert first.assessment
+    assessed = partial(assess, targets=targets)
     trackers = {
-        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search_range), targets)
+        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search_range), assessed)
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():
-        similarity = first.refinement.fit.similarity
-        tracker.keep(
-            Tracked(0, "registered", first.world_from_ct, first.verdict or "", [], similarity)
-        )
+        tracker.keep(tracked(0, "registered", first.refinement, first.assessment))
 
     def follow(tracker: Tracker, number: int, views: list[View]) -> tuple[np.ndarray | None, str]:
         found = tracker.follow(number, views)
@@ -123,7 +123,7 @@ def table_of(ways: dict[str, list[tuple]]) -> str:
     """A row for each way."""
     rows = []
     for name, frames in ways.items():
-        seconds, cpu, errors, words = (list(column) for column in zip(*frames, strict=True))
+        seconds, cpu, errors, words = zip(*frames, strict=True)
         low, middle, high = 1e3 * np.percentile(seconds, [5, 50, 95])
         times = f"{1e3 / middle:.1f}", f"{middle:.0f} ms", f"{low:.0f} to {high:.0f} ms"
         said = ", ".join(f"{count} {each}" for each, count in Counter(words).items())

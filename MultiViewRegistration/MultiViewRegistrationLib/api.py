@@ -284,11 +284,11 @@ def _alone(
         judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
         return with_further_view(judged, there, where.views, where.world_from_ct, shared)
 
-    judged = _for_use(anatomy.run_on(device, judge), case, anatomy)
+    judged = for_use(anatomy.run_on(device, judge), case, anatomy)
     return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
 
 
-def _for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
+def for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
     """Return the assessment of a body for what the case says that its pose is for, else for what its cameras are good for."""
     from .assessment.appearance import use_of
     from .assessment.implants import of_implant
@@ -421,7 +421,7 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
-    assessment = _for_use(assessment, case, anatomy)
+    assessment = for_use(assessment, case, anatomy)
     result = Result(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
     )

@@ -2,25 +2,12 @@
 
 import numpy as np
 import pytest
-from moving import write_blinking_case, write_track
-
-COUNT, BLANK = 6, 4
+from moving import COUNT
 
 
 @pytest.fixture(scope="module")
-def moving(tmp_path_factory):
-    """A case whose images have six frames of 128 x 128 pixels, the fifth one blank."""
-    return write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, BLANK)
-
-
-@pytest.fixture(scope="module")
-def track(moving, tmp_path_factory):
-    return write_track(moving, tmp_path_factory.mktemp("out") / "track", "thorough")
-
-
-@pytest.fixture(scope="module")
-def server(serve, track):
-    return serve(track)
+def server(serve, study):
+    return serve(study / "track")
 
 
 def shown(tab, number: int) -> None:

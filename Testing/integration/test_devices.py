@@ -3,13 +3,11 @@
 import html
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 from bent_spine import write_case
-from moving import swing, write_moving_case
 from numpy.testing import assert_array_equal
 from phantom import error_mm
-from program import mvreg, result_in, run
+from program import result_in, run
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import features
@@ -82,21 +80,6 @@ def test_torch_registers_several_bones_as_numba(tmp_path, monkeypatch):
     for mine, theirs in pairs:
         assert mine.bone.apart(mine.world_from_ct, theirs.world_from_ct) < 0.02
         assert mine.verdict == theirs.verdict
-
-
-@pytest.mark.slow
-def test_torch_tracks_as_numba(tmp_path):
-    case = write_moving_case(tmp_path, swing(3))
-    here, there = (
-        mvreg(f"track {case} --pace quick --device {device} --out {tmp_path}/{device} --json").json
-        for device in ("cpu", "torch-cpu")
-    )
-    for mine, expected in zip(there["frames"], here["frames"], strict=True):
-        assert mine["how"] == expected["how"]
-        poses = (np.array(frame["world_from_ct"]) for frame in (mine, expected))
-        assert error_mm(*poses) < 0.02
-    assert "PyTorch" not in here["software"]["device"]
-    assert there["software"]["device"].endswith("by PyTorch")
 
 
 @pytest.mark.slow

@@ -1,12 +1,11 @@
 """An implant beside the CT of the bones that it lies between: all in one problem, and how it lies to them."""
 
-import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from bent_spine import NAMES, POSE, START, bent_case, spine, unbent_views, write_frames
-from file_io import read_json, write_json, write_volume
+from file_io import read_json, read_table, write_json, write_volume
 from program import mvreg as command
 from program import result_in
 from two_bones import error_mm, implant, off, shadow_of_metal
@@ -168,5 +167,5 @@ def test_an_implant_is_followed_against_the_ct(tmp_path):
     for frame, pose in zip(told, poses, strict=True):
         assert error_mm(metal, np.array(frame["bodies"]["stem"]["world_from_ct"]), pose) < 0.2
         assert error_mm(ct, np.array(frame["world_from_ct"]), POSE) < 0.5
-    lines = list(csv.DictReader((tmp_path / "track" / "stem_on_CT_motion.csv").open()))
+    lines = read_table(tmp_path / "track" / "stem_on_CT_motion.csv")
     assert float(lines[1]["distance_mm"]) == pytest.approx(2, abs=0.2)

@@ -7,7 +7,7 @@ import numpy as np
 import phantom
 import pytest
 from file_io import read_json, write_json
-from moving import swing, write_moving_case
+from moving import swing, track_of, write_moving_case
 from numpy.testing import assert_allclose
 from phantom import write_bony_ct
 from scipy import ndimage
@@ -16,9 +16,6 @@ from benchmarks.protocol.cases import Subject, simulated
 from benchmarks.protocol.conditions import Condition, Trial
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.sequence.run import follow
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +57,14 @@ def of_one_bone(folder, poses):
     mask = ndimage.binary_dilation(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]))
     phantom.write_ct_file(folder / "mask.nii.gz", mask.astype(np.uint8))
     write_json(path, read_json(path) | {"mask": "mask.nii.gz"})
-    return FrameSequence.of_images(path)
+    return path
 
 
 @pytest.mark.parametrize("pace", [pytest.param("thorough", marks=pytest.mark.slow), "quick"])
 def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(
     tmp_path, pace
 ):
-    sequence = of_one_bone(tmp_path, swing(4))
-    found = list(follow(sequence, PreparedCT(sequence.first.ct), pace=pace))
+    found = track_of(of_one_bone(tmp_path, swing(4)), pace).frames
     assert [each.how for each in found] == ["registered", "followed", "followed", "followed"]
     for each, pose in zip(found, swing(4), strict=True):
         assert phantom.error_mm(each.world_from_ct, pose) < 0.3  # by itself 6 mm, turned
@@ -79,8 +75,7 @@ def test_frames_after_one_that_was_registered_before_the_rest_are_followed_befor
 def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_path):
     poses = swing(4)
     poses[2] = phantom.off(poses[2], [0, 0, 0], [0, 0, 400])
-    sequence = of_one_bone(tmp_path, poses)
-    found = list(follow(sequence, PreparedCT(sequence.first.ct)))
+    found = track_of(of_one_bone(tmp_path, poses)).frames
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
     assert found[2].reasons == ["Lost: the rest of the CT, its background, was not found."]
     assert found[2].world_from_ct is None and not found[2].background.kept

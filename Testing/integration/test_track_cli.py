@@ -1,6 +1,5 @@
 """`mvreg track` and `mvreg motion` from the outside: what they write, print and return."""
 
-import csv
 import shutil
 from itertools import pairwise
 
@@ -8,21 +7,19 @@ import numpy as np
 import phantom
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, write_json
-from moving import swing, turning, write_blinking_case
+from file_io import read_json, read_table, write_json
+from moving import BLANK, COUNT, swing, turning
 from program import changed, mvreg
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.sequence.tracker import Tracker
 
-COUNT, LOST = 6, 3
-
 
 @pytest.fixture(scope="module")
-def moving(tmp_path_factory):
-    """A case whose images have six frames, the fourth one blank. Not to be changed by a test."""
-    return write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, LOST)
+def moving(study):
+    """A case whose images have five frames, the fourth one blank. Not to be changed by a test."""
+    return study / "case" / "case.json"
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +29,15 @@ def tracked(moving, tmp_path_factory):
     return out, mvreg(f"track {moving} --out {out} --json")
 
 
-def table(path) -> list[dict]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
 def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked):
     out, said = tracked
     track = read_json(out / "track.json")
     assert said.json == track
     assert (track["version"], track["frames_in_all"], track["stopped"]) == (2, COUNT, False)
-    ways = "registered followed followed lost followed followed".split()
+    ways = "registered followed followed lost followed".split()
     assert [frame["how"] for frame in track["frames"]] == ways
     for frame, pose in zip(track["frames"], swing(COUNT), strict=True):
-        if frame["number"] == LOST:
+        if frame["number"] == BLANK:
             assert (frame["world_from_ct"], frame["verdict"]) == (None, "reject")
             assert "no contrast" in frame["reasons"][0]
         else:
@@ -105,7 +97,7 @@ def test_what_stops_it_keeps_the_frames_that_are_done(moving, tmp_path, monkeypa
         return follow(self, number, *given)
 
     monkeypatch.setattr(Tracker, "follow", interrupted)
-    assert "2 of 6 frames" in mvreg(f"track {moving} --out {tmp_path}", 130).err
+    assert "2 of 5 frames" in mvreg(f"track {moving} --out {tmp_path}", 130).err
     track = read_json(tmp_path / "track.json")
     assert track["stopped"] and [frame["number"] for frame in track["frames"]] == [0, 1]
     assert len((tmp_path / "track.tra").read_text().splitlines()) == COUNT
@@ -175,22 +167,22 @@ def tracks(tracked, tmp_path):
 
 def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(tracks, tmp_path):
     said = mvreg(f"motion {tracks(centroid_ct=[0.0, 10.0, 0.0])} --json")
-    lines = table(tmp_path / "motion" / "motion.csv")
-    assert [line["frame"] for line in lines] == list("012345")
-    assert lines[LOST]["angle_deg"] == lines[LOST]["axis_x"] == lines[LOST]["m00"] == ""
-    assert lines[5].pop("moving") == "<b>moving</b>"
-    assert lines[5].pop("against").startswith("moving")  # its case's folder
-    last = {key: float(value) for key, value in lines[5].items()}
-    expected = {f"rotation_{axis}_deg": 0 for axis in "yz"} | {"rotation_x_deg": 25, "axis_x": 1}
-    expected |= {"shift_z_mm": 10 * np.sin(np.radians(25)), "along_axis_mm": 0}
+    lines = read_table(tmp_path / "motion" / "motion.csv")
+    assert [line["frame"] for line in lines] == list("01234")
+    assert lines[BLANK]["angle_deg"] == lines[BLANK]["axis_x"] == lines[BLANK]["m00"] == ""
+    assert lines[4].pop("moving") == "<b>moving</b>"
+    assert lines[4].pop("against") == "case"
+    last = {key: float(value) for key, value in lines[4].items()}
+    expected = {f"rotation_{axis}_deg": 0 for axis in "yz"} | {"rotation_x_deg": 20, "axis_x": 1}
+    expected |= {"shift_z_mm": 10 * np.sin(np.radians(20)), "along_axis_mm": 0}
     expected["axis_point_y_mm"] = 0
     assert {key: last[key] for key in expected} == pytest.approx(expected, abs=1e-4)
     angles = [float(line["angle_deg"]) for line in lines if line["angle_deg"]]
     assert all(after > before for before, after in pairwise(angles))
     page = (tmp_path / "motion" / "motion.html").read_text()
-    assert page.count("<svg") == 2 and "1 of 6 frames" in page
+    assert page.count("<svg") == 2 and "1 of 5 frames" in page
     assert "&lt;b&gt;moving" in page and "<b>" not in page
-    assert said.json["motion"][-1]["frame"] == 5
+    assert said.json["motion"][-1]["frame"] == 4
 
 
 FRAME = {"number": 0, "verdict": "accept", "world_from_ct": None}
@@ -199,7 +191,7 @@ FRAME = {"number": 0, "verdict": "accept", "world_from_ct": None}
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"frames_in_all": 7}, "is of 7 frames, expected the 6"),
+        ({"frames_in_all": 7}, "is of 7 frames, expected the 5"),
         ({"centroid_ct": [1, 2]}, "centroid_ct"),
         ({"frames": [FRAME | {"world_from_ct": np.diag([1, 1, -1, 1]).tolist()}]}, "world_from_ct"),
         ({"frames": [FRAME | {"verdict": "reject"}]}, "no frames of it"),

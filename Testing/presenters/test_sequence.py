@@ -7,28 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving import write_blinking_case, write_track
+from moving import BLANK, COUNT
 from phantom import off
 from PIL import Image
 from presenter_host import PresenterHost, act, control, text
 
+from MultiViewRegistrationLib.assessment.uses import UseVerdict
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.result_files import read_track
 
-COUNT, BLANK = 4, 2
-
-
-@pytest.fixture(scope="module")
-def track(tmp_path_factory):
-    """Of a case whose images have four frames, the third one blank."""
-    folder = tmp_path_factory.mktemp("moving")
-    return write_track(write_blinking_case(folder, COUNT, BLANK), folder / "track")
-
 
 @pytest.fixture
-def sequence(scene, track):
+def sequence(scene, study):
     """With the track open, at its first frame."""
-    read = read_track(track / "track.json")
+    read = read_track(study / "track")
     host = PresenterHost(scene, read(scene))
     read.play(host.session)
     sequence = host.presenters.sequence
@@ -54,7 +46,7 @@ def test_a_track_is_stepped_through_and_played(sequence):
     assert sequence.state().text == f"{COUNT} frames" and control(sequence, "track") is None
     assert text(sequence, "headline") == "Frame 0: registered, accept."
     assert text(sequence, "line2").startswith("Accepted as one piece; single bones")
-    assert text(sequence, "strip") == "4 of 4 frames: 1 accept, 2 check, 1 reject."
+    assert text(sequence, "strip") == "5 of 5 frames: 1 accept, 3 check, 1 reject."
     strip = control(sequence, "strip").rgb
     assert len({tuple(strip[0, 320 * n // COUNT + 40]) for n in range(COUNT)}) == 3
     act(sequence, "on")
@@ -66,14 +58,14 @@ def test_a_track_is_stepped_through_and_played(sequence):
         and control(sequence, "headline").tone == "caution"
     )
     act(sequence, "frame", float(BLANK))
-    assert shown(sequence, BLANK) == "Frame 2: lost, reject."
+    assert shown(sequence, BLANK) == "Frame 3: lost, reject."
     told = text(sequence, "line0")
     assert "still show another frame" in told and "no contrast" in told
     act(sequence, "rate", "20")
     act(sequence, "play")
     sequence.host.wait(sequence, lambda: not sequence.player.playing)
     assert control(sequence, "play").icon == "play" and shown(sequence, COUNT - 1).startswith(
-        "Frame 3"
+        "Frame 4"
     )
     act(sequence, "play")
     sequence.exit()
@@ -84,7 +76,7 @@ def test_a_track_is_stepped_through_and_played(sequence):
     act(sequence, "track")
     sequence.host.wait(sequence, lambda: not sequence.session.running, 60)
     assert control(sequence, "progress") is None and shown(sequence, COUNT - 1).startswith(
-        "Frame 3"
+        "Frame 4"
     )
 
 
@@ -110,7 +102,7 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     assert said() == ("check", "frame 1 was followed", "edges") and control(answer, "poses").enabled
     act(sequence, "frame", float(BLANK))
     shown(sequence, BLANK)
-    assert said() == ("reject", "frame 2 was lost", "edges") and "Lost: " in answer.answer().why[0]
+    assert said() == ("reject", "frame 3 was lost", "edges") and "Lost: " in answer.answer().why[0]
     act(sequence, "frame", 1.0)
     shown(sequence, 1)
     pose = registration.world_from_ct
@@ -131,6 +123,17 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     assert said()[0] == session.history.current.verdict and not said()[1].startswith(
         "frame"
     )  # its own, later
+
+
+def test_a_frame_says_what_it_is_accepted_for(sequence):
+    frames = sequence.player.played.frames
+    uses = {"overlay": UseVerdict("accept", 0.2), "room": UseVerdict("check")}
+    frames[1] = replace(frames[1], use="overlay", uses=uses)
+    act(sequence, "on")
+    shown(sequence, 1)
+    told = "ACCEPT in these X-rays, 0.2 mm. In the room: CHECK"
+    assert text(sequence, "line1") == f"{told}."
+    assert sequence.host.answer.answer().headline == f"frame 1 was followed \u00b7 {told}"
 
 
 def test_a_video_shows_all_frames_and_a_still_the_one_that_is_seen(sequence, tmp_path):

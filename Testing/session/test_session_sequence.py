@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import slicer
 from file_io import read_json
-from moving import swing, write_blinking_case, write_track
+from moving import BLANK, COUNT, swing
 from phantom import error_mm
 from phantom_scene import make_registration
 from refusals import refuses
@@ -33,19 +33,6 @@ from MultiViewRegistrationLib.sequence.tracker import Tracker
 from MultiViewRegistrationLib.session.adding import read
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.result_files import read_track
-
-COUNT, BLANK = 5, 3
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A folder with a case whose images have five frames, the fourth one blank, and its track.
-
-    Not to be changed by a test.
-    """
-    folder = tmp_path_factory.mktemp("study")
-    write_track(write_blinking_case(folder / "case", COUNT, BLANK), folder / "track")
-    return folder
 
 
 @pytest.fixture
@@ -327,7 +314,7 @@ def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp
         view.place()
     before = state(registration)
     session.sequence.track("quick", "given")
-    poll(session, 60, lambda: not session.running)
+    session.finish()
     found = [frame.world_from_ct for frame in session.sequence.player.played.frames]
     go(session, 2)
     save(slicer_app, tmp_path / "scene.mrb")

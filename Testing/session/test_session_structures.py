@@ -312,7 +312,7 @@ def test_the_bones_of_a_sequence_follow_its_frames_and_are_saved(scene, tmp_path
     write_spine_case(tmp_path, motions, POSE, POSE)
     session = opened(scene, tmp_path)
     session.sequence.track("quick", "given")
-    poll(session, 60, lambda: not session.running)
+    session.finish()
     player, registration = session.sequence.player, session.registration
     for number in (1, 0):
         player.go(number)

@@ -1,10 +1,8 @@
 """Two bones with a CT each that move from frame to frame, tracked together and against each other."""
 
-import csv
-
 import numpy as np
 import pytest
-from file_io import read_json
+from file_io import read_json, read_table
 from numpy.testing import assert_allclose
 from two_bones import BONES, bone_cts, error_mm, poses, write_moving_bones
 
@@ -22,8 +20,7 @@ def poses_in(frame: int) -> list[np.ndarray]:
     """The second bone turns and moves against the first, which stays."""
     first, second = poses(CTS)
     middle = rigid.transform_points(second, CTS[1].centroid())
-    turn = rigid.exp_so3(np.radians([DEGREES * frame, 0, 0]))
-    motion = rigid.from_rotation_translation(turn, [0, MM * frame, 0])
+    motion = rigid.turn_and_shift(np.radians([DEGREES * frame, 0, 0]), [0, MM * frame, 0])
     return [first, rigid.about(middle, motion) @ second]
 
 
@@ -54,7 +51,7 @@ def test_each_bone_is_followed_by_its_own_ct(tracked):
 
 def test_their_motion_against_each_other_is_that_of_the_truth(tracked):
     first, second = BONES
-    lines = list(csv.DictReader((tracked / f"{second}_on_{first}_motion.csv").open()))
+    lines = read_table(tracked / f"{second}_on_{first}_motion.csv")
     assert len(lines) == COUNT and lines[BLANK]["angle_deg"] == ""
     for frame in (1, 3):
         assert float(lines[frame]["angle_deg"]) == pytest.approx(DEGREES * frame, abs=0.2)

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import SimpleITK as sitk
 from file_io import read_json, write_json
-from moving import write_blinking_case, write_track
+from moving import BLANK, COUNT
 from numpy.testing import assert_allclose
 from refusals import refuses
 
@@ -13,26 +13,13 @@ from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.sequence import FrameFiles
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 
-COUNT, BLANK = 3, 1
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A folder with a case whose third frame is blank, and its track beside it.
-
-    Not to be changed by a test.
-    """
-    folder = tmp_path_factory.mktemp("study")
-    write_track(write_blinking_case(folder / "case", COUNT, BLANK), folder / "track")
-    return folder
-
 
 def test_what_was_found_is_read_back(study):
     told, track = read_json(study / "track" / "track.json"), StoredTrack.read(study / "track")
     assert (track.name, track.count) == ("case", COUNT)
     assert track.names == [f"frame {n}" for n in range(COUNT)]
     for frame, like in zip(track.frames, told["frames"], strict=True):
-        for key in ("how", "verdict", "reasons", "similarity"):
+        for key in ("how", "verdict", "reasons", "similarity", "use", "uses"):
             assert list(getattr(frame, key)) == list(like[key])
         if frame.number != BLANK:
             assert_allclose(frame.world_from_ct, like["world_from_ct"], atol=1e-12)
@@ -79,7 +66,7 @@ def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
         ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
         (
             {"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9},
-            "is of 9 frames, but its files have 3",
+            "is of 9 frames, but its files have 5",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 import phantom
 import pytest
 from file_io import read_json, write_json
-from moving import Pelvis, swing, write_moving_case
+from moving import Pelvis, swing, track_of, write_moving_case
 from refusals import refuses
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
@@ -141,12 +141,22 @@ def test_an_accepted_frame_says_what_it_was_tested_for():
 def test_each_frame_says_first_that_the_patients_differ(tmp_path):
     path = write_moving_case(tmp_path, swing(3))
     write_json(path, {**read_json(path), "header_mismatch": {"patient": True}})
-    sequence = FrameSequence.of_images(path)
-    found = list(follow(sequence, PreparedCT(sequence.first.ct)))
+    found = track_of(path).frames
     assert [frame.how for frame in found][1:] == ["followed"] * 2
     for frame in found:
         assert frame.verdict != "accept" and "are of different patients" in frame.reasons[0]
         assert len(set(frame.reasons)) == len(frame.reasons)
+
+
+@pytest.mark.parametrize("use, verdict", [("overlay", "accept"), ("room", "check")])
+def test_each_frame_has_the_verdict_of_what_its_pose_is_for(tmp_path, use, verdict):
+    """Cameras that are corrected in the first frame are not known exactly in the others."""
+    path = write_moving_case(tmp_path, swing(2))
+    case = read_json(path) | {"use": use}
+    case["views"][1] |= {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0}
+    write_json(path, case)
+    for frame in track_of(path).frames:
+        assert (frame.use, frame.verdict) == (use, verdict)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -160,7 +170,6 @@ def test_a_later_case_of_another_patient_is_a_doubt_of_the_sequence(tmp_path):
 
 def test_a_frame_of_another_kind_has_no_bound_of_its_error():
     prediction = Prediction(1.0, 3.0, 0.1, 0.1, bounded=True, familiar=False)
-    found = SimpleNamespace(world_from_ct=np.eye(4), fit=SimpleNamespace(similarity=()), views=[])
     for known, bound in ((prediction, None), (replace(prediction, familiar=True), 3.0)):
-        frame = module._tracked(0, "followed", found, Assessment("check", [], known))
+        frame = Tracked(0, "followed", np.eye(4)).assessed(Assessment("check", [], known))
         assert frame.upper95_mm == bound

@@ -16,7 +16,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from file_io import read_json, write_json, write_values
-from moving import swing, write_moving_case, write_track
+from moving import swing, track_of, write_moving_case
 from phantom import write_phantom_case
 from refusals import refuses
 from running_session import poll
@@ -228,7 +228,7 @@ def test_a_sentence_names_files_as_they_were_sent(folder):
 def study(tmp_path_factory):
     """A folder with a case and its track. Not to be changed by a test."""
     folder = tmp_path_factory.mktemp("study")
-    write_track(write_moving_case(folder / "case", swing(3)), folder / "track")
+    track_of(write_moving_case(folder / "case", swing(3)), "quick").save(folder / "track")
     return folder
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import unseen
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
-from ..imaging.structures import WHOLE
+from ..imaging.structures import WHOLE, Structures
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
 from ..registration.bone import Bone, bones_of_bodies
@@ -123,13 +123,20 @@ def register_together(
     for n in range(count, len(checked)):
         metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
         checked[n] = doubted(checked[n], metal)
+    relative = _relative_poses(found, count)
+    return related(replace(judged, bodies=checked, relative_poses=relative), structures)
+
+
+def related(judged: Together, structures: Structures) -> Together:
+    """Return bodies, each of which was judged, with their motions judged by these, and in doubt where CT contradicts a name."""
+    bodies = judged.bodies
     for names, sentence in structures.contradictions:
         reason = Reason("name-contradicted", sentence)
-        checked = [doubted(body, [reason] * (body.name in names)) for body in checked]
-    motions = [_judged_motion(motion, checked) for motion in judged.motions]
-    related = [_with_motions(body, motions) for body in checked]
-    relative = _relative_poses(found, count)
-    return replace(judged, bodies=related, motions=motions, relative_poses=relative)
+        bodies = [doubted(body, [reason] * (body.name in names)) for body in bodies]
+    motions = [_judged_motion(motion, bodies) for motion in judged.motions]
+    return replace(
+        judged, bodies=[_with_motions(body, motions) for body in bodies], motions=motions
+    )
 
 
 def _where_put(bodies: Sequence[BodyResult]) -> list[BodyResult]:
@@ -251,7 +258,7 @@ def judge_together(
             overlay = "check"
         error = None
         if prediction:
-            error = PredictedError(prediction.mean_mm, prediction.upper95_mm)
+            error = PredictedError(prediction.mean_mm, prediction.known_upper95_mm)
         similarity = zip(views, alike, strict=True)
         bodies.append(
             BodyResult(

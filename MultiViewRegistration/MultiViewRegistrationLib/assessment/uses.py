@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+from ..io.files import JsonObject
 from ..reasons import BoneVerdict, Use, code_of
 
 #: A pose with a larger mTRE has failed.
@@ -61,6 +62,24 @@ class UseVerdict(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Return an entry of `uses` of a result.json."""
         return {key: value for key, value in self._asdict().items() if value is not None}
+
+    @classmethod
+    def read(cls, fields: JsonObject, verdicts: tuple[str, ...]) -> dict[Use, UseVerdict]:
+        """Return `uses` of a result.json, or of a frame of a track.json; nothing of a version without them.
+
+        Raises
+        ------
+        InputError
+            For what are none.
+        """
+        uses = fields.part("uses")
+        found = {}
+        for use in filter(uses.has, get_args(Use)):  # a later version has more of them
+            told = uses.section(use)
+            mm = (told.optional(key, told.number, "mm", least=0) for key in cls._fields[1:])
+            verdict: Any = told.choice("verdict", verdicts)
+            found[use] = cls(verdict, *mm)
+        return found
 
 
 class Judged:

@@ -172,6 +172,8 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 
 def _summarise(track: Track, out: Path) -> None:
     """Print the summary of a tracked sequence."""
+    from ..assessment.uses import PLACES
+
     frames = track.frames
     seconds = [frame.seconds for frame in track.frames if frame.how == "followed"]
     pace = (
@@ -182,9 +184,9 @@ def _summarise(track: Track, out: Path) -> None:
     scopes = (frame.scope for frame in frames if frame.scope)
     say(
         f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. "
-        f"Verdicts: {_verdicts(frames)}. {next(scopes, '')}".rstrip()
+        f"Verdicts {PLACES[frames[0].use]}: {_verdicts(frames)}. {next(scopes, '')}".rstrip()
     )
-    for name in frames[0].bones if frames else ():
+    for name in frames[0].bones:
         say(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.")
     for frame in frames:
         bones = [

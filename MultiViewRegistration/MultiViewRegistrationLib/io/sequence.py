@@ -226,15 +226,12 @@ class Frame:
 
     Attributes
     ----------
-    given
-        (4, 4) a start pose, where the frame has a case of its own that has one.
-    given_bones
-        The same of bones with a CT each, by name.
+    starts
+        (4, 4) start poses by the names of bodies, where the frame has a case of its own.
     """
 
     views: list[View]
-    given: np.ndarray | None = None
-    given_bones: Mapping[str, np.ndarray] = field(default_factory=dict)
+    starts: Mapping[str, np.ndarray | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +274,7 @@ class FrameSequence:
             Where an image of it cannot be read, or shows nothing.
         """
         if number == 0:
-            return Frame(self.first.views, self.first.world_from_ct)
+            return Frame(self.first.views)
         return self.read(number)
 
     def read(self, number: int) -> Frame:
@@ -298,9 +295,7 @@ class FrameSequence:
             )
         if not self.files.own_cases:
             return Frame(views)
-        starts = {body.name: body.world_from_ct for body in file.bodies if body.name}
-        given = {name: start for name, start in starts.items() if start is not None}
-        return Frame(views, file.world_from_ct, given)
+        return Frame(views, {body.name: body.world_from_ct for body in file.bodies})
 
     @classmethod
     def of_cases(cls, paths: Sequence[Path]) -> FrameSequence:

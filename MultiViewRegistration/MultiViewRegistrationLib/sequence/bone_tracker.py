@@ -8,36 +8,36 @@ the whole CT has taken them, at all resolutions. A lost bone starts nothing, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import zip_longest
 from time import perf_counter
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
+from ..api import for_use
+from ..assessment import verdict
 from ..assessment.bodies import Alone, BodyResult, Together
 from ..assessment.bone_features import MaskEdge, mask_edges
-from ..assessment.together import judge_together, register_together, with_together
+from ..assessment.together import judge_together, register_together, related, with_together
 from ..assessment.verdict import Assessment
 from ..errors import unseen
 from ..geometry import rigid
-from ..imaging.body import Body
 from ..imaging.structures import Structures
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
 from ..io.sequence import Frame
-from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, doubted
+from ..reasons import UNUSABLE, Reason, doubted
 from ..registration.bone import Bone, bones_of, ties_of
 from ..registration.bones import SHOWN
 from ..registration.optimizer import Range
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.problem import Tie
-from ..registration.refinement import Report
+from ..registration.refinement import Refinement, Report
 from ..registration.register_bones import LEVELS, BoneLevel, register_bones
 from ..rendering.devices import ComputeDevice
-from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, Memory, Pace, Tracked, Tracker
+from .tracker import FOLLOWED, Memory, Pace, Tracked, Tracker, lost, rejected
 
 #: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
 #: followed at these, but not at the last alone.
@@ -52,6 +52,7 @@ class _Fit(NamedTuple):
     lost: set[str]
 
 
+@dataclass(eq=False)
 class BoneTracker:
     """The bones of a CT through a sequence.
 
@@ -65,12 +66,20 @@ class BoneTracker:
         As of a `Tracker`.
     """
 
-    def __init__(self, anatomy: PreparedCT, structures: Structures, pace: Pace) -> None:
+    _anatomy: PreparedCT
+    _structures: Structures
+    _pace: Pace
+
+    def __post_init__(self) -> None:
+        names = self._structures.names
+        self._memory = {name: Memory() for name in names}
+        self._ct_from_bone = dict.fromkeys(names, np.eye(4))
+
+    def move_to(self, anatomy: PreparedCT) -> None:
+        """Go on with the CT on another device, see `PreparedCT.on_device`."""
         self._anatomy = anatomy
-        self._structures = structures
-        self._pace = pace
-        self._memory = {name: Memory() for name in structures.names}
-        self._ct_from_bone = {name: np.eye(4) for name in structures.names}
+        for bone in self._bones:
+            bone.device = anatomy.device
 
     @cached_property
     def _bones(self) -> list[Bone]:
@@ -86,12 +95,11 @@ class BoneTracker:
 
     def keep(self, found: Tracked) -> None:
         """Let the bones of the next frame begin from those of this one."""
-        for name in self._memory:
+        for name, memory in self._memory.items():
             bone = found.bones[name]
-            self._memory[name].keep(bone)
-            both = bone.kept and found.kept
-            if both and bone.world_from_ct is not None and found.world_from_ct is not None:
-                self._ct_from_bone[name] = rigid.inverse(found.world_from_ct) @ bone.world_from_ct
+            memory.keep(bone)
+            if bone.pose is not None and found.pose is not None:
+                self._ct_from_bone[name] = rigid.inverse(found.pose) @ bone.pose
 
     def follow(
         self,
@@ -107,7 +115,7 @@ class BoneTracker:
         whole
             The result of the whole CT.
         views
-            With exact cameras.
+            With their cameras as corrected.
         expected
             (4, 4), where the frames before lead the whole CT: the place of the background where it
             was not found.
@@ -116,41 +124,37 @@ class BoneTracker:
         """
         if not self._bones:
             return whole
-        began = perf_counter()
         begun = {name for name, memory in self._memory.items() if memory.kept}
-        rest = whole.world_from_ct if whole.kept and whole.world_from_ct is not None else expected
+        judged = whole.assessment
+        if not whole.kept:  # nothing is known by it
+            judged = replace(judged, features=None)
+        rest = expected if whole.pose is None else whole.pose
         starts = {bone.name: self._start(bone.name, whole.number, rest) for bone in self._bones}
         levels = FOLLOWING if starts.keys() <= begun else LEVELS
-        found = self._fitted(views, rest, starts, levels, progress)
+        found = self._fitted(judged, views, rest, starts, levels, progress)
         again = set[str]()
         if found.lost & begun:
             starts = {bone.name: bone.world_from_ct for bone in found.bones.bodies}
             starts |= {name: rest @ self._ct_from_bone[name] for name in found.lost}
-            second = self._fitted(views, rest, starts, LEVELS, progress)
+            second = self._fitted(judged, views, rest, starts, LEVELS, progress)
             if len(second.lost) < len(found.lost):
                 again = found.lost - second.lost
                 found = second
         how = {name: "followed" if name in begun else "registered" for name in starts}
         how |= dict.fromkeys(again, "found again")
-        reasons = [
-            *([] if whole.kept else [REST_LOST]),
-            FOLLOWED,
-        ]  # another level is not looked for here
+        # Another level is not looked for here.
+        reasons = [FOLLOWED] if whole.kept else [REST_LOST, FOLLOWED]
         bodies = [
             bone if bone.verdict in UNUSABLE else doubted(bone, reasons)
             for bone in found.bones.bodies
         ]
-        bones = replace(found.bones, bodies=bodies)
-        if whole.kept and (bones.displaced or bones.of("reject")):
-            judged = with_together(Assessment(cast(Verdict, whole.verdict), whole.reasons), bones)
-            off_mm = max((bone.displaced_mm for bone in bones.displaced), default=0.0)
-            upper95 = whole.upper95_mm and max(whole.upper95_mm, off_mm)
-            whole = replace(
-                whole, verdict=judged.verdict, reasons=judged.reasons, upper95_mm=upper95
-            )
-        seconds = perf_counter() - began
-        whole = replace(whole, seconds=whole.seconds + seconds)
-        return with_structures(whole, bones, views, how, seconds)
+        bones = related(replace(found.bones, bodies=bodies), self._structures)
+        if whole.kept:
+            judged = with_together(judged, bones)
+            if judged.judged_use == "relative":
+                judged = replace(judged, reasons=[*judged.reasons, FOLLOWED])
+            whole = whole.assessed(judged)
+        return with_structures(whole, bones, views, how)
 
     def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
         """Return (4, 4), where the last two frames lead a bone.
@@ -164,6 +168,7 @@ class BoneTracker:
 
     def _fitted(
         self,
+        whole: Assessment,
         views: Sequence[View],
         rest: np.ndarray,
         starts: dict[str, np.ndarray],
@@ -176,40 +181,20 @@ class BoneTracker:
         found = register_bones(
             self._anatomy, self._bones, views, rest, progress, poses, paced, self._ties
         )
-        assessed = judge_together(found, views, self._edges)
+        judged = judge_together(found, views, self._edges, whole=whole)
         lost = set[str]()
-        for n, bone in enumerate(assessed.bodies):
+        for n, bone in enumerate(judged.bodies):
             shown = found.fit.shown[n] >= SHOWN
-            if unlike := self._unlike(bone, views, shown):
-                bone = replace(
-                    bone, room="reject", overlay="reject", reasons=[unlike, *bone.reasons]
-                )
-                assessed.bodies[n] = bone
+            compared = np.where(shown, found.fit.similarity[n], np.inf).tolist()
+            unlike = self._memory[bone.name].unlike(bone.name, views, compared)
+            judged.bodies[n] = bone = rejected(bone, unlike)
             if shown.any() and bone.verdict == "reject":
                 lost.add(bone.name)
-        return _Fit(assessed, lost)
-
-    def _unlike(self, bone: BodyResult, views: Sequence[View], shown: np.ndarray) -> Reason | None:
-        """Return why a bone is lost that does not look as in the frames before; None if it does."""
-        before = np.reshape(self._memory[bone.name].similarity, (-1, len(views)))
-        for n, view in enumerate(views):
-            known = before[np.isfinite(before[:, n]), n]
-            if (
-                shown[n]
-                and len(known)
-                and (now := bone.similarity[view.name])
-                < (usual := np.median(known)) - MAX_SIMILARITY_DROP
-            ):
-                return Reason(
-                    "lost",
-                    f"Lost: {bone.name} fits {view.name} worse (similarity "
-                    f"{now:.2f}) than in the frames before ({usual:.2f}).",
-                )
-        return None
+        return _Fit(judged, lost)
 
 
 def with_structures(
-    whole: Tracked, found: Together, views: Sequence[View], how: dict[str, str], seconds: float
+    whole: Tracked, found: Together, views: Sequence[View], how: dict[str, str]
 ) -> Tracked:
     """Return the result of a frame with the bones that were found in it.
 
@@ -219,31 +204,22 @@ def with_structures(
         Of the frame.
     how
         Each was found, by its name.
-    seconds
-        That they took, all together.
     """
-    bones = {}
+    bones = dict(whole.bones)
     for bone in found.bodies:
         predicted = bone.predicted_tre_mm
-        bones[bone.name] = Tracked(
+        one = Tracked(
             whole.number,
             {"reject": "lost", "not shown": "not shown"}.get(bone.verdict or "", how[bone.name]),
             bone.world_from_ct,
-            bone.verdict or "check",
-            bone.reasons,
-            tuple(bone.similarity.get(view.name, np.nan) for view in views),
-            predicted.upper95 if predicted else None,
-            whole.cameras,
-            seconds,
-        )
+            similarity=tuple(bone.similarity.get(view.name, np.nan) for view in views),
+            cameras=whole.cameras,
+            seconds=whole.seconds,
+        ).assessed(bone)
+        bones[bone.name] = replace(one, upper95_mm=predicted.upper95 if predicted else None)
     kept = {bone.name for bone in found.usable}
     motions = [motion for motion in found.motions if motion.name in kept and motion.against in kept]
-    return replace(whole, bones=bones, motions=motions)
-
-
-def without_structures(lost: Tracked, names: Sequence[str]) -> Tracked:
-    """Return the result of a frame in which nothing was found, with its bones."""
-    return replace(lost, bones={name: replace(lost) for name in names})
+    return replace(whole, bones=bones, motions=[*whole.motions, *motions])
 
 
 class BodiesTracker:
@@ -258,7 +234,7 @@ class BodiesTracker:
     pace
         As of a `Tracker`.
     device
-        On which each is followed alone.
+        On which they are followed.
 
     Attributes
     ----------
@@ -267,16 +243,14 @@ class BodiesTracker:
     """
 
     def __init__(self, case: Case, anatomy: PreparedCT, pace: Pace, device: ComputeDevice) -> None:
-        self._bodies = case.bodies
+        self._case = case
         self._device = device
         self._anatomies = anatomies_of(case.bodies, anatomy)
-        self._trackers = []
-        for each, targets in zip_longest(self._anatomies, [case.targets]):
-            reach = Range(**case.search_range)
-            self._trackers.append(Tracker(each, pace, reach, targets, case.masks_misfit))
+        reach = Range(**case.search_range)
+        self._trackers = [Tracker(each, pace, reach) for each in self._anatomies]
         self._of_ct = BoneTracker(anatomy, case.structures, pace)
-        pairs = zip(self._bodies, self._anatomies, strict=True)
-        self._apart = [Bone.of_ct(body.name, own) for body, own in pairs if body.name]
+        pairs = enumerate(zip(case.bodies, self._anatomies, strict=True))
+        self._apart = {n: Bone.of_ct(body.name, own) for n, (body, own) in pairs if body.name}
         self.begun = False
 
     def placed(self, case: Case, number: int, frame: Frame) -> Case:
@@ -286,9 +260,12 @@ class BodiesTracker:
         says.
         """
         bodies = []
-        given = _given(case.starts, self._bodies, frame)
-        for tracker, body, start in zip(self._trackers, case.bodies, given, strict=True):
-            pose = tracker.memory.expected(number) if tracker.memory.kept else start
+        each = zip(self._trackers, case.bodies, case.starts, strict=True)
+        for tracker, body, start in each:
+            given = frame.starts.get(body.name)
+            pose = start if given is None else given
+            if tracker.memory.kept:
+                pose = tracker.memory.expected(number)
             bodies.append(replace(body, world_from_ct=pose))
         return replace(case, world_from_ct=bodies[0].world_from_ct, bodies=tuple(bodies))
 
@@ -302,17 +279,18 @@ class BodiesTracker:
         """
         self.begun |= found.kept
         self._of_ct.keep(found)
-        for n, body in enumerate(self._bodies):
+        for n, body in enumerate(self._case.bodies):
             each = found.bones.get(body.name, found)
-            if each is not found and each.kept and each.world_from_ct is not None:
+            if each is not found and each.pose is not None:
                 seen = with_cameras(views, each.cameras)
-                fit = self._anatomies[n].fit(seen, each.world_from_ct, each.world_from_ct)
+                fit = self._anatomies[n].fit(seen, each.pose, each.pose)
                 each = replace(each, similarity=tuple(map(float, fit.similarity)))
             self._trackers[n].keep(each)
 
     def follow(
         self,
         number: int,
+        case: Case,
         views: list[View],
         frame: Frame,
         progress: Report = unseen,
@@ -321,90 +299,96 @@ class BodiesTracker:
 
         Parameters
         ----------
+        case
+            Of the frame.
         views
-            With exact cameras.
+            With their cameras as the first frame has corrected them.
         frame
             Whose start poses are used for bodies that are lost.
         progress
             As of `register_together`.
         """
         began = perf_counter()
-        given = _given([None] * len(self._bodies), self._bodies, frame)
-        alone = [self._alone(n, number, views, pose) for n, pose in enumerate(given)]
-        if self._bodies[0].name:
-            return self._together(alone, views, began, progress)
-        expected = self._trackers[0].memory.expected(number)
-        found = self._of_ct.follow(alone[0], views, expected, progress)
-        if not self._apart:
-            return found
-        implants = self._together(alone[1:], views, began, progress)
-        whole = Assessment(cast(Verdict, found.verdict), found.reasons)
-        told = with_together(whole, Together(_states(implants.bones)), of_ct=True)
-        return replace(
-            found,
-            verdict=told.verdict,
-            reasons=told.reasons,
-            seconds=perf_counter() - began,
-            bones={**found.bones, **implants.bones},
-        )
+        given = [frame.starts.get(body.name) for body in case.bodies]
 
-    def _together(
-        self,
-        alone: Sequence[Tracked],
-        views: list[View],
-        began: float,
-        progress: Report,
+        def follow(_anatomy: PreparedCT) -> Tracked:
+            there = [each.on_device(self._device.name) for each in self._anatomies]
+            alone = [
+                self._alone(n, number, case, views, given[n], there[n]) for n in range(len(there))
+            ]
+            whole = alone[0]
+            if not case.bodies[0].name:
+                self._of_ct.move_to(there[0])
+                expected = self._trackers[0].memory.expected(number)
+                whole = self._of_ct.follow(whole, views, expected, progress)
+            for n, bone in self._apart.items():
+                bone.device = there[n].device
+            return self._beside(whole, alone, views, progress) if self._apart else whole
+
+        found = self._of_case(self._anatomies[0].run_on(self._device, follow))
+        seconds = perf_counter() - began
+        found = replace(found, seconds=seconds, assessment=None)
+        each = found.bones.items()
+        bones = {name: replace(bone, seconds=seconds, assessment=None) for name, bone in each}
+        return replace(found, bones=bones)
+
+    def lost(self, number: int, why: str) -> Tracked:
+        """Return the result of a frame in which nothing was found, with its bones."""
+        found = lost(number, why)
+        judged = for_use(found.assessment, self._case, self._anatomies[0])
+        found = self._of_case(found.assessed(judged))
+        return replace(found, bones={name: replace(found) for name in self._case.bone_names})
+
+    def _of_case(self, found: Tracked) -> Tracked:
+        """Return a result with why nothing of the case is accepted."""
+        return found.assessed(doubted(found.assessment, self._case.identity_reasons))
+
+    def _beside(
+        self, whole: Tracked, alone: Sequence[Tracked], views: list[View], progress: Report
     ) -> Tracked:
-        """Return the result of a frame in which bones with a CT each were followed alone."""
-        names = [bone.name for bone in self._apart]
-        bones = dict(zip(names, alone, strict=True))
-        seen = [n for n, each in enumerate(alone) if each.kept]
-        beside = len(self._bodies) - len(alone)
-        judged = [self._judged(n, each) for n, each in enumerate(alone, beside)]
-        if seen:
-            shapes = [self._apart[n] for n in seen]
-            found = register_together([judged[n] for n in seen], views, progress, bones=shapes)
-            how = {name: each.how for name, each in bones.items()}
-            seconds = perf_counter() - began
-            joined = with_structures(alone[seen[0]], found, views, how, seconds).bones
-            for name, each in joined.items():
-                bones[name] = replace(each, upper95_mm=bones[name].upper95_mm)
-        first = bones[names[0]]
-        told = with_together(self._judged(beside, first).assessment, Together(_states(bones)))
-        return replace(
-            first,
-            verdict=told.verdict,
-            reasons=told.reasons,
-            seconds=perf_counter() - began,
-            bones=bones,
-        )
+        """Return the result of a frame with what has a CT each, which was followed alone."""
+        own = {bone.name: alone[n] for n, bone in self._apart.items()}
+        bodies = {
+            name: BodyResult(name, np.eye(4), "reject", each.reasons) for name, each in own.items()
+        }
+        whole = replace(whole, bones={**whole.bones, **own})
+        judged = []
+        shapes = []
+        for n, bone in self._apart.items():
+            each = self._of_case(alone[n])
+            if each.pose is not None:
+                ct = self._anatomies[n]
+                judged.append(Alone(self._case.bodies[n], ct, each.pose, each.assessment))
+                shapes.append(bone)
+        if shapes:
+            found = register_together(judged, views, progress, bones=shapes)
+            whole = with_structures(whole, found, views, {name: own[name].how for name in own})
+            bodies |= {body.name: body for body in found.bodies}
+        first = whole.bones.get(self._case.bodies[0].name)
+        of_all = Together(list(bodies.values()))
+        told = with_together(whole.assessment, of_all, of_ct=first is None)
+        return replace(whole, world_from_ct=(first or whole).world_from_ct).assessed(told)
 
-    def _judged(self, n: int, found: Tracked) -> Alone:
-        """Return what was found of one body by itself."""
-        assessment = Assessment(cast(Verdict, found.verdict), found.reasons)
-        pose = np.eye(4) if found.world_from_ct is None else found.world_from_ct
-        return Alone(self._bodies[n], self._anatomies[n], pose, assessment)
-
-    def _alone(self, n: int, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
+    def _alone(
+        self,
+        n: int,
+        number: int,
+        case: Case,
+        views: list[View],
+        given: np.ndarray | None,
+        anatomy: PreparedCT,
+    ) -> Tracked:
         """Return the result of one body by itself."""
-        return self._anatomies[n].run_on(
-            self._device, lambda there: self._trackers[n].on(there).follow(number, views, given)
-        )
+        targets = None if n else case.targets
+        shared = case.shared_unknowns
 
+        def assess(
+            there: PreparedCT, _views: list[View], found: Refinement, start: np.ndarray
+        ) -> Assessment:
+            arguments = there, case.views, found, start, targets, shared
+            return verdict.assess(*arguments, masked=case.masks_misfit)
 
-def _states(bones: Mapping[str, Tracked]) -> list[BodyResult]:
-    """Return the verdicts of bones in a frame."""
-    return [
-        BodyResult(name, np.eye(4), cast(BoneVerdict, each.verdict), each.reasons)
-        for name, each in bones.items()
-    ]
-
-
-def _given(
-    starts: Sequence[np.ndarray | None], bodies: Sequence[Body], frame: Frame
-) -> list[np.ndarray | None]:
-    """Return the start pose (4, 4) of each body that a frame says, else that in `starts`."""
-    first, *others = starts
-    first = first if frame.given is None else frame.given
-    further = zip(bodies[1:], others, strict=True)
-    return [first, *(frame.given_bones.get(body.name, start) for body, start in further)]
+        found = self._trackers[n].on(anatomy, assess).follow(number, views, given)
+        judged = for_use(found.assessment, self._case, anatomy)
+        in_doubt = judged.in_doubt or bool(case.identity_reasons)
+        return found.assessed(replace(judged, in_doubt=in_doubt))

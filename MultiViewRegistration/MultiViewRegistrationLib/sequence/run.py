@@ -9,24 +9,25 @@ track.save("out")
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..api import register
 from ..errors import InputError, unseen
+from ..geometry.camera import Camera
 from ..geometry.slot_scan import require_single_source
-from ..imaging.xray import View
+from ..imaging.xray import View, with_cameras
 from ..io.case import Case
-from ..reasons import Reason, doubted
 from ..registration.cameras import CameraCorrections
 from ..registration.prepared_ct import PreparedCT
 from ..registration.refinement import Report
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
-from .bone_tracker import BodiesTracker, with_structures, without_structures
-from .tracker import PACES, Frames, Tracked, lost
+from ..report.result import Result
+from .bone_tracker import BodiesTracker, with_structures
+from .tracker import PACES, UNASSESSED, Frames, Tracked, tracked
 
 
 def follow(
@@ -73,120 +74,67 @@ def follow(
         device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
     )
     tracker = BodiesTracker(case, anatomy, PACES[pace], compute_device)
-    geometry = _Geometry(case)
+    cameras: Sequence[Camera] = ()
     for number in range(len(sequence)):
+        found = None
         try:
             frame = sequence.load(number)
+            here = replace(case, views=frame.views)
+            if not tracker.begun:
+                placed = tracker.placed(here, number, frame)
+                result = register(placed, start, progress, anatomy, seed, device=compute_device)
+                found = _registered(number, result)
         except InputError as error:
             if number == 0:
                 raise
-            yield without_structures(lost(number, str(error)), case.bone_names)
+            yield tracker.lost(number, str(error))
             continue
-        if tracker.begun:
-            views = geometry.corrected(frame.views, sequence.names[number])
-            found = tracker.follow(number, views, frame, progress)
-        else:
-            here = tracker.placed(replace(case, views=frame.views), number, frame)
-            found = _registered(
-                number, here, anatomy, start, seed, progress, geometry, compute_device
-            )
-        found = _with_identity(found, case.identity_reasons)
+        if found is None:
+            views = _corrected(case, frame.views, cameras, sequence.names[number])
+            found = tracker.follow(number, here, views, frame, progress)
+        if found.kept:
+            cameras = found.cameras
         tracker.keep(found, frame.views)
         yield found
 
 
-def _with_identity(found: Tracked, reasons: list[Reason]) -> Tracked:
-    """Return the result with these reasons as well, for which neither it nor a bone is "accept"."""
-    bones = {name: doubted(bone, reasons) for name, bone in found.bones.items()}
-    return replace(doubted(found, reasons), bones=bones)
-
-
-def _registered(
-    number: int,
-    case: Case,
-    anatomy: PreparedCT,
-    start: str,
-    seed: int,
-    progress: Report,
-    geometry: _Geometry,
-    compute_device: ComputeDevice,
-) -> Tracked:
-    try:
-        result = register(
-            case,
-            start,
-            progress,
-            anatomy,
-            seed,
-            device=compute_device,
-        )
-    except InputError as error:
-        if number == 0:
-            raise
-        return without_structures(lost(number, str(error)), case.bone_names)
-    if result.verdict != "reject":
-        geometry.learn(result.views)
-    cameras = tuple(view.camera for view in result.views)
+def _registered(number: int, result: Result) -> Tracked:
+    """Return the result of a frame that was registered."""
     found = result.refinement
     background = None
     there = found.world_from_background
-    if there is not None and anatomy.full_ct is not None:
-        similarity = anatomy.full_ct.fit(result.views, there, there).similarity
-        background = Tracked(number, "registered", there, "check", [], similarity, cameras=cameras)
-    whole = Tracked(
-        number,
-        "registered",
-        found.world_from_ct,
-        result.verdict or "check",
-        result.reasons,
-        found.fit.similarity,
-        result.uses[result.use].upper95_mm if result.use else None,
-        cameras,
-        result.seconds["total"] - result.seconds["load"],
-        background,
-    )
+    whole_ct = result.anatomy.full_ct
+    if there is not None and whole_ct is not None:
+        fit = whole_ct.fit(result.views, there, there)
+        behind = replace(found, world_from_ct=there, fit=fit)
+        background = tracked(number, "registered", behind, UNASSESSED)
+    assert result.assessment is not None
+    whole = tracked(number, "registered", found, result.assessment)
+    seconds = result.seconds["total"] - result.seconds["load"]
+    whole = replace(whole, reasons=result.reasons, seconds=seconds, background=background)
     how = {body.name: "registered" for body in result.together.bodies}
-    return with_structures(whole, result.together, result.views, how, whole.seconds)
+    return with_structures(whole, result.together, result.views, how)
 
 
-class _Geometry:
-    """The cameras as the frame that was registered first left them.
+def _corrected(
+    case: Case, views: Sequence[View], cameras: Sequence[Camera], name: str
+) -> list[View]:
+    """Return the views of a later frame with these cameras, as the frame that was registered left them.
 
-    What is not known of them is solved for once.
+    What is not known of cameras is solved for once.
+
+    Raises
+    ------
+    InputError
+        For another camera than before.
     """
-
-    def __init__(self, case: Case) -> None:
-        self._given = {view.name: view.camera for view in case.views}
-        self._exact = not CameraCorrections(case.views, case.shared_unknowns).free.size
-        self._corrected: dict[str, View] = {}
-
-    def learn(self, views: list[View]) -> None:
-        self._corrected = {view.name: view for view in views}
-
-    def corrected(self, views: list[View], name: str) -> list[View]:
-        """Return the views of a later frame, with cameras whose angles and place are as corrected.
-
-        Raises
-        ------
-        InputError
-            For another camera than before.
-        """
-        if self._exact:
-            return views
-        for view in views:
-            if not np.allclose(
-                view.camera.projection_matrix, self._given[view.name].projection_matrix
-            ):
-                raise InputError(
-                    f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
-                    "all frames where it is not known exactly; register such frames one by one."
-                )
-        return [
-            replace(
-                view,
-                camera=self._corrected[view.name].camera,
-                rotation_sd_deg=0.0,
-                translation_sd_mm=0.0,
+    if not CameraCorrections(case.views, case.shared_unknowns).free.size:
+        return list(views)
+    for view in views:
+        given = case.cameras[view.name]
+        if not np.allclose(view.camera.projection_matrix, given.projection_matrix):
+            raise InputError(
+                f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
+                "all frames where it is not known exactly; register such frames one by one."
             )
-            for view in views
-        ]
+    return with_cameras(views, cameras)

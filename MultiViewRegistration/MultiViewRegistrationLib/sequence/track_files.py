@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 
 from ..assessment import metrics
+from ..assessment.uses import UseVerdict
 from ..errors import InputError, Show, unseen
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -34,7 +35,7 @@ from ..io.navigation.registration_export import bones_in
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
-from ..reasons import KEYS, UNUSABLE, BoneVerdict, Verdict, from_codes, with_codes
+from ..reasons import KEYS, UNUSABLE, BoneVerdict, Use, Verdict, from_codes, with_codes
 from ..registration.bone import Bone, bones_of_bodies
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..rendering.devices import ComputeDevice
@@ -74,10 +75,10 @@ class Track:
     frames: list[Tracked] = field(default_factory=list)
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
     bone: Bone | None = None
-    bones: Sequence[Bone] | None = None
+    bones: Sequence[Bone] = ()
 
     def __post_init__(self) -> None:
-        if self.bones is None:
+        if not (self.bones or self.bone):
             bodies = self.sequence.first.bodies
             self.bones = bones_of_bodies(bodies, anatomies_of(bodies, self.anatomy))
 
@@ -97,14 +98,10 @@ class Track:
         return poses_of(self.frames, len(self.sequence))
 
     @property
-    def _bones(self) -> Sequence[Bone]:
-        return self.bones or ()
-
-    @property
     def structures(self) -> list[Track]:
         """The tracks of the case's structures."""
         tracks = []
-        for bone in self._bones:
+        for bone in self.bones:
             frames = [frame.bones[bone.name] for frame in self.frames]
             tracks.append(replace(self, frames=frames, bone=bone, bones=()))
         return tracks
@@ -127,11 +124,7 @@ class Track:
             "version": VERSION,
             "case": case.name,
             **({} if self.bone is None else {"structure": self.bone.name}),
-            **(
-                {}
-                if files is None
-                else {"sequence": files.written(None if folder is None else Path(folder))}
-            ),
+            **_written(files, folder),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
             "centroid_ct": self.centroid,
@@ -152,9 +145,9 @@ class Track:
             "cameras": frame.cameras,
             "seconds": frame.seconds,
         }
-        if self._bones:
+        if self.bones:
             content["bodies"] = {
-                bone.name: self._found(frame.bones[bone.name], bone) for bone in self._bones
+                bone.name: self._found(frame.bones[bone.name], bone) for bone in self.bones
             }
             content["motions"] = frame.motions
         return content
@@ -170,6 +163,8 @@ class Track:
             **with_codes(frame.reasons),
             "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
             "predicted_upper95_mm": frame.upper95_mm,
+            "use": frame.use,
+            "uses": {use: told.to_json() for use, told in frame.uses.items()},
         }
         if bone is None:
             truth = self.sequence.truths.get(frame.number)
@@ -203,11 +198,8 @@ class Track:
                 drr = DRRs.of(self.anatomy, camera, frame.world_from_ct)
                 name = f"frame{frame.number:04}_{view.name}"
                 pictures[f"{name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
-                if self._bones:
-                    found = [(bone, frame.bones[bone.name]) for bone in self._bones]
-                    placed = [
-                        (bone, each.world_from_ct if each.kept else None) for bone, each in found
-                    ]
+                if self.bones:
+                    placed = [(bone, frame.bones[bone.name].pose) for bone in self.bones]
                     seen = replace(view, camera=camera)
                     pictures[f"{name}_bones.png"] = png(with_outlines(seen, placed))
         return pictures
@@ -280,11 +272,17 @@ def _files_of_structures(folder: Path) -> list[str]:
     return files + [f"{name}_on_{other}_motion{ending}" for name, other, ending in motions]
 
 
+def _written(files: FrameFiles | None, folder: str | os.PathLike | None) -> dict:
+    """Return `sequence` of a track.json in a folder, see `FrameFiles.written`; nothing without files."""
+    where = folder if folder is None else Path(folder)
+    return {} if files is None else {"sequence": files.written(where)}
+
+
 def poses_of(frames: Sequence[Tracked], count: int) -> list[np.ndarray | None]:
     """Return (4, 4) world_from_ct of each of `count` frames, None of those that may not be used."""
     poses: list[np.ndarray | None] = [None] * count
     for frame in frames:
-        poses[frame.number] = frame.world_from_ct if frame.kept else None
+        poses[frame.number] = frame.pose
     return poses
 
 
@@ -346,14 +344,7 @@ class StoredTrack:
         files
             Where the frames are.
         """
-        return {
-            **self._fields.values,
-            **(
-                {}
-                if files is None
-                else {"sequence": files.written(None if folder is None else Path(folder))}
-            ),
-        }
+        return {**self._fields.values, **_written(files, folder)}
 
     def files(self) -> FrameFiles:
         """Return the files of the frames.
@@ -453,6 +444,8 @@ def _stored(
         else fields.number("predicted_upper95_mm", "a number of mm", least=0),
         _cameras(fields),
         fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
+        use=fields.optional("use", fields.choice, get_args(Use), default="room"),
+        uses=UseVerdict.read(fields, verdicts),
         bones={
             name: _stored(number, bone, get_args(BoneVerdict))
             for name, bone in bones_in(fields).items()

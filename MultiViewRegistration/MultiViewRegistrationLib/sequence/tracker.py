@@ -11,16 +11,17 @@ structure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from ..assessment import verdict
+from ..assessment.bodies import UNJUDGED, BodyResult
 from ..assessment.neighbours import NeighbourMotion
+from ..assessment.uses import Judged, UseVerdict, in_words
 from ..assessment.verdict import Assessment
 from ..errors import InputError
 from ..geometry import rigid
@@ -28,13 +29,15 @@ from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameFiles
-from ..reasons import UNUSABLE, Reason
+from ..reasons import UNUSABLE, Reason, Use
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise
-from ..registration.prepared_ct import PreparedCT, ResolutionLevel
+from ..registration.prepared_ct import PreparedCT
 from ..registration.refinement import Refinement
 from ..registration.variants import Start, refine_from
+
+T = TypeVar("T", bound=Judged)
 
 #: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone
 #: changes. Of 96 descents from up to 18 mm and 18 degrees off, in X-rays of a pelvis and a real
@@ -52,6 +55,7 @@ FOLLOWED = Reason(
     "Tracked without an assessment of its own: the failure probability was not measured for such "
     "poses.",
 )
+UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
 
 
 class Frames(Protocol):
@@ -124,7 +128,7 @@ class Tracked:
     similarity
         Local NCC of each view.
     upper95_mm
-        95 % bound of the error, where it was measured.
+        95 % bound of the error for its use, where it was measured.
     cameras
         Corrected, of each view.
     seconds
@@ -135,13 +139,17 @@ class Tracked:
         The results of the case's structures, each at its own pose, by name.
     motions
         Of those that are neighbours and were both found, against each other since the CT.
+    use, uses
+        What the pose is for, of which `verdict` is, and the verdict of each use.
+    assessment
+        What says all of these; None where nothing follows from it any more, as it is large.
     """
 
     number: int
     how: str
     world_from_ct: np.ndarray | None
-    verdict: str
-    reasons: list[Reason]
+    verdict: str = "reject"
+    reasons: list[Reason] = field(default_factory=list)
     similarity: tuple[float, ...] = ()
     upper95_mm: float | None = None
     cameras: tuple[Camera, ...] = ()
@@ -149,11 +157,42 @@ class Tracked:
     background: Tracked | None = None
     bones: Mapping[str, Tracked] = field(default_factory=dict)
     motions: Sequence[NeighbourMotion] = ()
+    use: Use = "room"
+    uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
+    assessment: Any = None
+
+    def assessed(self, by: Assessment | BodyResult) -> Tracked:
+        """Return the frame with the verdict of what it is for."""
+        told = by.uses[by.judged_use]
+        return replace(
+            self,
+            verdict=told.verdict,
+            reasons=by.reasons,
+            upper95_mm=told.upper95_mm,
+            use=by.judged_use,
+            uses=by.uses,
+            assessment=by,
+        )
 
     @property
     def kept(self) -> bool:
         """Whether it may be used, and starts the next frame."""
         return self.verdict not in UNUSABLE
+
+    @property
+    def pose(self) -> np.ndarray | None:
+        """(4, 4) world_from_ct where it may be used."""
+        return self.world_from_ct if self.kept else None
+
+    @property
+    def bone_poses(self) -> dict[str, np.ndarray]:
+        """The same of the bones that have one, by name."""
+        return {name: bone.pose for name, bone in self.bones.items() if bone.pose is not None}
+
+    @property
+    def uses_in_words(self) -> str:
+        """The verdict of each use as sentences, see `uses.in_words`."""
+        return in_words(self.uses, self.use, self.reasons) if self.use in self.uses else ""
 
     @property
     def scope(self) -> Reason | None:
@@ -170,36 +209,45 @@ class Memory:
 
     def keep(self, found: Tracked) -> None:
         """Let the next frame begin from this one, if it may be used."""
-        if found.kept and found.world_from_ct is not None:
-            self.kept = [*self.kept[-1:], (found.number, found.world_from_ct)]
+        if found.pose is not None:
+            self.kept = [*self.kept[-1:], (found.number, found.pose)]
             self.similarity = [*self.similarity[1 - MEDIAN_FRAMES :], found.similarity]
 
     def expected(self, number: int) -> np.ndarray:
         """Return the pose (4, 4) where the frames before lead the body."""
         return predict_pose(self.kept, number)
 
+    def unlike(self, name: str, views: Sequence[View], similarity: Sequence[float]) -> list[Reason]:
+        """Return why the body is lost, which does not look as in the frames before; nothing if it does."""
+        for n, view in enumerate(views):
+            known = [each[n] for each in self.similarity if np.isfinite(each[n])]
+            if known and not similarity[n] >= (usual := np.median(known)) - MAX_SIMILARITY_DROP:
+                sentence = (
+                    f"Lost: {name} fits {view.name} worse (local NCC {similarity[n]:.2f}) than in the "
+                    f"frames before ({usual:.2f})."
+                )
+                return [Reason("lost", sentence)]
+        return []
+
 
 @dataclass(eq=False)
 class Tracker:
     """One structure through a sequence.
 
-    Cameras are taken as exact.
+    Cameras are not corrected.
 
     Parameters
     ----------
     search
         How far a lost structure may have moved.
-    targets
-        (N, 3) CT mm, as in `assessment.verdict.assess`.
-    masked
-        A mask leaves out what did not fit at an earlier pose.
+    assess
+        Assesses a pose, by the first arguments of `assessment.verdict.assess`.
     """
 
     _anatomy: PreparedCT
     _pace: Pace
     _search: Range
-    _targets: np.ndarray | None = None
-    _masked: bool = False
+    _assess: Callable[..., Assessment] = verdict.assess
     memory: Memory = field(init=False, default_factory=Memory)
 
     def __post_init__(self) -> None:
@@ -208,10 +256,13 @@ class Tracker:
         self._background = Tracker(whole, pace, self._search) if whole else None
         self._compared = self._anatomy
 
-    def on(self, anatomy: PreparedCT) -> Tracker:
-        """Return the same tracker on another device, see `PreparedCT.on`."""
+    def on(
+        self, anatomy: PreparedCT, assess: Callable[..., Assessment] = verdict.assess
+    ) -> Tracker:
+        """Return the same tracker with the CT on another device, see `PreparedCT.on_device`."""
         other = copy(self)
         other._anatomy = other._compared = anatomy
+        other._assess = assess
         if self._background and anatomy.full_ct:
             other._background = self._background.on(anatomy.full_ct)
         return other
@@ -228,28 +279,20 @@ class Tracker:
         Parameters
         ----------
         views
-            With exact cameras.
+            With their cameras as the first frame has corrected them.
         given
             (4, 4) start pose of this frame, used if the structure is lost.
         """
-        began = perf_counter()
-        if self._background and self._background.memory.kept:
-            found = self._before_background(
-                self._background.follow(number, views), number, views, given
-            )
+        if not (self._background and self._background.memory.kept):
+            return self._in_frame(number, views, given)
+        background = self._background.follow(number, views)
+        if background.kept:
+            before = copy(self)
+            before._compared = self._anatomy.with_background(background.world_from_ct)
+            found = before._in_frame(number, views, given)
         else:
-            found = self._in_frame(number, views, given)
-        return replace(found, seconds=perf_counter() - began)
-
-    def _before_background(
-        self, background: Tracked, number: int, views: list[View], given: np.ndarray | None
-    ) -> Tracked:
-        if not background.kept:
             found = lost(number, "the rest of the CT, its background, was not found.")
-            return replace(found, background=background)
-        before = copy(self)
-        before._compared = self._anatomy.with_background(background.world_from_ct)
-        return replace(before._in_frame(number, views, given), background=background)
+        return replace(found, background=replace(background, assessment=None))
 
     def _in_frame(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
         last = self.memory.kept[-1][1]
@@ -263,14 +306,13 @@ class Tracker:
     def _followed(self, number: int, views: list[View], starts: list[np.ndarray]) -> Tracked | None:
         for start in starts:
             found = self._descended(views, start)
-            if found is not None and self._is_similar(found.fit.similarity):
-                assessment = (
-                    self._assessed(views, found, start)
-                    if self._pace.assessed
-                    else Assessment("check", [FOLLOWED])
-                )
-                if assessment.verdict != "reject":
-                    return _tracked(number, "followed", found, assessment)
+            if found is None or self.memory.unlike("it", views, found.fit.similarity):
+                continue
+            assessment = UNASSESSED
+            if self._pace.assessed:
+                assessment = self._assess(self._anatomy, views, found, start)
+            if assessment.verdict != "reject":
+                return tracked(number, "followed", found, assessment)
         return None
 
     def _descended(self, views: list[View], pose: np.ndarray) -> Refinement | None:
@@ -281,15 +323,15 @@ class Tracker:
         levels = self._compared.levels(views, pose)[1:]
         for level in levels:
             objective = self._compared.objective(views, level, pose)
+            tolerance_mm = level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
+            ended = None
             if level is levels[-1]:
-                pose, fit = _finished(objective, level, pose, self._pace.tolerance_mm)
-            else:
-                tolerance_mm = (
-                    level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
-                )
+                tolerance_mm = self._pace.tolerance_mm
+                ended = _in_one_step(objective, pose, tolerance_mm)
+            if ended is None:
                 found = minimise(objective, pose, level.iterations, tolerance_mm, second_order=True)
-                pose = found.world_from_ct
-                fit = found.fit
+                ended = found.world_from_ct, found.fit
+            pose, fit = ended
             if not np.isfinite(fit.cost):
                 return None
         return Refinement(
@@ -303,79 +345,53 @@ class Tracker:
 
     def _found_again(self, number: int, views: list[View], poses: Sequence[np.ndarray]) -> Tracked:
         starts = [Start(pose, MAX_EXPECTED_MM) for pose in poses]
+        exact = [view.exact() for view in views]
         try:
-            found = refine_from(self._compared, views, starts, centre=poses[1], reach=self._search)
+            found = refine_from(self._compared, exact, starts, centre=poses[1], reach=self._search)
         except InputError:
             return lost(number, "the X-rays show too little of the CT within the search range.")
-        found = replace(found, world_from_background=self._compared.world_from_background)
-        assessment = self._assessed(views, found, poses[1])
-        if not self._is_similar(found.fit.similarity):
-            assessment = replace(
-                assessment,
-                room="reject",
-                reasons=[
-                    Reason("lost", f"Lost: {self._worst_view(views, found)}"),
-                    *assessment.reasons,
-                ],
-            )
-        return _tracked(
-            number, "lost" if assessment.verdict == "reject" else "found again", found, assessment
-        )
-
-    def _assessed(self, views: list[View], found: Refinement, start: np.ndarray) -> Assessment:
-        return verdict.assess(
-            self._anatomy, views, found, start, self._targets, masked=self._masked
-        )
-
-    def _usual(self) -> np.ndarray:
-        """Return (views,) the local NCC of the frames before."""
-        return np.median(self.memory.similarity, axis=0)
-
-    def _is_similar(self, similarity: Sequence[float]) -> bool:
-        return bool((np.array(similarity) >= self._usual() - MAX_SIMILARITY_DROP).all())
-
-    def _worst_view(self, views: list[View], found: Refinement) -> str:
-        usual = self._usual()
-        worst = int(np.argmin(np.array(found.fit.similarity) - usual))
-        return (
-            f"the best pose fits {views[worst].name} worse (local NCC "
-            f"{found.fit.similarity[worst]:.2f}) than the frames before ({usual[worst]:.2f})."
-        )
+        background = self._compared.world_from_background
+        found = replace(found, views=views, world_from_background=background)
+        assessment = self._assess(self._anatomy, views, found, poses[1])
+        unlike = self.memory.unlike("the best pose", views, found.fit.similarity)
+        assessment = rejected(assessment, unlike)
+        how = "lost" if assessment.verdict == "reject" else "found again"
+        return tracked(number, how, found, assessment)
 
 
-def _finished(
-    objective: Objective, level: ResolutionLevel, pose: np.ndarray, tolerance_mm: float
-) -> tuple[np.ndarray, PoseFit]:
-    """Return the pose (4, 4) and the fit there.
-
-    By one Gauss-Newton step where it is below the tolerance, else by a descent.
-    """
+def _in_one_step(
+    objective: Objective, pose: np.ndarray, tolerance_mm: float
+) -> tuple[np.ndarray, PoseFit] | None:
+    """Return the pose (4, 4) by one Gauss-Newton step and the fit before it; None where the step is above the tolerance."""
     fit = objective.evaluate(EvaluationPoint([pose])).linearise()
-    if np.isfinite(fit.cost):
-        step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
-        if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:
-            return rigid.moved(pose, step, objective.pivot), fit
-    found = minimise(objective, pose, level.iterations, tolerance_mm, second_order=True)
-    return found.world_from_ct, found.fit
+    if not np.isfinite(fit.cost):
+        return None
+    step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
+    if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) > tolerance_mm:
+        return None
+    return rigid.moved(pose, step, objective.pivot), fit
 
 
 def lost(number: int, why: str) -> Tracked:
     """Return the result of a frame in which nothing was found."""
-    return Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {why}")])
+    reasons = [Reason("lost", f"Lost: {why}")]
+    return Tracked(number, "lost", None).assessed(replace(UNJUDGED, room="reject", reasons=reasons))
 
 
-def _tracked(number: int, how: str, found: Refinement, assessment: Assessment) -> Tracked:
-    upper = assessment.prediction.known_upper95_mm if assessment.prediction else None
-    return Tracked(
-        number,
-        how,
-        found.world_from_ct,
-        assessment.verdict,
-        assessment.reasons,
-        tuple(map(float, found.fit.similarity)),
-        upper,
-        tuple(view.camera for view in found.views),
-    )
+def rejected(judged: T, reasons: Sequence[Reason]) -> T:
+    """Return an assessment, or a body, that is rejected for these reasons; as it was without any."""
+    if not reasons:
+        return judged
+    record: Any = judged
+    return replace(record, room="reject", overlay="reject", reasons=[*reasons, *record.reasons])
+
+
+def tracked(number: int, how: str, found: Refinement, assessment: Assessment) -> Tracked:
+    """Return the result of a frame in which a body was found by itself."""
+    similarity = tuple(map(float, found.fit.similarity))
+    cameras = tuple(view.camera for view in found.views)
+    pose = found.world_from_ct
+    return Tracked(number, how, pose, similarity=similarity, cameras=cameras).assessed(assessment)
 
 
 def predict_pose(kept: Sequence[tuple[int, np.ndarray]], number: int) -> np.ndarray:

@@ -248,10 +248,11 @@ def headline(session: Session) -> str:
     if frame is None:
         return _headline(_entry(session))
     first = _("frame {number} was {how}").format(number=frame.number, how=frame.how)
-    bound = _("error below {mm:.2f} mm in 95 of 100 such results")
-    return (
-        first if frame.upper95_mm is None else f"{first} \u00b7 {bound.format(mm=frame.upper95_mm)}"
-    )
+    told = frame.uses_in_words
+    if not told and frame.upper95_mm is not None:
+        bound = _("error below {mm:.2f} mm in 95 of 100 such results")
+        told = bound.format(mm=frame.upper95_mm)
+    return " \u00b7 ".join(filter(None, [first, told.rstrip(".")]))
 
 
 def _headline(entry: HistoryEntry) -> str:
@@ -287,7 +288,7 @@ def explanation(session: Session) -> list[str]:
     entry = session.history.current and session.history.current.as_checked
     outdated = outdated_reason(session)
     if frame is not None:
-        end = [] if outdated else [frame.scope, MEANINGS[frame.verdict]]
+        end = [] if outdated else [frame.uses_in_words, frame.scope, MEANINGS[frame.verdict]]
         return list(filter(None, [outdated, *frame.reasons, *end]))
     if entry is None or not entry.inputs:
         return []

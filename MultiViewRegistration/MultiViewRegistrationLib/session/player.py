@@ -427,9 +427,7 @@ class Player:
                 _correct(views[name], camera)
         if frame.world_from_ct is not None:
             self._inputs.registration.world_from_ct = frame.world_from_ct
-        poses = {name: each.world_from_ct for name, each in frame.bones.items() if each.kept}
-        found = {name: pose for name, pose in poses.items() if pose is not None}
-        put_bones(self._inputs.registration, found)
+        put_bones(self._inputs.registration, frame.bone_poses)
         self._put = self._shown_at = places_of(self._inputs.registration)
         keep_number(self._inputs.registration, number)
 

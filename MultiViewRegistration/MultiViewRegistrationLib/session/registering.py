@@ -428,7 +428,7 @@ class SceneSequence:
         from ..io.sequence import Frame
 
         if number == 0:
-            return Frame(self.first.views, self.first.world_from_ct)
+            return Frame(self.first.views)
         images = self.images.read(number)
         return Frame([replace(view, xray=images[view.name].xray) for view in self.first.views])
 

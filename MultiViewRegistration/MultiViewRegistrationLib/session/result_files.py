@@ -8,7 +8,7 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..assessment.uses import UseVerdict
 from ..errors import InputError, warn
@@ -341,7 +341,8 @@ def _entry(
         each for each in from_codes(content) if each.code != EDGES_OFF
     ]  # told by edge_checks
     use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
-    uses = _uses(fields)
+    told_uses = UseVerdict.read(fields, get_args(Verdict))
+    uses = {of: each.to_json() for of, each in told_uses.items()}
     if uses and use not in uses:
         fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(uses)}", "correct it")
     predicted = content.get("predicted_tre_mm") or {}
@@ -364,25 +365,6 @@ def _entry(
         summary=str(content.get("summary", "")),
         **_bodies(fields),
     )
-
-
-def _uses(fields: JsonObject) -> dict[Use, dict[str, Any]]:
-    """Return the verdict of each use in a result.json for the history; none of a version without them.
-
-    Raises
-    ------
-    InputError
-        For what are none.
-    """
-    uses = fields.part("uses")
-    found = {}
-    for use in filter(uses.has, get_args(Use)):  # a later version has more of them
-        told = uses.section(use)
-        found[use] = UseVerdict(
-            cast(Verdict, told.choice("verdict", get_args(Verdict))),
-            *(told.optional(key, told.number, "mm", least=0) for key in UseVerdict._fields[1:]),
-        ).to_json()
-    return found
 
 
 def _bodies(fields: JsonObject) -> dict[str, Any]:

@@ -410,6 +410,5 @@ def _frame_poses(played: Played, bone: str, ct_from_frame: np.ndarray) -> list[n
 
     None where the bone was lost or rejected.
     """
-    found = [each.bones.get(bone) for each in played.frames]
-    poses = [each.world_from_ct if each is not None and each.kept else None for each in found]
+    poses = [each.bone_poses.get(bone) for each in played.frames]
     return [None if pose is None else pose @ ct_from_frame for pose in poses]

@@ -108,11 +108,8 @@ def take_video(session: Session, folder: Path) -> Writer:
 
 def _placed(frame: Tracked, bones: Mapping[str, Drawn]) -> list[tuple[Colour, Shape, np.ndarray]]:
     """Return the bones that are outlined in a frame, with their poses (4, 4): none that was lost or rejected."""
-    return [
-        (*bones[name], each.world_from_ct)
-        for name, each in frame.bones.items()
-        if name in bones and each.kept and each.world_from_ct is not None
-    ]
+    poses = frame.bone_poses.items()
+    return [(*bones[name], pose) for name, pose in poses if name in bones]
 
 
 def _grey(xray: XRay | None, window: GreyRange, size: tuple[int, int]) -> np.ndarray:

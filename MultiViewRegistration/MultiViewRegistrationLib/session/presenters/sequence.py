@@ -510,8 +510,7 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
         )
     elif frame.world_from_ct is None:
         lines.append(_("The CT is where it was in the frame before."))
-    if frame.scope:
-        lines.append(frame.scope)
+    lines += filter(None, [frame.uses_in_words, frame.scope])
     told = player.problem
     return lines + [reason for reason in frame.reasons if not told or told not in reason]
 

@@ -1,6 +1,6 @@
 """Bones of bodies that bend, each at its own pose.
 
-python -m benchmarks bones CASES --seed N --rows ROWS.jsonl --images FOLDER [--leaking] [--readings]
+python -m benchmarks bones CASES --seed N --rows ROWS.jsonl --images FOLDER [--leaking] [--readings] [--masked]
 
 Each case is one of three people's CTs with labels: a run of vertebrae of a chest, vertebrae or
 pelvis and femurs of a torso, a pelvis with two vertebrae. All bones move against their neighbours,
@@ -11,13 +11,14 @@ low in one of twelve. With --leaking one mask of each case takes the nearest 20 
 neighbour instead, whose own mask loses them (rows/bones_leaking_101.jsonl.xz). With --readings
 masks are right and cameras as wrong as a C-arm's readings may be; rows tell each use's verdict
 (rows/bones_readings.jsonl.xz: seed 8101, and 8102 since a bone may have a right overlay by one X-ray).
+With --masked the first bone of each case is the mask of the CT, and nothing says what it is.
 X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from time import process_time
@@ -26,14 +27,17 @@ from types import SimpleNamespace
 import numpy as np
 import scipy
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.bodies import Alone, BodyResult
 from MultiViewRegistrationLib.assessment.neighbours import NeighbourMotion
 from MultiViewRegistrationLib.assessment.together import register_together, with_together
+from MultiViewRegistrationLib.errors import unseen
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body as OfCT
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
 from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.registration.bone import ties_of
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
@@ -349,19 +353,53 @@ def _pair(motion: NeighbourMotion, known: Mapping[str, tuple[BodyResult, np.ndar
     return {"off_mm": mm, "off_deg": degrees, **motion.to_json()}
 
 
+def masked_row(case: SimpleNamespace, images: Sequence[np.ndarray]) -> dict[str, list[dict]]:
+    """The row of the first bone, registered as the mask of the CT."""
+    given = given_labels(case)
+    if not (given == 1).any():
+        return {"bones": []}
+    views = views_of(images, case.cameras)
+    body = OfCT(replace(case.body.ct, mask=given == 1))
+    found = register(Case((body,), views=views, world_from_ct=case.start), "given", unseen)
+    motion, points, share = truth_of(case, given, 1)
+    true = rigid.transform_points(case.pose @ motion, points)
+    placed = rigid.transform_points(found.world_from_ct, points)
+    told = {
+        "seed": case.seed,
+        "case": case.number,
+        "person": case.name,
+        "bone": NAMES[case.chosen[0]],
+        "views": len(views),
+        "nuisances": case.nuisances,
+        "mask": case.mask,
+        "level": case.level,
+        "share": share,
+        "mm": float(np.linalg.norm(placed - true, axis=1).mean()),
+        "overlay_mm": appears_off_mm(found.views, case.cameras, placed, true),
+        "uses": {use: each.to_json() for use, each in found.uses.items()},
+        "verdict": found.verdict,
+        "reasons": [reason.code for reason in found.reasons],
+        "seconds": found.seconds["total"],
+    }
+    return {"bones": [told]}
+
+
 def row(options: Options, seed: int, number: int) -> dict:
     """Rows for the bones of a case."""
     case = draw(seed, number, options.data)
     case.mask = "leaking" if options.leaking else "" if options.readings else case.mask
     images = images_of(case, options.images / f"{seed}-{number:04d}.npz")
+    if options.masked:
+        return masked_row(case, images)
     return rows_of(case, images, readings if options.readings else calibrated)
 
 
 LEAKING = {"action": "store_true", "help": "one mask of each case takes a part of a neighbour"}
 READINGS = {"action": "store_true", "help": "cameras are a C-arm's readings, masks are right"}
+MASKED = {"action": "store_true", "help": "one bone of each case is the mask of the CT"}
 STUDY = Study(
     __doc__,
     row,
     lambda rows: f"{len(rows)} cases; see bones_fit",
-    arguments={"leaking": LEAKING, "readings": READINGS},
+    arguments={"leaking": LEAKING, "readings": READINGS, "masked": MASKED},
 )

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ from .finding import (
     start_pose,
 )
 from .geometry import rigid
-from .reasons import doubted
+from .reasons import UNUSABLE, doubted
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .assessment.bodies import Alone, Together
@@ -120,7 +120,7 @@ def register(
     from .registration.prepared_ct import PreparedCT, anatomies_of
     from .registration.warm_up import warm_up
 
-    case = case_of(case)
+    case = given = case_of(case)
     seed = seed_of(seed)
     minutes = minutes_of(minutes)
     asked, start = start, default_start(case) if start is None else start
@@ -138,18 +138,23 @@ def register(
     if start in REGRESSOR_STARTS:
         from .regressor.initialise import model_for
 
-        regressor = model_for(case, start, model)
+        regressor = model_for(given, start, model)
     if not assessed and regressor is None and start in ("search", "auto"):
         raise method.missing_pose()
     with _compilation_told() if progress is unseen else nullcontext():
         warm_up()
+    prepared = anatomy = anatomy or PreparedCT(case.ct)
+    if assessed and anatomy.full_ct:
+        case = case.with_mask_as_bone()
+        anatomy = anatomy.full_ct
     bodies = case.bodies if assessed else case.bodies[:1]
-    anatomies = anatomies_of(bodies, anatomy or PreparedCT(case.ct))
-    anatomy = anatomies[0]
+    anatomies = anatomies_of(bodies, anatomy)
     if start == "regressor" and regressor is None:
         from .training import TRAINING_SHARE, train_first
 
-        regressor, training = train_first(case, anatomy, minutes, seed, progress, method.trains_on)
+        regressor, training = train_first(
+            given, prepared, minutes, seed, progress, method.trains_on
+        )
         progress = part_of(progress, TRAINING_SHARE, 1.0)
     of_bones = part_of(progress, ALONE_SHARE, 1.0)
     if assessed and case.bone_names:
@@ -193,7 +198,7 @@ def register(
         first.regressor and replace(first.regressor, trained=training > 0),
         compute_device=method.compute_device,
     )
-    unassessed(result)
+    unassessed(result if case is given else _of_masked(result, given, prepared, first.bone_poses))
     judged = perf_counter()
     bones_s = 0.0
     if assessed:
@@ -204,6 +209,14 @@ def register(
             alone.append(_alone(case, n, *each, progress, faults, method.compute_device))
         began_bones = perf_counter()
         result = _with_together(result, alone, of_bones, first.bone_poses)
+        if case is not given:
+            if result.together.bodies[0].verdict in UNUSABLE and start in ("given", "landmarks"):
+                # It may have moved far, to where it is said to be.
+                from .registration.register_bones import LEVELS
+
+                there = _with_together(result, alone, unseen, [pose], LEVELS)
+                result = max(result, there, key=_likeness)
+            result = _of_structure(result, given, prepared)
         bones_s = perf_counter() - began_bones
     seconds = {
         "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
@@ -333,6 +346,40 @@ def _with_together(
     return replace(result, refinement=replace(result.refinement, world_from_ct=pose, fit=fit))
 
 
+def _likeness(result: Result) -> float:
+    """Return how like the X-rays the first of the bones is, on average of those that show it."""
+    return float(np.mean([*result.together.bodies[0].similarity.values()] or [0.0]))
+
+
+def _of_masked(
+    result: Result, given: Case, masked: PreparedCT, poses: Sequence[np.ndarray] | None
+) -> Result:
+    """Return the result of a CT and a bone of it as that of this bone, the CT's masked structure.
+
+    The bone lies at the first of the poses, or as the CT does.
+    """
+    rest = result.world_from_ct
+    pose = poses[0] if poses else rest
+    fit = masked.with_background(rest).fit(result.views, pose, pose)
+    found = replace(result.refinement, world_from_ct=pose, fit=fit, world_from_background=rest)
+    return replace(result, case=given, anatomy=masked, refinement=found)
+
+
+def _of_structure(result: Result, given: Case, masked: PreparedCT) -> Result:
+    """Return such a result that was assessed, with the assessment of the bone."""
+    from .assessment.next_view import with_further_view
+    from .assessment.together import of_bone, with_together
+
+    bone, *others = result.together.bodies
+    judged = of_bone(_first(result).assessment, bone, result.views, given.targets)
+    result = _of_masked(result, given, masked, [bone.world_from_ct])
+    unknown = given.shared_unknowns
+    judged = with_further_view(judged, masked, result.views, bone.world_from_ct, unknown)
+    together = replace(result.together, bodies=others)
+    judged = doubted(with_together(judged, together, of_ct=True), given.identity_reasons)
+    return replace(result, together=together, assessment=judged)
+
+
 def _first(result: Result) -> Alone:
     """Return the first body of a result, as it was judged by itself."""
     from .assessment.bodies import Alone
@@ -354,7 +401,7 @@ def assess(
 
     The cameras are taken as they are. The verdict is at best "check": the failure probability was
     measured for registered poses only. The whole CT of a masked structure is registered from that
-    pose, as the structure's fixed background. The structures of a case, each of which may lie
+    pose. The structures of a case, each of which may lie
     elsewhere, are assessed where they are said to be; without that a reason says so.
 
     Parameters
@@ -378,39 +425,33 @@ def assess(
         The pose is not rigid, or no view shows enough of the CT there.
     """
     from .assessment import verdict
+    from .imaging.body import MASKED
     from .registration.pipeline import refine
     from .registration.prepared_ct import PreparedCT
     from .registration.refinement import Refinement
     from .registration.similarity import MIN_PIXELS
-    from .registration.variants import register_background
     from .registration.warm_up import warm_up
     from .report.result import Result
 
-    case = case_of(case)
+    case = given = case_of(case)
     began = perf_counter()
     pose = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
     warm_up()
-    anatomy = anatomy or PreparedCT(case.ct)
+    prepared = anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
-    background = register_background(
-        anatomy, [view.exact() for view in case.views], partial(refine, world_from_ct=pose)
-    )
-    world_from_background = background.world_from_ct if background else None
-    fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
+    where = pose
+    if anatomy.full_ct:
+        case = case.with_mask_as_bone()
+        anatomy = anatomy.full_ct
+        bone_poses = {MASKED: pose}
+        where = refine(anatomy, [view.exact() for view in case.views], pose).world_from_ct
+    fit = anatomy.fit(case.views, where, where)
     if max(fit.shown) < MIN_PIXELS or not np.isfinite(fit.cost):
         raise InputError(
             "world_from_ct: the X-rays show too little of the CT at this pose; correct the pose or "
             "the geometry of the views."
         )
-    unrefined = Refinement(
-        pose,
-        fit,
-        [],
-        list(case.views),
-        np.zeros(6),
-        refined=0,
-        world_from_background=world_from_background,
-    )
+    unrefined = Refinement(where, fit, [], list(case.views), np.zeros(6), refined=0)
     assessment = verdict.assess(
         anatomy,
         case.views,
@@ -438,6 +479,8 @@ def assess(
                     alone.append(_first(assess(single, there)))
         result = _with_together(result, alone, unseen, poses, levels=())
         bones_s = perf_counter() - began_bones
+    if case is not given:
+        result = _of_structure(result, given, prepared)
     assert result.assessment is not None
     assessment = doubted(result.assessment, case.identity_reasons)
     seconds = {

@@ -169,7 +169,6 @@ def find_pose(
     regressor: Regressor | None = None,
     search: Range | None = None,
     seed: int = 0,
-    with_background: bool = True,
     progress: Report = lambda _: None,
 ) -> TimedRegistration:
     """Register the case's views from one start, without an assessment.
@@ -192,8 +191,6 @@ def find_pose(
         Range of a search; by default the case's, or all of the CT where it says nothing.
     seed
         Of the search.
-    with_background
-        Register a masked structure with the rest of its CT rendered as a fixed background.
     progress
         As in `register`.
 
@@ -226,11 +223,8 @@ def find_pose(
         if initialisation.candidates:
             pose = initialisation.candidates[0].world_from_ct
     assert pose is not None  # a regressor that predicts nothing is an InputError
-    with_background = with_background and method.name == "joint"
     began = perf_counter()
     anatomy.prepare(case.views, pose)
-    if with_background and anatomy.full_ct:
-        anatomy.full_ct.prepare(case.views, pose)
     prepared = perf_counter()
 
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
@@ -242,10 +236,6 @@ def find_pose(
         find = partial(find, reach=reach, seed=seed)
     if initialisation:
         find = partial(initialisation.run, method)
-    if with_background and anatomy.full_ct:
-        from .registration.variants import register_structure
-
-        find = partial(register_structure, find=find, starts=[] if start == "search" else [pose])
     on_device = partial(anatomy.run_on, method.compute_device)
     find = partial(on_device, find)
     if uncalibrated_view_indices(case.views, shared):

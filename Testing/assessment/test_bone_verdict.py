@@ -71,7 +71,7 @@ def test_what_was_not_looked_for_counts_as_usual():
 
 def test_only_a_vertebra_has_levels():
     _, _, reasons = judge("left hip", replace(RIGHT, level_ratio=1.0), VIEWS, in_doubt=False)
-    assert "left hip fits about as well farther up or down: check its outline." in reasons
+    assert "Left hip fits about as well farther up or down: check its outline." in reasons
 
 
 def test_a_bone_that_one_view_shows_is_not_accepted():

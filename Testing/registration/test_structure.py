@@ -10,16 +10,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, cut_tube, error_mm, make_views, misplaced, off
 from scipy import ndimage
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import target_errors
-from MultiViewRegistrationLib.errors import Cancelled
+from MultiViewRegistrationLib.errors import Cancelled, unseen
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, masked
-from MultiViewRegistrationLib.registration import variants
-from MultiViewRegistrationLib.registration.objective import PoseFit
-from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.refinement import Refinement
-from MultiViewRegistrationLib.registration.variants import register_structure
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 #: Where the largest blob lies against all others.
@@ -53,11 +52,9 @@ def xrays(ct, bone_ct, bone_pose=MOVED):
     return found
 
 
-def found_in(anatomy, views, start=START, progress=lambda report: None, starts=()):
-    def find(of, some, progress):
-        return refine(of, some, start, progress)
-
-    return register_structure(anatomy, views, find, progress, starts)
+def found_in(bone_ct, views, start=START, progress=unseen):
+    case = Case((Body(bone_ct),), list(views), world_from_ct=start)
+    return register(case, "given", progress)
 
 
 def error_of(bone_ct, pose, true):
@@ -83,46 +80,6 @@ def test_structure_and_background_add_up_to_the_whole_ct(views, bone):
     assert 0.05 < projections[0].image.max() < 0.9 * whole.max()
 
 
-def test_the_whole_ct_corrects_the_cameras_and_both_registrations_count(bone, ct, monkeypatch):
-    """Of registrations that end at once.
-
-    What the structure is registered with, and what becomes of it.
-    """
-    views = [replace(view, rotation_sd_deg=2.0) for view in make_views(ct, size=64)]
-    corrected = [replace(view, name=f"{view.name} corrected") for view in views]
-    nothing = PoseFit(
-        cost=0.3, by_view=(), pixels=(900, 900), shown=(900, 900), similarity=(0.9, 0.6)
-    )
-    counted = {"search_seconds": 2.0, "selected_start": 3}
-    whole = Refinement(TRUE_POSE, nothing, [], corrected, np.ones(6), 100, 7, **counted)
-    asked = []
-
-    class AtOnce:
-        def __init__(self, anatomy, views, *options):
-            asked.extend([anatomy, views])
-
-        def refinement(self, others):
-            asked.append(others)
-            return Refinement(MOVED, nothing, [], asked[1], np.zeros(6), 10, 5, search_seconds=1.0)
-
-    def find(anatomy, views, progress):
-        return whole if anatomy is bone.full_ct else "the structure by itself"
-
-    monkeypatch.setattr(variants, "_StructurePipeline", AtOnce)
-    own, near = off(TRUE_POSE, [0, 0, 0], [8, 0, 0]), off(TRUE_POSE, [0, 0, 0], [3, 0, 0])
-    found = register_structure(bone, views, find, starts=[own, near])
-    anatomy, exact, others = asked
-    assert anatomy.world_from_background is TRUE_POSE
-    assert others == [own], "a start near the whole CT's pose is none"
-    assert [view.name for view in exact] == [view.name for view in corrected]
-    assert all(view.rotation_sd_deg == 0 for view in exact)
-    assert found.views is corrected and found.corrections is whole.corrections
-    assert found.world_from_ct is MOVED and found.selected_start == 3
-    assert (found.candidates, found.refined, found.search_seconds) == (110, 12, 3.0)
-    whole = replace(whole, fit=replace(nothing, similarity=(0.9, 0.49)))
-    assert register_structure(bone, views, find) == "the structure by itself"
-
-
 def test_rays_through_a_cut_end_of_the_whole_ct_are_not_compared():
     """A tube that goes on beyond its CT, with a block of it as the structure."""
     tube = cut_tube()
@@ -137,37 +94,57 @@ def test_rays_through_a_cut_end_of_the_whole_ct_are_not_compared():
     assert 0.05 < seen.mean() < 0.95
 
 
-def test_a_moved_bone_is_found_among_similar_neighbours(bone, bone_ct, moved_views):
-    """The progress covers both registrations."""
+def test_a_moved_bone_is_found_and_judged_as_a_label_of_it_would_be(bone_ct, moved_views):
     reports = []
-    alone = refine(bone, moved_views, START)
-    found = found_in(bone, moved_views, progress=reports.append)
-    assert error_mm(found.world_from_background) < 1.5, "the rest lies where it is, nearly"
+    drawn = []
+    case = Case((Body(bone_ct),), list(moved_views), world_from_ct=START)
+    found = register(case, "given", reports.append, unassessed=drawn.append)
+    rest = found.refinement.world_from_background
+    assert error_mm(rest) < 1.5, "the rest lies where it is, nearly"
     assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.3
-    assert error_of(bone_ct, alone.world_from_ct, MOVED) > 0.3
-    assert min(found.fit.similarity) > 0.9 and found.candidates > 1
+    assert found.case is case and not found.together.bodies and not case.structures.names
+    assert min(found.refinement.fit.similarity) > 0.9
     fractions = [each.fraction for each in reports]
-    of_whole = [each.stage.startswith("the whole CT: ") for each in reports]
-    assert fractions == sorted(fractions) and 0 < fractions[0] < fractions[-1] <= 1
-    assert of_whole == sorted(of_whole, reverse=True) and of_whole[0] and not of_whole[-1]
+    assert fractions == sorted(fractions)
+    (shown,) = drawn
+    assert shown.anatomy is found.anatomy and shown.assessment is None
+    labels = Structures(("blob",), bone_ct.mask.astype(np.uint8))
+    whole = Body(replace(bone_ct, mask=None), bones=labels)
+    labelled = register(Case((whole,), list(moved_views), world_from_ct=START), "given")
+    blob = labelled.bodies["blob"]
+    assert_allclose(found.world_from_ct, blob.world_from_ct, atol=0.02)
+    assert found.uses.keys() == {"overlay", "room"}
+    assert found.uses["room"].verdict == blob.uses["room"].verdict
+    assert found.verdict != "reject"
 
 
-@pytest.mark.slow
+def test_an_error_at_targets_far_from_the_structure_is_larger_and_not_accepted(
+    bone_ct, moved_views
+):
+    near = Case((Body(bone_ct),), list(moved_views), world_from_ct=START)
+    centre = PreparedCT(bone_ct).centroid
+    far = replace(near, targets=centre + [[0, 0, 200.0], [150.0, 0, 0]])
+    by_case = [register(each, "given") for each in (near, far)]
+    bounds = [each.assessment.prediction.upper95_mm for each in by_case]
+    assert bounds[1] > 1.4 * bounds[0]
+    codes = [reason.code for reason in by_case[1].reasons]
+    assert "targets-not-tested" in codes and by_case[1].verdict == "check"
+
+
 def test_a_bone_moved_far_is_found_from_its_own_start(ct, bone, bone_ct):
     motion = off(np.eye(4), [0, 0, 35.0], [9.0, 9.0, 9.0])
     far = rigid.about(rigid.transform_points(TRUE_POSE, bone.centroid), motion) @ TRUE_POSE
-    views, near = xrays(ct, bone_ct, far), off(far, [0, 0, 0], [1.0, -1.0, 1.0])
-    found = found_in(bone, views, TRUE_POSE, starts=[near])
-    assert error_of(bone_ct, found.world_from_ct, far) < 0.5
-    assert error_of(bone_ct, found_in(bone, views, TRUE_POSE).world_from_ct, far) > 2
+    views = xrays(ct, bone_ct, far)
+    near = off(far, [0, 0, 0], [1.0, -1.0, 1.0])
+    assert error_of(bone_ct, found_in(bone_ct, views, near).world_from_ct, far) < 0.5
 
 
 @pytest.mark.slow
-def test_cameras_are_corrected_by_the_whole_ct(bone, bone_ct, moved_views):
+def test_cameras_are_corrected_by_the_whole_ct(bone_ct, moved_views):
     first, second = moved_views
     wrong = misplaced(second, [2.0, 0.0, 3.0], [0.0, 4.0, 4.0])
     uncertain = replace(wrong, rotation_sd_deg=2.0, translation_sd_mm=4.0)
-    found, as_given = (found_in(bone, [first, view]) for view in (uncertain, wrong))
+    found, as_given = (found_in(bone_ct, [first, view]) for view in (uncertain, wrong))
     assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.7
     assert error_of(bone_ct, as_given.world_from_ct, MOVED) > 1.4
     assert found.views[1].rotation_sd_deg == 2.0, "what was said of it stays"
@@ -182,6 +159,6 @@ def test_without_a_background_the_structure_is_the_ct(ct, bone_ct, of):
     assert anatomy.full_ct is None and anatomy.with_background(None) is anatomy
 
 
-def test_the_second_registration_can_be_cancelled(bone, moved_views):
+def test_the_second_registration_can_be_cancelled(bone_ct, moved_views):
     with pytest.raises(Cancelled):
-        found_in(bone, moved_views, progress=lambda each: each.stage.startswith("the whole CT"))
+        found_in(bone_ct, moved_views, progress=lambda each: "bones" not in each.stage)

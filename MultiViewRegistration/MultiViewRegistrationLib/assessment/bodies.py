@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from .implants import HiddenTurns
     from .joint_motion import BonePose
     from .neighbours import NeighbourMotion
+    from .uncertainty import PoseUncertainty
 
 UNJUDGED = Assessment("check", [], in_doubt=False, cameras_in_doubt=False)
 
@@ -71,6 +72,8 @@ class BodyResult(Judged):
         What its pose is for, of which `verdict` is.
     hidden
         How X-rays do not show an implant turned; None of other bodies.
+    uncertainty
+        What noise and cameras explain of its pose's error in the room, of a bone of a CT.
     """
 
     name: str
@@ -92,6 +95,7 @@ class BodyResult(Judged):
     lies: Error | None = None
     use: Use = "room"
     hidden: HiddenTurns | None = None
+    uncertainty: PoseUncertainty | None = field(default=None, repr=False)
 
     @property
     def errors(self) -> dict[Use, Error | None]:

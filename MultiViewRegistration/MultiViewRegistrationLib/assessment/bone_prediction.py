@@ -185,6 +185,11 @@ class BoneErrors:
         """Return whether any view shows a bone."""
         return bool(self._noises[b].parts)
 
+    def pose(self, b: int) -> PoseUncertainty:
+        """Return what noise and cameras explain of the error of a bone's pose in the room."""
+        noise = self._of(self._noise, b)
+        return noise + PoseUncertainty(self._of(self._in_room, b).covariance, noise.pivot)
+
     def room(self, b: int) -> Error:
         """Return how far a bone is off in the room."""
         exact = self._exact(b)

@@ -98,7 +98,8 @@ def fault(of: str, name: str, features: BoneFeatures, showing: Sequence[str]) ->
         elsewhere = "one level up or down\n: check the level"
     code, sentence = FAULTS[of]
     said = {"percent_shown": 100 * features.shown, "elsewhere": elsewhere, **vars(features)}
-    return Reason(code, sentence.format(name=name, **said))
+    sentence = sentence.format(name=name, **said)
+    return Reason(code, sentence[0].upper() + sentence[1:])
 
 
 def predicted(

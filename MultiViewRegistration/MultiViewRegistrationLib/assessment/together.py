@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import numpy as np
+import scipy
 
 from ..errors import unseen
 from ..geometry import rigid
+from ..imaging.body import MASKED
 from ..imaging.bone_names import vertebra
 from ..imaging.structures import WHOLE, Structures
 from ..imaging.xray import View
@@ -35,16 +38,26 @@ from ..registration.register_bones import (
 )
 from .bodies import UNJUDGED, Alone, BodyResult, Moved, Together
 from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
-from .bone_prediction import BoneErrors
+from .bone_prediction import BoneErrors, fitted
 from .bone_verdict import OF_WHOLE, fault, faulty, judge
 from .implants import hidden_turns, metal_in_ct, unlike
 from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
+from .mirror_image import ALIKE
 from .neighbours import NeighbourMotion, motions_of
+from .parts import PART_MM
 from .prediction import WRONG_MM, Prediction, calibrated
+from .uncertainty import SDS_95
 from .uses import OVERLAY_MM, Error
-from .verdict import Assessment
-from .verdict_reasons import THIRD_VIEW_MISSING, ambiguity, is_about_risk, risk_reasons
+from .verdict import Assessment, ViewSplit
+from .verdict_reasons import (
+    FEW_GREY_LEVELS,
+    THIRD_VIEW_MISSING,
+    ambiguity,
+    is_about_risk,
+    numbered,
+    risk_reasons,
+)
 
 SET = Reason(
     "pose-set", "Its pose was set, not registered\n: the risk was not measured for such poses."
@@ -55,6 +68,12 @@ MOST_ENDS_APART_MM = 0.8
 NO_EDGE = MaskEdge(0.0, 0.0)
 #: Two bones of which more than this share of one lies within the other are not both right.
 MAX_SHARED = 0.05
+#: What the assessment of a whole CT says of cameras and X-rays, by codes.
+OF_XRAYS = (
+    *("one-view", "same-direction", "too-little-shown", "shared-unknown", "misfit-left-out"),
+    *("camera-contradicted", "image-cropped", "principal-point-unstated", "cameras-uncertain"),
+    *(FEW_GREY_LEVELS, ALIKE.code),
+)
 #: How bad a verdict is.
 RANKS = ("accept", "check", "not shown", "reject")
 
@@ -114,6 +133,8 @@ def register_together(
         found = replace(found, poses=[*found.poses[:count], *finer.poses])
     edges = mask_edges(structures, first.anatomy.attenuation(0)) + [NO_EDGE] * len(implants)
     numbers = [*map(vertebra, structures.names), *([None] * len(implants))]
+    if structures.names == (MASKED,):  # it may be one
+        numbers[0] = 0
     others = other_levels(found, numbers) if structures.names else ()
     whole = first.assessment
     again_mm = found_again_mm(found)
@@ -249,10 +270,11 @@ def judge_together(
             room = "check"
         if prediction and whole.cameras_in_doubt and OF_WHOLE not in reasons:
             reasons.append(OF_WHOLE)
-        shown = lies = None
+        shown = lies = uncertain = None
         if prediction and errors and not own:
             shown = errors.overlay(n)
             lies = errors.room(n)
+            uncertain = errors.pose(n)
         known = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
         if overlay == "accept" and not known:
             overlay = "check"
@@ -278,6 +300,7 @@ def judge_together(
                 lies=lies,
                 use=(own.assessment if own else whole).use,
                 hidden=hidden,
+                uncertainty=uncertain,
             )
         )
     return Together(bodies, motions_of(found, errors))
@@ -460,6 +483,89 @@ def with_together(assessment: Assessment, found: Together, *, of_ct: bool = Fals
         ]
     judged = replace(assessment, prediction=prediction, reasons=besides, body=assessment)
     return replace(doubted(judged, reasons), relative=relative, motion=motion)
+
+
+def of_bone(
+    whole: Assessment, bone: BodyResult, views: Sequence[View], targets: np.ndarray | None
+) -> Assessment:
+    """Return the assessment of a bone of a CT as that of a body: nobody asks for the rest.
+
+    Parameters
+    ----------
+    whole
+        Of the whole CT.
+    views
+        With corrected cameras.
+    targets
+        (N, 3) CT mm, to which errors belong; by default its surface.
+    """
+    assert bone.bone and bone.moved
+    surface = bone.bone.surface
+    chosen = surface if targets is None else targets
+    uses = [None if each == "not shown" else each for each in (bone.room, bone.overlay)]
+    room, overlay = [each or "reject" for each in uses]
+    reasons = [reason for reason in bone.reasons if reason is not OF_WHOLE]
+    reasons += [reason for reason in whole.reasons if reason.code in OF_XRAYS]
+    apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
+    untested = apart_mm > PART_MM
+    doubts = [whole.cause.reason] if whole.cause else []
+    if untested.any():
+        sentence = f"No bone was compared within {PART_MM:g} mm of {numbered(untested)}."
+        doubts.append(Reason("targets-not-tested", sentence))
+    known = bone.uncertainty
+    appearance = bone.appearance
+    found: dict[str, Any] = {"prediction": None, "features": None, "splits": []}
+    if known and bone.lies and appearance and whole.features and whole.prediction:
+        there = known.at(rigid.transform_points(bone.world_from_ct, surface))
+        at = known.at(rigid.transform_points(bone.world_from_ct, chosen))
+        farther = at.bound_mm() / there.bound_mm()
+        typical_mm, upper95_mm = (farther * np.array(bone.lies)).tolist()
+        appearance = Error(*(max(farther, 1.0) * np.array(appearance)).tolist())
+        if appearance.upper95_mm > OVERLAY_MM and overlay == "accept":
+            overlay = "check"
+        if upper95_mm > WRONG_MM and room == "accept":
+            room = "check"
+            sentence = f"The error at the targets may reach {upper95_mm:.1f} mm."
+            reasons.append(Reason("error-bound", sentence))
+        inflation = upper95_mm / at.bound_mm()
+        turn_sd, axis = known.least_certain_rotation()
+        found["least_certain_rotation"] = float(np.degrees(inflation * SDS_95 * turn_sd)), axis
+        found["error_inflation"] = inflation
+        for view in views:
+            split = inflation * SDS_95 * np.array(at.split(view.camera))
+            found["splits"].append(ViewSplit(view.name, *split.tolist()))
+        found["prediction"] = replace(
+            fitted().predict(bone.features),
+            mean_mm=typical_mm,
+            typical_mm=typical_mm,
+            upper95_mm=upper95_mm,
+            camera_failure_probability=whole.prediction.camera_failure_probability,
+        )
+        found["features"] = replace(
+            whole.features,
+            uncertainty=known,
+            camera_uncertainty=None,
+            noise_mm=bone.features.noise_mm,
+        )
+    judged = replace(
+        whole,
+        room=room,
+        overlay=overlay,
+        reasons=reasons,
+        appearance=appearance,
+        targets=chosen,
+        asked=None,
+        elsewhere=np.empty((0, 3)),
+        **found,
+    )
+    judged = doubted(judged, doubts)
+    if judged.room == "accept":
+        return judged
+    mm, degrees, _ = bone.moved
+    sentence = (
+        f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT."
+    )
+    return replace(judged, reasons=[*judged.reasons, Reason("rest-displaced", sentence)])
 
 
 def _names(bodies: Sequence[BodyResult]) -> str:

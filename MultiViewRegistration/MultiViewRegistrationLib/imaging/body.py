@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .ct import CT
 from .structures import NO_STRUCTURES, Structures
+
+#: The name of what a CT's mask holds, in sentences.
+MASKED = "the structure"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,3 +41,10 @@ class Body:
     def bone_names(self) -> tuple[str, ...]:
         """The names of the bones that have a pose of their own: its own as a bone, or those of its bones."""
         return (self.name,) if self.name else self.bones.names
+
+    def with_mask_as_bone(self) -> Body:
+        """Return the whole CT, with what its mask holds as a bone of it."""
+        mask = self.ct.mask
+        assert mask is not None
+        bones = Structures((MASKED,), (mask != 0).astype(np.uint8))
+        return replace(self, ct=replace(self.ct, mask=None), bones=bones)

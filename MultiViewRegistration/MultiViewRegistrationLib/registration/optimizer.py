@@ -159,8 +159,6 @@ NEAR_MM = (0.05, 1.5)
 #: each finer one.
 KEEP_AFTER_COARSEST = (1.6, 12)
 KEEP_AFTER_FINER = (1.3, 3)
-#: Levels of a structure before the rest of its CT, from the coarsest one.
-KEEP_WITH_BACKGROUND = (1.3, 6)
 
 
 def search_budget(reach: Range, *, structure: bool) -> SearchBudget:

@@ -1,12 +1,6 @@
 """Registrations other than from one start pose.
 
-Of views that nothing ties together, of a masked structure, and from several starts.
-
-Of a single bone X-rays show little that others do not overlie: by itself it is drawn to whatever
-looks like it. The whole CT has far more to show, and where it lies the bone lies, or near it. From
-there the bone is registered before the rest of the CT, which stays: X-rays add up what lies behind
-one another, so that bone and background together look like the X-ray, which the bone alone does
-not.
+Of views that nothing ties together, and from several starts.
 
 Several starts that may be right are a network's answers, of all views together and of each alone,
 each with its expected error. Where one is expected to be near, the coarsest resolution has nothing
@@ -30,12 +24,8 @@ from .objective import EvaluationPoint
 from .optimizer import (
     CAPTURE_RADIUS_MM,
     KEEP_AFTER_COARSEST,
-    KEEP_WITH_BACKGROUND,
-    MIN_PLAUSIBLE_NCC,
     RADIUS_MM,
     SIDE_SEARCH_BUDGET,
-    STRUCTURE_LOCAL_BUDGET,
-    STRUCTURE_LOCAL_RANGE,
     Descent,
     DescentStart,
     Range,
@@ -49,8 +39,6 @@ from .pipeline import CONVERGED_DESCENTS, DISTINCT_MM, RegistrationPipeline
 from .prepared_ct import PreparedCT
 from .refinement import Progress, Refinement, Report
 
-#: The share of the time that the whole CT takes.
-FULL_CT_SHARE = 0.4
 #: No more starts are refined than this, the first ones; and so many of them at the last levels by
 #: themselves, too.
 MAX_STARTS = 8
@@ -61,9 +49,6 @@ MAX_NEAR = 3
 N_SAMPLES = 12
 MAX_DEVIATIONS = 2.5
 REMAINING_DEVIATION = 0.5
-
-#: Registers an anatomy to views: find(anatomy, views, progress=...).
-Find = Callable[..., Refinement]
 
 
 def register_views(
@@ -125,92 +110,6 @@ def register_views(
     corrected, pixels, shown, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
     fit = replace(fit, pixels=pixels, shown=shown, similarity=similarity)
     return replace(joint, fit=fit, views=list(corrected), search_seconds=seconds)
-
-
-def register_structure(
-    anatomy: PreparedCT,
-    views: list[View],
-    find: Find,
-    progress: Report = unseen,
-    starts: Sequence[np.ndarray] = (),
-) -> Refinement:
-    """Register a structure before the rest of its CT; a CT without a mask as `find` does.
-
-    Where the X-rays do not look like the whole CT (limbs that are bent otherwise) the structure is
-    registered by itself. Cameras are corrected by the whole CT.
-
-    Parameters
-    ----------
-    find
-        Registers a CT to views, called as find(anatomy, views, progress=...).
-    progress
-        As in `pipeline.refine`.
-    starts
-        (4, 4) each, poses of the structure to try as well.
-    """
-    if anatomy.full_ct is None:
-        return find(anatomy, views, progress=progress)
-    before = part_of(progress, 0.0, FULL_CT_SHARE)
-    after = part_of(progress, FULL_CT_SHARE, 1.0)
-
-    def of_whole(done: Progress) -> object:
-        return before(replace(done, stage=f"the whole CT: {done.stage}"))
-
-    background = register_background(anatomy, views, find, of_whole)
-    if background is None:
-        return find(anatomy, views, progress=after)
-    world_from_background = background.world_from_ct
-    apart = [distance(start, world_from_background, anatomy.centroid) for start in starts]
-    others = [start for start, mm in zip(starts, apart, strict=True) if mm > DISTINCT_MM]
-    exact = [view.exact() for view in background.views]
-    found = _StructurePipeline(
-        anatomy.with_background(world_from_background),
-        exact,
-        world_from_background,
-        after,
-        CALIBRATED,
-    ).refinement(others)
-    if found is None:  # the structure is not in the X-rays where the CT is
-        return find(anatomy, views, progress=after)
-    return replace(
-        found,
-        views=background.views,
-        corrections=background.corrections,
-        candidates=background.candidates + found.candidates,
-        refined=background.refined + found.refined,
-        search_seconds=background.search_seconds + found.search_seconds,
-        selected_start=background.selected_start,
-        world_from_background=world_from_background,
-    )
-
-
-def register_background(
-    anatomy: PreparedCT, views: list[View], find: Find, progress: Report = unseen
-) -> Refinement | None:
-    """Register the full CT around this structure; None where the X-rays do not match it."""
-    if anatomy.full_ct is None:
-        return None
-    try:
-        background = find(anatomy.full_ct, views, progress=progress)
-    except InputError:
-        return None
-    return background if background.fit.min_similarity >= MIN_PLAUSIBLE_NCC else None
-
-
-class _StructurePipeline(RegistrationPipeline):
-    """A structure before the rest of its CT, which stays where the registration begins."""
-
-    def refinement(self, others: Sequence[np.ndarray]) -> Refinement | None:
-        """Return the best answer about where the rest has the structure, and from other poses (4, 4); None if there is none."""
-        starts = [DescentStart(pose) for pose in others]
-        found, _ = self.search(
-            0, self._centre, STRUCTURE_LOCAL_RANGE, STRUCTURE_LOCAL_BUDGET, with_start=True
-        )
-        coarse = self.merge(found, self.descend(0, starts))
-        if coarse:
-            self.trace(0, coarse)
-        fine = self.descend(1, self.keep(coarse, *KEEP_WITH_BACKGROUND))
-        return self.refine_to_finest(self.merge(fine, self.descend(1, starts)), [self._centre])
 
 
 @dataclass(frozen=True, eq=False)

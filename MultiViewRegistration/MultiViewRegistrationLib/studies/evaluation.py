@@ -215,7 +215,6 @@ class EvaluationSetup:
             regressor=model,
             search=self.range(case),
             seed=self.seed + number,
-            with_background=False,
         )
 
 

@@ -341,8 +341,7 @@ def _with_together(
     pose = next(here, result.world_from_ct)
     if pose is result.world_from_ct:
         return result
-    compared = result.anatomy.with_background(result.refinement.world_from_background)
-    fit = compared.fit(result.views, pose, result.start_world_from_ct)
+    fit = result.anatomy.fit(result.views, pose, result.start_world_from_ct)
     return replace(result, refinement=replace(result.refinement, world_from_ct=pose, fit=fit))
 
 
@@ -358,9 +357,12 @@ def _of_masked(
 
     The bone lies at the first of the poses, or as the CT does.
     """
+    from .registration.register_bones import similarity_at
+
     rest = result.world_from_ct
     pose = poses[0] if poses else rest
-    fit = masked.with_background(rest).fit(result.views, pose, pose)
+    similarity = similarity_at(masked, result.views, pose, pose, rest)
+    fit = replace(result.refinement.fit, similarity=similarity)
     found = replace(result.refinement, world_from_ct=pose, fit=fit, world_from_background=rest)
     return replace(result, case=given, anatomy=masked, refinement=found)
 

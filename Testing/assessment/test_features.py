@@ -23,7 +23,6 @@ from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.refinement import Refinement
 from MultiViewRegistrationLib.registration.tiles import Tiles
 from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
@@ -58,14 +57,6 @@ def test_wider_windows_are_those_of_the_level_before_the_finest(anatomy, views):
     least = min(objective.linearise(objective.project(TRUE_POSE)).similarity)
     assert right.wider_similarity == pytest.approx(least, abs=0.002)
     assert right.similarity != pytest.approx(least, abs=0.002)
-
-
-def test_a_structure_before_its_background_agrees_with_each_view(ct, views):
-    structure = PreparedCT(
-        replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 26) & (ct.volume.values > 300))
-    )
-    told = features_of(structure.with_background(TRUE_POSE), views)
-    assert told.similarity > 0.95 and max(told.single_view_shift_mm) < 0.3
 
 
 def test_a_view_that_is_alone_has_no_shift_of_its_own(anatomy, views):

@@ -123,17 +123,6 @@ def test_a_slot_scan_beside_a_pinhole_is_compared_as_by_numba(device, projector,
     same_scores(device, projector, mixed, Settings(intensity_radius=3), poses)
 
 
-@pytest.mark.slow
-def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
-    settings, elsewhere = SETTINGS["a structure"], off(TRUE_POSE, [0, 30, 0], [5, 0, 5])
-    rest = [projector.render(view.camera, elsewhere).image for view in views]
-    fit = same_fits(device, projector, views, settings, PIVOT, rest)
-    without = same_fits(device, projector, views, settings, PIVOT)
-    assert fit.cost != pytest.approx(without.cost, rel=0.01)
-    poses = np.stack([off(TRUE_POSE, [0, 0, 0], [2.0 * n, 0, 0]) for n in range(5)])
-    same_scores(device, projector, views, settings, poses, rest)
-
-
 def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projector, views):
     objective = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
     outside = EvaluationPoint([off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0])])

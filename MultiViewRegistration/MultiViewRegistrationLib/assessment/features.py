@@ -538,8 +538,7 @@ def _alone_mm(
 
     def shift_mm(index: int) -> float:
         view = objective.views[index]
-        rest = objective.rest and [objective.rest[index]]
-        only = Objective(objective.projector, [view], objective.settings, objective.pivot, rest)
+        only = Objective(objective.projector, [view], objective.settings, objective.pivot)
         alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
         if not np.isfinite(alone.fit.cost):
             return np.inf

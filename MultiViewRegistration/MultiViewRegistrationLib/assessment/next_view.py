@@ -177,7 +177,7 @@ def plan_view(
         )
         drrs = there.project(world_from_ct, intrinsics=True)
         shown = there.views[0].xray.line_integrals  # what the X-ray would be, as far as is known
-        shown[:] = drrs[0].image if there.rest is None else drrs[0].image + there.rest[0]
+        shown[:] = drrs[0].image
         of_view = there.linearise(drrs)
         if of_view.shown[0] < MIN_PIXELS or not np.isfinite(of_view.cost):
             return

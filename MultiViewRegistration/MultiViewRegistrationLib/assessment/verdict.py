@@ -47,6 +47,7 @@ from .uncertainty import SDS_95, TargetUncertainty
 from .uses import Error, Judged, in_words
 from .verdict_reasons import (
     FEW_GREY_LEVELS,
+    ONE_STRUCTURE,
     THIRD_VIEW_MISSING,
     camera_limits,
     camera_strain,
@@ -57,7 +58,6 @@ from .verdict_reasons import (
     prediction_limits,
     risk_reasons,
     scope_of,
-    structure_limits,
     suspects,
     view_limits,
     weak_points,
@@ -312,12 +312,12 @@ def assess(
         return Assessment("reject", [Reason("not-shown", sentence)])
     corrected = [found.views[i] for i in tied]
     chosen, limits = targets_of(anatomy, corrected, found.world_from_ct, targets)
-    compared = anatomy.with_background(found.world_from_background)
-    features = compute_features(compared, corrected, found, start, chosen, shared)
+    features = compute_features(anatomy, corrected, found, start, chosen, shared)
     strain, contradicted = camera_strain([views[i] for i in tied], corrected, shared)
     contradictions = [reason for _name, reason in contradicted]
     features = features.with_strain(strain / LIMITS.strain)
-    limits += structure_limits(anatomy, found)
+    if anatomy.structure:
+        limits.append(ONE_STRUCTURE)
     limits += view_limits(corrected, features, shared)
     limits += pose_limits(masked=masked, registered=registered)
     model = model or calibrated("structure" if anatomy.structure else "body")
@@ -388,8 +388,7 @@ def assess(
         overlay = "accept" if seen and appears and not coarse else "check"
     reasons = []
     if verdict != "accept":
-        by_itself = anatomy.structure and found.world_from_background is None
-        limits += prediction_limits(prediction, features, by_itself=by_itself)
+        limits += prediction_limits(prediction, features, by_itself=anatomy.structure)
         known = []
         if cameras and unsure:
             known = camera_limits(corrected, cameras.bound_mm(), prediction)

@@ -12,9 +12,7 @@ from ..geometry.fields import C_ARM_PRINCIPAL_POINT_SD_MM, UNCERTAINTY, describe
 from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason, code_of
 from ..registration.cameras import CALIBRATED
-from ..registration.optimizer import pose_difference
-from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import AlternativeSolution, Refinement
+from ..registration.refinement import AlternativeSolution
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
 from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent
@@ -38,28 +36,9 @@ THIRD_VIEW_MISSING = Reason(
     "third-view-missing",
     "Two X-rays of such a kind are never accepted in the room\n: a third would tell whether they agree.",
 )
-
-
-def structure_limits(anatomy: PreparedCT, found: Refinement) -> list[Reason]:
-    """Return why one structure is never accepted, and what it was compared with."""
-    if not anatomy.structure:
-        return []
-    sentence = "A structure by itself may lie on a similar one\n. Check its outline."
-    limits = [Reason("one-structure", sentence)]
-    if found.world_from_background is not None:
-        mm, degrees = pose_difference(
-            found.world_from_ct, found.world_from_background, anatomy.centroid
-        )
-        sentence = (
-            f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT."
-        )
-        limits.append(Reason("rest-displaced", sentence))
-    elif anatomy.full_ct is not None:
-        sentence = (
-            "It was compared without the rest of its CT: a similar structure may have attracted it."
-        )
-        limits.append(Reason("no-surroundings", sentence))
-    return limits
+ONE_STRUCTURE = Reason(
+    "one-structure", "A structure by itself may lie on a similar one\n. Check its outline."
+)
 
 
 def view_limits(

@@ -199,16 +199,12 @@ class Objective:
     ----------
     pivot
         (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
-    rest
-        By view, what the X-ray shows besides the volume, line integrals (rows, columns) float32
-        that are added to the DRR.
     """
 
     projector: Projector
     views: list[View]
     settings: Settings
     pivot: np.ndarray
-    rest: Sequence[np.ndarray] | None = None
     evaluate_together: (
         Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None
     ) = field(default=None, init=False)
@@ -371,7 +367,7 @@ class Objective:
         nothing = np.empty((len(projection.jacobian), 0, 0), np.float32)
         return similarity.residuals(
             self.settings,
-            projection.image if self.rest is None else projection.image + self.rest[index],
+            projection.image,
             projection.jacobian if derivative else nothing,
             self.views[index].xray.line_integrals,
             self._masks[index],

@@ -458,7 +458,7 @@ class RegistrationPipeline:
         None where there is none, or it cannot be determined: a structure by itself shows little but
         what others overlie.
         """
-        if self.anatomy.structure and self.anatomy.world_from_background is None:
+        if self.anatomy.structure:
             return None
         level = self._levels[-1]
         objective = self.anatomy.objective(self._views, level, best.world_from_ct, MARGIN_MM)

@@ -25,7 +25,6 @@ from ..imaging.ct import (
     BONE_PER_MM,
     CT,
     METAL_SATURATES_AT,
-    WATER,
     Volume,
     attenuation,
     per_mm_of,
@@ -86,14 +85,6 @@ STRUCTURE = (
 )
 
 
-#: One bone before the rest of its CT, which is compared with it.
-STRUCTURE_WITH_BACKGROUND = (
-    *STRUCTURE[:2],
-    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 15, 0.02),
-    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=4), 15, 0.01),
-)
-
-
 class PreparedCT:
     """A CT made ready for registration, once for any number of X-rays.
 
@@ -106,17 +97,13 @@ class PreparedCT:
         volume).
     centroid
         (3,) CT mm.
-    world_from_background
-        (4, 4), the pose of the rest of the CT, rendered as a fixed background (`structure`); None
-        without one.
     """
 
-    world_from_background: np.ndarray | None = None
     corrected_from_ct: np.ndarray = np.eye(4)
     """(4, 4): CT mm to those of this CT, see `scaled`."""
 
     def __init__(self, ct: CT) -> None:
-        self._ct = ct
+        self.ct = ct
         self._volumes = pyramid(attenuation(ct, run_tasks), VOLUME_LEVELS, run_tasks)
         self._projectors: dict[tuple[int, bool], Projector] = {}
         self._making: dict[tuple, Lock] = {}
@@ -160,7 +147,7 @@ class PreparedCT:
 
         None for a whole CT, and for relative values, which know no soft tissue.
         """
-        ct = self._ct
+        ct = self.ct
         if ct.mask is None or ct.unit != "hu":
             return None
         whole = PreparedCT(replace(ct, mask=None))
@@ -182,35 +169,6 @@ class PreparedCT:
         for volume in self._volumes:
             placed = other.corrected_from_ct @ volume.ct_from_index
             other._volumes.append(Volume(volume.values, placed))
-        other._projectors = {}
-        other._making = {}
-        return other
-
-    def with_background(self, world_from_background: np.ndarray | None) -> PreparedCT:
-        """Return the structure with the rest of its CT rendered as a fixed background at `world_from_background` (4, 4); itself for None.
-
-        What moves is what the structure attenuates more than soft tissue does: that fills the place
-        that it leaves, and makes room where it goes. At `world_from_background` both together are
-        the whole CT.
-        """
-        if world_from_background is None:
-            return self
-        other = copy(self._above_soft_tissue)
-        other.device = self.device
-        other.full_ct = self.full_ct
-        other.world_from_background = world_from_background
-        return other
-
-    @cached_property
-    def _above_soft_tissue(self) -> PreparedCT:
-        """The structure by what it attenuates more than soft tissue does."""
-        other = copy(self)
-        finest = self._volumes[0]
-        other._volumes = pyramid(
-            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index),
-            VOLUME_LEVELS,
-            run_tasks,
-        )
         other._projectors = {}
         other._making = {}
         return other
@@ -247,12 +205,12 @@ class PreparedCT:
     @property
     def relative(self) -> bool:
         """Whether the CT's values do not say what soft tissue attenuates."""
-        return self._ct.unit != "hu"
+        return self.ct.unit != "hu"
 
     @property
     def saturates_at(self) -> float:
         """As of a `Projector`."""
-        return METAL_SATURATES_AT if per_mm_of(self._ct.unit) else np.inf
+        return METAL_SATURATES_AT if per_mm_of(self.ct.unit) else np.inf
 
     def voxel_mm(self, level: int) -> float:
         """Return the side of a cube as large as a voxel."""
@@ -373,10 +331,7 @@ class PreparedCT:
         box = self.corners()
         extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
         voxel_mm = float(np.median(self._volumes[0].spacing_mm))
-        compared: Sequence[tuple[Settings, int, float]] = BODY
-        if self.structure:
-            alone = self.world_from_background is None
-            compared = STRUCTURE if alone else STRUCTURE_WITH_BACKGROUND
+        compared = STRUCTURE if self.structure else BODY
         return resolution_schedule(views, centre, extent_mm, voxel_mm, len(self._volumes), compared)
 
     def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:
@@ -425,35 +380,13 @@ class PreparedCT:
         world_from_ct: np.ndarray,
         margin_mm: float,
         middle: np.ndarray,
-    ) -> tuple[Projector, list[View], Settings, np.ndarray, list[np.ndarray] | None]:
+    ) -> tuple[Projector, list[View], Settings, np.ndarray]:
         """Return what an `Objective`, about a pivot, and a `Scorer`, about a centroid, are made from."""
         if self.structure:  # the parts that show it
             corners = rigid.transform_points(world_from_ct, self.corners())
             views = [_cropped(view, corners, margin_mm, level.pool) for view in views]
-        pooled, rest = self._with_background([view.pooled(level.pool) for view in views], level)
-        return self.projector(level.volume), pooled, level.settings, middle, rest
-
-    def _with_background(
-        self, views: list[View], level: ResolutionLevel
-    ) -> tuple[list[View], list[np.ndarray] | None]:
-        """Return views without the rays in which the rest of the CT has a false value, and what it adds to each DRR.
-
-        None in place of that where the rest is left out.
-        """
-        if self.world_from_background is None or self.full_ct is None:
-            return views, None
-        whole = self.full_ct.projector(level.volume)
-        part = self.projector(level.volume)
-        pose = self.world_from_background
-        left = []
-        rest = []
-        for view in views:
-            seen = whole.seen(view.camera, pose)
-            both = whole.render(view.camera, pose, wanted=seen).image
-            own = part.render(view.camera, pose, wanted=seen).image
-            left.append(view.with_xray(valid=view.xray.valid & (seen > 0)))
-            rest.append(np.where(seen > 0, both - own, np.float32(0)))
-        return left, rest
+        pooled = [view.pooled(level.pool) for view in views]
+        return self.projector(level.volume), pooled, level.settings, middle
 
 
 def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -> View:
@@ -534,7 +467,7 @@ def resolution_schedule(
     volumes
         Number of levels of the volume pyramid.
     compared
-        BODY, STRUCTURE or STRUCTURE_WITH_BACKGROUND.
+        BODY or STRUCTURE.
     """
     before = [view for view in views if view.camera.depth(centre) > 0]
     if not before:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import go_on, part_of, unseen
 from ..geometry import rigid
+from ..imaging.body import Body
 from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View, with_cameras
 from ..rendering.devices import run_each
@@ -249,6 +250,28 @@ def unbent(found: BonesRegistration, views: Sequence[View]) -> list[View]:
                 image -= render(view.camera, pose).image
         seen.append(replace(view, xray=replace(view.xray, line_integrals=image)))
     return seen
+
+
+def similarity_at(
+    anatomy: PreparedCT,
+    views: list[View],
+    pose: np.ndarray,
+    start: np.ndarray,
+    rest: np.ndarray | None = None,
+) -> tuple[float, ...]:
+    """Return the local NCC of each view at a pose (4, 4), as at the last level of a registration from `start` (4, 4).
+
+    Parameters
+    ----------
+    rest
+        (4, 4), where the rest of a masked structure's CT lies; None where it is left out.
+    """
+    if rest is None or anatomy.full_ct is None:
+        return anatomy.fit(views, pose, start).similarity
+    bones = bones_of(Body(anatomy.ct).with_mask_as_bone().bones, anatomy.full_ct)
+    objective = objective_at(anatomy.full_ct, bones, views, rest, [], LEVELS[-1])
+    found = objective.linearise([pose], objective.shadows([pose])).similarity[0]
+    return tuple(found.tolist())
 
 
 #: At the finest resolution, of the thirds of bones.

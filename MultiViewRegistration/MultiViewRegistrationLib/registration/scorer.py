@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -45,15 +44,12 @@ class Scorer:
     ----------
     centroid
         (3,) CT mm, of the anatomy, at whose depth `settings.silhouette_mm` is measured.
-    rest
-        As in `Objective`.
     """
 
     projector: Projector
     views: list[View]
     settings: Settings
     centroid: np.ndarray
-    rest: Sequence[np.ndarray] | None = None
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """Return (views, N) the scores of the poses world_from_ct (N, 4, 4).
@@ -61,23 +57,22 @@ class Scorer:
         0 where a view shows nothing of the CT.
         """
         found = np.empty((len(self.views), len(poses)), np.float32)
-        rests = self.rest or [np.empty((0, 0), np.float32)] * len(self.views)
         tasks = []
-        for view, rest, out in zip(self.views, rests, found, strict=True):
+        for view, out in zip(self.views, found, strict=True):
             for first in range(0, len(poses), _BLOCK):
                 block = slice(first, first + _BLOCK)
-                tasks.append(partial(self._score, view, rest, poses[block], out[block]))
+                tasks.append(partial(self._score, view, poses[block], out[block]))
         run_tasks(tasks)
         return found
 
-    def _score(self, view: View, rest: np.ndarray, poses: np.ndarray, out: np.ndarray) -> None:
+    def _score(self, view: View, poses: np.ndarray, out: np.ndarray) -> None:
         settings = self.settings
         centres = rigid.transform_points(poses, self.centroid)
         margins = silhouette_margin(settings, view.camera, centres)
         xray = view.xray
         score_poses(
             self.projector.placed(view.camera, poses),
-            Fixed(xray.line_integrals, xray.valid.view(np.uint8), rest),
+            Fixed(xray.line_integrals, xray.valid.view(np.uint8)),
             settings.windows,
             margins,
             out,
@@ -85,11 +80,10 @@ class Scorer:
 
 
 class Fixed(NamedTuple):
-    """What DRRs are compared with: an X-ray and its valid pixels (rows, columns), and what is added to the DRRs, or (0, 0) for nothing."""
+    """What DRRs are compared with: an X-ray and its valid pixels (rows, columns)."""
 
     image: np.ndarray
     valid: np.ndarray
-    rest: np.ndarray
 
 
 @cpu.kernel
@@ -121,7 +115,7 @@ def score_poses(placed, xray, windows, margins, out):
     margins
         (N,) pixels about the silhouette within which to compare; 0 for the whole image.
     """
-    fixed, valid, rest = xray
+    fixed, valid = xray
     intensities, gradients = windows
     rows, columns = fixed.shape
     image = np.empty((rows, columns), np.float32)
@@ -144,10 +138,6 @@ def score_poses(placed, xray, windows, margins, out):
         out[n] = 0.0
         if share < MIN_SHARE or compared < MIN_PIXELS:
             continue
-        if rest.size:
-            for r in range(rows):
-                for c in range(columns):
-                    image[r, c] += rest[r, c]
         products = np.zeros(3)
         if intensities.radius:
             weight = window_weight(mask, intensities.radius)

@@ -71,7 +71,7 @@ class TorchObjective(Objective):
 
     def _take_views(self) -> None:
         super()._take_views()
-        self._images = Images(self._on_device, self.views, self.settings, self.rest)
+        self._images = Images(self._on_device, self.views, self.settings)
 
     def _select_none(self) -> None:
         super()._select_none()
@@ -124,10 +124,9 @@ class TorchScorer:
         views: list[View],
         settings: Settings,
         centroid: np.ndarray,
-        rest: Sequence[np.ndarray] | None = None,
         device: str = "cpu",
     ) -> None:
-        self._images = Images(on_device(projector, device), views, settings, rest)
+        self._images = Images(on_device(projector, device), views, settings)
         self._centroid = centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
@@ -190,7 +189,7 @@ class Images:
         projector: TorchProjector,
         views: list[View],
         settings: Settings,
-        rest: Sequence[np.ndarray] | None,
+        rest: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.settings = settings
         self.views = len(views)

@@ -311,12 +311,10 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
-        compared = self.anatomy.with_background(self.refinement.world_from_background)
-        views = self.case.views
-        last = compared.levels(views, self.start_world_from_ct)[-1]
-        objective = compared.objective(views, last, world_from_ct)
-        projections = objective.project(world_from_ct, jacobian=False)
-        return objective.linearise(projections).similarity
+        from ..registration.register_bones import similarity_at
+
+        at = world_from_ct, self.start_world_from_ct, self.refinement.world_from_background
+        return similarity_at(self.anatomy, self.case.views, *at)
 
     @property
     def suggested_masks(self) -> dict[str, np.ndarray]:

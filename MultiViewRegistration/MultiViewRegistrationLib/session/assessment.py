@@ -420,8 +420,10 @@ def _find_similarity(session: Session) -> Callable[[], dict[str, float]] | None:
     world_from_background = None if result is None else result.refinement.world_from_background
 
     def find() -> dict[str, float]:
-        fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
+        from ..registration.register_bones import similarity_at
+
+        similarity = similarity_at(anatomy, case.views, pose, pose, world_from_background)
         names = [view.name for view in case.views]
-        return dict(zip(names, map(float, fit.similarity), strict=True))
+        return dict(zip(names, map(float, similarity), strict=True))
 
     return find

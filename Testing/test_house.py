@@ -64,6 +64,9 @@ MOST = {
     "an argument without a type": 98,
     "a file over 600 lines": 1,
 }
+#: Modules, each of which imports the next.
+LONGEST_CHAIN = 29
+PRODUCT = ROOT / "MultiViewRegistration/MultiViewRegistrationLib"
 NO_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -125,6 +128,26 @@ def is_swap(node: ast.Assign) -> bool:
 @cache
 def found() -> list[str]:
     return [habit for text in sources("MultiViewRegistration") for habit in habits(text)]
+
+
+def imported(path: Path) -> list[Path]:
+    """The modules of the product that one imports as soon as it is imported itself."""
+    found = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            places = [folder / f"{each.name}.py" for each in node.names]
+            found += [place for place in (*places, folder.with_suffix(".py")) if place.exists()]
+    return found
+
+
+@cache
+def chain(path: Path) -> int:
+    return 1 + max(map(chain, imported(path)), default=0)
+
+
+def test_no_chain_of_imports_is_longer():
+    assert max(map(chain, PRODUCT.rglob("*.py"))) <= LONGEST_CHAIN
 
 
 @pytest.mark.parametrize("folder", MOST_TOKENS)

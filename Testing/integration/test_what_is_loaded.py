@@ -30,6 +30,8 @@ from MultiViewRegistrationLib.cli.main import main
 assert main(sys.argv[1:]) == 0
 print(json.dumps(sorted(sys.modules)))
 """
+#: Of the program's own, by that script of a whole CT.
+MOST_MODULES = 95
 #: Imported where it is first used, so that a script begins at once, and reads a CT as soon as it
 #: can.
 LATER = "numba scipy.ndimage scipy.special PIL".split()
@@ -41,6 +43,8 @@ def test_library_and_registration_import_nothing_that_they_do_not_use(case_file,
     functions, case, everything = (set(json.loads(line)) for line in printed.splitlines())
     assert not functions & {*LATER, "SimpleITK", "scipy"} and not case & {*LATER, "SimpleITK"}
     assert set(LATER) < everything and not everything & set(NOT_NEEDED)
+    own = [name for name in everything if name.startswith("MultiViewRegistrationLib")]
+    assert len(own) <= MOST_MODULES, "what a whole CT does not need is imported where it is used"
 
 
 def kernels() -> dict[str, set]:

@@ -324,7 +324,8 @@ def _with_together(
         return replace(result, assessment=doubted(judged, result.case.identity_reasons))
     from .assessment.together import register_together, with_together
 
-    in_doubt = judged.in_doubt or judged.cause is not None or bool(result.case.identity_reasons)
+    caused = judged.cause is not None and judged.cause.doubts_bones
+    in_doubt = judged.in_doubt or caused or bool(result.case.identity_reasons)
     first = replace(first, assessment=replace(judged, in_doubt=in_doubt))
     device = result.compute_device
 

@@ -558,6 +558,11 @@ class Cause:
         )
 
     @property
+    def doubts_bones(self) -> bool:
+        """Whether bones that are found each by itself are in doubt, too: not where the CT ends within an X-ray."""
+        return self.cause != "short"
+
+    @property
     def clear(self) -> bool:
         """Whether the evidence for it leaves no doubt."""
         return self._fits(MIN_EVIDENCE_GAIN)

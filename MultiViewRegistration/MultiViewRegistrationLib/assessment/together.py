@@ -508,7 +508,8 @@ def of_bone(
     reasons += [reason for reason in whole.reasons if reason.code in OF_XRAYS]
     apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
     untested = apart_mm > PART_MM
-    doubts = [whole.cause.reason] if whole.cause else []
+    cause = whole.cause if whole.cause and whole.cause.doubts_bones else None
+    doubts = [cause.reason] if cause else []
     if untested.any():
         sentence = f"No bone was compared within {PART_MM:g} mm of {numbered(untested)}."
         doubts.append(Reason("targets-not-tested", sentence))
@@ -555,6 +556,7 @@ def of_bone(
         appearance=appearance,
         targets=chosen,
         asked=None,
+        cause=cause,
         elsewhere=np.empty((0, 3)),
         **found,
     )

@@ -285,7 +285,7 @@ class BodiesTracker:
                 seen = with_cameras(views, each.cameras)
                 fit = self._anatomies[n].fit(seen, each.pose, each.pose)
                 each = replace(each, similarity=tuple(map(float, fit.similarity)))
-            self._trackers[n].keep(each)
+            self._trackers[n].memory.keep(each)
 
     def follow(
         self,

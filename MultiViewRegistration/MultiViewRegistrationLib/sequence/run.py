@@ -15,9 +15,11 @@ from dataclasses import replace
 import numpy as np
 
 from ..api import register
+from ..assessment.together import of_bone
 from ..errors import InputError, unseen
 from ..geometry.camera import Camera
 from ..geometry.slot_scan import require_single_source
+from ..imaging.body import MASKED
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
 from ..registration.cameras import CameraCorrections
@@ -27,7 +29,7 @@ from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from ..report.result import Result
 from .bone_tracker import BodiesTracker, with_structures
-from .tracker import PACES, UNASSESSED, Frames, Tracked, tracked
+from .tracker import PACES, Frames, Tracked, tracked
 
 
 def follow(
@@ -70,6 +72,10 @@ def follow(
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
     case = sequence.first
+    masked = anatomy.full_ct is not None
+    if anatomy.full_ct:
+        case = case.with_mask_as_bone()
+        anatomy = anatomy.full_ct
     compute_device = (
         device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
     )
@@ -87,7 +93,8 @@ def follow(
         except InputError as error:
             if number == 0:
                 raise
-            yield tracker.lost(number, str(error))
+            lost = tracker.lost(number, str(error))
+            yield of_masked(lost, [], case) if masked else lost
             continue
         if found is None:
             views = _corrected(case, frame.views, cameras, sequence.names[number])
@@ -95,25 +102,30 @@ def follow(
         if found.kept:
             cameras = found.cameras
         tracker.keep(found, frame.views)
-        yield found
+        yield of_masked(found, frame.views, case) if masked else found
 
 
 def _registered(number: int, result: Result) -> Tracked:
     """Return the result of a frame that was registered."""
-    found = result.refinement
-    background = None
-    there = found.world_from_background
-    whole_ct = result.anatomy.full_ct
-    if there is not None and whole_ct is not None:
-        fit = whole_ct.fit(result.views, there, there)
-        behind = replace(found, world_from_ct=there, fit=fit)
-        background = tracked(number, "registered", behind, UNASSESSED)
     assert result.assessment is not None
-    whole = tracked(number, "registered", found, result.assessment)
+    whole = tracked(number, "registered", result.refinement, result.assessment)
     seconds = result.seconds["total"] - result.seconds["load"]
-    whole = replace(whole, reasons=result.reasons, seconds=seconds, background=background)
+    whole = replace(whole, reasons=result.reasons, seconds=seconds)
     how = {body.name: "registered" for body in result.together.bodies}
     return with_structures(whole, result.together, result.views, how)
+
+
+def of_masked(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
+    """Return the result of a frame as that of its CT's masked structure, of which nobody asks for the rest."""
+    bones = dict(found.bones)
+    bone = bones.pop(MASKED)
+    judged = found.assessment
+    if judged and bone.pose is not None:
+        corrected = with_cameras(views, found.cameras)
+        told = of_bone(judged.body or judged, bone.assessment, corrected, case.targets)
+        bone = bone.assessed(told)
+    rest = replace(found, bones={}, motions=(), assessment=None)
+    return replace(bone, cameras=found.cameras, seconds=found.seconds, background=rest, bones=bones)
 
 
 def _corrected(

@@ -5,8 +5,7 @@ the coarsest resolution would help. The result must be as similar to the X-rays 
 before; otherwise the structure is searched for about the last pose. A lost or rejected frame starts
 nothing: the next one starts from the last kept frame.
 
-A structure with a background is tracked in front of it: the whole CT first in each frame, then the
-structure.
+What a mask of a CT holds is tracked as a bone of that CT is.
 """
 
 from __future__ import annotations
@@ -250,28 +249,14 @@ class Tracker:
     _assess: Callable[..., Assessment] = verdict.assess
     memory: Memory = field(init=False, default_factory=Memory)
 
-    def __post_init__(self) -> None:
-        whole = self._anatomy.full_ct
-        pace = replace(self._pace, assessed=False)
-        self._background = Tracker(whole, pace, self._search) if whole else None
-        self._compared = self._anatomy
-
     def on(
         self, anatomy: PreparedCT, assess: Callable[..., Assessment] = verdict.assess
     ) -> Tracker:
         """Return the same tracker with the CT on another device, see `PreparedCT.on_device`."""
         other = copy(self)
-        other._anatomy = other._compared = anatomy
+        other._anatomy = anatomy
         other._assess = assess
-        if self._background and anatomy.full_ct:
-            other._background = self._background.on(anatomy.full_ct)
         return other
-
-    def keep(self, found: Tracked) -> None:
-        """Let the next frame begin from this one."""
-        self.memory.keep(found)
-        if self._background and found.background:
-            self._background.keep(found.background)
 
     def follow(self, number: int, views: list[View], given: np.ndarray | None = None) -> Tracked:
         """Find the structure in a frame, from the frames kept before it.
@@ -283,18 +268,6 @@ class Tracker:
         given
             (4, 4) start pose of this frame, used if the structure is lost.
         """
-        if not (self._background and self._background.memory.kept):
-            return self._in_frame(number, views, given)
-        background = self._background.follow(number, views)
-        if background.kept:
-            before = copy(self)
-            before._compared = self._anatomy.with_background(background.world_from_ct)
-            found = before._in_frame(number, views, given)
-        else:
-            found = lost(number, "the rest of the CT, its background, was not found.")
-        return replace(found, background=replace(background, assessment=None))
-
-    def _in_frame(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
         last = self.memory.kept[-1][1]
         expected = self.memory.expected(number)
         found = self._followed(number, views, [expected, last])
@@ -320,9 +293,9 @@ class Tracker:
 
         None where the X-rays show too little of the CT.
         """
-        levels = self._compared.levels(views, pose)[1:]
+        levels = self._anatomy.levels(views, pose)[1:]
         for level in levels:
-            objective = self._compared.objective(views, level, pose)
+            objective = self._anatomy.objective(views, level, pose)
             tolerance_mm = level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
             ended = None
             if level is levels[-1]:
@@ -334,24 +307,16 @@ class Tracker:
             pose, fit = ended
             if not np.isfinite(fit.cost):
                 return None
-        return Refinement(
-            pose,
-            fit,
-            [],
-            views,
-            np.zeros(6),
-            world_from_background=self._compared.world_from_background,
-        )
+        return Refinement(pose, fit, [], views, np.zeros(6))
 
     def _found_again(self, number: int, views: list[View], poses: Sequence[np.ndarray]) -> Tracked:
         starts = [Start(pose, MAX_EXPECTED_MM) for pose in poses]
         exact = [view.exact() for view in views]
         try:
-            found = refine_from(self._compared, exact, starts, centre=poses[1], reach=self._search)
+            found = refine_from(self._anatomy, exact, starts, centre=poses[1], reach=self._search)
         except InputError:
             return lost(number, "the X-rays show too little of the CT within the search range.")
-        background = self._compared.world_from_background
-        found = replace(found, views=views, world_from_background=background)
+        found = replace(found, views=views)
         assessment = self._assess(self._anatomy, views, found, poses[1])
         unlike = self.memory.unlike("the best pose", views, found.fit.similarity)
         assessment = rejected(assessment, unlike)

@@ -39,12 +39,14 @@ from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
+from MultiViewRegistrationLib.io.files import plain
 from MultiViewRegistrationLib.registration.bone import ties_of
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.optimizer import pose_difference
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import correct_cameras
+from MultiViewRegistrationLib.report.result import Result
 
 from .people import BEYOND_MM, ct_path, patient_of
 from .protocol.conditions import GeometryError, calibrated, readings
@@ -314,31 +316,17 @@ def rows_of(
             float(np.linalg.norm(rigid.transform_points(pose, points) - true, axis=1).mean())
             for pose in (whole.world_from_ct, bone.world_from_ct)
         )
-        rows.append(
-            {
-                "seed": case.seed,
-                "case": case.number,
-                "person": case.name,
-                "bone": bone.name,
-                "bones": len(there),
-                "views": len(views),
-                "apart_deg": float(case.apart),
-                "degrees": float(case.degrees),
-                "nuisances": case.nuisances,
-                "mask": case.mask,
-                "level": case.level,
-                "share": share,
-                "before_mm": before,
-                "mm": after,
-                "overlay_mm": appears_off_mm(whole.views, case.cameras, placed, true),
-                "uses": {use: each.to_json() for use, each in bone.uses.items()},
-                "body": body.verdict,
-                "verdict": bone.verdict,
-                "reasons": [reason.code for reason in bone.reasons],
-                "features": asdict(bone.features),
-                "seconds": seconds,
-            }
-        )
+        more = {
+            "bones": len(there),
+            "apart_deg": float(case.apart),
+            "degrees": float(case.degrees),
+            "before_mm": before,
+            "body": body.verdict,
+            "features": asdict(bone.features),
+            "seconds": seconds,
+        }
+        off_mm = appears_off_mm(whole.views, case.cameras, placed, true)
+        rows.append(_told(case, bone, bone.name, share, after, off_mm) | more)
     shown = [each for each in found.motions if {each.name, each.against} <= known.keys()]
     return {"bones": rows, "pairs": [_pair(each, known) for each in shown]}
 
@@ -350,7 +338,7 @@ def _pair(motion: NeighbourMotion, known: Mapping[str, tuple[BodyResult, np.ndar
     assert one.bone and other.bone
     (tie,) = ties_of([one.bone, other.bone])
     mm, degrees = pose_difference(found, rigid.inverse(true) @ true_other, tie.joint)
-    return {"off_mm": mm, "off_deg": degrees, **motion.to_json()}
+    return {"off_mm": mm, "off_deg": degrees, **plain(motion.to_json())}
 
 
 def masked_row(case: SimpleNamespace, images: Sequence[np.ndarray]) -> dict[str, list[dict]]:
@@ -364,24 +352,37 @@ def masked_row(case: SimpleNamespace, images: Sequence[np.ndarray]) -> dict[str,
     motion, points, share = truth_of(case, given, 1)
     true = rigid.transform_points(case.pose @ motion, points)
     placed = rigid.transform_points(found.world_from_ct, points)
-    told = {
+    after = float(np.linalg.norm(placed - true, axis=1).mean())
+    off_mm = appears_off_mm(found.views, case.cameras, placed, true)
+    told = _told(case, found, NAMES[case.chosen[0]], share, after, off_mm)
+    return {"bones": [told | {"seconds": found.seconds["total"]}]}
+
+
+def _told(
+    case: SimpleNamespace,
+    found: BodyResult | Result,
+    bone: str,
+    share: float,
+    mm: float,
+    overlay_mm: float,
+) -> dict:
+    """What a row says of a bone, of which its mask holds a share, and which is so far off."""
+    return {
         "seed": case.seed,
         "case": case.number,
         "person": case.name,
-        "bone": NAMES[case.chosen[0]],
-        "views": len(views),
+        "bone": bone,
+        "views": len(case.cameras),
         "nuisances": case.nuisances,
         "mask": case.mask,
         "level": case.level,
         "share": share,
-        "mm": float(np.linalg.norm(placed - true, axis=1).mean()),
-        "overlay_mm": appears_off_mm(found.views, case.cameras, placed, true),
+        "mm": mm,
+        "overlay_mm": overlay_mm,
         "uses": {use: each.to_json() for use, each in found.uses.items()},
         "verdict": found.verdict,
         "reasons": [reason.code for reason in found.reasons],
-        "seconds": found.seconds["total"],
     }
-    return {"bones": [told]}
 
 
 def row(options: Options, seed: int, number: int) -> dict:

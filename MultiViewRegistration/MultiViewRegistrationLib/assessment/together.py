@@ -120,15 +120,13 @@ def register_together(
         levels = LEVELS if poses is None else levels
         starts = poses or [first.world_from_ct] * len(structures.names)
         poses = [*starts, *(each.world_from_ct for each in implants)]
-    # The rest of a structure is taken to lie as it does.
-    whole_ct = first.anatomy.full_ct or first.anatomy
-    found = register_bones(whole_ct, bones, *where, progress, poses, levels)
+    found = register_bones(first.anatomy, bones, *where, progress, poses, levels)
     finer = found
     count = len(structures.names)
     if implants and count:
         still = unbent(found, views), first.world_from_ct
         finer = register_bones(
-            whole_ct, bones[count:], *still, progress, found.poses[count:], levels
+            first.anatomy, bones[count:], *still, progress, found.poses[count:], levels
         )
         found = replace(found, poses=[*found.poses[:count], *finer.poses])
     edges = mask_edges(structures, first.anatomy.attenuation(0)) + [NO_EDGE] * len(implants)

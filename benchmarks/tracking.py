@@ -89,11 +89,11 @@ def measure(
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():
-        tracker.keep(tracked(0, "registered", first.refinement, first.assessment))
+        tracker.memory.keep(tracked(0, "registered", first.refinement, first.assessment))
 
     def follow(tracker: Tracker, number: int, views: list[View]) -> tuple[np.ndarray | None, str]:
         found = tracker.follow(number, views)
-        tracker.keep(found)
+        tracker.memory.keep(found)
         return found.world_from_ct, f"{found.how}, {found.verdict}"
 
     def anew(start: str, number: int, views: list[View]) -> tuple[np.ndarray, str]:

@@ -210,7 +210,8 @@ def register(
         began_bones = perf_counter()
         result = _with_together(result, alone, of_bones, first.bone_poses)
         if case is not given:
-            if result.together.bodies[0].verdict in UNUSABLE and start in ("given", "landmarks"):
+            lost = result.together.bodies[0].verdict in UNUSABLE
+            if lost and pose is not None and start in ("given", "landmarks"):
                 # It may have moved far, to where it is said to be.
                 from .registration.register_bones import LEVELS
 

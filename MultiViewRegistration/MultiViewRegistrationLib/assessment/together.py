@@ -483,6 +483,10 @@ def with_together(assessment: Assessment, found: Together, *, of_ct: bool = Fals
     return replace(doubted(judged, reasons), relative=relative, motion=motion)
 
 
+def _of_body(verdict: BoneVerdict | None) -> Verdict:
+    return "reject" if verdict is None or verdict == "not shown" else verdict
+
+
 def of_bone(
     whole: Assessment, bone: BodyResult, views: Sequence[View], targets: np.ndarray | None
 ) -> Assessment:
@@ -497,11 +501,10 @@ def of_bone(
     targets
         (N, 3) CT mm, to which errors belong; by default its surface.
     """
-    assert bone.bone and bone.moved
+    assert bone.bone and bone.moved and bone.features
     surface = bone.bone.surface
     chosen = surface if targets is None else targets
-    uses = [None if each == "not shown" else each for each in (bone.room, bone.overlay)]
-    room, overlay = [each or "reject" for each in uses]
+    room, overlay = (_of_body(told) for told in (bone.room, bone.overlay))
     reasons = [reason for reason in bone.reasons if reason is not OF_WHOLE]
     reasons += [reason for reason in whole.reasons if reason.code in OF_XRAYS]
     apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
@@ -519,8 +522,9 @@ def of_bone(
         at = known.at(rigid.transform_points(bone.world_from_ct, chosen))
         farther = at.bound_mm() / there.bound_mm()
         typical_mm, upper95_mm = (farther * np.array(bone.lies)).tolist()
-        appearance = Error(*(max(farther, 1.0) * np.array(appearance)).tolist())
-        if appearance.upper95_mm > OVERLAY_MM and overlay == "accept":
+        shown_mm = (max(farther, 1.0) * np.array(appearance)).tolist()
+        appearance = Error(*shown_mm)
+        if shown_mm[1] > OVERLAY_MM and overlay == "accept":
             overlay = "check"
         if upper95_mm > WRONG_MM and room == "accept":
             room = "check"

@@ -72,10 +72,9 @@ def follow(
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
     case = sequence.first
-    masked = anatomy.full_ct is not None
-    if anatomy.full_ct:
+    if masked := anatomy.full_ct:
         case = case.with_mask_as_bone()
-        anatomy = anatomy.full_ct
+        anatomy = masked
     compute_device = (
         device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
     )

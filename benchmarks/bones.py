@@ -11,7 +11,7 @@ low in one of twelve. With --leaking one mask of each case takes the nearest 20 
 neighbour instead, whose own mask loses them (rows/bones_leaking_101.jsonl.xz). With --readings
 masks are right and cameras as wrong as a C-arm's readings may be; rows tell each use's verdict
 (rows/bones_readings.jsonl.xz: seed 8101, and 8102 since a bone may have a right overlay by one X-ray).
-With --masked the first bone of each case is the mask of the CT, and nothing says what it is.
+With --masked the first bone of each case is the mask of the CT, and nothing says what it is (rows/bones_masked_9200.jsonl.xz, and 9300).
 X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
 """
 

@@ -305,10 +305,13 @@ def _alone(
 def for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
     """Return the assessment of a body for what the case says that its pose is for, else for what its cameras are good for."""
     from .assessment.appearance import use_of
-    from .assessment.implants import of_implant
 
     judged = replace(judged, use=case.use or use_of(case.views, case.shared_unknowns))
-    return of_implant(judged) if np.isfinite(anatomy.saturates_at) else judged
+    if not np.isfinite(anatomy.saturates_at):
+        return judged
+    from .assessment.implants import of_implant
+
+    return of_implant(judged)
 
 
 def _with_together(

@@ -34,7 +34,7 @@ def begun(anatomy, views, pose, pace="quick", search=SEARCH) -> Tracker:
     """A tracker after its first frame, which was registered from some mm off."""
     tracker = Tracker(anatomy, PACES[pace], search)
     first = refine(anatomy, views, phantom.off(pose, [1.0, -1.0, 1.0], [2.0, 1.0, -1.0]))
-    tracker.keep(Tracked(0, "registered", first.world_from_ct, "check", [], first.fit.similarity))
+    tracker.memory.keep(Tracked(0, "registered", first.world_from_ct, "check", [], first.fit.similarity))
     return tracker
 
 
@@ -42,7 +42,7 @@ def followed(tracker, frames) -> list[Tracked]:
     found = []
     for number, views in enumerate(frames, start=1):
         found.append(tracker.follow(number, views))
-        tracker.keep(found[-1])
+        tracker.memory.keep(found[-1])
     return found
 
 
@@ -125,7 +125,7 @@ def test_the_last_pose_is_tried_where_the_prediction_is_wrong(anatomy, frames, m
 
 def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
     tracker = begun(anatomy, frames[0], swing(1)[0])
-    tracker.keep(Tracked(1, "lost", np.eye(4), "reject", ["Lost: ..."]))
+    tracker.memory.keep(Tracked(1, "lost", np.eye(4), "reject", ["Lost: ..."]))
     found = tracker.follow(2, frames[1])
     assert found.how == "followed" and phantom.error_mm(found.world_from_ct, swing(2)[1]) < 0.2
 

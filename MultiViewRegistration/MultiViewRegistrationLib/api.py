@@ -74,6 +74,8 @@ def register(
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays, and assess it.
 
+    What a mask of the CT holds is registered as a bone of it, and the result is that bone's.
+
     Parameters
     ----------
     case
@@ -408,8 +410,8 @@ def assess(
 
     The cameras are taken as they are. The verdict is at best "check": the failure probability was
     measured for registered poses only. The whole CT of a masked structure is registered from that
-    pose. The structures of a case, each of which may lie
-    elsewhere, are assessed where they are said to be; without that a reason says so.
+    pose. The structures of a case, each of which may lie elsewhere, are assessed where they are said
+    to be; without that a reason says so.
 
     Parameters
     ----------

@@ -34,7 +34,9 @@ def begun(anatomy, views, pose, pace="quick", search=SEARCH) -> Tracker:
     """A tracker after its first frame, which was registered from some mm off."""
     tracker = Tracker(anatomy, PACES[pace], search)
     first = refine(anatomy, views, phantom.off(pose, [1.0, -1.0, 1.0], [2.0, 1.0, -1.0]))
-    tracker.memory.keep(Tracked(0, "registered", first.world_from_ct, "check", [], first.fit.similarity))
+    tracker.memory.keep(
+        Tracked(0, "registered", first.world_from_ct, "check", [], first.fit.similarity)
+    )
     return tracker
 
 

@@ -100,7 +100,8 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "evidence_ratio": alternative and alternative.evidence_ratio,
         "similarity": list(result.refinement.fit.similarity),
         "world_from_ct": result.world_from_ct.tolist(),
-        "features": features and verdict.model_inputs(features),
+        # A bone before the rest of its CT was judged by a model of its own, of which nothing is kept.
+        "features": features and verdict.model_inputs(features) if background is None else None,
         "cameras": cameras,
         "contradicted": bool(assessment.contradictions),
         "bounds_known": assessment.bounds_known,

@@ -46,7 +46,7 @@ def showing(anatomy: PreparedCT, height_mm: float, lying: np.ndarray, tilt_deg) 
 @pytest.mark.parametrize(("height_mm", "feet_first"), [(-140.0, 1), (40.0, 0)])
 def test_any_part_of_a_ct_is_found_head_first_and_feet_first(tall, height_mm, feet_first):
     true = showing(tall, height_mm, LYING[feet_first], [12, -14, 10])
-    views = make_views(tall._ct, ((5, 0), (80, 10)), pose=true)
+    views = make_views(tall.ct, ((5, 0), (80, 10)), pose=true)
     found = search_whole_ct(tall, views, np.eye(4), reach=USUAL)
     there = rigid.inverse(true) @ found.world_from_ct  # about the isocentre's place in the CT
     seen = rigid.transform_points(rigid.inverse(true), np.zeros(3))
@@ -71,7 +71,7 @@ def test_what_is_best_by_either_score_comes_first():
 
 
 def test_a_pose_at_the_rim_of_the_table_is_said_to_be_there(tall):
-    table = PoseTable(tall, make_views(tall._ct))
+    table = PoseTable(tall, make_views(tall.ct))
     assert table.rim(showing(tall, 0.0, LYING[1], [20, 0, 10])) == ""
     tilted = table.rim(showing(tall, 0.0, LYING[1], [34, 0, 0]))
     assert tilted == "tilted by 34 degrees, up to 30 were searched"

@@ -326,7 +326,7 @@ def rows_of(
             "seconds": seconds,
         }
         off_mm = appears_off_mm(whole.views, case.cameras, placed, true)
-        rows.append(_told(case, bone, bone.name, share, after, off_mm) | more)
+        rows.append(_row(case, bone, bone.name, share, after, off_mm) | more)
     shown = [each for each in found.motions if {each.name, each.against} <= known.keys()]
     return {"bones": rows, "pairs": [_pair(each, known) for each in shown]}
 
@@ -354,11 +354,11 @@ def masked_row(case: SimpleNamespace, images: Sequence[np.ndarray]) -> dict[str,
     placed = rigid.transform_points(found.world_from_ct, points)
     after = float(np.linalg.norm(placed - true, axis=1).mean())
     off_mm = appears_off_mm(found.views, case.cameras, placed, true)
-    told = _told(case, found, NAMES[case.chosen[0]], share, after, off_mm)
-    return {"bones": [told | {"seconds": found.seconds["total"]}]}
+    own = _row(case, found, NAMES[case.chosen[0]], share, after, off_mm)
+    return {"bones": [own | {"seconds": found.seconds["total"]}]}
 
 
-def _told(
+def _row(
     case: SimpleNamespace,
     found: BodyResult | Result,
     bone: str,

@@ -218,7 +218,8 @@ def register(
                 from .registration.register_bones import LEVELS
 
                 there = _with_together(result, alone, unseen, [pose], LEVELS)
-                result = max(result, there, key=_likeness)
+                found_there = there.together.bodies[0].verdict not in UNUSABLE
+                result = there if found_there else result
             result = _of_structure(result, given, prepared)
         bones_s = perf_counter() - began_bones
     seconds = {
@@ -352,11 +353,6 @@ def _with_together(
     return replace(result, refinement=replace(result.refinement, world_from_ct=pose, fit=fit))
 
 
-def _likeness(result: Result) -> float:
-    """Return how like the X-rays the first of the bones is, on average of those that show it."""
-    return float(np.mean([*result.together.bodies[0].similarity.values()] or [0.0]))
-
-
 def _of_masked(
     result: Result, given: Case, masked: PreparedCT, poses: Sequence[np.ndarray] | None
 ) -> Result:
@@ -368,7 +364,7 @@ def _of_masked(
 
     rest = result.world_from_ct
     pose = poses[0] if poses else rest
-    similarity = similarity_at(masked, result.views, pose, pose, rest)
+    similarity = similarity_at(masked, result.views, pose, rest)
     fit = replace(result.refinement.fit, similarity=similarity)
     found = replace(result.refinement, world_from_ct=pose, fit=fit, world_from_background=rest)
     return replace(result, case=given, anatomy=masked, refinement=found)
@@ -382,8 +378,8 @@ def _of_structure(result: Result, given: Case, masked: PreparedCT) -> Result:
     bone, *others = result.together.bodies
     judged = of_bone(_first(result).assessment, bone, result.views, given.targets)
     result = _of_masked(result, given, masked, [bone.world_from_ct])
-    unknown = given.shared_unknowns
-    judged = with_further_view(judged, masked, result.views, bone.world_from_ct, unknown)
+    at = result.views, bone.world_from_ct, given.shared_unknowns
+    judged = with_further_view(judged, masked, *at)
     together = replace(result.together, bodies=others)
     judged = doubted(with_together(judged, together, of_ct=True), given.identity_reasons)
     return replace(result, together=together, assessment=judged)

@@ -54,7 +54,9 @@ def of_one_bone(folder, poses):
     labels, _ = ndimage.label(phantom.make_ct().volume.values > 300)
     mask = ndimage.binary_dilation(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]))
     phantom.write_ct_file(folder / "mask.nii.gz", mask.astype(np.uint8))
-    write_json(path, read_json(path) | {"mask": "mask.nii.gz"})
+    write_json(
+        path, {**read_json(path), "mask": "mask.nii.gz", "header_mismatch": {"patient": True}}
+    )
     return path
 
 
@@ -67,6 +69,7 @@ def test_frames_after_one_that_was_registered_before_the_rest_are_followed_befor
     for each, pose in zip(found, swing(4), strict=True):
         assert phantom.error_mm(each.world_from_ct, pose) < 0.3  # by itself 6 mm, turned
         assert phantom.error_mm(each.background.world_from_ct, pose) < 0.3
+        assert each.verdict == "check" and "are of different patients" in each.reasons[0]
 
 
 @pytest.mark.slow
@@ -75,6 +78,6 @@ def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_p
     poses[2] = phantom.off(poses[2], [0, 0, 0], [0, 0, 400])
     found = track_of(of_one_bone(tmp_path, poses)).frames
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
-    assert found[2].reasons[0].startswith("Lost: the structure fits view1 worse")
+    assert found[2].reasons[1].startswith("Lost: the structure fits view1 worse")
     assert found[2].pose is None and not found[2].background.kept
     assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

@@ -559,7 +559,7 @@ class Cause:
 
     @property
     def doubts_bones(self) -> bool:
-        """Whether bones that are found each by itself are in doubt, too: not where the CT ends within an X-ray."""
+        """Bones that are found, each at its own pose, are in doubt for it, too; not where the CT ends within an X-ray."""
         return self.cause != "short"
 
     @property

@@ -47,9 +47,9 @@ from .mirror_image import ALIKE
 from .neighbours import NeighbourMotion, motions_of
 from .parts import PART_MM
 from .prediction import WRONG_MM, Prediction, calibrated
-from .uncertainty import SDS_95
+from .uncertainty import bounds
 from .uses import OVERLAY_MM, Error
-from .verdict import Assessment, ViewSplit
+from .verdict import Assessment
 from .verdict_reasons import (
     FEW_GREY_LEVELS,
     THIRD_VIEW_MISSING,
@@ -70,9 +70,17 @@ NO_EDGE = MaskEdge(0.0, 0.0)
 MAX_SHARED = 0.05
 #: What the assessment of a whole CT says of cameras and X-rays, by codes.
 OF_XRAYS = (
-    *("one-view", "same-direction", "too-little-shown", "shared-unknown", "misfit-left-out"),
-    *("camera-contradicted", "image-cropped", "principal-point-unstated", "cameras-uncertain"),
-    *(FEW_GREY_LEVELS, ALIKE.code),
+    "one-view",
+    "same-direction",
+    "too-little-shown",
+    "shared-unknown",
+    "misfit-left-out",
+    "camera-contradicted",
+    "image-cropped",
+    "principal-point-unstated",
+    "cameras-uncertain",
+    FEW_GREY_LEVELS,
+    ALIKE.code,
 )
 #: How bad a verdict is.
 RANKS = ("accept", "check", "not shown", "reject")
@@ -490,7 +498,9 @@ def _of_body(verdict: BoneVerdict | None) -> Verdict:
 def of_bone(
     whole: Assessment, bone: BodyResult, views: Sequence[View], targets: np.ndarray | None
 ) -> Assessment:
-    """Return the assessment of a bone of a CT as that of a body: nobody asks for the rest.
+    """Return the assessment of a bone of a CT as that of a body, where the rest is only its background.
+
+    Without an error, as of a pose that was set, what it says of the X-rays is the whole CT's.
 
     Parameters
     ----------
@@ -504,7 +514,7 @@ def of_bone(
     assert bone.bone and bone.moved and bone.features
     surface = bone.bone.surface
     chosen = surface if targets is None else targets
-    room, overlay = (_of_body(told) for told in (bone.room, bone.overlay))
+    room, overlay = map(_of_body, (bone.room, bone.overlay))
     reasons = [reason for reason in bone.reasons if reason is not OF_WHOLE]
     reasons += [reason for reason in whole.reasons if reason.code in OF_XRAYS]
     apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
@@ -516,7 +526,7 @@ def of_bone(
         doubts.append(Reason("targets-not-tested", sentence))
     known = bone.uncertainty
     appearance = bone.appearance
-    found: dict[str, Any] = {"prediction": None, "features": None, "splits": []}
+    found: dict[str, Any] = {"prediction": None}
     if known and bone.lies and appearance and whole.features and whole.prediction:
         there = known.at(rigid.transform_points(bone.world_from_ct, surface))
         at = known.at(rigid.transform_points(bone.world_from_ct, chosen))
@@ -530,13 +540,7 @@ def of_bone(
             room = "check"
             sentence = f"The error at the targets may reach {upper95_mm:.1f} mm."
             reasons.append(Reason("error-bound", sentence))
-        inflation = upper95_mm / at.bound_mm()
-        turn_sd, axis = known.least_certain_rotation()
-        found["least_certain_rotation"] = float(np.degrees(inflation * SDS_95 * turn_sd)), axis
-        found["error_inflation"] = inflation
-        for view in views:
-            split = inflation * SDS_95 * np.array(at.split(view.camera))
-            found["splits"].append(ViewSplit(view.name, *split.tolist()))
+        found |= bounds(known, at, upper95_mm / at.bound_mm(), views)
         found["prediction"] = replace(
             fitted().predict(bone.features),
             mean_mm=typical_mm,

@@ -35,13 +35,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.xray import View
 from ..registration.cameras import CameraCorrections, independent_residuals
 from ..registration.objective import Objective, PoseFit
 from ..registration.tiles import Tiles
@@ -230,6 +231,28 @@ class TargetUncertainty:
         form = np.einsum("nki,nkj->ij", self.jacobians, self.jacobians) / len(self.jacobians)
         product = form @ self.errors
         return float(np.trace(product)), float(2 * np.trace(product @ product))
+
+
+class ViewSplit(NamedTuple):
+    """95 % bounds of the targets' errors along one view's beam and across it, mm."""
+
+    name: str
+    depth_mm: float
+    in_plane_mm: float
+
+
+def bounds(
+    pose: PoseUncertainty, targets: TargetUncertainty, inflation: float, views: Sequence[View]
+) -> dict[str, Any]:
+    """Return the bounds that a `verdict.Assessment` has, by its fields, of errors so many times as large as these."""
+    sd, axis = pose.least_certain_rotation()
+    times = SDS_95 * inflation
+    splits = []
+    for view in views:
+        depth, in_plane = targets.split(view.camera)
+        splits.append(ViewSplit(view.name, times * depth, times * in_plane))
+    turn = float(np.degrees(times * sd)), axis
+    return {"splits": splits, "least_certain_rotation": turn, "error_inflation": inflation}
 
 
 def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:

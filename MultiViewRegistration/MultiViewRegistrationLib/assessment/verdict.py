@@ -8,7 +8,7 @@ on, or for other X-rays what holds for any kind (`Prediction.carried`). Any othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 
 import numpy as np
@@ -43,7 +43,7 @@ from .prediction import (
     Prediction,
     calibrated,
 )
-from .uncertainty import SDS_95, TargetUncertainty
+from .uncertainty import TargetUncertainty, ViewSplit, bounds
 from .uses import Error, Judged, in_words
 from .verdict_reasons import (
     FEW_GREY_LEVELS,
@@ -103,15 +103,6 @@ class Limits:
 LIMITS = Limits()
 #: Steps in which the next answer is refined, where its tiles are asked.
 RIVAL_STEPS = 8
-
-
-@dataclass(frozen=True, eq=False)
-class ViewSplit:
-    """95 % bounds of the targets' errors along one view's beam and across it, mm."""
-
-    name: str
-    depth_mm: float
-    in_plane_mm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +258,7 @@ class Assessment(Judged):
             else None,
             "camera_mm": self.features.camera_mm,
             "noise_mm": self.features.noise_mm,
-            "views": [asdict(split) for split in self.splits] if self.bounds_known else [],
+            "views": [split._asdict() for split in self.splits] if self.bounds_known else [],
             "least_certain_rotation": {"degrees": degrees, "axis": axis},
         }
 
@@ -406,18 +397,12 @@ def assess(
         ]
     if coarse or ALIKE in limits:  # how often these are wrong is not known
         prediction = replace(prediction, familiar=False)
-    sd, axis = features.total_uncertainty.least_certain_rotation()
     return Assessment(
         verdict,
         reasons,
         prediction,
         features,
-        [
-            ViewSplit(view.name, *(SDS_95 * inflation * sd for sd in at.split(view.camera)))
-            for view in corrected
-        ],
-        least_certain_rotation=(float(np.degrees(SDS_95 * inflation * sd)), axis),
-        error_inflation=inflation,
+        **bounds(features.total_uncertainty, at, inflation, corrected),
         targets=chosen,
         measured=measured,
         in_doubt=in_doubt,

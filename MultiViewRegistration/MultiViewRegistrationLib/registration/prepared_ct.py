@@ -122,8 +122,6 @@ class PreparedCT:
             return self
         other = copy(self)
         other.device = CPU if device == TORCH_CPU else device
-        if self.full_ct:
-            other.full_ct = self.full_ct.on_device(device)
         return other
 
     def run_on(

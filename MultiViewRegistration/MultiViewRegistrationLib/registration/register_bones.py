@@ -256,10 +256,9 @@ def similarity_at(
     anatomy: PreparedCT,
     views: list[View],
     pose: np.ndarray,
-    start: np.ndarray,
-    rest: np.ndarray | None = None,
+    rest: np.ndarray | None,
 ) -> tuple[float, ...]:
-    """Return the local NCC of each view at a pose (4, 4), as at the last level of a registration from `start` (4, 4).
+    """Return the local NCC of each view at a pose (4, 4), as at the last level of a registration from there.
 
     Parameters
     ----------
@@ -267,7 +266,7 @@ def similarity_at(
         (4, 4), where the rest of a masked structure's CT lies; None where it is left out.
     """
     if rest is None or anatomy.full_ct is None:
-        return anatomy.fit(views, pose, start).similarity
+        return anatomy.fit(views, pose, pose).similarity
     bones = bones_of(Body(anatomy.ct).with_mask_as_bone().bones, anatomy.full_ct)
     objective = objective_at(anatomy.full_ct, bones, views, rest, [], LEVELS[-1])
     found = objective.linearise([pose], objective.shadows([pose])).similarity[0]

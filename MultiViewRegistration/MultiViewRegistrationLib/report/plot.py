@@ -15,7 +15,7 @@ from ..geometry import rigid
 from .html import polyline, tag
 
 if TYPE_CHECKING:
-    from ..assessment.verdict import ViewSplit
+    from ..assessment.uncertainty import ViewSplit
     from ..registration.refinement import LevelTrace
     from .result import Result
 

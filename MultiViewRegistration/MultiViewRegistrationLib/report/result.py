@@ -313,8 +313,8 @@ class Result:
         """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
         from ..registration.register_bones import similarity_at
 
-        at = world_from_ct, self.start_world_from_ct, self.refinement.world_from_background
-        return similarity_at(self.anatomy, self.case.views, *at)
+        rest = self.refinement.world_from_background
+        return similarity_at(self.anatomy, self.case.views, world_from_ct, rest)
 
     @property
     def suggested_masks(self) -> dict[str, np.ndarray]:

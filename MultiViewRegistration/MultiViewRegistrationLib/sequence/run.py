@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..geometry.slot_scan import require_single_source
 from ..imaging.body import MASKED
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
+from ..reasons import doubted
 from ..registration.cameras import CameraCorrections
 from ..registration.prepared_ct import PreparedCT
 from ..registration.refinement import Report
@@ -72,12 +74,13 @@ def follow(
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
     case = sequence.first
-    if masked := anatomy.full_ct:
+    if anatomy.full_ct:
         case = case.with_mask_as_bone()
-        anatomy = masked
+        anatomy = anatomy.full_ct
     compute_device = (
         device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
     )
+    for_caller = partial(_for_caller, case=case, masked=case is not sequence.first)
     tracker = BodiesTracker(case, anatomy, PACES[pace], compute_device)
     cameras: Sequence[Camera] = ()
     for number in range(len(sequence)):
@@ -92,8 +95,7 @@ def follow(
         except InputError as error:
             if number == 0:
                 raise
-            lost = tracker.lost(number, str(error))
-            yield of_masked(lost, [], case) if masked else lost
+            yield for_caller(tracker.lost(number, str(error)), [])
             continue
         if found is None:
             views = _corrected(case, frame.views, cameras, sequence.names[number])
@@ -101,7 +103,7 @@ def follow(
         if found.kept:
             cameras = found.cameras
         tracker.keep(found, frame.views)
-        yield of_masked(found, frame.views, case) if masked else found
+        yield for_caller(found, frame.views)
 
 
 def _registered(number: int, result: Result) -> Tracked:
@@ -114,15 +116,24 @@ def _registered(number: int, result: Result) -> Tracked:
     return with_structures(whole, result.together, result.views, how)
 
 
-def of_masked(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
-    """Return the result of a frame as that of its CT's masked structure, of which nobody asks for the rest."""
+def _for_caller(found: Tracked, views: Sequence[View], case: Case, masked: bool) -> Tracked:
+    """Return the result of a frame, with the reasons of the patients' identity on it and on its bones."""
+    if masked:
+        found = _of_masked(found, views, case)
+    reasons = case.identity_reasons
+    bones = {name: doubted(bone, reasons) for name, bone in found.bones.items()}
+    return replace(doubted(found, reasons), bones=bones)
+
+
+def _of_masked(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
+    """Return the result of a frame as that of the bone that the CT's mask holds, the rest of the CT as its background."""
     bones = dict(found.bones)
     bone = bones.pop(MASKED)
     judged = found.assessment
     if judged and bone.pose is not None:
         corrected = with_cameras(views, found.cameras)
-        told = of_bone(judged.body or judged, bone.assessment, corrected, case.targets)
-        bone = bone.assessed(told)
+        whole = judged.body or judged
+        bone = bone.assessed(of_bone(whole, bone.assessment, corrected, case.targets))
     rest = replace(found, bones={}, motions=(), assessment=None)
     return replace(bone, cameras=found.cameras, seconds=found.seconds, background=rest, bones=bones)
 

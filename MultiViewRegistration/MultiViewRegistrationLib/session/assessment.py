@@ -417,12 +417,12 @@ def _find_similarity(session: Session) -> Callable[[], dict[str, float]] | None:
     case = session.corrected_case()
     pose = session.registration.world_from_ct
     result = session.result
-    world_from_background = None if result is None else result.refinement.world_from_background
+    rest = result.refinement.world_from_background if result else None
 
     def find() -> dict[str, float]:
         from ..registration.register_bones import similarity_at
 
-        similarity = similarity_at(anatomy, case.views, pose, pose, world_from_background)
+        similarity = similarity_at(anatomy, case.views, pose, rest)
         names = [view.name for view in case.views]
         return dict(zip(names, map(float, similarity), strict=True))
 

@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.files import sha256
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.report.overlays import local_moments
+from MultiViewRegistrationLib.report.overlays import smooth_moments
 from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses
 
 from ..kept import ct_name
@@ -441,7 +441,7 @@ class RealCase:
         bone = self._joseph.project(view.camera, self._real)[0]
         within = (bone > 0) & view.xray.valid
         projected, shown = (
-            image - local_moments(image, within, RADIUS)[0]
+            image - smooth_moments(image, within, RADIUS)[0]
             for image in (bone, view.xray.line_integrals)
         )
         return float(np.sum(projected[within] * shown[within]) / np.sum(projected[within] ** 2))

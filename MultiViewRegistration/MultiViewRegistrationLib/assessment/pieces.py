@@ -21,7 +21,7 @@ import scipy
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import WATER, Volume
-from ..imaging.xray import View
+from ..imaging.xray import View, detail_of, local_moments
 from ..reasons import Reason, Use
 from ..registration.moved_detail import moved_detail
 from ..registration.prepared_ct import PreparedCT, pixel_size_mm
@@ -282,12 +282,8 @@ def _compare(anatomy: PreparedCT, view: View, world_from_ct: np.ndarray) -> _Com
 def _normalised(image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return an image (rows, columns) less its local mean, by its local standard deviation, and that; 0 where not known."""
     near = partial(scipy.ndimage.uniform_filter, size=2 * LIMITS.window + 1)
-    share = np.maximum(near(known.astype(float)), 1e-6)
-    image = np.where(known, image, 0).astype(float)
-    mean = near(image) / share
-    detail = np.sqrt(np.maximum(near(image**2) / share - mean**2, 0))
-    some = detail[known & (detail > 0)]
-    detail = np.maximum(detail, LEAST_DETAIL * np.median(some) if len(some) else 1.0)
+    mean, detail = local_moments(image.astype(float), known, near)
+    detail = detail_of(detail, known, LEAST_DETAIL)
     return np.where(known, (image - mean) / detail, 0), detail
 
 

@@ -8,10 +8,12 @@ chance. So the tiles are votes, of which each knows nothing but its own few cent
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import scipy
 
+from ..imaging.xray import local_moments
 from ..registration.objective import Objective, Projection
 from ..registration.similarity import local_ncc
 from ..registration.tiles import TILE_SIDE, Tiles, tiles
@@ -151,12 +153,8 @@ def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> l
 
 def _local_sd(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the standard deviation (rows, columns) of the known pixels within DETAIL_PIXELS."""
-    pixels, sum_, squares = (
-        scipy.ndimage.uniform_filter(each.astype(float), 2 * DETAIL_PIXELS + 1)
-        for each in (mask, mask * image, mask * image**2)
-    )
-    pixels = np.maximum(pixels, 1e-9)
-    return np.sqrt(np.maximum(squares / pixels - (sum_ / pixels) ** 2, 1e-18))
+    near = partial(scipy.ndimage.uniform_filter, size=2 * DETAIL_PIXELS + 1)
+    return np.maximum(local_moments(image.astype(float), mask, near)[1], 1e-9)
 
 
 def best_fits(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

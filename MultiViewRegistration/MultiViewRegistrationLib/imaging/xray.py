@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -379,6 +379,31 @@ class View:
             self.xray.pixel_mm,
         )
         return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))
+
+
+def local_moments(
+    image: np.ndarray, mask: np.ndarray, blurred: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return local mean and standard deviation (rows, columns) of an image's masked pixels.
+
+    Parameters
+    ----------
+    image, mask
+        (rows, columns), floating point; what is not zero in the latter counts.
+    blurred
+        A filter that returns the means of a window about each pixel, more than a thousandth of
+        which is masked wherever the moments have a meaning.
+    """
+    share = np.maximum(blurred((mask != 0).astype(image.dtype)), 1e-3)
+    masked = np.where(mask, image, 0)
+    mean = blurred(masked) / share
+    return mean, np.sqrt(np.maximum(blurred(masked**2) / share - mean**2, 0))
+
+
+def detail_of(sd: np.ndarray, mask: np.ndarray, least: float) -> np.ndarray:
+    """Return the local standard deviation (rows, columns), at least this share of its median on the mask: flat areas are noise."""
+    some = sd[mask & (sd > 0)]
+    return np.maximum(sd, least * np.median(some) if len(some) else 1.0)
 
 
 def with_cameras(views: Sequence[View], cameras: Sequence[Camera]) -> list[View]:

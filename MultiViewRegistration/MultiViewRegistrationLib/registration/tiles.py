@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy
 
+from ..imaging.xray import local_moments
 from ..rendering.devices import run_each
 from . import similarity
 from .objective import Objective, Projection
@@ -171,8 +173,8 @@ def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
 
 def _detail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the mean square by which an image differs from its surroundings, by tile."""
-    share = np.maximum(scipy.ndimage.uniform_filter(mask, 9), 1e-6)
-    detail = (image - scipy.ndimage.uniform_filter(image * mask, 9) / share) * mask
+    near = partial(scipy.ndimage.uniform_filter, size=9)
+    detail = (image - local_moments(image, mask, near)[0]) * mask
     return _sums((detail**2)[None])[0] / np.maximum(_sums(mask[None])[0], 1)
 
 

@@ -14,10 +14,10 @@ import scipy
 from PIL import Image, ImageDraw, ImageFont
 
 from ..imaging.structures import colour_of
-from ..imaging.xray import View
+from ..imaging.xray import View, detail_of
 from ..reasons import UNUSABLE
 from .html import Content, figure, number, table, tag
-from .overlays import BLUE, ORANGE, film_of, local_moments
+from .overlays import BLUE, ORANGE, film_of, smooth_moments
 from .result import Result
 
 if TYPE_CHECKING:
@@ -168,10 +168,10 @@ def _crop(view: View, bones: Sequence[BodyResult], world_from_ct: np.ndarray) ->
     smooth = scipy.ndimage.gaussian_filter(view.xray.line_integrals, SMOOTH_PX)
     image = enlarged(smooth)
     valid = enlarged(view.xray.valid) > 0.99
-    mean, spread = local_moments(
+    mean, spread = smooth_moments(
         image, valid, PICTURE_ROWS // 6
     )  # bone is seen before heart and lung alike
-    grey = 0.5 + (image - mean) / (4 * np.maximum(spread, max(np.median(spread) / 2, 1e-6)))
+    grey = 0.5 + (image - mean) / (4 * detail_of(spread, valid, 0.5))
     picture = np.repeat(255 * np.clip(np.where(valid, grey, 0), 0, 1)[..., None], 3, axis=-1)
     for colour, silhouettes in ((BLUE, before), (ORANGE, after)):
         for silhouette in silhouettes:

@@ -21,7 +21,7 @@ from ..assessment.features import Tile
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.field import continued, hull
-from ..imaging.xray import XRay
+from ..imaging.xray import XRay, detail_of, local_moments
 from ..registration.prepared_ct import PreparedCT
 from .html import png
 
@@ -57,6 +57,8 @@ SIGMA = 300
 #: Pixels; sampled second derivatives of a narrower Gaussian do not add up to zero, and move edges
 #: to where bone begins.
 MIN_SIGMA = 0.7
+#: Share of the typical contrast that the least counts as.
+LEAST_DETAIL = 0.25
 #: Local moments are computed for blocks of pixels, so many in half a window.
 BLOCKS = 12
 #: Opacity of the strongest outlier.
@@ -88,7 +90,7 @@ class Film:
         self.window = max(valid.shape) // WINDOW
         # Half of what changes slowly is taken away, as radiography systems do, to leave bone more
         # contrast.
-        flattened = line_integrals - 0.5 * local_moments(line_integrals, valid, 2 * self.window)[0]
+        flattened = line_integrals - 0.5 * smooth_moments(line_integrals, valid, 2 * self.window)[0]
         low, high = np.percentile(
             flattened[around if around.any() else np.ones_like(valid)], (0.5, 99.5)
         )
@@ -362,7 +364,7 @@ def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray
 
 def _in_greys_of(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
     """Return a DRR, locally normalised, in the film's local brightness and contrast, from 0 to 1."""
-    mean, spread = local_moments(film.grey, both, film.window)
+    mean, spread = smooth_moments(film.grey, both, film.window)
     return np.clip(mean + normalised * spread, 0, 1)
 
 
@@ -488,8 +490,8 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     # Of a blurred step this is 1; ripples on a slope have far less and are no edges.
     sharpness = -(x * column + y * row) * blur**2 / square
 
-    strength = np.hypot(x, y) / _local_contrast(
-        local_moments(image, inside, side // WINDOW)[1], inside
+    strength = np.hypot(x, y) / detail_of(
+        smooth_moments(image, inside, side // WINDOW)[1], inside, LEAST_DETAIL
     )
     weak, strong = np.maximum(
         np.percentile(strength[within], (75, 93)), 0.05 * strength[within].max()
@@ -512,7 +514,7 @@ def _line(value: np.ndarray, slope: np.ndarray) -> np.ndarray:
     )
 
 
-def local_moments(
+def smooth_moments(
     image: np.ndarray, mask: np.ndarray, window: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (rows, columns) of the masked pixels within about `window` pixels.
@@ -539,26 +541,13 @@ def local_moments(
             Image.fromarray(means).resize((columns, rows), Image.Resampling.BILINEAR, within)
         )
 
-    share = np.maximum(blurred(mask.astype(np.float32)), 1e-3)
     # Without its overall mean first, float32 loses the variance of a bright image.
     offset = np.float32(image[mask].mean()) if mask.any() else np.float32(0)
-    centred = np.where(mask, image - offset, np.float32(0))
-    mean = blurred(centred) / share
-    spread = np.sqrt(np.maximum(blurred(centred**2) / share - mean**2, 0))
+    mean, spread = local_moments(image - offset, mask, blurred)
     return interpolated(mean) + offset, interpolated(spread)
-
-
-def _local_contrast(spread: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the local standard deviation (rows, columns), at least a quarter of the typical.
-
-    Flat areas are noise.
-    """
-    return np.maximum(
-        spread, max(0.25 * float(np.median(spread[mask])), 1e-6) if mask.any() else 1.0
-    )
 
 
 def _normalised(image: np.ndarray, mask: np.ndarray, window: int) -> np.ndarray:
     """(image - local mean) / local contrast, zero off the mask."""
-    mean, spread = local_moments(image, mask, window)
-    return np.where(mask, (image - mean) / _local_contrast(spread, mask), 0)
+    mean, spread = smooth_moments(image, mask, window)
+    return np.where(mask, (image - mean) / detail_of(spread, mask, LEAST_DETAIL), 0)

@@ -122,5 +122,6 @@ def test_what_disagrees_without_any_bone_is_no_place_to_look_at():
 
 def test_an_entry_of_a_scene_of_before_has_its_list_of_structures_as_bodies():
     listed = [{"name": "L1", "verdict": "check"}]
-    kept = {"time": "", "method": "search", "world_from_ct": [], "structures": listed}
+    kept = {"time": "", "method": "search", "world_from_ct": [], "similarity": {"AP": 0.9}}
+    kept["structures"] = listed
     assert HistoryEntry.from_json(kept).bodies == {"L1": {"verdict": "check"}}

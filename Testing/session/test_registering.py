@@ -60,7 +60,7 @@ def test_a_published_refinement_begins_at_the_pose_and_its_end_is_a_result(sessi
     ) == ("given", "xvr")
     assert (
         0 < entry.seconds < 60
-        and min(entry.similarity.values()) > 0.9
+        and min(session.result.refinement.fit.similarity) > 0.9
         and stale_reason(session) == ""
     )
     assert (session.result.refined_by, session.result.torch_device) == ("xvr", "cpu")

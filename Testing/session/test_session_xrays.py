@@ -133,14 +133,14 @@ def test_order_and_names(scene, registration):
     assert registration.xrays == [c, b]
     History(registration).add(
         HistoryEntry.now(
-            "search", np.eye(4), similarity={"b": 0.5, "c": 0.4}, cameras={"b": {"k": 1}}
+            "search", np.eye(4), views={"b": "good", "c": "bad"}, cameras={"b": {"k": 1}}
         )
     )
     rename(registration, b, " Lateral ")
     entry = History(registration).current
-    assert (b.name, entry.similarity, entry.cameras) == (
+    assert (b.name, entry.views, entry.cameras) == (
         "Lateral",
-        {"Lateral": 0.5, "c": 0.4},
+        {"Lateral": "good", "c": "bad"},
         {"Lateral": {"k": 1}},
     )
     rename(registration, b, "lateral")  # it is its own name

@@ -380,8 +380,7 @@ def where_decisive(session: Session) -> dict[str, np.ndarray]:
     entry = session.history.current
     if entry is None or outdated_reason(session):
         return {}
-    boxes = entry.decisive or (session.result.decisive if session.result else {})
-    return {name: np.array(box) for name, box in boxes.items()}
+    return {name: np.array(box) for name, box in entry.decisive.items()}
 
 
 class SimilarityUpdater:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from ..assessment.uses import UseVerdict, in_words
-from ..io.edge_checks import EdgeCheck, off_line
-from ..io.files import plain
+from ..io.edge_checks import EDGES_OFF, EdgeCheck, off_line, read_edge_checks
+from ..io.files import JsonObject
+from ..io.navigation.registration_export import bones_in
 from ..mrml.bones import (
     Places,
     bones_of,
@@ -27,7 +28,7 @@ from ..mrml.bones import (
 )
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, Use, doubted, from_codes, with_codes
+from ..reasons import KEYS, BoneVerdict, Use, Verdict, doubted, from_codes, with_codes
 from ..translation import _
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ class HistoryEntry:
         ISO 8601, local.
     method
         "given", "search", "landmarks", "by hand", "transform", ...
-    similarity
-        Local NCC by the view's name.
     seconds
         That it took, including the preparation at the first start after installing (first_time_s).
     cameras
@@ -120,7 +119,6 @@ class HistoryEntry:
     time: str
     method: str
     world_from_ct: list[list[float]]
-    similarity: dict[str, float] = field(default_factory=dict)
     cameras: dict[str, dict] = field(default_factory=dict)
     fingerprint: str = ""
     reasons: Sequence[str] = ()
@@ -149,9 +147,10 @@ class HistoryEntry:
     def from_json(cls, content: dict) -> HistoryEntry:
         """Make an entry of what `to_json` returned.
 
-        In a scene of before without codes, too, and with a list of structures in place of bodies.
+        In a scene of before without codes, too, with similarities, and with a list of structures in
+        place of bodies.
         """
-        said = {key: value for key, value in content.items() if key not in KEYS}
+        said = {key: value for key, value in content.items() if key not in (*KEYS, "similarity")}
         if "structures" in said:
             said["bodies"] = {each.pop("name"): each for each in said.pop("structures")}
         return cls(**said, reasons=from_codes(content))
@@ -171,35 +170,56 @@ class HistoryEntry:
         )
 
     @classmethod
+    def of_content(
+        cls, method: str, world_from_ct: np.ndarray, fields: JsonObject, **more: Any
+    ) -> HistoryEntry:
+        """Make an entry of a pose with what a result.json says of it, and more or other fields.
+
+        Raises
+        ------
+        InputError
+            For what is none.
+        """
+        content = fields.values
+        use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
+        told = UseVerdict.read(fields, get_args(Verdict))
+        if told and use not in told:
+            fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(told)}")
+        uses = {of: each.to_json() for of, each in told.items()}
+        predicted = content.get("predicted_tre_mm") or {}
+        states = {view["name"]: view.get("state") for view in content["views"]}
+        said = {
+            # What a person saw is told by the edge_checks.
+            "reasons": [each for each in from_codes(content) if each.code != EDGES_OFF],
+            "seconds": content.get("seconds", {}).get("total"),
+            "verdict": content["verdict"] and fields.choice("verdict", get_args(Verdict)),
+            "use": use,
+            "typical_mm": uses.get(use, {"typical_mm": predicted.get("typical")}).get("typical_mm"),
+            "risk": (content.get("uncertainty") or {}).get("failure_probability"),
+            "views": {name: state for name, state in states.items() if state in VIEW_STATES},
+            "uses": uses,
+            "decisive": _decisive(fields),
+            "edge_checks": {
+                name: each._asdict() for name, each in read_edge_checks(fields).items()
+            },
+            "summary": str(content.get("summary", "")),
+            "bodies": _bodies(fields),
+            "motions": fields.optional("motions", fields.value, *MOTIONS, default=[]),
+        }
+        return cls.now(method, world_from_ct, **{**said, **more})
+
+    @classmethod
     def of_result(
         cls, method: str, world_from_ct: np.ndarray, result: Result, **more: Any
     ) -> HistoryEntry:
-        """Make an entry with what a `result.Result` says of a pose, and more or other fields."""
-        names = [view.name for view in result.views]
-        assessment = result.assessment
-        similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
-        prediction = assessment and assessment.prediction
-        bodies = result.bodies
-        together = result.together
-        said = {
-            "similarity": dict(similarity),
-            "reasons": list(result.reasons),
-            "seconds": result.seconds["total"],
-            "device": result.compute_device.display_name,
-            "verdict": result.verdict,
-            "risk": prediction.known_risk if prediction else None,
-            "bodies": {each.name: plain(bodies[each.name]) for each in together.bodies},
-            "motions": plain(together.motions),
-            "uses": {use: each.to_json() for use, each in result.uses.items()},
-        }
-        if result.use:
-            said["use"] = result.use
-            said["typical_mm"] = result.uses[result.use].typical_mm
-        if assessment:
-            said["views"] = replace(assessment, use="room").view_states(names)
-            said["summary"] = assessment.summary
+        """Make an entry of a pose with what a `result.Result` says of it, and more or other fields."""
+        said: dict[str, Any] = {"device": result.compute_device.display_name}
+        if assessment := result.assessment:
+            room = replace(assessment, use="room")
+            said["views"] = room.view_states([view.name for view in result.views])
             said["elsewhere"] = _cells(assessment.elsewhere)
-        return cls.now(method, world_from_ct, **{**said, **more})
+        fields = JsonObject("result.json", "", result.to_json())
+        return cls.of_content(method, world_from_ct, fields, **{**said, **more})
 
     def for_use(self, use: Use) -> HistoryEntry:
         """Return the entry with the verdict of another use."""
@@ -268,6 +288,33 @@ class HistoryEntry:
     def places(self) -> Places:
         """Where CT and bones are."""
         return {"": self.pose, **self.bone_poses}
+
+
+#: What the motions of a result.json are.
+MOTIONS = "the motions of the structures", list
+
+
+def _decisive(fields: JsonObject) -> dict[str, list[list[int]]]:
+    """Return between which pixels edges decide by a result.json, by the view's name."""
+    found = {}
+    for view in fields.sections("views", "the views of the result"):
+        if view.has("decisive_px"):
+            box = view.array("decisive_px", (2, 2), "pixels").astype(int)
+            found[view.text("name", "its name")] = box.tolist()
+    return found
+
+
+def _bodies(fields: JsonObject) -> dict[str, dict]:
+    """Return the bones of a result.json."""
+    bones = bones_in(fields)
+    for each in bones.values():
+        each.rigid("world_from_ct")
+        if each.value("verdict", "a verdict or null") is not None:
+            each.choice("verdict", get_args(BoneVerdict))
+        each.section("similarity")
+        each.optional("moved", each.section)
+        each.texts("reasons", "a list of sentences")
+    return {name: each.values for name, each in bones.items()}
 
 
 def _of_use(body: dict, use: Use) -> dict:
@@ -376,7 +423,7 @@ class History:
                 return
         pose = self._registration.world_from_ct
         cameras = self._cameras()
-        self.add(HistoryEntry.now(method, pose, cameras=cameras, bodies=self._bodies()))
+        self.add(HistoryEntry.now(method, pose, cameras=cameras, bodies=self._bones_now()))
 
     def note_here(self) -> None:
         """Keep the pose that the CT is about to leave."""
@@ -468,7 +515,7 @@ class History:
         every = reversed(list(enumerate(self.entries)))
         return [each for each in every if each[1].verdict and now in each[1].inputs]
 
-    def _bodies(self) -> dict[str, dict]:
+    def _bones_now(self) -> dict[str, dict]:
         """Return the bones as they are now, with what is known of those that lie where they were registered."""
         registered = [entry.bodies for _n, entry in self._standing()]
         there = bones_of(self._registration)
@@ -479,8 +526,8 @@ class History:
         entries = self.entries
         for entry in entries:
             of_bodies = (body["similarity"] for body in entry.bodies.values())
-            of_entry = (entry.similarity, entry.cameras, entry.views)
-            for kept in (*of_entry, entry.decisive, entry.edge_checks, *of_bodies):
+            of_entry = (entry.cameras, entry.views, entry.decisive, entry.edge_checks)
+            for kept in (*of_entry, *of_bodies):
                 if before in kept:
                     kept[after] = kept.pop(before)
         self._keep(entries)

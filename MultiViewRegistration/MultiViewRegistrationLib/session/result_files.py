@@ -8,13 +8,11 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from ..assessment.uses import UseVerdict
 from ..errors import InputError, warn
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
-from ..io.edge_checks import EDGES_OFF, read_edge_checks
 from ..io.files import JsonObject, printable, read_json, write_json
 from ..io.navigation import CASE_KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_together as write_files_together
@@ -22,7 +20,6 @@ from ..io.navigation.igtl import Messages, messages_of
 from ..io.navigation.registration_export import (
     REJECTED,
     RegistrationExport,
-    bones_in,
     result_content,
 )
 from ..io.own_folders import staged
@@ -36,10 +33,9 @@ from ..mrml.identity import ct_images, recorded_patient
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from ..reasons import BoneVerdict, Use, Verdict, from_codes
 from ..translation import _
 from .assessment import reason_not_to_use
-from .history import VIEW_STATES, History, HistoryEntry
+from .history import History, HistoryEntry
 from .player import Played
 from .session import Session
 from .tasks import Writer, within_sentence
@@ -311,14 +307,10 @@ def _entry(
 
     One with a warning does not count as a result of the scene's inputs.
     """
-    content = fields.values
     warning = exported.warning
     views = {view.name: view for view in registration.xrays}
     cameras = {}
-    similarity = {}
-    states = {}
-    decisive = {}
-    for of_view, told in zip(content["views"], exported.views, strict=True):
+    for of_view, told in zip(fields.values["views"], exported.views, strict=True):
         view = views.get(told.name)
         if view is None:
             raise InputError(
@@ -327,64 +319,17 @@ def _entry(
                     "was found from; name that one."
                 )
             )
-        if isinstance(of_view.get("similarity"), (int, float)):
-            similarity[view.name] = float(of_view["similarity"])
-        if of_view.get("state") in VIEW_STATES:
-            states[view.name] = of_view["state"]
-        if "decisive_px" in of_view:
-            box = JsonObject(exported.path.name, "", of_view).array("decisive_px", (2, 2), "pixels")
-            decisive[view.name] = box.astype(int).tolist()
         if "given_camera_from_world" in of_view or "given_intrinsics" in of_view:
             corrected = told.corrected(view.camera).to_json()
             cameras[view.name] = {**corrected, "of": view.record.geometry_fingerprint}
-    reasons = [
-        each for each in from_codes(content) if each.code != EDGES_OFF
-    ]  # told by edge_checks
-    use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
-    told_uses = UseVerdict.read(fields, get_args(Verdict))
-    uses = {of: each.to_json() for of, each in told_uses.items()}
-    if uses and use not in uses:
-        fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(uses)}", "correct it")
-    predicted = content.get("predicted_tre_mm") or {}
-    return HistoryEntry.now(
-        str(content.get("start", {}).get("method", "given")),
+    entry = HistoryEntry.of_content(
+        str(fields.values.get("start", {}).get("method", "given")),
         exported.world_from_ct,
-        similarity=similarity,
+        fields,
         cameras=cameras,
         fingerprint="" if warning else fingerprint(registration),
-        reasons=[*([warning] if warning else []), *reasons],
-        seconds=content.get("seconds", {}).get("total"),
-        verdict=content["verdict"] and fields.choice("verdict", get_args(Verdict)),
-        use=use,
-        typical_mm=uses[use].get("typical_mm") if use in uses else predicted.get("typical"),
-        risk=(content.get("uncertainty") or {}).get("failure_probability"),
-        views=states,
-        uses=uses,
-        decisive=decisive,
-        edge_checks={name: each._asdict() for name, each in read_edge_checks(fields).items()},
-        summary=str(content.get("summary", "")),
-        **_bodies(fields),
     )
-
-
-def _bodies(fields: JsonObject) -> dict[str, Any]:
-    """Return the bodies and motions of a result.json for the history.
-
-    Raises
-    ------
-    InputError
-        For what are none.
-    """
-    bones = bones_in(fields)
-    for each in bones.values():
-        each.rigid("world_from_ct")
-        each.choice("verdict", get_args(BoneVerdict))
-        each.section("similarity")
-        each.optional("moved", each.section)
-        each.texts("reasons", "a list of sentences")
-    said = "the motions of the structures", list
-    motions = fields.optional("motions", fields.value, *said, default=[])
-    return {"bodies": {name: each.values for name, each in bones.items()}, "motions": motions}
+    return replace(entry, reasons=[warning, *entry.reasons]) if warning else entry
 
 
 def read_track(path: Path, case: Path | None = None) -> ReadTrack:

@@ -77,9 +77,9 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
     )
     tracker = Tracker(anatomy, PACES["thorough"], Range(**case.search))
     similarity = anatomy.fit(case.views, pose, pose).similarity
-    tracker.keep(Tracked(0, "registered", pose, "check", [], similarity))
+    tracker.memory.keep(Tracked(0, "registered", pose, "check", [], similarity))
     for number, (frame, _, expected) in enumerate(later, start=1):
         found = tracker.follow(number, frame.views)
-        tracker.keep(found)
+        tracker.memory.keep(found)
         assert found.verdict == "check"  # as any structure
         assert agree(anatomy, expected, found.world_from_ct)

@@ -39,7 +39,7 @@ from ..registration.register_bones import (
 from .bodies import UNJUDGED, Alone, BodyResult, Moved, Together
 from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
 from .bone_prediction import BoneErrors, fitted
-from .bone_verdict import OF_WHOLE, fault, faulty, judge
+from .bone_verdict import OF_WHOLE, fault, faulty, judge, predicted
 from .implants import hidden_turns, metal_in_ct, unlike
 from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
@@ -270,8 +270,7 @@ def judge_together(
         room = overlay = verdict
         if not own:
             # What leaves its place along a beam open moves it in no X-ray by more than its bound.
-            whole_bone = replace(features, shown=1.0)
-            _, overlay, _ = judge(bone.name, whole_bone, showing, whole.in_doubt)
+            _, overlay = predicted(replace(features, shown=1.0))
         if verdict == "accept" and whole.cameras_in_doubt:
             room = "check"
         if prediction and whole.cameras_in_doubt and OF_WHOLE not in reasons:
@@ -282,7 +281,7 @@ def judge_together(
             lies = errors.room(n)
             uncertain = errors.pose(n)
         known = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
-        if overlay == "accept" and not known:
+        if overlay == "accept" and (whole.in_doubt or not known):
             overlay = "check"
         error = None
         if prediction:

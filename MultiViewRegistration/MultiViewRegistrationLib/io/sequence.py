@@ -235,47 +235,62 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameSequence:
-    """Frames that are loaded on first use.
-
-    The images of one case share the first ones' fields, shutters and masks: to seek those takes
-    longer than to follow a structure.
+class Frames:
+    """What is tracked: frames in files, or of images in a scene.
 
     Attributes
     ----------
     first
         The first frame with all else that its case says.
     files
-        Where the frames are.
+        Where the frames are; None of images that are in no files.
     truths, structure_truths
         (4, 4) world_from_ct by the number of the frame, where its case has one, and by the name of
         the structure; only ever read to report errors.
     """
 
     first: Case
-    files: FrameFiles
+    files: FrameFiles | None
     truths: dict[int, np.ndarray] = field(default_factory=dict)
     structure_truths: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
 
     @property
     def names(self) -> list[str]:
-        """The names of the frames, from their files."""
-        return self.files.names
+        """The names of the frames, for people."""
+        raise NotImplementedError
 
     def load(self, number: int) -> Frame:
-        """Return a frame, from 0.
+        """Return a frame, from 0; errors as of `read`."""
+        return self.read(number) if number else Frame(self.first.views)
+
+    def read(self, number: int) -> Frame:
+        """Read a frame, also the first.
 
         Raises
         ------
         InputError
             Where an image of it cannot be read, or shows nothing.
         """
-        if number == 0:
-            return Frame(self.first.views)
-        return self.read(number)
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSequence(Frames):
+    """Frames that are loaded on first use.
+
+    The images of one case share the first ones' fields, shutters and masks: to seek those takes
+    longer than to follow a structure.
+    """
+
+    files: FrameFiles
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the frames, from their files."""
+        return self.files.names
 
     def read(self, number: int) -> Frame:
         """Read a frame from its files, also the first.

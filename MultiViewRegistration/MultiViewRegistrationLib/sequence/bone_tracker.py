@@ -388,7 +388,10 @@ class BodiesTracker:
             arguments = there, case.views, found, start, targets, shared
             return verdict.assess(*arguments, masked=case.masks_misfit)
 
-        found = self._trackers[n].on(anatomy, assess).follow(number, views, given)
+        tracker = self._trackers[n]
+        tracker.anatomy = anatomy
+        tracker.assess = assess
+        found = tracker.follow(number, views, given)
         judged = for_use(found.assessment, self._case, anatomy)
         in_doubt = judged.in_doubt or bool(case.identity_reasons)
         return found.assessed(replace(judged, in_doubt=in_doubt))

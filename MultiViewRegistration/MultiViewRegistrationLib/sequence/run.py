@@ -23,6 +23,7 @@ from ..geometry.slot_scan import require_single_source
 from ..imaging.body import MASKED
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
+from ..io.sequence import Frames
 from ..reasons import doubted
 from ..registration.cameras import CameraCorrections
 from ..registration.prepared_ct import PreparedCT
@@ -31,7 +32,7 @@ from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from ..report.result import Result
 from .bone_tracker import BodiesTracker, with_structures
-from .tracker import PACES, Frames, Tracked, tracked
+from .tracker import PACES, Tracked, tracked
 
 
 def follow(

@@ -33,7 +33,7 @@ from ..io.files import (
 )
 from ..io.navigation.registration_export import bones_in
 from ..io.own_folders import staged
-from ..io.sequence import FrameFiles
+from ..io.sequence import FrameFiles, Frames
 from ..io.view_record import ViewRecord
 from ..reasons import KEYS, UNUSABLE, BoneVerdict, Use, Verdict, from_codes, with_codes
 from ..registration.bone import Bone, bones_of_bodies
@@ -44,7 +44,7 @@ from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
 from .motion import MATRIX, motion_against, relative_motion, table, to_json, write_files
-from .tracker import Frames, Tracked
+from .tracker import Tracked
 
 VERSION = 2
 FILE = "track.json"
@@ -413,8 +413,8 @@ class StoredTrack:
             named = section.has("name")
             names.append(section.text("name", "the frame's name") if named else f"frame {number}")
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
-        views = fields.texts("views", "the names of the views") if fields.has("views") else []
-        inputs = fields.section("inputs").values if fields.has("inputs") else {}
+        views = fields.optional("views", fields.texts, "the names of the views", default=[])
+        inputs = fields.part("inputs").values
         key, what = (
             ("structure", "its name") if fields.has("structure") else ("case", "the case's name")
         )
@@ -429,7 +429,7 @@ def _stored(
     """Return a frame as `Track._frame` wrote it; only its pose is required."""
     verdict = fields.choice("verdict", verdicts)
     placed = verdict not in UNUSABLE or fields.values.get("world_from_ct") is not None
-    how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
+    how = fields.optional("how", fields.text, "how the pose was found", default="followed")
     said = {key: fields.texts(key, "a list of texts") for key in KEYS if fields.has(key)}
     upper95 = fields.values.get("predicted_upper95_mm")
     return Tracked(
@@ -443,7 +443,7 @@ def _stored(
         if upper95 is None
         else fields.number("predicted_upper95_mm", "a number of mm", least=0),
         _cameras(fields),
-        fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
+        fields.optional("seconds", fields.number, "a number", least=0, default=0.0),
         use=fields.optional("use", fields.choice, get_args(Use), default="room"),
         uses=UseVerdict.read(fields, verdicts),
         bones={

@@ -11,9 +11,8 @@ What a mask of a CT holds is tracked as a bone of that CT is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,8 +25,6 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..io.case import Case
-from ..io.sequence import Frame, FrameFiles
 from ..reasons import UNUSABLE, Reason, Use
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
@@ -55,40 +52,6 @@ FOLLOWED = Reason(
     "poses.",
 )
 UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
-
-
-class Frames(Protocol):
-    """What is tracked: an `io.sequence.FrameSequence`, or the frames of images in a scene."""
-
-    @property
-    def first(self) -> Case:
-        """The first frame with all else that its case says."""
-
-    @property
-    def files(self) -> FrameFiles | None:
-        """Where the frames are; None of images that are in no files."""
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the frames, for people."""
-
-    @property
-    def truths(self) -> dict[int, np.ndarray]:
-        """The true poses, as of an `io.sequence.FrameSequence`."""
-
-    @property
-    def structure_truths(self) -> dict[int, dict[str, np.ndarray]]:
-        """The true poses of structures, as of an `io.sequence.FrameSequence`."""
-
-    def __len__(self) -> int: ...
-    def load(self, number: int) -> Frame:
-        """Return a frame, from 0.
-
-        Raises
-        ------
-        InputError
-            Where it cannot be used.
-        """
 
 
 @dataclass(frozen=True)
@@ -237,26 +200,19 @@ class Tracker:
 
     Parameters
     ----------
+    anatomy
+        On the device that is used for the frame.
     search
         How far a lost structure may have moved.
     assess
         Assesses a pose, by the first arguments of `assessment.verdict.assess`.
     """
 
-    _anatomy: PreparedCT
+    anatomy: PreparedCT
     _pace: Pace
     _search: Range
-    _assess: Callable[..., Assessment] = verdict.assess
+    assess: Callable[..., Assessment] = verdict.assess
     memory: Memory = field(init=False, default_factory=Memory)
-
-    def on(
-        self, anatomy: PreparedCT, assess: Callable[..., Assessment] = verdict.assess
-    ) -> Tracker:
-        """Return the same tracker with the CT on another device, see `PreparedCT.on_device`."""
-        other = copy(self)
-        other._anatomy = anatomy
-        other._assess = assess
-        return other
 
     def follow(self, number: int, views: list[View], given: np.ndarray | None = None) -> Tracked:
         """Find the structure in a frame, from the frames kept before it.
@@ -283,7 +239,7 @@ class Tracker:
                 continue
             assessment = UNASSESSED
             if self._pace.assessed:
-                assessment = self._assess(self._anatomy, views, found, start)
+                assessment = self.assess(self.anatomy, views, found, start)
             if assessment.verdict != "reject":
                 return tracked(number, "followed", found, assessment)
         return None
@@ -293,10 +249,10 @@ class Tracker:
 
         None where the X-rays show too little of the CT.
         """
-        levels = self._anatomy.levels(views, pose)[1:]
+        levels = self.anatomy.levels(views, pose)[1:]
         for level in levels:
-            objective = self._anatomy.objective(views, level, pose)
-            tolerance_mm = level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
+            objective = self.anatomy.objective(views, level, pose)
+            tolerance_mm = level.tolerance_mm if self.anatomy.structure else COARSE_TOLERANCE_MM
             ended = None
             if level is levels[-1]:
                 tolerance_mm = self._pace.tolerance_mm
@@ -313,11 +269,11 @@ class Tracker:
         starts = [Start(pose, MAX_EXPECTED_MM) for pose in poses]
         exact = [view.exact() for view in views]
         try:
-            found = refine_from(self._anatomy, exact, starts, centre=poses[1], reach=self._search)
+            found = refine_from(self.anatomy, exact, starts, centre=poses[1], reach=self._search)
         except InputError:
             return lost(number, "the X-rays show too little of the CT within the search range.")
         found = replace(found, views=views)
-        assessment = self._assess(self._anatomy, views, found, poses[1])
+        assessment = self.assess(self.anatomy, views, found, poses[1])
         unlike = self.memory.unlike("the best pose", views, found.fit.similarity)
         assessment = rejected(assessment, unlike)
         how = "lost" if assessment.verdict == "reject" else "found again"

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..imaging.body import Body
 from ..io.case import Case
 from ..io.files import printable
-from ..io.sequence import FrameFiles
+from ..io.sequence import Frame, FrameFiles, Frames
 from ..jobs import ProgressRecord
 from ..mrml import landmarks, manual_pose
 from ..mrml.bones import places_of, same_places
@@ -32,11 +32,9 @@ from .inputs import PREPARING, SAME_GEOMETRY, Inputs, camera_of, twins
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from ..io.sequence import Frame
     from ..registration.refinement import Progress
     from ..report.result import Result
     from ..sequence.track_files import Track
-    from ..sequence.tracker import Frames
     from .session import Session
 
 
@@ -397,38 +395,18 @@ IMAGE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class SceneSequence:
-    """A sequence of images in the scene, as `io.sequence.FrameSequence`.
+class SceneSequence(Frames):
+    """A sequence of images in the scene; the cameras are those of the first frame."""
 
-    The cameras are those of the first frame.
-    """
-
-    first: Case
-    images: SliceImages
-    files: None = None
-    truths: dict[int, np.ndarray] = field(default_factory=dict)
-    structure_truths: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.images.names)
+    images: SliceImages = field(kw_only=True)
 
     @property
     def names(self) -> list[str]:
         """The names of the frames."""
         return self.images.names
 
-    def load(self, number: int) -> Frame:
-        """Return the `io.sequence.Frame`, from 0.
-
-        Raises
-        ------
-        InputError
-            Where an image cannot be used.
-        """
-        from ..io.sequence import Frame
-
-        if number == 0:
-            return Frame(self.first.views)
+    def read(self, number: int) -> Frame:
+        """Read a frame."""
         images = self.images.read(number)
         return Frame([replace(view, xray=images[view.name].xray) for view in self.first.views])
 
@@ -498,7 +476,7 @@ class Tracking:
 
     def _sequence(self) -> tuple[Frames, FileImages | SliceImages]:
         if isinstance(self._given, SliceImages):
-            return SceneSequence(self._case, self._given), self._given
+            return SceneSequence(self._case, None, images=self._given), self._given
         from ..io.case import hashes
         from ..io.sequence import FrameSequence
 

@@ -147,8 +147,7 @@ class HistoryEntry:
     def from_json(cls, content: dict) -> HistoryEntry:
         """Make an entry of what `to_json` returned.
 
-        In a scene of before without codes, too, with similarities, and with a list of structures in
-        place of bodies.
+        Scenes of before have no codes, similarities, and a list of structures in place of bodies.
         """
         said = {key: value for key, value in content.items() if key not in (*KEYS, "similarity")}
         if "structures" in said:
@@ -175,10 +174,7 @@ class HistoryEntry:
     ) -> HistoryEntry:
         """Make an entry of a pose with what a result.json says of it, and more or other fields.
 
-        Raises
-        ------
-        InputError
-            For what is none.
+        InputError for what is none.
         """
         content = fields.values
         use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
@@ -187,7 +183,13 @@ class HistoryEntry:
             fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(told)}")
         uses = {of: each.to_json() for of, each in told.items()}
         predicted = content.get("predicted_tre_mm") or {}
-        states = {view["name"]: view.get("state") for view in content["views"]}
+        views = {each.text("name", "its name"): each for each in fields.sections("views", "views")}
+        states = {name: view.values.get("state") for name, view in views.items()}
+        decisive = {
+            name: view.array("decisive_px", (2, 2), "pixels").astype(int).tolist()
+            for name, view in views.items()
+            if view.has("decisive_px")
+        }
         said = {
             # What a person saw is told by the edge_checks.
             "reasons": [each for each in from_codes(content) if each.code != EDGES_OFF],
@@ -198,13 +200,13 @@ class HistoryEntry:
             "risk": (content.get("uncertainty") or {}).get("failure_probability"),
             "views": {name: state for name, state in states.items() if state in VIEW_STATES},
             "uses": uses,
-            "decisive": _decisive(fields),
+            "decisive": decisive,
             "edge_checks": {
-                name: each._asdict() for name, each in read_edge_checks(fields).items()
+                view: each._asdict() for view, each in read_edge_checks(fields).items()
             },
             "summary": str(content.get("summary", "")),
             "bodies": _bodies(fields),
-            "motions": fields.optional("motions", fields.value, *MOTIONS, default=[]),
+            "motions": fields.optional("motions", fields.value, "a list", list, default=[]),
         }
         return cls.now(method, world_from_ct, **{**said, **more})
 
@@ -225,10 +227,8 @@ class HistoryEntry:
         """Return the entry with the verdict of another use."""
         told = self.uses[use]
         bodies = {name: _of_use(each, use) for name, each in self.bodies.items()}
-        typical_mm = told.get("typical_mm")
-        other = replace(
-            self, use=use, verdict=told["verdict"], bodies=bodies, typical_mm=typical_mm
-        )
+        judged = {"verdict": told["verdict"], "typical_mm": told.get("typical_mm")}
+        other = replace(self, use=use, bodies=bodies, **judged)
         return replace(other, summary=other.uses_in_words)
 
     @property
@@ -288,20 +288,6 @@ class HistoryEntry:
     def places(self) -> Places:
         """Where CT and bones are."""
         return {"": self.pose, **self.bone_poses}
-
-
-#: What the motions of a result.json are.
-MOTIONS = "the motions of the structures", list
-
-
-def _decisive(fields: JsonObject) -> dict[str, list[list[int]]]:
-    """Return between which pixels edges decide by a result.json, by the view's name."""
-    found = {}
-    for view in fields.sections("views", "the views of the result"):
-        if view.has("decisive_px"):
-            box = view.array("decisive_px", (2, 2), "pixels").astype(int)
-            found[view.text("name", "its name")] = box.tolist()
-    return found
 
 
 def _bodies(fields: JsonObject) -> dict[str, dict]:

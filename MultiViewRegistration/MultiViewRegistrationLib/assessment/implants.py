@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 
 from ..geometry import rigid
 from ..imaging.ct import CT
+from ..imaging.field import nearest
 from ..reasons import Reason, code_of
 from ..registration.bone import Bone
 from ..registration.register_bones import BonesRegistration
@@ -140,7 +140,7 @@ def metal_in_ct(ct: CT, world_from_ct: np.ndarray, implant: Bone, pose: np.ndarr
     """Say that a CT at a pose (4, 4) shows metal where an implant lies at its own; nothing without."""
     index_from_implant = np.linalg.inv(world_from_ct @ ct.volume.ct_from_index) @ pose
     index = rigid.transform_points(index_from_implant, implant.surface)
-    hu = map_coordinates(ct.volume.values, index[:, ::-1].T, order=0)
+    hu = nearest(ct.volume.values, index)
     if ct.unit != "hu" or np.mean(hu > METAL_HU) < METAL_SHARE:
         return []
     sentence = (

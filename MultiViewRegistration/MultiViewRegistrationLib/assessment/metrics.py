@@ -17,6 +17,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.field import nearest
 from ..imaging.xray import View
 from ..registration.optimizer import pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -52,13 +53,8 @@ def in_field(views: Sequence[View], points: np.ndarray) -> np.ndarray:
     """Return (views, N) bool, which world points (N, 3) fall on a valid pixel of each view."""
     inside = np.zeros((len(views), len(points)), bool)
     for i, view in enumerate(views):
-        columns, rows = view.camera.size
-        before = np.flatnonzero(view.camera.depth(points) > 0)
-        column, row = np.rint(view.camera.project(points[before])).T
-        within = (column >= 0) & (row >= 0) & (column < columns) & (row < rows)
-        inside[i, before[within]] = view.xray.valid[
-            row[within].astype(int), column[within].astype(int)
-        ]
+        before = view.camera.depth(points) > 0
+        inside[i, before] = nearest(view.xray.valid, view.camera.project(points[before]))
     return inside
 
 

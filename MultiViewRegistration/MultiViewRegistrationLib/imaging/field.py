@@ -154,7 +154,7 @@ def _border_above(
         return None
     points, side = _along_edge(corners)
     # The points with nothing beyond them lie on the image's edge, or on the border that is known.
-    new = _at(known, points + hull[side, :2])
+    new = nearest(known, points + hull[side, :2])
     if new.sum() < 10:
         return None
     points = points[new]
@@ -177,7 +177,7 @@ def _border_above(
     if not outside.any() or not (painted or step > MIN_STEP):
         return None
 
-    narrow = np.mean(_at(known, points + 6 * normals)) < MIN_WIDE_SHARE
+    narrow = np.mean(nearest(known, points + 6 * normals)) < MIN_WIDE_SHARE
     strict = painted or narrow
     sharpness = float(np.interp(2, _ACROSS, profile) - np.interp(-2, _ACROSS, profile))
     spread = float(np.ptp(np.percentile(density[outside], [10, 90]))) / step
@@ -308,13 +308,9 @@ def _along_edge(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return corners[side] + share[:, None] * along[side], side
 
 
-def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return (n,) bool: the mask at the pixels nearest to (n, 2) points (x, y), False off the image."""
-    columns, rows = np.rint(points).astype(int).T
-    on_image = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
-    return (
-        on_image & mask[np.clip(rows, 0, mask.shape[0] - 1), np.clip(columns, 0, mask.shape[1] - 1)]
-    )
+def nearest(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the values (n,) of an image, or a volume, at the elements nearest to points (n, 2) or (n, 3), the column first; 0 off it."""
+    return scipy.ndimage.map_coordinates(values, points[:, ::-1].T, order=0, mode="grid-constant")
 
 
 def continued(image: np.ndarray, inside: np.ndarray) -> np.ndarray:

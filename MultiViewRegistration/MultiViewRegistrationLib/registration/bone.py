@@ -11,6 +11,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.body import Body
 from ..imaging.ct import WATER, Volume, pyramid
+from ..imaging.field import nearest
 from ..imaging.structures import Structures
 from ..rendering.devices import Lock
 from ..rendering.drr import Projector, cut_ends
@@ -113,13 +114,8 @@ class Bone:
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Return bool (N,), which of the points (N, 3), CT mm, lie in a voxel of the bone."""
-        values = self.finest.values
-        index = np.rint(rigid.transform_points(self.finest.index_from_ct, points)).astype(int)[
-            :, ::-1
-        ]
-        inside = ((index >= 0) & (index < values.shape)).all(axis=1)
-        inside[inside] = values[tuple(index[inside].T)] > 0
-        return inside
+        index = rigid.transform_points(self.finest.index_from_ct, points)
+        return nearest(self.finest.values, index) > 0
 
     def apart(self, pose: np.ndarray, other: np.ndarray) -> float:
         """Return how far its surface at two poses (4, 4) is apart, mm, root mean square."""

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.body import Body
 from ..imaging.bone_names import vertebra
+from ..imaging.field import nearest
 from ..imaging.structures import Structures
 from ..io.placement import sees
 from ..mrml import bones as scene_bones
@@ -540,9 +541,7 @@ def _bone_at(structures: Structures, index_from_ct: np.ndarray, points: np.ndarr
 
     At least LEAST_INSIDE of all lie in it.
     """
-    index = np.rint(rigid.transform_points(index_from_ct, points)).astype(int)[:, ::-1]
-    inside = ((index >= 0) & (index < structures.labels.shape)).all(axis=1)
-    labels = structures.labels[tuple(index[inside].T)]
+    labels = nearest(structures.labels, rigid.transform_points(index_from_ct, points))
     counts = np.bincount(labels, minlength=len(structures.names) + 1)[1:]
     if not counts.size or counts.max() < LEAST_INSIDE * len(points):
         return ""

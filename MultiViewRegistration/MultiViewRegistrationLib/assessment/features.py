@@ -421,7 +421,7 @@ def split_half_mm(
         step = -2 * inverse @ (gradients[half].sum(axis=0) - gradients[~half].sum(axis=0))
         shifts = at_points @ step
         if source is not None:
-            rays = (points - source) / np.linalg.norm(points - source, axis=-1, keepdims=True)
+            rays = rigid.unit(points - source)
             shifts = shifts - np.sum(shifts * rays, axis=-1, keepdims=True) * rays
         apart.append(root_mean_square(np.linalg.norm(shifts, axis=-1)))
     return max(apart)

@@ -143,8 +143,7 @@ def frame_of_points(points: np.ndarray) -> np.ndarray:
     z = np.cross(x, v)
     if np.linalg.norm(z) <= LEAST_SINE * np.linalg.norm(x) * np.linalg.norm(v):
         raise InputError("frame: the three points lie on one line, expected a corner; move one.")
-    x = x / np.linalg.norm(x)
-    z = z / np.linalg.norm(z)
+    x, z = rigid.unit(np.stack([x, z]))
     return rigid.from_rotation_translation(np.stack([x, np.cross(z, x), z], axis=1), origin)
 
 

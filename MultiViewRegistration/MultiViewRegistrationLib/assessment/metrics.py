@@ -140,8 +140,7 @@ def split_by_view(
     """Split each target's error vector into the view's depth and in-plane parts."""
     error = _displacements(estimated, true, targets)
     points = rigid.transform_points(true, targets)
-    from_source = points - camera.sources(camera.project(points))
-    ray = from_source / np.linalg.norm(from_source, axis=-1, keepdims=True)
+    ray = rigid.unit(points - camera.sources(camera.project(points)))
     depth = np.sum(error * ray, axis=-1)
     return ErrorSplit(depth, np.linalg.norm(error - depth[:, None] * ray, axis=-1))
 

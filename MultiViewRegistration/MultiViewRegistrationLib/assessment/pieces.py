@@ -98,7 +98,7 @@ STEP_MM = 2.0
 DISTANCES_MM = (WRONG_MM, 3.0, 4.5, 7.0, REACH_MM)
 _AWAY = rigid.grid_points(*3 * [np.arange(-2.0, 3.0)])
 _AWAY = _AWAY[np.abs(_AWAY).max(axis=1) > 0]
-_AWAY = np.unique((_AWAY / np.linalg.norm(_AWAY, axis=1, keepdims=True)).round(6), axis=0)
+_AWAY = np.unique(rigid.unit(_AWAY).round(6), axis=0)
 MOTIONS = np.concatenate([distance * _AWAY for distance in DISTANCES_MM])
 #: The number of each motion's opposite: the directions are in the order of their coordinates.
 OPPOSITES = np.arange(len(MOTIONS)).reshape(len(DISTANCES_MM), -1)[:, ::-1].ravel()

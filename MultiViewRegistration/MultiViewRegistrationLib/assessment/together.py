@@ -315,7 +315,7 @@ def _moved(bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
     """Return how a bone has moved against the rest of its CT, which lies at `world_from_ct` (4, 4)."""
     mm, degrees = pose_difference(pose, world_from_ct, bone.centroid)
     turn = rigid.log_so3((rigid.inverse(world_from_ct) @ pose)[:3, :3])
-    return Moved(mm, degrees, turn / np.linalg.norm(turn) if turn.any() else np.eye(3)[2])
+    return Moved(mm, degrees, rigid.unit(turn) if turn.any() else np.eye(3)[2])
 
 
 def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[BodyResult]:

@@ -216,8 +216,7 @@ class TargetUncertainty:
 
         It is the root mean square over the targets.
         """
-        rays = self.points - camera.sources(camera.project(self.points))
-        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        rays = rigid.unit(self.points - camera.sources(camera.project(self.points)))
         covariances = self.covariances
         depth = np.einsum("ni,nij,nj->n", rays, covariances, rays)
         total = np.trace(covariances, axis1=1, axis2=2)

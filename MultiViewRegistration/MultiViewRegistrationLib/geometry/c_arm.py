@@ -195,7 +195,7 @@ def side_of_direction(direction: ArrayLike) -> str:
 
     A second letter where it is oblique.
     """
-    way = np.asarray(direction) / np.linalg.norm(direction)
+    way = rigid.unit(np.asarray(direction))
     letters = ""
     for axis in np.argsort(-np.abs(way))[:2]:
         if not letters or abs(way[axis]) > SECOND_LETTER:

@@ -138,6 +138,23 @@ def is_surface(path: Path) -> bool:
     return path.suffix.lower() in SURFACE_READERS
 
 
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of a file.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(HEAD)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions."
+        ) from None
+
+
 def image_source(path: Path) -> ImageSource:
     """Return an image's reader and files.
 
@@ -146,13 +163,7 @@ def image_source(path: Path) -> ImageSource:
     InputError
         For a header that names a file outside its folder, or in an unusual way.
     """
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); check its permissions."
-        ) from None
+    head = head_of(path)
     name = path.name.lower()
     if head[128:132] == b"DICM":
         return ImageSource("GDCMImageIO", (path,))

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import InputError, MissingInformation
 from ..geometry.rigid import check_rigid
 from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spacing_mm
-from ..imaging.image_source import BEGINNINGS, HEAD, PAIR, is_surface, without_data_files
+from ..imaging.image_source import BEGINNINGS, PAIR, head_of, is_surface, without_data_files
 from ..imaging.reading import image_header, read_slice
 from .bead_model import is_bead_model
 from .calibration.read import read_calibration, recognised_format
@@ -294,13 +294,7 @@ def kinds_of(path: Path) -> tuple[str, ...]:
     InputError
         Of an image that cannot be read.
     """
-    try:
-        with path.open("rb") as stream:
-            begin = stream.read(HEAD)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); check its permissions."
-        ) from None
+    begin = head_of(path)
     if path.suffix.lower() in (".mrb", ".mrml") or b"<MRML" in begin:
         return (SCENE,)
     if not begin:

@@ -80,6 +80,16 @@ def write_slicer_transform(
     write_transform(path, rigid.inverse(world_from_ct), *comments)
 
 
+def itk_transform(target_from_source: np.ndarray) -> Any:
+    """Return a matrix (4, 4) as SimpleITK's transform."""
+    import SimpleITK as sitk
+
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(target_from_source[:3, :3].ravel().tolist())
+    transform.SetTranslation(target_from_source[:3, 3].tolist())
+    return transform
+
+
 def write_h5_transform(
     path: str | os.PathLike, target_from_source: np.ndarray, *comments: str
 ) -> None:
@@ -90,9 +100,7 @@ def write_h5_transform(
     """
     import SimpleITK as sitk  # takes a while, and the command line knows the axes without
 
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(target_from_source[:3, :3].ravel().tolist())
-    transform.SetTranslation(target_from_source[:3, 3].tolist())
+    transform = itk_transform(target_from_source)
     text = "".join(f"{printable(' '.join(comment.split()))}\n" for comment in comments).encode()
     block = 512
     while block < len(text):

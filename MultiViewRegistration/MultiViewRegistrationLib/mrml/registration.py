@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -63,17 +64,14 @@ SAME = 1e-6
 UNNAMED = "Registration"
 
 
+@dataclass(repr=False)
 class Registration:
     """A vtkMRMLScriptedModuleNode and what it refers to.
 
     Nothing is kept here, so that a saved scene has all of it.
     """
 
-    def __init__(self, node: Any) -> None:
-        self.node = node
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Registration) and other.node is self.node
+    node: Any
 
     @classmethod
     def create(cls, scene: Any, name: str = UNNAMED) -> Registration:

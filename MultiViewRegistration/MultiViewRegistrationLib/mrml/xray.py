@@ -56,6 +56,7 @@ DETECTOR_BEHIND_ISOCENTRE = 1.5
 DETECTOR_MM = 1000.0
 
 
+@dataclass(repr=False)
 class XRayView:
     """An X-ray image node and its record, which is JSON in an attribute; nothing is kept here.
 
@@ -63,11 +64,7 @@ class XRayView:
     projection matrix is kept as the camera that it settled to.
     """
 
-    def __init__(self, node: Any) -> None:
-        self.node = node
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, XRayView) and other.node is self.node
+    node: Any
 
     @classmethod
     def create(cls, scene: Any, name: str) -> XRayView:

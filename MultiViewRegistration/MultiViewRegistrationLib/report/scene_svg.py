@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..geometry import rigid
 from ..geometry.c_arm import angle, angles, image_sides
 from ..geometry.camera import Camera
 from ..imaging.xray import View
@@ -393,8 +394,7 @@ def look_from(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndar
 
     Elevation is towards the patient's head.
     """
-    rays = [view.beam[1, 4] - view.beam[0, 4] for view in scene.views]
-    rays = [ray / np.linalg.norm(ray) for ray in rays]
+    rays = [rigid.unit(view.beam[1, 4] - view.beam[0, 4]) for view in scene.views]
     head = scene.world_from_ct[:3, 2]
     # Square to the plane of the beams.
     across = max((np.cross(rays[0], ray) for ray in rays), key=np.linalg.norm)
@@ -402,7 +402,7 @@ def look_from(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndar
     up = up - up @ rays[0] * rays[0]
     if np.linalg.norm(up) < 0.05:
         up = np.cross(rays[0], np.eye(3)[np.argmin(np.abs(rays[0]))])
-    up = up / np.linalg.norm(up) * (1 if up @ head >= 0 else -1)
+    up = rigid.unit(up) * (1 if up @ head >= 0 else -1)
     azimuth, elevation = np.radians([azimuth_deg, elevation_deg])
     level = np.cos(azimuth) * rays[0] + np.sin(azimuth) * np.cross(up, rays[0])
     away = np.cos(elevation) * level - np.sin(elevation) * up

@@ -24,6 +24,7 @@ from ..result_folder import list_files
 from ..transforms import (
     LPS_FROM_RAS,
     NamedMatrix,
+    itk_transform,
     write_h5_transform,
     write_json,
     write_npy,
@@ -287,12 +288,8 @@ def _resampled(
     spacing, low, size = _grid(
         target_from_index, values.shape[::-1], float(np.median(ct.volume.spacing_mm))
     )
-    index_from_target = np.linalg.inv(target_from_index)
-    transform = sitk.AffineTransform(
-        3
-    )  # of the voxels' indices, which are the places of an image without a place
-    transform.SetMatrix(index_from_target[:3, :3].ravel().tolist())
-    transform.SetTranslation(index_from_target[:3, 3].tolist())
+    # Of the voxels' indices, which are the places of an image without a place.
+    transform = itk_transform(np.linalg.inv(target_from_index))
     image = sitk.GetImageFromArray(values)
     kind = (
         sitk.sitkFloat32 if interpolator == sitk.sitkLinear else image.GetPixelID()

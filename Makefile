@@ -50,7 +50,8 @@ demo: $(VENV)/$(if $(filter-out 0,$(NETWORK)),.network,.demo)
 
 # Two workers, each with one file at a time: 2 GB of memory each.
 # In ARGS, -n 0 is for a debugger, a larger -n for more cores.
-PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Tests, and the many processes that they start, are compiled once, also where a container says that nothing be kept.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow" $(ARGS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import (
+    CORNERS,
     TRUE_POSE,
     decentred,
     error_mm,
@@ -123,7 +124,7 @@ def by_marker(view: View) -> View:
 def test_a_marker_that_moved_against_the_patient_is_named(anatomy, views, near):
     marked = [by_marker(views[0]), by_marker(camera_off(views[1]))]
     found = refine(anatomy, marked, near)
-    assessed = assess(anatomy, marked, found, near)
+    assessed = assess(anatomy, marked, found, near, CORNERS)
     told = find_cause(assessed, CauseSearch(anatomy, marked, found, near))
     assert told.verdict != "accept" and told.cause.cause == "motion"
     words = "The marker seems to have moved between view2 and view1 against the patient: with the"
@@ -296,7 +297,7 @@ def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(
     """It is of the finest resolution, with that view's place free; a cause is of the second."""
     wrong = [views[0], misplaced(views[1], [1.5, 1, -1.5], [2, -1.5, 2])]
     found = refine(anatomy, wrong, near)
-    told = assess(anatomy, wrong, found, near)
+    told = assess(anatomy, wrong, found, near, CORNERS)
     cause = Cause(kind, ("view2",), "Something is wrong.", 1.1, (0.9, 0.9), near)
     search = SimpleNamespace(anatomy=anatomy, found=found, cause=lambda **_: cause)
     caused = find_cause(told, search)
@@ -310,7 +311,7 @@ def mirrored(anatomy, views, near):
     """Views of which the second is mirrored, what was found, and what is said of it."""
     wrong = [views[0], turned(views[1], np.fliplr)]
     found = refine(anatomy, wrong, near)
-    return wrong, found, assess(anatomy, wrong, found, near)
+    return wrong, found, assess(anatomy, wrong, found, near, CORNERS)
 
 
 def test_it_is_the_first_reason_and_tells_how_far_off_the_pose_is(anatomy, near, mirrored):

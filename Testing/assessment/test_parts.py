@@ -4,28 +4,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import POSE, spine, xrays
+from bent_spine import POSE, anatomy, spine, unbent_views, xrays
 
 from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.parts import Part, divided, elsewhere
 from MultiViewRegistrationLib.assessment.prediction import RISK_ELSEWHERE
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 START = rigid.translation([4.0, 3.0, -3.0]) @ POSE
 
 
-def assessed(motions):
-    ct, labels = spine()
-    anatomy, views = PreparedCT(ct), xrays(ct, labels, motions, POSE)
-    return verdict.assess(anatomy, views, refine(anatomy, views, START), START), anatomy, views
+def assessed(views):
+    return verdict.assess(anatomy(), views, refine(anatomy(), views, START), START)
 
 
 def moved_half(mm):
-    """The upper half to the left."""
+    """X-rays of the spine with its upper half to the left."""
     moved = rigid.translation([mm, 0.0, 0.0])
-    return [moved, moved, np.eye(4), np.eye(4)]
+    return xrays(*spine(), [moved, moved, np.eye(4), np.eye(4)], POSE)
 
 
 def part(points, *, similarity=0.9, shift_mm=0.1, wider_shift_mm=0.2, gain=0.2, **odd):
@@ -37,29 +35,25 @@ def part(points, *, similarity=0.9, shift_mm=0.1, wider_shift_mm=0.2, gain=0.2, 
 
 @pytest.fixture(scope="module")
 def unbent():
-    return assessed([np.eye(4)] * 4)
+    return assessed(unbent_views())
 
 
 def test_parts_hold_all_bone_that_is_shown_once(unbent):
-    assessment, anatomy, views = unbent
-    parts = divided(anatomy, views, POSE)
+    parts = divided(anatomy(), unbent_views(), POSE)
     points = np.concatenate(parts)
-    assert len(np.unique(points, axis=0)) == len(points) > 0.9 * len(anatomy.bone_points())
-    assert 2 <= len(parts) == len(assessment.features.parts)
+    assert len(np.unique(points, axis=0)) == len(points) > 0.9 * len(anatomy().bone_points())
+    assert 2 <= len(parts) == len(unbent.features.parts)
     assert all(np.ptp(part, axis=0).max() < 120 for part in parts)
 
 
 def test_an_unbent_body_has_none_elsewhere(unbent):
-    assessment, _, _ = unbent
-    assert (
-        elsewhere(assessment.features.parts, assessment.targets) is None and not assessment.in_doubt
-    )
-    assert max(part.shift_mm for part in assessment.features.parts) < 0.4
-    assert not any("lies elsewhere" in reason for reason in assessment.reasons)
+    assert elsewhere(unbent.features.parts, unbent.targets) is None and not unbent.in_doubt
+    assert max(part.shift_mm for part in unbent.features.parts) < 0.4
+    assert not any("lies elsewhere" in reason for reason in unbent.reasons)
 
 
 def test_the_half_that_has_moved_is_named_and_the_body_never_accepted():
-    assessment, _, _ = assessed(moved_half(5.0))
+    assessment = assessed(moved_half(5.0))
     found = elsewhere(assessment.features.parts, assessment.targets)
     assert found is not None and assessment.verdict != "accept"
     assert found.reason in assessment.reasons
@@ -69,13 +63,15 @@ def test_the_half_that_has_moved_is_named_and_the_body_never_accepted():
 @pytest.mark.parametrize("mm", [3.0, 8.0])
 def test_a_part_that_has_moved_fits_better_elsewhere_and_is_not_taken_for_covered(mm):
     """Half of the spine, by less and by more than it is tried elsewhere."""
-    assessment, anatomy, views = assessed(moved_half(mm))
-    height = np.median(anatomy.bone_points()[:, 2])
-    for part in assessment.features.parts:
+    views, bone = moved_half(mm), anatomy().bone_points()
+    found = refine(anatomy(), views, START)
+    features = compute_features(anatomy(), views, found, START, bone)
+    height = np.median(bone[:, 2])
+    for part in features.parts:
         moved = part.points[:, 2].mean() > height
         assert (part.gain > -0.02) == moved and (part.gain < -0.05) == (not moved)
-    for view in assessment.features.uncovered(views):
-        pixels = view.camera.project(rigid.transform_points(POSE, anatomy.bone_points()))
+    for view in features.uncovered(views):
+        pixels = view.camera.project(rigid.transform_points(POSE, bone))
         column, row = np.rint(pixels).astype(int).T
         assert view.xray.valid[row, column].mean() > 0.98
 
@@ -125,11 +121,10 @@ def test_little_of_the_bone_may_be_hidden_whole():
 @pytest.mark.parametrize("mm", [0.0, 6.0])
 def test_tools_over_a_part_do_not_hide_whether_it_has_moved(mm):
     """Bars over the upper half, between which bone shows."""
-    _, anatomy, views = assessed(moved_half(mm))
-    points = anatomy.bone_points()
+    points = anatomy().bone_points()
     upper = points[points[:, 2] > np.median(points[:, 2])]
     covered, bars = [], []
-    for view in views:
+    for view in moved_half(mm):
         pixels = view.camera.project(rigid.transform_points(POSE, upper))
         (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
         row, column = np.indices(view.xray.line_integrals.shape)
@@ -138,7 +133,7 @@ def test_tools_over_a_part_do_not_hide_whether_it_has_moved(mm):
         image = view.xray.line_integrals + 3.0 * bars[-1]
         xray = replace(view.xray, line_integrals=image.astype(np.float32))
         covered.append(replace(view, xray=xray))
-    said = verdict.assess(anatomy, covered, refine(anatomy, covered, START), START)
+    said = assessed(covered)
     assert (said.verdict == "accept") == (mm == 0)
     for view, bar in zip(said.features.uncovered(covered), bars, strict=True):
         assert view.xray.valid[bar].mean() < 0.1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from file_io import read_json, write_json
 from numpy.testing import assert_array_equal
-from phantom import TRUE_POSE, make_views, off, write_phantom_case
+from phantom import CORNERS, TRUE_POSE, make_views, off, write_phantom_case
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
@@ -79,7 +79,7 @@ def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(anatomy, 
     """The pose found with principal points off by as much as is presumed, along either axis."""
     presumed = [replace(view, **UNSTATED) for view in views]
     found = refine(anatomy, presumed, NEAR)
-    bound_mm = assess(anatomy, presumed, found, NEAR).prediction.upper95_mm
+    bound_mm = assess(anatomy, presumed, found, NEAR, CORNERS).prediction.upper95_mm
     for axis in (0, 1):
         wrong = []
         for view in presumed:
@@ -101,7 +101,7 @@ def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_c
         K = presumed[0].camera.intrinsics.copy()
         K[axis, 2] += PRESUMED_PX
         wrong = [presumed[0].with_camera(intrinsics=K), presumed[1]]
-        assessed = assess(anatomy, wrong, refine(anatomy, wrong, NEAR), NEAR)
+        assessed = assess(anatomy, wrong, refine(anatomy, wrong, NEAR), NEAR, CORNERS)
         limits_mm[name] = assessed.appearance and assessed.appearance.upper95_mm
     assert limits_mm["hidden"] < OVERLAY_MM
     assert limits_mm["contradicted"] is None or limits_mm["contradicted"] > OVERLAY_MM
@@ -110,7 +110,7 @@ def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_c
 def test_a_third_view_takes_the_doubt(anatomy, ct):
     for angles, unsure in (((0, 0), (90, 0)), True), (((0, 0), (90, 0), (45, 0)), False):
         views = [replace(view, **UNSTATED) for view in make_views(ct, angles)]
-        told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR)
+        told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR, CORNERS)
         assert (told.prediction.camera_failure_probability > 0.001) == unsure
         assert ("principal-point-unstated" in [each.code for each in told.reasons]) == unsure
 

@@ -169,6 +169,17 @@ def study(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def quick_training(monkeypatch) -> None:
+    """Small batches, validations of few poses, and a pace that is not measured."""
+    from MultiViewRegistrationLib.regressor import training
+
+    monkeypatch.setattr(training, "VALIDATED", 2)
+    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
+    monkeypatch.setattr(training, "BATCH", 12)  # six poses in two views
+    monkeypatch.setattr(training.Training, "_set_pace", lambda self: None)
+
+
+@pytest.fixture
 def port() -> int:
     """One that nobody listens to."""
     with socket.socket() as probe:

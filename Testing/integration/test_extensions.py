@@ -38,8 +38,10 @@ geodesic = own_parts:Geodesic
 [mvreg.fault]
 aside = own_parts:AsideDetector
 """
-#: Of trainings of some steps.
-pytestmark = pytest.mark.filterwarnings("ignore:Only .* of the random images")
+pytestmark = [
+    pytest.mark.usefixtures("quick_training"),
+    pytest.mark.filterwarnings("ignore:Only .* of the random images"),
+]
 
 
 @pytest.fixture
@@ -100,7 +102,9 @@ def test_an_own_name_is_none_of_the_programs(own, name):
         refinement_method(own.NelderMead)
 
 
-def test_an_own_network_and_loss_are_trained_saved_and_opened(own, case_file, tmp_path):
+def test_an_own_network_and_loss_are_trained_saved_and_opened_while_they_are_registered(
+    own, case_file, tmp_path
+):
     case = Case.load(case_file)
     folder = tmp_path / "model"
     model = train(case, folder, steps=4, network=own.SmallNetwork, loss=own.Geodesic)
@@ -109,21 +113,13 @@ def test_an_own_network_and_loss_are_trained_saved_and_opened(own, case_file, tm
     again = load_model(folder)
     poses = [each.candidates(case.views)[0].world_from_ct for each in (model, again)]
     assert np.array_equal(*poses)
-
-
-def test_a_model_of_a_network_that_nobody_registers_is_not_opened(own, case_file, tmp_path):
-    train(Case.load(case_file), tmp_path / "model", steps=2, network=own.SmallNetwork)
     extensions._given.clear()
-    with refuses('the network "small" is not known.*install the package that registers it'):
-        load_model(tmp_path / "model")
-
-
-def test_a_model_cannot_name_a_module_to_import(site, case_file, tmp_path):
-    train(Case.load(case_file), tmp_path / "model", steps=2)
-    card = tmp_path / "model" / "card.json"
-    card.write_text(card.read_text().replace('"voting"', '"own_parts:SmallNetwork"'))
-    with refuses('the network "own_parts:SmallNetwork" is not known'):
-        load_model(tmp_path / "model")
+    del sys.modules["own_parts"]
+    text = (folder / "card.json").read_text()
+    for name in ("small", "own_parts:SmallNetwork"):  # which names a module to import
+        (folder / "card.json").write_text(text.replace('"small"', f'"{name}"'))
+        with refuses(f'the network "{name}" is not known.*install the package that registers it'):
+            load_model(folder)
     assert "own_parts" not in sys.modules
 
 

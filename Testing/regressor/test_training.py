@@ -20,18 +20,10 @@ from MultiViewRegistrationLib.regressor.poses import PoseRange
 from MultiViewRegistrationLib.regressor.training import Training
 from MultiViewRegistrationLib.rendering.devices import TORCH_CPU
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Only"
-)  # what learns for a few steps is right too rarely
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Small batches, validations of few poses, and a pace that is not measured."""
-    monkeypatch.setattr(training, "VALIDATED", 2)
-    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
-    monkeypatch.setattr(training, "BATCH", 12)  # six poses in two views
-    monkeypatch.setattr(Training, "_set_pace", lambda self: None)
+pytestmark = [
+    pytest.mark.usefixtures("quick_training"),
+    pytest.mark.filterwarnings("ignore:Only"),  # what learns for a few steps is right too rarely
+]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from phantom import TRUE_POSE, make_ct, make_views, off
+from phantom import CORNERS, TRUE_POSE, make_ct, make_views, off
 from planted_dicom import write_ct, write_xray
 
 from MultiViewRegistrationLib.imaging.ct import CT
@@ -33,7 +33,11 @@ def phantom_volume(scene, ct: CT | None = None):
 def make_registration(
     scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"
 ):
-    """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals."""
+    """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals.
+
+    With targets: places all over its bone would be asked in their stead, which takes longer than all else.
+    """
+    from MultiViewRegistrationLib.mrml.case import change_settings
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene, name)
@@ -41,6 +45,7 @@ def make_registration(
     for view in views:
         add_view(registration, view)
     registration.world_from_ct = pose
+    change_settings(registration, targets=CORNERS)
     return registration
 
 

@@ -78,6 +78,7 @@ def poll(session, seconds=0.5, until=lambda: False):
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until():
         session.poll()
+        time.sleep(0.002)
 
 
 def no_thread_is_left():

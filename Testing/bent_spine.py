@@ -71,6 +71,12 @@ def anatomy() -> PreparedCT:
     return PreparedCT(spine()[0])
 
 
+@cache
+def targets() -> list[list[float]]:
+    """Some points of its bone, CT mm; without any, many more places in it would be asked."""
+    return rigid.spread(anatomy().bone_points(), 8).tolist()
+
+
 def structures() -> Structures:
     return Structures(NAMES, spine()[1])
 
@@ -219,6 +225,7 @@ def write_frames(
         views.append(write_view(folder, view, images if len(images) > 1 else images[0]))
     structures = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
     case = {"version": 1, "ct": "ct.nii.gz", "views": views, "structures": structures}
+    case["targets"] = targets()
     if kind == "labels":
         write_volume(folder / "labels.nii.gz", labels, place)
         case["labels"] = "labels.nii.gz"

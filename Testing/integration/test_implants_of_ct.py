@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent_case, spine, unbent_views, write_frames
+from bent_spine import NAMES, POSE, START, bent_case, spine, targets, unbent_views, write_frames
 from file_io import read_json, read_table, write_json, write_volume
 from program import mvreg as command
 from program import result_in
@@ -59,7 +59,7 @@ def case():
     )
     start = off(true, metal, 4, 4, 3)
     return mvreg.Case.from_arrays(
-        of_ct, mvreg.Body(metal, name="stem", world_from_ct=start), *views
+        of_ct, mvreg.Body(metal, name="stem", world_from_ct=start), *views, targets=targets()
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from file_io import write_json
-from phantom import TRUE_POSE, make_ct, make_views
+from phantom import CORNERS, TRUE_POSE, make_ct, make_views
 from planted_dicom import SECRETS, write_ct, write_xray
 from program import mvreg
 
@@ -42,7 +42,7 @@ def arrays(tmp_path, monkeypatch):
         body = Body(folder, world_from_ct=TRUE_POSE)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = Case.from_arrays(body, *shown, same_patient=same_patient)
+            made = Case.from_arrays(body, *shown, same_patient=same_patient, targets=CORNERS)
         made.use = "room"
         return made
 
@@ -55,7 +55,9 @@ def arrays(tmp_path, monkeypatch):
 def test_another_patient_or_side_is_the_first_reason_of_a_check(arrays, tags):
     result = register(arrays(**tags))
     assert result.verdict == "check" and "are of different" in result.reasons[0]
-    assert assess(arrays(**tags), TRUE_POSE).verdict == "check"
+    assert assess(result.case, TRUE_POSE, result.anatomy).verdict == "check"
+    unassessed = replace(result, assessment=None)
+    assert unassessed.verdict is None and unassessed.reasons[0] == result.reasons[0]
 
 
 def test_one_patient_is_accepted_and_another_day_is_a_caution(arrays):
@@ -73,11 +75,6 @@ def test_a_person_may_say_that_it_is_the_same_patient_and_the_result_says_so(arr
     assert SAME_PATIENT in written and not any(secret in written for secret in [*SECRETS, OTHER])
 
 
-def test_an_unassessed_pose_has_the_reason_too(arrays):
-    result = replace(register(arrays(PatientID=OTHER)), assessment=None)
-    assert result.verdict is None and "different patients" in result.reasons[0]
-
-
 def test_the_command_line_says_so_and_exports_no_identity(arrays, tmp_path):
     """With a CT whose files say another patient than those of the X-rays."""
     views = [
@@ -89,6 +86,7 @@ def test_the_command_line_says_so_and_exports_no_identity(arrays, tmp_path):
         for view in arrays(PatientID=OTHER).views
     ]
     content = {"version": 1, "ct": "ct", "views": views, "world_from_ct": TRUE_POSE.tolist()}
+    content["targets"] = CORNERS.tolist()
     path = tmp_path / "case.json"
     write_json(path, content)
     result = mvreg(f"register {path} --json").json

@@ -53,6 +53,7 @@ class Arrays:
             "ct_from_index": ct.ct_from_index,
             "view_image": [read_values(folder / f"view{n}.mha") for n in (1, 2)],
             "view_projection": [view.camera.projection_matrix for view in file.views],
+            "targets": file.targets,
         }
 
     def case(self, **more) -> Case:
@@ -201,7 +202,7 @@ def test_the_verdict_is_that_of_what_the_pose_is_for(file, result):
     told = again.to_json()
     assert (told["use"], told["verdict"]) == ("room", "check")
     assert told["uses"] == unsure.to_json()["uses"]
-    assert (again.case.use, register(again.case, "given").verdict) == ("room", "check")
+    assert again.case.use == "room"
     with refuses("use: found 'relative', expected overlay, room"):
         unsure.for_use("relative")
     with refuses("use: found 'there', expected one of overlay"):

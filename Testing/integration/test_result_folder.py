@@ -183,12 +183,12 @@ def test_in_python_another_case_is_refused_too_unless_it_shall_be_replaced(study
     result = assess(case, phantom.TRUE_POSE)
     save_result(result, out)
     views = [View(view.xray.line_integrals, view.camera, intensity="log") for view in case.views]
-    other = Case.from_arrays(Body(case.ct), *views)
+    other = assess(Case.from_arrays(Body(case.ct), *views), phantom.TRUE_POSE)
     with refuses("another case"):
-        save_result(assess(other, phantom.TRUE_POSE), out)
+        save_result(other, out)
     assert_whole(out)
-    save_result(assess(other, phantom.TRUE_POSE), out, replace=True)
-    save_result(assess(other, phantom.TRUE_POSE), out)  # which is known again
+    save_result(other, out, replace=True)
+    save_result(other, out)  # which is known again
     assert assert_whole(out)["case"]["file"] is None
 
 

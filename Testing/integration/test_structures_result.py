@@ -10,7 +10,7 @@ from file_io import read_json, write_json
 from program import mvreg, result_in
 from refusals import refuses
 
-from MultiViewRegistrationLib import Body, Case, View, assess, register
+from MultiViewRegistrationLib import Body, Case, View, api, assess, register
 from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
@@ -32,10 +32,29 @@ def written(tmp_path_factory):
     return folder, motions
 
 
-def test_result_transforms_and_report(written, tmp_path):
-    folder, motions = written
-    out = tmp_path / "out"
-    printed = mvreg(f"register {folder} --out {out}").err
+@pytest.fixture(scope="module")
+def registered(written, tmp_path_factory):
+    """The folder of what the program finds, what it prints, and the `Result`."""
+    out, results, real = tmp_path_factory.mktemp("out"), [], api.register
+
+    def kept(*given, **options):
+        results.append(real(*given, **options))
+        return results[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "register", kept)
+        printed = mvreg(f"register {written[0]} --out {out}").err
+    return out, printed, results[0]
+
+
+@pytest.fixture(scope="module")
+def result(registered):
+    return registered[2]
+
+
+def test_result_transforms_and_report(written, registered):
+    motions = written[1]
+    out, printed, _ = registered
     content = result_in(out)
     whole, *bones = content["bodies"].values()
     assert list(content["bodies"]) == ["CT", *NAMES]
@@ -58,11 +77,6 @@ def lines(picture: np.ndarray) -> list[int]:
     return [
         int((picture == colour.astype(np.uint8)).all(axis=-1).sum()) for colour in (BLUE, ORANGE)
     ]
-
-
-@pytest.fixture(scope="module")
-def result(written):
-    return register(Case.load(written[0]))
 
 
 def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(result):

@@ -72,11 +72,22 @@ def moved_views(ct, bone_ct):
     return xrays(ct, bone_ct)
 
 
-def test_a_moved_bone_is_found_and_judged_as_a_label_of_it_would_be(bone_ct, moved_views):
-    reports = []
-    drawn = []
-    case = case_of(Body(bone_ct), moved_views)
-    found = register(case, progress=reports.append, unassessed=drawn.append)
+@pytest.fixture(scope="module")
+def case(bone_ct, moved_views):
+    return case_of(Body(bone_ct), moved_views)
+
+
+@pytest.fixture(scope="module")
+def registered(case):
+    """What is found of it, and what was told on the way: progress, and results without an assessment."""
+    reports, drawn = [], []
+    return register(case, progress=reports.append, unassessed=drawn.append), reports, drawn
+
+
+def test_a_moved_bone_is_found_and_judged_as_a_label_of_it_would_be(
+    case, bone_ct, moved_views, registered
+):
+    found, reports, drawn = registered
     assert error_mm(found.refinement.world_from_background) < 1.5, "the rest is there, nearly"
     assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.3
     assert found.case is case and not found.together.bodies
@@ -99,14 +110,13 @@ def test_a_moved_bone_is_found_and_judged_as_a_label_of_it_would_be(bone_ct, mov
 
 
 def test_an_error_at_targets_far_from_the_structure_is_larger_and_not_accepted(
-    bone, bone_ct, moved_views
+    case, bone, registered
 ):
-    near = case_of(Body(bone_ct), moved_views)
-    far = replace(near, targets=bone.centroid + [[0, 0, 200.0], [150.0, 0, 0]])
-    by_case = [*map(register, (near, far))]
-    bounds = [each.assessment.prediction.upper95_mm for each in by_case]
+    near = registered[0]
+    far = register(replace(case, targets=bone.centroid + [[0, 0, 200.0], [150.0, 0, 0]]))
+    bounds = [each.assessment.prediction.upper95_mm for each in (near, far)]
     assert bounds[1] > 1.4 * bounds[0]
-    assert by_case[1].reasons[1].code == "targets-not-tested" and by_case[1].verdict == "check"
+    assert far.reasons[1].code == "targets-not-tested" and far.verdict == "check"
 
 
 def test_a_bone_moved_far_is_found_from_its_own_start(ct, bone, bone_ct):

@@ -29,7 +29,7 @@ from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones
-from MultiViewRegistrationLib.mrml.case import SceneSegments
+from MultiViewRegistrationLib.mrml.case import SceneSegments, change_settings
 from MultiViewRegistrationLib.mrml.fingerprints import of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.xray import detectors
@@ -256,6 +256,7 @@ def test_a_pose_assessed_without_them_says_so_and_one_structure_is_registered_as
     assert not case.structures.names and np.array_equal(
         case.ct.mask, Case.load(files[0]).structures.mask(2)
     )
+    change_settings(registration, targets=None)  # which are those of all bones
     registered(session)
     entry = session.history.current
     assert entry.verdict == "accept" and not entry.bodies

@@ -214,7 +214,7 @@ def test_files_added_to_an_empty_case_over_another(tab, cases, alone):
     assert_shows(tab, cases["B"], alone, named="ctB")
 
 
-def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases, tmp_path):
+def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases):
     """X-rays that are read, an upload, a download, clicks that place points."""
     tab.open_step("Check")
     tab.button("Click in the slices").click()

@@ -304,7 +304,7 @@ def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_p
     assert asked == ["torch-cpu"] and made.model(tmp_path, 0) != on_cores.model(tmp_path, 0)
 
 
-def test_which_cases_share_a_regressor(cases, tmp_path):
+def test_which_cases_share_a_regressor(cases):
     def group(**changed) -> str:
         content = read_json(cases[0] / "case.json") | changed
         return cohort.regressor_group(CaseFile.from_json(cases[0] / "case.json", content))

@@ -139,7 +139,7 @@ def test_metal_of_the_ct_where_an_implant_lies_is_told(case, result):
     assert "metal-in-ct" in codes_of(told)
 
 
-def test_an_implant_that_is_not_found_leaves_the_ct_to_be_checked(case, result):
+def test_an_implant_that_is_not_found_leaves_the_ct_to_be_checked(case):
     """Its own pose is rejected, that of the CT is not."""
     first, metal = case.bodies
     away = replace(metal, world_from_ct=off(stem()[1], metal.ct, 60, 25, 1))

@@ -243,7 +243,7 @@ def test_where_the_files_cannot_be_written_the_older_result_stays_and_the_file_i
 @pytest.mark.parametrize(
     "closed, status", [(["stderr"], 0), (["stderr", "stdout"], 141)], ids=["one", "both"]
 )
-def test_a_reader_that_has_gone_costs_no_files(study, tmp_path, closed, status):
+def test_a_reader_that_has_gone_costs_no_files(study, closed, status):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as pipe:

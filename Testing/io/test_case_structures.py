@@ -438,7 +438,7 @@ def test_an_anonymised_case_and_its_truths_keep_only_the_usual_names(folder, wri
     assert "Smith" not in written.read_text() and any("numbers" in note for note in notes)
 
 
-def test_the_truths_of_the_chosen_structures_stay(folder, write_case):
+def test_the_truths_of_the_chosen_structures_stay(write_case):
     truth = {"structures": dict.fromkeys(("L1", "L2"), np.eye(4).tolist())}
     write_case({**structured(structures=NAMED_LABELS), "truth": truth})
     assert set(registered_case("").structure_truths) == {"L1", "L2"}
@@ -453,7 +453,7 @@ def test_the_truths_of_the_chosen_structures_stay(folder, write_case):
         ({"mask": "bone.mha"}, "--ct-labels labels.mha", "mask stands beside structures"),
     ],
 )
-def test_options_that_do_not_fit_the_case_are_refused(folder, write_case, content, words, said):
+def test_options_that_do_not_fit_the_case_are_refused(write_case, content, words, said):
     write_case({**minimal(), **content})
     assert said in refusal(registered_case, words)
 

@@ -149,8 +149,6 @@ def test_dicom_of_each_bone_names_the_slices_of_its_own_ct_alone(scene, tmp_path
     extra = {**case["structures"][0], "name": "plain", "ct": f"{BONES[0]}.nrrd"}
     write_json(tmp_path / "case.json", {**case, "structures": [*case["structures"], extra]})
     session = of_case(scene, tmp_path).session
-    session.register("given")
-    session.finish()
     page, line = tmp_path / "page", tmp_path / "line"
     write_result(session, page, ["dicom"], override=True)()
     mvreg(f"export {page} --as dicom --case {tmp_path} --out {line} --override")

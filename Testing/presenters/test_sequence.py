@@ -80,7 +80,7 @@ def test_a_track_is_stepped_through_and_played(sequence):
     )
 
 
-def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence, tmp_path):
+def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence):
     """Also of one that was lost; of a pose beside it, and of an X-ray whose geometry is another one since, nothing."""
 
     host, session, registration = sequence.host, sequence.session, sequence.registration

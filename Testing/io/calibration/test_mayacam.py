@@ -80,7 +80,7 @@ def test_mayacam_1_without_a_size_is_of_the_usual_one(tmp_path):
         (",480.0", ",480.0\n1,2,3", "five lines of three"),
     ],
 )
-def test_what_is_no_mayacam_1(tmp_path, old, new, word):
+def test_what_is_no_mayacam_1(old, new, word):
     assert old in text_of_1()
     assert word in refusal(
         read_mayacam, text_of_1().replace(old, new), "a.csv", "a", CalibrationOptions(unit="mm")

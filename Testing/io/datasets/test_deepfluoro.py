@@ -154,7 +154,7 @@ def test_real_numbers_of_the_set_mean_what_they_are_read_as():
     assert np.degrees(rigid.rotation_angle(camera_from_ct[:3, :3] @ AP.T)) < 15
 
 
-def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
+def test_a_bone_has_its_own_mask_and_pose(written):
     pelvis = read_deepfluoro(written.path, SPECIMEN, [0]).content["truth"]["world_from_ct"]
     imported = read_deepfluoro(written.path, SPECIMEN, [0], bone="left-femur")
     moved = np.linalg.inv(pelvis) @ imported.content["truth"]["world_from_ct"]

@@ -101,7 +101,8 @@ def register(
     minutes
         Length of the training that `start="regressor"` begins if there is no regressor.
     unassessed
-        Called with the result before it is assessed, to draw it meanwhile.
+        Called with the result before it is assessed, to draw it meanwhile; not where the case has
+        bones, which have no poses yet.
     faults
         Own ones, classes like `Fault`, which are tried where the fit is poor, after the program's.
 
@@ -200,7 +201,10 @@ def register(
         first.regressor and replace(first.regressor, trained=training > 0),
         compute_device=method.compute_device,
     )
-    unassessed(result if case is given else _of_masked(result, given, prepared, first.bone_poses))
+    if not given.bone_names:
+        unassessed(
+            result if case is given else _of_masked(result, given, prepared, first.bone_poses)
+        )
     judged = perf_counter()
     bones_s = 0.0
     if assessed:

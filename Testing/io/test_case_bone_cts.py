@@ -27,6 +27,7 @@ from MultiViewRegistrationLib.io.case import Case, changed_inputs
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
 from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile
 from MultiViewRegistrationLib.io.case_writer import write_case as write_case_folder
+from MultiViewRegistrationLib.io.transforms import write_transform
 
 #: Each CT has its first voxel at its own frame's origin.
 PLACE = np.diag([4.0, 4, 4, 1])
@@ -107,9 +108,15 @@ def test_truths_are_those_of_bones(load, write_case):
 
 
 @pytest.mark.filterwarnings("default")
-def test_commands_that_take_one_ct_say_which(write_case, capsys):
+def test_a_rendering_adds_up_the_bones_that_have_a_pose_and_says_which(write_case, capsys):
     write_case(two_bones())
-    assert main(["render", "case.json", "--out", "drr"]) == 0
+    write_transform("radius.tfm", own_frame(START))
+    drawn = {}
+    for pose in ("start", "radius.tfm"):
+        assert main(["render", "case.json", "--pose", pose, "--out", "drr"]) == 0
+        drawn[pose] = read_values("drr/AP_drr.mha")
+    ulna = drawn["start"] - drawn["radius.tfm"]
+    assert ulna.max() > 0.1 and ulna.min() > -1e-5
     assert "only radius is taken, not ulna" in capsys.readouterr().err
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from bent_spine import NAMES, bent, cameras, spine, write_spine_case
-from file_io import read_json, write_json
+from bent_spine import NAMES, bent, cameras, spine, write_spine_case, xrays
+from file_io import read_json, read_values, write_json
 from handed_result import write_result
 from numpy.testing import assert_allclose
 from test_exports import matrix_of
@@ -276,3 +276,19 @@ def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(result):
     assert message.metadata["Structure"] == "第一腰椎"
     assert message.metadata["Override"] == "Müller"
     assert json.dumps("第一腰椎").encode() in sent[-1]()
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_drr_of_the_whole_has_each_bone_at_its_own_pose(case, result, export, tmp_path):
+    """Left out is what was rejected: it lies where the CT has it."""
+    moved = POSES[:3] + [POSE]
+    shown = xrays(*spine(), [rigid.inverse(POSE) @ pose for pose in moved], POSE, noise=0)
+    path = result(("check", "check", "check", "reject"), inputs=Case.load(case).inputs)
+    assert export(path, "--as", "drr", "--case", case)[0] == 0
+    data = pydicom.dcmread(tmp_path / "out" / "drr_view1.dcm")
+    drawn = data.pixel_array * float(data.RescaleSlope) / 1000
+    assert_allclose(drawn, shown[0].xray.line_integrals, atol=2e-3)
+    shown = xrays(*spine(), [rigid.inverse(POSE) @ pose for pose in POSES], POSE, noise=0)
+    assert main(["render", str(case), "--pose", str(path), "--out", str(tmp_path / "drr")]) == 0
+    drawn = read_values(tmp_path / "drr" / "view 1_drr.mha")
+    assert_allclose(drawn, shown[1].xray.line_integrals, atol=2e-3)

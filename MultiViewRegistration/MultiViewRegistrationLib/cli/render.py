@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,11 +12,14 @@ from PIL import Image
 
 from ..errors import InputError, Show, warn
 from ..finding import start_pose
-from ..imaging.ct import attenuation
+from ..geometry.camera import Camera
 from ..io.case import Case
 from ..io.files import written_atomically
+from ..io.navigation.registration_export import RegistrationExport
 from ..io.transforms import read_transform
-from ..rendering.drr import Projector
+from ..registration.bone import parts_of, placed
+from ..registration.prepared_ct import PreparedCT
+from ..report.exports import cameras_of
 from .options import Parser, add_json, add_one_case, add_out, progress_of
 
 
@@ -24,7 +28,7 @@ def add_render(command: Parser) -> None:
     command.describe(
         "CASE --out DIR [options]",
         "case.json --out drr",
-        "case.json --pose result/world_from_ct.tfm --out drr",
+        "case.json --pose result --out drr",
     )
     add = command.add_argument
     add_json(command)
@@ -32,8 +36,9 @@ def add_render(command: Parser) -> None:
     add(
         "--pose",
         default="start",
-        metavar="start|truth|FILE.tfm",
-        help="pose of the CT: the case's start (or where a search starts) or truth, or a transform file (default: %(default)s)",
+        metavar="start|truth|RESULT|FILE.tfm",
+        help="poses: the case's start (or where a search starts), its truth, or those of a result, each bone at its own; "
+        "or a transform file, for the CT (default: %(default)s)",
     )
     add_out(command, "folder of NAME_drr.mha (line integrals) and NAME_drr.png", required=True)
     command.set_defaults(run=_render)
@@ -41,9 +46,6 @@ def add_render(command: Parser) -> None:
 
 def _render(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
-    case.warn_of_other_bones(
-        "its structures are drawn where this pose of the whole CT has them, not each at its own."
-    )
     with progress_of(options, "Rendering") as line:
         files = render_views(case, options.pose, options.out, line.show)
     if not options.json:
@@ -57,15 +59,17 @@ def render_views(case: Case, pose: str, folder: Path, on_progress: Show) -> list
     Parameters
     ----------
     pose
-        "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises
-        InputError where it is missing.
+        "start", "truth", a result.json or its folder, or a transform file that takes CT LPS mm to
+        world LPS mm. Raises InputError where it is missing.
     """
-    world_from_ct = _pose(case, pose)
-    projector = Projector(attenuation(case.ct))
+    cameras, places = _poses(case, pose)
+    if any(places.get(body.name) is None for body in case.bodies):
+        case.warn_of_other_bones()
+    anatomy, world_from_ct = placed(parts_of(case.bodies, PreparedCT(case.ct), places), places)
     written = []
-    for number, view in enumerate(case.views):
+    for number, (view, camera) in enumerate(zip(case.views, cameras, strict=True)):
         on_progress(number / len(case.views), view.name)
-        drr = projector.render(view.camera, world_from_ct).image
+        drr = anatomy.line_integrals(camera, world_from_ct)
         image = sitk.GetImageFromArray(drr)
         image.SetSpacing(view.xray.pixel_mm or (1.0, 1.0))
         with written_atomically(folder / f"{view.name}_drr.mha") as path:
@@ -75,6 +79,22 @@ def render_views(case: Case, pose: str, folder: Path, on_progress: Show) -> list
             Image.fromarray(bright.astype(np.uint8)).save(path)
         written += [folder / f"{view.name}_drr.mha", folder / f"{view.name}_drr.png"]
     return written
+
+
+def _poses(case: Case, pose: str) -> tuple[list[Camera], dict[str, Any]]:
+    """Return the views' cameras, and the poses (4, 4) of bodies, as far as they are known, by their names; "" is a patient's CT."""
+    if Path(pose).is_dir() or pose.endswith(".json"):
+        result, every = RegistrationExport.every(pose)
+        if result.refused:
+            warn(f"{pose}: {result.warning}")
+        poses = {each.structure or "": each.world_from_ct for each in every}
+        return cameras_of(result, case), poses
+    starts = {body.name: body.world_from_ct for body in case.bodies}
+    known: dict[str, dict[str, Any]] = {"start": starts, "truth": case.structure_truths}
+    return [view.camera for view in case.views], {
+        **known.get(pose, {}),
+        case.bodies[0].name: _pose(case, pose),
+    }
 
 
 def _pose(case: Case, pose: str) -> np.ndarray:
@@ -91,8 +111,9 @@ def _pose(case: Case, pose: str) -> np.ndarray:
                 f'--pose: found "{pose}", expected start, truth or the file of a transform; correct it.'
             )
         return read_transform(pose)
-    if case.truth_world_from_ct is None:
+    truth = {"": case.truth_world_from_ct, **case.structure_truths}.get(case.bodies[0].name)
+    if truth is None:
         raise InputError(
             "--pose: found truth, but the case holds none; leave it out, or give a transform file."
         )
-    return case.truth_world_from_ct
+    return truth

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +18,7 @@ from ..imaging.field import nearest
 from ..imaging.structures import Structures
 from ..rendering.devices import Lock
 from ..rendering.drr import Projector, cut_ends
-from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of
+from .prepared_ct import VOLUME_LEVELS, PreparedCT, anatomies_of, level_of
 from .problem import Tie
 
 #: So many points of a bone stand for its surface where neighbours are looked for; those this much
@@ -186,6 +189,30 @@ def bones_of_bodies(bodies: Sequence[Body], anatomies: Sequence[PreparedCT]) -> 
     for body, own in zip(bodies, anatomies, strict=True):
         found += [Bone.of_ct(body.name, own)] if body.name else bones_of(body.bones, own)
     return found
+
+
+def parts_of(bodies: Sequence[Body], first: PreparedCT, names: Collection[str]) -> dict[str, Any]:
+    """Return what is drawn of bodies, by name: the first, which is ready, without its bones of these names; these; other CTs."""
+    own = bodies[0]
+    wanted = {*names} - {own.name}
+    if not wanted:
+        return {own.name: first}
+    bones = bones_of_bodies(bodies, anatomies_of(bodies, first))
+    held = [n for n, name in enumerate(own.bones.names, start=1) if name in wanted]
+    if held:
+        volume = first.ct.volume
+        within = np.isin(own.bones.labels, held)
+        values = np.where(within, np.minimum(volume.values, 0), volume.values)
+        first = PreparedCT(replace(first.ct, volume=replace(volume, values=values)))
+    return {own.name: first, **{bone.name: bone for bone in bones if bone.name in wanted}}
+
+
+def placed(parts: Mapping[str, Any], places: Mapping[str, Any]) -> tuple[PreparedCT, np.ndarray]:
+    """Return parts, each at its own of these poses (4, 4), if it has one, to be drawn as one CT, and the pose (4, 4) of that."""
+    first, *bones = parts
+    drawn = copy(parts[first])
+    drawn.beside = [(parts[name], places[name]) for name in bones if places.get(name) is not None]
+    return drawn, places[first]
 
 
 def ties_of(bones: Sequence[Bone]) -> list[Tie]:

@@ -39,6 +39,7 @@ from .scorer import Scorer
 from .similarity import Settings
 
 if TYPE_CHECKING:
+    from .bone import Bone
     from .torch_backend import TorchScorer
 
 T = TypeVar("T")
@@ -101,6 +102,8 @@ class PreparedCT:
 
     corrected_from_ct: np.ndarray = np.eye(4)
     """(4, 4): CT mm to those of this CT, see `scaled`."""
+    beside: Sequence[tuple[Bone, np.ndarray]] = ()
+    """Bones that a DRR shows, too, each at a pose (4, 4) of its own, see `bone.placed`."""
 
     def __init__(self, ct: CT) -> None:
         self.ct = ct
@@ -246,8 +249,31 @@ class PreparedCT:
         if bones:
             seen[self._cut_rims(camera, world_from_ct)] = 0
             level = max(level, self.picture_level)
-        image = self.projector(level, bones=bones).render(camera, world_from_ct, wanted=seen).image
+        image = self.line_integrals(camera, world_from_ct, level, bones=bones, wanted=seen)
         image[seen == 0] = np.nan
+        return image
+
+    def line_integrals(
+        self,
+        camera: Camera,
+        world_from_ct: np.ndarray,
+        level: int = 0,
+        *,
+        bones: bool = False,
+        wanted: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the same without NaN; what is `beside` is added, as X-rays add up.
+
+        Parameters
+        ----------
+        wanted
+            As of `Projector.render`.
+        """
+        projector = self.projector(level, bones=bones)
+        image = projector.render(camera, world_from_ct, wanted=wanted).image
+        for bone, pose in self.beside:
+            own = bone.projector(bone.level(self.voxel_mm(level)))
+            image += own.render(camera, pose, wanted=wanted).image
         return image
 
     @property

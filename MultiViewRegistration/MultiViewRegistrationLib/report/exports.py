@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
-from ..imaging.ct import CT, Volume, attenuation
+from ..imaging.ct import CT, Volume
 from ..imaging.dicom_file import ct_slices
 from ..io.case import Case
 from ..io.case_file import CaseFile, DicomImage, new_uid
@@ -26,7 +26,8 @@ from ..io.files import describe, printable
 from ..io.navigation import KINDS
 from ..io.navigation.registration_export import RegistrationExport
 from ..io.placement import ct_box
-from ..rendering.drr import Projector
+from ..registration.bone import parts_of, placed
+from ..registration.prepared_ct import PreparedCT
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -71,9 +72,8 @@ def files_of(
     files: Writers = {}
     for exported in exports:
         own = slices.get(exported.structure or "", slices.get("", ()))
-        further = (
-            {} if case is None else case_files(exported, case, kinds, volume_format, identities)
-        )
+        of_case = kinds, volume_format, identities, exports
+        further = {} if case is None else case_files(exported, case, *of_case)
         told = replace(exported, ct_images=own)
         files |= export_files(told, of_pose, directions, axes, further, of_all)
     if case and "resampled-mask" in kinds and not any("mask_in_" in file for file in files):
@@ -87,6 +87,7 @@ def case_files(
     kinds: Sequence[str],
     volume_format: str,
     identities: Mapping[str, Dataset],
+    exports: Sequence[RegistrationExport] = (),
 ) -> Writers:
     """Return files that need the case, as `files_of`.
 
@@ -101,6 +102,8 @@ def case_files(
         One of `navigation.VOLUME_FORMATS`.
     identities
         For DICOM, by the view's name, see `identities_of`.
+    exports
+        What DRRs of the whole CT show, each at its own pose; itself alone by default.
 
     Raises
     ------
@@ -117,7 +120,10 @@ def case_files(
     if "resampled-mask" in kinds and case.ct.mask is not None:
         files |= _volumes("mask", exported, case, volume_format)
     if "drr" in kinds:
-        files |= _drrs(exported, case, cameras, identities)
+        beside = () if exported.structure else exports
+        places = {each.structure or "": each.world_from_ct for each in beside}
+        places[""] = exported.world_from_ct
+        files |= _drrs(exported, case, cameras, identities, places)
     if "cameras" in kinds:
         files |= _cameras(exported, case, cameras)
     return files
@@ -229,10 +235,11 @@ def _drrs(
     case: Case,
     cameras: list[Camera],
     identities: Mapping[str, Dataset],
+    places: Mapping[str, np.ndarray],
 ) -> Writers:
     from ..io.navigation.dicom_objects import Drr, write_secondary_capture
 
-    projector = Projector(attenuation(case.ct))
+    anatomy, pose = placed(parts_of(case.bodies, PreparedCT(case.ct), places), places)
     images = {view.name: view.image for view in exported.views}
     study = new_uid()
     series: dict[str, str] = {}
@@ -242,7 +249,7 @@ def _drrs(
         camera = cameras[number - 1]
         identity = identities.get(view.name, identities.get(""))
         own_study = study if identity is None else str(identity.StudyInstanceUID)
-        image = projector.render(camera, exported.world_from_ct).image
+        image = anatomy.line_integrals(camera, pose)
         write_secondary_capture(
             path,
             Drr(image, number, view.xray.pixel_mm, images[view.name], identity, exported.structure),

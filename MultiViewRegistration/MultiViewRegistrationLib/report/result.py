@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from ..assessment.verdict_reasons import ambiguity
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
+from ..imaging.body import Body
 from ..imaging.structures import WHOLE
 from ..imaging.xray import View, XRay
 from ..io.case import Case
@@ -29,6 +30,7 @@ from ..io.edge_checks import EdgeCheck, all_on_line, off_line
 from ..io.files import plain
 from ..io.navigation.registration_export import REJECTED, VERSION
 from ..reasons import Reason, Use, Verdict, doubted, with_codes
+from ..registration.bone import parts_of, placed
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -293,6 +295,14 @@ class Result:
         )
         return {whole.name: whole, **found}
 
+    def drawn(
+        self, world_from_ct: np.ndarray, bodies: Sequence[Body | BodyResult]
+    ) -> tuple[PreparedCT, np.ndarray]:
+        """Return the first body at a pose (4, 4), and these where they lie, to be drawn as one CT, see `placed`."""
+        places = {body.name: body.world_from_ct for body in bodies}
+        places[self.case.bodies[0].name] = world_from_ct
+        return placed(parts_of(self.case.bodies, self.anatomy, places), places)
+
     def _with_truth(self, body: BodyResult) -> BodyResult:
         truth = self.case.structure_truths.get(body.name)
         if truth is None or body.bone is None:
@@ -355,8 +365,9 @@ class Result:
     def _repr_html_(self) -> str:
         """For a notebook: the verdict with its reasons, the error, and the CT's outlines over each X-ray."""
         outlines = {}
+        anatomy, pose = self.drawn(self.world_from_ct, self.together.usable)
         for view in self.views:
-            drrs = DRRs.of(self.anatomy, view.camera, self.world_from_ct)
+            drrs = DRRs.of(anatomy, view.camera, pose)
             outlines[view.name] = png(overlays(view.xray, [drrs], PICTURE)[0]["edges"])
         return notebook_card(
             self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines

@@ -120,20 +120,21 @@ def begin_drrs(result: Result) -> Callable[[], list[list[DRRs]]]:
     """
     found: list[dict[str, DRRs]] = [{} for _ in result.views]
 
-    def render(nth: int, when: str) -> None:
-        views, pose = {
-            "start": (result.case.views, result.start_world_from_ct),
-            "result": (result.views, result.world_from_ct),
-        }[when]
-        found[nth][when] = DRRs.of(result.anatomy, views[nth].camera, pose)
+    drawn = {"result": (result.views, *result.drawn(result.world_from_ct, result.together.usable))}
+    if result.refined:
+        start = result.drawn(result.start_world_from_ct, result.case.bodies)
+        drawn = {"start": (result.case.views, *start), **drawn}
 
-    whens = ("start", "result") if result.refined else ("result",)
-    each = product(range(len(found)), whens)
+    def render(nth: int, when: str) -> None:
+        views, anatomy, pose = drawn[when]
+        found[nth][when] = DRRs.of(anatomy, views[nth].camera, pose)
+
+    each = product(range(len(found)), drawn)
     finish = begin_tasks([partial(render, nth, when) for nth, when in each])
 
     def finished() -> list[list[DRRs]]:
         finish()
-        return [[drrs[when] for when in whens] for drrs in found]
+        return [[drrs[when] for when in drawn] for drrs in found]
 
     return finished
 

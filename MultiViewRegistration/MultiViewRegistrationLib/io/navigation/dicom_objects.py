@@ -273,8 +273,8 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SIMULATED = "SIMULATED X-ray (DRR of CT)"
 DERIVATION = (
     "Simulated radiograph (DRR): line integrals of attenuation through a CT at its registered "
-    "pose, bone bright, on the pixels of the X-ray with its lens distortion removed, if any. "
-    "Computed, not taken: not an X-ray of the patient."
+    "pose, its bones at their own where they were registered, bone bright, on the pixels of the "
+    "X-ray with its lens distortion removed, if any. Computed, not taken: not an X-ray of the patient."
 )
 BRIGHTEST = 99.9  # percentile at the upper end of the window
 THOUSANDTHS = (

@@ -63,6 +63,12 @@ class FrameFiles:
         """
         return self._files[number]()
 
+    def without_folders(self, sentence: str) -> str:
+        """Return a sentence about a file with its name alone: results are sent, and folders name patients."""
+        for path in (*self.cases, *chain.from_iterable(self.images.values())):
+            sentence = sentence.replace(printable(path.parent) + os.sep, "")
+        return sentence
+
     @property
     def own_cases(self) -> bool:
         """Whether each frame has a case.json of its own."""
@@ -291,6 +297,13 @@ class FrameSequence(Frames):
     def names(self) -> list[str]:
         """The names of the frames, from their files."""
         return self.files.names
+
+    def load(self, number: int) -> Frame:
+        """Return a frame, from 0; errors as of `read`, but without a folder: they are kept."""
+        try:
+            return super().load(number)
+        except InputError as error:
+            raise InputError(self.files.without_folders(str(error))) from None
 
     def read(self, number: int) -> Frame:
         """Read a frame from its files, also the first.

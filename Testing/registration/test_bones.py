@@ -17,7 +17,13 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.problem import Tie, add_prior, moved, prior_cost
+from MultiViewRegistrationLib.registration.problem import (
+    Tie,
+    add_prior,
+    beside_neighbours,
+    moved,
+    prior_cost,
+)
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVELS,
     BonesRegistration,
@@ -70,6 +76,26 @@ def test_progress_grows_to_the_end_and_false_cancels(whole, found):
     assert len(fractions) > 6 and fractions == sorted(fractions) and fractions[-1] == 1
     with pytest.raises(Cancelled):
         together(structures(), whole, progress=lambda done: False)
+
+
+def test_rejected_bones_are_begun_again_where_their_neighbours_are(whole):
+    """Two, from where fine images alone do not lead."""
+    away = rigid.translation([0.0, 30.0, -30.0]) @ whole.world_from_ct
+    starts = [whole.world_from_ct, whole.world_from_ct, away, away]
+    fractions = []
+    told = together(
+        structures(), whole, poses=starts, progress=lambda done: fractions.append(done.fraction)
+    )
+    assert max(errors_mm(told.bodies)) < 0.3
+    assert {bone.verdict for bone in told.bodies} == {"accept"}
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+
+
+def test_lost_bodies_begin_at_the_nearest_one_along_the_ties():
+    chain = [Tie(n, n + 1, np.zeros(3)) for n in range(4)]
+    poses = [rigid.translation([n, 0.0, 0.0]) for n in range(5)]
+    begun = beside_neighbours(poses, {0, 2, 3}, chain)
+    assert [pose[0, 3] for pose in begun] == [1, 1, 1, 4, 4]
 
 
 def test_relative_motions_are_those_of_the_patient(found):

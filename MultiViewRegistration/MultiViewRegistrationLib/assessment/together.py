@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from ..errors import unseen
+from ..errors import part_of, unseen
 from ..geometry import rigid
 from ..imaging.body import MASKED
 from ..imaging.bone_names import vertebra
@@ -24,6 +24,7 @@ from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
 from ..registration.bone import Bone, bones_of_bodies
 from ..registration.bones import SHOWN
 from ..registration.optimizer import pose_difference
+from ..registration.problem import beside_neighbours
 from ..registration.refinement import Report
 from ..registration.register_bones import (
     LEVELS,
@@ -96,6 +97,8 @@ def register_together(
 ) -> Together:
     """Register all bones of bodies together, from where each body was registered alone, and judge them.
 
+    Rejected bones of a CT are begun once more where their neighbours have them.
+
     Parameters
     ----------
     alone
@@ -151,7 +154,13 @@ def register_together(
         metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
         checked[n] = doubted(checked[n], metal)
     relative = _relative_poses(found, count)
-    return related(replace(judged, bodies=checked, relative_poses=relative), structures)
+    together = related(replace(judged, bodies=checked, relative_poses=relative), structures)
+    lost = {n for n in range(count) if checked[n].verdict == "reject"}
+    if put or not lost or len(lost) == count:
+        return together
+    starts = beside_neighbours(found.poses[:count], lost, found.ties)
+    again = register_together(alone, views, part_of(progress, 1.0, 1.0), starts, LEVELS, bones)
+    return again if len(again.of("reject")) < len(together.of("reject")) else together
 
 
 def related(judged: Together, structures: Structures) -> Together:

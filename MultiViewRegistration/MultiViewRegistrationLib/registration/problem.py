@@ -6,7 +6,7 @@ is held fixed is no part of the problem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -117,6 +117,21 @@ class Problem:
     def _unlikely(self, state: State) -> float:
         """Return minus twice the logarithm of the priors."""
         return prior_cost(self._ties, state.poses) + self._unknowns.unlikely(state.corrections)
+
+
+def beside_neighbours(
+    poses: Sequence[np.ndarray], lost: Collection[int], ties: Sequence[Tie]
+) -> list[np.ndarray]:
+    """Return poses (4, 4) of bodies, those that are lost, not all, as the nearest other one along the ties has its own.
+
+    Where one after another has moved, the last lie far from where the whole has them.
+    """
+    placed = {n: pose for n, pose in enumerate(poses) if n not in lost}
+    ways = [(tie.one, tie.other) for tie in ties]
+    ways += [way[::-1] for way in ways]
+    while len(placed) < len(poses):
+        placed |= {b: placed[a] for a, b in ways if a in placed and b not in placed}
+    return [placed[n] for n in range(len(poses))]
 
 
 def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

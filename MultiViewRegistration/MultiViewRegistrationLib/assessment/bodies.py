@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..geometry import rigid
 from ..reasons import BoneVerdict, Reason, Use, with_codes
+from ..registration.optimizer import pose_difference
 from .metrics import PredictedError
 from .prediction import WRONG_MM
 from .uses import Error, Judged
@@ -33,6 +35,13 @@ class Moved(NamedTuple):
     mm: float
     degrees: float
     axis: np.ndarray
+
+    @classmethod
+    def of(cls, bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
+        """Return how a bone has moved against the rest of its CT, which lies at `world_from_ct` (4, 4)."""
+        mm, degrees = pose_difference(pose, world_from_ct, bone.centroid)
+        turn = rigid.log_so3((rigid.inverse(world_from_ct) @ pose)[:3, :3])
+        return cls(mm, degrees, rigid.unit(turn) if turn.any() else np.eye(3)[2])
 
     def to_json(self) -> dict:
         """Return `moved` of a result.json."""

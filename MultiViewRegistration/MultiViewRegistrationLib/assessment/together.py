@@ -21,9 +21,8 @@ from ..imaging.bone_names import vertebra
 from ..imaging.structures import WHOLE, Structures
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
-from ..registration.bone import Bone, bones_of_bodies
+from ..registration.bone import Bone, bones_of_bodies, ties_of
 from ..registration.bones import SHOWN
-from ..registration.optimizer import pose_difference
 from ..registration.problem import beside_neighbours
 from ..registration.refinement import Report
 from ..registration.register_bones import (
@@ -125,8 +124,34 @@ def register_together(
         judged = judge_together(found, views, [NO_EDGE] * len(bones), alone)
         checked = judged.bodies if levels is None else _where_put(judged.bodies)
         return replace(judged, bodies=checked, relative_poses=_relative_poses(found, None))
+    found = _before_rest(alone, bones, views, progress, poses, levels)
+    count = len(structures.names)
+    put = levels is not None and not levels
+    while True:
+        own = found.bodies[:count]
+        lost = {n for n, body in enumerate(own) if body.verdict in UNUSABLE}
+        if put or len(lost) == count or "reject" not in [body.verdict for body in own]:
+            return found
+        ties = ties_of(bones[:count])
+        starts = beside_neighbours([body.world_from_ct for body in own], lost, ties)
+        again = _before_rest(alone, bones, views, part_of(progress, 1.0, 1.0), starts, LEVELS)
+        if len(again.usable) <= len(found.usable):
+            return found
+        found = again
+
+
+def _before_rest(
+    alone: Sequence[Alone],
+    bones: Sequence[Bone],
+    views: Sequence[View],
+    progress: Report,
+    poses: Sequence[np.ndarray] | None,
+    levels: Sequence[BoneLevel] | None,
+) -> Together:
+    """Do what `register_together` does once, of the bones of a CT and implants."""
+    first, *implants = alone
+    structures = first.body.bones
     where = views, first.world_from_ct
-    implants = alone[1:]
     if implants:
         levels = LEVELS if poses is None else levels
         starts = poses or [first.world_from_ct] * len(structures.names)
@@ -154,13 +179,7 @@ def register_together(
         metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
         checked[n] = doubted(checked[n], metal)
     relative = _relative_poses(found, count)
-    together = related(replace(judged, bodies=checked, relative_poses=relative), structures)
-    lost = {n for n in range(count) if checked[n].verdict == "reject"}
-    if put or not lost or len(lost) == count:
-        return together
-    starts = beside_neighbours(found.poses[:count], lost, found.ties)
-    again = register_together(alone, views, part_of(progress, 1.0, 1.0), starts, LEVELS, bones)
-    return again if len(again.of("reject")) < len(together.of("reject")) else together
+    return related(replace(judged, bodies=checked, relative_poses=relative), structures)
 
 
 def related(judged: Together, structures: Structures) -> Together:
@@ -304,7 +323,7 @@ def judge_together(
                 reasons,
                 error,
                 {view.name: float(each) for view, each in similarity if np.isfinite(each)},
-                None if own else _moved(bone, pose, found.world_from_ct),
+                None if own else Moved.of(bone, pose, found.world_from_ct),
                 0.0 if own else bone.apart(pose, found.world_from_ct),
                 own.body.uid if own else "",
                 features=features,
@@ -318,13 +337,6 @@ def judge_together(
             )
         )
     return Together(bodies, motions_of(found, errors))
-
-
-def _moved(bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
-    """Return how a bone has moved against the rest of its CT, which lies at `world_from_ct` (4, 4)."""
-    mm, degrees = pose_difference(pose, world_from_ct, bone.centroid)
-    turn = rigid.log_so3((rigid.inverse(world_from_ct) @ pose)[:3, :3])
-    return Moved(mm, degrees, rigid.unit(turn) if turn.any() else np.eye(3)[2])
 
 
 def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[BodyResult]:

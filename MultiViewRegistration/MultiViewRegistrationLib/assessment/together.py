@@ -124,20 +124,20 @@ def register_together(
         judged = judge_together(found, views, [NO_EDGE] * len(bones), alone)
         checked = judged.bodies if levels is None else _where_put(judged.bodies)
         return replace(judged, bodies=checked, relative_poses=_relative_poses(found, None))
-    found = _before_rest(alone, bones, views, progress, poses, levels)
+    together = _before_rest(alone, bones, views, progress, poses, levels)
     count = len(structures.names)
     put = levels is not None and not levels
     while True:
-        own = found.bodies[:count]
+        own = together.bodies[:count]
         lost = {n for n, body in enumerate(own) if body.verdict in UNUSABLE}
         if put or len(lost) == count or "reject" not in [body.verdict for body in own]:
-            return found
+            return together
         ties = ties_of(bones[:count])
         starts = beside_neighbours([body.world_from_ct for body in own], lost, ties)
         again = _before_rest(alone, bones, views, part_of(progress, 1.0, 1.0), starts, LEVELS)
-        if len(again.usable) <= len(found.usable):
-            return found
-        found = again
+        if len(again.usable) <= len(together.usable):
+            return together
+        together = again
 
 
 def _before_rest(

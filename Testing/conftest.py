@@ -169,6 +169,14 @@ def study(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def no_cause(monkeypatch) -> None:
+    """Nobody looks for the cause of a doubt, which takes far longer than a registration."""
+    from MultiViewRegistrationLib.assessment import verdict
+
+    monkeypatch.setattr(verdict, "find_cause", lambda assessment, search: assessment)
+
+
+@pytest.fixture
 def quick_training(monkeypatch) -> None:
     """Small batches, validations of few poses, and a pace that is not measured."""
     from MultiViewRegistrationLib.regressor import training

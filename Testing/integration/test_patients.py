@@ -20,13 +20,12 @@ OTHER = "OTHER-77"
 
 
 @pytest.fixture
-def arrays(tmp_path, monkeypatch):
+def arrays(tmp_path, monkeypatch, no_cause):
     """A function: a case of DICOM files whose CT has these tags.
 
     Any pose of it would be accepted in the room.
     """
     monkeypatch.setattr(verdict, "decide", lambda *given, **more: "accept")
-    monkeypatch.setattr(verdict, "find_cause", lambda assessment, search: assessment)
     ct = make_ct()
     views = make_views(ct)
 

@@ -85,23 +85,13 @@ def test_calibrations_find_their_x_rays_by_name(host, files, tmp_path):
         write_matrices(tmp_path, "hip_lat.txt", "hip_ap.txt"),
     )
     drop(files, *matrices, *xrays)
-    assert [
-        key for key in ("unit", "axes", "first_pixel") if control(files, f"calibrations.{key}")
-    ] == [
-        "unit",
-        "axes",
-        "first_pixel",
-    ]  # once for both files
+    for key in ("unit", "axes", "first_pixel"):  # once for both files
+        assert control(files, f"calibrations.{key}")
     answer_matrix(files)
     assert placed(host) == [True, True] and not asking(files)
-    first, second = (view.camera.projection_matrix for view in host.registration.xrays)
-    own = [view.camera for view in make_views(make_ct())]
-    assert np.allclose(
-        first / first[2, 3], own[1].projection_matrix / own[1].projection_matrix[2, 3]
-    )
-    assert np.allclose(
-        second / second[2, 3], own[0].projection_matrix / own[0].projection_matrix[2, 3]
-    )
+    for view, own in zip(host.registration.xrays, make_views(make_ct())[::-1], strict=True):
+        found, expected = (each.camera.projection_matrix for each in (view, own))
+        assert np.allclose(found / found[2, 3], expected / expected[2, 3])
 
 
 def test_a_case_is_opened_where_nothing_is_and_asked_about_elsewhere(host, files, tmp_path):

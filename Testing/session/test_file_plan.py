@@ -156,13 +156,12 @@ def test_a_whole_registration_takes_the_place_of_what_is_open():
     assert plan(as_xrays, {}, WHOLE) == (ReadXRays((Path("a/case.json"), Path("b/case.json"))),)
 
 
-@pytest.mark.parametrize("kinds, answer", [(("ct", "xray"), "xray"), (("slice", "xray"), "xray")])
-def test_what_is_unclear_is_asked_and_then_planned_anew(kinds, answer):
-    unclear = Part(kinds, (Path("run.mha"),))
-    assert answer in choices(plan(unclear, {}, NOTHING)) and "slice" not in choices(
-        plan(unclear, {}, NOTHING)
-    )
-    assert plan(unclear, {"kind": answer}, NOTHING) == (
+@pytest.mark.parametrize("other", ["ct", "slice"])
+def test_what_is_unclear_is_asked_and_then_planned_anew(other):
+    unclear = Part((other, "xray"), (Path("run.mha"),))
+    offered = choices(plan(unclear, {}, NOTHING))
+    assert "xray" in offered and "slice" not in offered
+    assert plan(unclear, {"kind": "xray"}, NOTHING) == (
         Step.BEGIN,
         ReadXRays((Path("run.mha"),)),
         Keep(()),

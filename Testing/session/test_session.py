@@ -71,7 +71,7 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     assert no_thread_is_left()
 
 
-def test_warnings_become_notes_and_reasons(session, registration, views):
+def test_warnings_become_notes_and_reasons(session, registration, views, no_cause):
     away = views[0].camera.camera_from_world.copy()
     away[0, 3] += 2000
     third = registration.add_xray("Away")

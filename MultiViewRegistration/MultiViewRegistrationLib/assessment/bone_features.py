@@ -15,7 +15,7 @@ from ..registration.bones import SHOWN, ViewComparison
 from ..registration.problem import PRECISION, relative_motions
 from ..registration.register_bones import BonesRegistration, OtherLevel
 from ..registration.tiles import TILE_SIDE
-from .uncertainty import cluster_correction, root_mean_square, target_jacobians
+from .uncertainty import cluster_correction, inverted, root_mean_square, target_jacobians
 
 #: No ratio counts beyond this.
 MOST_RATIO = 3.0
@@ -154,11 +154,7 @@ def bone_noises(found: BonesRegistration) -> list[BoneNoise]:
     """Return what noise leaves open of every bone."""
     fit = found.fit
     compared = found.objectives[-1].compare(found.poses)
-    hessian = fit.hessian * sum(fit.pixels)
-    scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
-    inverse = np.linalg.pinv(
-        hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True
-    ) / np.outer(scale, scale)
+    inverse, _ = inverted(fit.hessian * sum(fit.pixels))
     noises = []
     for b, (bone, pose) in enumerate(zip(found.bones, found.poses, strict=True)):
         views = [

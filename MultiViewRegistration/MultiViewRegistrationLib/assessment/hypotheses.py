@@ -18,7 +18,7 @@ from ..errors import unseen
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.slot_scan import SlotScanCamera
-from ..imaging.xray import SharedUnknowns, View, XRay
+from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
 from ..registration.optimizer import (
@@ -236,18 +236,13 @@ def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
 
 
 def _in_mirrored_world(view: View, world: np.ndarray) -> View:
-    image, valid = (
-        np.ascontiguousarray(np.fliplr(each))
-        for each in (view.xray.line_integrals, view.xray.valid)
-    )
+    mirrored = turned_back(view, np.fliplr)
+    assert mirrored  # of the same size
     intrinsics = view.camera.intrinsics.copy()
-    intrinsics[0, 1], intrinsics[0, 2] = (
-        -intrinsics[0, 1],
-        view.camera.size[0] - 1 - intrinsics[0, 2],
-    )
+    intrinsics[0, 1] *= -1
+    intrinsics[0, 2] = view.camera.size[0] - 1 - intrinsics[0, 2]
     pose = np.diag([-1.0, 1.0, 1.0, 1.0]) @ view.camera.camera_from_world @ world
-    camera = replace(view.camera, intrinsics=intrinsics, camera_from_world=pose)
-    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm), camera=camera)
+    return mirrored.with_camera(intrinsics=intrinsics, camera_from_world=pose)
 
 
 def _of_one_or_all(

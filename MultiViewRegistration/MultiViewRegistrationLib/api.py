@@ -335,8 +335,7 @@ def _with_together(
         return replace(result, assessment=doubted(judged, result.case.identity_reasons))
     from .assessment.together import register_together, with_together
 
-    caused = judged.cause is not None and judged.cause.doubts_bones
-    in_doubt = judged.in_doubt or caused or bool(result.case.identity_reasons)
+    in_doubt = judged.in_doubt or bool(result.case.identity_reasons)
     first = replace(first, assessment=replace(judged, in_doubt=in_doubt))
     device = result.compute_device
 

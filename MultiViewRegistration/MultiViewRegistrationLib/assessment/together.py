@@ -173,6 +173,8 @@ def _before_rest(
     whole = first.assessment
     again_mm = found_again_mm(found)
     judged = judge_together(found, views, edges, implants, others, again_mm, whole, finer)
+    caused = [whole.cause.reason] if whole.cause and whole.cause.doubts_bones else []
+    judged.bodies[:count] = [doubted(body, caused) for body in judged.bodies[:count]]
     put = levels is not None and not levels
     checked = _where_put(judged.bodies) if put else _with_ends(judged.bodies, found)
     for n in range(count, len(checked)):

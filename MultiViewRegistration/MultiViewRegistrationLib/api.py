@@ -375,14 +375,11 @@ def _of_masked(
 
 def _of_structure(result: Result, given: Case, masked: PreparedCT) -> Result:
     """Return such a result that was assessed, with the assessment of the bone."""
-    from .assessment.next_view import with_further_view
     from .assessment.together import of_bone, with_together
 
     bone, *others = result.together.bodies
     judged = of_bone(_first(result).assessment, bone, result.views, given.targets)
     result = _of_masked(result, given, masked, [bone.world_from_ct])
-    at = result.views, bone.world_from_ct, given.shared_unknowns
-    judged = with_further_view(judged, masked, *at)
     together = replace(result.together, bodies=others)
     judged = doubted(with_together(judged, together, of_ct=True), given.identity_reasons)
     return replace(result, together=together, assessment=judged)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from .implants import HiddenTurns
     from .joint_motion import BonePose
     from .neighbours import NeighbourMotion
+    from .next_view import Plan
     from .uncertainty import PoseUncertainty
 
 UNJUDGED = Assessment("check", [], in_doubt=False, cameras_in_doubt=False)
@@ -83,6 +84,8 @@ class BodyResult(Judged):
         How X-rays do not show an implant turned; None of other bodies.
     uncertainty
         What noise and cameras explain of its pose's error in the room, of a bone of a CT.
+    plan
+        Of a bone in doubt: which further view would help.
     """
 
     name: str
@@ -105,6 +108,7 @@ class BodyResult(Judged):
     use: Use = "room"
     hidden: HiddenTurns | None = None
     uncertainty: PoseUncertainty | None = field(default=None, repr=False)
+    plan: Plan | None = field(default=None, repr=False)
 
     @property
     def errors(self) -> dict[Use, Error | None]:

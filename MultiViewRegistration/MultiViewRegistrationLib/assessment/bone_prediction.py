@@ -149,8 +149,7 @@ def noise_share(found: BonesRegistration, noises: Sequence[BoneNoise]) -> np.nda
     add_prior(found.ties, poses, pivots, 1.0, np.zeros(len(ties)), ties)
     share = prior_share(found.fit, objective.settings) * objective.pixels
     explained = sandwich(hessian + share * ties, meat + share**2 * ties)
-    aside = np.tile([0.0] * 3 + [SAMPLING * objective.voxel_mm] * 3, len(poses))
-    return INFLATION**2 * explained + np.diag(aside**2)
+    return INFLATION**2 * explained
 
 
 class BoneErrors:
@@ -171,7 +170,9 @@ class BoneErrors:
     ) -> None:
         self._found = found
         self._cameras = cameras_share(found, of_whole)
-        self._noise = noise_share(found, noises)
+        aside_mm = SAMPLING * found.objectives[-1].voxel_mm
+        aside = np.tile([0.0] * 3 + [aside_mm] * 3, len(found.poses))
+        self._noise = noise_share(found, noises) + np.diag(aside**2)
         self._in_room = self._cameras.joint(of_whole.total_uncertainty)
         of_noise, of_cameras = of_whole.appearing
         self._joint = self._cameras.joint(of_noise + of_cameras)

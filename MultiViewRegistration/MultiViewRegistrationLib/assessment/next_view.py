@@ -13,30 +13,34 @@ A view that is not there yet adds its H_v all the same: it takes a DRR at that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..geometry.c_arm import CArm, angle, rotation
+from ..geometry.c_arm import angle, rotation
 from ..geometry.camera import Camera
 from ..geometry.fields import UNCERTAINTY
 from ..imaging.xray import SharedUnknowns, View, XRay
-from ..reasons import Reason, code_of
+from ..reasons import Reason, Use, code_of
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
+from ..registration.objective import Comparison, EvaluationPoint
 from ..registration.prepared_ct import PreparedCT
-from ..registration.similarity import MIN_PIXELS
+from ..registration.problem import Tie, add_prior
+from ..registration.register_bones import LEVELS, BonesRegistration, objective_at
 from ..registration.tiles import tiles
 from ..rendering.devices import run_tasks
+from .bodies import BodyResult
+from .bone_features import bone_noises
+from .bone_prediction import noise_share
 from .prediction import WRONG_MM
-from .uncertainty import PoseUncertainty, sandwich
+from .uncertainty import TargetUncertainty, sandwich, target_jacobians
+from .uses import MOST_MM
 from .verdict import Assessment
-
-Known = TypeVar("Known", View, SharedUnknowns)
 
 #: Angles that are tried, in degrees: the detector goes from the patient's right over the front to
 #: the left, and up to 30 degrees towards head or feet.
@@ -46,9 +50,11 @@ SECONDARY_DEG = (-30, -15, 0, 15, 30)
 OTHER_DEG = 15.0
 #: The world's origin is a C-arm's isocentre if all central rays pass it as near as this.
 ISOCENTRE_MM = 20.0
-#: A view is worth proposing if it leaves so much of the error, and that may be so large.
+#: A view is worth proposing if it leaves so much of the error, and that may be so large; of bones,
+#: if what is likely is so large a share of what is accepted.
 WORTH = 0.75
 LEAST_MM = WRONG_MM / 2
+LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,13 @@ class Plan:
             f"{best.error_mm:.2g} mm."
         )
 
+    @property
+    def reasons(self) -> list[Reason]:
+        """The best further view as a reason, if it is worth it."""
+        if not self.views or self.views[0].error_mm > WORTH * self.error_mm:
+            return []
+        return [Reason("further-view", self.sentence, self.views[0].words)]
+
     def to_json(self) -> dict:
         """Return it as `mvreg plan --json` prints it."""
         return {**asdict(self), "sentence": self.sentence}
@@ -144,51 +157,98 @@ def plan_view(
             "plan: the views are slot scans, expected those of a C-arm, which can be turned to "
             "another angle; take X-rays by a C-arm for another view."
         )
-    level = anatomy.levels(tied, world_from_ct)[-2]
     points = rigid.transform_points(world_from_ct, targets)
+    level = anatomy.levels(tied, world_from_ct)[-2]
+    finer = replace(level, pool=1)
     objective = anatomy.objective(tied, level, world_from_ct)
     projections = objective.project(world_from_ct, intrinsics=True)
     fit = objective.linearise(projections)
-    split = tiles(objective, projections)
-    count = sum(fit.pixels)
-    in_pooled_px = partial(_in_pooled_px, pool=level.pool)
-    shared = in_pooled_px(shared)
-    seen = [
-        _Seen(in_pooled_px(view), hessian * count)
-        for view, (_, hessian) in zip(objective.views, fit.by_view, strict=True)
-    ]
-    noise = (split.gradients.T @ split.gradients)[:6, :6]
-    known = np.sum([one.hessian[:6, :6] for one in seen], axis=0)
-    ratio = float(np.trace(np.linalg.lstsq(known, noise, rcond=None)[0]) / len(known))
-    now = _error_mm(seen, ratio, shared, objective.pivot, points)
-    turner = _Turner(tied, world_from_ct, points.mean(axis=0))
+    gradients = tiles(objective, projections).gradients[:, :6]
+    known = fit.hessian[:6, :6] * sum(fit.pixels)
+    (plan,) = _plans(
+        [(points, target_jacobians(points, objective.pivot))],
+        _Turner(tied, world_from_ct, points.mean(axis=0)),
+        shared,
+        objective,
+        lambda view: anatomy.objective([view], finer, world_from_ct),
+        world_from_ct[None],
+        sandwich(known, gradients.T @ gradients),
+    )
+    return plan
+
+
+def _plans(
+    asked: Sequence[tuple[np.ndarray, np.ndarray]],
+    turner: _Turner,
+    shared: SharedUnknowns,
+    objective: Comparison,
+    objective_of: Callable[[View], Comparison],
+    poses: np.ndarray,
+    noise: np.ndarray,
+    ties: Sequence[Tie] = (),
+) -> list[Plan]:
+    """Return the plan for each of those that are asked for.
+
+    Parameters
+    ----------
+    asked
+        Points (N, 3), world mm, and how they move by the poses, (N, 3, 6 B).
+    objective, objective_of
+        Of the views that there are, and of a further one alone, pooled alike.
+    poses
+        (B, 4, 4) of the bodies.
+    noise
+        (6 B, 6 B), the covariance of these that noise explains with the views that there are.
+    ties
+        As of `problem.Problem`.
+    """
+    tied = turner.views
     sds: dict[str, Any] = {
         key: max(getattr(view, key) or 0.0 for view in tied) for key in UNCERTAINTY
     }
-    pixel_mm = objective.views[0].xray.pixel_mm
-    found: list[FurtherView] = []
+    n = len(noise)
+    pivots = objective.pivots(poses)
+    pool = round(tied[0].camera.focal_px / objective.views[0].camera.focal_px)
+    found: dict[tuple[float, float], list[float]] = {}
+
+    def hessians_of(there: Comparison) -> list[np.ndarray]:
+        fit = there.evaluate(EvaluationPoint(poses, intrinsics=True)).linearise()
+        return [hessian * sum(fit.pixels) for _, hessian in fit.by_view]
+
+    here = [*zip(tied, objective.views, hessians_of(objective), strict=True)]
+    own = np.kron(np.eye(len(pivots)), np.eye(9, 6))
+    known = own.T @ sum(hessian for *_, hessian in here) @ own
+    ratio = np.trace(known @ noise) / np.linalg.matrix_rank(known)
+
+    def errors_mm(seen: Sequence[tuple[View, View, np.ndarray]]) -> list[float]:
+        views, pooled, hessians = zip(*seen, strict=True)
+        unknowns = CameraCorrections(views, shared)
+        ways = unknowns.jacobians(pooled, pivots, unknowns.none, len(own), considered=True)
+        told = sum(way.T @ each @ way / ratio for way, each in zip(ways, hessians, strict=True))
+        add_prior(ties, poses, pivots, 1.0, np.zeros(len(told)), told)
+        sd = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
+        told[n:, n:] += np.diag(sd**-2.0)
+        covariance = sandwich(told, told)[:n, :n]
+        return [TargetUncertainty(*each, covariance).mean_mm for each in asked]
 
     def ask(primary: int, secondary: int) -> None:
-        camera = turner.camera(primary, secondary).pooled(level.pool)
-        shape = camera.size[::-1]
-        blank = XRay(np.zeros(shape, np.float32), np.ones(shape, bool), pixel_mm)
-        there = anatomy.objective(
-            [View("further", blank, camera, **sds)], replace(level, pool=1), world_from_ct
-        )
-        drrs = there.project(world_from_ct, intrinsics=True)
-        shown = there.views[0].xray.line_integrals  # what the X-ray would be, as far as is known
-        shown[:] = drrs[0].image
-        of_view = there.linearise(drrs)
-        if of_view.shown[0] < MIN_PIXELS or not np.isfinite(of_view.cost):
-            return
-        hessian = of_view.hessian * sum(of_view.pixels)
-        new = _Seen(in_pooled_px(there.views[0]), hessian)
-        error_mm = _error_mm([*seen, new], ratio, shared, objective.pivot, points)
-        found.append(FurtherView(float(primary), float(secondary), error_mm))
+        camera = turner.camera(primary, secondary)
+        pooled = camera.pooled(pool)
+        shape = pooled.size[::-1]
+        blank = XRay(np.zeros(shape, np.float32), np.ones(shape, bool), tied[0].xray.pixel_mm)
+        further = View("further", blank, pooled)
+        (hessian,) = hessians_of(objective_of(further))
+        if hessian.any():
+            view = replace(tied[0], camera=camera, **sds)
+            found[float(primary), float(secondary)] = errors_mm([*here, (view, further, hessian)])
 
     run_tasks([partial(ask, *angles) for angles in turner.others()])
-    best_first = sorted(found, key=lambda one: (one.error_mm, one.rao_lao_deg, one.cra_cau_deg))
-    return Plan(now, best_first, turner.patient_axes)
+    plans = []
+    for k, error_mm in enumerate(errors_mm(here)):
+        views = [FurtherView(*at, errors[k]) for at, errors in found.items()]
+        views.sort(key=lambda one: (one.error_mm, one.rao_lao_deg, one.cra_cau_deg))
+        plans.append(Plan(error_mm, views, turner.patient_axes))
+    return plans
 
 
 def with_further_view(
@@ -205,53 +265,80 @@ def with_further_view(
     """
     features = assessment.features
     targets = assessment.targets
-    if assessment.room != "check" or features is None or targets is None or assessment.cause:
-        return assessment
-    if len(views) == 2 and "principal-point-unstated" in map(code_of, assessment.reasons):
+    if assessment.room != "check" or features is None or targets is None:
         return assessment
     at = features.total_uncertainty.at(rigid.transform_points(world_from_ct, targets))
-    if at.bound_mm() < LEAST_MM or any(view.camera.fan_axes == 1 for view in views):
+    if at.bound_mm() < LEAST_MM or _settled(assessment, views):
         return assessment
     plan = plan_view(anatomy, views, world_from_ct, targets, shared)
-    if not plan.views or plan.views[0].error_mm > WORTH * plan.error_mm:
-        return assessment
-    return replace(
-        assessment,
-        reasons=[*assessment.reasons, Reason("further-view", plan.sentence, plan.views[0].words)],
+    return replace(assessment, reasons=[*assessment.reasons, *plan.reasons])
+
+
+def with_further_views(
+    bodies: Sequence[BodyResult],
+    found: BonesRegistration,
+    anatomy: PreparedCT,
+    views: Sequence[View],
+    whole: Assessment,
+) -> list[BodyResult]:
+    """Return bodies, those in doubt with the further view that would lower most how far they are off.
+
+    In the room, or against the nearest neighbour where that is what the poses are for; by what the
+    X-rays tell of all of them.
+
+    Parameters
+    ----------
+    found
+        How they were registered.
+    anatomy, whole
+        The CT, and its assessment.
+    views
+        With corrected cameras.
+    """
+    told = list(bodies)
+    if _settled(whole, views) or whole.features is None:
+        return told
+    objective = found.objectives[0]
+    pivots = objective.pivots(found.poses)
+    asked = {}
+    for n, body in enumerate(told):
+        use: Use = "relative" if body.judged_use == "relative" else "room"
+        error = body.errors[use]
+        unsure = error and error.typical_mm >= LEAST_SHARE * MOST_MM[use]
+        if unsure and getattr(body, use) == "check":
+            points = rigid.transform_points(body.world_from_ct, found.bones[n].surface)
+            ways = np.zeros((len(told), len(points), 3, 6))
+            ways[n] = target_jacobians(points, pivots[n])
+            if use == "relative":
+                other = next(t.one + t.other - n for t in found.ties if n in t[:2])
+                ways[other] = -target_jacobians(points, pivots[other])
+            asked[n] = points, np.concatenate(ways, axis=-1)
+    if not asked:
+        return told
+    at = found.world_from_ct
+    finer = LEVELS[0]._replace(coarseness=1)
+    plans = _plans(
+        list(asked.values()),
+        _Turner([view.presumed for view in views], at, pivots.mean(axis=0)),
+        whole.features.unknowns.shared,
+        objective,
+        lambda view: objective_at(anatomy, found.bones, [view], at, found.ties, finer),
+        np.array(found.poses),
+        noise_share(found, bone_noises(found)),
+        found.ties,
     )
+    for n, plan in zip(asked, plans, strict=True):
+        told[n] = replace(told[n], plan=plan, reasons=[*told[n].reasons, *plan.reasons])
+    return told
 
 
-class _Seen(NamedTuple):
-    """A view at the resolution of the comparison, and its Hessian (9, 9) of half the sum of squares."""
-
-    view: View
-    hessian: np.ndarray
-
-
-def _in_pooled_px(known: Known, pool: int) -> Known:
-    """Return what is known of principal points in pixels that are `pool` times as large."""
-    sd = known.principal_point_sd_px
-    return replace(known, principal_point_sd_px=sd and sd / pool)
-
-
-def _error_mm(
-    seen: Sequence[_Seen],
-    ratio: float,
-    shared: SharedUnknowns,
-    pivot: np.ndarray,
-    points: np.ndarray,
-) -> float:
-    """Return the expected error of targets (N, 3), world mm, from these views together."""
-    views = [one.view for one in seen]
-    unknowns = CameraCorrections(views, shared)
-    ways = unknowns.jacobians(views, [pivot], unknowns.none, 9, considered=True)
-    information = sum(
-        way.T @ one.hessian @ way / ratio for way, one in zip(ways, seen, strict=True)
+def _settled(assessment: Assessment, views: Sequence[View]) -> bool:
+    """Return whether something else settles the doubt, or no view can be proposed."""
+    codes = map(code_of, assessment.reasons)
+    unstated = len(views) == 2 and "principal-point-unstated" in codes
+    return (
+        unstated or assessment.cause is not None or any(view.camera.fan_axes == 1 for view in views)
     )
-    sds = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
-    information[6:, 6:] += np.diag(sds**-2.0)
-    covariance = sandwich(information, information)[:6, :6]
-    return PoseUncertainty(covariance, pivot).at(points).mean_mm
 
 
 class _Turner:
@@ -270,44 +357,41 @@ class _Turner:
     def __init__(
         self, views: Sequence[View], world_from_ct: np.ndarray, middle: np.ndarray
     ) -> None:
-        readings = [view.c_arm for view in views]
-        self.patient_axes = not all(map(_about_isocentre, readings))
-        self._reading = readings[0]
-        self._camera = views[0].camera
+        self.views = views
+        self.patient_axes = not all(map(_about_isocentre, views))
         self._middle = middle
-        self._beams = [view.camera.camera_from_world[2, :3] for view in views]
+        self._beams = np.array([view.camera.camera_from_world[2, :3] for view in views])
         self._axes = world_from_ct[:3, :3] if self.patient_axes else np.eye(3)
 
     def others(self) -> list[tuple[int, int]]:
         """Return the angles of views that there are not."""
-        beams = np.stack(self._beams)
         limit = np.cos(np.radians(OTHER_DEG - 1e-6))
         every = [(primary, secondary) for primary in PRIMARY_DEG for secondary in SECONDARY_DEG]
-        return [each for each in every if np.abs(beams @ self._beam(*each)).max() < limit]
+        return [each for each in every if np.abs(self._beams @ self._beam(*each)).max() < limit]
 
     def camera(self, primary_deg: float, secondary_deg: float) -> Camera:
         """Return the camera at these angles."""
-        if not self.patient_axes and self._reading is not None:
-            turned = replace(self._reading, rao_lao_deg=primary_deg, cra_cau_deg=secondary_deg)
+        first = self.views[0]
+        if not self.patient_axes and first.c_arm:
+            turned = replace(first.c_arm, rao_lao_deg=primary_deg, cra_cau_deg=secondary_deg)
             return turned.camera()
         now = self._beams[0]
         then = self._beam(primary_deg, secondary_deg)
         axis = np.cross(now, then)
         sine = np.linalg.norm(axis)
-        cosine = float(now @ then)
-        if sine < 1e-9:  # any axis across the beam
-            axis, sine = np.cross(now, np.roll(np.abs(now), 1) + [0.1, 0.2, 0.3]), sine
-        turn = rigid.exp_so3(axis / np.linalg.norm(axis) * np.arctan2(sine, cosine))
+        turn = rigid.exp_so3(axis / sine * np.arctan2(sine, now @ then))
         moved = rigid.about(self._middle, rigid.from_rotation_translation(turn.T, np.zeros(3)))
-        return replace(self._camera, camera_from_world=self._camera.camera_from_world @ moved)
+        there = first.camera.camera_from_world @ moved
+        return replace(first.camera, camera_from_world=there)
 
     def _beam(self, primary_deg: float, secondary_deg: float) -> np.ndarray:
         """Return the direction (3,) in which the source sees, world."""
         return self._axes @ rotation(primary_deg, secondary_deg)[:, 2]
 
 
-def _about_isocentre(reading: CArm | None) -> bool:
-    return reading is not None and bool(np.abs(reading.isocentre_offset_mm).max() < ISOCENTRE_MM)
+def _about_isocentre(view: View) -> bool:
+    arm = view.c_arm
+    return arm is not None and bool(np.abs(arm.isocentre_offset_mm).max() < ISOCENTRE_MM)
 
 
 def _lower(share: float) -> str:

@@ -45,6 +45,7 @@ from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .mirror_image import ALIKE
 from .neighbours import NeighbourMotion, motions_of
+from .next_view import with_further_views
 from .parts import PART_MM
 from .prediction import WRONG_MM, Prediction, calibrated
 from .uncertainty import bounds
@@ -70,15 +71,8 @@ NO_EDGE = MaskEdge(0.0, 0.0)
 MAX_SHARED = 0.05
 #: What the assessment of a whole CT says of cameras and X-rays, by codes.
 OF_XRAYS = (
-    "one-view",
-    "same-direction",
-    "too-little-shown",
-    "shared-unknown",
-    "misfit-left-out",
-    "camera-contradicted",
-    "image-cropped",
-    "principal-point-unstated",
-    "cameras-uncertain",
+    *"one-view same-direction too-little-shown shared-unknown misfit-left-out".split(),
+    *"camera-contradicted image-cropped principal-point-unstated cameras-uncertain".split(),
     FEW_GREY_LEVELS,
     ALIKE.code,
 )
@@ -181,7 +175,8 @@ def _before_rest(
         metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
         checked[n] = doubted(checked[n], metal)
     relative = _relative_poses(found, count)
-    return related(replace(judged, bodies=checked, relative_poses=relative), structures)
+    told = related(replace(judged, bodies=checked, relative_poses=relative), structures)
+    return replace(told, bodies=with_further_views(told.bodies, found, first.anatomy, views, whole))
 
 
 def related(judged: Together, structures: Structures) -> Together:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 
 from ..api import register
-from ..assessment.next_view import plan_view
+from ..assessment.next_view import Plan, plan_view
 from ..assessment.verdict import targets_of
 from ..finding import start_pose
+from ..imaging.structures import WHOLE
 from ..io.case import Case
-from ..registration.prepared_ct import PreparedCT
+from ..registration.prepared_ct import PreparedCT, anatomies_of
 from .options import Parser, add_json, add_one_case, add_progress, progress_of
 
 #: So many views are listed.
@@ -35,20 +36,31 @@ def add_plan(command: Parser) -> None:
 
 def _plan(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
-    case.warn_of_other_bones()
+    bodies = case.bodies
     with progress_of(options, "Planning") as line:
         anatomy = PreparedCT(case.ct)
         views = case.views
+        verdict = ""
+        plans: dict[str, Plan] = {}
+        together = []
         if options.at_start:
-            pose = start_pose(case, anatomy.centroid)
+            case.warn_of_other_bones()
+            poses = [start_pose(case, anatomy.centroid)]
         else:
             result = register(case, anatomy=anatomy, progress=line)
-            pose = result.world_from_ct
-            views = result.refinement.views
-        targets, _ = targets_of(anatomy, views, pose, case.targets)
-        plan = plan_view(anatomy, views, pose, targets, case.shared_unknowns)
+            views = result.views
+            verdict = f" The verdict on the pose: {result.verdict}."
+            together = result.together.bodies
+            poses = [result.bodies[body.name or WHOLE].world_from_ct for body in bodies]
+        for body, own, pose in zip(bodies, anatomies_of(bodies, anatomy), poses, strict=False):
+            targets, _ = targets_of(own, views, pose, None if plans else case.targets)
+            plan = plan_view(own, views, pose, targets, case.shared_unknowns)
+            plans[body.name or WHOLE] = plan
+    plans |= {body.name: body.plan for body in together if body.plan}
+    first = plans[bodies[0].name or WHOLE]
     if not options.json:
-        lines = [f"  {each.words}: {each.error_mm:.2g} mm" for each in plan.views[:LISTED]]
-        verdict = "" if options.at_start else f" The verdict on the pose: {result.verdict}."
-        print("\n".join([plan.sentence + verdict, *lines]))
-    return plan.to_json()
+        lines = [f"{name}: {each.sentence}" for name, each in plans.items()]
+        lines[0] += verdict
+        lines[1:1] = [f"  {each.words}: {each.error_mm:.2g} mm" for each in first.views[:LISTED]]
+        print("\n".join(lines).removeprefix(f"{WHOLE}: "))
+    return first.to_json() | {"bodies": {name: each.to_json() for name, each in plans.items()}}

@@ -76,6 +76,8 @@ class CameraCorrections:
 
     Attributes
     ----------
+    shared
+        What is unknown and the same in all views.
     sd
         (OWN views + 6,) standard deviations; 0 = known, inf = nothing is known.
     free, considered
@@ -93,6 +95,7 @@ class CameraCorrections:
     """
 
     def __init__(self, views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> None:
+        self.shared = shared
         self._focal_px = [view.camera.focal_px for view in views]
         self._source_to_detector_mm = [_source_to_detector(view, shared) for view in views]
         own = np.array([_own_sd(view, first=i == 0) for i, view in enumerate(views)]).reshape(

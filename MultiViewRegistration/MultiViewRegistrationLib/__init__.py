@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .io.case import Case
     from .io.case_file import CaseFile
     from .io.datasets.chest import sample_case
+    from .io.edge_checks import EdgeCheck
     from .io.files import keep_within, redact_upload_paths
     from .io.sequence import FrameSequence
     from .jobs import Job
@@ -58,6 +59,7 @@ __all__ = [
     "Case",
     "CaseFile",
     "DifferentiableRenderer",
+    "EdgeCheck",
     "Fault",
     "FrameSequence",
     "InputError",
@@ -99,6 +101,7 @@ _MODULES = {
     "Case": "io.case",
     "CaseFile": "io.case_file",
     "DifferentiableRenderer": "rendering.autograd",
+    "EdgeCheck": "io.edge_checks",
     "Fault": "assessment.hypotheses",
     "FrameSequence": "io.sequence",
     "InputError": "errors",

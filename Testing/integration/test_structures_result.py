@@ -9,8 +9,9 @@ from bent_spine import NAMES, POSE, START, spine, truth_of, unbent_views, write_
 from file_io import read_json, write_json
 from program import mvreg, result_in
 from refusals import refuses
+from result_schema import assert_fits_schema
 
-from MultiViewRegistrationLib import Body, Case, View, api, register
+from MultiViewRegistrationLib import Body, Case, EdgeCheck, View, api, register
 from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
@@ -85,6 +86,20 @@ def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(result):
     assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
     unseen = replace(result, together=Together())
     assert before_after(unseen) is None
+
+
+def test_a_person_may_check_each_bone(result):
+    bodies = [replace(body, room="check") for body in result.together.bodies]
+    doubted = replace(result, together=replace(result.together, bodies=bodies))
+    first, second = bodies[:2]
+    views = [view.name for view in result.views]
+    said = {f"{first.name}/{view}": EdgeCheck.now(True, "AB") for view in views}
+    said[f"{second.name}/{views[0]}"] = EdgeCheck.now(False, "AB")
+    told = doubted.with_edge_checks(said).to_json()
+    assert_fits_schema(told | {"files": {}})
+    one, other = (told["bodies"][body.name] for body in (first, second))
+    assert one["checked"]["by"] == "AB" and "checked" not in {**other, **told}
+    assert "edges-off" in other["reason_codes"] and "edges-off" not in one["reason_codes"]
 
 
 def test_the_risk_in_words_is_that_with_the_bones(result):

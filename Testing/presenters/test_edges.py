@@ -7,7 +7,9 @@ from presenter_host import act, control
 from refusals import refuses
 
 from MultiViewRegistrationLib.mrml import overlay
+from MultiViewRegistrationLib.mrml.bones import put_bones
 from MultiViewRegistrationLib.reasons import Reason
+from MultiViewRegistrationLib.session import assessment
 
 RISK = Reason("risk", "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted.")
 USES = {"overlay": {"verdict": "accept"}, "room": {"verdict": "check"}}
@@ -148,3 +150,40 @@ def test_the_greys_are_those_of_the_place_while_it_is_asked_about(host, answer):
     assert overlay.xray_window(first) != before
     act(answer, "leave")
     assert overlay.xray_window(first) == before
+
+
+def bone(verdict: str, *views: str) -> dict:
+    similarity = dict.fromkeys(views, 0.9)
+    told = {"verdict": verdict, "reasons": [], "similarity": similarity}
+    return {**told, "world_from_ct": START.tolist(), "predicted_tre_mm": None}
+
+
+@pytest.fixture
+def bones(host, answer):
+    """Of three bones two are to be checked, as the whole is; one of them is seen in one X-ray."""
+    bodies = {
+        "L1": bone("check", "view1"),
+        "L2": bone("accept", "view1"),
+        "L3": bone("check", "view2"),
+    }
+    put_bones(host.registration, dict.fromkeys(bodies, START))
+    settle(host.session, START, verdict="check", reasons=[RISK], bodies=bodies)
+
+
+def test_each_bone_that_is_to_be_checked_is_asked_about_where_it_is_shown(host, answer, bones):
+    look(answer, "yes", "yes")
+    assert "view1: does the edge of L1 lie" in answer.answer().headline
+    act(answer, "yes")
+    assert "view2: does the edge of L3 lie" in answer.answer().headline
+    assert said(answer)[0] == "check"
+    assert any("L1: checked by AB" in each for each in assessment.explanation(host.session))
+    act(answer, "yes")
+    assert said(answer)[0] == "checked"
+
+
+def test_a_no_of_a_bone_is_a_reason_of_that_bone(host, answer, bones):
+    look(answer, "yes", "yes", "no", "yes")
+    assert said(answer)[0] == "check"
+    of_bones = host.session.history.current.as_checked.bodies
+    assert "Edges of L1 do not lie on the line in view1" in of_bones["L1"]["reasons"][0]
+    assert not of_bones["L3"]["reasons"]

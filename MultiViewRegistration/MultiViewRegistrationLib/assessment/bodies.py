@@ -17,6 +17,7 @@ from .verdict import Assessment
 
 if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from ..imaging.body import Body
+    from ..io.edge_checks import EdgeCheck
     from ..registration.bone import Bone
     from ..registration.prepared_ct import PreparedCT
     from ..registration.refinement import AlternativeSolution
@@ -86,6 +87,8 @@ class BodyResult(Judged):
         What noise and cameras explain of its pose's error in the room, of a bone of a CT.
     plan
         Of a bone in doubt: which further view would help.
+    checked
+        Who saw its edges on the line in every view that shows it, and when: of a "check" alone.
     """
 
     name: str
@@ -109,6 +112,7 @@ class BodyResult(Judged):
     hidden: HiddenTurns | None = None
     uncertainty: PoseUncertainty | None = field(default=None, repr=False)
     plan: Plan | None = field(default=None, repr=False)
+    checked: EdgeCheck | None = None
 
     @property
     def errors(self) -> dict[Use, Error | None]:
@@ -129,6 +133,7 @@ class BodyResult(Judged):
             "moved": self.moved and self.moved.to_json(),
             "ct_uid": self.ct_uid or None,
             "mtre_mm": self.mtre_mm,
+            "checked": self.checked and self.checked.to_json(),
         }
         return content | {key: value for key, value in optional.items() if value is not None}
 

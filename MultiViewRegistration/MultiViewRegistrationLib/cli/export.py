@@ -138,7 +138,12 @@ def run(options: argparse.Namespace) -> dict:
     if links:
         _send(told, exports, options)
     bones = [
-        {"name": each.structure, "verdict": each.verdict, "override": each.warning}
+        {
+            "name": each.structure,
+            "verdict": each.verdict,
+            "checked": each.said.get("checked"),
+            "override": each.warning,
+        }
         for each in exports
         if each.structure is not None
     ]
@@ -259,8 +264,9 @@ def _say_verdicts(exports: Sequence[RegistrationExport]) -> None:
             of = f" of {', '.join(doubtful)}" if exports[1:] or exports[0].structure else ""
             word = verdict or NOT_ASSESSED
             say(f'  In the room the pose{of} is "{word}": {meaning}.')
-    if checked := exports[0].said.get("checked"):
-        say(f"  Checked: {checked}.")
+    for each in exports:
+        if checked := each.said.get("checked"):
+            say(f"  Checked, {each.structure or WHOLE}: {checked}.")
 
 
 def _write(

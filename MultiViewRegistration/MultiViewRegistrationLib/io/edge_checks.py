@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -48,14 +48,23 @@ class EdgeCheck(NamedTuple):
             )
         return cls(on_line, initials, datetime.now().astimezone().isoformat(timespec="seconds"))
 
+    def to_json(self) -> dict[str, str]:
+        """Return `checked` of a result.json."""
+        return {"by": self.by, "time": self.time}
+
     @property
     def minute(self) -> str:
         """Day and time, "2026-11-28 12:40"."""
         return self.time[:16].replace("T", " ")
 
+    @property
+    def signed(self) -> str:
+        """Who and when, "AB, 12:40", of another day with that."""
+        return f"{self.by}, {self.minute.removeprefix(f'{date.today()} ')}"
+
 
 def read_edge_checks(result: JsonObject) -> dict[str, EdgeCheck]:
-    """Return the answers in a result.json, by the names of X-rays."""
+    """Return the answers in a result.json, by `keys_of`."""
     every = result.part("edge_checks")
     found = {}
     for name in every.values:
@@ -65,23 +74,33 @@ def read_edge_checks(result: JsonObject) -> dict[str, EdgeCheck]:
     return found
 
 
-def all_on_line(checks: Mapping[str, EdgeCheck], views: Iterable[str]) -> EdgeCheck | None:
-    """Return who said last that edges lie on the line, and when; None unless that is said of every one of the views."""
-    of_views = [checks.get(view) for view in views]
-    said = [check for check in of_views if check is not None and check.on_line]
-    if not said or len(said) < len(of_views):
+def keys_of(body: str, views: Iterable[str]) -> list[str]:
+    """Return the keys of answers about a bone, or the whole pose (""), in X-rays: "L1/AP", or "AP"."""
+    return [f"{body}/{view}" if body else view for view in views]
+
+
+def all_on_line(checks: Mapping[str, EdgeCheck], keys: Iterable[str]) -> EdgeCheck | None:
+    """Return who said last that edges lie on the line, and when; None unless that is said for every one of the keys."""
+    of_keys = [checks.get(key) for key in keys]
+    said = [check for check in of_keys if check is not None and check.on_line]
+    if not said or len(said) < len(of_keys):
         return None
     by = ", ".join(dict.fromkeys(check.by for check in said))
     return EdgeCheck(True, by, max(check.time for check in said))
 
 
-def off_line(checks: Mapping[str, EdgeCheck]) -> list[Reason]:
-    """Return what is to be done where a person saw edges beside the line; nothing where nobody did."""
-    off = {view: check for view, check in checks.items() if not check.on_line}
+def off_line(checks: Mapping[str, EdgeCheck], body: str = "") -> list[Reason]:
+    """Return what is to be done where a person saw edges of a bone, or of the whole (""), beside the line; nothing where nobody did."""
+    off = {}
+    for key, check in checks.items():
+        of, _, view = key.rpartition("/")
+        if of == body and not check.on_line:
+            off[view] = check
     if not off:
         return []
     by = ", ".join(dict.fromkeys(check.by for check in off.values()))
     views = ", ".join(off)
-    told = f"Edges do not lie on the line in {views}, says {by}"
+    whose = body and f" of {body}"
+    told = f"Edges{whose} do not lie on the line in {views}, says {by}"
     act = f"check the geometry of {views}, or register again from another start"
     return [Reason(EDGES_OFF, f"{told}\n: {act}.")]

@@ -26,7 +26,7 @@ from ..imaging.structures import WHOLE
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
-from ..io.edge_checks import EdgeCheck, all_on_line, off_line
+from ..io.edge_checks import EdgeCheck, all_on_line, keys_of, off_line
 from ..io.files import plain
 from ..io.navigation.registration_export import REJECTED, VERSION
 from ..reasons import Reason, Use, Verdict, doubted, with_codes
@@ -80,7 +80,7 @@ class Result:
     digest
         SHA-256 of all that decided it: files, options and version; None where nobody said them.
     edge_checks
-        What a person said of edges on outlines, by the view's name, see `with_edge_checks`.
+        What a person said of edges on outlines, see `with_edge_checks`.
     """
 
     case: Case
@@ -242,18 +242,25 @@ class Result:
         )
 
     def with_edge_checks(self, checks: Mapping[str, EdgeCheck]) -> Result:
-        """Return the result with what a person said of edges; beside the line, it is at best "check"."""
+        """Return the result with what a person said of edges, "L1/AP" of the bone L1, "AP" of all; beside the line at best "check"."""
         reasons = off_line(checks)
-        bodies = [doubted(body, reasons) for body in self.together.bodies]
+        bodies = []
+        for body in self.together.bodies:
+            on_line = all_on_line(checks, keys_of(body.name, body.similarity))
+            body = replace(body, checked=on_line if body.verdict == "check" else None)
+            bodies.append(doubted(body, [*reasons, *off_line(checks, body.name)]))
         assessment = self.assessment and doubted(self.assessment, reasons)
         together = replace(self.together, bodies=bodies)
         return replace(self, edge_checks=checks, assessment=assessment, together=together)
 
     @property
     def checked(self) -> EdgeCheck | None:
-        """Who saw edges on the line in every view, and when: of a "check" alone."""
-        names = [view.name for view in self.views]
-        return all_on_line(self.edge_checks, names) if self.verdict == "check" else None
+        """Who saw edges of all that is to be checked on the line in every view, and when: of a "check" alone."""
+        apart = self.together.bodies and self.case.bodies[0].name
+        keys = [] if apart else [view.name for view in self.views]
+        for body in self.together.of("check"):
+            keys += keys_of(body.name, body.similarity)
+        return all_on_line(self.edge_checks, keys) if self.verdict == "check" else None
 
     @property
     def uses(self) -> dict[Use, UseVerdict]:
@@ -453,7 +460,7 @@ class Result:
             checks = {name: check._asdict() for name, check in self.edge_checks.items()}
             content["edge_checks"] = checks
         if self.checked:
-            content["checked"] = {"by": self.checked.by, "time": self.checked.time}
+            content["checked"] = self.checked.to_json()
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (

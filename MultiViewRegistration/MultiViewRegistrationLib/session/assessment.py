@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..assessment.uses import BECAUSE, OVERLAY_MM
 from ..errors import InputError
-from ..io.edge_checks import EdgeCheck, all_on_line
+from ..io.edge_checks import EdgeCheck, keys_of
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
 from ..mrml.image import add_mask
@@ -159,8 +158,23 @@ def _entry(session: Session) -> HistoryEntry:
     return entry.as_checked
 
 
-def check_edges(session: Session, view: str, on_line: bool, by: str) -> None:
-    """Keep whether the edges of the bone lie on the line in an X-ray, as a person with these initials says.
+def to_look_at(session: Session) -> list[str]:
+    """Return where a person may look at edges, by `keys_of`: of the whole and each bone that are to be checked."""
+    said = verdict(session)
+    if session.sequence.frame is not None or not said:
+        return []
+    entry = _entry(session)
+    used = [view.name for view in session.registration.used_xrays]
+    apart = entry.bodies and session.registration.bone_cts
+    keys = [] if apart or said != "check" else used
+    for name, body in entry.bodies.items():
+        if body["verdict"] == "check":
+            keys = [*keys, *keys_of(name, filter(body["similarity"].__contains__, used))]
+    return keys
+
+
+def check_edges(session: Session, key: str, on_line: bool, by: str) -> None:
+    """Keep whether edges lie on the line where `to_look_at` says, as a person with these initials says.
 
     Raises
     ------
@@ -170,16 +184,12 @@ def check_edges(session: Session, view: str, on_line: bool, by: str) -> None:
     entry = session.history.current
     assert entry is not None
     told = EdgeCheck.now(on_line, by)._asdict()
-    session.history.replace_current(replace(entry, edge_checks={**entry.edge_checks, view: told}))
+    session.history.replace_current(replace(entry, edge_checks={**entry.edge_checks, key: told}))
 
 
 def checked(session: Session) -> str:
-    """Return who saw edges on the line in every X-ray of a pose that is to be checked, "AB, 12:40"; "" where nobody did."""
-    if session.sequence.frame is not None or verdict(session) != "check":
-        return ""
-    names = [view.name for view in session.registration.used_xrays]
-    check = all_on_line(_entry(session).checks, names)
-    return f"{check.by}, {check.minute.removeprefix(f'{date.today()} ')}" if check else ""
+    """Return who saw edges on the line wherever there are any `to_look_at`, "AB, 12:40"; "" where nobody did."""
+    return _entry(session).checked_by(to_look_at(session)) if verdict(session) == "check" else ""
 
 
 def reasons(session: Session) -> Sequence[str]:
@@ -319,7 +329,7 @@ def _of_bodies(entry: HistoryEntry) -> list[str]:
             likely += _(" if the cameras are right") if likely else ""
         told = _("{name}: {verdict}{motion}{likely}.").format(
             name=name,
-            verdict=each["verdict"],
+            verdict=entry.verdict_of(name),
             motion=motion,
             likely=likely if each["verdict"] not in UNUSABLE else "",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -82,6 +82,8 @@ class BoneState:
     mm, degrees
         How far its middle lies from where the pose of the whole CT has it, and how far it is
         turned; None of a bone with a CT of its own.
+    told
+        As `HistoryEntry.verdict_of`.
     """
 
     name: str
@@ -92,6 +94,7 @@ class BoneState:
     error_mm: float | None
     mm: float | None
     degrees: float | None
+    told: str | None = None
 
 
 #: The frame of the CT's own axes, among those of a pair.
@@ -278,11 +281,14 @@ class Bones:
         entry = self._history.current
         places = scene_bones.places_of(registration)
         there = bones_of(registration)
-        known = {} if entry is None else entry.bodies
+        known = {} if entry is None else entry.as_checked.bodies
         states = []
         for name, colour in scene_bones.named_bones(registration).items():
             moves = name not in registration.apart  # of those no CT says how they lay before
-            states.append(_state(name, colour, places, there.get(name), known.get(name), moves))
+            state = _state(name, colour, places, there.get(name), known.get(name), moves)
+            if entry is not None and state.verdict:
+                state = replace(state, told=entry.verdict_of(name))
+            states.append(state)
         return states
 
     def worst_target(self) -> BoneState | None:

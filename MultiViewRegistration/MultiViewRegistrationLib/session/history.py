@@ -6,7 +6,7 @@ Nothing is ever lost from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import monotonic
@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ..assessment.uses import UseVerdict, in_words
-from ..io.edge_checks import EDGES_OFF, EdgeCheck, off_line, read_edge_checks
+from ..io.edge_checks import (
+    EdgeCheck,
+    all_on_line,
+    keys_of,
+    off_line,
+    read_edge_checks,
+)
 from ..io.files import JsonObject
-from ..io.navigation.registration_export import bones_in
 from ..mrml.bones import (
     Places,
     bones_of,
@@ -28,8 +33,9 @@ from ..mrml.bones import (
 )
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, BoneVerdict, Use, Verdict, doubted, from_codes, with_codes
+from ..reasons import KEYS, Use, Verdict, from_codes, with_codes
 from ..translation import _
+from .verdicts import bodies_of_content, doubted, of_use, reasons_of_content
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -106,7 +112,7 @@ class HistoryEntry:
     decisive
         As `Result.decisive`, of a result that was read.
     edge_checks
-        What a person said of edges on outlines, by the view's name, fields of an `EdgeCheck`.
+        What a person said of edges on outlines, by `edge_checks.keys_of`, fields of an `EdgeCheck`.
     assessed
         Fingerprint of the inputs with which a pose was assessed that is no result of a
         registration; "" where it was not.
@@ -191,8 +197,7 @@ class HistoryEntry:
             if view.has("decisive_px")
         }
         said = {
-            # What a person saw is told by the edge_checks.
-            "reasons": [each for each in from_codes(content) if each.code != EDGES_OFF],
+            "reasons": reasons_of_content(content),
             "seconds": content.get("seconds", {}).get("total"),
             "verdict": content["verdict"] and fields.choice("verdict", get_args(Verdict)),
             "use": use,
@@ -205,7 +210,7 @@ class HistoryEntry:
                 view: each._asdict() for view, each in read_edge_checks(fields).items()
             },
             "summary": str(content.get("summary", "")),
-            "bodies": _bodies(fields),
+            "bodies": bodies_of_content(fields),
             "motions": fields.optional("motions", fields.value, "a list", list, default=[]),
         }
         return cls.now(method, world_from_ct, **{**said, **more})
@@ -226,32 +231,44 @@ class HistoryEntry:
     def for_use(self, use: Use) -> HistoryEntry:
         """Return the entry with the verdict of another use."""
         told = self.uses[use]
-        bodies = {name: _of_use(each, use) for name, each in self.bodies.items()}
+        bodies = {name: of_use(each, use) for name, each in self.bodies.items()}
         judged = {"verdict": told["verdict"], "typical_mm": told.get("typical_mm")}
         other = replace(self, use=use, bodies=bodies, **judged)
         return replace(other, summary=other.uses_in_words)
 
     @property
     def checks(self) -> dict[str, EdgeCheck]:
-        """What a person said of edges on outlines, by the view's name."""
+        """What a person said of edges on outlines, by `edge_checks.keys_of`."""
         return {view: EdgeCheck(**kept) for view, kept in self.edge_checks.items()}
+
+    def checked_by(self, keys: Iterable[str]) -> str:
+        """Return who saw edges on the line for all these keys, "AB, 12:40"; "" where nobody did."""
+        check = all_on_line(self.checks, keys)
+        return check.signed if check else ""
+
+    def verdict_of(self, name: str) -> str | None:
+        """Return the verdict of a bone, or who has checked it, "checked by AB, 12:40"."""
+        body = self.bodies[name]
+        by = body["verdict"] == CHECK and self.checked_by(keys_of(name, body["similarity"]))
+        return _("checked by {by}").format(by=by) if by else body["verdict"]
 
     @property
     def off_line(self) -> list[str]:
-        """The X-rays in which a person saw edges beside the line."""
-        return [view for view, check in self.checks.items() if not check.on_line]
+        """The X-rays in which a person saw edges of the whole beside the line."""
+        return [key for key, check in self.checks.items() if not check.on_line and "/" not in key]
 
     @property
     def as_checked(self) -> HistoryEntry:
         """The entry as it counts: where a person saw edges beside the line it is at best "check" for any use."""
-        reasons = off_line(self.checks)
-        if not reasons:
+        if all(check.on_line for check in self.checks.values()):
             return self
-        uses = {use: dict(told) for use, told in self.uses.items()}
-        for told in uses.values():
-            told["verdict"] = "check" if told["verdict"] == "accept" else told["verdict"]
-        found = replace(doubted(self, reasons), uses=uses)
-        return replace(found, summary=found.uses_in_words or self.summary)
+        whole = off_line(self.checks)
+        own = {"verdict": self.verdict, "reasons": self.reasons, "uses": self.uses}
+        bodies = {}
+        for name, body in self.bodies.items():
+            bodies[name] = doubted(body, [*whole, *off_line(self.checks, name)])
+        found = replace(self, **doubted(own, whole), bodies=bodies)
+        return replace(found, summary=(whole and found.uses_in_words) or self.summary)
 
     @property
     def uses_in_words(self) -> str:
@@ -288,26 +305,6 @@ class HistoryEntry:
     def places(self) -> Places:
         """Where CT and bones are."""
         return {"": self.pose, **self.bone_poses}
-
-
-def _bodies(fields: JsonObject) -> dict[str, dict]:
-    """Return the bones of a result.json."""
-    bones = bones_in(fields)
-    for each in bones.values():
-        each.rigid("world_from_ct")
-        if each.value("verdict", "a verdict or null") is not None:
-            each.choice("verdict", get_args(BoneVerdict))
-        each.section("similarity")
-        each.optional("moved", each.section)
-        each.texts("reasons", "a list of sentences")
-    return {name: each.values for name, each in bones.items()}
-
-
-def _of_use(body: dict, use: Use) -> dict:
-    """Return what `HistoryEntry.bodies` has of a bone with the verdict of another use; the overlay's without it."""
-    uses = body.get("uses", {})
-    told = uses.get(use) or uses.get("overlay")
-    return {**body, "verdict": told["verdict"]} if told else body
 
 
 #: The side of a cell of `HistoryEntry.elsewhere`: a few hundred of them hold a part of the body.
@@ -514,8 +511,8 @@ class History:
             of_bodies = (body["similarity"] for body in entry.bodies.values())
             of_entry = (entry.cameras, entry.views, entry.decisive, entry.edge_checks)
             for kept in (*of_entry, *of_bodies):
-                if before in kept:
-                    kept[after] = kept.pop(before)
+                for key in [each for each in kept if each.rpartition("/")[2] == before]:
+                    kept[key.removesuffix(before) + after] = kept.pop(key)
         self._keep(entries)
 
     def _keep(self, entries: list[HistoryEntry]) -> None:

@@ -145,7 +145,7 @@ class RegistrationExport:
             views=[_view(view) for view in fields.sections("views", "the views of the result")],
             inputs=fields.part("inputs").values,
             structure=structure,
-            checked=_checked(fields),
+            checked=_checked(posed),
             risk=_risk(posed, asked if structure or of_other_use else posed),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()

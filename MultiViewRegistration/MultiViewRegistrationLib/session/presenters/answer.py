@@ -256,10 +256,10 @@ class AnswerPresenter(Presenter):
         """Return undo, the next act, and what else can be done with a pose that is to be checked."""
         act = self._act()
         acts = [self._undo(), act]
-        if self._shown.kind not in (CHECK, CHECKED):
+        if self._shown.kind not in VERDICTS:
             return acts
         looks = self._edges.possible and act.key != "edges"
-        exports = act.key != self._export().key
+        exports = self._shown.kind in (CHECK, CHECKED) and act.key != self._export().key
         return [*acts, self._edges.button() if looks else None, self._export() if exports else None]
 
     def _uses(self) -> Control | None:

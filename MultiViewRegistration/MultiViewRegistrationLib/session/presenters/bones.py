@@ -211,7 +211,7 @@ def _line(state: BoneState, is_target: bool, *, motion: bool) -> TableRow:
     against = ""
     if state.own and state.mm is not None:
         against = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
-    verdict = state.verdict or (_("not registered") if state.own else _("with the CT"))
+    verdict = state.told or (_("not registered") if state.own else _("with the CT"))
     judged = Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", PLAIN))
     cells = (state.name, judged, error, *([against] if motion else []))
     return line(state.name, *cells, on=is_target, colour=css(state.colour))

@@ -13,6 +13,7 @@ from ...errors import InputError
 from ...mrml import manual_pose, overlay, source_view
 from ...mrml.case import settings_of
 from ...mrml.identity import true_pose
+from ...mrml.slice_view import pixel_box
 from ...mrml.structures import (
     StructureOutlines,
     candidates,
@@ -25,7 +26,6 @@ from ...report import plot
 from ...translation import _
 from .. import assessment
 from ..assessment import SimilarityUpdater
-from ..history import CHECK
 from ..tasks import Task, ended
 from .bones import BonesPresenter
 from .cursor import CursorPresenter
@@ -412,19 +412,22 @@ class EdgesPresenter(Presenter):
 
     @property
     def possible(self) -> bool:
-        """Whether there is a pose to look at: one to be checked, and no frame of a sequence."""
-        return self.session.sequence.frame is None and assessment.verdict(self.session) == CHECK
+        """Whether there is anything to look at: a pose that is to be checked, or a bone's."""
+        return bool(assessment.to_look_at(self.session))
 
     @property
-    def view(self) -> str:
-        """The X-ray that is asked about; "" for none."""
-        return self._left[0] if self._left and self.possible else ""
+    def _asked(self) -> tuple[str, str]:
+        """The bone, "" for the whole, and the X-ray that are asked about; "" for none."""
+        key = self._left[0] if self._left and self.possible else ""
+        body, _between, view = key.rpartition("/")
+        return body, view
 
     @property
     def question(self) -> str:
         """What is asked, a sentence; "" for nothing."""
-        question = _("{view}: does the edge of the bone lie on the orange line?")
-        return question.format(view=self.view) if self.view else ""
+        body, view = self._asked
+        question = _("{view}: does the edge of {bone} lie on the orange line?")
+        return view and question.format(view=view, bone=body or _("the bone"))
 
     def button(self) -> Button:
         """Return what begins to ask."""
@@ -446,17 +449,17 @@ class EdgesPresenter(Presenter):
     # What a person does
 
     def begin(self) -> None:
-        """Ask of the X-rays that nobody has looked at, or of all again."""
+        """Ask of what nobody has looked at, or of all again."""
         entry = self.session.history.current
-        names = [view.name for view in self.registration.used_xrays]
+        keys = assessment.to_look_at(self.session)
         answered = entry.checks if entry is not None else {}
-        self._left = [name for name in names if name not in answered] or names
+        self._left = [key for key in keys if key not in answered] or keys
         self.registration.node.SetParameter(overlay.MODE, "edges")
         self._show()
 
     def answer(self, on_line: bool) -> None:
-        """Keep the answer, and ask of the next X-ray."""
-        assessment.check_edges(self.session, self.view, on_line, self.initials)
+        """Keep the answer, and ask the next question."""
+        assessment.check_edges(self.session, self._left[0], on_line, self.initials)
         self._left = self._left[1:]
         self._show()
 
@@ -474,11 +477,14 @@ class EdgesPresenter(Presenter):
         for display, window in self._windows:
             display.SetWindowLevelMinMax(*window)
         self._windows = []
+        body, asked = self._asked
+        extent = self.session.bones.extent(body) if body else None
         boxes = assessment.where_decisive(self.session)
         shown = {}
         for view in self.registration.used_xrays:
-            if view.name == self.view and view.name in boxes:
+            box = boxes.get(view.name) if extent is None else pixel_box(view, extent)
+            if view.name == asked and box is not None:
                 self._windows = [(view.display, overlay.xray_window(view))]
-                shown[view.name] = boxes[view.name]
-                overlay.show_greys_within(view, shown[view.name])
+                shown[view.name] = box
+                overlay.show_greys_within(view, np.clip(box, 0, view.size).astype(int))
         self.host.views.show_in_xrays(shown)

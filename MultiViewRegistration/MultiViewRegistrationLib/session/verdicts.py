@@ -1,0 +1,48 @@
+"""Verdicts as a result.json has them, of a pose and of its bones, as a history keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from ..io.edge_checks import EDGES_OFF
+from ..io.files import JsonObject
+from ..io.navigation.registration_export import bones_in
+from ..reasons import BoneVerdict, Reason, Use, from_codes
+
+
+def reasons_of_content(content: dict[str, Any]) -> list[Reason]:
+    """Return the reasons of a pose but what a person saw, which the edge_checks tell."""
+    return [each for each in from_codes(content) if each.code != EDGES_OFF]
+
+
+def bodies_of_content(fields: JsonObject) -> dict[str, dict]:
+    """Return the bones of a result.json."""
+    bones = bones_in(fields)
+    for each in bones.values():
+        each.rigid("world_from_ct")
+        if each.value("verdict", "a verdict or null") is not None:
+            each.choice("verdict", get_args(BoneVerdict))
+        each.section("similarity")
+        each.optional("moved", each.section)
+        each.texts("reasons", "a list of sentences")
+    values = {name: each.values for name, each in bones.items()}
+    return {name: {**each, "reasons": reasons_of_content(each)} for name, each in values.items()}
+
+
+def doubted(told: dict, reasons: Sequence[str]) -> dict:
+    """Return verdict, reasons and uses of a pose, at best "check" for these reasons, if there are any."""
+    if not reasons:
+        return told
+    found = {**told, "reasons": [*reasons, *told["reasons"]]}
+    found["uses"] = {use: dict(each) for use, each in told.get("uses", {}).items()}
+    for each in (found, *found["uses"].values()):
+        each["verdict"] = "check" if each["verdict"] == "accept" else each["verdict"]
+    return found
+
+
+def of_use(body: dict, use: Use) -> dict:
+    """Return what `HistoryEntry.bodies` has of a bone with the verdict of another use; the overlay's without it."""
+    uses = body.get("uses", {})
+    told = uses.get(use) or uses.get("overlay")
+    return {**body, "verdict": told["verdict"]} if told else body

@@ -58,6 +58,7 @@ ROOT = Path(__file__).parents[1]
 #: 30, and 366 of benchmarks, judge what a mask holds as a bone of its CT, with errors at its targets.
 #: 926 and 310 draw each bone at its own pose in simulated X-rays and in pictures of a result.
 #: 848 and 493 ask of each bone whether its edges lie on the line.
+#: 757 and 524 draw each bone at its own pose in the overlay that follows the CT.
 MOST_TOKENS = {"MultiViewRegistration": 562_053, "Testing": 510_085, "benchmarks": 69_748}
 #: Of the product: how often each is there.
 MOST = {

@@ -10,7 +10,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from phantom import off
-from phantom_scene import make_registration
+from phantom_scene import START, make_registration, phantom, phantom_registration
 from PIL import Image
 from scipy import ndimage
 
@@ -25,10 +25,12 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.field import hull
+from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.mrml import manual_pose
-from MultiViewRegistrationLib.mrml.image import add_mask, set_source
+from MultiViewRegistrationLib.mrml.bones import bones_of, choose_bone, put_bones
+from MultiViewRegistrationLib.mrml.image import add_mask, set_source, structures_node
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import film_of, live_layer
@@ -102,15 +104,15 @@ def chest(chromium):
     page.close()
 
 
-def drawn_here(page, number: int, pose: np.ndarray) -> np.ndarray:
-    """(rows, columns, 4) what the page draws of the CT at a pose, at full size."""
+def drawn_here(page, number: int, *poses: np.ndarray) -> np.ndarray:
+    """(rows, columns, 4) what the page draws of CT and bones at poses, at full size."""
     columns, rows = page.registration.xrays[number].size
     numbers = page(
         page.js(
-            """([n, pose]) => {
+            """([n, poses]) => {
                 const { picture: { graphics }, view } = xrays[n];
                 const image = graphics.image(...view.size);
-                graphics.drr(image, view.camera, view.size, pose);
+                graphics.drr(image, view.camera, view.size, poses);
                 const bytes = new Uint8Array(graphics.read(image).buffer);
                 graphics.release(image);
                 let text = '';
@@ -118,7 +120,7 @@ def drawn_here(page, number: int, pose: np.ndarray) -> np.ndarray:
                     text += String.fromCharCode(...bytes.subarray(i, i + 30000));
                 return btoa(text);
             }""",
-            [number, pose.tolist()],
+            [number, [pose.tolist() for pose in poses]],
         )
     )
     return np.frombuffer(b64decode(numbers), np.float32).reshape(rows, columns, 4)
@@ -327,5 +329,53 @@ def test_without_webgl2_a_sentence_says_so_and_the_server_draws(chromium):
         page(page.page.reload())
         page(page.settled())
         assert page(said.count()) == 0  # a person has read it
+    finally:
+        page.close()
+
+
+AWAY = rigid.translation([8.0, -5.0, 4.0])
+
+
+def registration_of_bones(scene):
+    """The phantom, whose bone is two, of which the second lies elsewhere."""
+    registration = phantom_registration(scene)
+    bone = np.argwhere(phantom()[0].volume.values > 300)
+    labels = np.zeros(phantom()[0].volume.values.shape, np.uint8)
+    for n, voxels in enumerate(np.array_split(bone, 2), start=1):
+        labels[tuple(voxels.T)] = n
+    made = structures_node(scene, "bones", Structures(("one", "two"), labels), registration.ct)
+    registration.choose_segment(made)
+    put_bones(registration, {"one": START, "two": AWAY @ START})
+    return registration
+
+
+def test_bones_are_drawn_by_the_page_at_their_own_poses_and_follow_the_hand(chromium):
+    page = XRayPage(chromium, registration=registration_of_bones, webgl=True)
+    try:
+        for _ in range(600):
+            page(asyncio.sleep(0.1))
+            if page(
+                page.js(
+                    "() => xrays.length > 0 && xrays.every((x) => x.picture?.graphics?.ct?.bodies.length === 3)"
+                )
+            ):
+                break
+        camera = page.registration.xrays[0].camera
+        anatomy, pose = page.session.bones.parts.placed
+        expected = anatomy.drr(camera, pose)
+        whole = page.session.anatomy.drr(camera, pose)
+        found = drawn_here(page, 0, START, START, AWAY @ START)[..., 0]
+        true = np.isfinite(expected)
+        assert np.abs(expected - whole)[true].max() > 0.1
+        assert ncc(found[true], expected[true]) > 0.999 > ncc(found[true], whole[true])
+        choose_bone(page.registration, "one")
+        page(page.settled())
+        page.show("blend", 1.0)
+        page(page.settled())
+        before = page(page.colours())
+        page(page.drag((50, 70), (62, 61)))
+        moved = bones_of(page.registration)["one"].world_from_ct
+        assert np.linalg.norm(moved[:3, 3] - START[:3, 3]) > 3 and (page.pose == START).all()
+        assert np.abs(page(page.colours()) - before).max() > 40
     finally:
         page.close()

@@ -50,7 +50,9 @@ def drawing_of(registration, anatomy, xray=None, busy=lambda: False):
             made[view.name] = xray_of(view)
         return made[view.name]
 
-    return Drawing(registration, lambda: anatomy, xray or kept, busy)
+    return Drawing(
+        registration, lambda: anatomy and (anatomy, registration.world_from_ct), xray or kept, busy
+    )
 
 
 @pytest.fixture
@@ -141,10 +143,13 @@ def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(
 class Nothing:
     """A CT of air, which is drawn in no time."""
 
-    centroid, structure = np.zeros(3), False
+    centroid, structure, beside = np.zeros(3), False, ()
 
     def level(self, voxel_mm: float) -> int:
         return 0
+
+    def attenuation(self, level: int) -> None:
+        pass
 
     def drr(self, camera, world_from_ct, level: int = 0, *, bones: bool = False) -> np.ndarray:
         return np.zeros(camera.size[::-1], np.float32)

@@ -172,6 +172,12 @@ def chosen_bone(registration: Registration) -> str:
     return registration.kept(CHOSEN, "")
 
 
+def moved_bone(registration: Registration) -> SceneBone | None:
+    """Return the bone that a hand moves: the chosen one, or the first of those with a CT each; None where it moves the whole CT."""
+    name = chosen_bone(registration) or next(iter(registration.bone_cts), "")
+    return bones_of(registration).get(name)
+
+
 def choose_bone(registration: Registration, name: str) -> None:
     """Choose the bone to see and to move; "" for none."""
     registration.keep(CHOSEN, name)

@@ -167,8 +167,8 @@ class Drawing:
     ----------
     registration
         Whose X-rays they lie over.
-    anatomy
-        Returns the prepared CT, None before there is one.
+    drawn
+        Returns the prepared CT with what is beside it, and its pose (4, 4); None before there is one.
     xray
         Returns what is used of an X-ray, or raises InputError.
     busy
@@ -189,12 +189,12 @@ class Drawing:
     def __init__(
         self,
         registration: Registration,
-        anatomy: Callable[[], PreparedCT | None],
+        drawn: Callable[[], tuple[PreparedCT, np.ndarray] | None],
         xray: Callable[[XRayView], XRay],
         busy: Callable[[], bool],
     ) -> None:
         self._registration = registration
-        self._anatomy = anatomy
+        self._find = drawn
         self._xray = xray
         self._busy = busy
         self.canvas: Canvas = overlay.SliceCanvas()
@@ -237,16 +237,16 @@ class Drawing:
         bool
             Whether there was anything to draw.
         """
-        anatomy = self._anatomy()
+        drawn = self._find()
         if first is not None or perf_counter() - self._looked_at[1] > FOCUS_S:
             self._looked_at = first, perf_counter()
-        self._take_off(anatomy is not None)
-        if anatomy is None or self.mode == "off":
+        self._take_off(drawn is not None)
+        if drawn is None or self.mode == "off":
             self._drawn = {}
             self._sharpening = None
             return False
         self._detectors = detectors(self._registration)
-        wanted = {_name(each): (each, self._wanted(each, anatomy)) for each in self._detectors}
+        wanted = {_name(each): (each, self._wanted(each, *drawn)) for each in self._detectors}
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
         stale = {name: made for name, made in wanted.items() if self._is_stale(name, *made)}
         if stale and not self.coarse:
@@ -257,12 +257,12 @@ class Drawing:
         if stale:
             urgent = {name: found for name, found in stale.items() if found[0].view == first}
             new = [name for name in stale if self.one_by_one and name not in self._drawn][:1]
-            self._draw_coarse(urgent or {name: stale[name] for name in new} or stale, anatomy)
+            self._draw_coarse(urgent or {name: stale[name] for name in new} or stale, *drawn)
             return True
         for detector in self._detectors:
             self._shade(detector)
         rest_s = BUSY_REST_S if self._busy() else REST_S
-        return perf_counter() - self._moved >= rest_s and self._draw_sharp(wanted, anatomy)
+        return perf_counter() - self._moved >= rest_s and self._draw_sharp(wanted, *drawn)
 
     @property
     def at_rest(self) -> bool:
@@ -281,7 +281,7 @@ class Drawing:
 
     # What is out of date
 
-    def _wanted(self, detector: DetectorPlane, anatomy: PreparedCT) -> tuple:
+    def _wanted(self, detector: DetectorPlane, anatomy: PreparedCT, pose: np.ndarray) -> tuple:
         """Return the inputs for a view's overlay.
 
         The last is None where the X-ray cannot be used.
@@ -291,13 +291,9 @@ class Drawing:
         except InputError:
             xray = None
         kind = overlay.DRR if self.canvas.kind(self.mode) == overlay.DRR else self.mode
-        return (
-            kind,
-            anatomy,
-            detector.stamp,
-            np.round(self._registration.world_from_ct, 9).tobytes(),
-            xray,
-        )
+        beside = dict(anatomy.beside)
+        places = np.round([pose, *beside.values()], 9).tobytes()
+        return kind, (anatomy.attenuation(0), *beside), detector.stamp, places, xray
 
     def _is_stale(self, name: str, detector: DetectorPlane, of: tuple) -> bool:
         drawn = self._drawn.get(name)
@@ -312,11 +308,13 @@ class Drawing:
     # Drawing
 
     def _draw_coarse(
-        self, stale: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT
+        self,
+        stale: dict[str, tuple[DetectorPlane, tuple]],
+        anatomy: PreparedCT,
+        pose: np.ndarray,
     ) -> None:
         began = perf_counter()
         self._sharpening = None
-        pose = self._registration.world_from_ct
         for name, (detector, of) in stale.items():
             pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
             factor = pooling_of(detector, pixels)
@@ -324,7 +322,7 @@ class Drawing:
             drr = anatomy.drr(
                 camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
             )
-            self._show(detector, of, drr, factor)
+            self._show(detector, of, drr, factor, structure=anatomy.structure)
             self._drawn[name] = Drawn(of)
         self._moved = perf_counter()
         self._adapt(
@@ -342,14 +340,17 @@ class Drawing:
         return sum(DRAWING_COSTS[self._step_of(detector, coarse)] for detector in drawn)
 
     def _draw_sharp(
-        self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT
+        self,
+        wanted: dict[str, tuple[DetectorPlane, tuple]],
+        anatomy: PreparedCT,
+        pose: np.ndarray,
     ) -> bool:
         """Go on with the first view that is not sharp, and return whether there is one."""
         name = next((name for name, drawn in self._drawn.items() if not drawn.sharp), None)
         if name is None:
             return False
         if self._sharpening is None or self._sharpening[0] != name:
-            self._sharpening = name, self._sharpen(*wanted[name], anatomy)
+            self._sharpening = name, self._sharpen(*wanted[name], anatomy, pose)
         began = perf_counter()
         for _ in self._sharpening[1]:
             if perf_counter() - began > SHARPENING_S:
@@ -358,14 +359,15 @@ class Drawing:
         self._sharpening = None
         return True
 
-    def _sharpen(self, detector: DetectorPlane, of: tuple, anatomy: PreparedCT) -> Iterator[None]:
+    def _sharpen(
+        self, detector: DetectorPlane, of: tuple, anatomy: PreparedCT, pose: np.ndarray
+    ) -> Iterator[None]:
         """Draw a view sharp, a band after the other.
 
         It is shown at the end, or never, should the CT move.
         """
         pixels, voxels = SHARP
         factor = pooling_of(detector, pixels)
-        pose = self._registration.world_from_ct
         camera = detector.camera.pooled(factor)
         level = _level(anatomy, camera, pose, voxels)
         columns, rows = camera.size
@@ -376,16 +378,18 @@ class Drawing:
             yield
         drr = np.concatenate(bands)
         self._fit_tones(detector, of, _shown(drr), factor)
-        self._show(detector, of, drr, factor)
+        self._show(detector, of, drr, factor, structure=anatomy.structure)
 
-    def _show(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
+    def _show(
+        self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int, *, structure: bool
+    ) -> None:
         xray = of[-1]
         kind = self.canvas.kind(self.mode)
         if xray is None or kind is None:
             self.canvas.remove(detector.view)
         elif kind == overlay.PICTURE:
             film = self._film(detector, xray, factor)
-            picture = self.canvas.picture_of(self.mode, film, drr, structure=of[1].structure)
+            picture = self.canvas.picture_of(self.mode, film, drr, structure=structure)
             self.canvas.show(detector, kind, picture, factor)
         elif kind == overlay.BONES:
             self.canvas.show(detector, kind, drr, factor)

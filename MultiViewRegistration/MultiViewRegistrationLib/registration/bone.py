@@ -18,6 +18,7 @@ from ..imaging.field import nearest
 from ..imaging.structures import Structures
 from ..rendering.devices import Lock
 from ..rendering.drr import Projector, cut_ends
+from ..rendering.texture import Texture
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, anatomies_of, level_of
 from .problem import Tie
 
@@ -142,6 +143,10 @@ class Bone:
             mask[tuple(part.T)] = True
             thirds.append(Bone(self.name, self.finest, mask, replaced=0.0))
         return thirds
+
+    def texture(self) -> Texture:
+        """As `PreparedCT.texture`."""
+        return Texture.of(self.finest, self.cut, 0.0, np.empty((0, 4), np.float32))
 
     @property
     def is_implant(self) -> bool:

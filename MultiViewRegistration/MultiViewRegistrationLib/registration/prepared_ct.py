@@ -272,8 +272,12 @@ class PreparedCT:
         projector = self.projector(level, bones=bones)
         image = projector.render(camera, world_from_ct, wanted=wanted).image
         for bone, pose in self.beside:
-            own = bone.projector(bone.level(self.voxel_mm(level)))
-            image += own.render(camera, pose, wanted=wanted).image
+            corners = rigid.transform_points(pose, bone.corners)
+            low, high = _part_about(camera, corners, 2.0)
+            if (camera.depth(corners) > 0).all() and (low < high).all():
+                part = camera.cropped(*low, *(high - low))
+                drawn = bone.projector(bone.level(self.voxel_mm(level))).render(part, pose)
+                image[low[1] : high[1], low[0] : high[0]] += drawn.image
         return image
 
     @property
@@ -423,13 +427,20 @@ def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -
     """
     if (view.camera.depth(corners) <= 0).any():
         return view
-    pixels = view.camera.project(corners)
     room = margin_mm / pixel_size_mm(view, corners.mean(axis=0))
-    low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
-    high = np.minimum(
-        np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size
-    ).astype(int)
+    low, high = _part_about(view.camera, corners, room, multiple)
     return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view
+
+
+def _part_about(
+    camera: Camera, corners: np.ndarray, room: float, multiple: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and past-the-last pixel (2,) of the part about corners (N, 3), world mm, with so many pixels of room."""
+    pixels = camera.project(corners)
+    ends = [np.floor((pixels.min(axis=0) - room) / multiple)]
+    ends.append(np.ceil((pixels.max(axis=0) + room) / multiple))
+    low, high = np.clip(np.multiply(ends, multiple), 0, camera.size).astype(int)
+    return low, high
 
 
 def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -> ResolutionLevel:

@@ -49,6 +49,7 @@ from ..mrml.xray import DetectorPlane
 from ..reasons import BoneVerdict
 from ..translation import _
 from .history import CELL_MM, HistoryEntry
+from .parts import Parts
 from .tasks import BackgroundValue
 
 if TYPE_CHECKING:
@@ -121,6 +122,11 @@ class Bones:
     """The bones of a session's registration.
 
     `update` makes surfaces in a thread, and keeps true what the scene has of them.
+
+    Attributes
+    ----------
+    parts
+        What is drawn of CT and bones.
     """
 
     def __init__(self, session: Session) -> None:
@@ -129,6 +135,7 @@ class Bones:
         self._history = session.history
         self._shapes = BackgroundValue()
         self._elsewhere = BackgroundValue()
+        self.parts = Parts(session)
         self._checked = -CHECK_S
         self._moved = False
         self._of = self._stands = ""
@@ -146,6 +153,7 @@ class Bones:
         if self._of:
             self._shapes.update(self._of, lambda: partial(_surfaces, self._session.bodies()))
             self._dress()
+        self.parts.update(self._of)
         if self._stands:
             self._elsewhere.update(self._stands, self._make_elsewhere)
 
@@ -185,7 +193,7 @@ class Bones:
     @property
     def moving(self) -> SceneBone | None:
         """The bone that a hand moves; None where it moves the whole CT."""
-        return bones_of(self._registration).get(self.chosen)
+        return scene_bones.moved_bone(self._registration)
 
     @property
     def moving_name(self) -> str:

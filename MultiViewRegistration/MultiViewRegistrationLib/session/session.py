@@ -102,7 +102,7 @@ class Session(Inputs):
         self._preparation = Preparation(self)
         self.drawing = Drawing(
             registration,
-            lambda: self.anatomy,
+            lambda: self.bones.parts.placed,
             self.xray,
             lambda: self.running_registration is not None,
         )

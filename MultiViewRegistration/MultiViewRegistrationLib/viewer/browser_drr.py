@@ -1,11 +1,13 @@
 """What a page needs to draw the DRR by itself.
 
-The CT as a texture, its pose, and the X-rays' cameras (browser/xray/drr.js).
+CT and bones as textures, their poses, and the X-rays' cameras (browser/xray/graphics.js).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +16,8 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..io.files import plain
 from ..mrml import manual_pose
-from ..mrml.bones import bones_of, chosen_bone
+from ..mrml.bones import moved_bone, places_of
 from ..mrml.registration import Registration
-from ..registration.prepared_ct import PreparedCT
 from ..rendering import cpu, drr
 from ..rendering.texture import Texture
 from ..session.tasks import BackgroundValue
@@ -39,69 +40,82 @@ class BrowserDRR:
         The CT's, {"world_from_ct": (4, 4), "centre": in CT mm}; None without a usable CT.
     bone
         The same of the bone that a hand moves, with its name; None where it moves the whole CT.
+    places
+        Where each of the textures lies, (4, 4) by its name.
     pose_stamp, bone_stamp
-        Another one, and a larger one, for whatever other pose.
+        Another one, and a larger one, for whatever other pose; of any body the first.
+    state
+        All of the textures but their voxels; None before there are any.
     """
 
     def __init__(self) -> None:
         self.wanted = False
         self.pose_stamp = next(_stamps)
         self.bone_stamp = next(_stamps)
-        self._texture = BackgroundValue()
+        self._textures = BackgroundValue()
         self._stamp = 0
+        self.state: dict | None = None
+        self.places: dict[str, list] = {}
         self.pose: dict | None = None
         self.bone: dict | None = None
 
-    def update(self, anatomy: PreparedCT | None, registration: Registration) -> None:
-        """Follow the CT and its pose; call it from a timer, and after each movement."""
-        pose = None if anatomy is None else _pose_state(registration)
-        if pose != self.pose:
+    def update(self, parts: dict[str, Any], registration: Registration) -> None:
+        """Follow CT and bones, see `Parts.now`, and their poses; call it from a timer, and after each movement."""
+        pose = _pose_state(registration) if parts else None
+        there = places_of(registration).items()
+        places = {name: place.tolist() for name, place in there if name in parts}
+        if (pose, places) != (self.pose, self.places):
             self.pose = pose
+            self.places = places
             self.pose_stamp = next(_stamps)
-        bone = _bone_state(registration)
+        moved = moved_bone(registration)
+        bone = {"name": moved.name, **(_pose_state(moved) or {})} if moved else None
         if bone != self.bone:
             self.bone = bone
             self.bone_stamp = next(_stamps)
-        if self.wanted and self._texture.update(
-            anatomy, lambda: anatomy.texture if anatomy is not None else None
+        made_of = tuple(parts.values())
+        if self.wanted and self._textures.update(
+            made_of, lambda: partial(_textures_of, parts) if parts else None
         ):
             self._stamp = next(_stamps)
+            bodies = [_body_state(*each) for each in (self._textures.value or {}).items()]
+            self.state = plain({"stamp": self._stamp, "bodies": bodies}) if bodies else None
 
-    @property
-    def state(self) -> dict | None:
-        """All of the texture but its voxels; None before there is one."""
-        texture: Texture | None = self._texture.value
-        if texture is None:
-            return None
-        axes = texture.ct_from_texel[:3, :3] / rigid.steps(texture.ct_from_texel)
-        state = {
-            "stamp": self._stamp,
-            "size": texture.values.shape[::-1],
-            "max_per_mm": texture.max_per_mm,
-            "bone_per_mm": texture.bone_per_mm,
-            "tissue_per_mm": drr.TISSUE_PER_MM,
-            "unseen_mm": cpu.UNSEEN_TISSUE_MM,
-            "facing": drr.FACING_COSINE,
-            "cut": texture.cut,
-            "axes": axes.T,
-            "ct_from_texel": texture.ct_from_texel,
-            "texel_from_ct": np.linalg.inv(texture.ct_from_texel),
-        }
-        return plain(state)
-
-    def part(self, stamp: int, first: int) -> dict:
-        """Return slices of a texture from the first on, as many as PART_BYTES allow.
+    def part(self, stamp: int, nth: int, first: int) -> dict:
+        """Return slices of the n-th texture from the first on, as many as PART_BYTES allow.
 
         None of one no longer there.
 
         With number 0 come its bone_ends.
         """
-        texture = self._texture.value
-        if texture is None or stamp != self._stamp or not 0 <= first < len(texture.values):
+        textures = [*(self._textures.value or {}).values()] if stamp == self._stamp else []
+        if not (0 <= nth < len(textures) and 0 <= first < len(textures[nth].values)):
             return {"slices": 0}
+        texture = textures[nth]
         slices = texture.values[first : first + max(PART_BYTES // texture.values[0].size, 1)]
         ends = {} if first else {"bone_ends": texture.bone_ends.tobytes()}
         return {"slices": len(slices), "voxels": slices.tobytes(), **ends}
+
+
+def _textures_of(parts: dict[str, Any]) -> dict[str, Texture]:
+    return {name: part.texture() for name, part in parts.items()}
+
+
+def _body_state(name: str, texture: Texture) -> dict:
+    axes = texture.ct_from_texel[:3, :3] / rigid.steps(texture.ct_from_texel)
+    return {
+        "name": name,
+        "size": texture.values.shape[::-1],
+        "max_per_mm": texture.max_per_mm,
+        "bone_per_mm": texture.bone_per_mm,
+        "tissue_per_mm": drr.TISSUE_PER_MM,
+        "unseen_mm": cpu.UNSEEN_TISSUE_MM,
+        "facing": drr.FACING_COSINE,
+        "cut": texture.cut,
+        "axes": axes.T,
+        "ct_from_texel": texture.ct_from_texel,
+        "texel_from_ct": np.linalg.inv(texture.ct_from_texel),
+    }
 
 
 def camera_state(camera: Camera) -> dict:
@@ -121,21 +135,12 @@ def camera_state(camera: Camera) -> dict:
     return plain(state)
 
 
-def _pose_state(registration: Registration) -> dict | None:
+def _pose_state(body: manual_pose.Body) -> dict | None:
     try:
-        centre = manual_pose.centre_in_ct(registration)
+        centre = manual_pose.centre_in_ct(body)
     except InputError:
         return None
-    return {"world_from_ct": registration.world_from_ct.tolist(), "centre": centre.tolist()}
-
-
-def _bone_state(registration: Registration) -> dict | None:
-    bone = bones_of(registration).get(chosen_bone(registration))
-    if bone is None:
-        return None
-    pose = bone.world_from_ct.tolist()
-    centre = bone.centre_in_ct.tolist()
-    return {"name": bone.name, "world_from_ct": pose, "centre": centre}
+    return {"world_from_ct": body.world_from_ct.tolist(), "centre": centre.tolist()}
 
 
 def checked_pose(numbers: list) -> np.ndarray:

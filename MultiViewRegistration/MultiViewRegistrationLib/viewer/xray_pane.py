@@ -147,7 +147,7 @@ class XRayPane:
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._registration)
         layers = self._layers
-        layers.browser.update(self._session.anatomy, self._registration)
+        layers.browser.update(self._session.bones.parts.now, self._registration)
         drawing.coarse = layers.plain or layers.browser.state is None
         drawing.step(first)
 
@@ -202,6 +202,7 @@ class XRayPane:
             "ct": layers.browser.state,
             "pose": pose,
             "pose_stamp": layers.browser.pose_stamp,
+            "places": layers.browser.places,
             "tones": tone_match and tone_match.line,
             "laid": laid,
             "name": self.name,
@@ -292,8 +293,8 @@ class XRayPane:
         layers.browser.wanted |= bool(by_itself)
         layers.plain |= not by_itself
 
-    def _give_texture(self, stamp: int, first: int) -> dict:
-        return self._layers.browser.part(stamp, first)
+    def _give_texture(self, stamp: int, nth: int, first: int) -> dict:
+        return self._layers.browser.part(stamp, nth, first)
 
     def _give_film(self) -> dict:
         if self._view() is None or not self._film or self._encoded is None:

@@ -1,7 +1,7 @@
 // An X-ray and what lies over it, drawn by WebGL2: the DRR at the page's pose, until the server's sharp one of that pose is there.
 
 import { valueAt, wholeWindow } from "./film.js";
-import { depth } from "./pose.js";
+import { bone, depth } from "./pose.js";
 
 const MODES = ["off", "blend", "checkerboard", "edges", "colours", "difference"];
 const DERIVED = ["edges", "colours", "difference"]; // of them those for which more is made of a DRR
@@ -85,7 +85,7 @@ export class GLPicture {
       extent: [columns * scale, rows * scale * frame.tall], window: this.window.map((value) => (value - film.low) / span),
       inverted: this.inverted, mode: MODES.indexOf(mode), opacity: view.mode === "blend" ? view.opacity : 1,
       tiles: [columns, rows].map((side) => side / Math.max(Math.floor(columns / TILES), 1)), weak: this.weak, least: this.least,
-      structure: Boolean(graphics.ct && graphics.ct.bone_per_mm === 0), edge_px: images.edges ? (columns * scale * ratio) / images.edges.columns : 1,
+      structure: Boolean(graphics.ct && graphics.ct.bodies[0].bone_per_mm === 0), edge_px: images.edges ? (columns * scale * ratio) / images.edges.columns : 1,
       half_width: ratio * Math.max(scale, 1), // a pixel of the X-ray, as in the server's pictures, but never too thin to be seen
     }, [width, height]);
     context.drawImage(graphics.canvas, 0, graphics.canvas.height - height, width, height, 0, 0, width, height);
@@ -105,18 +105,20 @@ export class GLPicture {
     const { pose, layer, images, graphics } = this, kind = view.mode === "edges" ? "bones" : "drr", [columns, rows] = view.size;
     const ready = Boolean(graphics.ct && view.ct && graphics.ct.stamp === view.ct.stamp);
     if (!view.laid || !pose.matrix || !view.camera || (kind === "drr" && !view.tones)) return null;
-    if (layer && layer.kind === kind && layer.pose_stamp === pose.stamp && pose.known && (layer.sharp || !ready)) {
+    if (layer && layer.kind === kind && layer.pose_stamp === pose.stamp && pose.known && bone.known && (layer.sharp || !ready)) {
       this.source = "server";
       return { image: images.layer, share: [columns / (layer.columns * layer.factor), rows / (layer.rows * layer.factor)], key: `s${layer.stamp}` };
     }
     if (!ready || depth(view.camera, pose.centre) <= 0) return null;
-    const most = Math.min(MOST_PX, Math.ceil(Math.max(columns * frame.scale, rows * frame.scale * frame.tall) * ratio));
-    const size = graphics.drrSize(view.size, most, pose.moves, this.among(), DERIVED.includes(view.mode) ? this.pace : 0);
-    const key = `b${[pose.number, graphics.ct.stamp, view.camera.stamp, ...view.size]}`;
+    const moves = pose.moves || bone.moves, most = Math.min(MOST_PX, Math.ceil(Math.max(columns * frame.scale, rows * frame.scale * frame.tall) * ratio));
+    const size = graphics.drrSize(view.size, most, moves, this.among(), DERIVED.includes(view.mode) ? this.pace : 0);
+    // Of one that is moved by hand the newest.
+    const poses = graphics.ct.bodies.map(({ name }) => (name === "" ? pose.matrix : bone.matrix && bone.name === name ? bone.matrix : view.places[name]));
+    const key = `b${[poses, graphics.ct.stamp, view.camera.stamp, ...view.size]}`;
     // What is there stays, unless it is coarser than there is time for by now.
-    if (this.drawn !== key || (!pose.moves && images.drr.columns < 0.9 * size[0])) {
+    if (this.drawn !== key || (!moves && images.drr.columns < 0.9 * size[0])) {
       images.drr = graphics.sized(images.drr, ...size);
-      graphics.drr(images.drr, view.camera, view.size, pose.matrix);
+      graphics.drr(images.drr, view.camera, view.size, poses);
       [this.drawn, this.derived] = [key, ""];
     }
     this.source = "browser";
@@ -166,7 +168,7 @@ export class GLPicture {
   // A DRR of the page's own, as the server gives one of bone alone.
   withoutRims(image, view) {
     const { graphics, images, pose } = this, { columns, rows } = image;
-    if (!graphics.ct.bone_ends) return image;
+    if (!graphics.ct.bodies[0].bone_ends) return image;
     for (const name of ["ends", "bones"]) images[name] = graphics.sized(images[name], columns, rows);
     graphics.drawEnds(images.ends, view.camera, view.size, pose.matrix);
     graphics.draw("RIMS", [images.bones], { drr: image, ends: images.ends, radius: Math.max(Math.round(RIM * Math.max(columns, rows)), 1) });
@@ -175,7 +177,7 @@ export class GLPicture {
 
   // Lines along the edges of bone, as report/overlays.py finds them.
   findEdges(bones, longest) {
-    const { graphics, images } = this, { columns, rows } = bones, structure = graphics.ct ? graphics.ct.bone_per_mm === 0 : false;
+    const { graphics, images } = this, { columns, rows } = bones, structure = graphics.ct ? graphics.ct.bodies[0].bone_per_mm === 0 : false;
     const sigma = Math.max(longest / SIGMA, 0.7), [least] = this.typical([[images.spread, 0]], 2);
     for (const name of ["smooth", "edges"]) images[name] = graphics.sized(images[name], columns, rows);
     graphics.draw("SMOOTH", [images.edges], { image: bones, along: [1, 0], sigma, bones: true });

@@ -1,6 +1,6 @@
-// The page's one WebGL2 context, which all X-rays share, with the CT in it as a 3D texture.
+// The page's one WebGL2 context, which all X-rays share, with the CT, and each bone with a pose of its own, in it as 3D textures.
 
-import { carried, column, depth, dot, inverse, product } from "./pose.js";
+import { carried, column, depth, dot, inverse, product, projected } from "./pose.js";
 import {
   BLOCKS, DECODE, DRR, EDGES, ENDS, ENDS_VERTEX, MOMENTS, RIMS, SAMPLE, SMOOTH, SPREAD, VERTEX, VIEW, WEAK,
 } from "./shaders.js";
@@ -26,12 +26,12 @@ export class Graphics {
 
   constructor(canvas, gl, renderer) {
     [this.canvas, this.gl, this.renderer] = [canvas, gl, renderer];
-    const fine = gl.getExtension("OES_texture_float_linear");
-    // Half precision where single cannot be interpolated: brightness and contrast are then a little coarser.
+    const fine = gl.getExtension("OES_texture_float_linear") && gl.getExtension("EXT_float_blend");
+    // Half precision where single cannot be interpolated, or added up: brightness and contrast are then a little coarser.
     this.formats = fine ? { image: gl.RGBA32F, film: gl.RG32F } : { image: gl.RGBA16F, film: gl.RG16F };
     this.programs = Object.fromEntries(Object.entries(PROGRAMS).map(([name, source]) => [name, new Program(gl, name === "ENDS" ? ENDS_VERTEX : VERTEX, source)]));
     this.frame = gl.createFramebuffer();
-    this.ct = null; // {stamp, size, ..., texture} once it is whole
+    this.ct = null; // {stamp, bodies: [{name, size, ..., texture}, ...]} once it is whole
     this.msPerPixel = this.drrs = 0;
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     gl.disable(gl.DITHER);
@@ -112,32 +112,48 @@ export class Graphics {
     return { ...image, count };
   }
 
-  // Fetch a CT, part by part.   state: as browser_drr has it   ask(first): its next slices   progress(share)
+  // Fetch CT and bones, part by part.   state: as browser_drr has it   ask(nth, first): the n-th one's next slices   progress(share)
   async load(state, ask, progress) {
-    const { gl } = this, [columns, rows, slices] = state.size, texture = gl.createTexture();
-    if (this.ct) this.release(this.ct, this.ct.bone_ends);
-    let bone_ends = null;
+    const bodies = [], all = state.bodies.reduce((sum, { size }) => sum + size[2], 0);
+    if (this.ct) this.forget(this.ct.bodies);
     [this.ct, this.loading] = [null, state.stamp];
+    let done = 0;
+    try {
+      for (const body of state.bodies) {
+        bodies.push({ ...body, texture: this.volume(body.size), bone_ends: null });
+        for (let first = 0; first < body.size[2] && this.loading === state.stamp; ) {
+          progress(done / all);
+          const part = await ask(bodies.length - 1, first);
+          if (!part || !part.slices) return; // another CT has taken its place
+          this.fill(bodies[bodies.length - 1], first, part);
+          [first, done] = [first + part.slices, done + part.slices];
+        }
+      }
+    } finally {
+      if (this.loading === state.stamp) this.loading = 0;
+      if (done < all || this.ct) this.forget(bodies);
+      else this.ct = { ...state, bodies };
+    }
+  }
+
+  volume([columns, rows, slices]) {
+    const { gl } = this, texture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_3D, texture);
     gl.texStorage3D(gl.TEXTURE_3D, 1, gl.R8, columns, rows, slices);
     for (const how of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_3D, how, gl.LINEAR);
     for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T, gl.TEXTURE_WRAP_R]) gl.texParameteri(gl.TEXTURE_3D, side, gl.CLAMP_TO_EDGE);
-    let first = 0;
-    try {
-      while (first < slices && this.loading === state.stamp) {
-        progress(first / slices);
-        const part = await ask(first);
-        if (!part || !part.slices) break; // another CT has taken its place
-        if (part.bone_ends) bone_ends = this.points(new Float32Array(part.bone_ends.slice().buffer));
-        gl.bindTexture(gl.TEXTURE_3D, texture);
-        gl.texSubImage3D(gl.TEXTURE_3D, 0, 0, 0, first, columns, rows, part.slices, gl.RED, gl.UNSIGNED_BYTE, part.voxels);
-        first += part.slices;
-      }
-    } finally {
-      if (this.loading === state.stamp) this.loading = 0;
-      if (first < slices || this.ct) this.release({ texture }, bone_ends);
-      else this.ct = { ...state, texture, bone_ends };
-    }
+    return texture;
+  }
+
+  fill(body, first, part) {
+    const { gl } = this, [columns, rows] = body.size;
+    if (part.bone_ends) body.bone_ends = this.points(new Float32Array(part.bone_ends.slice().buffer));
+    gl.bindTexture(gl.TEXTURE_3D, body.texture);
+    gl.texSubImage3D(gl.TEXTURE_3D, 0, 0, 0, first, columns, rows, part.slices, gl.RED, gl.UNSIGNED_BYTE, part.voxels);
+  }
+
+  forget(bodies) {
+    bodies.forEach((body) => this.release(body, body.bone_ends));
   }
 
   // The size of a DRR of an X-ray of this size (columns, rows) that there is time for.
@@ -150,12 +166,36 @@ export class Graphics {
     return [columns, rows].map((side) => Math.max(1, Math.round(side * share)));
   }
 
-  // Draw the DRR of a camera with this size at a pose (4, 4).
-  drr(onto, camera, [columns, rows], worldFromCt) {
+  // Draw the DRR of a camera with this size: bodies at their poses (4, 4), null for none, which add up.
+  drr(onto, camera, size, poses) {
     const { ct, gl } = this, began = performance.now();
-    const texelFromWorld = product(ct.texel_from_ct, inverse(worldFromCt)), worldFromTexel = product(worldFromCt, ct.ct_from_texel);
+    ct.bodies.forEach((body, nth) => {
+      if (nth) gl.enable(gl.BLEND);
+      gl.blendFunc(gl.ONE, gl.ONE);
+      gl.colorMask(true, true, !nth, !nth); // whether a value is true the first one says
+      if (poses[nth]) this.drawBody(onto, body, camera, size, poses[nth], nth > 0);
+    });
+    gl.disable(gl.SCISSOR_TEST);
+    gl.disable(gl.BLEND);
+    gl.colorMask(true, true, true, true);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.FLOAT, new Float32Array(4)); // waits until it is drawn: how long that takes sets the next one's size
+    this.tookMs = performance.now() - began;
+    const pace = this.tookMs / (onto.columns * onto.rows);
+    if (this.drrs++) this.msPerPixel += (this.msPerPixel ? 0.4 : 1) * (pace - this.msPerPixel); // the first one waits for the compiler
+  }
+
+  // within: only where the box about it is seen
+  drawBody(onto, ct, camera, [columns, rows], worldFromCt, within) {
+    const { gl } = this, texelFromWorld = product(ct.texel_from_ct, inverse(worldFromCt)), worldFromTexel = product(worldFromCt, ct.ct_from_texel);
     const directions = product(texelFromWorld.slice(0, 3).map((row) => row.slice(0, 3)), camera.rays);
     const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((n) => carried(worldFromTexel, ct.size.map((side, axis) => ((n >> axis) & 1) * side)));
+    if (within && corners.every((corner) => depth(camera, corner) > 0)) {
+      const seen = corners.map((corner) => projected(camera, corner)), scale = [onto.columns / columns, onto.rows / rows];
+      const low = [0, 1].map((axis) => Math.floor((Math.min(...seen.map((pixel) => pixel[axis])) + 0.5) * scale[axis]));
+      const high = [0, 1].map((axis) => Math.ceil((Math.max(...seen.map((pixel) => pixel[axis])) + 0.5) * scale[axis]));
+      gl.enable(gl.SCISSOR_TEST);
+      gl.scissor(...low, Math.max(high[0] - low[0], 0), Math.max(high[1] - low[1], 0));
+    } else gl.disable(gl.SCISSOR_TEST);
     // An end that faces the beam takes no ray its value: what is missing before or behind it changes slowly across the image.
     const facing = ct.axes.map((axis) => Math.abs(dot(camera.axes[2], worldFromCt.slice(0, 3).map((row) => dot(row, axis)))) > ct.facing);
     const cut = ct.cut.reduce((bits, is, side) => bits | (is && !facing[side >> 1] ? 1 << side : 0), 0);
@@ -167,15 +207,11 @@ export class Graphics {
       pixel: [columns / onto.columns, rows / onto.rows], max_per_mm: ct.max_per_mm, bone_per_mm: ct.bone_per_mm,
       tissue_per_mm: ct.tissue_per_mm, unseen_mm: ct.unseen_mm, far_mm: 2 * Math.max(...corners.map((corner) => depth(camera, corner))), cut,
     });
-    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.FLOAT, new Float32Array(4)); // waits until it is drawn: how long that takes sets the next one's size
-    this.tookMs = performance.now() - began;
-    const pace = this.tookMs / (onto.columns * onto.rows);
-    if (this.drrs++) this.msPerPixel += (this.msPerPixel ? 0.4 : 1) * (pace - this.msPerPixel); // the first one waits for the compiler
   }
 
   // Draw where a camera with this size sees bone at the ends of the CT, 1, or not, 0.
   drawEnds(onto, camera, [columns, rows], worldFromCt) {
-    const points = this.ct.bone_ends, columnsOf = (matrix) => [0, 1, 2, 3].flatMap((which) => matrix.map((row) => row[which]));
+    const points = this.ct.bodies[0].bone_ends, columnsOf = (matrix) => [0, 1, 2, 3].flatMap((which) => matrix.map((row) => row[which]));
     this.draw("ENDS", [onto], {
       points, world_from_ct: columnsOf(worldFromCt), forms: columnsOf(camera.forms), size: [onto.columns, onto.rows],
       pixel: [columns / onto.columns, rows / onto.rows], across: column(camera.rays, 0), along: column(camera.rays, 1), row_step: camera.step,

@@ -152,7 +152,7 @@ const XRay = {
         pane.repaint();
       });
       try {
-        await shared.load(ct, (first) => this.ask("texture", ct.stamp, first), show);
+        await shared.load(ct, (nth, first) => this.ask("texture", ct.stamp, nth, first), show);
       } catch (error) {
         console.error(error); // the connection is gone; what comes back begins again
       }

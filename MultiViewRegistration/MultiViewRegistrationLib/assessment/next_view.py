@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,16 +31,16 @@ from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_v
 from ..registration.objective import Comparison, EvaluationPoint
 from ..registration.prepared_ct import PreparedCT
 from ..registration.problem import Tie, add_prior
-from ..registration.register_bones import LEVELS, BonesRegistration, objective_at
 from ..registration.tiles import tiles
 from ..rendering.devices import run_tasks
 from .bodies import BodyResult
-from .bone_features import bone_noises
-from .bone_prediction import noise_share
 from .prediction import WRONG_MM
 from .uncertainty import TargetUncertainty, sandwich, target_jacobians
 from .uses import MOST_MM
 from .verdict import Assessment
+
+if TYPE_CHECKING:  # of a whole CT nothing registers bones
+    from ..registration.register_bones import BonesRegistration
 
 #: Angles that are tried, in degrees: the detector goes from the patient's right over the front to
 #: the left, and up to 30 degrees towards head or feet.
@@ -295,6 +295,10 @@ def with_further_views(
     views
         With corrected cameras.
     """
+    from ..registration.register_bones import LEVELS, objective_at
+    from .bone_features import bone_noises
+    from .bone_prediction import noise_share
+
     told = list(bodies)
     if _settled(whole, views) or whole.features is None:
         return told

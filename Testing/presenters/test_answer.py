@@ -62,7 +62,7 @@ def test_bones_that_were_registered_tell_how_they_lie(host, answer):
     of_all, of_one = "How often it is wrong was not measured.", "L1 does not look like the X-rays."
     likely = {"predicted_tre_mm": {"mean": 0.04, "upper95": 0.08}}
     bones = {
-        name: {"world_from_ct": START.tolist(), "moved": moved, **more}
+        name: {"world_from_ct": START.tolist(), "moved": moved, "similarity": {}, **more}
         for name, more in {
             "L1": {"verdict": "reject", "reasons": [of_one, of_all]},
             "L2": {"verdict": "check", "reasons": [of_all], **likely},

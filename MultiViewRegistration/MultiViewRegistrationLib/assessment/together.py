@@ -532,12 +532,12 @@ def of_bone(
     surface = bone.bone.surface
     chosen = surface if targets is None else targets
     room, overlay = map(_of_body, (bone.room, bone.overlay))
-    reasons = [reason for reason in bone.reasons if reason is not OF_WHOLE]
+    cause = whole.cause if whole.cause and whole.cause.doubts_bones else None
+    doubts = [cause.reason] if cause else []
+    reasons = [reason for reason in bone.reasons if reason not in (OF_WHOLE, *doubts)]
     reasons += [reason for reason in whole.reasons if reason.code in OF_XRAYS]
     apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
     untested = apart_mm > PART_MM
-    cause = whole.cause if whole.cause and whole.cause.doubts_bones else None
-    doubts = [cause.reason] if cause else []
     if untested.any():
         sentence = f"No bone was compared within {PART_MM:g} mm of {numbered(untested)}."
         doubts.append(Reason("targets-not-tested", sentence))

@@ -155,15 +155,6 @@ def test_a_protocol_refuses_structures(case):
         RealCase(case)
 
 
-@pytest.mark.filterwarnings("default::UserWarning")
-def test_a_drr_says_that_structures_are_drawn_with_the_whole_ct(case, tmp_path, capsys):
-    assert main(["render", str(case), "--pose", "start", "--out", str(tmp_path)]) == 0
-    assert (
-        "its structures are drawn where this pose of the whole CT has them"
-        in capsys.readouterr().err
-    )
-
-
 def test_bones_with_a_ct_each_have_their_rows(tmp_path):
     two_bones.write_case(tmp_path)
     setup = EvaluationSetup(starts=1, perturb=(1.0, 1.0))

@@ -57,11 +57,11 @@ ROOT = Path(__file__).parents[1]
 #: 698, and 471 of tests, plan a further view for each body.
 #: 30, and 366 of benchmarks, judge what a mask holds as a bone of its CT, with errors at its targets.
 #: 926 and 310 draw each bone at its own pose in simulated X-rays and in pictures of a result.
-#: 487 and 222 begin rejected bones again where neighbours have them, and name a lost frame's file
+#: 554 and 318 begin rejected bones again where neighbours have them, and name a lost frame's file
 #: without its folder.
 #: 848 and 493 ask of each bone whether its edges lie on the line.
 #: 757 and 524 draw each bone at its own pose in the overlay that follows the CT.
-MOST_TOKENS = {"MultiViewRegistration": 563_674, "Testing": 511_051, "benchmarks": 69_748}
+MOST_TOKENS = {"MultiViewRegistration": 563_741, "Testing": 511_147, "benchmarks": 69_748}
 #: Of the product: how often each is there.
 MOST = {
     "a, b = x, y": 20,

@@ -11,8 +11,10 @@ from file_io import read_json, read_table, write_json
 from moving import BLANK, COUNT, swing, turning
 from program import changed, mvreg
 
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.sequence.tracker import Tracker
 
 
@@ -87,6 +89,17 @@ def test_single_images_are_the_same_sequence(tracked, moving, single_frames, tmp
     whole = read_json(tracked[0] / "track.json")["frames"]
     assert all(off_mm(each, like["world_from_ct"]) < 0.1 for each, like in zip(frames, whole))
     assert lists or all(frame["mtre_mm"] < 0.2 for frame in frames)
+
+
+def test_a_frame_that_cannot_be_read_is_told_without_its_folder(single_frames):
+    sequence = FrameSequence.of_cases(single_frames)
+    image = single_frames[1] / "view1.mha"
+    whole = image.read_bytes()
+    image.write_bytes(b"nothing")
+    with pytest.raises(InputError) as told:
+        sequence.load(1)
+    image.write_bytes(whole)
+    assert image.name in str(told.value) and image.parent.name not in str(told.value)
 
 
 def test_what_stops_it_keeps_the_frames_that_are_done(moving, tmp_path, monkeypatch):

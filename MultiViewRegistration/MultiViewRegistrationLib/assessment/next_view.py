@@ -224,11 +224,12 @@ def _plans(
         views, pooled, hessians = zip(*seen, strict=True)
         unknowns = CameraCorrections(views, shared)
         ways = unknowns.jacobians(pooled, pivots, unknowns.none, len(own), considered=True)
-        told = sum(way.T @ each @ way / ratio for way, each in zip(ways, hessians, strict=True))
-        add_prior(ties, poses, pivots, 1.0, np.zeros(len(told)), told)
+        both = zip(ways, hessians, strict=True)
+        information = sum(way.T @ each @ way / ratio for way, each in both)
+        add_prior(ties, poses, pivots, 1.0, np.zeros(len(information)), information)
         sd = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
-        told[n:, n:] += np.diag(sd**-2.0)
-        covariance = sandwich(told, told)[:n, :n]
+        information[n:, n:] += np.diag(sd**-2.0)
+        covariance = sandwich(information, information)[:n, :n]
         return [TargetUncertainty(*each, covariance).mean_mm for each in asked]
 
     def ask(primary: int, secondary: int) -> None:
@@ -299,26 +300,26 @@ def with_further_views(
     from .bone_features import bone_noises
     from .bone_prediction import noise_share
 
-    told = list(bodies)
+    planned = list(bodies)
     if _settled(whole, views) or whole.features is None:
-        return told
+        return planned
     objective = found.objectives[0]
     pivots = objective.pivots(found.poses)
     asked = {}
-    for n, body in enumerate(told):
+    for n, body in enumerate(planned):
         use: Use = "relative" if body.judged_use == "relative" else "room"
         error = body.errors[use]
         unsure = error and error.typical_mm >= LEAST_SHARE * MOST_MM[use]
         if unsure and getattr(body, use) == "check":
             points = rigid.transform_points(body.world_from_ct, found.bones[n].surface)
-            ways = np.zeros((len(told), len(points), 3, 6))
+            ways = np.zeros((len(planned), len(points), 3, 6))
             ways[n] = target_jacobians(points, pivots[n])
             if use == "relative":
                 other = next(t.one + t.other - n for t in found.ties if n in t[:2])
                 ways[other] = -target_jacobians(points, pivots[other])
             asked[n] = points, np.concatenate(ways, axis=-1)
     if not asked:
-        return told
+        return planned
     at = found.world_from_ct
     finer = LEVELS[0]._replace(coarseness=1)
     plans = _plans(
@@ -332,8 +333,8 @@ def with_further_views(
         found.ties,
     )
     for n, plan in zip(asked, plans, strict=True):
-        told[n] = replace(told[n], plan=plan, reasons=[*told[n].reasons, *plan.reasons])
-    return told
+        planned[n] = replace(planned[n], plan=plan, reasons=[*planned[n].reasons, *plan.reasons])
+    return planned
 
 
 def _settled(assessment: Assessment, views: Sequence[View]) -> bool:

@@ -21,7 +21,7 @@ from ..imaging.bone_names import vertebra
 from ..imaging.structures import WHOLE, Structures
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
-from ..registration.bone import Bone, bones_of_bodies, ties_of
+from ..registration.bone import Bone, bones_of_bodies
 from ..registration.bones import SHOWN
 from ..registration.problem import beside_neighbours
 from ..registration.refinement import Report
@@ -52,7 +52,7 @@ from .uncertainty import bounds
 from .uses import OVERLAY_MM, Error
 from .verdict import Assessment
 from .verdict_reasons import (
-    FEW_GREY_LEVELS,
+    OF_XRAYS,
     THIRD_VIEW_MISSING,
     ambiguity,
     is_about_risk,
@@ -69,13 +69,6 @@ MOST_ENDS_APART_MM = 0.8
 NO_EDGE = MaskEdge(0.0, 0.0)
 #: Two bones of which more than this share of one lies within the other are not both right.
 MAX_SHARED = 0.05
-#: What the assessment of a whole CT says of cameras and X-rays, by codes.
-OF_XRAYS = (
-    *"one-view same-direction too-little-shown shared-unknown misfit-left-out".split(),
-    *"camera-contradicted image-cropped principal-point-unstated cameras-uncertain".split(),
-    FEW_GREY_LEVELS,
-    ALIKE.code,
-)
 #: How bad a verdict is.
 RANKS = ("accept", "check", "not shown", "reject")
 
@@ -118,20 +111,22 @@ def register_together(
         judged = judge_together(found, views, [NO_EDGE] * len(bones), alone)
         checked = judged.bodies if levels is None else _where_put(judged.bodies)
         return replace(judged, bodies=checked, relative_poses=_relative_poses(found, None))
-    together = _before_rest(alone, bones, views, progress, poses, levels)
+    found, together = _before_rest(alone, bones, views, progress, poses, levels)
     count = len(structures.names)
     put = levels is not None and not levels
-    while True:
+    while not put:
         own = together.bodies[:count]
         lost = {n for n, body in enumerate(own) if body.verdict in UNUSABLE}
-        if put or len(lost) == count or "reject" not in [body.verdict for body in own]:
-            return together
-        ties = ties_of(bones[:count])
-        starts = beside_neighbours([body.world_from_ct for body in own], lost, ties)
-        again = _before_rest(alone, bones, views, part_of(progress, 1.0, 1.0), starts, LEVELS)
-        if len(again.usable) <= len(together.usable):
-            return together
-        together = again
+        if len(lost) == count or "reject" not in [body.verdict for body in own]:
+            break
+        starts = beside_neighbours(found.poses[:count], lost, found.ties)
+        once_more = part_of(progress, 1.0, 1.0)
+        again, judged = _before_rest(alone, bones, views, once_more, starts, LEVELS)
+        if len(judged.usable) <= len(together.usable):
+            break
+        found, together = again, judged
+    planned = with_further_views(together.bodies, found, first.anatomy, views, first.assessment)
+    return replace(together, bodies=planned)
 
 
 def _before_rest(
@@ -141,8 +136,8 @@ def _before_rest(
     progress: Report,
     poses: Sequence[np.ndarray] | None,
     levels: Sequence[BoneLevel] | None,
-) -> Together:
-    """Do what `register_together` does once, of the bones of a CT and implants."""
+) -> tuple[BonesRegistration, Together]:
+    """Register the bones of a CT and implants once, and judge them; parameters as of `register_together`."""
     first, *implants = alone
     structures = first.body.bones
     where = views, first.world_from_ct
@@ -175,8 +170,7 @@ def _before_rest(
         metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
         checked[n] = doubted(checked[n], metal)
     relative = _relative_poses(found, count)
-    told = related(replace(judged, bodies=checked, relative_poses=relative), structures)
-    return replace(told, bodies=with_further_views(told.bodies, found, first.anatomy, views, whole))
+    return found, related(replace(judged, bodies=checked, relative_poses=relative), structures)
 
 
 def related(judged: Together, structures: Structures) -> Together:
@@ -535,7 +529,7 @@ def of_bone(
     cause = whole.cause if whole.cause and whole.cause.doubts_bones else None
     doubts = [cause.reason] if cause else []
     reasons = [reason for reason in bone.reasons if reason not in (OF_WHOLE, *doubts)]
-    reasons += [reason for reason in whole.reasons if reason.code in OF_XRAYS]
+    reasons += [reason for reason in whole.reasons if reason.code in (*OF_XRAYS, ALIKE.code)]
     apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
     untested = apart_mm > PART_MM
     if untested.any():

@@ -29,6 +29,19 @@ EVERY_PIXEL = 7
 #: Corrections of cameras beyond so many standard deviations contradict what is said of them.
 CONTRADICTION = 4.0
 FEW_GREY_LEVELS = "few-grey-levels"
+#: What the assessment of a whole CT says of cameras and X-rays, by codes.
+OF_XRAYS = (
+    "one-view",
+    "same-direction",
+    "too-little-shown",
+    "shared-unknown",
+    "misfit-left-out",
+    "camera-contradicted",
+    "image-cropped",
+    "principal-point-unstated",
+    "cameras-uncertain",
+    FEW_GREY_LEVELS,
+)
 #: So many targets a reason names.
 MOST_NUMBERED = 6
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, filterfalse
@@ -63,10 +64,16 @@ class FrameFiles:
         """
         return self._files[number]()
 
-    def without_folders(self, sentence: str) -> str:
-        """Return a sentence about a file with its name alone: results are sent, and folders name patients."""
-        for path in (*self.cases, *chain.from_iterable(self.images.values())):
-            sentence = sentence.replace(printable(path.parent) + os.sep, "")
+    def without_folders(self, number: int, sentence: str) -> str:
+        """Return a sentence about a file of a frame with its name alone: results are sent, and folders name patients."""
+        paths = [*self.cases, *chain.from_iterable(self.images.values())]
+        with suppress(InputError):  # its case.json is what cannot be read
+            paths += [view.image_path for view in self.file(number).views]
+        for folder in (
+            *paths,
+            *(path.parent for path in paths),
+        ):  # a case may be given by its folder
+            sentence = sentence.replace(printable(folder) + os.sep, "")
         return sentence
 
     @property
@@ -303,7 +310,7 @@ class FrameSequence(Frames):
         try:
             return super().load(number)
         except InputError as error:
-            raise InputError(self.files.without_folders(str(error))) from None
+            raise InputError(self.files.without_folders(number, str(error))) from None
 
     def read(self, number: int) -> Frame:
         """Read a frame from its files, also the first.

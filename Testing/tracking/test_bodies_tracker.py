@@ -1,5 +1,7 @@
 """Two bones with a CT each that move from frame to frame, tracked together and against each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from file_io import read_json, read_table
@@ -8,6 +10,9 @@ from two_bones import BONES, bone_cts, error_mm, poses, write_moving_bones
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.bone import parts_of
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 
 COUNT, DEGREES, MM = 4, 2.0, 0.7
@@ -59,6 +64,16 @@ def test_their_motion_against_each_other_is_that_of_the_truth(tracked):
     poses_csv = (tracked / f"{second}_poses.csv").read_text()
     assert poses_csv.count("\n") == COUNT + 1
     assert not (tracked / f"{first}_on_{second}_motion.csv").exists()
+
+
+def test_a_lost_bone_is_not_drawn(tracked):
+    bodies = Case.load(tracked.parent / "case.json").bodies
+    parts = parts_of(bodies, PreparedCT(bodies[0].ct), BONES)
+    found = StoredTrack.read(tracked).frames[1]
+    (second,) = found.drawn(bodies, parts)[0].beside
+    assert second[1] is found.bones[BONES[1]].pose
+    bones = {**found.bones, BONES[1]: replace(found.bones[BONES[1]], verdict="reject")}
+    assert not replace(found, bones=bones).drawn(bodies, parts)[0].beside
 
 
 def test_a_track_that_is_opened_has_both_bones(tracked):

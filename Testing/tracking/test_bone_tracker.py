@@ -11,12 +11,14 @@ from unittest.mock import Mock
 import numpy as np
 import phantom
 import pytest
+import scipy
 import SimpleITK as sitk
 from bent_spine import (
     NAMES,
     POSE,
     anatomy,
     bent,
+    cameras,
     spine,
     structures,
     truth_of,
@@ -31,9 +33,11 @@ from MultiViewRegistrationLib.assessment.bodies import UNJUDGED
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.sequence import Frame
+from MultiViewRegistrationLib.registration.bone import bones_of, parts_of
 from MultiViewRegistrationLib.registration.register_bones import LEVELS
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
 from MultiViewRegistrationLib.sequence import bone_tracker as module
@@ -117,6 +121,27 @@ def test_the_outlines_of_bones_are_drawn_of_each_frame_that_shows_them(tracked):
     assert {file.name for file in tracked.glob("*_bones.png")} == names
     picture = np.asarray(Image.open(tracked / "frame0003_view 1_bones.png")).astype(int)
     assert 0 < (np.ptp(picture, axis=-1) > 60).mean() < 0.1
+
+
+@pytest.mark.parametrize("view", [0, 1])
+def test_edges_are_drawn_on_a_bone_where_it_is(tracked, view):
+    """As the CT has the lowest one, 0.4 of its outline are."""
+    lowest = bones_of(structures(), anatomy())[-1]
+    shadow = lowest.projector(0).render(cameras(0, 88)[view], POSE @ motions_in(3)[-1]).image > 0.05
+    outline = np.argwhere(shadow & ~scipy.ndimage.binary_erosion(shadow))
+    picture = np.asarray(Image.open(tracked / f"frame0003_view {view}.png")).astype(int)
+    away = scipy.ndimage.distance_transform_edt(picture[..., 0] < picture[..., 2] + 60)
+    assert (away[tuple(2 * outline.T + 1)] < 4).mean() > 0.85
+
+
+def test_a_lost_bone_is_drawn_as_the_whole_ct_has_it():
+    bodies = [Body(spine()[0], bones=structures())]
+    parts = parts_of(bodies, anatomy(), NAMES)
+    own = rigid.translation([5.0, 0.0, 0.0]) @ POSE
+    bones = {name: Tracked(1, "followed", own, "check") for name in NAMES[:3]}
+    bones["L3"] = Tracked(1, "lost", own, "reject")
+    drawn, pose = replace(whole_in(1), bones=bones).drawn(bodies, parts)
+    assert pose is POSE and [at for _bone, at in drawn.beside] == [own, own, own, POSE]
 
 
 def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path, capsys):

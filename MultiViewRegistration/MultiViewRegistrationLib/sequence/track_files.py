@@ -36,7 +36,7 @@ from ..io.own_folders import staged
 from ..io.sequence import FrameFiles, Frames
 from ..io.view_record import ViewRecord
 from ..reasons import KEYS, UNUSABLE, BoneVerdict, Use, Verdict, from_codes, with_codes
-from ..registration.bone import Bone, bones_of_bodies
+from ..registration.bone import Bone, bones_of_bodies, parts_of
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..rendering.devices import ComputeDevice
 from ..report.bones import with_outlines
@@ -180,7 +180,7 @@ class Track:
     def overlays(self, progress: Show = unseen) -> dict[str, bytes]:
         """Return each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
 
-        With structures also with the outlines of those that were not rejected.
+        Structures have poses of their own but for rejected ones; their outlines are in further files.
 
         Parameters
         ----------
@@ -188,14 +188,17 @@ class Track:
             Called with the fraction that is done, and the stage.
         """
         pictures = {}
+        case = self.sequence.first
+        parts = parts_of(case.bodies, self.anatomy, case.bone_names)
         for done, frame in enumerate(self.frames):
             progress(done / len(self.frames), "drawing the overlays")
             if frame.world_from_ct is None:
                 continue
+            drawn, pose = frame.drawn(case.bodies, parts)
             for view, camera in zip(
                 self.sequence.load(frame.number).views, frame.cameras, strict=True
             ):
-                drr = DRRs.of(self.anatomy, camera, frame.world_from_ct)
+                drr = DRRs.of(drawn, camera, pose)
                 name = f"frame{frame.number:04}_{view.name}"
                 pictures[f"{name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
                 if self.bones:

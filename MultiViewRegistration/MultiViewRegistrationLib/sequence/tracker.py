@@ -24,8 +24,10 @@ from ..assessment.verdict import Assessment
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.body import Body
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, Reason, Use
+from ..registration.bone import placed
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise
@@ -150,6 +152,13 @@ class Tracked:
     def bone_poses(self) -> dict[str, np.ndarray]:
         """The same of the bones that have one, by name."""
         return {name: bone.pose for name, bone in self.bones.items() if bone.pose is not None}
+
+    def drawn(
+        self, bodies: Sequence[Body], parts: Mapping[str, Any]
+    ) -> tuple[PreparedCT, np.ndarray]:
+        """Return the `bone.parts_of` bodies to be drawn as one CT, see `bone.placed`; the CT's bones without a pose lie as it does."""
+        whole = dict.fromkeys(("", *bodies[0].bone_names), self.world_from_ct)
+        return placed(parts, whole | self.bone_poses)
 
     @property
     def uses_in_words(self) -> str:

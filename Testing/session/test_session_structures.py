@@ -4,6 +4,7 @@ From its files through the scene to the files of its result, and back from a sav
 """
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from bent_spine import (
     write_spine_case,
 )
 from file_io import read_json, write_json
+from PIL import Image
 from refusals import refuses
 from running_session import no_thread_is_left, poll, register_given
 from tiny_scene import reopened
@@ -28,21 +30,27 @@ from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones
 from MultiViewRegistrationLib.mrml.case import SceneSegments, change_settings
 from MultiViewRegistrationLib.mrml.fingerprints import of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.xray import detectors
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.result_page import save_result
+from MultiViewRegistrationLib.sequence.track_files import Track
+from MultiViewRegistrationLib.sequence.tracker import Tracked, lost
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import (
     read_result,
+    read_track,
     write_case_folder,
     write_result,
 )
 from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.session.video import take_video
 
 
 @pytest.fixture(scope="module")
@@ -330,3 +338,20 @@ def test_the_bones_of_a_sequence_follow_its_frames_and_are_saved(scene, tmp_path
     assert {
         f"{before}{kind}" for before in ("", *(f"{name}_" for name in NAMES)) for kind in kinds
     } <= {path.name for path in written}
+
+
+def test_a_video_that_is_made_at_a_lost_frame_outlines_bones_in_the_others(scene, tmp_path):
+    write_spine_case(tmp_path, [[np.eye(4)] * 4] * 2, POSE, POSE)
+    sequence = FrameSequence.of_images(tmp_path / "case.json")
+    frames = [Tracked(0, "followed", POSE, "check"), lost(1, "it shows nothing.")]
+    frames = [replace(each, bones=dict.fromkeys(NAMES, each)) for each in frames]
+    Track(sequence, PreparedCT(sequence.first.ct), frames=frames).save(tmp_path / "track")
+    read = read_track(tmp_path / "track")
+    session = Session(read(scene))
+    read.play(session)
+    session.sequence.player.go(1)
+    poll(session, 20, lambda: session.sequence.player.number == 1)
+    _still, video = take_video(session, tmp_path / "video")()
+    picture = 1.0 * np.asarray(Image.open(video).convert("RGB"))
+    for colour in named_bones(session.registration).values():
+        assert (abs(picture - 255 * np.array(colour)).max(axis=-1) < 20).any()

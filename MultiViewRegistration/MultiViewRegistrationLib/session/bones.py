@@ -151,7 +151,7 @@ class Bones:
             self._moved = moved
             self._look()
         if self._of:
-            self._shapes.update(self._of, lambda: partial(_surfaces, self._session.bodies()))
+            self._shapes.update(self._of, lambda: partial(surfaces, self._session.bodies()))
             self._dress()
         self.parts.update(self._of)
         if self._stands:
@@ -422,11 +422,6 @@ class Bones:
 
     # What is seen
 
-    def drawn(self) -> dict[str, tuple[Colour, Shape]]:
-        """Return colour and shape of each bone, as far as they are made."""
-        made = self._made().items()
-        return {name: (self._colours.get(name, MISFIT_COLOUR), shape) for name, (_, shape) in made}
-
     def outlines(self, detector: DetectorPlane) -> list[Outline]:
         """Return the outlines in an X-ray: of each bone with a pose of its own, and of what lies elsewhere."""
         found = []
@@ -562,7 +557,7 @@ def _bone_at(structures: Structures, index_from_ct: np.ndarray, points: np.ndarr
     return structures.names[int(counts.argmax())]
 
 
-def _surfaces(bodies: Sequence[Body]) -> dict[str, tuple[Any, Shape]]:
+def surfaces(bodies: Sequence[Body]) -> dict[str, tuple[Any, Shape]]:
     """Return the surface of each bone, RAS mm in its CT's frame, and what its outlines are made from, by name."""
     meshes = {body.name: ct_3d.structure_surface(body.ct) for body in bodies if body.name}
     for body in bodies:

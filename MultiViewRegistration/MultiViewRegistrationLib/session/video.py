@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +12,14 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.xray import View, XRay
 from ..io.own_folders import staged
+from ..mrml.bones import named_bones
 from ..mrml.image import greys
 from ..mrml.layout import css
 from ..mrml.nodes import Colour, transform_to_ras
-from ..mrml.structures import Shape, outlined
+from ..mrml.structures import outlined
 from ..mrml.xray import DetectorPlane, GreyRange
 from ..translation import _
+from .bones import surfaces
 from .tasks import Writer
 
 if TYPE_CHECKING:
@@ -33,20 +35,17 @@ ROWS = 480
 GAP = 8
 LETTERS = 18
 
-#: Colour, red, green, blue from 0 to 1, and shape of what is outlined.
-Drawn = tuple[Colour, Shape]
-
 
 def take_video(session: Session, folder: Path) -> Writer:
     """Return a function that writes a video of all frames so far, and a still, in any thread.
 
-    Each shows the X-rays side by side, with the outline of each bone where it was found, else with
-    the edges of the CT's bone.
+    Each shows the X-rays side by side, with the outline of each bone where it was found; where none
+    was, with the edges of the CT's bone.
 
     Raises
     ------
     InputError
-        Without a sequence, and without a CT.
+        Without a sequence, and as `Inputs.bodies`.
     """
     player = session.sequence.player
     if player is None or not player.played.frames:
@@ -61,12 +60,14 @@ def take_video(session: Session, folder: Path) -> Writer:
     views = {view.name: view for view in session.registration.xrays}
     views = {name: view for name, view in views.items() if name in played.views and view.placed}
     given = {name: view.camera for name, view in views.items()}
-    bones = dict(session.bones.drawn())
+    colours = named_bones(session.registration)
+    bodies = session.bodies()
     ready = session.ready()
 
     def write() -> list[Path]:
         anatomy = ready(lambda progress: True)
         windows: dict[str, GreyRange] = {}
+        made = surfaces(bodies)
 
         def picture(frame: Tracked) -> Image:
             try:
@@ -74,7 +75,8 @@ def take_video(session: Session, folder: Path) -> Writer:
             except InputError:  # the frame's own verdict says why: it shows nothing
                 found = {}
             cameras = given | dict(zip(played.views, frame.cameras, strict=False))
-            placed = _placed(frame, bones)
+            poses = frame.bone_poses
+            outlines = [name for name in colours if name in made and name in poses]
             panes = []
             for name, view in views.items():
                 xray = found[name].xray if found else None
@@ -82,12 +84,12 @@ def take_video(session: Session, folder: Path) -> Writer:
                     windows[name] = greys(xray)[0]
                 detector = DetectorPlane(view, None, cameras[name], np.eye(4), ())
                 lines = []
-                for colour, shape, pose in placed:
-                    drawn = outlined(shape, transform_to_ras(pose), detector)
-                    lines.append((colour, drawn))
+                for bone in outlines:
+                    drawn = outlined(made[bone][1], transform_to_ras(poses[bone]), detector)
+                    lines.append((colours[bone], drawn))
                 window = windows.get(name, (0.0, 1.0))
                 pane = _pane(_grey(xray, window, cameras[name].size), lines)
-                if xray is not None and frame.kept and not frame.bones.keys() & bones.keys():
+                if xray is not None and frame.kept and not outlines:
                     _draw_edges(pane, View(name, xray, cameras[name]), anatomy, frame)
                 panes.append(pane)
             return _beside(panes, f"{frame.number}: {frame.verdict}")
@@ -104,12 +106,6 @@ def take_video(session: Session, folder: Path) -> Writer:
         return [folder / name for name in (still, VIDEO)]
 
     return write
-
-
-def _placed(frame: Tracked, bones: Mapping[str, Drawn]) -> list[tuple[Colour, Shape, np.ndarray]]:
-    """Return the bones that are outlined in a frame, with their poses (4, 4): none that was lost or rejected."""
-    poses = frame.bone_poses.items()
-    return [(*bones[name], pose) for name, pose in poses if name in bones]
 
 
 def _grey(xray: XRay | None, window: GreyRange, size: tuple[int, int]) -> np.ndarray:

@@ -31,7 +31,7 @@ from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones
+from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones, put_bones
 from MultiViewRegistrationLib.mrml.case import SceneSegments, change_settings
 from MultiViewRegistrationLib.mrml.fingerprints import of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
@@ -355,3 +355,19 @@ def test_a_video_that_is_made_at_a_lost_frame_outlines_bones_in_the_others(scene
     picture = 1.0 * np.asarray(Image.open(video).convert("RGB"))
     for colour in named_bones(session.registration).values():
         assert (abs(picture - 255 * np.array(colour)).max(axis=-1) < 20).any()
+
+
+def test_a_bone_that_a_frame_has_lost_is_drawn_as_the_ct_has_it_of_parts_that_stay(scene, files):
+    session = opened(scene, files[0])
+    session.prepare()
+    parts = session.bones.parts
+    own = rigid.translation([5.0, 0.0, 0.0]) @ POSE
+    put_bones(session.registration, dict.fromkeys(NAMES, own))
+    poll(session, 20, lambda: tuple(parts.now) == ("", *NAMES))
+    made = parts.now
+    put_bones(session.registration, dict.fromkeys(NAMES[:3], own))
+    session.poll()
+    assert parts.now is made
+    drawn, pose = parts.placed
+    there = [own, own, own, pose]
+    assert np.allclose([at for _bone, at in drawn.beside], there)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..mrml.bones import bones_of, places_of
+from ..mrml.bones import Places, places_of
 from .tasks import BackgroundValue
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Parts:
 
     def update(self, of_bones: str) -> None:
         """Call it from a timer, with the fingerprint of what bones are made of; "" without any."""
-        self._of = self._session.anatomy, of_bones, *bones_of(self._session.registration)
+        self._of = self._session.anatomy, of_bones
         if of_bones:
             self._made.update(self._of, self._begin)
 
@@ -38,15 +38,22 @@ class Parts:
         return self._made.value_of(self._of) or whole
 
     @property
+    def places(self) -> Places:
+        """Where these lie in the scene: bones of the CT that have no pose lie as it does."""
+        registration = self._session.registration
+        return dict.fromkeys(self.now, registration.world_from_ct) | places_of(registration)
+
+    @property
     def placed(self) -> tuple[PreparedCT, np.ndarray] | None:
         """The parts where they lie in the scene, see `bone.placed`; None without any."""
         from ..registration.bone import placed  # what that imports takes a while
 
         parts = self.now
-        return placed(parts, places_of(self._session.registration)) if parts else None
+        return placed(parts, self.places) if parts else None
 
     def _begin(self) -> Callable[[], dict[str, Any]] | None:
         from ..registration.bone import parts_of
 
-        anatomy, _of, *names = self._of
-        return anatomy and partial(parts_of, self._session.bodies(), anatomy, names)
+        session = self._session
+        anatomy, _of = self._of
+        return anatomy and partial(parts_of, session.bodies(), anatomy, session.bones.names)

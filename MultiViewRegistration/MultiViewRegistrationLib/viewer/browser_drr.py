@@ -16,10 +16,11 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..io.files import plain
 from ..mrml import manual_pose
-from ..mrml.bones import moved_bone, places_of
+from ..mrml.bones import moved_bone
 from ..mrml.registration import Registration
 from ..rendering import cpu, drr
 from ..rendering.texture import Texture
+from ..session.parts import Parts
 from ..session.tasks import BackgroundValue
 
 #: Bytes of the texture in an answer at most, so that no other answer waits long for it.
@@ -59,11 +60,12 @@ class BrowserDRR:
         self.pose: dict | None = None
         self.bone: dict | None = None
 
-    def update(self, parts: dict[str, Any], registration: Registration) -> None:
-        """Follow CT and bones, see `Parts.now`, and their poses; call it from a timer, and after each movement."""
+    def update(self, drawn: Parts, registration: Registration) -> None:
+        """Follow CT and bones, and their poses; call it from a timer, and after each movement."""
+        parts = drawn.now
         pose = _pose_state(registration) if parts else None
-        there = places_of(registration).items()
-        places = {name: place.tolist() for name, place in there if name in parts}
+        there = drawn.places
+        places = {name: there[name].tolist() for name in parts}
         if (pose, places) != (self.pose, self.places):
             self.pose = pose
             self.places = places

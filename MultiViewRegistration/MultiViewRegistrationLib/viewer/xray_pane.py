@@ -147,7 +147,7 @@ class XRayPane:
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._registration)
         layers = self._layers
-        layers.browser.update(self._session.bones.parts.now, self._registration)
+        layers.browser.update(self._session.bones.parts, self._registration)
         drawing.coarse = layers.plain or layers.browser.state is None
         drawing.step(first)
 

@@ -52,6 +52,11 @@ def code_of(reason: str) -> str:
     return reason.code if isinstance(reason, Reason) else ""
 
 
+def bones_apart(reasons: Sequence[str]) -> bool:
+    """Return whether bones lie elsewhere than the CT in one piece has them: the answer is that of each bone then."""
+    return "bone-displaced" in map(code_of, reasons)
+
+
 #: Where a result.json has the sentences, codes and headlines of reasons.
 KEYS = ("reasons", "reason_codes", "reason_headlines")
 

@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
 from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE
-from MultiViewRegistrationLib.report.result_page import save_result
+from MultiViewRegistrationLib.report.result_page import save_result, sentences_of, words_of
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,32 @@ def test_a_person_may_check_each_bone(result):
     one, other = (told["bodies"][body.name] for body in (first, second))
     assert one["checked"]["by"] == "AB" and "checked" not in {**other, **told}
     assert "edges-off" in other["reason_codes"] and "edges-off" not in one["reason_codes"]
+
+
+def test_whoever_has_checked_every_bone_has_not_checked_the_ct_in_one_piece(result):
+    bodies = [replace(body, room="check") for body in result.together.bodies]
+    doubted = replace(result, together=replace(result.together, bodies=bodies))
+    said = {
+        f"{body.name}/{view}": EdgeCheck.now(True, "AB")
+        for body in bodies
+        for view in body.similarity
+    }
+    checked = doubted.with_edge_checks(said)
+    assert checked.checked.by == "AB" and "checked" not in checked.to_json()
+
+
+def test_bones_that_are_all_accepted_are_the_answer(result):
+    assert result.verdict == "check" and result.each_accepted
+    sign, word, _ = words_of(result)
+    assert (sign, word) == ("\u2713", "bones: accept")
+    headline, _, predicted, *_ = sentences_of(result)
+    assert headline.startswith(
+        f"{len(NAMES)} of {len(NAMES)} bones are accepted, each at its own pose; "
+    )
+    assert "In one piece: " in predicted
+    first, *others = result.together.bodies
+    bodies = [replace(first, room="check"), *others]
+    assert not replace(result, together=replace(result.together, bodies=bodies)).each_accepted
 
 
 def test_the_risk_in_words_is_that_with_the_bones(result):

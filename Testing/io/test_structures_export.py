@@ -114,6 +114,22 @@ def test_without_a_name_the_whole_ct_and_each_usable_bone_are_written(result, ex
     assert answer["verdict"] == "check"
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_where_the_ct_in_one_piece_was_rejected_its_usable_bones_are_written(
+    result, export, tmp_path
+):
+    path = result(("accept", "reject", "check", "accept"), verdict="reject")
+    status, answer, said = export(path, "--as", "txt")
+    assert (
+        status == 0 and "the CT in one piece, L1: rejected or not shown, and not exported" in said
+    )
+    assert [each["name"] for each in answer["structures"]] == ["T12", "L2", "L3"]
+    assert (answer["verdict"], answer["override"]) == ("check", None)
+    assert not list((tmp_path / "out").glob("world_from_ct*"))
+    status, _, said = export(result(("reject",) * 4, verdict="reject"), "--as", "txt")
+    assert status == 2 and "result.json: the result was rejected; register again" in said
+
+
 def test_bones_with_a_ct_each_are_written_once_under_their_names(result, export, tmp_path):
     own = {name: {"world_from_ct": pose.tolist(), "verdict": "check", "ct_uid": f"1.2.{n}"}
            for n, (name, pose) in enumerate(zip(NAMES, POSES, strict=True))}  # fmt: skip

@@ -18,6 +18,7 @@ from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.presenters.form import walk
+from MultiViewRegistrationLib.session.presenters.section import State
 
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
 
@@ -104,6 +105,44 @@ def test_one_click_says_what_the_pose_is_for_and_the_verdict_is_that_of_this_use
     assert settings_of(host.registration).use == "room"
     host.registration.world_from_ct = OUTSIDE
     assert control(answer, "use") is None
+
+
+def bent(host, verdict: str = "accept", whole: str = "check") -> None:
+    """A pose of a CT in one piece, with a verdict, and of two bones apart from it, of which one is accepted."""
+    uses = {"overlay": {"verdict": verdict, "typical_mm": 0.3}, "room": {"verdict": "accept"}}
+    body = {"world_from_ct": START.tolist(), "reasons": [], "similarity": {"view1": 0.9}}
+    right = {
+        **body,
+        "verdict": "accept",
+        "uses": {"overlay": {"verdict": "accept", "typical_mm": 0.2}},
+    }
+    bones = {"L1": right, "L2": {**body, "verdict": verdict, "uses": uses}}
+    in_one = {"overlay": {"verdict": whole}, "room": {"verdict": whole, "typical_mm": 2.4}}
+    apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
+    told = {"verdict": whole, "use": "overlay", "uses": in_one, "reasons": [apart]}
+    told["views"] = dict.fromkeys(("view1", "view2"), "bad")
+    settle(host.session, START, bodies=bones, typical_mm=2.4, **told)
+    host.session.history.put(host.session.history.current)
+
+
+@pytest.mark.parametrize("whole", ["check", "reject"])
+def test_the_answer_for_bones_that_lie_apart_is_that_of_each(host, answer, whole):
+    bent(host, whole=whole)
+    said = answer.answer()
+    assert (said.kind, said.word) == ("accept", "BONES: ACCEPT")
+    assert {view.state for view in said.views} == {"good"}
+    assert said.headline.startswith("L1 lies 4.6 mm from there") and "2.4 mm" not in said.headline
+    assert next(iter(options(answer, "use"))) == "\u2714 in these X-rays 0.3 mm"
+    assert control(answer, "registration").primary  # Export
+    assert control(answer, "edges") is None
+    assert host.presenters.register.state() == State("done", "each bone: accept")
+
+
+def test_nobody_is_asked_about_the_edges_of_a_ct_from_which_bones_lie_apart(host, answer):
+    bent(host, "check")
+    assert kind(answer) == "check"
+    act(answer, "edges")
+    assert answer.answer().headline.startswith("view1: does the edge of L2 lie")
 
 
 def test_the_next_act_leads_to_the_view_that_is_wrong(host, answer):

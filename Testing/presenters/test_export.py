@@ -83,6 +83,18 @@ def test_what_nobody_vouches_for_needs_an_override_which_the_files_carry(
     assert not control(export, "override").on  # which was for what was said, and for nothing else
 
 
+@pytest.mark.parametrize("verdict, possible", [("check", True), ("reject", False)])
+def test_usable_bones_of_a_ct_that_was_rejected_in_one_piece_go_to_navigation(
+    export, verdict, possible
+):
+    pose = export.registration.world_from_ct
+    body = {"world_from_ct": pose.tolist(), "reasons": [], "similarity": {}, "verdict": verdict}
+    settle(export.session, verdict="reject", bodies={"L1": body})
+    export.session.history.put(export.session.history.current)
+    assert (control(export, "stale_reason") is None) == possible
+    assert control(export, "send").enabled == possible
+
+
 def test_one_that_only_the_export_finds_wrong_comes_without_transforms_and_says_so(
     export, tmp_path
 ):

@@ -468,9 +468,11 @@ def with_together(assessment: Assessment, found: Together, *, of_ct: bool = Fals
     if displaced:
         more = len(displaced) - 1
         others = f", {more} more by over {WRONG_MM:g} mm" if more else ""
+        right = len(found.of("accept"))
+        of_each = f"{right} of {len(found.bodies)} bones are accepted, each at its own pose; "
         sentence = (
-            f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has "
-            f"it{others}\n: use each bone's own pose."
+            f"{of_each if right else ''}{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm "
+            f"from where the CT in one piece has it{others}\n: use each bone's own pose."
         )
         reasons.append(Reason("bone-displaced", sentence))
     if lost:

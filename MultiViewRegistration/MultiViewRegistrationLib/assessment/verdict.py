@@ -16,7 +16,7 @@ import scipy
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
-from ..reasons import Reason, Use, Verdict, doubted
+from ..reasons import Reason, Use, Verdict, bones_apart, doubted
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import distance, minimise
 from ..registration.pipeline import DISTINCT_MM
@@ -231,7 +231,10 @@ class Assessment(Judged):
             return " ".join(filter(None, [of_uses, self.scope]))
         told = self.condition and self.prediction.elsewhere_proven is not False
         end = f", {self.condition}." if told else "."
-        return " ".join(filter(None, [of_uses, f"{str(self.prediction)[:-1]}{end}", self.scope]))
+        predicted = f"{str(self.prediction)[:-1]}{end}"
+        if bones_apart(self.reasons):
+            predicted = f"In one piece: {predicted[0].lower()}{predicted[1:]}"
+        return " ".join(filter(None, [of_uses, predicted, self.scope]))
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.

@@ -36,8 +36,6 @@ MEANINGS = {
     "not shown": "no X-ray shows it, so do not use it",
     None: "nothing has checked it, so look at every X-ray before you use it",
 }
-#: The verdicts, the least doubtful first.
-DOUBT = ("accept", "check", None, "not shown", "reject")
 
 
 def add_export(command: Parser) -> None:
@@ -187,12 +185,13 @@ def _settled(
 ) -> tuple[RegistrationExport, list[RegistrationExport]]:
     """Return that of which the verdict is told, and the poses to hand on, with inputs compared.
 
-    What is told of is the result itself, or the bone in the greatest doubt of those that were named.
+    What is told of is the result itself, or the bone in the greatest doubt of those that were named,
+    or of all where the result was rejected.
 
     Raises
     ------
     InputError
-        For a warning without --override, but that of a bone which was not named.
+        For a warning without --override, but that of what was not named beside usable bones.
     """
     named = options.structure and _named(every, options.structure)
     every = [result, *(named or every)]
@@ -206,7 +205,7 @@ def _settled(
     result, *exports = every
     kept = [each for each in exports if not each.refused]
     left_out = [each for each in exports if each.refused]
-    needed = [] if named else [result]
+    needed = [] if named or kept else [result]
     if not kept or named and options.structure != [ALL]:
         needed += left_out
     for each in filter(attrgetter("refused"), needed):
@@ -218,10 +217,10 @@ def _settled(
             "then carries."
         )
     if left_out:
-        names = ", ".join(str(each.structure) for each in left_out)
+        names = ", ".join(each.structure or "the CT in one piece" for each in left_out)
         warn(f"{names}: rejected or not shown, and not exported; check them, or add --override.")
-    if named:
-        result = max(kept, key=lambda each: (each.warning is not None, DOUBT.index(each.verdict)))
+    if named or result.refused:
+        result = max(kept, key=attrgetter("doubt"))
     return result, kept
 
 

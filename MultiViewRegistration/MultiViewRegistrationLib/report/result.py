@@ -29,7 +29,7 @@ from ..io.case_file import new_uid
 from ..io.edge_checks import EdgeCheck, all_on_line, keys_of, off_line
 from ..io.files import plain
 from ..io.navigation.registration_export import REJECTED, VERSION
-from ..reasons import Reason, Use, Verdict, doubted, with_codes
+from ..reasons import Reason, Use, Verdict, bones_apart, doubted, with_codes
 from ..registration.bone import parts_of, placed
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import pose_difference
@@ -257,10 +257,15 @@ class Result:
     def checked(self) -> EdgeCheck | None:
         """Who saw edges of all that is to be checked on the line in every view, and when: of a "check" alone."""
         apart = self.together.bodies and self.case.bodies[0].name
-        keys = [] if apart else [view.name for view in self.views]
+        keys = [] if apart or bones_apart(self.reasons) else [view.name for view in self.views]
         for body in self.together.of("check"):
             keys += keys_of(body.name, body.similarity)
         return all_on_line(self.edge_checks, keys) if self.verdict == "check" else None
+
+    @property
+    def each_accepted(self) -> bool:
+        """Whether every bone is accepted at its own pose, apart from where the CT in one piece has it."""
+        return bones_apart(self.reasons) and self.together.of("accept") == self.together.bodies
 
     @property
     def uses(self) -> dict[Use, UseVerdict]:
@@ -459,7 +464,7 @@ class Result:
         if self.edge_checks:
             checks = {name: check._asdict() for name, check in self.edge_checks.items()}
             content["edge_checks"] = checks
-        if self.checked:
+        if self.checked and not bones_apart(self.reasons):  # nobody saw the CT in one piece
             content["checked"] = self.checked.to_json()
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid

@@ -52,6 +52,9 @@ SIGNS = {
     "bad": ("\u2715", "reject"),
     None: ("", ""),
 }
+EACH_ACCEPTED = (
+    "Every check agrees with the pose of each bone: use these, not that of the CT in one piece."
+)
 NOT_ASSESSED = "Nothing has checked this result."
 #: X-rays in a row.
 IN_A_ROW = 3
@@ -356,6 +359,9 @@ def first_screen(
 
 def words_of(result: Result) -> tuple[str, str, str]:
     """Return the sign and the word of a verdict, and what to do."""
+    if result.each_accepted:
+        sign, word, _ = VERDICTS["accept"]
+        return sign, f"bones: {word}", EACH_ACCEPTED
     checked = result.checked
     if checked is None:
         return VERDICTS[result.verdict]
@@ -366,7 +372,7 @@ def words_of(result: Result) -> tuple[str, str, str]:
 def badge(result: Result) -> ET.Element:
     """Return the sign and the word of its verdict."""
     sign, word, _ = words_of(result)
-    kind = VERDICTS[result.verdict][1].replace(" ", "-")
+    kind = "accept" if result.each_accepted else VERDICTS[result.verdict][1].replace(" ", "-")
     return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {kind}")
 
 
@@ -394,6 +400,8 @@ def sentences_of(result: Result) -> list[str]:
         return [NOT_ASSESSED, act, *result.limits]
     reasons = list(assessment.reasons)
     summary = assessment.summary
+    if result.each_accepted:
+        return [f"{reasons.pop(0).headline}.", act, summary, *reasons, *result.limits]
     if assessment.prediction is None or assessment.cause or assessment.contradictions:
         return [reasons.pop(0), f"{summary} {act}".strip(), *reasons, *result.limits]
     condition = (

@@ -18,10 +18,11 @@ from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
-from ..reasons import UNUSABLE, code_of
+from ..reasons import UNUSABLE, bones_apart, code_of
 from ..translation import _
 from .history import BAD, GOOD, HistoryEntry
 from .tasks import BackgroundValue, within_sentence
+from .verdicts import usable_in_room
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -130,12 +131,12 @@ def left_reason(session: Session) -> str:
 def reason_not_to_use(session: Session) -> str:
     """Return why only an override hands the pose on, in a sentence.
 
-    `stale_reason`, or that the result was rejected.
+    `stale_reason`, or that the result was rejected, with all of its bones.
 
     "" for no reason.
     """
     entry = session.history.current
-    rejected = entry is not None and entry.room == "reject"
+    rejected = entry is not None and entry.room == "reject" and not usable_in_room(entry.bodies)
     return stale_reason(session) or (_("The result was rejected.") if rejected else "")
 
 
@@ -149,6 +150,12 @@ def verdict(session: Session) -> str:
     return (
         said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
     )
+
+
+def each_accepted(session: Session) -> bool:
+    """Return whether the answer is that of bones, as `HistoryEntry.each_accepted`."""
+    here = session.sequence.frame is None and verdict(session)
+    return bool(here) and _entry(session).each_accepted
 
 
 def _entry(session: Session) -> HistoryEntry:
@@ -165,7 +172,7 @@ def to_look_at(session: Session) -> list[str]:
         return []
     entry = _entry(session)
     used = [view.name for view in session.registration.used_xrays]
-    apart = entry.bodies and session.registration.bone_cts
+    apart = bones_apart(entry.reasons) or entry.bodies and session.registration.bone_cts
     keys = [] if apart or said != "check" else used
     for name, body in entry.bodies.items():
         if body["verdict"] == "check":
@@ -214,7 +221,8 @@ def view_states(session: Session) -> dict[str, str]:
     if session.sequence.frame is not None:
         return {}
     entry = _entry(session)
-    states = dict.fromkeys(entry.views, GOOD) if entry.verdict == "accept" else entry.views
+    right = entry.verdict == "accept" or entry.each_accepted
+    states = dict.fromkeys(entry.views, GOOD) if right else entry.views
     return {**states, **dict.fromkeys(entry.off_line, BAD)}
 
 
@@ -238,6 +246,8 @@ def summary(session: Session) -> str:
     frame = session.sequence.frame
     if frame is not None:
         return _("frame {number}: {verdict}").format(number=frame.number, verdict=frame.verdict)
+    if each_accepted(session):
+        return _("each bone: accept")
     entry = _entry(session)
     mm = probable_mm(entry)
     return (
@@ -280,7 +290,8 @@ def _headline(entry: HistoryEntry) -> str:
     first = next(iter(counting), "")
     if entry.verdict != "accept" and first and not is_about_risk(first):
         cause = getattr(first, "headline", first)
-        return " \u00b7 ".join(filter(None, [cause, probably]))
+        known = "" if bones_apart([first]) else probably  # of each bone, not of the CT
+        return " \u00b7 ".join(filter(None, [cause, known]))
     if entry.verdict == "accept" and probably and not entry.bodies:
         return f"{probably} \u00b7 {_('as one piece')}"
     if entry.verdict == "accept" or entry.risk is None or entry.use != "room":
@@ -308,7 +319,8 @@ def explanation(session: Session) -> list[str]:
     if entry.verdict == "accept":
         behind = [entry.summary, *entry.reasons]
     by = checked(session)
-    meaning = EDGES_FIT.format(by=by) if by else MEANINGS[entry.verdict]
+    meaning = MEANINGS["accept" if entry.each_accepted else entry.verdict]
+    meaning = EDGES_FIT.format(by=by) if by else meaning
     return list(filter(None, [*behind, meaning, *_of_bodies(entry)]))
 
 

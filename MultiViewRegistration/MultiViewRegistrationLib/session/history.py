@@ -33,7 +33,7 @@ from ..mrml.bones import (
 )
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, Use, Verdict, from_codes, with_codes
+from ..reasons import KEYS, Use, Verdict, bones_apart, from_codes, with_codes
 from ..translation import _
 from .verdicts import bodies_of_content, doubted, of_use, reasons_of_content
 
@@ -99,8 +99,7 @@ class HistoryEntry:
     views
         "good", "check" or "bad" for the room, by the view's name, where the pose was assessed.
     use, uses
-        What the pose is for, of which the verdict is, and the verdict of each use, as in a
-        result.json.
+        What the pose is for, of which the verdict is; the verdict of each, as in a result.json.
     summary
         The likely error and the risk of a larger one, a sentence.
     bodies, motions
@@ -114,8 +113,7 @@ class HistoryEntry:
     edge_checks
         What a person said of edges on outlines, by `edge_checks.keys_of`, fields of an `EdgeCheck`.
     assessed
-        Fingerprint of the inputs with which a pose was assessed that is no result of a
-        registration; "" where it was not.
+        Fingerprint of the inputs with which a pose that was not registered was assessed; or "".
     after
         Number of the entry that the registration was at before; None for the first.
     ct
@@ -271,6 +269,12 @@ class HistoryEntry:
         return replace(found, summary=(whole and found.uses_in_words) or self.summary)
 
     @property
+    def each_accepted(self) -> bool:
+        """Whether every bone is accepted at its own pose, apart from where the CT in one piece has it."""
+        verdicts = {body["verdict"] for body in self.bodies.values()}
+        return bones_apart(self.reasons) and verdicts == {"accept"}
+
+    @property
     def uses_in_words(self) -> str:
         """The verdict of each use as sentences, see `uses.in_words`; "" of a pose without."""
         told = {use: UseVerdict(**kept) for use, kept in self.uses.items()}
@@ -358,10 +362,7 @@ class History:
 
     @property
     def left(self) -> str:
-        """Return what has become of CT and bones since the entry, a sentence; "" where they are there.
-
-        Since the one before where the entry is of a hand.
-        """
+        """Return what has become of CT and bones since the entry that no hand has made, a sentence; "" where they are there."""
         entry = self.current
         while entry is not None and entry.method == "by hand" and entry.after is not None:
             entry = self.entries[entry.after]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,8 @@ def take_messages(
         result = finding()
         exported, every = RegistrationExport.every(RESULT, result.to_json(reason or None))
         usable = [each for each in every if not each.refused]
+        if exported.refused and usable:  # bones alone are sent
+            exported = max(usable, key=attrgetter("doubt"))
         pictures = [shown[-1]["edges"] for shown in Entry(result).pictures]
         return exported, messages_of(exported, usable, pictures)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
+
+import numpy as np
 
 from ..io.edge_checks import EDGES_OFF
 from ..io.files import JsonObject
@@ -46,3 +48,19 @@ def of_use(body: dict, use: Use) -> dict:
     uses = body.get("uses", {})
     told = uses.get(use) or uses.get("overlay")
     return {**body, "verdict": told["verdict"]} if told else body
+
+
+def uses_of_bones(bodies: Mapping[str, dict]) -> dict[Use, dict]:
+    """Return `HistoryEntry.uses` of bones: for each use the verdict of the one that is the least certain."""
+    found: dict[Use, dict] = {}
+    for use in get_args(Use):
+        told = [body["uses"][use] for body in bodies.values() if use in body["uses"]]
+        doubts = [(each["verdict"] != "accept", each.get("typical_mm", np.inf)) for each in told]
+        if told:
+            found[use] = told[doubts.index(max(doubts))]
+    return found
+
+
+def usable_in_room(bodies: Mapping[str, dict]) -> bool:
+    """Return whether the pose of any bone may be handed to navigation."""
+    return any(of_use(each, "room")["verdict"] in ("accept", "check") for each in bodies.values())

@@ -25,6 +25,8 @@ NOT_ASSESSED = "not assessed"
 DIGITS = 8
 #: What is said of a person who looked, whose initials stay in the result.
 EDGES_FIT = "a person saw the edges of the bone on the line in every X-ray"
+#: The verdicts, the least doubtful first.
+DOUBT = ("accept", "check", None, "not shown", "reject")
 #: Why a result is not to be used, by its verdict.
 WARNINGS = {"reject": REJECTED, "not shown": "No X-ray shows this bone."}
 
@@ -183,6 +185,11 @@ class RegistrationExport:
     def refused(self) -> bool:
         """Whether it is not to be used, and nobody has overridden that."""
         return bool(self.warning) and not self.overridden
+
+    @property
+    def doubt(self) -> tuple[bool, int]:
+        """How far it is in doubt, to compare with others."""
+        return bool(self.warning), DOUBT.index(self.verdict)
 
     def changes(self, case: str | os.PathLike) -> str | None:
         """Return which files of the case it was found from are others now, a sentence.

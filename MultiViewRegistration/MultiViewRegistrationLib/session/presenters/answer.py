@@ -40,6 +40,7 @@ from ..registering import (
     register_bones,
 )
 from ..tasks import within_sentence
+from ..verdicts import uses_of_bones
 from .check import EdgesPresenter
 from .form import RENDERING, Button, Choice, Control, Files, Form, Option, group, row, texts
 from .host import Host
@@ -67,6 +68,8 @@ WORDS = {
     NONE: ("\u25cb", _("NOT REGISTERED")),
     OTHER: ("\u25cb", _("READING")),
 }
+#: Where each bone has a pose of its own that is accepted, and the CT in one piece is to be checked.
+EACH_ACCEPTED = ("\u2714", _("BONES: ACCEPT"))
 #: Those of a pose that was assessed.
 VERDICTS = (ACCEPT, CHECK, CHECKED, REJECT)
 #: Symbol and word of each state of an X-ray.
@@ -211,6 +214,9 @@ class AnswerPresenter(Presenter):
         by = assessment.checked(session)
         kind = CHECKED if by else kind
         symbol, word = WORDS[kind]
+        if assessment.each_accepted(session):
+            kind = ACCEPT
+            symbol, word = EACH_ACCEPTED
         return Answer(
             kind,
             symbol,
@@ -267,7 +273,9 @@ class AnswerPresenter(Presenter):
         entry = self.session.history.current
         if entry is None or self.session.sequence.frame is not None or len(entry.uses) < 2:
             return None
-        uses = entry.as_checked.uses
+        entry = entry.as_checked
+        each = assessment.each_accepted(self.session)
+        uses = uses_of_bones(entry.bodies) if each else entry.uses
         options = []
         for use, told in uses.items():
             mm = assessment.in_mm(told["typical_mm"]) if "typical_mm" in told else ""
@@ -407,7 +415,8 @@ class AnswerPresenter(Presenter):
             or any(session.problem(view) for view in used)
         ):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
-        if verdict == ACCEPT or self._seen_to_be_right():
+        right = verdict == ACCEPT or assessment.each_accepted(session)
+        if right or self._seen_to_be_right():
             return replace(self._export(), primary=True)
         if verdict:
             return self._settling(verdict)

@@ -322,7 +322,7 @@ class ExportPresenter(Presenter):
     def _written(self, files: list[Path]) -> None:
         self._files = files
         self._text = written_to(files)
-        if self.chosen["result"] and not any(file.name == TRANSFORM for file in files):
+        if self.chosen["result"] and not any(file.name.endswith(TRANSFORM) for file in files):
             self._rejected = self.session.history.current
             self._text += " " + _("The result was rejected: its transforms were not written.")
 

@@ -179,7 +179,8 @@ def verdict_state(session: Session) -> State | None:
     """
     verdict = assessment.verdict(session)
     kinds = {"accept": DONE, "check": CHECK, "reject": REJECT}
-    return State(kinds[verdict], assessment.summary(session)) if verdict else None
+    kind = DONE if assessment.each_accepted(session) else kinds.get(verdict)
+    return State(kind, assessment.summary(session)) if kind else None
 
 
 def _line(number: int, entry: HistoryEntry) -> TableRow:

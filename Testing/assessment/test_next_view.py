@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import two_bones
 from bent_spine import NAMES, POSE, bent_case, structures, together, write_case
 from bent_spine import anatomy as spine_anatomy
 from file_io import read_json, write_json
@@ -22,6 +23,7 @@ from MultiViewRegistrationLib.assessment.next_view import (
 )
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.structures import WHOLE
 from MultiViewRegistrationLib.registration.pipeline import refine
 
 TARGETS = CORNERS / 1.5
@@ -129,6 +131,17 @@ def test_the_program_plans_for_each_bone_in_doubt(tmp_path, monkeypatch, capsys)
     assert main(["plan", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()[6:]
     assert [line.partition(": A further view")[0] for line in lines] == list(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("write", "names"), [(write_case, (WHOLE, *NAMES)), (two_bones.write_case, two_bones.BONES)]
+)
+def test_the_program_plans_for_each_body_at_its_start(tmp_path, capsys, write, names):
+    write(tmp_path)
+    assert main(["plan", str(tmp_path), "--at-start", "--json"]) == 0
+    bodies = json.loads(capsys.readouterr().out)["bodies"]
+    assert tuple(bodies) == names
+    assert all(each["views"][0]["error_mm"] < each["error_mm"] for each in bodies.values())
 
 
 def plans(count: int, **judged) -> list[Plan]:

@@ -13,7 +13,7 @@ A view that is not there yet adds its H_v all the same: it takes a DRR at that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -296,45 +296,59 @@ def with_further_views(
     views
         With corrected cameras.
     """
-    from ..registration.register_bones import LEVELS, objective_at
-    from .bone_features import bone_noises
-    from .bone_prediction import noise_share
-
     planned = list(bodies)
     if _settled(whole, views) or whole.features is None:
         return planned
-    objective = found.objectives[0]
-    pivots = objective.pivots(found.poses)
-    asked = {}
+    uses: dict[int, Use] = {}
     for n, body in enumerate(planned):
         use: Use = "relative" if body.judged_use == "relative" else "room"
         error = body.errors[use]
         unsure = error and error.typical_mm >= LEAST_SHARE * MOST_MM[use]
         if unsure and getattr(body, use) == "check":
-            points = rigid.transform_points(body.world_from_ct, found.bones[n].surface)
-            ways = np.zeros((len(planned), len(points), 3, 6))
-            ways[n] = target_jacobians(points, pivots[n])
-            if use == "relative":
-                other = next(t.one + t.other - n for t in found.ties if n in t[:2])
-                ways[other] = -target_jacobians(points, pivots[other])
-            asked[n] = points, np.concatenate(ways, axis=-1)
-    if not asked:
-        return planned
+            uses[n] = use
+    if uses:
+        plans = plan_bones(uses, found, anatomy, views, whole.features.unknowns.shared)
+        for n, plan in zip(uses, plans, strict=True):
+            body = planned[n]
+            planned[n] = replace(body, plan=plan, reasons=[*body.reasons, *plan.reasons])
+    return planned
+
+
+def plan_bones(
+    uses: Mapping[int, Use],
+    found: BonesRegistration,
+    anatomy: PreparedCT,
+    views: Sequence[View],
+    shared: SharedUnknowns,
+) -> list[Plan]:
+    """Return the plan for each of these bones by what its pose is for; further parameters as of `with_further_views`."""
+    from ..registration.register_bones import LEVELS, objective_at
+    from .bone_features import bone_noises
+    from .bone_prediction import noise_share
+
+    objective = found.objectives[0]
+    pivots = objective.pivots(found.poses)
+    asked = []
+    for n, use in uses.items():
+        points = rigid.transform_points(found.poses[n], found.bones[n].surface)
+        ways = np.zeros((len(pivots), len(points), 3, 6))
+        ways[n] = target_jacobians(points, pivots[n])
+        if use == "relative" and found.ties:
+            other = next(t.one + t.other - n for t in found.ties if n in t[:2])
+            ways[other] = -target_jacobians(points, pivots[other])
+        asked.append((points, np.concatenate(ways, axis=-1)))
     at = found.world_from_ct
     finer = LEVELS[0]._replace(coarseness=1)
-    plans = _plans(
-        list(asked.values()),
+    return _plans(
+        asked,
         _Turner([view.presumed for view in views], at, pivots.mean(axis=0)),
-        whole.features.unknowns.shared,
+        shared,
         objective,
         lambda view: objective_at(anatomy, found.bones, [view], at, found.ties, finer),
         np.array(found.poses),
         noise_share(found, bone_noises(found)),
         found.ties,
     )
-    for n, plan in zip(asked, plans, strict=True):
-        planned[n] = replace(planned[n], plan=plan, reasons=[*planned[n].reasons, *plan.reasons])
-    return planned
 
 
 def _settled(assessment: Assessment, views: Sequence[View]) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from ..api import register
-from ..assessment.next_view import Plan, plan_view
+from ..assessment.next_view import Plan, plan_bones, plan_view
 from ..assessment.verdict import targets_of
-from ..finding import start_pose
+from ..finding import check_structures, start_pose
 from ..imaging.structures import WHOLE
 from ..io.case import Case
+from ..registration.bone import bones_of
 from ..registration.prepared_ct import PreparedCT, anatomies_of
+from ..registration.register_bones import register_bones
 from .options import Parser, add_json, add_one_case, add_progress, progress_of
 
 #: So many views are listed.
@@ -29,7 +32,7 @@ def add_plan(command: Parser) -> None:
     add(
         "--at-start",
         action="store_true",
-        help="plan at the case's start pose (default: at the pose that a registration finds)",
+        help="plan at the case's start poses (default: at those that a registration finds)",
     )
     command.set_defaults(run=_plan)
 
@@ -37,26 +40,38 @@ def add_plan(command: Parser) -> None:
 def _plan(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     bodies = case.bodies
+    bones = case.structures
+    names = bones.names
+    check_structures(case)
     with progress_of(options, "Planning") as line:
-        anatomy = PreparedCT(case.ct)
+        anatomy, *_ = anatomies = anatomies_of(bodies, PreparedCT(case.ct))
         views = case.views
         verdict = ""
         plans: dict[str, Plan] = {}
-        together = []
+        of_bones: dict[str, Plan] = {}
         if options.at_start:
-            case.warn_of_other_bones()
-            poses = [start_pose(case, anatomy.centroid)]
+            poses = [
+                start_pose(replace(case, world_from_ct=start), own.centroid)
+                for own, start in zip(anatomies, case.starts, strict=True)
+            ]
+            if names:
+                there = register_bones(
+                    anatomy, bones_of(bones, anatomy), views, poses[0], levels=()
+                )
+                uses = dict.fromkeys(range(len(names)), case.use or "room")
+                found = plan_bones(uses, there, anatomy, views, case.shared_unknowns)
+                of_bones = dict(zip(names, found, strict=True))
         else:
             result = register(case, anatomy=anatomy, progress=line)
             views = result.views
             verdict = f" The verdict on the pose: {result.verdict}."
-            together = result.together.bodies
+            of_bones = {body.name: body.plan for body in result.together.bodies if body.plan}
             poses = [result.bodies[body.name or WHOLE].world_from_ct for body in bodies]
-        for body, own, pose in zip(bodies, anatomies_of(bodies, anatomy), poses, strict=False):
+        for body, own, pose in zip(bodies, anatomies, poses, strict=True):
             targets, _ = targets_of(own, views, pose, None if plans else case.targets)
             plan = plan_view(own, views, pose, targets, case.shared_unknowns)
             plans[body.name or WHOLE] = plan
-    plans |= {body.name: body.plan for body in together if body.plan}
+    plans |= of_bones
     first = plans[bodies[0].name or WHOLE]
     if not options.json:
         lines = [f"{name}: {each.sentence}" for name, each in plans.items()]

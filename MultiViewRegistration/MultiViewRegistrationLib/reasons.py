@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any, Literal, TypeVar, get_args
 
@@ -79,14 +79,23 @@ VERDICTS = {"verdict", *get_args(Use)}
 
 
 def doubted(judged: T, reasons: Sequence[Reason]) -> T:
-    """Return what was judged, any record with VERDICTS and `reasons`, at best "check" for these reasons.
+    """Return what was judged, any record or JSON with VERDICTS and `reasons`, at best "check" for these reasons.
 
     Those that it has not come first; without any it stays as it is.
     """
     if not reasons:
         return judged
     record: Any = judged
-    of_uses = VERDICTS.intersection(each.name for each in fields(record))
-    doubt = {of: "check" for of in of_uses if getattr(record, of) == "accept"}
-    missing = [reason for reason in reasons if reason not in record.reasons]
-    return replace(record, reasons=[*missing, *record.reasons], **doubt)
+    told: Any = record if isinstance(record, dict) else vars(record)
+    missing = [reason for reason in reasons if reason not in told["reasons"]]
+    doubt = _at_best_check(told)
+    doubt["reasons"] = [*missing, *told["reasons"]]
+    kept = told.get("uses", {}).items()
+    uses = {use: each | _at_best_check(each) for use, each in kept if isinstance(each, dict)}
+    if uses:
+        doubt["uses"] = uses
+    return told | doubt if told is record else replace(record, **doubt)
+
+
+def _at_best_check(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {of: "check" for of in VERDICTS & told.keys() if told[of] == "accept"}

@@ -33,9 +33,9 @@ from ..mrml.bones import (
 )
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, Use, Verdict, bones_apart, from_codes, with_codes
+from ..reasons import KEYS, Use, Verdict, bones_apart, doubted, from_codes, with_codes
 from ..translation import _
-from .verdicts import bodies_of_content, doubted, of_use, reasons_of_content
+from .verdicts import bodies_of_content, of_use, reasons_of_content
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -261,11 +261,10 @@ class HistoryEntry:
         if all(check.on_line for check in self.checks.values()):
             return self
         whole = off_line(self.checks)
-        own = {"verdict": self.verdict, "reasons": self.reasons, "uses": self.uses}
         bodies = {}
         for name, body in self.bodies.items():
             bodies[name] = doubted(body, [*whole, *off_line(self.checks, name)])
-        found = replace(self, **doubted(own, whole), bodies=bodies)
+        found = replace(doubted(self, whole), bodies=bodies)
         return replace(found, summary=(whole and found.uses_in_words) or self.summary)
 
     @property

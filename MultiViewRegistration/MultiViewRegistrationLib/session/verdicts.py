@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -30,17 +30,6 @@ def bodies_of_content(fields: JsonObject) -> dict[str, dict]:
         each.texts("reasons", "a list of sentences")
     values = {name: each.values for name, each in bones.items()}
     return {name: {**each, "reasons": reasons_of_content(each)} for name, each in values.items()}
-
-
-def doubted(told: dict, reasons: Sequence[str]) -> dict:
-    """Return verdict, reasons and uses of a pose, at best "check" for these reasons, if there are any."""
-    if not reasons:
-        return told
-    found = {**told, "reasons": [*reasons, *told["reasons"]]}
-    found["uses"] = {use: dict(each) for use, each in told.get("uses", {}).items()}
-    for each in (found, *found["uses"].values()):
-        each["verdict"] = "check" if each["verdict"] == "accept" else each["verdict"]
-    return found
 
 
 def of_use(body: dict, use: Use) -> dict:

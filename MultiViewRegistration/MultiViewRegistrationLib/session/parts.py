@@ -46,10 +46,12 @@ class Parts:
     @property
     def placed(self) -> tuple[PreparedCT, np.ndarray] | None:
         """The parts where they lie in the scene, see `bone.placed`; None without any."""
+        parts = self.now
+        if not parts:  # without a CT that was prepared packages may be missing, too
+            return None
         from ..registration.bone import placed  # what that imports takes a while
 
-        parts = self.now
-        return placed(parts, self.places) if parts else None
+        return placed(parts, self.places)
 
     def _begin(self) -> Callable[[], dict[str, Any]] | None:
         from ..registration.bone import parts_of

@@ -147,7 +147,7 @@ def register(
     with _compilation_told() if progress is unseen else nullcontext():
         warm_up()
     prepared = anatomy = anatomy or PreparedCT(case.ct)
-    if assessed and anatomy.full_ct:
+    if assessed and anatomy.full_ct and not case.bodies[0].name:
         case = case.with_mask_as_bone()
         anatomy = anatomy.full_ct
     bodies = case.bodies if assessed else case.bodies[:1]
@@ -445,7 +445,7 @@ def assess(
     prepared = anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
     where = pose
-    if anatomy.full_ct:
+    if anatomy.full_ct and not case.bodies[0].name:
         case = case.with_mask_as_bone()
         anatomy = anatomy.full_ct
         bone_poses = {MASKED: pose}

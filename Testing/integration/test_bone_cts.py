@@ -13,6 +13,8 @@ from MultiViewRegistrationLib import Body, Case, View, assess, register
 from MultiViewRegistrationLib.api import register_bones
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import WATER, attenuation
+from MultiViewRegistrationLib.imaging.structures import bone_of_ct
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -54,6 +56,22 @@ def test_result_transforms_and_report(written, tmp_path):
     mvreg(f"export {out} --structure {BONES[1]} --as txt --out {tmp_path}/one")
     of_one = np.loadtxt(tmp_path / "one" / f"{BONES[1]}_world_from_ct.lps.txt")
     assert of_one == pytest.approx(np.array(second["world_from_ct"]), abs=1e-6)
+
+
+def test_cts_in_hounsfield_units_hold_one_bone_each(written):
+    folder, cts, true = written
+    loaded = Case.load(folder)
+    bodies = []
+    for ct, body in zip(cts, loaded.bodies, strict=True):
+        above = attenuation(ct).values
+        hu = np.where(above > 0, 1000 * above / WATER, -1000)
+        own = replace(ct, volume=replace(ct.volume, values=hu), unit="hu")
+        bodies.append(replace(body, ct=bone_of_ct(own, body.name)))
+    case = replace(loaded, bodies=tuple(bodies))
+    put = assess(case, true[0], bone_poses=dict(zip(BONES, true, strict=True)))
+    for found in (register(case), put):
+        for bone, ct, pose in zip(found.together.bodies, cts, true, strict=True):
+            assert bone.verdict == "check" and error_mm(ct, bone.world_from_ct, pose) < 0.1
 
 
 def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(written):

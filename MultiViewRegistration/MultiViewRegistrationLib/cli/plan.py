@@ -44,7 +44,8 @@ def _plan(options: argparse.Namespace) -> dict:
     names = bones.names
     check_structures(case)
     with progress_of(options, "Planning") as line:
-        anatomy, *_ = anatomies = anatomies_of(bodies, PreparedCT(case.ct))
+        anatomy = PreparedCT(case.ct)
+        anatomies = anatomies_of(bodies, anatomy)
         views = case.views
         verdict = ""
         plans: dict[str, Plan] = {}
@@ -59,8 +60,8 @@ def _plan(options: argparse.Namespace) -> dict:
                     anatomy, bones_of(bones, anatomy), views, poses[0], levels=()
                 )
                 uses = dict.fromkeys(range(len(names)), case.use or "room")
-                found = plan_bones(uses, there, anatomy, views, case.shared_unknowns)
-                of_bones = dict(zip(names, found, strict=True))
+                of_each = plan_bones(uses, there, anatomy, views, case.shared_unknowns)
+                of_bones = dict(zip(names, of_each, strict=True))
         else:
             result = register(case, anatomy=anatomy, progress=line)
             views = result.views

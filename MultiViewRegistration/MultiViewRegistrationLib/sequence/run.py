@@ -75,7 +75,7 @@ def follow(
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
     case = sequence.first
-    if anatomy.full_ct:
+    if anatomy.full_ct and not case.bodies[0].name:
         case = case.with_mask_as_bone()
         anatomy = anatomy.full_ct
     compute_device = (

@@ -1,5 +1,7 @@
 """Overlays follow the CT: coarse while it moves, sharp at rest, in steps that a window can wait for, and in the greys of the X-ray."""
 
+import sys
+
 import numpy as np
 import pytest
 import slicer
@@ -12,6 +14,7 @@ from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.case import xray_of
 from MultiViewRegistrationLib.mrml.drawing import FRAME_BUDGET_S, Drawing, ToneMatch
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.session.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -319,3 +322,10 @@ def test_slicer_is_given_one_new_overlay_in_a_step(drawing, registration):
     assert sides(registration) == [64, 0]
     drawing.step()
     assert sides(registration) == [64, 64]
+
+
+def test_nothing_that_needs_a_package_is_asked_of_a_session_without_a_prepared_ct(
+    registration, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "MultiViewRegistrationLib.registration.bone", None)
+    assert not Session(registration).drawing.step()

@@ -39,11 +39,12 @@ POSES = (
     "How the principal axes and the middle of each bone with a CT of its own lie to those of the other, "
     "along its axes that are nearest to left, back and up:"
 )
+#: Sign and word, on one line.
 WORDS = {
-    "accept": "\u2713 accept",
-    "check": "! check",
-    "reject": "\u2715 reject",
-    "not shown": "\u2013 not shown",
+    "accept": "\u2713\u00a0accept",
+    "check": "!\u00a0check",
+    "reject": "\u2715\u00a0reject",
+    "not shown": "\u2013\u00a0not shown",
 }
 
 

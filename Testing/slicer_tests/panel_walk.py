@@ -213,9 +213,8 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
 
 def is_told_the_answer(walk: Walk) -> None:
     """Check that a new case is registered by itself."""
-    history = walk.panel.session.history
     walk.wait(
-        lambda: history.current is not None and not walk.panel.session.running,
+        lambda: walk.panel.ui.answerChip.text.endswith(("ACCEPT", "CHECK", "REJECT")),
         "the registration of a new case",
     )
     chip = walk.panel.ui.answerChip.text

@@ -141,7 +141,7 @@ def register(
     if start in REGRESSOR_STARTS:
         from .regressor.initialise import model_for
 
-        regressor = model_for(given, start, model)
+        regressor = model_for(case, start, model)
     if not assessed and regressor is None and start in ("search", "auto"):
         raise method.missing_pose()
     with _compilation_told() if progress is unseen else nullcontext():
@@ -155,9 +155,7 @@ def register(
     if start == "regressor" and regressor is None:
         from .training import TRAINING_SHARE, train_first
 
-        regressor, training = train_first(
-            given, prepared, minutes, seed, progress, method.trains_on
-        )
+        regressor, training = train_first(case, anatomy, minutes, seed, progress, method.trains_on)
         progress = part_of(progress, TRAINING_SHARE, 1.0)
     of_bones = part_of(progress, ALONE_SHARE, 1.0)
     if assessed and case.bone_names:

@@ -48,7 +48,8 @@ def train(
     Parameters
     ----------
     case
-        CT and views; or the path of a case.json, or of its folder.
+        CT and views; or the path of a case.json, or of its folder. Of a CT with a mask all of it is
+        learnt, about the middle of what the mask holds.
     folder
         Of the model, new or empty; by default one in this user's store.
     minutes
@@ -104,18 +105,20 @@ def train(
         )
     case = case_of(case)
     anatomy = anatomy or PreparedCT(case.ct)
+    if not case.bodies[0].name:
+        anatomy = anatomy.full_ct or anatomy
     corners = anatomy.corners()
     cameras = {view.name: view.camera for view in case.views}
-    folder = new_folder(ct_sha256(case.ct)) if folder is None else Path(folder)
+    folder = new_folder(ct_sha256(anatomy.ct)) if folder is None else Path(folder)
     if resume:
-        training = Training.resume(folder, case.ct, list(cameras.values()), corners)
+        training = Training.resume(folder, anatomy.ct, list(cameras.values()), corners)
     else:
         pose = nominal_pose(case, anatomy)
         poses = PoseRange.of_case(
             cameras, pose, anatomy.centroid, corners, case.search_range, case.training
         )
         training = Training.begin(
-            case.ct,
+            anatomy.ct,
             list(cameras.values()),
             poses,
             corners,

@@ -6,8 +6,10 @@ import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from file_io import read_json, write_json
+from numpy.testing import assert_array_equal
 from program import ENVIRONMENT, MVREG, mvreg
 from refusals import refusal, refuses
 
@@ -53,6 +55,19 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anato
     assert 'found no models named "another"' in mvreg("models --remove another", 2).err
     mvreg(f"models --remove {name}")
     assert learning.find_model(case) is None
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file):
+    case = Case.load(case_file)
+    upper = np.indices(case.ct.volume.values.shape)[0] > 26
+    masked = replace(case, bodies=(replace(case.bodies[0], ct=replace(case.ct, mask=upper)),))
+    card = train(masked).card
+    assert_array_equal(card.centroid, masked.ct.centroid())
+    found = learning.find_model(case)
+    assert found.card == card
+    result = register(masked, "regressor")
+    assert result.regressor.model == found.folder.name and not result.regressor.trained
 
 
 @pytest.mark.slow

@@ -58,7 +58,9 @@ def test_learning_on_cuda_takes_the_steps_of_the_processor(ct, views, windows, m
     loss = likelihood if name == "likelihood" else lambda *each: likelihood(*each)
     ends = []
     for cuda in (False, True):
-        network = make_network("voting", cameras, TRUE_POSE, ct.centroid(), choose_landmarks(ct))
+        network = make_network(
+            "voting", cameras, TRUE_POSE, ct.centroid(), choose_landmarks(ct, ct.centroid())
+        )
         learning = Optimiser(network)
         learning._cuda = cuda
         if cuda:

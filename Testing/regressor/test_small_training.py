@@ -48,7 +48,7 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
 
     rng = np.random.default_rng(3)
     projector = Patient(chest_ct(), couch=True, beyond_mm=60).projector
-    errors, chance, targets = [], [], choose_landmarks(ct)
+    errors, chance, targets = [], [], choose_landmarks(ct, centroid)
     for truth in poses.sample(np.random.default_rng(3), 10):
         views = []
         for camera in cameras:

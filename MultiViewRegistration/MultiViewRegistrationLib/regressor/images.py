@@ -20,7 +20,7 @@ from ..registration.similarity import Window as Compared
 from ..registration.similarity import local_moments, window_weight
 from ..rendering.cpu import fast_kernel, kernel
 from ..rendering.devices import begin_tasks
-from ..rendering.drr import TISSUE_PER_MM, cut_ends
+from ..rendering.drr import cut_ends
 from .fast_drr import BASES, Bases, Stacks, project, varied
 from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
 
@@ -225,15 +225,15 @@ def standardise(line, valid, out):
 class TrainingImages:
     """A CT made ready for images of it by the thousand.
 
-    Of a CT with a mask what lies around the structure is rendered with it, moved a little.
+    All of the CT is rendered, whatever its mask holds.
 
     Parameters
     ----------
     pixel_mm
         Of a window at the anatomy (`Window.pixel_mm_at`), to which the voxels are suited.
     how
-        The random nuisances of each image; by default BODY, or BONE where the CT has nothing but
-        one structure.
+        The random nuisances of each image; by default BODY, or BONE of relative values, which have
+        no soft tissue.
     variants
         How many continuations of the body beyond the CT's ends, from `seed`; each batch takes one.
     """
@@ -249,13 +249,9 @@ class TrainingImages:
     ) -> None:
         structure = ct.mask is not None or ct.unit != "hu"
         self.centroid = ct.centroid()
-        self._anatomy = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
-        self._around: list[Stacks] = []  # around the structure
-        if ct.mask is not None:
-            mu = attenuation(CT(ct.volume, ct.unit, ~ct.mask))
-            if mu.values.max() > TISSUE_PER_MM:
-                self._around = _variants(mu, pixel_mm, False, variants, seed)
-        self.how = how or (BONE if structure and not self._around else BODY)
+        mu = attenuation(replace(ct, mask=None))
+        self._anatomy = _variants(mu, pixel_mm, structure, variants, seed)
+        self.how = how or (BODY if ct.unit == "hu" else BONE)
 
     def harden(self, hardness: float) -> None:
         """Make harder images of a body from now on, see `hardened_body`."""
@@ -287,21 +283,14 @@ class TrainingImages:
         poses = np.asarray(world_from_ct, float)
         if poses.ndim == 3:
             poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
-        variant = rng.integers(len(self._anatomy))
-        rendered = [(self._anatomy[variant], poses)]
-        if self._around:
-            moved = poses @ self.neighbours(rng, len(poses))[:, None]
-            rendered.append((self._around[variant], moved))
+        stacks = self._anatomy[rng.integers(len(self._anatomy))]
         states = rng.integers(2**64, size=poses.shape[1::-1], dtype=np.uint64)
         out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
         tasks = []
         for view, window in enumerate(windows):
-            shown = [
-                (stacks, stacks.rays(window.camera, placed[:, view])) for stacks, placed in rendered
-            ]
             arguments = (
-                (shown[0], shown[-1]),
-                bool(self._around),
+                stacks,
+                stacks.rays(window.camera, poses[:, view]),
                 self.how,
                 window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid)),
                 window.inside.view(np.uint8),
@@ -320,17 +309,6 @@ class TrainingImages:
 
         return finished
 
-    def neighbours(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Return motions (count, 4, 4) of what surrounds a structure.
-
-        A normally distributed turn about its centroid, then a shift.
-        """
-        how = self.how
-        six = rng.normal(size=(count, 6)) * np.repeat(
-            [np.radians(how.neighbour_deg), how.neighbour_mm], 3
-        )
-        return rigid.about(self.centroid, rigid.turn_and_shift(six[:, :3], six[:, 3:]))
-
 
 def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:
     voxel_mm = pixel_mm * (_VOXEL_OF_STRUCTURE if structure else _VOXEL_OF_BODY)
@@ -341,27 +319,23 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
 
 
 @kernel
-def _make_images(layers, with_around, how, mm, inside, states, out, part):
+def _make_images(stacks, rays, how, mm, inside, states, out, part):
     """Make part of a batch's images (n, views, 2, rows, columns), from its states (views, n): (view, start, stop).
 
     Parameters
     ----------
-    layers, how
-        `Stacks` and `RayBatch` of the anatomy and of what lies around it; a `Randomisation`.
+    stacks, rays, how
+        Of the anatomy, `Stacks` and `RayBatch`; a `Randomisation`.
     """
-    (stacks, rays), (around, rays_around) = layers
     view, start, stop = part
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
-    others = np.empty((BASES, rows, columns) if with_around else (0, 0, 0), np.float32)
     line = np.empty((rows, columns), np.float32)
     state = np.empty(1, np.uint64)
     for n in range(start, stop):
         project(stacks, rays, n, bases)
-        if with_around:
-            project(around, rays_around, n, others)
         state[0] = states[view, n]
         valid = inside.copy()
-        random_xray(how, bases, others, mm[n], state, line, valid)
+        random_xray(how, bases, mm[n], state, line, valid)
         standardise(line, valid, out[n, view, 0])
         out[n, view, 1] = valid

@@ -42,7 +42,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..extensions import find
-from ..geometry import rigid, rigid_torch
+from ..geometry import rigid_torch
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
 from ..published.refine import ncc
@@ -226,7 +226,7 @@ def make_loss(
     network: str,
     ct: CT,
     cameras: Sequence[Camera],
-    world_from_ct: np.ndarray,
+    centre: np.ndarray,
     device: str,
 ) -> LossFunction:
     """Return the loss of that name: "likelihood", each view by itself, a row of PRESETS, or one that a package registers.
@@ -237,8 +237,8 @@ def make_loss(
         Its name.
     cameras
         Of the images.
-    world_from_ct
-        (4, 4), the nominal pose.
+    centre
+        (3,) world mm, of the anatomy at the nominal pose.
     device
         On which DRRs are made for it.
 
@@ -258,7 +258,6 @@ def make_loss(
     if own:
         of_poses = own().loss
         return lambda network, images, true: of_poses(_poses(network, images), true)
-    centre = rigid.transform_points(world_from_ct, ct.centroid())
     depths = [float(camera.depth(centre)) for camera in cameras]
     volume = attenuation(ct)
     pixel_mm = np.mean([camera.pixel_mm(centre) for camera in cameras])

@@ -394,22 +394,18 @@ def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
 
 
 def ct_sha256(ct: CT) -> str:
-    """SHA-256 in hex of a CT's values, unit, mask and grid: the same however it was stored.
+    """SHA-256 in hex of a CT's values, unit and grid: the same however it was stored, with any mask.
 
     The slices of a left-handed grid are taken the other way round, as in files that 3D Slicer
     writes.
     """
     values = ct.volume.values
-    mask = ct.mask
     grid = ct.volume.ct_from_index
     if np.linalg.det(grid[:3, :3]) < 0:
         values = values[::-1]
-        mask = None if mask is None else mask[::-1]
         grid = grid @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(values) - 1], [0, 0, 0, 1]]
     digest = hashlib.sha256(ct.unit.encode())
     digest.update(np.array(values.shape, np.int64).tobytes())
     digest.update((np.rint(grid / _SAME_MM) + 0.0).tobytes())
     digest.update(np.ascontiguousarray(values, np.float32).data)
-    if mask is not None:
-        digest.update(np.packbits(mask).data)
     return digest.hexdigest()

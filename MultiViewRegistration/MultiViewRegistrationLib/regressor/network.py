@@ -527,18 +527,19 @@ def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.detach().double().cpu().numpy()
 
 
-def choose_landmarks(ct: CT, count: int = LANDMARKS, reach_mm: float = REACH_MM) -> np.ndarray:
-    """Points (count, 3) in CT mm on the bone about the anatomy's centroid (on the structure, if there is a mask), far from each other.
+def choose_landmarks(
+    ct: CT, centroid: np.ndarray, count: int = LANDMARKS, reach_mm: float = REACH_MM
+) -> np.ndarray:
+    """Points (count, 3) in CT mm on the bone about the anatomy's centroid (3,), far from each other.
 
     Each is the one farthest from those before it (Gonzalez, Theor. Comput. Sci. 38, 1985). What
     counts is that they are spread: they are nothing that has to be recognised. Where there is no
     bone within reach all tissue serves.
     """
-    centroid = ct.centroid()
     values = ct.volume.values
     bone = values > (BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
     step = tuple(max(1, round(COARSE_MM / mm)) for mm in ct.volume.spacing_mm)
-    for selected in (bone if ct.mask is None else ct.mask, attenuation(ct).values > 0):
+    for selected in (bone, attenuation(ct).values > 0):
         index = np.argwhere(selected[:: step[2], :: step[1], :: step[0]])[:, ::-1] * step
         points = rigid.transform_points(ct.volume.ct_from_index, index)
         points = points[np.linalg.norm(points - centroid, axis=1) <= reach_mm]

@@ -88,8 +88,6 @@ class Randomisation(NamedTuple):
     machine_share
         Images as a machine of `machine.KINDS` takes them, whose scatter, photons, blur and grey
         levels are then its own.
-    neighbour_deg, neighbour_mm
-        Standard deviations by which what lies around a structure (a mask) moves against it.
     """
 
     soft: Range = (0.6, 1.2)
@@ -116,11 +114,9 @@ class Randomisation(NamedTuple):
     text_share: float = 0.08
     border_share: float = 0.1
     machine_share: float = 0.5
-    neighbour_deg: float = 8.0
-    neighbour_mm: float = 4.0
 
 
-#: A body as the CT shows it, or a structure with its surroundings.
+#: A body as the CT shows it.
 BODY = Randomisation()
 #: One bone, and the CT has nothing else: what surrounds it in the X-ray is made up.
 BONE = BODY._replace(
@@ -156,8 +152,8 @@ class Nuisances(NamedTuple):
 
     Attributes
     ----------
-    soft, own, bone, dense
-        Factors of soft tissue of the neighbours and of the CT, of bone and of dense bone.
+    soft, bone, dense
+        Factors of soft tissue, of bone and of dense bone.
     hardening, scatter, glare
         See `Randomisation`.
     smoothings
@@ -179,7 +175,6 @@ class Nuisances(NamedTuple):
     """
 
     soft: float
-    own: float
     bone: float
     dense: float
     hardening: float
@@ -224,11 +219,11 @@ def _drawn(how, bases, mm, layers, valid, state):
         soft *= uniform(state, 0.0, 0.3)
     bone = uniform(state, *how.bone)
     dense = bone * uniform(state, *how.dense)
-    own = soft * (1.0 + how.all_bone * (bone - 1.0))
     layers[:] = 0.0
     if chance(state, how.ghost_share):
         for _ in range(integer(state, 1, 3)):
             _add_ghost(bases, along, soft, bone, layers, state)
+    soft *= 1.0 + how.all_bone * (bone - 1.0)
     if chance(state, how.tissue_share):
         add_soft_tissue(Sketch(layers[SOFT_LAYER], mm, half, along, state))
     if chance(state, how.bones_share):
@@ -264,7 +259,6 @@ def _drawn(how, bases, mm, layers, valid, state):
         if machine.megavolts > 0.0:
             hardening = 0.0
             soft = soft * MEGAVOLT_BY_MEAN[0]
-            own = own * MEGAVOLT_BY_MEAN[0]
             bone = bone * MEGAVOLT_BY_MEAN[1]
             dense = dense * MEGAVOLT_BY_MEAN[1]
         scatter = machine.scatter_to_primary
@@ -284,7 +278,6 @@ def _drawn(how, bases, mm, layers, valid, state):
     state[0] = bits(state)  # the noise's own
     return Nuisances(
         soft,
-        own,
         bone,
         dense,
         hardening,
@@ -348,7 +341,7 @@ def _add_ghost(bases, along, soft, bone, layers, state):
 
 
 @fast
-def random_xray(how, bases, others, mm, state, line, valid):
+def random_xray(how, bases, mm, state, line, valid):
     """Make an X-ray from one image's line integrals.
 
     Parameters
@@ -357,8 +350,6 @@ def random_xray(how, bases, others, mm, state, line, valid):
         Randomisation
     bases
         (3, rows, columns) float32, of soft tissue, bone and dense bone.
-    others
-        The same of what moved by itself, or (0, 0, 0).
     mm
         Of a pixel, at the anatomy's depth.
     state
@@ -371,7 +362,7 @@ def random_xray(how, bases, others, mm, state, line, valid):
     rows, columns = line.shape
     layers = np.empty_like(bases)
     nuisances = _drawn(how, bases, mm, layers, valid, state)
-    _add_tissue(nuisances, bases, others, layers)
+    _add_tissue(nuisances, bases, layers)
     _transmit(nuisances.hardening, layers[0], layers[1], layers[2], line)
     typical, scatter = _scattered(line, nuisances)
     shade = _shading(nuisances, scatter.shape)
@@ -402,19 +393,14 @@ def random_xray(how, bases, others, mm, state, line, valid):
 
 
 @fast
-def _add_tissue(nuisances, bases, others, layers):
+def _add_tissue(nuisances, bases, layers):
     """Add nepers of soft tissue and bone of the CT, at the spectrum's mean energy."""
     soft = layers[SOFT_LAYER]
     bone = layers[BONE_LAYER]
     for r in range(soft.shape[0]):
         for c in range(soft.shape[1]):
-            soft[r, c] += nuisances.own * bases[0, r, c]
+            soft[r, c] += nuisances.soft * bases[0, r, c]
             bone[r, c] += nuisances.bone * bases[1, r, c] + nuisances.dense * bases[2, r, c]
-    if others.size:
-        for r in range(soft.shape[0]):
-            for c in range(soft.shape[1]):
-                soft[r, c] += nuisances.soft * others[0, r, c]
-                bone[r, c] += nuisances.bone * others[1, r, c] + nuisances.dense * others[2, r, c]
 
 
 @fast

@@ -92,7 +92,7 @@ class Training:
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
         self._poses = poses_of(card)
-        self._chosen = choose_landmarks(ct)
+        self._chosen = choose_landmarks(ct, self._poses.centroid)
         self._network = make_network(
             card.network,
             self._cameras,
@@ -123,7 +123,7 @@ class Training:
             card.network,
             self._ct,
             self._cameras,
-            self._poses.world_from_ct,
+            self._poses.centre,
             torch_device,
         )
         self._network.to(torch_device)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import vtk
 from hosts import IN_SLICER
-from tiny_scene import c_arm
+from tiny_scene import c_arm, displayers
 from vtk.util.numpy_support import vtk_to_numpy
 
 _views: dict[
@@ -82,8 +82,14 @@ def _view(app, kind: str, tag: str, size: tuple[int, int]):
         _views[tag] = getattr(views, kind)(
             app.scene, app.app_logic, tag, scheduled_render_strategy=NoScheduleRendering()
         )
-    resize(_views[tag], *size)
-    return _views[tag]
+    view = _views[tag]
+    displayer = view._displayable_manager_group
+    if displayer.GetMRMLDisplayableNode() is None:
+        displayer.SetMRMLDisplayableNode(view.get_view_node())
+    if kind == "SliceView":  # a view in 3D that is let go would not follow its camera as before
+        displayers.append(displayer)
+    resize(view, *size)
+    return view
 
 
 #: (columns, rows): not square, so that a swap shows.

@@ -44,6 +44,10 @@ def slicer_app():
     return _application()
 
 
+#: Of the slice views that a test has looked into.
+displayers: list = []
+
+
 @pytest.fixture
 def scene(slicer_app):
     """Empty, but for what Slicer itself keeps in it; Slicer's own, also after tests of the panel."""
@@ -55,6 +59,8 @@ def scene(slicer_app):
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_app.scene)
     yield slicer_app.scene
     source_view.restore_all(slicer_app.scene)
+    while displayers:  # each would follow all that is cleared, also after tests that look at none
+        displayers.pop().SetMRMLDisplayableNode(None)
     slicer_app.scene.Clear(False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
@@ -36,24 +37,9 @@ settings.load_profile("any machine")
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
-#: Files, and tests in them, that are slow: `make test` leaves them to `make test-slow`.
-SLOW = (
-    "assessment/test_diagnosis.py::test_what_is_wrong_is_named",
-    "assessment/test_diagnosis.py::test_a_turned_image_is_named",
-    "benchmarks/test_bench_program",
-    "benchmarks/test_protocol_run",
-    "browser/",
-    "integration/test_cohort",
-    "integration/test_progress_cli",
-    "integration/test_refinements",
-    "integration/test_train_cli",
-    "panel/test_by_hand",
-    "panel/test_first_start",
-    "panel/test_panel_packages",
-    "panel/test_self_tests",
-    "published/test_published_refine",
-    "regressor/test_training",
-)
+#: Beginnings of the names of files, and tests in them, that are slow, or much like a quicker one:
+#: `make test` leaves them to `make test-slow`, as those with the mark `slow`.
+SLOW = tuple(Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines())
 #: Of these, what `make test` runs: one page, from a case to the export, and its token; the panel by
 #: Slicer's own test; what a training refuses.
 NOT_SLOW = (
@@ -81,6 +67,7 @@ def pytest_collection_modifyitems(items) -> None:
             if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
                 item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: places.get(item.nodeid, len(FIRST)))
+    gc.freeze()  # what was imported stays: nobody looks through it for garbage, as after each panel
 
 
 @pytest.fixture(autouse=True)

@@ -122,7 +122,6 @@ def test_a_registration_is_there_once_it_stays_there():
     assert row["failed"] == "1 of 2 starts of ours did not get there"
 
 
-@pytest.mark.slow
 def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     """Its pose has to come back from RAS and cameras to our world_from_ct.
 
@@ -223,7 +222,6 @@ def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
-@pytest.mark.slow
 def test_memory_is_measured_in_a_process_for_each_side(
     setting, peers, tmp_path, monkeypatch, capsys, device
 ):

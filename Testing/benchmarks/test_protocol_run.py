@@ -37,7 +37,6 @@ def without_times(rows):
     return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
-@pytest.mark.slow
 def test_a_case_does_not_depend_on_what_came_before_and_its_row_is_judged_again(ct):
     pytest.importorskip(RTK, reason=NEEDED)
     cases, anew = (SimulatedCases([ct], listed=FEW, rounds=1) for _ in range(2))
@@ -89,7 +88,6 @@ def test_a_case_does_not_depend_on_what_came_before_and_its_row_is_judged_again(
     assert by_name["1 view"]["verdict"] != "accept" != by_name["motion, neighbours"]["verdict"]
 
 
-@pytest.mark.slow
 def test_with_another_simulator_it_registers_as_well(ct, gvxr):
     cases = SimulatedCases([ct], 0, "gvxr", [Condition("2 views, 90 degrees", "body")], 1)
     row = measured(cases.trials[0], cases)
@@ -105,7 +103,6 @@ def test_without_gvxr_the_package_to_install_is_named(ct, tmp_path, monkeypatch,
     assert install_command("gvxr") in reported.err and "libxcb-res0" in reported.err
 
 
-@pytest.mark.slow
 def test_the_command_keeps_its_registrations_and_writes_its_page(ct, tmp_path):
     pytest.importorskip(RTK, reason=NEEDED)
     rows, written = tmp_path / "rows.jsonl", tmp_path / "page.md"

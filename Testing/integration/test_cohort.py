@@ -149,7 +149,6 @@ def timeless(evaluation: dict) -> dict:
     return {key: value for key, value in evaluation.items() if key not in ("failed", "shared")}
 
 
-@pytest.mark.slow
 def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, monkeypatch):
     """The whole program was killed before, see `stopped`.
 
@@ -250,7 +249,6 @@ def test_a_case_is_done_once(plan, work, tmp_path, cases):
 
 
 @pytest.mark.filterwarnings("ignore:Only")
-@pytest.mark.slow
 def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
     plan, work, tmp_path, cases, monkeypatch
 ):

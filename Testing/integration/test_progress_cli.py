@@ -36,7 +36,6 @@ def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
     assert "judging the pose" in [record.stage for record in reported]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["preparing", "case"])
 def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage):
     """While it prepares, where no progress is reported for long, and in the midst of registrations that tell none."""
@@ -49,7 +48,6 @@ def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "refinement, stage", [("joint", "judging"), ("joint", "writing"), ("xvr", "xvr at")]
 )
@@ -66,7 +64,6 @@ def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, 
     assert not (tmp_path / "out" / "result.json").exists()
 
 
-@pytest.mark.slow
 def test_the_end_of_stdin_is_one_sentence_and_130(case_file):
     done = subprocess.run(
         [*MVREG, "evaluate", case_file, "--starts", "3000", "--progress", "json"],

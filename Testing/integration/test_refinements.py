@@ -49,7 +49,6 @@ def test_the_joint_refinement_by_the_processor_is_the_default(case_file):
     assert_array_equal(default.world_from_ct, joint.world_from_ct)
 
 
-@pytest.mark.slow
 def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file):
     worst_mm = {}
     for name in ("joint", "diffpose"):
@@ -62,7 +61,6 @@ def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file)
     assert worst_mm["joint"] < 0.2 < worst_mm["diffpose"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["register", "evaluate"])
 def test_without_torch_the_package_to_install_is_named(case_file, tmp_path, command):
     out = f"--out {tmp_path}/out" if command == "register" else ""

@@ -28,11 +28,7 @@ def test_a_search_needs_no_start_and_reports_the_alternative(case_file, tmp_path
     assert result["alternative"] is None or result["alternative"]["evidence_ratio"] > 1.3
 
 
-SLOW = pytest.mark.slow
-RARER = [pytest.param(name, marks=SLOW) for name in ("lateral", "oblique-2", "three-views-wires")]
-
-
-@pytest.mark.parametrize("name", ["oblique-1", *RARER])
+@pytest.mark.parametrize("name", ["oblique-1", "lateral", "oblique-2", "three-views-wires"])
 def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
     case = Case.load(shared_data / "sim" / f"pelvis-{name}")
     anatomy, random = PreparedCT(case.ct), np.random.default_rng(11)
@@ -44,7 +40,6 @@ def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
             assert metrics.mtre(found.world_from_ct, true, case.targets) < 0.2
 
 
-@SLOW
 @pytest.mark.parametrize("name", ["radius_0099", "ulna_0158"])
 def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
     case = Case.load(shared_data / "wrist" / f"{name}.json")

@@ -70,7 +70,6 @@ def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file)
     assert result.regressor.model == found.folder.name and not result.regressor.trained
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
 def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_steps):
     folder = tmp_path / "model"
@@ -90,7 +89,6 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
     assert mvreg(f"{words} --resume --json").json["card"]["done"] == card.done + 2
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
 def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
     case_file, tmp_path, few_steps, monkeypatch
@@ -105,7 +103,6 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
     assert "warning: device" not in said.err
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
 def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few_steps, anatomy):
     result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="torch-cpu")

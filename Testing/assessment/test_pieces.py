@@ -92,6 +92,20 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     assert not any(assessment.errors.values())  # which would hold of bone in place
 
 
+def test_without_targets_bone_is_asked_where_x_rays_and_ct_are_least_alike(monkeypatch):
+    anatomy, found = registered(4.0)
+    monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)
+    every = anatomy, found.views, found.world_from_ct, anatomy.bone_points()
+    told = pieces.ask(*every, doubtful=True)
+    assert told.elsewhere.mean() > 1.5 * pieces.ask(*every).elsewhere.mean()
+    yes = np.ones(1, bool)
+    missed = pieces.Asked(np.zeros((1, 3)), yes, ~yes, yes)
+    monkeypatch.setattr(verdict, "ask", lambda *_, doubtful=False: told if doubtful else missed)
+    assessment = verdict.assess(anatomy, found.views, found, START)
+    assert assessment.verdict == assessment.overlay == "check"
+    assert assessment.reasons[0].code == "part-displaced" and not any(assessment.errors.values())
+
+
 def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypatch):
     anatomy, found = registered(0.0)
     hidden = [masked(view, False) for view in found.views]
@@ -99,7 +113,7 @@ def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypa
     assert not (told.in_place.any() or told.elsewhere.any())
     far = pieces.ask(anatomy, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]]))
     assert not (far.in_place.any() or far.elsewhere.any())  # no bone is about it
-    monkeypatch.setattr(verdict, "ask", lambda *_: told)
+    monkeypatch.setattr(verdict, "ask", lambda *_, **_doubtful: told)
     assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
     assert assessment.verdict == "check"
     assert assessment.reasons[-1].startswith("At only 0 of 8 targets would bone that lies 2 mm")

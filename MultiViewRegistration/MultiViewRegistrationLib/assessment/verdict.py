@@ -349,7 +349,11 @@ def assess(
     by_pose = "reject" if contradictions else decide(prediction, model, measured)
     if not anatomy.structure and by_pose != "reject":
         accepts = measured and (appears or by_pose == "accept")
-        asked = ask(anatomy, features.uncovered(corrected), found.world_from_ct, chosen)
+        asking = anatomy, features.uncovered(corrected), found.world_from_ct, chosen
+        asked = ask(*asking)
+        if accepts and not given and not asked.elsewhere.any():
+            doubtful = ask(*asking, doubtful=True)
+            asked = doubtful if doubtful.elsewhere.any() else asked
         if accepts:
             apart = displaced(asked)
             limits += untested(asked, given=given)

@@ -44,9 +44,9 @@ class Limits:
     places
         At most so many are asked.
     doubtful, doubtful_places
-        Of this share of bone, about which X-rays and CT are least alike, so many places are asked,
-        too, before an answer without targets is accepted.
-    alike_mm
+        Of this share of bone, about which X-rays and CT agree least, so many places are asked, too,
+        before an answer without targets is accepted.
+    agreement_mm
         Radius within which that is.
     extents_mm
         The bone about a place moves wholly up to the first distance from it, and not beyond the
@@ -73,7 +73,7 @@ class Limits:
     places: int = 48
     doubtful: float = 0.1
     doubtful_places: int = 24
-    alike_mm: float = 8.0
+    agreement_mm: float = 8.0
     extents_mm: tuple[tuple[float, float], ...] = ((8.0, 26.0), (15.0, 35.0))
     pixel_mm: float = 1.5
     voxel_mm: float = 3.0
@@ -206,8 +206,8 @@ def ask(
     world_from_ct
         (4, 4), the pose.
     doubtful
-        Ask where X-rays and CT are least alike: what has moved is there, and may be little of all
-        that is shown.
+        Ask where X-rays and CT agree least: what has moved is there, and may be little of all that
+        is shown.
     """
     volume = anatomy.attenuation(anatomy.level(LIMITS.voxel_mm))
     above = np.maximum(volume.values - SOFT_PER_MM, 0)
@@ -216,8 +216,8 @@ def ask(
     places = LIMITS.places
     if doubtful:
         places = LIMITS.doubtful_places
-        alike = _alike_at(rigid.transform_points(world_from_ct, points), compared)
-        points = points[alike <= np.quantile(alike, LIMITS.doubtful)]
+        agreement = _agreement_at(rigid.transform_points(world_from_ct, points), compared)
+        points = points[agreement <= np.quantile(agreement, LIMITS.doubtful)]
     points = rigid.spread(points, places)
 
     def weigh(point: np.ndarray) -> list[Evidence]:
@@ -269,15 +269,15 @@ class _Compared(NamedTuple):
     weight, pull
         (rows, columns): with a change c of the DRR's detail, the X-ray is likelier by the sum of
         pull c - weight c^2 / 2.
-    alike
-        (rows, columns): the correlation of X-ray and DRR within `Limits.alike_mm`.
+    agreement
+        (rows, columns): the correlation of X-ray and DRR within `Limits.agreement_mm`.
     """
 
     camera: Camera
     pixel_mm: float
     weight: np.ndarray
     pull: np.ndarray
-    alike: np.ndarray
+    agreement: np.ndarray
 
 
 def _compare(anatomy: PreparedCT, view: View, world_from_ct: np.ndarray) -> _Compared:
@@ -300,18 +300,20 @@ def _compare(anatomy: PreparedCT, view: View, world_from_ct: np.ndarray) -> _Com
     trusted = known / (1 + residual**2 / (LIMITS.cauchy**2 * variance))
     weight = trusted / (variance * _alike(residual * np.sqrt(trusted)))
     slope = gain / detail
-    within = partial(scipy.ndimage.uniform_filter, size=2 * round(LIMITS.alike_mm / pixel_mm) + 1)
-    alike = within(xray * drr) / np.sqrt(np.maximum(within(xray**2) * within(drr**2), 1e-6))
-    numbers = (weight * slope**2, weight * residual * slope, alike)
+    within = partial(
+        scipy.ndimage.uniform_filter, size=2 * round(LIMITS.agreement_mm / pixel_mm) + 1
+    )
+    agreement = within(xray * drr) / np.sqrt(np.maximum(within(xray**2) * within(drr**2), 1e-6))
+    numbers = (weight * slope**2, weight * residual * slope, agreement)
     return _Compared(view.camera, pixel_mm, *(each.astype(np.float32) for each in numbers))
 
 
-def _alike_at(points: np.ndarray, views: Sequence[_Compared]) -> np.ndarray:
-    """Return how alike X-ray and DRR are about points (N, 3), world mm, (N,), the mean of the views that show them."""
+def _agreement_at(points: np.ndarray, views: Sequence[_Compared]) -> np.ndarray:
+    """Return how far X-ray and DRR agree about points (N, 3), world mm: (N,), the mean of the views that show them."""
     seen = []
     for view in views:
         pixels = view.camera.project(points)[:, ::-1].T
-        seen.append(scipy.ndimage.map_coordinates(view.alike, pixels, order=0, cval=np.nan))
+        seen.append(scipy.ndimage.map_coordinates(view.agreement, pixels, order=0, cval=np.nan))
     shown = np.isfinite(seen).sum(axis=0)
     return np.where(shown, np.nansum(seen, axis=0) / np.maximum(shown, 1), 1.0)
 

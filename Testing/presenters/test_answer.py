@@ -117,6 +117,7 @@ def bent(host, verdict: str = "accept", whole: str = "check") -> None:
         "uses": {"overlay": {"verdict": "accept", "typical_mm": 0.2}},
     }
     bones = {"L1": right, "L2": {**body, "verdict": verdict, "uses": uses}}
+    bones["L3"] = {**body, "verdict": "accept"}  # as a scene of before has it
     in_one = {"overlay": {"verdict": whole}, "room": {"verdict": whole, "typical_mm": 2.4}}
     apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
     told = {"verdict": whole, "use": "overlay", "uses": in_one, "reasons": [apart]}

@@ -43,7 +43,7 @@ def uses_of_bones(bodies: Mapping[str, dict]) -> dict[Use, dict]:
     """Return `HistoryEntry.uses` of bones: for each use the verdict of the one that is the least certain."""
     found: dict[Use, dict] = {}
     for use in get_args(Use):
-        told = [body["uses"][use] for body in bodies.values() if use in body["uses"]]
+        told = [body["uses"][use] for body in bodies.values() if use in body.get("uses", ())]
         doubts = [(each["verdict"] != "accept", each.get("typical_mm", np.inf)) for each in told]
         if told:
             found[use] = told[doubts.index(max(doubts))]

@@ -69,7 +69,7 @@ WORDS = {
     OTHER: ("\u25cb", _("READING")),
 }
 #: Where each bone has a pose of its own that is accepted, and the CT in one piece is to be checked.
-EACH_ACCEPTED = ("\u2714", _("BONES: ACCEPT"))
+EACH_ACCEPTED = "\u2714", _("BONES: ACCEPT")
 #: Those of a pose that was assessed.
 VERDICTS = (ACCEPT, CHECK, CHECKED, REJECT)
 #: Symbol and word of each state of an X-ray.
@@ -415,8 +415,7 @@ class AnswerPresenter(Presenter):
             or any(session.problem(view) for view in used)
         ):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
-        right = verdict == ACCEPT or assessment.each_accepted(session)
-        if right or self._seen_to_be_right():
+        if verdict == ACCEPT or assessment.each_accepted(session) or self._seen_to_be_right():
             return replace(self._export(), primary=True)
         if verdict:
             return self._settling(verdict)

@@ -11,7 +11,7 @@ from result_schema import CAUSES, CODES
 from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
 from MultiViewRegistrationLib.assessment.hypotheses import code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
-from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
+from MultiViewRegistrationLib.assessment.parts import ADVICE, Part, elsewhere
 from MultiViewRegistrationLib.assessment.remedy import (
     BONES,
     CALIBRATION,
@@ -124,7 +124,8 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     moved = Moved(5.2, 0.0, np.eye(3)[2])
     for verdict in ("accept", "reject"):
         bone = BodyResult("L1", np.eye(4), verdict, [], moved=moved, displaced_mm=5.2)
-        told = with_together(Assessment("accept", [doubt]), Together([bone]))
+        told = with_together(Assessment("accept", [apart.reason, doubt]), Together([bone]))
+        assert apart.reason.endswith(ADVICE) and not any(ADVICE in each for each in told.reasons)
         assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
     unseen = BodyResult("L1", np.eye(4), "not shown", [], moved=moved)
     told = with_together(Assessment("accept", []), Together([unseen]))

@@ -60,6 +60,8 @@ MOST_CONTRAST = 0.9
 INTERCEPT = -0.76
 WEIGHTS = (14.0, 1.8, 1.2)
 PADS_MM = (0.05, 0.1)
+#: For whoever has registered the CT in one piece.
+ADVICE = " Register the bones by themselves."
 
 #: Shifts in space (N, 3), pixels of the finest level, with which a part is tried elsewhere.
 SHIFTS = np.argwhere(np.ones([2 * REACH_PIXELS + 1] * 3)) - float(REACH_PIXELS)
@@ -272,7 +274,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     displaced = Reason(
         "part-displaced",
         f"The {side} part of the bone lies elsewhere than this pose has it\n: the patient may be "
-        "bent or have moved, or the CT lacks slices. Register the bones by themselves.",
+        f"bent or have moved, or the CT lacks slices.{ADVICE}",
     )
     hidden = Reason(
         "part-hidden",

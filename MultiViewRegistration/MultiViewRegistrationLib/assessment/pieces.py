@@ -27,7 +27,7 @@ from ..registration.moved_detail import moved_detail
 from ..registration.prepared_ct import PreparedCT, pixel_size_mm
 from ..rendering.devices import run_each
 from ..rendering.drr import Projector
-from .parts import Elsewhere
+from .parts import ADVICE, Elsewhere
 from .prediction import WRONG_MM
 
 
@@ -241,7 +241,7 @@ def displaced(asked: Asked) -> Elsewhere | None:
     sentence = (
         f"At {asked.elsewhere.sum()} of {len(asked.points)} places the bone lies elsewhere than this "
         f"pose has it, by about {asked.moved_mm:.0f} mm\n: the patient may be bent, or have breathed "
-        "or moved. Register the bones by themselves."
+        f"or moved.{ADVICE}"
     )
     return Elsewhere(Reason("part-displaced", sentence), points=asked.points[asked.elsewhere])
 

@@ -46,7 +46,7 @@ from .metrics import PredictedError
 from .mirror_image import ALIKE
 from .neighbours import NeighbourMotion, motions_of
 from .next_view import with_further_views
-from .parts import PART_MM
+from .parts import ADVICE, PART_MM
 from .prediction import WRONG_MM, Prediction, calibrated
 from .uncertainty import bounds
 from .uses import OVERLAY_MM, Error
@@ -454,6 +454,10 @@ def with_together(assessment: Assessment, found: Together, *, of_ct: bool = Fals
             judged = replace(judged, least_certain_rotation=(180.0, axis))
         useless = lost or first.verdict == "not shown"
         return replace(judged, room="reject", overlay="reject") if useless else judged
+    followed = [
+        Reason(each.code, each.removesuffix(ADVICE), each.headline) for each in assessment.reasons
+    ]
+    assessment = replace(assessment, reasons=followed)
     displaced = found.displaced
     every = [reason for body in found.bodies for reason in body.reasons]
     reasons += [reason for reason in dict.fromkeys(every) if reason.code == "name-contradicted"]

@@ -118,6 +118,7 @@ def test_bones_that_are_all_accepted_are_the_answer(result):
     assert result.verdict == "check" and result.each_accepted
     sign, word, _ = words_of(result)
     assert (sign, word) == ("\u2713", "bones: accept")
+    assert ">bones: accept<" in result._repr_html_() and result.answer == "accept"
     headline, _, predicted, *_ = sentences_of(result)
     assert headline.startswith(
         f"{len(NAMES)} of {len(NAMES)} bones are accepted, each at its own pose; "

@@ -15,12 +15,22 @@ import numpy as np
 from ..geometry.camera import Camera
 
 if TYPE_CHECKING:  # what the panel imports needs no numba
-    from ..assessment.metrics import Errors
+    from .result import Result
 
 Content = ET.Element | str | int | None
 
 #: Ground of a verdict's word, which is white, where there is no style sheet.
 VERDICT_COLOURS = {"accept": "#0a7d57", "check": "#9a6700", "reject": "#b3261e", None: "#57606a"}
+#: Sign and word of a verdict, and what to do.
+VERDICTS = {
+    "accept": ("\u2713", "accept", "Every check agrees with the result."),
+    "check": ("!", "check", "Check the outlines before you use the result."),
+    "reject": ("\u2715", "reject", "Do not use the result."),
+    None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
+}
+EACH_ACCEPTED = (
+    "Every check agrees with the pose of each bone: use these, not that of the CT in one piece."
+)
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
 
@@ -282,30 +292,34 @@ def jpeg(image: np.ndarray) -> bytes:
 PICTURE = 400
 
 
-def notebook_card(
-    name: str,
-    verdict: str | None,
-    sentences: Sequence[str],
-    errors: Errors | None,
-    outlines: Mapping[str, bytes],
-) -> str:
+def words_of(result: Result) -> tuple[str, str, str]:
+    """Return the sign and the word of a verdict, and what to do."""
+    if result.each_accepted:
+        sign, word, _ = VERDICTS[result.answer]
+        return sign, f"bones: {word}", EACH_ACCEPTED
+    checked = result.checked
+    if checked is None:
+        return VERDICTS[result.verdict]
+    said = f"checked by {checked.by}, {checked.minute}"
+    return "\u2611", said, f"{checked.by} saw the edges on the line in every X-ray."
+
+
+def notebook_card(result: Result, outlines: Mapping[str, bytes]) -> str:
     """HTML of a result.
 
     Parameters
     ----------
-    sentences
-        What is said of it; empty ones are left out.
-    errors
-        Against the truth, if that is known.
     outlines
         PNG files by the view's name.
     """
-    colour = f"color: white; background: {VERDICT_COLOURS[verdict]}; padding: 2px 10px; border-radius: 4px"
+    colour = f"color: white; background: {VERDICT_COLOURS[result.answer]}; padding: 2px 10px; border-radius: 4px"
+    errors = result.errors
     known = (
         "The true pose is unknown, so the error is, too."
         if errors is None
         else f"Error against the known truth: mTRE {errors.mtre_mm:.3f} mm, rotation {errors.rotation_deg:.3f}\u00b0."
     )
+    _, word, _ = words_of(result)
     figures = []
     beside = "display: inline-block; margin: 4px 8px 4px 0"
     for view, file in outlines.items():
@@ -314,8 +328,8 @@ def notebook_card(
         figures.append(tag("figure", tag("figcaption", view), image, style=beside))
     card = tag(
         "div",
-        tag("p", tag("strong", name), " ", tag("span", verdict or "not assessed", style=colour)),
-        *(tag("p", sentence) for sentence in [*sentences, known] if sentence),
+        tag("p", tag("strong", result.case.name), " ", tag("span", word, style=colour)),
+        *(tag("p", sentence) for sentence in (result.summary, *result.reasons, known) if sentence),
         tag("div", *figures),
         tag("p", tag("small", RESEARCH_USE)),
     )

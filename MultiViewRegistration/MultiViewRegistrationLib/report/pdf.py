@@ -63,7 +63,7 @@ def write_pdf(
 
     figure = Figure(figsize=PAGE)
     page = _Page(figure)
-    page.head(badge, VERDICT_COLOURS[result.verdict])
+    page.head(badge, VERDICT_COLOURS[result.answer])
     page.write(sentences[0], size=TEXT_PT + 2, bold=True)
     for sentence in sentences[1 : 1 + SENTENCES]:
         page.write(sentence)

@@ -139,11 +139,7 @@ class Result:
         Of the case, and of how it was registered.
         """
         case = self.case
-        reasons = (
-            case.identity_cautions
-            if self.assessment
-            else [*case.identity_reasons, *case.identity_cautions]
-        )
+        reasons = [*([] if self.assessment else case.identity_reasons), *case.identity_cautions]
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
                 Reason(
@@ -268,6 +264,11 @@ class Result:
         return bones_apart(self.reasons) and self.together.of("accept") == self.together.bodies
 
     @property
+    def answer(self) -> Verdict | None:
+        """The verdict of what is to be used: of each bone where `each_accepted`."""
+        return "accept" if self.each_accepted else self.verdict
+
+    @property
     def uses(self) -> dict[Use, UseVerdict]:
         """The verdict of each use, see `Assessment.uses`; of none without an assessment."""
         return self.assessment.uses if self.assessment else {}
@@ -381,9 +382,7 @@ class Result:
         for view in self.views:
             drrs = DRRs.of(anatomy, view.camera, pose)
             outlines[view.name] = png(overlays(view.xray, [drrs], PICTURE)[0]["edges"])
-        return notebook_card(
-            self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines
-        )
+        return notebook_card(self, outlines)
 
     def withheld(self, override: str | None = None) -> str | None:
         """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
@@ -587,12 +586,9 @@ def _origin(case: Case, view: View) -> dict[str, Any]:
 
 def software(compute_device: ComputeDevice) -> dict[str, str]:
     """Version and device of a registration, and why it fell back to the processor, for result.json."""
-    fallback = (
-        {"fallback_reason": compute_device.fallback_message}
-        if compute_device.fallback_message
-        else {}
-    )
-    return {"version": __version__, "device": compute_device.describe(processor()), **fallback}
+    told = {"version": __version__, "device": compute_device.describe(processor())}
+    fallback = compute_device.fallback_message
+    return told | {"fallback_reason": fallback} if fallback else told
 
 
 def processor() -> str:

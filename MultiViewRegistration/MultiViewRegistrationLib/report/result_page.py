@@ -31,20 +31,13 @@ from ..reasons import code_of
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
 from .details import ASSUMED, details
-from .html import Content, embedded, jpeg, number, page, png, table, tag
+from .html import VERDICTS, Content, embedded, jpeg, number, page, png, table, tag, words_of
 from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .result import Result
 from .scene_svg import DrawnView, Scene, best_side, look_from, scene_svg
 
 HERE = Path(__file__).parent
 PDF = "report.pdf"
-#: Sign and word of a verdict, and what to do.
-VERDICTS = {
-    "accept": ("\u2713", "accept", "Every check agrees with the result."),
-    "check": ("!", "check", "Check the outlines before you use the result."),
-    "reject": ("\u2715", "reject", "Do not use the result."),
-    None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
-}
 #: Sign and colour of a view's state, see `Assessment.view_states`.
 SIGNS = {
     "good": ("\u2713", "accept"),
@@ -52,9 +45,6 @@ SIGNS = {
     "bad": ("\u2715", "reject"),
     None: ("", ""),
 }
-EACH_ACCEPTED = (
-    "Every check agrees with the pose of each bone: use these, not that of the CT in one piece."
-)
 NOT_ASSESSED = "Nothing has checked this result."
 #: X-rays in a row.
 IN_A_ROW = 3
@@ -357,22 +347,10 @@ def first_screen(
     return tag("div", _answer(result), seen, class_="first")
 
 
-def words_of(result: Result) -> tuple[str, str, str]:
-    """Return the sign and the word of a verdict, and what to do."""
-    if result.each_accepted:
-        sign, word, _ = VERDICTS["accept"]
-        return sign, f"bones: {word}", EACH_ACCEPTED
-    checked = result.checked
-    if checked is None:
-        return VERDICTS[result.verdict]
-    said = f"checked by {checked.by}, {checked.minute}"
-    return "\u2611", said, f"{checked.by} saw the edges on the line in every X-ray."
-
-
 def badge(result: Result) -> ET.Element:
     """Return the sign and the word of its verdict."""
     sign, word, _ = words_of(result)
-    kind = "accept" if result.each_accepted else VERDICTS[result.verdict][1].replace(" ", "-")
+    kind = VERDICTS[result.answer][1].replace(" ", "-")
     return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {kind}")
 
 

@@ -25,8 +25,6 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.io.case_settings import DEFAULT_SEARCH
-from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
 from MultiViewRegistrationLib.studies.statistics import median, table_of
@@ -38,7 +36,6 @@ from .study import Options, Study, numbered
 
 PEOPLE = ("chest", "torso", "phantom", "thorax", "pelvis 2 mm")
 MAX_TILT_DEG, JITTER_MM = 30.0, 15.0
-USUAL = Range(**DEFAULT_SEARCH)
 #: Where the CT ends within an X-ray, the simulated body goes on as its last slice: what no CT looks
 #: like fills the rest. Rates are given for X-rays of which it fills at most the other part.
 COVERED = 0.4
@@ -79,7 +76,7 @@ def row(options: Options, seed: int, number: int) -> dict:
     start = default_pose_at_isocentre(cameras, anatomy.centroid)
     anatomy.prepare(views, start)
     began = process_time()
-    found = search_whole_ct(anatomy, views, start, reach=USUAL, seed=number)
+    found = search_whole_ct(anatomy, views, seed=number)
     spent = process_time() - began
     pool = anatomy.levels(views, pose)[-1].pool
     shown = zip(anatomy.fit(views, pose, pose).pixels, views, strict=True)

@@ -198,6 +198,7 @@ def register(
         method.torch_device,
         first.regressor and replace(first.regressor, trained=training > 0),
         compute_device=method.compute_device,
+        reach=next((each.reach for each in found if each.reach), None),
     )
     if not given.bone_names:
         unassessed(

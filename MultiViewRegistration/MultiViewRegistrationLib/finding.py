@@ -134,6 +134,8 @@ class TimedRegistration:
         with the cameras; else None.
     start_world_from_ct
         (4, 4) pose from which the refinement started, or about which it searched.
+    reach
+        Of that search; None without one, and through all of the CT.
     regressor
         The regressor's proposals; None for a start that uses none.
     prepare_seconds
@@ -147,6 +149,7 @@ class TimedRegistration:
     refinement: Refinement
     bone_poses: list[np.ndarray] | None
     start_world_from_ct: np.ndarray
+    reach: Range | None
     regressor: RegressorReport | None
     prepare_seconds: float
     regressor_seconds: float
@@ -229,11 +232,13 @@ def find_pose(
 
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
     if start == "search":
-        if search is None and case.searches_whole_ct and method.name == "joint":
+        find = partial(find, reach=reach, seed=seed)
+        # A single structure looks like too much else to be searched for anywhere.
+        if search is None and case.searches_whole_ct and not anatomy.structure:
             from .registration.whole_ct import search_whole_ct
 
-            find = partial(search_whole_ct, world_from_ct=pose, shared=shared)
-        find = partial(find, reach=reach, seed=seed)
+            find = partial(search_whole_ct, shared=shared, seed=seed)
+            reach = None
     if initialisation:
         find = partial(initialisation.run, method)
     on_device = partial(anatomy.run_on, method.compute_device)
@@ -262,6 +267,7 @@ def find_pose(
         refinement,
         bone_poses,
         pose,
+        reach,
         initialisation.report(refinement, method) if initialisation else None,
         prepare_seconds=prepared - began,
         regressor_seconds=regressor_seconds,

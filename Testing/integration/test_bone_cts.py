@@ -87,7 +87,7 @@ def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(writ
     fractions = []
     result = register(case, progress=lambda done: fractions.append(done.fraction))
     assert fractions == sorted(fractions) and fractions[-1] == 1
-    assert result.method == "given"
+    assert result.method == "given" and result.to_json()["start"]["range"] == case.search
     for bone, ct, pose in zip(result.together.bodies, cts[::-1], true[::-1], strict=True):
         assert error_mm(ct, bone.world_from_ct, pose) < 0.1, bone.reasons
     rejected = replace(result, assessment=replace(result.assessment, room="reject"))

@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, error_mm, make_ct, make_views, masked, off
 from refusals import refuses
 
+from MultiViewRegistrationLib import Body, Case, View
+from MultiViewRegistrationLib.finding import find_pose, refinement_method
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.registration.optimizer import Range
@@ -47,7 +49,7 @@ def showing(anatomy: PreparedCT, height_mm: float, lying: np.ndarray, tilt_deg) 
 def test_any_part_of_a_ct_is_found_head_first_and_feet_first(tall, height_mm, feet_first):
     true = showing(tall, height_mm, LYING[feet_first], [12, -14, 10])
     views = make_views(tall.ct, ((5, 0), (80, 10)), pose=true)
-    found = search_whole_ct(tall, views, np.eye(4), reach=USUAL)
+    found = search_whole_ct(tall, views)
     there = rigid.inverse(true) @ found.world_from_ct  # about the isocentre's place in the CT
     seen = rigid.transform_points(rigid.inverse(true), np.zeros(3))
     assert np.linalg.norm(rigid.transform_points(there, seen) - seen) < 0.2
@@ -95,11 +97,14 @@ def test_x_rays_that_show_nothing_of_the_ct_are_refused(anatomy, views):
     """Of air alone."""
     upper = [masked(view, np.arange(128)[:, None] < 4) for view in views]
     with refuses("head first or feet first"):
-        search_whole_ct(anatomy, upper, TRUE_POSE, reach=USUAL)
+        search_whole_ct(anatomy, upper)
 
 
 def test_a_structure_is_searched_for_in_its_range(ct, views):
     structure = PreparedCT(replace(ct, mask=ct.volume.values > 300))
     start = off(TRUE_POSE, [4, 0, 0], [5, 0, 5])
-    found = search_whole_ct(structure, views, start, reach=Range(10, 12))
-    assert error_mm(found.world_from_ct) < 0.2 and found.candidates < 10_000
+    images = (View(each.xray.line_integrals, each.camera, intensity="log") for each in views)
+    case = Case.from_arrays(Body(ct), *images)
+    found = find_pose(case, structure, refinement_method("joint"), "search", start)
+    assert error_mm(found.refinement.world_from_ct) < 0.2 and found.refinement.candidates < 10_000
+    assert found.reach == USUAL

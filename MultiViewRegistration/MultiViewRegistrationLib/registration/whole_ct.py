@@ -34,7 +34,7 @@ from .optimizer import (
     is_clear,
     is_plausible,
 )
-from .pipeline import APART_MM, TRIED_STEPS, RegistrationPipeline, refine
+from .pipeline import APART_MM, TRIED_STEPS, RegistrationPipeline
 from .pose_table import TILT_STEP_DEG, PoseTable, by_both, combined
 from .prepared_ct import PreparedCT, scoring_level
 from .refinement import Refinement, Report
@@ -62,20 +62,15 @@ ROUNDS = 2
 def search_whole_ct(
     anatomy: PreparedCT,
     views: list[View],
-    world_from_ct: np.ndarray,
     progress: Report = unseen,
     shared: SharedUnknowns = CALIBRATED,
     *,
-    reach: Range,
     seed: int = 0,
 ) -> Refinement:
     """Register a CT to views that show any part of it, head first or feet first.
 
     Parameters
     ----------
-    world_from_ct, reach
-        (4, 4) and its surroundings, which are searched for a single structure instead: by itself it
-        looks like too much else.
     progress, shared, seed
         As of `pipeline.refine`.
 
@@ -84,8 +79,6 @@ def search_whole_ct(
     InputError
         The views show too little of the CT at every pose.
     """
-    if anatomy.structure:
-        return refine(anatomy, views, world_from_ct, progress, shared, reach=reach, seed=seed)
     table = PoseTable(anatomy, views)
     centred = rigid.translation(table.middle - anatomy.centroid)
     found = _WholeCTPipeline(anatomy, views, centred, progress, shared, seed=seed).found(table)

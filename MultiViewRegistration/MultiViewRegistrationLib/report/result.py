@@ -32,7 +32,7 @@ from ..io.navigation.registration_export import REJECTED, VERSION
 from ..reasons import Reason, Use, Verdict, bones_apart, doubted, with_codes
 from ..registration.bone import parts_of, placed
 from ..registration.cameras import uncalibrated_view_indices
-from ..registration.optimizer import pose_difference
+from ..registration.optimizer import Range, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.refinement import Refinement
 from ..registration.similarity import MIN_PIXELS
@@ -81,6 +81,8 @@ class Result:
         SHA-256 of all that decided it: files, options and version; None where nobody said them.
     edge_checks
         What a person said of edges on outlines, see `with_edge_checks`.
+    reach
+        How far a body was searched for; None where none was, or through all of its CT.
     """
 
     case: Case
@@ -99,6 +101,7 @@ class Result:
     world_uid: str = field(default_factory=new_uid)
     digest: str | None = None
     edge_checks: Mapping[str, EdgeCheck] = field(default_factory=dict)
+    reach: Range | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -490,10 +493,8 @@ class Result:
             "refined": self.refinement.refined,
             "world_from_ct": self.start_world_from_ct,
         }
-        alone = self.anatomy.structure and self.anatomy.full_ct is None
-        whole_ct = self.method == "search" and self.case.searches_whole_ct and not alone
-        if self.method in ("search", "auto") and not whole_ct:
-            content["range"] = self.case.search_range
+        if self.reach:
+            content["range"] = vars(self.reach)
         if self.landmark_fit:
             content["landmarks"] = self.landmark_fit.residuals
         return content

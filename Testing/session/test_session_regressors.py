@@ -11,6 +11,7 @@ from refusals import refuses
 from running_session import look
 from tiny_store import TinyStore, sha_of
 
+from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -42,6 +43,11 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     session.regressors.choose(folder)
     voxels = slicer.util.arrayFromVolume(registration.ct)
     before = voxels.copy()
+    bone = segmentation_node(registration.scene, "bone", before > 300, registration.ct)
+    for structure in (bone, (None,)):
+        registration.choose_segment(*structure)
+        look(session)
+        assert session.regressors.model == folder
     voxels[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
     look(session)

@@ -1,19 +1,22 @@
 """Two bones with a CT each that move from frame to frame, tracked together and against each other."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from file_io import read_json, read_table
 from numpy.testing import assert_allclose
+from PIL import Image
 from two_bones import BONES, bone_cts, error_mm, poses, write_moving_bones
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.bone import parts_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.sequence.track_files import StoredTrack
+from MultiViewRegistrationLib.sequence.track_files import StoredTrack, Track
 
 COUNT, DEGREES, MM = 4, 2.0, 0.7
 CTS = bone_cts()
@@ -74,6 +77,18 @@ def test_a_lost_bone_is_not_drawn(tracked):
     assert second[1] is found.bones[BONES[1]].pose
     bones = {**found.bones, BONES[1]: replace(found.bones[BONES[1]], verdict="reject")}
     assert not replace(found, bones=bones).drawn(bodies, parts)[0].beside
+
+
+def test_where_the_first_bone_is_lost_the_other_one_is_drawn(tracked):
+    sequence = FrameSequence.of_images(tracked.parent / "case.json")
+    track = Track(sequence, PreparedCT(sequence.first.ct))
+    found = StoredTrack.read(tracked).frames[1]
+    first = replace(found.bones[BONES[0]], world_from_ct=None, verdict="reject")
+    bones = {**found.bones, BONES[0]: first}
+    track.frames.append(replace(found, bones=bones, world_from_ct=None))
+    for name in (f"frame0001_{view}.png" for view in sequence.first.cameras):
+        picture = np.asarray(Image.open(io.BytesIO(track.overlays()[name])).convert("RGB"))
+        assert (np.ptp(picture, axis=-1) > 100).sum() > 100  # edges are orange
 
 
 def test_a_track_that_is_opened_has_both_bones(tracked):

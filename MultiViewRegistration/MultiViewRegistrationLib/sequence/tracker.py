@@ -53,6 +53,8 @@ FOLLOWED = Reason(
     "Tracked without an assessment of its own: the failure probability was not measured for such "
     "poses.",
 )
+#: Where no X-ray shows a CT (4, 4).
+NOWHERE = rigid.translation([1e9, 1e9, 1e9])
 UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
 
 
@@ -157,7 +159,8 @@ class Tracked:
         self, bodies: Sequence[Body], parts: Mapping[str, Any]
     ) -> tuple[PreparedCT, np.ndarray]:
         """Return the `bone.parts_of` bodies to be drawn as one CT, see `bone.placed`; the CT's bones without a pose lie as it does."""
-        whole = dict.fromkeys(("", *bodies[0].bone_names), self.world_from_ct)
+        pose = NOWHERE if self.world_from_ct is None else self.world_from_ct
+        whole = dict.fromkeys(("", *bodies[0].bone_names), pose)
         return placed(parts, whole | self.bone_poses)
 
     @property
@@ -280,7 +283,8 @@ class Tracker:
         try:
             found = refine_from(self.anatomy, exact, starts, centre=poses[1], reach=self._search)
         except InputError:
-            return lost(number, "the X-rays show too little of the CT within the search range.")
+            found = lost(number, "the X-rays show too little of the CT within the search range.")
+            return replace(found, cameras=tuple(view.camera for view in views))
         found = replace(found, views=views)
         assessment = self.assess(self.anatomy, views, found, poses[1])
         unlike = self.memory.unlike("the best pose", views, found.fit.similarity)

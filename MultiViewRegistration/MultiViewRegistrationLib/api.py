@@ -230,8 +230,9 @@ def register(
         "initialise": located + sum(each.initialise_seconds for each in found),
         "refine": sum(each.refine_seconds for each in found) + bones_s,
         "assess": perf_counter() - judged - bones_s,
-        **({"train": training} if training else {}),
     }
+    if training:
+        seconds["train"] = training
     total = sum(seconds.values())
     log.info("%d views, start %s: %s in %.2f s", len(case.views), start, result.verdict, total)
     return replace(result, seconds={**seconds, "total": total})

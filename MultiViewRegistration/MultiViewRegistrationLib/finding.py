@@ -206,7 +206,6 @@ def find_pose(
     from .registration.optimizer import Range
 
     shared = case.shared_unknowns
-    regressor_seconds = 0.0
     initialisation: RegressorInitialisation | None = None
     reach = (search or Range(**case.search_range)) if start in ("search", "auto") else None
     if start in REGRESSOR_STARTS:
@@ -222,7 +221,6 @@ def find_pose(
             reach=reach,
             seed=seed if reach else 0,
         )
-        regressor_seconds = initialisation.seconds
         if initialisation.candidates:
             pose = initialisation.candidates[0].world_from_ct
     assert pose is not None  # a regressor that predicts nothing is an InputError
@@ -262,7 +260,6 @@ def find_pose(
     regressor_seconds = (
         initialisation.seconds if initialisation else 0.0
     )  # also of views that are registered alone
-    initialise_seconds = regressor_seconds + refinement.search_seconds
     return TimedRegistration(
         refinement,
         bone_poses,
@@ -271,8 +268,8 @@ def find_pose(
         initialisation.report(refinement, method) if initialisation else None,
         prepare_seconds=prepared - began,
         regressor_seconds=regressor_seconds,
-        initialise_seconds=initialise_seconds,
-        refine_seconds=regressor_seconds + registered - initialise_seconds,
+        initialise_seconds=regressor_seconds + refinement.search_seconds,
+        refine_seconds=registered - refinement.search_seconds,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import numpy as np
 import scipy
@@ -283,9 +284,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     )
     return Elsewhere(
         displaced if (moved & seen).any() else hidden,
-        points=np.concatenate(
-            [part.points for part, is_moved in zip(parts, moved, strict=True) if is_moved]
-        ),
+        points=np.concatenate([part.points for part in compress(parts, moved)]),
         unlike=is_unlike,
         proven=proven,
     )

@@ -110,7 +110,7 @@ def register_together(
         found = register_bones(None, bones, views, places, progress, levels=levels)
         judged = judge_together(found, views, [NO_EDGE] * len(bones), alone)
         checked = judged.bodies if levels is None else _where_put(judged.bodies)
-        return replace(judged, bodies=checked, relative_poses=_relative_poses(found, None))
+        return replace(judged, bodies=checked, relative_poses=_relative_poses(found, 1))
     found, together = _before_rest(alone, bones, views, progress, poses, levels)
     count = len(structures.names)
     put = levels is not None and not levels
@@ -397,15 +397,15 @@ def _overlapped(found: BonesRegistration, of_ct: int) -> dict[int, list[str]]:
     return shared
 
 
-def _relative_poses(found: BonesRegistration, of_ct: int | None) -> list[BonePose]:
-    """Return how those with a CT each lie, after so many bones of one CT, None without one.
+def _relative_poses(found: BonesRegistration, of_ct: int) -> list[BonePose]:
+    """Return how those with a CT each lie, after so many bones of one CT, or after the first.
 
     Against the nearest of these bones, the whole CT where it has none, or the first.
     """
     bones = list(zip(found.bones, found.poses, strict=True))
-    fixed = bones[: 1 if of_ct is None else of_ct]
+    fixed = bones[:of_ct]
     relative = []
-    for bone, pose in bones[1 if of_ct is None else of_ct :]:
+    for bone, pose in bones[of_ct:]:
         against = WHOLE
         there = found.world_from_ct
         axes = np.eye(4)
@@ -465,8 +465,7 @@ def with_together(assessment: Assessment, found: Together, *, of_ct: bool = Fals
     motion = _largest(found.motions)
     if not (displaced or lost or unseen or reasons):
         tested = tuple(body.name for body in found.bodies)
-        told = replace(assessment, relative=relative, motion=motion)
-        return replace(told, body=assessment, tested=tested)
+        return replace(assessment, relative=relative, motion=motion, body=assessment, tested=tested)
     prediction = assessment.prediction
     besides = assessment.reasons
     if displaced:

@@ -175,7 +175,7 @@ def _summarise(track: Track, out: Path) -> None:
     from ..assessment.uses import PLACES
 
     frames = track.frames
-    seconds = [frame.seconds for frame in track.frames if frame.how == "followed"]
+    seconds = [frame.seconds for frame in frames if frame.how == "followed"]
     pace = (
         f"; followed at {len(seconds) / sum(seconds):.1f} frames a second without loading"
         if seconds
@@ -189,13 +189,9 @@ def _summarise(track: Track, out: Path) -> None:
     for name in frames[0].bones:
         say(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.")
     for frame in frames:
-        bones = [
-            (name, bone) for name, bone in frame.bones.items() if frame.world_from_ct is not None
-        ]
+        bones = frame.bones.items() if frame.world_from_ct is not None else ()
         for name, found in (("", frame), *bones):
-            if (
-                found.how != "followed" and not (name and found.how == "registered")
-            ) or not found.kept:
+            if found.how not in ("followed", name and "registered") or not found.kept:
                 what = ", ".join(filter(None, [track.sequence.names[frame.number], name]))
                 say(f"  {what}: {found.how}, {found.verdict}. {' '.join(found.reasons)}".rstrip())
     say(f"  {out / 'track.json'}")

@@ -56,19 +56,14 @@ def _body(registration: Registration) -> list:
     ]
 
 
-def of_ct(registration: Registration) -> str:
-    """Return the fingerprint of the CT and the structure in it that is registered alone, both in the CT's frame."""
-    node = registration.segmentation
-    return _of_ct(registration, _segment(node, registration.segment_id, _in_ct(registration)))
+def of_ct(registration: Registration, structure: str | None = None) -> str:
+    """Return the fingerprint of the CT and a structure in it, both in the CT's frame.
 
-
-def of_whole_ct(registration: Registration) -> str:
-    """Return `of_ct` without the structure."""
-    return _of_ct(registration, None)
-
-
-def _of_ct(registration: Registration, segment: list | None) -> str:
+    By default the segment that is registered alone; "" of the whole CT.
+    """
     ct = registration.ct
+    chosen = registration.segment_id if structure is None else structure
+    segment = _segment(registration.segmentation, chosen, _in_ct(registration))
     bent = [] if ct is None or is_linear(ct) else [NOT_LINEAR]
     return sha256_of([_ct_volume(registration), registration.parameter(CT_UNIT), segment, *bent])
 

@@ -201,10 +201,8 @@ def _views(result: Result) -> ET.Element:
         "Geometry": [describe_uncertainty(vars(view)) for view in views],
     }
     if result.refined:
-        rows = {
-            "Local NCC, start": _numbers(result.similarity(result.start_world_from_ct), "", 3),
-            **rows,
-        }
+        before = _numbers(result.similarity(result.start_world_from_ct), "", 3)
+        rows = {"Local NCC, start": before} | rows
     for key, field in TAKEN.items():
         if any(key in view.taken for view in views):
             rows[field.title] = [str(view.taken.get(key, "\u2013")) for view in views]
@@ -238,11 +236,13 @@ def _beam_rows(views: Sequence[View]) -> dict[str, list[str]]:
         ]
         return _numbers(own, unit, 1)
 
-    return {
-        **({"Source to detector": of(mm, "mm", pinhole=True)} if any(pinholes) else {}),
-        **({"Focal length": of(focal, "pixels", pinhole=True)} if any(pinholes) else {}),
-        **({} if all(pinholes) else {"Source to isocentre": of(mm, "mm", pinhole=False)}),
-    }
+    rows = {}
+    if any(pinholes):
+        rows["Source to detector"] = of(mm, "mm", pinhole=True)
+        rows["Focal length"] = of(focal, "pixels", pinhole=True)
+    if not all(pinholes):
+        rows["Source to isocentre"] = of(mm, "mm", pinhole=False)
+    return rows
 
 
 def _pixel_size(view: View) -> str:
@@ -348,15 +348,9 @@ def _convergence(result: Result) -> ET.Element:
 
 
 def _origin(result: Result, *, names: bool) -> ET.Element:
-    software = {
-        "refinement": result.refined_by or "none",
-        "device": result.device,
-        **(
-            {"fallback": result.compute_device.fallback_message}
-            if result.compute_device.fallback_message
-            else {}
-        ),
-    }
+    software = {"refinement": result.refined_by or "none", "device": result.device}
+    if fallback := result.compute_device.fallback_message:
+        software["fallback"] = fallback
     tables: dict[str, list[list[Content]]] = {
         "Time": [[name, f"{value:.3f} s"] for name, value in result.seconds.items()],
         "Inputs, with SHA-256": [

@@ -29,7 +29,9 @@ VERDICTS = {
     None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
 }
 EACH_ACCEPTED = (
-    "Every check agrees with the pose of each bone: use these, not that of the CT in one piece."
+    "\u2713",
+    "bones: accept",
+    "Every check agrees with the pose of each bone: use these, not that of the CT in one piece.",
 )
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
@@ -295,8 +297,7 @@ PICTURE = 400
 def words_of(result: Result) -> tuple[str, str, str]:
     """Return the sign and the word of a verdict, and what to do."""
     if result.each_accepted:
-        sign, word, _ = VERDICTS[result.answer]
-        return sign, f"bones: {word}", EACH_ACCEPTED
+        return EACH_ACCEPTED
     checked = result.checked
     if checked is None:
         return VERDICTS[result.verdict]

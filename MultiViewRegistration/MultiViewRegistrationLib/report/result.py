@@ -460,12 +460,10 @@ class Result:
             "inputs": case.inputs,
             "digest": self.digest,
             "case": {"file": case.path.name if case.path else None, "images": case.images},
+            "same_patient": case.same_patient or None,
+            "edge_checks": {name: each._asdict() for name, each in self.edge_checks.items()}
+            or None,
         }
-        if case.same_patient:
-            content["same_patient"] = True
-        if self.edge_checks:
-            checks = {name: check._asdict() for name, check in self.edge_checks.items()}
-            content["edge_checks"] = checks
         if self.checked and not bones_apart(self.reasons):  # nobody saw the CT in one piece
             content["checked"] = self.checked.to_json()
         if case.dicom.reference_uid:
@@ -480,6 +478,8 @@ class Result:
             "motions",
             "relative_poses",
             "digest",
+            "same_patient",
+            "edge_checks",
         )
         said = {
             key: value for key, value in content.items() if value is not None or key not in optional

@@ -337,7 +337,7 @@ class BodiesTracker:
         found = lost(number, why)
         judged = for_use(found.assessment, self._case, self._anatomies[0])
         found = self._of_case(found.assessed(judged))
-        return replace(found, bones={name: replace(found) for name in self._case.bone_names})
+        return replace(found, bones=dict.fromkeys(self._case.bone_names, found))
 
     def _of_case(self, found: Tracked) -> Tracked:
         """Return a result with why nothing of the case is accepted."""

@@ -22,6 +22,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..imaging.structures import WHOLE
+from ..imaging.xray import with_cameras
 from ..io.calibration.calibrated import UNITS
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import (
@@ -123,7 +124,6 @@ class Track:
         content = {
             "version": VERSION,
             "case": case.name,
-            **({} if self.bone is None else {"structure": self.bone.name}),
             **_written(files, folder),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
@@ -135,6 +135,8 @@ class Track:
             "software": software(self.compute_device),
             "inputs": case.inputs,
         }
+        if self.bone is not None:
+            content["structure"] = self.bone.name
         return plain(content)
 
     def _frame(self, frame: Tracked) -> dict:
@@ -195,16 +197,13 @@ class Track:
             if frame.world_from_ct is None and not frame.bone_poses:
                 continue
             drawn, pose = frame.drawn(case.bodies, parts)
-            for view, camera in zip(
-                self.sequence.load(frame.number).views, frame.cameras, strict=True
-            ):
-                drr = DRRs.of(drawn, camera, pose)
+            for view in with_cameras(self.sequence.load(frame.number).views, frame.cameras):
+                drr = DRRs.of(drawn, view.camera, pose)
                 name = f"frame{frame.number:04}_{view.name}"
                 pictures[f"{name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
                 if self.bones:
                     placed = [(bone, frame.bones[bone.name].pose) for bone in self.bones]
-                    seen = replace(view, camera=camera)
-                    pictures[f"{name}_bones.png"] = png(with_outlines(seen, placed))
+                    pictures[f"{name}_bones.png"] = png(with_outlines(view, placed))
         return pictures
 
     def save(
@@ -413,8 +412,8 @@ class StoredTrack:
         names = []
         for number, section in sorted(sections.items()):
             frames.append(_stored(number, section))
-            named = section.has("name")
-            names.append(section.text("name", "the frame's name") if named else f"frame {number}")
+            unnamed = f"frame {number}"
+            names.append(section.optional("name", section.text, "the name", default=unnamed))
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
         views = fields.optional("views", fields.texts, "the names of the views", default=[])
         inputs = fields.part("inputs").values

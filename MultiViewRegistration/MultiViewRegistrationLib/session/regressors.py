@@ -15,7 +15,7 @@ from ..io.case import Case
 from ..jobs import Job, ProgressRecord
 from ..mrml import manual_pose
 from ..mrml.case import take_ct
-from ..mrml.fingerprints import of_ct, of_whole_ct
+from ..mrml.fingerprints import of_ct
 from ..translation import _
 from .inputs import Inputs
 from .registering import write_child_case
@@ -188,7 +188,7 @@ class Regressors:
 
     def choose(self, folder: Path) -> None:
         """Begin with the model in this folder from now on, as long as the CT is this one."""
-        self._registration.keep(MODEL_OF, of_whole_ct(self._registration))
+        self._registration.keep(MODEL_OF, of_ct(self._registration, ""))
         self._registration.keep(MODEL, str(folder))
 
     def remove(self, model: StoredModel) -> None:
@@ -265,14 +265,14 @@ class Regressors:
             self._registration.device,
             None if unfinished is None else unfinished.folder,
         )
-        self._trained_for = of_whole_ct(self._registration)
+        self._trained_for = of_ct(self._registration, "")
 
     def cancel(self) -> None:
         """Make an end of the training under way.
 
         What was learnt is kept, and can be gone on with.
         """
-        if self.training is not None and self.is_training:
+        if self.training and self.is_training:
             self.training.cancel()
 
     def poll(self) -> bool:
@@ -287,7 +287,7 @@ class Regressors:
             return False
         self.reload()
         folder = self.training.folder
-        if folder is not None and self._trained_for == of_whole_ct(self._registration):
+        if folder is not None and self._trained_for == of_ct(self._registration, ""):
             self.choose(folder)
             if self._registration.start == "search":
                 self._registration.node.SetParameter("start", "auto")
@@ -299,8 +299,7 @@ class Regressors:
     def _chosen(self) -> Path | None:
         """The folder that was chosen for this CT; it need not be there any more."""
         folder = self._registration.kept(MODEL)
-        of = self._registration.kept(MODEL_OF, "")
-        here = of in ("", of_whole_ct(self._registration))
+        here = self._registration.kept(MODEL_OF, "") in ("", of_ct(self._registration, ""))
         return Path(folder) if folder and here else None
 
     def _take(self) -> Callable[[], list[StoredModel]]:

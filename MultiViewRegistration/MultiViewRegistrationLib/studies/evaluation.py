@@ -386,7 +386,7 @@ def _with_truth(
     max_pictures: int,
     bones: list[Row],
 ) -> list[Row]:
-    (truth, targets) = truth_of(case)
+    truth, targets = truth_of(case)
     model = setup.regressor(case)
     rows: list[Row] = []
     name = (

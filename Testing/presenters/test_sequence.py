@@ -13,6 +13,7 @@ from PIL import Image
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.assessment.uses import UseVerdict
+from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.result_files import read_track
 
@@ -78,6 +79,18 @@ def test_a_track_is_stepped_through_and_played(sequence):
     assert control(sequence, "progress") is None and shown(sequence, COUNT - 1).startswith(
         "Frame 4"
     )
+
+
+def test_the_answer_for_a_frame_whose_bones_lie_apart_is_that_of_each(sequence):
+    frames = sequence.player.played.frames
+    apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
+    accepted = replace(frames[0], verdict="accept")
+    frames[0] = replace(frames[0], verdict="check", reasons=[apart], bones={"L1": accepted})
+    assert text(sequence, "headline") == "Frame 0: registered, each bone: accept."
+    said = sequence.host.answer.answer()
+    assert (said.kind, said.word) == ("accept", "BONES: ACCEPT")
+    assert said.headline.endswith("L1 lies 4.6 mm from there")
+    assert sequence.host.presenters.check.state().text == "frame 0: each bone: accept"
 
 
 def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence):

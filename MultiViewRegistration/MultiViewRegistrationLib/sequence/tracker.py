@@ -26,7 +26,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.xray import View
-from ..reasons import UNUSABLE, Reason, Use
+from ..reasons import UNUSABLE, Reason, Use, bones_apart
 from ..registration.bone import placed
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
@@ -54,7 +54,7 @@ FOLLOWED = Reason(
     "poses.",
 )
 #: Where no X-ray shows a CT (4, 4).
-NOWHERE = rigid.translation([1e9, 1e9, 1e9])
+NOWHERE = rigid.translation([1e9] * 3)
 UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
 
 
@@ -162,6 +162,11 @@ class Tracked:
         pose = NOWHERE if self.world_from_ct is None else self.world_from_ct
         whole = dict.fromkeys(("", *bodies[0].bone_names), pose)
         return placed(parts, whole | self.bone_poses)
+
+    @property
+    def each_accepted(self) -> bool:
+        """As of `HistoryEntry`."""
+        return bones_apart(self.reasons) and {b.verdict for b in self.bones.values()} == {"accept"}
 
     @property
     def uses_in_words(self) -> str:
@@ -283,8 +288,8 @@ class Tracker:
         try:
             found = refine_from(self.anatomy, exact, starts, centre=poses[1], reach=self._search)
         except InputError:
-            found = lost(number, "the X-rays show too little of the CT within the search range.")
-            return replace(found, cameras=tuple(view.camera for view in views))
+            none = lost(number, "the X-rays show too little of the CT within the search range.")
+            return replace(none, cameras=tuple(view.camera for view in views))
         found = replace(found, views=views)
         assessment = self.assess(self.anatomy, views, found, poses[1])
         unlike = self.memory.unlike("the best pose", views, found.fit.similarity)

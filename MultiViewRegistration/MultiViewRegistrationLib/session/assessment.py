@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -70,9 +70,15 @@ def assess(session: Session) -> None:
             return
         session.history.note_here()
         before = _entry(session)
-        more: dict[str, Any] = {"cameras": before.cameras, "assessed": inputs}
-        more["edge_checks"] = {} if again else before.edge_checks
-        session.add_result(before.method, pose, result, put=False, **more)
+        session.add_result(
+            before.method,
+            pose,
+            result,
+            put=False,
+            cameras=before.cameras,
+            assessed=inputs,
+            edge_checks={} if again else before.edge_checks,
+        )
 
     session.run(finding, keep)
 
@@ -147,15 +153,12 @@ def verdict(session: Session) -> str:
     """
     entry = session.history.current
     said = session.sequence.frame or (entry and entry.as_checked)
-    return (
-        said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
-    )
+    return said.verdict if said and said.verdict and not outdated_reason(session) else ""
 
 
 def each_accepted(session: Session) -> bool:
     """Return whether the answer is that of bones, as `HistoryEntry.each_accepted`."""
-    here = session.sequence.frame is None and verdict(session)
-    return bool(here) and _entry(session).each_accepted
+    return bool(verdict(session)) and (session.sequence.frame or _entry(session)).each_accepted
 
 
 def _entry(session: Session) -> HistoryEntry:
@@ -223,7 +226,7 @@ def view_states(session: Session) -> dict[str, str]:
     entry = _entry(session)
     right = entry.verdict == "accept" or entry.each_accepted
     states = dict.fromkeys(entry.views, GOOD) if right else entry.views
-    return {**states, **dict.fromkeys(entry.off_line, BAD)}
+    return states | dict.fromkeys(entry.off_line, BAD)
 
 
 def probable_mm(entry: HistoryEntry) -> str:
@@ -244,10 +247,12 @@ def in_mm(mm: float) -> str:
 def summary(session: Session) -> str:
     """Return the verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
     frame = session.sequence.frame
+    each = each_accepted(session) and _("each bone: accept")
     if frame is not None:
-        return _("frame {number}: {verdict}").format(number=frame.number, verdict=frame.verdict)
-    if each_accepted(session):
-        return _("each bone: accept")
+        said = each or frame.verdict
+        return _("frame {number}: {verdict}").format(number=frame.number, verdict=said)
+    if each:
+        return each
     entry = _entry(session)
     mm = probable_mm(entry)
     return (
@@ -268,7 +273,7 @@ def headline(session: Session) -> str:
     if frame is None:
         return _headline(_entry(session))
     first = _("frame {number} was {how}").format(number=frame.number, how=frame.how)
-    told = frame.uses_in_words
+    told = frame.reasons[0].headline if frame.each_accepted else frame.uses_in_words
     if not told and frame.upper95_mm is not None:
         bound = _("error below {mm:.2f} mm in 95 of 100 such results")
         told = bound.format(mm=frame.upper95_mm)
@@ -309,7 +314,8 @@ def explanation(session: Session) -> list[str]:
     entry = session.history.current and session.history.current.as_checked
     outdated = outdated_reason(session)
     if frame is not None:
-        end = [] if outdated else [frame.uses_in_words, frame.scope, MEANINGS[frame.verdict]]
+        meaning = MEANINGS["accept" if frame.each_accepted else frame.verdict]
+        end = [] if outdated else [frame.uses_in_words, frame.scope, meaning]
         return list(filter(None, [outdated, *frame.reasons, *end]))
     if entry is None or not entry.inputs:
         return []

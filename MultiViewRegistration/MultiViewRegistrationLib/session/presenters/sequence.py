@@ -491,9 +491,10 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
     played = player.played
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"
+    verdict = _("each bone: accept") if frame.each_accepted else frame.verdict
     lines = [
         _("Frame {number}{name}: {how}, {verdict}.").format(
-            number=frame.number, name=name, how=frame.how, verdict=frame.verdict
+            number=frame.number, name=name, how=frame.how, verdict=verdict
         )
     ]
     each = zip(played.views, frame.similarity, strict=False)
@@ -519,8 +520,7 @@ def counted(player: Player) -> str:
     """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
     verdicts = [frame.verdict for frame in player.played.frames]
     count = player.played.count
-    there = [verdict for verdict in COLOURS if verdict and verdict in verdicts]
-    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in there]
+    parts = [f"{verdicts.count(each)} {each}" for each in COLOURS if each in verdicts]
     if len(verdicts) < count:
         parts.append(_("{count} not tracked").format(count=count - len(verdicts)))
     return _("{done} of {count} frames: {parts}.").format(

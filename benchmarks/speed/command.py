@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from MultiViewRegistrationLib.cli.options import add_json, out_file, progress_of
+from MultiViewRegistrationLib.cli.options import out_file, progress_of
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.files import write_json
@@ -40,7 +40,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.set_defaults(progress="line")
-    add_json(parser)
+    parser.add_argument("--json", action="store_true")
     parser.add_argument(
         "--only",
         default="",
@@ -67,8 +67,11 @@ def main() -> None:
     with progress_of(options, "Measuring") as line:
         records = run(setting, options.only, options.page, progress=line.show)
     rows = [row for record in records.values() for row in record["rows"]]
-    said = {"machine": machine(device), "rows": rows}
-    print(json.dumps(said, indent=1) if options.json else table_of(rows))
+    print(
+        json.dumps({"machine": machine(device), "rows": rows}, indent=1)
+        if options.json
+        else table_of(rows)
+    )
 
 
 def all_jobs(setting: Setting) -> list[Job]:
@@ -104,7 +107,7 @@ def run(
     setting: Setting,
     only: str = "",
     page: Path | None = None,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    progress: Callable[[float, str], object] = lambda *_: None,
 ) -> Records:
     """Measure, and return what was found in this run.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, naming
-from .options import Parser, add_json, out_file, progress_of, say
+from .options import Parser, out_file, progress_of, say, tell
 
 if TYPE_CHECKING:
     from ..imaging.reading import RawImage
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def add_calibrate(command: Parser) -> None:
     """Add the options of `mvreg calibrate`."""
     command.describe(
+        _calibrate,
         "--beads MODEL|--plate holes|beads --view NAME IMAGE... --out FILE.json [options]",
         "--beads phantom.csv --view AP ap.dcm --view LAT lat.dcm --out cameras.json",
     )
     add = command.add_argument
-    add_json(command)
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--beads",
@@ -91,7 +91,6 @@ def add_calibrate(command: Parser) -> None:
         help="the cameras, in the model's frame, for case new --calibration; the report is beside "
         "it, as .html",
     )
-    command.set_defaults(run=_calibrate)
 
 
 def _calibrate(options: argparse.Namespace) -> dict:
@@ -226,8 +225,7 @@ def _written(
     write_atomically(options.out, text)
     write_atomically(report, page)
     say(f"Wrote {options.out} and {report}")
-    if not options.json:
-        print("\n".join(sentences))
+    tell(options, *sentences)
     return {what: str(options.out), "report": str(report), **json.loads(text)}
 
 

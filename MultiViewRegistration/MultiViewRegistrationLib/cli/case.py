@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import collect_warnings
 from .case_new import add_new
-from .options import Parser, add_json, add_one_case, add_out, add_page, keep_page, sentence
+from .options import Parser, Run, add_one_case, add_out, add_page, keep_page, sentence, tell
 
 if TYPE_CHECKING:
     from ..io.case import Case
@@ -21,6 +21,7 @@ UNKNOWN_DETECTOR = 1.5
 def add_case(command: Parser) -> None:
     """Add the parts of `mvreg case`."""
     command.describe(
+        None,
         "new|check|show|anonymise ...",
         "new --ct CT --view AP ap.dcm --view LAT lat.dcm    # asks for what is missing",
         "check case.json",
@@ -29,38 +30,39 @@ def add_case(command: Parser) -> None:
     parts = command.add_subparsers(required=True, metavar="new|check|show|anonymise")
     add_new(parts)
 
-    part = _part(
+    _part(
         parts,
         "check",
+        _check,
         "read the whole case; explain its geometry and what is suspicious",
         "case.json",
     )
-    part.set_defaults(run=_check)
 
     part = _part(
         parts,
         "show",
+        _show,
         "draw the scene in 3D, and the CT's box in each image",
         "case.json --open",
         "case.json --out look.html",
     )
     add_page(part, "case.html")
-    part.set_defaults(run=_show)
 
     part = _part(
         parts,
         "anonymise",
+        _anonymise,
         "copy a case without names, IDs, dates and headers",
         "case.json --out copy",
     )
     add_out(part, "a new or empty folder", required=True)
-    part.set_defaults(run=_anonymise)
 
 
-def _part(parts: argparse._SubParsersAction, name: str, about: str, *examples: str) -> Parser:
+def _part(
+    parts: argparse._SubParsersAction, name: str, run: Run, about: str, *examples: str
+) -> Parser:
     part = parts.add_parser(name, help=about, description=sentence(about))
-    part.describe("CASE [options]", *examples)
-    add_json(part)
+    part.describe(run, "CASE [options]", *examples)
     add_one_case(part)
     return part
 
@@ -73,13 +75,10 @@ def _check(options: argparse.Namespace) -> dict:
         case = Case.load(options.case)
     answer = case_report(check_case(case))
     answer["findings"] = collected + answer["findings"]
-    if not options.json:
-        print(f"{answer['name']}: the case is complete and valid.")
-        print("\n".join(f"  {line}" for line in answer["lines"]))
-        print(
-            "\n".join(f"  Suspicious: {finding}" for finding in answer["findings"])
-            or "  Nothing looks suspicious."
-        )
+    found = [f"Suspicious: {finding}" for finding in answer["findings"]]
+    lines = answer["lines"] + (found or ["Nothing looks suspicious."])
+    valid = f"{answer['name']}: the case is complete and valid."
+    tell(options, valid, *(f"  {line}" for line in lines))
     return answer
 
 
@@ -128,7 +127,5 @@ def _anonymise(options: argparse.Namespace) -> dict:
     from ..io.case_anonymise import anonymise
 
     path, left_out = anonymise(options.case, options.out)
-    if not options.json:
-        print(f"Wrote {path}. Left out or changed:")
-        print("\n".join(f"  {sentence}" for sentence in left_out))
+    tell(options, f"Wrote {path}. Left out or changed:", *(f"  {each}" for each in left_out))
     return {"case": str(path), "left_out": left_out}

@@ -7,26 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, TABLES
-from .options import Parser, SearchRange, add_json, add_structures
+from .options import Parser, SearchRange, add_structures
 
 _UNKNOWN = "unknown"
 
 
-class _View(argparse.Action):
-    """Begins a view; the options of views that follow are its own."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        namespace.views = [*(namespace.views or []), {"view": values}]
-
-
 class _OfView(argparse.Action):
-    """An option of the view that was begun last."""
+    """Begins a view, or is an option of the view that was begun last."""
 
     def __call__(
         self,
@@ -35,6 +22,9 @@ class _OfView(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
+        if self.dest == "views":
+            namespace.views = [*(namespace.views or []), {"view": values}]
+            return
         if not namespace.views:
             parser.error(f"{option_string} belongs to a view: it comes behind --view NAME IMAGE")
         view = namespace.views[-1]
@@ -53,6 +43,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     )
     assert isinstance(part, Parser)
     part.describe(
+        _new,
         "[--ct CT] [--view NAME IMAGE [options of the view]]... [options]",
         "--ct ct.nii.gz --view AP ap.dcm --view LAT lat.dcm    # by the DICOM headers of the "
         "X-rays",
@@ -62,7 +53,6 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         "--ct ct.nii.gz --view AP ap.png --c-arm source_to_detector_mm=1000 "
         "source_to_isocentre_mm=700 pixel_mm=0.3 rao_lao_deg=0 cra_cau_deg=0 mirrored=yes",
     )
-    add_json(part)
     add = part.add_argument
     words = "[lps|ras] [forward|resampling]"
     add(
@@ -146,7 +136,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     views.add_argument(
         "--view",
         nargs=2,
-        action=_View,
+        action=_OfView,
         dest="views",
         metavar=("NAME", "IMAGE"),
         help="an X-ray, and a name for it",
@@ -191,7 +181,6 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         )
     pixels = 'where the view shows the points of --landmarks: "name, column, row" a line'
     of_view("--landmark-pixels", pixels, type=Path, metavar="FILE")
-    part.set_defaults(run=_new)
 
 
 def _described(kind: str, what: str) -> str:

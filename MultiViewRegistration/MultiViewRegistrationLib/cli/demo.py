@@ -25,7 +25,7 @@ from ..report.html import Content, number, table, tag
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from ..training import train
-from .options import Parser, add_json, add_open, add_out, add_progress, open_page, progress_of, say
+from .options import Parser, add_open, add_out, add_progress, open_page, progress_of, say
 from .register import say_report, summarise
 
 CHEST_NOTE = (
@@ -53,12 +53,10 @@ TRAINING_SHARE = 0.75
 
 def add_demo(command: Parser) -> None:
     """Add the options of `mvreg demo`."""
-    command.describe("[options]", "--open    # and look at the report in a browser")
-    add_json(command)
+    command.describe(_demo, "[options]", "--open    # and look at the report in a browser")
     add_progress(command)
     add_out(command, "folder of the results (default: %(default)s)", default="demo-result")
     add_open(command, "the report")
-    command.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> dict:

@@ -15,7 +15,6 @@ from ..studies.evaluation_page import pages
 from .options import (
     Parser,
     SearchRange,
-    add_json,
     add_progress,
     add_refinement,
     add_seed,
@@ -23,6 +22,7 @@ from .options import (
     out_file,
     out_folder,
     progress_of,
+    tell,
 )
 
 LOCAL = "local"
@@ -31,13 +31,13 @@ LOCAL = "local"
 def add_evaluate(command: Parser) -> None:
     """Add the options of `mvreg evaluate`."""
     command.describe(
+        _evaluate,
         "CASE... [options]",
         "cases/* --page table.md",
         "cases/* --start given search --search 18 55",
         "cases/* --scheduler                           # shared among processes",
     )
     add = command.add_argument
-    add_json(command)
     add_progress(command)
     add_refinement(command)
     add(
@@ -126,7 +126,6 @@ def add_evaluate(command: Parser) -> None:
         help="for --scheduler with --start regressor or auto: first train a regressor so long for each CT and geometry "
         "(default: those in your store are taken)",
     )
-    command.set_defaults(run=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> dict:
@@ -158,8 +157,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
         for evaluation in evaluations:
             pictures |= evaluation.pictures
         write_page(options.page, text, pictures, options.append)
-    if not options.json:
-        print(text)
+    tell(options, text)
     contents = [evaluation.to_json() for evaluation in evaluations]
     return contents[0] if len(contents) == 1 else {"evaluations": contents}
 

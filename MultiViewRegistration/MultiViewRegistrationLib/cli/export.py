@@ -21,7 +21,6 @@ from ..io.transforms import AXES, DIRECTIONS
 from .options import (
     RESULT_HELP,
     Parser,
-    add_json,
     add_out,
     case_path,
     result_path,
@@ -41,6 +40,7 @@ MEANINGS = {
 def add_export(command: Parser) -> None:
     """Add the options of `mvreg export`."""
     command.describe(
+        run,
         "RESULT --as KIND... --out DIR, or --igtl HOST:PORT, or --igtl-server PORT",
         "result --as all --out exported --case case.json",
         "result --as resampled-ct drr cameras --case case.json --out exported",
@@ -48,7 +48,6 @@ def add_export(command: Parser) -> None:
         "result --igtl 127.0.0.1:18944",
     )
     add = command.add_argument
-    add_json(command)
     add("result", type=result_path, metavar="RESULT", help=RESULT_HELP)
     add(
         "--as",
@@ -110,7 +109,6 @@ def add_export(command: Parser) -> None:
         help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C",
     )
     add("--seconds", type=float, help="of --igtl and --igtl-server, rather than until Ctrl-C")
-    command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> dict:

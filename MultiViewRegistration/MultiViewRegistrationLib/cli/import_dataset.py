@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import Parser, add_json, add_out, say, sentence
+from .options import Parser, add_out, say, sentence
 
 if TYPE_CHECKING:
     from ..io.datasets import Imported
 
 
-#: Imports a data set, and returns what is printed of it.
-Run = Callable[[argparse.Namespace], dict]
+#: Reads a case of a data set.
+Read = Callable[[argparse.Namespace], "Imported"]
 
 
 def add_import(command: Parser) -> None:
     """Add the data sets of `mvreg import`."""
     command.describe(
+        None,
         "DATASET FILE --out DIR [options]",
         "deepfluoro ipcai_2020_full_res_data.h5 --specimen 17-1882 --views 0,1 --out case",
         "ljubljana ljubljana.h5 --subject 1 --views ap,lat --out case",
@@ -29,13 +31,12 @@ def add_import(command: Parser) -> None:
     )
     kinds = command.add_subparsers(required=True, metavar="DATASET")
 
-    def dataset(name: str, about: str, file: str, run: Run) -> argparse.ArgumentParser:
+    def dataset(name: str, about: str, file: str, read: Read) -> argparse.ArgumentParser:
         part = kinds.add_parser(name, help=about, description=sentence(about))
         part.usage = f"{part.prog} FILE --out DIR [options]"
-        add_json(part)
+        part.does(partial(_import, read))
         part.add_argument("file", type=Path, metavar="FILE", help=file)
         add_out(part, "folder of the case.json and its files", required=True)
-        part.set_defaults(run=run)
         return part
 
     numbers: dict[str, Any] = {"required": True, "type": _numbers, "metavar": "N,..."}
@@ -45,7 +46,7 @@ def add_import(command: Parser) -> None:
         "deepfluoro",
         "DeepFluoro's full-resolution HDF5 file",
         "ipcai_2020_full_res_data.h5",
-        _import_deepfluoro,
+        _deepfluoro,
     )
     add = part.add_argument
     add(
@@ -80,7 +81,7 @@ def add_import(command: Parser) -> None:
         "ljubljana",
         "Ljubljana's angiograms in the HDF5 file of DiffPose",
         "ljubljana.h5",
-        _import_ljubljana,
+        _ljubljana,
     )
     add = part.add_argument
     add("--subject", required=True, type=int, metavar="N", help="1 to 10")
@@ -101,7 +102,7 @@ def add_import(command: Parser) -> None:
     )
 
     dataset(
-        "xvr", "DeepFluoro or Ljubljana in xvr's files", "a subject's folder", _import_xvr
+        "xvr", "DeepFluoro or Ljubljana in xvr's files", "a subject's folder", _xvr
     ).add_argument(
         "--views",
         required=True,
@@ -111,7 +112,7 @@ def add_import(command: Parser) -> None:
     )
 
     add = dataset(
-        "cobra", "projections of a COBRA2026 case", "the case's folder", _import_cobra
+        "cobra", "projections of a COBRA2026 case", "the case's folder", _cobra
     ).add_argument
     add("--views", **numbers, help="numbers of the projections")
     add(
@@ -121,7 +122,7 @@ def add_import(command: Parser) -> None:
     )
 
     add = dataset(
-        "autoscoper", "one instant of an Autoscoper trial", "the trial's .cfg", _import_autoscoper
+        "autoscoper", "one instant of an Autoscoper trial", "the trial's .cfg", _autoscoper
     ).add_argument
     add(
         "--frame",
@@ -169,41 +170,43 @@ def _words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _import_deepfluoro(options: argparse.Namespace) -> dict:
+def _deepfluoro(options: argparse.Namespace) -> Imported:
     from ..io.datasets.deepfluoro import read_deepfluoro
 
     how = {name: getattr(options, name) for name in ("bone", "crop", "upright", "all_targets")}
-    return _written(options, read_deepfluoro(options.file, options.specimen, options.views, **how))
+    return read_deepfluoro(options.file, options.specimen, options.views, **how)
 
 
-def _import_ljubljana(options: argparse.Namespace) -> dict:
+def _ljubljana(options: argparse.Namespace) -> Imported:
     from ..io.datasets.ljubljana import read_ljubljana
 
     how = {"crop": options.crop, "threshold": options.threshold}
-    return _written(options, read_ljubljana(options.file, options.subject, options.views, **how))
+    return read_ljubljana(options.file, options.subject, options.views, **how)
 
 
-def _import_xvr(options: argparse.Namespace) -> dict:
+def _xvr(options: argparse.Namespace) -> Imported:
     from ..io.datasets.xvr import read_xvr
 
-    return _written(options, read_xvr(options.file, options.views))
+    return read_xvr(options.file, options.views)
 
 
-def _import_cobra(options: argparse.Namespace) -> dict:
+def _cobra(options: argparse.Namespace) -> Imported:
     from ..io.datasets.cobra import read_cobra
 
-    return _written(options, read_cobra(options.file, options.views, deformed=options.deformed))
+    return read_cobra(options.file, options.views, deformed=options.deformed)
 
 
-def _import_autoscoper(options: argparse.Namespace) -> dict:
+def _autoscoper(options: argparse.Namespace) -> Imported:
     from ..io.datasets.autoscoper import read_autoscoper
 
     how = options.frame, options.intensity, options.unit
     poses = options.start, options.truth
-    return _written(options, read_autoscoper(options.file, *how, options.volume, *poses))
+    return read_autoscoper(options.file, *how, options.volume, *poses)
 
 
-def _written(options: argparse.Namespace, imported: Imported) -> dict:
+def _import(read: Read, options: argparse.Namespace) -> dict:
+    """Write a case, and return what is printed of it."""
+    imported = read(options)
     path = imported.write(options.out)
     count = len(imported.images)
     say("\n  ".join([f"{path}: {count} view{'s' * (count != 1)}.", *imported.notes]))

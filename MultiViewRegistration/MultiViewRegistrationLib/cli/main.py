@@ -135,6 +135,7 @@ def _parser(words: list[str]) -> Parser:
         description="Registers a CT to two or more X-ray images. For research use only: not a medical device.",
     )
     parser.describe(
+        None,
         "COMMAND ...",
         "demo                # see it work on a chest CT and simulated X-rays",
         "case new            # describe your own CT and X-rays: it asks for what is missing",

@@ -33,7 +33,7 @@ from ..io.points import read_markups, read_pixels, read_targets
 from ..io.transforms import read_pose
 from ..io.view_headers import by_header, header_of, missing_readings, planned_pose
 from ..io.view_record import Readings, ViewRecord
-from .options import checked, out_file, parse_structures, progress_of, say
+from .options import checked, out_file, parse_structures, progress_of, say, tell
 
 _GEOMETRIES = ("projection_matrix", "calibration", "c_arm", "slot_scan")
 #: Asks a question until the answer is understood: the question, and what makes a value of the
@@ -115,14 +115,14 @@ def make_case(options: argparse.Namespace) -> dict:
             f"{' and '.join(unstated)} is known, without which two X-rays are not accepted; give "
             "--principal-point-sd 0.5 if the camera was measured where the X-ray was taken."
         )
-    if not options.json:
-        print(f"Wrote {out}.")
-        lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
-        print("\n".join(f"  {line}" for line in lines))
-        print(
-            f"Look at it before you use it: mvreg case show {out}; then register it: mvreg "
-            f"register {out}"
-        )
+    lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
+    tell(
+        options,
+        f"Wrote {out}.",
+        *(f"  {line}" for line in lines),
+        f"Look at it before you use it: mvreg case show {out}; then register it: mvreg "
+        f"register {out}",
+    )
     return {"case": str(out), **report}
 
 

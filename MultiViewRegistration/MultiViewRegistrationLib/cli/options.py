@@ -40,6 +40,8 @@ _WIDTH = 30
 ALIVE_S = 10.0
 PREPARING = "preparing"
 COMPILING = "compiling kernels, once after installation, some ten seconds"
+#: Does what a command is for, and returns what --json prints.
+Run = Callable[[argparse.Namespace], dict | list[dict]]
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,11 +54,22 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
         self._example = ""
 
-    def describe(self, usage: str, *examples: str) -> None:
-        """Set the usage, in short, and the examples, both without the name of the command."""
+    def describe(self, run: Run | None, usage: str, *examples: str) -> None:
+        """Set what the command does, None of a group of commands, its usage, in short, and examples, both without its name."""
+        if run:
+            self.does(run)
         self.usage, self._example = f"{self.prog} {usage}", examples[0].partition("  ")[0]
         self.epilog = "\n  ".join(
             ["examples:", *(f"{self.prog} {example}" for example in examples)]
+        )
+
+    def does(self, run: Run) -> None:
+        """Set what the command does, and add --json, which all commands have."""
+        self.set_defaults(run=run)
+        self.add_argument(
+            "--json",
+            action="store_true",
+            help="print machine-readable output on stdout, and nothing else there",
         )
 
     def add_subparsers(self, **settings):
@@ -118,15 +131,6 @@ def sentence(about: str) -> str:
 def _nearest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def add_json(command: argparse.ArgumentParser) -> None:
-    """Add --json."""
-    command.add_argument(
-        "--json",
-        action="store_true",
-        help="print machine-readable output on stdout, and nothing else there",
-    )
 
 
 def add_one_case(command: argparse.ArgumentParser, more: str = "") -> None:
@@ -449,6 +453,12 @@ def _writable(text: str, folder: Path) -> Path:
             "choose another"
         ) from None
     return Path(text)
+
+
+def tell(options: argparse.Namespace, *lines: str) -> None:
+    """Print lines on stdout, which is another's with --json."""
+    if not options.json:
+        print("\n".join(lines))
 
 
 #: Where messages go besides, with --log.

@@ -14,7 +14,7 @@ from ..io.case import Case
 from ..registration.bone import bones_of
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.register_bones import register_bones
-from .options import Parser, add_json, add_one_case, add_progress, progress_of
+from .options import Parser, add_one_case, add_progress, progress_of, tell
 
 #: So many views are listed.
 LISTED = 5
@@ -23,10 +23,12 @@ LISTED = 5
 def add_plan(command: Parser) -> None:
     """Add the options of `mvreg plan`."""
     command.describe(
-        "CASE [options]", "case.json", "case.json --at-start   # before anything is registered"
+        _plan,
+        "CASE [options]",
+        "case.json",
+        "case.json --at-start   # before anything is registered",
     )
     add = command.add_argument
-    add_json(command)
     add_progress(command)
     add_one_case(command)
     add(
@@ -34,7 +36,6 @@ def add_plan(command: Parser) -> None:
         action="store_true",
         help="plan at the case's start poses (default: at those that a registration finds)",
     )
-    command.set_defaults(run=_plan)
 
 
 def _plan(options: argparse.Namespace) -> dict:
@@ -74,9 +75,8 @@ def _plan(options: argparse.Namespace) -> dict:
             plans[body.name or WHOLE] = plan
     plans |= of_bones
     first = plans[bodies[0].name or WHOLE]
-    if not options.json:
-        lines = [f"{name}: {each.sentence}" for name, each in plans.items()]
-        lines[0] += verdict
-        lines[1:1] = [f"  {each.words}: {each.error_mm:.2g} mm" for each in first.views[:LISTED]]
-        print("\n".join(lines).removeprefix(f"{WHOLE}: "))
+    lines = [f"{name}: {each.sentence}" for name, each in plans.items()]
+    lines[0] = f"{lines[0].removeprefix(f'{WHOLE}: ')}{verdict}"
+    lines[1:1] = [f"  {each.words}: {each.error_mm:.2g} mm" for each in first.views[:LISTED]]
+    tell(options, *lines)
     return first.to_json() | {"bodies": {name: each.to_json() for name, each in plans.items()}}

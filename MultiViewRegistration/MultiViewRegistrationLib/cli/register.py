@@ -28,7 +28,6 @@ from .options import (
     CASE_HELP,
     Parser,
     SearchRange,
-    add_json,
     add_out,
     add_progress,
     add_refinement,
@@ -59,6 +58,7 @@ EXIT_STATUS = {"accept": 0, "check": 3, "reject": 4, "not assessed": 5}
 def add_register(command: Parser) -> None:
     """Add the options of `mvreg register`."""
     command.describe(
+        _register,
         "CASE ... [options]",
         "case.json                            # from its start pose, or by a search; into result/ "
         "beside it",
@@ -69,7 +69,6 @@ def add_register(command: Parser) -> None:
         "cases/* --out results --resume      # a folder each, and a table; what is done already stays",
     )
     add = command.add_argument
-    add_json(command)
     add_progress(command)
     add_refinement(command)
     add("cases", type=case_path, nargs="+", metavar="CASE", help=CASE_HELP)
@@ -158,7 +157,6 @@ def add_register(command: Parser) -> None:
         action="store_true",
         help=f"exit status by the verdict: {', '.join(f'{status} {verdict}' for verdict, status in EXIT_STATUS.items())}",
     )
-    command.set_defaults(run=_register)
 
 
 def _register(options: argparse.Namespace) -> dict | list[dict]:

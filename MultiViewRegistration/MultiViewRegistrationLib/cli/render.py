@@ -20,18 +20,18 @@ from ..io.transforms import read_transform
 from ..registration.bone import parts_of, placed
 from ..registration.prepared_ct import PreparedCT
 from ..report.exports import cameras_of
-from .options import Parser, add_json, add_one_case, add_out, progress_of
+from .options import Parser, add_one_case, add_out, progress_of, tell
 
 
 def add_render(command: Parser) -> None:
     """Add the options of `mvreg render`."""
     command.describe(
+        _render,
         "CASE --out DIR [options]",
         "case.json --out drr",
         "case.json --pose result --out drr",
     )
     add = command.add_argument
-    add_json(command)
     add_one_case(command)
     add(
         "--pose",
@@ -41,15 +41,13 @@ def add_render(command: Parser) -> None:
         "or a transform file, for the CT (default: %(default)s)",
     )
     add_out(command, "folder of NAME_drr.mha (line integrals) and NAME_drr.png", required=True)
-    command.set_defaults(run=_render)
 
 
 def _render(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     with progress_of(options, "Rendering") as line:
         files = render_views(case, options.pose, options.out, line.show)
-    if not options.json:
-        print("\n  ".join(["Wrote", *map(str, files)]))
+    tell(options, "Wrote", *(f"  {file}" for file in files))
     return {"files": list(map(str, files))}
 
 

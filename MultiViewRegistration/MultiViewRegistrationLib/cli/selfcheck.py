@@ -21,7 +21,6 @@ from ..studies.selfcheck import (
 from ..studies.selfcheck_page import write_page
 from .options import (
     Parser,
-    add_json,
     add_page,
     add_progress,
     add_seed,
@@ -29,6 +28,7 @@ from .options import (
     checked,
     keep_page,
     progress_of,
+    tell,
 )
 from .register import EXIT_STATUS
 
@@ -39,13 +39,13 @@ NOT_FOUND = EXIT_STATUS["reject"]
 def add_selfcheck(command: Parser) -> None:
     """Add the options of `mvreg selfcheck`."""
     command.describe(
+        _selfcheck,
         "STUDY [options], or CASE|RESULT --offsets [options]",
         "STUDY                  # a folder of DICOM files",
         "case.json --starts 10 --open",
         "result --offsets       # its pose must be found again from known offsets",
     )
     add = command.add_argument
-    add_json(command)
     add_progress(command)
     add(
         "study",
@@ -70,7 +70,6 @@ def add_selfcheck(command: Parser) -> None:
     )
     add_seed(command, "of the starts' directions")
     add_page(command, "selfcheck.html")
-    command.set_defaults(run=_selfcheck)
 
 
 def _selfcheck(options: argparse.Namespace) -> dict:
@@ -78,10 +77,9 @@ def _selfcheck(options: argparse.Namespace) -> dict:
         return _check_offsets(options)
     with progress_of(options, "Checking") as line:
         check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
-    if not options.json:
-        reasons = [f"  {reason}" for reason in check.result.reasons if reason.code != "assumed"]
-        verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
-        print("\n".join([*check.summary, *check.misfits, verdict, *reasons]))
+    reasons = [f"  {reason}" for reason in check.result.reasons if reason.code != "assumed"]
+    verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
+    tell(options, *check.summary, *check.misfits, verdict, *reasons)
     keep_page(options, lambda out: write_page(out, check))
     return check.to_json()
 
@@ -105,8 +103,7 @@ def _check_offsets(options: argparse.Namespace) -> dict:
     case = Case.load(checked(case_path, path))
     with progress_of(options, "Checking") as line:
         check = check_offsets(case, pose, line.show)
-    if not options.json:
-        print("\n".join(check.summary))
+    tell(options, *check.summary)
     keep_page(options, lambda out: write_offsets(out, check))
     options.status = 0 if check.passed else NOT_FOUND
     return check.to_json()

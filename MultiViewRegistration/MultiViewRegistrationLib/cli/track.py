@@ -18,13 +18,13 @@ from ..reasons import BoneVerdict
 from .options import (
     Parser,
     add_device,
-    add_json,
     add_out,
     add_progress,
     add_seed,
     case_path,
     progress_of,
     say,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 def add_track(command: Parser) -> None:
     """Add the options of `mvreg track`."""
     command.describe(
+        _track,
         "CASE... --out DIR [options]",
         "case.json --out track                 # of multi-frame images",
         "frame*/case.json --out track          # a case for each frame",
         "case.json --images AP ap*.png --images LAT lat*.png --out track",
     )
     add = command.add_argument
-    add_json(command)
     add_progress(command)
     add_device(command)
     add(
@@ -85,14 +85,12 @@ def add_track(command: Parser) -> None:
         help="also draw the edges of the CT, and bones' outlines, over each frame",
     )
     add_out(command, "folder of track.json, poses.csv and track.tra", required=True)
-    command.set_defaults(run=_track)
 
 
 def add_motion(command: Parser) -> None:
     """Add the options of `mvreg motion`."""
-    command.describe("FIXED MOVING --out DIR", "radius-track ulna-track --out motion")
+    command.describe(_motion, "FIXED MOVING --out DIR", "radius-track ulna-track --out motion")
     add = command.add_argument
-    add_json(command)
     add(
         "fixed",
         type=Path,
@@ -106,7 +104,6 @@ def add_motion(command: Parser) -> None:
         help="track.json of the other structure, of the same frames",
     )
     add_out(command, "folder of motion.csv and motion.html", required=True)
-    command.set_defaults(run=_motion)
 
 
 def _track(options: argparse.Namespace) -> dict:
@@ -209,7 +206,6 @@ def _motion(options: argparse.Namespace) -> dict:
     from ..sequence.track_files import write_motion
 
     motion = write_motion(options.fixed, options.moving, options.out)
-    if not options.json:
-        title = printable(f"{motion['moving']} against {motion['fixed']}")
-        print("\n  ".join([f"Wrote the motion of {title}:", *motion["files"]]))
+    title = printable(f"{motion['moving']} against {motion['fixed']}")
+    tell(options, f"Wrote the motion of {title}:", *(f"  {file}" for file in motion["files"]))
     return motion

@@ -13,25 +13,25 @@ from ..training import train
 from .options import (
     Parser,
     add_device,
-    add_json,
     add_one_case,
     add_out,
     add_progress,
     add_seed,
     progress_of,
     say,
+    tell,
 )
 
 
 def add_train(command: Parser) -> None:
     """Add the options of `mvreg train`."""
     command.describe(
+        _train,
         "CASE [options]",
         "case.json --minutes 2",
         "case.json --minutes 10 --out model --device auto",
     )
     add = command.add_argument
-    add_json(command)
     add_progress(command)
     add_device(command)
     add_one_case(command, "; only the geometry of its X-rays is used")
@@ -62,15 +62,12 @@ def add_train(command: Parser) -> None:
     )
     add_seed(command, "of the random images")
     add("--resume", action="store_true", help="continue the training in --out with its settings")
-    command.set_defaults(run=_train)
 
 
 def add_models(command: Parser) -> None:
     """Add the options of `mvreg models`."""
-    command.describe("[--remove NAME]", "", "--remove NAME    # as listed")
-    add_json(command)
+    command.describe(_models, "[--remove NAME]", "", "--remove NAME    # as listed")
     command.add_argument("--remove", metavar="NAME", help="of a model as listed")
-    command.set_defaults(run=_models)
 
 
 def _train(options: argparse.Namespace) -> dict:
@@ -112,17 +109,18 @@ def _models(options: argparse.Namespace) -> dict:
             )
         remove_model(chosen[0])
         models.remove(chosen[0])
-    if not options.json:
-        print(f"{data_folder() / 'models'}: {len(models) or 'no'} model{'s' * (len(models) != 1)}")
-        for stored in models:
-            card = stored.card
-            error = "not trained yet" if card.error_mm is None else f"{card.error_mm:.1f} mm"
-            state = "" if stored.finished else f", stopped after {card.done} of {card.steps} steps"
-            size = f"{stored.bytes / 1e6:.1f} MB"
-            print(
-                f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  "
-                f"{error}  {size}{state}"
-            )
+    count = len(models)
+    tell(options, f"{data_folder() / 'models'}: {count or 'no'} model{'s' * (count != 1)}")
+    for stored in models:
+        card = stored.card
+        error = "not trained yet" if card.error_mm is None else f"{card.error_mm:.1f} mm"
+        state = "" if stored.finished else f", stopped after {card.done} of {card.steps} steps"
+        size = f"{stored.bytes / 1e6:.1f} MB"
+        tell(
+            options,
+            f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  "
+            f"{error}  {size}{state}",
+        )
     return {
         "models": [
             {

@@ -7,16 +7,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import InputError, install_command
-from .options import Parser, add_json
+from .options import Parser
 
 
 def add_view(command: Parser) -> None:
     """Add the options of `mvreg view`."""
     command.describe(
-        "[PATH] [options]", "           # the start page: open files there", "case.json", "result"
+        _view,
+        "[PATH] [options]",
+        "           # the start page: open files there",
+        "case.json",
+        "result",
     )
     add = command.add_argument
-    add_json(command)
     add(
         "path",
         type=Path,
@@ -38,7 +41,6 @@ def add_view(command: Parser) -> None:
     )
     add("--port", type=int, default=0, help="default: any that is free")
     add("--no-browser", action="store_true", help="only print the page's address")
-    command.set_defaults(run=_view)
 
 
 def _view(options: argparse.Namespace) -> dict:

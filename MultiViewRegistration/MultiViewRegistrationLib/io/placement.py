@@ -20,10 +20,6 @@ from .view_record import ViewRecord
 PARALLEL = (
     0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
 )
-#: Of three planes with normals of length 1, the determinant below which they meet in no point;
-#: voxels by which planes may miss one.
-PARALLEL_PLANES = 1e-12
-TOUCHING = 1e-7
 #: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another
 #: unit, so many mm long.
 NOT_MM = {10.0: ("metres", 1000), 250.0: ("centimetres", 10)}
@@ -86,22 +82,15 @@ def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
 
 
 def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
-    """Return whether any point of the box from `low` to `high` (3,), in voxel indices, falls on the camera's image.
-
-    What both have in common is convex and bounded: where there is anything, it has a corner, in
-    which three of their planes meet.
-    """
+    """Return whether any point of the box from `low` to `high` (3,), in voxel indices, falls on the camera's image."""
     outside = camera.field_planes @ world_from_index  # @ (i, j, k, 1) <= 0 within the field
     outside /= np.linalg.norm(outside[:, :3], axis=1, keepdims=True)
     if (outside @ [*(low + high) / 2, 1.0] <= 0).all():
         return True
-    box = np.vstack([np.c_[-np.eye(3), low], np.c_[np.eye(3), -high]])
-    planes = np.vstack([outside, box])
-    meeting = planes[np.array(list(combinations(range(len(planes)), 3)))]
-    meeting = meeting[np.abs(np.linalg.det(meeting[..., :3])) > PARALLEL_PLANES]
-    corners = np.linalg.solve(meeting[..., :3], -meeting[..., 3:])[..., 0]
-    within = corners @ planes[:, :3].T + planes[:, 3] <= TOUCHING
-    return bool(within.all(axis=1).any())
+    from scipy.optimize import linprog  # slow to import
+
+    bounds = np.stack([low, high], axis=1)
+    return bool(linprog(np.zeros(3), outside[:, :3], -outside[:, 3], bounds=bounds).success)
 
 
 def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +137,7 @@ def check_sources(
 def check_starts(
     begin: str, bodies: Sequence[Body], files: list[ViewRecord], views: list[View]
 ) -> None:
-    """Refuse start poses of further bodies as `_check_visible` does; `begin` begins its sentences."""
+    """Refuse start poses of further bodies as `check_start` does; `begin` begins its sentences."""
     cameras = [view.camera for view in views]
     for body in bodies[1:]:
         if body.world_from_ct is not None:
@@ -159,35 +148,22 @@ def check_starts(
 def check_start(
     where: str, files: list[ViewRecord], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray
 ) -> None:
-    """Refuse a start pose (4, 4) as `_check_visible` does."""
+    """Refuse a start pose (4, 4) at which no X-ray shows the CT."""
     low, high = ct_box(ct)
 
     def seen(pose: np.ndarray) -> list[bool]:
         world_from_index = pose @ ct.volume.ct_from_index
         return [sees(camera, world_from_index, low, high) for camera in cameras]
 
-    from_ras = any(seen(world_from_ct @ LPS_FROM_RAS))
-    _check_visible(where, files, seen(world_from_ct), from_ras)
-
-
-def _check_visible(
-    where: str, files: list[ViewRecord], seen: list[bool], seen_from_ras: bool
-) -> None:
-    """Refuse a start pose at which no X-ray shows the CT.
-
-    Parameters
-    ----------
-    seen_from_ras
-        Whether one would, if the CT's matrix were in RAS.
-    """
-    if not any(seen):
+    shown = seen(world_from_ct)
+    if not any(shown):
         in_ras = "if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS: np.diag([-1, -1, 1, 1]) @ affine; else "
         raise InputError(
             f"{where}: world_from_ct has the CT outside every view, expected a start pose at "
-            f"which images show it; {in_ras if seen_from_ras else ''}correct it or the geometry of "
+            f"which images show it; {in_ras if any(seen(world_from_ct @ LPS_FROM_RAS)) else ''}correct it or the geometry of "
             "the views."
         )
-    for view, sees_ct in zip(files, seen):
+    for view, sees_ct in zip(files, shown):
         if not sees_ct:
             warn(
                 f"{where}: {view.field} does not show the CT at the start pose world_from_ct; "

@@ -190,29 +190,17 @@ def derivatives(camera: Camera, points: np.ndarray, pivot: np.ndarray) -> np.nda
     The columns are a twist of camera_from_world about the pivot, the logarithm of the distance from
     source to detector, and column and row of the principal point.
     """
-    x = rigid.transform_points(camera.camera_from_world, points)
-    K = camera.intrinsics
-    z = x[:, 2]
-    pixels = x @ K.T
-    pixels = pixels[:, :2] / pixels[:, 2:]
-    of_place = np.zeros((len(x), 2, 3))
-    of_place[:, 0, 0] = K[0, 0] / z
-    of_place[:, 0, 1] = K[0, 1] / z
-    of_place[:, 1, 1] = K[1, 1] / z
-    of_place[:, :, 2] = -(pixels - camera.principal_point) / z[:, None]
-    turn = of_place @ -rigid.hat(x - pivot)
-    distance = (pixels - camera.principal_point)[..., None]
-    centre = np.broadcast_to(np.eye(2), (len(x), 2, 2))
-    return np.concatenate([turn, of_place, distance, centre], axis=2).reshape(-1, ALL)
+    J = camera.jacobians(points)
+    of_place = J[..., :3] @ camera.camera_from_world[:3, :3].T
+    away = rigid.transform_points(camera.camera_from_world, points) - pivot
+    turn = of_place @ -rigid.hat(away)
+    return np.concatenate([turn, of_place, J[..., 3:]], axis=2).reshape(-1, ALL)
 
 
 def changed(camera: Camera, step: np.ndarray, pivot: np.ndarray) -> Camera:
     """Return a camera after a change (9,), as `derivatives` has it."""
-    K = camera.intrinsics.copy()
-    K[:2, :2] *= np.exp(step[6])
-    K[:2, 2] += step[7:9]
     pose = rigid.moved(camera.camera_from_world, step[:6], pivot)
-    return replace(camera, intrinsics=K, camera_from_world=pose)
+    return replace(camera.corrected(np.exp(step[6]), step[7:9]), camera_from_world=pose)
 
 
 @dataclass(frozen=True, eq=False)

@@ -407,11 +407,11 @@ def _scores(
     model: np.ndarray, pixels: np.ndarray, camera: Camera, poses: np.ndarray, coarse: float
 ) -> np.ndarray:
     """Return for poses (n, 4, 4) about how many beads of the image each has in their places."""
-    points = poses[:, :3, :3] @ model.T + poses[:, :3, 3:]
-    depth = np.where(points[:, 2] > 0, points[:, 2], np.nan)
-    K = camera.intrinsics
-    u = (K[0, 0] * points[:, 0] + K[0, 1] * points[:, 1]) / depth + K[0, 2]
-    v = K[1, 1] * points[:, 1] / depth + K[1, 2]
+    P = camera.intrinsics @ poses[:, :3]
+    x = P[..., :3] @ model.T + P[..., 3:]
+    depth = np.where(x[:, 2] > 0, x[:, 2], np.nan)
+    u = x[:, 0] / depth
+    v = x[:, 1] / depth
     squared = (pixels[:, 0] - u[..., None]) ** 2 + (pixels[:, 1] - v[..., None]) ** 2
     nearest = np.nan_to_num(squared.min(axis=1), nan=np.inf)
     return np.maximum(0, 1 - nearest / coarse**2).sum(axis=1)

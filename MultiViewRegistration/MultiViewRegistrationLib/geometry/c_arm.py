@@ -152,7 +152,8 @@ class CArm:
             isocentre_offset_mm=(x, y),
             mirrored=bool(fx < 0),
         )
-        moved = _largest_shift_px(camera, reading.camera())
+        corners = camera.at_depth(camera.corners, depth)
+        moved = np.linalg.norm(reading.camera().project(corners) - camera.corners, axis=1).max()
         if moved > tolerance_px:
             width, height = pixel_mm
             raise InputError(
@@ -233,11 +234,3 @@ def image_sides(camera: Camera, world_from_patient: np.ndarray) -> tuple[str, st
     right, down = (world_from_patient[:3, :3].T @ camera.plane_at(1.0)[:, :2]).T
     left, right, top, bottom = (side_of_direction(way) for way in (-right, right, -down, down))
     return left, right, top, bottom
-
-
-def _largest_shift_px(a: Camera, b: Camera) -> float:
-    """Return the largest distance in pixels, over the image, between where two cameras of one pose show a point."""
-    columns, rows = a.size
-    corners = np.array([(u, v, 1) for u in (0, columns - 1) for v in (0, rows - 1)])
-    moved = corners @ (b.intrinsics @ np.linalg.inv(a.intrinsics)).T
-    return np.linalg.norm((moved - corners)[:, :2], axis=1).max()

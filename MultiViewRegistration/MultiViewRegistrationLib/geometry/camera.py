@@ -419,7 +419,7 @@ class Distortion:
             Beginning with "distortion", if it does not converge: a distortion so strong has no
             inverse.
         """
-        ideal = inverted(self.distort, points, CONVERGED)
+        ideal = inverted(self.distort, points)
         if ideal is None:
             raise InputError(
                 "distortion: cannot be undone at a point of the image, expected coefficients of a "
@@ -436,9 +436,7 @@ class Distortion:
         return _through(self.undistort, intrinsics, pixels)
 
 
-def inverted(
-    distort: Callable[[np.ndarray], np.ndarray], points: ArrayLike, converged: float
-) -> np.ndarray | None:
+def inverted(distort: Callable[[np.ndarray], np.ndarray], points: ArrayLike) -> np.ndarray | None:
     """Return ideal points (..., 2) of distorted ones (..., 2); None where the distortion has no inverse.
 
     Iterates x <- x + points - distort(x) until it stands still.
@@ -450,7 +448,7 @@ def inverted(
             ideal = ideal + step
             if not np.isfinite(step).all():
                 return None
-            if not step.size or np.abs(step).max() < converged:
+            if not step.size or np.abs(step).max() < CONVERGED:
                 return ideal
     return None
 

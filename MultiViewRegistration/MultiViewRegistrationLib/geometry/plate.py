@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError, naming
-from .camera import inverted
 
 DEGREE = 5
 POWERS = np.array([(i, n - i) for n in range(DEGREE + 1) for i in range(n + 1)])
@@ -25,7 +24,6 @@ MIN_NODES = 2 * len(POWERS)
 OUTLIER_SDS = 4.0
 #: A pose's distortion is interpolated with so large a share of noise in its variance.
 NOISE_SHARE = 1e-6
-CONVERGED_PX = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +44,6 @@ class PolynomialDistortion:
     def distort(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels (..., 2) of the stored image from those of the undistorted one."""
         return pixels + monomials(pixels, self.size) @ self.coefficients
-
-    def undistort(self, pixels: np.ndarray) -> np.ndarray:
-        """Return pixels (..., 2) of the undistorted image from those of the stored one.
-
-        Raises
-        ------
-        InputError
-            Where the distortion is so strong that it has no inverse.
-        """
-        ideal = inverted(self.distort, pixels, CONVERGED_PX)
-        if ideal is None:
-            raise InputError(
-                "distortion: cannot be undone at a point of the image; measure the plate again."
-            )
-        return ideal
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """As `distort`, with intrinsics that it does not need, as `Distortion` has it."""

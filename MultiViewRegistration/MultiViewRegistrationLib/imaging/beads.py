@@ -16,7 +16,7 @@ import numpy as np
 import scipy
 
 from .bead_fit import MIN_SHOWN, POOR_MISFIT, Bead, fitted, reach_px
-from .field import continued
+from .field import block_sums, continued
 
 #: Radii by which one scale of the search differs from the next.
 SCALE_STEP = 1.25
@@ -121,7 +121,7 @@ def _blobs(
     factor = 1
     for radius in low * SCALE_STEP ** np.arange(count):
         while radius / factor > POOLED_RADIUS_PX and min(pooled.shape) >= 16:
-            pooled = _halved(pooled)
+            pooled = block_sums(pooled, 2) / 4
             factor = 2 * factor
         sigma = radius / factor / np.sqrt(2)
         response = -(sigma**2) * scipy.ndimage.gaussian_laplace(pooled, sigma, mode="nearest")
@@ -139,11 +139,6 @@ def _blobs(
     blobs = blobs[np.argsort(-blobs[:, 3], kind="stable")]
     blobs = blobs[blobs[:, 3] > MIN_RESPONSE_SHARE * blobs[:1, 3].sum()]
     return _spread(blobs[:, :2], blobs[:, 2])
-
-
-def _halved(image: np.ndarray) -> np.ndarray:
-    rows, columns = (size // 2 for size in image.shape)
-    return image[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean((1, 3))
 
 
 def _spread(places: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

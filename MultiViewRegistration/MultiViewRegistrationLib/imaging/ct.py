@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import scipy
 
 from ..errors import InputError, UnitMismatch, warn
 from ..geometry import rigid
@@ -577,17 +578,7 @@ def on_grid(
     """
     if values.shape == tuple(shape) and np.allclose(place, ct_from_index, rtol=0, atol=SAME_GRID):
         return values
-    import SimpleITK as sitk  # takes a while, and most masks lie on the CT's grid
-
-    def placed(image: sitk.Image, affine: np.ndarray) -> sitk.Image:
-        spacing = rigid.steps(affine)
-        image.SetSpacing(spacing.tolist())
-        image.SetOrigin(affine[:3, 3].tolist())
-        image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
-        return image
-
-    grid = placed(sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8), ct_from_index)
-    source = placed(sitk.GetImageFromArray(values), place)
-    return sitk.GetArrayFromImage(
-        sitk.Resample(source, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
+    index = np.linalg.inv(place) @ ct_from_index
+    return scipy.ndimage.affine_transform(
+        values, index[2::-1, 2::-1], index[2::-1, 3], tuple(shape), order=0, mode="grid-constant"
     )

@@ -195,8 +195,16 @@ def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
     """Return block means, the last block filled up with the image's edge, without single bright or dark pixels."""
     rows, columns = image.shape
     padded = np.pad(image, ((0, -rows % factor), (0, -columns % factor)), mode="edge")
-    blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    return scipy.ndimage.median_filter(blocks.mean((1, 3), dtype=np.float64), 3, mode="nearest")
+    means = block_sums(padded.astype(float), factor) / factor**2
+    return scipy.ndimage.median_filter(means, 3, mode="nearest")
+
+
+def block_sums(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return sums over blocks of `factor` x `factor` pixels, those beyond the last whole block left out."""
+    rows, columns = (size // factor for size in image.shape)
+    whole = image[: rows * factor, : columns * factor]
+    by_rows = whole.reshape(rows, factor, columns * factor).sum(1)  # first: along memory
+    return by_rows.reshape(rows, columns, factor).sum(2)
 
 
 def _across(density: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -228,19 +236,17 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
     The image goes on beyond its edge.
     """
-    m = np.pad(mask, 1, mode="edge")
-    thick = m[1:-1, 1:-1] & m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
-    t = np.pad(thick, 1)
-    labels, _ = scipy.ndimage.label(
-        t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:]
-    )
+    thick = scipy.ndimage.binary_erosion(mask, border_value=1)
+    labels, _ = scipy.ndimage.label(scipy.ndimage.binary_dilation(thick))
     return labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
 
 
 def _convex_corners(mask: np.ndarray) -> np.ndarray | None:
     """Return (n, 2) corners (x, y) of the convex hull of a mask's pixel centres, in turn."""
-    corners = _corners_of(outermost(mask))
-    return corners if len(corners) > 2 else None  # it is empty, or all on one line
+    try:
+        return _corners_of(outermost(mask))
+    except (ValueError, scipy.spatial.QhullError):  # it is empty, or all on one line
+        return None
 
 
 def outermost(mask: np.ndarray) -> np.ndarray:
@@ -252,24 +258,8 @@ def outermost(mask: np.ndarray) -> np.ndarray:
 
 
 def _corners_of(points: np.ndarray) -> np.ndarray:
-    """Return (n, 2) corners of the convex hull of points (m, 2), in turn.
-
-    Andrew's two chains (Inf. Process. Lett. 9:216-219, 1979), of which all points without a left
-    turn are taken away at once, until each has one.
-    """
-    ordered = points[np.lexsort(points.T)].astype(float)
-    ordered = ordered[np.diff(ordered, axis=0, prepend=np.nan).any(1)]  # each point once
-
-    def chain(corners: np.ndarray) -> np.ndarray:
-        turns_left = np.zeros(1, bool)
-        while not turns_left.all():
-            x, y = np.diff(corners, axis=0).T
-            turns_left = np.ones(len(corners), bool)
-            turns_left[1:-1] = x[:-1] * y[1:] > y[:-1] * x[1:]
-            corners = corners[turns_left]
-        return corners[:-1]
-
-    return np.concatenate([chain(ordered), chain(ordered[::-1])])
+    """Return (n, 2) corners of the convex hull of points (m, 2), in turn."""
+    return points[scipy.spatial.ConvexHull(points).vertices]
 
 
 def _half_planes(corners: np.ndarray) -> np.ndarray:
@@ -395,11 +385,8 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
     scaled = (values - low) / (high - low)
     valid = find_field(-np.log(scaled + 1e-3)) & find_field(-np.log(1 - scaled + 1e-3))
     factor = -(-max(values.shape) // POLARITY_SIZE)
-    rows, columns = (size // factor for size in values.shape)
-    crop = np.s_[: rows * factor, : columns * factor]
-    blocks = (rows, factor, columns, factor)
-    small = scaled[crop].reshape(blocks).mean((1, 3))
-    inside = valid[crop].reshape(blocks).all((1, 3))
+    small = block_sums(scaled, factor) / factor**2
+    inside = block_sums(valid, factor) == factor**2
     inside = scipy.ndimage.binary_erosion(inside, iterations=5, border_value=1)
     if inside.sum() < 1000:
         return None

@@ -15,7 +15,7 @@ from ..geometry.camera import Camera
 from ..geometry.fields import PRESUMED, SLOT_SCAN_UNCERTAINTY
 from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
-from .field import bone_is_bright, find_annotations, find_field
+from .field import block_sums, bone_is_bright, find_annotations, find_field
 from .image_source import check_room
 from .reading import RawImage, StoredImage, raw_image, read_image, read_slice
 
@@ -56,8 +56,8 @@ class XRay:
         if factor == 1:
             return self
         weight = self.valid.astype(np.float32)
-        total = _block_sums(self.line_integrals * weight, factor)
-        count = _block_sums(weight, factor)
+        total = block_sums(self.line_integrals * weight, factor)
+        count = block_sums(weight, factor)
         pixel_mm = self.pixel_mm and (factor * self.pixel_mm[0], factor * self.pixel_mm[1])
         return XRay(total / np.maximum(count, 1), count >= MIN_VALID_SHARE * factor**2, pixel_mm)
 
@@ -227,13 +227,6 @@ def _filled(values: np.ndarray) -> np.ndarray:
     if not finite.any() or np.ptp(values[finite]) == 0:
         raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
     return values if finite.all() else np.where(finite, values, np.median(values[finite]))
-
-
-def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:
-    rows, columns = (size // factor for size in image.shape)
-    whole = image[: rows * factor, : columns * factor]
-    by_rows = whole.reshape(rows, factor, -1).sum(1)  # first: along memory
-    return by_rows.reshape(rows, columns, factor).sum(2)
 
 
 def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:

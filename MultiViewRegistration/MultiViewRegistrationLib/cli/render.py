@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from PIL import Image
 
 from ..errors import InputError, Show, warn
 from ..finding import start_pose
 from ..geometry.camera import Camera
 from ..io.case import Case
-from ..io.files import written_atomically
+from ..io.case_writer import metaimage
+from ..io.files import write_atomically, written_atomically
 from ..io.navigation.registration_export import RegistrationExport
 from ..io.transforms import read_transform
 from ..registration.bone import parts_of, placed
@@ -68,10 +68,8 @@ def render_views(case: Case, pose: str, folder: Path, on_progress: Show) -> list
     for number, (view, camera) in enumerate(zip(case.views, cameras, strict=True)):
         on_progress(number / len(case.views), view.name)
         drr = anatomy.line_integrals(camera, world_from_ct)
-        image = sitk.GetImageFromArray(drr)
-        image.SetSpacing(view.xray.pixel_mm or (1.0, 1.0))
-        with written_atomically(folder / f"{view.name}_drr.mha") as path:
-            sitk.WriteImage(image, str(path), useCompression=True)
+        grid = np.diag([*(view.xray.pixel_mm or (1.0, 1.0)), 1.0])
+        write_atomically(folder / f"{view.name}_drr.mha", metaimage(drr, grid))
         bright = 255 * np.clip(drr / max(float(np.percentile(drr, 99.9)), 1e-6), 0, 1)
         with written_atomically(folder / f"{view.name}_drr.png") as path:
             Image.fromarray(bright.astype(np.uint8)).save(path)

@@ -137,6 +137,18 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
     return np.moveaxis(total, 0, axis)
 
 
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """Return float32 values (slices, rows, columns) as int16, where they are the same."""
+    if values.dtype != np.float32:
+        return values
+    whole = np.empty(values.shape, np.int16)
+    for of, into in zip(values, whole, strict=True):  # by slices: they fit the cache
+        into[:] = of
+        if not np.array_equal(of, into):
+            return values
+    return whole
+
+
 # Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and
 # 0.0184 at 80 keV, so 0.0192 is about 70 keV, the effective energy of a C-arm behind a patient.
 # Bone at 1000 HU: 0.0573, cortical bone of 1.92 g/cm3 (ICRU 44: 0.0604 at 60 keV, 0.0428 at 80 keV)

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError, naming
 from ..geometry.bead_match import check_model, symmetries
 from .files import describe, parse_numbers, printable, read_json, read_text
-from .points import MARKUPS, csv_rows, labelled_points
+from .points import csv_rows, labelled_points
 
 EXPECTED = "a model of beads: lines of name,x,y,z in mm"
 HEADING = ["name", "x", "y", "z"]
@@ -78,13 +78,10 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
         For anything else, and as `BeadModel`.
     """
     file = printable(path)
-    suffix = Path(path).suffix.lower()
-    markups = suffix in MARKUPS and (
-        suffix == ".fcsv" or Path(path).name.lower().endswith(".mrk.json")
-    )
-    if markups:
+    name = os.fspath(path).lower()
+    if name.endswith((".fcsv", ".mrk.json")):
         beads = labelled_points(path)
-    elif suffix == ".json":
+    elif name.endswith(".json"):
         beads = _of_json(file, read_json(path))
     else:
         beads = _of_lines(file, read_text(path, EXPECTED).splitlines())

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.body import Body
+from ..imaging.ct import whole_numbers
 from ..imaging.reading import RawImage
 from ..imaging.structures import StructureSource
 from ..imaging.xray import load_image, recognised
@@ -152,7 +153,7 @@ def _write_bodies(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
         if body.bones.names:
             labels = written("labels.mha", body.bones.labels, grid)
         source = BodySource(
-            ct=written(name, smallest(body.ct.volume.values), grid),
+            ct=written(name, whole_numbers(body.ct.volume.values), grid),
             name=body.name,
             unit=body.ct.unit,
             mask=mask,
@@ -182,17 +183,6 @@ def _write_views(
 
 def _without_files(content: dict) -> dict:
     return {key: value for key, value in content.items() if key not in _FILES}
-
-
-def smallest(values: np.ndarray) -> np.ndarray:
-    """Convert float values to int16, if that holds them: it is half the size, and packs better."""
-    low = np.iinfo(np.int16).min
-    high = np.iinfo(np.int16).max
-    if low <= values.min() and values.max() <= high:
-        whole = values.astype(np.int16)
-        if np.array_equal(whole, values):
-            return whole
-    return values
 
 
 def _stored(image: RawImage) -> np.ndarray:

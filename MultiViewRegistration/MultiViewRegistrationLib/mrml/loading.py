@@ -18,6 +18,7 @@ import slicer
 
 from ..errors import InputError
 from ..geometry.fields import PRESUMED
+from ..imaging.ct import whole_numbers
 from ..imaging.xray import RawImage, View
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, DicomImage
@@ -232,18 +233,6 @@ def volume_node(scene: Any, name: str, values: np.ndarray, world_from_index: np.
     display.SetWindowLevelMinMax(*np.percentile(values[THIN], SHOWN))
     slicer.util.updateVolumeFromArray(node, values)
     return node
-
-
-def whole_numbers(values: np.ndarray) -> np.ndarray:
-    """Return float32 values (slices, rows, columns) as int16, where they are the same."""
-    if values.dtype != np.float32:
-        return values
-    whole = np.empty(values.shape, np.int16)
-    for of, into in zip(values, whole, strict=True):  # by slices: they fit the cache
-        into[:] = of
-        if not np.array_equal(of, into):
-            return values
-    return whole
 
 
 def source_node(view: XRayView, name: str, *frames: RawImage):

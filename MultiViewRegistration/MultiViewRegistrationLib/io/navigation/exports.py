@@ -16,8 +16,7 @@ import SimpleITK as sitk
 from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
-from ...imaging.ct import CT
-from ..case_writer import smallest
+from ...imaging.ct import CT, whole_numbers
 from ..files import printable, write_atomically, written_atomically
 from ..own_folders import staged
 from ..result_folder import list_files
@@ -236,7 +235,7 @@ def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
     InputError
         Where that has more voxels than a program will open.
     """
-    values = smallest(ct.volume.values)
+    values = whole_numbers(ct.volume.values)
     image = _resampled(
         values, ct, target_from_ct, sitk.sitkLinear, AIR_HU if ct.unit == "hu" else 0
     )

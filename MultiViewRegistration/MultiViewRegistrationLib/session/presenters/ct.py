@@ -25,7 +25,7 @@ from ...mrml.bones import named_bones, places_of, put_apart
 from ...mrml.ct_facts import take_facts
 from ...mrml.fingerprints import of_ct
 from ...mrml.identity import CTHeader, file_of, header_of_ct, keep_header
-from ...mrml.loading import volume_node, whole_numbers
+from ...mrml.loading import volume_node
 from ...mrml.manual_pose import centre_in_ct, keep_centre
 from ...mrml.nodes import (
     free_name,
@@ -106,7 +106,12 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
     scouts = read_scouts(first) if len(files.files) > 1 else None
     name = study_name(first, name_of(Path(files.file_name or _("CT")))) or _("CT")
     return ReadCT(
-        ct, whole_numbers(ct.volume.values), ct.centroid(), header_of_ct(files.files), name, scouts
+        ct,
+        imaging_ct.whole_numbers(ct.volume.values),
+        ct.centroid(),
+        header_of_ct(files.files),
+        name,
+        scouts,
     )
 
 

@@ -81,9 +81,9 @@ class Intrinsics:
 
     @property
     def weights(self) -> np.ndarray:
-        """(3,) of the logarithm of the distance, of column and row: one over their variance."""
+        """(3,) of the logarithm of the distance, of column and row: one over their standard deviation."""
         sd = np.array([self.distance_sd_percent / 100, *2 * [self.principal_point_sd_px]])
-        return 1 / np.maximum(sd, 1e-9) ** 2
+        return 1 / np.maximum(sd, 1e-9)
 
 
 KNOWN = Intrinsics(0.0, 0.0)
@@ -220,9 +220,7 @@ class _Problem:
         """(k,) of the changes of intrinsics: one over their standard deviations."""
         if self.intrinsics.known:
             return np.zeros(0)
-        return np.tile(
-            np.sqrt(self.intrinsics.weights), 1 if self.intrinsics.shared else len(self.seen)
-        )
+        return np.tile(self.intrinsics.weights, 1 if self.intrinsics.shared else len(self.seen))
 
     @property
     def first(self) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 
 import numpy as np
+import scipy
 
 #: A fit is made at no more pixels than these from the centre to the rim; a larger bead is pooled.
 FITTED_RADIUS_PX = 7.0
@@ -96,12 +96,8 @@ def stopped_by_ball(distance: np.ndarray, radius: float, blur: float, nepers: fl
     return ring @ (rho * weights * radius / blur**2 * chords)
 
 
-def _legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    return (nodes + 1) / 2, weights / 2
-
-
-_QUADRATURE = _legendre(24)
+#: Nodes and weights from 0 to 1.
+_QUADRATURE = np.add(np.polynomial.legendre.leggauss(24), [[1], [0]]) / 2
 
 
 def reach_px(radius: float, blur: float) -> float:
@@ -239,7 +235,7 @@ class _Patch:
         ring = ~near
         if near.sum() < 4 or ring.sum() < 6 or abs(stopped) < MIN_STOPPED or self.shown < MIN_SHOWN:
             return None
-        profile = _at_centre(radius, blur, numbers[4])
+        profile = stopped_by_ball(np.zeros(1), radius, blur, numbers[4])[0]
         spread = np.sqrt(np.sum(weight * misfit**2) / np.sum(weight))
         if abs(stopped) * profile < MIN_CONTRAST_TO_NOISE * spread:
             return None
@@ -299,13 +295,10 @@ class _Patch:
 
     def _correlation(self, misfit: np.ndarray) -> float:
         """Return how many times the variance of a mean is that of independent pixels."""
-        image = np.zeros((np.ptp(self.at, axis=1) + 7).tolist())
-        row, column = self.at - self.at.min(axis=1, keepdims=True) + 3
-        image[row, column] = misfit
-        lags = range(-3, 4)
-        shifted = [image[row + down, column + right] for down, right in product(lags, lags)]
-        around = np.sum(misfit * shifted)
-        return float(max(1.0, around / max(np.sum(misfit**2), 1e-12)))
+        image = np.zeros((self.at.max(axis=1) + 1).tolist())
+        image[tuple(self.at)] = misfit
+        around = 7**2 * scipy.ndimage.uniform_filter(image, 7, mode="constant")
+        return float(max(1.0, np.sum(image * around) / max(np.sum(misfit**2), 1e-12)))
 
     def _half_apart(self, numbers: np.ndarray) -> np.ndarray:
         """Return (2,) from the centre to each of two beads, were this one two that overlap."""
@@ -362,7 +355,3 @@ def _without(values: np.ndarray, distance: np.ndarray, bead: Bead) -> np.ndarray
         0.95,
     )
     return np.where(passed > 0.98, values, 1 - primary + (values - 1 + primary) / passed)
-
-
-def _at_centre(radius: float, blur: float, nepers: float) -> float:
-    return float(stopped_by_ball(np.zeros(1), radius, blur, nepers)[0])

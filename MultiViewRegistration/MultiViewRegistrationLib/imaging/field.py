@@ -223,12 +223,8 @@ def _blur(profile: np.ndarray) -> float:
 
 def _touching_edge(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return the connected parts of a mask that reach the edge of the image or of the known field."""
-    labels, n = scipy.ndimage.label(mask | ~known)
-    keep = np.zeros(n + 1, bool)
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        keep[edge] = True
-    keep[0] = False
-    return keep[labels]
+    labels, _ = scipy.ndimage.label(np.pad(mask | ~known, 1, constant_values=True))
+    return labels[1:-1, 1:-1] == labels[0, 0]
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

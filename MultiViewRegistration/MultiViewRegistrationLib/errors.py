@@ -27,6 +27,11 @@ class InputError(ValueError):
 
     Which file or field, what was found, what was expected, what to do.
 
+    Parameters
+    ----------
+    message
+        The sentence, with {names} in braces where `values` are filled in.
+
     Attributes
     ----------
     key
@@ -38,8 +43,8 @@ class InputError(ValueError):
 
     code = "input"
 
-    def __init__(self, message: str = "", key: str = "", code: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "", key: str = "", code: str = "", **values: object) -> None:
+        super().__init__(message.format(**values) if values else message)
         self.key = key
         self.code = code or self.code
 

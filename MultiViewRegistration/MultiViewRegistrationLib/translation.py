@@ -1,7 +1,7 @@
 """`_`, which translates a sentence that a person reads: by Slicer inside it, by gettext elsewhere.
 
 Call it with a literal, so that extraction finds the sentence, and fill in values behind it:
-`_("Reading {name}...").format(name=name)`.
+`_("Reading {name}...").format(name=name)`, of an error `InputError(_("{name}: is ..."), name=name)`.
 """
 
 from __future__ import annotations

@@ -108,9 +108,9 @@ def keep_preset(name: str, c_arm: dict) -> str:
     aside = ""
     if not name or len(name) > MAX_NAME_LENGTH:
         raise InputError(
-            _(
-                "Name of the C-arm: has {count} letters, expected 1 to {most}; enter another."
-            ).format(count=len(name), most=MAX_NAME_LENGTH)
+            _("Name of the C-arm: has {count} letters, expected 1 to {most}; enter another."),
+            count=len(name),
+            most=MAX_NAME_LENGTH,
         )
     try:
         presets = read_presets()
@@ -151,7 +151,7 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            _("{path}: the C-arm cannot be kept ({error}); make the folder writable.").format(
-                path=path, error=error
-            )
+            _("{path}: the C-arm cannot be kept ({error}); make the folder writable."),
+            path=path,
+            error=error,
         ) from None

@@ -72,7 +72,9 @@ class FileImages:
                 _(
                     "{frame}: has no view {view}, expected the views of the first frame; correct "
                     "its case."
-                ).format(frame=self.names[number], view=lost)
+                ),
+                frame=self.names[number],
+                view=lost,
             )
         return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
 
@@ -84,7 +86,9 @@ class FileImages:
                     _(
                         "has {size[1]} columns and {size[0]} rows, expected {first[1]} and "
                         "{first[0]} as in the first frame."
-                    ).format(size=raw.values.shape, first=valid.shape)
+                    ),
+                    size=raw.values.shape,
+                    first=valid.shape,
                 )
             settings = greys_of(raw, entry.intensity)
             xray = to_line_integrals(

@@ -91,20 +91,21 @@ def ensure(requirements: str) -> None:
             "Packages: {names} is not installed, expected your consent to install it; press the "
             "button once more, and agree."
         )
-        raise InputError(message.format(names=names))
+        raise InputError(message, names=names)
     why = _install(requirements)
     importlib.invalidate_caches()
     if why or _missing(requirements):
         message = _("Packages: {names} could not be installed: {why}.")
         raise InputError(
-            message.format(names=names, why=why or _("Python does not find it; restart Slicer"))
+            message, names=names, why=why or _("Python does not find it; restart Slicer")
         )
     if version("numpy") != np.__version__:
         raise InputError(
             _(
                 "Packages: {names} needs another numpy than the one at work, and both are "
                 "installed now; save the scene, and restart Slicer."
-            ).format(names=names)
+            ),
+            names=names,
         )
 
 

@@ -66,9 +66,8 @@ def add_volume(registration: Registration, volume: Any) -> XRayView:
     """
     if volume is registration.ct:
         raise InputError(
-            _(
-                "{name}: is the CT of this registration, expected an X-ray; choose another volume."
-            ).format(name=volume.GetName())
+            _("{name}: is the CT of this registration, expected an X-ray; choose another volume."),
+            name=volume.GetName(),
         )
     if file := _file_shown_by(volume):
         return _add_frames(registration, file)
@@ -225,7 +224,10 @@ def _add_views(
             _(
                 "X-rays: the case has {count} views, but with the {there} that are there no more "
                 "than {most} can be shown; remove some first."
-            ).format(count=len(added), there=there, most=MAX_VIEWS)
+            ),
+            count=len(added),
+            there=there,
+            most=MAX_VIEWS,
         )
     views = [add(registration) for add in added]
     every = asdict(settings_of(registration).shared_unknowns)
@@ -265,7 +267,11 @@ def use_mask(view: XRayView, path: Path) -> None:
             _(
                 "{file}: has {own[1]} \u00d7 {own[0]} pixels, expected the {size[0]} \u00d7 "
                 "{size[1]} of {name}; choose another X-ray."
-            ).format(file=path.name, own=used.shape, size=view.size, name=view.name)
+            ),
+            file=path.name,
+            own=used.shape,
+            size=view.size,
+            name=view.name,
         )
     used = used[:, ::-1] if record.flipped else used
     used = undistorted_mask(used, *record.lens) if record.lens else used
@@ -287,7 +293,8 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
         raise InputError(
             _(
                 'X-rays: another view has the name "{name}", expected one of its own for each; choose another.'
-            ).format(name=name)
+            ),
+            name=name,
         )
     nodes.rename(view.node, name)
     History(registration).rename_view(before, name)
@@ -338,7 +345,8 @@ class Scouts:
                     _(
                         "X-rays: {name} has a world of its own, and the scouts of a CT lie in the "
                         "scanner's; remove {name}, or begin another registration."
-                    ).format(name=view.name)
+                    ),
+                    name=view.name,
                 )
         views = []
         for name in self.missing_in(registration):

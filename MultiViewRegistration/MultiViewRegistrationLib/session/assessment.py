@@ -370,9 +370,8 @@ def use_suggested_masks(session: Session) -> str:
     result = session.result if session.sequence.frame is None else None
     if why or result is None or result.assessment is None:
         raise InputError(
-            _(
-                "Mask: {why}, expected a pose that was assessed; register, or assess this pose."
-            ).format(why=within_sentence(why or _("This pose was not assessed.")))
+            _("Mask: {why}, expected a pose that was assessed; register, or assess this pose."),
+            why=within_sentence(why or _("This pose was not assessed.")),
         )
     if result.verdict == "reject":
         raise InputError(

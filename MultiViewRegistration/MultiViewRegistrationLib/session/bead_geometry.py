@@ -95,7 +95,8 @@ class BeadXRays:
                     _(
                         "{name}: is a slot scan, expected images of a C-arm; skip it, and begin "
                         "again."
-                    ).format(name=view.name)
+                    ),
+                    name=view.name,
                 )
         known = (view.record.c_arm_proposal.get("source_to_detector_mm") for view in views)
         return cls(

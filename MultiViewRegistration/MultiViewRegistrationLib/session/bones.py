@@ -232,9 +232,8 @@ class Bones:
                 history.note("by hand")
                 return
         raise InputError(
-            _("{name}: was not registered yet, expected a pose to go back to; register it.").format(
-                name=name
-            )
+            _("{name}: was not registered yet, expected a pose to go back to; register it."),
+            name=name,
         )
 
     def extent(self, name: str) -> np.ndarray | None:
@@ -414,9 +413,7 @@ class Bones:
         mesh = None if bone is None or bone.surface is None else bone.surface.GetPolyData()
         if mesh is None or not mesh.GetNumberOfPoints():
             raise InputError(
-                _("{name}: has no surface yet, expected a registered bone; register it.").format(
-                    name=name
-                )
+                _("{name}: has no surface yet, expected a registered bone; register it."), name=name
             )
         return lps_from_ras(array_of(mesh.GetPoints()))
 

@@ -66,7 +66,10 @@ def set_camera(
             _(
                 "{name}: the geometry is for an image of {size[0]} x {size[1]} pixels, but this "
                 "one has {own[0]} x {own[1]}; give that of the image as it is stored."
-            ).format(name=view.name, size=size, own=view.size)
+            ),
+            name=view.name,
+            size=size,
+            own=view.size,
         )
     record = replace(view.record, geometry=given, distortion=None)
     with naming(view.name):
@@ -78,7 +81,7 @@ def set_camera(
         if point is None:  # a matrix whose sign nobody has settled
             raise
         sentence = BY_CAMERA if isinstance(given, Camera) else BY_MATRIX
-        raise InputError(sentence.format(name=view.name)) from None
+        raise InputError(sentence, name=view.name) from None
     give_geometry(view, camera, distortion=distortion, origin=origin)
 
 
@@ -288,7 +291,9 @@ def refuse_other_machine(eos: str, others: list[str]) -> None:
                 "{eos} is an EOS image and {other} is not, whose headers place them in different "
                 "worlds, expected X-rays of one machine; leave one out, or give one its geometry "
                 "in the world of the other."
-            ).format(eos=eos, other=others[0])
+            ),
+            eos=eos,
+            other=others[0],
         )
 
 
@@ -373,12 +378,11 @@ def with_slot_scan_header(record: XRayRecord, path: Path) -> XRayRecord:
             _(
                 "{path}: is {kind} without {names} ({tags}), expected all that places it in the "
                 "scanner; export it again, or give them as its slot_scan in a case.json."
-            ).format(
-                path=path.name,
-                kind=_("an EOS image") if is_eos(read_dicom(path)) else _("a localizer"),
-                names=", ".join(unknown),
-                tags=", ".join(unknown.values()),
-            )
+            ),
+            path=path.name,
+            kind=_("an EOS image") if is_eos(read_dicom(path)) else _("a localizer"),
+            names=", ".join(unknown),
+            tags=", ".join(unknown.values()),
         )
     values = found.values
     gaps = tuple(found.missing)
@@ -417,14 +421,19 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
                     "{name}: is of another frame of reference (EOS image: of another study) than "
                     "{other}, which does not tell how they lie to each other, expected those of "
                     "one examination; choose another, or remove {other} first."
-                ).format(name=name, other=other.name)
+                ),
+                name=name,
+                other=other.name,
             )
         if own.is_eos and (why := mismatch(own.values, other.record.slot_scan)):
             raise InputError(
                 _(
                     "{name} and {other}: are EOS images of which {why}, expected those of one "
                     "scan; choose another, or give their slot_scan in a case.json."
-                ).format(name=name, other=other.name, why=why)
+                ),
+                name=name,
+                other=other.name,
+                why=why,
             )
 
 
@@ -482,7 +491,8 @@ def completed(
                 "Central column: none is given, and the image may be cropped, expected that of the "
                 "ray at right angles to the scan plane; enter it, {middle:g} if it is the middle "
                 "one."
-            ).format(middle=(view.size[0] - 1) / 2)
+            ),
+            middle=(view.size[0] - 1) / 2,
         )
     after = {**before, "source_to_isocentre_mm": source_to_isocentre_mm}
     to_source = before.get("isocentre_to_source")

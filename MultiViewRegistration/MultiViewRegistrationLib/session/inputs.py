@@ -335,9 +335,9 @@ def camera_of(view: XRayView) -> Camera:
     """
     if needs_geometry(view) and (missing := missing_in_header(view)):
         raise InputError(
-            _("{name}: its header does not say all of the geometry; enter {fields}.").format(
-                name=view.name, fields=", ".join(missing)
-            )
+            _("{name}: its header does not say all of the geometry; enter {fields}."),
+            name=view.name,
+            fields=", ".join(missing),
         )
     return view.camera
 

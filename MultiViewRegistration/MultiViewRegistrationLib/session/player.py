@@ -64,7 +64,8 @@ def refuse_lost(registration: Registration) -> None:
             _(
                 "{name}: the volume of its image was removed while frames were shown in it; add "
                 "the X-ray again."
-            ).format(name=lost)
+            ),
+            name=lost,
         )
 
 
@@ -230,7 +231,8 @@ def _find(content: dict, beside: Path | None) -> tuple:
         _(
             "Sequence: {path} is not there, expected the files that were tracked; put them back "
             "and open the scene again, or open its track.json."
-        ).format(path=printable(lost))
+        ),
+        path=printable(lost),
     )
 
 

@@ -492,7 +492,9 @@ class Tracking:
                     _(
                         "{name}: its image or geometry is not that of {case} any more, expected "
                         "the same, as the other frames have them from there; open the case again."
-                    ).format(name=here.name, case=printable(files.cases[0].name))
+                    ),
+                    name=here.name,
+                    case=printable(files.cases[0].name),
                 )
         return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})
 
@@ -513,7 +515,8 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
                 _(
                     "Track: the C-arm of {name} turns from frame to frame, expected one geometry "
                     "for all frames; make a case.json, and open that."
-                ).format(name=turning)
+                ),
+                name=turning,
             )
         return SliceImages({view.name: (view, inputs.xray(view)) for view in views})
     if inputs.case_path is None:

@@ -229,9 +229,8 @@ def require_settled(session: Session, override: bool) -> str:
     reason = reason_not_to_use(session)
     if reason and not override:
         raise InputError(
-            _(
-                "Export: {reason}, expected a result that stands; register again, or override this."
-            ).format(reason=within_sentence(reason))
+            _("Export: {reason}, expected a result that stands; register again, or override this."),
+            reason=within_sentence(reason),
         )
     return reason
 
@@ -259,7 +258,8 @@ def read_result(path: Path, case: Path | None = None) -> ReadResult:
             _(
                 "{path}: found no case.json beside it, expected the case that the result was found "
                 "from; name it (--case CASE), or put both into one folder."
-            ).format(path=path.name)
+            ),
+            path=path.name,
         )
     found = exported.with_changes(exported.changes(case))
     return ReadResult(read_case(case), found, fields)
@@ -368,11 +368,10 @@ def read_track(path: Path, case: Path | None = None) -> ReadTrack:
             _(
                 "{path}: has the views {views}, but its case has {names}, expected the same; put "
                 "the case back, or track it again."
-            ).format(
-                path=printable(Path(path).name),
-                views=", ".join(map(printable, track.views)),
-                names=", ".join(names),
-            )
+            ),
+            path=printable(Path(path).name),
+            views=", ".join(map(printable, track.views)),
+            names=", ".join(names),
         )
     if track.inputs and first.inputs != track.inputs:
         warn(

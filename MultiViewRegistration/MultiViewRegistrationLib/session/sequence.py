@@ -202,9 +202,9 @@ class Sequence:
         """
         if pace not in PACES:
             raise InputError(
-                _('Track: found the pace "{pace}", expected one of {paces}.').format(
-                    pace=pace, paces=", ".join(PACES)
-                )
+                _('Track: found the pace "{pace}", expected one of {paces}.'),
+                pace=pace,
+                paces=", ".join(PACES),
             )
         session = self._session
         session.require_idle()

@@ -159,9 +159,9 @@ class Session(Inputs):
         """
         if start not in STARTS:
             raise InputError(
-                _('Start: found "{start}", expected one of {starts}.').format(
-                    start=start, starts=", ".join(STARTS)
-                )
+                _('Start: found "{start}", expected one of {starts}.'),
+                start=start,
+                starts=", ".join(STARTS),
             )
         self.require_idle()
         if refused := self.refused(start, refinement):

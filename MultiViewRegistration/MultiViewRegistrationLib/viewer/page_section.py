@@ -166,9 +166,9 @@ class PageSection:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         if not control.several and not control.folders and len(files) != 1:
             raise InputError(
-                _("{what}: {count} files were sent, expected one; choose one.").format(
-                    what=control.label, count=len(files)
-                )
+                _("{what}: {count} files were sent, expected one; choose one."),
+                what=control.label,
+                count=len(files),
             )
         with self.application.ui_action():
             try:

@@ -108,15 +108,15 @@ def _try_loading(mrml: Path, name: str, claimed: int) -> None:
             _(
                 "{file}: its {what} is no whole surface, expected one whose points are all there; "
                 "remove it there."
-            ).format(file=name, what=fault)
+            ),
+            file=name,
+            what=fault,
         )
 
 
 def _unreadable(name: str) -> InputError:
     return InputError(
-        _("{file}: cannot be read as a scene, expected one of 3D Slicer; save it again.").format(
-            file=name
-        )
+        _("{file}: cannot be read as a scene, expected one of 3D Slicer; save it again."), file=name
     )
 
 
@@ -140,7 +140,8 @@ def save_scene(scene: Any, path: Path) -> Callable[[], Path]:
             _(
                 "{file}: the scene could not be written, expected room in the folder for temporary "
                 "files; free some."
-            ).format(file=path.name)
+            ),
+            file=path.name,
         )
 
     def pack() -> Path:
@@ -148,9 +149,9 @@ def save_scene(scene: Any, path: Path) -> Callable[[], Path]:
             return packed(folder / path.stem, path)
         except OSError as error:
             raise InputError(
-                _("{file}: cannot be written ({why}); free some space.").format(
-                    file=path.name, why=error.strerror or error
-                )
+                _("{file}: cannot be written ({why}); free some space."),
+                file=path.name,
+                why=error.strerror or error,
             ) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -174,7 +175,10 @@ def _unpacked(path: Path, folder: Path) -> Path:
                     _(
                         "{file}: holds {count} files, expected a scene of at most {most}; choose "
                         "another file."
-                    ).format(file=path.name, count=len(members), most=MAX_FILES)
+                    ),
+                    file=path.name,
+                    count=len(members),
+                    most=MAX_FILES,
                 )
             room = min(MAX_BYTES, shutil.disk_usage(folder).free)
             if sum(member.file_size for member in members) > room:
@@ -183,7 +187,9 @@ def _unpacked(path: Path, folder: Path) -> Path:
                         "{file}: would take more than {room:.3g} GB unpacked, which is all that is "
                         "taken, or free on the disk for temporary files; save it with less in it, "
                         "or free some space."
-                    ).format(file=path.name, room=room / 2**30)
+                    ),
+                    file=path.name,
+                    room=room / 2**30,
                 )
             for member in members:
                 target = folder / safe_path(member.filename)
@@ -195,14 +201,15 @@ def _unpacked(path: Path, folder: Path) -> Path:
             _(
                 "{file}: cannot be unpacked ({why}), expected a scene of 3D Slicer (.mrb); save it "
                 "again."
-            ).format(file=path.name, why=error)
+            ),
+            file=path.name,
+            why=error,
         ) from None
     scenes = sorted(folder.rglob("*.mrml"), key=lambda file: len(file.parts))
     if not scenes:
         raise InputError(
-            _(
-                "{file}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file."
-            ).format(file=path.name)
+            _("{file}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file."),
+            file=path.name,
         )
     return scenes[0]
 
@@ -248,7 +255,9 @@ def _check_all(mrml: Path, home: Path | None) -> int:
                 _(
                     "{scene}: names {file}, which is of none of the formats that are read in a "
                     "scene; remove it there, or save it in another format."
-                ).format(scene=mrml.name, file=path.name)
+                ),
+                scene=mrml.name,
+                file=path.name,
             )
         _check(path)
         claimed += path.stat().st_size
@@ -269,14 +278,13 @@ def _names(mrml: Path) -> Iterator[str]:
     except OSError as error:
         why = error.strerror or error
         sentence = _("{scene}: cannot be read ({why}).")
-        raise InputError(sentence.format(scene=mrml.name, why=why)) from None
+        raise InputError(sentence, scene=mrml.name, why=why) from None
     except (ElementTree.ParseError, ValueError, LookupError):
         root = None
     if root is None or root.tag != "MRML":
         raise InputError(
-            _("{scene}: is no scene, expected one of 3D Slicer; choose another file.").format(
-                scene=mrml.name
-            )
+            _("{scene}: is no scene, expected one of 3D Slicer; choose another file."),
+            scene=mrml.name,
         )
     for element in root.iter():
         for key, value in element.attrib.items():
@@ -285,7 +293,8 @@ def _names(mrml: Path) -> Iterator[str]:
                     _(
                         "{scene}: names a file on a network, which is not fetched; load the scene "
                         "in 3D Slicer, and save it with its data, as .mrb."
-                    ).format(scene=mrml.name)
+                    ),
+                    scene=mrml.name,
                 )
             if key.lower().startswith(("filename", "filelistmember")) and value.strip():
                 # some spaces and signs are written as %20 and the like, and read so
@@ -301,7 +310,8 @@ def _path(mrml: Path, name: str, home: Path | None) -> Path:
             _(
                 "{scene}: names a file outside its own folder, expected a scene that is whole; "
                 "save it as .mrb."
-            ).format(scene=mrml.name)
+            ),
+            scene=mrml.name,
         )
     return found
 

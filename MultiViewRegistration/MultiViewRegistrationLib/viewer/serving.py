@@ -142,7 +142,9 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
             _(
                 "{address}: cannot be served on ({why}), expected an address of this computer and "
                 "a port that is free; choose another one, or leave --port out."
-            ).format(address=f"{host}:{port}", why=error.strerror or error)
+            ),
+            address=f"{host}:{port}",
+            why=error.strerror or error,
         ) from None
     finally:
         following.cancel()

@@ -88,7 +88,8 @@ class Uploads:
                     _(
                         "Upload: found more than {count} files, expected the slices of one CT, or "
                         "a few X-rays; drop these."
-                    ).format(count=MAX_FILES)
+                    ),
+                    count=MAX_FILES,
                 )
             path = folder / safe_path(unquote(part.filename))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +101,8 @@ class Uploads:
                             _(
                                 "Upload: is larger than {size:.3g} GB, which is the most; crop the "
                                 "CT, or start mvreg view with the file's path where it lies."
-                            ).format(size=MAX_BYTES / 2**30)
+                            ),
+                            size=MAX_BYTES / 2**30,
                         )
                     file.write(chunk)
         if not count:
@@ -170,7 +172,8 @@ def safe_path(name: str) -> PurePosixPath:
         raise InputError(
             _(
                 'Upload: found a file named "{name}", expected a name that stays in its folder; rename it.'
-            ).format(name=name[:80])
+            ),
+            name=name[:80],
         )
     return path
 

@@ -77,7 +77,10 @@ class Question:
             raise InputError(
                 _(
                     '{label}: found "{text}", expected {count} numbers, with spaces between; correct it.'
-                ).format(label=self.label, text=text, count=self.numbers)
+                ),
+                label=self.label,
+                text=text,
+                count=self.numbers,
             )
         return numbers[0] if self.numbers == 1 else np.array(numbers)
 
@@ -321,7 +324,10 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: Path, pl
             _(
                 '{path}: the landmark "{landmark}" lies outside the image of {name}; choose the other meaning of the '
                 "coordinates, or another file."
-            ).format(path=path, landmark=beside[0], name=view.name)
+            ),
+            path=path,
+            landmark=beside[0],
+            name=view.name,
         )
     _put(
         landmark_list(registration, view),
@@ -340,7 +346,8 @@ def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
             _(
                 "{name}: its volume is gone, expected the one that the points lie on; say that "
                 "they lie in the scene."
-            ).format(name=view.name)
+            ),
+            name=view.name,
         )
     index_from_lps = np.linalg.inv(lps_from_ras(place_of(view.source)))
     flipped = view.record.flipped

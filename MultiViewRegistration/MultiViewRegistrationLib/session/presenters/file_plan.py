@@ -188,7 +188,7 @@ def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action,
     xrays = found.of(XRAY)
     if len(xrays) > MAX_VIEWS:
         sentence = _("Found {count} X-rays, expected at most {most} of one case; choose those.")
-        raise InputError(sentence.format(count=len(xrays), most=MAX_VIEWS))
+        raise InputError(sentence, count=len(xrays), most=MAX_VIEWS)
     parts: list[Files] = []
     if found.cts:
         parts.append(CTs(tuple(found.cts), preferred == CT, bool(found.scouts)))

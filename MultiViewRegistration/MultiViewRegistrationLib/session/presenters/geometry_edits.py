@@ -523,7 +523,7 @@ class KeptCArms:
         if preset is None:
             if name:
                 raise InputError(
-                    _("{name}: this C-arm is not kept any more; choose another.").format(name=name)
+                    _("{name}: this C-arm is not kept any more; choose another."), name=name
                 )
             return
         view = self._xrays.current
@@ -549,9 +549,7 @@ class KeptCArms:
         """
         c_arm = self._edits.draft(view).c_arm
         if c_arm is None:
-            raise InputError(
-                _("{name}: the C-arm is incomplete; fill in its fields.").format(name=name)
-            )
+            raise InputError(_("{name}: the C-arm is incomplete; fill in its fields."), name=name)
         self._told = c_arm_presets.keep_preset(name, c_arm.to_json()) or _(
             "{name} is kept on this computer."
         ).format(name=name)

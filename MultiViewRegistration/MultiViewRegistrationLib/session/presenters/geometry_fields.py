@@ -255,9 +255,10 @@ def read_pair(text: str, key: str) -> list[float] | None:
         if is_pixel:
             expected = _("one number, or two: columns \u00d7 rows")
         raise InputError(
-            _('{name}: found "{text}", expected {count}; correct it.').format(
-                name=number.name, text=text.strip(), count=expected
-            )
+            _('{name}: found "{text}", expected {count}; correct it.'),
+            name=number.name,
+            text=text.strip(),
+            count=expected,
         )
     values = [number.read(part.removesuffix(",")) for part in parts]
     return values * (3 - len(values))

@@ -78,22 +78,21 @@ class Number:
         allowed = f"{plain(self.low)} to {plain(self.high)}" + ("" if self.whole else self.unit)
         if not text:
             raise InputError(
-                _("{name}: none is given, expected {range}; enter it.").format(
-                    name=self.name, range=allowed
-                )
+                _("{name}: none is given, expected {range}; enter it."),
+                name=self.name,
+                range=allowed,
             )
         number = self._directed(text) if self.directions else read_number(text, self.name)
         if not self.low <= number <= self.high:
             raise InputError(
-                _("{name}: {text} is outside {range}; correct it.").format(
-                    name=self.name, text=text, range=allowed
-                )
+                _("{name}: {text} is outside {range}; correct it."),
+                name=self.name,
+                text=text,
+                range=allowed,
             )
         if self.whole and number != round(number):
             raise InputError(
-                _("{name}: {text} is no whole number; correct it.").format(
-                    name=self.name, text=text
-                )
+                _("{name}: {text} is no whole number; correct it."), name=self.name, text=text
             )
         return int(number) if self.whole else number
 
@@ -112,7 +111,7 @@ class Number:
                 '{name}: found "{text}", expected degrees, with a sign or one of {words}; correct it.'
             )
             words = ", ".join(self.directions)
-            raise InputError(expected.format(name=self.name, text=text, words=words))
+            raise InputError(expected, name=self.name, text=text, words=words)
         return self.directions.get(word, 1) * read_number(rest, self.name)
 
     def problem(self, text: str) -> str:

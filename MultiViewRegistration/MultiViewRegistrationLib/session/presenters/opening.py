@@ -166,9 +166,9 @@ def read_whole(
         inside = [name for name in NAMED if (path / name).is_file()]
         if not inside:
             raise InputError(
-                _(
-                    "{folder}: holds none of {names}, expected one of them; choose another folder."
-                ).format(folder=path.name, names=named)
+                _("{folder}: holds none of {names}, expected one of them; choose another folder."),
+                folder=path.name,
+                names=named,
             )
         path = path / inside[0]
     kind = next(iter(kinds_of(path)), "") if path.is_file() else NAMED.get(path.name, CASE)
@@ -184,5 +184,7 @@ def read_whole(
         _(
             "{file}: cannot be opened as a whole, expected one of {names}, or a scene (.mrb); drop "
             "a CT or X-rays here."
-        ).format(file=path.name, names=named)
+        ),
+        file=path.name,
+        names=named,
     )

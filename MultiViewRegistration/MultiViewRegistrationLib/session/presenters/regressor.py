@@ -241,7 +241,7 @@ class RegressorPresenter(Presenter):
     def train(self) -> None:
         """Begin to train a network."""
         if self._missing():
-            raise InputError(_("Regressor: {missing}").format(missing=self._missing()))
+            raise InputError(_("Regressor: {missing}"), missing=self._missing())
         self.learning.train(self.minutes)
 
     def select(self, folder: str) -> None:

@@ -12,19 +12,7 @@ from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Togeth
 from MultiViewRegistrationLib.assessment.hypotheses import code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import ADVICE, Part, elsewhere
-from MultiViewRegistrationLib.assessment.remedy import (
-    BONES,
-    CALIBRATION,
-    CT,
-    GEOMETRY,
-    OVERLAYS,
-    PATIENT,
-    REGISTER,
-    START,
-    XRAY,
-    proposed_view,
-    remedy,
-)
+from MultiViewRegistrationLib.assessment.remedy import proposed_view, remedy
 from MultiViewRegistrationLib.assessment.together import with_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
@@ -38,26 +26,26 @@ from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 
 #: What settles causes that are not of the geometry of the X-rays.
 OF_CAUSES = {
-    "mirrored ct": CT,
-    "half turn": CT,
-    "ct scale": CT,
-    "slice spacing": CT,
-    "short": CT,
-    "part": START,
-    "level": OVERLAYS,
+    "mirrored ct": "ct",
+    "half turn": "ct",
+    "ct scale": "ct",
+    "slice spacing": "ct",
+    "short": "ct",
+    "part": "start",
+    "level": "overlays",
 }
 #: Codes of reasons, and what settles them.
 FOUND = {
-    "patient-mismatch": PATIENT,
-    "other-day": OVERLAYS,
-    "geometry-unknown": CALIBRATION,
-    "further-view": XRAY,
-    "not-refined": REGISTER,
-    "pose-set": REGISTER,
-    "bones-not-registered": REGISTER,
-    "risk": OVERLAYS,
-    "part-displaced": BONES,
-    "most-displaced": OVERLAYS,
+    "patient-mismatch": "patient",
+    "other-day": "overlays",
+    "geometry-unknown": "calibration",
+    "further-view": "xray",
+    "not-refined": "register",
+    "pose-set": "register",
+    "bones-not-registered": "register",
+    "risk": "overlays",
+    "part-displaced": "bones",
+    "most-displaced": "overlays",
 }
 
 
@@ -73,30 +61,30 @@ def test_what_is_wrong_with_x_rays_and_cameras_is_settled_by_their_geometry(c_ar
     turned = off(known.camera.camera_from_world, [2.0, 0, 0], [0.0, 0, 0])
     corrected = known.with_camera(camera_from_world=turned)
     _strain, contradictions = camera_strain([known], [corrected], CALIBRATED)
-    assert contradictions and remedy([sentence for _, sentence in contradictions]) == GEOMETRY
+    assert contradictions and remedy([sentence for _, sentence in contradictions]) == "geometry"
     unsure = SimpleNamespace(camera_failure_probability=0.1)
-    assert remedy(camera_limits(c_arms, 3.0, unsure)) == CALIBRATION
+    assert remedy(camera_limits(c_arms, 3.0, unsure)) == "calibration"
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_each_cause_has_what_settles_it(cause):
-    assert remedy([Reason(code_of(cause), "Any words.")]) == OF_CAUSES.get(cause, GEOMETRY)
+    assert remedy([Reason(code_of(cause), "Any words.")]) == OF_CAUSES.get(cause, "geometry")
 
 
 def test_the_number_of_x_rays(c_arms):
     features = SimpleNamespace(single_view_shift_mm=[np.nan, 1.0])
     one, nothing = view_limits(c_arms[:1], features, CALIBRATED)
     same, *_rest = view_limits([c_arms[0], c_arms[0]], features, CALIBRATED)
-    assert [remedy([sentence]) for sentence in (one, nothing, same)] == [XRAY] * 3
+    assert [remedy([sentence]) for sentence in (one, nothing, same)] == ["xray"] * 3
     shared = view_limits(c_arms, features, SharedUnknowns(1.0))[-1]
-    assert remedy([shared]) == OVERLAYS == remedy([])
+    assert remedy([shared]) == "overlays" == remedy([])
 
 
 def test_the_view_that_would_help_most_is_named():
     view = FurtherView(45.0, -15.0, 0.4)
     sentence = Plan(1.0, [view], True).sentence
     reason = Reason("further-view", sentence, view.words)
-    assert proposed_view(["Look.", reason]) == "LAO 45°, CAU 15°" and remedy([reason]) == XRAY
+    assert proposed_view(["Look.", reason]) == "LAO 45°, CAU 15°" and remedy([reason]) == "xray"
     assert not proposed_view([Reason("further-view", sentence)])  # of a file of before
 
 
@@ -119,14 +107,14 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     ]
     apart = elsewhere(shifted, places[3])
     doubt = Reason("views-disagree", "A camera may be known less well.")
-    assert remedy([apart.reason, doubt]) == BONES
+    assert remedy([apart.reason, doubt]) == "bones"
     assert np.array_equal(apart.points, places[3])
     moved = Moved(5.2, 0.0, np.eye(3)[2])
     for verdict in ("accept", "reject"):
         bone = BodyResult("L1", np.eye(4), verdict, [], moved=moved, displaced_mm=5.2)
         told = with_together(Assessment("accept", [apart.reason, doubt]), Together([bone]))
         assert apart.reason.endswith(ADVICE) and not any(ADVICE in each for each in told.reasons)
-        assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
+        assert told.verdict == "check" and remedy(told.reasons) == "overlays"
     unseen = BodyResult("L1", np.eye(4), "not shown", [], moved=moved)
     told = with_together(Assessment("accept", []), Together([unseen]))
     assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")

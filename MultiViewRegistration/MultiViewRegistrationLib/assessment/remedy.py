@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from ..reasons import code_of
 
@@ -10,56 +11,58 @@ from ..reasons import code_of
 #: the registration started; a calibration, as the geometry is known too little; another X-ray; a
 #: registration; one of the bones by themselves; to say how well the geometry is known; else the
 #: overlays are to be looked at.
-PATIENT = "patient"
-GEOMETRY = "geometry"
-CT = "ct"
-START = "start"
-CALIBRATION = "calibration"
-XRAY = "xray"
-REGISTER = "register"
-BONES = "bones"
-CERTAINTY = "certainty"
-OVERLAYS = "overlays"
+Remedy = Literal[
+    "patient",
+    "geometry",
+    "ct",
+    "start",
+    "calibration",
+    "xray",
+    "register",
+    "bones",
+    "certainty",
+    "overlays",
+]
 #: What settles a reason. All other causes are of the geometry; of all other reasons nothing is known
 #: but to look.
-_BY_CODE = {
-    "cause-ct-scale": CT,
-    "cause-half-turn": CT,
-    "cause-mirrored-ct": CT,
-    "cause-short": CT,
-    "cause-slice-spacing": CT,
-    "cause-part": START,
-    "cause-level": OVERLAYS,
-    "patient-mismatch": PATIENT,
-    "other-frame": CT,
-    "different-sides": PATIENT,
-    "camera-contradicted": GEOMETRY,
-    "edges-off": GEOMETRY,
-    "image-cropped": GEOMETRY,
-    "view-disagrees": GEOMETRY,
-    "principal-point-unstated": CERTAINTY,
-    "cameras-uncertain": CALIBRATION,
-    "geometry-unknown": CALIBRATION,
-    "views-disagree": CALIBRATION,
-    "further-view": XRAY,
-    "one-view": XRAY,
-    "same-direction": XRAY,
-    "too-little-shown": XRAY,
-    "bones-not-registered": REGISTER,
-    "not-refined": REGISTER,
-    "pose-set": REGISTER,
-    "part-displaced": BONES,
-    "bone-displaced": OVERLAYS,
-    "bone-lost": OVERLAYS,
+_BY_CODE: dict[str, Remedy] = {
+    "cause-ct-scale": "ct",
+    "cause-half-turn": "ct",
+    "cause-mirrored-ct": "ct",
+    "cause-short": "ct",
+    "cause-slice-spacing": "ct",
+    "cause-part": "start",
+    "cause-level": "overlays",
+    "patient-mismatch": "patient",
+    "other-frame": "ct",
+    "different-sides": "patient",
+    "camera-contradicted": "geometry",
+    "edges-off": "geometry",
+    "image-cropped": "geometry",
+    "view-disagrees": "geometry",
+    "principal-point-unstated": "certainty",
+    "cameras-uncertain": "calibration",
+    "geometry-unknown": "calibration",
+    "views-disagree": "calibration",
+    "further-view": "xray",
+    "one-view": "xray",
+    "same-direction": "xray",
+    "too-little-shown": "xray",
+    "bones-not-registered": "register",
+    "not-refined": "register",
+    "pose-set": "register",
+    "part-displaced": "bones",
+    "bone-displaced": "overlays",
+    "bone-lost": "overlays",
 }
 
 
-def remedy(reasons: Sequence[str]) -> str:
+def remedy(reasons: Sequence[str]) -> Remedy:
     """Say what would settle the first of the reasons that something can be done about."""
     for code in map(code_of, reasons):
-        if found := _BY_CODE.get(code, GEOMETRY if code.startswith("cause-") else None):
+        if found := _BY_CODE.get(code, "geometry" if code.startswith("cause-") else None):
             return found
-    return OVERLAYS
+    return "overlays"
 
 
 def proposed_view(reasons: Sequence[str]) -> str:

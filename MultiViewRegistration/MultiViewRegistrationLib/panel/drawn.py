@@ -165,8 +165,8 @@ class _Text(Drawn[controls.Text]):
     def show(self, control: controls.Text) -> None:
         if control == self.before:
             return
-        set_tone(self.widget, controls.PLAIN if control.tone == controls.STRONG else control.tone)
-        embolden(self.widget, control.tone == controls.STRONG)
+        set_tone(self.widget, "" if control.tone == "strong" else control.tone)
+        embolden(self.widget, control.tone == "strong")
         self.widget.text = self.unit.shown(control.label) if self.unit else control.label
 
 
@@ -218,7 +218,7 @@ class _Picture(Drawn[controls.Picture]):
         for part in (self.picture, self.text):
             part.alignment = qt.Qt.AlignCenter
         self.text.wordWrap = True
-        set_tone(self.text, controls.QUIET)
+        set_tone(self.text, "quiet")
         return joined(qt.QVBoxLayout, self.picture, self.text)
 
     def show(self, control: controls.Picture) -> None:

@@ -297,7 +297,7 @@ class _Entry(Drawn[controls.TextField]):
             before is None or (control.text, control.of) != (before.text, before.of)
         ) and control.text != self.text:
             self._write(control.text)
-        set_tone(self.edit, controls.ERROR if self.problem else controls.PLAIN)
+        set_tone(self.edit, "error" if self.problem else "")
 
     def _write(self, text: str) -> None:
         self.edit.text = self.unit.shown(text) if self.unit else text
@@ -306,7 +306,7 @@ class _Entry(Drawn[controls.TextField]):
     def _on_typed(self) -> None:
         if self.form.filling:
             return
-        set_tone(self.edit, controls.ERROR if self.problem else controls.PLAIN)
+        set_tone(self.edit, "error" if self.problem else "")
         control = self.form.controls.get(self.key)
         if isinstance(control, controls.TextField) and (
             control.typed is not None or self.ALWAYS_TYPED

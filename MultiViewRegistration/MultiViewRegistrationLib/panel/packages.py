@@ -20,7 +20,6 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
-from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING
 from ..translation import _
 from .style import busy
 
@@ -34,11 +33,11 @@ NEEDED_BY = {
     "requirements_yaml.txt": _("Reading a YAML file"),
     "requirements_regressor.txt": _("A regressor"),
 }
-#: Its file, by `presenters.form.NEEDS`.
+#: Its file, by what a control needs.
 REQUIREMENTS = {
-    RENDERING: "requirements.txt",
-    NAVIGATION: "requirements_navigation.txt",
-    NETWORK: "requirements_regressor.txt",
+    "rendering": "requirements.txt",
+    "navigation": "requirements_navigation.txt",
+    "network": "requirements_regressor.txt",
 }
 #: What pip prints where it does not reach the package index.
 OFFLINE = re.compile(
@@ -110,7 +109,7 @@ def ensure(requirements: str) -> None:
 
 
 def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> None:
-    """Have what an action needs installed, see `presenters.form.NEEDS`.
+    """Have what an action needs installed, see `presenters.form.Control`.
 
     Parameters
     ----------
@@ -124,7 +123,7 @@ def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> Non
     """
     for need in needs:
         ensure(resource_path(REQUIREMENTS[need]))
-        if need == NETWORK:
+        if need == "network":
             ensure_torch()
 
 

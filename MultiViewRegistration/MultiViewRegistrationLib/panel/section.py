@@ -6,19 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import qt
 
-from ..session.presenters.answer import ACCEPT, CHECKED, FAILED, AnswerPresenter
+from ..session.presenters.answer import AnswerPresenter
 from ..session.presenters.form import Text
-from ..session.presenters.section import (
-    CHECK,
-    DONE,
-    PROBLEM,
-    READY,
-    REJECT,
-    RUNNING,
-    TODO,
-    Presenter,
-    State,
-)
+from ..session.presenters.section import Presenter, State
 from ..translation import _
 from .form import QtForm
 from .style import plain_tip, put, show_text
@@ -27,13 +17,13 @@ if TYPE_CHECKING:
     from .panel import Panel
 
 SYMBOLS = {
-    TODO: "\u25cb",
-    READY: "\u25d0",
-    RUNNING: "\u25b6",
-    DONE: "\u2714",
-    PROBLEM: "\u26a0",
-    CHECK: "\u26a0",
-    REJECT: "\u2718",
+    "todo": "\u25cb",
+    "ready": "\u25d0",
+    "running": "\u25b6",
+    "done": "\u2714",
+    "problem": "\u26a0",
+    "check": "\u26a0",
+    "reject": "\u2718",
 }
 
 
@@ -84,7 +74,7 @@ class PanelSection:
 
     def _show_state(self) -> None:
         """Write the state into the header."""
-        state = self.presenter.state() if self.panel.registration else State(TODO)
+        state = self.presenter.state() if self.panel.registration else State("todo")
         text = f"{SYMBOLS[state.kind]}  {self.title}" + (
             f"  \u2013  {state.text}" if state.text else ""
         )
@@ -97,12 +87,12 @@ class PanelSection:
 #: Ground and text of the chip, readable (WCAG AA) on a light and on a dark window alike; others are
 #: grey.
 CHIPS = {
-    ACCEPT: ("#1a7f46", "#ffffff"),
-    CHECK: ("#ffc04d", "#201600"),
-    CHECKED: ("#46617d", "#ffffff"),
-    REJECT: ("#b3261e", "#ffffff"),
-    FAILED: ("#b3261e", "#ffffff"),
-    RUNNING: ("#1763b6", "#ffffff"),
+    "accept": ("#1a7f46", "#ffffff"),
+    "check": ("#ffc04d", "#201600"),
+    "checked": ("#46617d", "#ffffff"),
+    "reject": ("#b3261e", "#ffffff"),
+    "failed": ("#b3261e", "#ffffff"),
+    "running": ("#1763b6", "#ffffff"),
 }
 GREY = ("#4f5b66", "#ffffff")
 

@@ -9,14 +9,12 @@ from typing import Any
 
 import qt
 
-from ..session.presenters.form import CAUTION, ERROR, QUIET
-
 #: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows
 #: and macOS.
 COLOURS = {
-    ERROR: ("#b00020", "#ff9a9a"),
-    CAUTION: ("#8a4600", "#ffb454"),
-    QUIET: ("#575757", "#b8b8b8"),
+    "error": ("#b00020", "#ff9a9a"),
+    "caution": ("#8a4600", "#ffb454"),
+    "quiet": ("#575757", "#b8b8b8"),
 }
 _TONE = "tone"
 #: Width of the panel, whichever section is open.
@@ -57,7 +55,7 @@ def show_text(text: str, label: Any, *beside: Any) -> None:
 
 
 def set_tone(widget: Any, tone: str) -> None:
-    """Give a label or field the colour of its tone: ERROR, CAUTION, QUIET or the theme's PLAIN.
+    """Give a label or field the colour of its tone, or the theme's.
 
     `PanelStyle` keeps it readable.
     """
@@ -76,18 +74,15 @@ def _colour(widget: Any, tone: str) -> None:
 
 
 #: Marks of a field, and their borders on a light and on a dark window.
-FAULTY = "faulty"
-DOUBTFUL = "doubtful"
-MISSING = "missing"
 _BORDERS = {
-    FAULTY: ("2px solid", ERROR),
-    DOUBTFUL: ("2px solid", CAUTION),
-    MISSING: ("2px dashed", CAUTION),
+    "faulty": ("2px solid", "error"),
+    "doubtful": ("2px solid", "caution"),
+    "missing": ("2px dashed", "caution"),
 }
 
 
 def mark_field(widget: Any, mark: str) -> None:
-    """Give a field a border: FAULTY, DOUBTFUL, MISSING, or "" for none."""
+    """Give a field a border: "faulty", "doubtful", "missing", or "" for none."""
     sheet = ""
     if mark:
         line, tone = _BORDERS[mark]

@@ -12,9 +12,6 @@ from ..session.presenters import form as controls
 from ..translation import _
 from .drawn import SWATCH_PX, Drawn, Make, pixmap, swatch
 from .style import (
-    DOUBTFUL,
-    FAULTY,
-    MISSING,
     button_text,
     mark_field,
     plain_label,
@@ -168,7 +165,7 @@ class _FieldTable(Drawn[controls.FieldTable]):
             head = qt.QLabel()
             head.wordWrap = True
             head.alignment = qt.Qt.AlignBottom
-            set_tone(head, controls.QUIET)
+            set_tone(head, "quiet")
             self._grid.addWidget(head, 0, column)
             self._heads.append(head)
         put(self._heads[column], text=title, toolTip=plain_tip(tip))
@@ -215,7 +212,7 @@ class _FieldTable(Drawn[controls.FieldTable]):
         inner.toolTip = plain_tip("\n".join(filter(None, tip)))
         inner.accessibleName = field.label if not isinstance(field, controls.Text) else ""
         inner.accessibleDescription = cell.fault or cell.caution
-        marks = {FAULTY: cell.fault, DOUBTFUL: cell.caution, MISSING: cell.missing}
+        marks = {"faulty": cell.fault, "doubtful": cell.caution, "missing": cell.missing}
         mark_field(inner, next((mark for mark, why in marks.items() if why), ""))
         font = inner.font
         font.setItalic(bool(cell.origin))

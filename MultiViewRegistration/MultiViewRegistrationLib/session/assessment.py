@@ -20,7 +20,7 @@ from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
 from ..reasons import UNUSABLE, bones_apart, code_of
 from ..translation import _
-from .history import BAD, GOOD, HistoryEntry
+from .history import HistoryEntry
 from .tasks import BackgroundValue, within_sentence
 from .verdicts import usable_in_room
 
@@ -225,8 +225,8 @@ def view_states(session: Session) -> dict[str, str]:
         return {}
     entry = _entry(session)
     right = entry.verdict == "accept" or entry.each_accepted
-    states = dict.fromkeys(entry.views, GOOD) if right else entry.views
-    return states | dict.fromkeys(entry.off_line, BAD)
+    states = dict.fromkeys(entry.views, "good") if right else entry.views
+    return states | dict.fromkeys(entry.off_line, "bad")
 
 
 def probable_mm(entry: HistoryEntry) -> str:

@@ -58,7 +58,7 @@ METHODS = {
     "removed": _("Removed"),
 }
 #: Word for the state of each assessed view, see `assessment.verdict.Assessment.view_states`.
-GOOD, CHECK, BAD = VIEW_STATES = ("good", "check", "bad")
+VIEW_STATES = ("good", "check", "bad")
 PARAMETER = "history"
 POSITION = "historyPosition"
 #: In the record: the names of implants that were removed.
@@ -247,7 +247,7 @@ class HistoryEntry:
     def verdict_of(self, name: str) -> str | None:
         """Return the verdict of a bone, or who has checked it, "checked by AB, 12:40"."""
         body = self.bodies[name]
-        by = body["verdict"] == CHECK and self.checked_by(keys_of(name, body["similarity"]))
+        by = body["verdict"] == "check" and self.checked_by(keys_of(name, body["similarity"]))
         return _("checked by {by}").format(by=by) if by else body["verdict"]
 
     @property

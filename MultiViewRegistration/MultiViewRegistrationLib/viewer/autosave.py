@@ -27,7 +27,7 @@ from ..mrml.image import thumbnail
 from ..mrml.nodes import nodes_of_class
 from ..report.html import embedded, png
 from ..session import assessment
-from ..session.presenters.answer import MOVED, WORDS
+from ..session.presenters.answer import WORDS
 from ..session.session import Session
 from ..session.tasks import Task, ended
 from ..translation import _
@@ -94,7 +94,7 @@ class SavedScene:
         counted = [] if self.xrays is None else [one if self.xrays == 1 else more]
         when = " \u00b7 ".join([f"{self.saved:%Y-%m-%d %H:%M}", *counted])
         folder = [] if self.case is None else [str(self.case.parent)]
-        return "\n".join([when, " ".join(WORDS.get(self.verdict, WORDS[MOVED])), *folder])
+        return "\n".join([when, " ".join(WORDS.get(self.verdict, WORDS["moved"])), *folder])
 
     def patient_id(self) -> str:
         """Return the PatientID, for the screen alone, by the header of the CT where that is still what it was."""

@@ -11,7 +11,6 @@ from trame.widgets import vuetify3 as v
 from ..mrml import layout
 from ..session.presenters.check import OVERLAYS
 from ..session.presenters.files import DEMO, WELCOME
-from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
 from ..session.presenters.start import MOVE
 from ..translation import _
 from . import elements
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 #: Material Design Icons by how far a step has come; each has a word beside it, or a shape of
 #: its own.
 STEP_ICONS = {
-    TODO: "mdi-circle-outline",
-    READY: "mdi-circle-half-full",
-    RUNNING: "mdi-play-circle",
-    DONE: "mdi-check-circle",
-    PROBLEM: "mdi-alert",
-    CHECK: "mdi-alert",
-    REJECT: "mdi-close-circle",
+    "todo": "mdi-circle-outline",
+    "ready": "mdi-circle-half-full",
+    "running": "mdi-play-circle",
+    "done": "mdi-check-circle",
+    "problem": "mdi-alert",
+    "check": "mdi-alert",
+    "reject": "mdi-close-circle",
 }
 #: Icon of each overlay mode.
 OVERLAY_ICONS = {

@@ -29,7 +29,7 @@ from ..session.presenters.form import (
     visible,
     walk,
 )
-from ..session.presenters.section import TODO, Presenter, State
+from ..session.presenters.section import Presenter, State
 from ..translation import _
 from .elements import Form
 from .transfers import packed
@@ -78,7 +78,7 @@ class PageSection:
         form = self.presenter.form() if there or self.presenter.BEGINS else []
         self._controls = walk(form)
         stands = there and not self.application.opening.under_way
-        state = self.presenter.state() if stands else State(TODO)
+        state = self.presenter.state() if stands else State("todo")
         self.application.state[self.state_name] = {
             "controls": self._shown(form),
             "state": asdict(state),

@@ -12,26 +12,11 @@ from itertools import chain
 from time import monotonic
 from typing import Any
 
-from ...assessment.remedy import (
-    BONES,
-    CALIBRATION,
-    CERTAINTY,
-    CT,
-    GEOMETRY,
-    OVERLAYS,
-    PATIENT,
-    REGISTER,
-    START,
-    XRAY,
-    proposed_view,
-    remedy,
-)
+from ...assessment.remedy import proposed_view, remedy
 from ...errors import InputError
-from ...io.recognise import CT as CT_FILES
-from ...io.recognise import XRAY as XRAY_FILES
+from ...io.recognise import CT, XRAY
 from ...translation import _
 from .. import assessment
-from ..history import BAD, CHECK, GOOD
 from ..registering import (
     MIN_XRAYS,
     AutomaticRegistration,
@@ -42,46 +27,38 @@ from ..registering import (
 from ..tasks import within_sentence
 from ..verdicts import uses_of_bones
 from .check import EdgesPresenter
-from .form import RENDERING, Button, Choice, Control, Files, Form, Option, group, row, texts
+from .form import Button, Choice, Control, Files, Form, Option, group, row, texts
 from .host import Host
 from .section import Presenter, progress_bar
 from .sections import Sections
 
-ACCEPT = "accept"
-REJECT = "reject"
-RUNNING = "running"
-CHECKED = "checked"
-FAILED = "failed"
-MOVED = "moved"
-NONE = "none"
-#: In place of the verdict of before, while another registration or CT is being read.
-OTHER = "reading"
-#: Symbol and word of each kind of answer: a colour alone says nothing to one in twelve men.
+#: Symbol and word of each kind of answer: a colour alone says nothing to one in twelve men; "reading"
+#: in place of the verdict of before, while another registration or CT is read.
 WORDS = {
-    ACCEPT: ("\u2714", _("ACCEPT")),
-    CHECK: ("\u26a0", _("CHECK")),
-    CHECKED: ("\u2611", _("CHECKED by {by}")),
-    REJECT: ("\u2718", _("REJECT")),
-    RUNNING: ("\u25b6", _("REGISTERING")),
-    FAILED: ("\u2718", _("FAILED")),
-    MOVED: ("\u25cb", _("NOT ASSESSED")),
-    NONE: ("\u25cb", _("NOT REGISTERED")),
-    OTHER: ("\u25cb", _("READING")),
+    "accept": ("\u2714", _("ACCEPT")),
+    "check": ("\u26a0", _("CHECK")),
+    "checked": ("\u2611", _("CHECKED by {by}")),
+    "reject": ("\u2718", _("REJECT")),
+    "running": ("\u25b6", _("REGISTERING")),
+    "failed": ("\u2718", _("FAILED")),
+    "moved": ("\u25cb", _("NOT ASSESSED")),
+    "none": ("\u25cb", _("NOT REGISTERED")),
+    "reading": ("\u25cb", _("READING")),
 }
 #: Where each bone has a pose of its own that is accepted, and the CT in one piece is to be checked.
 EACH_ACCEPTED = "\u2714", _("BONES: ACCEPT")
 #: Those of a pose that was assessed.
-VERDICTS = (ACCEPT, CHECK, CHECKED, REJECT)
+VERDICTS = ("accept", "check", "checked", "reject")
 #: Symbol and word of each state of an X-ray.
 VIEW_WORDS = {
-    GOOD: ("\u2714", _("speaks for the pose")),
-    CHECK: ("\u26a0", _("is in doubt")),
-    BAD: ("\u2718", _("does not fit")),
+    "good": ("\u2714", _("speaks for the pose")),
+    "check": ("\u26a0", _("is in doubt")),
+    "bad": ("\u2718", _("does not fit")),
 }
 #: Where something is checked: what the button says, and the section.
 SECTIONS_TO_CHECK = {
-    START: (_("Check the start"), "start"),
-    CT: (_("Check the CT"), "ct"),
+    "start": (_("Check the start"), "start"),
+    "ct": (_("Check the CT"), "ct"),
 }
 #: Asked before it is kept that they are.
 PATIENTS = _(
@@ -94,7 +71,7 @@ PHANTOM = _(
     "the bone, or can be taken again with one: press Calibrate."
 )
 #: What a person who sees the edges fit has settled for these X-rays.
-SEEN_IN_EDGES = (OVERLAYS, CALIBRATION, CERTAINTY, XRAY)
+SEEN_IN_EDGES = ("overlays", "calibration", "certainty", "xray")
 #: Starts from a pose that was set, which may be what is wrong.
 PLACED = ("given", "by hand")
 #: Seconds between two looks at whether the answer still holds.
@@ -116,7 +93,7 @@ class AnswerView:
     Attributes
     ----------
     state
-        GOOD, CHECK or BAD.
+        "good", "check" or "bad".
     symbol
         Of it.
     tip
@@ -184,7 +161,7 @@ class AnswerPresenter(Presenter):
         self._automatic = (
             AutomaticRegistration(self.session) if self.host.session is not None else None
         )
-        self._shown = Answer(NONE, *WORDS[NONE], "")
+        self._shown = Answer("none", *WORDS["none"], "")
         self._looked = 0.0
         self._placing = False
         self._edges.reset()
@@ -202,20 +179,20 @@ class AnswerPresenter(Presenter):
         session = self.host.session
         kind, headline = self._kind_and_headline()
         cancelled = session is not None and session.ended == "cancelled"
-        if kind in (MOVED, FAILED) or (kind == NONE and cancelled):
+        if kind in ("moved", "failed") or (kind == "none" and cancelled):
             headline = " \u00b7 ".join(filter(None, [headline, self._register.missing()]))
-        if session is None or kind not in (*VERDICTS, MOVED):
+        if session is None or kind not in (*VERDICTS, "moved"):
             return Answer(kind, *WORDS[kind], headline)
-        if kind != MOVED and session.sequence.frame is None:
+        if kind != "moved" and session.sequence.frame is None:
             headline = " \u00b7 ".join(filter(None, [headline, session.bones.summary()]))
             headline = self._edges.question or headline
-        states = {} if kind == MOVED else assessment.view_states(session)
+        states = {} if kind == "moved" else assessment.view_states(session)
         views = [view.name for view in self.registration.used_xrays if view.name in states]
         by = assessment.checked(session)
-        kind = CHECKED if by else kind
+        kind = "checked" if by else kind
         symbol, word = WORDS[kind]
         if assessment.each_accepted(session):
-            kind = ACCEPT
+            kind = "accept"
             symbol, word = EACH_ACCEPTED
         return Answer(
             kind,
@@ -228,7 +205,7 @@ class AnswerPresenter(Presenter):
 
     def _how_to_calibrate(self, kind: str) -> list[str]:
         """Return what to do about a C-arm's readings, which lead to a check however often they are taken."""
-        doubted = kind == CHECK and remedy(assessment.reasons(self.session)) == CALIBRATION
+        doubted = kind == "check" and remedy(assessment.reasons(self.session)) == "calibration"
         return [PHANTOM] if doubted and self._has_readings else []
 
     def _retake(self) -> Control | None:
@@ -245,7 +222,7 @@ class AnswerPresenter(Presenter):
         session = self.host.session
         self._shown = self.answer()
         self._placing = self._landmarks.placing
-        if self._shown.kind == OTHER:
+        if self._shown.kind == "reading":
             return []
         run = None if session is None else session.running_registration
         asked = session is not None and self._edges.question
@@ -265,7 +242,7 @@ class AnswerPresenter(Presenter):
         if self._shown.kind not in VERDICTS:
             return acts
         looks = self._edges.possible and act.key != "edges"
-        exports = self._shown.kind in (CHECK, CHECKED) and act.key != self._export().key
+        exports = self._shown.kind in ("check", "checked") and act.key != self._export().key
         return [*acts, self._edges.button() if looks else None, self._export() if exports else None]
 
     def _uses(self) -> Control | None:
@@ -313,42 +290,42 @@ class AnswerPresenter(Presenter):
     def _kind_and_headline(self) -> tuple[str, str]:
         session = self.host.session
         if session is None:
-            return NONE, _("Open a CT and two X-rays of it.")
+            return "none", _("Open a CT and two X-rays of it.")
         if self.host.reading and assessment.verdict(session):
-            return OTHER, self.host.waiting()
+            return "reading", self.host.waiting()
         history = session.history
         run = session.running_registration
         if run is not None:
-            return RUNNING, _("looking for the CT in the X-rays")
+            return "running", _("looking for the CT in the X-rays")
         verdict = assessment.verdict(session)
         failed = session.ended == "failed" and session.message
         if verdict and (session.sequence.frame is not None or not failed):
             return verdict, assessment.headline(session)
         if session.sequence.frame is not None:
-            return MOVED, _("the CT or the geometry of an X-ray has changed since")
+            return "moved", _("the CT or the geometry of an X-ray has changed since")
         if failed:
-            return FAILED, session.message
+            return "failed", session.message
         if session.ended == "cancelled":
-            return NONE, _("Cancelled. The CT is where it was before.")
+            return "none", _("Cancelled. The CT is where it was before.")
         player = session.sequence.player
         if player is not None and player.frame is not None and not player.at_frame:
-            return MOVED, _("the CT was moved away from its place in frame {number}").format(
+            return "moved", _("the CT was moved away from its place in frame {number}").format(
                 number=player.number
             )
         if not any(entry.inputs for entry in history.entries):
-            return NONE, self._missing()
+            return "none", self._missing()
         outdated = assessment.outdated_reason(session)
         entry = history.current
         if not outdated:
-            return MOVED, _("look at the overlays of every X-ray")
+            return "moved", _("look at the overlays of every X-ray")
         if by_hand := session.bones.by_hand:
             names = ", ".join(by_hand)
-            return MOVED, _("{names}: not registered there").format(names=names)
+            return "moved", _("{names}: not registered there").format(names=names)
         if left := assessment.left_reason(session):
-            return MOVED, within_sentence(left)
+            return "moved", within_sentence(left)
         if entry is not None and entry.inputs:
-            return MOVED, _("the CT, an X-ray or its geometry has changed since")
-        return MOVED, within_sentence(outdated)
+            return "moved", _("the CT, an X-ray or its geometry has changed since")
+        return "moved", within_sentence(outdated)
 
     def _missing(self) -> str:
         """Return what a new case lacks, or waits for."""
@@ -398,7 +375,7 @@ class AnswerPresenter(Presenter):
             return self._files(
                 "open_ct",
                 _("Open CT\u2026"),
-                CT_FILES,
+                CT,
                 _("a CT: DICOM folder, NIfTI, NRRD, MHA"),
             )
         used = registration.used_xrays
@@ -415,7 +392,7 @@ class AnswerPresenter(Presenter):
             or any(session.problem(view) for view in used)
         ):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
-        if verdict == ACCEPT or assessment.each_accepted(session) or self._seen_to_be_right():
+        if verdict == "accept" or assessment.each_accepted(session) or self._seen_to_be_right():
             return replace(self._export(), primary=True)
         if verdict:
             return self._settling(verdict)
@@ -423,7 +400,7 @@ class AnswerPresenter(Presenter):
 
     def _seen_to_be_right(self) -> bool:
         """Return whether a person saw that edges fit, and nothing else is in doubt than what they show."""
-        said = self._shown.kind == CHECKED
+        said = self._shown.kind == "checked"
         return said and remedy(assessment.reasons(self.session)) in SEEN_IN_EDGES
 
     def _settling(self, verdict: str) -> Control:
@@ -432,48 +409,52 @@ class AnswerPresenter(Presenter):
         what = remedy(assessment.reasons(self.session))
         entry = session.history.current
         used = self.registration.used_xrays
-        if what == CALIBRATION and self._has_readings and not self._geometry.beads.known:
-            what = XRAY if proposed_view(assessment.reasons(session)) else OVERLAYS
+        if what == "calibration" and self._has_readings and not self._geometry.beads.known:
+            what = "xray" if proposed_view(assessment.reasons(session)) else "overlays"
         elif entry is not None and len(entry.off_line) == len(used):
-            what = START
+            what = "start"
         if entry is None or session.sequence.frame is not None:
-            what = what if what in (PATIENT, GEOMETRY, CALIBRATION, CERTAINTY) else OVERLAYS
-        elif what == BONES and entry.bodies:
-            what = OVERLAYS
-        elif what == OVERLAYS and verdict == REJECT:
-            if entry.method in PLACED and GOOD not in entry.views.values():
+            what = (
+                what if what in ("patient", "geometry", "calibration", "certainty") else "overlays"
+            )
+        elif what == "bones" and entry.bodies:
+            what = "overlays"
+        elif what == "overlays" and verdict == "reject":
+            if entry.method in PLACED and "good" not in entry.views.values():
                 return self._button(
-                    "search", _("Search for the pose"), self.search, needs=(RENDERING,)
+                    "search", _("Search for the pose"), self.search, needs=("rendering",)
                 )
-            what = GEOMETRY
-        if what == CALIBRATION and not self._has_readings:
-            what = GEOMETRY  # a calibration is what it has: it is looked at
-        if what == PATIENT:
+            what = "geometry"
+        if what == "calibration" and not self._has_readings:
+            what = "geometry"  # a calibration is what it has: it is looked at
+        if what == "patient":
             return self._button(
                 "patient",
                 _("Check the patient"),
                 session.notices.say_same_patient,
                 question=PATIENTS,
             )
-        if what in (GEOMETRY, CERTAINTY):
+        if what in ("geometry", "certainty"):
             label = (
-                _("Say how well it is calibrated") if what == CERTAINTY else _("Check the geometry")
+                _("Say how well it is calibrated")
+                if what == "certainty"
+                else _("Check the geometry")
             )
             return self._button("geometry", label, self.complete_geometry)
-        if what == CALIBRATION:
+        if what == "calibration":
             return self._button("calibrate", _("Calibrate"), self.calibrate)
-        if what == XRAY:
+        if what == "xray":
             angles = proposed_view(assessment.reasons(session))
             near = _("Add a view near {angles}\u2026").format(angles=angles)
             return self._add_xrays(near if angles else _("Add another X-ray\u2026"))
-        if what == REGISTER:
+        if what == "register":
             return replace(self._register.button(), primary=True, keys=())
-        if what == BONES:
+        if what == "bones":
             return self._bones()
-        if what == OVERLAYS and self._edges.possible:
+        if what == "overlays" and self._edges.possible:
             return replace(self._edges.button(), primary=True)
-        if what == OVERLAYS:
-            return self._button("edges", _("Show edges"), self.show_edges, needs=(RENDERING,))
+        if what == "overlays":
+            return self._button("edges", _("Show edges"), self.show_edges, needs=("rendering",))
         label, section = SECTIONS_TO_CHECK[what]
         return self._button("look", label, partial(self.host.show_section, section))
 
@@ -482,7 +463,7 @@ class AnswerPresenter(Presenter):
             show_ct = partial(self.host.show_section, "ct")
             return self._button("look", _("Add a segmentation of the bones"), show_ct)
         return self._button(
-            "bones", _("Register the bones"), self.register_bones, needs=(RENDERING,)
+            "bones", _("Register the bones"), self.register_bones, needs=("rendering",)
         )
 
     def register_bones(self) -> None:
@@ -504,8 +485,8 @@ class AnswerPresenter(Presenter):
             lambda view: not view.placed,
             self._geometry.refused,
             self.session.problem,
-            lambda view: states.get(view.name) == BAD,
-            lambda view: states.get(view.name) == CHECK,
+            lambda view: states.get(view.name) == "bad",
+            lambda view: states.get(view.name) == "check",
             lambda view: view.record.presumed,
         )
         faulty = chain(*(filter(fault, views) for fault in faults))
@@ -526,7 +507,7 @@ class AnswerPresenter(Presenter):
         return Files(key, label, take, hint=hint, several=True, folders=True, primary=True)
 
     def _add_xrays(self, label: str) -> Files:
-        return self._files("add_xrays", label, XRAY_FILES, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
+        return self._files("add_xrays", label, XRAY, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
 
     def _export(self) -> Control:
         """Return what writes the pose, or those of the sequence whose frame it is of."""

@@ -28,10 +28,6 @@ from ...translation import _
 from ..bead_geometry import BeadCameras, BeadXRays, use_bead_cameras
 from ..tasks import Task, ended
 from .form import (
-    CAUTION,
-    ERROR,
-    PLAIN,
-    QUIET,
     Button,
     Cell,
     Choice,
@@ -290,7 +286,7 @@ class BeadsPresenter(Presenter):
     def form(self) -> Form:
         """Return the controls."""
         return [
-            Text("bead_hint", self._hint(), tone=QUIET),
+            Text("bead_hint", self._hint(), tone="quiet"),
             row(
                 "phantom",
                 Files(
@@ -315,13 +311,13 @@ class BeadsPresenter(Presenter):
                 else None,
             ),
             *self._progress(),
-            Text("bead_problem", self._problem, tone=ERROR),
+            Text("bead_problem", self._problem, tone="error"),
             Text(
                 "bead_problem_hint",
                 _("Only X-rays that are ticked in the step X-rays are looked at.")
                 if self._problem and self._model is not None
                 else "",
-                tone=QUIET,
+                tone="quiet",
             ),
             row("bead_pictures", *self._shown()),
             self._table(),
@@ -424,6 +420,6 @@ def _residuals(camera: BeadCamera, left_out: Iterable[str]) -> dict[str, Cell]:
     cells = {name: Cell(_("not found")) for name in camera.missing}
     for name, px in off.items():
         tip = _("Click to leave it out.")
-        cells[name] = Cell(f"{px:.2f} px", tip, CAUTION if px > large else PLAIN)
+        cells[name] = Cell(f"{px:.2f} px", tip, "caution" if px > large else "")
     tip = _("Click to put it back.")
-    return cells | {name: Cell(_("left out"), tip, QUIET) for name in left_out if name}
+    return cells | {name: Cell(_("left out"), tip, "quiet") for name in left_out if name}

@@ -14,20 +14,7 @@ from ...mrml.layout import css
 from ...mrml.nodes import segmentations_of_ct, segments_of
 from ...mrml.registration import UNIT
 from ...translation import _
-from .form import (
-    QUIET,
-    STRONG,
-    Button,
-    Choice,
-    Control,
-    Form,
-    Option,
-    Table,
-    Text,
-    TextField,
-    line,
-    row,
-)
+from .form import Button, Choice, Control, Form, Option, Table, Text, TextField, line, row
 from .host import Segmenter
 from .section import Presenter, progress_bar
 
@@ -39,13 +26,10 @@ FEW = 12
 #: Bones that are named in a sentence.
 MAX_NAMED = 6
 #: The lists of many segments.
-IN_XRAYS = "in_xrays"
-BONES = "bones"
-ALL = "all"
 LISTS = {
-    IN_XRAYS: _("bones that an X-ray shows ({count})"),
-    BONES: _("all bones ({count})"),
-    ALL: _("all labels ({count})"),
+    "in_xrays": _("bones that an X-ray shows ({count})"),
+    "bones": _("all bones ({count})"),
+    "all": _("all labels ({count})"),
 }
 
 
@@ -74,7 +58,7 @@ class BoneChoicePresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._shown: tuple = ()
-        self._listed = IN_XRAYS
+        self._listed = "in_xrays"
         self._sought = ""
 
     @property
@@ -184,7 +168,7 @@ class BoneChoicePresenter(Presenter):
                 text=self._sought,
                 hint=_("L3, left hip"),
             ),
-            Text("chosen_bones", "" if few else self._of_chosen(chosen), tone=STRONG),
+            Text("chosen_bones", "" if few else self._of_chosen(chosen), tone="strong"),
             Table(
                 "bones",
                 _("Each to a pose of its own"),
@@ -198,7 +182,7 @@ class BoneChoicePresenter(Presenter):
             )
             if rows
             else None,
-            Text("none_found", "" if rows else _("No label has such a name."), tone=QUIET),
+            Text("none_found", "" if rows else _("No label has such a name."), tone="quiet"),
             row(
                 "listed_bones",
                 Button("listed_All", _("All"), partial(choose, True)),
@@ -239,12 +223,12 @@ class BoneChoicePresenter(Presenter):
         """Return the lists of segments that there are, by the keys of LISTS, the shortest first."""
         every = self._segments
         bones = [each for each in every if each.bone]
-        lists = {ALL: every}
+        lists = {"all": every}
         if len(every) > FEW and bones:
-            lists = {BONES: bones, ALL: every}
+            lists = {"bones": bones, "all": every}
             shown = self.session.bones.segments_in_xrays()
             if shown is not None:
-                lists = {IN_XRAYS: [each for each in bones if each.id in shown], **lists}
+                lists = {"in_xrays": [each for each in bones if each.id in shown], **lists}
         return lists
 
     def _of_chosen(self, chosen: list[str]) -> str:

@@ -9,21 +9,7 @@ from ...mrml.layout import css
 from ...translation import _
 from ..bones import BoneState
 from ..registering import register_bones
-from .form import (
-    PLAIN,
-    QUIET,
-    RENDERING,
-    TONES,
-    Button,
-    Cell,
-    Control,
-    Form,
-    Table,
-    TableRow,
-    Text,
-    line,
-    row,
-)
+from .form import TONES, Button, Cell, Control, Form, Table, TableRow, Text, line, row
 from .host import Host
 from .joint_motion import JointMotionPresenter
 from .section import Presenter
@@ -89,7 +75,7 @@ class BonesPresenter(Presenter):
                 ),
             ),
             Text("outlines", self._outlines()),
-            Text("chosen", self._of_chosen(chosen), tone=QUIET),
+            Text("chosen", self._of_chosen(chosen), tone="quiet"),
             row(
                 "acts",
                 Button(
@@ -97,7 +83,7 @@ class BonesPresenter(Presenter):
                     _("Each by itself"),
                     self.register_each,
                     enabled=not busy,
-                    needs=(RENDERING,),
+                    needs=("rendering",),
                     tip=_("Register each bone from where it is now. The whole CT stays."),
                 ),
                 Button(
@@ -212,6 +198,6 @@ def _line(state: BoneState, is_target: bool, *, motion: bool) -> TableRow:
     if state.own and state.mm is not None:
         against = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
     verdict = state.told or (_("not registered") if state.own else _("with the CT"))
-    judged = Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", PLAIN))
+    judged = Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", ""))
     cells = (state.name, judged, error, *([against] if motion else []))
     return line(state.name, *cells, on=is_target, colour=css(state.colour))

@@ -28,7 +28,7 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import reference_of
-from .form import QUIET, Choice, Form, Option, Text, TextField
+from .form import Choice, Form, Option, Text, TextField
 from .geometry_fields import UNITS
 from .number import Number
 from .section import Presenter
@@ -115,13 +115,6 @@ class EditorPresenter(Presenter):
         )
 
 
-USUAL = "usual"
-CALIBRATED = "calibrated"
-EXACTLY = "exactly"
-TYPED = "typed"
-UNKNOWN = "unknown"
-
-
 def _shared(field: Field, most: float) -> Number:
     """Return the field for the uncertainty of what all X-rays share, in words of a C-arm's field."""
     name = _("Uncertain {what}").format(what=_(field.words))
@@ -181,25 +174,25 @@ class CertaintyPresenter(EditorPresenter):
         unknown = (
             stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
         )
-        known = EXACTLY if stated else USUAL
+        known = "exactly" if stated else "usual"
         if unknown:
-            known = UNKNOWN
+            known = "unknown"
         elif any(stated.values()):
-            known = TYPED
+            known = "typed"
         if stated == CALIBRATION and _unstated(view).presumed:
-            known = CALIBRATED
+            known = "calibrated"
         options = (
             *self._usual_options(view),
-            Option(EXACTLY, _("exactly")),
-            Option(TYPED, _("as typed")),
-            *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
+            Option("exactly", _("exactly")),
+            Option("typed", _("as typed")),
+            *([] if first else [Option("unknown", _("angles and place not at all"))]),
         )
         controls: Form = [
             Choice(
                 "certainty_known", _("Camera known"), self.set_known, value=known, options=options
             )
         ]
-        if known == TYPED:
+        if known == "typed":
             deviations = view.record.deviations
             for key, field in list(self._table.items())[2 if first else 0 :]:
                 change = partial(self._set_deviation, view, key)
@@ -224,17 +217,17 @@ class CertaintyPresenter(EditorPresenter):
                 "with it."
             )
         name = "" if reference is None or first else reference.name
-        return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
+        return [*controls, Text("certainty_hint", hint.format(reference=name), tone="quiet")]
 
     def _usual_options(self, view: XRayView) -> list[Option]:
         """Return what is usual for an X-ray's kind of geometry; of a matrix a person knows more."""
         plain = _unstated(view)
         usual = describe_uncertainty(plain.deviations)
         if not plain.presumed:
-            return [Option(USUAL, _("{usual} (usual)").format(usual=usual))]
+            return [Option("usual", _("{usual} (usual)").format(usual=usual))]
         measured = describe_uncertainty(plain.deviations | {PRESUMED: 0.0})
         known = _("measured where this X-ray was taken: {sd}").format(sd=measured)
-        return [Option(USUAL, usual), Option(CALIBRATED, known)]
+        return [Option("usual", usual), Option("calibrated", known)]
 
     @property
     def _table(self) -> Table:
@@ -252,11 +245,11 @@ class CertaintyPresenter(EditorPresenter):
         if PRESUMED in usual:
             usual["principal_point_sd_px"] = round(usual[PRESUMED], 1)
         stated: dict[str, dict[str, float | None]] = {
-            USUAL: {},
-            EXACTLY: dict.fromkeys(self._table, 0.0),
-            CALIBRATED: dict(CALIBRATION),
-            TYPED: {key: usual[key] or 0.0 for key in self._table},
-            UNKNOWN: {"rotation_sd_deg": None, "translation_sd_mm": None},
+            "usual": {},
+            "exactly": dict.fromkeys(self._table, 0.0),
+            "calibrated": dict(CALIBRATION),
+            "typed": {key: usual[key] or 0.0 for key in self._table},
+            "unknown": {"rotation_sd_deg": None, "translation_sd_mm": None},
         }
         self.view.change(uncertainty=stated[known])
 
@@ -271,7 +264,7 @@ class CertaintyPresenter(EditorPresenter):
             "Standard deviations of what one C-arm has in all its images; empty for what is known."
         )
         of = self.registration.node.GetID()
-        controls: Form = [Text("shared_hint", hint, tone=QUIET)]
+        controls: Form = [Text("shared_hint", hint, tone="quiet")]
         for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True)):
             share = partial(self._share, i)
             field = self._field(of, f"shared{i}", number.name, number, deviation or 0.0, share)

@@ -30,8 +30,6 @@ from ..tasks import Task, ended
 from .bones import BonesPresenter
 from .cursor import CursorPresenter
 from .form import (
-    QUIET,
-    RENDERING,
     Button,
     Cell,
     Choice,
@@ -50,7 +48,7 @@ from .form import (
 )
 from .host import Host
 from .register import verdict_state
-from .section import PROBLEM, READY, TODO, Presenter, State
+from .section import Presenter, State
 from .start import move_button
 
 if TYPE_CHECKING:
@@ -108,7 +106,7 @@ class CheckPresenter(Presenter):
                     _("Assess this pose"),
                     partial(assessment.assess, session),
                     enabled=not session.running,
-                    needs=(RENDERING,),
+                    needs=("rendering",),
                     tip=_(
                         "Say how far the pose as it is can be trusted, without a registration. At "
                         "best it is to be checked: how often poses set by hand are wrong was not "
@@ -122,7 +120,7 @@ class CheckPresenter(Presenter):
                     enabled=verdict in ("accept", "check")
                     and session.sequence.frame is None
                     and not session.running,
-                    needs=(RENDERING,),
+                    needs=("rendering",),
                     tip=_(
                         "Give the X-rays masks without the parts that disagree with the CT here, "
                         "as tools or what moved; they can be edited in X-rays, Image. A "
@@ -197,10 +195,10 @@ class CheckPresenter(Presenter):
         if state:
             return state
         if entry is None or not entry.inputs:
-            return State(TODO)
+            return State("todo")
         if assessment.outdated_reason(self.session):
-            return State(PROBLEM, _("assess again"))
-        return State(READY, _("look at every X-ray"))
+            return State("problem", _("assess again"))
+        return State("ready", _("look at every X-ray"))
 
     def tick(self) -> bool:
         """Take what was measured and drawn, which only this section shows."""
@@ -212,7 +210,7 @@ class CheckPresenter(Presenter):
             legend = Text(
                 "map_legend",
                 _("Orange: less alike than noise explains. Dark: not compared."),
-                tone=QUIET,
+                tone="quiet",
             )
             pictures = (
                 Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps
@@ -313,13 +311,13 @@ class OverlaysPresenter(Presenter):
                 self.choose,
                 value=mode,
                 options=tuple(Option(mode, name) for mode, (name, _legend) in OVERLAYS.items()),
-                needs=(RENDERING,),
+                needs=("rendering",),
                 tip=_("How the CT, rendered as an X-ray (DRR), lies over each X-ray."),
             ),
             Slider("opacity", share, self.blend, value=overlay.opacity_of(registration))
             if mode == "blend"
             else None,
-            Text("legend", OVERLAYS[mode][1], tone=QUIET),
+            Text("legend", OVERLAYS[mode][1], tone="quiet"),
             move_button(self.host),
             group("structures", _("Structures on the X-rays"), *structures, open=False),
             Choice(
@@ -432,7 +430,7 @@ class EdgesPresenter(Presenter):
     def button(self) -> Button:
         """Return what begins to ask."""
         tip = _("Say of each X-ray, where its edges decide, whether they lie on the orange line.")
-        return Button("edges", _("Look at the edges"), self.begin, needs=(RENDERING,), tip=tip)
+        return Button("edges", _("Look at the edges"), self.begin, needs=("rendering",), tip=tip)
 
     def form(self) -> Form:
         """Return the answers to choose from."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...assessment.remedy import BONES, remedy
+from ...assessment.remedy import remedy
 from ...errors import InputError, UnitMismatch
 from ...geometry import rigid
 from ...imaging import ct as imaging_ct
@@ -43,21 +43,9 @@ from .. import assessment
 from ..adding import Scouts, clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
 from .bone_choice import BoneChoicePresenter
-from .form import (
-    ERROR,
-    QUIET,
-    RENDERING,
-    Button,
-    Choice,
-    Files,
-    Form,
-    Option,
-    Text,
-    options_of,
-    row,
-)
+from .form import Button, Choice, Files, Form, Option, Text, options_of, row
 from .host import Host
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
+from .section import Presenter, State, node_options
 
 UNITS = {
     "hu": _("Hounsfield units (HU)"),
@@ -212,8 +200,8 @@ class CTPresenter(Presenter):
                 folders=True,
                 enabled=not self.reading,
             ),
-            Text("status", self._status(), tone=QUIET),
-            Text("problem", self._look.problem, tone=ERROR),
+            Text("status", self._status(), tone="quiet"),
+            Text("problem", self._look.problem, tone="error"),
             *(self._of_ct() if ct else []),
         ]
 
@@ -235,7 +223,7 @@ class CTPresenter(Presenter):
         if mismatch is None or files is None:
             return []
         return [
-            Text("mismatch", redact_upload_paths(str(mismatch)), tone=ERROR),
+            Text("mismatch", redact_upload_paths(str(mismatch)), tone="error"),
             row(
                 "instead",
                 Button(
@@ -253,16 +241,16 @@ class CTPresenter(Presenter):
         registration = self.registration
         seen: Form = []
         if self.facts is not None:
-            seen = [Text("facts", "\n".join(self.facts), tone=QUIET)]
+            seen = [Text("facts", "\n".join(self.facts), tone="quiet")]
             if missing := self.host.missing_packages():
                 seen += [
                     Text("packages", missing),
-                    Button("install", _("Install..."), lambda: None, needs=(RENDERING,)),
+                    Button("install", _("Install..."), lambda: None, needs=("rendering",)),
                 ]
         scouts = self.session.scouts
         if names := scouts.missing_in(registration) if scouts is not None else []:
             found = _("Scouts of this CT lie in its folder: {names}. They can be used as X-rays.")
-            seen.append(Text("scouts", found.format(names=", ".join(names)), tone=QUIET))
+            seen.append(Text("scouts", found.format(names=", ".join(names)), tone="quiet"))
         structures = [Option(WHOLE, _("the whole CT")), *_structures(registration)]
         return [
             *seen,
@@ -290,7 +278,7 @@ class CTPresenter(Presenter):
                 ),
             ),
             *self.bones.form(),
-            Text("segment", self._lacks_segments(len(structures) > 1), tone=QUIET),
+            Text("segment", self._lacks_segments(len(structures) > 1), tone="quiet"),
             Button(
                 "in_3d",
                 _("Show in 3D"),
@@ -308,7 +296,11 @@ class CTPresenter(Presenter):
         "" for nothing.
         """
         session = self.session
-        if there or not assessment.verdict(session) or remedy(assessment.reasons(session)) != BONES:
+        if (
+            there
+            or not assessment.verdict(session)
+            or remedy(assessment.reasons(session)) != "bones"
+        ):
             return ""
         return _(
             "A segmentation of the bones in this CT is missing: load or draw one in Slicer, open a "
@@ -318,24 +310,24 @@ class CTPresenter(Presenter):
     def state(self) -> State:
         """Return how far this step is."""
         if self.reading:
-            return State(RUNNING, _("reading {name}").format(name=self.reading))
+            return State("running", _("reading {name}").format(name=self.reading))
         if self.mismatch is not None:
-            return State(PROBLEM, _("say what its values are"))
+            return State("problem", _("say what its values are"))
         registration = self.registration
         ct = self.registration.ct
         if ct is None:
-            return State(TODO, _("choose the CT"))
+            return State("todo", _("choose the CT"))
         if self._look.problem:
-            return State(PROBLEM, _("cannot be used"))
+            return State("problem", _("cannot be used"))
         segmentation = registration.segmentation
         if registration.registers_each:
             count = len(registration.chosen_segments)
             bones = _("{count} structures").format(count=count) if count else _("no bone chosen")
-            return State(READY, f"{ct.GetName()}, {bones}")
+            return State("ready", f"{ct.GetName()}, {bones}")
         segment = segmentation and segmentation.GetSegmentation().GetSegment(
             registration.segment_id
         )
-        return State(READY, f"{ct.GetName()}, {segment.GetName()}" if segment else ct.GetName())
+        return State("ready", f"{ct.GetName()}, {segment.GetName()}" if segment else ct.GetName())
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""

@@ -9,7 +9,7 @@ from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView, detectors
 from ...translation import _
-from .form import QUIET, Button, Form, Table, Text, group, line, row
+from .form import Button, Form, Table, Text, group, line, row
 from .section import Presenter
 
 #: Seconds between two looks at the markups.
@@ -58,7 +58,7 @@ class CursorPresenter(Presenter):
                 Text(
                     "cursor",
                     " ".join(lines) or _("A point clicked in an X-ray is a line in the others."),
-                    tone=QUIET,
+                    tone="quiet",
                 ),
                 row(
                     "place",

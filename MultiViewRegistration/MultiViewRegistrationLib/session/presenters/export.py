@@ -16,11 +16,6 @@ from ..assessment import reason_not_to_use
 from ..history import HistoryEntry
 from ..tasks import Writer
 from .form import (
-    CAUTION,
-    NAVIGATION,
-    PLAIN,
-    QUIET,
-    RENDERING,
     Button,
     Choice,
     Control,
@@ -36,7 +31,7 @@ from .form import (
 )
 from .host import Host
 from .number import Number
-from .section import DONE, READY, TODO, Presenter, State, folder_name, written_to
+from .section import Presenter, State, folder_name, written_to
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
 PORT = Number(_("Port"), 1, 65535, whole=True)
@@ -94,8 +89,8 @@ class ExportPresenter(Presenter):
     def state(self) -> State:
         """Return how far this step is."""
         if self._reason():
-            return State(TODO)
-        return State(DONE, _("written")) if self._written_files() else State(READY)
+            return State("todo")
+        return State("done", _("written")) if self._written_files() else State("ready")
 
     def form(self) -> Form:
         """Return the controls."""
@@ -117,13 +112,13 @@ class ExportPresenter(Presenter):
             override = _("Export it all the same; the files will say so")
             change = partial(setattr, self, "_override")
             controls += [
-                Text("stale_reason", f"\u26a0 {stale_reason}", tone=CAUTION),
+                Text("stale_reason", f"\u26a0 {stale_reason}", tone="caution"),
                 Switch("override", override, change, on=self._override),
             ]
         entry = self.session.history.current
         if entry is not None and entry.verdict != entry.room:
             told = _("In the room it is \u201c{verdict}\u201d: that is what navigation gets.")
-            controls.append(Text("room", told.format(verdict=entry.room), tone=CAUTION))
+            controls.append(Text("room", told.format(verdict=entry.room), tone="caution"))
         for what, (label, tip) in CONTENT.items():
             change = partial(self.chosen.__setitem__, what)
             controls.append(Switch(what, label, change, on=self.chosen[what], tip=tip))
@@ -136,7 +131,7 @@ class ExportPresenter(Presenter):
         links = [Link(file.name, titles.get(file.name, file.name), path=file) for file in files]
         return [
             *controls,
-            Text("missing", missing, tone=QUIET),
+            Text("missing", missing, tone="quiet"),
             self.download(),
             Text("written", self._text if told else ""),
             row("links", *links),
@@ -153,7 +148,7 @@ class ExportPresenter(Presenter):
             done=self._written,
             name=lambda: folder_name("registration", self.registration),
             enabled=not missing,
-            needs=(RENDERING,),
+            needs=("rendering",),
             tip=missing or _("Into a new folder, all files or none."),
         )
 
@@ -165,7 +160,7 @@ class ExportPresenter(Presenter):
         if not self.in_slicer or not self._is_exported():
             return []
         if not self._files:
-            return [Text("exported", self._text if self.session.running else "", tone=QUIET)]
+            return [Text("exported", self._text if self.session.running else "", tone="quiet")]
         report = next((file for file in self._files if file.name == REPORT), None)
         return [
             Text("exported", _("Exported to {folder}.").format(folder=self._files[0].parent)),
@@ -203,7 +198,7 @@ class ExportPresenter(Presenter):
                 _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
                     poses=poses
                 ),
-                tone=QUIET,
+                tone="quiet",
             ),
             *switches,
             open=False,
@@ -256,7 +251,7 @@ class ExportPresenter(Presenter):
                     self.connect,
                     enabled=not missing,
                     tip=missing or hint,
-                    needs=(RENDERING, NAVIGATION),
+                    needs=("rendering", "navigation"),
                 ),
                 Button(
                     "disconnect",
@@ -268,7 +263,7 @@ class ExportPresenter(Presenter):
             Text(
                 "link",
                 self._connection(),
-                tone=CAUTION if self.session.igtl.stale_reason else PLAIN,
+                tone="caution" if self.session.igtl.stale_reason else "",
             ),
             open=False,
         )

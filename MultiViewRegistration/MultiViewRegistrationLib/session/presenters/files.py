@@ -44,20 +44,7 @@ from .file_actions import (
     Step,
 )
 from .file_plan import plan, unused
-from .form import (
-    QUIET,
-    STRONG,
-    Button,
-    Choice,
-    Files,
-    Form,
-    Text,
-    TextField,
-    empty_fields,
-    row,
-    texts,
-    walk,
-)
+from .form import Button, Choice, Files, Form, Text, TextField, empty_fields, row, texts, walk
 from .host import Host
 from .section import Presenter, question_controls
 from .sections import Sections
@@ -221,7 +208,7 @@ class FilesPresenter(Presenter):
         asked = chain(*starmap(self._form_of, self._asked()))
         return [
             *(self._welcome() if self.host.registration is None and self.in_slicer else []),
-            Text("looking", self.looking, tone=QUIET),
+            Text("looking", self.looking, tone="quiet"),
             *self._ct.unit_question(),
             *asked,
             *self._unused_form(),
@@ -252,7 +239,7 @@ class FilesPresenter(Presenter):
         return [
             *texts("welcome", WELCOME),
             self.files_control(),
-            Text("demo_hint", DEMO, tone=QUIET),
+            Text("demo_hint", DEMO, tone="quiet"),
             demo,
         ]
 
@@ -266,7 +253,7 @@ class FilesPresenter(Presenter):
         return asked
 
     def _form_of(self, key: str, pending: PendingFiles, asked: PendingQuestion) -> Form:
-        title = Text(f"{key}.title", asked.title, tone=STRONG)
+        title = Text(f"{key}.title", asked.title, tone="strong")
         questions = asked.questions
         answer = self._answer
         leave = partial(self._leave_out, pending)
@@ -276,7 +263,7 @@ class FilesPresenter(Presenter):
             return [
                 title,
                 Text(
-                    f"{key}.waiting", _("Kept for the X-rays that are still to come."), tone=QUIET
+                    f"{key}.waiting", _("Kept for the X-rays that are still to come."), tone="quiet"
                 ),
                 end,
             ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,13 +22,9 @@ from ...translation import _
 from .number import Number
 
 #: Tones of a text.
-PLAIN = ""
-ERROR = "error"
-CAUTION = "caution"
-QUIET = "quiet"
-STRONG = "strong"
+Tone = Literal["", "error", "caution", "quiet", "strong"]
 #: Of verdicts.
-TONES = {"check": CAUTION, "not shown": CAUTION, "reject": ERROR}
+TONES: dict[str, Tone] = {"check": "caution", "not shown": "caution", "reject": "error"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,10 @@ def options_of(titles: dict[str, str]) -> tuple[Option, ...]:
     return tuple(Option(*item) for item in titles.items())
 
 
+#: What an action may need: packages for DRRs; for a network; for OpenIGTLink.
+Need = Literal["rendering", "network", "navigation"]
+
+
 @dataclass(frozen=True)
 class Control:
     """The common part of all controls.
@@ -73,7 +73,7 @@ class Control:
     enabled
         Whether a person may use it now.
     needs
-        Optional packages that its action needs, of NEEDS: a host that can installs them before.
+        Optional packages that its action needs: a host that can installs them before.
     primary
         Whether it is what a person should do next.
     """
@@ -84,15 +84,12 @@ class Control:
     _: KW_ONLY
     tip: str = ""
     enabled: bool = True
-    needs: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
     primary: bool = False
 
 
 #: What a section shows, in its order; None for what is not there now.
 Form = list[Control | None]
-
-#: What an action may need: packages for DRRs; for a network; for OpenIGTLink.
-RENDERING, NETWORK, NAVIGATION = NEEDS = ("rendering", "network", "navigation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +99,10 @@ class Text(Control):
     Attributes
     ----------
     tone
-        Of PLAIN, ERROR, CAUTION, QUIET, STRONG.
+        Its look.
     """
 
-    tone: str = PLAIN
+    tone: Tone = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +222,7 @@ class Cell:
 
     text: str
     tip: str = ""
-    tone: str = PLAIN
+    tone: Tone = ""
     share: float | None = None
 
 
@@ -316,7 +313,7 @@ class FieldRow:
 
         Each has `column` and `span`: where it begins and how many columns it may take, counted
         without the title; one near the right edge begins farther left, as far as there is room. Its
-        `tone` is ERROR or CAUTION, `of` the key of its field.
+        `tone` is "error" or "caution", `of` the key of its field.
         """
         at = [n for n, cell in enumerate(self.cells) if cell.fault or cell.caution]
         starts = list(at)
@@ -329,7 +326,7 @@ class FieldRow:
                 "column": start,
                 "span": end - start,
                 "text": self.cells[n].fault or self.cells[n].caution,
-                "tone": ERROR if self.cells[n].fault else CAUTION,
+                "tone": "error" if self.cells[n].fault else "caution",
                 "of": self.cells[n].field.key,
             }
             for n, start, end in zip(
@@ -472,7 +469,7 @@ def group(key: str, label: str, *children: Control | None, open: bool | None = N
     return Group(key, label, children=tuple(filter(None, children)), open=open)
 
 
-def texts(key: str, sentences: Iterable[str], tone: str = PLAIN) -> Form:
+def texts(key: str, sentences: Iterable[str], tone: Tone = "") -> Form:
     """Write sentences below each other."""
     return [Text(f"{key}{n}", sentence, tone=tone) for n, sentence in enumerate(sentences)]
 

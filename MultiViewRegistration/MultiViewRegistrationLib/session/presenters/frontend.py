@@ -18,7 +18,7 @@ from ...mrml.xray import XRayView
 from ...translation import _
 from .. import assessment
 from ..session import Session
-from .answer import ACCEPT, AnswerPresenter
+from .answer import AnswerPresenter
 from .files import READING, FilesPresenter
 from .host import Host
 from .opening import Opening
@@ -244,7 +244,7 @@ class Frontend(Host):
         if not session.poll(wait) or session.running_registration is not None:
             return ""
         self.invalidate()
-        if registering and assessment.verdict(session) == ACCEPT:
+        if registering and assessment.verdict(session) == "accept":
             self.presenters.xrays.geometry.close()
         if not session.message or session.ended == "failed":  # which the answer says
             return ""

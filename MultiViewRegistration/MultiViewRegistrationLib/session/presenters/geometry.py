@@ -37,8 +37,6 @@ from .beads import BeadsPresenter
 from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
 from .external_files import CALIBRATION_QUESTIONS, use_camera
 from .form import (
-    ERROR,
-    QUIET,
     Button,
     Choice,
     Control,
@@ -59,15 +57,10 @@ from .form import (
 )
 from .geometry_edits import BONE, NOT_USED_YET, GeometryEdits, KeptCArms
 from .geometry_fields import (
-    C_ARM,
-    LPS,
-    MATRIX,
     NUMBERS,
-    RAS,
     REQUIRED,
     SEEN_FROM,
     SLOT_NUMBERS,
-    SLOT_SCAN,
     TUBE,
     Draft,
     column_of,
@@ -81,19 +74,19 @@ from .geometry_fields import (
 from .section import question_controls
 
 MODES = (
-    Option(C_ARM, _("C-arm")),
-    Option(MATRIX, _("Matrix")),
+    Option("c_arm", _("C-arm")),
+    Option("matrix", _("Matrix")),
 )
 #: Only of an image that came with one.
 SLOT_SCAN_MODE = Option(
-    SLOT_SCAN,
+    "slot_scan",
     _("Slot scan"),
     _(
         "A CT scout or an EOS image: rays spread across the image and are parallel along it, as "
         "source and slot move from row to row."
     ),
 )
-AXES = (Option(LPS, _("LPS (DICOM, ITK, case.json)")), Option(RAS, _("RAS (3D Slicer)")))
+AXES = (Option("LPS", _("LPS (DICOM, ITK, case.json)")), Option("RAS", _("RAS (3D Slicer)")))
 QUESTION = _("Is the patient's right on the left of the image?")
 
 
@@ -193,7 +186,7 @@ class GeometryPresenter(EditorPresenter):
         draft = self._edits.draft(self.view)
         cells = self._line(view).cells
         keys = [cell.field.key for cell in cells if cell.fault or cell.missing]
-        if draft.mode == MATRIX and draft.fault:
+        if draft.mode == "matrix" and draft.fault:
             keys += empty_fields(self._details(view, draft))
             keys.append("matrix")
         keys += ["use"] if self._edits.waits(view, draft) else []
@@ -235,7 +228,7 @@ class GeometryPresenter(EditorPresenter):
         view = self.view
         draft = self._edits.draft(self.view)
         # Of a matrix only a person knows it.
-        asked = draft.mode == MATRIX and not view.record.marker
+        asked = draft.mode == "matrix" and not view.record.marker
         certainty = group(
             "certainty", _("How well it is known"), *self.certainty.form(), open=asked
         )
@@ -254,7 +247,7 @@ class GeometryPresenter(EditorPresenter):
                     "Values in italics were not typed: point at one to read where it is from. What "
                     "is needed is marked with ?."
                 ),
-                tone=QUIET,
+                tone="quiet",
             ),
             row(
                 "sources",
@@ -288,7 +281,7 @@ class GeometryPresenter(EditorPresenter):
                     view.name,
                     certainty if asked else None,
                     *self._details(view, draft),
-                    Text("geometry_summary", "\n".join(self._summary(view, draft)), tone=QUIET),
+                    Text("geometry_summary", "\n".join(self._summary(view, draft)), tone="quiet"),
                     None if asked else certainty,
                     group(
                         "shared",
@@ -317,13 +310,13 @@ class GeometryPresenter(EditorPresenter):
     def _line(self, view: XRayView) -> FieldRow:
         draft = self._edits.draft(view)
         kinds = {
-            C_ARM: self._c_arm,
-            MATRIX: self._of_camera,
-            SLOT_SCAN: self._slot_scan,
+            "c_arm": self._c_arm,
+            "matrix": self._of_camera,
+            "slot_scan": self._slot_scan,
         }
         modes = (SLOT_SCAN_MODE, *MODES) if view.record.slot_scan else MODES
         mode = self._choice(view, "mode", draft.mode, modes, partial(self._edits.set_mode, view))
-        elsewhere = view == self.view and draft.mode == MATRIX  # it stands by the matrix
+        elsewhere = view == self.view and draft.mode == "matrix"  # it stands by the matrix
         cells = {
             "mode": FieldCell(
                 mode,
@@ -410,7 +403,7 @@ class GeometryPresenter(EditorPresenter):
         return FieldCell(choice)
 
     def _entry(self, view: XRayView, key: str, draft: Draft, hint: str) -> TextField:
-        title = (COLUMNS | FURTHER)[key] if draft.mode == C_ARM else None
+        title = (COLUMNS | FURTHER)[key] if draft.mode == "c_arm" else None
         field = title.title if title else SLOT_NUMBERS[key].name
         return TextField(
             f"{view.id}.{key}",
@@ -452,7 +445,7 @@ class GeometryPresenter(EditorPresenter):
         camera, detector_mm, certain = self._sketched(view, draft)
         if camera is None:
             return []
-        known = draft.mode != C_ARM or "mirrored" in draft.values
+        known = draft.mode != "c_arm" or "mirrored" in draft.values
         picture = self.picture(view, THUMBNAIL_PX)
         drawn = DrawnView("", camera, detector_mm, picture, view.pixel_aspect, certain)
         svg = machine_svg(drawn, known)
@@ -465,7 +458,7 @@ class GeometryPresenter(EditorPresenter):
         """Return the camera to draw, from the source to the detector in mm, and whether all its numbers are given."""
         if 0 in view.size:
             return None, 0.0, False
-        if draft.mode == C_ARM:
+        if draft.mode == "c_arm":
             given = draft.c_arm
             drawn = given or sketch(draft.values, view.size)
             return drawn.camera(), drawn.source_to_detector_mm, given is not None
@@ -475,9 +468,9 @@ class GeometryPresenter(EditorPresenter):
     def _details(self, view: XRayView, draft: Draft) -> Form:
         """Return what is seen of the selected X-ray alone."""
         kinds = {
-            C_ARM: self._more_of_c_arm,
-            MATRIX: self._matrix,
-            SLOT_SCAN: self._more_of_slot_scan,
+            "c_arm": self._more_of_c_arm,
+            "matrix": self._matrix,
+            "slot_scan": self._more_of_slot_scan,
         }
         use = Button(
             "use",
@@ -485,10 +478,10 @@ class GeometryPresenter(EditorPresenter):
             partial(self._edits.use, view),
             tip=_("Give the X-ray what is shown here."),
         )
-        problem = self._edits.problem(view, draft) if draft.mode == MATRIX else ""
+        problem = self._edits.problem(view, draft) if draft.mode == "matrix" else ""
         return [
             *kinds[draft.mode](view, draft),
-            Text("geometry_problem", problem, tone=ERROR),
+            Text("geometry_problem", problem, tone="error"),
             row("using", use) if self._edits.waits(view, draft) else None,
         ]
 
@@ -516,7 +509,7 @@ class GeometryPresenter(EditorPresenter):
         asked = [CALIBRATION_QUESTIONS[SEEN_FROM]] if open_ else []
         assumed = view.record.assumptions if self._edits.in_force(view) else ()
         return [
-            *texts("of_camera", assumed, QUIET),
+            *texts("of_camera", assumed, "quiet"),
             TextField(
                 "matrix",
                 _("Projection matrix, 3 \u00d7 4"),
@@ -531,7 +524,7 @@ class GeometryPresenter(EditorPresenter):
                 "axes",
                 _("Axes of the world"),
                 partial(self._edits.edit, view, "axes"),
-                value=draft.texts.get("axes", LPS),
+                value=draft.texts.get("axes", "LPS"),
                 options=AXES,
             ),
             *question_controls("matrix", asked, draft.texts, partial(self._edits.edit, view)),
@@ -540,11 +533,11 @@ class GeometryPresenter(EditorPresenter):
     def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
         assumed = view.record.assumptions
         return [
-            *texts("slot_scan", describe_slot_scan(view.record.slot_scan), QUIET),
+            *texts("slot_scan", describe_slot_scan(view.record.slot_scan), "quiet"),
             group(
                 "assumed",
                 _("Assumed of the header ({count})").format(count=len(assumed)),
-                *texts("assumed", assumed, QUIET),
+                *texts("assumed", assumed, "quiet"),
                 open=False,
             ),
         ]
@@ -553,9 +546,9 @@ class GeometryPresenter(EditorPresenter):
         """Return the geometry in words, or what its file's header says and lacks, sentences."""
         if view.placed and self._edits.in_force(view):
             return [summary(self.registration, view)]
-        if draft.mode == SLOT_SCAN and (missing := missing_in_header(view)):
+        if draft.mode == "slot_scan" and (missing := missing_in_header(view)):
             return [_("Not in the header: {names}.").format(names=", ".join(missing))]
-        return header_proposals(self.registration, view) if draft.mode == C_ARM else []
+        return header_proposals(self.registration, view) if draft.mode == "c_arm" else []
 
     def _caution(self, view: XRayView, draft: Draft) -> str:
         """Return what is wrong with an X-ray as it is, or that its fields wait to be used."""

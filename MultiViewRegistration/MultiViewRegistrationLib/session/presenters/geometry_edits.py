@@ -20,15 +20,12 @@ from ...translation import _
 from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
 from .certainty import XRaySelection
 from .external_files import CALIBRATION_QUESTIONS
-from .form import ERROR, PLAIN, Button, Choice, Form, Text, TextField, choose_among, row
+from .form import Button, Choice, Form, Text, TextField, choose_among, row
 from .geometry_fields import (
-    C_ARM,
-    MATRIX,
     NUMBERS,
     OF_MACHINE,
     SEEN_FROM,
     SLOT_NUMBERS,
-    SLOT_SCAN,
     TUBE,
     Draft,
     read_c_arm,
@@ -52,7 +49,7 @@ BONE = {
 #: Of a geometry that a person has to confirm.
 NOT_USED_YET = _("Everything is given, and not used yet: press Use this geometry.")
 #: The fields whose values come from somewhere, by the kind of geometry.
-WITH_ORIGIN = {C_ARM: (*NUMBERS, "mirrored"), SLOT_SCAN: (TUBE, *SLOT_NUMBERS)}
+WITH_ORIGIN = {"c_arm": (*NUMBERS, "mirrored"), "slot_scan": (TUBE, *SLOT_NUMBERS)}
 
 
 @dataclass
@@ -137,13 +134,13 @@ class GeometryEdits:
         return self._read(view, self.editing(view).draft or self._as_it_is(view))
 
     def _read(self, view: XRayView, draft: Draft) -> Draft:
-        if draft.mode == C_ARM:
+        if draft.mode == "c_arm":
             draft = read_c_arm(draft)
             beside = {} if draft.c_arm is None else self._beside_others(view, draft.c_arm)
             cautions = {**unusual(draft.values), **beside}
             said = {key: each for key, each in cautions.items() if key not in draft.faults}
             return replace(draft, cautions=said)
-        if draft.mode == SLOT_SCAN:
+        if draft.mode == "slot_scan":
             return read_slot_scan(draft, view)
         try:
             camera = read_matrix_field(draft, view)
@@ -218,7 +215,7 @@ class GeometryEdits:
         if key in record.origins:
             return record.origins[key]
         whole = "" if record.origin == "entered" else record.origin
-        if draft.mode == SLOT_SCAN:
+        if draft.mode == "slot_scan":
             return whole
         if record.c_arm_proposal.get(key) == draft.values.get(key):
             return _("DICOM header")
@@ -230,7 +227,7 @@ class GeometryEdits:
         """Return what is wrong with the selected X-ray's geometry beyond its fields in the table."""
         if refused := self.editing(view).refused:
             return refused
-        shown = draft.mode == MATRIX and not self.in_force(view)
+        shown = draft.mode == "matrix" and not self.in_force(view)
         return draft.fault if shown else ""
 
     def waits(self, view: XRayView, draft: Draft) -> bool:
@@ -293,8 +290,8 @@ class GeometryEdits:
             Where that is from, for a person.
         """
         draft = self.draft(view)
-        if draft.mode != C_ARM:
-            draft = self._as_it_is(view, C_ARM)
+        if draft.mode != "c_arm":
+            draft = self._as_it_is(view, "c_arm")
         kept = {key: value for key, value in draft.values.items() if key not in OF_MACHINE}
         texts = {key: text for key, text in draft.texts.items() if key not in OF_MACHINE}
         given = {key: values[key] for key in OF_MACHINE if key in values}
@@ -383,14 +380,14 @@ class GeometryEdits:
             By default that of its geometry.
         """
         record = view.record
-        given = {"camera": MATRIX, "c_arm": C_ARM}.get(record.kind)
-        mode = mode or given or (SLOT_SCAN if record.slot_scan else C_ARM)
+        given = {"camera": "matrix", "c_arm": "c_arm"}.get(record.kind)
+        mode = mode or given or ("slot_scan" if record.slot_scan else "c_arm")
         draft = Draft(mode, record)
-        if mode == C_ARM:
+        if mode == "c_arm":
             return draft.with_values({**reading_of(view), "size": list(view.size)}, {})
-        if mode == MATRIX and view.placed and view.given_camera.intrinsics[0, 0] < 0:
+        if mode == "matrix" and view.placed and view.given_camera.intrinsics[0, 0] < 0:
             return replace(draft, texts={SEEN_FROM: "detector"})
-        return draft.with_values(record.slot_scan, {}) if mode == SLOT_SCAN else draft
+        return draft.with_values(record.slot_scan, {}) if mode == "slot_scan" else draft
 
     @staticmethod
     def _restore(view: XRayView, before: XRayRecord) -> None:
@@ -439,7 +436,7 @@ class KeptCArms:
         chosen = next((each.name for each in presets if self._has(view, draft, each)), "")
         options = choose_among((each.name, each.name) for each in presets)
         others = [each for each in self._xrays.views if each != view]
-        others = [each for each in others if self._edits.draft(each).mode == C_ARM]
+        others = [each for each in others if self._edits.draft(each).mode == "c_arm"]
         tip = _(
             "Distances, pixel size, principal point, and the side from which the image is seen, "
             "without the angles."
@@ -503,7 +500,7 @@ class KeptCArms:
                     ).format(what=tip),
                 ),
             ),
-            Text("presets_problem", problem or self._told, tone=ERROR if problem else PLAIN),
+            Text("presets_problem", problem or self._told, tone="error" if problem else ""),
         ]
 
     def _has(self, view: XRayView, draft: Draft, preset: c_arm_presets.Preset) -> bool:
@@ -565,5 +562,5 @@ class KeptCArms:
         """Give all other X-rays of a C-arm what this one has but for the angles."""
         values = self._edits.draft(view).values
         for other in self._xrays.views:
-            if other != view and self._edits.draft(other).mode == C_ARM:
+            if other != view and self._edits.draft(other).mode == "c_arm":
                 self._edits.fill(other, values, _("as {name}").format(name=view.name))

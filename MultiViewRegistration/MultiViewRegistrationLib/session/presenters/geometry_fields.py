@@ -10,9 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import ANGLES, DEG, CArm, left_side
-from ...geometry.fields import C_ARM as OF_C_ARM
-from ...geometry.fields import SLOT_SCAN as OF_SLOT_SCAN
-from ...geometry.fields import Field
+from ...geometry.fields import C_ARM, SLOT_SCAN, Field
 from ...io.calibration.calibrated import CalibratedView
 from ...io.calibration.matrices import IN_LPS_MM, read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
@@ -24,11 +22,6 @@ from ..geometry import SIDES, completed, matrix_of, nearest_side
 from .form import Option
 from .number import Number
 
-C_ARM = "c_arm"
-MATRIX = "matrix"
-SLOT_SCAN = "slot_scan"
-LPS = "LPS"
-RAS = "RAS"
 SEEN_FROM = "seen_from"
 UNITS = {"mm": " mm", "deg": DEG, "px": " px", "percent": " %"}
 
@@ -54,21 +47,21 @@ def column_of(key: str, title: str = "") -> Option:
 
     Its title, by default its name and unit, and what it means.
     """
-    return Option(key, title or _(OF_C_ARM[key].title), _(OF_C_ARM[key].sentence))
+    return Option(key, title or _(C_ARM[key].title), _(C_ARM[key].sentence))
 
 
 #: The fields of a C-arm with numbers, by their keys in a case.json.
-NUMBERS = {key: number_of(field) for key, field in OF_C_ARM.items() if field.unit}
-NUMBERS["roll_deg"] = number_of(OF_C_ARM["roll_deg"], "0", 0.0)
-REQUIRED = tuple(key for key, field in OF_C_ARM.items() if field.asked)
+NUMBERS = {key: number_of(field) for key, field in C_ARM.items() if field.unit}
+NUMBERS["roll_deg"] = number_of(C_ARM["roll_deg"], "0", 0.0)
+REQUIRED = tuple(key for key, field in C_ARM.items() if field.asked)
 DISTANCES = ("source_to_detector_mm", "source_to_isocentre_mm")
 #: What a C-arm has in all its images.
 OF_MACHINE = (*DISTANCES, "pixel_mm", "principal_point", "mirrored")
 #: The fields of a slot scan that a person may change; the tube's text is one of `tube_sides`.
 TUBE = "isocentre_to_source"
 SLOT_NUMBERS = {
-    "source_to_isocentre_mm": number_of(OF_SLOT_SCAN["source_to_isocentre_mm"], "?"),
-    "central_column": number_of(OF_SLOT_SCAN["central_column"], _("middle")),
+    "source_to_isocentre_mm": number_of(SLOT_SCAN["source_to_isocentre_mm"], "?"),
+    "central_column": number_of(SLOT_SCAN["central_column"], _("middle")),
 }
 #: What C-arms have, mm.
 USUAL_MM = {**dict.fromkeys(DISTANCES, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])), "pixel_mm": PIXEL_MM}
@@ -84,7 +77,7 @@ class Draft:
     Attributes
     ----------
     mode
-        C_ARM, MATRIX or SLOT_SCAN.
+        "c_arm", "matrix" or "slot_scan".
     record
         Its geometry is what the fields say: `Readings` while something is missing or wrong, None
         without a matrix or a camera.
@@ -117,8 +110,8 @@ class Draft:
     @property
     def missing(self) -> tuple[str, ...]:
         """The keys of fields that are empty, and needed."""
-        needed = REQUIRED if self.mode == C_ARM else ()
-        if self.mode == SLOT_SCAN:
+        needed = REQUIRED if self.mode == "c_arm" else ()
+        if self.mode == "slot_scan":
             asked = "central_column" in self.record.header.missing
             needed = (TUBE, *SLOT_NUMBERS) if asked else (TUBE, "source_to_isocentre_mm")
         return tuple(key for key in needed if not self.text(key).strip())
@@ -129,10 +122,8 @@ class Draft:
 
         "" for a geometry that can be used.
         """
-        missing = self.missing if self.mode == C_ARM else ()
-        lacking = (
-            _("{field} is not given.").format(field=_(OF_C_ARM[key].words)) for key in missing
-        )
+        missing = self.missing if self.mode == "c_arm" else ()
+        lacking = (_("{field} is not given.").format(field=_(C_ARM[key].words)) for key in missing)
         return next(iter((*self.faults.values(), *lacking)), "")
 
     def says_as(self, other: Draft) -> bool:
@@ -144,7 +135,7 @@ class Draft:
         """Return what a field shows: what was typed, or its value."""
         if key in self.texts:
             return self.texts[key]
-        if self.mode == C_ARM:
+        if self.mode == "c_arm":
             return text_of(self.values, key)
         value = self.values.get(key)
         if key == TUBE:
@@ -171,7 +162,7 @@ def text_of(values: Values, key: str) -> str:
 
     "" for what is not given, or as by default.
     """
-    field = OF_C_ARM[key]
+    field = C_ARM[key]
     value = values.get(key)
     default = middle(values["size"]) if key == "principal_point" else field.default
     if value is None or field.shape and default and list(value) == list(default):
@@ -190,7 +181,7 @@ def read_c_arm(draft: Draft) -> Draft:
         if not text.strip() and key in REQUIRED:
             continue
         try:
-            read = read_pair(text, key) if OF_C_ARM[key].shape else NUMBERS[key].read(text)
+            read = read_pair(text, key) if C_ARM[key].shape else NUMBERS[key].read(text)
         except InputError as error:
             faults[key] = str(error)
             continue
@@ -313,7 +304,7 @@ def with_text(before: Draft, key: str, text: str) -> Draft:
     is seen.
     """
     after = replace(before, texts={**before.texts, key: text}).with_origin("", key)
-    if before.mode == C_ARM:
+    if before.mode == "c_arm":
         after = read_c_arm(after)
         mirrored = before.values.get("mirrored")
         if key in ANGLES and mirrored is not None:
@@ -386,7 +377,7 @@ def read_matrix_field(draft: Draft, view: XRayView) -> CalibratedView:
         )
     options = replace(
         IN_LPS_MM,
-        axes=draft.texts.get("axes", LPS).lower(),
+        axes=draft.texts.get("axes", "LPS").lower(),
         size=view.size,
         seen_from=draft.texts.get(SEEN_FROM) or None,
     )

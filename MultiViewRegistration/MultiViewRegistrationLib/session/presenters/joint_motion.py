@@ -8,7 +8,7 @@ from ...assessment.joint_motion import in_words
 from ...errors import InputError
 from ...translation import _
 from ..bones import CT_AXES, BonePair
-from .form import ERROR, STRONG, Choice, Form, Option, Table, Text, choose_among, group, line
+from .form import Choice, Form, Option, Table, Text, choose_among, group, line
 from .section import Presenter, node_options
 
 
@@ -70,7 +70,7 @@ class JointMotionPresenter(Presenter):
         try:
             motion = self.session.bones.motion()
         except InputError as error:
-            return [Text("motion_problem", str(error), tone=ERROR)]
+            return [Text("motion_problem", str(error), tone="error")]
         if motion is None:
             return []
         by_points = pair.frame not in ("", CT_AXES)
@@ -83,7 +83,7 @@ class JointMotionPresenter(Presenter):
             words = []
         title = title.format(moving=pair.moving, fixed=pair.fixed)
         return [
-            Text("motion_now", " ".join([title, ", ".join(words)]), tone=STRONG),
+            Text("motion_now", " ".join([title, ", ".join(words)]), tone="strong"),
             Table(
                 "six",
                 _("Six numbers"),

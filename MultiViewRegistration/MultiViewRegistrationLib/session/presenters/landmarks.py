@@ -12,22 +12,9 @@ from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
 from ...translation import _
 from ..registering import missing_at_start
-from .form import (
-    CAUTION,
-    QUIET,
-    Button,
-    Cell,
-    Files,
-    Form,
-    Table,
-    Text,
-    line,
-    row,
-)
+from .form import Button, Cell, Files, Form, Table, Text, line, row
 from .section import Presenter
 
-#: The overlay with nothing over the X-rays.
-OFF = "off"
 CLICKED = "\u2714"
 MISFIT = "\u26a0"
 
@@ -106,7 +93,9 @@ class LandmarksPresenter(Presenter):
                 ),
             ),
             Text(
-                "fit", missing_at_start(self.session, "landmarks") or _describe_fit(fit), tone=QUIET
+                "fit",
+                missing_at_start(self.session, "landmarks") or _describe_fit(fit),
+                tone="quiet",
             ),
             Files(
                 "markups",
@@ -127,7 +116,7 @@ class LandmarksPresenter(Presenter):
             question = _("{count} landmarks were clicked outside the CT. Was that meant?")
         keep = partial(landmarks.tidy, self.registration, self._order, outside=True)
         return [
-            Text("outside", question.format(count=count), tone=CAUTION),
+            Text("outside", question.format(count=count), tone="caution"),
             row(
                 "outside_answers",
                 Button(
@@ -172,7 +161,7 @@ class LandmarksPresenter(Presenter):
         self.host.hand.exit()
         self.host.views.show_ct_slices()
         self._mode_before = overlay.mode_of(self.registration)
-        self.registration.node.SetParameter(overlay.MODE, OFF)
+        self.registration.node.SetParameter(overlay.MODE, "off")
         place(landmark_list(self.registration))
 
     def stop(self) -> None:
@@ -185,7 +174,7 @@ class LandmarksPresenter(Presenter):
         """Show over the X-rays what was there before landmarks were clicked, unless a person has chosen."""
         before = self._mode_before
         self._mode_before = ""
-        if before and overlay.mode_of(self.registration) == OFF:
+        if before and overlay.mode_of(self.registration) == "off":
             self.registration.node.SetParameter(overlay.MODE, before)
 
     def put(self, view: XRayView, column: float, row: float) -> None:
@@ -222,7 +211,7 @@ def _cell(clicked: bool, coming: bool, residual: LandmarkResidual | None) -> Cel
         tip = _("{px:.1f} pixels from where the landmarks' pose has it: {status}.").format(
             px=residual.residual_px, status=residual.status
         )
-        return Cell(text, tip) if residual.used else Cell(f"{MISFIT} {text}", tip, CAUTION)
+        return Cell(text, tip) if residual.used else Cell(f"{MISFIT} {text}", tip, "caution")
     if clicked:
         return Cell(CLICKED, _("Clicked."))
     if coming:

@@ -11,23 +11,10 @@ from .. import assessment
 from ..history import HistoryEntry, describe_method
 from ..registering import REGRESSOR_STARTS, missing_inputs
 from ..session import Session
-from .form import (
-    NETWORK,
-    PLAIN,
-    RENDERING,
-    TONES,
-    Button,
-    Cell,
-    Form,
-    Table,
-    TableRow,
-    Text,
-    line,
-    row,
-)
+from .form import TONES, Button, Cell, Form, Table, TableRow, Text, line, row
 from .geometry import GeometryPresenter
 from .host import Host
-from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
+from .section import Kind, Presenter, State
 
 
 class RegisterPresenter(Presenter):
@@ -97,23 +84,26 @@ class RegisterPresenter(Presenter):
             enabled=not (missing or self.session.running),
             tip=self._hint(missing),
             keys=(self.host.register_keys,),
-            needs=(RENDERING, *((NETWORK,) if self.registration.start in REGRESSOR_STARTS else ())),
+            needs=(
+                "rendering",
+                *(("network",) if self.registration.start in REGRESSOR_STARTS else ()),
+            ),
         )
 
     def state(self) -> State:
         """Return how far this step is."""
         session = self.session
         if session.running_registration:
-            return State(RUNNING)
+            return State("running")
         if session.ended == "failed":
-            return State(PROBLEM, _("see above"))
+            return State("problem", _("see above"))
         state = verdict_state(session)
         if state and session.sequence.frame is None:
             return state
         entry = session.history.current
         if entry is not None and entry.fingerprint and not assessment.stale_reason(session):
-            return State(READY, _("registered, not assessed"))
-        return State(TODO) if self.missing() else State(READY, session.preparing)
+            return State("ready", _("registered, not assessed"))
+        return State("todo") if self.missing() else State("ready", session.preparing)
 
     def missing(self) -> str:
         """Return the steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
@@ -178,8 +168,8 @@ def verdict_state(session: Session) -> State | None:
     None where there is none.
     """
     verdict = assessment.verdict(session)
-    kinds = {"accept": DONE, "check": CHECK, "reject": REJECT}
-    kind = DONE if assessment.each_accepted(session) else kinds.get(verdict)
+    kinds: dict[str, Kind] = {"accept": "done", "check": "check", "reject": "reject"}
+    kind = "done" if assessment.each_accepted(session) else kinds.get(verdict)
     return State(kind, assessment.summary(session)) if kind else None
 
 
@@ -192,7 +182,7 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
         str(number),
         Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
         Cell(describe_method(entry), _began_with(entry)),
-        Cell(verdict, why, TONES.get(verdict, PLAIN)),
+        Cell(verdict, why, TONES.get(verdict, "")),
         Cell(assessment.probable_mm(entry) if verdict else "", entry.summary),
         "" if entry.seconds is None else f"{entry.seconds:.1f}",
     )

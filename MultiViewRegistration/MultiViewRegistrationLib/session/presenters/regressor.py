@@ -12,21 +12,7 @@ from typing import TYPE_CHECKING
 from ...errors import InputError, install_command
 from ...translation import _
 from ..registering import REGRESSOR_STARTS, missing_images
-from .form import (
-    ERROR,
-    NETWORK,
-    QUIET,
-    Button,
-    Cell,
-    Form,
-    Table,
-    TableRow,
-    Text,
-    TextField,
-    group,
-    line,
-    row,
-)
+from .form import Button, Cell, Form, Table, TableRow, Text, TextField, group, line, row
 from .host import Host
 from .number import Number
 from .section import Presenter, progress_bar
@@ -72,8 +58,9 @@ class RegressorPresenter(Presenter):
         self._selected = self._still_selected([str(model.folder) for model in models])
         selected = next((model for model in models if str(model.folder) == self._selected), None)
         under_way = _("A training is under way.") if training else ""
-        tone = ERROR if self._is_gone() and not training else QUIET
-        controls: Form = [Text("models_text", self._models_text(), tone=tone)]
+        gone = self._is_gone() and not training
+        told = Text("models_text", self._models_text(), tone="error" if gone else "quiet")
+        controls: Form = [told]
         if models:
             lines = tuple(_line(model, model.folder == learning.model) for model in models)
             titles = (_("Trained"), _("Training"), _("Error"), _("Size"), "")
@@ -92,7 +79,7 @@ class RegressorPresenter(Presenter):
             _("Train"),
             self.train,
             enabled=not (missing or training),
-            needs=(NETWORK,),
+            needs=("network",),
             tip=under_way
             or missing
             or _(
@@ -119,7 +106,7 @@ class RegressorPresenter(Presenter):
                 partial(learning.train, unfinished=selected),
                 enabled=not missing,
                 tip=tip,
-                needs=(NETWORK,),
+                needs=("network",),
             )
             buttons.append(resume)
         if selected is not None:
@@ -218,7 +205,7 @@ class RegressorPresenter(Presenter):
             stop = Button("stop", _("Stop"), learning.cancel, enabled=not training.ending, tip=kept)
             return [progress_bar("training", progress, training.stage, left), stop]
         if training.state == "failed":
-            return [Text("ended", training.message, tone=ERROR)]
+            return [Text("ended", training.message, tone="error")]
         text = "\n".join(training.warnings)
         if training.state == "cancelled":
             text = _("Cancelled.")

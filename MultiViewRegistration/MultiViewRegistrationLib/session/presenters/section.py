@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...mrml.fingerprints import case_id
 from ...translation import _
@@ -22,20 +22,15 @@ if TYPE_CHECKING:
     from .external_files import Question
     from .host import Host
 
-TODO = "todo"
-READY = "ready"
-RUNNING = "running"
-DONE = "done"
-PROBLEM = "problem"
-CHECK = "check"
-REJECT = "reject"
+#: How far a section is, or its verdict.
+Kind = Literal["todo", "ready", "running", "done", "problem", "check", "reject"]
 
 
 @dataclass(frozen=True)
 class State:
-    """The state of a section: one of TODO, READY, RUNNING, DONE, PROBLEM, or the verdict CHECK or REJECT, and a few words."""
+    """The state of a section, with a few words."""
 
-    kind: str
+    kind: Kind
     text: str = ""
 
 
@@ -96,7 +91,7 @@ class Presenter:
 
     def state(self) -> State:
         """Return the state of the section; only called with a registration."""
-        return State(TODO)
+        return State("todo")
 
     def form(self) -> Form:
         """Return the controls, see `form`."""

@@ -19,12 +19,6 @@ from ..sequence import Sequence, StructureMotion
 from ..tasks import Writer
 from ..video import take_video
 from .form import (
-    CAUTION,
-    ERROR,
-    PLAIN,
-    QUIET,
-    RENDERING,
-    STRONG,
     TONES,
     Button,
     Choice,
@@ -47,18 +41,7 @@ from .form import (
 from .geometry import GeometryPresenter
 from .host import Host
 from .joint_motion import JointMotionPresenter
-from .section import (
-    DONE,
-    PROBLEM,
-    READY,
-    RUNNING,
-    TODO,
-    Presenter,
-    State,
-    folder_name,
-    progress_bar,
-    written_to,
-)
+from .section import Presenter, State, folder_name, progress_bar, written_to
 
 if TYPE_CHECKING:
     from ...sequence.tracker import Tracked
@@ -157,14 +140,16 @@ class SequencePresenter(Presenter):
         sequence = self.session.sequence
         if sequence.tracking is not None:
             return State(
-                RUNNING,
+                "running",
                 _("{percent} %").format(percent=round(100 * sequence.tracking.step.fraction)),
             )
         if sequence.message:
-            return State(PROBLEM, _("see below"))
+            return State("problem", _("see below"))
         if sequence.player is not None:
-            return State(DONE, _("{count} frames").format(count=len(sequence.player.played.frames)))
-        return State(TODO if self.missing() else READY)
+            return State(
+                "done", _("{count} frames").format(count=len(sequence.player.played.frames))
+            )
+        return State("todo" if self.missing() else "ready")
 
     @property
     def changing(self) -> bool:
@@ -200,7 +185,7 @@ class SequencePresenter(Presenter):
             strict=True,
             enabled=not (missing or running or player),
             tip=hint,
-            needs=(RENDERING,),
+            needs=("rendering",),
         )
         cancel = Button(
             "cancel",
@@ -232,7 +217,7 @@ class SequencePresenter(Presenter):
                 hint=_("Tracked sequence"),
                 suffixes=TRACK,
                 enabled=not running,
-                needs=(RENDERING,),
+                needs=("rendering",),
                 tip=_(
                     "Open a track.json, as mvreg track or an export writes it, with its case, as a "
                     "registration of its own."
@@ -260,13 +245,13 @@ class SequencePresenter(Presenter):
         text = sequence.message or ("" if sequence.player is not None else missing)
         if sequence.ended == "cancelled" and sequence.player is not None:
             text = _("Cancelled. The frames that were done are here.")
-        return Text("status", text, tone=ERROR if sequence.message else PLAIN)
+        return Text("status", text, tone="error" if sequence.message else "")
 
     def _player(self, player: Player) -> Form:
         frame = player.frame
         first = _("No frame of {name} is shown yet.").format(name=player.played.name)
         headline, *lines = frame_lines(player, frame) if frame is not None else [first]
-        tone = STRONG if frame is None else TONES.get(frame.verdict, STRONG)
+        tone = "strong" if frame is None else TONES.get(frame.verdict, "strong")
         play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
         strip = self._known.value("strip", (player, player.last), partial(strip_of, player.played))
         rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
@@ -339,7 +324,7 @@ class SequencePresenter(Presenter):
             Text(
                 "files",
                 " ".join([files, _("Of two bones: motion.csv, motion.html.")]),
-                tone=QUIET,
+                tone="quiet",
             ),
             Choice(
                 "unit",
@@ -369,9 +354,9 @@ class SequencePresenter(Presenter):
                 Text(
                     "motion_title",
                     title.format(title=motion.title, first=motion.rows[0][0]),
-                    tone=STRONG,
+                    tone="strong",
                 ),
-                Text("warning", motion.left_out, tone=CAUTION),
+                Text("warning", motion.left_out, tone="caution"),
                 *self._known.value("plots", (motion, here), partial(plots, motion, here)),
                 Table(
                     "motion",
@@ -481,7 +466,7 @@ def plots(motion: StructureMotion, here: int | None) -> Form:
     for n, (name, unit, lines) in enumerate(motion.curves):
         title = f"{name}, {unit}"
         svg = curve_file(title, _("frame"), unit, lines, here=here)
-        pictures.append(Text(f"motion.{n}.title", title, tone=STRONG))
+        pictures.append(Text(f"motion.{n}.title", title, tone="strong"))
         pictures.append(Picture(f"motion.{n}", "", tip=title, svg=svg))
     return pictures
 

@@ -20,12 +20,12 @@ from ...translation import _
 from ..history import METHODS
 from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
 from ..tasks import BackgroundValue
-from .form import QUIET, RENDERING, Button, Choice, Files, Form, Option, Text, TextField, group, row
+from .form import Button, Choice, Files, Form, Option, Text, TextField, group, row
 from .host import Host, can_move_by_hand
 from .landmarks import LandmarksPresenter
 from .number import Number
 from .regressor import RegressorPresenter
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State
+from .section import Presenter, State
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.
 RANGES = {
@@ -118,7 +118,7 @@ class StartPresenter(Presenter):
     def form(self) -> Form:
         """Return the controls."""
         start = self.start
-        controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
+        controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone="quiet")]
         there = has_voxels(self.registration.ct)
         if start == "landmarks":
             controls += self.landmarks.form()
@@ -128,7 +128,7 @@ class StartPresenter(Presenter):
         if start in SEARCH_STARTS:
             more += self._range()
         if start == "by hand":
-            more += [move_button(self.host), Text("keys", self.host.hand.keys(), tone=QUIET)]
+            more += [move_button(self.host), Text("keys", self.host.hand.keys(), tone="quiet")]
         if there:
             more += self._place()
         more += [*self._device(), *self.regressor.form()]
@@ -190,7 +190,7 @@ class StartPresenter(Presenter):
         if found is None or found.requested != device:
             return [choice]
         said = found.fallback_message or found.display_name
-        return [choice, Text("device_text", said, tone=QUIET)]
+        return [choice, Text("device_text", said, tone="quiet")]
 
     def _place(self) -> Form:
         controls: Form = []
@@ -233,21 +233,23 @@ class StartPresenter(Presenter):
         session = self.session
         start = self.start
         if session.regressors.is_training:
-            return State(RUNNING, self.regressor.state_of_training())
+            return State("running", self.regressor.state_of_training())
         if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
-            return State(TODO)
+            return State("todo")
         if missing_at_start(session, start):
             few = start == "landmarks"
             return (
-                State(TODO, _("landmarks are missing")) if few else State(PROBLEM, _("see below"))
+                State("todo", _("landmarks are missing"))
+                if few
+                else State("problem", _("see below"))
             )
         if self._whole():
-            return State(READY, _("{name}, the whole CT").format(name=METHODS[start]))
+            return State("ready", _("{name}, the whole CT").format(name=METHODS[start]))
         text = METHODS[start]
         if start == "search":
             text = _("{name}, {rotation_deg:g}° and {translation_mm:g} mm")
             text = text.format(name=METHODS[start], **self._search())
-        return State(READY, text)
+        return State("ready", text)
 
     def tick(self) -> bool:
         """Return whether the CT has stopped elsewhere, where other X-rays may show it."""
@@ -361,7 +363,7 @@ def move_button(host: Host) -> Button:
         partial(move_ct, host),
         on=host.hand.on and not by_bone,
         enabled=can_move_by_hand(host),
-        needs=(RENDERING,),
+        needs=("rendering",),
         tip=_("Until it is pressed again, drags and keys in the X-rays move the CT."),
     )
 

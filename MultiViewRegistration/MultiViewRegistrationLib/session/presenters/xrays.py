@@ -22,10 +22,6 @@ from ..inputs import SAME_GEOMETRY
 from ..tasks import Task, ended
 from .certainty import EditorPresenter, XRaySelection
 from .form import (
-    CAUTION,
-    ERROR,
-    PLAIN,
-    QUIET,
     Button,
     Cell,
     Choice,
@@ -44,7 +40,7 @@ from .form import (
 from .geometry import GeometryPresenter
 from .host import Host
 from .number import Number
-from .section import PROBLEM, READY, RUNNING, TODO, State, node_options
+from .section import State, node_options
 
 PICTURE_HEIGHT_PX = 120
 
@@ -113,7 +109,7 @@ class XRaysPresenter(XRaySelection):
             Text(
                 "status",
                 _("Reading {name}\u2026").format(name=self.reading) if self.reading else "",
-                tone=QUIET,
+                tone="quiet",
             ),
             *(self._of_xrays() if self.views else []),
         ]
@@ -141,7 +137,7 @@ class XRaysPresenter(XRaySelection):
             )
             if missing
             else None,
-            Text("scouts_left_out", redact_upload_paths("\n".join(scouts.left_out)), tone=QUIET),
+            Text("scouts_left_out", redact_upload_paths("\n".join(scouts.left_out)), tone="quiet"),
         ]
 
     def _of_xrays(self) -> Form:
@@ -161,8 +157,8 @@ class XRaysPresenter(XRaySelection):
                     "Those that are checked are used. The settings of the selected one are below."
                 ),
             ),
-            Text("problem", self._problem(), tone=ERROR),
-            Text("truth", self._truth(), tone=QUIET),
+            Text("problem", self._problem(), tone="error"),
+            Text("truth", self._truth(), tone="quiet"),
             row(
                 "selected",
                 TextField("name", _("Name"), self.rename, text=name, of=selected.id),
@@ -223,7 +219,7 @@ class XRaysPresenter(XRaySelection):
         return line(
             view.id,
             Cell(view.name, f"{view.name}, {image}"),
-            Cell(geometry, trouble or whence, CAUTION if trouble else PLAIN),
+            Cell(geometry, trouble or whence, "caution" if trouble else ""),
             known if view.placed else "",
             on=view.used,
             colour=css_colour(view),
@@ -250,25 +246,25 @@ class XRaysPresenter(XRaySelection):
     def state(self) -> State:
         """Return how far this step is."""
         if self.reading:
-            return State(RUNNING, _("reading {name}").format(name=self.reading))
+            return State("running", _("reading {name}").format(name=self.reading))
         used = [view for view in self.views if view.used]
         scouts = self.session.scouts
         if not used:
             waiting = scouts is not None and scouts.missing_in(self.registration)
             add = _("add X-rays, or use the CT's scouts") if waiting else _("add X-rays")
-            return State(TODO, _("none is used") if self.views else add)
+            return State("todo", _("none is used") if self.views else add)
         if twins := self.session.twins():
             same = _("{a} and {b} have the same geometry")
-            return State(PROBLEM, same.format(a=twins[0].name, b=twins[1].name))
+            return State("problem", same.format(a=twins[0].name, b=twins[1].name))
         for view in used:
             if needs_geometry(view):
-                return State(TODO, _("{name} needs geometry").format(name=view.name))
+                return State("todo", _("{name} needs geometry").format(name=view.name))
             if self.session.problem(view):
-                return State(PROBLEM, _("{name} cannot be used").format(name=view.name))
+                return State("problem", _("{name} cannot be used").format(name=view.name))
         if self.geometry.unfinished():
-            return State(PROBLEM, _("a typed value is not taken"))
+            return State("problem", _("a typed value is not taken"))
         words = _("1 view ready") if len(used) == 1 else _("{count} views ready")
-        return State(READY, words.format(count=len(used)))
+        return State("ready", words.format(count=len(used)))
 
     # Files
 
@@ -408,7 +404,7 @@ class ImagePresenter(EditorPresenter):
             )
         )
         return [
-            Text("source", hint, tone=QUIET),
+            Text("source", hint, tone="quiet"),
             Picture(
                 "picture",
                 rgb=self.picture(view, 2 * PICTURE_HEIGHT_PX),

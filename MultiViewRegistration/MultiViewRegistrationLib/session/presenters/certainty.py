@@ -84,7 +84,7 @@ class XRaySelection(Presenter):
 
     def select(self, node_id: str) -> None:
         """Edit this X-ray."""
-        self._selected = self.view(node_id).node.GetID()
+        self._selected = self.view(node_id).id
 
 
 class EditorPresenter(Presenter):

@@ -80,7 +80,7 @@ class Control:
 
     key: str
     label: str = ""
-    action: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    action: Callable[..., Any] | None = field(default=None, compare=False)
     _: KW_ONLY
     tip: str = ""
     enabled: bool = True
@@ -92,7 +92,7 @@ class Control:
 Form = list[Control | None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Text(Control):
     """A sentence or more, `label`; nothing is seen where it is "".
 
@@ -105,7 +105,7 @@ class Text(Control):
     tone: Tone = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Button(Control):
     """A button, with action().
 
@@ -114,7 +114,7 @@ class Button(Control):
     strict
         Refused while a typed text is.
     icon
-        See ICONS.
+        "up", "down", "remove", "first", "back", "on", "last", "play" or "pause".
     keys
         That press it, as "Ctrl+Z".
     everywhere
@@ -134,18 +134,14 @@ class Button(Control):
     on: bool | None = None
 
 
-#: Icons of a button, by their names here.
-ICONS = ("up", "down", "remove", "first", "back", "on", "last", "play", "pause")
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Switch(Control):
     """A check box, with action(on)."""
 
     on: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Choice(Control):
     """One of several, with action(value).
 
@@ -165,7 +161,7 @@ class Choice(Control):
     refused: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TextField(Control):
     """A text that a person types. action(text), once it is typed.
 
@@ -185,7 +181,7 @@ class TextField(Control):
     text: str = ""
     number: Number | None = None
     hint: str = ""
-    typed: Callable[[str], Any] | None = field(default=None, compare=False, repr=False)
+    typed: Callable[[str], Any] | None = field(default=None, compare=False)
     of: str = ""
     rows: int = 1
 
@@ -194,7 +190,7 @@ class TextField(Control):
         return "" if self.number is None or not self.enabled else self.number.problem(text)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Slider(Control):
     """A slider, with action(value), while it is moved.
 
@@ -244,7 +240,7 @@ class TableRow:
     colour: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Table(Control):
     """Rows; one may be selected.
 
@@ -263,7 +259,7 @@ class Table(Control):
     lines: tuple[TableRow, ...] = ()
     selected: str = ""
     cells: bool = False
-    switch: Callable[[str, bool], Any] | None = field(default=None, compare=False, repr=False)
+    switch: Callable[[str, bool], Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -339,7 +335,7 @@ class FieldRow:
 NOTE_COLUMNS = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FieldTable(Control):
     """Fields, a row for each thing and a column for each property of it; one row is selected.
 
@@ -356,7 +352,7 @@ class FieldTable(Control):
     selected: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ProgressBar(Control):
     """A bar with the text `label`.
 
@@ -369,7 +365,7 @@ class ProgressBar(Control):
     percent: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Files(Control):
     """Files that a person chooses, or in the page drops there, with action(paths, folder).
 
@@ -393,7 +389,7 @@ class Files(Control):
     folders: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Download(Control):
     """Files that are made: written into a folder that a person chooses, or downloaded.
 
@@ -401,19 +397,19 @@ class Download(Control):
     done(files): called once they are there.   name(): for a new folder of them, without any name of the case.
     """
 
-    name: Callable[[], str] = field(default=lambda: "files", compare=False, repr=False)
+    name: Callable[[], str] = field(default=lambda: "files", compare=False)
 
-    done: Callable[[list[Path]], Any] = field(default=lambda files: None, compare=False, repr=False)
+    done: Callable[[list[Path]], Any] = field(default=lambda files: None, compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Link(Control):
     """A file that was made, to be opened."""
 
     path: Path = Path()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Picture(Control):
     """A picture; `label` stands below it.
 
@@ -438,14 +434,14 @@ class Picture(Control):
     wide: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SideBySide(Control):
     """Controls beside each other."""
 
     children: tuple[Control, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Group(Control):
     """Controls below a title, `label`.
 

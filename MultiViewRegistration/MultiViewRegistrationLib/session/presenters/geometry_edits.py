@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,9 +34,6 @@ from .geometry_fields import (
     with_side,
     with_text,
 )
-
-if TYPE_CHECKING:
-    from .certainty import XRaySelection
 
 #: Grey scales: title, and intensity and inverted of an `XRayView`.
 BONE = {

@@ -21,8 +21,8 @@ class Number:
         Begins the sentence where something is wrong.
     low, high
         Its range.
-    unit, before
-        Written behind and before the number; need not be typed.
+    unit
+        Written behind the number; need not be typed.
     blank
         Shown in an empty field, which then means `nothing`; without it a number must be given.
     whole
@@ -35,19 +35,17 @@ class Number:
     low: float
     high: float
     unit: str = ""
-    before: str = ""
     blank: str = ""
     nothing: float | None = None
     whole: bool = False
     directions: Mapping[str, int] = field(default_factory=dict)
 
     def bare(self, text: str) -> str:
-        """Return the text without unit and what stands before the number."""
+        """Return the text without unit."""
         return (
             str(text)
             .strip()
             .replace("\N{MASCULINE ORDINAL INDICATOR}", "\N{DEGREE SIGN}")  # beside it on keyboards
-            .removeprefix(self.before.strip())
             .removesuffix(self.unit.strip())
             .strip()
         )
@@ -121,11 +119,6 @@ class Number:
         except InputError as error:
             return str(error)
         return ""
-
-    def write(self, value: float | None) -> str:
-        """Return the text of a value, with its unit; "" for `nothing`."""
-        text = self.write_bare(value)
-        return f"{self.before}{text}{self.unit}" if text else ""
 
     def write_bare(self, value: float | None) -> str:
         """Return the text of a value without its unit."""

@@ -318,7 +318,7 @@ class XRaysPresenter(XRaySelection):
             self.host.begin()
             self._selected = adding.add_volume(
                 self.registration, self.host.scene.GetNodeByID(node_id)
-            ).node.GetID()
+            ).id
 
     def use_scouts(self) -> None:
         """Add the scouts that lie beside the CT, and select the first.
@@ -331,7 +331,7 @@ class XRaysPresenter(XRaySelection):
         scouts = self.session.scouts
         if scouts is None:
             raise InputError(_("X-rays: the scouts are not there any more; choose their CT."))
-        self._selected = scouts.add_to(self.registration)[0].node.GetID()
+        self._selected = scouts.add_to(self.registration)[0].id
 
     # What a person does in the table
 
@@ -361,7 +361,7 @@ class XRaysPresenter(XRaySelection):
         place = self.views.index(selected)
         self.registration.remove_xray(selected)
         left = self.views
-        self._selected = left[min(place, len(left) - 1)].node.GetID() if left else ""
+        self._selected = left[min(place, len(left) - 1)].id if left else ""
 
 
 class ImagePresenter(EditorPresenter):

@@ -280,8 +280,7 @@ class _Entry(Drawn[controls.TextField]):
 
     @property
     def problem(self) -> str:
-        control = self.form.controls.get(self.key)
-        return control.problem(self.text) if isinstance(control, controls.TextField) else ""
+        return self.control.problem(self.text)
 
     def show(self, control: controls.TextField) -> None:
         if control != self.before:
@@ -307,10 +306,7 @@ class _Entry(Drawn[controls.TextField]):
         if self.form.filling:
             return
         set_tone(self.edit, "error" if self.problem else "")
-        control = self.form.controls.get(self.key)
-        if isinstance(control, controls.TextField) and (
-            control.typed is not None or self.ALWAYS_TYPED
-        ):
+        if self.control.typed is not None or self.ALWAYS_TYPED:
             self.form.act_meanwhile(self.key, self.text)
 
     def _on_finished(self) -> None:
@@ -357,9 +353,7 @@ class _Slider(Drawn[controls.Slider]):
         self.widget.value = round((control.value - control.low) / control.step)
 
     def _on_moved(self, steps: int) -> None:
-        control = self.form.controls.get(self.key)
-        if isinstance(control, controls.Slider) and not self.form.filling:
-            self.form.act_meanwhile(self.key, control.low + steps * control.step)
+        self.form.act_meanwhile(self.key, self.control.low + steps * self.control.step)
 
 
 KINDS: dict[type[controls.Control], Make] = {

@@ -172,10 +172,9 @@ class _Row(Drawn[controls.SideBySide]):
 class _Group(Drawn[controls.Group]):
     def make(self, control: controls.Group) -> Any:
         widget = qt.QGroupBox() if control.open is None else ctk.ctkCollapsibleGroupBox()
-        if control.open is not None:
-            widget.collapsedHeight = 0  # else an empty frame is left
         self._box = _Box(self.form, widget)
         if control.open is not None:
+            widget.collapsedHeight = 0  # else an empty frame is left
             widget.connect("toggled(bool)", self._on_toggled)
         return widget
 

@@ -66,7 +66,10 @@ class Hand:
         self._show_handles(session)
         self._moves = ManualMoveRecorder(session.registration, session.history)
         self._drag_in_views(self._moves)
-        self._escape = self._shortcut("Esc")
+        # wherever the focus is: in the panel, or in a view
+        self._escape = qt.QShortcut(qt.QKeySequence("Esc"), self._panel.widget)
+        self._escape.setContext(qt.Qt.ApplicationShortcut)
+        self._escape.connect("activated()", self._on_escape)
 
     def step(self) -> bool:
         """Follow the moved CT, and return whether it has stopped elsewhere."""
@@ -105,13 +108,6 @@ class Hand:
         moves.stop()
         if moves.registration.scene is not None:
             manual_pose.show_handles(moves.registration, False)
-
-    def _shortcut(self, key: str) -> Any:
-        """Return a key that ends it, wherever the focus is: in the panel, or in a view."""
-        shortcut = qt.QShortcut(qt.QKeySequence(key), self._panel.widget)
-        shortcut.setContext(qt.Qt.ApplicationShortcut)
-        shortcut.connect("activated()", self._on_escape)
-        return shortcut
 
     def _on_escape(self) -> None:
         with self._panel.ui_action():

@@ -79,6 +79,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     register_keys = "Ctrl+Return"
     #: A case that is opened is a further registration in the scene.
     replaces = False
+    unexpected = _("Something unexpected went wrong ({error}); the Python console has the details.")
     views: Views
     hand: Hand
     sections: dict[str, PanelSection]
@@ -147,7 +148,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.addObserver(selection, selection.UnitModifiedEvent, self._on_changed)
         self._follow()
         if self.session is not None:
-            self.session.resume()
+            self.session.held = False
         self.shown = True
         self._timer.start()
         self.refresh()
@@ -199,7 +200,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         if self.session is not None:
             self.session.drawing.one_by_one = True
         if self.session is not None and self.shown:
-            self.session.resume()
+            self.session.held = False
         for form in self._forms:
             form.presenter.reset()
             form.form.controls = {}  # nothing of the one before can be clicked until this is shown
@@ -305,12 +306,6 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             if ticking:
                 self._timer.start()
         self.show_soon()
-
-    def describe_unexpected(self, error: Exception) -> str:
-        """Return what a person reads of an error of the program, a sentence."""
-        return _(
-            "Something unexpected went wrong ({error}); the Python console has the details."
-        ).format(error=error)
 
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""

@@ -371,21 +371,16 @@ def read_scouts(ct_slice: Path) -> Scouts | None:
         study = _study(folder.parent, ct_slice)
     if study is None:
         return None
-    read = {name: _read(name, path) for name, path in study.localizers.items()}
-    problems = [problem for problem in read.values() if isinstance(problem, str)]
-    told = replace(study, other_series=[])
-    return Scouts(
-        {name: add for name, add in read.items() if not isinstance(add, str)},
-        [*problems, *told.left_out],
-    )
-
-
-def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | str:
-    """Return what adds a scout, or the problem with it."""
-    try:
-        return read(path, name)
-    except InputError as error:
-        return str(error)
+    scouts = Scouts({}, [])
+    for name, path in study.localizers.items():
+        try:
+            add = read(path, name)
+        except InputError as error:
+            scouts.left_out.append(str(error))
+            continue
+        scouts.add[name] = add
+    scouts.left_out.extend(replace(study, other_series=[]).left_out)
+    return scouts
 
 
 def _study(folder: Path, ct_slice: Path) -> Study | None:

@@ -298,26 +298,21 @@ class Bones:
             states.append(state)
         return states
 
-    def worst_target(self) -> BoneState | None:
-        """Return the bone that is in the greatest doubt of those that are targets; None without any."""
+    def summary(self) -> str:
+        """Return the state of the target in the greatest doubt, and of the chosen bone, in a few words; "" for none."""
         beside = scene_bones.beside_targets(self._registration)
-        states = [each for each in self.states() if each.own and each.name not in beside]
-        return max(
-            states,
+        own = [each for each in self.states() if each.own]
+        worst = max(
+            (each for each in own if each.name not in beside),
             key=lambda each: (
                 RANKS.index(each.verdict),
                 np.inf if each.error_mm is None else each.error_mm,
             ),
             default=None,
         )
-
-    def summary(self) -> str:
-        """Return the state of the worst target, and of the chosen bone, in a few words; "" for none."""
-        worst = self.worst_target()
         chosen = self.chosen
         if worst is None or worst.verdict is None:
             return ""
-        own = [each for each in self.states() if each.own and each is not worst]
         of_chosen = next((each for each in own if each.name == chosen != worst.name), None)
         # Without a whole CT the answer's own words are those of its worst bone.
         of_worst = worst.name if worst.mm is None else _in_words(worst)
@@ -431,18 +426,14 @@ class Bones:
                 colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
                 lines = self._outlines.of(name, shape, transform_to_ras(pose), detector)
                 found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == chosen))
-        for part, (pose, shape) in enumerate(self._parts_elsewhere()):
+        for part, (pose, shape) in enumerate(self.parts_elsewhere):
             lines = self._outlines.of(part, shape, transform_to_ras(pose), detector)
             found.append(Outline("", MISFIT_COLOUR, lines))
         return found
 
     @property
-    def part_elsewhere(self) -> bool:
-        """Whether a part of the bone is outlined that lies elsewhere than this pose has it."""
-        return bool(self._parts_elsewhere())
-
-    def _parts_elsewhere(self) -> list[tuple[np.ndarray, Shape]]:
-        """Return pose and shape of what lies elsewhere than this pose has it, as far as it is made."""
+    def parts_elsewhere(self) -> list[tuple[np.ndarray, Shape]]:
+        """Pose and shape of the part of the bone that lies elsewhere than this pose has it, once it is made."""
         return self._elsewhere.value_of(self._stands) or []
 
     @property

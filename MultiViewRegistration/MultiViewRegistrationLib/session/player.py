@@ -136,17 +136,6 @@ def keep_track(registration: Registration, content: dict) -> None:
     _set_quietly(registration, TRACK, json.dumps(content, separators=(",", ":")))
 
 
-def keep_number(registration: Registration, number: int) -> None:
-    """Keep which frame is shown."""
-    _set_quietly(registration, NUMBER, str(number))
-
-
-def forget(registration: Registration) -> None:
-    """Remove the sequence from the scene."""
-    for parameter in (TRACK, NUMBER):
-        registration.node.UnsetParameter(parameter)
-
-
 def forget_files(registration: Registration) -> None:
     """Have the sequence name no files.
 
@@ -377,7 +366,8 @@ class Player:
         """Put X-rays, cameras and CT back as they were before."""
         self.pause()
         put_back(self._inputs, self._before)
-        forget(self._inputs.registration)
+        for parameter in (TRACK, NUMBER):
+            self._inputs.registration.node.UnsetParameter(parameter)
 
     # What follows
 
@@ -431,7 +421,7 @@ class Player:
             self._inputs.registration.world_from_ct = frame.world_from_ct
         put_bones(self._inputs.registration, frame.bone_poses)
         self._put = self._shown_at = places_of(self._inputs.registration)
-        keep_number(self._inputs.registration, number)
+        _set_quietly(self._inputs.registration, NUMBER, str(number))
 
     @property
     def at_frame(self) -> bool:

@@ -321,7 +321,7 @@ class Session(Inputs):
         """Let a registration go on while nobody looks.
 
         Nothing moves under the tools of another module: the CT lies where it did before, and the
-        result waits for `resume`. The tracking of a sequence ends.
+        result waits while `held` is true. The tracking of a sequence ends.
 
         Returns what becomes of the work, a sentence; "" for none.
         """
@@ -337,10 +337,6 @@ class Session(Inputs):
         return _("{name}: the registration goes on. Its result waits until you come back.").format(
             name=self.registration.name
         )
-
-    def resume(self) -> None:
-        """Note that somebody looks again."""
-        self.held = False
 
     def forget_task(self) -> None:
         """Have nothing come of the work that was begun by `run`."""

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -73,6 +74,9 @@ class Application(Frontend):
     register_keys = "Ctrl+Enter"
     #: What is opened takes the place of what is open.
     replaces = True
+    unexpected = _(
+        "Something unexpected went wrong ({kind}); the terminal of mvreg view has the details."
+    )
     views: PageViews
     sections: dict[str, PageSection]
 
@@ -113,9 +117,8 @@ class Application(Frontend):
             "answer": self.answer,
         }
         trigger = server.controller.trigger
-        trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
-        trigger("mvreg_typed")(lambda section, key, text: self.sections[section].typed(key, text))
-        trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
+        for what in ("act", "typed", "download"):
+            trigger(f"mvreg_{what}")(partial(self._do, what))
         trigger("mvreg_save")(self.save)
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self.invalidate)
@@ -127,6 +130,9 @@ class Application(Frontend):
         self.show_message("")
         self.show_reading("")
         self.autosave.offer()
+
+    def _do(self, what: str, section: str, *args: Any) -> Any:
+        return getattr(self.sections[section], what)(*args)
 
     # The registration at work
 
@@ -257,13 +263,6 @@ class Application(Frontend):
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = redact_upload_paths(message)
-
-    def describe_unexpected(self, error: Exception) -> str:
-        """Return what a person reads of an error of the program, a sentence."""
-        sentence = _(
-            "Something unexpected went wrong ({error}); the terminal of mvreg view has the details."
-        )
-        return sentence.format(error=type(error).__name__)
 
     def show_section(self, name: str, key: str = "") -> None:
         """Open a step of the column, and bring it into sight, with the focus in a control."""

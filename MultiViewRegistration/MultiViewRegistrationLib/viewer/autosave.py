@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -125,10 +125,6 @@ def saved_scenes() -> list[SavedScene]:
     return kept[:MAX_KEPT]
 
 
-#: What of a `SavedScene` its file has beside the rest, where it is known.
-FACTS = ("xrays", "verdict", "picture", "case", "patient")
-
-
 def _facts(session: Session) -> dict[str, Any]:
     registration = session.registration
     views = registration.xrays
@@ -154,7 +150,8 @@ def _read(folder: Path) -> SavedScene | None:
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if state["version"] == VERSION:
-            more = {key: state[key] for key in FACTS if key in state}
+            known = [each.name for each in fields(SavedScene)[4:]]
+            more = {key: state[key] for key in known if key in state}
             if "case" in more:
                 more["case"] = Path(more["case"])
             saved = datetime.fromisoformat(state["saved"])
@@ -299,19 +296,20 @@ class Autosave:
         files: dict[str, tuple[int, str]] = {}
         with _storing(self._application.scene, folder) as storages:
             for node in _storable(self._application.scene):
+                key = node.GetID()
                 storage = node.GetStorageNode()
-                before = self._files.get(node.GetID())
+                before = self._files.get(key)
                 storages.append((storage, storage.GetFileName()))
-                written = by_parts and node.GetID() in self._fresh
+                written = by_parts and key in self._fresh
                 changed = (
                     node.GetModifiedSinceRead() or before is None or before[0] != _stored(storage)
                 )
                 if before is not None and (written or not changed):
-                    files[node.GetID()] = before
+                    files[key] = before
                     storage.SetFileName(os.fspath(folder / before[1]))
                     continue
-                files[node.GetID()] = self._files[node.GetID()] = _write(node, storage, folder)
-                self._fresh.add(node.GetID())
+                files[key] = self._files[key] = _write(node, storage, folder)
+                self._fresh.add(key)
                 if by_parts:
                     self._due = monotonic()
                     return

@@ -27,7 +27,7 @@ from ..session.tasks import BackgroundValue
 PART_BYTES = 1 << 20
 #: No translation of a pose is larger, in mm.
 MAX_MM = 1e5
-_stamps = count(1)
+stamps = count(1)
 
 
 class BrowserDRR:
@@ -51,8 +51,8 @@ class BrowserDRR:
 
     def __init__(self) -> None:
         self.wanted = False
-        self.pose_stamp = next(_stamps)
-        self.bone_stamp = next(_stamps)
+        self.pose_stamp = next(stamps)
+        self.bone_stamp = next(stamps)
         self._textures = BackgroundValue()
         self._stamp = 0
         self.state: dict | None = None
@@ -69,17 +69,17 @@ class BrowserDRR:
         if (pose, places) != (self.pose, self.places):
             self.pose = pose
             self.places = places
-            self.pose_stamp = next(_stamps)
+            self.pose_stamp = next(stamps)
         moved = moved_bone(registration)
         bone = {"name": moved.name, **(_pose_state(moved) or {})} if moved else None
         if bone != self.bone:
             self.bone = bone
-            self.bone_stamp = next(_stamps)
+            self.bone_stamp = next(stamps)
         made_of = tuple(parts.values())
         if self.wanted and self._textures.update(
             made_of, lambda: partial(_textures_of, parts) if parts else None
         ):
-            self._stamp = next(_stamps)
+            self._stamp = next(stamps)
             bodies = [_body_state(*each) for each in (self._textures.value or {}).items()]
             self.state = plain({"stamp": self._stamp, "bodies": bodies}) if bodies else None
 
@@ -126,7 +126,7 @@ def camera_state(camera: Camera) -> dict:
     All of `geometry.camera.Camera` that rays and `mrml.manual_pose` need.
     """
     state = {
-        "stamp": next(_stamps),
+        "stamp": next(stamps),
         "source": camera.sources(np.zeros(2)),
         "step": camera.source_step,
         "rays": camera.ray_matrix,

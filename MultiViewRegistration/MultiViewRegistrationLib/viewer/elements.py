@@ -228,15 +228,9 @@ MODULE = {
         f"{ADDRESS}/field_table.css",
         f"{ADDRESS}/xray/xray_view.css",
     ],
-    "vue_use": [
-        "mvreg_page",
-        "mvreg_look",
-        "mvreg_slices",
-        "mvreg_files",
-        "mvreg_form",
-        "mvreg_fields",
-        "mvreg_xray",
-    ],
+    "vue_use": (
+        "mvreg_page mvreg_look mvreg_slices mvreg_files mvreg_form mvreg_fields mvreg_xray".split()
+    ),
     "state": {"words": WORDS},
 }
 #: What any element may have, and trame would leave out.

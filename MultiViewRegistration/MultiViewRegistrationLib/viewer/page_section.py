@@ -145,8 +145,9 @@ class PageSection:
                 raise InputError(problems[0])
             if isinstance(control, TextField) and control.problem(args[0]):
                 self._refused[key] = control, args[0]
-            ticked = isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool)
-            perform = control.switch if isinstance(control, Table) and ticked else control.action
+            perform = control.action
+            if isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool):
+                perform = control.switch
             if perform is not None:
                 perform(*args)
 

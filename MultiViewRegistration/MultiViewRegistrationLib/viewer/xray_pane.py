@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from ..mrml.slice_view import pixel_box
 from ..mrml.xray import DetectorPlane, XRayView, detectors
 from ..session.presenters.check import OVERLAYS
 from ..session.session import Session
-from .browser_drr import camera_state, checked_pose
+from .browser_drr import camera_state, checked_pose, stamps
 from .elements import XRayCanvas
 from .xray_pixels import EncodedXRay, Layer, layers_of, scaled
 from .xray_state import (
@@ -41,8 +40,6 @@ ANSWER_S = 0.001
 FOLLOW_S = 0.1
 #: Seconds without a movement after which a drag has ended.
 DRAG_TIMEOUT_S = 5.0
-_numbers = count(1)
-_films = count(1)
 
 
 class XRayPane:
@@ -74,7 +71,7 @@ class XRayPane:
         self._xray = xray
         self._application = application
         # another for each that there has ever been: no page keeps anything of the one before
-        number = next(_numbers)
+        number = next(stamps)
         self.name = f"mvreg_xray_{number}"
         self.template = f"view_xray_{number}"
         self._encoded: EncodedXRay | None = None
@@ -87,9 +84,9 @@ class XRayPane:
         self._moved_at: float | None = None
         self._close_up: dict[str, Any] = {"number": 0, "pixels": None}
         self._given: set[str] = set()
+        self._layers = layers_of(session)
         for what, do in self._answers().items():
             server.controller.trigger(f"{self.name}_{what}")(do)
-        self._layers = layers_of(session)
         self._show()
 
     def build(self) -> None:
@@ -252,7 +249,7 @@ class XRayPane:
         ends = display.GetLowerThreshold(), display.GetUpperThreshold()
         key = image.GetMTime(), used, blades, ends
         self._encoded, number = self._known.value(
-            "film", key, lambda: (EncodedXRay.of(view, used), next(_films))
+            "film", key, lambda: (EncodedXRay.of(view, used), next(stamps))
         )
         return number
 
@@ -277,7 +274,7 @@ class XRayPane:
     def _answers(self) -> dict[str, Callable]:
         return {
             "draws": self._set_drawing,
-            "texture": self._give_texture,
+            "texture": self._layers.browser.part,
             "film": self._give_film,
             "layer": self._give_layer,
             "move": self._move,
@@ -292,9 +289,6 @@ class XRayPane:
         layers = self._layers
         layers.browser.wanted |= bool(by_itself)
         layers.plain |= not by_itself
-
-    def _give_texture(self, stamp: int, nth: int, first: int) -> dict:
-        return self._layers.browser.part(stamp, nth, first)
 
     def _give_film(self) -> dict:
         if self._view() is None or not self._film or self._encoded is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..mrml import overlay
 from ..mrml.drawing import ToneMatch, pooling_of
 from ..mrml.xray import DetectorPlane, XRayView
 from ..session.session import Session
-from .browser_drr import BrowserDRR
+from .browser_drr import BrowserDRR, stamps
 
 if TYPE_CHECKING:
     from ..report.overlays import Film
@@ -33,7 +32,6 @@ LAST = 65535
 #: Codes of an X-ray's field: what is masked within its hull, and what is used; 0 is beyond.
 MASKED = 128
 USED = 255
-_stamps = count(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +186,7 @@ class OverlayLayers:
             kind,
             image,
             factor,
-            next(_stamps),
+            next(stamps),
             self.browser.pose_stamp,
             factor <= pooling_of(detector),
         )

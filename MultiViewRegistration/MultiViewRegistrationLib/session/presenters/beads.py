@@ -118,19 +118,15 @@ class BeadsPresenter(Presenter):
         self.open = False
         self._forget()
 
-    def find(self, path: Path) -> None:
-        """Open it with this phantom."""
-        self.open = True
-        self.read(path)
-
-    def read(self, path: Path, folder: Path | None = None) -> None:
-        """Read the phantom, and look for it.
+    def find(self, path: Path, folder: Path | None = None) -> None:
+        """Open it with this phantom, and look for that.
 
         Parameters
         ----------
         folder
             Is removed then.
         """
+        self.open = True
         self._forget()
         self._model = None
         try:
@@ -141,14 +137,6 @@ class BeadsPresenter(Presenter):
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
         self._begin()
-
-    def fix_to(self, what: str) -> None:
-        """Say what the phantom was fixed to, of `io.view_record.FIXED_TO`."""
-        self._fixed_to = what
-
-    def cancel(self) -> None:
-        """Look for beads no more."""
-        self._forget()
 
     def toggle(self, number: int, bead: int) -> None:
         """Leave out a bead of an X-ray, or put it back, both by their numbers."""
@@ -292,7 +280,7 @@ class BeadsPresenter(Presenter):
                 Files(
                     "bead_model",
                     _("Choose the phantom's file..."),
-                    lambda paths, folder: self.read(paths[0], folder),
+                    lambda paths, folder: self.find(paths[0], folder),
                     hint=_("where its beads are, mm: lines of name,x,y,z; JSON; Slicer's markups"),
                     suffixes=SUFFIXES,
                     primary=self._model is None,
@@ -300,7 +288,7 @@ class BeadsPresenter(Presenter):
                 Choice(
                     "fixed_to",
                     _("The phantom is fixed to"),
-                    self.fix_to,
+                    partial(setattr, self, "_fixed_to"),
                     value=self._fixed_to,
                     options=FIXED_TO,
                     tip=_(
@@ -362,7 +350,7 @@ class BeadsPresenter(Presenter):
             row(
                 "bead_work",
                 progress_bar("bead_progress", task.progress, stage, task.left),
-                Button("cancel_beads", _("Cancel"), self.cancel),
+                Button("cancel_beads", _("Cancel"), self._forget),
             )
         ]
 

@@ -7,7 +7,7 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from ...errors import InputError
-from ...imaging.segment_names import PELVIS_AND_FEMURS, VERTEBRAE, is_bone
+from ...imaging.segment_names import PELVIS_AND_FEMURS, VERTEBRAE, Group, is_bone
 from ...mrml import bones as scene_bones
 from ...mrml.anatomy import NUMBERED, name_by_number, of_group, terminology_of
 from ...mrml.layout import css
@@ -18,9 +18,11 @@ from .form import Button, Choice, Control, Form, Option, Table, Text, TextField,
 from .host import Segmenter
 from .section import Presenter, progress_bar
 
-#: Groups of bones that are chosen at one click, by the key of their button.
-GROUPS = {"vertebrae": _("All vertebrae"), "pelvis": _("Pelvis and femurs")}
-OF_GROUP = {"vertebrae": VERTEBRAE, "pelvis": PELVIS_AND_FEMURS}
+#: Groups of bones that are chosen at one click, by the key of their button: title, and which.
+GROUPS = {
+    "vertebrae": (_("All vertebrae"), VERTEBRAE),
+    "pelvis": (_("Pelvis and femurs"), PELVIS_AND_FEMURS),
+}
 #: Segments that are listed, and chosen at once, without further ado: a table shows 8 without scrolling.
 FEW = 12
 #: Bones that are named in a sentence.
@@ -107,10 +109,10 @@ class BoneChoicePresenter(Presenter):
             "own."
         )
         buttons = []
-        for key, title in GROUPS.items():
-            choose = partial(self.choose_group, key)
-            if any(of_group(node, OF_GROUP[key]) for node in segmentations):
-                buttons.append(Button(key, title, choose, tip=tip))
+        for key, (title, group) in GROUPS.items():
+            of = next((node for node in segmentations if of_group(node, group)), None)
+            if of is not None:
+                buttons.append(Button(key, title, partial(self.choose_group, of, group), tip=tip))
         alone = registration.bone_cts  # the first of which stands for the CT
         said = _("Bones with a CT each: {names}.").format(names=", ".join(alone))
         beside = list(registration.apart.items())[bool(alone) :]
@@ -302,15 +304,12 @@ class BoneChoicePresenter(Presenter):
         others = [each for each in self.registration.chosen_segments if each not in listed]
         self._choose([*others, *listed] if on else others)
 
-    def choose_group(self, key: str) -> None:
-        """Register the bones of one of GROUPS, of the first segmentation that has them."""
-        for node in self._segmentations():
-            found = of_group(node, OF_GROUP[key])
-            if found:
-                self.registration.choose_segment(node)
-                shown = self.session.bones.segments_in_xrays() or set(found)
-                self._choose([each for each in found if each in shown] or found)
-                return
+    def choose_group(self, node: Any, group: Group) -> None:
+        """Register the bones of a group, of a segmentation that has them."""
+        found = of_group(node, group)
+        self.registration.choose_segment(node)
+        shown = self.session.bones.segments_in_xrays() or set(found)
+        self._choose([each for each in found if each in shown] or found)
 
     def choose_bones(self) -> None:
         """Choose the bones of a segmentation that X-rays show, or all where no name is a bone's; none of more than FEW."""

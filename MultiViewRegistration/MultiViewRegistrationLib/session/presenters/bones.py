@@ -38,7 +38,7 @@ class BonesPresenter(Presenter):
 
     def _stamp(self) -> tuple:
         bones = self.session.bones
-        seen = bones.outlined, bones.part_elsewhere
+        seen = bones.outlined, bool(bones.parts_elsewhere)
         return *bones.states(), bones.chosen, self._moves_bone, *seen
 
     def form(self) -> Form:
@@ -68,7 +68,7 @@ class BonesPresenter(Presenter):
                     _line(each, each.name not in beside, motion=not apart) for each in states
                 ),
                 selected=chosen,
-                switch=self.set_target,
+                switch=partial(scene_bones.set_target, self.registration),
                 tip=_(
                     "Click a bone to see it in all views, and to move it. Ticked: a target, of "
                     "which the answer speaks."
@@ -131,7 +131,7 @@ class BonesPresenter(Presenter):
                     "most likely wrong."
                 )
             )
-        if bones.part_elsewhere:
+        if bones.parts_elsewhere:
             said.append(
                 _(
                     "Red outline without a name: the part of the bone that lies elsewhere than "
@@ -160,10 +160,6 @@ class BonesPresenter(Presenter):
         name = "" if name == self.session.bones.chosen else name
         scene_bones.choose_bone(self.registration, name)
         self.host.views.show_bone(self.session.bones.extent(name) if name else None)
-
-    def set_target(self, name: str, on: bool) -> None:
-        """Have a bone count as a target, or not."""
-        scene_bones.set_target(self.registration, name, on)
 
     def register_each(self) -> None:
         """Begin to register each bone from where it is."""

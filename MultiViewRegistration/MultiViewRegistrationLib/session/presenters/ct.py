@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...assessment.remedy import remedy
-from ...errors import InputError, UnitMismatch
+from ...errors import UnitMismatch
 from ...geometry import rigid
 from ...imaging import ct as imaging_ct
 from ...imaging.segment_names import is_soft
@@ -24,7 +24,7 @@ from ...mrml import ct_3d, slice_view
 from ...mrml.bones import named_bones, places_of, put_apart
 from ...mrml.ct_facts import take_facts
 from ...mrml.fingerprints import of_ct
-from ...mrml.identity import CTHeader, file_of, header_of_ct, keep_header
+from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node
 from ...mrml.manual_pose import centre_in_ct, keep_centre
 from ...mrml.nodes import (
@@ -40,7 +40,7 @@ from ...mrml.xray import ATTRIBUTE
 from ...mrml.xray_record import name_of
 from ...translation import _
 from .. import assessment
-from ..adding import Scouts, clean_name, read_scouts
+from ..adding import clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
 from .bone_choice import BoneChoicePresenter
 from .form import Button, Choice, Files, Form, Option, Text, options_of, row
@@ -54,32 +54,8 @@ UNITS = {
 WHOLE = ""
 
 
-@dataclass(frozen=True, eq=False)
-class ReadCT:
-    """A CT on the way into the scene.
-
-    Attributes
-    ----------
-    voxels
-        Its values as the scene will have them.
-    centre
-        (3,) LPS mm in its own frame, see `manual_pose.keep_centre`.
-    header
-        Its header, see `identity.header_of_ct`.
-    name
-        For its node, see `study_name`.
-    """
-
-    ct: imaging_ct.CT
-    voxels: np.ndarray
-    centre: np.ndarray
-    header: CTHeader
-    name: str
-    scouts: Scouts | None
-
-
-def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
-    """Read all of a CT that takes long.
+def _read(files: CTFiles, unit: str) -> Callable[[CTPresenter], None] | UnitMismatch:
+    """Read all of a CT that takes long, and return what puts it into the scene.
 
     Raises
     ------
@@ -93,14 +69,22 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
         return mismatch
     scouts = read_scouts(first) if len(files.files) > 1 else None
     name = study_name(first, name_of(Path(files.file_name or _("CT")))) or _("CT")
-    return ReadCT(
-        ct,
-        imaging_ct.whole_numbers(ct.volume.values),
-        ct.centroid(),
-        header_of_ct(files.files),
-        name,
-        scouts,
-    )
+    voxels = imaging_ct.whole_numbers(ct.volume.values)
+    centre = ct.centroid()
+    header = header_of_ct(files.files)
+
+    def put(presenter: CTPresenter) -> None:
+        registration = presenter.registration
+        presenter.set_unit(unit)
+        node = volume_node(registration.scene, name, voxels, ct.volume.ct_from_index)
+        keep_header(node, header)
+        presenter.choose(node.GetID())
+        if not registration.segment_id:
+            keep_centre(registration, centre)
+            presenter.session.cache_ct(ct)
+        presenter.session.keep_scouts(node, scouts)
+
+    return put
 
 
 class CTPresenter(Presenter):
@@ -130,7 +114,7 @@ class CTPresenter(Presenter):
     def exit(self) -> None:
         """Forget a CT that is being read, or that waits for its unit."""
         self._files: CTFiles | None = None
-        self._reading: tuple[Task, str] | None = None
+        self._reading: Task | None = None
         self._looking_for_scouts: tuple[Task, object] | None = None
         self.mismatch: UnitMismatch | None = None
 
@@ -331,8 +315,8 @@ class CTPresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
-        if self._reading is not None and ended(self._reading[0]):
-            self._take_read(*self._reading)
+        if ended(self._reading):
+            self._take_read(self._reading)
         if self._looking_for_scouts is not None and ended(self._looking_for_scouts[0]):
             (found, ct) = self._looking_for_scouts
             self._looking_for_scouts = None
@@ -359,10 +343,10 @@ class CTPresenter(Presenter):
         self._read(ct, self.unit)
 
     def _read(self, files: CTFiles, unit: str) -> None:
-        self._reading = (Task(lambda on_progress: _read(files, unit)), unit)
+        self._reading = Task(lambda on_progress: _read(files, unit))
         self.mismatch = None
 
-    def _take_read(self, reading: Task, unit: str) -> None:
+    def _take_read(self, reading: Task) -> None:
         self._reading = None
         with self.host.ui_action():
             read = reading.result_or(None)
@@ -370,18 +354,7 @@ class CTPresenter(Presenter):
                 self.mismatch = read
                 return
             self.exit()
-            if read is None:
-                raise InputError(reading.message)
-            self.set_unit(unit)
-            node = volume_node(
-                self.registration.scene, read.name, read.voxels, read.ct.volume.ct_from_index
-            )
-            keep_header(node, read.header)
-            self.choose(node.GetID())
-            if not self.registration.segment_id:
-                keep_centre(self.registration, read.centre)
-                self.session.cache_ct(read.ct)
-            self.session.keep_scouts(node, read.scouts)
+            reading.result(self)
 
     def choose(self, node_id: str) -> None:
         """Register this volume of the scene; "" for none.

@@ -94,17 +94,14 @@ class FileReading:
     questions
         That it leaves open, those that were answered among them.
     found
-        What it holds, None before all are answered, or where there is a problem.
+        What it holds, with any answer to those that are open; None where that is not known.
     problem
         A sentence; "" for none, questions that are still open included.
-    likely
-        What it holds with any answer to those, None where that is not known.
     """
 
     questions: list[Question]
     found: Any = None
     problem: str = ""
-    likely: Any = None
 
 
 def unanswered(questions: Sequence[Question], answers: Answers) -> list[str]:
@@ -168,7 +165,7 @@ def read_with_answers(
             key, found = _tried(read, given)
     except InputError as error:  # which may be that of a stand-in
         return FileReading(needed, problem="" if open_ else str(error))
-    return FileReading(needed, None if open_ else found, likely=found)
+    return FileReading(needed, found)
 
 
 def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None, Any]:

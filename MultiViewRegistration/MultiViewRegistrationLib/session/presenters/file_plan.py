@@ -357,7 +357,7 @@ def _calibrations(calibrations: Part, answers: Answers, opened: OpenCase) -> Pla
     ]
     cameras: list[_Camera] = []
     for path, reading in readings.items():
-        found = reading.likely or reading.found or []
+        found = reading.found or []
         for each in found:
             label = path.name if len(found) == 1 else f"{path.name}: {each.name}"
             cameras.append(_Camera(path, each, label))

@@ -223,22 +223,18 @@ class FilesPresenter(Presenter):
         words = _("Looking at 1 file…") if count == 1 else _("Looking at {count} files…")
         return words.format(count=count)
 
-    def files_control(self) -> Files:
-        """Return a control that takes any files."""
-        return Files(
-            "any",
-            _("Choose files..."),
-            self.take,
-            hint=_("CT, X-rays, calibration, case or scene"),
-            several=True,
-            folders=True,
-        )
-
     def _welcome(self) -> Form:
         demo = Button("demo", _("Open the demo"), self.host.open_demo)
         return [
             *texts("welcome", WELCOME),
-            self.files_control(),
+            Files(
+                "any",
+                _("Choose files..."),
+                self.take,
+                hint=_("CT, X-rays, calibration, case or scene"),
+                several=True,
+                folders=True,
+            ),
             Text("demo_hint", DEMO, tone="quiet"),
             demo,
         ]

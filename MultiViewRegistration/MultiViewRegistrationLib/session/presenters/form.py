@@ -512,7 +512,7 @@ def walk(controls: Iterable[Control | None]) -> dict[str, Control]:
 
 
 #: Fields of a control that a page is not told: functions, pixels, paths.
-NOT_TOLD = ("action", "typed", "switch", "done", "name", "rgb", "number", "needs", "path")
+NOT_TOLD = "action typed switch done name rgb number needs path".split()
 
 
 def plain_data(value: Any) -> Any:

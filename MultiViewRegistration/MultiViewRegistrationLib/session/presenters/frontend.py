@@ -56,10 +56,13 @@ class Frontend(Host):
         The sections as they are shown, by their names.
     shown
         Whether a person sees it, and not another module.
+    unexpected
+        What a person reads of an `error` of the program, of some `kind`.
     """
 
     sections: Mapping[str, ShownSection]
     shown = True
+    unexpected: str
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,11 +118,7 @@ class Frontend(Host):
     def show_unexpected(self, error: Exception) -> None:
         """Say that the program has an error, which the log has."""
         logging.error("MultiViewRegistration", exc_info=error)
-        self.show_message(self.describe_unexpected(error))
-
-    @abstractmethod
-    def describe_unexpected(self, error: Exception) -> str:
-        """Return what a person reads of an error of the program, a sentence."""
+        self.show_message(self.unexpected.format(error=error, kind=type(error).__name__))
 
     def show_soon(self) -> None:
         """Show the scene as it is: at the end of a tick, where one is under way, what all of its actions have done."""

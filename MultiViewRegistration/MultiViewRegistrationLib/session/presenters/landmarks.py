@@ -30,10 +30,6 @@ class LandmarksPresenter(Presenter):
         self._mode_before = ""
         self._seen: tuple | None = None
 
-    def exit(self) -> None:
-        """End what only makes sense while the host is seen."""
-        self.stop()
-
     @property
     def placing(self) -> bool:
         """Whether a click in a view places a landmark."""
@@ -87,7 +83,7 @@ class LandmarksPresenter(Presenter):
                 Button(
                     "remove_landmark",
                     _("Remove"),
-                    lambda: self.remove(selected),
+                    partial(landmarks.remove, self.registration, selected),
                     enabled=bool(selected),
                     tip=_("Remove the landmark in the selected row everywhere."),
                 ),
@@ -198,10 +194,6 @@ class LandmarksPresenter(Presenter):
         self._selected = name
         if column:
             self._order.choose(list(landmarks.clicked(self.registration))[column - 1], name)
-
-    def remove(self, name: str) -> None:
-        """Remove a landmark everywhere."""
-        landmarks.remove(self.registration, name)
 
 
 def _cell(clicked: bool, coming: bool, residual: LandmarkResidual | None) -> Cell:

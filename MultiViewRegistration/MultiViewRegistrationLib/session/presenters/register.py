@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from ...mrml import landmarks
 from ...translation import _
@@ -53,7 +54,7 @@ class RegisterPresenter(Presenter):
         redo = Button(
             "redo",
             _("Redo"),
-            self.redo,
+            partial(self._go, history.redo),
             enabled=history.can_redo and not busy and not clicking,
             keys=("Ctrl+Y", "Ctrl+Shift+Z"),
             everywhere=True,
@@ -64,7 +65,7 @@ class RegisterPresenter(Presenter):
             Table(
                 "history",
                 _("Poses so far"),
-                lambda number, column: self.go(int(number)),
+                lambda number, column: self._go(partial(history.go, int(number))),
                 columns=(_("Time"), _("Method"), _("Verdict"), _("Likely error"), _("Seconds")),
                 lines=tuple(_line(number, entry) for number, entry in enumerate(history.entries)),
                 selected="" if history.moved else str(history.position),
@@ -146,14 +147,6 @@ class RegisterPresenter(Presenter):
     def undo(self) -> None:
         """Go to the pose before."""
         self._go(self.session.history.undo)
-
-    def redo(self) -> None:
-        """Go to the pose after."""
-        self._go(self.session.history.redo)
-
-    def go(self, number: int) -> None:
-        """Go to the pose of an entry, by its number."""
-        self._go(lambda: self.session.history.go(number))
 
     def _go(self, step: Callable[[], object]) -> None:
         if not self.session.running:

@@ -44,11 +44,6 @@ class RegressorPresenter(Presenter):
 
     # The form
 
-    @property
-    def changing(self) -> bool:
-        """Whether what it shows changes by itself now."""
-        return self.learning.is_training
-
     def form(self) -> Form:
         """Return the controls."""
         learning = self.learning
@@ -130,10 +125,6 @@ class RegressorPresenter(Presenter):
         progress = self.learning.training.progress
         percent = f"{round(100 * progress.fraction)} %" if progress else ""
         return _("training {percent}").format(percent=percent).strip()
-
-    def tick(self) -> bool:
-        """Follow the store, and return whether there is something new in it."""
-        return self.learning.update()
 
     def _models(self) -> list:
         """Return the models without the one that is being trained."""
@@ -233,17 +224,13 @@ class RegressorPresenter(Presenter):
 
     def select(self, folder: str) -> None:
         """Use a model from now on; one that is not finished can be gone on with."""
-        model = self._model(folder)
-        self._selected = folder
-        if model.finished:
-            self.learning.choose(model.folder)
-
-    def _model(self, folder: str):
-        """Return the `regressor.store.Stored` in a folder."""
         found = [model for model in self.learning.models if str(model.folder) == folder]
         if not found:
             raise InputError(_("Regressor: this one is not there any more; choose another."))
-        return found[0]
+        (model,) = found
+        self._selected = folder
+        if model.finished:
+            self.learning.choose(model.folder)
 
 
 def _line(model: StoredModel, used: bool) -> TableRow:

@@ -14,7 +14,7 @@ from ...mrml.nodes import put_table
 from ...report.plot import curve_file
 from ...translation import _
 from ..player import RATES, Played, Player
-from ..registering import Tracking, is_outside, missing_at_start, missing_images
+from ..registering import is_outside, missing_at_start, missing_images
 from ..sequence import Sequence, StructureMotion
 from ..tasks import Writer
 from ..video import take_video
@@ -98,18 +98,9 @@ class SequencePresenter(Presenter):
         return None if self.host.session is None else self.session.sequence
 
     @property
-    def _tracking(self) -> Tracking | None:
-        return None if self._sequence is None else self._sequence.tracking
-
-    @property
     def player(self) -> Player | None:
         """What plays the sequence; None without one."""
         return None if self._sequence is None else self._sequence.player
-
-    @property
-    def motion(self) -> StructureMotion | None:
-        """The motion of two of its bones."""
-        return None if self._sequence is None else self._sequence.motion_of_bones()
 
     # The form
 
@@ -159,7 +150,8 @@ class SequencePresenter(Presenter):
     def _frame(self) -> tuple:
         """Return the controls that change while it plays or tracks."""
         player = self.player
-        tracking = self._tracking
+        sequence = self._sequence
+        tracking = None if sequence is None else sequence.tracking
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.task.left)
         seen = player and (player.wanted, player.number, player.last)
         return step, seen, player and (player.playing, player.problem)
@@ -169,7 +161,7 @@ class SequencePresenter(Presenter):
         self._shown = self._frame()
         sequence = self._sequence
         self._count = None if sequence is None else sequence.count
-        tracking = self._tracking
+        tracking = None if sequence is None else sequence.tracking
         player = self.player
         running = sequence is not None and self.session.running
         missing = self.missing()
@@ -208,9 +200,7 @@ class SequencePresenter(Presenter):
         # where the page runs is not where its files are: there it is opened with all of them, as a
         # case is
         opening = (
-            None
-            if self.host.slicer_tools is None
-            else Files(
+            Files(
                 "open",
                 _("Open a tracked sequence..."),
                 lambda paths, folder: self.host.open_whole(paths[0], folder),
@@ -223,6 +213,8 @@ class SequencePresenter(Presenter):
                     "registration of its own."
                 ),
             )
+            if self.in_slicer
+            else None
         )
         controls: Form = []
         if tracking is not None or player is None:
@@ -346,7 +338,7 @@ class SequencePresenter(Presenter):
     def _motion(self, player: Player) -> Control:
         """Return the motion of two of its bones."""
         found: Form = self.joint.form()
-        motion = self.motion
+        motion = self.session.sequence.motion_of_bones()
         if motion is not None:
             here = None if player.playing else player.number
             title = _("{title}, since frame {first}.")
@@ -436,7 +428,7 @@ class SequencePresenter(Presenter):
 
     def writer(self, folder: Path) -> Writer:
         """Return a function that writes the poses into a folder, for a thread, and the motion where there is one."""
-        motion = self.motion
+        motion = self.session.sequence.motion_of_bones()
         self._written = (self.player, _("Writing..."))
         write = self.session.sequence.save(folder, self.unit, moves=not self.in_slicer)
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]

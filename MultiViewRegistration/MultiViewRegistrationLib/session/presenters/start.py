@@ -18,7 +18,7 @@ from ...mrml.nodes import has_voxels
 from ...rendering.devices import AUTO, CPU, ComputeDevice, present_devices
 from ...translation import _
 from ..history import METHODS
-from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
+from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, is_outside, missing_at_start
 from ..tasks import BackgroundValue
 from .form import Button, Choice, Files, Form, Option, Text, TextField, group, row
 from .host import Host, can_move_by_hand
@@ -101,16 +101,16 @@ class StartPresenter(Presenter):
     @property
     def changing(self) -> bool:
         """Whether what it shows changes by itself now."""
-        return self.regressor.changing
+        return self.session.regressors.is_training
 
     def exit(self) -> None:
         """End what only makes sense while the host is seen."""
-        self.landmarks.exit()
+        self.landmarks.stop()
         self.host.hand.exit()
 
     @property
     def start(self) -> str:
-        """One of STARTS."""
+        """One of `registering.STARTS`."""
         return self.registration.start
 
     # The form
@@ -123,7 +123,15 @@ class StartPresenter(Presenter):
         if start == "landmarks":
             controls += self.landmarks.form()
         elif there:
-            controls.append(self._centre())
+            controls.append(
+                Button(
+                    "centre",
+                    _("Centre the CT in the X-rays"),
+                    self.centre,
+                    enabled=not self.session.running,
+                    tip=_("Put the CT's middle where the central rays meet."),
+                )
+            )
         more: Form = [self._choice("other_start", MORE)]
         if start in SEARCH_STARTS:
             more += self._range()
@@ -141,7 +149,7 @@ class StartPresenter(Presenter):
         return Choice(
             key,
             "",
-            self.choose,
+            partial(self.registration.node.SetParameter, "start"),
             value=self.start,
             options=tuple(Option(name, METHODS[name], tips[name]) for name in names),
             spread=True,
@@ -181,7 +189,7 @@ class StartPresenter(Presenter):
         choice = Choice(
             "device",
             _("Compute on"),
-            self.choose_device,
+            partial(self.registration.node.SetParameter, "device"),
             value=device,
             options=tuple(Option(name, titles.get(name, card.format(name=name))) for name in names),
             tip=_("Automatic takes a graphics card where that is faster, else the processor."),
@@ -219,15 +227,6 @@ class StartPresenter(Presenter):
             controls.append(from_file)
         return controls
 
-    def _centre(self) -> Button:
-        return Button(
-            "centre",
-            _("Centre the CT in the X-rays"),
-            self.centre,
-            enabled=not self.session.running,
-            tip=_("Put the CT's middle where the central rays meet."),
-        )
-
     def state(self) -> State:
         """Return how far this step is."""
         session = self.session
@@ -253,7 +252,7 @@ class StartPresenter(Presenter):
 
     def tick(self) -> bool:
         """Return whether the CT has stopped elsewhere, where other X-rays may show it."""
-        changed = self.landmarks.tick() | self.regressor.tick()
+        changed = self.landmarks.tick() | self.session.regressors.update()
         device = self.registration.device
         if device not in (AUTO, CPU):
             changed |= self._found.update(device, lambda: partial(ComputeDevice, device))
@@ -297,15 +296,6 @@ class StartPresenter(Presenter):
         return hint
 
     # What a person does
-
-    def choose(self, start: str) -> None:
-        """Begin at one of STARTS."""
-        if start in STARTS:
-            self.registration.node.SetParameter("start", start)
-
-    def choose_device(self, name: str) -> None:
-        """Compute on a device, by its name in `ComputeDevice`; where it cannot be used, the processor does the work."""
-        self.registration.node.SetParameter("device", name)
 
     def choose_range(self, name: str) -> None:
         """Search so far, a name in RANGES or WHOLE."""

@@ -144,6 +144,7 @@ class XRaysPresenter(XRaySelection):
         views = self.views
         selected = self.current
         name = selected.name
+        rename_selected = partial(rename, self.registration, selected)
         return [
             Table(
                 "xrays",
@@ -161,7 +162,7 @@ class XRaysPresenter(XRaySelection):
             Text("truth", self._truth(), tone="quiet"),
             row(
                 "selected",
-                TextField("name", _("Name"), self.rename, text=name, of=selected.id),
+                TextField("name", _("Name"), rename_selected, text=name, of=selected.id),
                 Button(
                     "up",
                     _("Earlier"),
@@ -338,16 +339,6 @@ class XRaysPresenter(XRaySelection):
     def use(self, node_id: str, on: bool) -> None:
         """Use an X-ray, or skip it."""
         self.view(node_id).change(use=bool(on))
-
-    def rename(self, name: str) -> None:
-        """Give the selected X-ray another name.
-
-        Raises
-        ------
-        InputError
-            For one that cannot be.
-        """
-        rename(self.registration, self.current, name)
 
     def move(self, by: int) -> None:
         """Put the selected X-ray earlier or later."""

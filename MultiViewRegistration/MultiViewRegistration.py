@@ -240,7 +240,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         Parameters
         ----------
         read
-            A ReadCase, or a ReadTrack, which then plays.
+            A ReadCase; that of a track then plays.
         """
         one_is_shown = any(map(is_shown, Registration.all(slicer.mrmlScene)))
         registration = read(slicer.mrmlScene)

@@ -238,14 +238,13 @@ def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
         read_whole(study / "track" / "track.json"),
         sent(study),
     ):
-        assert len(read.track.frames) == 3 and [view.name for view in read.case.views] == [
-            "view1",
-            "view2",
-        ]
+        track = read.play.args[0]
+        assert len(track.frames) == 3
+        assert [view.name for view in read.case.views] == ["view1", "view2"]
     shutil.copytree(study / "track", tmp_path / "track")
     with refuses("which is not there"):
         read_whole(tmp_path / "track")
-    assert len(read_whole(tmp_path / "track", study / "case" / "case.json").files) == 3
+    assert len(read_whole(tmp_path / "track", study / "case" / "case.json").play.args[1]) == 3
 
 
 def test_other_files_than_those_that_were_tracked_are_reported(study, tmp_path):

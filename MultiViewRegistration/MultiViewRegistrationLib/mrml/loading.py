@@ -100,6 +100,8 @@ class ReadCase:
         (3,) CT mm, see `manual_pose`.
     ready
         The background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
+    then, play
+        Called with the registration, and later with its session: what else it gets of what was read.
     """
 
     case: Case
@@ -110,6 +112,8 @@ class ReadCase:
     slices: Sequence[Sequence[DicomImage]]
     centre: np.ndarray
     ready: Any = None
+    then: Callable[[Registration], object] | None = None
+    play: Callable[[Any], object] | None = None
 
     def __call__(self, scene: Any) -> Registration:
         """Return the registration that the case becomes in the scene.
@@ -161,6 +165,8 @@ class ReadCase:
         if case.same_patient:
             say_same_patient(registration)
         place_landmarks(registration, case.landmarks)
+        if self.then is not None:
+            self.then(registration)
         return registration
 
 

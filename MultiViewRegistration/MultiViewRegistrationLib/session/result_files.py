@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, warn
 from ..io.case import Case, hashes
@@ -235,7 +235,7 @@ def require_settled(session: Session, override: bool) -> str:
     return reason
 
 
-def read_result(path: Path, case: Path | None = None) -> ReadResult:
+def read_result(path: Path, case: Path | None = None) -> ReadCase:
     """Read a result.json and its case, in any thread.
 
     What is returned puts them into a scene, in the main thread.
@@ -262,53 +262,18 @@ def read_result(path: Path, case: Path | None = None) -> ReadResult:
             path=path.name,
         )
     found = exported.with_changes(exported.changes(case))
-    return ReadResult(read_case(case), found, fields)
+    return replace(read_case(case), then=partial(_put, found, fields))
 
 
-@dataclass(frozen=True, eq=False)
-class ReadResult:
-    """A result.json and its case on the way into a scene.
-
-    Attributes
-    ----------
-    exported
-        With a warning where files of the case have changed.
-    fields
-        Of the result.json.
-    """
-
-    load: ReadCase
-    exported: RegistrationExport
-    fields: JsonObject
-
-    @property
-    def case(self) -> Case:
-        """The case of the result."""
-        return self.load.case
-
-    def __call__(self, scene: Any) -> Registration:
-        """Return the registration that they become in the scene.
-
-        Raises
-        ------
-        InputError
-            Where the result is of other views.
-        """
-        registration = self.load(scene)
-        history = History(registration)
-        history.note("before")
-        entry = _entry(registration, self.exported, self.fields)
-        history.add(entry)
-        history.put(entry)
-        return registration
-
-
-def _entry(
-    registration: Registration, exported: RegistrationExport, fields: JsonObject
-) -> HistoryEntry:
-    """Return the history's entry.
+def _put(exported: RegistrationExport, fields: JsonObject, registration: Registration) -> None:
+    """Put a registration where its result.json has it, as an entry of its history.
 
     One with a warning does not count as a result of the scene's inputs.
+
+    Raises
+    ------
+    InputError
+        Where the result is of other views.
     """
     warning = exported.warning
     views = {view.name: view for view in registration.xrays}
@@ -332,10 +297,15 @@ def _entry(
         cameras=cameras,
         fingerprint="" if warning else fingerprint(registration),
     )
-    return replace(entry, reasons=[warning, *entry.reasons]) if warning else entry
+    if warning:
+        entry = replace(entry, reasons=[warning, *entry.reasons])
+    history = History(registration)
+    history.note("before")
+    history.add(entry)
+    history.put(entry)
 
 
-def read_track(path: Path, case: Path | None = None) -> ReadTrack:
+def read_track(path: Path, case: Path | None = None) -> ReadCase:
     """Read a track.json, or the one in a folder, with its case, in any thread.
 
     Warns where the case's files are others than those that were tracked.
@@ -379,33 +349,13 @@ def read_track(path: Path, case: Path | None = None) -> ReadTrack:
                 "{name}: its files are not those that were tracked; the poses may not fit them."
             ).format(name=first.name)
         )
-    return ReadTrack(track, files, case_of_files(first, files.file(0)))
+    read = case_of_files(first, files.file(0))
+    return replace(read, play=partial(_play, track, files, first))
 
 
-@dataclass(frozen=True, eq=False)
-class ReadTrack:
-    """A track.json with the case of its first frame, on the way into a scene."""
-
-    track: StoredTrack
-    files: FrameFiles
-    load: ReadCase
-
-    @property
-    def case(self) -> Case:
-        """The case of the first frame."""
-        return self.load.case
-
-    def __call__(self, scene: Any) -> Registration:
-        """Return the registration that the case becomes in the scene.
-
-        `play` then plays the sequence.
-        """
-        return self.load(scene)
-
-    def play(self, session: Session) -> None:
-        """Open the sequence in the session of that registration."""
-        track = self.track
-        views = {view.name: view for view in self.case.views}
-        names = track.views or list(views)
-        images = FileImages(self.files, {name: views[name].xray.valid for name in names})
-        session.sequence.open(Played.of(track, names, images))
+def _play(track: StoredTrack, files: FrameFiles, case: Case, session: Session) -> None:
+    """Open the sequence of a track.json in the session of its case."""
+    views = {view.name: view for view in case.views}
+    names = track.views or list(views)
+    images = FileImages(files, {name: views[name].xray.valid for name in names})
+    session.sequence.open(Played.of(track, names, images))

@@ -37,7 +37,6 @@ from ..session.presenters.frontend import Frontend
 from ..session.presenters.host import can_move_by_hand
 from ..session.presenters.opening import Read, keep_read
 from ..session.presenters.section import folder_name
-from ..session.result_files import ReadTrack
 from ..session.session import Session
 from ..session.tasks import Task, ended
 from ..translation import _
@@ -203,8 +202,8 @@ class Application(Frontend):
         self.state.open_steps = []
         if self.session is not None:
             keep_read(self.session, read)
-        if isinstance(read, ReadTrack):
-            self.state.open_steps = ["sequence"]
+            if self.session.sequence.player is not None:
+                self.state.open_steps = ["sequence"]
         if registration is None:
             self.show_message(
                 _("The scene holds no registration of this program; add a CT and X-rays.")

@@ -13,13 +13,13 @@ from ...mrml.frames import how_many
 from ...mrml.loading import ReadCase, read_case
 from ...mrml.registration import Registration
 from ...translation import _
-from ..result_files import ReadResult, ReadTrack, read_result, read_track
+from ..result_files import read_result, read_track
 from ..session import Session
 from ..tasks import Task, ended
 from .host import Host
 
 #: What was read: it puts itself into a scene, in the main thread.
-Read = ReadCase | ReadResult | ReadTrack | Callable[[Any], Registration | None]
+Read = ReadCase | Callable[[Any], Registration | None]
 
 
 class Opening:
@@ -145,10 +145,10 @@ def _has_frames(read: Read) -> bool:
 
 def keep_read(session: Session, read: Read) -> None:
     """Keep what was read beside the scene that it has just filled; a sequence then plays."""
-    if isinstance(read, ReadCase | ReadResult | ReadTrack):
-        session.cache_case(read.case, read.ready if isinstance(read, ReadCase) else None)
-    if isinstance(read, ReadTrack):
-        read.play(session)
+    if isinstance(read, ReadCase):
+        session.cache_case(read.case, read.ready)
+        if read.play is not None:
+            read.play(session)
 
 
 def read_whole(

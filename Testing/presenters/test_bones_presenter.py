@@ -269,7 +269,7 @@ def test_each_bone_is_moved_and_registered_again(host, slicer_app, tmp_path):
 
 
 def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
-    registration, joint = host.registration, host.presenters.check.bones.joint
+    registration, joint = host.registration, host.presenters.check.bones
     bones = bones_of(registration)
     flexed = rigid.exp_so3(np.radians([4.0, 0.0, 0.0]))
     centre = host.session.bones.middle("L1")

@@ -10,17 +10,12 @@ from ...translation import _
 from ..bones import BoneState
 from ..registering import register_bones
 from .form import TONES, Button, Cell, Control, Form, Table, TableRow, Text, line, row
-from .host import Host
 from .joint_motion import JointMotionPresenter
 from .section import Presenter
 
 
 class BonesPresenter(Presenter):
     """The part of the step Check that shows each bone, moves it and registers it again."""
-
-    def __init__(self, host: Host) -> None:
-        self.joint = JointMotionPresenter(host)
-        super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -97,7 +92,7 @@ class BonesPresenter(Presenter):
                 else None,
             ),
             self._acts_on_chosen(chosen, busy, separate) if chosen else None,
-            *self.joint.form(),
+            *JointMotionPresenter(self.host).form(),
         ]
 
     def _acts_on_chosen(self, chosen: str, busy: bool, separate: bool) -> Control:

@@ -63,13 +63,14 @@ class ExportPresenter(Presenter):
 
     TITLE = _("Export")
 
+    names = False
+    mode = "client"
+    address = "127.0.0.1"
+    port = str(igtl_connection.PORT)
+
     def __init__(self, host: Host) -> None:
         self.chosen = {"result": True, "case": False}
-        self.names = False
         self._kinds: list[str] = []
-        self.mode = "client"
-        self.address = "127.0.0.1"
-        self.port = str(igtl_connection.PORT)
         super().__init__(host)
 
     def reset(self) -> None:

@@ -7,15 +7,9 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
-from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import InputError
-from ...io.datasets.chest import demo_case
-from ...mrml.loading import read_case
-from ...mrml.registration import Registration
-from ...mrml.xray import XRayView
-from ...translation import _
 from .. import assessment
 from ..session import Session
 from .answer import AnswerPresenter
@@ -46,12 +40,8 @@ class Frontend(Host):
 
     Attributes
     ----------
-    opening
-        Reads what is opened as a whole.
-    presenters
-        Of the sections.
-    files_presenter, answer_presenter
-        Of the files that are taken, and of the answer above the sections.
+    answer_presenter
+        Of the answer above the sections.
     sections
         The sections as they are shown, by their names.
     shown
@@ -68,39 +58,11 @@ class Frontend(Host):
         super().__init__()
         self.registration = None
         self.session = None
-        self._stale = True
         self._in_tick = False
         self.opening = Opening(self)
         self.presenters = Sections.of(self)
         self.files_presenter = FilesPresenter(self, self.presenters)
         self.answer_presenter = AnswerPresenter(self, self.presenters)
-
-    # The registration at work
-
-    @abstractmethod
-    def choose(self, registration: Registration | None) -> None:
-        """Work on another registration."""
-
-    @abstractmethod
-    def show_begun(self) -> None:
-        """Show what a new registration begins with."""
-
-    def begin(self) -> None:
-        """Have a registration to work on: a new one where there is none yet."""
-        if self.registration is None:
-            self.choose(Registration.create(self.scene))
-            self.show_begun()
-
-    def take_files(
-        self, paths: Iterable[Path], folder: Path | None = None, preferred: str = ""
-    ) -> None:
-        """Take files of any kind, as `FilesPresenter.take`."""
-        self.files_presenter.take(paths, folder, preferred)
-
-    def open_demo(self) -> None:
-        """Open the demo's case, whose CT is downloaded where it is not there yet."""
-        name = _("the demo; its CT is downloaded the first time")
-        self.opening.begin(name, lambda on_progress: read_case(demo_case()))
 
     # What a person does
 
@@ -143,37 +105,11 @@ class Frontend(Host):
         """Return the problems in the typed values in any section, a sentence each."""
         return list(chain(*(section.problems() for section in self.sections.values())))
 
-    def show_geometry(self, xray: XRayView | None = None) -> None:
-        """Open the table of the X-rays' geometry, with this X-ray selected.
-
-        Raises
-        ------
-        InputError
-            Without any.
-        """
-        geometry = self.presenters.xrays.geometry
-        geometry.show(xray)
-        self.show_section("geometry", geometry.wanted())
-        self.invalidate()
-
-    @property
-    def reading(self) -> bool:
-        """Whether another registration, or another CT, is being read."""
-        return self.opening.under_way or bool(self.presenters.ct.reading)
-
     def waiting(self) -> str:
         """Return what the case waits for, a sentence; "" for nothing."""
         return READING if self.opening.under_way else self.files_presenter.waiting
 
-    def question(self) -> str:
-        """Return the key of the control at which files wait for an answer; "" for none."""
-        return self.files_presenter.question()
-
     # What follows the scene
-
-    def invalidate(self, caller: object = None, event: object = None) -> None:
-        """Have everything shown as it is in the scene at the next tick."""
-        self._stale = True
 
     @contextmanager
     def ticking(self) -> Iterator[None]:

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ...io.datasets.chest import demo_case
+from ...mrml.loading import read_case
+from ...mrml.registration import Registration
+from ...translation import _
+
 if TYPE_CHECKING:
-    from ...mrml.registration import Registration
     from ...mrml.xray import XRayView
     from ..session import Session
+    from .files import FilesPresenter
+    from .opening import Opening
+    from .sections import Sections
 
 
 class Views(Protocol):
@@ -117,6 +124,12 @@ class Host(ABC):
         The keys that begin a registration, as "Ctrl+Return".
     replaces
         Whether a case that is opened takes the place of what is open.
+    opening
+        Reads what is opened as a whole.
+    presenters
+        Of the sections.
+    files_presenter
+        Of the files that are taken.
     """
 
     scene: Any
@@ -128,6 +141,10 @@ class Host(ABC):
     installs_packages: bool
     register_keys: str
     replaces: bool
+    opening: Opening
+    presenters: Sections
+    files_presenter: FilesPresenter
+    _stale = True
 
     @property
     def slicer_tools(self) -> SlicerTools | None:
@@ -135,18 +152,28 @@ class Host(ABC):
         return None
 
     @abstractmethod
+    def choose(self, registration: Registration | None) -> None:
+        """Work on another registration."""
+
+    @abstractmethod
+    def show_begun(self) -> None:
+        """Show what a new registration begins with."""
+
     def begin(self) -> None:
         """Have a registration to work on: a new one where there is none yet."""
+        if self.registration is None:
+            self.choose(Registration.create(self.scene))
+            self.show_begun()
 
     @abstractmethod
     def close_registration(self) -> None:
         """Work on no registration; what comes next begins another."""
 
-    @abstractmethod
     def take_files(
         self, paths: Iterable[Path], folder: Path | None = None, preferred: str = ""
     ) -> None:
-        """Take files of any kind, as `presenters.files.FilesPresenter.take`."""
+        """Take files of any kind, as `FilesPresenter.take`."""
+        self.files_presenter.take(paths, folder, preferred)
 
     @abstractmethod
     def open_whole(self, path: Path, folder: Path | None) -> None:
@@ -155,9 +182,10 @@ class Host(ABC):
         `folder`, that a page sent it in, is removed then.
         """
 
-    @abstractmethod
     def open_demo(self) -> None:
         """Open the demo's case, whose CT is downloaded where it is not there yet."""
+        name = _("the demo; its CT is downloaded the first time")
+        self.opening.begin(name, lambda on_progress: read_case(demo_case()))
 
     @abstractmethod
     def show_reading(self, words: str) -> None:
@@ -181,7 +209,10 @@ class Host(ABC):
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
 
-    @abstractmethod
+    def invalidate(self, caller: object = None, event: object = None) -> None:
+        """Have everything shown as it is in the scene at the next tick."""
+        self._stale = True
+
     def show_geometry(self, xray: XRayView | None = None) -> None:
         """Open the table of the X-rays' geometry, with this X-ray selected.
 
@@ -190,6 +221,10 @@ class Host(ABC):
         InputError
             Without any.
         """
+        geometry = self.presenters.xrays.geometry
+        geometry.show(xray)
+        self.show_section("geometry", geometry.wanted())
+        self.invalidate()
 
     @abstractmethod
     def show_section(self, name: str, key: str = "") -> None:
@@ -201,18 +236,18 @@ class Host(ABC):
             Of the control that gets the focus.
         """
 
-    @abstractmethod
     def question(self) -> str:
         """Return the key of the control at which files wait for an answer; "" for none."""
+        return self.files_presenter.question()
 
     @abstractmethod
     def stop_moving(self) -> None:
         """Record the last movement by hand: others move the CT from now on."""
 
     @property
-    @abstractmethod
     def reading(self) -> bool:
         """Whether another registration, or another CT, is being read: that of before is not to be used meanwhile."""
+        return self.opening.under_way or bool(self.presenters.ct.reading)
 
     @abstractmethod
     def waiting(self) -> str:

@@ -13,27 +13,13 @@ from ..history import HistoryEntry, describe_method
 from ..registering import REGRESSOR_STARTS, missing_inputs
 from ..session import Session
 from .form import TONES, Button, Cell, Form, Table, TableRow, Text, line, row
-from .geometry import GeometryPresenter
-from .host import Host
 from .section import Kind, Presenter, State
 
 
 class RegisterPresenter(Presenter):
-    """Begins a registration; goes back and forth in the history.
-
-    Parameters
-    ----------
-    host
-        See `Presenter`.
-    geometry
-        The table of the X-rays' geometry: a registration waits for what is typed there.
-    """
+    """Begins a registration; goes back and forth in the history."""
 
     TITLE = _("Register")
-
-    def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
-        self._geometry = geometry
-        super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -108,7 +94,8 @@ class RegisterPresenter(Presenter):
 
     def missing(self) -> str:
         """Return the steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
-        return self._geometry.unfinished() or missing_inputs(self.session)
+        typed = self.host.presenters.xrays.geometry.unfinished()
+        return typed or missing_inputs(self.session)
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too, and return whether it has become ready."""

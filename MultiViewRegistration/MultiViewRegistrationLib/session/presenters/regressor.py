@@ -13,7 +13,6 @@ from ...errors import InputError, install_command
 from ...translation import _
 from ..registering import REGRESSOR_STARTS, missing_images
 from .form import Button, Cell, Form, Table, TableRow, Text, TextField, group, line, row
-from .host import Host
 from .number import Number
 from .section import Presenter, progress_bar
 
@@ -29,9 +28,7 @@ class RegressorPresenter(Presenter):
     A host whose `installs_packages` is true offers to install PyTorch once it is needed.
     """
 
-    def __init__(self, host: Host) -> None:
-        self.minutes = 2.0
-        super().__init__(host)
+    minutes = 2.0
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""

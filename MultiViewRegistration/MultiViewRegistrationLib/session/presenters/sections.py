@@ -33,15 +33,14 @@ class Sections:
     @classmethod
     def of(cls, host: Host) -> Sections:
         """Make the presenters of a host."""
-        xrays = XRaysPresenter(host)
         return cls(
             CTPresenter(host),
-            xrays,
+            XRaysPresenter(host),
             StartPresenter(host),
-            RegisterPresenter(host, xrays.geometry),
+            RegisterPresenter(host),
             CheckPresenter(host),
             ExportPresenter(host),
-            SequencePresenter(host, xrays.geometry),
+            SequencePresenter(host),
         )
 
     def by_name(self) -> dict[str, Presenter]:

@@ -38,8 +38,6 @@ from .form import (
     row,
     texts,
 )
-from .geometry import GeometryPresenter
-from .host import Host
 from .joint_motion import JointMotionPresenter
 from .section import Presenter, State, folder_name, progress_bar, written_to
 
@@ -64,25 +62,13 @@ TRACK = (".json",)
 
 
 class SequencePresenter(Presenter):
-    """The step Sequence: tracks, plays and hands on.
-
-    Parameters
-    ----------
-    host
-        See `Presenter`.
-    geometry
-        The table of the X-rays' geometry: tracking waits for what is typed there.
-    """
+    """The step Sequence: tracks, plays and hands on."""
 
     TITLE = _("Sequence")
     BEGINS = True
 
-    def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
-        self._geometry = geometry
-        self.pace = "thorough"
-        self.unit = UNITS[0]
-        self.joint = JointMotionPresenter(host)
-        super().__init__(host)
+    pace = "thorough"
+    unit = UNITS[0]
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -113,7 +99,7 @@ class SequencePresenter(Presenter):
         if sequence is None:
             return _("Choose a CT first.")
         missing = (
-            self._geometry.unfinished()
+            self.host.presenters.xrays.geometry.unfinished()
             or missing_images(self.registration)
             or missing_at_start(self.session, sequence.start)
         )
@@ -337,7 +323,7 @@ class SequencePresenter(Presenter):
 
     def _motion(self, player: Player) -> Control:
         """Return the motion of two of its bones."""
-        found: Form = self.joint.form()
+        found: Form = JointMotionPresenter(self.host).form()
         motion = self.session.sequence.motion_of_bones()
         if motion is not None:
             here = None if player.playing else player.number

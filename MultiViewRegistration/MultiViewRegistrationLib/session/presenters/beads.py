@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from ...report.bead_picture import (
 from ...translation import _
 from ..bead_geometry import BeadCameras, BeadXRays, use_bead_cameras
 from ..tasks import Task, ended
+from .certainty import EditorPresenter
 from .form import (
     Button,
     Cell,
@@ -42,11 +42,7 @@ from .form import (
     line,
     row,
 )
-from .section import Presenter, progress_bar
-
-if TYPE_CHECKING:
-    from .certainty import XRaySelection
-    from .geometry_edits import GeometryEdits
+from .section import progress_bar
 
 SUFFIXES = (".csv", ".txt", ".json", ".fcsv")
 FIXED_TO = (Option("patient", _("the patient")), Option("world", _("the table")))
@@ -60,23 +56,10 @@ LARGE_RATIO = 4.0
 NEAR_SHARE = 0.02
 
 
-class BeadsPresenter(Presenter):
-    """Looks for beads in a thread while it is open; what a person leaves out is fitted again.
-
-    Parameters
-    ----------
-    xrays
-        The X-rays.
-    edits
-        Keeps what they had before, so that it can be put back.
-    """
+class BeadsPresenter(EditorPresenter):
+    """Looks for beads in a thread while it is open; what a person leaves out is fitted again."""
 
     TITLE = _("From beads in these X-rays")
-
-    def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
-        self._xrays = xrays
-        self._edits = edits
-        super().__init__(xrays.host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""

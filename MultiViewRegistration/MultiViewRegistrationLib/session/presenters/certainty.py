@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,6 +33,9 @@ from .form import Choice, Form, Option, Text, TextField
 from .geometry_fields import UNITS
 from .number import Number
 from .section import Presenter
+
+if TYPE_CHECKING:
+    from .geometry_edits import GeometryEdits
 
 
 class XRaySelection(Presenter):
@@ -88,10 +92,19 @@ class XRaySelection(Presenter):
 
 
 class EditorPresenter(Presenter):
-    """Edits the X-ray that is selected; `form()` is only called with one."""
+    """Edits the X-ray that is selected; `form()` is only called with one.
 
-    def __init__(self, xrays: XRaySelection) -> None:
+    Parameters
+    ----------
+    xrays
+        The X-rays, and which one is selected.
+    edits
+        Keeps what they had before, so that it can be put back.
+    """
+
+    def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
         self._xrays = xrays
+        self._edits = edits
         self._known = Known()
         super().__init__(xrays.host)
 
@@ -133,20 +146,9 @@ class CertaintyPresenter(EditorPresenter):
     """How well an X-ray's camera is known.
 
     As is usual for where its geometry comes from, exactly, as typed, or not at all.
-
-    Parameters
-    ----------
-    xrays
-        The X-rays, and which one is selected.
-    keep_before
-        Called before an X-ray is changed.
     """
 
     TITLE = _("Certainty")
-
-    def __init__(self, xrays: XRaySelection, keep_before: Callable[[XRayView], object]) -> None:
-        self._keep_before = keep_before
-        super().__init__(xrays)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -240,7 +242,7 @@ class CertaintyPresenter(EditorPresenter):
         "as typed" begins with the usual one.
         """
         self.drop(self.view.id)
-        self._keep_before(self.view)
+        self._edits.keep_before(self.view)
         usual = _unstated(self.view).deviations
         if PRESUMED in usual:
             usual["principal_point_sd_px"] = round(usual[PRESUMED], 1)
@@ -254,7 +256,7 @@ class CertaintyPresenter(EditorPresenter):
         self.view.change(uncertainty=stated[known])
 
     def _set_deviation(self, view: XRayView, key: str, value: float) -> None:
-        self._keep_before(view)
+        self._edits.keep_before(view)
         view.change(uncertainty={**view.record.uncertainty, key: value})
 
     def shared_form(self) -> Form:

@@ -145,12 +145,11 @@ class GeometryPresenter(EditorPresenter):
 
     TITLE = _("Geometry of the X-rays")
 
-    def __init__(self, xrays: XRaySelection) -> None:
-        self._edits = GeometryEdits(xrays)
-        self._kept = KeptCArms(xrays, self._edits)
-        self.certainty = CertaintyPresenter(xrays, self._edits.keep_before)
-        self.beads = BeadsPresenter(xrays, self._edits)
-        super().__init__(xrays)
+    def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
+        self._kept = KeptCArms(xrays, edits)
+        self.certainty = CertaintyPresenter(xrays, edits)
+        self.beads = BeadsPresenter(xrays, edits)
+        super().__init__(xrays, edits)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -183,7 +182,7 @@ class GeometryPresenter(EditorPresenter):
     def wanted(self) -> str:
         """Return the key of the control that the selected X-ray needs an answer of most."""
         view = self.view
-        draft = self._edits.draft(self.view)
+        draft = self._edits.draft(view)
         cells = self._line(view).cells
         keys = [cell.field.key for cell in cells if cell.fault or cell.missing]
         if draft.mode == "matrix" and draft.fault:
@@ -226,7 +225,7 @@ class GeometryPresenter(EditorPresenter):
         if self.beads.open:
             return self.beads.form()
         view = self.view
-        draft = self._edits.draft(self.view)
+        draft = self._edits.draft(view)
         # Of a matrix only a person knows it.
         asked = draft.mode == "matrix" and not view.record.marker
         certainty = group(
@@ -495,7 +494,7 @@ class GeometryPresenter(EditorPresenter):
         )
         odd = any(draft.text(key) for key in FURTHER)
         return [
-            *self._kept.form(view, draft),
+            *self._kept.controls(view, draft),
             group("further", _("Roll, isocentre off the axis"), further, open=odd),
         ]
 

@@ -17,7 +17,7 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import Values, XRayRecord
 from ...translation import _
 from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
-from .certainty import XRaySelection
+from .certainty import EditorPresenter, XRaySelection
 from .external_files import CALIBRATION_QUESTIONS
 from .form import Button, Choice, Form, Text, TextField, choose_among, row
 from .geometry_fields import (
@@ -400,28 +400,15 @@ class GeometryEdits:
             view.place()
 
 
-class KeptCArms:
-    """The controls below the table, for the X-ray that is selected.
-
-    Parameters
-    ----------
-    xrays
-        The X-rays, and which one is selected.
-    edits
-        Of these X-rays.
-    """
-
-    def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
-        self._xrays = xrays
-        self._edits = edits
-        self.reset()
+class KeptCArms(EditorPresenter):
+    """The controls below the table, for the X-ray that is selected."""
 
     def reset(self) -> None:
         """Forget what was typed and told."""
         self._name = ""
         self._told = ""
 
-    def form(self, view: XRayView, draft: Draft) -> Form:
+    def controls(self, view: XRayView, draft: Draft) -> Form:
         """Return the controls."""
         try:
             presets = c_arm_presets.read_presets()
@@ -519,7 +506,7 @@ class KeptCArms:
                     _("{name}: this C-arm is not kept any more; choose another."), name=name
                 )
             return
-        view = self._xrays.current
+        view = self.view
         reading = dict(preset.c_arm)
         self._told = ""
         if list(reading["size"]) != list(view.size):

@@ -38,6 +38,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
+from .geometry_edits import GeometryEdits
 from .host import Host
 from .number import Number
 from .section import State, node_options
@@ -56,8 +57,9 @@ class XRaysPresenter(XRaySelection):
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.geometry = GeometryPresenter(self)
-        self.image = ImagePresenter(self)
+        edits = GeometryEdits(self)
+        self.geometry = GeometryPresenter(self, edits)
+        self.image = ImagePresenter(self, edits)
         super().__init__(host)
 
     def reset(self) -> None:

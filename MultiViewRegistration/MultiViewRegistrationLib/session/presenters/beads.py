@@ -40,6 +40,7 @@ from .form import (
     Text,
     group,
     line,
+    quiet,
     row,
 )
 from .section import progress_bar
@@ -257,7 +258,7 @@ class BeadsPresenter(EditorPresenter):
     def form(self) -> Form:
         """Return the controls."""
         return [
-            Text("bead_hint", self._hint(), tone="quiet"),
+            quiet("bead_hint", self._hint()),
             row(
                 "phantom",
                 Files(
@@ -283,12 +284,11 @@ class BeadsPresenter(EditorPresenter):
             ),
             *self._progress(),
             Text("bead_problem", self._problem, tone="error"),
-            Text(
+            quiet(
                 "bead_problem_hint",
                 _("Only X-rays that are ticked in the step X-rays are looked at.")
                 if self._problem and self._model is not None
                 else "",
-                tone="quiet",
             ),
             row("bead_pictures", *self._shown()),
             self._table(),

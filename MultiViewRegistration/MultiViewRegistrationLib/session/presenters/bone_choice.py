@@ -14,7 +14,7 @@ from ...mrml.layout import css
 from ...mrml.nodes import segmentations_of_ct, segments_of
 from ...mrml.registration import UNIT
 from ...translation import _
-from .form import Button, Choice, Control, Form, Option, Table, Text, TextField, line, row
+from .form import Button, Choice, Control, Form, Option, Table, Text, TextField, line, quiet, row
 from .host import Segmenter
 from .section import Presenter, progress_bar
 
@@ -184,7 +184,7 @@ class BoneChoicePresenter(Presenter):
             )
             if rows
             else None,
-            Text("none_found", "" if rows else _("No label has such a name."), tone="quiet"),
+            quiet("none_found", "" if rows else _("No label has such a name.")),
             row(
                 "listed_bones",
                 Button("listed_All", _("All"), partial(choose, True)),

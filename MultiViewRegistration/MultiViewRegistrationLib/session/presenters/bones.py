@@ -9,7 +9,7 @@ from ...mrml.layout import css
 from ...translation import _
 from ..bones import BoneState
 from ..registering import register_bones
-from .form import TONES, Button, Cell, Control, Form, Table, TableRow, Text, line, row
+from .form import TONES, Button, Cell, Control, Form, Table, TableRow, Text, line, quiet, row
 from .joint_motion import JointMotionPresenter
 from .section import Presenter
 
@@ -70,7 +70,7 @@ class BonesPresenter(Presenter):
                 ),
             ),
             Text("outlines", self._outlines()),
-            Text("chosen", self._of_chosen(chosen), tone="quiet"),
+            quiet("chosen", self._of_chosen(chosen)),
             row(
                 "acts",
                 Button(

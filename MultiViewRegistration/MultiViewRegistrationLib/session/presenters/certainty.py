@@ -29,7 +29,7 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import reference_of
-from .form import Choice, Form, Option, Text, TextField
+from .form import Choice, Form, Option, TextField, quiet
 from .geometry_fields import UNITS
 from .number import Number
 from .section import Presenter
@@ -219,7 +219,7 @@ class CertaintyPresenter(EditorPresenter):
                 "with it."
             )
         name = "" if reference is None or first else reference.name
-        return [*controls, Text("certainty_hint", hint.format(reference=name), tone="quiet")]
+        return [*controls, quiet("certainty_hint", hint.format(reference=name))]
 
     def _usual_options(self, view: XRayView) -> list[Option]:
         """Return what is usual for an X-ray's kind of geometry; of a matrix a person knows more."""
@@ -266,7 +266,7 @@ class CertaintyPresenter(EditorPresenter):
             "Standard deviations of what one C-arm has in all its images; empty for what is known."
         )
         of = self.registration.node.GetID()
-        controls: Form = [Text("shared_hint", hint, tone="quiet")]
+        controls: Form = [quiet("shared_hint", hint)]
         for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True)):
             share = partial(self._share, i)
             field = self._field(of, f"shared{i}", number.name, number, deviation or 0.0, share)

@@ -44,6 +44,7 @@ from .form import (
     TextField,
     group,
     line,
+    quiet,
     row,
 )
 from .host import Host
@@ -207,10 +208,9 @@ class CheckPresenter(Presenter):
             maps: list = self._drawing.result_or([])
             self._drawing = None
             self._changed = True
-            legend = Text(
+            legend = quiet(
                 "map_legend",
                 _("Orange: less alike than noise explains. Dark: not compared."),
-                tone="quiet",
             )
             pictures = (
                 Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps
@@ -317,7 +317,7 @@ class OverlaysPresenter(Presenter):
             Slider("opacity", share, self.blend, value=overlay.opacity_of(registration))
             if mode == "blend"
             else None,
-            Text("legend", OVERLAYS[mode][1], tone="quiet"),
+            quiet("legend", OVERLAYS[mode][1]),
             move_button(self.host),
             group("structures", _("Structures on the X-rays"), *structures, open=False),
             Choice(

@@ -43,7 +43,7 @@ from .. import assessment
 from ..adding import clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
 from .bone_choice import BoneChoicePresenter
-from .form import Button, Choice, Files, Form, Option, Text, options_of, row
+from .form import Button, Choice, Files, Form, Option, Text, options_of, quiet, row
 from .host import Host
 from .section import Presenter, State, node_options
 
@@ -184,7 +184,7 @@ class CTPresenter(Presenter):
                 folders=True,
                 enabled=not self.reading,
             ),
-            Text("status", self._status(), tone="quiet"),
+            quiet("status", self._status()),
             Text("problem", self._look.problem, tone="error"),
             *(self._of_ct() if ct else []),
         ]
@@ -225,7 +225,7 @@ class CTPresenter(Presenter):
         registration = self.registration
         seen: Form = []
         if self.facts is not None:
-            seen = [Text("facts", "\n".join(self.facts), tone="quiet")]
+            seen = [quiet("facts", "\n".join(self.facts))]
             if missing := self.host.missing_packages():
                 seen += [
                     Text("packages", missing),
@@ -234,7 +234,7 @@ class CTPresenter(Presenter):
         scouts = self.session.scouts
         if names := scouts.missing_in(registration) if scouts is not None else []:
             found = _("Scouts of this CT lie in its folder: {names}. They can be used as X-rays.")
-            seen.append(Text("scouts", found.format(names=", ".join(names)), tone="quiet"))
+            seen.append(quiet("scouts", found.format(names=", ".join(names))))
         structures = [Option(WHOLE, _("the whole CT")), *_structures(registration)]
         return [
             *seen,
@@ -262,7 +262,7 @@ class CTPresenter(Presenter):
                 ),
             ),
             *self.bones.form(),
-            Text("segment", self._lacks_segments(len(structures) > 1), tone="quiet"),
+            quiet("segment", self._lacks_segments(len(structures) > 1)),
             Button(
                 "in_3d",
                 _("Show in 3D"),

@@ -9,7 +9,7 @@ from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView, detectors
 from ...translation import _
-from .form import Button, Form, Table, Text, group, line, row
+from .form import Button, Form, Table, group, line, quiet, row
 from .section import Presenter
 
 #: Seconds between two looks at the markups.
@@ -55,10 +55,9 @@ class CursorPresenter(Presenter):
             group(
                 "points",
                 _("Linked cursor"),
-                Text(
+                quiet(
                     "cursor",
                     " ".join(lines) or _("A point clicked in an X-ray is a line in the others."),
-                    tone="quiet",
                 ),
                 row(
                     "place",

@@ -27,6 +27,7 @@ from .form import (
     TextField,
     group,
     options_of,
+    quiet,
     row,
 )
 from .host import Host
@@ -132,7 +133,7 @@ class ExportPresenter(Presenter):
         links = [Link(file.name, titles.get(file.name, file.name), path=file) for file in files]
         return [
             *controls,
-            Text("missing", missing, tone="quiet"),
+            quiet("missing", missing),
             self.download(),
             Text("written", self._text if told else ""),
             row("links", *links),
@@ -161,7 +162,7 @@ class ExportPresenter(Presenter):
         if not self.in_slicer or not self._is_exported():
             return []
         if not self._files:
-            return [Text("exported", self._text if self.session.running else "", tone="quiet")]
+            return [quiet("exported", self._text if self.session.running else "")]
         report = next((file for file in self._files if file.name == REPORT), None)
         return [
             Text("exported", _("Exported to {folder}.").format(folder=self._files[0].parent)),
@@ -194,12 +195,11 @@ class ExportPresenter(Presenter):
         return group(
             "formats",
             _("Files for other programs") + (f" ({len(self.kinds())})" if self.kinds() else ""),
-            Text(
+            quiet(
                 "poses",
                 _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
                     poses=poses
                 ),
-                tone="quiet",
             ),
             *switches,
             open=False,

@@ -44,7 +44,19 @@ from .file_actions import (
     Step,
 )
 from .file_plan import plan, unused
-from .form import Button, Choice, Files, Form, Text, TextField, empty_fields, row, texts, walk
+from .form import (
+    Button,
+    Choice,
+    Files,
+    Form,
+    Text,
+    TextField,
+    empty_fields,
+    quiet,
+    row,
+    texts,
+    walk,
+)
 from .host import Host
 from .section import Presenter, question_controls
 from .sections import Sections
@@ -208,7 +220,7 @@ class FilesPresenter(Presenter):
         asked = chain(*starmap(self._form_of, self._asked()))
         return [
             *(self._welcome() if self.host.registration is None and self.in_slicer else []),
-            Text("looking", self.looking, tone="quiet"),
+            quiet("looking", self.looking),
             *self._ct.unit_question(),
             *asked,
             *self._unused_form(),
@@ -235,7 +247,7 @@ class FilesPresenter(Presenter):
                 several=True,
                 folders=True,
             ),
-            Text("demo_hint", DEMO, tone="quiet"),
+            quiet("demo_hint", DEMO),
             demo,
         ]
 
@@ -258,9 +270,7 @@ class FilesPresenter(Presenter):
         if not questions:
             return [
                 title,
-                Text(
-                    f"{key}.waiting", _("Kept for the X-rays that are still to come."), tone="quiet"
-                ),
+                quiet(f"{key}.waiting", _("Kept for the X-rays that are still to come.")),
                 end,
             ]
         question = questions[0]

@@ -465,6 +465,11 @@ def group(key: str, label: str, *children: Control | None, open: bool | None = N
     return Group(key, label, children=tuple(filter(None, children)), open=open)
 
 
+def quiet(key: str, label: str) -> Text:
+    """Write a sentence that is less than the rest."""
+    return Text(key, label, tone="quiet")
+
+
 def texts(key: str, sentences: Iterable[str], tone: Tone = "") -> Form:
     """Write sentences below each other."""
     return [Text(f"{key}{n}", sentence, tone=tone) for n, sentence in enumerate(sentences)]

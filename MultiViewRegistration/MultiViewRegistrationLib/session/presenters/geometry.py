@@ -52,6 +52,7 @@ from .form import (
     empty_fields,
     group,
     options_of,
+    quiet,
     row,
     texts,
 )
@@ -240,13 +241,12 @@ class GeometryPresenter(EditorPresenter):
                 lines=tuple(self._line(each) for each in self._xrays.views),
                 selected=view.id,
             ),
-            Text(
+            quiet(
                 "legend",
                 _(
                     "Values in italics were not typed: point at one to read where it is from. What "
                     "is needed is marked with ?."
                 ),
-                tone="quiet",
             ),
             row(
                 "sources",
@@ -280,7 +280,7 @@ class GeometryPresenter(EditorPresenter):
                     view.name,
                     certainty if asked else None,
                     *self._details(view, draft),
-                    Text("geometry_summary", "\n".join(self._summary(view, draft)), tone="quiet"),
+                    quiet("geometry_summary", "\n".join(self._summary(view, draft))),
                     None if asked else certainty,
                     group(
                         "shared",

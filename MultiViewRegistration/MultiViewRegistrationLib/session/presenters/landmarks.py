@@ -12,7 +12,7 @@ from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
 from ...translation import _
 from ..registering import missing_at_start
-from .form import Button, Cell, Files, Form, Table, Text, line, row
+from .form import Button, Cell, Files, Form, Table, Text, line, quiet, row
 from .section import Presenter
 
 CLICKED = "\u2714"
@@ -88,10 +88,9 @@ class LandmarksPresenter(Presenter):
                     tip=_("Remove the landmark in the selected row everywhere."),
                 ),
             ),
-            Text(
+            quiet(
                 "fit",
                 missing_at_start(self.session, "landmarks") or _describe_fit(fit),
-                tone="quiet",
             ),
             Files(
                 "markups",

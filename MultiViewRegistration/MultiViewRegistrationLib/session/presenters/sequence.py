@@ -35,6 +35,7 @@ from .form import (
     group,
     line,
     options_of,
+    quiet,
     row,
     texts,
 )
@@ -299,10 +300,9 @@ class SequencePresenter(Presenter):
         return group(
             "export",
             _("Export the poses"),
-            Text(
+            quiet(
                 "files",
                 " ".join([files, _("Of two bones: motion.csv, motion.html.")]),
-                tone="quiet",
             ),
             Choice(
                 "unit",

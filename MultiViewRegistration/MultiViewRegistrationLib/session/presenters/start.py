@@ -20,7 +20,7 @@ from ...translation import _
 from ..history import METHODS
 from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, is_outside, missing_at_start
 from ..tasks import BackgroundValue
-from .form import Button, Choice, Files, Form, Option, Text, TextField, group, row
+from .form import Button, Choice, Files, Form, Option, TextField, group, quiet, row
 from .host import Host, can_move_by_hand
 from .landmarks import LandmarksPresenter
 from .number import Number
@@ -118,7 +118,7 @@ class StartPresenter(Presenter):
     def form(self) -> Form:
         """Return the controls."""
         start = self.start
-        controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone="quiet")]
+        controls: Form = [self._choice("start", COMMON), quiet("hint", self._hint())]
         there = has_voxels(self.registration.ct)
         if start == "landmarks":
             controls += self.landmarks.form()
@@ -136,7 +136,7 @@ class StartPresenter(Presenter):
         if start in SEARCH_STARTS:
             more += self._range()
         if start == "by hand":
-            more += [move_button(self.host), Text("keys", self.host.hand.keys(), tone="quiet")]
+            more += [move_button(self.host), quiet("keys", self.host.hand.keys())]
         if there:
             more += self._place()
         more += [*self._device(), *self.regressor.form()]
@@ -198,7 +198,7 @@ class StartPresenter(Presenter):
         if found is None or found.requested != device:
             return [choice]
         said = found.fallback_message or found.display_name
-        return [choice, Text("device_text", said, tone="quiet")]
+        return [choice, quiet("device_text", said)]
 
     def _place(self) -> Form:
         controls: Form = []

@@ -35,6 +35,7 @@ from .form import (
     TextField,
     group,
     line,
+    quiet,
     row,
 )
 from .geometry import GeometryPresenter
@@ -108,10 +109,9 @@ class XRaysPresenter(XRaySelection):
             ),
             add if found else None,
             *self._scouts(),
-            Text(
+            quiet(
                 "status",
                 _("Reading {name}\u2026").format(name=self.reading) if self.reading else "",
-                tone="quiet",
             ),
             *(self._of_xrays() if self.views else []),
         ]
@@ -139,7 +139,7 @@ class XRaysPresenter(XRaySelection):
             )
             if missing
             else None,
-            Text("scouts_left_out", redact_upload_paths("\n".join(scouts.left_out)), tone="quiet"),
+            quiet("scouts_left_out", redact_upload_paths("\n".join(scouts.left_out))),
         ]
 
     def _of_xrays(self) -> Form:
@@ -161,7 +161,7 @@ class XRaysPresenter(XRaySelection):
                 ),
             ),
             Text("problem", self._problem(), tone="error"),
-            Text("truth", self._truth(), tone="quiet"),
+            quiet("truth", self._truth()),
             row(
                 "selected",
                 TextField("name", _("Name"), rename_selected, text=name, of=selected.id),
@@ -397,7 +397,7 @@ class ImagePresenter(EditorPresenter):
             )
         )
         return [
-            Text("source", hint, tone="quiet"),
+            quiet("source", hint),
             Picture(
                 "picture",
                 rgb=self.picture(view, 2 * PICTURE_HEIGHT_PX),

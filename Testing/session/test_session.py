@@ -25,7 +25,8 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml.image import set_source
 from MultiViewRegistrationLib.rendering import cpu
 from MultiViewRegistrationLib.session import inputs
-from MultiViewRegistrationLib.session.assessment import SimilarityUpdater, stale_reason
+from MultiViewRegistrationLib.session.assessment import follow_similarity, stale_reason
+from MultiViewRegistrationLib.session.tasks import BackgroundValue
 
 
 @pytest.fixture
@@ -126,10 +127,10 @@ def test_the_main_thread_compiles_nothing(session, registration):
     session.prepare()
     poll(session, 60.0, until=lambda: not session.preparing)
     ready = [len(kernel.signatures) for kernel in kernels]
-    similarity = SimilarityUpdater()
+    similarity = BackgroundValue()
     assert session.drawing.step()
-    poll(session, 60.0, until=lambda: similarity.update(session))
-    assert similarity.values
+    poll(session, 60.0, until=lambda: follow_similarity(similarity, session))
+    assert similarity.value
     assert [len(kernel.signatures) for kernel in kernels] == ready and sum(ready) > 0
 
 

@@ -410,28 +410,14 @@ def where_decisive(session: Session) -> dict[str, np.ndarray]:
     return {name: np.array(box) for name, box in entry.decisive.items()}
 
 
-class SimilarityUpdater:
-    """Keeps `values`, the local NCC by the name of each used X-ray.
-
-    Empty before the first are found, or where none can be.
-    """
-
-    def __init__(self) -> None:
-        self._measured = BackgroundValue()
-
-    @property
-    def values(self) -> dict[str, float]:
-        """The newest values."""
-        return self._measured.value or {}
-
-    def update(self, session: Session) -> bool:
-        """Follow the scene, from a timer, and return whether there are new values."""
-        registration = session.registration
-        # as they were corrected, too
-        cameras = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]
-        pose = registration.world_from_ct.tobytes()
-        of = pose, fingerprint(registration), *cameras
-        return self._measured.update(of, lambda: _find_similarity(session))
+def follow_similarity(measured: BackgroundValue, session: Session) -> bool:
+    """Follow the scene, from a timer, and return whether there are new values: the local NCC by the name of each used X-ray."""
+    registration = session.registration
+    # as they were corrected, too
+    cameras = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]
+    pose = registration.world_from_ct.tobytes()
+    of = pose, fingerprint(registration), *cameras
+    return measured.update(of, lambda: _find_similarity(session))
 
 
 def _find_similarity(session: Session) -> Callable[[], dict[str, float]] | None:

@@ -25,8 +25,8 @@ from ...mrml.xray import GreyRange, XRayView
 from ...report import plot
 from ...translation import _
 from .. import assessment
-from ..assessment import SimilarityUpdater
-from ..tasks import Task, ended
+from ..assessment import follow_similarity
+from ..tasks import BackgroundValue
 from .bones import BonesPresenter
 from .cursor import CursorPresenter
 from .form import (
@@ -72,12 +72,10 @@ class CheckPresenter(Presenter):
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._similarity = SimilarityUpdater()
+        self._similarity = BackgroundValue()
         self._left_out = ""
-        self._of = ""
         self._changed = False
-        self._maps: Form = []
-        self._drawing: Task | None = None
+        self._maps = BackgroundValue()
         self.overlays.reset()
         self.cursor.reset()
         self.bones.reset()
@@ -92,7 +90,6 @@ class CheckPresenter(Presenter):
     def form(self) -> Form:
         """Return the controls."""
         self._changed = False
-        self._look_at_result()
         session = self.session
         verdict = assessment.verdict(self.session)
         self._left_out = "" if verdict else self._left_out  # masks make a result stale
@@ -143,7 +140,7 @@ class CheckPresenter(Presenter):
             group(
                 "maps",
                 _("Where they disagree, and how far off the targets may be"),
-                *self._maps,
+                *self._pictures(),
                 open=False,
             ),
             *self.cursor.form(),
@@ -170,7 +167,7 @@ class CheckPresenter(Presenter):
         return sentence.format(mm=mm, degrees=degrees)
 
     def _similarity_line(self, view: XRayView) -> TableRow:
-        value = self._similarity.values.get(view.name)
+        value = (self._similarity.value or {}).get(view.name)
         cell: Cell | str = "" if view.used else _("skipped")
         if view.used and value is not None:
             cell = _("shows nothing of the CT")
@@ -178,16 +175,19 @@ class CheckPresenter(Presenter):
                 cell = Cell(f"{value:.2f}", share=min(max(float(value), 0.0), 1.0))
         return line(view.name, view.name, cell)
 
-    def _look_at_result(self) -> None:
-        """Have the maps of the result that the CT is at made, once for each."""
-        entry = self.session.history.current
-        result = self.session.result
-        there = None if entry is None or self.session.history.moved else result
-        key = entry.key if entry is not None and there is not None else ""
-        if key != self._of:
-            self._of = key
-            self._maps = []
-            self._drawing = None if there is None else Task(lambda on_progress: _maps(there))
+    @property
+    def _result(self) -> Result | None:
+        """The result that the CT is at."""
+        return None if self.session.history.moved else self.session.result
+
+    def _pictures(self) -> Form:
+        """Return the maps of the result that the CT is at, once they are made."""
+        maps = self._maps.value_of(self._result) or ()
+        legend = quiet(
+            "map_legend", _("Orange: less alike than noise explains. Dark: not compared.")
+        )
+        pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)
+        return [legend, *pictures] if maps else []
 
     def state(self) -> State:
         """Return how far this step is."""
@@ -203,19 +203,11 @@ class CheckPresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what was measured and drawn, which only this section shows."""
-        self._changed |= self._similarity.update(self.session)
-        if ended(self._drawing):
-            maps: list = self._drawing.result_or([])
-            self._drawing = None
-            self._changed = True
-            legend = quiet(
-                "map_legend",
-                _("Orange: less alike than noise explains. Dark: not compared."),
-            )
-            pictures = (
-                Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps
-            )
-            self._maps = [legend, *pictures] if maps else []
+        self._changed |= follow_similarity(self._similarity, self.session)
+        there = self._result
+        self._changed |= self._maps.update(
+            there, lambda: None if there is None else partial(_maps, there)
+        )
         self._changed |= self.cursor.tick()
         return False
 

@@ -209,29 +209,16 @@ class CT:
 
     @cached_property
     def _centroid(self) -> np.ndarray:
-        values = self.volume.values
-        if self.mask is not None:
-            columns, slices = _counts(self.mask, False)
-        else:
-            columns, slices = _counts(
-                values, BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max()
-            )
-            if not slices.any():
-                columns, slices = _counts(values, AIR_BELOW_HU if self.unit == "hu" else 0)
-        counts = columns.sum(axis=0), columns.sum(axis=1), slices
+        selected = self.mask
+        if selected is None:
+            values = self.volume.values
+            hu = self.unit == "hu"
+            selected = values > (BONE_HU if hu else BONE_SHARE_OF_LARGEST * values.max())
+            if not selected.any():
+                selected = values > (AIR_BELOW_HU if hu else 0)
+        counts = (selected.sum(axis=axes) for axes in ((0, 1), (0, 2), (1, 2)))
         index = [np.average(np.arange(len(along)), weights=along) for along in counts]
         return (self.volume.ct_from_index @ [*index, 1.0])[:3]
-
-
-def _counts(values: np.ndarray, above: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return (nj, ni) and (nk,): how many voxels lie above a value, over each (j, i), and in each slice."""
-    columns = np.zeros(values.shape[1:], np.int32)
-    slices = np.zeros(len(values), int)
-    for k, of in enumerate(values):  # by slices: they fit the cache
-        selected = of > above
-        columns += selected
-        slices[k] = np.count_nonzero(selected)
-    return columns, slices
 
 
 def load_ct(

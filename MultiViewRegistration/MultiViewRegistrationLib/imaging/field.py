@@ -341,9 +341,7 @@ def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarra
         painted = (density == extreme) & field
         if np.count_nonzero(painted) < MAX_ANNOTATED_SHARE * len(inside):
             near_extreme = np.abs(density - extreme) < MIN_CONTRAST * contrast
-            found |= painted & ~scipy.ndimage.maximum_filter(
-                scipy.ndimage.minimum_filter(near_extreme, thickest), thickest
-            )
+            found |= painted & ~scipy.ndimage.grey_opening(near_extreme, thickest)
     grown = scipy.ndimage.binary_dilation(found, iterations=2) & field
     labels, _ = scipy.ndimage.label(grown)
     strokes = (

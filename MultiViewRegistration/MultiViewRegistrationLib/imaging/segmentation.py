@@ -29,7 +29,7 @@ from .segment_names import (
     nifti_names,
     one_line,
 )
-from .structures import MAX_LABEL, Structures, StructureSource, boxes_in, check_names
+from .structures import MAX_LABEL, Structures, StructureSource, check_names
 
 #: How far a label that is stored as a floating-point number may be off a whole one.
 MAX_ROUNDING = 1e-3
@@ -287,7 +287,7 @@ def _centres(labels: np.ndarray, place: np.ndarray) -> dict[int, np.ndarray]:
     if count not in TOTAL_SEGMENTATOR:
         return {}
     found = {}
-    for label, box in enumerate(boxes_in(labels, count), start=1):
+    for label, box in enumerate(scipy.ndimage.find_objects(labels, count), start=1):
         if box is not None and (
             label in SPINE_OF_VERSION_1 or not is_soft(TOTAL_SEGMENTATOR[label])
         ):

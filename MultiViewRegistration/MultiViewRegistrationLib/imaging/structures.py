@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
@@ -33,16 +33,6 @@ MAX_LABEL = 65535
 #: these leave red to what does not fit.
 HUE_STEP = 0.381966
 HUES = (0.09, 0.92)
-
-
-def boxes_in(labels: np.ndarray, count: int) -> list[Any]:
-    """Return the part (k, j, i) of a grid that holds each of the labels 1 to `count`; None without any."""
-    slices = np.flatnonzero(labels.any(axis=(1, 2)))
-    if not len(slices):
-        return [None] * count
-    first = slices[0]
-    boxes = scipy.ndimage.find_objects(labels[first : slices[-1] + 1], count)
-    return [box and (slice(box[0].start + first, box[0].stop + first), *box[1:]) for box in boxes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +62,8 @@ class Structures:
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
         """The part (k, j, i) of the grid that holds each structure."""
-        return boxes_in(self.labels, len(self.names))
+        count = len(self.names)
+        return scipy.ndimage.find_objects(self.labels, count) if count else []
 
     def mask(self, n: int) -> np.ndarray:
         """Return bool (nk, nj, ni), True in structure n."""

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import scipy
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
@@ -22,7 +23,6 @@ from ..imaging.structures import (
     Structures,
     StructureSource,
     bone_of_ct,
-    boxes_in,
 )
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
@@ -261,7 +261,7 @@ class SceneSegments:
             if voxels is None:
                 continue
             values = np.zeros(voxels.shape, np.uint8)
-            boxes = boxes_in(voxels, max(chosen))
+            boxes = scipy.ndimage.find_objects(voxels, max(chosen))
             for label, number in chosen.items():
                 box = boxes[label - 1]
                 if box is not None:

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import scipy
 import slicer
 from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
@@ -21,7 +22,6 @@ from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
 from ..geometry import rigid
-from ..imaging.structures import boxes_in
 from ..io.transforms import LPS_FROM_RAS, turned
 
 
@@ -276,7 +276,7 @@ def place_of_voxels(labelmap: Any) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _boxes(labelmap: Any, _modified: int) -> list:
     voxels = voxels_of_labelmap(labelmap)
-    return [] if voxels is None else boxes_in(voxels, int(voxels.max(initial=0)))
+    return [] if voxels is None or not voxels.size else scipy.ndimage.find_objects(voxels)
 
 
 def box_in_labelmap(labelmap: Any, value: int) -> tuple[slice, slice, slice] | None:

@@ -65,6 +65,12 @@ def test_one_x_ray_shows_where_bone_appears_rather_than_its_depth():
     assert overlay[room].all() and overlay.sum() > room.sum()
 
 
+def test_of_more_places_one_looks_elsewhere_by_chance():
+    margin = np.full((48, 1), -12.0)
+    told = [pieces._elsewhere(margin[:n], -margin[:n], -margin[:n]).any() for n in (1, 48)]
+    assert told == [True, False]
+
+
 def test_bone_that_is_likelier_to_either_side_or_in_place_as_a_larger_piece_has_not_moved():
     margin, power, opposite = np.array(
         [[[-20, -2], [-20, -2], [-20, 6]], [[3, 6], [3, 6], [3, 30]], [[45, 9], [-9, 9], [45, 40]]]

@@ -15,6 +15,7 @@ from MultiViewRegistrationLib import Body, Case, EdgeCheck, View, api, register
 from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
+from MultiViewRegistrationLib.cli.register import summarise
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
@@ -114,11 +115,13 @@ def test_whoever_has_checked_every_bone_has_not_checked_the_ct_in_one_piece(resu
     assert checked.checked.by == "AB" and "checked" not in checked.to_json()
 
 
-def test_bones_that_are_all_accepted_are_the_answer(result):
+def test_bones_that_are_all_accepted_are_the_answer(result, capsys):
     assert result.verdict == "check" and result.each_accepted
     sign, word, _ = words_of(result)
     assert (sign, word) == ("\u2713", "bones: accept")
     assert ">bones: accept<" in result._repr_html_() and result.answer == "accept"
+    summarise(result)
+    assert ", verdict: bones: accept. " in capsys.readouterr().err
     headline, _, predicted, *_ = sentences_of(result)
     assert headline.startswith(
         f"{len(NAMES)} of {len(NAMES)} bones are accepted, each at its own pose; "

@@ -354,8 +354,7 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
                 unassessed=lambda result: drrs.append(page.result().begin_drrs(result)),
             )
             result = replace(result, digest=_digest(options, file, loaded.inputs, ct.result))
-            verdict = result.verdict or "not assessed"
-            line.show(1.0, f"verdict: {verdict}; writing the files")
+            line.show(1.0, "writing the files")
             override = REJECTED if options.override and result.withheld() else None
             content = dict[str, Any]()
             failure = None
@@ -470,6 +469,8 @@ def _further_inputs(options: argparse.Namespace) -> dict[str, str]:
 
 def summarise(result: Result) -> None:
     """Print the summary of a registration: the verdict, why, and then the rest."""
+    from ..report.html import words_of  # with all that a report needs
+
     seconds = result.seconds
     device = result.compute_device.display_name or "the processor"
     errors = result.errors
@@ -477,7 +478,7 @@ def summarise(result: Result) -> None:
     alike = zip(result.views, result.refinement.fit.similarity, strict=True)
     similarity = ", ".join(f"{view.name} {ncc:.3f}" for view, ncc in alike)
     lines = [
-        f"{result.case.name}, verdict: {result.verdict or 'not assessed'}. {risk}".rstrip(),
+        f"{result.case.name}, verdict: {words_of(result)[1]}. {risk}".rstrip(),
         *result.reasons,
     ]
     if errors:

@@ -349,7 +349,7 @@ def _without_parts(*arguments) -> verdict.Assessment:
     with patch.multiple(
         verdict,
         elsewhere=lambda *_: None,
-        ask=lambda *_, **_doubtful: Asked(np.zeros((1, 3)), yes, ~yes, yes),
+        ask=lambda *_, **_doubtful: Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None]),
         slices_aside=lambda *_: [],
         _target_limits=lambda *_: [],
     ):

@@ -68,7 +68,9 @@ def row(options: Options, seed: int, number: int) -> dict:
     found = refine(case.body.anatomy, views, case.start)
     every = np.concatenate(list(case.body.points.values()))
     yes = np.ones(1, bool)
-    with patch.object(verdict, "ask", lambda *_, **_doubtful: Asked(every[:1], yes, ~yes, yes)):
+    with patch.object(
+        verdict, "ask", lambda *_, **_doubtful: Asked(every[:1], yes, ~yes, yes, yes[None])
+    ):
         without = verdict.assess(case.body.anatomy, views, found, case.start)
     seen = compared(case.body.anatomy, views, found.world_from_ct)
     off = [(0.0, 1.0)]

@@ -1,5 +1,6 @@
 """Bone about a place that would have been seen to lie elsewhere, and does not: `assessment.pieces`."""
 
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -65,6 +66,20 @@ def test_one_x_ray_shows_where_bone_appears_rather_than_its_depth():
     assert overlay[room].all() and overlay.sum() > room.sum()
 
 
+def test_each_view_alone_tells_whether_its_own_overlay_is_off():
+    anatomy, found = registered(0.0)
+    *others, last = found.views
+    aside = rigid.translation([0.0, 4.0, 0.0]) @ last.camera.camera_from_world
+    views = [*others, last.with_camera(camera_from_world=aside)]
+    told = pieces.ask(anatomy, views, found.world_from_ct, vertebrae())
+    *shown, off = told.in_views.mean(axis=1)
+    assert min(shown) > 0.8 and off < 0.2 and not told.enough("overlay", given=True)
+    assert asked(0.0, vertebrae()).least_alone > 0.8
+    seen = replace(told, in_place=told.appears | True, elsewhere=told.elsewhere & False)
+    (reason,) = pieces.untested(seen, [view.name for view in views], given=True)
+    assert reason.code == "view-disagrees" and reason.headline == f"{last.name} disagrees"
+
+
 def test_of_more_places_one_looks_elsewhere_by_chance():
     margin = np.full((48, 1), -12.0)
     told = [pieces._elsewhere(margin[:n], -margin[:n], -margin[:n]).any() for n in (1, 48)]
@@ -105,7 +120,7 @@ def test_without_targets_bone_is_asked_where_x_rays_and_ct_are_least_alike(monke
     told = pieces.ask(*every, doubtful=True)
     assert told.elsewhere.mean() > 1.5 * pieces.ask(*every).elsewhere.mean()
     yes = np.ones(1, bool)
-    missed = pieces.Asked(np.zeros((1, 3)), yes, ~yes, yes)
+    missed = pieces.Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None])
     monkeypatch.setattr(verdict, "ask", lambda *_, doubtful=False: told if doubtful else missed)
     assessment = verdict.assess(anatomy, found.views, found, START)
     assert assessment.verdict == assessment.overlay == "check"

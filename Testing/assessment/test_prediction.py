@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 from file_io import read_json
 
 from MultiViewRegistrationLib.assessment import prediction
@@ -131,6 +132,12 @@ def test_views_agree_by_their_score_and_by_what_would_make_them(
     assert (told.known_upper95_mm is None) == (not agree)
     assert told.failure_probability == (expected.failure_probability if agree else 0.6)
     assert told.image_failure_probability == expected.image_failure_probability
+
+
+def test_what_was_tested_lowers_the_odds_of_a_wrong_answer(model):
+    risks = [model.predict({**GOOD, **more}).failure_probability for more in ({}, {"odds": 0.1})]
+    prior, told = scipy.special.logit(risks)
+    assert told == pytest.approx(prior + np.log(0.1))
 
 
 @pytest.mark.parametrize("kind", prediction.KINDS)

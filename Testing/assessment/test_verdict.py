@@ -21,6 +21,7 @@ from phantom import (
 )
 from scipy import stats
 
+from MultiViewRegistrationLib.assessment.appearance import appears_right
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.hypotheses import Cause
 from MultiViewRegistrationLib.assessment.metrics import in_field
@@ -467,6 +468,15 @@ def test_xrays_of_an_unknown_kind_are_accepted_only_by_what_carries_over():
     assert disagreeing.known_upper95_mm is None
     (reason,) = risk_reasons(other, model, "check")
     assert "another kind" in reason and " %" not in reason and is_about_risk(reason)
+
+
+@pytest.mark.parametrize("in_each_view", [False, True])
+def test_views_that_disagree_have_to_show_the_bone_each_alone(in_each_view):
+    sure = Prediction(0.2, 0.4, 0.001, 0.001, bounded=True, agree=False)
+    model = calibrated()
+    assert appears_right(sure, model, 0.4, in_each_view=in_each_view) is in_each_view
+    assert not appears_right(sure, model, 1.1, in_each_view=True)
+    assert decide(sure, model, measured=True) == "check"
 
 
 def test_of_xrays_of_an_unknown_kind_no_risk_and_no_weak_point_is_told(

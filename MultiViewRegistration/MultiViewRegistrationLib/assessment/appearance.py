@@ -8,6 +8,7 @@ room, and the X-rays still show it where the overlay has it: errors of pose and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import hypot
 
 import numpy as np
@@ -60,10 +61,16 @@ def appearance(
     return Error(*map(max, zip(*of_views, strict=True)))
 
 
-def appears_right(prediction: Prediction, model: Model, upper95_mm: float) -> bool:
-    """Return whether the bone appears in these X-rays where the pose has it, wherever it lies in the room."""
+def appears_right(
+    prediction: Prediction, model: Model, upper95_mm: float, *, in_each_view: bool
+) -> bool:
+    """Return whether the bone appears in these X-rays where the pose has it, wherever it lies in the room.
+
+    Where views disagree, each alone has to show it there.
+    """
     safe = prediction.image_failure_probability <= model.accept
-    return safe and upper95_mm <= OVERLAY_MM and prediction.known_kind
+    here = replace(prediction, agree=prediction.agree or in_each_view)
+    return safe and upper95_mm <= OVERLAY_MM and here.known_kind
 
 
 def use_of(views: Sequence[View], shared: SharedUnknowns) -> Use:

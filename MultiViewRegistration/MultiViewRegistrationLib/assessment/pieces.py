@@ -11,7 +11,7 @@ CT says whether a motion would have been seen at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from ..registration.moved_detail import moved_detail
 from ..registration.prepared_ct import PreparedCT, pixel_size_mm
 from ..rendering.devices import run_each
 from ..rendering.drr import Projector
+from .metrics import in_field
 from .parts import ADVICE, Elsewhere
 from .prediction import WRONG_MM
 
@@ -68,7 +69,8 @@ class Limits:
         by the logarithm of their number more, as one of them may look so by chance (Bonferroni).
     tested_targets, tested_bone
         No answer is accepted of whose targets a smaller share is in place for sure, or, where nobody
-        gave targets, of whose bone.
+        gave targets, of whose bone; nor where a view alone has a smaller share than `tested_bone`.
+        Where views disagree an overlay is, if each alone has `tested_targets`.
     """
 
     places: int = 48
@@ -105,6 +107,9 @@ LEAST_DETAIL = 0.1
 #: How far bone is moved, by what steps in an image, and by what distances in space.
 REACH_MM = 10.0
 STEP_MM = 2.0
+ALONG = np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
+#: (columns, rows): of steps in an image those that would be wrong.
+FAR = np.hypot(*np.meshgrid(ALONG, ALONG)) >= WRONG_MM
 DISTANCES_MM = (WRONG_MM, 3.0, 4.5, 7.0, REACH_MM)
 _AWAY = rigid.grid_points(*3 * [np.arange(-2.0, 3.0)])
 _AWAY = _AWAY[np.abs(_AWAY).max(axis=1) > 0]
@@ -129,6 +134,8 @@ class Evidence(NamedTuple):
     shown_margin, shown_power
         As `margin` and `power`, of motions that the images show: nothing is asked of its depth where
         all look from about one side.
+    alone
+        As `margin` and `power`, of each view alone, wherever else in its image it is tried.
     """
 
     margin: float
@@ -137,6 +144,7 @@ class Evidence(NamedTuple):
     opposite: float
     shown_margin: float
     shown_power: float
+    alone: list[tuple[float, float]]
 
 
 def _elsewhere(margin: np.ndarray, power: np.ndarray, opposite: np.ndarray) -> np.ndarray:
@@ -171,6 +179,8 @@ class Asked:
         lies elsewhere. Of the others nothing is known.
     appears
         (N,) bool: as `in_place`, in these X-rays, whatever its depth.
+    in_views
+        (V, N) bool: as `in_place`, by each view alone, or beyond its field.
     moved_mm
         How far the one lies elsewhere of which that is clearest; 0 where none does.
     """
@@ -179,6 +189,7 @@ class Asked:
     in_place: np.ndarray
     elsewhere: np.ndarray
     appears: np.ndarray
+    in_views: np.ndarray
     moved_mm: float = 0.0
 
     def sure(self, use: Use) -> np.ndarray:
@@ -188,7 +199,13 @@ class Asked:
     def enough(self, use: Use, *, given: bool) -> bool:
         """Whether so many targets, or places in bone, are in place for sure that an answer may be accepted."""
         least = LIMITS.tested_targets if given else LIMITS.tested_bone
-        return not self.elsewhere.any() and bool(self.sure(use).mean() >= least)
+        tested = self.sure(use).mean() >= least and self.least_alone >= LIMITS.tested_bone
+        return not self.elsewhere.any() and bool(tested)
+
+    @property
+    def least_alone(self) -> float:
+        """The smallest share of them that a view has in place by itself."""
+        return self.in_views.mean(axis=1).min()
 
 
 def ask(
@@ -226,14 +243,19 @@ def ask(
         return [bone.evidence(point, extent, compared) for extent in LIMITS.extents_mm]
 
     evidence = run_each(weigh, points)
-    margin, power, moved_mm, opposite, *shown = np.array(evidence).transpose(2, 0, 1)
+    by_place = (zip(*extents, strict=True) for extents in evidence)
+    *told, alone = zip(*by_place, strict=True)
+    margin, power, moved_mm, opposite, *shown = np.array(told)
     elsewhere = _elsewhere(margin, power, opposite)
     appears = _in_place(*shown) & ~elsewhere
     clearest_mm = 0.0
     if elsewhere.any():
         clearest_mm = float(moved_mm[elsewhere].flat[margin[elsewhere].argmin()])
     in_place = appears & _in_place(margin, power)
-    return Asked(points, in_place, elsewhere, appears, clearest_mm)
+    by_view = np.moveaxis(np.array(alone), (2, 3), (0, 1))
+    beyond = ~in_field(views, rigid.transform_points(world_from_ct, points))
+    in_views = beyond | [_in_place(*each) for each in by_view]
+    return Asked(points, in_place, elsewhere, appears, in_views, clearest_mm)
 
 
 def displaced(asked: Asked) -> Elsewhere | None:
@@ -248,11 +270,17 @@ def displaced(asked: Asked) -> Elsewhere | None:
     return Elsewhere(Reason("part-displaced", sentence), points=asked.points[asked.elsewhere])
 
 
-def untested(asked: Asked, *, given: bool) -> list[Reason]:
-    """Return that too few places would have been seen to lie elsewhere."""
+def untested(asked: Asked, names: Sequence[str], *, given: bool) -> list[Reason]:
+    """Return that too few places would have been seen to lie elsewhere, of all views or of one by its name."""
     if asked.elsewhere.any() or asked.enough("room", given=given):
         return []
     where = "targets" if given else "places in bone"
+    if replace(asked, in_views=np.ones((1, 1))).enough("room", given=given):
+        sentence = (
+            f"{names[asked.in_views.mean(axis=1).argmin()]} disagrees\n: alone it has hardly any {where} "
+            "in place. Look at its overlay; its camera may be known less well."
+        )
+        return [Reason("view-disagrees", sentence)]
     sentence = (
         f"At only {asked.in_place.sum()} of {len(asked.points)} {where} would bone that lies "
         f"{WRONG_MM:g} mm elsewhere be seen\n: hardly any is near, or other bone or noise hides it. "
@@ -354,6 +382,7 @@ class _Bone(NamedTuple):
         likelier = np.zeros(len(MOTIONS))
         information = np.zeros(len(MOTIONS))
         across_mm = np.zeros(len(MOTIONS))
+        alone = []
         middle = rigid.transform_points(self.world_from_ct, place)
         for view in views:
             moved = MOTIONS @ view.camera.jacobians(middle[None])[0, :, :3].T
@@ -363,6 +392,7 @@ class _Bone(NamedTuple):
             table = self._table(view, shells, place, extent_mm[1])
             for sums, values in zip((likelier, information), table, strict=True):
                 sums += scipy.ndimage.map_coordinates(values, at, order=2, mode="nearest")
+            alone.append((-table[0, FAR].max(), table[1, FAR].min() / 2))
         best = int(likelier.argmax())
         seen = across_mm >= WRONG_MM
         return Evidence(
@@ -372,6 +402,7 @@ class _Bone(NamedTuple):
             -likelier[OPPOSITES[best]],
             -likelier.max(where=seen, initial=-np.inf),
             information.min(where=seen, initial=np.inf) / 2,
+            alone,
         )
 
     def _shells(self, place: np.ndarray, whole_mm: float, rim_mm: float) -> list[Projector]:
@@ -403,8 +434,7 @@ class _Bone(NamedTuple):
 
         (2, columns, rows), by STEP_MM up to REACH_MM.
         """
-        along = np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
-        side = len(along)
+        side = len(ALONG)
         about = rigid.transform_points(
             self.world_from_ct, place + rigid.grid_points(*3 * [(-rim_mm, rim_mm)])
         )
@@ -418,7 +448,7 @@ class _Bone(NamedTuple):
         near = partial(scipy.ndimage.uniform_filter, size=2 * LIMITS.window + 1)
         images = [shell.render(camera, self.world_from_ct).image for shell in shells]
         details = np.array([image - near(image) for image in images])
-        steps = rigid.grid_points(along, along) / view.pixel_mm
+        steps = rigid.grid_points(ALONG, ALONG) / view.pixel_mm
         part = np.s_[first[1] : last[1], first[0] : last[0]]
         weight, pull = (np.ascontiguousarray(each[part]) for each in (view.weight, view.pull))
         return moved_detail(details, steps, weight, pull).reshape(2, side, side)

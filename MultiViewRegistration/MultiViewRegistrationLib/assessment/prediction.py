@@ -331,7 +331,7 @@ class Model(ErrorModel):
         ----------
         numbers
             The features by the names of COLUMNS and of EXTRA_FEATURES, and "carried_risk", without which
-            X-rays count as familiar.
+            X-rays count as familiar. By "odds" those of a wrong answer are multiplied.
         cameras
             What the uncertainty of the cameras adds, at the targets; None for exact ones.
         """
@@ -343,6 +343,8 @@ class Model(ErrorModel):
         )
         if not familiar:
             wrong = carried
+        odds = numbers.get("odds", 1.0)
+        wrong = odds * wrong / (odds * wrong + 1 - wrong)
         near = float(self.near[0] + scaled @ self.near[1:])
         near_sd = self.near_sd
         disagree = numbers["disagreement"] > DISAGREE

@@ -31,6 +31,7 @@ from .hypotheses import IN_PLACE, OF_ONE_VIEW, Cause
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .mirror_image import ALIKE, LEAST_RATIO, evidence_ratio
 from .parts import PART_MM, Part, elsewhere
+from .pieces import LIMITS as PIECES
 from .pieces import Asked, ask, displaced, untested
 from .places import carried_risk, shares_at
 from .prediction import (
@@ -90,6 +91,8 @@ class Limits:
         A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part
         over 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9
         and more.
+    tested_odds
+        The odds of a wrong answer are so many times smaller where enough places were in place for sure.
     """
 
     evidence_ratio: float = 1.1
@@ -98,6 +101,7 @@ class Limits:
     tension: float = 1.4
     strain: float = 2.0
     in_place: float = 0.85
+    tested_odds: float = 0.1
 
 
 LIMITS = Limits()
@@ -320,13 +324,21 @@ def assess(
     cameras = features.camera_uncertainty.at(points) if features.camera_uncertainty else None
     inputs = model_inputs(features)
     weak = model.worse_than_usual(inputs)
-    prediction = model.predict(inputs, cameras.distribution if cameras else None)
+
+    def judged() -> tuple[Prediction, Error, bool]:
+        """Return what inputs say: of the room, of where targets appear, and whether they do."""
+        told = model.predict(inputs, cameras.distribution if cameras else None)
+        if not told.familiar:
+            told = told.carried(features.carried_risk, at, features.disagreement_mm)
+        told = told.no_less_than(at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied)))
+        shown = appearance(features, points, model, inputs)
+        in_each = asked is not None and asked.least_alone >= PIECES.tested_targets
+        right = appears_right(told, model, shown.upper95_mm or np.inf, in_each_view=in_each)
+        return told, shown, right
+
+    asked = None
+    prediction, shown, appears = judged()
     familiar = prediction.familiar
-    if not familiar:
-        prediction = prediction.carried(features.carried_risk, at, features.disagreement_mm)
-    prediction = prediction.no_less_than(
-        at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied))
-    )
     apart = elsewhere(features.parts, chosen)
     if apart and not (apart.unlike or prediction.agree and prediction.familiar):
         # Views that contradict each other ask for another place of every part; and how far parts
@@ -341,22 +353,22 @@ def assess(
     if ambiguous and not familiar:
         ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
     measured = not (limits or alone or ambiguous or apart)
-    shown = appearance(features, points, model, inputs)
-    appears = appears_right(prediction, model, shown.upper95_mm or np.inf)
     seen = measured
-    asked = None
     given = targets is not None
     by_pose = "reject" if contradictions else decide(prediction, model, measured)
     if not anatomy.structure and by_pose != "reject":
-        accepts = measured and (appears or by_pose == "accept")
         asking = anatomy, features.uncovered(corrected), found.world_from_ct, chosen
         asked = ask(*asking)
+        if asked.enough("room", given=given):
+            inputs["odds"] = LIMITS.tested_odds
+        prediction, shown, appears = judged()
+        accepts = measured and (appears or decide(prediction, model, measured) == "accept")
         if accepts and not given and not asked.elsewhere.any():
             doubtful = ask(*asking, doubtful=True)
             asked = doubtful if doubtful.elsewhere.any() else asked
         if accepts:
             apart = displaced(asked)
-            limits += untested(asked, given=given)
+            limits += untested(asked, [view.name for view in corrected], given=given)
         measured = measured and not (apart or limits)
         seen = seen and asked.enough("overlay", given=given)
         if accepts and seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:

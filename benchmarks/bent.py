@@ -351,7 +351,7 @@ def _without_parts(*arguments) -> verdict.Assessment:
         elsewhere=lambda *_: None,
         ask=lambda *_, **_doubtful: Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None]),
         slices_aside=lambda *_: [],
-        _target_limits=lambda *_: [],
+        target_limits=lambda *_: [],
     ):
         return verdict.assess(*arguments)
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
 
 import numpy as np
-import scipy
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
@@ -28,9 +26,9 @@ from .ct_slices import slices_aside
 from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .hypotheses import IN_PLACE, OF_ONE_VIEW, Cause
-from .metrics import MIN_TARGETS, default_targets, in_field
+from .metrics import MIN_TARGETS, default_targets
 from .mirror_image import ALIKE, LEAST_RATIO, evidence_ratio
-from .parts import PART_MM, Part, elsewhere
+from .parts import elsewhere
 from .pieces import LIMITS as PIECES
 from .pieces import Asked, ask, displaced, untested
 from .places import carried_risk, shares_at
@@ -54,12 +52,12 @@ from .verdict_reasons import (
     camera_strain,
     condition,
     is_about_risk,
-    numbered,
     pose_limits,
     prediction_limits,
     risk_reasons,
     scope_of,
     suspects,
+    target_limits,
     view_limits,
     weak_points,
 )
@@ -347,7 +345,7 @@ def assess(
     limited = bool(limits)
     if not anatomy.structure:
         if targets is not None:
-            limits += _target_limits(corrected, found.world_from_ct, targets, features.parts)
+            limits += target_limits(corrected, found.world_from_ct, targets, features.parts)
         limits += slices_aside(anatomy, chosen)
     ambiguous = features.gap is not None and features.gap < LIMITS.evidence_ratio
     if ambiguous and not familiar:
@@ -590,18 +588,3 @@ def targets_of(
         "No bone lies in the fields of all X-rays\n: the error is given for all bone of the CT."
     )
     return bone, [Reason("no-shared-bone", sentence)]
-
-
-def _target_limits(
-    views: list[View], pose: np.ndarray, targets: np.ndarray, parts: Sequence[Part]
-) -> list[Reason]:
-    """Return which of the given targets (N, 3), CT mm, no X-ray shows, and about which no bone was compared."""
-    showing = in_field(views, rigid.transform_points(pose, targets)).sum(axis=0)
-    bone = np.concatenate([np.empty((0, 3)), *(part.points for part in parts)])
-    apart_mm, _ = scipy.spatial.cKDTree(bone).query(targets)
-    untested = (showing > 0) & (apart_mm > PART_MM)
-    twice = f"Two X-rays or more show {np.sum(showing > 1)} of {len(targets)}."
-    unshown = f"No X-ray shows {numbered(showing == 0)}\n: nothing was compared there. {twice}"
-    far = f"No bone was compared within {PART_MM:g} mm of {numbered(untested)}. {twice}"
-    found = Reason("targets-not-shown", unshown), Reason("targets-not-tested", far)
-    return list(compress(found, (not showing.all(), untested.any())))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import combinations
+from itertools import combinations, compress
 
 import numpy as np
+import scipy
 
 from ..geometry import rigid
 from ..geometry.fields import C_ARM_PRINCIPAL_POINT_SD_MM, UNCERTAINTY, describe_uncertainty
@@ -15,6 +16,8 @@ from ..registration.cameras import CALIBRATED
 from ..registration.refinement import AlternativeSolution
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
+from .metrics import in_field
+from .parts import PART_MM, Part
 from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent
 from .uncertainty import SDS_95
 
@@ -383,3 +386,18 @@ def numbered(chosen: np.ndarray) -> str:
     more = f" and {len(numbers) - MOST_NUMBERED} more" if len(numbers) > MOST_NUMBERED else ""
     which = "target" if len(numbers) == 1 else "targets"
     return f"{which} {', '.join(numbers[:MOST_NUMBERED])}{more}"
+
+
+def target_limits(
+    views: list[View], pose: np.ndarray, targets: np.ndarray, parts: Sequence[Part]
+) -> list[Reason]:
+    """Return which of the given targets (N, 3), CT mm, no X-ray shows, and about which no bone was compared."""
+    showing = in_field(views, rigid.transform_points(pose, targets)).sum(axis=0)
+    bone = np.concatenate([np.empty((0, 3)), *(part.points for part in parts)])
+    apart_mm, _ = scipy.spatial.cKDTree(bone).query(targets)
+    untested = (showing > 0) & (apart_mm > PART_MM)
+    twice = f"Two X-rays or more show {np.sum(showing > 1)} of {len(targets)}."
+    unshown = f"No X-ray shows {numbered(showing == 0)}\n: nothing was compared there. {twice}"
+    far = f"No bone was compared within {PART_MM:g} mm of {numbered(untested)}. {twice}"
+    found = Reason("targets-not-shown", unshown), Reason("targets-not-tested", far)
+    return list(compress(found, (not showing.all(), untested.any())))

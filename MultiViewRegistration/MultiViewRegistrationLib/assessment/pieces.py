@@ -154,7 +154,7 @@ def _elsewhere(margin: np.ndarray, power: np.ndarray, opposite: np.ndarray) -> n
     is one that an extent which would show it contradicts.
     """
     clear = LIMITS.elsewhere + np.log(len(margin))
-    likelier = (margin < -clear) & (opposite > 0) & (power > 0)
+    likelier = (margin < -clear) & (opposite > 0) & (power > LIMITS.power)
     contradicted = (margin > 0) & (power > LIMITS.power)
     return np.any(likelier, axis=1) & ~np.any(contradicted, axis=1)
 

@@ -205,7 +205,7 @@ class XRayPage:
                 drawn and all(one.sharp for one in drawn)
             )
             script = "(told) => xrays.length > 0 && window.trame.state.state.ticks >= told && xrays.every(done)"
-            if sharp and await self.js(script, told):
+            if sharp and self._ticks >= told and await self.js(script, self._ticks):
                 return
         raise TimeoutError(f"The page did not come to rest: {self.errors}")
 

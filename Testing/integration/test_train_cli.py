@@ -104,8 +104,8 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
 
 
 @pytest.mark.filterwarnings("ignore:Only")
-def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few_steps, anatomy):
-    result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="torch-cpu")
+def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few_steps):
+    result = register(Case.load(case_file), "regressor", device="torch-cpu")
     assert result.compute_device.name == "torch-cpu" and result.regressor.trained
     device = learning.find_model(result.case).card.device
     assert result.to_json()["regressor"]["device"] == device == "torch-cpu"

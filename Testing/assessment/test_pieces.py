@@ -80,12 +80,6 @@ def test_each_view_alone_tells_whether_its_own_overlay_is_off():
     assert reason.code == "view-disagrees" and reason.headline == f"{last.name} disagrees"
 
 
-def test_of_more_places_one_looks_elsewhere_by_chance():
-    margin = np.full((48, 1), -12.0)
-    told = [pieces._elsewhere(margin[:n], -margin[:n], -margin[:n]).any() for n in (1, 48)]
-    assert told == [True, False]
-
-
 def test_bone_that_is_likelier_to_either_side_or_in_place_as_a_larger_piece_has_not_moved():
     margin, power, opposite = np.array(
         [[[-20, -2], [-20, -2], [-20, 6]], [[3, 6], [3, 6], [3, 30]], [[45, 9], [-9, 9], [45, 40]]]

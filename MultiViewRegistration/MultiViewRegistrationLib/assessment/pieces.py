@@ -65,8 +65,7 @@ class Limits:
         A place is tested if a motion by WRONG_MM would cost this log-likelihood, and in place if it
         does cost this share of what it would.
     elsewhere
-        Bone lies elsewhere where it is so much likelier there, in log-likelihood; of several places,
-        by the logarithm of their number more, as one of them may look so by chance (Bonferroni).
+        Bone lies elsewhere where it is so much likelier there, in log-likelihood.
     tested_targets, tested_bone
         No answer is accepted of whose targets a smaller share is in place for sure, or, where nobody
         gave targets, of whose bone; nor where a view alone has a smaller share than `tested_bone`.
@@ -153,8 +152,7 @@ def _elsewhere(margin: np.ndarray, power: np.ndarray, opposite: np.ndarray) -> n
     What the CT alone shows, as a scanner's couch, is likelier to either side: that is no motion. Nor
     is one that an extent which would show it contradicts.
     """
-    clear = LIMITS.elsewhere + np.log(len(margin))
-    likelier = (margin < -clear) & (opposite > 0) & (power > LIMITS.power)
+    likelier = (margin < -LIMITS.elsewhere) & (opposite > 0) & (power > 0)
     contradicted = (margin > 0) & (power > LIMITS.power)
     return np.any(likelier, axis=1) & ~np.any(contradicted, axis=1)
 

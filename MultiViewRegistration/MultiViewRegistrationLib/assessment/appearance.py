@@ -64,9 +64,9 @@ def appearance(
 def appears_right(
     prediction: Prediction, model: Model, upper95_mm: float, *, in_each_view: bool
 ) -> bool:
-    """Return whether the bone appears in these X-rays where the pose has it, wherever it lies in the room.
+    """Return whether the bone appears in these X-rays where the pose has it.
 
-    Where views disagree, each alone has to show it there.
+    Wherever it lies in the room. Where views disagree, each alone has to show it there.
     """
     safe = prediction.image_failure_probability <= model.accept
     here = replace(prediction, agree=prediction.agree or in_each_view)

@@ -269,7 +269,13 @@ def displaced(asked: Asked) -> Elsewhere | None:
 
 
 def untested(asked: Asked, names: Sequence[str], *, given: bool) -> list[Reason]:
-    """Return that too few places would have been seen to lie elsewhere, of all views or of one by its name."""
+    """Return that too few places would have been seen to lie elsewhere: by all views, or by one alone.
+
+    Parameters
+    ----------
+    names
+        Of the views.
+    """
     if asked.elsewhere.any() or asked.enough("room", given=given):
         return []
     where = "targets" if given else "places in bone"

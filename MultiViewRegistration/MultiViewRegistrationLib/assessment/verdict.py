@@ -90,7 +90,9 @@ class Limits:
         over 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9
         and more.
     tested_odds
-        The odds of a wrong answer are so many times smaller where enough places were in place for sure.
+        The odds of a wrong answer are so many times smaller where enough places were in place for
+        sure: 2 of 73 wrong ones with targets were accepted, and 33 of 54 right rigid ones
+        (benchmarks/bent.py --inside --machines, seeds 96001, 97001 and 98001).
     """
 
     evidence_ratio: float = 1.1

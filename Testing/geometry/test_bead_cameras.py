@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.bead_cameras import (
@@ -27,15 +27,6 @@ def seen_by(camera, rng, points=MODEL, sd=SD_PX):
     return Observation(points, camera.project(points) + noise, np.full(len(points), SD_PX))
 
 
-def near(camera, rng, intrinsics=True):
-    """A camera some degrees, mm and pixels off."""
-    step = rng.normal(size=9) * [0.05, 0.05, 0.05, 3, 3, 15, 0.08, 60, 60]
-    if not intrinsics:
-        step[6:] = 0
-    pivot = rigid.transform_points(camera.camera_from_world, MODEL.mean(axis=0))
-    return changed(camera, step, pivot)
-
-
 def off_px(camera, true, points):
     return np.linalg.norm(camera.project(points) - true.project(points), axis=1)
 
@@ -54,20 +45,11 @@ def test_derivatives_are_finite_differences():
         assert_allclose(J[:, column], slope, rtol=1e-5, atol=1e-4 * np.abs(slope).max())
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_free_intrinsics_fit_what_lies_near_the_model(seed):
-    rng = np.random.default_rng(seed)
-    true = random_camera(rng, mirrored=seed == 1, off_px=100)
-    fit = bundle([seen_by(true, rng)], [near(true, rng)], free_intrinsics(true.size))
-    assert np.median(off_px(fit.cameras[0], true, fit.places(0))) < 0.5
-    assert fit.rms_px[0] < 3 * SD_PX
-
-
 def test_the_uncertainty_is_that_of_the_errors():
     rng = np.random.default_rng(6)
     true = random_camera(rng)
     errors, formal = [], []
-    for _ in range(40):
+    for _ in range(20):
         fit = bundle([seen_by(true, rng)], [true], free_intrinsics(true.size))
         errors.append(np.mean(off_px(fit.cameras[0], true, fit.places(0)) ** 2))
         formal.append(fit.sd_px(0))
@@ -95,22 +77,6 @@ def test_false_places_lose_their_weight():
     fit = bundle([seen], [true], free_intrinsics(true.size))
     assert fit.weights[0][3] < 0.05
     assert np.median(off_px(fit.cameras[0], true, fit.places(0))) < 0.6
-
-
-def test_known_intrinsics_stay_and_shared_ones_are_one():
-    rng = np.random.default_rng(9)
-    first = random_camera(rng)
-    cameras = [Camera(first.intrinsics, random_camera(rng).camera_from_world, first.size)]
-    cameras = [first, *cameras]
-    seen = [seen_by(camera, rng) for camera in cameras]
-    known = bundle(seen, [near(each, rng, intrinsics=False) for each in cameras], KNOWN)
-    for camera in known.cameras:
-        assert_array_equal(camera.intrinsics, first.intrinsics)
-    shared = bundle(seen, cameras, free_intrinsics(first.size, shared=True))
-    one, other = (camera.intrinsics for camera in shared.cameras)
-    assert_array_equal(one, other)
-    own = bundle(seen, cameras, free_intrinsics(first.size))
-    assert shared.sd_px(0) < own.sd_px(0)
 
 
 def test_a_wrong_principal_point_is_made_up_for_by_the_pose():

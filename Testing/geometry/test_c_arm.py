@@ -42,29 +42,13 @@ def detector_centre(camera):
 @pytest.mark.parametrize(
     "angles, towards_detector, right_in_image, up_in_image",
     [
-        (
-            (0, 0),
-            FRONT,
-            -LEFT,
-            HEAD,
-        ),  # AP: seen from behind the patient, the patient's right is on the right
+        # AP: seen from behind the patient, the patient's right is on the right
+        ((0, 0), FRONT, -LEFT, HEAD),
         ((90, 0), LEFT, FRONT, HEAD),  # left lateral
-        ((-90, 0), -LEFT, -FRONT, HEAD),
         ((180, 0), -FRONT, LEFT, HEAD),  # PA
         ((0, 90), HEAD, -LEFT, -FRONT),
-        (
-            (0, 30),
-            FRONT * np.cos(np.pi / 6) + HEAD / 2,
-            -LEFT,
-            HEAD * np.cos(np.pi / 6) - FRONT / 2,
-        ),
-        (
-            (0, -30),
-            FRONT * np.cos(np.pi / 6) - HEAD / 2,
-            -LEFT,
-            HEAD * np.cos(np.pi / 6) + FRONT / 2,
-        ),
-        ((90, 30), LEFT * np.cos(np.pi / 6) + HEAD / 2, FRONT, HEAD * np.cos(np.pi / 6) - LEFT / 2),
+        ((0, -30), 0.75**0.5 * FRONT - HEAD / 2, -LEFT, 0.75**0.5 * HEAD + FRONT / 2),
+        ((90, 30), 0.75**0.5 * LEFT + HEAD / 2, FRONT, 0.75**0.5 * HEAD - LEFT / 2),
     ],
 )
 def test_hand_solved_views(angles, towards_detector, right_in_image, up_in_image):

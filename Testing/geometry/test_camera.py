@@ -8,26 +8,11 @@ import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from pose_strategies import SIZE, cameras
 from refusals import refusal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-
-SIZE = (640, 480)
-
-
-@st.composite
-def cameras(draw):
-    """Skewed or not, mirrored or not, anywhere, seeing the world's origin or not."""
-    number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
-    K = [
-        [number(500, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-2000, 2000)],
-        [0, number(500, 9000), number(-2000, 2000)],
-        [0, 0, 1],
-    ]
-    twist = [number(-3, 3) for _ in range(3)] + [number(-1500, 1500) for _ in range(3)]
-    return Camera(K, rigid.exp_se3(twist), SIZE)
-
 
 pixels = st.tuples(st.floats(-100, 700), st.floats(-100, 700)).map(np.array)
 scales = st.builds(

@@ -8,36 +8,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from phantom import c_arm, slot_scan_of
+from pose_strategies import SIZE, cameras
 from refusals import refusal
 from scipy.optimize import least_squares
-from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.epipolar import epipolar_line, triangulate
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera
 
-SIZE = (640, 480)
 EDGES = np.array([[-0.5, -0.5], [639.5, 479.5]])
-
-
-@st.composite
-def cameras(draw):
-    """Plain or mirrored, turned anyhow, some metres around the world's origin or closer, which they need not see."""
-    number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
-    K = [
-        [number(300, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-300, 900)],
-        [0, number(300, 9000), number(-300, 900)],
-        [0, 0, 1],
-    ]
-    R = Rotation.from_rotvec([number(-3, 3) for _ in range(3)]).as_matrix()
-    return Camera(
-        K,
-        rigid.from_rotation_translation(
-            R, [number(-200, 200), number(-200, 200), number(200, 1500)]
-        ),
-        SIZE,
-    )
 
 
 pixels = st.tuples(st.floats(-0.5, 639.5), st.floats(-0.5, 479.5)).map(np.array)
@@ -75,13 +55,12 @@ def inside(points: np.ndarray, slack: float = 0.0) -> np.ndarray:
 
 
 @settings(max_examples=120)  # one in four has a line
-@given(cameras(), cameras(), pixels)
+@given(cameras(300, 900), cameras(300, 900), pixels)
 def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, camera_to, pixel):
     assume(np.linalg.norm(camera_from.source - camera_to.source) > 1)
     ends = epipolar_line(camera_from, camera_to, pixel)
-    ray = camera_from.source + np.geomspace(0.01, 1e7, 4000)[:, None] * camera_from.ray_directions(
-        pixel
-    )
+    along = camera_from.ray_directions(pixel)
+    ray = camera_from.source + np.geomspace(0.01, 1e7, 4000)[:, None] * along
     seen = ray[camera_to.depth(ray) > 0.01]
     shown = camera_to.project(seen)
     shown = shown[inside(shown, slack=-1e-3)]
@@ -94,9 +73,8 @@ def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, c
     assert not len(shown) or distance_to_segment(shown, ends).max() < 1e-3
     F = fundamental(camera_from, camera_to)
     line = F @ [*pixel, 1]
-    if np.linalg.norm(line[:2]) > 1e-9 * np.linalg.norm(
-        line
-    ):  # else the line is far beyond any image, and rounding decides
+    # Else the line is far beyond any image, and rounding decides.
+    if np.linalg.norm(line[:2]) > 1e-9 * np.linalg.norm(line):
         assert np.abs(ends @ line[:2] + line[2]).max() / np.linalg.norm(line[:2]) < 1e-2
     # An end that is not at an edge of the image is an end of the ray: the other source, or
     # infinity.
@@ -104,11 +82,7 @@ def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, c
     if not at_edge[0].any():
         assert_allclose(ends[0], camera_to.project(camera_from.source), atol=1e-3)
     if not at_edge[1].any():
-        assert_allclose(
-            ends[1],
-            camera_to.project(camera_from.source + 1e12 * camera_from.ray_directions(pixel)),
-            atol=1e-3,
-        )
+        assert_allclose(ends[1], camera_to.project(camera_from.source + 1e12 * along), atol=1e-3)
 
 
 def test_the_line_ends_at_a_vanishing_point_and_at_the_edge_of_the_image():
@@ -117,10 +91,7 @@ def test_the_line_ends_at_a_vanishing_point_and_at_the_edge_of_the_image():
     Depth 0 is infinitely far to one side, infinite depth where the pixel itself is.
     """
     K = [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]]
-    views = (
-        Camera(K, np.eye(4), SIZE),
-        Camera(K, rigid.translation([-50, 0, 0]), SIZE),
-    )
+    views = Camera(K, np.eye(4), SIZE), Camera(K, rigid.translation([-50, 0, 0]), SIZE)
     assert_allclose(epipolar_line(*views, (400, 100)), [[-0.5, 100], [400, 100]], atol=1e-9)
 
 
@@ -156,7 +127,7 @@ def test_a_point_is_found_by_a_slot_scan_and_a_pinhole():
     assert 0 < moved.residual_mm < 6 and 0 < moved.residual_px < 6
 
 
-@given(cameras(), cameras(), pixels, depths)
+@given(cameras(300, 900), cameras(300, 900), pixels, depths)
 def test_the_projections_of_a_point_give_it_back(one, other, pixel, depth):
     point = one.source + depth * one.ray_directions(pixel)
     assume(other.depth(point) > 10)

@@ -13,6 +13,8 @@ from phantom import c_arm, slot_scan_of
 from refusals import refusal
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.landmarks import Landmark, LandmarkFit, locate
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
@@ -42,16 +44,10 @@ class Scene:
         self.points = self.random.uniform(-50, 50, (landmarks, 3))
         if coplanar:
             self.points[:, 2] = 0
-        self.points = self.points @ Rotation.random(random_state=seed + 1).as_matrix().T + [
-            180,
-            -90,
-            1200,
-        ]
-        self.truth = np.eye(4)
-        self.truth[:3, :3] = Rotation.random(random_state=seed).as_matrix()
-        self.truth[:3, 3] = self.random.uniform(-15, 15, 3) - self.truth[:3, :3] @ self.points.mean(
-            axis=0
-        )
+        turn, R = (Rotation.random(random_state=n).as_matrix() for n in (seed + 1, seed))
+        self.points = self.points @ turn.T + [180, -90, 1200]
+        shift = self.random.uniform(-15, 15, 3) - R @ self.points.mean(axis=0)
+        self.truth = rigid.from_rotation_translation(R, shift)
         self.pixels = {
             (n, name): project(camera, self.truth, point)
             for n, point in enumerate(self.points)
@@ -66,20 +62,13 @@ class Scene:
     def spoil(self, share: float) -> list[tuple[str, str]]:
         """Puts this share of the positions anywhere, 60 px off at least; which ones."""
         keys = list(self.pixels)
-        chosen = [
-            keys[i] for i in self.random.choice(len(keys), round(share * len(keys)), replace=False)
-        ]
+        drawn = self.random.choice(len(keys), round(share * len(keys)), replace=False)
+        chosen = [keys[i] for i in drawn]
         for key in chosen:
             true = self.pixels[key]
             while np.linalg.norm(self.pixels[key] - true) < 60:
                 self.pixels[key] = self.random.uniform(0, 511, 2)
         return [(f"L{n}", view) for n, view in chosen]
-
-    def swap(self, first: int, second: int, view: str) -> None:
-        self.pixels[first, view], self.pixels[second, view] = (
-            self.pixels[second, view],
-            self.pixels[first, view],
-        )
 
     def landmarks(self) -> list[Landmark]:
         return [
@@ -96,10 +85,7 @@ class Scene:
 
     def error_mm(self, fit: LandmarkFit) -> float:
         """Mean distance of the landmarks from their true place."""
-        difference = fit.world_from_ct - self.truth
-        return float(
-            np.linalg.norm(self.points @ difference[:3, :3].T + difference[:3, 3], axis=1).mean()
-        )
+        return mtre(fit.world_from_ct, self.truth, self.points)
 
 
 def camera(primary_deg: float, secondary_deg: float, mirrored: bool) -> Camera:
@@ -127,9 +113,7 @@ def test_exact_positions_give_the_exact_pose(seed, views, landmarks, coplanar, m
     scene = Scene(seed, views, landmarks, coplanar=coplanar, mirrored=mirrored)
     fit = exact_fit(scene)
     for camera in scene.cameras.values():
-        assert (
-            camera.depth(scene.points @ fit.world_from_ct[:3, :3].T + fit.world_from_ct[:3, 3]) > 0
-        ).all()
+        assert (camera.depth(rigid.transform_points(fit.world_from_ct, scene.points)) > 0).all()
 
 
 @pytest.mark.parametrize("kinds", [("slot",), ("slot", "slot"), ("pinhole", "slot")], ids="-".join)
@@ -160,12 +144,8 @@ def test_three_landmarks_of_which_one_is_seen_twice_are_enough(seed, mirrored):
     scene = Scene(seed, views=2, landmarks=3, mirrored=mirrored)
     del scene.pixels[1, "view1"], scene.pixels[2, "view1"]
     fit = scene.fit()
-    assert (
-        min(
-            scene.error_mm(LandmarkFit(pose, ())) for pose in (fit.world_from_ct, *fit.alternatives)
-        )
-        < 1e-3
-    )
+    answers = [fit, *(LandmarkFit(pose, ()) for pose in fit.alternatives)]
+    assert min(map(scene.error_mm, answers)) < 1e-3
 
 
 @pytest.mark.slow
@@ -210,7 +190,8 @@ def test_a_landmark_that_is_wrong_in_the_ct_is_left_out_in_every_view():
 
 def test_swapped_names_are_reported():
     scene = Scene(6, views=2, landmarks=6).blur(1.0)
-    scene.swap(1, 4, "view1")
+    one, other = (1, "view1"), (4, "view1")
+    scene.pixels[one], scene.pixels[other] = scene.pixels[other], scene.pixels[one]
     fit = scene.fit()
     said = {(each.name, each.view): each.status for each in fit.residuals if not each.used}
     assert said == {
@@ -228,44 +209,27 @@ def test_a_second_solution_is_reported():
     seen = camera(0, 0, False)
     points = np.array([[-10.0, -10, 0], [10, -10, 0], [10, 10, 0], [-10, 10, 0]])
     R = seen.camera_from_world[:3, :3].T @ Rotation.from_rotvec([0.35, 0, 0]).as_matrix()
-    pose = np.eye(4)
-    pose[:3, :3] = R
-    fit = locate(
-        [
-            Landmark(f"L{n}", point, {"AP": project(seen, pose, point)})
-            for n, point in enumerate(points)
-        ],
-        {"AP": seen},
-    )
-    poses = [fit.world_from_ct, *fit.alternatives]
-    assert len(poses) == 2
-    tilts = sorted(
-        np.degrees(
-            Rotation.from_matrix(seen.camera_from_world[:3, :3] @ each[:3, :3]).as_rotvec()[0]
-        )
-        for each in poses
-    )
-    assert_allclose(np.abs(tilts), np.degrees(0.35), atol=3)
-    assert tilts[0] < 0 < tilts[1]
+    pose = rigid.from_rotation_translation(R, np.zeros(3))
+    pixels = [{"AP": project(seen, pose, point)} for point in points]
+    fit = locate(list(map(Landmark, "abcd", points, pixels)), {"AP": seen})
+    poses = seen.camera_from_world @ [fit.world_from_ct, *fit.alternatives]
+    tilts = sorted(Rotation.from_matrix(poses[:, :3, :3]).as_rotvec(degrees=True)[:, 0])
+    assert_allclose(tilts, [-np.degrees(0.35), np.degrees(0.35)], atol=3)
 
 
 def shuffled(scene: Scene) -> list[Landmark]:
-    pixels = [landmark.pixels for landmark in scene.landmarks()]
-    return [
-        Landmark(each.name, each.ct, pixels[(n + 3) % len(pixels)])
-        for n, each in enumerate(scene.landmarks())
-    ]
+    given = scene.landmarks()
+    others = np.roll(given, -3)
+    return [Landmark(each.name, each.ct, other.pixels) for each, other in zip(given, others)]
 
 
-def on_a_line(scene: Scene, off_mm: float) -> list[Landmark]:
-    return [
-        Landmark(each.name, np.array([10.0 * n, 20 * n, off_mm * (n % 2)]), each.pixels)
-        for n, each in enumerate(scene.landmarks())
-    ]
+def on_a_line(scene: Scene) -> list[Landmark]:
+    scene.points = np.array([[10.0 * n, 20 * n, 0.5 * (n % 2)] for n in range(len(scene.points))])
+    return scene.landmarks()
 
 
-def seen_at(scene: Scene, pixel: tuple[float, float]) -> list[Landmark]:
-    scene.pixels[2, "view1"] = np.array(pixel, float)
+def seen_outside(scene: Scene) -> list[Landmark]:
+    scene.pixels[2, "view1"] = np.array([-1.0, 20])
     return scene.landmarks()
 
 
@@ -276,23 +240,11 @@ def seen_at(scene: Scene, pixel: tuple[float, float]) -> list[Landmark]:
         (
             Scene.landmarks,
             Scene(1, 1, 3),
-            "found 3 with 3 positions in the views, expected four, or three",
+            "found 3 with 3 positions in the views, expected four, or",
         ),
-        (
-            lambda scene: on_a_line(scene, 0.5),
-            Scene(1, 2, 6),
-            "all 6 that are seen lie on one line",
-        ),
-        (
-            shuffled,
-            Scene(2, 2, 10),
-            r'no pose fits them.*"L\d" in "view0" by \d+ mm.*check their names',
-        ),
-        (
-            lambda scene: seen_at(scene, (-1, 20)),
-            Scene(1),
-            '"L2" is at column -1, row 20 of "view1", outside its 512',
-        ),
+        (on_a_line, Scene(1, 2, 6), "all 6 that are seen lie on one line"),
+        (shuffled, Scene(2, 2, 10), r'no pose fits them.*"L\d" in "view0" by \d+ mm.*check their'),
+        (seen_outside, Scene(1), '"L2" is at column -1, row 20 of "view1", outside its 512'),
         (lambda scene: [*scene.landmarks(), scene.landmarks()[3]], Scene(1), '"L3" is given twice'),
     ],
 )
@@ -306,8 +258,7 @@ def test_an_unknown_view_and_a_mirrored_one_are_refused():
     unknown = '"L0" is seen in "view0", which is no view, expected one of "AP", "view1"'
     assert unknown in refusal(locate, scene.landmarks(), cameras)
     camera = scene.cameras["view1"]
-    mirrored = Camera(
-        camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], camera.camera_from_world, SIZE
-    )
+    flipped = camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]]
+    mirrored = Camera(flipped, camera.camera_from_world, SIZE)
     message = refusal(locate, scene.landmarks(), {**scene.cameras, "view1": mirrored})
     assert "whether the patient's right is on the left of an image" in message

@@ -108,29 +108,6 @@ def test_distances(a, b, c):
         assert moved == pytest.approx(rigid.geodesic_distance(a, b, 50), abs=1e-8)
 
 
-def test_every_function_takes_batches(rng):
-    twist = rng.normal(size=(2, 3, 6))
-    T, other = rigid.exp_se3(twist), rigid.exp_se3(rng.normal(size=(3, 6)))
-    x = rng.normal(size=(3, 3))
-    for function, arguments in [
-        (rigid.log_se3, (T,)),
-        (rigid.adjoint, (T,)),
-        (rigid.inverse, (T,)),
-        (rigid.rotation_angle, (T,)),
-        (rigid.rotation_distance, (T, other)),
-        (rigid.translation_distance, (T, other)),
-        (rigid.exp_se3, (twist,)),
-        (rigid.transform_points, (T, x)),
-        (rigid.about, (x, T)),
-        (rigid.from_rotation_translation, (T[..., :3, :3], x)),
-        (rigid.hat, (twist[..., :3],)),
-    ]:
-        batch = function(*arguments)
-        assert batch.shape[:2] == (2, 3), function.__name__
-        one = function(*(a[1, 2] if len(a) == 2 else a[2] for a in arguments))
-        assert_allclose(batch[1, 2], one, atol=1e-13, err_msg=function.__name__)
-
-
 @given(st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_mean_agrees_with_scipy(count, seed):
     rng = np.random.default_rng(seed)

@@ -101,9 +101,7 @@ def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path,
         metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000)
     )
     monkeypatch.setattr(image_source, "free_bytes", lambda: 2 << 30)
-    with refuses(
-        r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it",
-    ):
+    with refuses(r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it"):
         load(tmp_path / "a.mha")
     assert (tmp_path / "a.mha").stat().st_size > 500_000
 

@@ -13,8 +13,6 @@ from file_io import read_values
 from image_files import refusal
 from numpy.testing import assert_array_equal
 from pydicom import encaps
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 from MultiViewRegistrationLib.imaging import dicom_image
 from MultiViewRegistrationLib.imaging.xray import (
@@ -45,17 +43,12 @@ def body(frames: int = 0) -> np.ndarray:
     for number, image in enumerate(values):
         image[:, :4] = 3500
         image[20:24, 8 + number : 40 + number] -= 700
-    return (
-        values.clip(0, 4095).astype(np.uint16)
-        if frames
-        else values[0].clip(0, 4095).astype(np.uint16)
-    )
+    return (values if frames else values[0]).clip(0, 4095).astype(np.uint16)
 
 
 def twelve_bits(path, pixels, sop_class=XA_IMAGE, **tags):
-    write_dicom(
-        path, pixels, sop_class, **{"Modality": "XA", "BitsStored": 12, "HighBit": 11, **tags}
-    )
+    stored = {"Modality": "XA", "BitsStored": 12, "HighBit": 11}
+    write_dicom(path, pixels, sop_class, **stored | tags)
     return path
 
 
@@ -67,9 +60,7 @@ refused = partial(refusal, load_image)
     [(XA_IMAGE, np.uint8), (RF_IMAGE, np.uint16), (DX_IMAGE, np.int16), (CR_IMAGE, np.uint16)],
 )
 def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
-    pixels = (body() // (16 if dtype == np.uint8 else 1)).astype(dtype) - (
-        800 if dtype == np.int16 else 0
-    )
+    pixels = (body() // 16).astype(dtype) - (100 if dtype == np.int16 else 0)
     write_dicom(tmp_path / "a.dcm", pixels, sop_class)
     theirs = read_values(tmp_path / "a.dcm").reshape(SHAPE)
     assert_array_equal(load_image(tmp_path / "a.dcm").values, theirs)
@@ -111,16 +102,17 @@ def test_compressed_frames_are_those_that_were_compressed(tmp_path, syntax):
 
 def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
     path = compressed(tmp_path / "run.dcm", body(5), "1.2.840.10008.1.2.5")
-    decoded = []
-    whole = dicom_image._decoded
-    monkeypatch.setattr(
-        dicom_image,
-        "_decoded",
-        lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size),
-    )
+    decoded, whole = [], dicom_image._decoded
+    noted = lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size)  # noqa: E731
+    monkeypatch.setattr(dicom_image, "_decoded", noted)
     load_image(path, 3)
     assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
     assert "frame 5 was requested, but it has 5" in refused(path, 5)
+
+
+def table_of(entries):
+    data = entries.astype("<u2").tobytes()
+    return item(LUTDescriptor=[4096, 0, 16], LUTData=data, ModalityLUTType="US")
 
 
 def test_a_modality_table_or_slope_is_applied(tmp_path):
@@ -130,19 +122,12 @@ def test_a_modality_table_or_slope_is_applied(tmp_path):
     """
     entries = (60000 * np.exp((np.arange(4096) - 4095) / 800)).astype(int)
     stored = np.interp(body().astype(float), entries, np.arange(4096)).astype(np.uint16)
-    table = item(
-        LUTDescriptor=[4096, 0, 16], LUTData=entries.astype("<u2").tobytes(), ModalityLUTType="US"
-    )
-    twelve_bits(
-        tmp_path / "a.dcm", stored, ModalityLUTSequence=table, PixelIntensityRelationship="LOG"
-    )
-    image = load_image(tmp_path / "a.dcm")
+    tags = {"ModalityLUTSequence": table_of(entries), "PixelIntensityRelationship": "LOG"}
+    image = load_image(twelve_bits(tmp_path / "a.dcm", stored, **tags))
     assert_array_equal(image.values, entries[stored])
     assert image.curve == "linear" and image.step == 1
-    twelve_bits(
-        tmp_path / "b.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US"
-    )
-    image = load_image(tmp_path / "b.dcm")
+    scaled = {"RescaleSlope": "0.5", "RescaleIntercept": "3", "RescaleType": "US"}
+    image = load_image(twelve_bits(tmp_path / "b.dcm", body(), **scaled))
     assert_array_equal(image.values, 0.5 * body() + 3)
     assert (image.step, image.white) == (0.5, 0.5 * 4095 + 3)
 
@@ -155,32 +140,24 @@ def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometr
     intensity = body().astype(float)
     stored = intensity if curve == "LIN" else 600 * np.log(intensity / 4095) + 4095
     stored = (stored if sign == 1 else 4095 - stored).round().astype(np.uint16)
-    twelve_bits(
-        tmp_path / "a.dcm",
-        stored,
-        DX_IMAGE,
-        Modality="DX",
-        PhotometricInterpretation=photometric,
-        PixelIntensityRelationship=curve,
-        PixelIntensityRelationshipSign=sign,
-    )
-    image = load_image(tmp_path / "a.dcm")
+    told = {"PixelIntensityRelationship": curve, "PixelIntensityRelationshipSign": sign}
+    told |= {"Modality": "DX", "PhotometricInterpretation": photometric}
+    image = load_image(twelve_bits(tmp_path / "a.dcm", stored, DX_IMAGE, **told))
     assert image.bone_bright == ((sign == 1) == (photometric == "MONOCHROME1"))
     found = to_line_integrals(image, "auto").line_integrals / (1 if curve == "LIN" else 600)
-    expected = -np.log(intensity)
-    difference = found - expected
-    assert np.ptp(difference) < 5e-3
+    assert np.ptp(found + np.log(intensity)) < 5e-3
 
 
 def seen(tmp_path, **tags) -> np.ndarray:
-    twelve_bits(tmp_path / "shutter.dcm", body(), **tags)
-    image = load_image(tmp_path / "shutter.dcm")
-    valid = to_line_integrals(load_image(tmp_path / "shutter.dcm")).valid
+    image = load_image(twelve_bits(tmp_path / "shutter.dcm", body(), **tags))
+    valid = to_line_integrals(image).valid
     assert not (valid & ~image.open).any() and valid.any()
     return image.open
 
 
 ROWS, COLUMNS = np.indices(SHAPE) + 1  # as DICOM counts them
+CIRCLE = {"ShutterShape": "CIRCULAR", "RadiusOfCircularShutter": "18"}
+CIRCLE["CenterOfCircularShutter"] = ["20", "30"]
 
 
 def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
@@ -190,48 +167,30 @@ def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
         "ShutterUpperHorizontalEdge": "5",
         "ShutterLowerHorizontalEdge": "40",
     }
-    circle = {"CenterOfCircularShutter": ["20", "30"], "RadiusOfCircularShutter": "18"}
     corners = {"VerticesOfThePolygonalShutter": "4 8 4 56 44 56".split()}
     in_edges = (COLUMNS >= 10) & (COLUMNS <= 50) & (ROWS >= 5) & (ROWS <= 40)
     in_circle = np.hypot(ROWS - 20, COLUMNS - 30) <= 18
     in_corners = (ROWS >= 4) & (COLUMNS <= 56) & ((COLUMNS - 8) * 40 >= (ROWS - 4) * 48)
     assert_array_equal(seen(tmp_path, ShutterShape="RECTANGULAR", **edges), in_edges)
-    assert_array_equal(seen(tmp_path, ShutterShape="CIRCULAR", **circle), in_circle)
+    assert_array_equal(seen(tmp_path, **CIRCLE), in_circle)
     polygon = seen(tmp_path, ShutterShape="POLYGONAL", **corners)
     assert (polygon != in_corners).sum() < 100 and not (polygon & ~in_corners).any()
-    both = seen(tmp_path, ShutterShape=["CIRCULAR", "RECTANGULAR"], **edges, **circle)
+    both = seen(tmp_path, **CIRCLE | edges | {"ShutterShape": ["CIRCULAR", "RECTANGULAR"]})
     assert_array_equal(both, in_edges & in_circle)
     centred = {"CenterOfCircularShutter": ["24", "32"], "RadiusOfCircularShutter": "20"}
-    tall = seen(tmp_path, ShutterShape="CIRCULAR", ImagerPixelSpacing=["0.4", "0.2"], **centred)
+    tall = seen(tmp_path, **CIRCLE | centred, ImagerPixelSpacing=["0.4", "0.2"])
     assert tall[23].sum() == 41 and tall[:, 31].sum() == 21  # round where pixels are not square
 
 
 @pytest.mark.parametrize(
     "tags, said",
     [
-        (
-            {"NumberOfFrames": "100000"},
-            "its header claims 614400000 bytes of pixels, but 6144 are there",
-        ),
+        ({"NumberOfFrames": "100000"}, "claims 614400000 bytes of pixels, but 6144 are there"),
         ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
         ({"BitsAllocated": 12}, "12 bits in 12"),
         ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope of 0"),
-        (
-            {
-                "ShutterShape": "CIRCULAR",
-                "CenterOfCircularShutter": ["900", "900"],
-                "RadiusOfCircularShutter": "5",
-            },
-            "shutters hide every pixel",
-        ),
-        (
-            {
-                "ModalityLUTSequence": item(
-                    LUTDescriptor=[4096, 0, 16], LUTData=b"\1\0\2\0", ModalityLUTType="US"
-                )
-            },
-            "LUTDescriptor",
-        ),
+        ({**CIRCLE, "CenterOfCircularShutter": ["900", "900"]}, "shutters hide every pixel"),
+        ({"ModalityLUTSequence": table_of(np.array([1, 2]))}, "LUTDescriptor"),
     ],
 )
 def test_a_header_that_cannot_be_true(tmp_path, tags, said):
@@ -257,30 +216,16 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     assert "its pixels (1.2.3.4.5) cannot be decoded" in refused(
         rewritten(tmp_path / "a.dcm", "1.2.3.4.5", b"\0" * 2000)
     )
-    frame = (
-        b"\xff\xd8\xff\xc3\0\x0b\x0c"
-        + SHAPE[0].to_bytes(2, "big")
-        + SHAPE[1].to_bytes(2, "big")
-        + b"\1\1\x11\0"
-    )
-    said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", frame + b"\0" * 2000))
+    frame = b"\xff\xd8\xff\xc3\0\x0b\x0c%b\1\1\x11\0" + b"\0" * 2000
+    right = frame % np.array(SHAPE, ">u2").tobytes()
+    said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", right))
     assert "cannot be decoded" in said and "export the file uncompressed" in said
-    large = frame[:7] + b"\xff\xff\xff\xff" + frame[11:]
-    assert "are damaged or of another size" in refused(
-        rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", large + b"\0" * 2000)
-    )
-    claims = rewritten(
-        tmp_path / "c.dcm",
-        "1.2.840.10008.1.2.4.90",
-        b"\0" * 100,
-        Rows=10000,
-        Columns=10000,
-        BitsStored=16,
-        HighBit=15,
-    )
-    assert claims.stat().st_size < 2000 and "bytes for them, expected a whole file" in refused(
-        claims
-    )
+    large = rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", frame % (4 * b"\xff"))
+    assert "are damaged or of another size" in refused(large)
+    size = {"Rows": 10000, "Columns": 10000, "BitsStored": 16, "HighBit": 15}
+    claims = rewritten(tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, **size)
+    assert claims.stat().st_size < 2000
+    assert "bytes for them, expected a whole file" in refused(claims)
     whole = twelve_bits(tmp_path / "d.dcm", body()).read_bytes()
     for length in (140, 400, len(whole) - 2000):
         (tmp_path / "d.dcm").write_bytes(whole[:length])
@@ -290,18 +235,13 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
 
 def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
     roots = np.sqrt(body() * 16.0).astype(np.uint16)
-    table = item(
-        LUTDescriptor=[256, 0, 16],
-        LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(),
-        LUTFunction="TO_LINEAR",
-    )
-    shared = Dataset()
-    shared.PixelIntensityRelationshipLUTSequence = table
-    shared.FramePixelDataPropertiesSequence = item(
-        PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1
-    )
-    twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=Sequence([shared]))
-    image = load_image(tmp_path / "a.dcm")
+    data = (np.arange(256) ** 2).astype("<u2").tobytes()
+    table = item(LUTDescriptor=[256, 0, 16], LUTData=data, LUTFunction="TO_LINEAR")
+    shown = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
+    shared = {"PixelIntensityRelationshipLUTSequence": table}
+    shared = item(**shared, FramePixelDataPropertiesSequence=shown)
+    path = twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=shared)
+    image = load_image(path)
     assert_array_equal(image.values, np.float32(roots) ** 2)
     assert recognised(image) == ("linear", False)
 

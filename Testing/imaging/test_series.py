@@ -10,6 +10,7 @@ from dicom_files import SERIES, write_dicom, write_series
 from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.dicom_file import ct_series
 
@@ -17,14 +18,6 @@ PIXELS = np.random.default_rng(0).integers(-1000, 1500, (7, 9, 11)).astype(np.in
 
 
 refused = partial(refusal, load_ct)
-
-
-def shifted(affine: np.ndarray, shift_along_slices: np.ndarray) -> np.ndarray:
-    """(n, 3) slice positions, each moved along the normal by so many mm."""
-    normal = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
-    return np.array(
-        [(affine @ [0, 0, k, 1])[:3] + mm * normal for k, mm in enumerate(shift_along_slices)]
-    )
 
 
 def test_an_oblique_series_lies_where_its_tags_say(tmp_path, oblique):
@@ -59,21 +52,16 @@ def test_slope_and_intercept_are_respected_slice_by_slice(tmp_path, oblique):
 
 def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_enough(tmp_path):
     affine = np.diag([0.5, 0.5, 0.625, 1.0])
-    write_series(
-        tmp_path,
-        np.repeat(PIXELS, 6, 0),
-        affine,
-        positions=np.round([[0, 0, 0.625 * k] for k in range(42)], 1),
-    )
+    rounded = np.round([[0, 0, 0.625 * k] for k in range(42)], 1)
+    write_series(tmp_path, np.repeat(PIXELS, 6, 0), affine, positions=rounded)
     assert_allclose(load_ct(tmp_path).volume.spacing_mm[2], 0.625, atol=2e-3)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_gantry_tilt_by_the_positions(tmp_path, oblique, axis):
-    aside = oblique[:3, axis] / np.linalg.norm(oblique[:3, axis])
-    positions = shifted(oblique, np.zeros(7)) + np.outer(
-        np.arange(7) * 2.5 * np.tan(np.radians(8)), aside
-    )
+    tilted = oblique.copy()  # slices 2.5 mm apart
+    tilted[:3, 2] += 2.5 * np.tan(np.radians(8)) * rigid.unit(oblique[:3, axis])
+    positions = rigid.transform_points(tilted, np.outer(np.arange(7), [0, 0, 1]))
     write_series(tmp_path, PIXELS, oblique, positions=positions)
     assert "tilted gantry (8.0 degrees by the positions" in refused(tmp_path)
 
@@ -91,11 +79,8 @@ def test_a_real_tilted_series_is_refused_with_and_without_its_tag(tmp_path, shar
 @pytest.mark.parametrize("left_out", [1, 3, 5])
 def test_a_missing_slice(tmp_path, oblique, left_out):
     write_series(tmp_path, PIXELS, oblique)[left_out].unlink()
-    message = refused(tmp_path)
-    assert (
-        f"5.00 mm between {left_out - 1:03d}.dcm and {left_out + 1:03d}.dcm, 2.50 mm elsewhere"
-        in message
-    )
+    gap = f"{left_out - 1:03d}.dcm and {left_out + 1:03d}.dcm"
+    assert f"5.00 mm between {gap}, 2.50 mm elsewhere" in refused(tmp_path)
 
 
 def test_duplicate_slices(tmp_path, oblique):
@@ -118,18 +103,10 @@ def test_several_series_are_listed_by_size(tmp_path, oblique):
 
 def test_series_are_called_by_their_numbers_where_these_tell_them_apart(tmp_path, oblique):
     write_series(tmp_path, PIXELS[:3], oblique, prefix="a", SeriesDescription="thick")
-    write_series(
-        tmp_path,
-        PIXELS,
-        oblique,
-        prefix="b",
-        SeriesInstanceUID=SERIES + ".5",
-        SeriesDescription="thin",
-    )
-    assert [(each.number, each.description) for each in ct_series(tmp_path)] == [
-        ("1", "thin"),
-        ("2", "thick"),
-    ]
+    thin = {"SeriesInstanceUID": SERIES + ".5", "SeriesDescription": "thin"}
+    write_series(tmp_path, PIXELS, oblique, prefix="b", **thin)
+    found = [(each.number, each.description) for each in ct_series(tmp_path)]
+    assert found == [("1", "thin"), ("2", "thick")]
     report = {"ImagePositionPatient": None, "SeriesInstanceUID": SERIES + ".9", "SeriesNumber": 999}
     write_series(tmp_path / "one", PIXELS, oblique)
     write_series(tmp_path / "one", PIXELS[:1], oblique, prefix="report", **report)
@@ -171,14 +148,8 @@ def test_a_slice_cut_short(lost, tmp_path, oblique, capfd):
 
 def test_localizers_and_other_files_are_passed_over(tmp_path, oblique):
     write_series(tmp_path, PIXELS, oblique)
-    write_series(
-        tmp_path,
-        PIXELS[:1],
-        oblique,
-        prefix="scout",
-        SeriesInstanceUID=SERIES + ".7",
-        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
-    )
+    scout = {"SeriesInstanceUID": SERIES + ".7", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    write_series(tmp_path, PIXELS[:1], oblique, prefix="scout", **scout)
     write_dicom(tmp_path / "dose.dcm", PIXELS[0], "1.2.840.10008.5.1.4.1.1.7", Modality="OT")
     (tmp_path / "readme.txt").write_text("hello")
     assert load_ct(tmp_path).volume.values.shape == PIXELS.shape

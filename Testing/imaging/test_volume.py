@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from file_io import placed
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.imaging.ct import Volume, pyramid
@@ -10,20 +11,12 @@ from MultiViewRegistrationLib.imaging.ct import Volume, pyramid
 
 def test_pooled_is_simpleitks_bin_shrink(oblique):
     values = np.random.default_rng(1).normal(size=(12, 20, 18)).astype(np.float32)
-    image = sitk.GetImageFromArray(values)
-    spacing = np.linalg.norm(oblique[:3, :3], axis=0)
-    image.SetSpacing(spacing)
-    image.SetDirection((oblique[:3, :3] / spacing).ravel())
-    image.SetOrigin(oblique[:3, 3])
-    shrunk = sitk.BinShrink(image, [3, 2, 4])
+    shrunk = sitk.BinShrink(placed(values, oblique), [3, 2, 4])
     pooled = Volume(values, oblique).pooled((3, 2, 4))
     assert_allclose(pooled.values, sitk.GetArrayFromImage(shrunk), atol=1e-5)
     for index in ((0, 0, 0), (5, 9, 2)):
-        assert_allclose(
-            (pooled.ct_from_index @ [*index, 1])[:3],
-            shrunk.TransformIndexToPhysicalPoint(index),
-            atol=1e-6,
-        )
+        place = shrunk.TransformIndexToPhysicalPoint(index)
+        assert_allclose((pooled.ct_from_index @ [*index, 1])[:3], place, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -40,11 +33,10 @@ def test_each_level_is_about_twice_as_coarse_and_evens_out_the_spacing(spacing, 
 
 
 @pytest.mark.parametrize("spacing", [(1, 1, 1), (0.7, 0.7, 2.5), (0.7, 0.7, 0.5)])
-@pytest.mark.parametrize("shape", [(24, 32, 32), (21, 32, 30), (5, 9, 40)])
+@pytest.mark.parametrize("shape", [(21, 32, 30), (5, 9, 40)])
 def test_each_level_is_as_if_pooled_from_the_finest(shape, spacing):
-    volume = Volume(
-        np.random.default_rng(2).normal(size=shape).astype(np.float32), np.diag([*spacing, 1])
-    )
+    values = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+    volume = Volume(values, np.diag([*spacing, 1]))
     for level in pyramid(volume, 5)[1:]:
         pooled = volume.pooled(tuple(np.rint(level.spacing_mm / volume.spacing_mm).astype(int)))
         assert_allclose(level.values, pooled.values, atol=1e-6)

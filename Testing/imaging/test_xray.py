@@ -167,23 +167,6 @@ def test_pooled_is_the_mean_of_the_valid_pixels():
     assert xray.pooled(1) is xray
 
 
-def test_a_view_pools_its_image_and_its_camera_alike():
-    """A ramp over the columns tells where a pixel lies.
-
-    What is left over at the right and the bottom is cropped.
-    """
-    camera = Camera(np.array([[900.0, 0, 30], [0, 900, 20], [0, 0, 1]]), np.eye(4), (70, 45))
-    ramp = np.tile(np.arange(70, dtype=np.float32), (45, 1))
-    view = View("AP", XRay(ramp, np.ones(ramp.shape, bool)), camera, 2.0, None)
-    pooled = view.pooled(4)
-    assert pooled.camera.size == (17, 11) and pooled.xray.valid.shape == (11, 17)
-    point = np.array([12.0, 3.0, 500.0])
-    fine, coarse = camera.project(point), pooled.camera.project(point)
-    seen = np.interp(coarse[0], np.arange(17), pooled.xray.line_integrals[0])
-    assert seen == pytest.approx(fine[0], abs=1e-4)
-    assert (pooled.name, pooled.rotation_sd_deg, pooled.translation_sd_mm) == ("AP", 2.0, None)
-
-
 def test_a_view_whose_camera_has_another_size():
     camera = Camera(np.diag([900.0, 900, 1]), np.eye(4), (70, 45))
     with refuses('view "lateral": the image has 45 x 70 pixels, its camera 70 x 45'):

@@ -5,20 +5,9 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import write_json
+from file_io import write_json, write_values
 from numpy.testing import assert_allclose, assert_array_equal
-from tiny_case import (
-    READING,
-    REMOVED,
-    SIZE,
-    START,
-    camera,
-    changed,
-    full,
-    minimal,
-    refusal,
-    write_image,
-)
+from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Distortion
@@ -76,7 +65,7 @@ def test_two_inputs_of_one_name_both_have_their_hash(load, tmp_path):
 
 def test_frames_of_one_file_are_different_views(write_case, tmp_path):
     frames = np.random.default_rng(2).integers(2000, 4000, (3, *SIZE[::-1])).astype(np.uint16)
-    write_image(tmp_path / "run.mha", frames)
+    write_values(tmp_path / "run.mha", frames)
     content = minimal()
     for view, frame in zip(content["views"], (0, 2)):
         view.update(image="run.mha", frame=frame, intensity="log")
@@ -85,8 +74,6 @@ def test_frames_of_one_file_are_different_views(write_case, tmp_path):
         assert np.corrcoef(view.xray.line_integrals.ravel(), frames[frame].ravel())[0, 1] > 0.999
     content["views"][0]["frame"] = 2
     assert "views[1] has the same image as views[0]" in refusal(Case.load, write_case(content))
-    content["views"][0]["frame"] = 3
-    assert "run.mha" in refusal(Case.load, write_case(content))
 
 
 COPIED = changed(
@@ -106,7 +93,6 @@ def moved(x, y, z):
         (minimal(), ["world_from_ct"], moved(0, 0, 400.0), "world_from_ct has the CT outside every view"),
         (C_ARM_CASE, [*VIEW, "c_arm", "size"], [16, 20], "views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows"),
         (full(), ["landmarks", 0, "views", "AP"], [25, 3], 'row 3 of "AP", outside its 20 x 16 pixels'),
-        (minimal(), ["ct"], "ap.mha", "ap.mha"),
         (minimal(), [*VIEW, "image"], "broken.png", "broken.png"),
         (minimal(), [*VIEW, "mask"], "empty2d.mha", 'views[0].mask, "empty2d.mha", is empty'),
         (minimal(), [*VIEW, "mask"], "small2d.mha", '"small2d.mha", has 10 columns and 8 rows'),
@@ -119,8 +105,8 @@ def test_each_error_that_needs_the_pixels_is_refused(
 ):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no image")
     shutil.copy(tmp_path / "ap.mha", tmp_path / "copy.mha")
-    write_image(tmp_path / "empty2d.mha", np.zeros(SIZE[::-1], np.uint8))
-    write_image(tmp_path / "small2d.mha", np.ones((8, 10), np.uint8))
+    write_values(tmp_path / "empty2d.mha", np.zeros(SIZE[::-1], np.uint8))
+    write_values(tmp_path / "small2d.mha", np.ones((8, 10), np.uint8))
     message = refusal(Case.load, write_case(changed(content, keys, value)))
     assert part in message and message.count("broken.png") < 2
 
@@ -150,8 +136,8 @@ def test_an_image_of_equal_angles_is_flattened_with_its_mask(write_case, tmp_pat
     content["views"][4]["slot_scan"]["pixel_mm"] = [40, 4]
     content["views"][4] |= {"intensity": "log", "mask": "scout_mask.mha"}
     flat = 9.5 + focal * np.tan((columns - 9.5) / focal)
-    write_image(tmp_path / "scout.mha", np.tile(flat, (SIZE[1], 1)).astype(np.float32))
-    write_image(tmp_path / "scout_mask.mha", np.tile(columns > 4, (SIZE[1], 1)).astype(np.uint8))
+    write_values(tmp_path / "scout.mha", np.tile(flat, (SIZE[1], 1)).astype(np.float32))
+    write_values(tmp_path / "scout_mask.mha", np.tile(columns > 4, (SIZE[1], 1)).astype(np.uint8))
     xray = Case.load(write_case(content)).views[4].xray
     assert flat[0] < -1 and xray.valid.any(axis=1).all()
     used = xray.valid[0]
@@ -176,8 +162,8 @@ def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path)
     rows, columns = np.indices(size[::-1])
     dot = np.exp(-((columns - bent[0]) ** 2 + (rows - bent[1]) ** 2) / 8)
     path = write_case(changed(content, ["landmarks", 0, "views"], {"oblique": bent.tolist()}))
-    write_image(tmp_path / "oblique.mha", (1000 * np.exp(-dot)).astype(np.float32))
-    write_image(tmp_path / "dot.mha", (dot > 0.1).astype(np.uint8))
+    write_values(tmp_path / "oblique.mha", (1000 * np.exp(-dot)).astype(np.float32))
+    write_values(tmp_path / "dot.mha", (dot > 0.1).astype(np.uint8))
     case = Case.load(path)
     loaded = case.views[2]
     peak = np.unravel_index(np.argmax(loaded.xray.line_integrals), rows.shape)

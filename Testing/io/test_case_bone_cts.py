@@ -184,13 +184,6 @@ def written(folder):
     return write
 
 
-def test_the_written_case_has_the_same_bones(load, written):
-    case = load(two_bones())
-    found = written(two_bones(), case)
-    assert found.bone_names == case.bone_names
-    assert_same(found, case)
-
-
 def test_an_anonymised_case_has_the_same_bones_and_only_usual_names(folder, load):
     case = load(changed(two_bones(), [*SECOND, "name"], "Plantagenet"))
     written, notes = anonymise(case.path, folder / "anonymous")

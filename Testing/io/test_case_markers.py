@@ -26,11 +26,10 @@ NAMES = ("view1", "view2")
 
 def true_cameras():
     cameras = []
+    K = np.array([[FOCAL, 0, 207], [0, FOCAL, 125], [0, 0, 1]])  # about 60 px off the middle
     for angle in (0.2, 1.6):
         upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ rigid.exp_so3([0, 0, -angle])
         pose = rigid.from_rotation_translation(upright, [4.0, -3.0, 700.0])
-        K = np.diag([FOCAL, FOCAL, 1.0])
-        K[:2, 2] = 207.0, 125.0  # about 60 px off the middle
         cameras.append(Camera(K, pose, SIZE))
     return cameras
 

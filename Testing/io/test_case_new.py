@@ -178,6 +178,7 @@ def test_wrong_options_are_refused_and_nothing_is_written(files, refused, old, n
         ("--out", "--reference-from-world start.tfm ras --out", "says lps itself"),
         ("--out", "--reference-from-world ap.csv ras --out", "a 4x4 matrix"),
         ("--given unit=cm axes=lps", "", "--given axes=VALUE"),
+        ("--calibration cameras.json", "", "--given without --calibration"),
         ("unit=cm", "zoom=3", "key=value"),
         (" side", "", "several cameras"),
         (" side", " front", 'no camera "front"'),
@@ -186,12 +187,7 @@ def test_wrong_options_are_refused_and_nothing_is_written(files, refused, old, n
 )
 def test_wrong_files_are_refused_and_nothing_is_written(files, refused, old, new, said):
     assert old in CALIBRATED
-    refused(CALIBRATED.replace(old, new), said)
-
-
-def test_what_a_calibration_needs_stands_behind_it(files, refused):
-    words = CALIBRATED.replace("--calibration cameras.json", "", 1)
-    refused(words, "--given without --calibration")
+    refused(CALIBRATED.replace(old, new, 1), said)
 
 
 @pytest.mark.usefixtures("files")

@@ -41,7 +41,9 @@ def test_the_truth_is_the_frame_of_reference(study, capsys):
     for view, degrees in zip(case.views, (0, 90), strict=True):
         expected = SlotScan(**slot_scan_of(degrees)).camera()
         assert_allclose(view.camera.project(points), expected.project(points), atol=1e-5)
-    assert case.views[0].step_sd_percent == 0.1 and case.assumptions["LAT"]
+        assert view.xray.pixel_mm == (1.2, 1.0)
+        assert (view.distance_sd_percent, view.step_sd_percent) == (0.5, 0.1)
+    assert case.assumptions["LAT"]
 
 
 def test_what_a_header_lacks_is_told_with_the_option_to_give(study, refused):

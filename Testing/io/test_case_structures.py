@@ -17,7 +17,6 @@ from tiny_case import (
     REMOVED,
     case_of_arrays,
     changed,
-    images_of,
     minimal,
     refusal,
     registered_case,
@@ -28,11 +27,10 @@ from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.segmentation import read_structures
-from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES, Structures
+from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES
 from MultiViewRegistrationLib.io.case import Case, hashes
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
 from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile, input_files
-from MultiViewRegistrationLib.io.case_writer import write_case as write_case_folder
 
 SHAPE = (12, 12, 12)
 
@@ -105,14 +103,7 @@ def test_labels_of_a_volume_by_number_and_all_of_them(load):
 
 
 @pytest.mark.parametrize(
-    "ending, kind",
-    [
-        ("nii.gz", np.float64),
-        ("nii.gz", np.int16),
-        ("nrrd", np.uint16),
-        ("nrrd", np.int64),
-        ("mha", np.float32),
-    ],
+    "ending, kind", [("nii.gz", np.float64), ("nrrd", np.uint16), ("mha", np.int64)]
 )
 def test_each_format_and_type_of_label_volume(folder, load, ending, kind):
     write_labels(folder / f"l.{ending}", LABELS.astype(kind))
@@ -293,8 +284,7 @@ def test_each_broken_dicom_segmentation_has_its_sentence(folder, write_case, tag
 
 
 @pytest.mark.parametrize(
-    "shift, part",
-    [([3, 0, 0], "3 mm beside each other"), ([0, 0, 1.7], "not evenly spaced")],
+    "shift, part", [([3, 0, 0], "3 mm beside each other"), ([0, 0, 1.7], "not evenly spaced")]
 )
 def test_frames_that_make_no_volume_are_refused(folder, write_case, shift, part):
     file = pydicom.dcmread(write_seg(folder / "seg.dcm", {"L2": L2}, PLACE))
@@ -313,13 +303,6 @@ def test_a_few_voxels_may_lie_in_two_structures(folder, write_case):
         write_labels(folder / f"{name}.mha", mask.astype(np.uint8))
     case = Case.load(write_case({**minimal(), "structures": MASKS}))
     assert_structures(case, L1=big, L2=other & ~big)
-
-
-def test_the_written_case_has_the_same_structures(folder, load):
-    case = load(structured(structures=NAMED_LABELS))
-    path = write_case_folder(folder / "copy", minimal(), case.bodies, images_of(folder))
-    VALIDATOR.validate(read_json(path))
-    assert_structures(Case.load(path), L1=L1, L2=L2)
 
 
 def test_a_further_key_of_a_structure_is_warned_of(write_case):
@@ -350,12 +333,8 @@ def test_structures_of_arrays():
     [
         ({"structures": {"L1": 31}}, "labels: is missing beside structures"),
         ({"labels": np.ones((3, 4, 5), int)}, "has 3 x 4 x 5 voxels, expected the CT's 12 x 12"),
-        ({"labels": np.full(SHAPE, -1)}, "labels: has values from -1 to -1, expected labels"),
-        ({"labels": np.zeros(SHAPE, int)}, "labels: has no label above 0"),
-        ({"labels": LABELS.T, "structures": {"L1": 5}}, "which labels has not"),
         ({"labels": LABELS.T, "structures": {"L1": "31"}}, "structures: found a str as a label"),
         ({"labels": LABELS.T, "structures": "L1"}, "structures: found a str, expected"),
-        ({"labels": LABELS.T, "structures": ["a/b"]}, "structures: structures[0].name"),
         ({"labels": LABELS.T, "mask": LABELS.T}, "mask: stands beside labels"),
     ],
 )
@@ -370,11 +349,7 @@ CASE_NEW = (
 
 @pytest.mark.parametrize(
     "words, written, masks",
-    [
-        ("", "all", NUMBERED),
-        ("--structures L1=31 L2=30", NAMED_LABELS, {"L1": L1, "L2": L2}),
-        ("--structures 31", listed("31"), {"31": L1}),
-    ],
+    [("", "all", NUMBERED), ("--structures L1=31 L2=30", NAMED_LABELS, {"L1": L1, "L2": L2})],
 )
 def test_a_new_case_has_the_structures_of_the_options(capsys, words, written, masks):
     np.savetxt("ap.txt", minimal()["views"][0]["projection_matrix"])
@@ -393,7 +368,6 @@ def test_a_new_case_has_the_structures_of_the_options(capsys, words, written, ma
         ("--ct-labels label.mha", "label.mha does not exist"),
         ("--ct-labels .", ". is a folder"),
         ("--ct-labels labels.mha --structures all L1", "found all among other names"),
-        ("--ct-labels labels.mha --structures a/b", '--structures: name is "a/b"'),
         ("--ct-labels labels.mha --structures L9=9", "choose one of its labels, 30, 31"),
     ],
 )
@@ -408,11 +382,9 @@ OF_MASKS = {**minimal(), "structures": MASKS}
 @pytest.mark.parametrize(
     "content, words, masks",
     [
-        (minimal(), "--ct-labels labels.mha", NUMBERED),
         (minimal(), "--ct-labels labels.mha --structures L1=31", {"L1": L1}),
         (structured(structures=NAMED_LABELS), "--structures l2", {"L2": L2}),
         (structured(structures=listed(("L1", 31))), "--structures all", NUMBERED),
-        (OF_MASKS, "--structures L2", {"L2": L2}),
         (OF_MASKS, "--structures all", {"L1": L1, "L2": L2}),
         (OF_MASKS, "--ct-labels labels.mha --structures L1 two=30", {"L1": L1, "two": L2}),
         (structured("l1.mha"), "--ct-labels labels.mha --structures 30", {"30": L2}),
@@ -446,20 +418,12 @@ def test_the_truths_of_the_chosen_structures_stay(write_case):
 
 
 @pytest.mark.parametrize(
-    "content, words, said",
+    "words, said",
     [
-        ({}, "--structures L1", 'found "L1", which is no structure of the case'),
-        ({}, "--structures all", "--structures: the case has no labels"),
-        ({"mask": "bone.mha"}, "--ct-labels labels.mha", "mask stands beside structures"),
+        ("--structures L1", 'found "L1", which is no structure of the case'),
+        ("--structures all", "--structures: the case has no labels"),
     ],
 )
-def test_options_that_do_not_fit_the_case_are_refused(write_case, content, words, said):
-    write_case({**minimal(), **content})
+def test_options_that_do_not_fit_the_case_are_refused(write_case, words, said):
+    write_case(minimal())
     assert said in refusal(registered_case, words)
-
-
-def test_each_structure_has_the_box_that_holds_it():
-    labels = np.zeros((7, 8, 9), np.uint8)
-    labels[2:4, 1:5, 3:9], labels[5:, 6, 0] = 1, 3
-    boxes = Structures(("a", "b", "c"), labels).boxes
-    assert boxes == [np.s_[2:4, 1:5, 3:9], None, np.s_[5:7, 6:7, 0:1]]

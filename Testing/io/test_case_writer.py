@@ -53,8 +53,8 @@ def test_what_is_written_is_read_to_the_last_digit(tmp_path, seed, dtype):
     focal = random.uniform(500, 9000)
     K = np.array([[-focal if odd else focal, 0.3, 23 / 3], [0, 1.01 * focal, 2], [0, 0, 1]])
     camera = {"intrinsics": K, "camera_from_world": pose, "size": [23, 14]}
-    entry = {"name": "Säule", "intensity": intensity, "camera": camera, "rotation_sd_deg": 0.1}
-    content = {"views": [entry | {"translation_sd_mm": None}]}
+    said = {"intensity": intensity, "rotation_sd_deg": 0.1, "translation_sd_mm": None}
+    content = {"views": [{"name": "Säule", "camera": camera, **said}]}
     case = Case.load(write_case(tmp_path, content, [Body(ct)], {"Säule": image}, {"Säule": used}))
     assert_array_equal(case.ct.volume.values, ct.volume.values)
     assert_allclose(case.ct.volume.ct_from_index, ct.volume.ct_from_index, rtol=1e-14, atol=1e-14)

@@ -16,10 +16,13 @@ def test_dicom_files_are_known_by_their_uids(write_case, tmp_path):
     slices = np.zeros((3, 4, 4), np.int16)
     write_series(tmp_path / "slices", slices, place, FrameOfReferenceUID="1.2.9")
     tags = {"SeriesInstanceUID": "1.2.7", "StudyInstanceUID": "1.2.6"}
-    write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, **tags)
-    write_dicom(tmp_path / "one.dcm", frames[0], XA_IMAGE, **tags)
     bad = tags | {"StudyInstanceUID": "1.2.no UID"}
-    write_dicom(tmp_path / "bad.dcm", frames[0], XA_IMAGE, **bad)
+    for name, pixels, told in (
+        ("run", frames, tags),
+        ("one", frames[0], tags),
+        ("bad", frames, bad),
+    ):
+        write_dicom(tmp_path / f"{name}.dcm", pixels, XA_IMAGE, **told)
     case = tiny_case.changed(tiny_case.minimal(), ["ct"], "slices")
     case["views"][0] |= {"image": "run.dcm", "frame": 1}
     case["views"][1] |= {"image": "one.dcm"}
@@ -29,7 +32,7 @@ def test_dicom_files_are_known_by_their_uids(write_case, tmp_path):
     run, one = found.views["AP"], found.views["LAT"]
     assert (run.study_uid, run.series_uid, run.sop_class_uid) == ("1.2.6", "1.2.7", XA_IMAGE)
     assert (run.frame, one.frame) == (1, None) and one.sop_instance_uid != run.sop_instance_uid
-    case["views"][1]["image"] = "bad.dcm"
+    case["views"][1] |= {"image": "bad.dcm", "frame": 2}
     assert "LAT" not in dicom_origin(CaseFile.read(write_case(case))).views
 
 

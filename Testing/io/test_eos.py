@@ -1,6 +1,5 @@
 """EOS images: headers as public programs that read them expect them, no real file."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -37,13 +36,8 @@ def pair(tmp_path, monkeypatch):
 
 NEW = "case new --ct ct --view AP 1.dcm --view LAT 2.dcm --out new/case.json"
 #: Of both images.
-ASSUMED = {
-    assumed.EOS_WORLD,
-    assumed.EOS_TOGETHER,
-    assumed.EOS_AT_ISOCENTRE,
-    assumed.EOS_FAN,
-    assumed.IN_IMAGE,
-}
+KINDS = "EOS_WORLD EOS_TOGETHER EOS_AT_ISOCENTRE EOS_FAN IN_IMAGE"
+ASSUMED = {getattr(assumed, kind) for kind in KINDS.split()}
 
 
 def seen_from(view, point):
@@ -56,12 +50,12 @@ def seen_from(view, point):
     return across * distance / (distance + depth), z
 
 
-def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
+def test_a_pair_becomes_a_case_with_no_option(pair):
     """The tubes in front of the patient and at his left.
 
     Each image by similar triangles about the middle of the cabin.
     """
-    assert main([*NEW.split(), "--json"]) == 0
+    assert main(NEW.split()) == 0
     case = Case.load("new/case.json")
     sources = [view.camera.source for view in case.views]
     assert_allclose(sources, [[0, -987, 0], [918, 0, 0]], atol=1e-9)
@@ -73,12 +67,6 @@ def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
             assert_allclose(view.camera.project(point), expected, atol=1e-6)
         lateral = {assumed.EOS_LATERAL} if view.name == "LAT" else set()
         assert set(case.assumptions[view.name]) == ASSUMED | lateral
-    assert json.loads(capsys.readouterr().out)["findings"] is not None
-
-
-def test_pixels_are_as_large_as_at_the_isocentre(tmp_path):
-    values = read_slot_scan(write_eos(tmp_path / "lateral LAT.dcm", "frontal")).values
-    assert values["pixel_mm"] == [SPACING, SPACING] and "source_to_detector_mm" not in values
 
 
 @pytest.mark.parametrize(
@@ -97,17 +85,15 @@ def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
     assert (read_slot_scan(path) is not None) is expected
 
 
+PA = {"ViewPosition": "PA"}
+
+
 @pytest.mark.parametrize(
     "plane, tags, columns, tube",
     [
         ("frontal", {}, [1, 0, 0], [0, -1, 0]),
-        ("frontal", {"ViewPosition": "PA"}, [1, 0, 0], [0, 1, 0]),  # mirrored
-        (
-            "frontal",
-            {"ViewPosition": "PA", "PatientOrientation": ["R", "F"]},
-            [-1, 0, 0],
-            [0, 1, 0],
-        ),
+        ("frontal", PA, [1, 0, 0], [0, 1, 0]),  # mirrored
+        ("frontal", PA | {"PatientOrientation": ["R", "F"]}, [-1, 0, 0], [0, 1, 0]),
         ("lateral", {"PatientOrientation": ["A", "F"]}, [0, -1, 0], [-1, 0, 0]),
         ("lateral", {"PatientOrientation": ["PL", "F"]}, [0, 1, 0], [1, 0, 0]),  # a little turned
         ("lateral", {"PatientOrientation": ["A", "H"]}, [0, -1, 0], [1, 0, 0]),  # turned by half
@@ -119,7 +105,7 @@ def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, column
     assert not geometry.missing and geometry.values["columns_along"] == columns
     assert_allclose(geometry.values["isocentre_to_source"], tube)
     mirrored = SlotScan(**geometry.values).camera().intrinsics[0, 0] < 0
-    assert mirrored == (tags == {"ViewPosition": "PA"})
+    assert mirrored == (tags == PA)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +148,7 @@ def test_what_is_lacking_is_asked_for_and_may_be_given(pair, refused):
 
 def test_a_patient_who_turns_his_back_to_the_frontal_tube(pair):
     """The frontal image is mirrored then, and the lateral one shows him facing the other way."""
-    write_eos(pair[0], ViewPosition="PA")
+    write_eos(pair[0], **PA)
     write_eos(pair[1], "lateral", PatientOrientation=["A", "F"])
     assert main(NEW.split()) == 0
     for view, plane in zip(Case.load("new").views, COLUMNS, strict=True):

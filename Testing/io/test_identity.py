@@ -24,12 +24,9 @@ from MultiViewRegistrationLib.io.dicom_identity import (
     study_name,
 )
 
-PATIENTS, SEXES = "patients (PatientID)", "sexes (PatientSex)"
-PATIENT = {
-    "patients (PatientName)": "PLANTAGENET ELEONORE",
-    "patients (PatientID)": "PID-77419-X",
-    "dates of birth (PatientBirthDate)": "19310407",
-}
+PATIENTS, SEXES, NAMED = "patients (PatientID)", "sexes (PatientSex)", "patients (PatientName)"
+BORN = "dates of birth (PatientBirthDate)"
+PATIENT = {NAMED: "PLANTAGENET ELEONORE", PATIENTS: "PID-77419-X", BORN: "19310407"}
 ALL = "AP and LAT and CT"
 SIDES, DAYS = "sides of the body (laterality)", "days (StudyDate)"
 
@@ -81,13 +78,9 @@ def header_warnings(dicom_case):
         ({"ap": {"ImageLaterality": "R"}}, SIDES, "AP and CT"),
         ({"ct": {"Laterality": "R"}}, SIDES, ALL),
         ({"ct": {"StudyDate": "20240228"}}, DAYS, ALL),
-        ({"ct": {"PatientBirthDate": "19411212"}}, "dates of birth (PatientBirthDate)", ALL),
-        (
-            {"lateral": {"PatientSex": "M"}, "ct": {"PatientSex": "F"}, "ap": {"PatientSex": "O"}},
-            SEXES,
-            "LAT and CT",
-        ),
-        ({"ct": {"PatientName": "Smith^John"}}, "patients (PatientName)", ALL),
+        ({"ct": {"PatientBirthDate": "19411212"}}, BORN, ALL),
+        ({"lateral": {"PatientSex": "M"}, "ap": {"PatientSex": "O"}}, SEXES, "LAT and CT"),
+        ({"ct": {"PatientName": "Smith^John"}}, NAMED, ALL),
         ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and AP"),
     ],
 )
@@ -125,10 +118,8 @@ def test_equal_or_missing_values_do_not_warn(header_warnings, tags):
         ({"StudyDescription": "Hip, left", "BodyPartExamined": "PELVIS"}, "Hip, left"),
         ({"BodyPartExamined": "PELVIS"}, "PELVIS"),
         ({}, "scans"),
-        (
-            {"StudyDescription": "CT for PERSON", "BodyPartExamined": "PELVIS"},
-            "PELVIS",
-        ),  # of Secret^Person
+        # Of Secret^Person.
+        ({"StudyDescription": "CT for PERSON", "BodyPartExamined": "PELVIS"}, "PELVIS"),
         ({"StudyDescription": "pelvis 4711"}, "scans"),
         ({"StudyDescription": "pelvis 2024-02-28"}, "scans"),
     ],
@@ -179,8 +170,8 @@ def test_a_result_with_folders_in_its_names_still_knows_its_files(dicom_case):
     assert changed_inputs(recorded, file) == ["X-ray 2"]
 
 
-A = {PATIENTS: "A-1", "patients (PatientName)": "ALPHA ANNA", BIRTH_DATE: "19500101"}
-B = {PATIENTS: "B-2", "patients (PatientName)": "BETA BERTA", BIRTH_DATE: "19600202"}
+A = {PATIENTS: "A-1", NAMED: "ALPHA ANNA", BIRTH_DATE: "19500101"}
+B = {PATIENTS: "B-2", NAMED: "BETA BERTA", BIRTH_DATE: "19600202"}
 SALT = "00112233445566778899aabbccddeeff"
 
 
@@ -199,11 +190,8 @@ def test_a_case_with_digests_of_two_patients_is_named(case_folder, view, named):
     "other, same",
     [
         (A, True),
-        ({**A, "patients (PatientName)": "ANNA ALPHA"}, True),
-        (
-            {**A, "patients (PatientName)": "GAMMA ANNA"},
-            True,
-        ),  # after a marriage: ID and date are equal
+        (A | {NAMED: "ANNA ALPHA"}, True),
+        (A | {NAMED: "GAMMA ANNA"}, True),  # after a marriage: ID and date are equal
         ({key: A[key] for key in A if key != BIRTH_DATE}, True),
         ({**A, PATIENTS: "B-2"}, False),  # of the same name, born on the same day
         (B, False),
@@ -213,9 +201,9 @@ def test_a_case_with_digests_of_two_patients_is_named(case_folder, view, named):
     ],
 )
 def test_digests_tell_equal_from_different_without_a_name(other, same):
-    digests = patient_digests(A, SALT)
+    digests, salted_otherwise = patient_digests(A, SALT), patient_digests(other, SALT[::-1])
     assert same_patient(digests, other) is same is same_patient(other, digests)
     assert same_patient(digests, patient_digests(other, SALT)) is same
-    assert same_patient(digests, {**other, **patient_digests(other, SALT[::-1])}) is same
-    assert same_patient(digests, patient_digests(other, SALT[::-1])) is None
+    assert same_patient(digests, other | salted_otherwise) is same
+    assert same_patient(digests, salted_otherwise) is None
     assert not any(value in str(digests) for value in A.values())

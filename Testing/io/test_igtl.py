@@ -40,9 +40,8 @@ def running(function, *arguments):
     """In a thread, until the block ends; yields what was reported."""
     stop, reported = threading.Event(), []
     arguments = (*arguments, stop, reported.append)
-    thread = threading.Thread(
-        target=function, args=arguments, kwargs={"interval_s": 0.1}, daemon=True
-    )
+    often = {"interval_s": 0.1}
+    thread = threading.Thread(target=function, args=arguments, kwargs=often, daemon=True)
     thread.start()
     try:
         yield reported
@@ -53,16 +52,13 @@ def running(function, *arguments):
 
 
 @contextmanager
-def peer_of(kind, *arguments, **named):
-    peer = kind(*arguments, **named)
-    try:
-        yield peer
-    finally:
-        peer.stop()
+def stopped_after(peer):
+    yield peer
+    peer.stop()
 
 
 def client(port):
-    return peer_of(pyigtl.OpenIGTLinkClient, "127.0.0.1", port)
+    return stopped_after(pyigtl.OpenIGTLinkClient("127.0.0.1", port))
 
 
 def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
@@ -122,7 +118,7 @@ def test_a_server_of_pyigtl_that_drops_gets_everything_again(port, messages):
     with running(igtl.send_to, "127.0.0.1", port, messages()) as reported:
         wait_until(lambda: any("waiting" in line for line in reported))
         for _ in range(2):
-            with peer_of(pyigtl.OpenIGTLinkServer, port=port, local_server=True) as peer:
+            with stopped_after(pyigtl.OpenIGTLinkServer(port=port, local_server=True)) as peer:
                 transform = peer.wait_for_message("CTToWorld", SOON_S)
                 assert_allclose(transform.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
                 for device in ("Overlay2", "MultiViewReg", "CTToWorld"):  # the last once more

@@ -158,19 +158,6 @@ def loaded(study, content):
     return Case.load(study)
 
 
-def test_a_study_becomes_a_case_whose_truth_is_the_frame_of_reference(study):
-    case = loaded(study, study_case(study))
-    (view,) = case.views
-    assert_array_equal(case.truth_world_from_ct, np.eye(4))
-    assert_allclose(view.camera.source_step, [0, 0, -0.5], atol=1e-12)
-    assert_allclose(view.camera.project([-20, -155, 15]), [0, 0], atol=1e-9)
-    assert view.xray.pixel_mm == (1, 0.5)
-    assert view.distance_sd_percent == view.principal_point_sd_px == 0.5
-    bone, beside = view.xray.line_integrals[:, 20:], view.xray.line_integrals[:, :10]
-    assert bone.min() > 4 > 1 > beside.max()
-    assert FLAT_FAN in case.assumptions["AP"]
-
-
 def test_what_a_localizer_lacks_can_be_given_in_the_case(study):
     write_localizer(study / "series 1" / "top.dcm", DistanceSourceToPatient=None)
     content = study_case(study)

@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 from eos_images import write_eos
 from imaging.xray_files import write_xa
-from numpy.testing import assert_allclose
 from planted_dicom import write_xray
-from tiny_case import READING, full, refusal
+from tiny_case import full, refusal
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.fields import TABLES, TAKEN, Field
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.fields import TAKEN, Field
 from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
-from MultiViewRegistrationLib.io.view_record import Readings, ViewRecord
+from MultiViewRegistrationLib.io.view_record import ViewRecord
 from MultiViewRegistrationLib.mrml.xray_record import XRayRecord
 
 VIEWS = full()["views"]
@@ -48,24 +45,6 @@ def test_each_kind_of_geometry_has_its_camera_and_what_is_usual_for_it(case_fold
     assert sizes == {(20, 16)}
     assert [record.lens is not None for record in records] == [False, False, True, False, True]
     assert not any(record.flat.lens for record in records)
-
-
-def test_the_fields_of_the_tables_are_those_of_the_classes():
-    assert set(TABLES["c_arm"]) == set(CArm.__dataclass_fields__)
-    assert set(TABLES["slot_scan"]) == set(SlotScan.__dataclass_fields__)
-
-
-def test_readings_become_a_geometry_once_they_are_complete():
-    known = {key: value for key, value in READING.items() if key != "rao_lao_deg"}
-    record = ViewRecord(
-        "AP", geometry=Readings("c_arm", known), field="views[0]", assumptions=("One.",)
-    )
-    assert record.kind == "c_arm" and record.geometry_json == {"c_arm": known}
-    message = refusal(record.completed, "case.json", known, [])
-    assert message.startswith("case.json: views[0].c_arm.rao_lao_deg is missing")
-    whole = record.completed("case.json", {**known, "rao_lao_deg": 30}, ["One.", "Two."])
-    assert whole.assumptions == ("One.", "Two.")
-    assert_allclose(whole.own_camera.intrinsics[0], [250, 0, 9.5])
 
 
 def test_a_header_says_whether_rows_have_a_distance_of_their_own(tmp_path):

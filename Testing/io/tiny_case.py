@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-import SimpleITK as sitk
 from array_case import case_of
-from file_io import read_values, write_volume
+from file_io import read_values, write_values, write_volume
 from refusals import refusal as refusal
 
 from MultiViewRegistrationLib.cli.options import Parser
@@ -50,10 +49,6 @@ def camera_json(camera):
         "camera_from_world": camera.camera_from_world.tolist(),
         "size": list(camera.size),
     }
-
-
-def write_image(path, values):
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
 
 
 def minimal():
@@ -172,12 +167,11 @@ def write_files(folder):
     write_volume(folder / "ct.mha", ct, PLACE)
     write_volume(folder / "bone.mha", (ct > 500).astype(np.uint8), PLACE)
     for name in "ap lat oblique c_arm scout".split():
-        write_image(
-            folder / f"{name}.mha", random.integers(2000, 4000, SIZE[::-1]).astype(np.uint16)
-        )
+        pixels = random.integers(2000, 4000, SIZE[::-1]).astype(np.uint16)
+        write_values(folder / f"{name}.mha", pixels)
     mask = np.ones(SIZE[::-1], np.uint8)
     mask[:3] = 0
-    write_image(folder / "ap_mask.mha", mask)
+    write_values(folder / "ap_mask.mha", mask)
 
 
 def images_of(folder):

@@ -16,13 +16,7 @@ from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.finding import refinement_method
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.published.refine import (
-    CUI2025,
-    DIFFPOSE,
-    XVR,
-    Stage,
-    refine,
-)
+from MultiViewRegistrationLib.published.refine import CUI2025, DIFFPOSE, XVR, Stage, refine
 
 QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
 

@@ -10,6 +10,7 @@ from phantom import c_arm, slot_scan_of
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
@@ -87,21 +88,16 @@ def fused(said, *more) -> list[Candidate]:
     return fuse([*said], CENTROID, NOMINAL, *more)
 
 
-def error_mm(pose: np.ndarray, true: np.ndarray, points: np.ndarray) -> float:
-    off = rigid.transform_points(pose, points) - rigid.transform_points(true, points)
-    return float(np.linalg.norm(off, axis=1).mean())
-
-
 @all_views
 def test_perfect_votes_give_the_pose_and_a_third_may_be_wrong(views):
     for seed in range(3):
         rng, points, true = random_pose(seed)
         first, *others = fused(votes(view, points, true, rng) for view in views)
-        assert error_mm(first.world_from_ct, true, points) < 0.02
+        assert mtre(first.world_from_ct, true, points) < 0.02
         assert first.agree is True and not others  # for JSON, no bool of NumPy
         assert first.views == tuple(range(len(views)))
         found = fused(votes(view, points, true, rng, 0.5, wrong=0.33) for view in views)[0]
-        assert error_mm(found.world_from_ct, true, points) < (6.0 if len(views) == 1 else 0.7)
+        assert mtre(found.world_from_ct, true, points) < (6.0 if len(views) == 1 else 0.7)
 
 
 def test_the_minimum_is_that_of_scipy():
@@ -126,8 +122,8 @@ def test_the_minimum_is_that_of_scipy():
         return np.sqrt(np.maximum(costs, 1e-6)).ravel()
 
     expected = at(least_squares(roots, np.zeros(6), x_scale=0.01, xtol=1e-9).x)
-    assert error_mm(fused(views)[0].world_from_ct, expected, points) < 0.05
-    assert error_mm(expected, true, points) > 0.06, "the noise must move the minimum"
+    assert mtre(fused(views)[0].world_from_ct, expected, points) < 0.05
+    assert mtre(expected, true, points) > 0.06, "the noise must move the minimum"
 
 
 def test_the_covariance_is_that_of_the_answers():
@@ -168,7 +164,7 @@ def test_augmentations_of_one_x_ray_are_joined_where_they_show_the_same(views):
     found, alone = (
         fused(said)[0] for said in (joined, [votes(view, points, true, rng) for view in views])
     )
-    assert error_mm(found.world_from_ct, true, points) < 0.02
+    assert mtre(found.world_from_ct, true, points) < 0.02
     assert_allclose(found.covariance, alone.covariance, rtol=0.1)
 
 
@@ -181,7 +177,7 @@ def test_of_three_views_one_may_be_wrong(outlier):
         views = zip(VIEWS["three views"], poses)
         first = fused(votes(view, points, pose, rng, 0.7) for view, pose in views)[0]
         assert first.agree and first.views == tuple(n for n in range(3) if n != outlier)
-        assert error_mm(first.world_from_ct, true, points) < 1
+        assert mtre(first.world_from_ct, true, points) < 1
 
 
 def test_of_two_views_that_disagree_both_are_candidates():
@@ -191,7 +187,7 @@ def test_of_two_views_that_disagree_both_are_candidates():
     found = fused(votes(view, points, pose, rng, 0.5) for view, pose in views)
     assert found[0].agree is False and found[0].views == (0, 1)
     assert {candidate.views for candidate in found[1:]} == {(0,), (1,)}
-    assert min(error_mm(candidate.world_from_ct, true, points) for candidate in found) < 3
+    assert min(mtre(candidate.world_from_ct, true, points) for candidate in found) < 3
 
 
 def guess(true: np.ndarray, error: np.ndarray, covariance: np.ndarray) -> PoseEstimate:
@@ -258,9 +254,9 @@ def test_an_uncertain_view_has_less_weight():
 
     trusting, wary, lost = fused(said)[0], known(4.0, 10.0), known(None, None)
     assert not trusting.agree and wary.agree
-    off_mm = [error_mm(each.world_from_ct, true, points) for each in (wary, trusting)]
+    off_mm = [mtre(each.world_from_ct, true, points) for each in (wary, trusting)]
     assert off_mm == sorted(off_mm)
-    assert error_mm(lost.world_from_ct, fused([alone])[0].world_from_ct, points) < 1.0
+    assert mtre(lost.world_from_ct, fused([alone])[0].world_from_ct, points) < 1.0
     assert geometry_covariance(0.0, 0.0, CENTROID, NOMINAL) is None
 
 

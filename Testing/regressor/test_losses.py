@@ -13,11 +13,7 @@ from MultiViewRegistrationLib.geometry import rigid, rigid_torch
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.regressor.images import Window
-from MultiViewRegistrationLib.regressor.loss import (
-    PRESETS,
-    PoseAndImageLoss,
-    in_cameras,
-)
+from MultiViewRegistrationLib.regressor.loss import PRESETS, PoseAndImageLoss, in_cameras
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 NAMES = ("pose", "image", "cross_pose", "cross_image")

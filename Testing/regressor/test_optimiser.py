@@ -8,15 +8,10 @@ import torch
 from phantom import TRUE_POSE, off
 
 from MultiViewRegistrationLib.regressor import optimiser
-from MultiViewRegistrationLib.regressor.images import TrainingImages, Window
+from MultiViewRegistrationLib.regressor.images import TrainingImages
 from MultiViewRegistrationLib.regressor.loss import in_cameras, likelihood
 from MultiViewRegistrationLib.regressor.network import choose_landmarks, make_network
 from MultiViewRegistrationLib.regressor.optimiser import Optimiser
-
-
-@pytest.fixture(scope="module")
-def windows(views):
-    return [Window.of(view.camera) for view in views]
 
 
 def poses(count: int) -> np.ndarray:

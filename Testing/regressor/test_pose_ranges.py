@@ -12,7 +12,6 @@ from refusals import refuses
 from scipy import stats
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange
 
 WIDTHS = dict(
@@ -23,10 +22,7 @@ CORNERS = CENTROID + 4 * phantom.CORNERS
 
 
 def c_arm(primary=0.0, secondary=0.0, **others):
-    arm = dict(
-        source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.0, 1.0), size=(300, 320)
-    )
-    return CArm(**arm, rao_lao_deg=primary, cra_cau_deg=secondary, **others).camera()
+    return phantom.c_arm(primary, secondary, pixel_mm=(1.0, 1.0), size=(300, 320), **others)
 
 
 def at_the_isocentre():

@@ -17,15 +17,10 @@ from MultiViewRegistrationLib.regressor.randomise import BODY, Randomisation
 #: The CT as it is, without any chance; the attenuation of half the quanta is about that at their
 #: mean.
 CLEAN = Randomisation(
-    *((0.0, 0.0) if isinstance(value, tuple) else 0.0 for value in BODY),
+    *((0.0, 0.0) if isinstance(value, tuple) else 0.0 for value in BODY)
 )._replace(
     soft=(1.0, 1.0), bone=(1.0, 1.0), dense=(1.0, 1.0), hardening=(0.4, 0.4), photons=(1e12, 1e12)
 )
-
-
-@pytest.fixture(scope="module")
-def windows(views):
-    return [Window.of(view.camera) for view in views]
 
 
 @pytest.fixture(scope="module")

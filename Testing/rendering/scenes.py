@@ -29,9 +29,8 @@ class Scene:
 
     def moved(self, twist) -> np.ndarray:
         """The pose after the CT turned by twist[:3] (rad) about the pivot and shifted by twist[3:] (mm), by scipy's rotation."""
-        motion = rigid.from_rotation_translation(
-            Rotation.from_rotvec(twist[:3]).as_matrix(), twist[3:]
-        )
+        turn = Rotation.from_rotvec(twist[:3]).as_matrix()
+        motion = rigid.from_rotation_translation(turn, twist[3:])
         return rigid.about(self.pivot, motion) @ self.world_from_ct
 
 
@@ -53,6 +52,17 @@ def ct_from_index(rng, spacing_mm, *, left_handed=False) -> np.ndarray:
     return rigid.from_rotation_translation(axes * spacing_mm, rng.uniform(-300, 300, 3))
 
 
+def placed_volume(rng, values=None, left_handed=False):
+    """An oblique CT at any pose: volume, world_from_ct, world_from_index, its middle in the world."""
+    values = smooth_values(rng, (28, 40, 34)) if values is None else values
+    volume = Volume(values, ct_from_index(rng, [1.1, 0.9, 1.6], left_handed=left_handed))
+    turn = Rotation.random(random_state=rng).as_matrix()
+    world_from_ct = rigid.from_rotation_translation(turn, rng.uniform(-200, 200, 3))
+    world_from_index = world_from_ct @ volume.ct_from_index
+    centre = rigid.transform_points(world_from_index, (np.array(values.shape[::-1]) - 1) / 2)
+    return volume, world_from_ct, world_from_index, centre
+
+
 def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, values=None) -> Scene:
     """An oblique CT with uneven voxels at any pose before a camera that stands anywhere.
 
@@ -62,36 +72,22 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
     direction by default.
     """
     rng = np.random.default_rng(seed)
-    values = smooth_values(rng, (28, 40, 34)) if values is None else values
-    volume = Volume(values, ct_from_index(rng, [1.1, 0.9, 1.6], left_handed=left_handed))
-    world_from_ct = rigid.from_rotation_translation(
-        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-200, 200, 3)
-    )
-    world_from_index = world_from_ct @ volume.ct_from_index
-    centre = rigid.transform_points(world_from_index, (np.array(values.shape[::-1]) - 1) / 2)
-
-    camera_from_world = np.eye(4)
-    camera_from_world[:3, :3] = Rotation.random(random_state=rng).as_matrix()
+    volume, world_from_ct, world_from_index, centre = placed_volume(rng, values, left_handed)
+    R = Rotation.random(random_state=rng).as_matrix()
     if leading is not None:
         z = world_from_index[:3, leading] * rng.choice([-1, 1])
         tilt = Rotation.from_rotvec(np.radians(25) * rng.uniform(-0.5, 0.5, 3)).as_matrix()
-        turn, _ = Rotation.align_vectors([[0, 0, 1]], [tilt @ z])
-        camera_from_world[:3, :3] = turn.as_matrix()
-    camera_from_world[:3, 3] = [*rng.uniform(-8, 8, 2), rng.uniform(250, 450)] - camera_from_world[
-        :3, :3
-    ] @ centre
+        R = Rotation.align_vectors([[0, 0, 1]], [tilt @ z])[0].as_matrix()
+    shift = [*rng.uniform(-8, 8, 2), rng.uniform(250, 450)] - R @ centre
+    camera_from_world = rigid.from_rotation_translation(R, shift)
     fx, fy = rng.uniform(260, 330, 2)
     intrinsics = [
         [-fx if mirrored else fx, rng.uniform(-1, 1), 22 + rng.uniform(-6, 6)],
         [0, fy, 17 + rng.uniform(-6, 6)],
         [0, 0, 1],
     ]
-    return Scene(
-        volume,
-        Camera(intrinsics, camera_from_world, (46, 36)),
-        world_from_ct,
-        centre + rng.uniform(-40, 40, 3),
-    )
+    camera = Camera(intrinsics, camera_from_world, (46, 36))
+    return Scene(volume, camera, world_from_ct, centre + rng.uniform(-40, 40, 3))
 
 
 def slot_scene(seed: int, leading: int, mirrored: bool):
@@ -100,27 +96,16 @@ def slot_scene(seed: int, leading: int, mirrored: bool):
     Volume, description, world_from_ct.
     """
     rng = np.random.default_rng(seed)
-    volume = Volume(smooth_values(rng, (28, 40, 34)), ct_from_index(rng, [1.1, 0.9, 1.6]))
-    world_from_ct = rigid.from_rotation_translation(
-        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-99, 99, 3)
-    )
-    world_from_index = world_from_ct @ volume.ct_from_index
-    centre = rigid.transform_points(world_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2)
+    volume, world_from_ct, world_from_index, centre = placed_volume(rng)
     axes = np.roll(world_from_index[:3, :3] / volume.spacing_mm, 2 - leading, axis=1)
     x, y, z = (axes @ Rotation.from_rotvec(rng.uniform(-0.2, 0.2, 3)).as_matrix()).T
-    first = centre - 18 * 1.2 * y
-    columns = -x if mirrored else x
-    return (
-        volume,
-        SlotScan(
-            isocentre=first,
-            isocentre_to_source=-z,
-            source_to_isocentre_mm=200,
-            columns_along=columns,
-            rows_along=y,
-            pixel_mm=(1.0, 1.2),
-            size=(46, 36),
-            central_column=24.0,
-        ),
-        world_from_ct,
+    seen = {"pixel_mm": (1.0, 1.2), "size": (46, 36), "central_column": 24.0}
+    scan = SlotScan(
+        isocentre=centre - 18 * 1.2 * y,
+        isocentre_to_source=-z,
+        source_to_isocentre_mm=200,
+        columns_along=-x if mirrored else x,
+        rows_along=y,
+        **seen,
     )
+    return volume, scan, world_from_ct

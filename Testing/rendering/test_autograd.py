@@ -35,10 +35,8 @@ def renderer(reference):  # which sees to one thread
     return DifferentiableRenderer
 
 
-def seeded(shape, seed=0, dtype=torch.float64):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
-        dtype
-    )
+def seeded(shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).random(shape))
 
 
 def moved(scene, twist):
@@ -69,18 +67,10 @@ def variable(drr, scene, camera):
         camera_from_world = torch.tensor(camera.camera_from_world)
         place = torch.cat([camera_from_world[:3, 3] + shift, torch.ones(1, dtype=torch.float64)])
         camera_from_world = torch.cat([camera_from_world[:, :3], place[:, None]], 1)
-        return drr(
-            camera,
-            moved(scene, twist),
-            intrinsics=intrinsics,
-            camera_from_world=camera_from_world,
-            attenuation=attenuation,
-        )
+        given = {"intrinsics": intrinsics, "camera_from_world": camera_from_world}
+        return drr(camera, moved(scene, twist), attenuation=attenuation, **given)
 
-    zeros, values = (
-        torch.zeros(6, dtype=torch.float64),
-        torch.from_numpy(scene.volume.values).double(),
-    )
+    zeros, values = torch.zeros(6).double(), torch.from_numpy(scene.volume.values).double()
     inputs = zeros, torch.tensor(camera.intrinsics), zeros[:3].clone(), values
     return image, [each.requires_grad_() for each in inputs]
 
@@ -98,8 +88,7 @@ def test_image_and_gradient_are_those_of_the_reference(renderer, reference, seed
     twist = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     image = renderer(scene.volume, device)(scene.camera, moved(scene, twist))
     (gradient,) = torch.autograd.grad((weights.float() * image).sum(), twist)
-    least = 2e-5 * float(plain.max())
-    assert_allclose(image.detach(), plain.detach(), rtol=0, atol=least)
+    assert_allclose(image.detach(), plain.detach(), rtol=0, atol=2e-5 * float(plain.max()))
     for mine, theirs in zip(gradient.split(3), expected.split(3), strict=True):
         assert_allclose(mine, theirs, rtol=0, atol=1e-3 * float(theirs.abs().max()))
 
@@ -234,10 +223,8 @@ def test_it_compiles_as_one_graph(renderer):
 def test_the_operators_are_what_their_fakes_say(renderer):
     from MultiViewRegistrationLib.rendering import drr_operator
 
-    generator = torch.Generator().manual_seed(0)
-    values = torch.rand(5 * 6 * 9, generator=generator)
-    rays = torch.rand((2, 5, 3), generator=generator, dtype=torch.float64)
-    poses = torch.eye(4, dtype=torch.float64).expand(2, 4, 4).clone()
+    values, rays = seeded(5 * 6 * 9).float(), seeded((2, 5, 3))
+    poses = torch.eye(4).double().repeat(2, 1, 1)
     place, grid, tests = poses[0].clone(), [6, 5, 7], ("test_schema", "test_faketensor")
     for derivatives in (False, True):
         given = (values, rays, poses, place, grid, [4, 3], derivatives)
@@ -304,10 +291,7 @@ def test_attenuation_that_does_not_fit_is_refused(renderer, change, why):
     [
         ({"intrinsics": torch.eye(4)}, "intrinsics: found the shape"),
         ({"intrinsics": torch.zeros(3, 3)}, "not finite"),
-        (
-            {"camera_from_world": torch.zeros((4, 4), device="meta")},
-            "camera_from_world: .*device meta",
-        ),
+        ({"camera_from_world": torch.zeros((4, 4)).to("meta")}, "camera_from_world: .*device meta"),
     ],
 )
 def test_a_camera_that_does_not_fit_is_refused(renderer, given, why):

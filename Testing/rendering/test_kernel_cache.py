@@ -45,24 +45,15 @@ def start(tmp_path):
 
     Returns what is printed.
     """
-    possible = (
-        shutil.which("unshare")
-        and subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0
-    )
-    if not possible:
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"]).returncode:
         pytest.skip("needs unshare, and a system that lets it make read-only mounts")
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()
     temporary.mkdir()
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "NUMBA_"))
-    }
-    environment |= {
-        "HOME": str(home),
-        "TMPDIR": str(temporary),
-        "PYTHONPATH": str(LIBRARY.parent),
-        "PYTHON": sys.executable,
-    }
+    own = ("XDG_", "NUMBA_")
+    environment = {name: each for name, each in os.environ.items() if not name.startswith(own)}
+    environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHON": sys.executable}
+    environment["PYTHONPATH"] = str(LIBRARY.parent)
 
     def start(*more: Path, **changed) -> list[str]:
         folders = [str(folder) for folder in (LIBRARY, home, *more)]
@@ -97,11 +88,8 @@ def test_a_folder_that_is_named_is_used_without_a_word(start, tmp_path):
 @pytest.mark.slow
 def test_without_any_folder_kernels_are_compiled_at_every_start(start):
     said, done = start(Path("/tmp"), Path("/var/tmp"), Path.cwd())
-    assert (
-        done == "done"
-        and said.startswith("Kernels are compiled at every start")
-        and "NUMBA_CACHE_DIR" in said
-    )
+    assert done == "done" and said.startswith("Kernels are compiled at every start")
+    assert "NUMBA_CACHE_DIR" in said
 
 
 def test_the_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 No CUDA device is needed for it.
 """
 
-import subprocess
 import sys
 import warnings
 
@@ -47,20 +46,6 @@ def test_an_automatic_choice_learns_on_a_card_and_registers_on_the_processor(two
     assert (method.compute_device.name, method.trains_on) == (CPU, "cuda:0")
 
 
-def test_an_automatic_choice_without_a_card_does_not_import_pytorch():
-    program = "import sys; from MultiViewRegistrationLib.rendering import devices; devices.has_card = bool; "
-    program += "print(devices.ComputeDevice('auto').name, 'torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.split() == [CPU, "False"], done.stderr
-
-
-def failing(message: str):
-    def fail(*_):
-        raise RuntimeError(message)
-
-    return fail
-
-
 def test_where_there_are_devices(two_cards):
     first = ("cuda:0", "NVIDIA H200", "")
     assert resolved("auto") == resolved("cuda") == first
@@ -78,40 +63,36 @@ def test_where_there_are_devices(two_cards):
 @pytest.mark.parametrize(
     "name, value, why",
     [
+        ("init", "Found no NVIDIA driver on your system.", "there is no NVIDIA driver"),
         (
             "init",
-            failing(
-                "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"
-            ),
-            "there is no NVIDIA driver",
-        ),
-        (
-            "init",
-            failing("The NVIDIA driver on your system is too old (found version 11040)"),
+            "The NVIDIA driver on your system is too old (found version 11040)",
             "the NVIDIA driver is too old for this PyTorch",
         ),
-        (
-            "init",
-            failing("Unexpected error\nfrom cudaGetDeviceCount()"),
-            "CUDA does not start (Unexpected error)",
-        ),
-        ("device_count", lambda: 0, "there is no CUDA device"),
+        ("init", "Strange\nfrom cudaGetDeviceCount()", "CUDA does not start (Strange)"),
+        ("device_count", 0, "there is no CUDA device"),
         (
             "mem_get_info",
-            lambda number: (100 << 20, 16 << 30),
+            (100 << 20, 16 << 30),
             "it has 100 MiB of free memory, and 1024 MiB are needed",
         ),
         (
             "mem_get_info",
-            failing("CUDA error: no kernel image is available for execution on the device\nmore"),
-            "it does not work (CUDA error: no kernel image is available for execution on the "
-            "device); its driver may be too old, or its memory in use",
+            "CUDA error: no kernel image\nmore",
+            "it does not work (CUDA error: no kernel image); "
+            "its driver may be too old, or its memory in use",
         ),
     ],
-    ids=["no driver", "old driver", "other", "no device", "little memory", "no kernels"],
 )
 def test_a_fallback_says_why(two_cards, monkeypatch, name, value, why):
-    monkeypatch.setattr(torch.cuda, name, value)
+    """A text is what PyTorch raises."""
+
+    def answer(*_):
+        if isinstance(value, str):
+            raise RuntimeError(value)
+        return value
+
+    monkeypatch.setattr(torch.cuda, name, answer)
     assert resolved("cuda") == (CPU, "", why)
     for card in (True, False):  # without a card, an automatic choice is silent
         monkeypatch.setattr(devices, "has_card", lambda card=card: card)

@@ -18,29 +18,14 @@ FILES = {
     "camera.json": opencv_files.JSON,
     "old.yml": opencv_files.YAML.replace("%YAML 1.2", "%YAML:1.0"),
 }
-COEFFICIENTS = [
-    -0.31,
-    0.12,
-    0.002,
-    -0.0015,
-    0.05,
-    0.01,
-    -0.02,
-    0.003,
-    0.001,
-    -0.002,
-    0.0015,
-    0.0005,
-]
+COEFFICIENTS = "-0.31 0.12 0.002 -0.0015 0.05 0.01 -0.02 0.003 0.001 -0.002 0.0015 0.0005"
 #: cv2.projectPoints (OpenCV 5.0.0) of the first points, with the distortion.
-PROJECTED = [
-    [427.44615036, 181.34045377],
-    [287.11490729, 286.65445933],
-    [350.61841943, 360.23680682],
-    [494.2884198, 234.8490875],
-    [316.79348902, 122.6186708],
-    [428.62768159, 195.88801085],
-]
+PROJECTED = """427.44615036 181.34045377
+287.11490729 286.65445933
+350.61841943 360.23680682
+494.2884198 234.8490875
+316.79348902 122.6186708
+428.62768159 195.88801085"""
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -49,7 +34,7 @@ def test_points_fall_where_opencv_has_them(tmp_path, name):
     assert view.size == SIZE and view.name == name.partition(".")[0]
     check(view, POINTS, pinhole(POINTS))
     bent = view.distortion.distort_pixels(view.camera.intrinsics, view.camera.project(POINTS[:6]))
-    assert_allclose(bent, PROJECTED, atol=1e-7)
+    assert_allclose(bent.ravel(), list(map(float, PROJECTED.split())), atol=1e-7)
 
 
 def test_units_and_axes(tmp_path):
@@ -63,13 +48,13 @@ def test_units_and_axes(tmp_path):
 def test_the_content_is_that_of_a_case(tmp_path):
     (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit="mm", axes="own")
     content = view.given_to(ViewRecord("AP")).geometry_json
-    assert content["distortion"] == COEFFICIENTS
+    assert content["distortion"] == list(map(float, COEFFICIENTS.split()))
     write_json(tmp_path / "case.json", {"version": 1, "views": [{"name": "AP", **content}]})
     (again,) = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")
     assert_allclose(
         again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9
     )
-    assert again.name == "AP" and again.distortion.coefficients.tolist() == COEFFICIENTS
+    assert again.name == "AP" and again.distortion.coefficients.tolist() == content["distortion"]
 
 
 LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}

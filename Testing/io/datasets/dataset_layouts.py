@@ -67,16 +67,13 @@ class DeepFluoro:
     intrinsic: np.ndarray
     landmarks: np.ndarray
     cameras: list[np.ndarray]
-    turned: list[int]
 
 
 def write_deepfluoro(path: Path) -> DeepFluoro:
     """Two X-rays of the phantom, the second stored upside down."""
     ct = make_ct()
     hu = ct.volume.values.astype(np.int16)
-    index_from_volume = np.linalg.inv(
-        np.block([[2 * np.eye(3), ORIGIN[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]])
-    )
+    index_from_volume = np.linalg.inv(rigid_matrix([0, 0, 0], ORIGIN) @ np.diag([2, 2, 2, 1]))
     centre = ORIGIN + 47.0
     intrinsic = np.array(
         [[-1000 / PIXEL_MM[0], 0, 58.7], [0, -1000 / PIXEL_MM[1], 51.2], [0, 0, 1]]
@@ -89,12 +86,8 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
     cameras = []
     for turn, degrees, flip in (([1, 2, 4], 3, np.eye(3)), ([2, -1, 1], 35, upside_down)):
         camera = rigid_matrix(turn, [0, 0, 0])
-        camera[:3, :3] = (
-            flip
-            @ camera[:3, :3]
-            @ front
-            @ Rotation.from_euler("z", degrees, degrees=True).as_matrix()
-        )
+        turned = rigid_matrix([0, 0, degrees], [0, 0, 0])[:3, :3]
+        camera[:3, :3] = flip @ camera[:3, :3] @ front @ turned
         camera[:3, 3] = [4, -3, -700] - camera[:3, :3] @ centre
         cameras.append(camera)
     random = np.random.default_rng(3)
@@ -104,15 +97,9 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
     landmarks[4] = centre + [0, 0, 300]  # beyond every image
     with h5py.File(path, "w") as file:
         parameters = file.create_group("proj-params")
-        for name, value in {
-            "extrinsic": extrinsic,
-            "intrinsic": intrinsic,
-            "num-cols": SIZE[0],
-            "num-rows": SIZE[1],
-            "pixel-col-spacing": PIXEL_MM[0],
-            "pixel-row-spacing": PIXEL_MM[1],
-        }.items():
-            parameters[name] = value
+        parameters["extrinsic"], parameters["intrinsic"] = extrinsic, intrinsic
+        parameters["num-cols"], parameters["num-rows"] = SIZE
+        parameters["pixel-col-spacing"], parameters["pixel-row-spacing"] = PIXEL_MM
         specimen = file.create_group(SPECIMEN)
         _image(specimen, "vol", hu, [2, 2, 2], ORIGIN, compression="gzip")
         labels = np.where(hu > 500, np.arange(48) // 8 + 1, 0).astype(np.uint8)
@@ -125,20 +112,13 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
             _image(group, "image", image.astype(np.float32), PIXEL_MM, [0, 0])
             for name, pixel in zip(NAMES, projected(intrinsic, camera, landmarks), strict=True):
                 group[f"gt-landmarks/{name}"] = pixel[:, None].astype(np.float32)
-            pose = (np.linalg.inv(camera) @ extrinsic).astype(np.float32)
-            femur = (np.linalg.inv(camera @ rigid_matrix([0, 0, 0], [1, 0, 0])) @ extrinsic).astype(
-                np.float32
-            )
-            for name, value in {
-                "cam-to-pelvis-vol": pose,
-                "cam-to-left-femur-vol": femur,
-                "cam-to-right-femur-vol": femur,
-                "left-femur-good-fov": 1,
-                "right-femur-good-fov": 0,
-            }.items():
-                group[f"gt-poses/{name}"] = value
+            moved = camera @ rigid_matrix([0, 0, 0], [1, 0, 0])
+            for name, of in (("pelvis", camera), ("left-femur", moved), ("right-femur", moved)):
+                pose = (np.linalg.inv(of) @ extrinsic).astype(np.float32)
+                group[f"gt-poses/cam-to-{name}-vol"] = pose
+                group[f"gt-poses/{name}-good-fov"] = int(name != "right-femur")
             group["rot-180-for-up"] = number
-    return DeepFluoro(path, intrinsic, landmarks.astype(np.float32).astype(float), cameras, [0, 1])
+    return DeepFluoro(path, intrinsic, landmarks.astype(np.float32).astype(float), cameras)
 
 
 def _image(parent, name, pixels, spacing, origin, **options) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import write_volume
 from numpy.testing import assert_allclose
 from refusals import refuses
 from scipy.spatial.transform import Rotation
@@ -18,13 +18,6 @@ ORIGIN = (-58.0, -39.0)
 SIDE = 9  # voxels of 10 mm about the isocentre
 
 
-def write_image(path, values, spacing, origin):
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(spacing)
-    image.SetOrigin(origin)
-    sitk.WriteImage(image, str(path))
-
-
 @pytest.fixture(params=TURNED)
 def folder(request, tmp_path):
     (tmp_path / request.param).touch()
@@ -38,11 +31,12 @@ def folder(request, tmp_path):
         f"<ProjectionOffsetX>{SHIFT}</ProjectionOffsetX>{projections}</RTKThreeDCircularGeometry>"
     )
     counts = np.random.default_rng(1).integers(1, 60000, (2, *SIZE[::-1])).astype(np.uint16)
-    write_image(tmp_path / "projections.mha", counts, (*MM, 1.0), (*ORIGIN, 0.0))
+    detector = rigid.translation([*ORIGIN, 0]) @ np.diag([*MM, 1, 1])
+    write_volume(tmp_path / "projections.mha", counts, detector)
     ct = np.full((SIDE,) * 3, -1000, np.int16)
     ct[2:7, 3:7, 2:6] = 700
     for name in ("ct_original.mha", "ct_def.mha"):
-        write_image(tmp_path / name, ct, (10.0,) * 3, (-40.0,) * 3)
+        write_volume(tmp_path / name, ct, rigid.translation([-40.0] * 3) @ np.diag([10, 10, 10, 1]))
     return tmp_path, TURNED[request.param]
 
 

@@ -80,28 +80,9 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
     turned = autoscoper_from_ct((5, 6, 7), [4, 5, 6])
     assert_allclose(imported.content["world_from_ct"], start @ turned, atol=1e-9)
     assert_allclose(imported.content["truth"]["world_from_ct"], POSE @ turned, atol=1e-9)
-    assert (
-        main(
-            [
-                "import",
-                "autoscoper",
-                str(trial),
-                "--frame",
-                "1",
-                "--intensity",
-                "linear",
-                "--unit",
-                "cm",
-                "--volume",
-                "radius",
-                "--truth",
-                str(tmp_path / "truth.tra"),
-                "--out",
-                str(tmp_path / "case"),
-            ]
-        )
-        == 0
-    )
+    words = f"--truth {tmp_path}/truth.tra --unit cm --volume radius --out {tmp_path}/case"
+    words = f"import autoscoper {trial} --frame 1 --intensity linear {words}"
+    assert main(words.split()) == 0
     assert "taken as the truth" in capsys.readouterr().err
     assert_allclose(Case.load(tmp_path / "case").truth_world_from_ct, POSE @ turned, atol=1e-9)
 

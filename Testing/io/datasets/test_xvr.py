@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from file_io import write_volume
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from numpy.testing import assert_allclose
 from refusals import refuses
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.xvr import read_xvr
 
@@ -30,11 +31,7 @@ def perspective_projection(pose, points):
     x = torch.from_numpy(points) @ torch.linalg.inv(pose[0] @ REORIENT)[:3, :3].T
     x = x + torch.linalg.inv(pose[0] @ REORIENT)[:3, 3]
     intrinsic = torch.tensor(
-        [
-            [SDD / DX, 0, -X0 / DX + SIZE[0] / 2],
-            [0, SDD / DY, -Y0 / DY + SIZE[1] / 2],
-            [0, 0, 1],
-        ]
+        [[SDD / DX, 0, -X0 / DX + SIZE[0] / 2], [0, SDD / DY, -Y0 / DY + SIZE[1] / 2], [0, 0, 1]]
     ).double()
     x = x @ intrinsic.T
     x = x / x[:, 2:]
@@ -48,11 +45,9 @@ def subject(tmp_path):
     (folder / "xrays").mkdir(parents=True)
     values = np.full((9, 10, 11), -1000, np.int16)
     values[2:7, 2:8, 3:8] = 700
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing([6.0, 6.0, 6.0])
-    image.SetOrigin([5.0, -90.0, 33.0])
-    sitk.WriteImage(image, str(folder / "volume.nii.gz"))
-    sitk.WriteImage(image, str(folder / "mask.nii.gz"))
+    for name in ("volume", "mask"):
+        place = rigid.translation([5.0, -90, 33]) @ np.diag([6, 6, 6, 1])
+        write_volume(folder / f"{name}.nii.gz", values, place)
     torch.save(torch.from_numpy(FIDUCIALS)[None].float(), folder / "fiducials.pt")
     for n, name in enumerate(("000", "001")):
         pixels = np.random.default_rng(n).integers(1, 60000, SIZE[::-1]).astype(np.uint16)

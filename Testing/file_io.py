@@ -16,7 +16,8 @@ def read_json(path: Path):
 
 
 def write_json(path: Path, content) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")
+    """Arrays are written as lists."""
+    path.write_text(json.dumps(content, default=np.ndarray.tolist), encoding="utf-8")
 
 
 def read_table(path: Path) -> list[dict]:

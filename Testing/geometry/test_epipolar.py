@@ -15,7 +15,7 @@ from scipy.optimize import least_squares
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.epipolar import epipolar_line, triangulate
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 
 EDGES = np.array([[-0.5, -0.5], [639.5, 479.5]])
 
@@ -24,11 +24,11 @@ pixels = st.tuples(st.floats(-0.5, 639.5), st.floats(-0.5, 479.5)).map(np.array)
 depths = st.floats(50, 5000)
 
 
-def seen_from(angle_deg: float, **changes) -> Camera:
+def seen_from(angle_deg, **changes):
     return c_arm(angle_deg, 5, pixel_mm=(0.5, 0.5), size=SIZE, **changes)
 
 
-def slot_scan(angle_deg: float = 0) -> SlotScanCamera:
+def slot_scan(angle_deg=0):
     """A scout of 320 x 240 mm from so many degrees about the long axis.
 
     Its rows run to the feet.
@@ -37,20 +37,20 @@ def slot_scan(angle_deg: float = 0) -> SlotScanCamera:
     return SlotScan(**slot_scan_of(angle_deg) | seen).camera()
 
 
-def fundamental(camera_from: Camera, camera_to: Camera) -> np.ndarray:
+def fundamental(camera_from, camera_to):
     """F = [e']x P' P+, of unit norm (Hartley and Zisserman, eq. 9.1)."""
     P, Q = camera_from.projection_matrix, camera_to.projection_matrix
     F = rigid.hat(Q @ np.append(camera_from.source, 1)) @ Q @ np.linalg.pinv(P)
     return F / np.linalg.norm(F)
 
 
-def distance_to_segment(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def distance_to_segment(points, ends):
     along = ends[1] - ends[0]
     share = np.clip((points - ends[0]) @ along / (along @ along), 0, 1)
     return np.linalg.norm(points - ends[0] - share[:, None] * along, axis=1)
 
 
-def inside(points: np.ndarray, slack: float = 0.0) -> np.ndarray:
+def inside(points, slack=0.0):
     return ((points >= EDGES[0] - slack) & (points <= EDGES[1] + slack)).all(axis=-1)
 
 

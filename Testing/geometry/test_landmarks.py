@@ -1,7 +1,5 @@
 """Poses from landmarks: cameras of all kinds, projected here by plain matrices, with noise, mismatches and bad input."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np
@@ -28,13 +26,13 @@ class Scene:
 
     def __init__(
         self,
-        seed: int,
-        views: int = 2,
-        landmarks: int = 8,
+        seed,
+        views=2,
+        landmarks=8,
         *,
-        coplanar: bool = False,
-        mirrored: bool = False,
-    ) -> None:
+        coplanar=False,
+        mirrored=False,
+    ):
         self.random = np.random.default_rng(seed)
         angles = self.random.uniform(-20, 20) + np.array([0, 60, -50])[:views]
         self.cameras = {
@@ -54,12 +52,12 @@ class Scene:
             for name, camera in self.cameras.items()
         }
 
-    def blur(self, noise_px: float) -> Scene:
+    def blur(self, noise_px):
         for pixel in self.pixels.values():
             pixel += self.random.normal(0, noise_px, 2)
         return self
 
-    def spoil(self, share: float) -> list[tuple[str, str]]:
+    def spoil(self, share):
         """Puts this share of the positions anywhere, 60 px off at least; which ones."""
         keys = list(self.pixels)
         drawn = self.random.choice(len(keys), round(share * len(keys)), replace=False)
@@ -70,7 +68,7 @@ class Scene:
                 self.pixels[key] = self.random.uniform(0, 511, 2)
         return [(f"L{n}", view) for n, view in chosen]
 
-    def landmarks(self) -> list[Landmark]:
+    def landmarks(self):
         return [
             Landmark(
                 f"L{n}",
@@ -80,27 +78,27 @@ class Scene:
             for n, point in enumerate(self.points)
         ]
 
-    def fit(self) -> LandmarkFit:
+    def fit(self):
         return locate(self.landmarks(), self.cameras)
 
-    def error_mm(self, fit: LandmarkFit) -> float:
+    def error_mm(self, fit):
         """Mean distance of the landmarks from their true place."""
         return mtre(fit.world_from_ct, self.truth, self.points)
 
 
-def camera(primary_deg: float, secondary_deg: float, mirrored: bool) -> Camera:
+def camera(primary_deg, secondary_deg, mirrored):
     seen = {"source_to_detector_mm": 1020, "pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE}
     more = {"mirrored": mirrored, "principal_point": (250, 260)}
     return c_arm(primary_deg, secondary_deg, **seen, **more)
 
 
-def project(camera: Camera, pose: np.ndarray, point: np.ndarray) -> np.ndarray:
+def project(camera, pose, point):
     """By homogeneous matrices alone."""
     u, v, w = camera.intrinsics @ (camera.camera_from_world @ pose @ [*point, 1])[:3]
     return np.array([u / w, v / w])
 
 
-def exact_fit(scene: Scene):
+def exact_fit(scene):
     fit = scene.fit()
     assert scene.error_mm(fit) < 1e-4
     assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
@@ -217,18 +215,18 @@ def test_a_second_solution_is_reported():
     assert_allclose(tilts, [-np.degrees(0.35), np.degrees(0.35)], atol=3)
 
 
-def shuffled(scene: Scene) -> list[Landmark]:
+def shuffled(scene):
     given = scene.landmarks()
     others = np.roll(given, -3)
     return [Landmark(each.name, each.ct, other.pixels) for each, other in zip(given, others)]
 
 
-def on_a_line(scene: Scene) -> list[Landmark]:
+def on_a_line(scene):
     scene.points = np.array([[10.0 * n, 20 * n, 0.5 * (n % 2)] for n in range(len(scene.points))])
     return scene.landmarks()
 
 
-def seen_outside(scene: Scene) -> list[Landmark]:
+def seen_outside(scene):
     scene.pixels[2, "view1"] = np.array([-1.0, 20])
     return scene.landmarks()
 

@@ -10,7 +10,7 @@ from MultiViewRegistrationLib.imaging.field import find_annotations
 from MultiViewRegistrationLib.imaging.xray import RawImage, to_line_integrals
 
 
-def with_text(image: np.ndarray, grey: int) -> tuple[np.ndarray, np.ndarray]:
+def with_text(image, grey):
     """8 bit: the image with a word and a ruler on it, and where they are."""
     plain = Image.fromarray(np.clip(image / 257, 1, 254).astype(np.uint8))
     drawn = plain.copy()

@@ -10,7 +10,7 @@ from MultiViewRegistrationLib.imaging.ct import ct_from_array, load_ct, masked
 from MultiViewRegistrationLib.imaging.xray import load_image, raw_image
 
 
-def body(low: float = -1000) -> np.ndarray:
+def body(low=-1000):
     hu = np.full((6, 7, 8), low)
     hu[2:5, 2:5, 2:6] = 300
     return hu

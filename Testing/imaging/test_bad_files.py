@@ -34,18 +34,18 @@ NRRD = {"type": "short", "dimension": "3", "sizes": "4 4 4", "endian": "little",
 GRID = "100000 100000 100000 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1"
 
 
-def metaimage(**changed) -> bytes:
+def metaimage(**changed):
     return "".join(
         f"{key} = {value}\n" for key, value in (META | changed).items()
     ).encode() + bytes(128)
 
 
-def nrrd(**changed) -> bytes:
+def nrrd(**changed):
     lines = "".join(f"{key}: {value}\n" for key, value in (NRRD | changed).items())
     return f"NRRD0004\n{lines}\n".encode() + bytes(128)
 
 
-def tfm(kind: str, parameters: str = "1 0 0 0 1 0 0 0 1 0 0 0", fixed: str = "0 0 0") -> bytes:
+def tfm(kind, parameters="1 0 0 0 1 0 0 0 1 0 0 0", fixed="0 0 0"):
     return (
         f"#Insight Transform File V1.0\n#Transform 0\nTransform: {kind}_double_3_3\nParameters: "
         f"{parameters}\nFixedParameters: {fixed}\n"

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, load_ct
 
 
-def body(shape=(12, 16, 20)) -> np.ndarray:
+def body(shape=(12, 16, 20)):
     """int16 HU: air, a box of fat and in it a box of bone, off centre."""
     hu = np.full(shape, -1000, np.int16)
     hu[2:-1, 3:-2, 4:-3] = -100
@@ -145,7 +145,7 @@ def test_a_nifti_packed_in_several_parts_is_whole(tmp_path):
     assert_array_equal(load_ct(path).volume.values, body())
 
 
-def sheared_nifti(path, qform_code: int):
+def sheared_nifti(path, qform_code):
     """A NIfTI whose sform shears by 0.1; ITK falls back on the qform, if there is one."""
     header = bytearray(written(path, body()).read_bytes())
     header[252:256] = struct.pack("<2h", qform_code, 1)

@@ -34,7 +34,7 @@ DX_IMAGE, CR_IMAGE, RF_IMAGE = (
 )
 
 
-def body(frames: int = 0) -> np.ndarray:
+def body(frames=0):
     """Detected intensities, 12 bits.
 
     A bright rim of air, noise, a dark bone that is elsewhere in each frame.
@@ -148,7 +148,7 @@ def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometr
     assert np.ptp(found + np.log(intensity)) < 5e-3
 
 
-def seen(tmp_path, **tags) -> np.ndarray:
+def seen(tmp_path, **tags):
     image = load_image(twelve_bits(tmp_path / "shutter.dcm", body(), **tags))
     valid = to_line_integrals(image).valid
     assert not (valid & ~image.open).any() and valid.any()
@@ -197,7 +197,7 @@ def test_a_header_that_cannot_be_true(tmp_path, tags, said):
     assert said in refused(twelve_bits(tmp_path / "a.dcm", body(), **tags))
 
 
-def rewritten(path, syntax: str, pixel_data: bytes, **tags):
+def rewritten(path, syntax, pixel_data, **tags):
     """A file that claims another transfer syntax."""
     data = pydicom.dcmread(twelve_bits(path, body(), **tags))
     data.file_meta.TransferSyntaxUID = syntax

@@ -14,7 +14,7 @@ from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_
 STYLES = ["lead", "blurred lead", "leaky lead", "painted black", "painted white"]
 
 
-def encoded(intensity: np.ndarray, encoding: str) -> tuple[RawImage, dict]:
+def encoded(intensity, encoding):
     """The same image as files hold it, and how to read it."""
     if encoding == "16 bit":
         return RawImage(intensity.astype(np.float32), 1, 65_535), {}
@@ -29,12 +29,12 @@ def encoded(intensity: np.ndarray, encoding: str) -> tuple[RawImage, dict]:
     }
 
 
-def valid_of(intensity: np.ndarray, encoding: str = "16 bit") -> np.ndarray:
+def valid_of(intensity, encoding="16 bit"):
     raw, how = encoded(intensity, encoding)
     return to_line_integrals(raw, **how).valid
 
 
-def assert_is_field(valid: np.ndarray, inside: np.ndarray) -> None:
+def assert_is_field(valid, inside):
     """Next to nothing outside is left, and at most a rim of 16 pixels (4 % of the image) is lost."""
     assert np.mean(valid[inside < 0]) < 0.003
     assert np.mean(valid[inside > 16]) > 0.99

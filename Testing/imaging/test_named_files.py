@@ -27,7 +27,7 @@ READERS = {
 }
 
 
-def leaked(read, path) -> str:
+def leaked(read, path):
     """What of the planted file came out; "" for nothing."""
     try:
         found = read(path)

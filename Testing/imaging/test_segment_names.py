@@ -30,7 +30,7 @@ TABLE = (
 )
 
 
-def stacked(*labels: int) -> np.ndarray:
+def stacked(*labels):
     """Labels on the phantom's grid, (i, j, k) as `Case.from_arrays` has them, each above the one before."""
     values = np.zeros(make_ct().volume.values.shape, np.uint8)
     bone = np.argwhere(make_ct().volume.values > 300)
@@ -39,7 +39,7 @@ def stacked(*labels: int) -> np.ndarray:
     return values
 
 
-def names_of(*labels: int) -> tuple[str, ...]:
+def names_of(*labels):
     with collect_warnings():
         return structures_of_array(stacked(*labels), None, [], make_ct()).names
 

@@ -21,7 +21,7 @@ def circle(x, y, z, radius, count=60):
 
 
 @pytest.fixture
-def ct() -> CT:
+def ct():
     """80 x 70 x 20 voxels of 1, 1 and 2 mm, bone everywhere, its first voxel at (-30, -20, 10) mm."""
     affine = np.diag([1.0, 1.0, 2.0, 1.0])
     affine[:3, 3] = [-30, -20, 10]

@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.imaging.xray import (
 LINE_INTEGRALS = limb(200, 110)
 
 
-def raw(values: np.ndarray, step: float = 1, white: float = 65_535) -> RawImage:
+def raw(values, step=1, white=65_535):
     return RawImage(np.asarray(values, np.float32), step, white)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import warnings
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny_case
+from file_io import write_json
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
@@ -30,7 +30,10 @@ def write_case(case_folder, tmp_path):
 
     def write(content):
         path = tmp_path / "case.json"
-        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            write_json(path, content)
         return path
 
     return write

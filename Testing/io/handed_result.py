@@ -32,14 +32,13 @@ def write_result(folder: Path, **changes) -> Path:
     names = ("Doe John", "LAT")
     content = {
         "version": 1,
-        "world_from_ct": pose(1).tolist(),
+        "world_from_ct": pose(1),
         "verdict": None,
         "reasons": [],
         "predicted_tre_mm": None,
         "frame_of_reference_uid": {"world": WORLD_UID, "ct": CT_UID},
         "views": [
-            {"name": name, "similarity": 0.9, "camera_from_world": np.eye(4).tolist()}
-            for name in names
+            {"name": name, "similarity": 0.9, "camera_from_world": np.eye(4)} for name in names
         ],
         "inputs": {"case.json": "00"},
     } | changes

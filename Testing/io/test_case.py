@@ -82,7 +82,7 @@ COPIED = changed(
 
 
 def moved(x, y, z):
-    return (rigid.translation([x, y, z]) @ START).tolist()
+    return rigid.translation([x, y, z]) @ START
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path)
     content = full()
     view = content["views"][2]
     view["camera"].update(intrinsics=intrinsics, size=list(size))
-    view.update(distortion=lens.coefficients.tolist(), mask="dot.mha")
+    view.update(distortion=lens.coefficients, mask="dot.mha")
     ideal = np.array([45.0, 12])
     bent = lens.distort_pixels(np.array(intrinsics), ideal)
     assert np.linalg.norm(bent - ideal) > 2
     rows, columns = np.indices(size[::-1])
     dot = np.exp(-((columns - bent[0]) ** 2 + (rows - bent[1]) ** 2) / 8)
-    path = write_case(changed(content, ["landmarks", 0, "views"], {"oblique": bent.tolist()}))
+    path = write_case(changed(content, ["landmarks", 0, "views"], {"oblique": bent}))
     write_values(tmp_path / "oblique.mha", (1000 * np.exp(-dot)).astype(np.float32))
     write_values(tmp_path / "dot.mha", (dot > 0.1).astype(np.uint8))
     case = Case.load(path)

@@ -27,10 +27,10 @@ def planted(tmp_path):
         pixels = random.integers(2000, 4000, (16, 20))
         write_xray(folder / f"{NAME}_{name}.dcm", pixels, ImagerPixelSpacing=["4", "4"])
         views.append({"name": name, "image": f"{NAME}_{name}.dcm", "comment": NAME})
-    views[0]["projection_matrix"] = camera(0).projection_matrix.tolist()
+    views[0]["projection_matrix"] = camera(0).projection_matrix
     views[1]["c_arm"] = {**full()["views"][3]["c_arm"], "rao_lao_deg": 90, "operator": NAME}
     views[1]["assumptions"] = [NAME]
-    pose, pixels = START.tolist(), {"AP": [9, 7], lateral: [10, 7.5]}
+    pose, pixels = START, {"AP": [9, 7], lateral: [10, 7.5]}
     case = {
         "version": 1,
         "$schema": f"/home/{NAME}/case.schema.json",

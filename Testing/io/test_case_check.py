@@ -24,13 +24,13 @@ def check_of(write_case):
     return check
 
 
-def with_readings(*readings, start=START) -> dict:
+def with_readings(*readings, start=START):
     case = minimal()
     case["views"] = case["views"][: len(readings)]
     for view, changes in zip(case["views"], readings):
         del view["projection_matrix"]
         view["c_arm"] = {**READING, **changes}
-    case["world_from_ct"] = None if start is None else np.asarray(start).tolist()
+    case["world_from_ct"] = start
     return {key: value for key, value in case.items() if value is not None}
 
 
@@ -93,7 +93,7 @@ def test_points_and_the_tracker_are_summarised(check_of):
         targets=[[23, 0, 0], [0, 25, 0], [0, 0, -26]],
         search={"rotation_deg": 7, "translation_mm": 9.5},
         landmarks=[{"name": "tip", "ct": [1, 2, 3], "views": {}}],
-        reference_from_world=tracker.tolist(),
+        reference_from_world=tracker,
     )
     sentence = "2 of 3 targets lie outside of the CT; check that they are of this CT, in LPS mm."
     assert [each for each in findings(check) if "outside of the CT" in each] == [sentence]
@@ -185,7 +185,7 @@ def test_show_prints_the_resolved_matrices_of_every_kind_of_geometry(write_case,
     given = camera(90, mirrored=True)
     case = with_readings({"mirrored": True}, {})
     case["views"][1].pop("c_arm")
-    case["views"][1]["projection_matrix"] = (3 * given.projection_matrix).tolist()  # any scale
+    case["views"][1]["projection_matrix"] = 3 * given.projection_matrix  # any scale
     assert main(["case", "show", str(write_case(case)), "--json"]) == 0
     views = json.loads(capsys.readouterr().out)["views"]
     for view, expected in zip(views, (camera(0, mirrored=True), given), strict=True):

@@ -90,12 +90,12 @@ def exported(folder, case, tmp_path):
 
     def view(n, name, camera):
         dicom = {**origin, "sop_instance_uid": f"1.2.3.7.{n}"}
-        matrix = camera.camera_from_world.tolist()
-        return {"name": name, "similarity": 0.9, "camera_from_world": matrix, "dicom": dicom}
+        at = {"camera_from_world": camera.camera_from_world}
+        return {"name": name, "similarity": 0.9, "dicom": dicom, **at}
 
     def export(*kinds, volume="nii.gz", identity=False, **changes):
         views = [view(n, *each) for n, each in enumerate(CAMERAS.items(), start=1)]
-        content = {"world_from_ct": POSE.tolist(), "views": views} | changes
+        content = {"world_from_ct": POSE, "views": views} | changes
         exported = RegistrationExport.read(write_result(tmp_path / "result", **content))
         identities = identities_of(folder / "case.json") if identity else {}
         further = case_files(exported, case, kinds or CASE_KINDS, volume, identities)
@@ -108,7 +108,7 @@ def exported(folder, case, tmp_path):
 
 @pytest.mark.parametrize("volume", VOLUME_FORMATS)
 def test_a_resampled_ct_is_the_ct_where_the_pose_puts_it(exported, case, volume):
-    files = exported("resampled-ct", volume=volume, reference_from_world=REFERENCE.tolist())
+    files = exported("resampled-ct", volume=volume, reference_from_world=REFERENCE)
     for name, target in (("world", POSE), ("reference", REFERENCE @ POSE)):
         image = sitk.ReadImage(str(files[f"ct_in_{name}.{volume}"]))
         assert_array_equal(image.GetDirection(), np.eye(3).ravel())
@@ -288,7 +288,7 @@ def test_corrected_cameras_are_those_of_the_drr(exported):
 def test_no_camera_of_slicers_is_written_for_a_slot_scan(case, tmp_path):
     """It would be a pinhole's."""
     view = make_slot_scan(case.ct, 0)
-    content = {"world_from_ct": POSE.tolist(), "views": [{"name": view.name, "similarity": 0.9}]}
+    content = {"world_from_ct": POSE, "views": [{"name": view.name, "similarity": 0.9}]}
     result = RegistrationExport.read(write_result(tmp_path / "result", **content))
     scans = replace(case, views=[view])
     message = refusal(case_files, result, scans, ["resampled-ct", "cameras"], "nii.gz", {})
@@ -305,7 +305,7 @@ def test_slicers_cameras_see_points_where_the_x_rays_do(exported, frame, from_wo
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     import slicer
 
-    file = exported("cameras", reference_from_world=REFERENCE.tolist())[f"cameras_in_{frame}.mrml"]
+    file = exported("cameras", reference_from_world=REFERENCE)[f"cameras_in_{frame}.mrml"]
     scene = slicer.vtkMRMLScene()
     scene.RegisterNodeClass(slicer.vtkMRMLCameraNode())
     scene.SetURL(str(file))

@@ -49,7 +49,7 @@ def case(tmp_path_factory):
         write_values(folder / f"{name}.png", image)
         told = {"name": name, "image": f"{name}.png", "intensity": "linear", "marker": marker}
         content["views"].append(told)
-    content["world_from_ct"] = off(np.eye(4), [2, -1, 2], [3, -2, 2]).tolist()
+    content["world_from_ct"] = off(np.eye(4), [2, -1, 2], [3, -2, 2])
     content.pop("truth", None)
     write_json(path, content)
     return path
@@ -91,7 +91,7 @@ def test_what_a_marker_is_fixed_to_is_said(case):
 def test_a_marker_in_one_view_only_is_refused(case):
     def in_one_view(views):
         del views[1]["marker"]
-        views[1]["projection_matrix"] = true_cameras()[1].projection_matrix.tolist()
+        views[1]["projection_matrix"] = true_cameras()[1].projection_matrix
 
     with refuses("has no marker and others have one"):
         CaseFile.read(changed(case, in_one_view))

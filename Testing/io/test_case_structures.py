@@ -400,7 +400,7 @@ def test_options_add_to_the_case_that_is_registered_and_override_it(
 
 
 def test_an_anonymised_case_and_its_truths_keep_only_the_usual_names(folder, write_case):
-    truth = {"structures": {"Smith": np.eye(4).tolist(), "L2": np.diag([-1, -1, 1, 1]).tolist()}}
+    truth = {"structures": {"Smith": np.eye(4), "L2": np.diag([-1, -1, 1, 1])}}
     content = structured(structures=listed(("Smith", 31), ("L2", 30)))
     written, notes = anonymise(write_case({**content, "truth": truth}), folder / "plain")
     case = Case.load(written)
@@ -411,7 +411,7 @@ def test_an_anonymised_case_and_its_truths_keep_only_the_usual_names(folder, wri
 
 
 def test_the_truths_of_the_chosen_structures_stay(write_case):
-    truth = {"structures": dict.fromkeys(("L1", "L2"), np.eye(4).tolist())}
+    truth = {"structures": dict.fromkeys(("L1", "L2"), np.eye(4))}
     write_case({**structured(structures=NAMED_LABELS), "truth": truth})
     assert set(registered_case("").structure_truths) == {"L1", "L2"}
     assert set(registered_case("--structures L2").structure_truths) == {"L2"}

@@ -25,7 +25,7 @@ DTYPES = (np.uint8, np.int16, np.uint16, np.int32, np.int64, np.float32, np.floa
 PIXEL_MM = (None, (1.0, 1.0), (1.0, 0.3), (0.194, 0.1 + 0.2), (1 / 3, 1 / 3))
 
 
-def grid(seed: int, *, mirrored: bool) -> np.ndarray:
+def grid(seed, *, mirrored):
     """(4, 4): an oblique grid of one or the other handedness, with numbers of many digits."""
     random = np.random.default_rng(seed)
     axes = random.uniform(0.3, 3, 3) * [1, 1, -1 if mirrored else 1]
@@ -34,7 +34,7 @@ def grid(seed: int, *, mirrored: bool) -> np.ndarray:
     )
 
 
-def picture(seed: int, dtype: type, shape: tuple[int, int]) -> np.ndarray:
+def picture(seed, dtype, shape):
     top = 255 if dtype == np.uint8 else 32_000 if dtype == np.int16 else 60_000
     return np.random.default_rng(seed).uniform(0.4 * top, top, shape).astype(dtype)
 
@@ -82,7 +82,7 @@ def test_simpleitk_reads_the_values_where_they_were(tmp_path, dtype):
         )
 
 
-def memory(**changes) -> dict:
+def memory(**changes):
     """What write_case takes, beside the folder: a case with everything in it."""
     values = np.full((12, 12, 12), -1000.0)
     values[3:9, 3:9, 3:9] = 500

@@ -62,8 +62,7 @@ def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(
 
 
 def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
-    reference = REFERENCE.tolist()
-    files = exported(override=OVERRIDE, reference_from_world=reference, views=dicom_views())
+    files = exported(override=OVERRIDE, reference_from_world=REFERENCE, views=dicom_views())
     assert len(files) == 34
     for name, file in files.items():
         said = "An X-ray was replaced" if name.endswith(".dcm") else OVERRIDE
@@ -129,7 +128,7 @@ def test_the_dicom_file_says_what_was_assessed(exported, dciodvfy, changes, begi
     "changes",
     [
         {"views": dicom_views(frame=None), "override": OVERRIDE},
-        {"views": dicom_views(), "reference_from_world": REFERENCE.tolist()},
+        {"views": dicom_views(), "reference_from_world": REFERENCE},
     ],
     ids=["override", "reference"],
 )
@@ -161,7 +160,7 @@ def matrix_of(item):
 
 
 def test_a_tracker_gets_an_object_in_its_own_frame(exported, tmp_path):
-    files = exported("dicom", reference_from_world=REFERENCE.tolist())
+    files = exported("dicom", reference_from_world=REFERENCE)
     data = pydicom.dcmread(files["reference_from_ct.dcm"])
     tracker, world, ct = data.RegistrationSequence
     assert data.FrameOfReferenceUID == tracker.FrameOfReferenceUID not in (WORLD_UID, CT_UID)

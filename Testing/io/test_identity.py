@@ -60,7 +60,7 @@ def dicom_case(tmp_path):
 def header_warnings(dicom_case):
     """A function: what loading a case warns of whose headers have these tags, after the usual ones."""
 
-    def load(**tags) -> list[str]:
+    def load(**tags):
         path = dicom_case(tags=tags)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

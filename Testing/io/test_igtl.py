@@ -62,7 +62,7 @@ def client(port):
 
 
 def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
-    sent = messages(reference_from_world=REFERENCE.tolist())
+    sent = messages(reference_from_world=REFERENCE)
     with running(igtl.serve, port, sent), client(port) as peer:
         poses = {"CTToWorld": POSE, "CTToReference": REFERENCE @ POSE}
         told = {}

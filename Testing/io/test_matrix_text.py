@@ -20,7 +20,7 @@ POSE = np.vstack([np.c_[R, (5, -3, 700)], [0, 0, 0, 1]])
 P = K @ POSE[:3]
 
 
-def rows(matrix, between=" ") -> str:
+def rows(matrix, between=" "):
     return "\n".join(between.join(map(repr, row)) for row in matrix.tolist())
 
 

@@ -13,7 +13,7 @@ POINTS = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]])
 
 
 @pytest.fixture(scope="module")
-def lps() -> dict:
+def lps():
     ct = make_ct()
     views = make_views(ct)
     return {
@@ -27,7 +27,7 @@ def lps() -> dict:
     }
 
 
-def in_ras(lps: dict) -> dict:
+def in_ras(lps):
     return lps | {
         "ct_from_index": RAS @ lps["ct_from_index"],
         "view_projection": [matrix @ RAS for matrix in lps["view_projection"]],

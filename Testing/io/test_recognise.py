@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.io.recognise import recognise
 from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
 
 
-def names(paths) -> list[str]:
+def names(paths):
     return sorted(path.name for path in paths)
 
 
@@ -115,9 +115,9 @@ def test_text_and_numbers(tmp_path):
     matrix = make_views(make_ct())[0].camera.projection_matrix
     np.savetxt(tmp_path / "p.dat", matrix)
     np.save(tmp_path / "p.npy", matrix)
-    write_json(tmp_path / "p.json", {"a": {"projection_matrix": matrix.tolist()}})
+    write_json(tmp_path / "p.json", {"a": {"projection_matrix": matrix}})
     np.savetxt(tmp_path / "start.dat", TRUE_POSE)
-    write_json(tmp_path / "starts.json", {"poses": [TRUE_POSE.tolist()]})
+    write_json(tmp_path / "starts.json", {"poses": [TRUE_POSE]})
     write_transform(tmp_path / "t.dat", TRUE_POSE)
     write_h5_transform(tmp_path / "t.h5", TRUE_POSE, "a pose")
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)

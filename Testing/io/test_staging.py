@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from refusals import refuses
@@ -15,17 +14,17 @@ from MultiViewRegistrationLib.io import own_folders
 from MultiViewRegistrationLib.io.own_folders import KIND, complete, staged
 
 
-def write(folder: Path, content: str, names=("a", "b", "last"), **more) -> None:
+def write(folder, content, names=("a", "b", "last"), **more):
     with staged(folder, "last", **more) as stage:
         for name in names:
             (stage / name).write_text(content)
 
 
-def contents(folder: Path) -> dict[str, str]:
+def contents(folder):
     return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
 
-def hidden(folder: Path) -> list[Path]:
+def hidden(folder):
     return [*folder.glob(".*")]
 
 
@@ -107,7 +106,7 @@ def test_a_refusal_at_the_last_moment_moves_nothing(tmp_path):
     assert set(contents(tmp_path).values()) == {"1"} and not hidden(tmp_path)
 
 
-def killed_at(nth: int, folder: Path) -> int:
+def killed_at(nth, folder):
     """The status of a process that writes a set and is killed before a move, or 0 where it has fewer."""
     pid, replace, moves = os.fork(), os.replace, iter(range(nth))
     if pid == 0:
@@ -144,14 +143,14 @@ def test_a_kill_between_any_two_moves_mixes_nothing_and_is_completed(tmp_path):
     assert kills == 7  # four that went, three that came
 
 
-def ended() -> int:
+def ended():
     """The number of a process that is there no more."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
 
 
-def left_by(process: int, parent: Path) -> Path:
+def left_by(process, parent):
     """A stage as a run leaves it that is killed."""
     name = own_folders.new_name(KIND).replace(f"-{os.getpid()}-", f"-{process}-")
     (parent / name).mkdir(parents=True)

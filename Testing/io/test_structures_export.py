@@ -40,14 +40,14 @@ def result(tmp_path):
     """A function that writes a result with the bones at POSES, and these verdicts."""
 
     def write(verdicts=("check",) * 4, **more):
-        bodies = {"CT": {"world_from_ct": POSE.tolist(), "verdict": "check"}}
+        bodies = {"CT": {"world_from_ct": POSE, "verdict": "check"}}
         for name, pose, verdict in zip(NAMES, POSES, verdicts, strict=True):
-            bodies[name] = {"world_from_ct": pose.tolist(), "verdict": verdict}
+            bodies[name] = {"world_from_ct": pose, "verdict": verdict}
         views = []
         for n, camera in enumerate(cameras(0, 88)):
-            matrix = camera.camera_from_world.tolist()
-            views.append({"name": f"view {n}", "similarity": 0.9, "camera_from_world": matrix})
-        poses = {"world_from_ct": POSE.tolist(), "reference_from_world": REFERENCE.tolist()}
+            at = {"camera_from_world": camera.camera_from_world}
+            views.append({"name": f"view {n}", "similarity": 0.9, **at})
+        poses = {"world_from_ct": POSE, "reference_from_world": REFERENCE}
         content = {**poses, "bodies": bodies, "verdict": "check", "views": views, **more}
         return write_result(tmp_path / "result", **content)
 
@@ -72,7 +72,7 @@ def export(tmp_path, capsys):
 
 
 def test_a_bone_of_a_result_of_version_2_is_called_by_its_name(result, export, tmp_path):
-    listed = [{"name": "L1", "world_from_ct": POSES[1].tolist(), "verdict": "check"}]
+    listed = [{"name": "L1", "world_from_ct": POSES[1], "verdict": "check"}]
     path = result(version=2, bodies=None, structures=listed)
     answer = export(path, "--structure", "l1", "--as", "tfm")[1]
     assert [each["name"] for each in answer["structures"]] == ["L1"]
@@ -131,9 +131,9 @@ def test_where_the_ct_in_one_piece_was_rejected_its_usable_bones_are_written(
 
 
 def test_bones_with_a_ct_each_are_written_once_under_their_names(result, export, tmp_path):
-    own = {name: {"world_from_ct": pose.tolist(), "verdict": "check", "ct_uid": f"1.2.{n}"}
+    own = {name: {"world_from_ct": pose, "verdict": "check", "ct_uid": f"1.2.{n}"}
            for n, (name, pose) in enumerate(zip(NAMES, POSES, strict=True))}  # fmt: skip
-    path = result(bodies=own, world_from_ct=POSES[0].tolist())
+    path = result(bodies=own, world_from_ct=POSES[0])
     assert export(path, "--as", "dicom", "txt", "--frame", "lps")[0] == 0
     names = {file.name.split("_")[0] for file in (tmp_path / "out").iterdir()}
     assert names == set(NAMES)

@@ -198,14 +198,14 @@ def test_a_files_own_conventions_are_used_and_not_contradicted(
     assert direction in refusal(read_start_pose, path, None, other)
 
 
-def array_bytes(shape, tail=b"\0" * 128) -> bytes:
+def array_bytes(shape, tail=b"\0" * 128):
     stream = io.BytesIO()
     header = {"descr": "<f8", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, header)
     return stream.getvalue() + tail
 
 
-def pickled() -> bytes:
+def pickled():
     stream = io.BytesIO()
     np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
     return stream.getvalue()

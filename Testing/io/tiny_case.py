@@ -96,7 +96,7 @@ def full():
             "name": "C-arm 30°",
             "image": "c_arm.mha",
             "c_arm": {
-                **copy.deepcopy(READING),
+                **READING,
                 "rao_lao_deg": 30,
                 "principal_point": [9.5, 7.5],
                 "roll_deg": 0,

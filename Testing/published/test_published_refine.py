@@ -1,7 +1,5 @@
 """The published refinements: where they arrive, sparse rays and masks, progress, cancelling, repeatability, what they refuse."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

@@ -25,7 +25,7 @@ from MultiViewRegistrationLib.regressor.fast_drr import (
 from MultiViewRegistrationLib.rendering.drr import Grid, Projector
 
 
-def line_integrals(bases: Bases, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+def line_integrals(bases, camera, world_from_ct):
     """(3, rows, columns)."""
     stacks = Stacks.of(bases)
     out = np.empty((BASES, *camera.size[::-1]), np.float32)
@@ -33,9 +33,7 @@ def line_integrals(bases: Bases, camera: Camera, world_from_ct: np.ndarray) -> n
     return out
 
 
-def camera_before(
-    centre, direction, roll: float, *, mirrored: bool = False, kind: type[Camera] = Camera
-) -> Camera:
+def camera_before(centre, direction, roll, *, mirrored=False, kind=Camera):
     """64 x 48 pixels, 300 mm away, looking along `direction` at `centre`."""
     turn, _ = Rotation.align_vectors([[0, 0, 1]], [direction])
     R = Rotation.from_rotvec([0, 0, roll]).as_matrix() @ turn.as_matrix()
@@ -44,7 +42,7 @@ def camera_before(
     return kind(intrinsics, rigid.from_rotation_translation(R, [0, 0, 300] - R @ centre), (64, 48))
 
 
-def oblique_bases(rng) -> Bases:
+def oblique_bases(rng):
     """Smooth tissue, with bone in the middle of it, on a grid that lies anyhow.
 
     1.2 x 1 x 1.4 mm.
@@ -122,7 +120,7 @@ def test_a_layer_begins_where_the_last_one_ends():
     assert_allclose(coarse.ct_from_index, pooled.ct_from_index)
 
 
-def rod(slope=(0.0, 0.0)) -> Bases:
+def rod(slope=(0.0, 0.0)):
     """A rod of bone along j, in voxels of 2 x 1 x 3 mm, its middle moving by `slope` mm (along k, along i) for each mm of j."""
     k, j, i = np.indices((20, 40, 30))
     inside = np.hypot(3 * (k - 9) - slope[0] * j, 2 * (i - 14) - slope[1] * j) < 9

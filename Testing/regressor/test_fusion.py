@@ -12,10 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.regressor.fusion import (
-    Candidate,
     LandmarkVotes,
     PoseEstimate,
     fuse,
@@ -32,13 +30,13 @@ SPREAD = np.repeat([0.25, 30.0], 3)
 LANDMARKS, OBSERVERS = 24, 64
 
 
-def camera(angle_deg: float, mirrored: bool = False) -> Camera:
+def camera(angle_deg, mirrored=False):
     """64 x 64 pixels of a C-arm, its principal point off the centre."""
     seen = {"pixel_mm": (4.64, 4.64), "size": (64, 64), "principal_point": (33.0, 29.5)}
     return c_arm(angle_deg, 4, source_to_detector_mm=1020, mirrored=mirrored, **seen)
 
 
-def slot_scan(angle_deg: float) -> Camera:
+def slot_scan(angle_deg):
     """64 x 64 pixels of a slot scan."""
     scan = SlotScan(**slot_scan_of(angle_deg)).camera()
     return Window.of(
@@ -58,7 +56,7 @@ VIEWS = {
 all_views = pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
 
 
-def random_pose(seed: int) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
+def random_pose(seed):
     """Random numbers, landmarks, and a pose."""
     rng = np.random.default_rng(seed)
     points = CENTROID + rng.uniform(-100, 100, (LANDMARKS, 3))
@@ -66,13 +64,13 @@ def random_pose(seed: int) -> tuple[np.random.Generator, np.ndarray, np.ndarray]
 
 
 def votes(
-    view: Camera,
-    points: np.ndarray,
-    pose: np.ndarray,
-    rng: np.random.Generator,
-    noise_px: float = 0.0,
-    wrong: float = 0.0,
-) -> LandmarkVotes:
+    view,
+    points,
+    pose,
+    rng,
+    noise_px=0.0,
+    wrong=0.0,
+):
     """Votes with a Laplace distribution of this scale about the truth, a share of them anywhere, all as sure of themselves."""
     true = view.project(rigid.transform_points(pose, points)).T[..., None]
     direction = rng.normal(size=(2, LANDMARKS, OBSERVERS))
@@ -84,7 +82,7 @@ def votes(
     return LandmarkVotes(view, points, CENTROID, positions, scales, worth=LANDMARKS * OBSERVERS)
 
 
-def fused(said, *more) -> list[Candidate]:
+def fused(said, *more):
     return fuse([*said], CENTROID, NOMINAL, *more)
 
 
@@ -111,10 +109,10 @@ def test_the_minimum_is_that_of_scipy():
         said = votes(view, points, true, rng, noise_px=1.5, wrong=0.1)
         views.append(replace(said, scales=said.scales * rng.uniform(0.5, 2, said.scales.shape)))
 
-    def at(twist: np.ndarray) -> np.ndarray:
+    def at(twist):
         return moved(true, twist * SPREAD, CENTROID)
 
-    def roots(twist: np.ndarray) -> np.ndarray:
+    def roots(twist):
         world, costs = rigid.transform_points(at(twist), points), []
         for view in views:
             off = view.positions - view.camera.project(world).T[..., None]
@@ -190,11 +188,11 @@ def test_of_two_views_that_disagree_both_are_candidates():
     assert min(mtre(candidate.world_from_ct, true, points) for candidate in found) < 3
 
 
-def guess(true: np.ndarray, error: np.ndarray, covariance: np.ndarray) -> PoseEstimate:
+def guess(true, error, covariance):
     return PoseEstimate(moved(true, error, CENTROID), covariance, CENTROID)
 
 
-def covariance_of(rng: np.random.Generator) -> np.ndarray:
+def covariance_of(rng):
     """Long in some direction: an axis of a few degrees or 30 mm, others a tenth of that."""
     A = np.linalg.qr(rng.normal(size=(6, 6)))[0] * rng.uniform(0.1, 1, 6)
     return (A @ A.T) * np.outer(np.repeat([0.05, 20], 3), np.repeat([0.05, 20], 3))
@@ -206,7 +204,7 @@ def test_the_mean_of_guesses_is_that_of_scipy():
     views = [guess(true, rng.multivariate_normal(np.zeros(6), c), c) for c in covariances]
     roots = [np.linalg.cholesky(np.linalg.inv(c)).T for c in covariances]
 
-    def residuals(twist: np.ndarray) -> np.ndarray:
+    def residuals(twist):
         pose = moved(true, twist * SPREAD, CENTROID)
         off = [motion(pose, view.world_from_ct, CENTROID) for view in views]
         return np.concatenate([root @ each for root, each in zip(roots, off)])

@@ -39,7 +39,7 @@ from MultiViewRegistrationLib.regressor.training import _cameras_json
 
 
 @pytest.fixture(scope="module")
-def card(ct, views) -> Card:
+def card(ct, views):
     return Card(
         ct_sha256=ct_sha256(ct),
         cameras=_cameras_json([Window.of(view.camera) for view in views]),
@@ -196,7 +196,7 @@ def test_one_ct_has_one_hash_however_it_lies_in_memory(ct):
     assert ct_sha256(CT(Volume(values[::-1], other_way_round))) == ct_sha256(ct)
 
 
-def oracle(card, ct, truth, scale_px: float = 0.3) -> RegressorModel:
+def oracle(card, ct, truth, scale_px=0.3):
     network = Oracle(ct, scale_px)
     network.truth = truth
     return RegressorModel(card, network, None)

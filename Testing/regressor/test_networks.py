@@ -15,7 +15,6 @@ from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.loss import in_cameras
 from MultiViewRegistrationLib.regressor.network import (
     CellVotes,
-    Network,
     PoseNetwork,
     Poses,
     VotingNetwork,
@@ -32,18 +31,18 @@ POINTS = CENTROID + np.random.default_rng(1).uniform(-70, 70, (12, 3))
 each = pytest.mark.parametrize("name", ["voting", "published"])
 
 
-def network_of(name: str, seed: int = 0) -> Network:
+def network_of(name, seed=0):
     return make_network(name, CAMERAS, NOMINAL, CENTROID, POINTS, seed)
 
 
-def small(name: str) -> Network:
+def small(name):
     torch.manual_seed(0)
     if name == "voting":
         return VotingNetwork(CAMERAS, POINTS, CENTROID, width=8)
     return PoseNetwork(CAMERAS, NOMINAL, CENTROID, width=8)
 
 
-def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:
+def batch(seed, count):
     """Poses (count, 4, 4), their images in both views, the views, and camera_from_ct.
 
     12 balls of different sizes float in nothing.
@@ -62,19 +61,17 @@ def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor
     return poses, torch.from_numpy(images).flatten(0, 1), views, camera_from_ct
 
 
-def learn(
-    network: Network, optimiser: Optimiser, seed: int, progress: float, count: int = 2
-) -> None:
+def learn(network, optimiser, seed, progress, count=2):
     _, images, views, camera_from_ct = batch(seed, count)
     network.loss(network(images, views), camera_from_ct, views).mean().backward()
     optimiser.step(progress)
 
 
-def at_points(poses: np.ndarray) -> np.ndarray:
+def at_points(poses):
     return rigid.transform_points(poses[..., None, :, :], POINTS)
 
 
-def same(one, other) -> bool:
+def same(one, other):
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
@@ -211,7 +208,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-def nearest_mm(points: np.ndarray) -> float:
+def nearest_mm(points):
     return cKDTree(points).query(points, k=2)[0][:, 1].min()
 
 

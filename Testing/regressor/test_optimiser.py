@@ -1,7 +1,5 @@
 """A step of learning on CUDA is one on the processor."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from MultiViewRegistrationLib.regressor.network import choose_landmarks, make_ne
 from MultiViewRegistrationLib.regressor.optimiser import Optimiser
 
 
-def poses(count: int) -> np.ndarray:
+def poses(count):
     rng = np.random.default_rng(2)
     return np.stack(
         [off(TRUE_POSE, rng.uniform(-20, 20, 3), rng.uniform(-15, 15, 3)) for _ in range(count)]
@@ -24,7 +22,7 @@ def poses(count: int) -> np.ndarray:
 class _Replayed:
     """What `Recorded` does: the same work for other inputs, its results always at one place."""
 
-    def __init__(self, work, inputs, device, rehearsals=1) -> None:
+    def __init__(self, work, inputs, device, rehearsals=1):
         self.work, self.results = work, None
 
     def __call__(self, *inputs):

@@ -1,7 +1,5 @@
 """Poses to train on: random poses lie in the range and fills it, axes move the image as they say, refusals."""
 
-from __future__ import annotations
-
 import numpy as np
 import phantom
 import pytest

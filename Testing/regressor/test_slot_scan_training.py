@@ -3,8 +3,6 @@
 It finds the CT nearer than by chance.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

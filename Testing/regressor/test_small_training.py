@@ -1,7 +1,5 @@
 """A training of less than a minute, of a real CT, held against X-rays of another simulator."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,9 +35,7 @@ def case(ct, views, anatomy):
 def begin(case, tmp_path):
     """A function: a training of so many steps in a new folder."""
 
-    def make(
-        name: str = "model", steps: int = 6, every: int = 3, hardness: float = 0.0, **how
-    ) -> Training:
+    def make(name="model", steps=6, every=3, hardness=0.0, **how):
         ct, cameras, corners = case
         poses = PoseRange(
             cameras[0], np.eye(4), ct.centroid(), np.array([15.0, 15, 20, 15, 15, 20])
@@ -51,20 +48,20 @@ def begin(case, tmp_path):
     return make
 
 
-def stop_at(step: int):
-    def progress(fraction: float, stage: str, error_mm: float | None):
+def stop_at(step):
+    def progress(fraction, stage, error_mm):
         return f"step {step} of" not in stage
 
     return progress
 
 
-def stopped(begun: Training, step: int) -> Path:
+def stopped(begun, step):
     with pytest.raises(Cancelled):
         begun.run(stop_at(step))
     return begun.folder
 
 
-def same_weights(one, other) -> bool:
+def same_weights(one, other):
     pairs = zip(one.network.parameters(), other.network.parameters(), strict=True)
     return all(torch.equal(*pair) for pair in pairs)
 
@@ -73,7 +70,7 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def constant(mm: float):
+def constant(mm):
     return lambda count: (np.full((count, 3), mm), np.full(count, 5.0))
 
 
@@ -237,13 +234,13 @@ def test_an_inaccurate_network_is_a_warning(begin, monkeypatch):
         begun.run()
 
 
-def gradient(begun: Training) -> torch.Tensor:
+def gradient(begun):
     """Of its first step, of all parameters."""
     begun._learn(0)
     return torch.cat([parameter.grad.flatten().cpu() for parameter in begun._network.parameters()])
 
 
-def apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def apart(one, other):
     """Of their length."""
     return torch.linalg.vector_norm(one - other) / torch.linalg.vector_norm(other)
 

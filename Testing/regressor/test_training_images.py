@@ -1,7 +1,5 @@
 """Training images: what is random in them, what is not, and whether another simulator's X-rays are of their family."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -33,7 +31,7 @@ def made(ct, windows):
     """A function: images (count, 2, 64, 64) of one pose in the first view."""
     of_phantom = TrainingImages(ct, 1.75, variants=1)
 
-    def make(how: Randomisation, count: int = 24, of: TrainingImages = of_phantom) -> np.ndarray:
+    def make(how, count=24, of=of_phantom):
         of.how = how
         return of.batch(
             np.repeat(TRUE_POSE[None], count, axis=0), windows[:1], np.random.default_rng(1)
@@ -42,7 +40,7 @@ def made(ct, windows):
     return make
 
 
-def poses(count: int) -> np.ndarray:
+def poses(count):
     rng = np.random.default_rng(1)
     return np.stack(
         [off(TRUE_POSE, rng.uniform(-20, 20, 3), rng.uniform(-15, 15, 3)) for _ in range(count)]

@@ -14,18 +14,18 @@ from MultiViewRegistrationLib.regressor.images import Window, prepare
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 
-def camera_of(columns=200, rows=200, fx=900.0, fy=900.0) -> Camera:
+def camera_of(columns=200, rows=200, fx=900.0, fy=900.0):
     before = rigid.translation([0, 0, 600])
     return Camera(
         [[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]], before, (columns, rows)
     )
 
 
-def xray_of(values: np.ndarray) -> XRay:
+def xray_of(values):
     return XRay(values.astype(np.float32), np.ones(values.shape, bool))
 
 
-def likeness(a: np.ndarray, b: np.ndarray) -> float:
+def likeness(a, b):
     return np.corrcoef(a.ravel(), b.ravel())[0, 1]
 
 
@@ -56,7 +56,7 @@ def test_beyond_the_image_nothing_is_valid():
     assert not image[~window.inside].any()
 
 
-def assert_fills(window: Window, points: np.ndarray) -> None:
+def assert_fills(window, points):
     """The points reach from side to side of the window, and not beyond."""
     pixels = window.camera.project(points)
     assert (pixels.min(axis=0) > -0.51).all() and (pixels.max(axis=0) < 63.51).all()

@@ -3,8 +3,6 @@
 Derivatives against the plain reference and finite differences, batches, transforms, labels.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
@@ -47,7 +45,7 @@ def moved(scene, twist):
     return to_pivot @ motion @ torch.linalg.inv(to_pivot) @ torch.from_numpy(scene.world_from_ct)
 
 
-def small_scene(seed=1) -> Scene:
+def small_scene(seed=1):
     """5 x 6 pixels that show all of 7 x 6 x 5 voxels.
 
     Few enough for finite differences by each number.

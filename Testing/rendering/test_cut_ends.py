@@ -1,7 +1,5 @@
 """A CT that was cut off: where the body goes on, and which rays show it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scenes import random_scene
@@ -114,7 +112,7 @@ def facing_along_i(source, size, focal):
     )
 
 
-def hidden_by(projector, camera, centre, degrees) -> int:
+def hidden_by(projector, camera, centre, degrees):
     """How many rays are, where the CT is tilted towards the beam about a point."""
     tilt = rigid.turn_and_shift([0, np.radians(degrees), 0], np.zeros(3))
     seen = projector.seen(camera, rigid.about(np.array(centre), tilt))

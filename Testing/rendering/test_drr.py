@@ -3,8 +3,6 @@
 Which rays it follows, on how many threads, what lies where, what it refuses.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal

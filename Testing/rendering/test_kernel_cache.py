@@ -55,7 +55,7 @@ def start(tmp_path):
     environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHON": sys.executable}
     environment["PYTHONPATH"] = str(LIBRARY.parent)
 
-    def start(*more: Path, **changed) -> list[str]:
+    def start(*more, **changed):
         folders = [str(folder) for folder in (LIBRARY, home, *more)]
         done = subprocess.run(
             ["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", *folders],

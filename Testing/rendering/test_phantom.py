@@ -1,7 +1,5 @@
 """A body whose line integrals are known by formula."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -27,7 +25,7 @@ def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
     pixels = np.moveaxis(np.indices(scene.camera.size), 0, -1).swapaxes(0, 1)
     rays = rigid.rotate(index_from_world, scene.camera.ray_directions(pixels))
 
-    def crossed(inset: float):
+    def crossed(inset):
         """(rows, columns, 3) how far along the rays both faces of each axis are."""
         faces = np.stack([(LOW + inset - source) / rays, (HIGH - inset - source) / rays])
         return faces.min(axis=0), faces.max(axis=0)

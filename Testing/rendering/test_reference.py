@@ -1,7 +1,5 @@
 """The kernel gives the image and the Jacobian of the plain reference, and the reference is what it says."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

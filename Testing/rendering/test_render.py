@@ -1,7 +1,5 @@
 """The renderer for scripts: arrays for arrays, tensors with gradients for tensors, and a sentence for anything else."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal

@@ -1,7 +1,5 @@
 """DRRs of slot scans against line integrals by scipy along the rays of the description, and their derivatives by finite differences."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from finite_differences import changes
@@ -19,7 +17,7 @@ STEP_MM = 0.1
 TWIST = np.repeat([1e-4, 0.005], 3)
 
 
-def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.ndarray:
+def by_scipy(volume, scan, world_from_ct):
     """Trilinear samples along each ray, from the source on.
 
     Air beyond the outermost voxels' layer.

@@ -28,7 +28,7 @@ def two_cards(monkeypatch):
     monkeypatch.setattr(torch, "ones", lambda size, device: torch.full((size,), 1.0))
 
 
-def resolved(requested: str) -> tuple[str, str, str]:
+def resolved(requested):
     """Name, card and reason, which is also a warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

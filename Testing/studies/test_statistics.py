@@ -13,11 +13,11 @@ TARGETS = np.array([200.0, 100, 900]) + np.random.default_rng(1).uniform(-80, 80
 CENTRE = TARGETS.mean(axis=0)
 
 
-def rotations_deg(poses: np.ndarray) -> np.ndarray:
+def rotations_deg(poses):
     return np.degrees(rigid.rotation_distance(poses, TRUE))
 
 
-def shifts_mm(poses: np.ndarray, point_ct: np.ndarray) -> np.ndarray:
+def shifts_mm(poses, point_ct):
     return np.linalg.norm(
         rigid.transform_points(poses, point_ct) - rigid.transform_points(TRUE, point_ct), axis=-1
     )
@@ -77,7 +77,7 @@ def test_interval_of_the_rate_is_wilsons(successes, total):
     assert np.isnan(nothing.rate) and nothing.interval == (0, 1)
 
 
-def capture(failed_starts: list[float], edges=(0, 2, 4, 6)) -> float:
+def capture(failed_starts, edges=(0, 2, 4, 6)):
     """Capture range of 20 registrations in each interval.
 
     Those that start nearest `failed_starts` fail.

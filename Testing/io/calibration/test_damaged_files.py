@@ -54,7 +54,7 @@ CALIBRATIONS = [opencv_files.YAML, opencv_files.XML, opencv_files.JSON, XML, plu
                 rows(K @ POSE[:3]), json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()}), VIEWS]  # fmt: skip
 
 
-def saved(save, *arrays, **named) -> bytes:
+def saved(save, *arrays, **named):
     stream = io.BytesIO()
     save(stream, *arrays, **named)
     return stream.getvalue()

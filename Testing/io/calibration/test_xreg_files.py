@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from datasets.dataset_layouts import with_other
 from known_points import POINTS, SIZE, K, R, check
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
@@ -53,13 +54,6 @@ def test_a_camera_model_alone(tmp_path):
     assert_array_equal(view.projection_matrix, read_calibration(path)[0].projection_matrix)
 
 
-def _spoil(path, key, value):
-    with h5py.File(path, "a") as file:
-        del file[f"proj-000/cam/{key}"]
-        if value is not None:
-            file[f"proj-000/cam/{key}"] = value
-
-
 @pytest.mark.parametrize(
     "key, value, word",
     [
@@ -70,6 +64,5 @@ def _spoil(path, key, value):
     ],
 )
 def test_what_is_none(tmp_path, key, value, word):
-    path = write(tmp_path / "a.h5", count=1)
-    _spoil(path, key, value)
+    path = with_other(write(tmp_path / "a.h5", count=1), f"proj-000/cam/{key}", value)
     assert word in refusal(read_calibration, path)

@@ -68,6 +68,9 @@ class DeepFluoro:
     landmarks: np.ndarray
     cameras: list[np.ndarray]
 
+    def pixels(self, nth: int) -> np.ndarray:
+        return projected(self.intrinsic, self.cameras[nth], self.landmarks)
+
 
 def write_deepfluoro(path: Path) -> DeepFluoro:
     """Two X-rays of the phantom, the second stored upside down."""
@@ -138,6 +141,9 @@ class Ljubljana:
     cameras: dict[str, np.ndarray]
     intrinsics: dict[str, np.ndarray]
 
+    def pixels(self, name: str) -> np.ndarray:
+        return projected(self.intrinsics[name], self.cameras[name], self.points)
+
 
 def write_ljubljana(path: Path) -> Ljubljana:
     """A frontal and a lateral X-ray of a part of the phantom of 44 x 48 x 40 voxels."""
@@ -167,3 +173,14 @@ def write_ljubljana(path: Path) -> Ljubljana:
             ).astype(np.float32)
             group["col-spacing"], group["row-spacing"] = PIXEL_MM
     return Ljubljana(path, points, cameras, intrinsics)
+
+
+def with_other(path: Path, key: str, value=None) -> Path:
+    """A copy of an HDF5 file beside it in which one data set has another value, or is not."""
+    changed = path.with_name("changed.h5")
+    changed.write_bytes(path.read_bytes())
+    with h5py.File(changed, "r+") as file:
+        del file[key]
+        if value is not None:
+            file[key] = value
+    return changed

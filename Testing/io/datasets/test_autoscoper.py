@@ -85,18 +85,16 @@ def test_a_volume_is_flipped_by_volumeflip_and_lies_at_the_origin(trial, tmp_pat
 @pytest.mark.filterwarnings("ignore:.*is not known")
 def test_what_is_wrong_in_a_trial_is_refused(trial, old, new, parts):
     trial.write_text(TRIAL.replace(old, new))
-    message = refusal(lambda: read_autoscoper(trial, 0, "linear", "mm", "radius"))
+    message = refusal(read_autoscoper, trial, 0, "linear", "mm", "radius")
     assert all(part in message for part in parts), message
 
 
 def test_what_must_be_chosen_is_asked_for(trial):
     assert "several volumes, expected one of radius, ulna" in refusal(
-        lambda: read_autoscoper(trial, 0, "linear", "mm")
+        read_autoscoper, trial, 0, "linear", "mm"
     )
-    assert 'no volume "hamate"' in refusal(
-        lambda: read_autoscoper(trial, 0, "linear", "mm", "hamate")
-    )
-    assert "from 0 to 1" in refusal(lambda: read_autoscoper(trial, 2, "linear", "mm", "radius"))
+    assert 'no volume "hamate"' in refusal(read_autoscoper, trial, 0, "linear", "mm", "hamate")
+    assert "from 0 to 1" in refusal(read_autoscoper, trial, 2, "linear", "mm", "radius")
 
 
 def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):

@@ -1,11 +1,20 @@
 """DeepFluoro's files: the imported case puts each point where the layout's own formula puts it, and registers to its truth."""
 
 import json
+from functools import partial
 
 import h5py
 import numpy as np
 import pytest
-from dataset_layouts import NAMES, SIZE, SPECIMEN, projected, rigid_matrix, write_deepfluoro
+from dataset_layouts import (
+    NAMES,
+    SIZE,
+    SPECIMEN,
+    projected,
+    rigid_matrix,
+    with_other,
+    write_deepfluoro,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
@@ -26,20 +35,6 @@ def written(tmp_path_factory):
     return write_deepfluoro(tmp_path_factory.mktemp("deepfluoro") / "full.h5")
 
 
-@pytest.fixture
-def changed(written, tmp_path):
-    """The file, to be changed: a function of a function of the open HDF5 file; returns the path."""
-
-    def change(how):
-        path = tmp_path / "changed.h5"
-        path.write_bytes(written.path.read_bytes())
-        with h5py.File(path, "r+") as file:
-            how(file)
-        return path
-
-    return change
-
-
 @pytest.fixture(scope="module")
 def case(written, tmp_path_factory):
     return Case.load(
@@ -55,10 +50,8 @@ def seen_at(case, points):
 
 
 def test_cameras_put_points_where_the_layout_does(written, case):
-    for pixels, camera in zip(seen_at(case, written.landmarks), written.cameras, strict=True):
-        assert_allclose(
-            pixels, projected(written.intrinsic, camera, written.landmarks), atol=2e-3
-        )  # of float32 poses
+    for nth, pixels in enumerate(seen_at(case, written.landmarks)):
+        assert_allclose(pixels, written.pixels(nth), atol=2e-3)  # of float32 poses
     in_world = rigid.transform_points(case.truth_world_from_ct, written.landmarks[:4])
     for view in case.views:
         assert view.camera.intrinsics[0, 0] < 0  # stored as seen from the detector
@@ -85,11 +78,8 @@ def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
     cut = read_deepfluoro(written.path, SPECIMEN, [0, 1], crop=10, upright=True)
     assert_array_equal(cut.images["001"].values, stored[::-1, ::-1][10:-10, 10:-10])
     first, second = seen_at(Case.load(cut.write(tmp_path)), written.landmarks)
-    in_first, in_second = (
-        projected(written.intrinsic, camera, written.landmarks) for camera in written.cameras
-    )
-    assert_allclose(first, in_first - 10, atol=2e-3)
-    assert_allclose(second, np.array(SIZE) - 1 - in_second - 10, atol=2e-3)
+    assert_allclose(first, written.pixels(0) - 10, atol=2e-3)
+    assert_allclose(second, np.array(SIZE) - 1 - written.pixels(1) - 10, atol=2e-3)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -148,7 +138,7 @@ def test_a_bone_has_its_own_mask_and_pose(written):
     assert set(np.nonzero(imported.ct.mask)[2]) <= {*range(32, 40)} and imported.ct.mask.any()
     targets = read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"]
     assert_array_equal(imported.content["targets"], targets[2:3])  # FH-l
-    message = refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], bone="right-femur"))
+    message = refusal(read_deepfluoro, written.path, SPECIMEN, [0], bone="right-femur")
     assert "projections/000/gt-poses/right-femur-good-fov" in message
 
 
@@ -161,43 +151,39 @@ def test_a_bone_has_its_own_mask_and_pose(written):
         (f"{SPECIMEN}/projections/000/rot-180-for-up", 7, ["rot-180-for-up", "0 or 1"]),
     ],
 )
-def test_what_differs_from_the_layout_is_named_by_its_path(changed, path, value, parts):
-    def replace(file):
-        del file[path]
-        file[path] = value
-
-    message = refusal(lambda: read_deepfluoro(changed(replace), SPECIMEN, [0]))
+def test_what_differs_from_the_layout_is_named_by_its_path(written, path, value, parts):
+    changed = with_other(written.path, path, value)
+    message = refusal(read_deepfluoro, changed, SPECIMEN, [0])
     assert all(part in message for part in parts), message
 
 
-def test_a_mirrored_or_inverted_pose_is_noticed_by_the_landmarks(changed):
-    def invert(file):
-        pose = file[f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol"]
-        pose[...] = np.linalg.inv(pose[:])
-
-    def swap(file):  # left for right
+def test_a_mirrored_or_inverted_pose_is_noticed_by_the_landmarks(written):
+    key = f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol"
+    with h5py.File(written.path) as file:
+        inverted = np.linalg.inv(file[key][:])
+    changed = with_other(written.path, key, inverted)
+    assert "projections/000/gt-" in refusal(read_deepfluoro, changed, SPECIMEN, [0])
+    changed = with_other(written.path, f"{SPECIMEN}/vol/spacing", [2.0, 2, 2])
+    with h5py.File(changed, "r+") as file:
         group = file[f"{SPECIMEN}/projections/000/gt-landmarks"]
-        for name in NAMES[::2]:
+        for name in NAMES[::2]:  # left for right
             group.move(name, "kept")
             group.move(name[:-1] + "r", name)
             group.move("kept", name[:-1] + "r")
-
-    assert "projections/000/gt-" in refusal(lambda: read_deepfluoro(changed(invert), SPECIMEN, [0]))
-    assert "pixels (median)" in refusal(lambda: read_deepfluoro(changed(swap), SPECIMEN, [0]))
+    assert "pixels (median)" in refusal(read_deepfluoro, changed, SPECIMEN, [0])
 
 
 def test_names_that_are_not_there(written):
-    assert "17-1882" in refusal(lambda: read_deepfluoro(written.path, "17-9999", [0]))
-    assert "projections/007 is missing" in refusal(
-        lambda: read_deepfluoro(written.path, SPECIMEN, [7])
-    )
-    assert "each once" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0, 0]))
-    assert "crop" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], crop=50))
+    refused = partial(refusal, read_deepfluoro, written.path)
+    assert "17-1882" in refused("17-9999", [0])
+    assert "projections/007 is missing" in refused(SPECIMEN, [7])
+    assert "each once" in refused(SPECIMEN, [0, 0])
+    assert "crop" in refused(SPECIMEN, [0], crop=50)
 
 
-def test_the_program_writes_a_case_or_nothing(written, changed, tmp_path, capsys):
+def test_the_program_writes_a_case_or_nothing(written, tmp_path, capsys):
     words = f"--specimen {SPECIMEN} --views 0,1 --crop 5 --upright --json --out {tmp_path}/case"
-    broken = changed(lambda file: file.pop(f"{SPECIMEN}/vol/spacing"))
+    broken = with_other(written.path, f"{SPECIMEN}/vol/spacing")
     assert main(f"import deepfluoro {broken} {words}".split()) == 2
     assert f"{SPECIMEN}/vol/spacing is missing" in capsys.readouterr().err
     assert not (tmp_path / "case").exists()
@@ -210,5 +196,5 @@ def test_the_program_writes_a_case_or_nothing(written, changed, tmp_path, capsys
 def test_a_down_sampled_file_makes_no_case(tmp_path):
     with h5py.File(tmp_path / "small.h5", "w") as file:
         file["land-names/num-lands"] = 14
-    message = refusal(lambda: read_deepfluoro(tmp_path / "small.h5", SPECIMEN, [0]))
+    message = refusal(read_deepfluoro, tmp_path / "small.h5", SPECIMEN, [0])
     assert "neither CT, intrinsics nor poses" in message and "no case" in message

@@ -130,12 +130,12 @@ def test_names_that_are_no_text_are_passed_over(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"known-name", b"known\xffname"))
     with opened(path, "a test") as file:
         assert file.names("") == []
-    assert "has no group" in refusal(lambda: read_ljubljana(path, 1, ["ap"]))
+    assert "has no group" in refusal(read_ljubljana, path, 1, ["ap"])
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    message = refusal(lambda: read_deepfluoro(tmp_path / "any.h5", SPECIMEN, [0]))
+    message = refusal(read_deepfluoro, tmp_path / "any.h5", SPECIMEN, [0])
     assert "h5py" in message and install_command("hdf5") in message
 
 

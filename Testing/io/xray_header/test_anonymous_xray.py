@@ -25,7 +25,7 @@ ROUND = {
 }
 
 
-def detected(seed: int) -> np.ndarray:
+def detected(seed):
     """Intensities (112, 128) of 12 bits: air, a body, a bone, wires; black blades at the left."""
     random = np.random.default_rng(seed)
     rows, columns = np.indices((112, 128))

@@ -36,7 +36,7 @@ SAID = {
 }
 
 
-def c_arm(primary, secondary, **changes) -> CArm:
+def c_arm(primary, secondary, **changes):
     return CArm(**{**SAID, "rao_lao_deg": primary, "cra_cau_deg": secondary, **changes})
 
 
@@ -47,7 +47,7 @@ def camera_of(path, frame=None, **given):
     return CArm(**found.values).camera()
 
 
-def orientation(primary, secondary, mirrored=True, roll=0) -> list[str]:
+def orientation(primary, secondary, mirrored=True, roll=0):
     """PatientOrientation of an image by that camera.
 
     The letters of where its columns and rows run at the isocentre.

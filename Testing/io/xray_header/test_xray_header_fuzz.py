@@ -25,7 +25,7 @@ EXAMPLES = int(os.environ.get("MVREG_FUZZ", "80"))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> list[bytes]:
+def whole(tmp_path_factory):
     """Good files: XA with everything, a run that turns, enhanced XA."""
     folder = tmp_path_factory.mktemp("whole")
     everything = {
@@ -87,7 +87,7 @@ VALUES = (
 VALUES += ["DISP", "HFDL", "DYNAMIC", "", "1\\2", "L\\F", "0.3\\0.3", "0\\4\\8"]
 
 
-def with_other_values(content: bytes, rng: random.Random) -> bytes:
+def with_other_values(content, rng):
     """The file with some values of another kind than they should be, perhaps."""
     dataset = pydicom.dcmread(BytesIO(content))
     shared = dataset.get("SharedFunctionalGroupsSequence", [])

@@ -23,6 +23,11 @@ def refusal(function: Callable, *arguments, **named) -> str:
     return message
 
 
+def tells(message: str, parts: str) -> bool:
+    """Whether a message has these parts, between which stands " ... "."""
+    return all(part in message for part in parts.split(" ... "))
+
+
 def refuses(match: str):
     """A block that raises an InputError whose message has this pattern."""
     return pytest.raises(InputError, match=match)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 
 SIZE = (640, 480)
 directions = (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.bead_cameras import (
     Intrinsics,
@@ -13,7 +14,6 @@ from MultiViewRegistrationLib.geometry.bead_cameras import (
     derivatives,
     free_intrinsics,
 )
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
 from Testing.bead_scene import PHANTOM, random_camera
 
@@ -76,6 +76,17 @@ def test_false_places_lose_their_weight():
     fit = bundle([seen], [true], free_intrinsics(true.size))
     assert fit.weights[0][3] < 0.05
     assert np.median(off_px(fit.cameras[0], true, fit.places(0))) < 0.6
+
+
+def test_intrinsics_that_are_shared_are_known_better():
+    rng = np.random.default_rng(9)
+    first = random_camera(rng)
+    cameras = [first, Camera(first.intrinsics, random_camera(rng).camera_from_world, first.size)]
+    seen = [seen_by(camera, rng) for camera in cameras]
+    shared, own = (
+        bundle(seen, cameras, free_intrinsics(first.size, shared=how)) for how in (True, False)
+    )
+    assert shared.sd_px(0) < own.sd_px(0)
 
 
 def test_planes_give_the_intrinsics_that_opencv_finds():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from refusals import refuses
 
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.bead_match import (
     LIKELY_DISTANCES,
@@ -16,7 +17,6 @@ from MultiViewRegistrationLib.geometry.bead_match import (
     poses_of_three,
     symmetries,
 )
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
 from Testing.bead_scene import PHANTOM, random_camera
 

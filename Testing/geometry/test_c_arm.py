@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from refusals import refusal, refuses
 
+from MultiViewRegistrationLib import Camera, CArm
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.camera import Camera
 
 LEFT, HEAD, FRONT = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, -1.0, 0])  # LPS
 

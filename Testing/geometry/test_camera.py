@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 from pose_strategies import SIZE, cameras
 from refusals import refusal
 
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 
 pixels = st.tuples(st.floats(-100, 700), st.floats(-100, 700)).map(np.array)
 scales = st.builds(

@@ -12,8 +12,8 @@ from pose_strategies import SIZE, cameras
 from refusals import refusal
 from scipy.optimize import least_squares
 
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.epipolar import epipolar_line, triangulate
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 

@@ -11,10 +11,10 @@ from phantom import c_arm, slot_scan_of
 from refusals import refusal
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib import Camera, Landmark
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.geometry.landmarks import Landmark, LandmarkFit, locate
+from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, locate
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 
 SIZE = (512, 512)

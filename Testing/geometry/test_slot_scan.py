@@ -20,11 +20,11 @@ from MultiViewRegistrationLib.geometry.slot_scan import (
 
 SIZE = (640, 480)
 AP = SlotScan(
-    isocentre_to_source=np.array([0, 2.0, 0]),
+    isocentre_to_source=[0, 2.0, 0],
     source_to_isocentre_mm=541,
-    isocentre=np.array([0, 0, 150.0]),
-    columns_along=np.array([1.0, 0, 0]),
-    rows_along=np.array([0, 0, -1.0]),
+    isocentre=[0, 0, 150.0],
+    columns_along=[1.0, 0, 0],
+    rows_along=[0, 0, -1.0],
     pixel_mm=(0.6, 0.5),
     size=SIZE,
     central_column=300.0,
@@ -38,7 +38,7 @@ def scans(draw):
     number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
     x, y, z = Rotation.from_rotvec([number(-2, 2) for _ in range(3)]).as_matrix()
     return SlotScan(
-        isocentre=np.array([number(-900, 900) for _ in range(3)]),
+        isocentre=[number(-900, 900) for _ in range(3)],
         isocentre_to_source=-z,
         source_to_isocentre_mm=number(400, 1000),
         columns_along=draw(st.sampled_from([-1, 1])) * x,
@@ -154,7 +154,7 @@ def test_two_cameras_are_the_same_where_they_project_alike():
         (lambda: replace(AP, pixel_mm=(0.6, 0)).camera(), "pixel_mm: found 0.6, 0"),
         (lambda: replace(AP, rows_along=np.zeros(3)).camera(), "rows_along: found no length"),
         (
-            lambda: replace(AP, columns_along=np.array([1, 0, 0.1])).camera(),
+            lambda: replace(AP, columns_along=[1, 0, 0.1]).camera(),
             "rows_along: found 95.71 degrees",
         ),
     ],

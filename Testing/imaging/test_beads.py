@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from benchmarks.simulation.body import Body
 from benchmarks.simulation.projector import RtkProjector
 from benchmarks.simulation.simulator import Ball, SimulatedXRay, Wire
-from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.imaging.bead_fit import stopped_by_ball
 from MultiViewRegistrationLib.imaging.beads import find_beads
 from MultiViewRegistrationLib.imaging.field import find_field

@@ -12,9 +12,9 @@ import pytest
 from file_io import write_values
 from numpy.testing import assert_array_equal
 
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib import InputError, inside
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.image_source import inside, without_data_files
+from MultiViewRegistrationLib.imaging.image_source import without_data_files
 from MultiViewRegistrationLib.imaging.reading import read_image
 from MultiViewRegistrationLib.imaging.xray import count_frames, load_frames, load_image
 

@@ -12,7 +12,7 @@ from PIL import Image
 from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk
 from refusals import refuses
 
-from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.imaging.xray import (
     RawImage,
     View,

@@ -11,8 +11,8 @@ import pytest
 import tiny_case
 from file_io import write_json
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.io.case import Case
 
 
 @pytest.fixture(scope="session")

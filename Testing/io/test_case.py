@@ -9,20 +9,18 @@ from file_io import write_json, write_values
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal
 
+from MultiViewRegistrationLib import Case, CaseFile
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Distortion
-from MultiViewRegistrationLib.io.case import Case, changed_inputs
-from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.case import changed_inputs
 from MultiViewRegistrationLib.io.files import sha256
 
-VIEW = ["views", 0]
-C_ARM_CASE = changed(
-    changed(minimal(), [*VIEW, "projection_matrix"], REMOVED), [*VIEW, "c_arm"], READING
-)
+C_ARM_CASE = changed(minimal(), "views[0].projection_matrix", REMOVED)
+C_ARM_CASE["views"][0]["c_arm"] = READING
 
 
 def test_a_full_case(load, tmp_path):
-    case = load(changed(full(), ["ct"], str(tmp_path / "ct.mha")))
+    case = load(changed(full(), "ct", str(tmp_path / "ct.mha")))
     assert case.path == tmp_path / "case.json"
     assert [view.name for view in case.views] == ["AP", "LAT", "oblique", "C-arm 30°", "scout"]
     for view, angle in zip(case.views, (0, 90, 45, 30)):
@@ -49,7 +47,7 @@ def test_a_full_case(load, tmp_path):
 def test_a_ct_whose_header_stays_and_whose_voxels_change_is_another(write_case, tmp_path):
     image = sitk.ReadImage(str(tmp_path / "ct.mha"))
     sitk.WriteImage(image, str(tmp_path / "ct.mhd"))
-    path = write_case(changed(minimal(), ["ct"], "ct.mhd"))
+    path = write_case(changed(minimal(), "ct", "ct.mhd"))
     before = Case.load(path)
     sitk.WriteImage(image + 1, str(tmp_path / "ct.mhd"))
     assert Case.load(path, before).ct is not before.ct
@@ -59,7 +57,7 @@ def test_a_ct_whose_header_stays_and_whose_voxels_change_is_another(write_case, 
 def test_two_inputs_of_one_name_both_have_their_hash(load, tmp_path):
     (tmp_path / "a").mkdir()
     shutil.copy(tmp_path / "lat.mha", tmp_path / "a" / "ap.mha")
-    case = load(changed(minimal(), ["views", 1, "image"], "a/ap.mha"))
+    case = load(changed(minimal(), "views[1].image", "a/ap.mha"))
     assert len(case.inputs) == 4 and len(set(case.inputs.values())) == 4
 
 
@@ -76,9 +74,8 @@ def test_frames_of_one_file_are_different_views(write_case, tmp_path):
     assert "views[1] has the same image as views[0]" in refusal(Case.load, write_case(content))
 
 
-COPIED = changed(
-    minimal(), ["views", 1], minimal()["views"][0] | {"name": "copy", "image": "copy.mha"}
-)
+COPIED = minimal()
+COPIED["views"][1] = COPIED["views"][0] | {"name": "copy", "image": "copy.mha"}
 
 
 def moved(x, y, z):
@@ -86,33 +83,33 @@ def moved(x, y, z):
 
 
 @pytest.mark.parametrize(
-    "content, keys, value, part",
+    "content, path, value, part",
     [
-        (minimal(), ["world_from_ct"], moved(0, 1500.0, 0), "views[0].projection_matrix has the CT at its start pose behind"),
-        (C_ARM_CASE, ["world_from_ct"], moved(0, 1500.0, 0), "views[0].c_arm has the CT at its start pose behind"),
-        (minimal(), ["world_from_ct"], moved(0, 0, 400.0), "world_from_ct has the CT outside every view"),
-        (C_ARM_CASE, [*VIEW, "c_arm", "size"], [16, 20], "views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows"),
-        (full(), ["landmarks", 0, "views", "AP"], [25, 3], 'row 3 of "AP", outside its 20 x 16 pixels'),
-        (minimal(), [*VIEW, "image"], "broken.png", "broken.png"),
-        (minimal(), [*VIEW, "mask"], "empty2d.mha", 'views[0].mask, "empty2d.mha", is empty'),
-        (minimal(), [*VIEW, "mask"], "small2d.mha", '"small2d.mha", has 10 columns and 8 rows'),
-        (COPIED, ["version"], 1, "views[1] has the same camera and the same image as views[0]"),
+        (minimal(), "world_from_ct", moved(0, 1500.0, 0), "views[0].projection_matrix has the CT at its start pose behind"),
+        (C_ARM_CASE, "world_from_ct", moved(0, 1500.0, 0), "views[0].c_arm has the CT at its start pose behind"),
+        (minimal(), "world_from_ct", moved(0, 0, 400.0), "world_from_ct has the CT outside every view"),
+        (C_ARM_CASE, "views[0].c_arm.size", [16, 20], "views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows"),
+        (full(), "landmarks[0].views.AP", [25, 3], 'row 3 of "AP", outside its 20 x 16 pixels'),
+        (minimal(), "views[0].image", "broken.png", "broken.png"),
+        (minimal(), "views[0].mask", "empty2d.mha", 'views[0].mask, "empty2d.mha", is empty'),
+        (minimal(), "views[0].mask", "small2d.mha", '"small2d.mha", has 10 columns and 8 rows'),
+        (COPIED, "version", 1, "views[1] has the same camera and the same image as views[0]"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )  # fmt: skip
 def test_each_error_that_needs_the_pixels_is_refused(
-    write_case, tmp_path, content, keys, value, part
+    write_case, tmp_path, content, path, value, part
 ):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no image")
     shutil.copy(tmp_path / "ap.mha", tmp_path / "copy.mha")
     write_values(tmp_path / "empty2d.mha", np.zeros(SIZE[::-1], np.uint8))
     write_values(tmp_path / "small2d.mha", np.ones((8, 10), np.uint8))
-    message = refusal(Case.load, write_case(changed(content, keys, value)))
+    message = refusal(Case.load, write_case(changed(content, path, value)))
     assert part in message and message.count("broken.png") < 2
 
 
 def test_the_same_camera_with_another_image_is_another_view(load):
-    assert len(load(changed(COPIED, ["views", 1, "image"], "lat.mha")).views) == 2
+    assert len(load(changed(COPIED, "views[1].image", "lat.mha")).views) == 2
 
 
 def test_only_the_masked_part_has_to_be_seen(load):
@@ -120,7 +117,7 @@ def test_only_the_masked_part_has_to_be_seen(load):
 
     What does not show it is only warned of.
     """
-    content = changed(C_ARM_CASE, [*VIEW, "c_arm", "principal_point"], [26, 8])
+    content = changed(C_ARM_CASE, "views[0].c_arm.principal_point", [26, 8])
     case = load(content)
     write_json(case.path, {**content, "mask": "bone.mha"})
     with pytest.warns(UserWarning, match=r"views\[0\] does not show the CT at the start pose"):
@@ -161,7 +158,7 @@ def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path)
     assert np.linalg.norm(bent - ideal) > 2
     rows, columns = np.indices(size[::-1])
     dot = np.exp(-((columns - bent[0]) ** 2 + (rows - bent[1]) ** 2) / 8)
-    path = write_case(changed(content, ["landmarks", 0, "views"], {"oblique": bent}))
+    path = write_case(changed(content, "landmarks[0].views", {"oblique": bent}))
     write_values(tmp_path / "oblique.mha", (1000 * np.exp(-dot)).astype(np.float32))
     write_values(tmp_path / "dot.mha", (dot > 0.1).astype(np.uint8))
     case = Case.load(path)

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import DISTANCE, PLACE, START, camera, full
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.io.case import Case
 
 NAME = "Plantagenet"
 
@@ -83,7 +83,7 @@ def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
     """What the mask leaves out cannot be read in the copy."""
     path = write_case(full())  # its AP has a mask without the first three rows
     out = tmp_path / "copy"
-    assert main(["case", "anonymise", str(path), "--out", str(out)]) == 0
+    assert main(f"case anonymise {path} --out {out}".split()) == 0
     before, after = Case.load(path), Case.load(out)
     left_out = ~before.views[0].xray.valid
     assert left_out[:3].all() and np.ptp(before.views[0].xray.line_integrals[left_out]) > 0.1
@@ -101,5 +101,5 @@ def test_a_folder_with_something_in_it_is_refused(write_case, refused, tmp_path)
     path, there = write_case(full()), tmp_path / "there"
     there.mkdir()
     (there / "mine.txt").write_text("mine")
-    refused(["case", "anonymise", str(path), "--out", str(there)], "choose another")
+    refused(f"case anonymise {path} --out {there}", "choose another")
     assert (there / "mine.txt").read_text() == "mine"

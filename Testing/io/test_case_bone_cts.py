@@ -113,45 +113,52 @@ def test_a_rendering_adds_up_the_bones_that_have_a_pose_and_says_which(write_cas
     write_transform("radius.tfm", own_frame(START))
     drawn = {}
     for pose in ("start", "radius.tfm"):
-        assert main(["render", "case.json", "--pose", pose, "--out", "drr"]) == 0
+        assert main(f"render case.json --pose {pose} --out drr".split()) == 0
         drawn[pose] = read_values("drr/AP_drr.mha")
     ulna = drawn["start"] - drawn["radius.tfm"]
     assert ulna.max() > 0.1 and ulna.min() > -1e-5
     assert "only radius is taken, not ulna" in capsys.readouterr().err
 
 
-FIRST, SECOND = ["structures", 0], ["structures", 1]
 AWAY = rigid.translation([0, 0, 2000.0]).tolist()
 SQUEEZED = np.diag([0.5, 1, 1, 1]).tolist()
 #: Where a value is changed, and the sentence. A schema can tell the first ones.
 WRONG = [
-    ([*FIRST, "label"], 3, "structures[0].label stands beside a CT of its own"),
-    ([*SECOND, "mask"], "bone.mha", "structures[1].mask stands beside a CT of its own"),
-    ([*SECOND, "ct"], REMOVED, "structures[1].ct is missing, but another structure has one"),
-    (SECOND, {"name": "ulna", "label": 3}, "structures[1].ct is missing, but another structure"),
-    (["ct"], "ct.mha", 'structures[0].ct_unit is "relative", expected one of titanium'),
-    (["labels"], "ct.mha", "labels stands beside structures with a CT each"),
-    (["targets"], [[1, 2, 3]], "targets stands beside structures with a CT each"),
-    (["truth"], {"world_from_ct": START.tolist()}, "truth.world_from_ct stands beside structures"),
-    ([*FIRST, "ct_unit"], "mm", "structures[0].ct_unit is"),
-    ([*FIRST, "name"], REMOVED, "structures[0].name is missing"),
+    ("structures[0].label", 3, "structures[0].label stands beside a CT of its own"),
+    ("structures[1].mask", "bone.mha", "structures[1].mask stands beside a CT of its own"),
+    ("structures[1].ct", REMOVED, "structures[1].ct is missing, but another structure has one"),
+    (
+        "structures[1]",
+        {"name": "ulna", "label": 3},
+        "structures[1].ct is missing, but another structure",
+    ),
+    ("ct", "ct.mha", 'structures[0].ct_unit is "relative", expected one of titanium'),
+    ("labels", "ct.mha", "labels stands beside structures with a CT each"),
+    ("targets", [[1, 2, 3]], "targets stands beside structures with a CT each"),
+    ("truth", {"world_from_ct": START.tolist()}, "truth.world_from_ct stands beside structures"),
+    ("structures[0].ct_unit", "mm", "structures[0].ct_unit is"),
+    ("structures[0].name", REMOVED, "structures[0].name is missing"),
 ]
 SCHEMA_TELLS = len(WRONG)
 WRONG += [
-    ([*SECOND, "ct"], "nowhere.mha", 'structures[1].ct is "nowhere.mha", which does not exist'),
-    ([*SECOND, "name"], "Radius", 'found the name "Radius" twice'),
-    ([*SECOND, "world_from_ct"], SQUEEZED, "structures[1].world_from_ct"),
-    ([*SECOND, "ct"], "soft.mha", "soft.mha: has nothing above 200 HU, expected a bone"),
-    ([*FIRST, "world_from_ct"], AWAY, "world_from_ct has the CT outside every view"),
-    ([*SECOND, "world_from_ct"], AWAY, 'structure "ulna": world_from_ct has the CT outside every'),
+    ("structures[1].ct", "nowhere.mha", 'structures[1].ct is "nowhere.mha", which does not exist'),
+    ("structures[1].name", "Radius", 'found the name "Radius" twice'),
+    ("structures[1].world_from_ct", SQUEEZED, "structures[1].world_from_ct"),
+    ("structures[1].ct", "soft.mha", "soft.mha: has nothing above 200 HU, expected a bone"),
+    ("structures[0].world_from_ct", AWAY, "world_from_ct has the CT outside every view"),
+    (
+        "structures[1].world_from_ct",
+        AWAY,
+        'structure "ulna": world_from_ct has the CT outside every',
+    ),
 ]
 
 
 @pytest.mark.parametrize("nth", range(len(WRONG)))
 def test_each_mistake_has_its_sentence(folder, write_case, nth):
     write_bone(folder / "soft.mha", 60 * np.indices((12, 12, 12))[0] - 600)
-    keys, value, part = WRONG[nth]
-    content = changed(two_bones(), keys, value)
+    path, value, part = WRONG[nth]
+    content = changed(two_bones(), path, value)
     assert part in refusal(Case.load, write_case(content))
     assert VALIDATOR.is_valid(content) == (nth >= SCHEMA_TELLS)
 
@@ -166,7 +173,7 @@ def test_every_ct_is_an_input(folder, load):
 def test_cts_that_are_known_are_not_read_again(load, monkeypatch):
     first = load(two_bones())
     monkeypatch.setattr(BodySource, "read", lambda _self: pytest.fail("read again"))
-    content = changed(two_bones(), [*SECOND, "world_from_ct"], own_frame(START).tolist())
+    content = changed(two_bones(), "structures[1].world_from_ct", own_frame(START).tolist())
     again = load(content, last=first)
     assert all(one.ct is two.ct for one, two in zip(first.bodies, again.bodies, strict=True))
     assert_allclose(again.bodies[1].world_from_ct, own_frame(START))
@@ -185,7 +192,7 @@ def written(folder):
 
 
 def test_an_anonymised_case_has_the_same_bones_and_only_usual_names(folder, load):
-    case = load(changed(two_bones(), [*SECOND, "name"], "Plantagenet"))
+    case = load(changed(two_bones(), "structures[1].name", "Plantagenet"))
     written, notes = anonymise(case.path, folder / "anonymous")
     found = Case.load(written)
     assert found.bone_names == ("radius", "structure 2")
@@ -235,15 +242,18 @@ def test_implants_lie_beside_a_ct_and_its_bones(folder, load, written):
 
 
 @pytest.mark.parametrize(
-    "keys, value, part",
+    "path, value, part",
     [
-        (["structures", 1, "name"], "Stem", 'found the name "stem" twice'),
-        *(([*FIRST, "ct_unit"], unit, "ct_unit") for unit in "0/mm -1/mm nan/mm mm 50/mm".split()),
+        ("structures[1].name", "Stem", 'found the name "stem" twice'),
+        *(
+            ("structures[0].ct_unit", unit, "ct_unit")
+            for unit in "0/mm -1/mm nan/mm mm 50/mm".split()
+        ),
     ],
 )
-def test_an_implant_needs_its_name_and_an_attenuation(folder, write_case, keys, value, part):
+def test_an_implant_needs_its_name_and_an_attenuation(folder, write_case, path, value, part):
     write_bone(folder / "stem.mha", np.ones((3, 3, 3)))
-    assert part in refusal(Case.load, write_case(changed(WITH_IMPLANT, keys, value)))
+    assert part in refusal(Case.load, write_case(changed(WITH_IMPLANT, path, value)))
 
 
 def test_options_choose_among_the_bones(write_case):

@@ -12,8 +12,7 @@ from refusals import result_or_refusal
 from test_case_schema import VALIDATOR
 from tiny_case import full
 
-from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib import Case, CaseFile
 
 COMMON = settings(
     deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)

@@ -7,14 +7,11 @@ import pytest
 from file_io import read_json, write_json, write_values
 from refusals import refuses
 
-from MultiViewRegistrationLib import Case
+from MultiViewRegistrationLib import Camera, Case, CaseFile, PreparedCT
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
-from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from Testing.bead_scene import PHANTOM, take_phantom
 from Testing.phantom import error_mm, off, write_phantom_case
 

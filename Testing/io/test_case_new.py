@@ -12,9 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import write_xray
 from tiny_case import SIZE, START, camera
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry.fields import C_ARM
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import IN_IMAGE
 from MultiViewRegistrationLib.io.transforms import write_transform
 
@@ -244,7 +244,7 @@ def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, c
     assert all(
         part in said for part in (f'2: "HEAD", {len(ct)} slices', '3: "BONE"', "--ct-series NUMBER")
     )
-    assert main([*words.split(), "--ct-series", "7"]) == 2
+    assert main(f"{words} --ct-series 7".split()) == 2
     assert made(f"{words} --ct-series 3").ct.volume.values.shape == ct.shape
     assert read_json(files / OUT)["ct_series"] == "1.2.4"
     made(f"{words} --force --ct-series 1.2.3")

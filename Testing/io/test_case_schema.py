@@ -26,15 +26,15 @@ def test_good_cases_fit_the_schema(content):
     VALIDATOR.validate(content)
 
 
-@pytest.mark.parametrize("keys, value, parts", WRONG_STRUCTURE, ids=str)
-def test_what_is_wrong_in_structure_does_not_fit_the_schema(keys, value, parts):
-    assert not VALIDATOR.is_valid(changed(full(), keys, value))
+@pytest.mark.parametrize("path, value, parts", WRONG_STRUCTURE, ids=str)
+def test_what_is_wrong_in_structure_does_not_fit_the_schema(path, value, parts):
+    assert not VALIDATOR.is_valid(changed(full(), path, value))
 
 
-@pytest.mark.parametrize("keys, value, parts", WRONG_MEANING, ids=str)
-def test_what_is_wrong_in_meaning_fits_the_schema(keys, value, parts):
+@pytest.mark.parametrize("path, value, parts", WRONG_MEANING, ids=str)
+def test_what_is_wrong_in_meaning_fits_the_schema(path, value, parts):
     """Or else it belongs to the other list."""
-    VALIDATOR.validate(changed(full(), keys, value))
+    VALIDATOR.validate(changed(full(), path, value))
 
 
 def test_the_files_have_the_fields_of_the_tables():
@@ -50,34 +50,24 @@ def test_the_reference_has_what_is_usual_of_the_tables():
 
 #: Objects of a case, by where full() has one.
 VIEW = SCHEMA["$defs"]["view"]
-OBJECTS = [
-    ([], SCHEMA),
-    (["views", 0], VIEW),
-    (["landmarks", 0], SCHEMA["properties"]["landmarks"]["items"]),
-    *(
-        [[key], SCHEMA["properties"][key]]
-        for key in ("search", "training", "truth", "shared_unknowns")
-    ),
-    *(
-        [["views", n, kind], VIEW["properties"][kind]]
-        for n, kind in ((2, "camera"), (3, "c_arm"), (4, "slot_scan"))
-    ),
-]
+OBJECTS = {
+    "": SCHEMA,
+    "views[0].": VIEW,
+    "landmarks[0].": SCHEMA["properties"]["landmarks"]["items"],
+}
+for key in ("search", "training", "truth", "shared_unknowns"):
+    OBJECTS[f"{key}."] = SCHEMA["properties"][key]
+for n, kind in ((2, "camera"), (3, "c_arm"), (4, "slot_scan")):
+    OBJECTS[f"views[{n}].{kind}."] = VIEW["properties"][kind]
 
 
 @pytest.mark.parametrize(
-    "keys",
-    [
-        [*parents, key]
-        for parents, node in OBJECTS
-        for key in node["properties"]
-        if key != "$schema"
-    ],
-    ids=str,
+    "path",
+    [where + key for where, node in OBJECTS.items() for key in node["properties"] if key[0] != "$"],
 )
-def test_the_loader_reads_each_key_of_the_schema(case_folder, keys):
+def test_the_loader_reads_each_key_of_the_schema(case_folder, path):
     """A value that is of no field's kind is refused, where that of an unknown key would only warn."""
-    refusal(case_file.CaseFile.from_json, case_folder / "case.json", changed(full(), keys, "\n"))
+    refusal(case_file.CaseFile.from_json, case_folder / "case.json", changed(full(), path, "\n"))
 
 
 def test_the_ranges_to_train_on_are_those_of_the_regressor():

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phantom import slot_scan_of
 from phantom_study import write_scout
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
-from MultiViewRegistrationLib.io.case import Case
 
 NEW = "case new --ct study --scouts --out new/case.json"
 
@@ -31,7 +31,7 @@ def retagged(path, **tags):
 
 
 def test_the_truth_is_the_frame_of_reference(study, capsys):
-    assert main([*NEW.split(), "--json"]) == 0
+    assert main(f"{NEW} --json".split()) == 0
     report = json.loads(capsys.readouterr().out)
     assert not report["findings"] and report["start_pose"] == "given"
     case = Case.load("new/case.json")

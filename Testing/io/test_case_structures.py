@@ -12,15 +12,7 @@ from numpy.testing import assert_array_equal
 from planted_dicom import write_ct
 from segmentation_files import write_seg, write_seg_nrrd
 from test_case_schema import VALIDATOR
-from tiny_case import (
-    PLACE,
-    REMOVED,
-    case_of_arrays,
-    changed,
-    minimal,
-    refusal,
-    registered_case,
-)
+from tiny_case import PLACE, REMOVED, case_of_arrays, changed, minimal, refusal, registered_case
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import collect_warnings
@@ -197,7 +189,7 @@ def test_a_dicom_segmentation_of_another_patient_is_one(folder, write_case):
     write_ct(folder / "ct", np.where(LABELS > 0, 900, -500), PLACE)
     write_seg(folder / "seg.dcm", {"L1": L1}, PLACE, PatientID="somebody else")
     with pytest.warns(UserWarning, match="the labels and CT are of different patients"):
-        case = Case.load(write_case(changed(structured("seg.dcm"), ["ct"], "ct")))
+        case = Case.load(write_case(changed(structured("seg.dcm"), "ct", "ct")))
     assert case.identity_reasons
 
 
@@ -262,7 +254,7 @@ def test_each_mistake_has_its_sentence(write_case, nth):
     content = structured()
     changes, part = WRONG[nth]
     for key, value in changes.items():
-        content = changed(content, [key], value)
+        content = changed(content, key, value)
     with collect_warnings():
         assert part in refusal(Case.load, write_case(content))
     assert VALIDATOR.is_valid(content) == (nth >= SCHEMA_TELLS)

@@ -13,12 +13,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 from tiny_case import PLACE, READING, REMOVED, START, camera, changed, refusal
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, masked
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_writer import metaimage, write_case
 
 DTYPES = (np.uint8, np.int16, np.uint16, np.int32, np.int64, np.float32, np.float64)
@@ -170,15 +170,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
 
 
 @pytest.mark.parametrize(
-    "keys, value, found",
+    "path, value, found",
     [
-        (["views", 1, "c_arm", "rao_lao_deg"], np.nan, "views[1].c_arm.rao_lao_deg"),
-        (["views", 0, "projection_matrix"], REMOVED, "views[0] has no geometry"),
-        (["version"], 99, "version is 99"),
+        ("views[1].c_arm.rao_lao_deg", np.nan, "views[1].c_arm.rao_lao_deg"),
+        ("views[0].projection_matrix", REMOVED, "views[0] has no geometry"),
+        ("version", 99, "version is 99"),
     ],
 )
-def test_what_is_no_case_is_refused_in_the_words_of_its_reader(tmp_path, keys, value, found):
-    content = changed(memory()["content"], keys, value)
+def test_what_is_no_case_is_refused_in_the_words_of_its_reader(tmp_path, path, value, found):
+    content = changed(memory()["content"], path, value)
     message = refusal(write_case, tmp_path / "case", **memory(content=content))
     assert message.startswith(f"{tmp_path / 'case' / 'case.json'}: ") and found in message
     assert not (tmp_path / "case").exists()

@@ -23,7 +23,7 @@ def test_dicom_files_are_known_by_their_uids(write_case, tmp_path):
         ("bad", frames, bad),
     ):
         write_dicom(tmp_path / f"{name}.dcm", pixels, XA_IMAGE, **told)
-    case = tiny_case.changed(tiny_case.minimal(), ["ct"], "slices")
+    case = tiny_case.changed(tiny_case.minimal(), "ct", "slices")
     case["views"][0] |= {"image": "run.dcm", "frame": 1}
     case["views"][1] |= {"image": "one.dcm"}
     found = dicom_origin(CaseFile.read(write_case(case)))

@@ -10,14 +10,13 @@ from numpy.testing import assert_allclose
 from phantom import START, TRUE_POSE, error_mm, make_ct, make_slot_scan
 from refusals import refuses
 
-from MultiViewRegistrationLib import register
+from MultiViewRegistrationLib import Case, register
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io import dicom_geometry as assumed
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.localizer import read_slot_scan
 
 
@@ -180,7 +179,7 @@ def test_images_that_are_not_of_one_scan_are_refused(pair, refused, tags, said):
 def test_a_cropped_image_is_placed_by_what_is_given(pair):
     write_eos(pair[1], "lateral", rows=40)
     top = (ROWS - 1) / 2 * SPACING  # cut off below
-    assert main([*NEW.split(), "--slot-scan", f"isocentre=0,0,{top}"]) == 0
+    assert main(f"{NEW} --slot-scan isocentre=0,0,{top}".split()) == 0
     one, other = (view.camera.project([0.0, 0, 1]) for view in Case.load("new").views)
     assert one[1] == pytest.approx(other[1])
 

@@ -12,9 +12,9 @@ from imaging.dicom_files import CT_IMAGE, write_dicom
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import DISTANCE, PLACE, minimal
 
-from MultiViewRegistrationLib.io.case import Case, changed_inputs, hashes
+from MultiViewRegistrationLib import Case, CaseFile
+from MultiViewRegistrationLib.io.case import changed_inputs, hashes
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
-from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.dicom_identity import (
     BIRTH_DATE,
     mismatches_of,

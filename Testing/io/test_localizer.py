@@ -13,10 +13,10 @@ from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refusal
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.xray import load_image
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import (
     BENT_FAN,
     BY_TUBE_ANGLE,
@@ -273,7 +273,7 @@ def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_p
         SlotScan(**geometry_of(tmp_path, TubeAngle=0.0, **tags).values).camera()
         for tags in ({}, mirrored)
     )
-    point = np.array([5.0, -100, 3])
+    point = [5.0, -100, 3]
     turned = [COLUMNS - 1, 0] + plain.project(point) * [-1, 1]
     assert_allclose(other.project(point), turned, atol=1e-9)
     maker = {"Manufacturer": "GE MEDICAL SYSTEMS"}

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.geometry.landmarks import Landmark
+from MultiViewRegistrationLib import Landmark
 from MultiViewRegistrationLib.io.points import read_markups, with_ct_points
 
 LPS = {"ASIS, left": (118.25, -64.0, 912.5), "tip": (-121.0, 61.5, 0.125)}

@@ -15,9 +15,9 @@ from handed_result import write_result
 from numpy.testing import assert_allclose
 from test_exports import matrix_of
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import read_named_matrix, turned
 
@@ -39,10 +39,10 @@ def case(tmp_path_factory):
 def result(tmp_path):
     """A function that writes a result with the bones at POSES, and these verdicts."""
 
-    def write(verdicts=("check",) * 4, **more):
+    def write(verdicts="check check check check", **more):
         bodies = {"CT": {"world_from_ct": POSE, "verdict": "check"}}
-        for name, pose, verdict in zip(NAMES, POSES, verdicts, strict=True):
-            bodies[name] = {"world_from_ct": pose, "verdict": verdict}
+        for name, pose, verdict in zip(NAMES, POSES, verdicts.split(), strict=True):
+            bodies[name] = {"world_from_ct": pose, "verdict": verdict.replace("_", " ")}
         views = []
         for n, camera in enumerate(cameras(0, 88)):
             at = {"camera_from_world": camera.camera_from_world}
@@ -61,10 +61,9 @@ def export(tmp_path, capsys):
     Its status, its answer, and what it printed.
     """
 
-    def run(result, *words):
+    def run(result, words):
         capsys.readouterr()
-        words = ["export", result, "--out", tmp_path / "out", "--json", *words]
-        status = main([*map(str, words)])
+        status = main(f"export {result} --out {tmp_path}/out --json {words}".split())
         said = capsys.readouterr()
         return status, json.loads(said.out) if said.out else None, said.err
 
@@ -74,14 +73,14 @@ def export(tmp_path, capsys):
 def test_a_bone_of_a_result_of_version_2_is_called_by_its_name(result, export, tmp_path):
     listed = [{"name": "L1", "world_from_ct": POSES[1], "verdict": "check"}]
     path = result(version=2, bodies=None, structures=listed)
-    answer = export(path, "--structure", "l1", "--as", "tfm")[1]
+    answer = export(path, "--structure l1 --as tfm")[1]
     assert [each["name"] for each in answer["structures"]] == ["L1"]
     written = {file.name for file in (tmp_path / "out").iterdir()}
     assert "L1_world_from_ct.forward.tfm" in written and "world_from_ct.forward.tfm" not in written
 
 
 def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path):
-    status, answer, _ = export(result(), "--structure", "all", "--as", "all")
+    status, answer, _ = export(result(), "--structure all --as all")
     assert status == 0 and [each["name"] for each in answer["structures"]] == list(NAMES)
     out = tmp_path / "out"
     names = {file.name for file in out.iterdir()}
@@ -104,8 +103,8 @@ def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path
 
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_without_a_name_the_whole_ct_and_each_usable_bone_are_written(result, export, tmp_path):
-    path = result(("accept", "reject", "check", "check"))
-    status, answer, said = export(path, "--as", "tfm", "json", "--direction", "forward")
+    path = result("accept reject check check")
+    status, answer, said = export(path, "--as tfm json --direction forward")
     assert status == 0 and "L1: rejected or not shown, and not exported" in said
     files = {file.name for file in (tmp_path / "out").glob("*world_from_ct.*")}
     kept = [name for name in NAMES if name != "L1"]
@@ -118,15 +117,14 @@ def test_without_a_name_the_whole_ct_and_each_usable_bone_are_written(result, ex
 def test_where_the_ct_in_one_piece_was_rejected_its_usable_bones_are_written(
     result, export, tmp_path
 ):
-    path = result(("accept", "reject", "check", "accept"), verdict="reject")
-    status, answer, said = export(path, "--as", "txt")
-    assert (
-        status == 0 and "the CT in one piece, L1: rejected or not shown, and not exported" in said
-    )
+    path = result("accept reject check accept", verdict="reject")
+    status, answer, said = export(path, "--as txt")
+    assert status == 0
+    assert "the CT in one piece, L1: rejected or not shown, and not exported" in said
     assert [each["name"] for each in answer["structures"]] == ["T12", "L2", "L3"]
     assert (answer["verdict"], answer["override"]) == ("check", None)
     assert not list((tmp_path / "out").glob("world_from_ct*"))
-    status, _, said = export(result(("reject",) * 4, verdict="reject"), "--as", "txt")
+    status, _, said = export(result("reject reject reject reject", verdict="reject"), "--as txt")
     assert status == 2 and "result.json: the result was rejected; register again" in said
 
 
@@ -134,7 +132,7 @@ def test_bones_with_a_ct_each_are_written_once_under_their_names(result, export,
     own = {name: {"world_from_ct": pose, "verdict": "check", "ct_uid": f"1.2.{n}"}
            for n, (name, pose) in enumerate(zip(NAMES, POSES, strict=True))}  # fmt: skip
     path = result(bodies=own, world_from_ct=POSES[0])
-    assert export(path, "--as", "dicom", "txt", "--frame", "lps")[0] == 0
+    assert export(path, "--as dicom txt --frame lps")[0] == 0
     names = {file.name.split("_")[0] for file in (tmp_path / "out").iterdir()}
     assert names == set(NAMES)
     for n, name in enumerate(NAMES):
@@ -144,7 +142,7 @@ def test_bones_with_a_ct_each_are_written_once_under_their_names(result, export,
 
 def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export, tmp_path):
     path = result(frame_of_reference_uid=None)
-    assert export(path, "--structure", "l1", "L3", "--as", "dicom")[0] == 0
+    assert export(path, "--structure l1 L3 --as dicom")[0] == 0
     data = {
         name: pydicom.dcmread(tmp_path / "out" / f"{name}_world_from_ct.dcm")
         for name in ("L1", "L3")
@@ -163,9 +161,8 @@ def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export,
 
 def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
     name = "L2"
-    kinds = ("resampled-ct", "resampled-mask", "drr", "cameras")
-    words = ["--structure", name, "--as", *kinds, "--case", case]
-    assert export(result(inputs=Case.load(case).inputs), *words)[0] == 0
+    words = f"--structure {name} --as resampled-ct resampled-mask drr cameras --case {case}"
+    assert export(result(inputs=Case.load(case).inputs), words)[0] == 0
     (ct, labels), n, out = spine(), NAMES.index(name), tmp_path / "out"
     mask, image = (
         sitk.ReadImage(str(out / f"{name}_{each}_in_world.nii.gz")) for each in ("mask", "ct")
@@ -187,21 +184,21 @@ def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
 
 
 def test_a_bone_that_no_view_shows_is_refused_by_name(result, export):
-    path = result(("check", "not shown", "accept", "check"))
-    status, _, said = export(path, "--structure", "L1", "--as", "tfm")
+    path = result("check not_shown accept check")
+    status, _, said = export(path, "--structure L1 --as tfm")
     assert status == 2 and "L1: no X-ray shows this bone; register again, or add" in said
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_rejected_bones_are_left_out_of_all_and_refused_by_name(result, export, tmp_path):
-    path, out = result(("check", "reject", "accept", "check")), tmp_path / "out"
-    status, answer, said = export(path, "--structure", "all", "--as", "tfm")
+    path, out = result("check reject accept check"), tmp_path / "out"
+    status, answer, said = export(path, "--structure all --as tfm")
     assert "L1: rejected or not shown, and not exported; check them, or add --override." in said
     assert status == 0 and [each["name"] for each in answer["structures"]] == ["T12", "L2", "L3"]
     assert not list(out.glob("L1_*"))
-    status, _, said = export(path, "--structure", "T12", "L1", "--as", "tfm")
+    status, _, said = export(path, "--structure T12 L1 --as tfm")
     assert status == 2 and "L1: the result was rejected; register again, or add --override" in said
-    status, answer, _ = export(path, "--structure", "all", "--as", "txt", "--override")
+    status, answer, _ = export(path, "--structure all --as txt --override")
     assert status == 0 and len(answer["structures"]) == 4
     told = {name: (out / f"{name}_world_from_ct.lps.txt").read_text() for name in ("L1", "L2")}
     assert "Override: The result was rejected." in told["L1"] and "Override" not in told["L2"]
@@ -210,13 +207,13 @@ def test_rejected_bones_are_left_out_of_all_and_refused_by_name(result, export, 
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--structure", "L9"], '--structure: found "L9", expected one of T12, L1, L2, L3'),
-        (["--structure", "L1", "all"], "--structure: found all among other names"),
-        (["--structure", "L1", "l1"], '--structure: found "L1" twice'),
+        ("--structure L9", '--structure: found "L9", expected one of T12, L1, L2, L3'),
+        ("--structure L1 all", "--structure: found all among other names"),
+        ("--structure L1 l1", '--structure: found "L1" twice'),
     ],
 )
 def test_bad_names_are_one_sentence_and_write_nothing(result, export, tmp_path, words, said):
-    status, _, told = export(result(), *words, "--as", "tfm")
+    status, _, told = export(result(), f"{words} --as tfm")
     assert status == 2 and said in told and told.strip().count("\n") == 0, told
     assert not (tmp_path / "out").exists()
 
@@ -224,13 +221,13 @@ def test_bad_names_are_one_sentence_and_write_nothing(result, export, tmp_path, 
 def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
     case, result, export, tmp_path
 ):
-    status, _, said = export(result(bodies={}), "--structure", "all", "--as", "tfm")
+    status, _, said = export(result(bodies={}), "--structure all --as tfm")
     assert status == 2 and "expected a result of a case with structures" in said
     two = case.with_name("two.json")
     content = read_json(case)
     write_json(two, content | {"structures": content["structures"][:2]})
-    words = ["--structure", "L3", "--as", "resampled-mask", "--case", two]
-    status, _, said = export(result(inputs=Case.load(two).inputs), *words)
+    words = f"--structure L3 --as resampled-mask --case {two}"
+    status, _, said = export(result(inputs=Case.load(two).inputs), words)
     assert status == 2 and 'has no structure "L3" (it has T12, L1)' in said
     assert not (tmp_path / "out").exists()
 
@@ -240,16 +237,16 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
 @pytest.mark.parametrize(
     "words, sent, verdict",
     [
-        ([], ["CTToWorld", "T12", "L2"], "accept"),
-        (["--structure", "L2", "T12"], ["T12", "L2"], "check"),
+        ("", ["CTToWorld", "T12", "L2"], "accept"),
+        ("--structure L2 T12", ["T12", "L2"], "check"),
     ],
 )
 def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, port, words, sent, verdict):
     """A real server: pyigtl's. Rejected bones are not sent unasked."""
-    path = result(("accept", "reject", "check", "reject"), verdict="accept")
+    path = result("accept reject check reject", verdict="accept")
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
-    words = ["export", str(path), *words, "--igtl", f"127.0.0.1:{port}", "--seconds", "4"]
-    sending = threading.Thread(target=main, args=(words,))
+    words = f"export {path} {words} --igtl 127.0.0.1:{port} --seconds 2"
+    sending = threading.Thread(target=main, args=(words.split(),))
     sending.start()
     try:
         for device in sent:
@@ -299,12 +296,12 @@ def test_a_drr_of_the_whole_has_each_bone_at_its_own_pose(case, result, export, 
     """Left out is what was rejected: it lies where the CT has it."""
     moved = POSES[:3] + [POSE]
     shown = xrays(*spine(), [rigid.inverse(POSE) @ pose for pose in moved], POSE, noise=0)
-    path = result(("check", "check", "check", "reject"), inputs=Case.load(case).inputs)
-    assert export(path, "--as", "drr", "--case", case)[0] == 0
+    path = result("check check check reject", inputs=Case.load(case).inputs)
+    assert export(path, f"--as drr --case {case}")[0] == 0
     data = pydicom.dcmread(tmp_path / "out" / "drr_view1.dcm")
     drawn = data.pixel_array * float(data.RescaleSlope) / 1000
     assert_allclose(drawn, shown[0].xray.line_integrals, atol=2e-3)
     shown = xrays(*spine(), [rigid.inverse(POSE) @ pose for pose in POSES], POSE, noise=0)
-    assert main(["render", str(case), "--pose", str(path), "--out", str(tmp_path / "drr")]) == 0
+    assert main(f"render {case} --pose {path} --out {tmp_path}/drr".split()) == 0
     drawn = read_values(tmp_path / "drr" / "view 1_drr.mha")
     assert_allclose(drawn, shown[1].xray.line_integrals, atol=2e-3)

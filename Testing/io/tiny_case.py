@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import numpy as np
 from array_case import case_of
 from file_io import read_values, write_values, write_volume
 from refusals import refusal as refusal
 
+from MultiViewRegistrationLib import CArm, Case
 from MultiViewRegistrationLib.cli.options import Parser
 from MultiViewRegistrationLib.cli.register import _case_file, add_register
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import load_image
-from MultiViewRegistrationLib.io.case import Case
 
 
 class _Removed:
@@ -179,9 +179,10 @@ def images_of(folder):
     return {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
 
 
-def changed(case, keys, value):
-    """A copy of a case (parsed JSON) with a value at a path of keys; REMOVED takes the key away."""
+def changed(case, path, value):
+    """A copy of a case (parsed JSON) with a value at a path, as messages have it: views[0].name; REMOVED takes the key away."""
     case = copy.deepcopy(case)
+    keys = (int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", path))
     *parents, last = keys
     part = case
     for key in parents:

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from phantom import START, TRUE_POSE, error_mm, make_views, off
 from refusals import refuses
 
-from MultiViewRegistrationLib.errors import Cancelled
+from MultiViewRegistrationLib import Cancelled
 from MultiViewRegistrationLib.finding import refinement_method
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay

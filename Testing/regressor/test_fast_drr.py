@@ -9,10 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScanCamera
-from MultiViewRegistrationLib.imaging.ct import Volume, attenuation, ct_from_array
+from MultiViewRegistrationLib.imaging.ct import attenuation, ct_from_array
 from MultiViewRegistrationLib.regressor.fast_drr import (
     BASES,
     KNOTS,

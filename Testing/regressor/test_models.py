@@ -15,10 +15,10 @@ from numpy.testing import assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
 from refusals import refuses
 
+from MultiViewRegistrationLib import InputError, Volume
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.fusion import LandmarkVotes
 from MultiViewRegistrationLib.regressor.images import Window
@@ -311,7 +311,7 @@ def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(
                 assert len(str(error).splitlines()) == 1 and str(error).endswith("."), str(error)
                 refused += 1
             assert len(model_store.all_models()) <= 1
-            assert main(["models", "--json"]) == 0
+            assert main("models --json".split()) == 0
     assert refused > 300
 
 

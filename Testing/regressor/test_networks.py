@@ -8,6 +8,7 @@ from phantom import c_arm, slot_scan_of
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
 
+from MultiViewRegistrationLib import PoseNetwork
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.regressor.fusion import fuse, moved
@@ -15,7 +16,6 @@ from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.loss import in_cameras
 from MultiViewRegistrationLib.regressor.network import (
     CellVotes,
-    PoseNetwork,
     Poses,
     VotingNetwork,
     choose_landmarks,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from phantom import c_arm
 
+from MultiViewRegistrationLib import PreparedCT
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.xray import View, raw_image, to_line_integrals
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
 

@@ -9,9 +9,8 @@ import torch
 from numpy.testing import assert_array_equal
 from refusals import refuses
 
-from MultiViewRegistrationLib import train
-from MultiViewRegistrationLib.errors import Cancelled
-from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib import Cancelled, Volume, train
+from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.regressor import model_store, network, training
 from MultiViewRegistrationLib.regressor.model import load_model
 from MultiViewRegistrationLib.regressor.model_store import Card

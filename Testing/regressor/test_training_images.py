@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, make_slot_scan, make_views, off
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor.images import TrainingImages, Window, prepare
 from MultiViewRegistrationLib.regressor.overlays3d import Sketch, capsule
 from MultiViewRegistrationLib.regressor.randomise import BODY, Randomisation

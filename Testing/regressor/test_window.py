@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, make_slot_scan
 from scipy.ndimage import gaussian_filter
 
+from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.regressor.images import Window, prepare
@@ -37,7 +37,7 @@ def test_a_square_image_is_pooled_and_pixels_are_measured_at_the_anatomy():
     values = xray_of(gaussian_filter(np.random.default_rng(0).normal(size=(256, 256)), 6))
     small = prepare(xray_of(values.pooled(4).line_integrals), window.camera, window.camera)
     assert_allclose(prepare(values, camera, window.camera), small, atol=1e-4)
-    near, far = window.camera.project(np.array([[0, 0, 0], [5.0, 0, 0]]))
+    near, far = window.camera.project([[0, 0, 0], [5.0, 0, 0]])
     assert window.pixel_mm_at(np.zeros(3)) == pytest.approx(5 / abs(far - near)[0])
 
 
@@ -70,7 +70,7 @@ def test_points_choose_the_part_that_shows_them():
     assert_fills(window, points)
     # Where they reach beyond the image, so does the square no farther than it must.
     off = Window.of(camera, points + [75, 0, 0])
-    assert off.inside.all() and off.camera.project(np.array([[85, 0, 0.0]]))[0, 0] > 40
+    assert off.inside.all() and off.camera.project([85, 0, 0])[0] > 40
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

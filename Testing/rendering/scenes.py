@@ -8,10 +8,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
-from MultiViewRegistrationLib.imaging.ct import Volume
 
 
 @dataclass(frozen=True)

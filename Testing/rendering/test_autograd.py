@@ -11,9 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refuses
 from scenes import Scene, random_scene, slot_scene, smooth_values
 
+from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.ct import Volume
 
 torch = pytest.importorskip("torch", reason="the torch function needs torch: pip install torch")
 

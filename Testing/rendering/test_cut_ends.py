@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scenes import random_scene
 
+from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector, cut_ends
 
 MU = 0.02

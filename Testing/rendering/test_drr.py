@@ -9,8 +9,7 @@ from numpy.testing import assert_array_equal
 from refusals import refuses
 from scenes import random_scene
 
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.ct import Volume
+from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.rendering import devices, drr
 from MultiViewRegistrationLib.rendering.drr import Projector
 

@@ -5,8 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scenes import random_scene
 
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.ct import Volume
+from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 

@@ -16,8 +16,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scenes import ct_from_index
 
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.ct import Volume
+from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 COLUMNS, ROWS, PIXEL_MM = 60, 50, np.array([1.3, 1.7])

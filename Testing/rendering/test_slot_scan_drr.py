@@ -7,9 +7,9 @@ from numpy.testing import assert_allclose
 from scenes import slot_scene
 from scipy.ndimage import map_coordinates
 
+from MultiViewRegistrationLib import Volume
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
-from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 STEP_MM = 0.1
@@ -77,11 +77,11 @@ def test_rays_beyond_a_cut_end_are_marked_row_by_row():
     values[:, np.hypot(i, j) < 11] = 0.02
     volume = Volume(values, rigid.translation([-14.5, -14.5, -9.5]))
     scan = SlotScan(
-        isocentre=np.array([0, 0, 20.0]),
-        isocentre_to_source=np.array([0, -1.0, 0]),
+        isocentre=[0, 0, 20.0],
+        isocentre_to_source=[0, -1.0, 0],
         source_to_isocentre_mm=300,
-        columns_along=np.array([1.0, 0, 0]),
-        rows_along=np.array([0, 0, -1.0]),
+        columns_along=[1.0, 0, 0],
+        rows_along=[0, 0, -1.0],
         pixel_mm=(1.0, 1.0),
         size=(41, 41),
     )

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from refusals import refuses
 from scenes import random_scene, slot_scene
 
-from MultiViewRegistrationLib.imaging.ct import Volume
+from MultiViewRegistrationLib import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 torch = pytest.importorskip("torch", reason="it is in PyTorch: pip install torch")

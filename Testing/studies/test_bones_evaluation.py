@@ -12,12 +12,10 @@ from file_io import read_json, write_json
 from refusals import refuses
 
 from benchmarks.protocol.cases import RealCase
-from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib import Case, PreparedCT, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import evaluation
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
@@ -53,8 +51,8 @@ def changed(case):
 
 def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, capsys):
     table = tmp_path / "page.md"
-    words = "--starts 2 --max-start-error 6 --json --page"
-    assert main(["evaluate", str(case), *words.split(), str(table)]) == 0
+    words = f"evaluate {case} --starts 2 --max-start-error 6 --json --page {table}"
+    assert main(words.split()) == 0
     [outcome] = json.loads(capsys.readouterr().out)["cases"]
     rows = outcome["structures"]
     assert [(row["run"], row["name"]) for row in rows] == [*product(range(2), NAMES)]

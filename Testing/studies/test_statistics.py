@@ -8,7 +8,7 @@ from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.studies import statistics as protocol
 
-TRUE = rigid.turn_and_shift(np.array([0.4, -1.0, 0.2]), np.array([-200.0, 50, -900]))
+TRUE = rigid.turn_and_shift([0.4, -1.0, 0.2], [-200.0, 50, -900])
 TARGETS = np.array([200.0, 100, 900]) + np.random.default_rng(1).uniform(-80, 80, (20, 3))
 CENTRE = TARGETS.mean(axis=0)
 

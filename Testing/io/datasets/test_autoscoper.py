@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from file_io import read_values, write_values
 from numpy.testing import assert_allclose, assert_array_equal
+from refusals import tells
 from tiny_case import refusal
 from wrist_mayacam import WRIST
 
-from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_trial
 
 TRIAL = """# a comment
@@ -76,17 +77,17 @@ def test_a_volume_is_flipped_by_volumeflip_and_lies_at_the_origin(trial, tmp_pat
 @pytest.mark.parametrize(
     "old, new, parts",
     [
-        ("mayaCam_csv ./cam2.txt\n", "", ["1 mayaCam_csv and 2 CameraRootDir"]),
-        ("VoxelSize 0.4 0.5 0.6\nVolumeFile", "VolumeFile", ["2 VolumeFile, 1 VoxelSize"]),
-        ("cam1.txt", "none.txt", ["none.txt", "cannot be read"]),
-        (TRIAL, "\0" * 50, ["0 mayaCam_csv"]),
+        ("mayaCam_csv ./cam2.txt\n", "", "1 mayaCam_csv and 2 CameraRootDir"),
+        ("VoxelSize 0.4 0.5 0.6\nVolumeFile", "VolumeFile", "2 VolumeFile, 1 VoxelSize"),
+        ("cam1.txt", "none.txt", "none.txt ... cannot be read"),
+        (TRIAL, "\0" * 50, "0 mayaCam_csv"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*is not known")
 def test_what_is_wrong_in_a_trial_is_refused(trial, old, new, parts):
     trial.write_text(TRIAL.replace(old, new))
     message = refusal(read_autoscoper, trial, 0, "linear", "mm", "radius")
-    assert all(part in message for part in parts), message
+    assert tells(message, parts), message
 
 
 def test_what_must_be_chosen_is_asked_for(trial):

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 from refusals import refuses
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.cobra import read_cobra
 
 #: By the file that tells the machine: how gc-tools' sample_reconstruction.py turns and flips arrays.

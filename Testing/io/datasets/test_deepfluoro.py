@@ -16,12 +16,12 @@ from dataset_layouts import (
     write_deepfluoro,
 )
 from numpy.testing import assert_allclose, assert_array_equal
+from refusals import tells
 from tiny_case import refusal
 
+from MultiViewRegistrationLib import Case, CaseFile
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.datasets.deepfluoro import (
     AP,
     START_DEPTH,
@@ -145,16 +145,16 @@ def test_a_bone_has_its_own_mask_and_pose(written):
 @pytest.mark.parametrize(
     "path, value, parts",
     [
-        ("proj-params/extrinsic", np.diag([1.0, 1, -1, 1]), ["proj-params/extrinsic"]),
-        ("proj-params/pixel-row-spacing", 0.00015, ["proj-params/pixel-row-spacing", "mm"]),
-        (f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol", np.eye(4), ["projections/000"]),
-        (f"{SPECIMEN}/projections/000/rot-180-for-up", 7, ["rot-180-for-up", "0 or 1"]),
+        ("proj-params/extrinsic", np.diag([1.0, 1, -1, 1]), "proj-params/extrinsic"),
+        ("proj-params/pixel-row-spacing", 0.00015, "proj-params/pixel-row-spacing ... mm"),
+        (f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol", np.eye(4), "projections/000"),
+        (f"{SPECIMEN}/projections/000/rot-180-for-up", 7, "rot-180-for-up ... 0 or 1"),
     ],
 )
 def test_what_differs_from_the_layout_is_named_by_its_path(written, path, value, parts):
     changed = with_other(written.path, path, value)
     message = refusal(read_deepfluoro, changed, SPECIMEN, [0])
-    assert all(part in message for part in parts), message
+    assert tells(message, parts), message
 
 
 def test_a_mirrored_or_inverted_pose_is_noticed_by_the_landmarks(written):

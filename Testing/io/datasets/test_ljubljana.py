@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from dataset_layouts import projected, with_other, write_ljubljana
 from numpy.testing import assert_allclose, assert_array_equal
+from refusals import tells
 from tiny_case import refusal
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.ljubljana import read_ljubljana
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -67,18 +68,18 @@ def test_voxels_below_a_threshold_are_nothing(written, case):
     "path, value, parts",
     [
         # Too small for the points.
-        ("volume/pixels", np.ones((4, 4, 4)), ["subject03/points", "in the volume"]),
-        ("proj-ap/extrinsic", np.eye(4), ["proj-ap/extrinsic", "no point on the image"]),
-        ("proj-ap/extrinsic", np.diag([1.0, -1, -1, 1]), ["proj-ap/extrinsic", "z = -"]),
-        ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), ["intrinsic", "mm from the source"]),
-        ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, ["volume/pixels"]),
-        ("proj-ap/col-spacing", 154.0, ["proj-ap/col-spacing", "is 154"]),
+        ("volume/pixels", np.ones((4, 4, 4)), "subject03/points ... in the volume"),
+        ("proj-ap/extrinsic", np.eye(4), "proj-ap/extrinsic ... no point on the image"),
+        ("proj-ap/extrinsic", np.diag([1.0, -1, -1, 1]), "proj-ap/extrinsic ... z = -"),
+        ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), "intrinsic ... mm from the source"),
+        ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, "volume/pixels"),
+        ("proj-ap/col-spacing", 154.0, "proj-ap/col-spacing ... is 154"),
     ],
 )
 def test_what_differs_from_the_layout_is_named_by_its_path(written, path, value, parts):
     changed = with_other(written.path, f"subject03/{path}", value)
     message = refusal(read_ljubljana, changed, 3, ["ap"])
-    assert all(part in message for part in parts), message
+    assert tells(message, parts), message
 
 
 def test_names_that_are_not_there(written):

@@ -7,8 +7,8 @@ from scipy.spatial.transform import Rotation
 from test_autoscoper import trial
 from tiny_case import refusal
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.autoscoper import (
     autoscoper_from_ct,
     read_autoscoper,

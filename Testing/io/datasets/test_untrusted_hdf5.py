@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from dataset_layouts import SPECIMEN, write_ljubljana
-from refusals import refusal, result_or_refusal
+from refusals import refusal, result_or_refusal, tells
 
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.imaging import image_source
@@ -59,24 +59,24 @@ def empty(file):
 @pytest.mark.parametrize(
     "how, parts",
     [
-        (external_link, ["group/pixels is a link"]),
-        (loop, ["group is a link"]),
-        (external_storage, ["another file"]),
-        (virtual, ["another file"]),
-        (huge, ["claims 10000000000 bytes, but 0"]),
-        (empty, ["group/pixels is empty"]),
-        (lambda file: file.create_group("group/pixels"), ["group/pixels is a group"]),
-        (lambda file: file.create_dataset("group/pixels", data="words"), ["type"]),
+        (external_link, "group/pixels is a link"),
+        (loop, "group is a link"),
+        (external_storage, "another file"),
+        (virtual, "another file"),
+        (huge, "claims 10000000000 bytes, but 0"),
+        (empty, "group/pixels is empty"),
+        (lambda file: file.create_group("group/pixels"), "group/pixels is a group"),
+        (lambda file: file.create_dataset("group/pixels", data="words"), "type"),
         (
             lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), complex)),
-            ["type complex"],
+            "type complex",
         ),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_what_is_not_plain_data_in_the_file_is_refused(tmp_path, how, parts):
     message = refusal(pixels, written(tmp_path / "file.h5", how))
-    assert all(part in message for part in parts), message
+    assert tells(message, parts), message
 
 
 def ring(file):

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 from refusals import refuses
 from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.xvr import read_xvr
 
 torch = pytest.importorskip("torch")

@@ -10,8 +10,8 @@ from imaging.xray_files import write_xa
 from test_case_anonymise import assert_same_views
 from tiny_case import minimal
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import ASSUMPTIONS
 
 ROUND = {
@@ -70,7 +70,7 @@ def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
         if tags.get("RescaleSlope") == "-1":
             entry["intensity"] = "auto"
     before = Case.load(write_case(content))
-    assert main(["case", "anonymise", str(tmp_path), "--out", str(tmp_path / "copy")]) == 0
+    assert main(f"case anonymise {tmp_path} --out {tmp_path}/copy".split()) == 0
     after = Case.load(tmp_path / "copy")
     assert_same_views(after, before)
     assert all(view.xray.valid.mean() > 0.2 for view in after.views)

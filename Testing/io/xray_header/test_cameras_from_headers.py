@@ -8,9 +8,8 @@ from imaging.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, writ
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import READING, START, minimal, refusal
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.io.arrays import BONE_DARK, Body, View
-from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib import Body, CArm, Case, View
+from MultiViewRegistrationLib.io.arrays import BONE_DARK
 from MultiViewRegistrationLib.io.dicom_geometry import (
     BY_LETTERS,
     IN_IMAGE,

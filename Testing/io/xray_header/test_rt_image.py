@@ -10,10 +10,9 @@ from imaging.dicom_files import write_dicom, write_plan
 from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refuses
 
+from MultiViewRegistrationLib import CArm, CaseFile
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
-from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.view_headers import planned_pose, read_c_arm, read_rt_image
 
 RT_IMAGE = "1.2.840.10008.5.1.4.1.1.481.1"
@@ -113,7 +112,7 @@ def test_an_image_that_is_stored_mirrored_is_known_by_its_cosines(rt_image):
         rt_image(RTImageOrientation=[-1, 0, 0, 0, -1, 0], RTImagePosition=[40.0, 30.0])
     )
     assert plain.intrinsics[0, 0] > 0 > mirrored.intrinsics[0, 0]
-    point = np.array([15.0, 4.0, -8.0])
+    point = [15.0, 4.0, -8.0]
     (u, v), (u_mirrored, v_mirrored) = plain.project(point), mirrored.project(point)
     assert v_mirrored == pytest.approx(v) and u_mirrored == pytest.approx(160 - u)
 

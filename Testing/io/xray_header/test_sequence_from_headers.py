@@ -6,8 +6,8 @@ from imaging.xray_files import pixels, write_xa
 from numpy.testing import assert_allclose
 from tiny_case import minimal
 
+from MultiViewRegistrationLib import FrameSequence
 from MultiViewRegistrationLib.imaging.xray import count_frames
-from MultiViewRegistrationLib.io.sequence import FrameSequence
 
 
 def run(path, primary, *increments):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
+from imaging.dicom_files import CT_IMAGE, tagged, write_dicom, write_series
 from phantom import make_ct, make_slot_scan, make_views, slot_scan_of
 from planted_dicom import write_xray
 
@@ -34,23 +34,19 @@ def write_scout(folder: Path, name: str, image: np.ndarray | None = None, **tags
     pixels = (200 * view.xray.line_integrals - 1024).astype(np.int16) if image is None else image
     centre, along = (np.array(scan[key], float) for key in ("isocentre", "columns_along"))
     first = centre - (scan["size"][0] - 1) / 2 * scan["pixel_mm"][0] * along
-    described = {
-        "Modality": "CT",
-        "Manufacturer": "Philips",
-        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
-        "FrameOfReferenceUID": FRAME,
-        "SeriesInstanceUID": "1.2.3.4.6",
-        "PatientPosition": "HFS",
-        "AngularPosition": str(180 - SCOUTS[name]),
-        "DistanceSourceToPatient": str(scan["source_to_isocentre_mm"]),
-        "ImagePositionPatient": [f"{value:g}" for value in first],
-        "ImageOrientationPatient": [
-            f"{value:g}" for value in np.round([*along, *scan["rows_along"]])
-        ],
-        "PixelSpacing": [str(value) for value in reversed(scan["pixel_mm"])],
-        "RescaleIntercept": "0",
-        "RescaleSlope": "1",
+    numbers = {
+        "AngularPosition": [180 - SCOUTS[name]],
+        "DistanceSourceToPatient": [scan["source_to_isocentre_mm"]],
+        "ImagePositionPatient": first,
+        "ImageOrientationPatient": np.round([*along, *scan["rows_along"]]),
+        "PixelSpacing": scan["pixel_mm"][::-1],
     }
+    described = tagged(
+        "Modality=CT Manufacturer=Philips ImageType=ORIGINAL/PRIMARY/LOCALIZER "
+        f"FrameOfReferenceUID={FRAME} SeriesInstanceUID=1.2.3.4.6 PatientPosition=HFS "
+        "RescaleIntercept=0 RescaleSlope=1"
+    )
+    described |= {tag: [f"{each:g}" for each in values] for tag, values in numbers.items()}
     path = folder / f"{name}.dcm"
     write_dicom(path, pixels, CT_IMAGE, **(described | tags))
     return path
@@ -61,15 +57,10 @@ def write_xrays(folder: Path, **tags) -> list[Path]:
     folder.mkdir(exist_ok=True)
     paths = []
     for view, angle in zip(make_views(make_ct()), (0, 90), strict=True):
-        said = {
-            "DistanceSourceToDetector": 1000,
-            "DistanceSourceToPatient": 700,
-            "ImagerPixelSpacing": [1.25, 1.25],
-            "PositionerPrimaryAngle": angle,
-            "PositionerSecondaryAngle": 0,
-            "FieldOfViewHorizontalFlip": "YES",
-            **tags,
-        }
+        said = tagged(
+            "DistanceSourceToDetector=1000 DistanceSourceToPatient=700 ImagerPixelSpacing=1.25/1.25 "
+            f"PositionerPrimaryAngle={angle} PositionerSecondaryAngle=0 FieldOfViewHorizontalFlip=YES"
+        )
         pixels = 60000 * np.exp(-view.xray.line_integrals)
-        paths.append(write_xray(folder / f"{view.name}.dcm", pixels, **said))
+        paths.append(write_xray(folder / f"{view.name}.dcm", pixels, **said | tags))
     return paths

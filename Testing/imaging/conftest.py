@@ -5,7 +5,7 @@ import pytest
 
 
 @pytest.fixture
-def oblique() -> np.ndarray:
+def oblique():
     """(4, 4) ct_from_index: axes turned every way, a voxel of 0.7 x 0.9 x 2.5 mm, origin off."""
     rng = np.random.default_rng(3)
     axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]

@@ -3,13 +3,9 @@
 For fuzzers.
 """
 
-from __future__ import annotations
-
-import random
 import re
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -36,7 +32,7 @@ INTEGERS = {
 }
 
 
-def whole_files(folder: Path) -> dict[str, Path]:
+def whole_files(folder):
     """A file of each format, by its name."""
     values = np.random.default_rng(1).integers(0, 4000, (6, 40, 48)).astype(np.int16)
     volume = sitk.GetImageFromArray(values)
@@ -56,7 +52,7 @@ def whole_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir())}
 
 
-def damaged(data: bytes, ending: str, rng: random.Random) -> bytes:
+def damaged(data, ending, rng):
     """The bytes of a file with one to three faults where files of this ending are sensitive."""
     special = {".png": _png, ".dcm": _dicom, ".h5": _integer, ".mat": _integer}.get(ending)
     special = special or (_text if data[:200].isascii() else _integer)
@@ -65,7 +61,7 @@ def damaged(data: bytes, ending: str, rng: random.Random) -> bytes:
     return data
 
 
-def _text(data: bytes, rng: random.Random) -> bytes:
+def _text(data, rng):
     """A line that goes or is repeated, or a word of it."""
     lines = data[:HEADER_BYTES].split(b"\n")
     n = rng.randrange(len(lines))
@@ -82,7 +78,7 @@ def _text(data: bytes, rng: random.Random) -> bytes:
     return b"\n".join(lines) + data[HEADER_BYTES:]
 
 
-def _integer(data: bytes, rng: random.Random) -> bytes:
+def _integer(data, rng):
     """A field of a binary header."""
     kind = rng.choice("HI")
     at = rng.randrange(max(1, min(len(data), 400)))
@@ -90,19 +86,19 @@ def _integer(data: bytes, rng: random.Random) -> bytes:
     return data[:at] + value + data[at + len(value) :]
 
 
-def _bytes(data: bytes, rng: random.Random) -> bytes:
+def _bytes(data, rng):
     changed = bytearray(data)
     for _ in range(rng.randint(1, 8) if changed else 0):
         changed[rng.randrange(len(changed))] = rng.choice([0, 1, 127, 128, 255])
     return bytes(changed)
 
 
-def _cut(data: bytes, rng: random.Random) -> bytes:
+def _cut(data, rng):
     part = data[: rng.randrange(len(data) + 1)]
     return rng.choice([part, data + part])
 
 
-def _png(data: bytes, rng: random.Random) -> bytes:
+def _png(data, rng):
     """A field of a chunk, with the check sum that belongs to it."""
     chunks, at = [], 8
     while at + 12 <= len(data):
@@ -122,7 +118,7 @@ def _png(data: bytes, rng: random.Random) -> bytes:
     return whole
 
 
-def _dicom(data: bytes, rng: random.Random) -> bytes:
+def _dicom(data, rng):
     """A number of the header that the pixels go by, or the beginning of the pixels.
 
     Tables of offsets, headers of codecs.
@@ -137,7 +133,7 @@ def _dicom(data: bytes, rng: random.Random) -> bytes:
     return head + rng.choice([_integer, _bytes])(tail, rng)
 
 
-def transform_files(folder: Path) -> dict[str, Path]:
+def transform_files(folder):
     """A file of each kind of transform, by its name."""
     grid = sitk.Image(8, 8, 8, sitk.sitkUInt8)
     made = [

@@ -1,11 +1,8 @@
 """DICOM files written tag by tag with pydicom."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -22,7 +19,7 @@ WITH_FILE_META = (
 )
 
 
-def item(**tags) -> Sequence:
+def item(**tags):
     """A sequence of one item."""
     dataset = Dataset()
     for tag, value in tags.items():
@@ -30,7 +27,19 @@ def item(**tags) -> Sequence:
     return Sequence([dataset])
 
 
-def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
+def tagged(text):
+    """Tags of words as "GantryAngle=33 ImagerPixelSpacing=0.2/0.3"; one without a value is left out by who writes."""
+    tags = {}
+    for tag, value in (word.split("=") for word in text.split()):
+        number = {"DS": float, "FD": float, "FL": float, "US": int, "SS": int}.get(
+            dictionary_VR(tag), str
+        )
+        values = [number(each) for each in value.split("/") if each]
+        tags[tag] = values if len(values) > 1 else next(iter(values), None)
+    return tags
+
+
+def write_dicom(path, pixels, sop_class, **tags):
     """Integer pixels (rows, columns) or (frames, rows, columns).
 
     A tag given as None is left out.
@@ -55,15 +64,7 @@ def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
     data.save_as(path, **WITH_FILE_META)
 
 
-def write_series(
-    folder: Path,
-    pixels: np.ndarray,
-    ct_from_index: np.ndarray,
-    *,
-    positions: np.ndarray | None = None,
-    prefix: str = "",
-    **tags,
-) -> list[Path]:
+def write_series(folder, pixels, ct_from_index, *, positions=None, prefix="", **tags):
     """One CT slice for each pixels[k], int16, placed by ct_from_index or at positions (n, 3).
 
     Returns the files.
@@ -85,7 +86,7 @@ def write_series(
     return files
 
 
-def write_plan(path: Path, *isocentres) -> Path:
+def write_plan(path, *isocentres):
     """An RT Plan with a beam for each isocentre (3,)."""
     beams = [item(ControlPointSequence=item(IsocenterPosition=each))[0] for each in isocentres]
     said = {"Modality": "RTPLAN", "BeamSequence": Sequence(beams)}

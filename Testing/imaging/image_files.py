@@ -1,13 +1,11 @@
 """Image files by SimpleITK, and the sentence with which a file is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import refusals
 
 
-def refusal(function, *arguments, **named) -> str:
+def refusal(function, *arguments, **named):
     """The message of the InputError that `function` raises.
 
     One line that names the file, without ITK's words or a patient's.

@@ -1,7 +1,5 @@
 """Made-up radiographs, noise and all, whose field is known."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np
@@ -13,7 +11,7 @@ Y, X = np.mgrid[:SIZE, :SIZE].astype(float)
 
 
 @cache
-def trunk(seed: int = 0) -> np.ndarray:
+def trunk(seed=0):
     """Line integrals of soft tissue that fills the image, with two long bones, a round one and bowel gas."""
     rng = np.random.default_rng(seed)
     tissue = 2.5 + 0.8 * ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE)), 30) * 60
@@ -23,22 +21,22 @@ def trunk(seed: int = 0) -> np.ndarray:
     return np.maximum(tissue + bones + ball + 0.4 * gas, 0.2)
 
 
-def bone(across: np.ndarray, centre: float, radius: float) -> np.ndarray:
+def bone(across, centre, radius):
     """A hollow shaft: dense cortex around marrow."""
 
-    def chord(r: float) -> np.ndarray:
+    def chord(r):
         return 2 * np.sqrt(np.maximum(r**2 - (across - centre) ** 2, 0))
 
     return 0.03 * (chord(radius) - chord(0.65 * radius))
 
 
-def limb(centre: float, radius: float) -> np.ndarray:
+def limb(centre, radius):
     """Line integrals of a thigh that runs down the image, air at its sides."""
     flesh = 0.012 * 2 * np.sqrt(np.maximum(radius**2 - (X - centre) ** 2, 0))
     return flesh + bone(X, centre, 0.2 * radius)
 
 
-def exposed(line_integrals: np.ndarray, photons: float = 3000, seed: int = 1) -> np.ndarray:
+def exposed(line_integrals, photons=3000, seed=1):
     """Detected intensity as 16 bit, direct exposure at 50,000."""
     counts = np.random.default_rng(seed).poisson(photons * np.exp(-line_integrals))
     return np.minimum(np.round(counts * 50_000 / photons), 65_535)
@@ -58,7 +56,7 @@ FIELDS = {
 }  # fmt: skip
 
 
-def collimated(intensity: np.ndarray, inside: np.ndarray, style: str) -> np.ndarray:
+def collimated(intensity, inside, style):
     """The image with everything outside a field hidden.
 
     By lead (sharp, blurred or leaky), or painted over.

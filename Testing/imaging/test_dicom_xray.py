@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import WITH_FILE_META, XA_IMAGE, compressed, item, write_dicom
+from dicom_files import WITH_FILE_META, XA_IMAGE, compressed, item, tagged, write_dicom
 from file_io import read_values
 from image_files import refusal
 from numpy.testing import assert_array_equal
@@ -161,12 +161,10 @@ CIRCLE["CenterOfCircularShutter"] = ["20", "30"]
 
 
 def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
-    edges = {
-        "ShutterLeftVerticalEdge": "10",
-        "ShutterRightVerticalEdge": "50",
-        "ShutterUpperHorizontalEdge": "5",
-        "ShutterLowerHorizontalEdge": "40",
-    }
+    edges = tagged(
+        "ShutterLeftVerticalEdge=10 ShutterRightVerticalEdge=50 ShutterUpperHorizontalEdge=5 "
+        "ShutterLowerHorizontalEdge=40"
+    )
     corners = {"VerticesOfThePolygonalShutter": "4 8 4 56 44 56".split()}
     in_edges = (COLUMNS >= 10) & (COLUMNS <= 50) & (ROWS >= 5) & (ROWS <= 40)
     in_circle = np.hypot(ROWS - 20, COLUMNS - 30) <= 18

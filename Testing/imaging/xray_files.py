@@ -3,27 +3,19 @@
 XA with DS tags, enhanced XA with FL tags in functional groups.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
-from imaging.dicom_files import XA_IMAGE, item, write_dicom
+from imaging.dicom_files import XA_IMAGE, item, tagged, write_dicom
 from pydicom.sequence import Sequence
 
 ENHANCED_XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1.1"
 SIZE = COLUMNS, ROWS = 20, 16
-GEOMETRY = {
-    "Modality": "XA",
-    "DistanceSourceToDetector": "1195.25",
-    "DistanceSourceToPatient": "765.5",
-    "ImagerPixelSpacing": ["0.308", "0.308"],
-    "PatientPosition": "HFS",
-    "PixelIntensityRelationship": "LIN",
-}
+GEOMETRY = tagged(
+    "Modality=XA DistanceSourceToDetector=1195.25 DistanceSourceToPatient=765.5 "
+    "ImagerPixelSpacing=0.308/0.308 PatientPosition=HFS PixelIntensityRelationship=LIN"
+)
 
 
-def pixels(seed: int = 1, frames: int | None = None, dtype=np.uint16) -> np.ndarray:
+def pixels(seed=1, frames=None, dtype=np.uint16):
     shape = (ROWS, COLUMNS) if frames is None else (frames, ROWS, COLUMNS)
     return (
         np.random.default_rng(seed)
@@ -32,13 +24,7 @@ def pixels(seed: int = 1, frames: int | None = None, dtype=np.uint16) -> np.ndar
     )
 
 
-def write_xa(
-    path: Path,
-    primary: float | str,
-    secondary: float | str,
-    image: np.ndarray | None = None,
-    **tags,
-) -> Path:
+def write_xa(path, primary, secondary, image=None, **tags):
     """A tag given as None is left out."""
     angles = {"PositionerPrimaryAngle": str(primary), "PositionerSecondaryAngle": str(secondary)}
     write_dicom(
@@ -47,14 +33,12 @@ def write_xa(
     return path
 
 
-def groups(*frames: dict[str, Sequence]) -> Sequence:
+def groups(*frames):
     """Functional groups, a frame each."""
     return Sequence([item(**frame)[0] for frame in frames])
 
 
-def enhanced(
-    primary: float, secondary: float, rotation: float | None = None, **isocentre
-) -> dict[str, Sequence]:
+def enhanced(primary, secondary, rotation=None, **isocentre):
     """The functional groups of a frame that say where the positioner stood.
 
     About the patient, and, with a rotation, about the machine.
@@ -74,13 +58,7 @@ def enhanced(
     return reported
 
 
-def write_enhanced(
-    path: Path,
-    frames: list[dict[str, Sequence]],
-    image: np.ndarray | None = None,
-    shared: dict | None = None,
-    **tags,
-) -> Path:
+def write_enhanced(path, frames, image=None, shared=None, **tags):
     """frames, shared: functional groups.
 
     `shared` adds to those of a usual detector, or replaces them.

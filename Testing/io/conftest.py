@@ -1,7 +1,5 @@
 """Folders with the tiny case."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import warnings

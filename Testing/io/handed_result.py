@@ -1,9 +1,5 @@
 """A result.json with overlays, as `Result.save` writes it, without a registration."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 from file_io import write_json
 from PIL import Image
@@ -14,7 +10,7 @@ XA = "1.2.840.10008.5.1.4.1.1.12.1"
 OVERRIDE = "An X-ray was replaced since: Müller."
 
 
-def pose(seed: int) -> np.ndarray:
+def pose(seed):
     """A random rigid (4, 4)."""
     random = np.random.default_rng(seed)
     matrix = np.eye(4)
@@ -23,7 +19,7 @@ def pose(seed: int) -> np.ndarray:
     return matrix
 
 
-def write_result(folder: Path, **changes) -> Path:
+def write_result(folder, **changes):
     """Writes result.json and two overlays; a key given as None is left out, but for the verdict.
 
     Returns the result.json.
@@ -53,10 +49,10 @@ def write_result(folder: Path, **changes) -> Path:
     return folder / "result.json"
 
 
-def dicom_views(frame: int | None = 2) -> list[dict]:
+def dicom_views(frame=2):
     """Two views of one XA run and one of another, for `views` of a result."""
 
-    def image(number: int, frame: int | None) -> dict:
+    def image(number, frame):
         return {
             "study_uid": f"1.2.3.{number}",
             "series_uid": f"1.2.3.{number}.1",

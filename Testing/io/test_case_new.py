@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from file_io import read_json, read_values, write_volume
-from imaging.dicom_files import write_plan, write_series
+from imaging.dicom_files import tagged, write_plan, write_series
 from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import write_xray
 from tiny_case import SIZE, START, camera
@@ -271,13 +271,10 @@ def test_a_warning_names_the_new_case(files, capsys):
 
 
 def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, refused, capsys):
-    tags = {
-        "DistanceSourceToDetector": "1000",
-        "DistanceSourceToPatient": "650",
-        "ImagerPixelSpacing": ["4", "5"],
-        "PositionerPrimaryAngle": "30",
-        "PositionerSecondaryAngle": "-10",
-    }
+    tags = tagged(
+        "DistanceSourceToDetector=1000 DistanceSourceToPatient=650 ImagerPixelSpacing=4/5 "
+        "PositionerPrimaryAngle=30 PositionerSecondaryAngle=-10"
+    )
     write_xray(files / "xa.dcm", np.random.default_rng(3).integers(2000, 4000, (16, 20)), **tags)
     words = f"{BASIC} --view oblique xa.dcm --intensity linear --c-arm source_to_isocentre_mm=700"
     refused(words, "oblique: is missing mirrored")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from eos_images import COLUMNS, ROWS, SPACING, write_eos
-from imaging.dicom_files import write_series
+from imaging.dicom_files import tagged, write_series
 from numpy.testing import assert_allclose
 from phantom import START, TRUE_POSE, error_mm, make_ct, make_slot_scan
 from refusals import refuses
@@ -110,18 +110,18 @@ def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, column
 @pytest.mark.parametrize(
     "plane, tags, key, why",
     [
-        ("frontal", {"DistanceSourceToIsocenter": None, "DistanceSourceToPatient": None}, "source_to_isocentre_mm", "Patient"),
-        ("frontal", {"DistanceSourceToIsocenter": 1300.0}, "source_to_isocentre_mm", "not less than the 1300 mm"),
-        ("frontal", {"ViewPosition": None}, "isocentre_to_source", "AP or PA"),
-        ("frontal", {"PatientOrientation": None}, "columns_along", "its header calls it frontal"),
-        ("frontal", {"PatientOrientation": ["F", "L"]}, "rows_along", "not along the patient"),
-        ("lateral", {"PatientOrientation": ["L", "F"]}, "columns_along", "of a frontal image, but its header calls it lateral"),
-        ("frontal", {"PixelSpacing": ["0.254", "0.254"]}, "pixel_mm", "the same as ImagerPixelSpacing"),
+        ("frontal", "DistanceSourceToIsocenter= DistanceSourceToPatient=", "source_to_isocentre_mm", "Patient"),
+        ("frontal", "DistanceSourceToIsocenter=1300.0", "source_to_isocentre_mm", "not less than the 1300 mm"),
+        ("frontal", "ViewPosition=", "isocentre_to_source", "AP or PA"),
+        ("frontal", "PatientOrientation=", "columns_along", "its header calls it frontal"),
+        ("frontal", "PatientOrientation=F/L", "rows_along", "not along the patient"),
+        ("lateral", "PatientOrientation=L/F", "columns_along", "of a frontal image, but its header calls it lateral"),
+        ("frontal", "PixelSpacing=0.254/0.254", "pixel_mm", "the same as ImagerPixelSpacing"),
     ],
     ids=str,
 )  # fmt: skip
 def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
-    geometry = read_slot_scan(write_eos(tmp_path / "eos.dcm", plane, **tags))
+    geometry = read_slot_scan(write_eos(tmp_path / "eos.dcm", plane, **tagged(tags)))
     assert why in geometry.missing[key] and key not in geometry.values
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from file_io import write_json
-from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
+from imaging.dicom_files import CT_IMAGE, tagged, write_dicom, write_series
 from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refusal
 
@@ -45,21 +45,13 @@ def write_localizer(path, **tags):
     """
     noise = np.random.default_rng(3).integers(0, 40, (ROWS, COLUMNS))
     image = (noise + 900 * (np.arange(COLUMNS) > 15)).astype(np.int16)
-    described = {
-        "Modality": "CT",
-        "Manufacturer": "SIEMENS",
-        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"],
-        "FrameOfReferenceUID": FRAME,
-        "SeriesInstanceUID": "1.2.3.4.6",
-        "PatientPosition": "HFS",
-        "DistanceSourceToPatient": "595",
-        "DistanceSourceToDetector": "1085.6",
-        "ImagePositionPatient": AT,
-        "ImageOrientationPatient": "1 0 0 0 0 -1".split(),
-        "PixelSpacing": ["0.5", "1"],
-        "RescaleIntercept": "-1024",
-        "RescaleSlope": "1",
-    }
+    described = tagged(
+        "Modality=CT Manufacturer=SIEMENS PatientPosition=HFS DistanceSourceToPatient=595 "
+        "DistanceSourceToDetector=1085.6 ImageOrientationPatient=1/0/0/0/0/-1 PixelSpacing=0.5/1 "
+        "RescaleIntercept=-1024 RescaleSlope=1 SeriesInstanceUID=1.2.3.4.6"
+    )
+    described["ImageType"] = ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"]
+    described |= {"FrameOfReferenceUID": FRAME, "ImagePositionPatient": AT}
     write_dicom(path, image, CT_IMAGE, **(described | tags))
     return path
 
@@ -80,17 +72,17 @@ def test_scouts_of_ge_are_where_their_scanner_says(shared_data):
 @pytest.mark.parametrize(
     "tags, to_source",
     [
-        ({"TubeAngle": 0.0}, [0, -1, 0]),
-        ({"TubeAngle": 180.0}, [0, 1, 0]),
-        ({"AngularPosition": "90", "Manufacturer": "Philips"}, [1, 0, 0]),
-        ({"TubeAngle": 180.0, "PatientPosition": "HFP"}, [0, -1, 0]),
-        ({"AngularPosition": "90", "PatientPosition": "FFS"}, [-1, 0, 0]),
-        ({"TubeAngle": 270.0}, [-1, 0, 0]),
+        ("TubeAngle=0.0", [0, -1, 0]),
+        ("TubeAngle=180.0", [0, 1, 0]),
+        ("AngularPosition=90 Manufacturer=Philips", [1, 0, 0]),
+        ("TubeAngle=180.0 PatientPosition=HFP", [0, -1, 0]),
+        ("AngularPosition=90 PatientPosition=FFS", [-1, 0, 0]),
+        ("TubeAngle=270.0", [-1, 0, 0]),
     ],
     ids=str,
 )
 def test_the_tube_is_where_its_angle_puts_it_about_the_patient(tmp_path, tags, to_source):
-    geometry = geometry_of(tmp_path, **tags)
+    geometry = geometry_of(tmp_path, **tagged(tags))
     assert_allclose(geometry.values["isocentre_to_source"], to_source, atol=1e-12)
     assert not geometry.missing and BY_TUBE_ANGLE in geometry.assumptions
 
@@ -121,18 +113,18 @@ def test_the_central_ray_is_that_of_the_data_collection_centre_where_that_is_tol
 @pytest.mark.parametrize(
     "tags, key, why",
     [
-        ({"TubeAngle": None}, "isocentre_to_source", "TubeAngle"),
-        ({"PatientPosition": None}, "isocentre_to_source", "PatientPosition"),
-        ({"DistanceSourceToPatient": None}, "source_to_isocentre_mm", "DistanceSourceToPatient"),
-        ({"DistanceSourceToPatient": "1090"}, "source_to_isocentre_mm", "1090 mm, not less than"),
-        ({"PixelSpacing": None}, "pixel_mm", "PixelSpacing"),
-        ({"ImageOrientationPatient": None}, "rows_along", "ImageOrientationPatient"),
-        ({"ImagePositionPatient": None}, "isocentre", "ImagePositionPatient"),
+        ("TubeAngle=", "isocentre_to_source", "TubeAngle"),
+        ("PatientPosition=", "isocentre_to_source", "PatientPosition"),
+        ("DistanceSourceToPatient=", "source_to_isocentre_mm", "DistanceSourceToPatient"),
+        ("DistanceSourceToPatient=1090", "source_to_isocentre_mm", "1090 mm, not less than"),
+        ("PixelSpacing=", "pixel_mm", "PixelSpacing"),
+        ("ImageOrientationPatient=", "rows_along", "ImageOrientationPatient"),
+        ("ImagePositionPatient=", "isocentre", "ImagePositionPatient"),
     ],
     ids=str,
 )
 def test_what_a_header_lacks_is_named(tmp_path, tags, key, why):
-    assert why in geometry_of(tmp_path, **{"TubeAngle": 0.0, **tags}).missing[key]
+    assert why in geometry_of(tmp_path, **{"TubeAngle": 0.0, **tagged(tags)}).missing[key]
 
 
 def test_other_files_and_a_tilted_gantry_are_no_localizers(tmp_path, case_folder):

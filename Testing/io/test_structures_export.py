@@ -236,10 +236,7 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
 @pytest.mark.usefixtures("igtl_status")
 @pytest.mark.parametrize(
     "words, sent, verdict",
-    [
-        ("", ["CTToWorld", "T12", "L2"], "accept"),
-        ("--structure L2 T12", ["T12", "L2"], "check"),
-    ],
+    [("", ["CTToWorld", "T12", "L2"], "accept"), ("--structure L2 T12", ["T12", "L2"], "check")],
 )
 def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, port, words, sent, verdict):
     """A real server: pyigtl's. Rejected bones are not sent unasked."""

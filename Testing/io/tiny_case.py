@@ -1,7 +1,5 @@
 """A tiny case: a bone of 2 cm in a CT of 12 x 12 x 12 voxels, views of 20 x 16 pixels."""
 
-from __future__ import annotations
-
 import copy
 import re
 
@@ -18,7 +16,7 @@ from MultiViewRegistrationLib.imaging.xray import load_image
 
 
 class _Removed:
-    def __repr__(self) -> str:
+    def __repr__(self):
         return "REMOVED"  # tests are named by it, the same in every process
 
 

@@ -20,20 +20,20 @@ class Scene:
     world_from_ct: np.ndarray
     pivot: np.ndarray
 
-    def in_float64(self) -> tuple:
+    def in_float64(self):
         """(values, ct_from_index, camera) as the reference takes them."""
         import torch
 
         return torch.from_numpy(self.volume.values).double(), self.volume.ct_from_index, self.camera
 
-    def moved(self, twist) -> np.ndarray:
+    def moved(self, twist):
         """The pose after the CT turned by twist[:3] (rad) about the pivot and shifted by twist[3:] (mm), by scipy's rotation."""
         turn = Rotation.from_rotvec(twist[:3]).as_matrix()
         motion = rigid.from_rotation_translation(turn, twist[3:])
         return rigid.about(self.pivot, motion) @ self.world_from_ct
 
 
-def smooth_values(rng, shape, sigma=3.0) -> np.ndarray:
+def smooth_values(rng, shape, sigma=3.0):
     """Random tissue (1/mm) that fades out towards all faces of the volume."""
     values = gaussian_filter(rng.normal(size=shape), sigma)
     values = 0.03 + 0.02 * np.tanh(values / values.std())
@@ -43,7 +43,7 @@ def smooth_values(rng, shape, sigma=3.0) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def ct_from_index(rng, spacing_mm, *, left_handed=False) -> np.ndarray:
+def ct_from_index(rng, spacing_mm, *, left_handed=False):
     """A grid that lies obliquely, far from the origin."""
     axes = Rotation.random(random_state=rng).as_matrix()
     if left_handed:
@@ -62,7 +62,7 @@ def placed_volume(rng, values=None, left_handed=False):
     return volume, world_from_ct, world_from_index, centre
 
 
-def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, values=None) -> Scene:
+def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, values=None):
     """An oblique CT with uneven voxels at any pose before a camera that stands anywhere.
 
     Some rays miss.
@@ -89,7 +89,7 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
     return Scene(volume, camera, world_from_ct, centre + rng.uniform(-40, 40, 3))
 
 
-def slot_scene(seed: int, leading: int, mirrored: bool):
+def slot_scene(seed, leading, mirrored):
     """An oblique CT before a slot scan that looks along about one of its axes.
 
     Volume, description, world_from_ct.

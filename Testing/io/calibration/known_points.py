@@ -42,8 +42,12 @@ def read_text(folder, text, name="camera.txt", **given):
     return read_calibration(path, **given)
 
 
-def check(view, points, pixels, atol=1e-6):
-    """The view's camera, or its matrix without one, projects points (mm, world) so, and has them before the source."""
+def check(view, points=POINTS, pixels=None, atol=1e-6):
+    """The view's camera, or its matrix without one, projects points (mm, world) so, and has them before the source.
+
+    As the pinhole of this module projects its points, unless other pixels are given.
+    """
+    pixels = pinhole(POINTS) if pixels is None else pixels
     assert_allclose(in_python(view.projection_matrix, points), pixels, rtol=0, atol=atol)
     if view.camera is not None:
         assert_allclose(view.camera.project(points), pixels, rtol=0, atol=atol)

@@ -21,28 +21,20 @@ NAMES = [f"{name}-{side}" for name in "ASIS FH GSN IOF MOF SPS IPS".split() for 
 SPECIMEN = "17-1882"
 
 
-def rigid_matrix(degrees, shift) -> np.ndarray:
+def rigid_matrix(degrees, shift):
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_rotvec(np.radians(degrees)).as_matrix()
     matrix[:3, 3] = shift
     return matrix
 
 
-def projected(
-    intrinsic: np.ndarray, camera_from_volume: np.ndarray, points: np.ndarray
-) -> np.ndarray:
+def projected(intrinsic, camera_from_volume, points):
     """Pixels (N, 2) by the formula of both HDF5 layouts."""
     x = (points @ camera_from_volume[:3, :3].T + camera_from_volume[:3, 3]) @ intrinsic.T
     return x[:, :2] / x[:, 2:]
 
 
-def xray(
-    intrinsic: np.ndarray,
-    camera_from_volume: np.ndarray,
-    index_from_volume: np.ndarray,
-    hu: np.ndarray,
-    depths,
-) -> np.ndarray:
+def xray(intrinsic, camera_from_volume, index_from_volume, hu, depths):
     """Detected intensity (rows, columns) by sums along rays.
 
     Points z K^-1 (column, row, 1) of the layout's camera, for the z in depths.
@@ -68,11 +60,11 @@ class DeepFluoro:
     landmarks: np.ndarray
     cameras: list[np.ndarray]
 
-    def pixels(self, nth: int) -> np.ndarray:
+    def pixels(self, nth):
         return projected(self.intrinsic, self.cameras[nth], self.landmarks)
 
 
-def write_deepfluoro(path: Path) -> DeepFluoro:
+def write_deepfluoro(path):
     """Two X-rays of the phantom, the second stored upside down."""
     ct = make_ct()
     hu = ct.volume.values.astype(np.int16)
@@ -124,7 +116,7 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
     return DeepFluoro(path, intrinsic, landmarks.astype(np.float32).astype(float), cameras)
 
 
-def _image(parent, name, pixels, spacing, origin, **options) -> None:
+def _image(parent, name, pixels, spacing, origin, **options):
     group = parent.create_group(name)
     group.create_dataset("pixels", data=pixels, **options)
     group["spacing"] = np.array(spacing, float)
@@ -141,11 +133,11 @@ class Ljubljana:
     cameras: dict[str, np.ndarray]
     intrinsics: dict[str, np.ndarray]
 
-    def pixels(self, name: str) -> np.ndarray:
+    def pixels(self, name):
         return projected(self.intrinsics[name], self.cameras[name], self.points)
 
 
-def write_ljubljana(path: Path) -> Ljubljana:
+def write_ljubljana(path):
     """A frontal and a lateral X-ray of a part of the phantom of 44 x 48 x 40 voxels."""
     hu = make_ct().volume.values[4:44, :, 2:46]
     values = (np.maximum(hu, -1000) + 1000).astype(np.uint16)  # [z, y, x]
@@ -175,7 +167,7 @@ def write_ljubljana(path: Path) -> Ljubljana:
     return Ljubljana(path, points, cameras, intrinsics)
 
 
-def with_other(path: Path, key: str, value=None) -> Path:
+def with_other(path, key, value=None):
     """A copy of an HDF5 file beside it in which one data set has another value, or is not."""
     changed = path.with_name("changed.h5")
     changed.write_bytes(path.read_bytes())

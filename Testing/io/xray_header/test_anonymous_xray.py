@@ -6,6 +6,7 @@ The copy, which has none, is the same case.
 import numpy as np
 import pytest
 from file_io import read_json
+from imaging.dicom_files import tagged
 from imaging.xray_files import write_xa
 from test_case_anonymise import assert_same_views
 from tiny_case import minimal
@@ -14,15 +15,11 @@ from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.dicom_geometry import ASSUMPTIONS
 
-ROUND = {
-    "ShutterShape": ["CIRCULAR", "RECTANGULAR"],
-    "CenterOfCircularShutter": ["60", "70"],
-    "RadiusOfCircularShutter": "50",
-    "ShutterLeftVerticalEdge": "25",
-    "ShutterRightVerticalEdge": "128",
-    "ShutterUpperHorizontalEdge": "5",
-    "ShutterLowerHorizontalEdge": "100",
-}
+ROUND = (
+    "ShutterShape=CIRCULAR/RECTANGULAR CenterOfCircularShutter=60/70 RadiusOfCircularShutter=50 "
+    "ShutterLeftVerticalEdge=25 ShutterRightVerticalEdge=128 ShutterUpperHorizontalEdge=5 "
+    "ShutterLowerHorizontalEdge=100"
+)
 
 
 def detected(seed):
@@ -42,32 +39,28 @@ def detected(seed):
 @pytest.mark.parametrize(
     "tags",
     [
-        {},
-        {**ROUND, "PhotometricInterpretation": "MONOCHROME1", "PixelIntensityRelationshipSign": 1},
-        {**ROUND, "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": 1},
-        {**ROUND, "RescaleSlope": "0.25", "RescaleIntercept": "10"},
-        {
-            "RescaleSlope": "-1",
-            "RescaleIntercept": "4095",
-            "PixelIntensityRelationshipSign": -1,
-            "PhotometricInterpretation": "MONOCHROME1",
-        },
+        "",
+        f"{ROUND} PhotometricInterpretation=MONOCHROME1 PixelIntensityRelationshipSign=1",
+        f"{ROUND} PixelIntensityRelationship=LOG PixelIntensityRelationshipSign=1",
+        f"{ROUND} RescaleSlope=0.25 RescaleIntercept=10",
+        "RescaleSlope=-1 RescaleIntercept=4095 PixelIntensityRelationshipSign=-1 "
+        "PhotometricInterpretation=MONOCHROME1",
     ],
 )
 def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
     content = minimal()
     for number, entry in enumerate(content["views"]):
         image = detected(number)
-        if tags.get("PixelIntensityRelationship") == "LOG":
+        if "Relationship=LOG" in tags:
             image = 500 * np.log((image + 1) / 4096) + 4095
-        if tags.get("PixelIntensityRelationshipSign") == -1:
+        if "Sign=-1" in tags:
             image = 4095 - image
         image = np.rint(image).astype(np.uint16)
-        told = {"BitsStored": 12, "HighBit": 11, "PatientOrientation": ["LP"[number], "F"], **tags}
-        write_xa(tmp_path / f"{number}.dcm", 90 * number, 0, image, **told)
+        told = f"BitsStored=12 HighBit=11 PatientOrientation={'LP'[number]}/F {tags}"
+        write_xa(tmp_path / f"{number}.dcm", 90 * number, 0, image, **tagged(told))
         del entry["projection_matrix"]
         entry["image"] = f"{number}.dcm"
-        if tags.get("RescaleSlope") == "-1":
+        if "Slope=-1" in tags:
             entry["intensity"] = "auto"
     before = Case.load(write_case(content))
     assert main(f"case anonymise {tmp_path} --out {tmp_path}/copy".split()) == 0

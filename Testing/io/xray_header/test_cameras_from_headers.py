@@ -4,6 +4,7 @@ from itertools import count, product
 
 import numpy as np
 import pytest
+from imaging.dicom_files import tagged
 from imaging.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, write_enhanced, write_xa
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import READING, START, minimal, refusal
@@ -287,49 +288,45 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
     "tags, key, sentence",
     [
         (
-            {"PositionerPrimaryAngle": "200"},
+            "PositionerPrimaryAngle=200",
             "rao_lao_deg",
             "PositionerPrimaryAngle is 200 degrees, beyond 180",
         ),
         (
-            {"DistanceSourceToDetector": "-1000"},
+            "DistanceSourceToDetector=-1000",
             "source_to_detector_mm",
             "DistanceSourceToDetector is -1000 mm",
         ),
         (
-            {"DistanceSourceToPatient": "1200"},
+            "DistanceSourceToPatient=1200",
             "source_to_isocentre_mm",
             "DistanceSourceToPatient is 1200 mm, not less than the 1195.25 mm",
         ),
         (
-            {"ImagerPixelSpacing": ["0", "0.3"]},
+            "ImagerPixelSpacing=0/0.3",
             "pixel_mm",
             "ImagerPixelSpacing is 0 x 0.3 mm, expected two sizes above 0",
         ),
         (
-            {"PixelSpacing": ["0.4", "0.4"]},
+            "PixelSpacing=0.4/0.4",
             "pixel_mm",
             "but PixelSpacing, nearer to the source, is 0.4 x 0.4 mm",
         ),
         (
-            {"DetectorElementSpacing": ["0.1", "0.1"], "DetectorBinning": ["2", "2"]},
+            "DetectorElementSpacing=0.1/0.1 DetectorBinning=2/2",
             "pixel_mm",
             "times DetectorBinning is 0.2 x 0.2 mm",
         ),
         (
-            {"ImagerPixelSpacing": None, "PixelSpacing": ["0.2", "0.2"]},
+            "ImagerPixelSpacing= PixelSpacing=0.2/0.2",
             "pixel_mm",
             "PixelSpacing does not say at which distance",
         ),
-        (
-            {"PatientOrientation": ["H", "F"]},
-            "mirrored",
-            "PatientOrientation does not fit the angles",
-        ),
+        ("PatientOrientation=H/F", "mirrored", "PatientOrientation does not fit the angles"),
     ],
 )
 def test_an_unusable_value_is_asked_for(xa, tags, key, sentence):
-    found = read_header(xa(**tags))
+    found = read_header(xa(**tagged(tags)))
     assert list(found.missing) == [key] and key not in found.values
     assert sentence in found.missing[key]
 
@@ -350,32 +347,24 @@ def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
     "tags, key, value",
     [
         (
-            {
-                "ImagerPixelSpacing": None,
-                "PixelSpacing": ["0.2", "0.25"],
-                "PixelSpacingCalibrationType": "GEOMETRY",
-            },
+            "ImagerPixelSpacing= PixelSpacing=0.2/0.25 PixelSpacingCalibrationType=GEOMETRY",
             "pixel_mm",
             np.array([0.25, 0.2]) * 1195.25 / 765.5,
         ),
         (
-            {
-                "ImagerPixelSpacing": None,
-                "DetectorElementSpacing": ["0.1", "0.1"],
-                "DetectorBinning": ["2", "3"],
-            },
+            "ImagerPixelSpacing= DetectorElementSpacing=0.1/0.1 DetectorBinning=2/3",
             "pixel_mm",
             [0.3, 0.2],
         ),
         (
-            {"DistanceSourceToPatient": None, "EstimatedRadiographicMagnificationFactor": "1.5"},
+            "DistanceSourceToPatient= EstimatedRadiographicMagnificationFactor=1.5",
             "source_to_isocentre_mm",
             1195.25 / 1.5,
         ),
     ],
 )
 def test_a_size_is_found_by_magnification_or_binning(xa, tags, key, value):
-    found = read_header(xa(**tags))
+    found = read_header(xa(**tagged(tags)))
     assert_allclose(found.values[key], value)
     assert len(found.assumptions) >= 3
 

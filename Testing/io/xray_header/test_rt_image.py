@@ -6,7 +6,7 @@ the table, the room, the gantry and the receptor, and intersects their rays with
 
 import numpy as np
 import pytest
-from imaging.dicom_files import write_dicom, write_plan
+from imaging.dicom_files import tagged, write_dicom, write_plan
 from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refuses
 
@@ -16,18 +16,12 @@ from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
 from MultiViewRegistrationLib.io.view_headers import planned_pose, read_c_arm, read_rt_image
 
 RT_IMAGE = "1.2.840.10008.5.1.4.1.1.481.1"
-USUAL = {
-    "Modality": "RTIMAGE",
-    "RTImagePlane": "NORMAL",
-    "RTImageSID": 1500.0,
-    "RadiationMachineSAD": 1000.0,
-    "ImagePlanePixelSpacing": [0.8, 0.5],
-    "RTImagePosition": [-40.0, 30.0],
-    "GantryAngle": 0.0,
-    "PatientSupportAngle": 0.0,
-    "BeamLimitingDeviceAngle": 30.0,  # turns no image
-    "PatientPosition": "HFS",
-}
+#: The device that limits the beam turns no image.
+USUAL = tagged(
+    "Modality=RTIMAGE RTImagePlane=NORMAL RTImageSID=1500 RadiationMachineSAD=1000 "
+    "ImagePlanePixelSpacing=0.8/0.5 RTImagePosition=-40/30 GantryAngle=0 PatientSupportAngle=0 "
+    "BeamLimitingDeviceAngle=30 PatientPosition=HFS"
+)
 #: How the patient's left, back and head lie along X, Y (to the gantry) and Z (up) of the table.
 LYING = {
     "HFS": {"L": [1, 0, 0], "P": [0, 0, -1], "S": [0, 1, 0]},
@@ -87,19 +81,19 @@ def expected_pixel(point, tags):
 @pytest.mark.parametrize(
     "tags",
     [
-        {},
-        {"GantryAngle": 90.0},
-        {"GantryAngle": 270.0, "PatientPosition": "FFS"},
-        {"GantryAngle": 33.0, "PatientSupportAngle": 20.0},
-        {"GantryAngle": 350.0, "PatientSupportAngle": 345.0, "PatientPosition": "HFP"},
-        {"GantryAngle": 181.0, "PatientPosition": "FFP", "PatientSupportAngle": 90.0},
-        {"GantryAngle": 61.0, "PatientPosition": "HFDR"},
-        {"GantryAngle": 40.0, "XRayImageReceptorTranslation": [12.0, -7.0, -500.0]},
-        {"GantryAngle": 120.0, "XRayImageReceptorAngle": 90.0, "RTImageSID": 1600.0},
+        "",
+        "GantryAngle=90.0",
+        "GantryAngle=270.0 PatientPosition=FFS",
+        "GantryAngle=33.0 PatientSupportAngle=20.0",
+        "GantryAngle=350.0 PatientSupportAngle=345.0 PatientPosition=HFP",
+        "GantryAngle=181.0 PatientPosition=FFP PatientSupportAngle=90.0",
+        "GantryAngle=61.0 PatientPosition=HFDR",
+        "GantryAngle=40.0 XRayImageReceptorTranslation=12.0/-7.0/-500.0",
+        "GantryAngle=120.0 XRayImageReceptorAngle=90.0 RTImageSID=1600.0",
     ],
 )
 def test_points_fall_where_the_frames_of_iec_61217_put_them(rt_image, tags):
-    camera = camera_of(rt_image(**tags))
+    camera, tags = camera_of(rt_image(**tagged(tags))), tagged(tags)
     for point in ([0, 0, 0], [30, 0, 0], [0, 20, 0], [0, 0, 25], [-12, 31, 18]):
         assert_allclose(
             camera.project(np.array(point, float)), expected_pixel(point, tags), atol=1e-6
@@ -120,17 +114,17 @@ def test_an_image_that_is_stored_mirrored_is_known_by_its_cosines(rt_image):
 @pytest.mark.parametrize(
     ("tags", "missing", "why"),
     [
-        ({"GantryAngle": None}, "rao_lao_deg", "GantryAngle"),
-        ({"PatientPosition": None}, "rao_lao_deg", "PatientPosition"),
-        ({"RTImageSID": None}, "source_to_detector_mm", "RTImageSID"),
-        ({"RadiationMachineSAD": None}, "source_to_isocentre_mm", "RadiationMachineSAD"),
-        ({"ImagePlanePixelSpacing": None}, "pixel_mm", "ImagePlanePixelSpacing"),
-        ({"RTImagePlane": "NON_NORMAL"}, "mirrored", "NON_NORMAL"),
-        ({"TableTopPitchAngle": 2.0}, "rao_lao_deg", "are 2 and 0, expected 0"),
+        ("GantryAngle=", "rao_lao_deg", "GantryAngle"),
+        ("PatientPosition=", "rao_lao_deg", "PatientPosition"),
+        ("RTImageSID=", "source_to_detector_mm", "RTImageSID"),
+        ("RadiationMachineSAD=", "source_to_isocentre_mm", "RadiationMachineSAD"),
+        ("ImagePlanePixelSpacing=", "pixel_mm", "ImagePlanePixelSpacing"),
+        ("RTImagePlane=NON_NORMAL", "mirrored", "NON_NORMAL"),
+        ("TableTopPitchAngle=2.0", "rao_lao_deg", "are 2 and 0, expected 0"),
     ],
 )
 def test_what_the_header_does_not_say_is_named(rt_image, tags, missing, why):
-    assert why in reading(rt_image(**tags)).missing[missing]
+    assert why in reading(rt_image(**tagged(tags))).missing[missing]
 
 
 def test_other_x_rays_are_read_as_before(rt_image):

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from imaging.damaged_files import damaged
-from imaging.dicom_files import WITH_FILE_META
+from imaging.dicom_files import WITH_FILE_META, tagged
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 from refusals import result_or_refusal
 
@@ -28,37 +28,25 @@ EXAMPLES = int(os.environ.get("MVREG_FUZZ", "80"))
 def whole(tmp_path_factory):
     """Good files: XA with everything, a run that turns, enhanced XA."""
     folder = tmp_path_factory.mktemp("whole")
-    everything = {
-        "PatientOrientation": ["L", "F"],
-        "FieldOfViewRotation": "90",
-        "FieldOfViewHorizontalFlip": "NO",
-        "PixelAspectRatio": ["1", "1"],
-        "PixelSpacing": ["0.2", "0.2"],
-        "RescaleSlope": "2",
-        "RescaleIntercept": "-1",
-        "ShutterShape": ["CIRCULAR", "RECTANGULAR", "POLYGONAL"],
-        "CenterOfCircularShutter": ["8", "10"],
-        "RadiusOfCircularShutter": "9",
-        "ShutterLeftVerticalEdge": "1",
-        "ShutterRightVerticalEdge": "19",
-        "ShutterUpperHorizontalEdge": "1",
-        "ShutterLowerHorizontalEdge": "15",
-        "VerticesOfThePolygonalShutter": "1 1 1 19 15 19 15 1".split(),
-    }
-    turning = {
-        "PositionerPrimaryAngleIncrement": ["0", "1", "2"],
-        "PositionerMotion": "DYNAMIC",
-        "TableVerticalIncrement": ["0", "1", "2"],
-        "TableLateralIncrement": "0",
-        "TableLongitudinalIncrement": "0",
-    }
+    everything = (
+        "PatientOrientation=L/F FieldOfViewRotation=90 FieldOfViewHorizontalFlip=NO "
+        "PixelAspectRatio=1/1 PixelSpacing=0.2/0.2 RescaleSlope=2 RescaleIntercept=-1 "
+        "ShutterShape=CIRCULAR/RECTANGULAR/POLYGONAL CenterOfCircularShutter=8/10 "
+        "RadiusOfCircularShutter=9 ShutterLeftVerticalEdge=1 ShutterRightVerticalEdge=19 "
+        "ShutterUpperHorizontalEdge=1 ShutterLowerHorizontalEdge=15 "
+        "VerticesOfThePolygonalShutter=1/1/1/19/15/19/15/1"
+    )
+    turning = (
+        "PositionerPrimaryAngleIncrement=0/1/2 PositionerMotion=DYNAMIC TableVerticalIncrement=0/1/2 "
+        "TableLateralIncrement=0 TableLongitudinalIncrement=0"
+    )
     field = item(
         FieldOfViewOrigin=[0.0, 1.0], FieldOfViewRotation=90.0, FieldOfViewHorizontalFlip="YES"
     )
     table = dict.fromkeys((f"Table{axis}PositionToIsocenter" for axis in "XYZ"), 1.0)
     paths = [
-        write_xa(folder / "xa.dcm", 10, 20, **everything),
-        write_xa(folder / "run.dcm", 10, 20, pixels(frames=3), **turning),
+        write_xa(folder / "xa.dcm", 10, 20, **tagged(everything)),
+        write_xa(folder / "run.dcm", 10, 20, pixels(frames=3), **tagged(turning)),
         write_enhanced(
             folder / "enhanced.dcm",
             [enhanced(1, 2, 3, TableHeadTiltAngle=5.0, **table), enhanced(2, 3)],

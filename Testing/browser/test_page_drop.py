@@ -13,7 +13,6 @@ from imaging.dicom_files import write_series
 from phantom import make_ct, make_views
 from phantom_study import write_xrays
 from planted_dicom import write_ct
-from two_bones import write_cone
 
 
 @pytest.fixture(scope="module")
@@ -64,23 +63,3 @@ def test_what_is_unclear_is_asked_while_the_rest_is_taken(empty, study):
     empty.choose("view1.txt took", "view1")
     empty.page.locator(".mv-asked").wait_for(state="hidden")
     assert empty.control("xrays", "xrays")["lines"][0]["cells"][1]["text"] == "matrix"
-
-
-def test_a_surface_is_asked_for_its_material_and_becomes_a_body_that_can_be_removed(
-    empty, study, tmp_path
-):
-    surface = write_cone(tmp_path / "stem.stl", make_ct().centroid())
-    empty.drop(*study.glob("ct/*"), surface)
-    empty.page.get_by_text("the surface of an implant").wait_for()
-    empty.shot("asked-material")
-    empty.page.get_by_role("button", name="Cobalt-chrome").click()
-    named = empty.page.get_by_text("stem: cobalt-chrome")
-    named.wait_for()
-    empty.page.wait_for_timeout(1500)
-    empty.shot("implant")
-    empty.page.locator(".mv-asked").wait_for(state="hidden")
-    empty.page.get_by_role("button", name="Remove stem").click()
-    named.wait_for(state="hidden")
-    empty.shot("implant-removed")
-    empty.page.keyboard.press("Control+z")
-    named.wait_for()

@@ -113,19 +113,6 @@ def test_messages_come_as_bytes_since_slices_of_blobs_are_slow(fresh):
     assert fresh.page.evaluate("window.sliced") == 0
 
 
-def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, server):
-    tab = open_tab(server, width=1280, height=720)
-    tab.ready()
-    tab.shot("narrow")
-    assert tab.page.evaluate(
-        "document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= "
-        "innerWidth"
-    )
-    hidden = tab.page.evaluate("""() => [...document.querySelectorAll('button, input:not([type=file])')].filter(e => e.offsetParent
-        && !(e.textContent.trim() || e.title || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML.slice(0, 200))""")
-    assert not hidden
-
-
 # Pages come and go, and the work in the server goes on
 
 

@@ -1,8 +1,11 @@
-"""The layouts, made by Slicer's own layout logic."""
+"""The layouts, made by Slicer's own layout logic, and what is written in a small view."""
+
+from xml.etree import ElementTree as ET
 
 import pytest
 import slicer
 from hosts import IN_SLICER
+from scene_rendering import resize, slice_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout
@@ -34,7 +37,7 @@ def views_of(logic) -> list[str]:
     return [nodes.GetItemAsObject(i).GetLayoutName() for i in range(nodes.GetNumberOfItems())]
 
 
-@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("number", [1, 3, 8])
 def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number):
     registration = Registration.create(scene)
     for _ in range(number):
@@ -110,3 +113,22 @@ def test_slicer_makes_one_slice_view_of_an_x_ray_at_a_time(scene, layout_logic):
         made += 1
         assert len(layout.slice_nodes(scene)) >= made
     assert all(layout.slice_of(view) is not None for view in registration.xrays)
+
+
+def test_six_x_rays_lie_in_rows_of_three_beside_3d():
+    tree = ET.fromstring(layout.description([layout.tag(n) for n in range(1, 7)]))
+    rows = [row.findall("item") for row in tree.iter("layout") if row.get("type") == "horizontal"]
+    assert [item.get("splitSize") for item in rows[0]] == ["250", "750"]
+    assert [len(row) for row in rows[1:]] == [3, 3]
+
+
+def test_a_small_view_has_the_name_of_its_x_ray_alone(slicer_app, scene, watch):
+    view = slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": c_arm()})
+    display.show(registration)
+    label = registration.xrays[0].node.GetNodeReference("label")
+    written = {}
+    for size in ((200, 220), (400, 300)):
+        resize(view, *size)
+        written[size] = label.GetNthControlPointLabel(0)
+    assert list(written.values()) == ["AP", "AP \u2013 Test"]

@@ -16,11 +16,16 @@ from MultiViewRegistrationLib.mrml.xray import MASK
 
 #: Voxels as most CTs have them, in the middle between two rounded numbers: mm along i, j, k, and
 #: where the first lies.
-IN_THE_MIDDLE = [
-    ((0.703125, 0.703125, 1.25), (-56.1125 - 12 * 0.703125, -180.3515625, -71.1125)),
-    ((0.9765625, 0.9765625, 2.5), (-249.51171875, -249.51171875, -100.0000005)),
-    ((1 / 3, 0.48828125, 0.625), (-56.0005, 56.0005, -0.0005)),
-]
+IN_THE_MIDDLE = {
+    "as DICOM": ((0.703125, 0.703125, 1.25), (-56.1125 - 12 * 0.703125, -180.3515625, -71.1125)),
+    "left-handed": ((0.9765625, 0.9765625, 2.5), (-249.51171875, -249.51171875, -100.0000005)),
+    "left-handed, from the side": ((1 / 3, 0.48828125, 0.625), (-56.0005, 56.0005, -0.0005)),
+}
+DIRECTIONS = {
+    "as DICOM": np.diag([-1, -1, 1]),
+    "left-handed": np.diag([1, -1, 1]),
+    "left-handed, from the side": np.eye(3)[[2, 1, 0]],
+}
 
 
 def blob(shape):
@@ -75,16 +80,12 @@ def widen(registration) -> None:
     registration.segmentation.AddSegmentFromBinaryLabelmapRepresentation(beside, "Beside")
 
 
-@pytest.mark.parametrize("spacing, origin", IN_THE_MIDDLE)
-@pytest.mark.parametrize(
-    "directions",
-    [np.diag([-1, -1, 1]), np.diag([1, -1, 1]), np.eye(3)[[2, 1, 0]]],
-    ids=["as DICOM", "left-handed", "left-handed, from the side"],
-)
+@pytest.mark.parametrize("way", DIRECTIONS)
 def test_whatever_voxels_the_ct_has_it_is_the_same_in_a_scene_that_was_saved(
-    slicer_app, scene, registration, tmp_path, directions, spacing, origin
+    slicer_app, scene, registration, tmp_path, way
 ):
-    registration.ct.SetIJKToRASDirections(*directions.ravel())
+    spacing, origin = IN_THE_MIDDLE[way]
+    registration.ct.SetIJKToRASDirections(*DIRECTIONS[way].ravel())
     registration.ct.SetSpacing(spacing)
     registration.ct.SetOrigin(origin)
     with_structure(scene, registration)

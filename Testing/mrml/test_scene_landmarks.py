@@ -60,24 +60,6 @@ def content(markups):
     )
 
 
-def test_points_find_their_list_and_their_partners(registration):
-    ap, lat = registration.xrays
-    active = landmark_list(registration)  # one list for all clicks
-    for point in CT_POINTS[:2]:
-        put(active, world(point))
-        put(active, shown_at(lat, point))
-        put(active, shown_at(ap, point))
-        tidy(registration)
-    assert [set(content(markups)) for markups in lists(registration)] == [{"1", "2"}] * 3
-    assert {tuple(sorted(names)) for names in clicked(registration).values()} == {("1", "2")}
-    for landmark, point in zip(landmarks_of(registration, registration.xrays), CT_POINTS):
-        assert np.allclose(landmark.ct, point * [-1, -1, 1])
-        for view in (ap, lat):
-            assert np.allclose(
-                landmark.pixels[view.name], view.camera.project(world(point) * [-1, -1, 1])
-            )
-
-
 def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
     ap, lat = registration.xrays
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)

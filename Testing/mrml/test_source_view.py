@@ -71,38 +71,17 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     assert brightest(pixels(eye), above=120) == pytest.approx(hidden, abs=0.5 * 320 / 96)
 
 
-def test_leaving_the_source_view_restores_the_camera(eye, scene):
-    registration = registration_of(
-        scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))}
-    )
-    node = eye.get_camera_node()
-    node.SetPosition(100, 900, 200)
-    before = node.GetPosition(), node.GetFocalPoint(), node.GetViewUp(), node.GetViewAngle()
-    for view in registration.xrays:
-        source_view.look(view, node, (320, 240))
-        assert source_view.viewed_xray(node) == view
-    source_view.restore(node)
-    assert (
-        node.GetPosition(),
-        node.GetFocalPoint(),
-        node.GetViewUp(),
-        node.GetViewAngle(),
-    ) == before
-    assert node.GetCamera().GetWindowCenter() == (0, 0) and source_view.viewed_xray(node) is None
-    source_view.restore(node)
-    assert node.GetPosition() == before[0]
-
-
 def test_a_closed_scene_leaves_no_camera_at_a_source(eye, scene, watch):
     """A view keeps its camera, and with it what a reset of the node forgets."""
-    angle = eye.get_camera_node().GetViewAngle()
     camera = c_arm(12, principal_point=(70.3, 20.2))
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
     source_view.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
+    assert eye.get_camera_node().GetViewAngle() < 10
     scene.Clear(False)
     pixels(eye)
     node = eye.get_camera_node()
-    assert node.GetViewAngle() == angle and node.GetCamera().GetWindowCenter() == (0, 0)
+    assert node.GetViewAngle() > 20  # about that of Slicer's own reset
+    assert node.GetCamera().GetWindowCenter() == (0, 0)
 
 
 def test_the_overview_shows_all_of_it(eye, scene):

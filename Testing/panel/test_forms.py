@@ -188,7 +188,9 @@ def test_an_action_that_fails_is_a_message(at):
     def fail() -> None:
         raise InputError("File: is empty, expected a CT; choose another.")
 
-    at.show(Button("button", "Press", fail), Button("off", "Off", at.done, enabled=False))
+    off = Button("off", "Off", at.done, enabled=False)
+    at.show(Button("button", "Press", fail, primary=True), off)
+    assert [at.widget(key).font.bold() for key in ("button", "off")] == [True, False]
     at.host.click(at.widget("button"))
     assert at.person.message == "File: is empty, expected a CT; choose another."
     at.form.drawn["off"].press()

@@ -65,19 +65,6 @@ def test_a_drag_in_an_xray_moves_the_ct_and_keys_take_it_back_with_the_focus_the
     assert person.is_at(STARTED_AT)
 
 
-def test_a_registration_that_is_chosen_again_is_shown_by_the_nodes_that_it_had(person, ct, views):
-    other = begun(make_registration(person.host.scene, ct, views, name="Other"))
-    first = person.registration
-    for registration in (other, first, other):
-        person.panel.choose(registration)
-        person.host.process(2.0)
-    nodes = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")}
-    person.panel.choose(first)
-    person.host.process(2.0)
-    there = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")}
-    assert there == nodes
-
-
 def test_a_drag_moves_nothing_while_nothing_is_to_be_moved(person):
     drag(person, "XRay1", (10, 0), (30, 10))
     assert person.is_at(STARTED_AT)
@@ -134,7 +121,7 @@ def test_other_volumes_stay_out_of_the_panes(person):
     assert [shown_in(person, "XRay1"), shown_in(person, "XRay2")] == ids
 
 
-@pytest.mark.parametrize("order", ["ab", "ba", "aba", "bab"])
+@pytest.mark.parametrize("order", ["aba", "bab"])
 def test_slices_show_the_patient_that_is_chosen_and_no_other(person, ct, views, order):
     elsewhere = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
     other = begun(make_registration(person.host.scene, ct, views, elsewhere, name="B"))

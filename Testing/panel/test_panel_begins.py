@@ -2,11 +2,11 @@
 
 import pytest
 import qt
+import slicer
 import vtk
-from file_io import write_values
 from gui_driver import GuiDriver
 from phantom_scene import begun, make_registration, phantom_volume
-from tiny_scene import intensity
+from running_session import nodes
 
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.panel import panel
@@ -34,14 +34,6 @@ def test_a_registration_begins_with_a_ct_that_is_chosen(person, ct):
     person.host.scene.Clear(False)
     person.host.process(0.1)
     assert person.control("ct", "facts") is None and person.header("ct") == "\u25cb"
-
-
-def test_a_registration_begins_with_an_xray_that_is_dropped(person, tmp_path):
-    write_values(tmp_path / "AP.png", intensity())
-    person.drop(tmp_path / "AP.png")
-    person.wait_until_read()
-    (made,) = registrations(person)
-    assert person.panel.registration == made and len(made.xrays) == 1 and person.message == ""
 
 
 def test_slicer_is_answered_between_two_parts_of_a_tick_that_take_long(person, monkeypatch):
@@ -94,3 +86,14 @@ def test_a_registration_is_deleted_after_a_question_and_can_be_brought_back(pers
 def test_a_registration_is_made_from_the_list(person):
     person.host.choose_action(person.ui.registrationSelector, "Create new registration")
     assert person.panel.registration.name == "Registration"
+
+
+def test_a_module_that_was_opened_and_left_unused_leaves_the_scene_as_it_was(host):
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(host.scene)  # as in Slicer
+    before = nodes(host.scene)
+    person = GuiDriver(host)
+    for _ in range(2):
+        host.enter(person.module_widget)
+        host.process(0.3)
+        host.leave(person.module_widget)
+        assert nodes(host.scene) == before and not tree.GetNumberOfItems()

@@ -60,8 +60,7 @@ def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
 
 def test_x_rays_of_two_patients_are_a_notice_until_acknowledged(person, tmp_path):
     for name, patient in (("a", "P-1"), ("b", "P-2")):
-        pixels = np.random.default_rng(ord(name)).integers(2000, 4000, (128, 128))
-        write_xray(tmp_path / f"{name}.dcm", pixels, PatientID=patient)
+        write_xray(tmp_path / f"{name}.dcm", PatientID=patient)
     person.open_files("xrays", "files", tmp_path / "a.dcm", tmp_path / "b.dcm")
     person.wait(lambda: "asked0.line0" in person.panel.files.form.drawn)
     person.host.click(person.panel.files.form.drawn["asked0.line0"].widget)  # all of this patient
@@ -79,20 +78,17 @@ def test_a_button_leads_to_the_field_that_is_needed(table):
     assert not edit.visibleRegion().isEmpty() and "dashed" in edit.styleSheet
 
 
-@pytest.mark.parametrize(
-    "unit, distance, pixel", [("mm", "102,9", "0,58 x 0.6"), ("cm", "10,29", "0,058, 0.06 cm")]
-)
-def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit, unit, distance, pixel):
-    length_unit(unit)
+def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit):
+    length_unit("cm")
     for key, text in {
         "rao_lao_deg": "12,5",
         "cra_cau_deg": "-10",
-        "source_to_detector_mm": distance,
+        "source_to_detector_mm": "10,29",
         "source_to_isocentre_mm": "60.25 mm",
-        "pixel_mm": pixel,
+        "pixel_mm": "0,058, 0.06 cm",
     }.items():
         table.type("geometry", table.field(2, key), text)
-    assert slicer.util.findChildren(table.widget("geometry", "fields"), text=f"Pixel size, {unit}")
+    assert slicer.util.findChildren(table.widget("geometry", "fields"), text="Pixel size, cm")
     assert "102.9 mm is less than C-arms have" in table.note(2)
     table.choose("geometry", table.field(2, "left"), "yes")
     c_arm = table.xrays[2].record.geometry

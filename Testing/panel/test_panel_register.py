@@ -9,9 +9,7 @@ from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import begun, make_registration
 from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
-from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.registration.refinement import Progress
-from MultiViewRegistrationLib.session.history import HistoryEntry
 
 
 def moved(*mm: float):
@@ -102,18 +100,3 @@ def test_what_failed_is_told_once(person, monkeypatch, caplog):
     assert person.session.ended == "failed" and "ZeroDivisionError" in person.answer()
     labels = person.module_widget.parent.findChildren(qt.QLabel)
     assert sum(label.visible and "ZeroDivisionError" in label.text for label in labels) == 1
-
-
-def test_a_person_looks_at_the_edges_with_a_click_and_one_for_each_x_ray(person):
-    inputs = fingerprint(person.registration)
-    doubt = {"fingerprint": inputs, "verdict": "check", "reasons": ["Look."]}
-    person.session.history.add(HistoryEntry.now("search", person.pose, **doubt))
-    person.host.process(0.5)
-    assert person.widget("answer", "edges").font.bold()
-    person.press("answer", "edges")
-    assert "view1: does the edge of the bone lie on the orange line?" in person.answer()
-    person.type("answer", "initials", "AB")
-    for _xray in person.xrays:  # once the line is drawn
-        person.host.process(60, until=lambda: person.widget("answer", "yes").enabled)
-        person.press("answer", "yes")
-    assert "CHECKED by AB" in person.answer()

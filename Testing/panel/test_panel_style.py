@@ -9,6 +9,7 @@ from phantom import TRUE_POSE
 from phantom_scene import begun, make_registration
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.panel.geometry import aside
 from MultiViewRegistrationLib.panel.style import COLOURS
 
 DARK = {
@@ -200,3 +201,16 @@ def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
     full.module_widget.parent.resize(1000, 900)
     full.host.process(0.1)
     assert button.text.endswith(LONG) and button.toolTip == ""
+
+
+@pytest.mark.parametrize(
+    "seen, size, corner",
+    [
+        ((0, 0, 400, 800), (900, 300), (700, 600)),  # to the right
+        ((900, 0, 700, 900), (800, 300), (0, 600)),  # to the left
+        ((100, 500, 1500, 400), (1200, 400), (400, 0)),  # above
+        ((100, 0, 1500, 600), (2000, 300), (0, 600)),  # below, wider than the screen
+    ],
+)
+def test_the_geometry_window_stands_where_it_hides_the_3d_view_least(seen, size, corner):
+    assert aside(seen, size, (0, 0, 1600, 900)) == corner

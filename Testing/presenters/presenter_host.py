@@ -9,12 +9,16 @@ from functools import cached_property
 from time import monotonic, sleep
 from types import SimpleNamespace
 
+from running_session import poll
+
+from MultiViewRegistrationLib.mrml.bones import bones_of
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter
 from MultiViewRegistrationLib.session.presenters.files import FilesPresenter
 from MultiViewRegistrationLib.session.presenters.form import visible, walk
 from MultiViewRegistrationLib.session.presenters.sections import Sections
+from MultiViewRegistrationLib.session.result_files import take_messages
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -210,3 +214,20 @@ def act(presenter, key: str, *args):
     found = control(presenter, key)
     assert found is not None and found.enabled, f"{key}: {found}"
     return found.action(*args)
+
+
+def dressed(session) -> None:
+    """Until each bone has its surface."""
+
+    def done() -> bool:
+        bones = bones_of(session.registration).values()
+        return bool(bones) and all(bone.surface is not None for bone in bones)
+
+    poll(session, 60.0, done)
+    assert done()
+
+
+def devices(session) -> set[str]:
+    """The names under which navigation gets what, by the headers of OpenIGTLink's messages."""
+    _told, messages = take_messages(session)()
+    return {pack()[14:34].rstrip(b"\0").decode() for pack in messages.small}

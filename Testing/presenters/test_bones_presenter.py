@@ -6,7 +6,7 @@ import slicer
 from bent_spine import NAMES, register_once, write_case
 from phantom import make_ct, make_views
 from phantom_scene import add_view, phantom_volume
-from presenter_host import PresenterHost, act, cells, control, of_case, text
+from presenter_host import PresenterHost, act, cells, control, devices, dressed, of_case, text
 from refusals import refuses
 from running_session import poll
 from scene_rendering import ball
@@ -25,7 +25,6 @@ from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason
-from MultiViewRegistrationLib.session.result_files import take_messages
 from MultiViewRegistrationLib.session.session import Session
 
 LABELMAP = "Binary labelmap"
@@ -75,18 +74,6 @@ def test_bones_are_chosen_one_by_one_and_as_groups_by_their_names(scene):
     assert "sacrum" not in chosen(host)
 
 
-def test_a_code_says_what_a_segment_without_a_telling_name_is(scene):
-    host = PresenterHost(scene)
-    node = segmentation(host, "Segment 1", "Segment 2")
-    section = host.presenters.ct.bones
-    assert control(section, "vertebrae") is None
-    segment = node.GetSegmentation().GetNthSegment(1)
-    kind = "SCT^123037004^Anatomical Structure~SCT^36470004^L3 vertebra~^^~~^^~^^|"
-    segment.SetTag("TerminologyEntry", f"Segmentation category and type~{kind}")
-    act(section, "vertebrae")
-    assert chosen(host) == ["Segment 2"]
-
-
 CODES = [
     ("SCT", "66794005", "L1 vertebra"),
     ("SRT", "T-11510", "Vertebra"),
@@ -108,6 +95,7 @@ def test_the_codes_of_a_dicom_segmentation_say_which_segments_are_bones(scene, t
     host.take_files([tmp_path / "seg.dcm"])
     host.wait(host.files, lambda: host.registration.segmentation is not None)
     assert chosen(host) == [f"Segment {n}" for n in (1, 2, 4, 5)]  # the bones, at once
+
     act(host.presenters.ct.bones, "vertebrae")
     assert chosen(host) == ["Segment 1", "Segment 2"]
     act(host.presenters.ct.bones, "pelvis")
@@ -178,17 +166,6 @@ def host(scene, tmp_path) -> PresenterHost:
     register_once(host.session)
     dressed(host.session)
     return host
-
-
-def dressed(session) -> None:
-    """Until each bone has its surface."""
-
-    def done() -> bool:
-        bones = bones_of(session.registration).values()
-        return bool(bones) and all(bone.surface is not None for bone in bones)
-
-    poll(session, 30.0, done)
-    assert done()
 
 
 def verdicts(section) -> list[str]:
@@ -315,11 +292,9 @@ def test_segments_may_change_while_bones_are_registered(host):
 
 
 def test_navigation_gets_a_transform_of_each_bone_under_its_name(host):
-    pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
-    _exported, messages = take_messages(host.session)()
-    devices = {pack()[14:34].rstrip(b"\0").decode() for pack in messages.small}  # of the header
     kept = {name for name, bone in found(host).items() if bone.verdict != "reject"}
-    assert kept and devices & set(NAMES) == kept and "CTToWorld" in devices
+    sent = devices(host.session)
+    assert kept and sent & set(NAMES) == kept and "CTToWorld" in sent
 
 
 def test_of_a_torsos_labels_the_bones_that_an_x_ray_shows_are_offered(scene, shared_data):

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, off
 from presenter_host import act, cells, control, options, text
+from refusals import refuses
 
 from MultiViewRegistrationLib.geometry.rigid import transform_points
 from MultiViewRegistrationLib.mrml import drawing
 from MultiViewRegistrationLib.mrml.nodes import product, ras_from_lps, stop_placing
 from MultiViewRegistrationLib.mrml.overlay import DRR
 from MultiViewRegistrationLib.mrml.structures import OUTLINES
-from MultiViewRegistrationLib.session.assessment import verdict
+from MultiViewRegistrationLib.session.assessment import explanation, stale_reason, verdict
 
 
 @pytest.fixture
@@ -43,22 +44,29 @@ def test_overlays_are_chosen_with_their_legend_and_belong_to_the_registration(ch
 def test_the_3d_view_looks_from_a_source_and_back(check, host):
     assert not control(check, "source").enabled
     camera = host.camera = host.scene.AddNewNodeByClass("vtkMRMLCameraNode")
-    before = camera.GetPosition()
+    before = seen_by(camera)
     assert list(options(check, "source")) == [
         "anywhere",
         "the source of view1",
         "the source of view2",
     ]
-    view = check.registration.xrays[1]
-    act(check, "source", view.node.GetID())
-    assert np.allclose(camera.GetPosition(), ras_from_lps(view.camera.source))
-    assert control(check, "source").value == view.node.GetID()
+    for view in check.registration.xrays:
+        view.change(geometry=view.camera.corrected(1.0, np.array([9.0, -7.0])))
+        act(check, "source", view.node.GetID())
+        assert np.allclose(camera.GetPosition(), ras_from_lps(view.camera.source))
+        assert control(check, "source").value == view.node.GetID()
     angle = camera.GetViewAngle()
     host.views.size = lambda: (200, 300)
     check.update_views()
     assert camera.GetViewAngle() != angle
     act(check, "source", "")
-    assert np.allclose(camera.GetPosition(), before)
+    assert seen_by(camera) == before and control(check, "source").value == ""
+
+
+def seen_by(camera) -> tuple:
+    """Where a camera looks from, and how."""
+    pose = camera.GetPosition(), camera.GetFocalPoint(), camera.GetViewUp()
+    return *pose, camera.GetViewAngle(), camera.GetCamera().GetWindowCenter()
 
 
 def test_similarity_is_measured_where_the_ct_comes_to_rest(check, host, monkeypatch):
@@ -95,6 +103,18 @@ def test_maps_of_a_result(check, host):
     act(check, "assess")
     session.finish()
     assert verdict(session) == "reject" and check.state().kind == "reject"
+    check.registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 300.0])
+    with refuses("outside every view"):
+        act(check, "assess")
+
+
+def test_a_pose_that_was_set_is_never_accepted_and_says_so(check, host):
+    check.registration.world_from_ct = TRUE_POSE
+    act(check, "assess")
+    host.session.finish()
+    assert verdict(host.session) == "check" and host.session.history.current.assessed
+    assert any("The pose was set, not registered" in each for each in explanation(host.session))
+    assert stale_reason(host.session) == "This pose is no result of a registration."
 
 
 def test_the_linked_cursor_and_distances(check, host):

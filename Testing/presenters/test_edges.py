@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from phantom_scene import START, settle
+from phantom_scene import START, body, settle
 from presenter_host import act, control
 from refusals import refuses
 
@@ -152,19 +152,13 @@ def test_the_greys_are_those_of_the_place_while_it_is_asked_about(host, answer):
     assert overlay.xray_window(first) == before
 
 
-def bone(verdict: str, *views: str) -> dict:
-    similarity = dict.fromkeys(views, 0.9)
-    told = {"verdict": verdict, "reasons": [], "similarity": similarity}
-    return {**told, "world_from_ct": START.tolist(), "predicted_tre_mm": None}
-
-
 @pytest.fixture
 def bones(host, answer):
     """Of three bones two are to be checked, as the whole is; one of them is seen in one X-ray."""
     bodies = {
-        "L1": bone("check", "view1"),
-        "L2": bone("accept", "view1"),
-        "L3": bone("check", "view2"),
+        "L1": body("check"),
+        "L2": body("accept"),
+        "L3": body("check", similarity={"view2": 0.9}),
     }
     put_bones(host.registration, dict.fromkeys(bodies, START))
     settle(host.session, START, verdict="check", reasons=[RISK], bodies=bodies)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from file_io import read_json
 from phantom import off
-from phantom_scene import settle
+from phantom_scene import body, settle
 from presenter_host import act, control, text
 from refusals import refuses
 
@@ -87,9 +87,7 @@ def test_what_nobody_vouches_for_needs_an_override_which_the_files_carry(
 def test_usable_bones_of_a_ct_that_was_rejected_in_one_piece_go_to_navigation(
     export, verdict, possible
 ):
-    pose = export.registration.world_from_ct
-    body = {"world_from_ct": pose.tolist(), "reasons": [], "similarity": {}, "verdict": verdict}
-    settle(export.session, verdict="reject", bodies={"L1": body})
+    settle(export.session, verdict="reject", bodies={"L1": body(verdict)})
     export.session.history.put(export.session.history.current)
     assert (control(export, "stale_reason") is None) == possible
     assert control(export, "send").enabled == possible

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from file_io import write_values
 from phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom_case
 from phantom_study import write_study, write_xrays
@@ -46,10 +45,7 @@ def write_matrices(folder: Path, *names: str) -> list[Path]:
 def write_pngs(folder: Path, *names: str) -> list[Path]:
     views = make_views(make_ct(), angles=[(40 * n, 0) for n in range(len(names))])
     for name, view in zip(names, views, strict=True):
-        image = sitk.GetImageFromArray(
-            (60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16)
-        )
-        sitk.WriteImage(image, str(folder / name))
+        write_values(folder / name, np.uint16(60000 * np.exp(-view.xray.line_integrals)))
     return [folder / name for name in names]
 
 

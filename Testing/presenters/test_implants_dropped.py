@@ -7,9 +7,9 @@ import pytest
 import slicer
 from phantom import TRUE_POSE, make_ct, write_ct_file
 from presenter_host import PresenterHost, act, control, text
+from scene_rendering import ball
 from tiny_scene import reopened
 from two_bones import write_cone
-from vtkmodules.vtkFiltersSources import vtkConeSource
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
@@ -41,6 +41,15 @@ def with_ct(host, tmp_path):
     host.files.take([tmp_path / "ct.nrrd"])
     host.wait(host.presenters.ct, lambda: host.registration.ct is not None)
     host.registration.world_from_ct = TRUE_POSE
+
+
+@pytest.fixture
+def with_stem(host, tmp_path):
+    """The file of a stem of titanium that was dropped on a CT."""
+    with_ct(host, tmp_path)
+    stem = write_cone(tmp_path / "stem.stl", make_ct().centroid())
+    drop(host, stem, material=0)
+    return stem
 
 
 def test_an_implant_begins_where_the_ct_has_it(host, tmp_path):
@@ -107,12 +116,9 @@ def test_an_implant_is_removed_with_all_that_was_made_for_it_and_undo_puts_it_ba
         assert dressed_nodes_of(host) == before
 
 
-def test_an_implant_of_the_name_of_a_removed_one_stays_whatever_is_undone(host, tmp_path):
-    with_ct(host, tmp_path)
-    stem = write_cone(tmp_path / "stem.stl", make_ct().centroid())
-    drop(host, stem, material=0)
+def test_an_implant_of_the_name_of_a_removed_one_stays_whatever_is_undone(host, with_stem):
     act(host.presenters.ct.bones, "remove.stem")
-    drop(host, stem, material=1)
+    drop(host, with_stem, material=1)
     history = host.session.history
     for act_of in (history.undo, history.undo, history.redo, history.redo):
         act_of()
@@ -123,12 +129,8 @@ def test_an_implant_of_the_name_of_a_removed_one_stays_whatever_is_undone(host, 
 def test_an_implant_is_dropped_beside_bones_with_poses_of_their_own(host, tmp_path):
     with_ct(host, tmp_path)
     ct = make_ct()
-    node = structures_node(
-        host.scene,
-        "bones",
-        Structures(("L1",), (ct.volume.values > 300).astype(np.uint8)),
-        host.registration.ct,
-    )
+    bone = Structures(("L1",), (ct.volume.values > 300).astype(np.uint8))
+    node = structures_node(host.scene, "bones", bone, host.registration.ct)
     host.registration.choose_segment(node)
     put_bones(host.registration, {"L1": TRUE_POSE})
     drop(host, write_cone(tmp_path / "stem.stl", ct.centroid()), material=0)
@@ -137,18 +139,16 @@ def test_an_implant_is_dropped_beside_bones_with_poses_of_their_own(host, tmp_pa
     assert list(bones_of(host.registration)) == ["L1"]
 
 
-def test_a_scene_without_a_removed_implant_gets_no_place_of_it(host, tmp_path, slicer_app):
-    with_ct(host, tmp_path)
-    drop(host, write_cone(tmp_path / "stem.stl", make_ct().centroid()), material=0)
+def test_a_scene_without_a_removed_implant_gets_no_place_of_it(
+    host, with_stem, tmp_path, slicer_app
+):
     act(host.presenters.ct.bones, "remove.stem")
     (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
     History(registration).undo()
     assert not bones_of(registration)
 
 
-def test_implants_of_a_saved_scene_are_there_again(host, tmp_path, slicer_app):
-    with_ct(host, tmp_path)
-    drop(host, write_cone(tmp_path / "stem.stl", make_ct().centroid()), material=0)
+def test_implants_of_a_saved_scene_are_there_again(with_stem, tmp_path, slicer_app):
     (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
     assert list(registration.apart) == list(bones_of(registration)) == ["stem"]
 
@@ -157,13 +157,8 @@ def test_a_model_of_the_scene_is_taken_as_a_dropped_surface(host, tmp_path, scen
     """In Slicer's RAS."""
     with_ct(host, tmp_path)
     middle = make_ct().centroid()
-    source = vtkConeSource()
-    source.SetHeight(30)
-    source.SetRadius(8)
-    source.SetCenter(*(middle * [-1, -1, 1]))
-    source.Update()
     model = scene.AddNewNodeByClass("vtkMRMLModelNode", "a/stem")
-    model.SetAndObservePolyData(source.GetOutput())
+    model.SetAndObservePolyData(ball(15, middle * [-1, -1, 1], 24))
     act(host.presenters.ct, "model", model.GetID())
     host.wait(host.files, lambda: control(host.files, "asked0.0"))
     act(host.files, "asked0.2")

@@ -52,36 +52,6 @@ def test_the_outcome_says_which_device_it_took(host, register):
     assert not host.session.notes
 
 
-def test_the_button_says_what_is_missing(host, register):
-    registration = host.registration
-    first, second = registration.xrays
-    camera, node = second.record.geometry, registration.node
-    for spoil, told, mend in (
-        (
-            lambda: node.SetParameter("start", "landmarks"),
-            "Click four landmarks",
-            lambda: node.SetParameter("start", "search"),
-        ),
-        (lambda: second.change(geometry=None), "view2", lambda: second.change(geometry=camera)),
-        (
-            lambda: second.change(geometry=first.record.geometry),
-            "same geometry",
-            lambda: second.change(geometry=camera),
-        ),
-        (
-            lambda: [view.change(use=False) for view in registration.xrays],
-            "Add an X-ray first",
-            lambda: [view.change(use=True) for view in registration.xrays],
-        ),
-        (lambda: setattr(registration, "ct", None), "Choose a CT", lambda: None),
-    ):
-        spoil()
-        button = control(register, "register")
-        assert not button.enabled and told in button.tip
-        assert register.state().kind == "todo"
-        mend()
-
-
 def test_a_failure_is_a_sentence(host, register, monkeypatch):
     def fail(*arguments, **options):
         raise InputError("X-rays: they show too little of the CT.")

@@ -34,11 +34,6 @@ NOBODY = dict.fromkeys(A, "")
 WAYS = ["recovered", "case", "scene"]
 
 
-def write_ap(path: Path, **who) -> Path:
-    pixels = np.random.default_rng(len(path.name)).integers(2000, 4000, (16, 20))
-    return write_xray(path, pixels, **who)
-
-
 def open_files(scene, folder: Path, ct: dict, xray: dict) -> Registration:
     """A registration of a CT and an X-ray in DICOM with these patients."""
     registration = dicom_registration(scene, folder, ct, xray, "first.dcm")
@@ -94,11 +89,11 @@ def test_an_x_ray_of_another_patient_is_asked_about_and_lends_no_name(
     host = reopen(way, open_files(scene, tmp_path, B, B))
     assert patient_of(host.registration) == ""
     for who in (B, {**B, "PatientName": "Gamma^Berta"}, {**B, "PatientBirthDate": ""}):
-        drop(host.files, write_ap(tmp_path / "LAT.dcm", **who))
+        drop(host.files, write_xray(tmp_path / "LAT.dcm", **who))
         assert not title(host)  # a name written otherwise, or a missing date
     assert patient_of(host.registration) == "B-2"
     assert not UnreadNotices(host.registration).patient_in_doubt
-    drop(host.files, write_ap(tmp_path / "AP.dcm", **A))
+    drop(host.files, write_xray(tmp_path / "AP.dcm", **A))
     assert "look like another patient's" in title(host)
     act(host.files, "asked0.line2")
     settled(host.files)
@@ -115,7 +110,7 @@ def test_what_was_saved_before_there_were_digests_is_asked_about(
         for attribute in (DIGESTED, IDENTITY_KEY):
             node.RemoveAttribute(attribute)
     host = reopen(way, registration)
-    drop(host.files, write_ap(tmp_path / "AP.dcm", **A))
+    drop(host.files, write_xray(tmp_path / "AP.dcm", **A))
     assert "Nothing tells whether" in title(host)
     act(host.files, "asked0.line0")
     settled(host.files)
@@ -129,7 +124,7 @@ def test_that_two_headers_are_of_one_patient_stays_said(scene, tmp_path, reopen,
     UnreadNotices(registration).say_same_patient()
     host = reopen(way, registration)
     assert not UnreadNotices(host.registration).patient_in_doubt
-    drop(host.files, write_ap(tmp_path / "AP.dcm", **A))
+    drop(host.files, write_xray(tmp_path / "AP.dcm", **A))
     assert "look like another patient's" in title(host)
 
 
@@ -162,14 +157,14 @@ def test_images_of_nobody_knows_whom_are_asked_about_once_beside_a_whole_case(
     scene, tmp_path, watch
 ):
     host = PresenterHost(scene, open_files(scene, tmp_path, NOBODY, NOBODY))
-    drop(host.files, write_ap(tmp_path / "second.dcm", **NOBODY))
+    drop(host.files, write_xray(tmp_path / "second.dcm", **NOBODY))
     assert not title(host)  # a case that is still being put together
     host.registration.xrays[1].change(geometry=host.registration.xrays[0].record.geometry)
-    drop(host.files, write_ap(tmp_path / "AP.dcm", **NOBODY))
+    drop(host.files, write_xray(tmp_path / "AP.dcm", **NOBODY))
     assert title(host).startswith("Nothing tells whether")
     act(host.files, "asked0.line0")
     settled(host.files)
-    drop(host.files, write_ap(tmp_path / "LAT.dcm", **NOBODY))
+    drop(host.files, write_xray(tmp_path / "LAT.dcm", **NOBODY))
     assert not title(host) and len(host.registration.xrays) == 4
 
 

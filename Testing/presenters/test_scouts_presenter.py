@@ -1,6 +1,5 @@
 """The scouts of a CT: found beside it, added as X-rays, completed where their headers do not say all."""
 
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +10,7 @@ from file_io import write_json
 from geometry_table import cell, field, put
 from numpy.testing import assert_allclose
 from phantom import slot_scan_of
-from phantom_study import FRAME, write_scout, write_study, write_xrays
+from phantom_study import write_scout, write_study, write_xrays
 from planted_dicom import IDENTITY
 from presenter_host import PresenterHost, act, cells, control, text
 from refusals import refuses
@@ -81,7 +80,7 @@ def as_described(view, degrees: float) -> bool:
     return view.camera.same_as(SlotScan(**slot_scan_of(degrees)).camera())
 
 
-@pytest.mark.parametrize("given", ["study", "slices", "sent"])
+@pytest.mark.parametrize("given", ["study", "sent"])
 def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
     """Also of a study whose files a page sends, which are gone once they are read."""
     slices = made(tmp_path / "study")
@@ -90,7 +89,7 @@ def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
         read(ct, *sorted(slices.parent.rglob("*.dcm")), folder=slices.parent)
         assert not slices.exists()
     else:
-        read(ct, slices if given == "slices" else slices.parent)
+        read(ct, slices.parent)
     assert "Scouts of this CT lie in its folder: AP, LAT." in text(ct, "scouts")
     assert xrays.state().text == "add X-rays, or use the CT's scouts"
     assert text(xrays, "scouts_left_out") == ""
@@ -258,12 +257,6 @@ def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, t
         use_reading(registration, other, CArm(**{**reading_of(other), "size": other.size}))
 
 
-def test_a_ct_without_scouts_of_its_own_has_no_button(ct, xrays, tmp_path):
-    slices = made(tmp_path / "study", FrameOfReferenceUID="1.2.3.8")
-    read(ct, slices)
-    assert control(xrays, "scouts") is None and control(ct, "scouts") is None
-
-
 def test_what_lies_above_a_sent_folder_is_not_looked_at(ct, xrays, tmp_path):
     """There may be what another person has sent."""
     slices = made(tmp_path / "study")
@@ -280,17 +273,6 @@ def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_p
     act(xrays, "remove")
     act(xrays, "scouts")
     assert len(xrays.views) == 2
-
-
-def test_scouts_are_files_like_others(host, xrays, tmp_path):
-    """With the CT of another examination there is no truth."""
-    made(tmp_path / "study")
-    read(xrays, tmp_path / "study" / "AP.dcm")
-    (view,) = xrays.views
-    assert as_described(view, 0) and text(xrays, "truth") == ""
-    assert view.record.header.frame_of_reference == FRAME
-    shutil.rmtree(tmp_path / "study")
-    assert host.session.xray(view).line_integrals.shape == (160, 128)
 
 
 def test_a_ct_of_slicers_dicom_module_has_its_scouts(host, ct, xrays, tmp_path, monkeypatch):

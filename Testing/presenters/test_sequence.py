@@ -3,11 +3,13 @@
 A track that is played and exported.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from moving import BLANK, COUNT
+from moving import BLANK, COUNT, swing, write_moving_case
 from phantom import off
 from PIL import Image
 from presenter_host import PresenterHost, act, control, text
@@ -15,6 +17,7 @@ from presenter_host import PresenterHost, act, control, text
 from MultiViewRegistrationLib.assessment.uses import UseVerdict
 from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.presenters.form import walk
+from MultiViewRegistrationLib.session.presenters.opening import Opening
 from MultiViewRegistrationLib.session.result_files import read_track
 
 
@@ -170,3 +173,24 @@ def orange(picture: np.ndarray) -> np.ndarray:
     """Which pixels are of a line."""
     red, _green, blue = picture.astype(int).transpose(2, 0, 1)
     return red > blue + 60
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_frames_that_a_page_sends_are_kept_as_long_as_their_registration_is_open(
+    scene, tmp_path, count
+):
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    case = write_moving_case(sent, swing(count))
+    host = SimpleNamespace(registration=None, session=None, show_message=print)
+    host.show_reading, host.ui_action = print, nullcontext
+    host.take_read = lambda read, autosaved: setattr(host, "registration", read(scene))
+    opening = Opening(host)
+    opening.open(case, sent=sent)
+    opening.tick(60)
+    assert host.registration is not None and sent.exists() == (count > 1)
+    opening.tick()
+    assert sent.exists() == (count > 1)
+    host.registration = None
+    opening.tick()
+    assert not sent.exists()

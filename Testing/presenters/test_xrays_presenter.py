@@ -14,8 +14,9 @@ from refusals import refuses
 from tiny_scene import READING, SHAPE, intensity
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.mrml import case, image
-from MultiViewRegistrationLib.mrml.case import settings_of, xray_of
+from MultiViewRegistrationLib.mrml.case import change_settings, settings_of, xray_of
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.session import inputs
 from MultiViewRegistrationLib.session.geometry import give_geometry
@@ -116,8 +117,11 @@ def test_a_case_in_a_folder(host, section, tmp_path):
         c_arm = {**READING, "size": [COLUMNS, ROWS], "rao_lao_deg": 90 * n}
         views.append({"name": name, "image": f"{name}.mha", "c_arm": c_arm, "rotation_sd_deg": n})
     content = {"version": 1, "ct": "ct.nrrd", "views": views}
-    write_json(tmp_path / "case.json", {**content, "shared_unknowns": {"isocentre_sd_mm": 4}})
+    unknowns = {"isocentre_sd_mm": 4, "source_to_detector_sd_mm": 9}
+    write_json(tmp_path / "case.json", {**content, "shared_unknowns": unknowns})
     host.begin()
+    there = SharedUnknowns(source_to_detector_sd_mm=12)
+    change_settings(host.registration, shared_unknowns=there)
     host.registration.ct = phantom_volume(host.scene)
     act(section, "files", [tmp_path], None)
     settled(section)
@@ -125,8 +129,9 @@ def test_a_case_in_a_folder(host, section, tmp_path):
         ["LAO 0\u00b0, CRA 0\u00b0", "reference"],
         ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 3 mm, 1.5 px, 1 %"],
     ]
-    act(section, "geometry")
-    assert text(section.geometry, "shared2") == "4" and section.state().text == "2 views ready"
+    assert section.state().text == "2 views ready"
+    unknowns = settings_of(host.registration).shared_unknowns
+    assert (unknowns.isocentre_sd_mm, unknowns.source_to_detector_sd_mm) == (4, 12)
     assert host.registration.ct.GetName() == "Phantom"
 
 
@@ -267,9 +272,8 @@ ALL_TAGS = {**SOME_TAGS, "PositionerSecondaryAngle": 5, "FieldOfViewHorizontalFl
 
 def read(section, folder, **tags: dict) -> None:
     """X-rays in DICOM, by their names, whose headers have these tags."""
-    for seed, (name, said) in enumerate(tags.items()):
-        pixels = np.random.default_rng(seed).integers(2000, 4000, (128, 128))
-        write_xray(folder / f"{name}.dcm", pixels, **said)
+    for name, said in tags.items():
+        write_xray(folder / f"{name}.dcm", **said)
     act(section, "files", [folder / f"{name}.dcm" for name in tags], None)
     settled(section)
 

@@ -66,7 +66,9 @@ def test_what_goes_to_other_programs_says_that_it_was_checked_and_by_nobody(chec
 
 def test_a_result_that_is_opened_again_is_checked_still(checked, scene):
     folder, said = checked
-    assert assessment.checked(Session(read_result(folder)(scene))) == said != ""
+    again = Session(read_result(folder)(scene))
+    assert assessment.checked(again) == said != ""
+    assert assessment.verdict(again) == "check" and assessment.stale_reason(again) == ""
 
 
 def test_a_scene_that_is_opened_again_is_checked_still(session):

@@ -59,16 +59,10 @@ def camera():
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
     registration, xray = view
     before, raw, path = fingerprint(registration), xray_of(xray), tmp_path / "c.json"
-    entry = {
-        "camera_matrix": camera().intrinsics.tolist(),
-        "R": camera().camera_from_world[:3, :3].tolist(),
-    }
-    entry |= {
-        "t": camera().camera_from_world[:3, 3].tolist(),
-        "image_width": 128,
-        "image_height": 128,
-    }
-    write_json(path, {"LAT": {**entry, "distortion_coefficients": LENS}})
+    pose = camera().camera_from_world[:3].tolist()
+    entry = {"image_width": 128, "image_height": 128, "distortion_coefficients": LENS}
+    entry |= {"R": [row[:3] for row in pose], "t": [row[3] for row in pose]}
+    write_json(path, {"LAT": {**entry, "camera_matrix": camera().intrinsics.tolist()}})
     (found,) = read_cameras(path, SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
     assert "5 coefficients" in describe_camera(found)
     use_camera(registration, xray, found, path)

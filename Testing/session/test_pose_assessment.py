@@ -31,38 +31,6 @@ def assessed(session):
     return session.history.current
 
 
-def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registration):
-    assert assessment.explanation(session) == []
-    entry = assessed(session)
-    assert (
-        entry.verdict == "check" == assessment.verdict(session)
-        and entry.assessed
-        and not entry.fingerprint
-    )
-    lines = assessment.explanation(session)
-    assert "Error probably about" in lines[-2] and lines[-1] == assessment.MEANINGS["check"]
-    assert (
-        "The pose was set, not registered: the failure probability was not measured for such poses."
-        in lines
-    )
-    assert stale_reason(session) == "This pose is no result of a registration."  # nobody moved it
-    registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
-    assert "stale" in assessment.outdated_reason(session) and assessment.verdict(session) == ""
-    before = session.result
-    assert assessed(session).verdict == "check" and session.result is not before
-    assert assessment.outdated_reason(session) == ""
-    registration.world_from_ct = ELSEWHERE
-    assert (
-        assessment.explanation(session)[0] == "The CT was moved by hand."
-        and assessment.verdict(session) == ""
-    )
-    assert assessed(session).verdict == "reject" == assessment.verdict(session)
-    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 300))
-    with refuses("outside every view"):
-        assessment.assess(session)
-    assert not session.running and assessment.verdict(session) == ""
-
-
 def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     covered = views[0].xray.line_integrals.copy()
     covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)

@@ -20,7 +20,6 @@ from MultiViewRegistrationLib.io.navigation.registration_export import Registrat
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.report.result_page import save_result
-from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.result_files import (
     KIND_NAMES,
@@ -28,7 +27,6 @@ from MultiViewRegistrationLib.session.result_files import (
     read_result,
     write_case_folder,
     write_result,
-    write_together,
 )
 from MultiViewRegistrationLib.session.session import Session
 
@@ -119,13 +117,3 @@ def test_a_result_of_a_case_that_has_changed_since_is_stale(scene, registered, t
     (folder / "case.json").unlink()
     with refuses("found no case.json beside it"):
         read_result(folder)
-
-
-def test_an_export_with_its_case_is_opened_again_with_its_verdict(scene, registered, tmp_path):
-    session = Session(read_result(registered[0])(scene))
-    writers = [write_case_folder(session, tmp_path), write_result(session, tmp_path)]
-    write_together(session, tmp_path, writers)()
-    written = read_json(tmp_path / "result.json")
-    again = Session(read_result(tmp_path)(scene))
-    assert assessment.verdict(again) == written["verdict"] and stale_reason(again) == ""
-    assert again.history.current.reasons == written["reasons"]

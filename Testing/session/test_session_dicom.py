@@ -91,8 +91,7 @@ def loaded(scene, tmp_path):
 
 
 def add(registration: Registration, path, **tags) -> None:
-    pixels = np.random.default_rng(len(registration.xrays)).integers(2000, 4000, (16, 20))
-    adding.read(write_xray(path, pixels, **tags))(registration)
+    adding.read(write_xray(path, **tags))(registration)
 
 
 def test_different_patients_are_a_notice_without_values(loaded, tmp_path):
@@ -200,63 +199,58 @@ SAYS_ALL = {
 }
 
 
-def as_slicer_loads_it(scene, path, monkeypatch):
-    """A volume of Slicer's DICOM module, whose database knows the file."""
-    database = SimpleNamespace(fileForInstance=lambda uid: str(path) if uid == "2.2" else "")
-    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
-    values = pydicom.dcmread(path).pixel_array.astype(np.float32)
-    volume = volume_node(scene, "AP", values.reshape(-1, 64, 64), np.eye(4))
-    volume.SetAttribute("DICOM.instanceUIDs", "2.2")
-    return volume
+@pytest.fixture
+def database(monkeypatch) -> dict:
+    """The files that the database of Slicer's DICOM module knows, by their UIDs."""
+    files = {}
+    known = SimpleNamespace(fileForInstance=lambda uid: str(files.get(uid, "")))
+    monkeypatch.setattr(slicer, "dicomDatabase", known, raising=False)
+    return files
 
 
-def test_an_x_ray_that_slicer_has_loaded_is_what_its_file_is(scene, tmp_path, monkeypatch):
-    pixels = np.random.default_rng(1).integers(2000, 4000, (64, 64))
-    path = write_xray(tmp_path / "AP.dcm", pixels, **SAYS_ALL)
+@pytest.fixture
+def slicer_loads(scene, tmp_path, database):
+    """A function: the file of an X-ray of this shape, and the volume that Slicer's DICOM module makes of it."""
+
+    def load(*shape: int):
+        pixels = np.random.default_rng(1).integers(2000, 4000, shape)
+        database["2.2"] = write_xray(tmp_path / "AP.dcm", pixels, **SAYS_ALL)
+        volume = volume_node(scene, "AP", np.float32(pixels.reshape(-1, 64, 64)), np.eye(4))
+        volume.SetAttribute("DICOM.instanceUIDs", "2.2")
+        return database["2.2"], volume
+
+    return load
+
+
+def test_an_x_ray_that_slicer_has_loaded_is_what_its_file_is(scene, slicer_loads):
+    path, volume = slicer_loads(64, 64)
     (dropped,) = adding.read(path)(Registration.create(scene))
-    volume = as_slicer_loads_it(scene, path, monkeypatch)
     added = adding.add_volume(Registration.create(scene), volume)
     assert added.record == dropped.record and added.placed
     assert added.mask.GetName() == "shutter" and of_image(added) == of_image(dropped)
 
 
-def test_the_frame_that_a_sequence_of_slicers_shows_is_that_of_its_file(
-    scene, tmp_path, monkeypatch
-):
-    pixels = np.random.default_rng(1).integers(2000, 4000, (3, 64, 64))
-    path = write_xray(tmp_path / "run.dcm", pixels, **SAYS_ALL)
-    volume = as_slicer_loads_it(scene, path, monkeypatch)
-    slicer.util.updateVolumeFromArray(volume, pixels[2:].astype(np.float32))
+def test_the_frame_that_a_sequence_of_slicers_shows_is_that_of_its_file(scene, slicer_loads):
+    path, volume = slicer_loads(3, 64, 64)
+    slicer.util.updateVolumeFromArray(volume, slicer.util.arrayFromVolume(volume)[2:].copy())
     added = adding.add_volume(Registration.create(scene), volume)
     (dropped,) = adding.read(path)(Registration.create(scene))
     assert added.record == replace(dropped.record, frame=2)
-    assert added.mask.GetName() == "shutter" and of_image(added) == of_image(dropped)
+    assert of_image(added) == of_image(dropped)
 
 
-def test_what_was_made_of_an_x_ray_that_slicer_has_loaded_is_not_its_file(
-    scene, tmp_path, monkeypatch
-):
-    pixels = np.random.default_rng(1).integers(2000, 4000, (64, 64))
-    path = write_xray(tmp_path / "AP.dcm", pixels, **SAYS_ALL)
-    volume = as_slicer_loads_it(scene, path, monkeypatch)
+def test_what_was_made_of_an_x_ray_that_slicer_has_loaded_is_not_its_file(scene, slicer_loads):
+    _path, volume = slicer_loads(64, 64)
+    pixels = slicer.util.arrayFromVolume(volume)[0].copy()
     for made in (pixels[8:, 8:], pixels.T):
-        slicer.util.updateVolumeFromArray(volume, made[None].astype(np.float32))
+        slicer.util.updateVolumeFromArray(volume, made[None])
         added = adding.add_volume(Registration.create(scene), volume)
         assert added.source is volume and not added.placed
 
 
-def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(
-    loaded, tmp_path, monkeypatch
-):
-    class Database:
-        def fileForInstance(self, uid: str) -> str:
-            return {
-                "1.1": str(tmp_path / "ct" / "slice000.dcm"),
-                "2.2": str(tmp_path / "ap.dcm"),
-            }.get(uid, "")
-
+def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, database):
     registration = loaded(PatientID="OTHER-1")
-    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    database |= {"1.1": tmp_path / "ct" / "slice000.dcm", "2.2": tmp_path / "ap.dcm"}
     for attribute in (FRAME_UID, IDENTITY_KEY):
         registration.ct.RemoveAttribute(attribute)
     registration.ct.SetAttribute("DICOM.instanceUIDs", "1.1 1.2")

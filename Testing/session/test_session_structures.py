@@ -13,9 +13,7 @@ from bent_spine import (
     POSE,
     RESULTS,
     START,
-    bent,
     register_once,
-    spine,
     truth_of,
     write_case,
     write_spine_case,
@@ -245,13 +243,8 @@ def test_the_verdict_falls_when_a_structure_is_changed(of_before):
     assert assessment.verdict(session) == "" and not session.case().structures.names
 
 
-def test_a_pose_assessed_without_them_says_so_and_one_structure_is_registered_as_a_bone(
-    scene, files, found
-):
+def test_one_structure_is_registered_as_a_bone(scene, files, found):
     session = opened(scene, files[0])
-    assessment.assess(session)
-    session.finish()
-    assert any("bones were not registered" in reason for reason in session.history.current.reasons)
     registration = session.registration
     registration.choose_segment(
         registration.segmentation, registration.segmentation.GetSegmentation().GetNthSegmentID(2)
@@ -309,31 +302,6 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
     for segment_id in segmentation.GetSegmentIDs():
         segmentation.RemoveSegment(segment_id)
     assert not session.case().structures.names  # the whole CT alone
-
-
-@pytest.mark.slow
-def test_the_bones_of_a_sequence_follow_its_frames_and_are_saved(scene, tmp_path):
-    motions = [bent(*spine(), 2.0 * frame, 0.8 * frame) for frame in range(2)]
-    write_spine_case(tmp_path, motions, POSE, POSE)
-    session = opened(scene, tmp_path)
-    session.sequence.track("quick", "given")
-    session.finish()
-    player, registration = session.sequence.player, session.registration
-    for number in (1, 0):
-        player.go(number)
-        poll(session, 20, lambda wanted=number: player.number == wanted)
-        frame = player.frame
-        there = bones_of(registration)
-        assert {name for name, each in frame.bones.items() if each.kept} == set(there)
-        for name, bone in there.items():
-            assert np.allclose(bone.world_from_ct, frame.bones[name].world_from_ct)
-        poll(session, 20, lambda: all(bone.surface for bone in bones_of(registration).values()))
-    written = session.sequence.save(tmp_path / "track")()
-    assert sorted(written) == sorted((tmp_path / "track").iterdir())
-    kinds = ("poses.csv", "track.tra", "track.json")
-    assert {
-        f"{before}{kind}" for before in ("", *(f"{name}_" for name in NAMES)) for kind in kinds
-    } <= {path.name for path in written}
 
 
 def test_a_video_that_is_made_at_a_lost_frame_outlines_bones_in_the_others(scene, tmp_path):

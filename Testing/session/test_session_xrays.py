@@ -12,17 +12,17 @@ from scipy.spatial.transform import Rotation
 from tiny_scene import READING, SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, raw_image, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.isocentre import SAME_TABLE, TABLE_MOVED
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord
-from MultiViewRegistrationLib.mrml.case import change_settings, settings_of, xray_of
+from MultiViewRegistrationLib.mrml.case import xray_of
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray_record import XRayRecord
-from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read, rename
+from MultiViewRegistrationLib.session.adding import add_volume, read, rename
 from MultiViewRegistrationLib.session.geometry import (
     header_proposals,
     matrix_of,
@@ -96,14 +96,6 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
     assert view.mask.GetName() == "shutter" and not valid[:, :5].any() and valid.any()
 
 
-def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registration):
-    change_settings(registration, shared_unknowns=SharedUnknowns(isocentre_sd_mm=2))
-    _add_views(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
-    assert settings_of(registration).shared_unknowns == SharedUnknowns(
-        source_to_detector_sd_mm=10, isocentre_sd_mm=2
-    )
-
-
 @pytest.mark.parametrize(
     "values, kind, word",
     [
@@ -127,22 +119,14 @@ def test_an_unusable_volume_leaves_nothing(scene, registration, values, kind, wo
     assert nodes(scene) == before and registration.xrays == []
 
 
-def test_order_and_names(scene, registration):
-    b, c = (registration.add_xray(name) for name in ("b", "c"))
-    registration.move_xray(c, 0)
-    assert registration.xrays == [c, b]
-    History(registration).add(
-        HistoryEntry.now(
-            "search", np.eye(4), views={"b": "good", "c": "bad"}, cameras={"b": {"k": 1}}
-        )
-    )
+def test_what_was_said_of_an_xray_goes_with_its_name(registration):
+    b, _c = (registration.add_xray(name) for name in ("b", "c"))
+    told = {"views": {"b": "good", "c": "bad"}, "cameras": {"b": {"k": 1}}}
+    History(registration).add(HistoryEntry.now("search", np.eye(4), **told))
     rename(registration, b, " Lateral ")
     entry = History(registration).current
-    assert (b.name, entry.views, entry.cameras) == (
-        "Lateral",
-        {"Lateral": "good", "c": "bad"},
-        {"Lateral": {"k": 1}},
-    )
+    assert b.name == "Lateral" and entry.cameras == {"Lateral": {"k": 1}}
+    assert entry.views == {"Lateral": "good", "c": "bad"}
     rename(registration, b, "lateral")  # it is its own name
     assert b.name == "lateral"
 

@@ -8,18 +8,9 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
-from tiny_scene import slicer_app
+from tiny_scene import scene, slicer_app
 
 __all__ = ["end_process", "scene", "slicer_app"]
-
-
-@pytest.fixture(scope="session")
-def scene(slicer_app):
-    import slicer
-
-    slicer.mrmlScene = slicer_app.scene
-    yield slicer_app.scene
-    slicer_app.scene.Clear(False)
 
 
 @pytest.fixture(scope="session")

@@ -35,18 +35,16 @@ from MultiViewRegistrationLib.viewer.scene_files import read_scene
 @pytest.fixture
 def application(scene, case_file):
     """What `Autosave` needs of the application, the phantom open."""
-    scene.Clear(False)
-    registration, messages = read_case(case_file)(scene), []
-    session = Session(registration)
-    yield SimpleNamespace(
-        scene=scene,
-        registration=registration,
-        session=session,
-        show_message=messages.append,
-        messages=messages,
-        moving=False,
-    )
-    session.stop()
+    made = application_of(read_case(case_file)(scene))
+    yield made
+    made.session.stop()
+
+
+def application_of(registration) -> SimpleNamespace:
+    found = SimpleNamespace(scene=registration.scene, registration=registration, messages=[])
+    found.session, found.moving = Session(registration), False
+    found.show_message = found.messages.append
+    return found
 
 
 @pytest.fixture
@@ -237,30 +235,25 @@ def test_the_id_is_read_again_where_the_files_are_what_they_were(
     who = {"PatientID": "A-1", "PatientName": "Alpha^Anna", "PatientBirthDate": "19500101"}
     (tmp_path / folder).mkdir()
     path = write_phantom_case(tmp_path / folder)
-    ct = make_ct()
-    write_ct(path.parent / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **who)
+    volume = make_ct().volume
+
+    def write_slices(**more: str) -> None:
+        hu = np.rint(volume.values)
+        write_ct(path.parent / "ct", hu, volume.ct_from_index, **{**who, **more})
+
+    write_slices()
     write_json(path, {**read_json(path), "ct": "ct"})
-    scene.Clear(False)
     read = read_case(path)
-    registration = read(scene)
-    session = Session(registration)
-    session.cache_case(read.case)
-    application = SimpleNamespace(scene=scene, registration=registration, session=session)
-    application.show_message, application.moving = print, False
+    application = application_of(read(scene))
+    application.session.cache_case(read.case)
     Autosave(application).close()
     state = next(place().rglob(autosaving.STATE)).read_text()
     assert "A-1" not in state and (str(path.parent) in state) == bool(shown)
     end_server()
     (one,) = saved_scenes()
     assert one.patient_id() == shown and (str(path.parent) in one.facts()) == bool(shown)
-    write_ct(
-        path.parent / "ct",
-        np.rint(ct.volume.values),
-        ct.volume.ct_from_index,
-        **{**who, "PatientID": "B"},
-    )
+    write_slices(PatientID="B")
     assert one.patient_id() == ""
-    session.stop()
 
 
 def test_one_that_is_opened_is_this_servers(application, autosave, scene, end_server):

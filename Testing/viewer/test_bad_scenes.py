@@ -5,7 +5,6 @@ What was open stays.
 
 import random
 import re
-import shutil
 import zipfile
 
 import numpy as np
@@ -22,9 +21,9 @@ NUMBERS = [b"0", b"-1", b"3", b"100000", b"2147483648", b"1e308", b"nan", b"x" *
 
 
 @pytest.fixture(scope="module")
-def parts(scene, tmp_path_factory):
-    """The files of a scene with a volume, a model, landmarks, a transform and a table, by their names."""
-    scene.Clear(False)
+def parts(slicer_app, tmp_path_factory):
+    """The files of a scene with a volume, a model, landmarks and a transform, by their names."""
+    scene = slicer_app.scene
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "volume")
     slicer.util.updateVolumeFromArray(volume, np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7))
     model = scene.AddNewNodeByClass("vtkMRMLModelNode", "model")
@@ -34,6 +33,7 @@ def parts(scene, tmp_path_factory):
     for node in slicer.util.getNodesByClass("vtkMRMLStorableNode", scene):
         node.AddDefaultStorageNode()
     saved = save_scene(scene, tmp_path_factory.mktemp("whole") / "a.mrb")()
+    scene.Clear(False)
     with zipfile.ZipFile(saved) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -82,8 +82,7 @@ def broken_mesh(parts, tmp_path):
 
 
 @pytest.mark.parametrize("point", [50, 10**6, -1])
-def test_a_mesh_that_names_points_that_are_not_there_is_refused(broken_mesh, scene, point):
-    scene.Clear(False)
+def test_a_mesh_that_names_points_that_are_not_there_is_refused(broken_mesh, point):
     path = broken_mesh(lambda mesh: mesh.GetPolys().GetConnectivityArray().SetTuple1(7, point))
     assert refusal(path) == (
         "a.mrb: its model model is no whole surface, expected one whose points are all there; "
@@ -122,5 +121,3 @@ def test_damaged_scenes_are_loaded_or_refused(parts, scene, tmp_path):
         except InputError as error:
             assert len(str(error).splitlines()) == 1, str(error)
     assert loaded
-    scene.Clear(False)
-    shutil.rmtree(tmp_path)

@@ -19,12 +19,10 @@ ROOM = np.array([[x, y, z] for x in (-15.0, 25.0) for y in (-15.0, 25.0) for z i
 
 @pytest.fixture
 def registration(scene):
-    scene.Clear(False)
     made = Registration.create(scene)
     values = np.zeros((30, 30, 30), np.int16)
     made.ct = volume_node(scene, "CT", values, np.diag([2.0, 2.0, 2.0, 1.0]))
-    yield made
-    scene.Clear(False)
+    return made
 
 
 def pulled(view, bone, start) -> float:

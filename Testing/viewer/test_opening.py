@@ -16,7 +16,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from file_io import read_json, write_json, write_values
-from moving import swing, track_of, write_moving_case
+from moving import COUNT
 from phantom import write_phantom_case
 from refusals import refuses
 from running_session import poll
@@ -75,7 +75,7 @@ def leak(scene, tmp_path):
 
     def find(path) -> str:
         word = planted_file.WORD
-        scene.Clear(True)
+        scene.Clear(False)  # but for what an application keeps in it
         try:
             sent(path)(scene)
         except InputError as error:
@@ -188,7 +188,6 @@ def test_a_whole_scene_is_read(scene, folder):
     nodes = VOLUME.format('fileName="v.mhd"') + TEXT.format('fileName="t%20.txt"') + transform
     (folder / "s.mrml").write_text(scene_of(nodes))
     (folder / "t .txt").write_text("Hello.")
-    scene.Clear(True)
     sent(folder)(scene)
     assert slicer.util.arrayFromVolume(scene.GetFirstNodeByClass("vtkMRMLVolumeNode")).mean() == 7
     assert scene.GetFirstNodeByClass("vtkMRMLTextNode").GetText() == "Hello."
@@ -224,14 +223,6 @@ def test_a_sentence_names_files_as_they_were_sent(folder):
 # Tracked sequences
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A folder with a case and its track. Not to be changed by a test."""
-    folder = tmp_path_factory.mktemp("study")
-    track_of(write_moving_case(folder / "case", swing(3)), "quick").save(folder / "track")
-    return folder
-
-
 def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
     for read in (
         read_whole(study / "track"),
@@ -239,12 +230,12 @@ def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
         sent(study),
     ):
         track = read.play.args[0]
-        assert len(track.frames) == 3
+        assert len(track.frames) == COUNT
         assert [view.name for view in read.case.views] == ["view1", "view2"]
     shutil.copytree(study / "track", tmp_path / "track")
     with refuses("which is not there"):
         read_whole(tmp_path / "track")
-    assert len(read_whole(tmp_path / "track", study / "case" / "case.json").play.args[1]) == 3
+    assert len(read_whole(tmp_path / "track", study / "case" / "case.json").play.args[1]) == COUNT
 
 
 def test_other_files_than_those_that_were_tracked_are_reported(study, tmp_path):
@@ -285,7 +276,6 @@ def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent
     scene, study, tmp_path
 ):
     read = read_track(study / "track" / "track.json")
-    scene.Clear(False)
     session = Session(read(scene))
     session.cache_case(read.case)
     read.play(session)

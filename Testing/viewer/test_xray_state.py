@@ -1,7 +1,9 @@
-"""What goes to the page as numbers, what comes from it, and errors that nothing expects."""
+"""What goes to the page as numbers, what comes from it, the server's ticks, and the answer's steps."""
 
 import asyncio
+import re
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.viewer import application
+from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer
+from MultiViewRegistrationLib.viewer import application, elements
 from MultiViewRegistrationLib.viewer.browser_drr import checked_pose
 from MultiViewRegistrationLib.viewer.xray_pixels import (
     FIRST,
@@ -68,50 +71,49 @@ def test_only_poses_are_taken():
             checked_pose(wrong.tolist() if isinstance(wrong, np.ndarray) else wrong)
 
 
+class Ticking(application.Application):
+    """An application without a page, whose ticks are those of a test."""
+
+    moving = False
+
+    def __init__(self, tick) -> None:
+        self.state, self.tick, self.messages = nullcontext(), tick, []
+
+    def show_message(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def run(coroutine) -> None:
+    """Until a tick cancels it."""
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(coroutine)
+
+
 def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):
     errors = iter([ValueError("one"), ValueError("one"), None, KeyError("two"), KeyError("two")])
 
-    class Faulty(application.Application):
-        moving = False
-
-        def __init__(self) -> None:
-            self.state, self.messages = nullcontext(), []
-
-        def show_message(self, message: str) -> None:
-            self.messages.append(message)
-
-        def tick(self):
-            error = next(errors, asyncio.CancelledError())
-            if error is not None:
-                raise error
-            yield
+    def tick():
+        error = next(errors, asyncio.CancelledError())
+        if error is not None:
+            raise error
+        yield
 
     monkeypatch.setattr(application, "TICK_S", 0)
-    faulty = Faulty()
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(faulty.run())
-    assert [
-        "ValueError" in faulty.messages[0],
-        "KeyError" in faulty.messages[1],
-        len(faulty.messages),
-    ] == [1, 1, 2]
+    faulty = Ticking(tick)
+    run(faulty.run())
+    first, second = faulty.messages
+    assert "ValueError" in first and "KeyError" in second
     assert len([record for record in caplog.records if record.exc_info]) == 2
 
 
 def test_pages_are_answered_between_the_parts_of_a_tick():
     order = []
 
-    class Busy(application.Application):
-        moving = False
-
-        def __init__(self) -> None:
-            self.state = nullcontext()
-
-        def tick(self):
-            for part in ("follow", "views", "refresh"):
-                order.append(part)
-                yield
-            raise asyncio.CancelledError
+    def tick():
+        for part in ("follow", "views", "refresh"):
+            order.append(part)
+            yield
+        raise asyncio.CancelledError
 
     async def both() -> None:
         async def answer() -> None:
@@ -121,34 +123,66 @@ def test_pages_are_answered_between_the_parts_of_a_tick():
 
         answering = asyncio.ensure_future(answer())
         try:
-            await Busy().run()
+            await Ticking(tick).run()
         finally:
             answering.cancel()
 
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(both())
+    run(both())
     assert order == ["follow", "page", "views", "page", "refresh", "page"]
 
 
 def test_what_follows_the_ct_waits_longer_while_it_is_moved(monkeypatch):
     ticks, pauses = iter([True, False]), []
 
-    class Moved(application.Application):
-        moving = True
-
-        def __init__(self) -> None:
-            self.state = nullcontext()
-
-        def tick(self):
-            self.moving = next(ticks, None)
-            if self.moving is None:
-                raise asyncio.CancelledError
-            yield
+    def tick():
+        moved.moving = next(ticks, None)
+        if moved.moving is None:
+            raise asyncio.CancelledError
+        yield
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
     monkeypatch.setattr(application.asyncio, "sleep", sleep)
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(Moved().run())
+    moved = Ticking(tick)
+    run(moved.run())
     assert pauses == [0, application.MOVING_TICK_S, 0, application.TICK_S]
+
+
+def test_the_first_steps_are_folded_once_there_is_a_verdict():
+    class State(SimpleNamespace):
+        def __setitem__(self, name, value):
+            setattr(self, name, value)
+
+    answers = []
+    presenter = SimpleNamespace(TITLE="Answer", BEGINS=True, form=list, answer=lambda: answers[-1])
+    first = application.FIRST_STEPS
+    state = State(answer=None, open_steps=first)
+    bar = application.AnswerBar(
+        SimpleNamespace(answer_presenter=presenter, registration=None, state=state)
+    )
+
+    def shown(kind, steps):
+        state.open_steps = steps
+        answers.append(Answer(kind, *WORDS[kind], ""))
+        bar.refresh()
+        return state.open_steps
+
+    assert shown("running", first) == first
+    assert shown("accept", first) == [] and state.answer["kind"] == "accept"
+    assert shown("accept", first) == first  # opened again, they stay
+    shown("moved", [])
+    more = ["ct", "xrays", "check"]  # somebody looks at more
+    assert shown("check", more) == more
+
+
+def test_every_icon_that_the_page_names_is_in_its_stylesheet():
+    (styles,) = elements.icon_styles().values()
+    viewer = elements.BROWSER.parent
+    for script in (*viewer.glob("*.py"), *viewer.rglob("*.js")):
+        text = script.read_text(encoding="utf-8")
+        if script.name != "elements.py":
+            assert not re.search(r"mdi-[^a-z]", text), f"{script}: an icon's name in pieces"
+        for name in re.findall(r"mdi-[a-z][\w-]+", text):
+            assert f".{name}::before" in styles, f"{script}: no icon {name}"
+    assert "mdi-abacus" not in styles and "@font-face" in styles and len(styles) < 10_000

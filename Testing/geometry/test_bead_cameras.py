@@ -52,8 +52,7 @@ def test_the_uncertainty_is_that_of_the_errors():
         fit = bundle([seen_by(true, rng)], [true], free_intrinsics(true.size))
         errors.append(np.mean(off_px(fit.cameras[0], true, fit.places(0)) ** 2))
         formal.append(fit.sd_px(0))
-    rms = np.sqrt(np.mean(errors))
-    assert 0.7 < rms / np.mean(formal) < 1.4
+    assert 0.7 < np.sqrt(np.mean(errors)) / np.mean(formal) < 1.4
 
 
 def test_the_equivalent_uncertainty_moves_points_as_much_as_the_whole():
@@ -64,8 +63,7 @@ def test_the_equivalent_uncertainty_moves_points_as_much_as_the_whole():
     assert sd["distance_sd_percent"] == 0
     assert 0 < sd["rotation_sd_deg"] < 0.1 and 0 < sd["translation_sd_mm"] < 0.5
     # Principal point and pose make up for each other: what is left is far less than either.
-    alone = np.sqrt(fit.covariance_of(0)[7, 7])
-    assert sd["principal_point_sd_px"] < 0.05 * alone
+    assert sd["principal_point_sd_px"] < 0.05 * np.sqrt(fit.covariance_of(0)[7, 7])
 
 
 def test_false_places_lose_their_weight():

@@ -61,8 +61,7 @@ def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, c
     ends = epipolar_line(camera_from, camera_to, pixel)
     along = camera_from.ray_directions(pixel)
     ray = camera_from.source + np.geomspace(0.01, 1e7, 4000)[:, None] * along
-    seen = ray[camera_to.depth(ray) > 0.01]
-    shown = camera_to.project(seen)
+    shown = camera_to.project(ray[camera_to.depth(ray) > 0.01])
     shown = shown[inside(shown, slack=-1e-3)]
     if ends is None:
         assert not len(shown)
@@ -71,8 +70,7 @@ def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, c
     if np.linalg.norm(ends[1] - ends[0]) < 1e-3:
         return
     assert not len(shown) or distance_to_segment(shown, ends).max() < 1e-3
-    F = fundamental(camera_from, camera_to)
-    line = F @ [*pixel, 1]
+    line = fundamental(camera_from, camera_to) @ [*pixel, 1]
     # Else the line is far beyond any image, and rounding decides.
     if np.linalg.norm(line[:2]) > 1e-9 * np.linalg.norm(line):
         assert np.abs(ends @ line[:2] + line[2]).max() / np.linalg.norm(line[:2]) < 1e-2

@@ -54,8 +54,7 @@ def test_a_known_distortion_is_found_among_missing_and_false_holes():
     straight = inverted(fit.distortion.distort, true.distort(nodes))
     z, w = (each[:, 0] + 1j * each[:, 1] for each in (nodes, straight))
     system = np.column_stack([z, np.ones(len(z))])
-    left = w - system @ np.linalg.lstsq(system, w, rcond=None)[0]
-    assert np.abs(left).max() < 0.1
+    assert np.abs(w - system @ np.linalg.lstsq(system, w, rcond=None)[0]).max() < 0.1
 
 
 def test_a_pose_between_those_measured_has_its_own_distortion():

@@ -111,8 +111,7 @@ def test_distances(a, b, c):
 @given(st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_mean_agrees_with_scipy(count, seed):
     rng = np.random.default_rng(seed)
-    centre = rigid.exp_se3(rng.normal(size=6))
-    T = centre @ rigid.exp_se3(rng.normal(size=(count, 6)) * 0.4)
+    T = rigid.exp_se3(rng.normal(size=6)) @ rigid.exp_se3(rng.normal(size=(count, 6)) * 0.4)
     found = rigid.mean(T)
     rotation = Rotation.from_matrix(T[:, :3, :3]).mean()
     assert_allclose(found[:3, :3], rotation.as_matrix(), atol=1e-10)

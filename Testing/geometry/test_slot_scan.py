@@ -160,8 +160,7 @@ def test_two_cameras_are_the_same_where_they_project_alike():
     ],
 )
 def test_errors_name_field_and_fault(build, fault):
-    message = refusal(build)
-    assert fault in message
+    assert fault in refusal(build)
 
 
 def test_from_the_other_side_the_plane_at_the_isocentre_looks_the_same():

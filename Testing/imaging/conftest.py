@@ -7,8 +7,7 @@ import pytest
 @pytest.fixture
 def oblique():
     """(4, 4) ct_from_index: axes turned every way, a voxel of 0.7 x 0.9 x 2.5 mm, origin off."""
-    rng = np.random.default_rng(3)
-    axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    axes = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
     axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
     affine = np.eye(4)
     affine[:3, :3] = axes * [0.7, 0.9, 2.5]

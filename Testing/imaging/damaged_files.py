@@ -125,8 +125,7 @@ def _dicom(data, rng):
     """
     if rng.random() < 0.5:
         element = rng.choice([0x0002, 0x0008, 0x0010, 0x0011, 0x0100, 0x0101, 0x0103])
-        tag = struct.pack("<HH", 0x0028, element)
-        at = data.find(tag) + 8
+        at = data.find(struct.pack("<HH", 0x0028, element)) + 8
         return data[:at] + struct.pack("<H", rng.choice(INTEGERS["H"])) + data[at + 2 :]
     pixels = data.rfind(b"\xe0\x7f\x10\0")
     head, tail = data[: pixels + 12], data[pixels + 12 :]

@@ -23,8 +23,7 @@ def with_text(image, grey):
 
 @pytest.mark.parametrize("grey", [0, 255])
 def test_text_and_lines(grey):
-    intensity = collimated(exposed(trunk()), FIELDS["circle"], "lead")
-    image, text = with_text(intensity, grey)
+    image, text = with_text(collimated(exposed(trunk()), FIELDS["circle"], "lead"), grey)
     valid = to_line_integrals(RawImage(image, 1, 255)).valid
     around = ndimage.binary_dilation(text, iterations=6)
     assert np.mean(valid[text]) < 0.02

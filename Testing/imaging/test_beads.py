@@ -119,8 +119,7 @@ def test_a_balls_image_is_its_chords_blurred(blur):
     from scipy.ndimage import gaussian_filter
 
     v, u = np.mgrid[-200:201, -200:201] / 8.0
-    inside = np.clip(1 - (u**2 + v**2) / 10.0**2, 0, None)
-    plain = np.expm1(-1.3 * np.sqrt(inside)) / np.expm1(-1.3)
+    plain = np.expm1(-1.3 * np.sqrt(np.clip(1 - (u**2 + v**2) / 10.0**2, 0, None))) / np.expm1(-1.3)
     blurred = gaussian_filter(plain, 8 * blur, truncate=6)
     row = stopped_by_ball(np.abs(u[200]), 10.0, blur, 1.3)
     middle = np.abs(u[200]) < 14

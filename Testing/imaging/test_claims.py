@@ -90,8 +90,7 @@ def test_a_detached_header_may_claim_what_lies_beside_it(tmp_path):
     (tmp_path / "a.raw").write_bytes(bytes(100))
     with refuses(r"claims 5\.4e\+09 voxels"):
         read_image(tmp_path / "a.mhd")
-    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
-    sitk.WriteImage(image, str(tmp_path / "b.mhd"))
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16)), str(tmp_path / "b.mhd"))
     assert read_image(tmp_path / "b.mhd").size == (6, 5, 4)
 
 

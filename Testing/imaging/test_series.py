@@ -84,8 +84,7 @@ def test_a_missing_slice(tmp_path, oblique, left_out):
 
 
 def test_duplicate_slices(tmp_path, oblique):
-    files = write_series(tmp_path, PIXELS, oblique)
-    shutil.copy(files[2], tmp_path / "again.dcm")
+    shutil.copy(write_series(tmp_path, PIXELS, oblique)[2], tmp_path / "again.dcm")
     message = refused(tmp_path)
     assert "same position" in message and "002.dcm" in message and "again.dcm" in message
 

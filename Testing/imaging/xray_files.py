@@ -27,9 +27,7 @@ def pixels(seed=1, frames=None, dtype=np.uint16):
 def write_xa(path, primary, secondary, image=None, **tags):
     """A tag given as None is left out."""
     angles = {"PositionerPrimaryAngle": str(primary), "PositionerSecondaryAngle": str(secondary)}
-    write_dicom(
-        path, pixels() if image is None else image, XA_IMAGE, **{**GEOMETRY, **angles, **tags}
-    )
+    write_dicom(path, pixels() if image is None else image, XA_IMAGE, **GEOMETRY | angles | tags)
     return path
 
 

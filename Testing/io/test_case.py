@@ -95,7 +95,6 @@ def moved(x, y, z):
         (minimal(), "views[0].mask", "small2d.mha", '"small2d.mha", has 10 columns and 8 rows'),
         (COPIED, "version", 1, "views[1] has the same camera and the same image as views[0]"),
     ],
-    ids=lambda x: x if isinstance(x, str) else "",
 )  # fmt: skip
 def test_each_error_that_needs_the_pixels_is_refused(
     write_case, tmp_path, content, path, value, part

@@ -222,8 +222,7 @@ def test_a_case_of_arrays(load):
     ],
 )
 def test_each_wrong_argument_has_its_sentence(bone, part):
-    given = Body(**{"ct": "ulna.mha", "name": "ulna", **bone})
-    assert part in refusal(case_of_arrays, given)
+    assert part in refusal(case_of_arrays, Body(**{"ct": "ulna.mha", "name": "ulna", **bone}))
 
 
 STEM = {"name": "stem", "ct": "stem.mha", "ct_unit": "0.5/mm", "world_from_ct": START.tolist()}

@@ -60,8 +60,7 @@ def test_without_a_start_pose_the_views_find_where_they_look():
     plain = [camera(angle).projection_matrix for angle in (-20, 30, 95)]
     for found, matrix in zip(settled(*(-each for each in plain), centre=None), plain):
         assert_allclose(found.projection_matrix, matrix, atol=1e-6)
-    away = plain[0] @ np.diag([1, 1, 1, -1.0])
-    message = refusal(settled, away, *plain, centre=None)
+    message = refusal(settled, plain[0] @ np.diag([1, 1, 1, -1.0]), *plain, centre=None)
     assert "the point where the views meet behind" in message
 
 

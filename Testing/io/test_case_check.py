@@ -19,7 +19,7 @@ def check_of(write_case):
     """A function: the check of a case of C-arm views, AP and LAT, with these readings."""
 
     def check(*readings, start=START, **more):
-        return check_case(Case.load(write_case({**with_readings(*readings, start=start), **more})))
+        return check_case(Case.load(write_case(with_readings(*readings, start=start) | more)))
 
     return check
 
@@ -29,7 +29,7 @@ def with_readings(*readings, start=START):
     case["views"] = case["views"][: len(readings)]
     for view, changes in zip(case["views"], readings):
         del view["projection_matrix"]
-        view["c_arm"] = {**READING, **changes}
+        view["c_arm"] = READING | changes
     case["world_from_ct"] = start
     return {key: value for key, value in case.items() if value is not None}
 

@@ -281,8 +281,7 @@ def test_corrected_cameras_are_those_of_the_drr(exported):
     moved["camera_from_world"][0][3] += 21.0  # at 700 of 1000 mm: 20 pixels
     views = [{"name": "Doe John"}, {"name": "LAT", **moved}]
     after = bright_middle(pydicom.dcmread(exported("drr", views=views)["drr_view2.dcm"]))
-    middle = CAMERAS["LAT"].project((POSE @ [*BLOCK_CT, 1])[:3])
-    assert_allclose(middle - after, [20, 0], atol=0.8)
+    assert_allclose(CAMERAS["LAT"].project((POSE @ [*BLOCK_CT, 1])[:3]) - after, [20, 0], atol=0.8)
 
 
 def test_no_camera_of_slicers_is_written_for_a_slot_scan(case, tmp_path):

@@ -47,7 +47,7 @@ def test_a_relative_path_from_windows_is_found(write_case, tmp_path):
     assert case.views[0].image.path.samefile(tmp_path / "images" / "ap.mha")
 
 
-@pytest.mark.parametrize("path, value, parts", WRONG_STRUCTURE + WRONG_MEANING, ids=str)
+@pytest.mark.parametrize("path, value, parts", WRONG_STRUCTURE + WRONG_MEANING)
 def test_each_wrong_value_is_refused(case_folder, path, value, parts):
     message = refusal(read, case_folder, changed(full(), path, value))
     assert message.startswith(f"{case_folder / 'case.json'}: ") and tells(message, parts)

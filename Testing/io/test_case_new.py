@@ -190,8 +190,7 @@ def test_wrong_files_are_refused_and_nothing_is_written(files, refused, old, new
     refused(CALIBRATED.replace(old, new, 1), said)
 
 
-@pytest.mark.usefixtures("files")
-def test_what_is_missing_is_asked_for_at_a_terminal(at_terminal):
+def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
     views = "nothing 'ct.mha' AP ap.mha dark ap.txt yes LAT lat.mha BRIGHT"
     asked = at_terminal(*views.split(), "", *"1000 700 4 90 0 maybe N".split(), "")
     case = made("case new", "case.json")
@@ -215,9 +214,8 @@ def test_what_is_missing_is_asked_for_at_a_terminal(at_terminal):
         (-90, "front", [0, -20.0, 0], False),
     ],
 )
-@pytest.mark.usefixtures("files")
 def test_left_and_right_are_asked_by_what_is_at_the_left_of_the_image(
-    at_terminal, rao_lao, side, point, mirrored
+    files, at_terminal, rao_lao, side, point, mirrored
 ):
     """With yes, a point 20 mm to that side lies in the image's left half."""
     asked = at_terminal("Yes")
@@ -323,12 +321,10 @@ def test_two_views_of_which_nobody_says_how_good_they_are_are_named(files, capsy
     assert "principal point of LAT is known" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("files")
-def test_the_end_from_which_a_matrix_shows_its_image_is_asked_for(at_terminal, refused):
+def test_the_end_from_which_a_matrix_shows_its_image_is_asked_for(files, at_terminal, refused):
     mirrored = camera(0, mirrored=True)
     np.savetxt("ap.txt", mirrored.projection_matrix)
-    only_ap = BASIC[: BASIC.index("--view LAT")]
-    words = only_ap.replace("--projection-matrix", "--calibration")
+    words = BASIC[: BASIC.index("--view LAT")].replace("--projection-matrix", "--calibration")
     given = f"{words} --given unit=mm axes=lps first_pixel=0"
     refused(given, "as --given seen_from=VALUE")
     assert_cameras(made(f"{given} seen_from=detector"), mirrored)

@@ -26,12 +26,12 @@ def test_good_cases_fit_the_schema(content):
     VALIDATOR.validate(content)
 
 
-@pytest.mark.parametrize("path, value, parts", WRONG_STRUCTURE, ids=str)
+@pytest.mark.parametrize("path, value, parts", WRONG_STRUCTURE)
 def test_what_is_wrong_in_structure_does_not_fit_the_schema(path, value, parts):
     assert not VALIDATOR.is_valid(changed(full(), path, value))
 
 
-@pytest.mark.parametrize("path, value, parts", WRONG_MEANING, ids=str)
+@pytest.mark.parametrize("path, value, parts", WRONG_MEANING)
 def test_what_is_wrong_in_meaning_fits_the_schema(path, value, parts):
     """Or else it belongs to the other list."""
     VALIDATOR.validate(changed(full(), path, value))

@@ -159,8 +159,7 @@ def test_a_dicom_segmentation(folder, load, kind):
     """
     write_seg(folder / "seg.dcm", {"L1": L1, "L2 body": L2}, PLACE, kind)
     assert_structures(load(structured("seg.dcm")), **{"L1": L1, "L2 body": L2})
-    chosen = listed(("bone", 2), "L1")
-    assert_structures(load(structured("seg.dcm", chosen)), bone=L2, L1=L1)
+    assert_structures(load(structured("seg.dcm", listed(("bone", 2), "L1"))), bone=L2, L1=L1)
 
 
 def test_a_compressed_dicom_segmentation(folder, load):
@@ -244,13 +243,11 @@ def wrong_files(folder):
     write_volume(folder / "away.mha", LABELS, rigid.translation([522.0] * 3) @ PLACE)
     both = [(L1 + 2 * L2).astype(np.uint8)]
     for name, first, second in (("s", "L1", "L2"), ("twice", "L1", "L1"), ("slash", "L1/L2", "L3")):
-        segments = [(first, 1, 0), (second, 2, 0)]
-        write_seg_nrrd(folder / f"{name}.seg.nrrd", both, PLACE, segments)
+        write_seg_nrrd(folder / f"{name}.seg.nrrd", both, PLACE, [(first, 1, 0), (second, 2, 0)])
 
 
 @pytest.mark.parametrize("nth", range(len(WRONG)))
-@pytest.mark.usefixtures("wrong_files")
-def test_each_mistake_has_its_sentence(write_case, nth):
+def test_each_mistake_has_its_sentence(wrong_files, write_case, nth):
     content = structured()
     changes, part = WRONG[nth]
     for key, value in changes.items():

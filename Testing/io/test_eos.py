@@ -77,11 +77,9 @@ def test_a_pair_becomes_a_case_with_no_option(pair):
         ({"Manufacturer": "Canon", "ManufacturerModelName": "EOS 5D"}, False),
         ({"Manufacturer": None, "ManufacturerModelName": None}, False),
     ],
-    ids=str,
 )
 def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
-    path = write_eos(tmp_path / "eos.dcm", **tags)
-    assert (read_slot_scan(path) is not None) is expected
+    assert (read_slot_scan(write_eos(tmp_path / "eos.dcm", **tags)) is not None) is expected
 
 
 PA = {"ViewPosition": "PA"}
@@ -97,14 +95,12 @@ PA = {"ViewPosition": "PA"}
         ("lateral", {"PatientOrientation": ["PL", "F"]}, [0, 1, 0], [1, 0, 0]),  # a little turned
         ("lateral", {"PatientOrientation": ["A", "H"]}, [0, -1, 0], [1, 0, 0]),  # turned by half
     ],
-    ids=str,
 )
 def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, columns, tube):
     geometry = read_slot_scan(write_eos(tmp_path / "lateral LAT.dcm", plane, **tags))
     assert not geometry.missing and geometry.values["columns_along"] == columns
     assert_allclose(geometry.values["isocentre_to_source"], tube)
-    mirrored = SlotScan(**geometry.values).camera().intrinsics[0, 0] < 0
-    assert mirrored == (tags == PA)
+    assert (SlotScan(**geometry.values).camera().intrinsics[0, 0] < 0) == (tags == PA)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +114,6 @@ def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, column
         ("lateral", "PatientOrientation=L/F", "columns_along", "of a frontal image, but its header calls it lateral"),
         ("frontal", "PixelSpacing=0.254/0.254", "pixel_mm", "the same as ImagerPixelSpacing"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
     geometry = read_slot_scan(write_eos(tmp_path / "eos.dcm", plane, **tagged(tags)))
@@ -169,7 +164,6 @@ C_ARM |= {"Manufacturer": "SIEMENS", "ManufacturerModelName": None}
         ({"PatientOrientation": ["A", "F"]}, "has the lateral one at his left"),
         (C_ARM, 'views[0] ("AP") is an EOS image and views[1] ("LAT") is not'),
     ],
-    ids=str,
 )
 def test_images_that_are_not_of_one_scan_are_refused(pair, refused, tags, said):
     write_eos(pair[1], "lateral", **tags)

@@ -40,7 +40,7 @@ def dicom_case(tmp_path):
 
     def write(ct="ct", image="{}.dcm", others=None, tags=MappingProxyType({}), **more):
         write_ct(tmp_path / ct, HU, PLACE, **tags.get("ct", {}))
-        content = {**minimal(), "ct": ct, **more}
+        content = minimal() | {"ct": ct} | more
         if others:
             added = write_ct(tmp_path / "others", HU, PLACE, **others)
             content["ct_series"] = pydicom.dcmread(next(added.iterdir())).SeriesInstanceUID
@@ -182,7 +182,7 @@ def test_a_case_with_digests_of_two_patients_is_named(case_folder, view, named):
         for who in (A, view)
     )
     kept = {"patient_digests": {"salt": SALT, "ct": ct, "views": {"AP": ap}}}
-    file = CaseFile.from_json(case_folder / "case.json", {**minimal(), **kept})
+    file = CaseFile.from_json(case_folder / "case.json", minimal() | kept)
     assert [each.kind for each in mismatches_of(file)] == ["patient"] * named
 
 

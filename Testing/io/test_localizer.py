@@ -79,7 +79,6 @@ def test_scouts_of_ge_are_where_their_scanner_says(shared_data):
         ("AngularPosition=90 PatientPosition=FFS", [-1, 0, 0]),
         ("TubeAngle=270.0", [-1, 0, 0]),
     ],
-    ids=str,
 )
 def test_the_tube_is_where_its_angle_puts_it_about_the_patient(tmp_path, tags, to_source):
     geometry = geometry_of(tmp_path, **tagged(tags))
@@ -121,7 +120,6 @@ def test_the_central_ray_is_that_of_the_data_collection_centre_where_that_is_tol
         ("ImageOrientationPatient=", "rows_along", "ImageOrientationPatient"),
         ("ImagePositionPatient=", "isocentre", "ImagePositionPatient"),
     ],
-    ids=str,
 )
 def test_what_a_header_lacks_is_named(tmp_path, tags, key, why):
     assert why in geometry_of(tmp_path, **{"TubeAngle": 0.0, **tagged(tags)}).missing[key]

@@ -52,8 +52,7 @@ def test_cameras_and_several_cts_are_in_their_own_axes(lps):
     assert np.allclose(found.views[0].camera.projection_matrix, cameras[0].projection_matrix)
     place = RAS @ lps["ct_from_index"]
     bones = [Body(lps["ct"], place, name) for name in ("one", "other")]
-    images = lps["view_image"]
-    found = case_of(*bones, view_image=images, view_projection=cameras, axes="ras")
+    found = case_of(*bones, view_image=lps["view_image"], view_projection=cameras, axes="ras")
     for bone in found.bodies:
         assert np.allclose(bone.ct.volume.ct_from_index, lps["ct_from_index"])
 

@@ -28,8 +28,7 @@ def test_real_files(shared_data):
     assert (len(ct.files), ct.facts) == (67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")
     assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.of("xray")
     assert names(scout.unknown) == ["LICENSE"]
-    without_ct = recognise([shared_data / "scout" / "AP.dcm"])
-    assert names(without_ct.of("xray")) == ["AP.dcm"]
+    assert names(recognise([shared_data / "scout" / "AP.dcm"]).of("xray")) == ["AP.dcm"]
     dicom = recognise([shared_data / "dicom"])
     assert names(dicom.of("xray")) == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
     assert [len(ct.files) for ct in dicom.cts] == [8]
@@ -79,8 +78,7 @@ def test_volumes_by_their_values(tmp_path):
     write_values(tmp_path / "run.mha", noise(20, 30, 40))
     write_values(tmp_path / "film.png", noise(30, 40))
     write_values(tmp_path / "slice.mha", noise(1, 30, 40))
-    used = np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8)
-    write_values(tmp_path / "used.png", used)
+    write_values(tmp_path / "used.png", np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8))
     found = recognise([tmp_path])
     assert names(ct.files[0] for ct in found.cts) == ["hu.mha", "relative.nrrd"]
     assert names(found.of("mask")) == ["labels.nii.gz"]
@@ -146,8 +144,7 @@ TEXTS = {
 
 def test_what_is_opened_as_a_whole(tmp_path):
     """By content; a result comes before its case, and the outermost before others."""
-    case = write_phantom_case(tmp_path)
-    case.rename(tmp_path / "my hip.json")
+    write_phantom_case(tmp_path).rename(tmp_path / "my hip.json")
     assert names(recognise([tmp_path]).whole) == ["my hip.json"]
     write_json(
         tmp_path / "found.json", {"version": 2, "world_from_ct": [], "verdict": None, "views": []}

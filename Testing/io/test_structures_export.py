@@ -31,8 +31,7 @@ REFERENCE = rigid.exp_se3([0.1, 0.2, 0.3, 40, 50, 60])
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("spine")
-    return write_spine_case(folder, [[np.eye(4)] * 4], POSE, POSE)
+    return write_spine_case(tmp_path_factory.mktemp("spine"), [[np.eye(4)] * 4], POSE, POSE)
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def result(tmp_path):
             at = {"camera_from_world": camera.camera_from_world}
             views.append({"name": f"view {n}", "similarity": 0.9, **at})
         poses = {"world_from_ct": POSE, "reference_from_world": REFERENCE}
-        content = {**poses, "bodies": bodies, "verdict": "check", "views": views, **more}
+        content = poses | {"bodies": bodies, "verdict": "check", "views": views} | more
         return write_result(tmp_path / "result", **content)
 
     return write
@@ -72,8 +71,7 @@ def export(tmp_path, capsys):
 
 def test_a_bone_of_a_result_of_version_2_is_called_by_its_name(result, export, tmp_path):
     listed = [{"name": "L1", "world_from_ct": POSES[1], "verdict": "check"}]
-    path = result(version=2, bodies=None, structures=listed)
-    answer = export(path, "--structure l1 --as tfm")[1]
+    answer = export(result(version=2, bodies=None, structures=listed), "--structure l1 --as tfm")[1]
     assert [each["name"] for each in answer["structures"]] == ["L1"]
     written = {file.name for file in (tmp_path / "out").iterdir()}
     assert "L1_world_from_ct.forward.tfm" in written and "world_from_ct.forward.tfm" not in written
@@ -131,10 +129,8 @@ def test_where_the_ct_in_one_piece_was_rejected_its_usable_bones_are_written(
 def test_bones_with_a_ct_each_are_written_once_under_their_names(result, export, tmp_path):
     own = {name: {"world_from_ct": pose, "verdict": "check", "ct_uid": f"1.2.{n}"}
            for n, (name, pose) in enumerate(zip(NAMES, POSES, strict=True))}  # fmt: skip
-    path = result(bodies=own, world_from_ct=POSES[0])
-    assert export(path, "--as dicom txt --frame lps")[0] == 0
-    names = {file.name.split("_")[0] for file in (tmp_path / "out").iterdir()}
-    assert names == set(NAMES)
+    assert export(result(bodies=own, world_from_ct=POSES[0]), "--as dicom txt --frame lps")[0] == 0
+    assert {file.name.split("_")[0] for file in (tmp_path / "out").iterdir()} == set(NAMES)
     for n, name in enumerate(NAMES):
         data = pydicom.dcmread(tmp_path / "out" / f"{name}_world_from_ct.dcm")
         assert data.RegistrationSequence[-1].FrameOfReferenceUID == f"1.2.{n}"
@@ -184,8 +180,7 @@ def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
 
 
 def test_a_bone_that_no_view_shows_is_refused_by_name(result, export):
-    path = result("check not_shown accept check")
-    status, _, said = export(path, "--structure L1 --as tfm")
+    status, _, said = export(result("check not_shown accept check"), "--structure L1 --as tfm")
     assert status == 2 and "L1: no X-ray shows this bone; register again, or add" in said
 
 
@@ -233,12 +228,13 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
-@pytest.mark.usefixtures("igtl_status")
 @pytest.mark.parametrize(
     "words, sent, verdict",
     [("", ["CTToWorld", "T12", "L2"], "accept"), ("--structure L2 T12", ["T12", "L2"], "check")],
 )
-def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, port, words, sent, verdict):
+def test_a_server_gets_a_transform_of_each_bone_under_its_name(
+    igtl_status, result, port, words, sent, verdict
+):
     """A real server: pyigtl's. Rejected bones are not sent unasked."""
     path = result("accept reject check reject", verdict="accept")
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
@@ -251,8 +247,7 @@ def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, port, wor
             message = peer.wait_for_message(device, 20.0)
             assert_allclose(message.matrix, turned(exported.world_from_ct), atol=1e-4)
             assert message.metadata.get("Structure", "CTToWorld") == device
-        status = json.loads(peer.wait_for_message("MultiViewReg", 20.0).text)
-        assert status["verdict"] == verdict
+        assert json.loads(peer.wait_for_message("MultiViewReg", 20.0).text)["verdict"] == verdict
         seen = {message.device_name for message in peer.get_latest_messages()}
         assert seen <= {*sent, "MultiViewReg", "CTToReference", "T12ToReference", "L2ToReference"}
     finally:
@@ -275,8 +270,7 @@ def test_each_bone_has_a_device_of_its_own_whatever_its_name_and_whatever_else_i
     assert found[-2]["world_from_ct"] == "L1"
 
 
-@pytest.mark.usefixtures("igtl_status")
-def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(result):
+def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(igtl_status, result):
     bone = replace(RegistrationExport.read(result(), "L1"), structure="第一腰椎", warning="Müller")
     sent = messages_of(bone, [bone]).small
     packed = sent[0]()

@@ -24,7 +24,7 @@ def read(entry, folder=None):
     return ViewRecord.read(JsonObject("case.json", "views[0]", entry), folder)
 
 
-@pytest.mark.parametrize("entry", VIEWS, ids=[view["name"] for view in VIEWS])
+@pytest.mark.parametrize("entry", VIEWS)
 def test_a_record_writes_what_it_reads(case_folder, entry):
     record = read(entry, case_folder)
     written = record.to_json()
@@ -41,8 +41,7 @@ def test_each_kind_of_geometry_has_its_camera_and_what_is_usual_for_it(case_fold
         replace(record, uncertainty={}).deviations["principal_point_sd_px"] for record in records
     ]
     assert usual == [0.5, 0.5, 0.5, 3 / 4, 0.5 / 4]  # a pixel is 4 mm
-    sizes = {record.camera((20, 16)).size for record in records}
-    assert sizes == {(20, 16)}
+    assert {record.camera((20, 16)).size for record in records} == {(20, 16)}
     assert [record.lens is not None for record in records] == [False, False, True, False, True]
     assert not any(record.flat.lens for record in records)
 

@@ -37,7 +37,7 @@ START = np.array([[0, -1, 0, 2], [1, 0, 0, -3], [0, 0, 1, 1], [0, 0, 0, 1]], flo
 
 
 def camera(rao_lao_deg, **changes):
-    return CArm(**{**READING, "rao_lao_deg": rao_lao_deg, **changes}).camera()
+    return CArm(**READING | {"rao_lao_deg": rao_lao_deg} | changes).camera()
 
 
 def camera_json(camera):

@@ -29,7 +29,6 @@ QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
         (replace(CUI2025, stages=(Stage(64, 1, 60),), patches=40), 2.0),
         (replace(XVR, stages=(Stage(32, 1, 70), Stage(64, 2, 20)), gradient_patch=7), 0.5),
     ],
-    ids=lambda value: getattr(value, "name", ""),
 )
 def test_they_come_near_the_true_pose(anatomy, views, preset, reached_mm):
     assert error_mm(START) > 9

@@ -63,14 +63,7 @@ def random_pose(seed):
     return rng, points, moved(NOMINAL, rng.uniform(-1, 1, 6) * SPREAD, CENTROID)
 
 
-def votes(
-    view,
-    points,
-    pose,
-    rng,
-    noise_px=0.0,
-    wrong=0.0,
-):
+def votes(view, points, pose, rng, noise_px=0.0, wrong=0.0):
     """Votes with a Laplace distribution of this scale about the truth, a share of them anywhere, all as sure of themselves."""
     true = view.project(rigid.transform_points(pose, points)).T[..., None]
     direction = rng.normal(size=(2, LANDMARKS, OBSERVERS))
@@ -171,8 +164,7 @@ def test_of_three_views_one_may_be_wrong(outlier):
     for seed in range(3):
         rng, points, true = random_pose(5 + seed)
         wrong = moved(true, rng.choice([-1, 1], 6) * [0.2, 0.2, 0.2, 25, 25, 25], CENTROID)
-        poses = [wrong if n == outlier else true for n in range(3)]
-        views = zip(VIEWS["three views"], poses)
+        views = zip(VIEWS["three views"], [wrong if n == outlier else true for n in range(3)])
         first = fused(votes(view, points, pose, rng, 0.7) for view, pose in views)[0]
         assert first.agree and first.views == tuple(n for n in range(3) if n != outlier)
         assert mtre(first.world_from_ct, true, points) < 1

@@ -152,8 +152,7 @@ def test_a_votes_likelihood_is_greatest_at_the_truth_and_at_its_own_distance():
 
     assert loss(true, 0.04) < loss(off, 0.04)
     scales = np.linspace(0.02, 0.08, 61)
-    least = np.argmin([loss(off, scale) for scale in scales])
-    assert scales[least] == pytest.approx(0.04)
+    assert scales[np.argmin([loss(off, scale) for scale in scales])] == pytest.approx(0.04)
 
 
 def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():

@@ -133,8 +133,7 @@ def test_a_case_without_training_is_trained_on_what_is_searched():
     turns, shifts = np.random.default_rng(5).normal(size=(2, 500, 3))
     turns *= np.radians(15) / np.linalg.norm(turns, axis=1, keepdims=True)
     shifts *= 45 / np.linalg.norm(shifts, axis=1, keepdims=True)
-    motions = rigid.turn_and_shift(turns, shifts)
-    searched = rigid.about(reach.centre, motions) @ reach.world_from_ct
+    searched = rigid.about(reach.centre, rigid.turn_and_shift(turns, shifts)) @ reach.world_from_ct
     assert (np.abs(reach.values(searched)) <= reach.half_widths + 1e-6).all()
 
 

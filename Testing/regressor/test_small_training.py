@@ -52,7 +52,6 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
         for camera in cameras:
             image = SimulatedXRay(PIXEL_MM).take(projector, camera, truth, rng)
             views.append(View("AP", to_line_integrals(raw_image(image)), camera))
-        found = model.candidates(views)[0].world_from_ct
-        errors.append(mtre(found, truth, targets))
+        errors.append(mtre(model.candidates(views)[0].world_from_ct, truth, targets))
         chance.append(mtre(poses.world_from_ct, truth, targets))
     assert np.median(chance) > 40 and np.median(errors) < 15, (chance, errors)

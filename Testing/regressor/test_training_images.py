@@ -63,8 +63,7 @@ def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monke
 def test_no_two_images_of_one_pose_are_alike(maker, windows):
     same = np.repeat(TRUE_POSE[None], 8, axis=0)
     images = maker.batch(same, windows, np.random.default_rng(0))[:, :, 0].reshape(16, -1)
-    apart = np.abs(images[:, None] - images[None]).max(axis=-1)
-    assert apart[~np.eye(16, dtype=bool)].min() > 0.5
+    assert np.abs(images[:, None] - images[None]).max(axis=-1)[~np.eye(16, dtype=bool)].min() > 0.5
 
 
 def assert_prepared(images, views, windows):
@@ -118,7 +117,6 @@ def test_a_clean_image_of_a_slot_scan_is_the_prepared_drr(ct):
         dict(ghost_share=1.0),
         dict(machine_share=1.0),
     ],
-    ids=lambda changes: "-".join(changes),
 )
 def test_every_random_effect_changes_the_image(changes, made):
     clean, images = made(CLEAN, count=1)[0], made(CLEAN._replace(**changes))

@@ -66,8 +66,7 @@ def assert_fills(window, points):
 def test_points_choose_the_part_that_shows_them():
     camera = camera_of()
     points = np.array([[10, -20, 3], [30, 5, -8], [25, 0, 40.0]])
-    window = Window.of(camera, points)
-    assert_fills(window, points)
+    assert_fills(Window.of(camera, points), points)
     # Where they reach beyond the image, so does the square no farther than it must.
     off = Window.of(camera, points + [75, 0, 0])
     assert off.inside.all() and off.camera.project([85, 0, 0])[0] > 40
@@ -130,9 +129,7 @@ def with_metal(line):
 
 
 @pytest.mark.parametrize(
-    "change, least",
-    [(lambda line: 0.3 * line - 4, 0.9999), (shaded, 0.95), (with_metal, 0.97)],
-    ids=range(3),
+    "change, least", [(lambda line: 0.3 * line - 4, 0.9999), (shaded, 0.95), (with_metal, 0.97)]
 )
 def test_gain_offset_shading_and_metal_change_little(seen, change, least):
     xray, camera, grid = seen

@@ -96,8 +96,7 @@ def function_of(renderer):
 
     def of(device, seed):
         scene = small_scene(seed)
-        drr = renderer(scene.volume, device, dtype=torch.float64)
-        return variable(drr, scene, scene.camera)
+        return variable(renderer(scene.volume, device, dtype=torch.float64), scene, scene.camera)
 
     return of
 
@@ -160,8 +159,7 @@ def test_the_hessian_is_that_of_the_reference(renderer, reference, at_once, monk
         return (drr(scene.camera, moved(scene, twist)) - target).square().sum()
 
     def plain(twist):
-        image = reference.render(*scene.in_float64(), moved(scene, twist))
-        return (image - target).square().sum()
+        return (reference.render(*scene.in_float64(), moved(scene, twist)) - target).square().sum()
 
     at = 0.01 * seeded(6)
     expected = torch.autograd.functional.hessian(plain, at)

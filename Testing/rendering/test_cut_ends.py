@@ -114,13 +114,11 @@ def facing_along_i(source, size, focal):
 def hidden_by(projector, camera, centre, degrees):
     """How many rays are, where the CT is tilted towards the beam about a point."""
     tilt = rigid.turn_and_shift([0, np.radians(degrees), 0], np.zeros(3))
-    seen = projector.seen(camera, rigid.about(np.array(centre), tilt))
-    return np.count_nonzero(seen == 0)
+    return np.count_nonzero(projector.seen(camera, rigid.about(np.array(centre), tilt)) == 0)
 
 
 def test_a_cut_end_that_faces_the_beam_hides_no_ray():
-    values = elliptic((60, 60, 60), 2, (20, 15), (29, 31))
-    projector = Projector(Volume(values, np.eye(4)))
+    projector = Projector(Volume(elliptic((60, 60, 60), 2, (20, 15), (29, 31)), np.eye(4)))
     assert projector.cut.tolist() == ALONG_K
     camera = facing_along_i([-300, 29, 29], (20, 20), 100)
     hidden = [hidden_by(projector, camera, [29, 29, 29], tilt) for tilt in (30, 60, 90)]

@@ -114,6 +114,5 @@ def test_a_kernel_whose_class_has_another_name_now_is_compiled_anew(tmp_path):
     program = tmp_path / "program.py"
     for name in ("Ray", "Beam"):
         program.write_text(PROGRAM.replace("Ray", name))
-        said = subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True)
-        assert said == "3\n"
+        assert subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True) == "3\n"
     assert len(list(tmp_path.rglob("*.nbc"))) == 1

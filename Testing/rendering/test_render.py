@@ -61,7 +61,7 @@ def test_a_tensor_has_the_gradient_of_the_differentiable_renderer(scene):
 def test_wrong_use_is_a_sentence(scene, changes, sentence):
     right = {"ct": scene.volume, "camera": scene.camera, "world_from_ct": scene.world_from_ct}
     with refuses(sentence):
-        render(**{**right, **changes})
+        render(**right | changes)
 
 
 def test_wrong_tensors_are_a_sentence(scene):

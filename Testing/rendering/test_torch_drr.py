@@ -98,8 +98,7 @@ def test_images_and_jacobians_are_those_of_numba(device, seed):
     projector = Projector(scene.volume)
     poses = some_poses(scene)
     there = torch_drr.TorchProjector(projector, device)
-    cameras = [scene.camera] * len(poses)
-    images, jacobians = drawn(there, cameras, poses, scene.pivot, jacobian=True)
+    images, jacobians = drawn(there, [scene.camera] * len(poses), poses, scene.pivot, jacobian=True)
     assert images.shape == (3, 36, 46) and jacobians.shape == (6, 3, 36, 46)
     for n, pose in enumerate(poses):
         expected = projector.render(scene.camera, pose, jacobian=True, pivot=scene.pivot)

@@ -41,7 +41,7 @@ def changed(case):
     """A function that writes the case with other entries beside it; None takes one away."""
 
     def write(name, **entries):
-        content = {**read_json(case), **entries}
+        content = read_json(case) | entries
         path = case.with_name(f"{name}.json")
         write_json(path, {key: value for key, value in content.items() if value is not None})
         return path
@@ -131,8 +131,7 @@ def test_a_truth_that_is_none_is_one_sentence(changed, capsys, entries, words):
 
 def test_the_truth_of_a_label_that_is_not_there_is_told_once_the_labels_are_read(changed):
     def with_truth_of(label):
-        truth = {"structures": {label: POSE}}
-        return Case.load(changed("all", structures="all", truth=truth))
+        return Case.load(changed("all", structures="all", truth={"structures": {label: POSE}}))
 
     with refuses("expected one of the case's structures, 1, 2, 3, 4"):
         with_truth_of("7")
@@ -146,8 +145,7 @@ def test_a_protocol_refuses_structures(case):
 
 def test_bones_with_a_ct_each_have_their_rows(tmp_path):
     two_bones.write_case(tmp_path)
-    setup = EvaluationSetup(starts=1, perturb=(1.0, 1.0))
-    (outcome,) = evaluate([tmp_path], setup).cases
+    (outcome,) = evaluate([tmp_path], EvaluationSetup(starts=1, perturb=(1.0, 1.0))).cases
     first, second = outcome["structures"]
     assert (first["name"], second["name"]) == two_bones.BONES
     assert first["errors"]["mtre_mm"] < 0.05 and second["errors"] is None  # without its truth

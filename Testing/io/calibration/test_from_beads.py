@@ -30,8 +30,7 @@ MODEL = read_bead_model(PHANTOM)
 
 
 def two_cameras():
-    rng = np.random.default_rng(3)
-    first = random_camera(rng, size=SIZE, focal=(5.0, 6.0))
+    first = random_camera(np.random.default_rng(3), size=SIZE, focal=(5.0, 6.0))
     turn = rigid.about(first.camera_from_world[:3, 3], rigid.exp_se3([0, 1.4, 0, 0, 0, 0]))
     K = first.intrinsics + [[0, 0, 25.0], [0, 0, -18], [0, 0, 0]]
     return [first, Camera(K, turn @ first.camera_from_world, SIZE)]
@@ -56,8 +55,7 @@ def near(images, found):
 
 
 def test_each_image_has_its_camera(found):
-    rng = np.random.default_rng(0)
-    near = rng.uniform(-50, 50, (100, 3))
+    near = np.random.default_rng(0).uniform(-50, 50, (100, 3))
     for camera, true in zip(found, two_cameras(), strict=True):
         off = np.linalg.norm(camera.camera.project(near) - true.project(near), axis=1)
         assert np.median(off) < 0.3
@@ -93,8 +91,7 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
         write_values(tmp_path / f"{name}.png", image)
     out = tmp_path / "cameras.json"
     views = f"--view AP {tmp_path}/ap.png --view LAT {tmp_path}/lat.png --mirrored no --out {out}"
-    words = f"calibrate --beads {PHANTOM} --intensity linear --json {views}"
-    assert main(words.split()) == 0
+    assert main(f"calibrate --beads {PHANTOM} --intensity linear --json {views}".split()) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [view["name"] for view in answer["views"]] == ["AP", "LAT"]
     assert np.shape(answer["views"][1]["projection_matrix"]) == (3, 4)

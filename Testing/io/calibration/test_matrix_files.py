@@ -70,8 +70,7 @@ def test_opengl_by_vtk(tmp_path):
 
     x from the left edge, y from the bottom.
     """
-    rendering = pytest.importorskip("vtkmodules.vtkRenderingCore")
-    camera = rendering.vtkCamera()
+    camera = pytest.importorskip("vtkmodules.vtkRenderingCore").vtkCamera()
     camera.SetPosition(300, -500, 250)
     camera.SetFocalPoint(5, 8, -3)
     camera.SetViewUp(0.1, 0.2, 1)
@@ -190,8 +189,7 @@ def test_a_recording_of_a_tracked_c_arm(recording, tmp_path, name):
     assert (first.name, last.name) == ("frame 0", "frame 2")
     check(first)
     check(last, POINTS + [10, 0, 0])
-    message = refusal(read_calibration, tmp_path / name, **FRAMES)
-    assert "set fixed_transforms to" in message
+    assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
     elsewhere = {**recording, "world_frame": "Tracker"}
     assert 'world_frame "Tracker"' in refusal(read_calibration, tmp_path / name, **elsewhere)
 
@@ -206,7 +204,7 @@ def test_a_recording_of_a_tracked_c_arm(recording, tmp_path, name):
     ],
 )
 def test_no_tracked_c_arm(tmp_path, text, given, word):
-    assert word in refusal(read_text, tmp_path, text, "plus.xml", **{**FRAMES, **given})
+    assert word in refusal(read_text, tmp_path, text, "plus.xml", **FRAMES | given)
 
 
 CAMERA = {"intrinsics": K, "size": SIZE, "first_pixel": 0}
@@ -245,5 +243,4 @@ def test_a_cameras_own_pose_by_simpleitk(tmp_path, axes):
 def test_missing_conventions_of_a_transform_are_requested(tmp_path, key):
     sitk.WriteTransform(sitk.Euler3DTransform(), str(tmp_path / "a.tfm"))
     given = {**CAMERA, "direction": "forward", "axes": "lps", "fixed_transforms": "none"}
-    message = refusal(read_calibration, tmp_path / "a.tfm", **{**given, key: None})
-    assert f"set {key} to" in message
+    assert f"set {key} to" in refusal(read_calibration, tmp_path / "a.tfm", **{**given, key: None})

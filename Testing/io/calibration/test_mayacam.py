@@ -32,8 +32,7 @@ def text_of_1(unit=1.0):
 
     SciPy's intrinsic z, y, x are its turns.
     """
-    maya = R.T @ np.diag([1, -1, -1])
-    z, y, x = Rotation.from_matrix(maya).as_euler("ZYX", degrees=True)
+    z, y, x = Rotation.from_matrix(R.T @ np.diag([1, -1, -1])).as_euler("ZYX", degrees=True)
     place = -R.T @ T / unit
     u0, v0 = K[0, 2] + 1, SIZE[1] - K[1, 2]
     film = 0.1 * np.array([SIZE[0] / 2 - u0, SIZE[1] / 2 - v0, -K[0, 0]])

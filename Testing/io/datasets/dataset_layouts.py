@@ -66,8 +66,7 @@ class DeepFluoro:
 
 def write_deepfluoro(path):
     """Two X-rays of the phantom, the second stored upside down."""
-    ct = make_ct()
-    hu = ct.volume.values.astype(np.int16)
+    hu = make_ct().volume.values.astype(np.int16)
     index_from_volume = np.linalg.inv(rigid_matrix([0, 0, 0], ORIGIN) @ np.diag([2, 2, 2, 1]))
     centre = ORIGIN + 47.0
     intrinsic = np.array(
@@ -85,8 +84,7 @@ def write_deepfluoro(path):
         camera[:3, :3] = flip @ camera[:3, :3] @ front @ turned
         camera[:3, 3] = [4, -3, -700] - camera[:3, :3] @ centre
         cameras.append(camera)
-    random = np.random.default_rng(3)
-    landmarks = centre + random.uniform(-30, 30, (14, 3))
+    landmarks = centre + np.random.default_rng(3).uniform(-30, 30, (14, 3))
     landmarks[0::2, 0], landmarks[1::2, 0] = centre[0] + 25, centre[0] - 25  # left is +x
     landmarks[:2, 2], landmarks[-2:, 2] = centre[2] + 30, centre[2] - 30  # ASIS above, IPS below
     landmarks[4] = centre + [0, 0, 300]  # beyond every image

@@ -42,18 +42,15 @@ def folder(request, tmp_path):
 
 def test_points_fall_where_rtk_has_them(folder, tmp_path_factory):
     path, (order, flip) = folder
-    imported = read_cobra(path, [1], deformed=True)
-    case = Case.load(imported.write(tmp_path_factory.mktemp("case")))
+    case = Case.load(read_cobra(path, [1], deformed=True).write(tmp_path_factory.mktemp("case")))
     for index in ([1, 2, 5], [7, 3, 4]):  # z, y, x of a voxel in RTK's volume
         marked = np.zeros((SIDE,) * 3)
         marked[tuple(index)] = 1
         there = np.argwhere(np.flip(marked.transpose(order), flip))[0]
         x, y, z = 10.0 * np.array(index[::-1]) - 40
         turned = Rotation.from_euler("y", -ANGLES[1], degrees=True).apply([x, y, z])
-        depth = SID - turned[2]
-        pixel = (turned[:2] * SDD / depth - [SHIFT, 0] - ORIGIN) / MM
-        found = case.views[0].camera.project(10.0 * there[::-1] - 40)
-        assert_allclose(found, pixel, atol=1e-6)
+        pixel = (turned[:2] * SDD / (SID - turned[2]) - [SHIFT, 0] - ORIGIN) / MM
+        assert_allclose(case.views[0].camera.project(10.0 * there[::-1] - 40), pixel, atol=1e-6)
     assert_allclose(case.truth_world_from_ct, np.eye(4))
     assert_allclose(rigid.transform_points(case.world_from_ct, case.ct.centroid()), 0, atol=1e-9)
     assert case.views[0].xray.pixel_mm == MM

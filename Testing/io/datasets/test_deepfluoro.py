@@ -62,12 +62,10 @@ def test_cameras_put_points_where_the_layout_does(written, case):
 def test_the_case_has_its_truth_its_targets_and_their_origin(written, case):
     assert case.relative_geometry == "truth"
     by_name = np.argsort(NAMES)
-    visible = [nth for nth in by_name if nth != 4]
-    assert_array_equal(case.targets, written.landmarks[visible])
+    assert_array_equal(case.targets, written.landmarks[[nth for nth in by_name if nth != 4]])
     everything = read_deepfluoro(written.path, SPECIMEN, [0, 1], all_targets=True)
     assert_array_equal(everything.content["targets"], written.landmarks[by_name])
-    single = read_deepfluoro(written.path, SPECIMEN, [1])
-    assert "relative_geometry" not in single.content
+    assert "relative_geometry" not in read_deepfluoro(written.path, SPECIMEN, [1]).content
 
 
 def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
@@ -152,8 +150,7 @@ def test_a_bone_has_its_own_mask_and_pose(written):
     ],
 )
 def test_what_differs_from_the_layout_is_named_by_its_path(written, path, value, parts):
-    changed = with_other(written.path, path, value)
-    message = refusal(read_deepfluoro, changed, SPECIMEN, [0])
+    message = refusal(read_deepfluoro, with_other(written.path, path, value), SPECIMEN, [0])
     assert tells(message, parts), message
 
 

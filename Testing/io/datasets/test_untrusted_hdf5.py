@@ -72,7 +72,6 @@ def empty(file):
             "type complex",
         ),
     ],
-    ids=lambda value: getattr(value, "__name__", None),
 )
 def test_what_is_not_plain_data_in_the_file_is_refused(tmp_path, how, parts):
     message = refusal(pixels, written(tmp_path / "file.h5", how))

@@ -37,7 +37,7 @@ SAID = {
 
 
 def c_arm(primary, secondary, **changes):
-    return CArm(**{**SAID, "rao_lao_deg": primary, "cra_cau_deg": secondary, **changes})
+    return CArm(**SAID | {"rao_lao_deg": primary, "cra_cau_deg": secondary} | changes)
 
 
 def camera_of(path, frame=None, **given):
@@ -168,7 +168,7 @@ def field_of_view(
     )
     known = {"PositionOfIsocenterProjection": [7.0, 9.0], "DetectorElementSpacing": [0.308] * 2}
     shared = {"FieldOfViewSequence": field}
-    return write_enhanced(path, [enhanced(*angles)], image, shared=shared, **{**known, **tags})
+    return write_enhanced(path, [enhanced(*angles)], image, shared=shared, **known | tags)
 
 
 @pytest.mark.parametrize("turn, flip", [*product((0, 90, 180, 270), ("NO", "YES"))])

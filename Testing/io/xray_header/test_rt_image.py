@@ -38,7 +38,7 @@ def rt_image(tmp_path):
 
     def write(name="image.dcm", **tags):
         pixels = np.arange(120 * 160, dtype=np.uint16).reshape(120, 160)
-        write_dicom(tmp_path / name, pixels, RT_IMAGE, **{**USUAL, **tags})
+        write_dicom(tmp_path / name, pixels, RT_IMAGE, **USUAL | tags)
         return tmp_path / name
 
     return write
@@ -56,7 +56,7 @@ def camera_of(path):
 
 def expected_pixel(point, tags):
     """Where a point (3,) from the isocentre, LPS, falls, by way of the frames of IEC 61217."""
-    tags = {**USUAL, **tags}
+    tags = USUAL | tags
     x, y, z = np.array(point, float) @ np.array(
         [LYING[tags["PatientPosition"]][axis] for axis in "LPS"], float
     )

@@ -7,14 +7,12 @@ import pytest
 from refusals import refuses
 
 from MultiViewRegistrationLib import Camera
-from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.bead_match import (
     LIKELY_DISTANCES,
     MAX_BEADS,
     is_flat,
     match_beads,
     match_near,
-    poses_of_three,
     symmetries,
 )
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
@@ -30,20 +28,6 @@ def guesses(size=(1024, 1024), signs=(1, -1)):
             K = np.diag([sign * width * size[0], width * size[0], 1.0])
             K[:2, 2] = (np.array(size) - 1) / 2
             yield Camera(K, np.eye(4), size)
-
-
-def test_three_points_have_their_pose_among_the_answers():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        points = rng.uniform(-30, 30, (3, 3))
-        pose = rigid.turn_and_shift(
-            rng.normal(size=3), [rng.uniform(-20, 20), rng.uniform(-20, 20), 600]
-        )
-        rays = rigid.transform_points(pose, points)
-        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-        poses = poses_of_three(points[None], rays)
-        assert 1 <= len(poses) <= 4
-        assert min(np.abs(each - pose).max() for each in poses) < 1e-3
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -90,3 +90,19 @@ def test_gradients_are_finite_everywhere(angle, dtype):
     ]:
         (gradient,) = torch.autograd.grad(value, twist, retain_graph=True)
         assert torch.isfinite(value) and torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("angle", [1e-4, 0.05, 0.099, 0.101, 2.5])
+def test_single_precision_is_enough(angle):
+    double, single = (
+        tensor(rigid.exp_se3(twist_of(angle)), dtype) for dtype in (torch.float64, torch.float32)
+    )
+    assert_allclose(rigid_torch.log_se3(single), rigid_torch.log_se3(double), atol=2e-5)
+    gradients = []
+    for dtype in (torch.float64, torch.float32):
+        twist = tensor(twist_of(angle), dtype).requires_grad_()
+        gradients.append(
+            torch.autograd.grad(rigid_torch.log_se3(turn_and_shift(twist)).sum(), twist)[0]
+        )
+        assert gradients[-1].dtype == dtype
+    assert_allclose(gradients[1], gradients[0], atol=2e-4)

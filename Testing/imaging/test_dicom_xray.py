@@ -107,7 +107,6 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(dicom_image, "_decoded", noted)
     load_image(path, 3)
     assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
-    assert "frame 5 was requested, but it has 5" in refused(path, 5)
 
 
 def table_of(entries):

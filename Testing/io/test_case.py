@@ -90,6 +90,7 @@ def moved(x, y, z):
         (minimal(), "world_from_ct", moved(0, 0, 400.0), "world_from_ct has the CT outside every view"),
         (C_ARM_CASE, "views[0].c_arm.size", [16, 20], "views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows"),
         (full(), "landmarks[0].views.AP", [25, 3], 'row 3 of "AP", outside its 20 x 16 pixels'),
+        (minimal(), "ct", "ap.mha", "ap.mha"),
         (minimal(), "views[0].image", "broken.png", "broken.png"),
         (minimal(), "views[0].mask", "empty2d.mha", 'views[0].mask, "empty2d.mha", is empty'),
         (minimal(), "views[0].mask", "small2d.mha", '"small2d.mha", has 10 columns and 8 rows'),

@@ -324,6 +324,7 @@ def test_structures_of_arrays():
         ({"labels": np.ones((3, 4, 5), int)}, "has 3 x 4 x 5 voxels, expected the CT's 12 x 12"),
         ({"labels": LABELS.T, "structures": {"L1": "31"}}, "structures: found a str as a label"),
         ({"labels": LABELS.T, "structures": "L1"}, "structures: found a str, expected"),
+        ({"labels": LABELS.T, "structures": ["a/b"]}, "structures: structures[0].name"),
         ({"labels": LABELS.T, "mask": LABELS.T}, "mask: stands beside labels"),
     ],
 )
@@ -357,6 +358,7 @@ def test_a_new_case_has_the_structures_of_the_options(capsys, words, written, ma
         ("--ct-labels label.mha", "label.mha does not exist"),
         ("--ct-labels .", ". is a folder"),
         ("--ct-labels labels.mha --structures all L1", "found all among other names"),
+        ("--ct-labels labels.mha --structures a/b", '--structures: name is "a/b"'),
         ("--ct-labels labels.mha --structures L9=9", "choose one of its labels, 30, 31"),
     ],
 )
@@ -411,8 +413,9 @@ def test_the_truths_of_the_chosen_structures_stay(write_case):
     [
         ("--structures L1", 'found "L1", which is no structure of the case'),
         ("--structures all", "--structures: the case has no labels"),
+        ("--ct-labels labels.mha", "mask stands beside structures"),
     ],
 )
 def test_options_that_do_not_fit_the_case_are_refused(write_case, words, said):
-    write_case(minimal())
+    write_case(minimal() | {"mask": "bone.mha"})
     assert said in refusal(registered_case, words)

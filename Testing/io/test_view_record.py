@@ -10,7 +10,9 @@ from imaging.xray_files import write_xa
 from planted_dicom import write_xray
 from tiny_case import full, refusal
 
-from MultiViewRegistrationLib.geometry.fields import TAKEN, Field
+from MultiViewRegistrationLib import CArm
+from MultiViewRegistrationLib.geometry.fields import TABLES, TAKEN, Field
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord
@@ -44,6 +46,11 @@ def test_each_kind_of_geometry_has_its_camera_and_what_is_usual_for_it(case_fold
     assert {record.camera((20, 16)).size for record in records} == {(20, 16)}
     assert [record.lens is not None for record in records] == [False, False, True, False, True]
     assert not any(record.flat.lens for record in records)
+
+
+def test_the_fields_of_the_tables_are_those_of_the_classes():
+    assert set(TABLES["c_arm"]) == set(CArm.__dataclass_fields__)
+    assert set(TABLES["slot_scan"]) == set(SlotScan.__dataclass_fields__)
 
 
 def test_a_header_says_whether_rows_have_a_distance_of_their_own(tmp_path):

@@ -282,6 +282,8 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
         assert view.camera.same_as(each.camera())
     wrong = write_pair(first, second, AP={"c_arm": {**ap, "pixel_mm": "small"}}, **lateral)
     assert 'c_arm.pixel_mm is "small"' in refusal(Case.load, wrong)
+    far = write_pair(first, second, AP={"c_arm": {**ap, "source_to_isocentre_mm": 2000}}, **lateral)
+    assert "views[0].c_arm.source_to_isocentre_mm" in refusal(Case.load, far)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 a CT of two bones. For tests of the mechanics.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +34,12 @@ def make_ct() -> CT:
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = -47.0
     return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine))
+
+
+def largest_bone(ct: CT) -> np.ndarray:
+    """The mask of the largest blob of a CT, with a rim."""
+    labels, _ = ndimage.label(ct.volume.values > 300)
+    return ndimage.binary_dilation(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]))
 
 
 def view_of(name: str, image: np.ndarray, camera, pixel_mm=None) -> View:
@@ -122,8 +126,9 @@ def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
     return rigid.turn_and_shift(np.radians(rotation_deg), shift_mm) @ pose
 
 
-#: Off the true pose by a start's error.
+#: Off the true pose by a start's error, and by one that needs no search.
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
+NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
 
 
 def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:

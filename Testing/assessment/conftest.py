@@ -1,38 +1,55 @@
-"""A registration of the phantom that ended where it should."""
+"""A registration of the phantom that ended where it should, and others of it."""
 
-from __future__ import annotations
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, off
+from phantom import CORNERS, NEAR
 
-from MultiViewRegistrationLib.assessment.verdict import Assessment, assess
+from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.refinement import Refinement
 
-NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
+
+class Registered(NamedTuple):
+    """What is assessed, and of which causes are searched for."""
+
+    anatomy: PreparedCT
+    views: list
+    found: Refinement
+    start: np.ndarray = NEAR
+
+    def of(self, views, **more):
+        """Other X-rays, registered."""
+        return self._replace(views=views, found=refine(self.anatomy, views, NEAR, **more))
+
+    def given(self, views):
+        """The same pose, with other X-rays."""
+        return self._replace(views=views, found=replace(self.found, views=views))
+
+    def at(self, pose, views=None):
+        """As if a registration had ended at this pose."""
+        views = views or self.views
+        fit = self.anatomy.fit(views, pose, pose)
+        return Registered(self.anatomy, views, Refinement(pose, fit, [], views, np.zeros(6)), pose)
+
+    def judged(self, targets=CORNERS, **options):
+        return assess(*self, targets, **options)
 
 
 @pytest.fixture(scope="session")
-def near() -> np.ndarray:
-    """(4, 4): the start of `found`."""
-    return NEAR
+def registered(anatomy, views):
+    return Registered(anatomy, views, None).of(views)
 
 
 @pytest.fixture(scope="session")
-def found(anatomy, views) -> Refinement:
-    return refine(anatomy, views, NEAR)
+def found(registered):
+    return registered.found
 
 
 @pytest.fixture(scope="session")
-def told(anatomy, views, found) -> Assessment:
-    """What is said of `found`, in which nothing is wrong."""
-    return assess(anatomy, views, found, NEAR)
-
-
-@pytest.fixture(scope="session")
-def unrefined():
-    """A function: a pose as if a registration had ended there."""
-    return lambda anatomy, views, pose: Refinement(
-        pose, anatomy.fit(views, pose, pose), [], list(views), np.zeros(6)
-    )
+def told(registered):
+    """What is said of it, in which nothing is wrong."""
+    return registered.judged()

@@ -29,8 +29,13 @@ RIGHT = BoneFeatures(
 VIEWS = ("AP", "lateral")
 
 
+def judged(name="L1", views=VIEWS, in_doubt=False, **change):
+    """Of a right bone, but for what is changed."""
+    return judge(name, replace(RIGHT, **change), views, in_doubt=in_doubt)
+
+
 def test_a_right_bone_is_accepted_without_a_reason():
-    prediction, verdict, reasons = judge("L1", RIGHT, VIEWS, in_doubt=False)
+    prediction, verdict, reasons = judged()
     assert verdict == "accept" and reasons == []
     assert (
         prediction.failure_probability < 0.05
@@ -42,6 +47,10 @@ def test_a_right_bone_is_accepted_without_a_reason():
     "change, sentence",
     [
         ({"level_ratio": 1.0}, "L1 fits about as well one level up or down: check the level."),
+        (
+            {"name": "left hip", "level_ratio": 1.0},
+            "Left hip fits about as well farther up or down: check its outline.",
+        ),
         ({"left_out": 1.6}, "Bone goes on outside the mask of L1: correct the mask."),
         ({"soft": 0.75}, "Much of the mask of L1 is no bone: correct the mask."),
         ({"similarity": 0.2}, "L1 does not look like the X-rays (similarity 0.20)."),
@@ -57,7 +66,7 @@ def test_a_right_bone_is_accepted_without_a_reason():
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_accepted(change, sentence):
-    _, verdict, reasons = judge("L1", replace(RIGHT, **change), VIEWS, in_doubt=False)
+    _, verdict, reasons = judged(**change)
     assert verdict != "accept" and sentence in reasons
 
 
@@ -69,13 +78,8 @@ def test_what_was_not_looked_for_counts_as_usual():
     assert best.failure_probability < unknown.failure_probability < worst.failure_probability
 
 
-def test_only_a_vertebra_has_levels():
-    _, _, reasons = judge("left hip", replace(RIGHT, level_ratio=1.0), VIEWS, in_doubt=False)
-    assert "Left hip fits about as well farther up or down: check its outline." in reasons
-
-
 def test_a_bone_that_one_view_shows_is_not_accepted():
-    _, verdict, reasons = judge("L1", replace(RIGHT, shown=0.0), ("AP",), in_doubt=False)
+    _, verdict, reasons = judged(views=("AP",), shown=0.0)
     assert (
         verdict == "check"
         and "Only AP shows L1: its depth along that beam is uncertain." in reasons
@@ -83,13 +87,13 @@ def test_a_bone_that_one_view_shows_is_not_accepted():
 
 
 def test_a_bone_that_no_view_shows_is_not_rejected_but_not_shown():
-    prediction, verdict, reasons = judge("L1", replace(RIGHT, noise_mm=np.inf), (), in_doubt=False)
+    prediction, verdict, reasons = judged(views=(), noise_mm=np.inf)
     assert prediction is None and verdict == "not shown"
     assert "No X-ray shows enough of L1" in reasons[0]
 
 
 def test_doubt_in_the_whole_is_doubt_in_its_bones():
-    _, verdict, reasons = judge("L1", RIGHT, VIEWS, in_doubt=True)
+    _, verdict, reasons = judged(in_doubt=True)
     assert (verdict, reasons) == ("check", [OF_WHOLE])
 
 
@@ -99,7 +103,7 @@ def test_no_verdict_but_accept_is_without_a_reason():
         numbers = {
             name: float(abs(rng.normal()) * 2 * value) for name, value in vars(RIGHT).items()
         }
-        _, verdict, reasons = judge("L1", BoneFeatures(**numbers), VIEWS, in_doubt=False)
+        _, verdict, reasons = judged(**numbers)
         assert bool(reasons) == (verdict != "accept")
 
 

@@ -1,7 +1,7 @@
 """The picture of a case: what is drawn lies where the cameras say."""
 
 import re
-import xml.etree.ElementTree as ET
+from itertools import product
 
 import numpy as np
 import phantom
@@ -28,22 +28,16 @@ def drawn(views):
 
 
 @pytest.fixture(scope="module")
-def scene(views) -> Scene:
+def scene(views):
     return Scene(
-        drawn(views),
-        rigid.transform_points(phantom.TRUE_POSE, CORNERS),
-        phantom.TRUE_POSE,
+        drawn(views), rigid.transform_points(phantom.TRUE_POSE, CORNERS), phantom.TRUE_POSE
     )
 
 
-def lines(svg: ET.Element, colour: str) -> np.ndarray:
+def lines(svg, colour):
     """(N, 2, 2): the ends of the lines of a colour."""
-    drawn = [
-        line.get("points").split() for line in svg.iter("polyline") if line.get("stroke") == colour
-    ]
-    return np.array(
-        [[[float(number) for number in point.split(",")] for point in line] for line in drawn]
-    )
+    drawn = [line.get("points") for line in svg.iter("polyline") if line.get("stroke") == colour]
+    return np.array([[point.split(",") for point in line.split()] for line in drawn], float)
 
 
 def test_the_box_in_an_image_is_where_the_camera_projects_it(scene):
@@ -66,25 +60,16 @@ def test_an_edge_ends_before_the_source(views):
 def test_the_image_lies_on_its_detector_in_the_scene(scene):
     """The affine map of each picture takes the image's corners to where the edges of the beam end."""
     svg = scene_svg(scene, look_from(scene, 130.0, 22.0))
-    sources = [
-        np.array([float(circle.get("cx")), float(circle.get("cy"))])
-        for circle in svg.iter("circle")
-    ]
-    for image, source, circle in zip(svg.iter("image"), sources, svg.iter("circle"), strict=True):
-        a, b, c, d, e, f = map(
-            float, re.findall(r"[-+\d.e]+", image.get("transform").removeprefix("matrix"))
-        )
-        width, height = float(image.get("width")), float(image.get("height"))
-        corners = [
-            np.array([a * u + c * v + e, b * u + d * v + f])
-            for u in (-0.5, width - 0.5)
-            for v in (-0.5, height - 0.5)
-        ]
+    for image, circle in zip(svg.iter("image"), svg.iter("circle"), strict=True):
+        numbers = re.findall(r"[-+\d.e]+", image.get("transform").removeprefix("matrix"))
+        affine = np.array(numbers, float).reshape(3, 2)
+        right, below = (float(image.get(key)) - 0.5 for key in ("width", "height"))
+        source = [float(circle.get(key)) for key in ("cx", "cy")]
         beams = lines(svg, circle.get("fill"))
-        ends = [line[1] for line in beams if np.allclose(line[0], source, atol=0.11)]
+        ends = beams[np.abs(beams[:, 0] - source).max(axis=1) < 0.11, 1]
         assert len(ends) == 5  # four edges of the beam and the ray to the middle
-        for corner in corners:
-            assert min(np.linalg.norm(corner - end) for end in ends) < 0.5
+        for u, v in product((-0.5, right), (-0.5, below)):
+            assert np.linalg.norm([u, v, 1] @ affine - ends, axis=1).min() < 0.5
 
 
 def test_a_ct_whose_axes_need_not_be_the_patients_has_no_letters(views):

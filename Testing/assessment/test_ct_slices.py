@@ -1,18 +1,21 @@
-"""Slices of a CT that lie aside: `assessment.ct_slices`."""
+"""CTs with slices that lie aside, and ones that X-rays do not tell from their mirror images."""
 
 import numpy as np
 import pytest
 import scipy
-from bent_spine import spine
+from bent_spine import POSE, START, spine, xrays
 from numpy.testing import assert_allclose
 
+from MultiViewRegistrationLib.assessment import mirror_image
 from MultiViewRegistrationLib.assessment.ct_slices import aside_mm, drift, slices_aside
+from MultiViewRegistrationLib.assessment.mirror_image import LEAST_RATIO, evidence_ratio, mirror_of
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
-def coughed(mm: float, edge: int) -> PreparedCT:
+def coughed(mm, edge):
     """The spine whose slices 40 to 55 lie aside by columns, entered and left within so many slices."""
     volume = spine()[0].volume
     values = volume.values.copy()
@@ -23,7 +26,7 @@ def coughed(mm: float, edge: int) -> PreparedCT:
     return PreparedCT(CT(Volume(values, volume.ct_from_index)))
 
 
-def at(anatomy: PreparedCT, slices: float) -> np.ndarray:
+def at(anatomy, slices):
     finest = anatomy.attenuation(0)
     return rigid.transform_points(finest.ct_from_index, np.array([[30.0, 30.0, slices]]))
 
@@ -45,3 +48,30 @@ def test_drift_from_slice_to_slice_is_measured_in_millimetres():
     moved = np.stack([blob[0], scipy.ndimage.shift(blob[0], (0.5, 1.0), order=3)])
     volume = Volume(moved.astype(np.float32), np.diag([2.0, 3.0, 1.0, 1.0]))
     assert_allclose(drift(volume)[0], [2.0, 1.5], atol=0.2)
+
+
+def test_the_mirror_of_symmetric_points_is_found_though_they_are_turned():
+    points = np.random.default_rng(0).normal(size=(900, 3)) * [60, 30, 90]
+    turned = rigid.turn_and_shift([0.0, 0.1, 0.05], np.array([9.0, 2, 5]))
+    body = rigid.transform_points(turned, np.concatenate([points, points * [-1, 1, 1]]))
+    apart = rigid.transform_points(mirror_of(body, body), body) - np.roll(body, 900, axis=0)
+    assert np.abs(apart).max() < 1e-6
+
+
+@pytest.mark.parametrize("turned_deg", [0, 20])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(
+    symmetric, turned_deg, monkeypatch
+):
+    """Also where points of bone in the X-rays' fields find the mirror badly."""
+    wrong = rigid.exp_se3([0, 0, np.radians(turned_deg), 0, 0, 0])
+    monkeypatch.setattr(mirror_image, "mirror_of", lambda *points: wrong @ mirror_of(*points))
+    ct, labels = spine()
+    if symmetric:
+        values = (ct.volume.values + ct.volume.values[:, :, ::-1]) / 2
+        ct = CT(Volume(values, ct.volume.ct_from_index))
+    anatomy = PreparedCT(ct)
+    views = xrays(ct, labels * 0, [], POSE)
+    found = refine(anatomy, views, START)
+    told = evidence_ratio(anatomy, found.views, found, START) >= LEAST_RATIO
+    assert told != symmetric

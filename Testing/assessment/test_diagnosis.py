@@ -1,24 +1,12 @@
 """The likely cause: named where exactly this is wrong, and none where nothing is, or nothing explains it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import (
-    CORNERS,
-    TRUE_POSE,
-    decentred,
-    error_mm,
-    free,
-    make_slot_scan,
-    make_views,
-    misplaced,
-    off,
-)
+from phantom import TRUE_POSE, decentred, error_mm, free, make_slot_scan, make_views, misplaced, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.assessment import diagnosis
@@ -33,11 +21,11 @@ from MultiViewRegistrationLib.assessment.hypotheses import (
 )
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.assessment.verdict import assess, depth_risk, find_cause
+from MultiViewRegistrationLib.assessment.verdict import depth_risk, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
 from MultiViewRegistrationLib.registration.optimizer import Descent
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -45,7 +33,6 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 #: How an image was turned, by what has to be named.
 WRONG = {
-    "mirrored": np.fliplr,
     "upside down": np.flipud,
     "turned 180": lambda image: np.rot90(image, 2),
     "turned 90": lambda image: np.rot90(image, 3),
@@ -54,34 +41,40 @@ WRONG = {
 SLOW = pytest.mark.slow
 
 
-def turned(view: View, turn) -> View:
+@pytest.fixture
+def cause_of(registered):
+    """A function: the cause that is named of these X-rays, which are registered, or of another CT."""
+
+    def found(views=registered.views, anatomy=registered.anatomy):
+        return CauseSearch(*registered._replace(anatomy=anatomy).of(views)).cause()
+
+    return found
+
+
+def turned(view, turn):
     image, valid = (
         np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid)
     )
     return view.with_xray(line_integrals=image, valid=valid)
 
 
-def camera_off(view: View) -> View:
+def camera_off(view):
     return misplaced(view, [3, 2, -3], [0, 3, 4])
 
 
-def scaled(view: View, scale: float) -> View:
+def scaled(view, scale):
     intrinsics = view.camera.intrinsics.copy()
     intrinsics[:2, :2] *= scale
     return view.with_camera(intrinsics=intrinsics)
 
 
-def inverted(view: View) -> View:
+def inverted(view):
     image = view.xray.line_integrals
     return view.with_xray(line_integrals=image.max() - image)
 
 
-def swapped(views: list[View]) -> list[View]:
+def swapped(views):
     return [replace(views[0], xray=views[1].xray), replace(views[1], xray=views[0].xray)]
-
-
-def cause_of(anatomy, views, start) -> Cause | None:
-    return CauseSearch(anatomy, views, refine(anatomy, views, start), start).cause()
 
 
 @pytest.mark.parametrize(
@@ -96,45 +89,37 @@ def cause_of(anatomy, views, start) -> Cause | None:
         ("ct scale", (), "5.5 % smaller", lambda v: [scaled(x, 1.06) for x in v]),
         ("distance", ("view2",), " % shorter", lambda v: [v[0], scaled(v[1], 1.06)]),
         ("principal point", ("view1", "view2"), "1 columns and 6 rows", lambda v: [decentred(v[0], 6), v[1]]),
+        *((name, ("view2",), "view2 seems to be", lambda v, turn=turn: [v[0], turned(v[1], turn)])
+          for name, turn in WRONG.items()),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, change):
+def test_what_is_wrong_is_named(cause_of, views, cause, about, words, change):
     """Which of two views is off no image shows."""
-    found = cause_of(anatomy, change(views), near)
+    found = cause_of(change(views))
     assert (found.cause, found.views) == (cause, about) and words in found.reason
     if cause == "distance":
         assert percent(found) == pytest.approx(5.7, abs=1)
     assert cause == "principal point" or error_mm(found.world_from_ct) < 3
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_turned_image_is_named(anatomy, views, near, wrong):
-    found = cause_of(anatomy, [views[0], turned(views[1], WRONG[wrong])], near)
-    assert (found.cause, found.views) == (wrong, ("view2",))
-    words = "Left and right of view2 seem" if wrong == "mirrored" else "view2 seems to be"
-    assert words in found.reason and error_mm(found.world_from_ct) < 3
-
-
-def by_marker(view: View) -> View:
+def by_marker(view):
     """As known as the beads of a marker make it."""
     known = {"rotation_sd_deg": 0.03, "translation_sd_mm": 0.3, "principal_point_sd_px": 0.3}
     return replace(view, marker="patient", **known)
 
 
-def test_a_marker_that_moved_against_the_patient_is_named(anatomy, views, near):
-    marked = [by_marker(views[0]), by_marker(camera_off(views[1]))]
-    found = refine(anatomy, marked, near)
-    assessed = assess(anatomy, marked, found, near, CORNERS)
-    told = find_cause(assessed, CauseSearch(anatomy, marked, found, near))
+def test_a_marker_that_moved_against_the_patient_is_named(registered, views):
+    moved = registered.of([by_marker(views[0]), by_marker(camera_off(views[1]))])
+    told = find_cause(moved.judged(), CauseSearch(*moved))
     assert told.verdict != "accept" and told.cause.cause == "motion"
     words = "The marker seems to have moved between view2 and view1 against the patient: with the"
     assert told.reasons[0].startswith(words)
 
 
-def test_the_names_of_views_stand_in_sentences_as_they_are(anatomy, views, near):
+def test_the_names_of_views_stand_in_sentences_as_they_are(registered, views):
     """Braces ended in a KeyError, and the registration was lost."""
     named = [replace(decentred(views[0], 6), name="a {x}"), replace(views[1], name="{found} {0}")]
-    search = CauseSearch(anatomy, named, refine(anatomy, named, near), near)
+    search = CauseSearch(*registered.of(named))
     words = "of a {x} or {found} {0} seems to be wrong: with that of {found} {0} moved by"
     assert any(words in cause.reason for cause in search.causes())
 
@@ -149,10 +134,9 @@ def test_the_names_of_views_stand_in_sentences_as_they_are(anatomy, views, near)
         ((10, 40), "its two angles exchanged"),
     ],
 )
-def test_an_angle_with_the_wrong_sign_is_named(ct, anatomy, near, given, words):
+def test_an_angle_with_the_wrong_sign_is_named(ct, cause_of, given, words):
     true, wrong = make_views(ct, ((0, 0), (40, 10))), make_views(ct, ((0, 0), given))
-    views = [true[0], replace(true[1], camera=wrong[1].camera)]
-    found = cause_of(anatomy, views, near)
+    found = cause_of([true[0], replace(true[1], camera=wrong[1].camera)])
     assert (found.cause, found.views) == ("angle sign", ("view2",)) and words in found.reason
     assert error_mm(found.world_from_ct) < 3
 
@@ -168,23 +152,23 @@ def test_an_angle_with_the_wrong_sign_is_named(ct, anatomy, near, given, words):
          lambda v: [v[0], replace(v[1], camera=v[1].camera.corrected(1, np.array([0, 6.0])))]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_slot_scan_is_named(ct, anatomy, near, cause, about, words, change):
-    found = cause_of(anatomy, change([make_slot_scan(ct, 0), make_slot_scan(ct, 90)]), near)
+def test_what_is_wrong_with_a_slot_scan_is_named(ct, cause_of, cause, about, words, change):
+    found = cause_of(change([make_slot_scan(ct, 0), make_slot_scan(ct, 90)]))
     assert (found.cause, found.views) == (cause, about) and words in found.reason
 
 
 @SLOW
-def test_slot_scans_tell_the_scale_of_a_ct_from_the_distance(ct, near):
+def test_slot_scans_tell_the_scale_of_a_ct_from_the_distance(ct, cause_of):
     views = [make_slot_scan(ct, 0), make_slot_scan(ct, 90)]
-    found = cause_of(PreparedCT(changed(ct, np.eye(3) / 1.03)), views, near)
+    found = cause_of(views, PreparedCT(changed(ct, np.eye(3) / 1.03)))
     assert found.cause == "ct scale" and percent(found) == pytest.approx(3.0, abs=0.7)
 
 
-def percent(cause: Cause) -> float:
+def percent(cause):
     return float(cause.sentence.split(": ")[1].split(" %")[0])
 
 
-def changed(ct: CT, change: np.ndarray) -> CT:
+def changed(ct, change):
     """The CT with other voxels about its middle, by an affine change (3, 3) of CT mm."""
     affine = np.eye(4)
     affine[:3, :3] = change
@@ -199,9 +183,9 @@ def changed(ct: CT, change: np.ndarray) -> CT:
         pytest.param("ct scale", np.eye(3) / 1.025, marks=SLOW),
     ],
 )
-def test_a_ct_that_is_not_the_patients_is_named(ct, views, near, cause, change):
+def test_a_ct_that_is_not_the_patients_is_named(ct, cause_of, cause, change):
     wrong = PreparedCT(changed(ct, change))
-    found = cause_of(wrong, views, near)
+    found = cause_of(anatomy=wrong)
     assert found.cause == cause
     bone = wrong.bone_points()
     truth = TRUE_POSE[:3, :3] @ np.linalg.inv(change) @ bone.T + TRUE_POSE[:3, 3:]
@@ -212,7 +196,7 @@ def test_a_ct_that_is_not_the_patients_is_named(ct, views, near, cause, change):
 
 
 @pytest.fixture(scope="module")
-def column() -> CT:
+def column():
     """Of 320 mm with blobs of bone, a part of which is as wide as a view's field."""
     k, j, i = np.indices((160, 48, 48)) - np.array([79.5, 23.5, 23.5])[:, None, None, None]
     hu = np.where(j**2 + i**2 < 20**2, 0.0, -1000.0)
@@ -225,17 +209,18 @@ def column() -> CT:
 
 @SLOW
 @pytest.mark.parametrize("which", (0, 2))
-def test_of_three_views_the_one_that_is_off_is_named(ct, anatomy, near, which):
+def test_of_three_views_the_one_that_is_off_is_named(ct, cause_of, which):
     views = make_views(ct, ((0, 0), (90, 0), (45, 20)))
     views[which] = camera_off(views[which])
-    found = cause_of(anatomy, views, near)
+    found = cause_of(views)
     assert (found.cause, found.views) == ("motion", (views[which].name,))
 
 
 @SLOW
 def test_another_part_of_the_ct_is_named(column):
     start = off(TRUE_POSE, [1, -1, 2], [2, 3, 95])
-    cause = cause_of(PreparedCT(column), make_views(column), start)
+    anatomy, views = PreparedCT(column), make_views(column)
+    cause = CauseSearch(anatomy, views, refine(anatomy, views, start), start).cause()
     assert cause.cause == "part" and "towards the feet" in cause.sentence
     assert error_mm(cause.world_from_ct) < 3
 
@@ -252,51 +237,47 @@ def test_a_ct_too_short_is_named(column, rows, short):
     assert (last.cause == "short" and last.holds and "too short" in last.sentence) == short
 
 
-def test_a_sound_case_has_no_cause(anatomy, views, found, near, unrefined):
-    heard = list(CauseSearch(anatomy, views, found, near).causes())
+def test_a_sound_case_has_no_cause(registered):
+    heard = list(CauseSearch(*registered).causes())
     assert not [each for each in heard if each.holds]
     assert "mirrored" not in [
         each.cause for each in heard
     ]  # as the images look like the CT, nobody asks
     beside = off(TRUE_POSE, [5, -4, 6], [8, 5, -6])
-    cause = CauseSearch(anatomy, views, unrefined(anatomy, views, beside), beside).cause()
+    cause = CauseSearch(*registered.at(beside)).cause()
     assert cause is None or cause.cause == "level"  # no image is blamed
 
 
-def test_an_image_may_be_mirrored_where_it_resembles_the_ct(
-    anatomy, views, found, near, monkeypatch
-):
+def test_an_image_may_be_mirrored_where_it_resembles_the_ct(registered, monkeypatch):
     """As that of a body whose left and right are much alike does, and then its mirrored CT, too."""
     asked = []
     monkeypatch.setattr(CauseSearch, "_of_images", lambda _, group, *__: asked.extend(group))
-    list(CauseSearch(anatomy, views, found, near).causes())
+    list(CauseSearch(*registered).causes())
     kinds = {each.cause for each in asked}
     assert {"mirrored", "mirrored ct"} <= kinds and "inverted" not in kinds
 
 
 @SLOW
-def test_another_patient_is_explained_by_nothing(ct, views, near):
+def test_another_patient_is_explained_by_nothing(ct, cause_of):
     blobs = ndimage.gaussian_filter(
         np.random.default_rng(11).normal(size=ct.volume.values.shape), 2.0
     )
     ball = np.where(ct.volume.values > -500, 0.0, -1000.0)
     ball[(blobs > 1.2 * blobs.std()) & (ct.volume.values > -100)] = 900.0
     values = ndimage.gaussian_filter(ball, 0.7).astype(np.float32)
-    assert (
-        cause_of(PreparedCT(replace(ct, volume=replace(ct.volume, values=values))), views, near)
-        is None
-    )
+    other = PreparedCT(replace(ct, volume=replace(ct.volume, values=values)))
+    assert cause_of(anatomy=other) is None
 
 
-def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(anatomy, views, near):
+def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(registered, views):
     """It is of the finest resolution, with that view's place free; a cause is of the second."""
-    wrong = [views[0], misplaced(views[1], [1.5, 1, -1.5], [2, -1.5, 2])]
-    found = refine(anatomy, wrong, near)
-    told = assess(anatomy, wrong, found, near, CORNERS)
+    wrong = registered.of([views[0], misplaced(views[1], [1.5, 1, -1.5], [2, -1.5, 2])])
+    told = wrong.judged()
     assert told.features.one_view_disagrees
     for kind, by_disagreement in (("motion", True), ("principal point", True), ("ct scale", False)):
-        cause = Cause(kind, ("view2",), "Something is wrong.", 1.1, (0.9, 0.9), near)
-        search = SimpleNamespace(anatomy=anatomy, found=found, cause=lambda cause=cause, **_: cause)
+        cause = Cause(kind, ("view2",), "Something is wrong.", 1.1, (0.9, 0.9), wrong.start)
+        search = CauseSearch(*wrong)
+        search.cause = lambda cause=cause, **_: cause
         caused = find_cause(told, search)
         assert caused.cause.by_disagreement is by_disagreement, kind
         assert (caused.cause.moved_mm == told.features.disagreement_mm) is by_disagreement
@@ -304,23 +285,22 @@ def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(ana
 
 
 @pytest.fixture(scope="module")
-def mirrored(anatomy, views, near):
-    """Views of which the second is mirrored, what was found, and what is said of it."""
-    wrong = [views[0], turned(views[1], np.fliplr)]
-    found = refine(anatomy, wrong, near)
-    return wrong, found, assess(anatomy, wrong, found, near, CORNERS)
+def mirrored(registered, views):
+    """The registration of views of which the second is mirrored, and what is said of it."""
+    wrong = registered.of([views[0], turned(views[1], np.fliplr)])
+    return wrong, wrong.judged()
 
 
-def test_it_is_the_first_reason_and_tells_how_far_off_the_pose_is(anatomy, near, mirrored):
-    wrong, found, told = mirrored
+def test_it_is_the_first_reason_and_tells_how_far_off_the_pose_is(mirrored):
+    wrong, told = mirrored
     assert told.verdict != "accept" and told.cause is None
-    more = find_cause(told, CauseSearch(anatomy, wrong, found, near))
+    more = find_cause(told, CauseSearch(*wrong))
     first, second, *others = more.reasons
     assert first.startswith("Left and right of view2 seem to be exchanged: the other way, it fits.")
     assert "Correcting this moves the CT by " in first and second.startswith("Most likely wrong")
     assert others == told.reasons[1:]
     assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"
-    away = mtre(found.world_from_ct, TRUE_POSE, told.targets)
+    away = mtre(wrong.found.world_from_ct, TRUE_POSE, told.targets)
     assert more.cause.moved_mm == pytest.approx(away, abs=0.5) and away > 2
     assert more.prediction.failure_probability >= 0.9
     assert away < more.prediction.upper95_mm < 1.5 * away + 2
@@ -330,13 +310,12 @@ def test_it_is_the_first_reason_and_tells_how_far_off_the_pose_is(anatomy, near,
 @pytest.mark.parametrize(
     "similarity, searched", [((0.9, 0.65), False), ((0.9, 0.64), True), ((0.56, 0.91), True)]
 )
-def test_it_is_searched_for_where_one_view_fits_much_worse(
-    anatomy, near, mirrored, similarity, searched
-):
-    wrong, found, told = mirrored
+def test_it_is_searched_for_where_one_view_fits_much_worse(mirrored, similarity, searched):
+    wrong, told = mirrored
     sure = replace(told, prediction=replace(told.prediction, image_failure_probability=0.0))
-    fits = replace(found, fit=replace(found.fit, similarity=similarity))
-    assert (find_cause(sure, Elsewhere(anatomy, wrong, fits, near)) is not sure) == searched
+    fits = replace(wrong.found, fit=replace(wrong.found.fit, similarity=similarity))
+    search = Elsewhere(*wrong._replace(found=fits))
+    assert (find_cause(sure, search) is not sure) == searched
 
 
 @pytest.mark.parametrize(
@@ -349,7 +328,7 @@ def test_it_is_searched_for_where_one_view_fits_much_worse(
     ],
 )
 def test_of_another_kind_cameras_are_doubted_where_the_views_disagree(
-    anatomy, found, told, tension, similarity, in_place, asked
+    registered, told, tension, similarity, in_place, asked
 ):
     """Most of their tiles are in place, so that no image is; with views that hardly disagree nothing is.
 
@@ -357,12 +336,13 @@ def test_of_another_kind_cameras_are_doubted_where_the_views_disagree(
     mirrored all the same.
     """
     asked_for: list[bool] = []
-    fits = replace(found, fit=replace(found.fit, similarity=similarity))
-    cause = lambda *, placed: asked_for.append(placed)  # noqa: E731
+    fit = replace(registered.found.fit, similarity=similarity)
+    fits = registered._replace(found=replace(registered.found, fit=fit))
+    search = CauseSearch(*fits)
+    search.cause = lambda *, placed: asked_for.append(placed)
     features = replace(told.features, tension=tension, in_place=np.array(in_place))
     prediction = replace(told.prediction, familiar=False, agree=False)
     other = replace(told, prediction=prediction, features=features)
-    search = SimpleNamespace(anatomy=anatomy, found=fits, cause=cause)
     assert find_cause(other, search) is other and asked_for == asked
 
 
@@ -387,14 +367,14 @@ class Elsewhere(CauseSearch):
      ("slice spacing", 0.5, 1.1, "check", "3.9 %")],
 )  # fmt: skip
 def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
-    anatomy, views, found, near, told, kind, mm, gain, verdict, probability
+    registered, told, kind, mm, gain, verdict, probability
 ):
     reasons = ["Most likely wrong: ...", "view1 ..."]
     prediction = replace(
         told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0
     )
     doubtful = replace(told, room="reject", prediction=prediction, reasons=reasons, measured=True)
-    search = Elsewhere(anatomy, views, found, near)
+    search = Elsewhere(*registered)
     search.kind, search.mm, search.gain = kind, mm, gain
     more = find_cause(doubtful, search)
     named = f"The {kind} seems to be wrong. Correcting this moves the CT by {mm} mm."
@@ -410,10 +390,10 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
         assert more.error_inflation / told.error_inflation == pytest.approx(inflation)
 
 
-def test_a_ct_whose_matrix_is_in_ras_is_named(anatomy, ct, views, near):
+def test_a_ct_whose_matrix_is_in_ras_is_named(ct, cause_of):
     """About the anatomy it is half a turn; the corrected pose is that of the CT in LPS."""
     ras_from_index = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.volume.ct_from_index
-    cause = cause_of(PreparedCT(CT(Volume(ct.volume.values, ras_from_index), ct.unit)), views, near)
+    cause = cause_of(anatomy=PreparedCT(CT(Volume(ct.volume.values, ras_from_index), ct.unit)))
     assert (cause.cause, cause.views) == ("half turn", ())
     assert "in RAS, as nibabel's" in cause.sentence
     index = np.array([[10.0, 20, 30], [30.0, 25, 10]])
@@ -467,11 +447,11 @@ def test_only_unknowns_that_a_case_has_not_are_asked_after(views, change, shared
     assert [(each.cause, each.about) for each in asked] == expected
 
 
-def uncertain(view: View) -> View:
+def uncertain(view):
     return replace(view, rotation_sd_deg=1.0, translation_sd_mm=3.0)
 
 
-def sized(view: View, **said) -> View:
+def sized(view, **said):
     """With pixels of which the size is known, and what is said of its camera."""
     return replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25)), **said)
 
@@ -483,7 +463,7 @@ def test_a_slot_scan_and_a_c_arm_have_no_one_distance(ct, views):
     assert "source to isocentre of slot90" in mixed[1].sentence
 
 
-def camera_words(trials, cause: str, about, index: int, value: float) -> str:
+def camera_words(trials, cause, about, index, value):
     """What is told of a cause, if one correction came out as this."""
     asked = camera_hypotheses(trials.views)
     each = next(one for one in asked if one.cause == cause and about in (None, one.about))
@@ -501,13 +481,13 @@ def camera_words(trials, cause: str, about, index: int, value: float) -> str:
      ("motion", None, OWN + 3, 3.0, "with the CT 3.0 mm and 0.0 degrees"), ("motion", None, OWN + 3, 1.4, "")],
 )  # fmt: skip
 def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
-    anatomy, views, found, near, cause, about, index, value, words
+    registered, views, cause, about, index, value, words
 ):
     """800 pixels are the distance to the detector.
 
     A principal point counts from 1.5 mm, that is 1.2 pixels.
     """
-    trials = Trials(anatomy, [sized(view) for view in views], found, near)
+    trials = Trials(*registered._replace(views=[sized(view) for view in views]))
     told = camera_words(trials, cause, about, index, value)
     assert words in told and bool(words) == bool(told)
 
@@ -521,25 +501,25 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
     ],
 )
 def test_what_a_case_says_of_its_cameras_is_no_fault_of_theirs(
-    anatomy, views, found, near, cause, about, index, least
+    registered, views, cause, about, index, least
 ):
     """Nothing is within three standard deviations: 1 % of the distance, and 2 pixels."""
     known = [sized(view, distance_sd_percent=1.0, principal_point_sd_px=2.0) for view in views]
-    trials = Trials(anatomy, known, found, near)
+    trials = Trials(*registered._replace(views=known))
     assert camera_words(trials, cause, about, index, 0.99 * least) == ""
     assert "the X-rays fit" in camera_words(trials, cause, about, index, 1.01 * least)
 
 
 @pytest.mark.parametrize("sd_percent, told", [(0.6, ["slice spacing", "ct scale"]), (0.7, [])])
 def test_a_scale_that_the_distance_explains_is_no_fault(
-    anatomy, views, found, near, sd_percent, told, monkeypatch
+    registered, views, sd_percent, told, monkeypatch
 ):
     """2 %, where the case knows the distance to a third of that, or not."""
-    run = Descent(TRUE_POSE, np.zeros(2 * OWN + 6), found.fit, [])
+    run = Descent(TRUE_POSE, np.zeros(2 * OWN + 6), registered.found.fit, [])
     monkeypatch.setattr(diagnosis, "_share", lambda *_: 0.02)
     monkeypatch.setattr(diagnosis, "_scaled", lambda *_, rounds: run)
     known = [replace(view, distance_sd_percent=sd_percent) for view in views]
-    causes = diagnosis._of_scale(Trials(anatomy, known, found, near), 1.0, 0.02)
+    causes = diagnosis._of_scale(Trials(*registered._replace(views=known)), 1.0, 0.02)
     assert [cause.cause for cause in causes] == told
 
 
@@ -554,24 +534,25 @@ def test_a_scale_that_the_distance_explains_is_no_fault(
     ],
 )
 def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
-    anatomy, views, found, near, monkeypatch, shift_mm, turn_deg, words
+    registered, monkeypatch, shift_mm, turn_deg, words
 ):
     """Shifts are along the CT's own axes."""
     motion = off(np.eye(4), [0, 0, turn_deg], np.array(shift_mm, dtype=float))
+    anatomy, _, found, _ = registered
     elsewhere = found.world_from_ct @ rigid.about(anatomy.centroid, motion)
     here = Descent(found.world_from_ct, np.zeros(2 * OWN + 6), found.fit, [])
     there = SimpleNamespace(descend=lambda *_, **__: [replace(here, world_from_ct=elsewhere)])
     monkeypatch.setattr(Trials, "registration", lambda *_: there)
-    cause = other_level(Trials(anatomy, views, found, near), here)
+    cause = other_level(Trials(*registered), here)
     if words is None:
         assert cause is None
     else:
         assert cause.cause == "level" and words in cause.sentence
 
 
-def test_a_view_that_nothing_ties_has_no_say(anatomy, views, found, near):
+def test_a_view_that_nothing_ties_has_no_say(registered, views):
     untied = [views[0], free(views[1])]
-    assert Trials(anatomy, untied, found, near).tied == untied[:1]
+    assert Trials(*registered._replace(views=untied)).tied == untied[:1]
 
 
 @pytest.mark.parametrize(
@@ -587,30 +568,29 @@ def test_a_cause_holds_if_the_evidence_grows_and_every_x_ray_resembles_the_ct(
     assert found.holds == holds and found.clear == (gain >= 1.2 and min(similarity) >= 0.7)
 
 
-def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(
-    anatomy, views, found, near, told
-):
+def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(registered, told):
     doubt = 1.5 * calibrated().accept
     likely = replace(told.prediction, failure_probability=doubt, image_failure_probability=doubt)
-    search = Elsewhere(anatomy, views, found, near)
+    search = Elsewhere(*registered)
     search.mm = 0.1
     right = replace(told, prediction=likely, measured=True)
     assert find_cause(right, search).verdict == "check"
     of_images = told.features.uncertainty
     noise = replace(of_images, joint=1e5 * of_images.joint)
     right = replace(right, features=replace(told.features, uncertainty=noise))
-    at = noise.at(rigid.transform_points(found.world_from_ct, told.targets))
+    at = noise.at(rigid.transform_points(registered.found.world_from_ct, told.targets))
     prediction = find_cause(right, search).prediction
     assert prediction.upper95_mm == at.bound_mm() > 1 and prediction.mean_mm == at.mean_mm
     one = find_cause(replace(right, splits=right.splits[:1]), search)
     assert one.prediction.failure_probability == depth_risk(at, 1) > prediction.failure_probability
 
 
-def test_of_one_structure_no_cause_is_searched_for(ct, anatomy, views, found, near, told):
+def test_of_one_structure_no_cause_is_searched_for(ct, registered, told):
     doubtful = replace(told, prediction=replace(told.prediction, image_failure_probability=0.9))
     structure = PreparedCT(replace(ct, mask=ct.volume.values > 300))
-    assert find_cause(doubtful, Elsewhere(structure, views, found, near)) is doubtful
-    assert find_cause(doubtful, Elsewhere(anatomy, views, found, near)).cause is not None
+    of_one = registered._replace(anatomy=structure)
+    assert find_cause(doubtful, Elsewhere(*of_one)) is doubtful
+    assert find_cause(doubtful, Elsewhere(*registered)).cause is not None
 
 
 def test_how_far_a_cause_moves_the_targets_is_told_in_the_corrected_ct():
@@ -632,9 +612,9 @@ def test_a_distance_that_is_off_may_as_well_be_the_cts_size():
     assert cause.target_shift_mm(TRUE_POSE, targets) == pytest.approx(1.0)
 
 
-def test_it_can_be_cancelled(anatomy, views, found, near):
+def test_it_can_be_cancelled(registered):
     with pytest.raises(Cancelled):
-        CauseSearch(anatomy, views, found, near, progress=lambda told: False).cause()
+        CauseSearch(*registered, progress=lambda told: False).cause()
 
 
 def test_a_turn_by_90_degrees_is_asked_after_only_where_the_image_is_square(views):

@@ -1,7 +1,5 @@
 """Six numbers of the motion of two bones, against scipy, and the words for them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from refusals import refuses
@@ -22,7 +20,7 @@ WORLD = rigid.from_rotation_translation(
 )
 
 
-def moved(degrees, mm, about) -> np.ndarray:
+def moved(degrees, mm, about):
     """A motion, CT mm, that turns about a point by a rotation vector and shifts that point."""
     turn = Rotation.from_rotvec(degrees, degrees=True).as_matrix()
     return rigid.from_rotation_translation(turn, about + np.array(mm) - turn @ about)

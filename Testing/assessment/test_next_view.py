@@ -29,12 +29,17 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 TARGETS = CORNERS / 1.5
 
 
-def plan(anatomy, views, pose=TRUE_POSE) -> Plan:
+def taken(angles=((0, 0), (90, 0)), size=64):
+    """X-rays of the phantom, no finer than a plan needs."""
+    return make_views(make_ct(), angles, size)
+
+
+def plan(anatomy, views, pose=TRUE_POSE):
     return plan_view(anatomy, views, pose, TARGETS)
 
 
 def test_beside_one_view_a_view_across_its_beam_is_best_as_its_depth_is_unknown(anatomy):
-    found = plan(anatomy, make_views(make_ct(), ((0, 0),)))
+    found = plan(anatomy, taken(((0, 0),), 128))
     errors = [each.error_mm for each in found.views]
     assert abs(found.views[0].rao_lao_deg) >= 60 and found.views[0].error_mm < found.error_mm / 2
     assert all(one <= other for one, other in pairwise(errors)) and errors[-1] < found.error_mm
@@ -44,7 +49,7 @@ def test_beside_one_view_a_view_across_its_beam_is_best_as_its_depth_is_unknown(
 
 @pytest.mark.parametrize("further", [(90, 0), (30, 0)])
 def test_a_view_that_was_taken_leaves_the_error_that_was_expected_of_it(anatomy, further):
-    one, both = make_views(make_ct(), ((0, 0),)), make_views(make_ct(), ((0, 0), further))
+    one, both = taken(((0, 0),)), taken(((0, 0), further))
     (expected,) = (
         each.error_mm
         for each in plan(anatomy, one).views
@@ -54,7 +59,7 @@ def test_a_view_that_was_taken_leaves_the_error_that_was_expected_of_it(anatomy,
 
 
 def test_where_cameras_are_known_badly_that_is_most_of_the_error_and_a_view_helps_less(anatomy):
-    views = make_views(make_ct())
+    views = taken()
     rough = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]
     exact, rough = plan(anatomy, views), plan(anatomy, rough)
     assert rough.error_mm > 5 * exact.error_mm
@@ -63,11 +68,10 @@ def test_where_cameras_are_known_badly_that_is_most_of_the_error_and_a_view_help
 
 def test_a_world_that_is_no_c_arms_has_angles_by_the_axes_of_the_ct(anatomy):
     """The same cameras in a world that lies elsewhere and otherwise."""
-    views = make_views(make_ct(), ((0, 0),))
+    views = taken(((0, 0),))
     moved = rigid.turn_and_shift([0.4, -0.9, 1.1], [300.0, -250, 90])
     camera = replace(
-        views[0].camera,
-        camera_from_world=views[0].camera.camera_from_world @ rigid.inverse(moved),
+        views[0].camera, camera_from_world=views[0].camera.camera_from_world @ rigid.inverse(moved)
     )
     elsewhere = plan(anatomy, [replace(views[0], camera=camera)], moved @ TRUE_POSE)
     here = plan(anatomy, views)
@@ -96,7 +100,7 @@ def test_angles_are_named_as_a_c_arm_shows_them(view, words):
 
 
 def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, monkeypatch):
-    views = make_views(make_ct(), ((0, 0),))
+    views = taken(((0, 0),))
     found = refine(anatomy, views, TRUE_POSE)
     assessment = verdict.assess(anatomy, views, found, TRUE_POSE, TARGETS)
     doubtful = replace(assessment, room="check", cause=None)
@@ -144,7 +148,7 @@ def test_the_program_plans_for_each_body_at_its_start(tmp_path, capsys, write, n
     assert all(each["views"][0]["error_mm"] < each["error_mm"] for each in bodies.values())
 
 
-def plans(count: int, **judged) -> list[Plan]:
+def plans(count, **judged):
     """Those of the bones of a bent spine by one or two X-rays, all of them in doubt."""
     views = bent_case().views[:count]
     whole = refine(spine_anatomy(), views, POSE)

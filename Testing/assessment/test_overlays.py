@@ -3,17 +3,17 @@
 Those of the report, and live ones under a moving DRR.
 """
 
-from __future__ import annotations
-
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, make_ct, make_views
+from phantom import TRUE_POSE, c_arm, make_ct, make_views
 from PIL import Image
 from scipy import ndimage
 
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report import overlays as pictures
@@ -24,7 +24,7 @@ ROWS, COLUMNS = np.indices((SIZE, SIZE))
 CENTRE, RADIUS = (136, 120), 64
 
 
-def texture(shift: int = 0) -> np.ndarray:
+def texture(shift=0):
     """Smooth random bone, about 1 +- 0.2, everywhere."""
     smooth = ndimage.gaussian_filter(
         np.random.default_rng(0).normal(size=(SIZE, SIZE)), 8, mode="wrap"
@@ -32,27 +32,27 @@ def texture(shift: int = 0) -> np.ndarray:
     return (1 + 0.2 * np.roll(smooth / smooth.std(), shift, 0)).astype(np.float32)
 
 
-def disc(radius: float = RADIUS, centre=CENTRE) -> np.ndarray:
+def disc(radius=RADIUS, centre=CENTRE):
     return np.hypot(ROWS - centre[0], COLUMNS - centre[1]) < radius
 
 
-def at(drr: np.ndarray) -> DRRs:
+def at(drr):
     """Of a structure."""
     return DRRs(drr.astype(np.float32), drr.astype(np.float32), structure=True)
 
 
-def xray_of(image: np.ndarray, valid: np.ndarray | None = None) -> XRay:
+def xray_of(image, valid=None):
     """Another gain and offset than the DRR's, as real images have."""
     return XRay(
         (0.7 * image + 2).astype(np.float32), np.ones_like(image, bool) if valid is None else valid
     )
 
 
-def orange(image: np.ndarray) -> np.ndarray:
+def orange(image):
     return image[..., 0].astype(int) - image[..., 2] > 40
 
 
-def blue(image: np.ndarray) -> np.ndarray:
+def blue(image):
     return image[..., 2].astype(int) - image[..., 0] > 40
 
 
@@ -72,7 +72,7 @@ def test_a_ct_behind_the_source_is_an_empty_picture():
     assert drawn.shape == (32, 32) and not np.nan_to_num(drawn).any()
 
 
-def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> np.ndarray:
+def draw(kind, drr, over=None, *, structure=False):
     over = film_of(xray_of(texture())) if over is None else over
     return live_picture(kind, over, drr.astype(np.float32), structure=structure).astype(int)
 
@@ -188,3 +188,68 @@ def test_pixels_that_are_not_square_are_shown_in_proportion():
     found = np.argwhere(orange(marked))
     assert marked.shape == (200, 160, 3) and found.min(axis=0) == pytest.approx([80, 120], abs=1)
     assert found.max(axis=0) == pytest.approx([119, 139], abs=1)
+
+
+#: mm: the bone's radius, its wall, and the voxels.
+BONE_MM, WALL, VOXEL = 9.0, 3.0, 0.5
+#: Angles of the C-arm: square to the bone, and so oblique that the cut faces the beam.
+ANGLES = [(0, 0), (60, 20), (0, 50)]
+
+
+@pytest.fixture(scope="module")
+def bone():
+    """A hollow rod in water, 60 x 60 x 70 mm, round at +k and cut off at -k.
+
+    Its mask is the rod.
+    """
+    k, j, i = (np.indices((140, 120, 120)).T - [0, 59.5, 59.5]).T * VOXEL
+    top = 50.0
+    from_axis = np.hypot(np.hypot(i, j), np.maximum(k - top, 0))
+    rod, marrow = from_axis < BONE_MM, from_axis < BONE_MM - WALL
+    values = np.where(rod & ~marrow, 1200.0, np.where(np.hypot(i, j) < 27, 0.0, -1000.0))
+    affine = np.diag([VOXEL, VOXEL, VOXEL, 1.0])
+    affine[:3, 3] = [-29.75, -29.75, -35]
+    return CT(
+        Volume(ndimage.gaussian_filter(values, 0.5, mode="nearest").astype(np.float32), affine),
+        mask=rod,
+    )
+
+
+def surface(camera, along_mm):
+    """(n, 360, 2): pixels of the rod's surface at places along it, mm of the CT."""
+    angle = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+    ring = BONE_MM * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+    return camera.project(ring + along_mm[:, None, None] * [0, 0, 1])
+
+
+def near(lines, pixels):
+    """Distance, in pixels, of pixels (..., 2) from the nearest line."""
+    distance = ndimage.distance_transform_edt(~lines)
+    return ndimage.map_coordinates(
+        distance, np.moveaxis(pixels[..., ::-1], -1, 0), order=1, mode="nearest"
+    )
+
+
+@pytest.mark.parametrize("angles", ANGLES)
+@pytest.mark.parametrize("structure", [True, False], ids=["structure", "body"])
+def test_edges_run_along_a_bone_and_not_along_its_cut(bone, angles, structure):
+    """Drawn as if the CT were the whole bone it has a line along the cut."""
+    anatomy = PreparedCT(bone if structure else replace(bone, mask=None))
+    camera, pose = c_arm(*angles, pixel_mm=(0.6, 0.6), size=(SIZE, SIZE)), np.eye(4)
+    drr = anatomy.drr(camera, pose, bones=True)
+    film = film_of(XRay(np.nan_to_num(drr), np.ones(drr.shape, bool)))
+
+    def lines(image):
+        return live_layer("edges", film, image, structure=structure)[..., 3] > 100
+
+    cut = surface(camera, np.array([-35.25]))[0]
+    naive = anatomy.projector(1, bones=True).render(camera, pose).image
+    assert near(lines(naive), cut).min() < 2 < near(lines(drr), cut).min()
+    # Its silhouette: of each ring the points farthest to both sides of the rod's axis as it is
+    # seen.
+    shaft = surface(camera, np.linspace(-28, 10, 39))
+    upper, lower = camera.project(np.array([[0, 0, 20.0], [0, 0, -20.0]]))
+    across = shaft @ np.array([[0, 1], [-1, 0]]) @ (upper - lower)
+    ends = np.stack([across.argmin(1), across.argmax(1)], 1)
+    sides = np.take_along_axis(shaft, ends[..., None], axis=1)
+    assert (near(lines(drr), sides) < 3).mean() > 0.9, "no line along the shaft"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import POSE, anatomy, spine, unbent_views, xrays
+from bent_spine import POSE, anatomy, spine, targets, unbent_views, xrays
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.features import compute_features
@@ -17,7 +17,8 @@ START = rigid.translation([4.0, 3.0, -3.0]) @ POSE
 
 
 def assessed(views):
-    return verdict.assess(anatomy(), views, refine(anatomy(), views, START), START)
+    found = refine(anatomy(), views, START)
+    return verdict.assess(anatomy(), views, found, START, np.array(targets()))
 
 
 def moved_half(mm):
@@ -92,7 +93,7 @@ def test_only_parts_with_targets_count():
 PLACES = [np.full((50, 3), 50.0 * n) for n in range(8)]
 
 
-def unlike(count: int, **odd):
+def unlike(count, **odd):
     """What is found of eight parts, of which some do not resemble the X-rays."""
     odd_ones = [part(at, similarity=0.3, **odd) for at in PLACES[:count]]
     return elsewhere([*odd_ones, *map(part, PLACES[count:])], np.concatenate(PLACES))

@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
 @lru_cache(maxsize=1)
-def chest() -> tuple[CT, np.ndarray]:
+def chest():
     """The spine of four vertebrae in a cage of ribs, and its labels."""
     ct, labels = spine()
     k, j, i = np.indices(labels.shape) - (np.array(labels.shape) - 1)[:, None, None, None] / 2
@@ -31,7 +31,7 @@ def chest() -> tuple[CT, np.ndarray]:
 
 
 @lru_cache(maxsize=2)
-def registered(mm: float):
+def registered(mm):
     """The chest, and where it was found in X-rays of it with vertebrae that have moved."""
     ct, labels = chest()
     moved = rigid.from_rotation_translation(np.eye(3), [0.8 * mm, 0.6 * mm, 0.0])
@@ -39,12 +39,12 @@ def registered(mm: float):
     return anatomy, refine(anatomy, views, START)
 
 
-def asked(mm: float, points: np.ndarray) -> pieces.Asked:
+def asked(mm, points):
     anatomy, found = registered(mm)
     return pieces.ask(anatomy, found.views, found.world_from_ct, points)
 
 
-def vertebrae() -> np.ndarray:
+def vertebrae():
     ct, labels = chest()
     inside = scipy.ndimage.binary_erosion(labels > 0, iterations=3)
     points = rigid.transform_points(

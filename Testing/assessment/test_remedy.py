@@ -1,6 +1,11 @@
-"""Every reason to doubt a pose has what would settle it."""
+"""Every reason has a code that is documented, and keeps it; every one to doubt a pose has what would settle it."""
 
+import ast
+import copy
+import json
+import pickle
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +13,7 @@ import pytest
 from phantom import make_views, off
 from result_schema import CAUSES, CODES
 
+import MultiViewRegistrationLib
 from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
 from MultiViewRegistrationLib.assessment.hypotheses import code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
@@ -21,7 +27,7 @@ from MultiViewRegistrationLib.assessment.verdict_reasons import (
     view_limits,
 )
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.reasons import Reason
+from MultiViewRegistrationLib.reasons import Reason, from_codes, with_codes
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 
 #: What settles causes that are not of the geometry of the X-rays.
@@ -126,3 +132,29 @@ def test_a_bone_that_no_view_shows_stops_an_accept_and_the_use_of_its_own_pose(u
     bones = [BodyResult(name, np.eye(4), each, []) for name, each in verdicts.items()]
     told = with_together(Assessment("accept", []), Together(bones))
     assert told.verdict == verdict and told.reasons[0] == f"No X-ray shows {unseen}."
+
+
+LIBRARY = Path(MultiViewRegistrationLib.__file__).parent
+
+
+def test_the_codes_that_are_given_are_those_that_are_documented():
+    given, texts = set(), set()
+    for path in LIBRARY.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Reason":
+                given |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
+    of_causes = set(map(code_of, CAUSES))
+    assert given <= CODES - of_causes <= texts
+    assert of_causes == {code for code in CODES if code.startswith("cause-")}
+    assert texts.issuperset(CAUSES)
+
+
+def test_a_reason_is_a_sentence_that_keeps_its_code():
+    reason = Reason("risk", "The risk is 26 %.")
+    assert f"{reason}" == "The risk is 26 %." and json.dumps([reason]) == '["The risk is 26 %."]'
+    for again in (copy.deepcopy(reason), pickle.loads(pickle.dumps(reason))):
+        assert (again, again.code) == (reason, "risk")
+    told = with_codes([reason])
+    assert told["reason_codes"] == ["risk"] and from_codes(told)[0].headline == reason.headline

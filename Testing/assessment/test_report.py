@@ -3,8 +3,6 @@
 What it says, that nothing is loaded from outside, and that text from files stays text.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
@@ -43,11 +41,11 @@ SHOWN = HOSTILE.replace("\u202e", "\ufffd").replace("\x00", "\ufffd").replace("\
 class Page(HTMLParser):
     """The elements and the text of a page; fails on tags that do not match."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, html):
         super().__init__()
-        self.elements: list[tuple[str, dict]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
+        self.elements = []
+        self.words = []
+        self.open = []
         self.feed(html)
         self.close()
         assert self.open == []
@@ -65,23 +63,23 @@ class Page(HTMLParser):
             self.words.append(data)
 
     @property
-    def text(self) -> str:
+    def text(self):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
-    def of(self, tag: str) -> list[dict]:
+    def of(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
 
     @property
-    def kinds(self) -> set[str]:
+    def kinds(self):
         """Its tags and the names of their attributes."""
         return set().union(*[(tag, *attributes) for tag, attributes in self.elements])
 
-    def attribute(self, name: str) -> list[str]:
+    def attribute(self, name):
         return [attributes[name] for _, attributes in self.elements if name in attributes]
 
 
 @pytest.fixture(scope="module")
-def case(ct, views) -> Case:
+def case(ct, views):
     """With truth; of view2 neither the pixel size nor the exact geometry is known."""
     sized = views[0].with_xray(pixel_mm=(1.25, 1.25))
     uncertain = replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)
@@ -111,7 +109,7 @@ def pictures(result):
 def written(tmp_path, pictures):
     """A function: the text of the report of these entries, refined ones with the pictures that were drawn once."""
 
-    def write(*entries: Entry) -> str:
+    def write(*entries):
         for entry in entries:
             if entry.result.refined:
                 vars(entry)["pictures"] = pictures

@@ -45,7 +45,7 @@ def pose():
     return PoseUncertainty(scale @ (np.eye(6) + 0.05 * mix @ mix.T) @ scale, PIVOT)
 
 
-def drawn(uncertainty: PoseUncertainty, points: np.ndarray, count: int = 100_000) -> np.ndarray:
+def drawn(uncertainty, points, count=100_000):
     """(count, N, 3) errors of targets, by whole rotations."""
     twists = multivariate_normal(cov=uncertainty.covariance).rvs(count, random_state=0)
     there = (
@@ -185,7 +185,7 @@ def noisy(views, sd, seed):
     return changed
 
 
-def rms(values) -> float:
+def rms(values):
     return float(np.sqrt(np.mean(np.square(values))))
 
 

@@ -1,7 +1,5 @@
 """The verdict: never an accept where the case is of a kind that nothing was measured on, and reasons that say why."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -34,13 +32,7 @@ from MultiViewRegistrationLib.assessment.prediction import (
 )
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
 from MultiViewRegistrationLib.assessment.uses import Error
-from MultiViewRegistrationLib.assessment.verdict import (
-    assess,
-    decide,
-    depth_risk,
-    model_inputs,
-    with_cause,
-)
+from MultiViewRegistrationLib.assessment.verdict import decide, depth_risk, model_inputs, with_cause
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
     _is_exact,
     _least_similar,
@@ -53,7 +45,6 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.reasons import Reason, doubted
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN, CameraCorrections
-from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.refinement import AlternativeSolution
 
@@ -85,25 +76,20 @@ def generous():
 
 
 @pytest.fixture
-def lenient(anatomy, views, found, near, generous):
-    """A function: the verdict and reasons of the generous model on the registration, something of it being otherwise."""
+def lenient(registered, generous):
+    """A function: the verdict and reasons of the generous model on a registration."""
 
-    def told(anatomy=anatomy, views=views, found=found, targets=CORNERS, **options):
-        assessment = assess(anatomy, views, found, near, targets, model=generous, **options)
+    def told(given=registered, **options):
+        assessment = given.judged(model=generous, **options)
         return assessment.verdict, assessment.reasons
 
     return told
 
 
 @pytest.fixture(scope="module")
-def fine(anatomy, views, found, near, generous):
+def fine(registered, generous):
     """An accept, by the generous model."""
-    return assess(anatomy, views, found, near, CORNERS, model=generous)
-
-
-@pytest.fixture(scope="module")
-def at_corners(anatomy, views, found, near):
-    return assess(anatomy, views, found, near, CORNERS)
+    return registered.judged(model=generous)
 
 
 @pytest.fixture(scope="module")
@@ -113,19 +99,14 @@ def doubting(generous):
     return replace(generous, intercept=9.0, accept=0.03, reject=0.5, usual=unknown)
 
 
-def judged(anatomy, views, start, **options):
-    """What is said of the registration of these views."""
-    return assess(anatomy, views, refine(anatomy, views, start), start, CORNERS, **options)
-
-
 def test_readings_that_move_a_bone_in_the_room_leave_it_where_it_appears(
-    anatomy, views, near, generous
+    registered, views, generous
 ):
     """By the true cameras, of which the second is elsewhere than it is said to be."""
     first, second = (replace(view, **READINGS) for view in views)
     given = [first, misplaced(second, [0.4, -0.3, 0.3], [2.0, -3.0, 2.0])]
-    found = refine(anatomy, given, near)
-    told = assess(anatomy, given, found, near, CORNERS, model=generous)
+    off = registered.of(given)
+    found, told = off.found, off.judged(model=generous)
     there, here = (
         rigid.transform_points(pose, CORNERS) for pose in (TRUE_POSE, found.world_from_ct)
     )
@@ -143,9 +124,8 @@ def test_readings_that_move_a_bone_in_the_room_leave_it_where_it_appears(
     assert {use.verdict for use in doubtful.uses.values()} == {"check"}
 
 
-def test_a_right_answer_is_not_rejected_and_its_bounds_hold(found, at_corners):
+def test_a_right_answer_is_not_rejected_and_its_bounds_hold(found, told):
     """Far from the anatomy the bound is wider, as rotations count there."""
-    told = at_corners
     assert told.verdict in ("accept", "check")
     assert error_mm(found.world_from_ct) <= told.prediction.upper95_mm < 1
     world = rigid.transform_points(found.world_from_ct, CORNERS)
@@ -159,14 +139,14 @@ def test_a_right_answer_is_not_rejected_and_its_bounds_hold(found, at_corners):
 
 @pytest.mark.parametrize("principal_point_sd_px", [0.0, 2.0])
 def test_all_bounds_are_those_of_noise_and_cameras_made_larger_alike(
-    anatomy, views, found, near, principal_point_sd_px
+    registered, views, found, principal_point_sd_px
 ):
     """Of all targets together the bound is the prediction's.
 
     Of a rotation 95 % of a normal error.
     """
     some = [replace(view, principal_point_sd_px=principal_point_sd_px) for view in views]
-    told = assess(anatomy, some, replace(found, views=some), near, CORNERS)
+    told = registered.given(some).judged()
     total = told.features.uncertainty + told.features.camera_uncertainty
     at = total.at(rigid.transform_points(found.world_from_ct, CORNERS))
     assert told.error_inflation * at.bound_mm() == pytest.approx(told.prediction.upper95_mm)
@@ -202,9 +182,14 @@ def test_an_accept_is_safe_with_its_cameras_and_a_reject_is_what_the_x_rays_show
     assert decide(prediction, model, measured=False) == {"accept": "check"}.get(verdict, verdict)
 
 
-def test_an_accept_needs_views_that_agree(anatomy, views, near, generous, fine):
-    """A camera that is off by more than it may be, by little: nothing else gives it away."""
-    told = judged(anatomy, [views[0], decentred(views[1], 4.0)], near, model=generous)
+def test_an_accept_needs_views_that_agree(registered, views, generous, fine):
+    """A camera that is off by more than it may be, by little: nothing else gives it away.
+
+    Half a pixel a calibration explains.
+    """
+    calibrated_well = registered.of([views[0], decentred(views[1], 0.4)])
+    assert calibrated_well.judged(model=generous).verdict == "accept"
+    told = registered.of([views[0], decentred(views[1], 4.0)]).judged(model=generous)
     off = f"the CT is off by about {told.features.disagreement_mm:.1f} mm."
     assert fine.prediction.agree and told.verdict == "check"
     assert any("stated uncertainty" in reason and off in reason for reason in told.reasons)
@@ -217,22 +202,21 @@ def test_an_accept_needs_views_that_agree(anatomy, views, near, generous, fine):
 
 @pytest.mark.parametrize("beyond, verdict", [(0.01, "check"), (-0.01, "accept")])
 def test_an_accept_needs_features_within_those_of_correct_results(
-    anatomy, views, found, near, generous, fine, beyond, verdict
+    registered, generous, fine, beyond, verdict
 ):
     """By one that is beyond its limit, or within it."""
     scaled = (columns(model_inputs(fine.features)) - generous.centre) / generous.scale
     limits = np.full(len(COLUMNS), np.inf)
     limits[0] = scaled[0] - beyond
-    model = replace(generous, limits=limits)
-    told = assess(anatomy, views, found, near, CORNERS, model=model)
+    told = registered.judged(model=replace(generous, limits=limits))
     assert told.verdict == verdict
     assert any("unlike every correct result" in each for each in told.reasons) == (beyond > 0)
 
 
-def test_cameras_that_are_not_known_well_are_never_accepted(lenient, views, found):
+def test_cameras_that_are_not_known_well_are_never_accepted(lenient, registered, views):
     """Neither is a result rejected for it: the X-rays say nothing against it."""
     readings = [replace(view, principal_point_sd_px=4.0, distance_sd_percent=1.0) for view in views]
-    verdict, reasons = lenient(views=readings, found=replace(found, views=readings))
+    verdict, reasons = lenient(registered.given(readings))
     said = "The cameras are known only to \u00b14 px, 1 %: that alone may misplace the bone"
     assert verdict == "check" and reasons[0].startswith(said)
 
@@ -252,15 +236,15 @@ def test_with_a_cause_nothing_is_accepted_even_if_it_says_nothing_of_the_error(
     assert caused.reasons == ["Something moved. Correcting this moves the CT by 9.0 mm."]
 
 
-def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
+def test_cameras_that_the_x_rays_contradict_are_a_reject(registered, views):
     """One view's angle is wrong by many standard deviations; nobody suspects one whose name it ends as.
 
     Corrected with the pose, it fits, but what was said is wrong.
     """
     turned = replace(misplaced(views[1], [6, 0, -5], [0, 0, 0]), name="copy of AP")
     given = [replace(views[0], name="AP"), replace(turned, rotation_sd_deg=1, translation_sd_mm=3)]
-    found = refine(anatomy, given, near)
-    rejected = assess(anatomy, given, found, near, CORNERS)
+    wrong = registered.of(given)
+    found, rejected = wrong.found, wrong.judged()
     assert rejected.verdict == "reject" and set(rejected.suspects) == {"copy of AP"}
     assert rejected.reasons[0].startswith("The X-rays contradict the angles of copy of AP: ")
     assert error_mm(found.world_from_ct) < rejected.prediction.upper95_mm
@@ -269,13 +253,13 @@ def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
     assert caused.verdict == "reject" and caused.reasons[0].startswith(cause.sentence)
     assert caused.reasons[1:] == rejected.reasons
     loose = [given[0], replace(turned, rotation_sd_deg=5, translation_sd_mm=3)]
-    assert "contradict" not in " ".join(judged(anatomy, loose, near).reasons)
+    assert "contradict" not in " ".join(registered.of(loose).judged().reasons)
 
 
 @pytest.mark.parametrize("noise_mm, said", [(0.22, False), (1.0, False), (1.1, True)])
-def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(views, at_corners, noise_mm, said):
+def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(views, told, noise_mm, said):
     """More than 0.14 mm is unusual, and harmless up to where 95 % lie within 2 mm."""
-    features = replace(at_corners.features, noise_mm=noise_mm)
+    features = replace(told.features, noise_mm=noise_mm)
     told = weak_points(calibrated().worse_than_usual(model_inputs(features)), features, views)
     words = "the pose poorly: noise alone explains an error of 1.1 mm."
     assert any(words in each for each in told) == any("poorly" in each for each in told) == said
@@ -328,7 +312,7 @@ def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(
         assert strain == pytest.approx(abs(deviations)) and told == contradicted
 
 
-def corrected(views, index: int, value: float):
+def corrected(views, index, value):
     """Views of which the second has the readings of a C-arm, and with one correction of its camera."""
     given = [views[0], replace(views[1], **READINGS)]
     unknowns = CameraCorrections(given)
@@ -340,21 +324,23 @@ def corrected(views, index: int, value: float):
 
 @pytest.mark.parametrize("shift_mm, larger", [(5.0, 1), (9.0, (3 / 2) ** 2)])
 def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(
-    anatomy, views, found, near, generous, shift_mm, larger
+    registered, views, generous, shift_mm, larger
 ):
     given, some = corrected(views, 4, shift_mm)
-    told = assess(anatomy, given, replace(found, views=some), near, CORNERS, model=generous)
-    stated = compute_features(anatomy, some, found, near, CORNERS).camera_uncertainty.covariance
+    told = registered.given(some)._replace(views=given).judged(model=generous)
+    exact = registered._replace(views=some)
+    stated = compute_features(*exact, CORNERS).camera_uncertainty.covariance
     assert told.verdict != "reject"
     assert_allclose(told.features.camera_uncertainty.covariance, larger * stated)
 
 
 @pytest.mark.parametrize("ratio, verdict", [(1.05, "check"), (1.2, "accept")])
 def test_an_alternative_that_fits_nearly_as_well_is_to_be_checked(
-    lenient, found, near, ratio, verdict
+    lenient, registered, ratio, verdict
 ):
-    rival = AlternativeSolution(near, ratio, 8.0, 3.0)
-    assert lenient(found=replace(found, alternative=rival))[0] == verdict
+    rival = AlternativeSolution(registered.start, ratio, 8.0, 3.0)
+    found = replace(registered.found, alternative=rival)
+    assert lenient(registered._replace(found=found))[0] == verdict
 
 
 def test_what_was_not_measured_is_to_be_checked(lenient):
@@ -369,12 +355,12 @@ def test_what_was_not_measured_is_to_be_checked(lenient):
 
 @pytest.mark.parametrize("levels, verdict", [(16, "check"), (64, "reject")])
 def test_few_grey_levels_are_named_and_no_risk_is_told_of_them(
-    anatomy, views, near, generous, levels, verdict
+    registered, views, generous, levels, verdict
 ):
     image = views[0].xray.line_integrals
     steps = np.round(image / image.max() * (levels - 1)) * image.max() / (levels - 1)
     coarse = [views[0].with_xray(line_integrals=steps), views[1]]
-    told = judged(anatomy, coarse, near, model=replace(generous, accept=0.0, reject=0.0))
+    told = registered.of(coarse).judged(model=replace(generous, accept=0.0, reject=0.0))
     assert told.verdict == verdict
     assert (told.prediction.known_risk is None) == (levels == 16)
     assert (told.reasons[0].code == "few-grey-levels") == (levels == 16)
@@ -399,11 +385,11 @@ def test_targets_that_no_x_ray_shows_are_named(lenient):
     assert many.startswith("No X-ray shows targets 2, 3, 4, 5, 6, 7 and 2 more:")
 
 
-def test_one_view_is_enough_to_show_a_target(lenient, found, views):
+def test_one_view_is_enough_to_show_a_target(lenient, registered, views):
     narrow = [views[0], masked(views[1], np.arange(128) < 48)]
-    shown = in_field(narrow, rigid.transform_points(found.world_from_ct, CORNERS))
+    shown = in_field(narrow, rigid.transform_points(registered.found.world_from_ct, CORNERS))
     one = CORNERS[shown[1].argmin()][None]  # only the first view shows it
-    _, reasons = lenient(views=narrow, found=replace(found, views=narrow), targets=one)
+    _, reasons = lenient(registered.given(narrow), targets=one)
     assert "targets-not-shown" not in {reason.code for reason in reasons}
 
 
@@ -427,12 +413,12 @@ def test_a_target_far_from_all_bone_that_was_compared_is_not_accepted(lenient, v
     ],
 )
 def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(
-    anatomy, ct, unrefined, lenient, third, verdict, words
+    ct, registered, lenient, third, verdict, words
 ):
     """All three by themselves are accepted, though two of them look in nearly the same direction."""
     *views, last = make_views(ct, ((0, 0), (90, 0), (84, 0)))
     some = [*views, third(last)]
-    told, reasons = lenient(views=some, found=unrefined(anatomy, some, TRUE_POSE))
+    told, reasons = lenient(registered.at(TRUE_POSE, some))
     assert told == verdict and words in " ".join(reasons)
 
 
@@ -445,9 +431,9 @@ def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(
         ("distance_sd_percent", False, False),
     ],
 )
-def test_only_what_is_exact_is_a_condition(views, at_corners, kind, of_first, of_second):
+def test_only_what_is_exact_is_a_condition(views, told, kind, of_first, of_second):
     """The first view's place is the world's, whatever is said of it."""
-    assert at_corners.condition == "if the cameras are right to 0.5 px"
+    assert told.condition == "if the cameras are right to 0.5 px"
     view = replace(views[0], **{kind: 0.1})
     assert (_is_exact(view, True), _is_exact(view, False)) == (of_first, of_second)
 
@@ -480,23 +466,23 @@ def test_views_that_disagree_have_to_show_the_bone_each_alone(in_each_view):
 
 
 def test_of_xrays_of_an_unknown_kind_no_risk_and_no_weak_point_is_told(
-    anatomy, views, found, near, generous, doubting
+    registered, generous, doubting
 ):
-    told = assess(anatomy, views, found, near, CORNERS, model=doubting)
+    told = registered.judged(model=doubting)
     assert (told.overlay, told.room, told.prediction.known_risk) == ("accept", "check", None)
     assert "third-view-missing" in [reason.code for reason in told.reasons]
     assert min(told.features.in_place) > 0.5 and told.to_json()["failure_probability"] is None
     assert sum(map(is_about_risk, told.reasons)) == 1
     assert not [reason for reason in told.reasons if " %" in reason or "halves" in reason]
     knowing = replace(doubting, usual=generous.usual)
-    told = assess(anatomy, views, found, near, CORNERS, model=knowing)
+    told = registered.judged(model=knowing)
     assert told.prediction.known_risk > 0.99 and told.verdict == "check"  # tiles are in place
     elsewhere = replace(told.prediction, in_place=False)
     assert decide(elsewhere, knowing, measured=True) == "reject"
 
 
-def test_no_bound_is_told_where_none_was_measured(at_corners):
-    told, prediction = at_corners, at_corners.prediction
+def test_no_bound_is_told_where_none_was_measured(told):
+    prediction = told.prediction
     assert told.bounds_known and told.to_json()["views"] and told.at_targets(CORNERS)
     assert told.condition in told.summary
     unproven = prediction.elsewhere(proven=False)
@@ -518,44 +504,43 @@ def test_an_error_is_told_where_nothing_but_its_size_speaks_against_an_accept(fi
     assert told == [fine.appearance.upper95_mm, None, 1.4]
 
 
-def test_three_xrays_of_an_unknown_kind_are_accepted_where_they_agree(ct, anatomy, near, doubting):
+def test_three_xrays_of_an_unknown_kind_are_accepted_where_they_agree(ct, registered, doubting):
     views = make_views(ct, ((0, 0), (90, 0), (45, 0)))
-    found = refine(anatomy, views, near)
-    told = assess(anatomy, views, found, near, CORNERS, model=doubting)
+    three = registered.of(views)
+    told = three.judged(model=doubting)
     assert (told.verdict, told.reasons, told.in_doubt) == ("accept", [], False)
     assert told.prediction.known_risk is None and "was not measured" in told.summary
     rival = AlternativeSolution(off(TRUE_POSE, [0, 0, 90], [40, 0, 0]), 1.05, 40.0, 90.0)
-    told = assess(anatomy, views, replace(found, alternative=rival), near, CORNERS, model=doubting)
+    rivalled = three._replace(found=replace(three.found, alternative=rival))
+    told = rivalled.judged(model=doubting)
     assert told.verdict == "accept"  # the tiles of the rival are not in place
     turned = [*views[:2], misplaced(views[2], [0, 0, 3], [0, 0, 0])]
-    told = judged(anatomy, turned, near, model=doubting)
+    told = registered.of(turned).judged(model=doubting)
     assert told.verdict != "accept" and "views-disagree" in [each.code for each in told.reasons]
 
 
-def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):
-    beside = off(TRUE_POSE, [2, 1, -3], [5, -4, 3])
-    told = assess(anatomy, views, unrefined(anatomy, views, beside), beside)
+def test_a_pose_beside_the_right_one_is_rejected(registered):
+    told = registered.at(off(TRUE_POSE, [2, 1, -3], [5, -4, 3])).judged(None)
     assert told.verdict == "reject" and len(told.reasons) > 1
     assert told.reasons[0].startswith("Most likely wrong: ")
 
 
-def test_a_pose_outside_all_x_rays_is_rejected_without_a_number(anatomy, views, unrefined):
-    outside = off(TRUE_POSE, [0, 0, 0], [0, 0, 300])
-    told = assess(anatomy, views, unrefined(anatomy, views, outside), outside)
+def test_a_pose_outside_all_x_rays_is_rejected_without_a_number(registered):
+    told = registered.at(off(TRUE_POSE, [0, 0, 0], [0, 0, 300])).judged(None)
     assert told.verdict == "reject" and told.prediction is None and told.to_json() is None
     assert told.reasons == ["At this pose no X-ray shows enough of the CT to compare them."]
 
 
-def test_a_wrong_camera_is_not_accepted_and_is_asked_after(anatomy, views, near):
-    told = judged(anatomy, [views[0], misplaced(views[1], [4, 3, -4], [0, 3, 6])], near)
+def test_a_wrong_camera_is_not_accepted_and_is_asked_after(registered, views):
+    told = registered.of([views[0], misplaced(views[1], [4, 3, -4], [0, 3, 6])]).judged()
     shifts = told.features.single_view_shift_mm
     sentence = f"view{1 + shifts.argmax()} disagrees with the other X-ray: alone it moves the CT by {shifts.max():.1f} mm"
     assert told.verdict != "accept"
     assert any(sentence in each and "Check its geometry" in each for each in told.reasons)
 
 
-def test_a_view_that_shows_nothing_is_neither_the_worst_nor_the_least_similar(at_corners):
-    features = at_corners.features
+def test_a_view_that_shows_nothing_is_neither_the_worst_nor_the_least_similar(told):
+    features = told.features
     sds = np.array([1.0, 7.0, 2.0, np.inf])
     worst = replace(features, single_view_shift_sds=sds, gap=None)
     assert model_inputs(worst)["single_view_shift_sds"] == 7.0
@@ -565,16 +550,15 @@ def test_a_view_that_shows_nothing_is_neither_the_worst_nor_the_least_similar(at
     assert told == "LAT hardly resembles the CT (local NCC 0.40)."
 
 
-def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, near, lenient):
-    one = views[:1]
-    found = refine(anatomy, one, near)
+def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(registered, views, lenient):
+    one = registered.of(views[:1])
     alone = "Only one X-ray determines the pose: the depth along its beam is uncertain."
-    assert lenient(views=one, found=found) == ("check", [alone])
-    told = assess(anatomy, one, found, near, CORNERS)
+    assert lenient(one) == ("check", [alone])
+    told = one.judged()
     assert told.verdict == "check" and alone in told.reasons
     assert told.splits[0].depth_mm > 3 * told.splits[0].in_plane_mm
     assert told.features.in_place[0] > 0.5
-    noise = told.features.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS))
+    noise = told.features.uncertainty.at(rigid.transform_points(one.found.world_from_ct, CORNERS))
     assert told.prediction.upper95_mm >= 1.6 * noise.bound_mm()
 
 
@@ -596,35 +580,34 @@ def test_the_risk_of_one_view_is_that_of_its_depth():
 
 
 @pytest.mark.parametrize("degrees, apart", [(6, 6), (176, 4)])
-def test_views_in_one_direction_are_to_be_checked(anatomy, ct, near, lenient, degrees, apart):
-    same = make_views(ct, ((0, 0), (degrees, 0)))
-    verdict, reasons = lenient(views=same, found=refine(anatomy, same, near))
+def test_views_in_one_direction_are_to_be_checked(registered, ct, lenient, degrees, apart):
+    verdict, reasons = lenient(registered.of(make_views(ct, ((0, 0), (degrees, 0)))))
     assert verdict == "check"
     assert f"nearly the same direction ({apart} degrees apart)" in reasons[0]
 
 
-def test_views_with_a_shared_unknown_are_to_be_checked(anatomy, views, near, lenient):
+def test_views_with_a_shared_unknown_are_to_be_checked(registered, views, lenient):
     shared = SharedUnknowns(principal_point_sd_px=3.0)
-    verdict, reasons = lenient(found=refine(anatomy, views, near, shared=shared), shared=shared)
+    verdict, reasons = lenient(registered.of(views, shared=shared), shared=shared)
     assert verdict == "check" and "share an unknown" in reasons[-1]
 
 
-def test_a_ct_without_bone_is_to_be_checked(ct, near, lenient):
+def test_a_ct_without_bone_is_to_be_checked(ct, registered, lenient):
     values = np.where(ct.volume.values > 0, ct.volume.values / 8, ct.volume.values)
     soft = replace(ct, volume=replace(ct.volume, values=values))
-    anatomy, views = PreparedCT(soft), make_views(soft)
-    verdict, reasons = lenient(anatomy, views, refine(anatomy, views, near), None)
+    other = registered._replace(anatomy=PreparedCT(soft)).of(make_views(soft))
+    verdict, reasons = lenient(other, targets=None)
     assert verdict == "check" and reasons[0].startswith("The CT shows no bone")
 
 
-def test_one_structure_is_assessed_by_its_own_model_and_never_accepted(ct, views, near, lenient):
+def test_one_structure_is_assessed_by_its_own_model_and_never_accepted(ct, registered, lenient):
     mask = (np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300)
-    anatomy = PreparedCT(replace(ct, mask=mask))
-    found = refine(anatomy, views, near)
-    told = assess(anatomy, views, found, near)
+    structure = registered._replace(anatomy=PreparedCT(replace(ct, mask=mask)))
+    structure = structure.of(registered.views)
+    told = structure.judged(None)
     risk = calibrated("structure").predict(model_inputs(told.features)).failure_probability
     assert told.prediction.failure_probability == risk == told.to_json()["failure_probability"]
     assert told.verdict != "accept"
-    verdict, reasons = lenient(anatomy, found=found)
+    verdict, reasons = lenient(structure)
     said = "A structure by itself may lie on a similar one"
     assert verdict == "check" and reasons[0].startswith(said)

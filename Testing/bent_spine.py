@@ -3,8 +3,6 @@
 See `xrays`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -122,8 +120,7 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
         joint = rigid.transform_points(ct.volume.ct_from_index, both)
         turn, shift = rng.normal(size=(2, 3))
         motion = rigid.turn_and_shift(
-            np.radians(degrees) * turn / np.linalg.norm(turn),
-            mm * shift / np.linalg.norm(shift),
+            np.radians(degrees) * turn / np.linalg.norm(turn), mm * shift / np.linalg.norm(shift)
         )
         motions.append(motions[-1] @ rigid.about(joint, motion))
     return motions
@@ -152,6 +149,13 @@ def bent_case(shifted_mm: float = 0.0) -> BentCase:
     return BentCase(ct, labels, motions, xrays(ct, labels, motions, POSE))
 
 
+def errors_mm(bones, poses=()) -> list[float]:
+    """How far each bone of the bent spine is from where it lies, at its own or another pose."""
+    there = poses or [bone.world_from_ct for bone in bones]
+    places = zip(bones, there, bent_case().motions, strict=True)
+    return [bone.bone.apart(pose, POSE @ motion) for bone, pose, motion in places]
+
+
 @cache
 def unbent_views() -> list[View]:
     """X-rays of the spine as its CT shows it; not to be changed by a test."""
@@ -159,10 +163,7 @@ def unbent_views() -> list[View]:
 
 
 def together(
-    bones: Structures,
-    whole: Refinement,
-    judged: Assessment = UNJUDGED,
-    **more,
+    bones: Structures, whole: Refinement, judged: Assessment = UNJUDGED, **more
 ) -> Together:
     """The bones of the spine, registered before the rest of it."""
     alone = Alone(Body(spine()[0], bones=bones), anatomy(), whole.world_from_ct, judged)

@@ -36,10 +36,8 @@ def poses(cts: list[CT]) -> list[np.ndarray]:
     """Where the bones are: in the second view one lies before the other in part."""
     found = []
     for n, (ct, at) in enumerate(zip(cts, ([20.0, 6.0, 8.0], [-30.0, -4.0, -4.0]), strict=True)):
-        pose = np.eye(4)
-        pose[:3, :3] = rigid.exp_so3([0.2 + 0.5 * n, -0.3, 0.4 * n])
-        pose[:3, 3] = np.array(at) - pose[:3, :3] @ ct.centroid()
-        found.append(pose)
+        turn = rigid.exp_so3([0.2 + 0.5 * n, -0.3, 0.4 * n])
+        found.append(rigid.from_rotation_translation(turn, at - turn @ ct.centroid()))
     return found
 
 
@@ -59,8 +57,7 @@ def off(pose: np.ndarray, ct: CT, degrees: float, mm: float, seed: int) -> np.nd
     """A pose turned about the middle of the CT, and shifted."""
     turn, shift = np.random.default_rng(seed).normal(size=(2, 3))
     motion = rigid.turn_and_shift(
-        np.radians(degrees) * turn / np.linalg.norm(turn),
-        mm * shift / np.linalg.norm(shift),
+        np.radians(degrees) * turn / np.linalg.norm(turn), mm * shift / np.linalg.norm(shift)
     )
     return rigid.about(rigid.transform_points(pose, ct.centroid()), motion) @ pose
 

@@ -1,4 +1,4 @@
-"""Several bones at once: `registration.bones`, and what `assessment.bodies` says of them."""
+"""Several bones at once, also from a level off and by wrong cameras: `registration.register_bones`, and what is said of them."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -6,18 +6,35 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, anatomy, bent_case, structures, together, xrays
-from finite_differences import changes, half_cost
-from phantom import masked
+from bent_spine import (
+    NAMES,
+    POSE,
+    START,
+    anatomy,
+    bent_case,
+    errors_mm,
+    structures,
+    together,
+    unbent_views,
+    xrays,
+)
+from finite_differences import changes, cost_of, half_cost
+from numpy.testing import assert_allclose
+from phantom import free, masked, misplaced
 
 from MultiViewRegistrationLib.assessment.neighbours import motions_of, vertebra
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
+from MultiViewRegistrationLib.registration import register_bones as registering
 from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.problem import (
+    Problem,
+    State,
     Tie,
     add_prior,
     beside_neighbours,
@@ -25,11 +42,15 @@ from MultiViewRegistrationLib.registration.problem import (
     prior_cost,
 )
 from MultiViewRegistrationLib.registration.register_bones import (
+    LEVEL,
     LEVELS,
     BonesRegistration,
+    correct_cameras,
+    found_again_mm,
     objective_at,
+    other_levels,
+    register_bones,
 )
-from MultiViewRegistrationLib.registration.shadow import grown
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +64,6 @@ def found(whole):
     fractions = []
     told = together(structures(), whole, progress=lambda done: fractions.append(done.fraction))
     return told, fractions
-
-
-def errors_mm(bones, poses=None):
-    """Of each bone, at its own or another pose."""
-    there = poses or [bone.world_from_ct for bone in bones]
-    places = zip(bones, there, bent_case().motions, strict=True)
-    return [bone.bone.apart(pose, POSE @ motion) for bone, pose, motion in places]
 
 
 def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(whole, found):
@@ -144,20 +158,6 @@ def test_gradient_and_hessian_are_those_of_the_cost(objective):
     assert np.abs(apart).max() == 0 < np.abs(fit.hessian[:6, 6:12]).max()
 
 
-def test_the_rest_is_rendered_where_it_is_compared_and_hardly_elsewhere(objective):
-    """Beside the bones it is what the whole CT shows."""
-    there = [POSE] * 4
-    objective.linearise(there, objective.shadows(there))
-    projector = anatomy().projector(anatomy().level(objective.voxel_mm))
-    for v, view in enumerate(objective.views):
-        true = projector.render(view.camera, POSE).image
-        for shadow in objective.shadows(there)[v]:
-            true[shadow.part] -= shadow.image
-        compared = grown(objective._selected[v].mask, 1)
-        assert np.abs(objective._rest[v].image - true)[compared].max() < 1e-5
-        assert np.count_nonzero(objective._rest[v].image) < 0.8 * np.count_nonzero(true)
-
-
 def test_the_prior_is_differentiated_right():
     rng = np.random.default_rng(0)
     pivots = rng.normal(size=(2, 3)) * 30
@@ -174,13 +174,7 @@ def test_the_prior_is_differentiated_right():
     assert changes(half, steps) == pytest.approx(steps @ gradient, rel=0.03, abs=5e-6)
 
 
-def test_neighbours_are_the_nearest(objective):
-    bones = [objective.bones[n] for n in (2, 0, 3, 1)]
-    ties = {frozenset((bones[tie.one].name, bones[tie.other].name)) for tie in ties_of(bones)}
-    assert ties == {frozenset(pair) for pair in pairwise(NAMES)}
-
-
-def below(view, row: float):
+def below(view, row):
     """The view of which only the rows after this one count."""
     return masked(view, np.arange(view.camera.size[1])[:, None] > row)
 
@@ -212,7 +206,6 @@ def test_a_bone_of_which_one_view_shows_enough_may_have_a_right_overlay_and_no_p
     "turn, words",
     [
         ([4, 0, 0], "4.0 degrees of flexion"),
-        ([-4, 0, 0], "4.0 degrees of extension"),
         ([0, 3, 0], "3.0 degrees of bending to the left"),
         ([0, 0, -2], "2.0 degrees of turning to the right"),
         ([1, 0.2, 2], "2.0 degrees of turning to the left, 1.0 degrees of flexion"),
@@ -237,3 +230,129 @@ def test_words(turn, words):
 )
 def test_names_of_vertebrae(name, number):
     assert vertebra(name) == number
+
+
+NUMBERS = [vertebra(name) for name in NAMES]
+
+
+def registered(views):
+    return register_bones(anatomy(), bones_of(structures(), anatomy()), views, POSE)
+
+
+@pytest.fixture(scope="module")
+def unbent():
+    return registered(unbent_views())
+
+
+def test_bones_that_x_rays_show_are_found_again(unbent):
+    before = [pose.copy() for pose in unbent.poses]
+    assert found_again_mm(unbent).max() < 0.3
+    assert np.array_equal(unbent.poses, before)
+
+
+def test_what_x_rays_leave_open_is_not():
+    """Images of noise have minima everywhere."""
+    rng, noise = np.random.default_rng(3), []
+    for view in unbent_views():
+        image = rng.normal(size=view.xray.line_integrals.shape).astype(np.float32)
+        noise.append(view.with_xray(line_integrals=image))
+    assert found_again_mm(registered(noise)).min() > 1
+
+
+def test_vertebrae_that_are_right_fit_worse_one_level_further(unbent):
+    up, down = other_levels(unbent, NUMBERS)
+    assert up.up and not down.up
+    assert min(up.unlikeness.min(), down.unlikeness.min()) > 1.3, (up.unlikeness, down.unlikeness)
+
+
+def test_vertebrae_that_are_a_level_too_low_fit_better_one_level_up(unbent):
+    step = unbent.world_from_ct[:3, :3] @ (unbent.bones[1].centroid - unbent.bones[0].centroid)
+    lower = [rigid.translation(step) @ pose for pose in unbent.poses]
+    up, _ = other_levels(replace(unbent, poses=lower), NUMBERS)
+    assert up.unlikeness.max() < 0.8, up.unlikeness
+
+
+def test_a_bone_that_comes_back_has_no_other_place(unbent, monkeypatch):
+    """From so near that it is unbent again."""
+    monkeypatch.setattr(registering, "ELSEWHERE_MM", 3.0)
+    for other in other_levels(unbent, [None] * 4):
+        assert np.isinf(other.unlikeness).all()
+
+
+def test_bones_of_other_kinds_are_moved_along_the_body(unbent):
+    (way,) = registering._steps(unbent, [NUMBERS[0], NUMBERS[1], None, None], up=True)
+    assert np.linalg.norm(way[0]) > 20 and way[0] == pytest.approx(way[1])
+    assert way[2] == pytest.approx(registering.ELSEWHERE_MM * unbent.world_from_ct[:3, 2])
+
+
+def test_the_ways_go_to_the_neighbours(unbent):
+    (up,), (down,) = (registering._steps(unbent, NUMBERS, up=each) for each in (True, False))
+    poses = zip(unbent.poses, unbent.bones, strict=True)
+    centres = np.array([rigid.transform_points(pose, bone.centroid) for pose, bone in poses])
+    assert centres[1:] + up[1:] == pytest.approx(centres[:-1], abs=1e-9)
+    assert centres[:-1] + down[:-1] == pytest.approx(centres[1:], abs=1e-9)
+    assert (up[:, 2] > 0).all() and (down[:, 2] < 0).all()
+
+
+@pytest.fixture(scope="module")
+def wrong():
+    """The second camera is off by 1.2 degrees and 4 mm, and says that it may be."""
+    first, second = bent_case().views
+    off = misplaced(second, [0.8, -0.6, 0.7], [2.0, 3.0, -1.5])
+    return [first, replace(off, rotation_sd_deg=1.0, translation_sd_mm=3.0)]
+
+
+@pytest.fixture(scope="module")
+def misled(wrong):
+    return refine(anatomy(), wrong, START)
+
+
+def corrected(misled, views, *more):
+    return correct_cameras(anatomy(), structures(), views, CALIBRATED, misled, *more)
+
+
+def test_bones_rest_and_camera_are_found_together(misled, wrong):
+    true, fractions = bent_case().views, []
+    found, poses = corrected(misled, wrong, lambda done: fractions.append(done.fraction))
+    bones = together(structures(), found, poses=poses).bodies
+    off, left = map(errors_mm, (together(structures(), misled).bodies, bones))
+    assert np.mean(left) < 0.6 * np.mean(off) and max(left) < 0.5
+    points = rigid.transform_points(POSE, np.concatenate([bone.bone.surface for bone in bones]))
+    off_px, left_px = (
+        np.linalg.norm(views[1].camera.project(points) - true[1].camera.project(points), axis=1)
+        for views in (misled.views, found.views)
+    )
+    assert left_px.mean() < 0.6 * off_px.mean()
+    assert fractions == sorted(fractions) and 0.4 < fractions[-1] <= 1
+    assert np.array_equal(*(views[0].camera.camera_from_world for views in (true, found.views)))
+    assert found.fit.min_similarity > 0.5
+
+
+def test_exact_cameras_stay_and_so_do_those_that_nothing_ties(misled, wrong):
+    for given in (bent_case().views, [wrong[0], free(wrong[1])]):
+        assert corrected(misled, given) == (misled, None)
+
+
+def test_false_cancels(misled, wrong):
+    with pytest.raises(Cancelled):
+        corrected(misled, wrong, lambda done: done.fraction < 0.41)
+
+
+@pytest.mark.slow
+def test_gradient_is_that_of_finite_differences(misled, wrong):
+    """By the pose of the rest, of a bone, and by each correction, of cameras with free distances and principal points, too."""
+    views = [replace(view, principal_point_sd_px=3.0) for view in wrong]
+    bones = bones_of(structures(), anatomy())
+    cameras = CameraCorrections(views, SharedUnknowns())
+    pose = misled.world_from_ct
+    given = objective_at(anatomy(), bones, views, pose, ties_of(bones), LEVEL, moving_rest=True)
+    problem = Problem(given, cameras, given.ties)
+    state = State(np.array([pose] * (1 + len(bones))), cameras.none)
+    _, gradient, _ = problem.linearise(state, problem.evaluate(state))
+    of_poses = np.tile(np.repeat([2e-4, 2e-2], 3), 1 + len(bones))
+    small = np.append(of_poses, np.where(cameras.sd[cameras.free] < 1, 2e-4, 2e-2))
+    steps = np.diag(small)[[*range(6), *range(of_poses.size - 6, len(gradient))]]
+    expected = changes(cost_of(problem, state), steps) / 2
+    assert_allclose(
+        steps @ gradient, expected, rtol=0.05, atol=0.03 * np.abs(steps @ gradient).max()
+    )

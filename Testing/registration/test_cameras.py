@@ -3,17 +3,26 @@
 Derivatives, priors, and what a registration makes of wrong cameras.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from finite_differences import changes, cost_of
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import START, TRUE_POSE, error_mm, make_slot_scan, make_views, misplaced
+from phantom import (
+    CORNERS,
+    NEAR,
+    START,
+    TRUE_POSE,
+    error_mm,
+    free,
+    make_slot_scan,
+    make_views,
+    misplaced,
+)
 from refusals import refuses
 
+from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
@@ -21,11 +30,13 @@ from MultiViewRegistrationLib.registration.cameras import (
     CALIBRATED,
     OWN,
     CameraCorrections,
+    uncalibrated_view_indices,
 )
 from MultiViewRegistrationLib.registration.objective import Fit, Objective
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.problem import Problem, State
 from MultiViewRegistrationLib.registration.similarity import Settings
+from MultiViewRegistrationLib.registration.variants import register_views
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 SHARED = SharedUnknowns(10.0, 5.0, 4.0)
@@ -216,3 +227,55 @@ def test_what_is_known_well_is_considered_and_not_free(views):
     assert not CameraCorrections.exact([uncertain(view) for view in views]).free.size
     shared = CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1))
     assert list(shared.free) == [2 * OWN + 1, 2 * OWN + 2]
+
+
+def register(anatomy, views, progress):
+    def find(some, progress):
+        return refine(anatomy, some, NEAR, progress)
+
+    return register_views(views, find, progress, CALIBRATED)
+
+
+@pytest.fixture(scope="module")
+def three(ct):
+    """The second camera is uncalibrated, 4 degrees and 9 mm off; the two others are exact."""
+    first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
+    lost = free(misplaced(second, [2.0, 3.0, -1.5], [5.0, -6.0, 4.0]))
+    return [first, lost, third], second.camera
+
+
+def test_views_without_any_calibration_are_uncalibrated(three):
+    views, _ = three
+    assert uncalibrated_view_indices(views) == [1]
+    assert uncalibrated_view_indices([views[1], *views[1:]]) == [1], (
+        "the first view is what the others are tied to"
+    )
+    assert uncalibrated_view_indices(views, SharedUnknowns(isocentre_sd_mm=3)) == []
+    for known in ("rotation_sd_deg", "translation_sd_mm"):
+        assert uncalibrated_view_indices([views[0], replace(views[1], **{known: 2.0})]) == []
+
+
+def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
+    """Its image tells the CT as this camera sees it, in the plane at least."""
+    views, true_camera = three
+    reports = []
+    found = register(anatomy, views, reports.append)
+    alone = refine(anatomy, [views[0], views[2]], NEAR)
+    assert_array_equal(found.world_from_ct, alone.world_from_ct)
+    assert [view.name for view in found.views] == [view.name for view in views]
+    assert len(found.fit.pixels) == 3 and min(found.fit.similarity) > 0.9
+    camera = found.views[1].camera
+    seen = camera.project(rigid.transform_points(found.world_from_ct, CORNERS))
+    true = true_camera.project(rigid.transform_points(TRUE_POSE, CORNERS))
+    assert np.abs(seen - true).max() < 0.3
+    turn = rigid.rotation_distance(camera.camera_from_world, true_camera.camera_from_world)
+    assert turn < np.radians(0.3)
+    fractions = [progress.fraction for progress in reports]
+    assert fractions == sorted(fractions) and fractions[-1] < 1
+    assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
+
+
+def test_cancelling_reaches_the_uncalibrated_view(anatomy, three):
+    views, _ = three
+    with pytest.raises(Cancelled):
+        register(anatomy, views, lambda progress: progress.fraction < 0.6)

@@ -1,17 +1,17 @@
-"""The cost over all views: its masks and its evidence; its gradient is held by test_cameras."""
-
-from __future__ import annotations
+"""The cost over all views: its masks, its evidence and scores; its gradient is held by test_cameras."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, cut_tube, make_views, masked, off
 from scipy import ndimage
 from scipy.stats import multivariate_normal
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, outliers
+from MultiViewRegistrationLib.registration.scorer import Scorer
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector, cut_ends
 
@@ -69,12 +69,6 @@ def test_a_cost_is_over_the_pixels_that_were_selected_also_where_they_are_not_co
     assert objective.cost([replace(projection, image=whole)]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_ct_outside_the_views_costs_infinitely(scene):
-    hidden = [masked(view, False) for view in scene[1]]
-    objective = Objective(scene[0], hidden, GRADIENT, np.zeros(3))
-    assert objective.linearise(objective.project(TRUE_POSE)).cost == np.inf
-
-
 @pytest.mark.parametrize(
     "silhouette_mm, pixels, shown, finite",
     [
@@ -129,7 +123,7 @@ def test_tools_are_outliers_with_a_rim_about_them_and_noise_is_none(scene, with_
         assert not marked[beyond].any()
 
 
-def evidence(similarity, shown) -> float:
+def evidence(similarity, shown):
     return PoseFit(cost=0.3, by_view=(), pixels=shown, shown=shown, similarity=similarity).evidence
 
 
@@ -143,3 +137,39 @@ def test_the_evidence_of_a_view_is_the_mutual_information_of_gaussians():
 def test_a_pose_that_fits_both_views_has_more_evidence_than_one_that_fits_one():
     assert evidence((0.9, 0.1), (1000, 1000)) < evidence((0.5, 0.5), (1000, 1000))
     assert evidence((0.24, 0.53), (8000, 16000)) < evidence((0.69, 0.69), (8300, 10))
+
+
+CUT = np.array([False, False, False, False, True, True])
+POSES = np.stack([off(TRUE_POSE, [4 * n, -n, 2 * n], [n, -2 * n, 3 * n]) for n in range(6)])
+
+
+@pytest.fixture(scope="module")
+def pooled(views):
+    """The first with a collimator on the left."""
+    first, second = (view.pooled(4) for view in views)
+    return [masked(first, np.arange(32) > 5), second]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(intensity_radius=5),
+        Settings(gradient_radius=4),
+        Settings(intensity_radius=5, gradient_radius=4),
+        Settings(gradient_radius=4, silhouette_mm=6),
+    ],
+)
+def test_a_score_is_the_similarity_that_the_objective_has_there(ct, pooled, settings):
+    projector = Projector(attenuation(ct), CUT)
+    objective = Objective(projector, pooled, settings, TRUE_POSE[:3, 3])
+    expected = []
+    for pose in POSES:
+        fit = objective.linearise(objective.project(pose, jacobian=True))
+        shares = [
+            1.0 if settings.silhouette_mm else pixels / view.xray.valid.sum()
+            for pixels, view in zip(fit.pixels, objective.views)
+        ]
+        expected.append(fit.similarity * np.sqrt(shares))
+    scores = Scorer(projector, pooled, settings, np.zeros(3)).scores(POSES)
+    assert_allclose(scores.T, expected, atol=2e-3)
+    assert scores.mean(axis=0).argmax() == 0

@@ -1,7 +1,5 @@
 """The curvature that a step shows, and what it saves."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -11,15 +9,12 @@ from scipy import ndimage
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import minimise
-from MultiViewRegistrationLib.registration.problem import (
-    LEAST_CURVATURE,
-    with_curvature,
-)
+from MultiViewRegistrationLib.registration.problem import LEAST_CURVATURE, with_curvature
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 
-def positive(rng) -> np.ndarray:
+def positive(rng):
     """A positive definite matrix (6, 6)."""
     root = rng.normal(size=(6, 6))
     return root @ root.T + 0.1 * np.eye(6)

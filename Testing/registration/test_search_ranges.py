@@ -1,6 +1,4 @@
-"""Ranges of poses, against the distributions that they promise (scipy)."""
-
-from __future__ import annotations
+"""Ranges of poses, against the distributions that they promise, and quasi-random points (scipy)."""
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from phantom import CORNERS
 from refusals import refuses
 from scipy import stats
 from scipy.spatial.transform import Rotation
+from scipy.stats import qmc
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -17,6 +16,7 @@ from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
 from MultiViewRegistrationLib.registration.optimizer import (
     LOCAL_RANGE,
     Range,
+    Sobol,
     range_for_error,
 )
 
@@ -24,7 +24,7 @@ CENTROID = np.array([20.0, -30.0, 55.0])
 CENTRE = rigid.turn_and_shift([0.4, -0.8, 0.2], [5.0, 60.0, -10.0])
 
 
-def motions(reach: Range, count: int = 4000):
+def motions(reach, count=4000):
     """Angles in degrees, rotation axes, and shifts of the centroid in mm of random poses."""
     poses = reach.poses(CENTRE, CENTROID, np.random.default_rng(1).random((count, 6)))
     turns = Rotation.from_matrix(poses[:, :3, :3] @ CENTRE[:3, :3].T).as_rotvec()
@@ -101,3 +101,10 @@ def test_a_ct_of_which_nothing_is_known_faces_the_views(angles):
     pose = default_pose_at_isocentre(cameras(*angles), CENTROID)
     assert_array_equal(pose[:3, :3], np.eye(3))
     assert_allclose(rigid.transform_points(pose, CENTROID), 0, atol=0.01)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2026])
+def test_the_points_are_those_of_scipy(seed):
+    ours, theirs = Sobol(seed), qmc.Sobol(6, seed=seed)
+    for count in (256, 256, 512, 1024):
+        assert np.array_equal(ours.random(count), theirs.random(count))

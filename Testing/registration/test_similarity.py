@@ -1,16 +1,13 @@
 """The residuals against brute force, and their derivatives against finite differences."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from finite_differences import changes
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.registration import similarity
-from MultiViewRegistrationLib.registration.similarity import box_sum
 
 #: No derivatives.
 NONE = np.empty((6, 0, 0), np.float32)
@@ -56,16 +53,6 @@ def brute_force_gradient(image, mask):
     for r, c, near in in_windows(mask):
         scale[r, c] = np.sqrt(near(square).mean() + FLOOR**2)
     return out / scale
-
-
-def test_box_sum_is_a_uniform_filter():
-    image = np.random.default_rng(0).normal(size=(17, 23)).astype(np.float32)
-    out = np.empty_like(image)
-    box_sum(image, 4, out)
-    expected = ndimage.uniform_filter(image.astype(float), 9, mode="constant") * 81
-    assert_allclose(out, expected, atol=1e-4)
-    box_sum(image, 4, image)
-    assert_array_equal(image, out)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
 """One structure among others, registered before the rest of its CT."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, error_mm, make_views, misplaced, off
-from scipy import ndimage
+from phantom import TRUE_POSE, error_mm, largest_bone, make_views, misplaced, off
 
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import target_errors
@@ -27,15 +24,13 @@ START = off(TRUE_POSE, [2.0, -2.0, 1.0], [6.0, -5.0, 4.0])
 
 
 @pytest.fixture(scope="module")
-def bone_ct(ct) -> CT:
+def bone_ct(ct):
     """The phantom with its largest blob of bone as the structure."""
-    labels, _ = ndimage.label(ct.volume.values > 300)
-    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
-    return masked(ct, ndimage.binary_dilation(largest, iterations=1))
+    return masked(ct, largest_bone(ct))
 
 
 @pytest.fixture(scope="module")
-def bone(bone_ct) -> PreparedCT:
+def bone(bone_ct):
     return PreparedCT(bone_ct)
 
 

@@ -1,7 +1,5 @@
 """The fit split into tiles: it adds up to the whole, and its similarity is that of its pixels."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Objective, descents and search by PyTorch, on the processor and on CUDA where there is one, against those of numba."""
 
-from __future__ import annotations
-
 from functools import partial
 from types import SimpleNamespace
 

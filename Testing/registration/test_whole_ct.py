@@ -1,7 +1,5 @@
 """The search without a start: its table of poses, what it finds, and what it says."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +13,7 @@ from MultiViewRegistrationLib.finding import find_pose, refinement_method
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.registration.optimizer import Range
-from MultiViewRegistrationLib.registration.pose_table import (
-    COMPARISON,
-    LYING,
-    PoseTable,
-    by_both,
-)
+from MultiViewRegistrationLib.registration.pose_table import COMPARISON, LYING, PoseTable, by_both
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.scorer import Scorer
 from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
@@ -30,7 +23,7 @@ USUAL = Range(15, 45)
 
 
 @pytest.fixture(scope="module")
-def tall() -> PreparedCT:
+def tall():
     """Four different phantoms on top of each other, 384 mm, of which X-rays of 160 mm show a part."""
     one = make_ct().volume
     parts = [np.roll(np.rot90(one.values, n, (1, 2)), 3 * n, 1) for n in range(4)]
@@ -39,7 +32,7 @@ def tall() -> PreparedCT:
     return PreparedCT(CT(Volume(np.ascontiguousarray(np.concatenate(parts)), affine)))
 
 
-def showing(anatomy: PreparedCT, height_mm: float, lying: np.ndarray, tilt_deg) -> np.ndarray:
+def showing(anatomy, height_mm, lying, tilt_deg):
     """A pose at which the isocentre lies so high in the CT."""
     turn = rigid.exp_so3(np.radians(tilt_deg)) @ lying
     return rigid.from_rotation_translation(turn, -turn @ [2.0, -3.0, height_mm])

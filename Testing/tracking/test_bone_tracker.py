@@ -1,7 +1,6 @@
-"""The vertebrae of a spine that bends from frame to frame, each followed by itself."""
+"""The vertebrae of a spine that bends from frame to frame, and two bones with a CT each, followed by themselves."""
 
-from __future__ import annotations
-
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -13,6 +12,7 @@ import phantom
 import pytest
 import scipy
 import SimpleITK as sitk
+import two_bones
 from bent_spine import (
     NAMES,
     POSE,
@@ -22,27 +22,29 @@ from bent_spine import (
     spine,
     structures,
     truth_of,
+    unbent_views,
     write_spine_case,
     xrays,
 )
 from file_io import read_json, read_table, write_json
 from numpy.testing import assert_allclose
 from PIL import Image
+from two_bones import BONES, bone_cts, poses, write_moving_bones
 
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
-from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.sequence import Frame
+from MultiViewRegistrationLib.io.sequence import Frame, FrameSequence
 from MultiViewRegistrationLib.registration.bone import bones_of, parts_of
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import LEVELS
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
 from MultiViewRegistrationLib.sequence import bone_tracker as module
 from MultiViewRegistrationLib.sequence.bone_tracker import FOLLOWING, REST_LOST, BoneTracker
-from MultiViewRegistrationLib.sequence.track_files import StoredTrack
+from MultiViewRegistrationLib.sequence.track_files import StoredTrack, Track
 from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, PACES, Tracked, lost
 
 #: Of a frame against the one before, of each vertebra against the one above; and the frame that
@@ -50,7 +52,7 @@ from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, PACES, Tracked, 
 DEGREES, MM, BLANK = 2.0, 0.8, 2
 
 
-def motions_in(frame: int) -> list[np.ndarray]:
+def motions_in(frame):
     return bent(*spine(), DEGREES * frame, MM * frame)
 
 
@@ -69,12 +71,12 @@ def tracked(tmp_path_factory):
     return out
 
 
-def error_mm(pose, motion: np.ndarray) -> float:
+def error_mm(pose, motion):
     """Mean distance of points about the CT's middle at a pose from where they are."""
     return phantom.error_mm(np.array(pose), POSE @ motion)
 
 
-def frames_of(tracked) -> list[dict]:
+def frames_of(tracked):
     return read_json(tracked / "track.json")["frames"]
 
 
@@ -185,7 +187,7 @@ def test_frames_of_other_structures_are_refused(tracked, tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
-def begun() -> BoneTracker:
+def begun():
     """A tracker whose first frame is unbent."""
     found = BoneTracker(anatomy(), structures(), PACES["quick"])
     whole = Tracked(0, "registered", POSE, "check", [], (0.99, 0.99))
@@ -194,17 +196,17 @@ def begun() -> BoneTracker:
     return found
 
 
-def taken(motions: list[np.ndarray]) -> list[View]:
+def taken(motions):
     """The X-rays of a frame."""
     return xrays(*spine(), motions, POSE)
 
 
-def whole_in(frame: int, verdict: str = "check") -> Tracked:
+def whole_in(frame, verdict="check"):
     whole = Tracked(frame, "followed", POSE, similarity=(0.9, 0.9))
     return whole.assessed(replace(UNJUDGED, room=verdict, overlay=verdict))
 
 
-def without_lowest(views: list[View]) -> list[View]:
+def without_lowest(views):
     """The X-rays, with noise where L3 is."""
     rng, spoiled = np.random.default_rng(5), []
     ct, labels = spine()
@@ -239,7 +241,7 @@ def test_a_lost_bone_stops_no_other_and_is_found_again():
 
 
 def test_the_whole_ct_is_not_accepted_where_a_bone_is_lost():
-    found = begun().follow(whole_in(1, "accept"), without_lowest(taken([np.eye(4)] * 4)), POSE)
+    found = begun().follow(whole_in(1, "accept"), without_lowest(unbent_views()), POSE)
     assert found.bones["L3"].verdict == "reject" and found.verdict == "check"
     assert found.reasons[0].endswith("L3 may lie elsewhere than this pose has it.")
     assert not any("from where this pose" in each for each in found.reasons)
@@ -251,7 +253,7 @@ def test_a_bone_that_jumped_is_found_again_from_the_whole_ct():
     away = rigid.translation([0.0, 0.0, 8.0]) @ POSE
     bones = {name: Tracked(1, "followed", away, "check", [], (0.98, 0.98)) for name in NAMES}
     tracker.keep(replace(whole_in(1, "reject"), bones=bones))
-    found = tracker.follow(whole_in(2), taken([np.eye(4)] * 4), POSE)
+    found = tracker.follow(whole_in(2), unbent_views(), POSE)
     assert {bone.how for bone in found.bones.values()} == {"found again"}
     assert max(error_mm(bone.world_from_ct, np.eye(4)) for bone in found.bones.values()) < 0.3
 
@@ -295,3 +297,81 @@ def test_bones_are_followed_on_the_device_while_it_has_memory(tmp_path, monkeypa
     for name in ("", *NAMES):
         mine, expected = (whole.bones.get(name, whole) for whole in found)
         assert mine.how == "followed" and phantom.error_mm(mine.pose, expected.pose) < 0.02
+
+
+COUNT, CTS = 4, bone_cts()
+
+
+def poses_in(frame):
+    """The second bone turns and moves against the first, which stays."""
+    first, second = poses(CTS)
+    middle = rigid.transform_points(second, CTS[1].centroid())
+    motion = rigid.turn_and_shift(np.radians([DEGREES * frame, 0, 0]), [0, MM * frame, 0])
+    return [first, rigid.about(middle, motion) @ second]
+
+
+@pytest.fixture(scope="module")
+def two_tracked(tmp_path_factory):
+    """The folder of a track, one frame of which is blank."""
+    folder = tmp_path_factory.mktemp("bones")
+    case = write_moving_bones(folder, [poses_in(frame) for frame in range(COUNT)], blank=BLANK)
+    assert main(["track", str(case), "--pace", "quick", "--out", str(folder / "track")]) == 0
+    return folder / "track"
+
+
+def test_each_bone_is_followed_by_its_own_ct(two_tracked):
+    frames = read_json(two_tracked / "track.json")["frames"]
+    assert [frame["how"] for frame in frames] == ["registered", "followed", "lost", "followed"]
+    for frame in frames:
+        found = frame["bodies"]
+        assert tuple(found) == BONES
+        assert frame["world_from_ct"] == found[BONES[0]]["world_from_ct"]
+        if frame["number"] == BLANK:
+            assert {bone["verdict"] for bone in found.values()} == {"reject"}
+            continue
+        true = poses_in(frame["number"])
+        for bone, ct, pose in zip(found.values(), CTS, true, strict=True):
+            assert two_bones.error_mm(ct, np.array(bone["world_from_ct"]), pose) < 0.1
+            assert bone["verdict"] == "check"
+
+
+def test_their_motion_against_each_other_is_that_of_the_truth(two_tracked):
+    first, second = BONES
+    lines = read_table(two_tracked / f"{second}_on_{first}_motion.csv")
+    assert len(lines) == COUNT and lines[BLANK]["angle_deg"] == ""
+    for frame in (1, 3):
+        assert float(lines[frame]["angle_deg"]) == pytest.approx(DEGREES * frame, abs=0.2)
+        assert float(lines[frame]["distance_mm"]) == pytest.approx(MM * frame, abs=0.1)
+    poses_csv = (two_tracked / f"{second}_poses.csv").read_text()
+    assert poses_csv.count("\n") == COUNT + 1
+    assert not (two_tracked / f"{first}_on_{second}_motion.csv").exists()
+
+
+def test_a_lost_bone_is_not_drawn(two_tracked):
+    bodies = Case.load(two_tracked.parent / "case.json").bodies
+    parts = parts_of(bodies, PreparedCT(bodies[0].ct), BONES)
+    found = StoredTrack.read(two_tracked).frames[1]
+    (second,) = found.drawn(bodies, parts)[0].beside
+    assert second[1] is found.bones[BONES[1]].pose
+    bones = {**found.bones, BONES[1]: replace(found.bones[BONES[1]], verdict="reject")}
+    assert not replace(found, bones=bones).drawn(bodies, parts)[0].beside
+
+
+def test_where_the_first_bone_is_lost_the_other_one_is_drawn(two_tracked):
+    sequence = FrameSequence.of_images(two_tracked.parent / "case.json")
+    track = Track(sequence, PreparedCT(sequence.first.ct))
+    found = StoredTrack.read(two_tracked).frames[1]
+    first = replace(found.bones[BONES[0]], world_from_ct=None, verdict="reject")
+    bones = {**found.bones, BONES[0]: first}
+    track.frames.append(replace(found, bones=bones, world_from_ct=None))
+    for name in (f"frame0001_{view}.png" for view in sequence.first.cameras):
+        picture = np.asarray(Image.open(io.BytesIO(track.overlays()[name])).convert("RGB"))
+        assert (np.ptp(picture, axis=-1) > 100).sum() > 100  # edges are orange
+
+
+def test_a_track_that_is_opened_has_both_bones(two_tracked):
+    stored = StoredTrack.read(two_tracked)
+    assert all(tuple(frame.bones) == BONES for frame in stored.frames)
+    assert not stored.frames[BLANK].bones[BONES[1]].kept
+    alone = StoredTrack.read(two_tracked / f"{BONES[1]}_track.json")
+    assert_allclose(alone.centroid, CTS[1].centroid(), atol=0.5)

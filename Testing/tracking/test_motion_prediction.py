@@ -1,7 +1,5 @@
 """How two structures move against each other, and where a structure is expected in the next frame."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,11 +16,9 @@ CENTROID = np.array([12.0, -7.0, 30.0])
 MOVING = rigid.turn_and_shift([0.1, 0.7, -0.4], [5.0, 40.0, -9.0])
 
 
-def turned_about(axis, point, degrees, along) -> np.ndarray:
-    motion = np.eye(4)
-    motion[:3, :3] = Rotation.from_rotvec(np.radians(degrees) * np.asarray(axis)).as_matrix()
-    motion[:3, 3] = point - motion[:3, :3] @ point + along * np.asarray(axis)
-    return motion
+def turned_about(axis, point, degrees, along):
+    turn = Rotation.from_rotvec(degrees * np.asarray(axis), degrees=True).as_matrix()
+    return rigid.from_rotation_translation(turn, point - turn @ point + along * np.asarray(axis))
 
 
 @pytest.mark.parametrize("degrees", [5.0, -40.0, 170.0])

@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-import SimpleITK as sitk
 from file_io import read_json, write_json
 from moving import BLANK, COUNT
 from numpy.testing import assert_allclose
@@ -38,20 +37,16 @@ def test_its_frames_are_found_again_also_where_both_have_moved(study, tmp_path):
 
 
 def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
-    images = {}
-    for view in ("view1", "view2"):
-        for number in range(2):
-            image = sitk.ReadImage(str(study / "case" / f"{view}.mha"))[:, :, number]
-            sitk.WriteImage(image, str(tmp_path / f"{view}-{number}.mha"))
-            images.setdefault(view, []).append(tmp_path / f"{view}-{number}.mha")
     case = study / "case" / "case.json"
+    images = {view: 2 * [case.with_name(f"{view}.mha")] for view in ("view1", "view2")}
     for files in (FrameFiles.of_images(case, images), FrameFiles.of_cases([case, case])):
         told = {"sequence": files.written(tmp_path)}
         back = FrameFiles.read(JsonObject("track.json", "", told).section("sequence"), tmp_path)
         assert back.names == files.names and back.own_cases == files.own_cases
-        assert [view.image.path.resolve() for view in back.file(1).views] == [
-            view.image.path.resolve() for view in files.file(1).views
-        ]
+        there, here = (
+            [v.image.path.resolve() for v in each.file(1).views] for each in (back, files)
+        )
+        assert there == here
     assert files.written(None) == {"cases": [case.as_posix()] * 2}
 
 

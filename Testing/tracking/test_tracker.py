@@ -3,8 +3,6 @@
 How exactly, what becomes of a frame that is lost, and from what the next one begins.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,7 +16,6 @@ from refusals import refuses
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import Prediction
 from MultiViewRegistrationLib.assessment.verdict import Assessment
-from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -30,7 +27,7 @@ from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 SEARCH = Range(10.0, 20.0)
 
 
-def begun(anatomy, views, pose, pace="quick", search=SEARCH) -> Tracker:
+def begun(anatomy, views, pose, pace="quick", search=SEARCH):
     """A tracker after its first frame, which was registered from some mm off."""
     tracker = Tracker(anatomy, PACES[pace], search)
     first = refine(anatomy, views, phantom.off(pose, [1.0, -1.0, 1.0], [2.0, 1.0, -1.0]))
@@ -40,7 +37,7 @@ def begun(anatomy, views, pose, pace="quick", search=SEARCH) -> Tracker:
     return tracker
 
 
-def followed(tracker, frames) -> list[Tracked]:
+def followed(tracker, frames):
     found = []
     for number, views in enumerate(frames, start=1):
         found.append(tracker.follow(number, views))
@@ -49,13 +46,13 @@ def followed(tracker, frames) -> list[Tracked]:
 
 
 @pytest.fixture(scope="module")
-def frames(ct) -> list[list[View]]:
+def frames(ct):
     """Six frames of a swing."""
     return [phantom.make_views(ct, pose=pose) for pose in swing(6)]
 
 
 @pytest.fixture
-def spoiled(frames) -> list[list[View]]:
+def spoiled(frames):
     """The same, the fourth frame being noise."""
     random, noise = np.random.default_rng(1), []
     for view in frames[3]:
@@ -71,7 +68,7 @@ def test_slot_scans_are_not_tracked(ct):
 
 
 @pytest.fixture(scope="module")
-def pelvis(shared_data) -> Pelvis:
+def pelvis(shared_data):
     pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
     return Pelvis.swinging(shared_data / "pelvis" / "pelvis_2mm.nii.gz", 10)
 

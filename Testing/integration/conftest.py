@@ -1,8 +1,7 @@
 """The sample as a case on disk."""
 
-from __future__ import annotations
-
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +11,7 @@ from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory) -> Case:
+def sample(tmp_path_factory):
     """The sample that comes with the Slicer extension. Not to be changed by a test."""
     folder = tmp_path_factory.mktemp("sample") / "chest"
     shutil.copytree(SAMPLE_FOLDER, folder)
@@ -21,3 +20,16 @@ def sample(tmp_path_factory) -> Case:
     except InputError as error:
         pytest.skip(str(error))
     return Case.load(folder)
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Trainings of four steps."""
+    from MultiViewRegistrationLib.regressor import training
+
+    def pace(self):
+        self.card = replace(self.card, steps=4, every=2)
+
+    monkeypatch.setattr(training.Training, "_set_pace", pace)
+    monkeypatch.setattr(training, "VALIDATED", 2)
+    monkeypatch.setattr(training, "LAST_VALIDATED", 4)

@@ -1,4 +1,4 @@
-"""A pose that a person set, as a result: its similarity, its errors, its files."""
+"""A pose that a person set, or cameras that are off and said to be: what result, files and report say."""
 
 from dataclasses import replace
 
@@ -7,10 +7,12 @@ import phantom
 import pytest
 from file_io import read_json
 from numpy.testing import assert_allclose
-from program import mtre_mm, result_in
+from phantom import misplaced
+from program import changed, mtre_mm, result_in
 from refusals import refusal
 
 from MultiViewRegistrationLib import Case, assess, register
+from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -21,12 +23,12 @@ NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
 
 
 @pytest.fixture(scope="module")
-def case(case_file) -> Case:
+def case(case_file):
     return Case.load(case_file)
 
 
 @pytest.fixture(scope="module")
-def prepared(case) -> PreparedCT:
+def prepared(case):
     return PreparedCT(case.ct)
 
 
@@ -123,3 +125,56 @@ def test_a_camera_of_unknown_geometry_stays_as_it_is_and_is_named(case, prepared
 )
 def test_poses_that_cannot_be_assessed(case, prepared, pose, found):
     assert found in refusal(assess, case, pose, prepared)
+
+
+@pytest.mark.parametrize(
+    "degrees, mm",
+    [(1.0, 3.0), pytest.param(None, None, marks=pytest.mark.slow)],
+    ids=["encoder", "unknown"],
+)
+def test_result_and_report_show_given_and_corrected_cameras(case_file, tmp_path, degrees, mm):
+    case = Case.load(case_file)
+    off = misplaced(case.views[1], [0.8, -0.3, 0.5], [1.5, 2.2, -1.4])
+    off = replace(off, rotation_sd_deg=degrees, translation_sd_mm=mm)
+    result = register(replace(case, views=[case.views[0], off]))
+    save_result(result, tmp_path)
+    told, html = result_in(tmp_path), (tmp_path / "report.html").read_text()
+    first, second = told["views"]
+    given, true = result.case.views[1].camera, case.views[1].camera
+    assert "given_camera_from_world" not in first
+    assert second["given_camera_from_world"] == given.camera_from_world.tolist()
+    # As this camera sees the CT, which is what its image tells.
+    truth = case.truth_world_from_ct, case.targets
+    found = np.array(second["camera_from_world"]) @ result.world_from_ct
+    seen = metrics.mtre(found, true.camera_from_world @ truth[0], case.targets)
+    before = metrics.mtre(given.camera_from_world, true.camera_from_world, case.targets)
+    assert seen < 0.6 * before
+    alone = degrees is None
+    unknown = "The geometry of view2 is unknown"
+    assert any(unknown in reason for reason in told["reasons"]) == alone
+    assert told["reasons"][0].startswith("The cameras are known only to ±1°, 3 mm") != alone
+    assert all(reason in html for reason in told["reasons"])
+    assert told["uses"]["room"]["verdict"] == "check"
+    motion = given.world_from_camera @ result.views[1].camera.camera_from_world
+    turned = np.degrees(rigid.rotation_angle(motion))
+    assert "Camera corrected by" in html and f"{turned:.2f}\u00b0 about the world origin" in html
+    corrected, as_given = (
+        np.mean([metrics.mrpd(view.camera, result.world_from_ct, *truth) for view in views])
+        for views in (result.views, result.case.views)
+    )
+    assert told["errors"]["mrpd_mm"] == pytest.approx(corrected, rel=1e-12) != as_given
+
+
+def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
+    views = read_json(changed(case_file, tmp_path))["views"]
+    off = np.array([[1, 0, 3], [0, 1, 0], [0, 0, 1]])  # a principal point that is off by 3 pixels
+    for view in views:
+        view["projection_matrix"] = (off @ view["projection_matrix"]).tolist()
+    exact, shared = (
+        register(Case.load(changed(case_file, tmp_path, views=views, shared_unknowns=unknowns)))
+        for unknowns in (None, {"principal_point_sd_px": 3})
+    )
+    for view in shared.to_json()["views"]:
+        shift = np.array(view["intrinsics"]) - view["given_intrinsics"]
+        assert shift[0, 2] == pytest.approx(-3, abs=1)
+    assert shared.errors.mtre_mm < 0.5 * exact.errors.mtre_mm

@@ -11,7 +11,6 @@ from two_bones import BONES, error_mm, write_case
 
 from MultiViewRegistrationLib import Body, Case, View, assess, register
 from MultiViewRegistrationLib.api import register_bones
-from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import WATER, attenuation
 from MultiViewRegistrationLib.imaging.structures import bone_of_ct
@@ -128,11 +127,6 @@ def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):
     case.bodies = (first, replace(second, name="lost", world_from_ct=away))
     with refuses('structure "lost": world_from_ct: from this start pose the X-rays show too'):
         register(case)
-
-
-def test_false_cancels(written):
-    with pytest.raises(Cancelled):
-        register(written[0], progress=lambda done: done.fraction < 0.6)
 
 
 @pytest.mark.slow

@@ -1,13 +1,23 @@
-"""`mvreg` from the outside: what it writes, prints and returns."""
+"""`mvreg` from the outside: its help, what it says of wrong use, what it writes, prints and returns."""
 
 import hashlib
 import os
+import re
+import shutil
 import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from file_io import read_json, read_values
+from imaging.dicom_files import XA_IMAGE, write_dicom
 from program import ENVIRONMENT, MVREG, changed, mtre_mm, mvreg, result_in, run
+
+from MultiViewRegistrationLib.cli import options as progress_module
+from MultiViewRegistrationLib.cli.main import COMMANDS
+from MultiViewRegistrationLib.cli.options import progress_of
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +106,147 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(case_file):
             command, env=ENVIRONMENT, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=300
         )
     assert (done.returncode, done.stderr) == (141, "")
+
+
+LINE = SimpleNamespace(progress="line")
+
+
+@pytest.fixture
+def here(case_file, tmp_path, monkeypatch):
+    """A folder with the case, an image of it, its CT, and a file; the program runs there."""
+    changed(case_file, tmp_path)
+    shutil.copy(case_file.parent / "view1.mha", tmp_path / "ap.mha")
+    shutil.copy(case_file.parent / "ct.nii.gz", tmp_path / "ct.nii.gz")
+    image = read_values(tmp_path / "ap.mha")
+    write_dicom(tmp_path / "AP.dcm", image.reshape(image.shape[-2:]), XA_IMAGE, Modality="XA")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "result.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("regster case.json", 'found "regster"; did you mean register?'),
+        ("register", "CASE is missing; give it, as in: mvreg register case.json"),
+        ("case", "as in: mvreg case new --ct"),
+        ("case chek case.json", 'found "chek"; did you mean check?'),
+        ("register case.json --strat given", "there is no option --strat; did you mean --start?"),
+        ("register case.json -out x", "there is no option -out"),
+        ("register case.json --start serch", '--start: found "serch"; did you mean search?'),
+        ("register case.json more", "more does not exist"),
+        ("register case.json --range 0 0", "--range: DEG is 0.0, expected degrees above 0 and up to 180; correct it."),
+        ("register case.json --start search --refine xvr", 'refinement "xvr": found a search as its start'),
+        ("evaluate case.json --search 9 -1", "--search: MM is -1.0, expected mm above 0; correct it."),
+        ("register case.jsn", "case.jsn does not exist, expected a case.json, or a folder that holds one; did you mean case.json?"),
+        ("register AP.dcm", "is an X-ray image, expected a case.json, .*: mvreg case new --ct CT --view AP AP.dcm --out case.json"),
+        ("render ap.mha --out x", "is an X-ray image, .* --view AP ap.mha"),
+        ("register ct.nii.gz", "is a volume, .*: mvreg case new --ct ct.nii.gz --view AP IMAGE"),
+        ("track file --out x", "file is no case, .*: mvreg case new"),
+        ("register /", "is a folder without a case.json"),
+        ("register results/result.json", "result.json is a result, expected the case.json"),
+        ("export case.json --as all --out x", "case.json is not a result, expected a result.json.*; register first"),
+        ("export resutls --as all --out x", "did you mean results?"),
+        ("register case.json --out file", "--out: file cannot be written .*file is a file.*; choose another"),
+        ("selfcheck study --out .", "--out: . is a folder, expected the name of a file"),
+        ("selfcheck case.jsno --offsets", "case.jsno does not exist, expected a case.json.*; did you mean case.json?"),
+        ("case new --out file/case.json", "file/case.json cannot be written"),
+        ("render case.json --pose turth --out x", '--pose: found "turth", expected start, truth or the file'),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_sentence_that_says_what_to_do(here, words, said):
+    before = sorted(os.listdir(here))
+    sentence = mvreg(words, 2).refusal
+    assert re.search(said, sentence), sentence
+    assert sorted(os.listdir(here)) == before
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(),
+    reason="needs a folder in which nobody can make another, as /proc",
+)
+def test_a_folder_in_which_nothing_can_be_made_is_refused_first(here):
+    mvreg("register no-such-case.json --out /proc/result", 2)
+    said = mvreg("register case.json --out /proc/result", 2)
+    assert "--out: /proc/result cannot be written" in said.err
+
+
+def test_without_a_start_it_searches_and_writes_beside_the_case(here, case_file):
+    changed(case_file, here, world_from_ct=None)
+    assert f"Report: {Path('result', 'report.html')}" in mvreg("register case.json").err
+    assert (here / "result" / "report.html").is_file()
+    shutil.rmtree("result")
+    (here / "result").write_text("in the way")
+    assert "result cannot be written" in mvreg(f"register {here}", 2).refusal
+
+
+def test_render_says_what_it_wrote_and_needs_no_start(here, case_file):
+    changed(case_file, here, world_from_ct=None)
+    said = mvreg("render case.json --out drr")
+    assert "The case has no start pose" in said.err
+    written = [Path(line.strip()) for line in said.out.splitlines()[1:]]
+    assert sorted(written) == sorted(Path("drr").iterdir()) and len(written) == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_begins_with_what_a_command_does_and_ends_with_examples(command):
+    told = mvreg(f"{command} --help").out
+    first, _, usage, *_ = told.splitlines()
+    assert first[0].isupper() and first[-1] in ".?:;!" or command == "case" and first, first
+    assert usage.startswith(f"usage: mvreg {command}") and "examples:" in told
+    assert told.rstrip().splitlines()[-1].startswith(f"  mvreg {command}")
+
+
+def test_alone_it_shows_what_there_is():
+    said = mvreg("", 2)
+    assert said.out == "" and all(f"    {name}" in said.err for name in COMMANDS)
+
+
+def test_in_a_pipe_it_says_now_and_then_that_it_is_alive(monkeypatch, capsys):
+    """Also while nothing reports any progress."""
+    monkeypatch.setattr(progress_module, "ALIVE_S", 0.05)
+    with progress_of(LINE, "Training") as line:
+        line.show(0.25, "drawing samples")
+        until = time.monotonic() + 5
+        said = ""
+        while said.count("\n") < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+            said += capsys.readouterr().err
+    assert said.splitlines()[:2] == ["mvreg: training, 25 %: drawing samples"] * 2
+    time.sleep(0.2)
+    capsys.readouterr()
+    time.sleep(0.2)
+    assert capsys.readouterr().err == ""
+
+
+def test_short_work_in_a_pipe_says_nothing(capsys):
+    with progress_of(LINE, "Registering") as line:
+        line.show(0.5, "searching")
+    assert capsys.readouterr().err == ""
+
+
+def test_kernels_that_are_compiled_are_told_once(capsys):
+    import numba
+
+    @numba.njit
+    def one(x):
+        return x + 1
+
+    with progress_of(LINE, "Registering") as line:
+        line.show(0.0, "preparing")
+        one(1)
+        one(1.0)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "compiling kernels, once" in said
+    with progress_of(LINE, "Registering"):
+        one(1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_warning_is_said_once(case_file, tmp_path):
+    """case.json is read once, and what it says while the CT is read is not lost."""
+    case = changed(case_file, tmp_path, nobody_knows=1)
+    said = mvreg(f"register {case} --out {tmp_path}/out")
+    assert said.err.count('the key "nobody_knows" is not known') == 1

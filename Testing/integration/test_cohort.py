@@ -6,9 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from file_io import read_json
@@ -36,13 +34,13 @@ from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup  # noqa:
 PATIENT = "Mustermann"
 
 
-def evaluate(*words) -> str:
+def evaluate(*words):
     """The command that evaluates cases, from two starts each."""
     return " ".join(map(str, ("evaluate --starts 2", *words)))
 
 
 @pytest.fixture(scope="module")
-def cases(case_file, tmp_path_factory) -> list[Path]:
+def cases(case_file, tmp_path_factory):
     """Three cases with truth, two without, and in their middle one that is damaged."""
     folder, found = tmp_path_factory.mktemp("cohort"), []
     for number in range(6):
@@ -58,7 +56,7 @@ def cases(case_file, tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
+def stopped(cases, tmp_path_factory):
     """The folder of an evaluation on this computer that was killed, and the records that were in it, with the time of each."""
     for _ in range(3):  # one that ends before it can be killed is started again
         folder = tmp_path_factory.mktemp("records")
@@ -99,22 +97,22 @@ def cluster():
         yield made
 
 
-def records(folder: Path) -> list[Path]:
+def records(folder):
     return [path for path in folder.glob("*.json") if not path.name.startswith("plan-")]
 
 
-def _wait_for(true, seconds: float = 180) -> None:
+def _wait_for(true, seconds=180):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.02)
 
 
-def kill_a_worker(cluster, after: int = 0) -> Future:
+def kill_a_worker(cluster, after=0):
     """Kills a worker process while it has a case, once so many others came back from their workers; its number."""
     begun = time.monotonic()
 
-    def busy() -> list[int]:
+    def busy():
         pids = {nanny.worker_address: nanny.pid for nanny in cluster.workers.values()}
         tasks = [task for task in cluster.scheduler.tasks.values() if "mvreg" in str(task.key)]
         if sum(task.state == "memory" for task in tasks) < after:
@@ -125,7 +123,7 @@ def kill_a_worker(cluster, after: int = 0) -> Future:
             if task.state == "processing" and task.processing_on
         ]
 
-    def kill() -> int | None:
+    def kill():
         while time.monotonic() < begun + 60:
             try:
                 found = busy()
@@ -141,7 +139,7 @@ def kill_a_worker(cluster, after: int = 0) -> Future:
     return ThreadPoolExecutor(1).submit(kill)
 
 
-def timeless(evaluation: dict) -> dict:
+def timeless(evaluation):
     """Without what differs from one time to the next, and what tells of a cohort alone."""
     for case in evaluation["cases"]:
         for each in [*case["runs"], case["agreement"] or {}]:
@@ -182,7 +180,7 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, monke
     assert PATIENT not in told
 
 
-def _overheard(function, sent: list):
+def _overheard(function, sent):
     async def asking(what, *arguments, **more):
         answer = await function(what, *arguments, **more)
         sent.extend(bytes(frame) for frame in (answer if isinstance(answer, list) else what))
@@ -208,12 +206,12 @@ def plan(cases, tmp_path):
     """
 
     def make(
-        *numbers: int,
-        groups: tuple[str, ...] = (),
-        version: str = cohort_worker.__version__,
+        *numbers,
+        groups=(),
+        version=cohort_worker.__version__,
         minutes=None,
         **more,
-    ) -> tuple[Plan, str]:
+    ):
         setup = EvaluationSetup(starts=1, max_start_error_mm=10.0, **more).to_json()
         chosen = [str(cases[number]) for number in numbers]
         made = Plan(chosen, setup, minutes, list(groups), version)
@@ -250,19 +248,12 @@ def test_a_case_is_done_once(plan, work, tmp_path, cases):
 
 @pytest.mark.filterwarnings("ignore:Only")
 def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
-    plan, work, tmp_path, cases, monkeypatch
+    plan, work, tmp_path, few_steps, monkeypatch
 ):
     pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
     pytest.importorskip("safetensors")
     from MultiViewRegistrationLib.regressor import training
 
-    monkeypatch.setattr(training, "VALIDATED", 2)
-    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
-
-    def pace(self):
-        self.card = replace(self.card, steps=4, every=2)
-
-    monkeypatch.setattr(training.Training, "_set_pace", pace)
     made, name = plan(2, 0, groups=("alike", "alike"), minutes=1.0, start="regressor")
     step = training.Training._step
 
@@ -303,7 +294,7 @@ def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_p
 
 
 def test_which_cases_share_a_regressor(cases):
-    def group(**changed) -> str:
+    def group(**changed):
         content = read_json(cases[0] / "case.json") | changed
         return cohort.regressor_group(CaseFile.from_json(cases[0] / "case.json", content))
 

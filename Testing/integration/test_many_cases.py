@@ -1,7 +1,6 @@
 """`mvreg register` of several cases: a folder each, one that fails stops none, and what is done already stays."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from file_io import read_json, write_json
@@ -11,7 +10,7 @@ from MultiViewRegistrationLib.cli.register import _is_whole
 
 
 @pytest.fixture(scope="module")
-def cases(case_file, tmp_path_factory) -> list[Path]:
+def cases(case_file, tmp_path_factory):
     """Three copies of a case; the X-ray of the second is damaged."""
     folder = tmp_path_factory.mktemp("cases")
     copies = [folder / name for name in ("one", "two", "three")]
@@ -28,7 +27,7 @@ def registered(cases, tmp_path_factory):
     return out, mvreg(f"register {together(cases)} --out {out} --json", 1)
 
 
-def together(cases) -> str:
+def together(cases):
     return " ".join(map(str, cases))
 
 
@@ -61,7 +60,7 @@ def test_resumed_it_registers_only_what_has_no_result_of_its_files(cases, regist
 def go_on(cases, registered, tmp_path):
     """How the first case is gone on with in a copy of the results, whose result.json is `result`."""
 
-    def resume(options: str = "") -> str:
+    def resume(options=""):
         return mvreg(f"register {cases[0]} --out {tmp_path} --resume {options}").err
 
     shutil.copytree(registered[0], tmp_path, dirs_exist_ok=True)

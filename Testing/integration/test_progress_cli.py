@@ -11,7 +11,7 @@ from program import ENVIRONMENT, MVREG
 from MultiViewRegistrationLib.jobs import Job, ProgressRecord
 
 
-def polled(job: Job, until=lambda record: False) -> list[ProgressRecord]:
+def polled(job, until=lambda record: False):
     """What the job reports until it ends, or until a record is as wanted."""
     reported, end = [], time.monotonic() + 60
     while job.state == "running" and time.monotonic() < end:

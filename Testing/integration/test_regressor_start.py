@@ -195,8 +195,7 @@ def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(
 
 
 @pytest.mark.parametrize(
-    "start, words",
-    [("regressor", "train one with mvreg train"), ("anywhere", 'found "anywhere"')],
+    "start, words", [("regressor", "train one with mvreg train"), ("anywhere", 'found "anywhere"')]
 )
 def test_an_evaluation_without_a_model_is_refused(case_file, start, words):
     with refuses(words):

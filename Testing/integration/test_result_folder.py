@@ -59,11 +59,15 @@ sys.exit(main(sys.argv[1:]))
 TRANSFORMS = {"world_from_ct.tfm", "world_from_ct.slicer.tfm"}
 
 
-def digest(path: Path) -> str:
+def process(command, **streams):
+    return subprocess.run(command, env=ENVIRONMENT, text=True, timeout=300, **streams)
+
+
+def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def assert_whole(out: Path) -> dict:
+def assert_whole(out):
     """All files that a result.json names are those that came with it, and there are no others.
 
     Returns its content.
@@ -76,7 +80,7 @@ def assert_whole(out: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def registered(case_file, tmp_path_factory) -> Path:
+def registered(case_file, tmp_path_factory):
     """The folder of a case of the user's own with its result. Not to be changed by a test."""
     folder = tmp_path_factory.mktemp("registered") / "study"
     shutil.copytree(case_file.parent, folder)
@@ -85,19 +89,19 @@ def registered(case_file, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def done(registered, tmp_path) -> Path:
+def done(registered, tmp_path):
     """A case of the user's own with its result beside it."""
     return shutil.copytree(registered, tmp_path / "study") / "case.json"
 
 
 @pytest.fixture
-def study(case_file, tmp_path) -> Path:
+def study(case_file, tmp_path):
     """A case of the user's own in a folder."""
     return shutil.copytree(case_file.parent, tmp_path / "study") / "case.json"
 
 
 @pytest.fixture
-def wrong(study) -> Path:
+def wrong(study):
     """A case whose X-rays are exchanged, which is rejected."""
     case = read_json(study)
     first, second = case["views"]
@@ -106,11 +110,11 @@ def wrong(study) -> Path:
     return study
 
 
-def change(case_file: Path, **changes) -> None:
+def change(case_file, **changes):
     write_json(case_file, read_json(case_file) | changes)
 
 
-def other_patient(case_file: Path) -> None:
+def other_patient(case_file):
     """Other X-rays under the same names, as where a folder is used again."""
     for image in case_file.parent.glob("view*.mha"):
         image.write_bytes(image.read_bytes()[:-2] + b"\1\1")
@@ -119,8 +123,7 @@ def other_patient(case_file: Path) -> None:
 def test_a_second_case_is_refused_before_any_work_and_the_first_stays(done, tmp_path):
     out = done.parent / "result"
     first = assert_whole(out)
-    second = done.with_name("second.json")  # another structure of the same X-rays, say
-    shutil.copy(done, second)
+    second = shutil.copy(done, done.with_name("second.json"))  # another structure, say
     said = mvreg(f"register {second}", 2).refusal
     assert "holds the result of another case" in said and assert_whole(out) == first
     other_patient(done)
@@ -218,10 +221,11 @@ UNSURE = {"principal_point_sd_px": 20.0, "distance_sd_percent": 2.0}
 
 
 @pytest.mark.parametrize(
-    "use, more, verdict, status",
-    [("room", UNSURE, "check", 3), ("overlay", UNSURE, "accept", 0)],
+    "use, more, verdict, status", [("room", UNSURE, "check", 3), ("overlay", UNSURE, "accept", 0)]
 )
-def test_exit_codes_by_the_verdict_of_what_the_pose_is_for(study, use, more, verdict, status):
+def test_exit_codes_by_the_verdict_of_what_the_pose_is_for(
+    study, no_cause, use, more, verdict, status
+):
     change(study, views=[{**view, **more} for view in read_json(study)["views"]])
     result = mvreg(f"register {study} --use {use} --exit-code --override --json", status).json
     assert result["verdict"] == verdict
@@ -232,8 +236,7 @@ def test_exit_codes_by_the_verdict_of_what_the_pose_is_for(study, use, more, ver
 def test_where_the_files_cannot_be_written_the_older_result_stays_and_the_file_is_named(done):
     out = done.parent / "result"
     first = assert_whole(out)
-    command = [sys.executable, "-c", LIMITED, "register", str(done)]
-    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    ended = process([sys.executable, "-c", LIMITED, "register", done], stderr=subprocess.PIPE)
     said = ended.stderr
     assert ended.returncode == 1 and "verdict: " in said and "Report:" not in said
     assert "result/report.html: cannot be written there (File too large)" in said
@@ -248,8 +251,7 @@ def test_a_reader_that_has_gone_costs_no_files(study, closed, status):
     os.close(reading)
     with os.fdopen(writing, "w") as pipe:
         streams = {"stdout": subprocess.DEVNULL} | dict.fromkeys(closed, pipe)
-        command = [*MVREG, "register", str(study), "--json"]
-        ended = subprocess.run(command, env=ENVIRONMENT, timeout=300, **streams)
+        ended = process([*MVREG, "register", study, "--json"], **streams)
     assert ended.returncode == status
     assert_whole(study.parent / "result")
 
@@ -257,9 +259,8 @@ def test_a_reader_that_has_gone_costs_no_files(study, closed, status):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout_is_named(study):
     with open("/dev/full", "w") as full:
-        streams = {"stdout": full, "stderr": subprocess.PIPE, "text": True}
-        command = [*MVREG, "register", str(study), "--json"]
-        ended = subprocess.run(command, env=ENVIRONMENT, timeout=300, **streams)
+        command = [*MVREG, "register", study, "--json"]
+        ended = process(command, stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 1
     assert ended.stderr.endswith("mvreg: standard output: No space left on device.\n")
     assert_whole(study.parent / "result")
@@ -269,8 +270,8 @@ def test_a_full_disk_behind_stdout_is_named(study):
 def test_what_a_kill_interrupted_is_completed_by_whoever_reads_the_result(done, tmp_path):
     out = done.parent / "result"
     change(done, search={"rotation_deg": 5, "translation_mm": 5})
-    command = [sys.executable, "-c", KILLED, "register", str(done)]
-    ended = subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, timeout=300)
+    command = [sys.executable, "-c", KILLED, "register", done]
+    ended = process(command, stderr=subprocess.DEVNULL)
     assert ended.returncode == -signal.SIGKILL
     assert not (out / "result.json").exists() and list(out.glob("*.png"))  # in the midst of it
     mvreg(f"export {out} --as tfm --out {tmp_path}/exported")

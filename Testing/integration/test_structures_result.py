@@ -1,22 +1,30 @@
-"""A case with structures, from its files to the files of its result."""
+"""A case with structures, from its files to the files of its result; and one bone among its neighbours, by another simulator."""
 
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import phantom
 import pytest
 from bent_spine import NAMES, POSE, START, spine, truth_of, unbent_views, write_case
 from file_io import read_json, write_json
+from moving import swing, track_of, write_moving_case
+from numpy.testing import assert_allclose
+from phantom import write_bony_ct
 from program import mvreg, result_in
 from refusals import refuses
 from result_schema import assert_fits_schema
 
-from MultiViewRegistrationLib import Body, Case, EdgeCheck, View, api, register
+from benchmarks.protocol.cases import Subject, simulated
+from benchmarks.protocol.conditions import Condition, Trial
+from MultiViewRegistrationLib import Body, Case, EdgeCheck, View, api, assess, register
 from MultiViewRegistrationLib.assessment.bodies import Together
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
 from MultiViewRegistrationLib.cli.register import summarise
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
 from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE
@@ -74,7 +82,7 @@ def test_result_transforms_and_report(written, registered):
     assert "bones.jpg" in content["files"] and (out / "bones.jpg").stat().st_size > 10_000
 
 
-def lines(picture: np.ndarray) -> list[int]:
+def lines(picture):
     """How many pixels are blue, and orange."""
     return [
         int((picture == colour.astype(np.uint8)).all(axis=-1).sum()) for colour in (BLUE, ORANGE)
@@ -144,12 +152,12 @@ def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(writ
     case = Case.load(written[0])
     known = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
     known["principal_point_sd_px"] = 4.0
-    first, second, *more = (replace(view, **known) for view in case.views)
+    first, second = (replace(view, **known) for view in case.views)
     off = rigid.exp_se3([0.008, -0.006, 0.006, 2.0, -3.0, 2.0])
     wrong = second.camera.corrected(1.01, np.array([4.0, -3.0]), 1.0)
     wrong = replace(wrong, camera_from_world=second.camera.camera_from_world @ off)
     first = replace(first, camera=first.camera.corrected(1.01, np.array([-4.0, 4.0]), 1.0))
-    case.views = [first, replace(second, camera=wrong), *more]
+    case.views = [first, replace(second, camera=wrong)]
     case.use = "relative"
     result = register(case, "given")
     assert (result.use, result.verdict) == ("relative", "accept")
@@ -209,3 +217,82 @@ def test_relative_values_are_refused_before_any_work(written):
     case.bodies = (replace(body, ct=replace(body.ct, unit="relative")),)
     with refuses("structures: need a CT in Hounsfield units"):
         register(case)
+
+
+@pytest.mark.slow
+def test_a_bone_that_was_moved_is_found_again_and_the_others_stay(result):
+    poses = {bone.name: bone.world_from_ct for bone in result.together.bodies}
+    moved = rigid.translation([3.0, -2.0, 2.0]) @ poses["L2"]
+    again = api.register_bones(result, poses | {"L2": moved})
+    for bone, before in zip(again.together.bodies, result.together.bodies, strict=True):
+        assert bone.bone.apart(bone.world_from_ct, before.world_from_ct) < 0.3
+        assert bone.verdict == before.verdict
+    assert again.world_from_ct is result.world_from_ct
+    assert (again.verdict, again.reasons) == (result.verdict, result.reasons)
+
+
+def test_a_case_without_bones_has_none_to_register_again(result):
+    (body,) = result.case.bodies
+    alone = replace(result.case, bodies=(replace(body, bones=NO_STRUCTURES),))
+    with refuses("structures: the case has none"):
+        api.register_bones(replace(result, case=alone), {})
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory, rtk):
+    return Subject(write_bony_ct(tmp_path_factory.mktemp("bony") / "phantom.nii.gz"), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["given", "search"])
+def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
+    condition = Condition("neighbours", "bone", nuisances=("neighbours",))
+    case = simulated(Trial(3, condition, 0, 1, 0), subject, 0, 0).case
+    anatomy = subject.bones[0].anatomy
+    result = register(case, start, anatomy=anatomy)
+    assert result.errors.mtre_mm < 0.5
+    rest = result.refinement.world_from_background
+    assert mtre(rest, case.truth_world_from_ct, case.targets) > 2, "its neighbours lie elsewhere"
+    assert result.verdict != "reject"
+    told = result.to_json()["background"]
+    assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
+    again = assess(case, result.world_from_ct, anatomy)
+    assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
+    before, after = (
+        min(result.similarity(pose)) for pose in (case.world_from_ct, result.world_from_ct)
+    )
+    assert before < after - 0.05
+
+
+def of_one_bone(folder, poses):
+    """A case whose images show the phantom at each of these poses, with a mask of its largest bone."""
+    path = write_moving_case(folder, poses)
+    mask = phantom.largest_bone(phantom.make_ct())
+    phantom.write_ct_file(folder / "mask.nii.gz", mask.astype(np.uint8))
+    write_json(
+        path, {**read_json(path), "mask": "mask.nii.gz", "header_mismatch": {"patient": True}}
+    )
+    return path
+
+
+@pytest.mark.parametrize("pace", [pytest.param("thorough", marks=pytest.mark.slow), "quick"])
+def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(
+    tmp_path, pace
+):
+    found = track_of(of_one_bone(tmp_path, swing(4)), pace).frames
+    assert [each.how for each in found] == ["registered", "followed", "followed", "followed"]
+    for each, pose in zip(found, swing(4), strict=True):
+        assert phantom.error_mm(each.world_from_ct, pose) < 0.3  # by itself 6 mm, turned
+        assert phantom.error_mm(each.background.world_from_ct, pose) < 0.3
+        assert each.verdict == "check" and "are of different patients" in each.reasons[0]
+
+
+@pytest.mark.slow
+def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_path):
+    poses = swing(4)
+    poses[2] = phantom.off(poses[2], [0, 0, 0], [0, 0, 400])
+    found = track_of(of_one_bone(tmp_path, poses)).frames
+    assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
+    assert found[2].reasons[1].startswith("Lost: the structure fits view1 worse")
+    assert found[2].pose is None and not found[2].background.kept
+    assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

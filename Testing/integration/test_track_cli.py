@@ -54,7 +54,7 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
-def off_mm(frame: dict, pose) -> float:
+def off_mm(frame, pose):
     return phantom.error_mm(np.array(frame["world_from_ct"]), np.array(pose))
 
 

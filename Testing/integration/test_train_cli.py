@@ -23,19 +23,8 @@ from MultiViewRegistrationLib.rendering import devices
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
 pytest.importorskip("safetensors")
 
-from MultiViewRegistrationLib.regressor import training
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 from MultiViewRegistrationLib.training import LEARNING_CURVES, train
-
-
-@pytest.fixture
-def few_steps(monkeypatch):
-    def pace(self):
-        self.card = replace(self.card, steps=4, every=2)
-
-    monkeypatch.setattr(training.Training, "_set_pace", pace)
-    monkeypatch.setattr(training, "VALIDATED", 2)
-    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
 
 
 @pytest.mark.filterwarnings("ignore:Only")
@@ -129,10 +118,7 @@ def test_device_on_which_a_published_refinement_trains(registers_on, trains_on):
             'device: found "gpu", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0)',
         ),
         ("--network big", 'the network "big" is not known, expected one of voting, published'),
-        (
-            "--loss cui2025",
-            'which the network "voting" does not say; use the network "published"',
-        ),
+        ("--loss cui2025", 'which the network "voting" does not say; use the network "published"'),
         ("--resume", "resume: found no folder"),
         ("--resume --out nothing", f"found no {CARD}"),
     ],

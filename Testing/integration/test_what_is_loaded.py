@@ -47,7 +47,7 @@ def test_library_and_registration_import_nothing_that_they_do_not_use(case_file,
     assert own <= MOST_MODULES, "what a whole CT does not need is imported where it is used"
 
 
-def kernels() -> dict[str, set]:
+def kernels():
     """The types for which each kernel of a registration is compiled, or loaded from numba's cache, in this process."""
     dispatchers = [
         each

@@ -6,8 +6,6 @@
 What Slicer does not need is not packaged: the page, studies, the demo and their commands.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Fixtures shared by all tests."""
 
-from __future__ import annotations
-
 import gc
 import os
 import secrets
@@ -112,6 +110,13 @@ def gvxr() -> None:
         gvxr_scene()
     except InputError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def rtk() -> None:
+    """Skips where RTK's projector, which simulates X-rays, is not installed."""
+    name = "itk.rtkJosephForwardProjectionImageFilterPython"
+    pytest.importorskip(name, reason='needs itk-rtk: pip install -e ".[bench]"')
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 No real file was at hand.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from imaging.dicom_files import tagged, write_dicom
 

@@ -3,8 +3,6 @@
 What one says, and how a registration deals with it, without training any.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace

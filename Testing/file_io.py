@@ -1,7 +1,5 @@
 """Reads and writes what tests have in files: JSON, and the values of images."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence

@@ -4,8 +4,6 @@
 python Testing/make_schema.py
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

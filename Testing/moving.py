@@ -1,7 +1,5 @@
 """The phantom moving from frame to frame, in memory, as a case on disk whose images have several frames, and tracked."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +39,7 @@ class Pelvis:
     targets: np.ndarray
 
     @classmethod
-    def swinging(cls, path: Path, count: int) -> Pelvis:
+    def swinging(cls, path: Path, count: int):
         """path: of a CT in Hounsfield units."""
         from benchmarks.simulation.cases import Patient
         from benchmarks.simulation.simulator import SimulatedXRay

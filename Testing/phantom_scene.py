@@ -1,7 +1,5 @@
 """The phantom and its views as a registration in a scene, for tests that need something to register in a moment."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The phantom in DICOM: a CT study with scouts from the front and from the left, and X-rays by a C-arm."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """DICOM files of CT slices and X-rays in whose headers identity is planted."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A file that nobody may read, and headers that name it in every format and every spelling."""
 
-from __future__ import annotations
-
 import os
 import struct
 from pathlib import Path

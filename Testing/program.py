@@ -1,7 +1,5 @@
 """How the tests run the program, change its case, and judge a pose that it wrote."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

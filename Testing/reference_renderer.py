@@ -12,8 +12,6 @@ Everything is an ordinary torch operation, so autograd gives the derivative by p
 forwards and backwards.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

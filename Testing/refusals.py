@@ -1,7 +1,5 @@
 """What a function says where it refuses what it is given."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The schema of result.json, to which the results that commands write are held."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import jsonschema

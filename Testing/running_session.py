@@ -1,7 +1,5 @@
 """A session with a registration or a sequence under way."""
 
-from __future__ import annotations
-
 import threading
 import time
 from dataclasses import replace
@@ -14,7 +12,7 @@ from phantom import TRUE_POSE, off
 class PausedRegistration:
     """The next registration waits until `resume`, and then begins at a pose (4, 4), if there is one.   asked: the cases so far."""
 
-    made: ClassVar[list[PausedRegistration]] = []
+    made: ClassVar[list] = []
 
     def __init__(self, pose=None) -> None:
         from MultiViewRegistrationLib import api

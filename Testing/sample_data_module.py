@@ -3,8 +3,6 @@
 As far as the sample needs it, and with its ways.
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import slicer

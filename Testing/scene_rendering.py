@@ -3,8 +3,6 @@
 Pictures to look at, pixels to check, X-rays to click into.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import vtk

@@ -1,7 +1,5 @@
 """What Slicer's Segment Editor does to a scene, by Slicer's own classes, for where there is no Segment Editor."""
 
-from __future__ import annotations
-
 import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -44,14 +42,14 @@ class SegmentEditorModule:
         self.segmentation = self.source = self._segment_id = None
         self._range = {"MinimumThreshold": "0", "MaximumThreshold": "0"}
 
-    def widgetRepresentation(self) -> SegmentEditorModule:
+    def widgetRepresentation(self):
         return self
 
-    def self(self) -> SegmentEditorModule:
+    def self(self):
         return self
 
     @property
-    def editor(self) -> SegmentEditorModule:
+    def editor(self):
         return self
 
     def setSegmentationNode(self, segmentation) -> None:
@@ -69,7 +67,7 @@ class SegmentEditorModule:
             ):
                 composite.SetBackgroundVolumeID(volume.GetID())
 
-    def mrmlSegmentEditorNode(self) -> SegmentEditorModule:
+    def mrmlSegmentEditorNode(self):
         return self
 
     def SetSelectedSegmentID(self, segment_id: str) -> None:
@@ -78,7 +76,7 @@ class SegmentEditorModule:
     def setActiveEffectByName(self, name: str) -> None:
         assert name in ("", "Threshold")
 
-    def activeEffect(self) -> SegmentEditorModule:
+    def activeEffect(self):
         return self
 
     def setParameter(self, name: str, value: str) -> None:

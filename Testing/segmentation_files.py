@@ -1,7 +1,5 @@
 """Segmentations as files: DICOM SEG (PS3.3 A.51), and Slicer's .seg.nrrd."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -61,7 +61,7 @@ def child(monkeypatch):
     """A function: the job of a child that runs this script."""
     begun = []
 
-    def start(script: str, *arguments) -> Job:
+    def start(script, *arguments):
         monkeypatch.setattr(jobs, "program", lambda: [sys.executable, "-c", CHILD + script])
         begun.append(Job(arguments))
         return begun[-1]
@@ -72,7 +72,7 @@ def child(monkeypatch):
         ended(job)
 
 
-def ended(job: Job, seconds: float = 20) -> list:
+def ended(job, seconds=20):
     """All progress that was polled until the end."""
     told, until = [], time.monotonic() + seconds
     while job.state == "running" and time.monotonic() < until:
@@ -82,7 +82,7 @@ def ended(job: Job, seconds: float = 20) -> list:
     return [record for record in told if record]
 
 
-def first(job: Job):
+def first(job):
     """The first progress."""
     until = time.monotonic() + 20
     while time.monotonic() < until and job.state == "running":
@@ -176,11 +176,8 @@ def test_cancel_ends_it_within_a_second(child, tmp_path, script):
     job.cancel()
     job.cancel()  # twice is once
     ended(job)
-    assert (
-        job.state == "cancelled"
-        and job.result is None
-        and time.monotonic() - began < jobs.LAST_SECONDS
-    )
+    assert job.state == "cancelled" and job.result is None
+    assert time.monotonic() - began < jobs.LAST_SECONDS
     assert (tmp_path / "beats").read_text().endswith("stopped\n")
 
 

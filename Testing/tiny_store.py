@@ -1,7 +1,5 @@
 """A store of regressors in a folder of the test, and a `mvreg train` that is a real process and learns nothing."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The calibration of the wrist in the shared data, as XMALab wrote it."""
 
-from __future__ import annotations
-
 #: Both cameras of Autoscoper's wrist sample, as XMALab exported them (sample_data/Calibration of
 #: its repository).
 WRIST = [

@@ -1,7 +1,5 @@
 """The verdict on registrations of people that it was not fitted to, against numbers that were fixed before, in protocol/acceptance.py."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -41,54 +39,39 @@ def judged(rows, what):
 
 
 def test_one_wrong_accept_or_too_few_are_not_enough():
-    enough = [row() for _ in range(MIN_ACCEPTS)]
-    assert judged(enough, "wrong of the accepted").reached
-    assert not judged(enough[1:], "wrong of the accepted").reached
-    assert not judged([*enough, row(2.5)], "wrong of the accepted").reached
-    assert not judged([*enough, row(2.5, ct="b")], "b: wrong of the accepted").reached
-    assert judged([*enough, row(2.5, ct="b")], "a: wrong of the accepted").reached
+    enough, what, other = MIN_ACCEPTS * [row()], "wrong of the accepted", row(2.5, ct="b")
+    assert judged(enough, what).reached
+    assert not judged(enough[1:], what).reached and not judged([*enough, row(2.5)], what).reached
+    assert not judged([*enough, other], f"b: {what}").reached
+    assert judged([*enough, other], f"a: {what}").reached
 
 
 def test_shares_are_of_the_right_and_of_calibrated_cameras():
-    rows = [
-        *[row() for _ in range(8)],
-        row(verdict="check"),
-        row(verdict="reject"),
-        row(5.0, "reject", 0.9),
-    ]
-    assert judged(rows, "accepted of the right with calibrated cameras").reached
-    assert not judged(rows, "rejected of the right").reached
-    uncertain = [row(verdict="check", error="readings") for _ in range(20)]
-    assert judged([*rows, *uncertain], "accepted of the right with calibrated cameras").reached
-    assert not judged(
-        [*rows, row(verdict="check")], "accepted of the right with calibrated cameras"
-    ).reached
+    accepted, check = "accepted of the right with calibrated cameras", row(verdict="check")
+    rows = [*8 * [row()], check, row(verdict="reject"), row(5.0, "reject", 0.9)]
+    assert judged(rows, accepted).reached and not judged(rows, "rejected of the right").reached
+    uncertain = 20 * [row(verdict="check", error="readings")]
+    assert judged([*rows, *uncertain], accepted).reached
+    assert not judged([*rows, check], accepted).reached
 
 
 def test_a_condition_is_held_against_itself_or_where_it_has_one_kind_against_all():
     sound = [row(probability=p / 1000) for p in range(20)]
-    few = [row(9.0, "reject", 0.9, condition="flipped", error="flipped")]
-    assert judged([*sound, *few], "body, flipped: AUROC").reached
-    mixed = [
-        row(mm, "check", p, condition="turned", error="turned")
-        for mm, p in 5 * [(1.0, 0.5), (3.0, 0.4)]
-    ]
+    few = row(9.0, "reject", 0.9, condition="flipped", error="flipped")
+    assert judged([*sound, few], "body, flipped: AUROC").reached
+    wrong = {"condition": "turned", "error": "turned"}
+    mixed = 5 * [row(1.0, "check", 0.5, **wrong), row(3.0, "check", 0.4, **wrong)]
     assert not judged([*sound, *mixed], "body, turned: AUROC").reached
     assert not any("principal point: AUROC" in each.what for each in judge(sound))
 
 
 def test_a_bound_may_hold_too_seldom_and_too_often():
-    def bound(within, beyond):
-        return judged(
-            [*[row() for _ in range(within)], *[row(1.5) for _ in range(beyond)]],
-            "body, blades: within the 95 % bound",
-        )
-
-    assert bound(95, 5).reached and bound(20, 0).reached
-    assert not bound(75, 25).reached and not bound(600, 0).reached
+    for within, beyond, reached in ((95, 5, 1), (20, 0, 1), (75, 25, 0), (600, 0, 0)):
+        rows = [*within * [row()], *beyond * [row(1.5)]]
+        assert judged(rows, "body, blades: within the 95 % bound").reached == reached
 
 
-def kept(part: str, archive: Path = ROWS) -> list[dict]:
+def kept(part, archive=ROWS):
     every = rows_of(archive).values()
     return rejudged([row for row in every if row["part"] == part and "skipped" not in row])
 
@@ -118,10 +101,8 @@ MISSED: set[str] = {
 
 @pytest.mark.slow
 def test_what_was_fixed_before_is_reached(rows):
-    assert (
-        len({each["ct"] for each in rows}) == 5
-        and sum(each["part"] == "body" for each in rows) == 2720
-    )
+    assert len({each["ct"] for each in rows}) == 5
+    assert sum(each["part"] == "body" for each in rows) == 2720
     assert {each.what for each in judge(rows) if each.reached is False} == MISSED
 
 
@@ -134,7 +115,7 @@ def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_
     assert len(mm) > 80 and np.mean(mm > acceptance.WRONG_MM) <= least
 
 
-def agrees(row: dict) -> bool:
+def agrees(row):
     """Whether what carries over, without any similarity, would accept a row; its bound is a low one."""
     cameras = ScaledChiSquare(*row["cameras"])
     known = cameras.probability_beyond(acceptance.WRONG_MM) <= LIMITS.camera_risk

@@ -5,12 +5,7 @@ import pytest
 from phantom import make_ct, make_views
 
 from benchmarks.appearances import fitted, judged, risk, told, whole_verdict
-from benchmarks.simulation.appearance import (
-    CARBON_DENSITY,
-    Appearance,
-    Things,
-    random_appearance,
-)
+from benchmarks.simulation.appearance import CARBON_DENSITY, Appearance, Things, random_appearance
 from benchmarks.simulation.simulator import Wire
 from MultiViewRegistrationLib.assessment import places
 from MultiViewRegistrationLib.regressor.machine import KINDS, Machine
@@ -18,14 +13,14 @@ from MultiViewRegistrationLib.regressor.machine import KINDS, Machine
 PIXEL_MM = 0.6
 
 
-def materials() -> np.ndarray:
+def materials():
     """A slab of water with a rod of bone down its middle, g/cm^2."""
     water, bone = np.full((64, 64), 15.0), np.zeros((64, 64))
     bone[:, 28:36] = 2.0
     return np.stack([water, bone])
 
 
-def contrast(appearance: Appearance) -> float:
+def contrast(appearance):
     image = appearance.xray(materials(), PIXEL_MM, np.random.default_rng(0)).line_integrals
     return float(image[:, 30:34].mean() - image[:, 20:25].mean())
 
@@ -48,14 +43,6 @@ def test_every_group_makes_x_rays_with_bone_bright(group):
         assert contrast(appearance) > 0
 
 
-def test_slices_of_the_ct_are_as_thick_as_said():
-    given = make_ct()
-    thick = Appearance(slice_mm=4.0).ct(given).volume
-    assert thick.spacing_mm[2] == 4.0 and len(thick.values) == 24
-    soft = Appearance(kernel_mm=2.0).ct(given).volume.values
-    assert soft.std() < given.volume.values.std()
-
-
 @pytest.mark.parametrize("agent_in", ["xray", "ct"])
 def test_contrast_agent_is_in_one_only_and_couches_where_they_are_put(agent_in):
     ct, tube = make_ct(), Wire((0.0, 0.0, -15.0), (0.0, 0.0, 15.0), 8.0)
@@ -67,7 +54,7 @@ def test_contrast_agent_is_in_one_only_and_couches_where_they_are_put(agent_in):
     assert (bone.any(), changed.any()) == (agent_in == "xray", agent_in == "ct")
 
 
-def row(share: float, *, wrong: bool, group: str = "a") -> dict:
+def row(share, *, wrong, group="a"):
     how, mtre = ("far", 30.0) if wrong else ("right", 0.2)
     shares = [share, 1.0]
     return {"failed": None, "how": how, "mtre_mm": mtre, "in_place": shares, "group": group}
@@ -108,3 +95,11 @@ def test_from_its_least_share_on_the_risk_of_the_fit_is_the_programs():
     for share in (places.MIN_SHARE, 0.5, 0.6):
         expected = places.carried_risk(np.array([share, 1.0]))
         assert risk(row(share, wrong=True), *numbers) == pytest.approx(expected, rel=1e-6)
+
+
+def test_slices_of_the_ct_are_as_thick_as_said():
+    given = make_ct()
+    thick = Appearance(slice_mm=4.0).ct(given).volume
+    assert thick.spacing_mm[2] == 4.0 and len(thick.values) == 24
+    soft = Appearance(kernel_mm=2.0).ct(given).volume.values
+    assert soft.std() < given.volume.values.std()

@@ -1,15 +1,12 @@
 """Choosing jobs, running them for real at a tiny size, and what is said where a peer is missing."""
 
 import json
-import subprocess
 from dataclasses import replace
 
 import numpy as np
 import phantom
 import pytest
 from numpy.testing import assert_allclose
-from phantom import write_phantom_case
-from refusals import refuses
 
 from benchmarks.speed import command, nanodrr_peer, registration, rendering
 from benchmarks.speed.measurement import Job, Setting, compared
@@ -33,23 +30,9 @@ def setting():
 
 
 @pytest.fixture
-def peers():
-    for package in ("torch", "nanodrr", "itk.rtkJosephForwardProjectionImageFilterPython"):
+def peers(rtk):
+    for package in ("torch", "nanodrr"):
         pytest.importorskip(package, reason='needs the peers: pip install -e ".[bench]"')
-
-
-@pytest.mark.parametrize("device", [None, "cpu"])
-def test_jobs_have_names_of_their_own_and_are_chosen_by_part_or_piece(device):
-    jobs = command.all_jobs(Setting(device=device))
-    assert len({job.name for job in jobs}) == len(jobs)
-    for part in command.PARTS:
-        own = [job for job in jobs if job.name.partition(":")[0] == part]
-        assert command.chosen(jobs, part) == own != []
-    assert command.chosen(jobs, "") == command.chosen(jobs, ",".join(command.PARTS)) == jobs
-    some = command.chosen(jobs, " 200x200 , search")
-    assert {job.name.partition(":")[0] for job in some} == {"render", "memory", "search"}
-    with refuses('"radiograph", expected render, registration, growth, memory, search'):
-        command.chosen(jobs, "render,radiograph")
 
 
 @pytest.fixture
@@ -182,69 +165,3 @@ def test_on_a_device_both_render_the_same_in_batches(setting, peers, sixteen, mo
     assert plain[0]["name"] == "image 16x16, 2 at a time, nanodrr Triton"
     failed = "nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"
     assert [row["failed"] for row in compiled] == 2 * [failed]
-
-
-@pytest.fixture
-def small(monkeypatch):
-    for name, value in {
-        "PIXELS": 16,
-        "VIEW_PIXELS": 12,
-        "LEVELS": 2,
-        "VIEWS": (1, 2),
-        "POSES": (1, 3),
-        "REPEATS": 1,
-    }.items():
-        monkeypatch.setattr(rendering, name, value)
-
-
-@pytest.mark.parametrize("device, last", [(None, "1 thread"), ("cpu", "1 pose")])
-def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, small, device, last):
-    rows = [
-        row for job in rendering.growth_jobs(Setting(setting.case, device)) for row in job.run()
-    ]
-    assert all(row["failed"] == "" and row["ratio"] > 0 for row in rows)
-    names = [row["name"].removeprefix("image+jacobian ") for row in rows]
-    assert names[:4] == [
-        *("16x16, volume at 1/1", "16x16, volume at 1/2"),
-        *("12x12, 1 view", "12x12, 2 views"),
-    ]
-    assert names[4] == f"16x16, {last}"
-
-
-def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(setting):
-    cameras, poses = [setting.camera(16)] * 3, setting.poses(3)
-    one_by_one, at_once = (
-        np.stack(Setting(setting.case, device).renderer(setting.projector, cameras, poses)(True))
-        for device in (None, "cpu")
-    )
-    assert_allclose(at_once, one_by_one, rtol=0, atol=1e-5 * at_once.max())
-    assert not np.allclose(at_once[0], at_once[1])
-
-
-@pytest.mark.parametrize("device", [None, "cpu"])
-def test_memory_is_measured_in_a_process_for_each_side(
-    setting, peers, tmp_path, monkeypatch, capsys, device
-):
-    """Done here in place of the processes: what each is asked for, and that it can be done."""
-
-    def done_here(command, **how):
-        assert command[1:3] == ["-m", "benchmarks.speed.registration"]
-        monkeypatch.setattr(Setting, "starts", lambda self: self.pose[None])
-        registration.main(*command[3:])
-        told.append(command[3:])
-        return subprocess.CompletedProcess(command, 0, capsys.readouterr().out, "")
-
-    told: list[list[str]] = []
-    monkeypatch.setattr(registration.subprocess, "run", done_here)
-    monkeypatch.setattr(registration, "MEMORY", ((16, 1),))
-    monkeypatch.setattr(registration, "MEMORY_ON_CARD", ((16, 2),))
-    setting = Setting(Case.load(write_phantom_case(tmp_path)), device)
-    jobs = command.chosen(registration.jobs(setting), "memory")
-    for job in jobs:
-        (row,) = job.run()
-        assert job.name == f"memory: {row['name']}"
-        assert row["failed"] == "" and min(row["ours"], row["peer"]) > 50
-    asked = ["16", "2" if device else "1"], ["0", "0"]
-    assert [words[2:] for words in told] == [
-        [*words, *filter(None, [device])] for words in asked for _ in range(2)
-    ]

@@ -1,12 +1,10 @@
 """The arithmetic of a row, the results file, and the tables that are made of it."""
 
 import pytest
-from file_io import read_json
 from refusals import refuses
 
-from benchmarks.speed.command import VERSION, load, table_of, write_part
+from benchmarks.speed.command import load, table_of, write_part
 from benchmarks.speed.measurement import compared
-from MultiViewRegistrationLib.io.files import write_json
 
 
 def record(name, ratio, when="2026-01-01 12:00+00:00", cpu="Old CPU"):
@@ -20,14 +18,6 @@ def record(name, ratio, when="2026-01-01 12:00+00:00", cpu="Old CPU"):
     }
     rows = [compared(name, "ms", ([1.0], [ratio]), "peer")]
     return {"when": when, "machine": machine, "rows": rows}
-
-
-def test_what_is_saved_is_loaded(tmp_path):
-    path, records = tmp_path / "results.json", {"render: a": record("a", 3.0)}
-    assert load(path) == {}
-    write_json(path, {"version": VERSION, "records": records})
-    assert load(path) == records
-    assert read_json(path)["records"]["render: a"]["rows"][0]["ratio"] == 3.0
 
 
 @pytest.mark.parametrize(

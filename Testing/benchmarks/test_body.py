@@ -10,11 +10,12 @@ from benchmarks.simulation.body import (
     at_energy,
     base_materials,
     bone_points,
-    middle,
     single_bones,
     transmission,
     without_couch,
 )
+from benchmarks.simulation.spine import SHIFT_MM, TURN_DEG, bend
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 
 OBLIQUE = np.array(
@@ -28,16 +29,6 @@ def test_base_materials_attenuate_as_the_hounsfield_units_say():
     found = (water * at_energy(WATER, 70) + bone * at_energy(BONE, 70)) / at_energy(WATER, 70)
     assert_allclose(found, 1 + hu / 1000, atol=1e-5)
     assert not bone[hu <= 100].any() and (np.diff(bone[hu >= 100]) > 0).all()
-
-
-def test_padding_below_air_is_air():
-    body = Body.from_hu(
-        Volume(
-            np.full((3, 8, 8), -2048.0) + 2100 * (np.indices((3, 8, 8))[1:].max(0) < 6), OBLIQUE
-        ),
-        3.0,
-    )
-    assert body.water.min() == 0
 
 
 def test_the_couch_goes_and_the_lungs_stay():
@@ -77,14 +68,6 @@ def test_bone_points_leave_out_vessels():
     assert (np.abs(np.hypot(points[:, 0] - 63, points[:, 1] - 45) - 10) < 4).all()
 
 
-def test_middle_is_the_centroid_of_tissue():
-    hu = np.full((20, 60, 60), -1000.0)
-    hu[:, 12:36, 24:48] = 0
-    assert_allclose(
-        middle(Volume(hu, OBLIQUE)), [10 - 2 * 23.5, -20 - 35.5, 30 + 3 * 9.5], atol=0.1
-    )
-
-
 def test_beams_harden():
     water = np.array([0.0, 10.0, 20.0])
     left = transmission(water, 0 * water, 0 * water)
@@ -104,3 +87,29 @@ def test_bones_are_found_the_largest_first_and_contrast_agent_is_none(tmp_path):
     assert not (masks[0] & masks[1]).any()
     assert len(single_bones(ct, most=1)) == 1
     assert single_bones(Volume(np.minimum(ct.values, 100), ct.ct_from_index)) == []
+
+
+CENTRES = [np.array([0.0, 3 * n, -25 * n]) for n in range(5)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_vertebra_moves_against_its_neighbour_within_the_limits(seed):
+    motions = bend(np.random.default_rng(seed), CENTRES)
+    assert np.array_equal(motions[2], np.eye(4))
+    for n in (0, 1, 3, 4):
+        neighbour = n + 1 if n < 2 else n - 1
+        relative = rigid.inverse(motions[neighbour]) @ motions[n]
+        joint = (CENTRES[n] + CENTRES[neighbour]) / 2
+        shift = np.linalg.norm(rigid.transform_points(relative, joint) - joint)
+        assert TURN_DEG[0] <= np.degrees(rigid.rotation_angle(relative)) <= TURN_DEG[1]
+        assert SHIFT_MM[0] <= shift <= SHIFT_MM[1]
+
+
+def test_motions_are_drawn_anew():
+    first, second = (bend(np.random.default_rng(seed), CENTRES) for seed in (1, 2))
+    assert not np.allclose(first[0], second[0], atol=0.01)
+
+
+def test_padding_below_air_is_air():
+    hu = np.where(np.indices((3, 8, 8))[1:].max(0) < 6, 52.0, -2048.0)
+    assert Body.from_hu(Volume(hu, OBLIQUE), 3.0).water.min() == 0

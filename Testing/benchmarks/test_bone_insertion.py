@@ -12,11 +12,7 @@ from MultiViewRegistrationLib.imaging.body import Body
 
 
 @pytest.fixture(scope="module")
-def real(shared_data):
-    pytest.importorskip(
-        "itk.rtkJosephForwardProjectionImageFilterPython",
-        reason='needs itk-rtk: pip install -e ".[bench]"',
-    )
+def real(shared_data, rtk):
     cases = RealCases([shared_data / "wrist" / "radius_0099.json"])
     cases.case(cases.trials[0])
     return cases

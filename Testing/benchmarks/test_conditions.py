@@ -1,13 +1,16 @@
-"""The list of the protocol: any beginning of it holds some of everything, and cameras are as wrong as it says."""
+"""The list of the protocol: any beginning of it holds some of everything, cameras are as wrong as it says, and cases are what they say."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from file_io import read_json, read_values
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import make_ct, make_views
+from refusals import refuses
 
+from benchmarks.make_cases import random_case
 from benchmarks.protocol.cases import with_wrong_ct
 from benchmarks.protocol.conditions import (
     BODIES,
@@ -24,9 +27,18 @@ from benchmarks.protocol.conditions import (
     turned,
 )
 from benchmarks.protocol.runs import cameras_off
-from benchmarks.simulation.simulator import OVERLAYS, TAKEN
+from benchmarks.simulation.cases import (
+    SEARCH,
+    Patient,
+    random_cameras,
+    random_pose,
+    start_poses,
+    write_case,
+)
+from benchmarks.simulation.simulator import OVERLAYS, TAKEN, chord_lengths, random_implant
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
 
@@ -41,27 +53,15 @@ def test_each_round_has_the_conditions_whose_turn_it_is_with_every_ct():
         for condition in CONDITIONS
         for ct in range(5)
     }
+    begun = {each: set() for each in times}
+    for trial in listed:
+        begun[trial.condition, trial.ct].add(trial.interval)
+    assert all(len(begun[each]) == min(INTERVALS, count) for each, count in times.items())
     first = listed[: 5 * len(CONDITIONS)]
     assert {(trial.condition, trial.ct) for trial in first} == {
         (each, ct) for each in CONDITIONS for ct in range(5)
     }
     assert {trial.condition.part for trial in first[:40]} == {"body", "bone"}
-
-
-def test_each_condition_starts_from_everywhere():
-    listed = trials(2)
-    for ct in (0, 1):
-        for condition in CONDITIONS:
-            of_it = [trial for trial in listed if trial.condition == condition and trial.ct == ct]
-            assert [trial.repeat for trial in of_it] == list(range(len(of_it)))
-            assert len({trial.interval for trial in of_it}) == min(INTERVALS, len(of_it))
-
-
-def test_the_same_seed_gives_the_same_list_and_another_another_order():
-    assert trials(2) == trials(2)
-    assert [trial.condition for trial in trials(2, seed=1)] != [
-        trial.condition for trial in trials(2)
-    ]
 
 
 def test_all_that_is_named_is_there():
@@ -91,17 +91,11 @@ def off(views, wrong):
 def test_something_is_wrong_and_the_case_says_so_where_it_is_stated(name, views):
     views = calibrated(np.random.default_rng(0), views)
     drawn = [GEOMETRY_ERRORS[name](np.random.default_rng(seed), views) for seed in range(4)]
-    changed = [
-        not np.array_equal(a.camera.projection_matrix, b.camera.projection_matrix)
-        or not np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
-        for wrong in drawn
-        for a, b in zip(views[-1:], wrong[-1:], strict=True)
-    ]
-    assert any(changed) and all(
-        (wrong[1].rotation_sd_deg > 0) == (name in STATED) for wrong in drawn
-    )
-    if name != "angle sign":  # which may be wrong in all views
-        for wrong in drawn:
+    said = lambda view: np.append(view.camera.projection_matrix, view.xray.line_integrals)  # noqa: E731
+    assert any((said(wrong[-1]) != said(views[-1])).any() for wrong in drawn)
+    for wrong in drawn:
+        assert (wrong[1].rotation_sd_deg > 0) == (name in STATED)
+        if name != "angle sign":  # which may be wrong in all views
             assert_array_equal(wrong[0].camera.camera_from_world, views[0].camera.camera_from_world)
 
 
@@ -114,10 +108,8 @@ def test_principal_points_and_distances_are_as_wrong_as_the_case_says(
     off = []
     for seed in range(400):
         for given, true in zip(known(np.random.default_rng(seed), views), views, strict=True):
-            assert (given.principal_point_sd_px, given.distance_sd_percent) == (
-                pytest.approx(pixels),
-                percent,
-            )
+            said = given.principal_point_sd_px, given.distance_sd_percent
+            assert said == pytest.approx((pixels, percent))
             scale = given.camera.intrinsics[0, 0] / true.camera.intrinsics[0, 0]
             shift = given.camera.principal_point - true.camera.principal_point
             off.append([100 * (scale - 1), *shift])
@@ -125,45 +117,36 @@ def test_principal_points_and_distances_are_as_wrong_as_the_case_says(
 
 
 def test_a_principal_point_is_three_to_eight_pixels_off_in_one_view_or_in_all(views):
-    wrong = [
-        GEOMETRY_ERRORS["principal point"](np.random.default_rng(seed), views) for seed in range(60)
-    ]
-    shifts = [
-        [
-            np.linalg.norm(b.camera.principal_point - a.camera.principal_point)
-            for a, b in zip(views, each, strict=True)
-        ]
-        for each in wrong
-    ]
-    moved = np.array(shifts) > 0
+    points = lambda some: np.array([view.camera.principal_point for view in some])  # noqa: E731
+    draw = GEOMETRY_ERRORS["principal point"]
+    wrong = [points(draw(np.random.default_rng(seed), views)) for seed in range(60)]
+    shifts = np.linalg.norm(wrong - points(views), axis=-1)
+    moved = shifts > 0
     assert {tuple(each) for each in moved} == {(True, False), (False, True), (True, True)}
-    assert 3 <= np.array(shifts)[moved].min() < 4 and 7 < np.array(shifts)[moved].max() <= 8
+    assert 3 <= shifts[moved].min() < 4 and 7 < shifts[moved].max() <= 8
 
 
 @pytest.mark.parametrize(
-    "name, factors", [("mirrored ct", (-1, 1, 1)), ("ct scale", None), ("slice spacing", None)]
+    "name, factors",
+    [
+        ("mirrored ct", lambda _: (-1, 1, 1)),
+        ("ct scale", lambda share: (share, share, share)),
+        ("slice spacing", lambda share: (1, 1, share)),
+    ],
 )
 def test_a_wrong_ct_keeps_its_middle_and_the_errors_are_of_where_its_points_are(
     name, factors, views
 ):
     ct, targets = make_ct(), np.array([[10.0, -20, 30], [-25, 5, -10]])
     wrong_from_ct = CT_ERRORS[name](np.random.default_rng(3), ct.volume)
-    middle = rigid.transform_points(
-        ct.volume.ct_from_index, (np.array(ct.volume.values.shape[::-1]) - 1) / 2
-    )
+    middle = np.zeros(3)  # of the phantom
     assert_allclose(rigid.transform_points(wrong_from_ct, middle), middle, atol=1e-9)
     found = np.diag(wrong_from_ct[:3, :3])
-    expected = factors or (
-        found[2] if name == "ct scale" else 1,
-        found[2] if name == "ct scale" else 1,
-        found[2],
-    )
-    assert_allclose(found, expected, atol=1e-12)
+    assert_allclose(found, factors(found[2]), atol=1e-12)
     assert name == "mirrored ct" or 0.02 <= abs(found[2] - 1) <= 0.03
     truth = rigid.exp_se3(np.array([0.1, 0.2, -0.1, 5, 6, 7]))
-    case = with_wrong_ct(
-        Case((Body(ct),), views, targets=targets, truth_world_from_ct=truth), wrong_from_ct
-    )
+    right = Case((Body(ct),), views, targets=targets, truth_world_from_ct=truth)
+    case = with_wrong_ct(right, wrong_from_ct)
     there = rigid.transform_points(case.truth_world_from_ct, case.targets)
     assert_allclose(there, rigid.transform_points(truth, targets), atol=1e-9)
     assert metrics.mtre(truth, case.truth_world_from_ct, case.targets) == pytest.approx(
@@ -180,22 +163,156 @@ def test_encoders_are_off_by_what_they_say(name, degrees, mm, views):
     assert_allclose(np.sqrt((found**2).mean(axis=0) / 3), [degrees, mm], rtol=0.1)
 
 
+def test_how_far_cameras_are_off_is_told_against_the_first(views):
+    """A world that has moved as a whole is none that is wrong."""
+    moved = rigid.exp_se3([0.1, -0.2, 0.05, 20.0, -10, 5])
+    same = [
+        view.with_camera(camera_from_world=view.camera.camera_from_world @ moved) for view in views
+    ]
+    assert_allclose(off(views, same), [0, 0], atol=1e-9)
+
+
 def test_a_camera_that_turned_about_the_isocentre_sees_it_at_its_place(views):
     wrong = turned(np.random.default_rng(4), views)
     degrees, mm = off(views, wrong)
     assert 0.5 <= degrees <= 10 and 0.5 <= mm <= 10
-    origin = [
-        rigid.transform_points(view.camera.camera_from_world, np.zeros(3))
-        for view in (views[1], wrong[1])
-    ]
-    assert np.linalg.norm(origin[0] - origin[1]) == pytest.approx(mm)
+    there, here = (some[1].camera.camera_from_world[:3, 3] for some in (views, wrong))
+    assert np.linalg.norm(there - here) == pytest.approx(mm)
 
 
-def test_how_far_cameras_are_off_is_told_against_the_first(views):
-    """A world that has moved as a whole is none that is wrong."""
-    moved = rigid.exp_se3(np.array([0.1, -0.2, 0.05, 20.0, -10, 5]))
-    same = [
-        replace(view.camera, camera_from_world=view.camera.camera_from_world @ moved)
-        for view in views
+def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
+    rng = np.random.default_rng(0)
+    targets = rng.uniform(-80, 80, (30, 3)) + [200, 100, 900]
+    truth = rigid.exp_se3(np.array([0.1, -0.2, 0.05, -200, -90, -880]))
+    starts = start_poses(truth, targets, rng, count=40)
+    true = rigid.transform_points(truth, targets)
+    errors = [
+        np.linalg.norm(rigid.transform_points(start, targets) - true, axis=1).mean()
+        for start in starts
     ]
-    assert_allclose(cameras_off([view.camera for view in views], same), [0, 0], atol=1e-9)
+    assert_array_equal(np.floor(np.array(errors) / 22 * 40), np.arange(40))
+    for start in starts:
+        assert np.degrees(rigid.rotation_distance(start, truth)) < SEARCH["rotation_deg"]
+        moved = rigid.transform_points(start, targets.mean(0)) - true.mean(0)
+        assert np.linalg.norm(moved) < SEARCH["translation_mm"]
+
+
+@pytest.mark.parametrize("separation", [(90, 90), (35, 55), (15, 15), (5, 5)])
+def test_views_are_as_far_apart_as_asked(separation):
+    """Also where they are nearer than their cranial angles could differ."""
+    for seed in range(30):
+        first, *others = random_cameras(np.random.default_rng(seed), 3, separation)
+        for other in others:
+            cosine = first.camera_from_world[2, :3] @ other.camera_from_world[2, :3]
+            assert separation[0] - 1e-4 <= np.degrees(np.arccos(cosine)) <= separation[1] + 1e-4
+        assert separation[0] < 30 or not np.allclose(others[0].source, others[1].source, atol=100)
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory, rtk):
+    """A phantom: a tilted CT of an elliptic cylinder with tubes of bone and a bead of metal."""
+    k, j, i = np.indices((60, 70, 90))
+    hu = np.where(np.hypot((i - 45) / 40, (j - 35) / 30) < 1, 40, -1000).astype(np.int16)
+    for x, y in ((45, 50), (25, 30), (62, 25)):
+        radius = np.hypot(i - x, j - y)
+        hu[(radius > 3) & (radius < 6)] = 900
+    hu[(i - 45) ** 2 + (j - 30) ** 2 + (k - 30) ** 2 < 9] = 12000
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((2.5, 2.5, 3.0))
+    image.SetOrigin((-100, 50, 400))
+    image.SetDirection(rigid.exp_so3(np.array([0.1, 0.05, -0.2])).ravel().tolist())
+    path = tmp_path_factory.mktemp("phantom") / "ct.nii.gz"
+    sitk.WriteImage(image, str(path))
+    patient = Patient(path, couch=False)
+    patient.bead = np.array(image.TransformContinuousIndexToPhysicalPoint((45.0, 30.0, 30.0)))
+    return patient
+
+
+def test_a_case_is_what_it_says(patient, tmp_path):
+    path = random_case(
+        tmp_path / "case",
+        patient,
+        seed=3,
+        views=3,
+        separation_deg=(35, 55),
+        nuisances=("round field", "wires"),
+    )
+    assert {file.name for file in path.parent.iterdir()} == {
+        "case.json",
+        "starts.json",
+        "view1.mha",
+        "view2.mha",
+        "view3.mha",
+    }
+    case, starts = (read_json(path), read_json(path.parent / "starts.json")["starts"])
+    assert case["version"] == 1 and case["ct"] == str(patient.ct_path)
+    assert case["world_from_ct"] == starts[-1]
+    truth = rigid.check_rigid(case["truth"]["world_from_ct"], "truth")
+    targets = rigid.transform_points(truth, np.array(case["targets"]))
+    assert targets.shape == (30, 3)
+    for view in case["views"]:
+        image = sitk.ReadImage(str(path.parent / view["image"]))
+        assert image.GetPixelID() == sitk.sitkUInt16 and image.GetSpacing() == (0.58, 0.58)
+        camera = Camera(**view["camera"])
+        assert (np.linalg.norm(camera.project(targets) - 255.5, axis=1) < 256).all()
+
+
+def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
+    rng = np.random.default_rng(4)
+    pose = random_pose(patient.centre, rng)
+    nominal = random_pose(patient.centre, rng)
+    ranges = {
+        "search": {"rotation_deg": 25, "translation_mm": 40},
+        "training": {"roll_deg": 20, "beam_mm": 0},
+    }
+    about = {"world_from_ct": nominal.tolist(), **ranges}
+    path = write_case(tmp_path, patient, random_cameras(rng, 1, (90, 90)), pose, rng, about=about)
+    assert {file.name for file in tmp_path.iterdir()} == {"case.json", "view1.mha"}
+    case = Case.load(path)
+    assert case.search == ranges["search"] and case.training == ranges["training"]
+    assert_allclose(case.world_from_ct, nominal, atol=1e-12)
+    assert_allclose(case.truth_world_from_ct, pose, atol=1e-12)
+
+
+def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
+    case = read_json(random_case(tmp_path, patient, seed=5))
+    bead = rigid.transform_points(np.array(case["truth"]["world_from_ct"]), patient.bead)
+    for view in case["views"]:
+        image = read_values(tmp_path / view["image"]).astype(float)
+        u, v = np.rint(Camera(**view["camera"]).project(bead)).astype(int)
+        around = np.log(image[v - 40 : v + 41, u - 40 : u + 41] + 1)
+        dark_v, dark_u = (
+            np.argwhere(around < (around.min() + np.median(around)) / 2).mean(axis=0) - 40
+        )
+        assert np.hypot(dark_u, dark_v) < 2
+
+
+def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
+    case = read_json(random_case(tmp_path / "part", patient, 3, truncated=True, views=1))
+    random_case(tmp_path / "whole", patient, 3, views=1)
+    assert case["ct"] == "ct.nii.gz"
+    part = sitk.ReadImage(str(tmp_path / "part" / "ct.nii.gz"))
+    for point in case["targets"]:
+        index = np.array(part.TransformPhysicalPointToContinuousIndex(point))
+        assert (index > 1).all() and (index < np.array(part.GetSize()) - 2).all()
+    logs = [
+        np.log(read_values(tmp_path / name / "view1.mha") + 1.0).ravel()
+        for name in ("part", "whole")
+    ]
+    assert np.corrcoef(*logs)[0, 1] > 0.98  # noise, gain and offset differ
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_implant_is_cm_thick_and_within_the_first_views_field(seed):
+    rng = np.random.default_rng(seed)
+    (camera,) = random_cameras(rng, 1, (90, 90))
+    thickness = sum(chord_lengths(camera, part) for part in random_implant(rng))
+    assert thickness.max() > 12 and 0.02 < (thickness > 3).mean() < 0.25
+    middle = np.argwhere(thickness > 3).mean(axis=0)
+    assert (np.abs(middle - 255.5) < 160).all()
+
+
+def test_a_ct_without_bone_is_refused(patient, tmp_path, monkeypatch):
+    monkeypatch.setattr(patient, "bone_points", patient.bone_points[:10])
+    with refuses("points of bone that all views show, expected at least 30"):
+        random_case(tmp_path, patient, seed=1)

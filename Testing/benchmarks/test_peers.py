@@ -32,7 +32,7 @@ def test_a_run_tells_what_it_took_and_stops_at_its_limit():
 def test_few_starts_of_five_cases_lie_in_all_intervals():
     intervals = len(peers.EDGES_MM) - 1
 
-    def starts(turns: int) -> list[int]:
+    def starts(turns):
         return [
             peers.Scene.start(SimpleNamespace(person=person), turn)
             for person in peers.PEOPLE

@@ -33,7 +33,7 @@ def test_it_is_what_the_script_makes_of_the_rows_and_tells_right_from_wrong(kind
     assert not [row for row in judged if row["verdict"] == "accept" and row["mtre_mm"] > 2]
 
 
-def same(model, shipped) -> None:
+def same(model, shipped):
     assert_allclose(model.weights, shipped.weights, atol=2e-3)
     assert_allclose(model.near, shipped.near, atol=2e-3)
     assert model.intercept == pytest.approx(shipped.intercept, abs=5e-3)

@@ -41,7 +41,7 @@ def check_spine(content, out, printed):
     assert list(truth) == list(bones)
 
 
-def demonstrated(folder, capsys) -> tuple[dict, str]:
+def demonstrated(folder, capsys):
     """What `mvreg demo` gives, and what it says."""
     assert main(["demo", "--out", str(folder), "--json"]) == 0
     printed = capsys.readouterr()
@@ -93,9 +93,7 @@ def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
 
 
 def test_the_error_of_a_bone_is_that_of_its_own_pose_and_its_own_truth():
-    def shifted(x: float) -> np.ndarray:
-        return rigid.translation(np.array([x, 0.0, 0.0]))
-
+    shifted = lambda x: rigid.translation([x, 0.0, 0.0])  # noqa: E731
     shape = SimpleNamespace(surface=np.random.default_rng(0).normal(size=(30, 3)))
     bones = [
         SimpleNamespace(name=name, verdict="check", bone=shape, world_from_ct=shifted(x))

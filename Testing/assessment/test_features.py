@@ -34,6 +34,13 @@ def features_of(registered):
     return compute_features(anatomy, found.views, found, pose, targets)
 
 
+def test_a_right_pose_agrees_with_itself(registered):
+    features = features_of(registered)
+    assert max(features.split_half_mm, *features.single_view_shift_mm) < 0.5
+    assert features.noise_mm < 0.1 and features.outlier_fraction == 0
+    assert features.similarity == min(registered.found.fit.similarity)
+
+
 def test_beside_the_right_pose_the_views_agree_on_where_to_go(registered):
     features = features_of(registered.at(off(TRUE_POSE, [1, 0, 1], [3, 0, 0])))
     assert features.outlier_fraction > 0.01

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, off
-from scipy import stats
+from scipy import ndimage, stats
 
 from MultiViewRegistrationLib.assessment.places import (
     CHANCE_SHARE,
@@ -21,6 +21,18 @@ from MultiViewRegistrationLib.assessment.places import (
 def shares(anatomy, views, pose):
     objective = anatomy.objective(views, anatomy.levels(views, pose)[-1], pose)
     return shares_at(objective, pose)
+
+
+def test_a_tile_that_is_moved_fits_better_out_of_place():
+    image = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(80, 64)), 2.0)
+    xray = image.copy()
+    xray[:, 32:] = np.roll(image, (2, -3), (0, 1))[:, 32:]
+    there, elsewhere = (
+        each[1:-1] for each in best_fits(shifted_sums(image, xray, np.ones(image.shape)))
+    )
+    assert there.shape == (3, 4)
+    assert there[:, 0] == pytest.approx(1) and (elsewhere[:, 0] < 0.95).all()
+    assert elsewhere[:, 2] == pytest.approx(1) and (there[:, 2] < 0.95).all()
 
 
 def test_a_tile_with_one_straight_edge_fits_as_well_along_it():

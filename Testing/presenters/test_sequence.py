@@ -90,6 +90,7 @@ def test_the_answer_for_a_frame_whose_bones_lie_apart_is_that_of_each(sequence):
     accepted = replace(frames[0], verdict="accept")
     frames[0] = replace(frames[0], verdict="check", reasons=[apart], bones={"L1": accepted})
     assert text(sequence, "headline") == "Frame 0: registered, each bone: accept."
+    assert text(sequence, "strip") == "5 of 5 frames: 1 accept, 3 check, 1 reject."
     said = sequence.host.answer.answer()
     assert (said.kind, said.word) == ("accept", "BONES: ACCEPT")
     assert said.headline.endswith("L1 lies 4.6 mm from there")

@@ -186,17 +186,17 @@ def _summarise(track: Track, out: Path) -> None:
     for name in frames[0].bones:
         say(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.")
     for frame in frames:
-        bones = frame.bones.items() if frame.world_from_ct is not None else ()
+        bones = frame.bones.items() if frame.found else ()
         for name, found in (("", frame), *bones):
             if found.how not in ("followed", name and "registered") or not found.kept:
                 what = ", ".join(filter(None, [track.sequence.names[frame.number], name]))
-                say(f"  {what}: {found.how}, {found.verdict}. {' '.join(found.reasons)}".rstrip())
+                say(f"  {what}: {found.how}, {found.answer}. {' '.join(found.reasons)}".rstrip())
     say(f"  {out / 'track.json'}")
 
 
 def _verdicts(frames: Sequence[Tracked]) -> str:
     """Count the frames with each verdict."""
-    counts = Counter(frame.verdict for frame in frames)
+    counts = Counter(frame.answer for frame in frames)
     return ", ".join(
         f"{counts[verdict]} {verdict}" for verdict in get_args(BoneVerdict) if counts[verdict]
     )

@@ -130,8 +130,10 @@ class FoundFiles:
         return [file for file in files if len(file.parts) == least]
 
     def put(self, path: Path, *kinds: str) -> None:
-        """Take a file as one of these kinds."""
-        if kinds == (CT,):
+        """Take a file as one of these kinds; as unknown for none."""
+        if not kinds:
+            self.unknown.append(path)
+        elif kinds == (CT,):
             self.cts.append(CTFiles((path,), path.name, _facts_of_file(path)))
         else:
             self.files.setdefault(kinds, []).append(path)
@@ -161,21 +163,16 @@ def recognise(paths: Iterable[Path]) -> FoundFiles:
         except InputError as error:
             found.problems.append(str(error))
             continue
-        if file is None:
-            others.append(path)
-        else:
+        if file:
             dicoms.append(file)
+        else:
+            others.append(path)
     _sort_dicom(dicoms, found)
     for path in without_data_files(others):
         try:
-            kinds = kinds_of(path)
+            found.put(path, *kinds_of(path))
         except InputError as error:
             found.problems.append(str(error))
-            continue
-        if kinds:
-            found.put(path, *kinds)
-        else:
-            found.unknown.append(path)
     found.cts.sort(key=lambda ct: -len(ct.files))
     return found
 
@@ -202,7 +199,7 @@ def _all_files(paths: Iterable[Path]) -> list[Path]:
 
 def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
     series: dict[str, list[DicomFile]] = defaultdict(list)
-    scouts: list[DicomFile] = []
+    scouts: list[Path] = []
     seen: set[str] = set()
     for file in files:
         try:
@@ -216,27 +213,22 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
             continue
         if kind == CT:
             series[str(file.value("SeriesInstanceUID") or file.path.parent)].append(file)
-        elif kind == XRAY:
-            if is_localizer(file):
-                scouts.append(file)
-            else:
-                found.put(file.path, XRAY)
-        elif kind == MASK:
-            found.put(file.path, MASK)
+        elif kind == XRAY and is_localizer(file):
+            scouts.append(file.path)
+        elif kind:
+            found.put(file.path, kind)
         else:
             found.unknown.append(file.path)
     whole = [slices for slices in series.values() if len(slices) > 1 or _frames(slices[0]) > 1]
     found.cts += [_series(slices) for slices in whole]
-    if not whole:  # a slice is no CT, but as a picture may be an X-ray
-        for slices in series.values():
-            found.put(slices[0].path, SLICE, XRAY)
-    else:
+    if whole:
+        found.scouts = scouts
         found.unknown += [slices[0].path for slices in series.values() if slices not in whole]
-    for file in scouts:
-        if whole:
-            found.scouts.append(file.path)
-        else:
-            found.put(file.path, XRAY)
+        return
+    for slices in series.values():  # a slice is no CT, but as a picture may be an X-ray
+        found.put(slices[0].path, SLICE, XRAY)
+    for path in scouts:
+        found.put(path, XRAY)
 
 
 def _dicom_kind(file: DicomFile) -> str:

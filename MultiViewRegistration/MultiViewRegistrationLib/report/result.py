@@ -29,7 +29,7 @@ from ..io.case_file import new_uid
 from ..io.edge_checks import EdgeCheck, all_on_line, keys_of, off_line
 from ..io.files import plain
 from ..io.navigation.registration_export import REJECTED, VERSION
-from ..reasons import Reason, Use, Verdict, bones_apart, doubted, with_codes
+from ..reasons import Reason, Use, Verdict, bones_apart, doubted, each_accepted, with_codes
 from ..registration.bone import parts_of, placed
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import Range, pose_difference
@@ -263,8 +263,8 @@ class Result:
 
     @property
     def each_accepted(self) -> bool:
-        """Whether every bone is accepted at its own pose, apart from where the CT in one piece has it."""
-        return bones_apart(self.reasons) and self.together.of("accept") == self.together.bodies
+        """See `reasons.each_accepted`."""
+        return each_accepted(self.reasons, (body.verdict for body in self.together.bodies))
 
     @property
     def answer(self) -> Verdict | None:

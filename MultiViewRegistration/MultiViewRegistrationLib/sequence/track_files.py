@@ -194,7 +194,7 @@ class Track:
         parts = parts_of(case.bodies, self.anatomy, case.bone_names)
         for done, frame in enumerate(self.frames):
             progress(done / len(self.frames), "drawing the overlays")
-            if frame.world_from_ct is None and not frame.bone_poses:
+            if not frame.found:
                 continue
             drawn, pose = frame.drawn(case.bodies, parts)
             for view in with_cameras(self.sequence.load(frame.number).views, frame.cameras):

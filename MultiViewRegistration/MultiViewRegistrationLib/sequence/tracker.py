@@ -26,7 +26,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.xray import View
-from ..reasons import UNUSABLE, Reason, Use, bones_apart
+from ..reasons import UNUSABLE, Reason, Use, each_accepted
 from ..registration.bone import placed
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
@@ -151,6 +151,11 @@ class Tracked:
         return self.world_from_ct if self.kept else None
 
     @property
+    def found(self) -> bool:
+        """Whether anything has a pose."""
+        return self.world_from_ct is not None or bool(self.bone_poses)
+
+    @property
     def bone_poses(self) -> dict[str, np.ndarray]:
         """The same of the bones that have one, by name."""
         return {name: bone.pose for name, bone in self.bones.items() if bone.pose is not None}
@@ -165,8 +170,13 @@ class Tracked:
 
     @property
     def each_accepted(self) -> bool:
-        """As of `HistoryEntry`."""
-        return bones_apart(self.reasons) and {b.verdict for b in self.bones.values()} == {"accept"}
+        """See `reasons.each_accepted`."""
+        return each_accepted(self.reasons, (bone.verdict for bone in self.bones.values()))
+
+    @property
+    def answer(self) -> str:
+        """The verdict of what is to be used: of each bone where `each_accepted`."""
+        return "accept" if self.each_accepted else self.verdict
 
     @property
     def uses_in_words(self) -> str:

@@ -224,8 +224,7 @@ def view_states(session: Session) -> dict[str, str]:
     if session.sequence.frame is not None:
         return {}
     entry = _entry(session)
-    right = entry.verdict == "accept" or entry.each_accepted
-    states = dict.fromkeys(entry.views, "good") if right else entry.views
+    states = dict.fromkeys(entry.views, "good") if entry.answer == "accept" else entry.views
     return states | dict.fromkeys(entry.off_line, "bad")
 
 
@@ -314,7 +313,7 @@ def explanation(session: Session) -> list[str]:
     entry = session.history.current and session.history.current.as_checked
     outdated = outdated_reason(session)
     if frame is not None:
-        meaning = MEANINGS["accept" if frame.each_accepted else frame.verdict]
+        meaning = MEANINGS[frame.answer]
         end = [] if outdated else [frame.uses_in_words, frame.scope, meaning]
         return list(filter(None, [outdated, *frame.reasons, *end]))
     if entry is None or not entry.inputs:
@@ -325,7 +324,7 @@ def explanation(session: Session) -> list[str]:
     if entry.verdict == "accept":
         behind = [entry.summary, *entry.reasons]
     by = checked(session)
-    meaning = MEANINGS["accept" if entry.each_accepted else entry.verdict]
+    meaning = MEANINGS[entry.answer]
     meaning = EDGES_FIT.format(by=by) if by else meaning
     return list(filter(None, [*behind, meaning, *_of_bodies(entry)]))
 

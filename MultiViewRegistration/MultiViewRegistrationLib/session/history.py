@@ -33,7 +33,7 @@ from ..mrml.bones import (
 )
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, Use, Verdict, bones_apart, doubted, from_codes, with_codes
+from ..reasons import KEYS, Use, Verdict, doubted, each_accepted, from_codes, with_codes
 from ..translation import _
 from .verdicts import bodies_of_content, of_use, reasons_of_content
 
@@ -269,9 +269,13 @@ class HistoryEntry:
 
     @property
     def each_accepted(self) -> bool:
-        """Whether every bone is accepted at its own pose, apart from where the CT in one piece has it."""
-        verdicts = {body["verdict"] for body in self.bodies.values()}
-        return bones_apart(self.reasons) and verdicts == {"accept"}
+        """See `reasons.each_accepted`."""
+        return each_accepted(self.reasons, (body["verdict"] for body in self.bodies.values()))
+
+    @property
+    def answer(self) -> str | None:
+        """The verdict of what is to be used: of each bone where `each_accepted`."""
+        return "accept" if self.each_accepted else self.verdict
 
     @property
     def uses_in_words(self) -> str:

@@ -230,7 +230,7 @@ class SequencePresenter(Presenter):
         frame = player.frame
         first = _("No frame of {name} is shown yet.").format(name=player.played.name)
         headline, *lines = frame_lines(player, frame) if frame is not None else [first]
-        tone = "strong" if frame is None else TONES.get(frame.verdict, "strong")
+        tone = "strong" if frame is None else TONES.get(frame.answer, "strong")
         play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
         strip = self._known.value("strip", (player, player.last), partial(strip_of, player.played))
         rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
@@ -430,7 +430,7 @@ class SequencePresenter(Presenter):
 
 def strip_of(played: Played) -> np.ndarray:
     """Return the verdicts of all frames as colours beside each other."""
-    verdicts = [frame.verdict for frame in played.frames]
+    verdicts = [frame.answer for frame in played.frames]
     verdicts += [""] * (played.count - len(verdicts))
     rows, columns = STRIP_PX
     colours = np.array([COLOURS[verdict] for verdict in verdicts], np.uint8)
@@ -481,7 +481,7 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
 
 def counted(player: Player) -> str:
     """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
-    verdicts = [frame.verdict for frame in player.played.frames]
+    verdicts = [frame.answer for frame in player.played.frames]
     count = player.played.count
     parts = [f"{verdicts.count(each)} {each}" for each in COLOURS if each in verdicts]
     if len(verdicts) < count:

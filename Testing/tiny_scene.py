@@ -129,13 +129,9 @@ def registration_of(
 
     registration = Registration.create(scene, "Test")
     for name, camera in (cameras or {"AP": c_arm(), "lateral": c_arm(90)}).items():
-        add_xray(
-            registration,
-            name,
-            camera,
-            dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3)))),
-            pixel_mm,
-        )
+        image = dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3))))
+        image[0, len(registration.xrays)] += 0.001  # no two are the same
+        add_xray(registration, name, camera, image, pixel_mm)
     return registration
 
 

@@ -143,13 +143,6 @@ def test_suspicious_geometry_is_reported(check_of, first, second, said):
     assert reported.endswith(".")
 
 
-def test_the_same_image_in_two_views_is_reported(write_case):
-    path = write_case(minimal())
-    (path.parent / "lat.mha").write_bytes((path.parent / "ap.mha").read_bytes())
-    reported = findings(check_case(Case.load(path)))
-    assert any(finding.startswith("LAT has the same image as AP") for finding in reported)
-
-
 def test_without_a_start_the_ct_is_put_where_the_views_meet(check_of, load):
     check = check_of({}, SIDE, start=None)
     case = load(minimal())

@@ -42,7 +42,7 @@ def volume(host, name: str, seed: int = 0):
 
 def add(section, *names: str) -> list:
     """Add volumes of the scene; returns them."""
-    nodes = [volume(section.host, name, seed) for seed, name in enumerate(names)]
+    nodes = [volume(section.host, name, n) for n, name in enumerate(names, len(section.views))]
     for node in nodes:
         act(section, "volume", node.GetID())
     return nodes

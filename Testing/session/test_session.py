@@ -70,7 +70,9 @@ def test_warnings_become_notes_and_reasons(session, registration, views, no_caus
     away[0, 3] += 2000
     third = registration.add_xray("Away")
     third.change(geometry=replace(views[0].camera, camera_from_world=away), intensity="log")
-    set_source(third, registration.xrays[0].source)
+    other = slicer.util.arrayFromVolume(registration.xrays[0].source) + 0.01
+    node = slicer.util.addVolumeFromArray(other)
+    set_source(third, node)
     register_given(session)
     assert any("Away" in note and "does not show the CT" in note for note in session.notes)
     assert set(session.notes) <= set(session.history.current.reasons)

@@ -147,7 +147,7 @@ def test_x_rays_are_checked_one_at_a_time(two_views, checking):
     assert [checking.problem(view) for view in (ap, lat)] == ["", ""] and checking.twins() is None
     camera = lat.record.geometry
     lat.change(geometry=ap.record.geometry)
-    assert checking.twins() == (ap, lat)
+    assert checking.twins() == ("geometry", ap, lat)
     lat.change(use=False)
     assert checking.twins() is None
     lat.change(use=True, geometry=camera)

@@ -496,7 +496,7 @@ def views_of(
         centre = rigid.transform_points(world_from_index, (low + high) / 2)
     sizes = [xray.valid.shape[::-1] for xray in xrays]
     cameras = resolve_projection_signs(files, sizes, centre)
-    refuse_copies(where, files, xrays, cameras)
+    refuse_copies(where, files, xrays)
     if world_from_ct is not None:
         check_start(where, files, cameras, ct, world_from_ct)
     return [_view(file, xray, camera) for file, xray, camera in zip(files, xrays, cameras)]

@@ -75,13 +75,9 @@ def check_case(case: Case) -> dict[str, Any]:
         if case.reference_from_world is None
         else rigid.inverse(case.reference_from_world)[:3, 3]
     )
-    views = []
-    for nth, view in enumerate(case.views):
-        numbers = _view(view, world_from_ct, box, corners, isocentre)
-        views.append({**numbers, "same_image_as": _same_image(view, case.views[:nth])})
     checked = {
         "name": case.name,
-        "views": views,
+        "views": [_view(view, world_from_ct, box, corners, isocentre) for view in case.views],
         "pairs": [_pair(a, b) for a, b in combinations(case.views, 2)],
         "world_from_ct": world_from_ct,
         "start_pose": "assumed" if case.world_from_ct is None else "given",
@@ -178,14 +174,6 @@ def _view(
         "ct_inside": inside.mean(),
         "toward": {letter: turn[:, axis] for axis, letter in enumerate("LPS")},
     }
-
-
-def _same_image(view: View, before: list[View]) -> str | None:
-    """Return the name of an earlier view with the same pixels."""
-    pixels = view.xray.line_integrals
-    return next(
-        (other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None
-    )
 
 
 def _pair(first: View, second: View) -> dict[str, Any]:
@@ -412,11 +400,6 @@ def _of_view(view: dict[str, Any], where: str) -> list[str]:
         sentences.append(
             f"{name} has pixels of {pixel:.3g} mm at the anatomy, unlike an X-ray image; check the "
             "unit of its geometry and the size of the image."
-        )
-    if view["same_image_as"] is not None:
-        sentences.append(
-            f"{name} has the same image as {view['same_image_as']}, taken with another camera; "
-            "check which image is which."
         )
     return sentences
 

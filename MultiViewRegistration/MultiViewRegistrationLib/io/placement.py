@@ -171,15 +171,11 @@ def check_start(
             )
 
 
-def refuse_copies(
-    where: str, files: list[ViewRecord], xrays: list[XRay], cameras: list[Camera]
-) -> None:
-    """Refuse two views with the same camera and the same image."""
-    for (i, a), (j, b) in combinations(enumerate(cameras), 2):
-        if a.same_as(b) and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
-            first = files[i].field
-            second = files[j].field
+def refuse_copies(where: str, files: list[ViewRecord], xrays: list[XRay]) -> None:
+    """Refuse two views with the same image."""
+    for (first, one), (second, other) in combinations(zip(files, xrays), 2):
+        if np.array_equal(one.line_integrals, other.line_integrals):
             raise InputError(
-                f"{where}: {second} has the same camera and the same image as {first}, "
-                "expected different views; correct it or remove one of the two."
+                f"{where}: {second.field} has the same image as {first.field}, expected another "
+                "for each; choose its own, or leave it out."
             )

@@ -170,9 +170,11 @@ def recognise(paths: Iterable[Path]) -> FoundFiles:
     _sort_dicom(dicoms, found)
     for path in without_data_files(others):
         try:
-            found.put(path, *kinds_of(path))
+            kinds = kinds_of(path)
         except InputError as error:
             found.problems.append(str(error))
+            continue
+        found.put(path, *kinds)
     found.cts.sort(key=lambda ct: -len(ct.files))
     return found
 

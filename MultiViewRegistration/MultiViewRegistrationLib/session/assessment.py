@@ -224,7 +224,8 @@ def view_states(session: Session) -> dict[str, str]:
     if session.sequence.frame is not None:
         return {}
     entry = _entry(session)
-    states = dict.fromkeys(entry.views, "good") if entry.answer == "accept" else entry.views
+    right = entry.verdict == "accept" or entry.each_accepted
+    states = dict.fromkeys(entry.views, "good") if right else entry.views
     return states | dict.fromkeys(entry.off_line, "bad")
 
 
@@ -324,7 +325,7 @@ def explanation(session: Session) -> list[str]:
     if entry.verdict == "accept":
         behind = [entry.summary, *entry.reasons]
     by = checked(session)
-    meaning = MEANINGS[entry.answer]
+    meaning = MEANINGS["accept" if entry.each_accepted else entry.verdict]
     meaning = EDGES_FIT.format(by=by) if by else meaning
     return list(filter(None, [*behind, meaning, *_of_bodies(entry)]))
 

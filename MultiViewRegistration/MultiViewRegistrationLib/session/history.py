@@ -261,9 +261,10 @@ class HistoryEntry:
         if all(check.on_line for check in self.checks.values()):
             return self
         whole = off_line(self.checks)
-        bodies = {}
-        for name, body in self.bodies.items():
-            bodies[name] = doubted(body, [*whole, *off_line(self.checks, name)])
+        each = self.bodies.items()
+        bodies = {
+            name: doubted(body, [*whole, *off_line(self.checks, name)]) for name, body in each
+        }
         found = replace(doubted(self, whole), bodies=bodies)
         return replace(found, summary=(whole and found.uses_in_words) or self.summary)
 
@@ -271,11 +272,6 @@ class HistoryEntry:
     def each_accepted(self) -> bool:
         """See `reasons.each_accepted`."""
         return each_accepted(self.reasons, (body["verdict"] for body in self.bodies.values()))
-
-    @property
-    def answer(self) -> str | None:
-        """The verdict of what is to be used: of each bone where `each_accepted`."""
-        return "accept" if self.each_accepted else self.verdict
 
     @property
     def uses_in_words(self) -> str:

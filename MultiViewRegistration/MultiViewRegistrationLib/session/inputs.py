@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..geometry.camera import Camera
@@ -24,7 +24,7 @@ from ..imaging.body import Body
 from ..imaging.ct import CT as CTVolume
 from ..imaging.structures import Structures
 from ..imaging.xray import XRay
-from ..io.case import Case, View
+from ..io.case import Case
 from ..io.dicom_identity import DAY, Mismatch
 from ..jobs import start_python
 from ..mrml.bones import places_of
@@ -52,16 +52,17 @@ if TYPE_CHECKING:
     from .adding import Scouts
 
 #: An X-ray in a scene, or in a case.
-Placed = TypeVar("Placed", XRayView, View)
 #: By what the CT and its structures are kept among the views' nodes.
 CT = "CT"
 BODIES = "bodies"
 
 
 #: Of two X-rays.
-SAME_GEOMETRY = _(
-    "{} and {} have the same geometry, expected another for each; correct that of one, or skip it."
-)
+#: How two X-rays are `twins`.
+ALIKE = {
+    "geometry": _("{} and {} have the same geometry"),
+    "image": _("{} and {} have the same image"),
+}
 #: In the record: the digests of the warnings that were acknowledged.
 ACKNOWLEDGED = "acknowledged"
 
@@ -182,18 +183,17 @@ class Inputs:
         Raises
         ------
         InputError
-            For missing or invalid values, and for two views with one geometry.
+            For missing or invalid values, and for two views with one geometry, or image.
         """
         case = case_of(self.registration, self.xray, self.bodies(placed=placed))
-        if same := twins(case.views):
-            names = (view.name for view in same)
-            raise InputError(f"X-rays: {SAME_GEOMETRY.format(*names)}")
+        used = self.registration.used_xrays
+        if sentence := told_of_twins(used):
+            raise InputError(f"X-rays: {sentence}")
         case.dicom = origin_of(self.registration)
         case.mismatches = identity_mismatches(self.registration)
         case.same_patient = said_same_patient(self.registration)
         if case.truth_world_from_ct is None:
             case.truth_world_from_ct = true_pose(self.registration)
-        used = self.registration.used_xrays
         case.inputs = {
             "ct": of_ct(self.registration),
             **{view.name: of_view(view) for view in used},
@@ -295,8 +295,8 @@ class Inputs:
         made = self._made.get(view.id, ("", None))[1]
         return str(made) if isinstance(made, InputError) else ""
 
-    def twins(self) -> tuple[XRayView, XRayView] | None:
-        """Return two views that are used and have the same geometry, if there are any."""
+    def twins(self) -> tuple[str, XRayView, XRayView] | None:
+        """See `twins`, of views that are used."""
         return twins(self.registration.placed_xrays)
 
     def _source_changed(self, view: XRayView) -> bool:
@@ -342,17 +342,30 @@ def camera_of(view: XRayView) -> Camera:
     return view.camera
 
 
-def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
-    """Return two X-rays with the same geometry, if there are any.
+def twins(views: Sequence[XRayView]) -> tuple[str, XRayView, XRayView] | None:
+    """Return a key of ALIKE, and two X-rays with the same geometry or image; None where there are none.
 
     Raises
     ------
     InputError
         For one without a geometry.
     """
-    pairs = combinations([(view, view.camera) for view in views], 2)
-    return next(
-        ((one, other) for (one, camera), (other, same) in pairs if camera.same_as(same)), None
+    for one, other in combinations(views, 2):
+        if one.camera.same_as(other.camera):
+            return "geometry", one, other
+        if of_image(one) == of_image(other):
+            return "image", one, other
+    return None
+
+
+def told_of_twins(views: Sequence[XRayView]) -> str:
+    """Return how X-rays are `twins`, a sentence; "" where none are."""
+    if (same := twins(views)) is None:
+        return ""
+    what, one, other = same
+    alike = ALIKE[what].format(one.name, other.name)
+    return _("{alike}, expected another for each; correct that of one, or skip it.").format(
+        alike=alike
     )
 
 

@@ -28,7 +28,7 @@ from ..mrml.fingerprints import body_fingerprint, fingerprint
 from ..mrml.frames import FileImages, SliceImages, frames_in
 from ..mrml.registration import CT_TRANSFORM, Registration
 from ..translation import _
-from .inputs import PREPARING, SAME_GEOMETRY, Inputs, camera_of, twins
+from .inputs import PREPARING, Inputs, camera_of, told_of_twins
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -346,10 +346,9 @@ def missing_images(registration: Registration) -> str:
     try:
         for view in views:
             camera_of(view)
-        same = twins(views)
+        return told_of_twins(views)
     except InputError as error:
         return str(error)
-    return SAME_GEOMETRY.format(*(view.name for view in same)) if same else ""
 
 
 def missing_at_start(session: Session, start: str) -> str:

@@ -186,8 +186,8 @@ class GeometryEdits:
                 "{value:g} looks like radians, as the X-rays would be nearly parallel; give "
                 "degrees: {better:.1f}."
             ).format(value=found, better=np.degrees(found))
-        twins = self._xrays.session.twins()
-        if twins is not None and view in twins and not cautions:
+        what, *twins = self._xrays.session.twins() or ("",)
+        if what == "geometry" and view in twins and not cautions:
             other = twins[0] if twins[1] == view else twins[1]
             cautions["rao_lao_deg"] = _(
                 "{name} has the same geometry, expected another for each; correct one of them."

@@ -18,7 +18,7 @@ from ...translation import _
 from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
-from ..inputs import SAME_GEOMETRY
+from ..inputs import ALIKE, told_of_twins
 from ..tasks import Task, ended
 from .certainty import EditorPresenter, XRaySelection
 from .form import (
@@ -231,10 +231,10 @@ class XRaysPresenter(XRaySelection):
     def _problem(self) -> str:
         """Return warnings: two X-rays that are the same, problems of the selected X-ray."""
         view = self.current
-        if twins := self.session.twins():
-            return SAME_GEOMETRY.format(*(each.name for each in twins))
-        return self.geometry.unfinished() or (
-            self.session.problem(view) if not needs_geometry(view) else ""
+        return (
+            told_of_twins(self.registration.placed_xrays)
+            or self.geometry.unfinished()
+            or ("" if needs_geometry(view) else self.session.problem(view))
         )
 
     def _truth(self) -> str:
@@ -256,9 +256,9 @@ class XRaysPresenter(XRaySelection):
             waiting = scouts is not None and scouts.missing_in(self.registration)
             add = _("add X-rays, or use the CT's scouts") if waiting else _("add X-rays")
             return State("todo", _("none is used") if self.views else add)
-        if twins := self.session.twins():
-            same = _("{a} and {b} have the same geometry")
-            return State("problem", same.format(a=twins[0].name, b=twins[1].name))
+        if same := self.session.twins():
+            what, one, other = same
+            return State("problem", ALIKE[what].format(one.name, other.name))
         for view in used:
             if needs_geometry(view):
                 return State("todo", _("{name} needs geometry").format(name=view.name))

@@ -34,8 +34,7 @@ def test_derivatives_are_finite_differences():
     camera = random_camera(np.random.default_rng(0), mirrored=True)
     pivot = rigid.transform_points(camera.camera_from_world, MODEL.mean(axis=0))
     J = derivatives(camera, MODEL, pivot)
-    steps = np.array([1e-6] * 3 + [1e-4] * 3 + [1e-6] + [1e-3] * 2)
-    for column, step in enumerate(steps):
+    for column, step in enumerate(np.array([1e-6] * 3 + [1e-4] * 3 + [1e-6] + [1e-3] * 2)):
         ends = [
             changed(camera, sign * step * np.eye(9)[column], pivot).project(MODEL).ravel()
             for sign in (1, -1)

@@ -67,8 +67,7 @@ def test_frames_of_one_file_are_different_views(write_case, tmp_path):
     content = minimal()
     for view, frame in zip(content["views"], (0, 2)):
         view.update(image="run.mha", frame=frame, intensity="log")
-    case = Case.load(write_case(content))
-    for view, frame in zip(case.views, (0, 2)):
+    for view, frame in zip(Case.load(write_case(content)).views, (0, 2)):
         assert np.corrcoef(view.xray.line_integrals.ravel(), frames[frame].ravel())[0, 1] > 0.999
     content["views"][0]["frame"] = 2
     assert "views[1] has the same image as views[0]" in refusal(Case.load, write_case(content))

@@ -5,7 +5,7 @@ import pytest
 from file_io import write_json
 from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import SECRETS, write_ct, write_xray
-from tiny_case import DISTANCE, PLACE, START, camera, full
+from tiny_case import DISTANCE, PLACE, START, camera, full, run
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
@@ -83,7 +83,7 @@ def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
     """What the mask leaves out cannot be read in the copy."""
     path = write_case(full())  # its AP has a mask without the first three rows
     out = tmp_path / "copy"
-    assert main(f"case anonymise {path} --out {out}".split()) == 0
+    run(f"case anonymise {path} --out {out}")
     before, after = Case.load(path), Case.load(out)
     left_out = ~before.views[0].xray.valid
     assert left_out[:3].all() and np.ptp(before.views[0].xray.line_integrals[left_out]) > 0.1

@@ -18,10 +18,10 @@ from tiny_case import (
     minimal,
     refusal,
     registered_case,
+    run,
 )
 
 from MultiViewRegistrationLib import Body
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case, changed_inputs
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
@@ -113,7 +113,7 @@ def test_a_rendering_adds_up_the_bones_that_have_a_pose_and_says_which(write_cas
     write_transform("radius.tfm", own_frame(START))
     drawn = {}
     for pose in ("start", "radius.tfm"):
-        assert main(f"render case.json --pose {pose} --out drr".split()) == 0
+        run(f"render case.json --pose {pose} --out drr")
         drawn[pose] = read_values("drr/AP_drr.mha")
     ulna = drawn["start"] - drawn["radius.tfm"]
     assert ulna.max() > 0.1 and ulna.min() > -1e-5

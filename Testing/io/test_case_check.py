@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.testing import assert_allclose
-from tiny_case import READING, START, camera, changed, full, minimal
+from tiny_case import READING, START, camera, changed, full, minimal, run
 
 from MultiViewRegistrationLib import Case
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case_check import check_case, findings, summary_lines
 
@@ -64,7 +63,7 @@ def test_a_slot_scan_is_shown_with_the_source_of_its_middle_row(write_case, tmp_
     assert scout["field_mm"][1] == pytest.approx(64) and scout["mirrored"]
     said = "scout: a slot scan, source of its middle row at (0, 541, 0) mm"
     assert said in " ".join(summary_lines(check))
-    assert main(f"case show {path} --out {tmp_path}/show.html".split()) == 0
+    run(f"case show {path} --out {tmp_path}/show.html")
     assert ">scout</text>" in (tmp_path / "show.html").read_text()  # at its source
 
 
@@ -156,13 +155,13 @@ def test_without_a_start_the_ct_is_put_where_the_views_meet(check_of, load):
 
 def test_the_program_prints_the_check_and_refuses_a_bad_case(write_case, refused, capsys):
     path = write_case(minimal())
-    assert main(f"case check {path}".split()) == 0
+    run(f"case check {path}")
     reported = capsys.readouterr()
     assert "AP: source at (0, 700, 0) mm in the world" in reported.out
     assert "90.0 degrees between them" in reported.out
     assert "Nothing looks suspicious" in reported.out and not reported.err
     write_case({**minimal(), "tragets": []})
-    assert main(f"case check {path} --json".split()) == 0
+    run(f"case check {path} --json")
     assert any("tragets" in each for each in json.loads(capsys.readouterr().out)["findings"])
     write_case(changed(minimal(), "views[0].projection_matrix[0][0]", "x"))
     refused(f"case check {path}", "views[0].projection_matrix[0][0]")
@@ -180,7 +179,7 @@ def test_show_prints_the_resolved_matrices_of_every_kind_of_geometry(write_case,
     case = with_readings({"mirrored": True}, {})
     case["views"][1].pop("c_arm")
     case["views"][1]["projection_matrix"] = 3 * given.projection_matrix  # any scale
-    assert main(f"case show {write_case(case)} --json".split()) == 0
+    run(f"case show {write_case(case)} --json")
     views = json.loads(capsys.readouterr().out)["views"]
     for view, expected in zip(views, (camera(0, mirrored=True), given), strict=True):
         assert_allclose(view["projection_matrix"], expected.projection_matrix, rtol=1e-9, atol=1e-9)

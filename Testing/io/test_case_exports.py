@@ -17,10 +17,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phantom import c_arm, make_slot_scan
 from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 from scipy.ndimage import map_coordinates
-from tiny_case import camera_json, refusal
+from tiny_case import camera_json, refusal, run
 
 from MultiViewRegistrationLib import Case, Volume
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.io.case_writer import metaimage
@@ -206,8 +205,7 @@ def series_case(folder, tmp_path):
 @pytest.mark.parametrize("identity", ["", "--identity"])
 def test_a_registration_refers_to_the_slices_of_its_ct(series_case, tmp_path, dciodvfy, identity):
     result = write_result(tmp_path / "result", inputs=Case.load(series_case).inputs)
-    words = f"export {result} --as dicom --case {series_case} --out {tmp_path} {identity}"
-    assert main(words.split()) == 0
+    run(f"export {result} --as dicom --case {series_case} --out {tmp_path} {identity}")
     file = tmp_path / "world_from_ct.dcm"
     assert dciodvfy(file, "SpatialRegistration") == []
     data = pydicom.dcmread(file)

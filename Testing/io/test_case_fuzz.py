@@ -95,8 +95,7 @@ def outcome(function, *arguments):
 @given(damaged_cases())
 def test_damaged_cases(case_folder, content):
     path = case_folder / "damaged.json"
-    case = outcome(CaseFile.from_json, path, content)
-    if case is not None:
+    if outcome(CaseFile.from_json, path, content) is not None:
         VALIDATOR.validate(content)
         write_json(path, content)
         outcome(Case.load, path)

@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import slot_scan_of
 from phantom_study import write_scout
+from tiny_case import run
 
 from MultiViewRegistrationLib import Case
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 
 NEW = "case new --ct study --scouts --out new/case.json"
@@ -31,7 +31,7 @@ def retagged(path, **tags):
 
 
 def test_the_truth_is_the_frame_of_reference(study, capsys):
-    assert main(f"{NEW} --json".split()) == 0
+    run(f"{NEW} --json")
     report = json.loads(capsys.readouterr().out)
     assert not report["findings"] and report["start_pose"] == "given"
     case = Case.load("new/case.json")
@@ -51,14 +51,14 @@ def test_what_a_header_lacks_is_told_with_the_option_to_give(study, refused):
     missing = "view LAT: is missing source_to_isocentre_mm (DistanceSourceToPatient), expected all of a slot scan; give "
     refused(NEW, missing, "--view NAME IMAGE as --slot-scan KEY=VALUE")
     given = "--view left study/LAT.dcm --slot-scan source_to_isocentre_mm=550"
-    assert main(f"{NEW} {given}".split()) == 0
+    run(f"{NEW} {given}")
     assert [view.name for view in Case.load("new/case.json").views] == ["left", "AP"]
 
 
 def test_what_a_header_lacks_is_asked_for_at_a_terminal(study, at_terminal):
     write_scout(study, "AP", AngularPosition=None)
     asked = at_terminal("behind", "0,1,0")
-    assert main(NEW.split()) == 0
+    run(NEW)
     assert asked[0] == asked[1] and "TubeAngle" in asked[0]
     assert "0,1,0 is behind the patient" in asked[0]
 
@@ -73,7 +73,7 @@ def test_any_image_may_be_a_slot_scan(study, refused):
     words = "case new --ct study/ct --view AP study/AP.dcm --intensity log --out new/case.json"
     words = f"{words} --slot-scan {' '.join(given)}"
     refused(words, "AP: is missing rows_along, expected all of a slot scan")
-    assert main(f"{words} rows_along=0,0,-1 fan=flat".split()) == 0
+    run(f"{words} rows_along=0,0,-1 fan=flat")
     (view,) = Case.load("new/case.json").views
     assert view.camera.same_as(SlotScan(**scan).camera())
 
@@ -95,7 +95,7 @@ def test_wrong_readings_are_refused(study, refused, reading, said):
 def test_scouts_of_another_examination_are_refused_or_left_out(study, refused, capsys):
     retagged(study / "AP.dcm", FrameOfReferenceUID="1.2.3.8")
     refused(f"{NEW} --view AP study/AP.dcm", "view AP: study/AP.dcm is no scout of this CT")
-    assert main(NEW.split()) == 0
+    run(NEW)
     left_out = "AP.dcm is a localizer of another frame of reference than the CT, and is left out"
     assert left_out in capsys.readouterr().err
     assert [view.name for view in Case.load("new/case.json").views] == ["LAT"]
@@ -121,7 +121,7 @@ def test_a_scout_that_was_turned_without_its_header_is_refused(study, refused, t
 def test_a_scout_that_shows_the_ct_elsewhere_is_suspicious(study, capsys):
     """Cropped at the top, with the header left as it was."""
     write_scout(study, "LAT", pydicom.dcmread(study / "LAT.dcm").pixel_array[20:])
-    assert main(NEW.split()) == 0
+    run(NEW)
     assert (
         "Suspicious: LAT does not show the CT where the scanner has it (local NCC"
         in capsys.readouterr().out

@@ -12,9 +12,17 @@ from numpy.testing import assert_array_equal
 from planted_dicom import write_ct
 from segmentation_files import write_seg, write_seg_nrrd
 from test_case_schema import VALIDATOR
-from tiny_case import PLACE, REMOVED, case_of_arrays, changed, minimal, refusal, registered_case
+from tiny_case import (
+    PLACE,
+    REMOVED,
+    case_of_arrays,
+    changed,
+    minimal,
+    refusal,
+    registered_case,
+    run,
+)
 
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -343,7 +351,7 @@ CASE_NEW = (
 )
 def test_a_new_case_has_the_structures_of_the_options(capsys, words, written, masks):
     np.savetxt("ap.txt", minimal()["views"][0]["projection_matrix"])
-    assert main(f"{CASE_NEW} --ct-labels labels.mha {words}".split()) == 0
+    run(f"{CASE_NEW} --ct-labels labels.mha {words}")
     assert f"Each with a pose of its own: {', '.join(masks)}." in capsys.readouterr().out
     content = read_json(Path("new/case.json"))
     assert content["labels"] == "../labels.mha" and content["structures"] == written

@@ -9,9 +9,9 @@ from imaging.dicom_files import tagged, write_series
 from numpy.testing import assert_allclose
 from phantom import START, TRUE_POSE, error_mm, make_ct, make_slot_scan
 from refusals import refuses
+from tiny_case import run
 
 from MultiViewRegistrationLib import Case, register
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
@@ -54,7 +54,7 @@ def test_a_pair_becomes_a_case_with_no_option(pair):
 
     Each image by similar triangles about the middle of the cabin.
     """
-    assert main(NEW.split()) == 0
+    run(NEW)
     case = Case.load("new/case.json")
     sources = [view.camera.source for view in case.views]
     assert_allclose(sources, [[0, -987, 0], [918, 0, 0]], atol=1e-9)
@@ -136,7 +136,7 @@ def test_what_is_lacking_is_asked_for_and_may_be_given(pair, refused):
     given = f"--slot-scan columns_along=1,0,0 rows_along=0,0,-1 pixel_mm={SPACING}"
     command = NEW.replace("--view LAT", f"{given} --view LAT")
     refused(command, "view AP: is missing isocentre_to_source (ViewPosition, AP or PA")
-    assert main(command.replace(given, f"{given} isocentre_to_source=0,-1,0").split()) == 0
+    run(command.replace(given, f"{given} isocentre_to_source=0,-1,0"))
     assert_allclose(Case.load("new").views[0].camera.source, [0, -987, 0], atol=1e-9)
 
 
@@ -144,7 +144,7 @@ def test_a_patient_who_turns_his_back_to_the_frontal_tube(pair):
     """The frontal image is mirrored then, and the lateral one shows him facing the other way."""
     write_eos(pair[0], **PA)
     write_eos(pair[1], "lateral", PatientOrientation=["A", "F"])
-    assert main(NEW.split()) == 0
+    run(NEW)
     for view, plane in zip(Case.load("new").views, COLUMNS, strict=True):
         across, up = seen_from(plane, [-3.0, -2, 4])  # of him who is turned by half about z
         middle, sign = (COLUMNS[plane] - 1) / 2, -1 if plane == "frontal" else 1
@@ -173,7 +173,7 @@ def test_images_that_are_not_of_one_scan_are_refused(pair, refused, tags, said):
 def test_a_cropped_image_is_placed_by_what_is_given(pair):
     write_eos(pair[1], "lateral", rows=40)
     top = (ROWS - 1) / 2 * SPACING  # cut off below
-    assert main(f"{NEW} --slot-scan isocentre=0,0,{top}".split()) == 0
+    run(f"{NEW} --slot-scan isocentre=0,0,{top}")
     one, other = (view.camera.project([0.0, 0, 1]) for view in Case.load("new").views)
     assert one[1] == pytest.approx(other[1])
 

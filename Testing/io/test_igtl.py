@@ -62,8 +62,7 @@ def client(port):
 
 
 def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
-    sent = messages(reference_from_world=REFERENCE)
-    with running(igtl.serve, port, sent), client(port) as peer:
+    with running(igtl.serve, port, messages(reference_from_world=REFERENCE)), client(port) as peer:
         poses = {"CTToWorld": POSE, "CTToReference": REFERENCE @ POSE}
         told = {}
         for device, pose in poses.items():

@@ -14,6 +14,7 @@ from file_io import read_json, read_values, write_json
 from handed_result import write_result
 from numpy.testing import assert_allclose
 from test_exports import matrix_of
+from tiny_case import run
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
@@ -293,6 +294,6 @@ def test_a_drr_of_the_whole_has_each_bone_at_its_own_pose(case, result, export, 
     drawn = data.pixel_array * float(data.RescaleSlope) / 1000
     assert_allclose(drawn, shown[0].xray.line_integrals, atol=2e-3)
     shown = xrays(*spine(), [rigid.inverse(POSE) @ pose for pose in POSES], POSE, noise=0)
-    assert main(f"render {case} --pose {path} --out {tmp_path}/drr".split()) == 0
+    run(f"render {case} --pose {path} --out {tmp_path}/drr")
     drawn = read_values(tmp_path / "drr" / "view 1_drr.mha")
     assert_allclose(drawn, shown[1].xray.line_integrals, atol=2e-3)

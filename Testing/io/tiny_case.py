@@ -9,6 +9,7 @@ from file_io import read_values, write_values, write_volume
 from refusals import refusal as refusal
 
 from MultiViewRegistrationLib import CArm, Case
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.cli.options import Parser
 from MultiViewRegistrationLib.cli.register import _case_file, add_register
 from MultiViewRegistrationLib.geometry import rigid
@@ -199,6 +200,11 @@ def case_of_arrays(*bones, **named):
     matrices = [np.array(view["projection_matrix"]) for view in views]
     given = {"view_image": images, "view_projection": matrices, "view_intensity": "linear"}
     return case_of(*bones, **given, **named)
+
+
+def run(words):
+    """The program does what these words say."""
+    assert main(words.split()) == 0
 
 
 def registered_case(words):

@@ -132,8 +132,7 @@ def test_perfect_votes_are_the_true_pose_in_either_kind_of_image(cameras):
     poses, _, views, _ = batch(5, 1)
     camera_from_ct = in_cameras(cameras, torch.from_numpy(poses)).flatten(0, 1).float()
     true = network.project(camera_from_ct, views)
-    pixels = (true.permute(0, 2, 1).double().numpy() + 0.5) * 64 - 0.5
-    for camera, found in zip(cameras, pixels):
+    for camera, found in zip(cameras, (true.permute(0, 2, 1).double().numpy() + 0.5) * 64 - 0.5):
         assert_allclose(found, camera.project(at_points(poses[0])), atol=1e-3)
     said = CellVotes(true[..., None].expand(-1, -1, -1, 64), torch.full((2, 12, 64), -3.0))
     pose = fuse(network.evidence(said, cameras), CENTROID, NOMINAL)[0].world_from_ct

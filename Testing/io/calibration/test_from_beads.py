@@ -8,9 +8,9 @@ import pytest
 from file_io import read_json, write_json, write_values
 from numpy.testing import assert_allclose, assert_array_equal
 from refusals import refusal, refuses
+from tiny_case import run
 
 from MultiViewRegistrationLib import Camera, calibrate_from_beads
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.bead_fit import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
@@ -91,7 +91,7 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
         write_values(tmp_path / f"{name}.png", image)
     out = tmp_path / "cameras.json"
     views = f"--view AP {tmp_path}/ap.png --view LAT {tmp_path}/lat.png --mirrored no --out {out}"
-    assert main(f"calibrate --beads {PHANTOM} --intensity linear --json {views}".split()) == 0
+    run(f"calibrate --beads {PHANTOM} --intensity linear --json {views}")
     answer = json.loads(capsys.readouterr().out)
     assert [view["name"] for view in answer["views"]] == ["AP", "LAT"]
     assert np.shape(answer["views"][1]["projection_matrix"]) == (3, 4)

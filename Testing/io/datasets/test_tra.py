@@ -5,10 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from test_autoscoper import trial
-from tiny_case import refusal
+from tiny_case import refusal, run
 
 from MultiViewRegistrationLib import Case
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.datasets.autoscoper import (
     autoscoper_from_ct,
     read_autoscoper,
@@ -82,7 +81,7 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
     assert_allclose(imported.content["truth"]["world_from_ct"], POSE @ turned, atol=1e-9)
     words = f"--truth {tmp_path}/truth.tra --unit cm --volume radius --out {tmp_path}/case"
     words = f"import autoscoper {trial} --frame 1 --intensity linear {words}"
-    assert main(words.split()) == 0
+    run(words)
     assert "taken as the truth" in capsys.readouterr().err
     assert_allclose(Case.load(tmp_path / "case").truth_world_from_ct, POSE @ turned, atol=1e-9)
 

@@ -9,10 +9,9 @@ from file_io import read_json
 from imaging.dicom_files import tagged
 from imaging.xray_files import write_xa
 from test_case_anonymise import assert_same_views
-from tiny_case import minimal
+from tiny_case import minimal, run
 
 from MultiViewRegistrationLib import Case
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.dicom_geometry import ASSUMPTIONS
 
 ROUND = (
@@ -63,7 +62,7 @@ def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
         if "Slope=-1" in tags:
             entry["intensity"] = "auto"
     before = Case.load(write_case(content))
-    assert main(f"case anonymise {tmp_path} --out {tmp_path}/copy".split()) == 0
+    run(f"case anonymise {tmp_path} --out {tmp_path}/copy")
     after = Case.load(tmp_path / "copy")
     assert_same_views(after, before)
     assert all(view.xray.valid.mean() > 0.2 for view in after.views)

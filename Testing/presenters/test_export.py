@@ -189,6 +189,7 @@ def test_the_link_asks_for_a_host_and_a_port_and_says_what_it_prepares(export, m
         ("host", " ", "found no host"),
         ("port", "184399", "Port: 184399 is outside 1 to 65535"),
         ("port", "18944,5", "no whole number"),
+        ("port", "", "none is given"),
     ):
         before = control(export, key).text
         act(export, key, typed)

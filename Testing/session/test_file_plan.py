@@ -74,15 +74,6 @@ def test_each_kind_of_a_drop_is_planned_for_itself():
         plan(many, {}, NOTHING)
 
 
-def test_another_patients_files_are_asked_about():
-    dropped = Dropped(found(xray="a.png"), doubt="other")
-    assert choices(plan(dropped, {}, WHOLE)) == ["new", "replace", "add"]
-    added = (Step.BEGIN, ReadXRays((Path("a.png"),)), Keep(()))
-    assert plan(dropped, {"how": "new"}, WHOLE) == (Step.CLOSE, *added)
-    assert plan(dropped, {"how": "add"}, WHOLE) == added
-    assert plan(dropped, {"how": "replace"}, WHOLE) == (Step.REMOVE_XRAYS, *added)
-
-
 def test_a_ct_with_x_rays_is_another_case_beside_one_that_has_both():
     dropped = Dropped(found(cts=(SOFT,), xray="a.png"))
     assert choices(plan(dropped, {}, WHOLE)) == ["new", "replace"]
@@ -132,12 +123,6 @@ def test_another_patients_ct_takes_the_place_of_all_with_its_scouts():
     dropped = Dropped(found(cts=(SOFT,), scouts=(Path("ap.dcm"),)), doubt="other")
     removed, *_begin, kept = plan(dropped, {"how": "replace"}, WHOLE)
     assert removed is Step.REMOVE_XRAYS and kept.files[1] == Part((SCOUTS,))
-
-
-def test_that_unknown_images_are_of_this_patient_is_kept():
-    dropped = Dropped(found(xray="a.png"), doubt="unknown")
-    assert choices(plan(dropped, {}, WHOLE)) == ["add", "new", "replace"]
-    assert plan(dropped, {"how": "add"}, WHOLE)[0] is Step.OF_THIS_PATIENT
 
 
 def test_a_whole_registration_takes_the_place_of_what_is_open():
@@ -236,18 +221,6 @@ def matrices(tmp_path):
 def given(actions) -> dict[str, str]:
     """The files that X-rays got their cameras from."""
     return {action.xray: action.path.name for action in actions}
-
-
-def test_calibrations_find_x_rays_by_name_or_as_the_only_ones_left(matrices):
-    assert plan(Part(("calibration",)), {}, WHOLE) is None
-    assert plan(matrices, {}, NOTHING) == PendingQuestion("Calibration: p.txt, lat.txt")
-    assert [question.key for question in plan(matrices, {}, WHOLE).questions] == [
-        "first_pixel",
-        "axes",
-        "unit",
-    ]
-    assert given(plan(matrices, ANSWERS, WHOLE)) == {"n1": "p.txt", "n2": "lat.txt"}
-    assert isinstance(plan(matrices, ANSWERS, replace(WHOLE, xrays_coming=True)), PendingQuestion)
 
 
 def test_the_end_from_which_images_are_seen_is_asked_once_for_all_matrices(matrices):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MultiViewRegistration")]
 
 from file_io import read_json, read_values, write_json  # noqa: E402
-from imaging.dicom_files import CT_IMAGE, XA_IMAGE, write_dicom  # noqa: E402
+from imaging.dicom_files import XA_IMAGE, write_dicom, write_series  # noqa: E402
 
 from MultiViewRegistrationLib.io.datasets.chest import (  # noqa: E402
     BENT_SPINE_FOLDER,
@@ -62,30 +62,13 @@ def write_study(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
 
     CT slices in "CT", AP.dcm and lateral.dcm, whose headers say where the C-arm stood.
     """
-    image = sitk.ReadImage(str(chest_ct()))
-    image = sitk.DICOMOrient(image, "LPS")
-    slices, spacing = sitk.GetArrayFromImage(image), image.GetSpacing()
-    (folder / "CT").mkdir(parents=True, exist_ok=True)
-    for k, hu in enumerate(slices):
-        pixels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-        position = image.TransformIndexToPhysicalPoint((0, 0, k))
-        write_dicom(
-            folder / "CT" / f"{k:03}.dcm",
-            pixels,
-            CT_IMAGE,
-            Modality="CT",
-            SeriesInstanceUID="1.2.826.0.1.3680043.8.498.7",
-            SeriesDescription="Chest 2.5 mm",
-            InstanceNumber=str(k + 1),
-            FrameOfReferenceUID="1.2.826.0.1.3680043.8.498.8",
-            PatientPosition="HFS",
-            ImagePositionPatient=[f"{value:.6g}" for value in position],
-            ImageOrientationPatient=["1", "0", "0", "0", "1", "0"],
-            PixelSpacing=[f"{spacing[1]:.6g}", f"{spacing[0]:.6g}"],
-            SliceThickness=f"{spacing[2]:.6g}",
-            RescaleIntercept="0",
-            RescaleSlope="1",
-        )
+    image = sitk.DICOMOrient(sitk.ReadImage(str(chest_ct())), "LPS")
+    place = np.diag([*image.GetSpacing(), 1.0])
+    place[:3, 3] = image.GetOrigin()
+    hu = np.clip(np.rint(sitk.GetArrayFromImage(image)), -1024, 3071).astype(np.int16)
+    folder.mkdir(parents=True, exist_ok=True)
+    said = {"FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.8", "PatientPosition": "HFS"}
+    write_series(folder / "CT", hu, place, SeriesDescription="Chest 2.5 mm", **said)
     for view in sample_case(sample)["views"]:
         write_xray(folder / f"{view['name']}.dcm", view, sample)
     return folder

@@ -97,10 +97,6 @@ class PageWalk(Walk):
         """The text of the bar."""
         return self.page.locator(".mv-answer").inner_text()
 
-    def kind(self) -> str:
-        """Of the answer."""
-        return self.tab.state("answer.kind")
-
     def settle(self, seconds: float = 1.5) -> None:
         """Let all views be drawn sharply, which is not the program's time to an answer.
 

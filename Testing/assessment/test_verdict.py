@@ -343,8 +343,8 @@ def test_an_alternative_that_fits_nearly_as_well_is_to_be_checked(
     assert lenient(registered._replace(found=found))[0] == verdict
 
 
-def test_what_was_not_measured_is_to_be_checked(lenient):
-    assert lenient() == ("accept", [])
+def test_what_was_not_measured_is_to_be_checked(lenient, fine):
+    assert (fine.verdict, fine.reasons) == ("accept", [])
     for otherwise, words in (
         ({"masked": True}, "was left out"),
         ({"registered": False}, "was set, not registered"),

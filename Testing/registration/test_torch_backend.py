@@ -1,18 +1,29 @@
-"""Objective, descents and search by PyTorch, on the processor and on CUDA where there is one, against those of numba."""
+"""Objective, descents and search by PyTorch, and bones by Triton's kernels, too, interpreted where there is no CUDA, against numba."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bent_spine import POSE, anatomy, bent_case, structures
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, off
+from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, misplaced, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
+from MultiViewRegistrationLib.registration.bones import BonesObjective
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.register_bones import (
+    LEVEL,
+    LEVELS,
+    LEVELS_WITHOUT_REST,
+    objective_at,
+    register_bones,
+)
 from MultiViewRegistrationLib.registration.scorer import Scorer
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
@@ -68,8 +79,16 @@ def same_fit(mine, theirs):
         same_system(of_view, expected, theirs.cost)
 
 
+def same_bones(mine, theirs):
+    assert mine.pixels == theirs.pixels
+    assert mine.cost == pytest.approx(theirs.cost, rel=1e-4)
+    close(mine.shown, theirs.shown, 1e-3)
+    for of_view, expected in zip(mine.by_view, theirs.by_view, strict=True):
+        same_system(of_view, expected, theirs.cost)
+
+
 def same_system(mine, theirs, cost):
-    scale = np.sqrt(np.diag(theirs[1]))
+    scale = np.sqrt(np.maximum(np.diag(theirs[1]), 1e-9))
     close(mine[0] / scale, theirs[0] / scale, 1e-4 * np.sqrt(cost))
     close(mine[1] / np.outer(scale, scale), theirs[1] / np.outer(scale, scale), 1e-4)
 
@@ -212,3 +231,71 @@ def test_pixels_that_are_left_out_are_left_out_as_by_numba(device, projector, vi
     given = projector, views, SETTINGS["both, robust"], PIVOT
     fit, whole = same_fits(device, *given, excluding=upper), same_fits(device, *given)
     assert 0 < fit.pixels[0] < 0.8 * whole.pixels[0]
+
+
+#: Not as fine as they are, which takes PyTorch minutes here.
+COARSE, COARSE_WITHOUT_REST = LEVELS[0], LEVELS_WITHOUT_REST[0]._replace(coarseness=4)
+
+
+@pytest.fixture(params=["cpu", "cuda" if torch.cuda.is_available() else "interpreted"])
+def bones_device(request, monkeypatch):
+    if request.param == "cuda":
+        return "cuda"
+    if request.param == "interpreted":
+        pytest.importorskip("triton", reason="the kernels are Triton's: pip install triton")
+        from MultiViewRegistrationLib.rendering import torch_drr, triton_drr
+
+        monkeypatch.setattr(triton_drr, "TILE", (64, 64))  # which takes fewer steps
+        monkeypatch.setattr(torch_drr, "kernels_on", lambda _device: triton_drr)
+    return "torch-cpu"
+
+
+def true_poses():
+    return np.array([POSE @ motion for motion in bent_case().motions])
+
+
+def objectives(device, level, *, with_rest=True, moving_rest=False):
+    """By numba and by the device."""
+    found = []
+    for whole in (anatomy(), anatomy().on_device(device)):
+        bones, rest = bones_of(structures(), whole), whole if with_rest else None
+        given = rest, bones, bent_case().views, POSE, ties_of(bones), level
+        found.append(objective_at(*given, moving_rest=moving_rest))
+    return found
+
+
+@pytest.mark.parametrize("level, with_rest", [(COARSE, True), (COARSE_WITHOUT_REST, False)])
+def test_bones_are_compared_as_by_numba(bones_device, level, with_rest):
+    fits, costs = [], []
+    for objective in objectives(bones_device, level, with_rest=with_rest):
+        fits.append(objective.evaluate(EvaluationPoint([POSE] * 4)).linearise())
+        costs.append(objective.evaluate(EvaluationPoint(true_poses())).cost())
+    same_bones(fits[1], fits[0])
+    assert costs[1] == pytest.approx(costs[0], rel=1e-4)
+    assert_allclose(fits[1].similarity, fits[0].similarity, atol=1e-4)
+
+
+def test_bones_the_rest_and_cameras_are_compared_as_by_numba(bones_device):
+    """By wrong cameras, and their intrinsics."""
+    level = LEVEL._replace(coarseness=4, settings=replace(LEVEL.settings, gradient_radius=3))
+    fits = []
+    for objective in objectives(bones_device, level, moving_rest=True):
+        off = misplaced(objective.views[1], [0.8, -0.6, 0.7], [2.0, 3.0, -1.5])
+        cameras = [objective.views[0].camera, off.camera]
+        point = EvaluationPoint(np.array([*true_poses(), POSE]), cameras, intrinsics=True)
+        fits.append(objective.evaluate(point).linearise())
+    same_bones(fits[1], fits[0])
+    assert len(fits[1].gradient) == 9 * 5
+
+
+def test_bones_end_where_numba_has_them_without_an_image_by_numba(monkeypatch):
+    ends = []
+    for whole in (anatomy(), anatomy().on_device("torch-cpu")):
+        bones = bones_of(structures(), whole)
+        if bones[0].device:  # but where the rest is made, and the bones are judged
+            monkeypatch.setattr(BonesObjective, "cost", None)
+        levels = [COARSE._replace(iterations=6)]
+        ends.append(register_bones(whole, bones, bent_case().views, POSE, levels=levels))
+    for bone, mine, theirs in zip(ends[0].bones, ends[1].poses, ends[0].poses, strict=True):
+        assert bone.apart(mine, theirs) < 0.02
+    assert_allclose(ends[1].fit.similarity, ends[0].fit.similarity, atol=1e-3)

@@ -31,6 +31,11 @@ def refuses(match: str):
     return pytest.raises(InputError, match=match)
 
 
+def warns(match: str):
+    """A block that warns the user with this pattern."""
+    return pytest.warns(UserWarning, match=match)
+
+
 def result_or_refusal(function: Callable, *arguments, **named):
     """What `function` returns; None after an InputError of one line. For fuzzers."""
     try:

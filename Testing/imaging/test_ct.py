@@ -14,6 +14,7 @@ from file_io import placed
 from file_io import write_volume as written
 from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
+from refusals import warns
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, load_ct
 
@@ -94,10 +95,7 @@ def test_a_file_of_labels_as_a_mask_is_one_structure_and_says_so(tmp_path, obliq
     ct, labels = written(tmp_path / "ct.nrrd", body(), oblique), (body() > 0).astype(np.uint8)
     labels[labels.shape[0] // 2 :] *= 31
     path = written(tmp_path / "labels.nrrd", labels, oblique)
-    with pytest.warns(
-        UserWarning,
-        match=r"labels.nrrd: the mask has 2 labels, 1 to 31, and is taken as one structure",
-    ):
+    with warns(r"labels.nrrd: the mask has 2 labels, 1 to 31, and is taken as one structure"):
         mask = load_ct(ct, mask=path).mask
     assert_array_equal(mask, body() > 0)
 

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from file_io import read_json, write_volume
 from numpy.testing import assert_array_equal
 from planted_dicom import write_ct
+from refusals import warns
 from segmentation_files import write_seg, write_seg_nrrd
 from test_case_schema import VALIDATOR
 from tiny_case import (
@@ -187,7 +188,7 @@ def test_frames_of_odd_size_begin_within_a_byte(tmp_path):
     masks = np.random.default_rng(3).random((5, 7, 9)) < 0.5
     write_seg(tmp_path / "seg.dcm", {"bone": masks}, np.eye(4))
     ct = CT(Volume(np.full(masks.shape, 500.0), np.eye(4)))
-    with pytest.warns(UserWarning, match='structure "bone" is cut off by the end of the CT'):
+    with warns('structure "bone" is cut off by the end of the CT'):
         found = read_structures(tmp_path / "seg.dcm", [], ct)
     assert_array_equal(found.mask(0), masks)
 
@@ -195,7 +196,7 @@ def test_frames_of_odd_size_begin_within_a_byte(tmp_path):
 def test_a_dicom_segmentation_of_another_patient_is_one(folder, write_case):
     write_ct(folder / "ct", np.where(LABELS > 0, 900, -500), PLACE)
     write_seg(folder / "seg.dcm", {"L1": L1}, PLACE, PatientID="somebody else")
-    with pytest.warns(UserWarning, match="the labels and CT are of different patients"):
+    with warns("the labels and CT are of different patients"):
         case = Case.load(write_case(changed(structured("seg.dcm"), "ct", "ct")))
     assert case.identity_reasons
 
@@ -304,7 +305,7 @@ def test_a_few_voxels_may_lie_in_two_structures(folder, write_case):
 
 def test_a_further_key_of_a_structure_is_warned_of(write_case):
     content = {**minimal(), "structures": [MASKS[0] | {"colour": "red"}]}
-    with pytest.warns(UserWarning, match='the key "colour" in structures.0. is not') as caught:
+    with warns('the key "colour" in structures.0. is not') as caught:
         CaseFile.read(write_case(content))
     assert len(caught) == 1
 

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from file_io import read_json
 from numpy.testing import assert_allclose, assert_array_equal
+from refusals import warns
 from scipy.spatial.transform import Rotation
 from tiny_case import PLACE, READING, REMOVED, START, camera, changed, refusal
 
@@ -125,7 +126,7 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
     lateral = case.views[1].xray
     assert lateral.pixel_mm == (4, 4) and not lateral.valid[:3].any()
     assert not any(b"elsewhere" in file.read_bytes() for file in folder.iterdir())
-    with pytest.warns(UserWarning, match='"colour"'):
+    with warns('"colour"'):
         write_case(folder, **memory(content={**memory()["content"], "colour": "blue"}))
     assert read_json(path)["colour"] == "blue"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
-from refusals import refuses
+from refusals import refuses, warns
 
 from MultiViewRegistrationLib import Cancelled, Volume, train
 from MultiViewRegistrationLib.imaging.ct import CT
@@ -123,7 +123,7 @@ def test_a_loss_of_nan_ends_it_with_the_last_good_state(begin, views):
         good(*given) * (float("nan") if begun.card.done == 5 else 1.0)
     )
     said = "no number at step 6; training stopped there, and the state before is kept"
-    with pytest.warns(UserWarning, match=said):
+    with warns(said):
         model = begun.run()
     assert model.card.done == 5 and model.card.finished
     assert "step 6" in Card.read(model.folder).fault
@@ -229,7 +229,7 @@ def test_an_inaccurate_network_is_a_warning(begin, monkeypatch):
         begun, "_errors", lambda count: (np.array([[5.0] * 3, [26.0] * 3]), np.full(2, 5.0))
     )
     said = "Only 50 % of the random images were found within 25 mm, .* train for longer"
-    with pytest.warns(UserWarning, match=said):
+    with warns(said):
         begun.run()
 
 
@@ -276,7 +276,7 @@ def test_with_too_little_memory_it_continues_on_the_cpu(begin, device):
 
     begun._loss_function = short_of_memory
     said = "has too little free memory; the training goes on on the CPU"
-    with pytest.warns(UserWarning, match=said):
+    with warns(said):
         model = begun.run()
     assert model.card.done == 4 and Card.read(model.folder).device == "cpu"
     unbroken = begin("cores", steps=4).run()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from file_io import read_values, write_values
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import tells
+from refusals import tells, warns
 from tiny_case import refusal
 from wrist_mayacam import WRIST
 
@@ -101,8 +101,8 @@ def test_what_must_be_chosen_is_asked_for(trial):
 def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):
     folder = tmp_path / "radiographs" / "cam2"
     (folder / "cam2.0010.tif").rename(folder / "cam2.0012.tif")
-    with pytest.warns(UserWarning, match="cam1.0010.tif, cam2.0012.tif, whose numbers differ"):
+    with warns("cam1.0010.tif, cam2.0012.tif, whose numbers differ"):
         read_autoscoper(trial, 1, "linear", "mm", "radius")
     trial.write_text(TRIAL + "VoxelSise 1 1 1\n")
-    with pytest.warns(UserWarning, match='"VoxelSise" is not known'):
+    with warns('"VoxelSise" is not known'):
         read_trial(trial)

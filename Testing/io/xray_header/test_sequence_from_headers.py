@@ -1,9 +1,9 @@
 """The frames of multi-frame DICOM X-rays, each with its own image and camera."""
 
 import numpy as np
-import pytest
 from imaging.xray_files import pixels, write_xa
 from numpy.testing import assert_allclose
+from refusals import warns
 from tiny_case import minimal
 
 from MultiViewRegistrationLib import FrameSequence
@@ -50,5 +50,5 @@ def test_images_of_different_length_warn_and_the_shorter_one_counts(write_case, 
     for entry, count in zip(content["views"], (4, 3), strict=True):
         del entry["projection_matrix"]
         entry["image"] = str(run(tmp_path / f"{count}.dcm", 90 * (count - 3), *["0"] * count))
-    with pytest.warns(UserWarning, match="frames of different number"):
+    with warns("frames of different number"):
         assert len(FrameSequence.of_images(write_case(content))) == 3

@@ -1,6 +1,5 @@
 """Which further view is proposed, and whether it does what is said of it."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,6 +9,7 @@ from bent_spine import NAMES, POSE, bent_case, structures, together, write_case
 from bent_spine import anatomy as spine_anatomy
 from file_io import read_json, write_json
 from phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views, write_phantom_case
+from program import mvreg
 from refusals import refuses
 
 from MultiViewRegistrationLib.assessment import next_view, verdict
@@ -21,7 +21,6 @@ from MultiViewRegistrationLib.assessment.next_view import (
     plan_view,
     with_further_view,
 )
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import WHOLE
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -116,34 +115,30 @@ def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, m
     assert last(doubtful) == doubtful.reasons[-1:]
 
 
-def test_the_program_plans_at_the_start_and_at_the_registered_pose(tmp_path, capsys):
+def test_the_program_plans_at_the_start_and_at_the_registered_pose(tmp_path):
     case_file = write_phantom_case(tmp_path)
-    assert main(["plan", str(case_file), "--json"]) == 0
-    registered = json.loads(capsys.readouterr().out)
+    registered = mvreg(f"plan {case_file} --json").json
     assert registered["views"][0]["error_mm"] <= registered["error_mm"]
     assert registered["sentence"].startswith("A further view near")
-    assert main(["plan", str(case_file), "--at-start"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = mvreg(f"plan {case_file} --at-start").out.splitlines()
     assert lines[0].startswith("A further view near") and len(lines) == 6
 
 
-def test_the_program_plans_for_each_bone_in_doubt(tmp_path, monkeypatch, capsys):
+def test_the_program_plans_for_each_bone_in_doubt(tmp_path, monkeypatch):
     monkeypatch.setattr(next_view, "LEAST_SHARE", 0.0)
     write_case(tmp_path)
     case = read_json(tmp_path / "case.json")
     write_json(tmp_path / "case.json", case | {"views": case["views"][:1]})
-    assert main(["plan", str(tmp_path)]) == 0
-    lines = capsys.readouterr().out.splitlines()[6:]
+    lines = mvreg(f"plan {tmp_path}").out.splitlines()[6:]
     assert [line.partition(": A further view")[0] for line in lines] == list(NAMES)
 
 
 @pytest.mark.parametrize(
     ("write", "names"), [(write_case, (WHOLE, *NAMES)), (two_bones.write_case, two_bones.BONES)]
 )
-def test_the_program_plans_for_each_body_at_its_start(tmp_path, capsys, write, names):
+def test_the_program_plans_for_each_body_at_its_start(tmp_path, write, names):
     write(tmp_path)
-    assert main(["plan", str(tmp_path), "--at-start", "--json"]) == 0
-    bodies = json.loads(capsys.readouterr().out)["bodies"]
+    bodies = mvreg(f"plan {tmp_path} --at-start --json").json["bodies"]
     assert tuple(bodies) == names
     assert all(each["views"][0]["error_mm"] < each["error_mm"] for each in bodies.values())
 

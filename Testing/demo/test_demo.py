@@ -1,17 +1,16 @@
 """`mvreg demo` to its end: what README promises first."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from file_io import read_json
+from program import mvreg
 
 from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.cli import demo
 from MultiViewRegistrationLib.cli.demo import ERRORS, bone_errors
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.datasets.chest import bent_spine_truth
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS
@@ -41,17 +40,16 @@ def check_spine(content, out, printed):
     assert list(truth) == list(bones)
 
 
-def demonstrated(folder, capsys):
+def demonstrated(folder):
     """What `mvreg demo` gives, and what it says."""
-    assert main(["demo", "--out", str(folder), "--json"]) == 0
-    printed = capsys.readouterr()
-    return json.loads(printed.out), printed.err
+    said = mvreg(f"demo --out {folder} --json")
+    return said.json, said.err
 
 
 @pytest.mark.slow
-def test_without_pytorch_it_does_the_rest_and_says_so(tmp_path, capsys, monkeypatch):
+def test_without_pytorch_it_does_the_rest_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "missing_packages", lambda: ["torch"])
-    content, said = demonstrated(tmp_path, capsys)
+    content, said = demonstrated(tmp_path)
     results = content["results"]
     assert [(each["start"]["method"], each["verdict"]) for each in results] == [
         ("given", "accept"),
@@ -67,10 +65,10 @@ def test_without_pytorch_it_does_the_rest_and_says_so(tmp_path, capsys, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
-def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
+def test_the_demo_registers_and_writes_all_cases(tmp_path, monkeypatch):
     pytest.importorskip("torch", reason='trains a network: pip install -e ".[torch]"')
     monkeypatch.setattr(demo, "MINUTES", 0.1)
-    content, said = demonstrated(tmp_path, capsys)
+    content, said = demonstrated(tmp_path)
     results = content["results"]
     assert [each["start"]["method"] for each in results] == [
         "given",

@@ -41,15 +41,19 @@ def model(anatomy):
     return FakeModel(TRUE_POSE, anatomy.centroid)
 
 
-def begun(case, anatomy, model, start="regressor", **more):
-    return register(case, start, anatomy=anatomy, model=model, **more)
+@pytest.fixture
+def begun(case, anatomy):
+    """A function: the result of a registration that begins with what a model says."""
+    return lambda model, start="regressor", case=case, **more: register(
+        case, start, anatomy=anatomy, model=model, **more
+    )
 
 
 def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(
-    case, anatomy, model, tmp_path
+    begun, case, model, tmp_path
 ):
     reported = []
-    result = begun(case, anatomy, model, progress=reported.append)
+    result = begun(model, progress=reported.append)
     assert error_mm(result.world_from_ct) < 0.1 and model.asked == [["view1", "view2"]]
     assert result.method == "regressor" and result.refinement.candidates == 0
     words = "expected error 3.0 mm; selected start: both views together"
@@ -68,8 +72,8 @@ def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(
     assert words in (tmp_path / "report.html").read_text()
 
 
-def test_one_view_that_is_right_is_enough(case, anatomy, model):
-    result = begun(case, anatomy, replace(model, together_mm=50.0, expects_mm=2.0))
+def test_one_view_that_is_right_is_enough(begun, model):
+    result = begun(replace(model, together_mm=50.0, expects_mm=2.0))
     assert error_mm(result.world_from_ct) < 0.1 and result.regressor.selected_start == "view1 alone"
 
 
@@ -83,10 +87,8 @@ def test_one_view_that_is_right_is_enough(case, anatomy, model):
     ],
     ids=["auto, lost", "auto, right", "its own range"],
 )
-def test_a_search_finds_what_the_regressor_misses(
-    case, anatomy, model, start, model_errs, selected
-):
-    result = begun(case, anatomy, replace(model, **model_errs), start)
+def test_a_search_finds_what_the_regressor_misses(begun, model, start, model_errs, selected):
+    result = begun(replace(model, **model_errs), start)
     assert error_mm(result.world_from_ct) < 0.1 and result.regressor.selected_start == selected
     assert result.refinement.candidates >= 256
 
@@ -107,15 +109,15 @@ def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
         register(case, "regressor", anatomy=anatomy)
 
 
-def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(case, anatomy, model):
+def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(begun, case, model):
     blind = replace(model, refuses=0)
     with refuses("other cameras"):
-        begun(case, anatomy, blind)
+        begun(blind)
     with refuses("another CT"):
-        begun(case, anatomy, replace(model, other_ct=True), "auto")
+        begun(replace(model, other_ct=True), "auto")
     started = replace(case, world_from_ct=START)
     with pytest.warns(UserWarning, match="other cameras. The pose is searched for"):
-        result = begun(started, anatomy, blind, "auto")
+        result = begun(blind, "auto", started)
     assert error_mm(result.world_from_ct) < 0.1
     assert "cannot say anything of these views: searched for" in str(result.regressor)
 
@@ -138,22 +140,22 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
         register(case, "regressor", lambda progress: False, anatomy)
 
 
-def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, monkeypatch):
+def test_a_published_refinement_starts_from_the_best_pose(begun, case, model, monkeypatch):
     def refined(anatomy, views, world_from_ct, **_more):
         starts.append(world_from_ct)
         return refine(anatomy, views, world_from_ct)
 
     starts = []
     monkeypatch.setattr(published, "refine", refined)
-    result = begun(case, anatomy, model, refinement="diffpose")
+    result = begun(model, refinement="diffpose")
     assert result.refined_by == "diffpose"
     assert result.regressor.selected_start == "both views together"
     assert_array_equal(starts, [model.candidates(case.views, None)[0].world_from_ct])
 
 
-def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):
+def test_a_view_of_unknown_geometry_is_asked_about_alone(begun, case, model):
     views = [case.views[0], free(case.views[1])]
-    result = begun(replace(case, views=views), anatomy, model)
+    result = begun(model, case=replace(case, views=views))
     assert model.asked == [["view1"], ["view2"]]
     assert result.regressor.selected_start == "view1 alone"
     assert min(result.refinement.fit.similarity) > 0.9

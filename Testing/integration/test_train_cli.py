@@ -26,8 +26,9 @@ pytest.importorskip("safetensors")
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 from MultiViewRegistrationLib.training import LEARNING_CURVES, train
 
+pytestmark = pytest.mark.filterwarnings("ignore:Only")
 
-@pytest.mark.filterwarnings("ignore:Only")
+
 def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anatomy):
     assert mvreg("models --json").json == {"models": []}
     trained = mvreg(f"train {case_file} --json").json
@@ -46,7 +47,6 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anato
     assert learning.find_model(case) is None
 
 
-@pytest.mark.filterwarnings("ignore:Only")
 def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file):
     case = Case.load(case_file)
     upper = np.indices(case.ct.volume.values.shape)[0] > 26
@@ -59,7 +59,6 @@ def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file)
     assert result.regressor.model == found.folder.name and not result.regressor.trained
 
 
-@pytest.mark.filterwarnings("ignore:Only")
 def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_steps):
     folder = tmp_path / "model"
     words = f"train {case_file} --out {folder}"
@@ -78,7 +77,7 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
     assert mvreg(f"{words} --resume --json").json["card"]["done"] == card.done + 2
 
 
-@pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
+@pytest.mark.filterwarnings("default:device cuda")
 def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
     case_file, tmp_path, few_steps, monkeypatch
 ):
@@ -92,7 +91,6 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
     assert "warning: device" not in said.err
 
 
-@pytest.mark.filterwarnings("ignore:Only")
 def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few_steps):
     result = register(Case.load(case_file), "regressor", device="torch-cpu")
     assert result.compute_device.name == "torch-cpu" and result.regressor.trained

@@ -1,7 +1,6 @@
 """The vertebrae of a spine that bends from frame to frame, and two bones with a CT each, followed by themselves."""
 
 import io
-import json
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -29,10 +28,10 @@ from bent_spine import (
 from file_io import read_json, read_table, write_json
 from numpy.testing import assert_allclose
 from PIL import Image
+from program import mvreg
 from two_bones import BONES, bone_cts, poses, write_moving_bones
 
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
@@ -67,7 +66,7 @@ def tracked(tmp_path_factory):
         image[:, :, BLANK] = 0
         sitk.WriteImage(image, str(file))
     out = folder / "track"
-    assert main(["track", str(case), "--overlays", "--out", str(out)]) == 0
+    mvreg(f"track {case} --overlays --out {out}")
     return out
 
 
@@ -146,7 +145,7 @@ def test_a_lost_bone_is_drawn_as_the_whole_ct_has_it():
     assert pose is POSE and [at for _bone, at in drawn.beside] == [own, own, own, POSE]
 
 
-def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path, capsys):
+def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path):
     assert not (tracked / "T12_on_L2_motion.csv").exists()
     for upper, (name, below) in enumerate(pairwise(NAMES)):
         lines = read_table(tracked / f"{name}_on_{below}_motion.csv")
@@ -158,9 +157,8 @@ def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path,
     last = frames_of(tracked)[3]["motions"]
     assert [(each["name"], each["against"]) for each in last] == list(pairwise(NAMES))
     assert last[0]["deg"] == pytest.approx(3 * DEGREES, abs=0.3) and last[0]["upper95_mm"] < 1
-    both = [str(tracked / f"{name}_track.json") for name in ("L3", "T12")]
-    assert main(["motion", *both, "--out", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["moving"] == "T12"
+    both = f"{tracked}/L3_track.json {tracked}/T12_track.json"
+    assert mvreg(f"motion {both} --out {tmp_path} --json").json["moving"] == "T12"
 
 
 def test_an_older_track_leaves_no_bone_behind(tracked, tmp_path):
@@ -170,21 +168,19 @@ def test_an_older_track_leaves_no_bone_behind(tracked, tmp_path):
     write_json(tracked.parent / "one.json", case)
     out = shutil.copytree(tracked, tmp_path / "track")
     (out / "of another.txt").write_text("stays")
-    command = ["track", str(tracked.parent / "one.json"), "--pace", "quick", "--out", str(out)]
-    assert main(command) == 0
+    mvreg(f"track {tracked.parent}/one.json --pace quick --out {out}")
     left = {file.name for file in tracked.iterdir() if not file.name.startswith(("L", "T12_on"))}
     assert {file.name for file in out.iterdir()} == {*left, "of another.txt"}
 
 
-def test_frames_of_other_structures_are_refused(tracked, tmp_path, capsys):
+def test_frames_of_other_structures_are_refused(tracked, tmp_path):
     case = read_json(tracked.parent / "case.json")
     first, second, *_ = case["structures"]
     first["label"], second["label"] = 2, 1
     write_json(tracked.parent / "other.json", case)
-    cases = [str(tracked.parent / name) for name in ("case.json", "other.json")]
-    assert main(["track", *cases, "--out", str(tmp_path / "out")]) == 2
+    cases = f"{tracked.parent}/case.json {tracked.parent}/other.json"
     said = "other.json: names another CT, mask or structures than the first frame"
-    assert said in capsys.readouterr().err
+    assert said in mvreg(f"track {cases} --out {tmp_path}/out", 2).err
 
 
 def begun():
@@ -315,7 +311,7 @@ def two_tracked(tmp_path_factory):
     """The folder of a track, one frame of which is blank."""
     folder = tmp_path_factory.mktemp("bones")
     case = write_moving_bones(folder, [poses_in(frame) for frame in range(COUNT)], blank=BLANK)
-    assert main(["track", str(case), "--pace", "quick", "--out", str(folder / "track")]) == 0
+    mvreg(f"track {case} --pace quick --out {folder}/track")
     return folder / "track"
 
 

@@ -180,6 +180,18 @@ def quick_training(monkeypatch) -> None:
 
 
 @pytest.fixture
+def file_of(tmp_path):
+    """A function: the path of a file of this name with this text, or these bytes."""
+
+    def write(name, content):
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
 def port() -> int:
     """One that nobody listens to."""
     with socket.socket() as probe:

@@ -75,26 +75,23 @@ TRANSFORMS = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_small_headers_that_claim_much_are_refused(tmp_path, name):
-    (tmp_path / name).write_bytes(IMAGES[name])
+def test_small_headers_that_claim_much_are_refused(file_of, name):
     for read in (read_image, image_header, load_image):
-        assert "expected" in refusal(read, tmp_path / name) or "save it again" in refusal(
-            read, tmp_path / name
-        )
+        said = refusal(read, file_of(name, IMAGES[name]))
+        assert "expected" in said or "save it again" in said
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_transforms_without_a_rigid_matrix_are_refused(tmp_path, name):
-    (tmp_path / "a.tfm").write_bytes(TRANSFORMS[name])
-    assert "expected one rigid 3D transform" in refusal(read_transform, tmp_path / "a.tfm")
+def test_transforms_without_a_rigid_matrix_are_refused(file_of, name):
+    path = file_of("a.tfm", TRANSFORMS[name])
+    assert "expected one rigid 3D transform" in refusal(read_transform, path)
 
 
-def test_the_whole_of_these_are_read(tmp_path):
-    (tmp_path / "a.mha").write_bytes(metaimage())
-    (tmp_path / "a.nrrd").write_bytes(nrrd())
-    (tmp_path / "a.tfm").write_bytes(tfm("AffineTransform"))
-    assert read_image(tmp_path / "a.mha").size == read_image(tmp_path / "a.nrrd").size == (4, 4, 4)
-    assert np.array_equal(read_transform(tmp_path / "a.tfm"), np.eye(4))
+def test_the_whole_of_these_are_read(file_of):
+    for path in (file_of("a.mha", metaimage()), file_of("a.nrrd", nrrd())):
+        assert read_image(path).size == (4, 4, 4)
+    path = file_of("a.tfm", tfm("AffineTransform"))
+    assert np.array_equal(read_transform(path), np.eye(4))
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,8 @@ def markups(system, **changes):
         ("a.mrk.json", markups("RAS")),
     ],
 )
-def test_every_version_gives_the_same_lps_points(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content.encode())
-    found = read_markups(tmp_path / name)
+def test_every_version_gives_the_same_lps_points(file_of, name, content):
+    found = read_markups(file_of(name, content))
     assert found.keys() == LPS.keys()
     for label, point in LPS.items():
         assert_allclose(found[label], point, atol=1e-12)
@@ -93,9 +92,8 @@ def test_what_slicer_itself_writes(slicer_storage, tmp_path, kind, ending):
         ("a.mrk.json", markups("LPS", controlPoints=[{"label": "a"}]), "position"),
     ],
 )
-def test_missing_and_wrong_entries_are_refused(tmp_path, name, content, word):
-    (tmp_path / name).write_text(content)
-    assert word in refusal(read_markups, tmp_path / name)
+def test_missing_and_wrong_entries_are_refused(file_of, name, content, word):
+    assert word in refusal(read_markups, file_of(name, content))
 
 
 def test_points_go_to_the_landmarks_of_their_names(tmp_path):

@@ -36,10 +36,10 @@ def rows(matrix, between=" "):
         json.dumps({"camera": {"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}}),
     ],
 )
-def test_ways_to_write_one(text, tmp_path):
+def test_ways_to_write_one(text, file_of):
     assert_allclose(read_matrix(text).projection_matrix, P, atol=1e-9)
-    (tmp_path / "matrix.txt").write_text("\ufeff" + text, encoding="utf-8")
-    assert_allclose(read_matrix_file(tmp_path / "matrix.txt").projection_matrix, P, atol=1e-9)
+    path = file_of("matrix.txt", "\ufeff" + text)
+    assert_allclose(read_matrix_file(path).projection_matrix, P, atol=1e-9)
 
 
 def test_the_size_that_json_tells():
@@ -68,12 +68,11 @@ def test_what_is_none(text, word):
         read_matrix(text, "pose.txt")
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_files_that_cannot_be_read(file_of, tmp_path):
     with refuses(r"missing\.txt does not exist"):
         read_matrix_file(tmp_path / "missing.txt")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\xff\xfe")
     with refuses(r"a\.png is not text"):
-        read_matrix_file(tmp_path / "a.png")
+        read_matrix_file(file_of("a.png", b"\x89PNG\xff\xfe"))
 
 
 @pytest.mark.parametrize(

@@ -267,18 +267,17 @@ def test_a_matrix_of_a_result_that_is_not_rigid_is_refused(tmp_path, key):
     assert key in refusal(RegistrationExport.read, write_result(tmp_path, **changes))
 
 
-def test_a_matrix_of_a_file_that_is_not_rigid_is_refused(tmp_path):
+def test_a_matrix_of_a_file_that_is_not_rigid_is_refused(file_of, tmp_path):
     """What else is not rigid, test_rigid tells."""
     for ending, write in WRITERS.items():
         path = tmp_path / f"a{ending}"
         write(path, NOT_RIGID)
         assert path.name in refusal(read_start_pose, path, "lps", "forward")
         assert path.name in refusal(read_pose, path, "reference_from_world", ["ras", "resampling"])
-    (tmp_path / "a.tra").write_text(",".join(map(repr, NOT_RIGID.ravel().tolist())))
-    assert "a.tra" in refusal(read_tra, tmp_path / "a.tra", 0, 0, 1, 1.0)
+    path = file_of("a.tra", ",".join(map(repr, NOT_RIGID.ravel().tolist())))
+    assert "a.tra" in refusal(read_tra, path, 0, 0, 1, 1.0)
     camera = {"K": np.diag([100.0, 100, 1]).tolist(), "camera_from_world": NOT_RIGID.tolist()}
-    (tmp_path / "k.json").write_text(json.dumps(camera))
     given = {"unit": "mm", "axes": "lps", "first_pixel": 0}
-    assert "k.json" in refusal(read_calibration, tmp_path / "k.json", **given)
+    assert "k.json" in refusal(read_calibration, file_of("k.json", json.dumps(camera)), **given)
     sitk.WriteTransform(affine(NOT_RIGID), str(tmp_path / "a.tfm"))
     assert "a.tfm" in refusal(read_start_pose, tmp_path / "a.tfm", "lps", "resampling")

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.io.calibration.read import read_calibration
-
 SIZE = (640, 480)
 K = np.array([[1500.0, 0, 322.5], [0, 1480, 236.25], [0, 0, 1]])
 R = Rotation.from_euler("xyz", (95, 12, -20), degrees=True).as_matrix()
@@ -34,12 +32,6 @@ def in_python(P, points):
 
 def rows(matrix, between=" "):
     return "\n".join(between.join(map(repr, row)) for row in np.asarray(matrix).tolist())
-
-
-def read_text(folder, text, name="camera.txt", **given):
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return read_calibration(path, **given)
 
 
 def check(view, points=POINTS, pixels=None, atol=1e-6):

@@ -130,21 +130,19 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, name):
         b"\x1f\x8b\x08\0",
     ],
 )
-def test_a_deeply_nested_or_foreign_file_is_refused(tmp_path, data):
-    (tmp_path / "a").write_bytes(data)
-    refusal(read_calibration, tmp_path / "a", **GIVEN)
+def test_a_deeply_nested_or_foreign_file_is_refused(file_of, data):
+    refusal(read_calibration, file_of("a", data), **GIVEN)
 
 
-def test_a_missing_file_or_another_format_is_named(tmp_path):
+def test_a_missing_file_or_another_format_is_named(file_of, tmp_path):
     assert "does not exist" in refusal(read_calibration, tmp_path / "nothing")
     assert "is not a file" in refusal(read_calibration, tmp_path)
-    (tmp_path / "a.txt").write_text(text_of())
-    assert "is of the format mayacam, expected rtk" in refusal(
-        read_calibration, tmp_path / "a.txt", "rtk"
-    )
-    assert "format: found 'stl'" in refusal(read_calibration, tmp_path / "a.txt", "stl")
+    path = file_of("a.txt", text_of())
+    said = refusal(read_calibration, path, "rtk")
+    assert "is of the format mayacam, expected rtk" in said
+    assert "format: found 'stl'" in refusal(read_calibration, path, "stl")
 
 
-def test_a_number_that_no_float_holds_is_refused(tmp_path):
-    (tmp_path / "a.txt").write_text(rows(POSE).replace("700.0", "1e999"))
-    assert '"1e999"' in refusal(read_named_matrix, tmp_path / "a.txt")
+def test_a_number_that_no_float_holds_is_refused(file_of):
+    path = file_of("a.txt", rows(POSE).replace("700.0", "1e999"))
+    assert '"1e999"' in refusal(read_named_matrix, path)

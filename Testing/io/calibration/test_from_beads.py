@@ -178,11 +178,9 @@ def test_where_both_ways_fit_alike_the_question_is_whether_the_image_is_mirrored
         ("\n".join(["a,0,0,0", "a,9,9,9", *(f"b{n},{n**2},{n},5" for n in range(6))]), "twice"),
     ],
 )
-def test_a_model_that_cannot_be_used_is_refused(text, message, tmp_path):
-    path = tmp_path / "model.csv"
-    path.write_text(text)
+def test_a_model_that_cannot_be_used_is_refused(text, message, file_of):
     with refuses(message):
-        read_bead_model(path)
+        read_bead_model(file_of("model.csv", text))
 
 
 def test_a_model_is_read_from_json_and_from_markups(tmp_path):

@@ -70,7 +70,6 @@ def test_what_angles_lack_is_said(tmp_path, capsys, words, said):
     assert said in capsys.readouterr().err
 
 
-def test_another_file_is_no_distortion(tmp_path):
-    (tmp_path / "a.json").write_text("{}")
+def test_another_file_is_no_distortion(file_of):
     with refuses("is no file of distortions"):
-        read_plate(tmp_path / "a.json")
+        read_plate(file_of("a.json", "{}"))

@@ -6,20 +6,7 @@ And a tracked C-arm's transforms, as Plus, Slicer and SimpleITK write them.
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from known_points import (
-    LPS_FROM_RAS,
-    POINTS,
-    POSE,
-    SIZE,
-    K,
-    R,
-    T,
-    check,
-    in_python,
-    pinhole,
-    read_text,
-    rows,
-)
+from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, in_python, pinhole, rows
 from numpy.testing import assert_allclose
 from refusals import refusal
 from test_transforms import affine
@@ -44,8 +31,8 @@ LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}
         ("# c-arm\n" + rows(P, "; "), 1),
     ],
 )
-def test_text(tmp_path, text, count):
-    views = read_text(tmp_path, text, **LPS)
+def test_text(read_text, text, count):
+    views = read_text(text, **LPS)
     assert len(views) == count == len({view.name for view in views})
     for view in views:
         check(view)
@@ -65,7 +52,7 @@ def test_numpy(tmp_path):
     assert views[0].camera.size == SIZE
 
 
-def test_opengl_by_vtk(tmp_path):
+def test_opengl_by_vtk(read_text):
     """vtkCamera's composite matrix, and where vtkRenderer's formula shows points.
 
     x from the left edge, y from the bottom.
@@ -80,13 +67,13 @@ def test_opengl_by_vtk(tmp_path):
     clip = matrix @ np.c_[POINTS, np.ones(20)].T
     edges = (clip[:2] / clip[3]).T * (0.5, -0.5) + 0.5  # 0 at the left and top edges of the image
     given = {"unit": "mm", "axes": "lps", "projects_to": "opengl"}
-    (view,) = read_text(tmp_path, rows(matrix), **given, size=SIZE)
+    (view,) = read_text(rows(matrix), **given, size=SIZE)
     check(view, POINTS, edges * SIZE - 0.5)
     assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
     assert view.camera.intrinsics[0, 0] > 0
-    message = refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
+    message = refusal(read_text, rows(matrix), **LPS, size=SIZE)
     assert "set projects_to to opengl" in message
-    assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **given)
+    assert "set size to" in refusal(read_text, rows(matrix), **given)
 
 
 #: Of the same camera, whose image is stored as seen from the detector: columns run the other way.
@@ -95,27 +82,27 @@ FLIPPED = np.array([[-1.0, 0, SIZE[0] - 1], [0, 1, 0], [0, 0, 1]])
 
 @pytest.mark.parametrize("seen_from, sign", [("source", -1), ("detector", 1)])
 def test_a_matrix_with_a_negative_determinant_asks_from_which_end_the_image_is_seen(
-    tmp_path, seen_from, sign
+    read_text, seen_from, sign
 ):
     """P of a mirrored image, and -P of one that is not, differ in nothing else."""
     pixels = FLIPPED @ K if seen_from == "detector" else K
     text = rows(5 * sign * pixels @ POSE[:3])
-    assert "set seen_from to source" in refusal(read_text, tmp_path, text, **LPS, size=SIZE)
-    (view,) = read_text(tmp_path, text, **LPS, size=SIZE, seen_from=seen_from)
+    assert "set seen_from to source" in refusal(read_text, text, **LPS, size=SIZE)
+    (view,) = read_text(text, **LPS, size=SIZE, seen_from=seen_from)
     check(view, POINTS, pinhole(POINTS, pixels))
     assert_allclose(view.camera.source, -R.T @ T, atol=1e-6)
     assert (view.camera.intrinsics[0, 0] < 0) == (seen_from == "detector")
 
 
 @pytest.mark.parametrize("text", [rows(P), rows(FLIPPED @ K) + "\n" + rows(POSE[:3])])
-def test_a_matrix_that_says_what_is_before_the_source_asks_nothing(tmp_path, text):
-    (view,) = read_text(tmp_path, text, **LPS, size=SIZE)
+def test_a_matrix_that_says_what_is_before_the_source_asks_nothing(read_text, text):
+    (view,) = read_text(text, **LPS, size=SIZE)
     check(view, POINTS, in_python(view.projection_matrix, POINTS))
 
 
-def test_matrices_of_one_file_are_seen_from_the_same_end_whatever_their_signs(tmp_path):
+def test_matrices_of_one_file_are_seen_from_the_same_end_whatever_their_signs(read_text):
     P = FLIPPED @ K @ POSE[:3]
-    views = read_text(tmp_path, rows(P) + "\n\n" + rows(-P), **LPS, size=SIZE, seen_from="detector")
+    views = read_text(rows(P) + "\n\n" + rows(-P), **LPS, size=SIZE, seen_from="detector")
     for view in views:
         check(view, POINTS, pinhole(POINTS, FLIPPED @ K))
 
@@ -145,12 +132,12 @@ FRAMES = {
 }
 
 
-def test_a_tracked_c_arm(tmp_path):
+def test_a_tracked_c_arm(read_text):
     """A point's coordinates go from the reference to the C-arm's marker to the camera.
 
     One of the two transforms is written inverted.
     """
-    (view,) = read_text(tmp_path, plus(), "plus.xml", **FRAMES)
+    (view,) = read_text(plus(), "plus.xml", **FRAMES)
     check(view)
     same = tracked_view(
         "C-arm",
@@ -159,7 +146,7 @@ def test_a_tracked_c_arm(tmp_path):
         CalibrationOptions(**{**FRAMES, "camera_frame": None, "world_frame": None}),
     )
     check(same)
-    (moved,) = read_text(tmp_path, plus(), "plus.xml", **{**FRAMES, "axes": "ras"})
+    (moved,) = read_text(plus(), "plus.xml", **{**FRAMES, "axes": "ras"})
     check(moved, POINTS @ LPS_FROM_RAS.T)
 
 
@@ -203,8 +190,8 @@ def test_a_recording_of_a_tracked_c_arm(recording, tmp_path, name):
         (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
     ],
 )
-def test_no_tracked_c_arm(tmp_path, text, given, word):
-    assert word in refusal(read_text, tmp_path, text, "plus.xml", **FRAMES | given)
+def test_no_tracked_c_arm(read_text, text, given, word):
+    assert word in refusal(read_text, text, "plus.xml", **FRAMES | given)
 
 
 CAMERA = {"intrinsics": K, "size": SIZE, "first_pixel": 0}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from file_io import read_json
-from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, rows
+from known_points import POINTS, SIZE, K, R, T, check, pinhole, rows
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 from wrist_mayacam import WRIST
@@ -20,9 +20,9 @@ def text_of(unit=1.0):
 
 
 @pytest.mark.parametrize("unit, mm", [("mm", 1), ("m", 1000)])
-def test_it_projects_as_opencv(tmp_path, unit, mm):
+def test_it_projects_as_opencv(read_text, unit, mm):
     """And so as Autoscoper, which turns R and T into right, up and back (libautoscoper/src/Camera.cpp)."""
-    (view,) = read_text(tmp_path, text_of(mm), unit=unit)
+    (view,) = read_text(text_of(mm), unit=unit)
     assert view.name == "camera" and view.camera.size == SIZE
     check(view)
 
@@ -43,12 +43,12 @@ SQUARE = np.array([[1500.0, 0, 322.5], [0, 1500, 236.25], [0, 0, 1]])  # 1.0 has
 
 
 @pytest.mark.parametrize("unit, mm", [("cm", 10)])
-def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
+def test_mayacam_1_projects_as_autoscoper(read_text, unit, mm):
     """Autoscoper's film plane (loadMayaCam1).
 
     Its middle at scale (w / 2 - u0, h / 2 - v0, z) in the camera's frame, y up.
     """
-    (view,) = read_text(tmp_path, text_of_1(mm), "camera.csv", unit=unit)
+    (view,) = read_text(text_of_1(mm), "camera.csv", unit=unit)
     numbers = np.array([line.split(",") for line in text_of_1().splitlines()], float)
     place, turns, _, (u0, v0, z), (_, w, h) = numbers
     right, up, back = Rotation.from_euler("ZYX", turns[::-1], degrees=True).as_matrix().T
@@ -66,9 +66,9 @@ def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
     assert view.camera.size == SIZE and "1.0" in view.notes[0]
 
 
-def test_mayacam_1_without_a_size_is_of_the_usual_one(tmp_path):
+def test_mayacam_1_without_a_size_is_of_the_usual_one(read_text):
     text = text_of_1().replace(",".join(map(str, map(float, SIZE))), "0,0")
-    (view,) = read_text(tmp_path, text, "camera.csv", unit="mm")
+    (view,) = read_text(text, "camera.csv", unit="mm")
     assert view.camera.size == (1024, 1024)
 
 
@@ -87,14 +87,14 @@ def test_what_is_no_mayacam_1(old, new, word):
 
 
 @pytest.mark.parametrize("i", [0, 1])
-def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
+def test_the_wrists_cameras_are_those_of_its_cases(read_text, shared_data, i):
     """Their epipolar geometry was held against beads that both cameras see.
 
     Right within 0.4 pixels.
     """
     case = read_json(shared_data / "wrist" / "radius_0002.json")
     known = np.array(case["views"][i]["projection_matrix"])
-    (view,) = read_text(tmp_path, WRIST[i], unit="mm")
+    (view,) = read_text(WRIST[i], unit="mm")
     bone = np.array(case["world_from_ct"])[:3, 3] + POINTS / 3
     u, v, w = known @ np.c_[bone, np.ones(len(bone))].T
     assert (w > 0).all()
@@ -109,5 +109,5 @@ def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
         (text_of().replace(repr(R[0, 0].item()), "3.0"), "camera_from_world"),
     ],
 )
-def test_what_is_none(tmp_path, text, word):
-    assert word in refusal(read_text, tmp_path, text, unit="mm")
+def test_what_is_none(read_text, text, word):
+    assert word in refusal(read_text, text, unit="mm")

@@ -5,7 +5,7 @@ import json
 import opencv_files
 import pytest
 from file_io import write_json
-from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, rows
+from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, rows
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
@@ -29,26 +29,26 @@ PROJECTED = """427.44615036 181.34045377
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_points_fall_where_opencv_has_them(tmp_path, name):
-    (view,) = read_text(tmp_path, FILES[name], name, format="opencv", unit="mm", axes="own")
+def test_points_fall_where_opencv_has_them(read_text, name):
+    (view,) = read_text(FILES[name], name, format="opencv", unit="mm", axes="own")
     assert view.size == SIZE and view.name == name.partition(".")[0]
     check(view)
     bent = view.distortion.distort_pixels(view.camera.intrinsics, view.camera.project(POINTS[:6]))
     assert_allclose(bent.ravel(), list(map(float, PROJECTED.split())), atol=1e-7)
 
 
-def test_units_and_axes(tmp_path):
+def test_units_and_axes(read_text):
     for unit, mm in (("mm", 1), ("cm", 10), ("m", 1000)):
-        (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit=unit, axes="ras")
+        (view,) = read_text(opencv_files.YAML, "a.yml", unit=unit, axes="ras")
         check(view, mm * POINTS @ LPS_FROM_RAS.T)  # POINTS are in RAS and that unit
 
 
-def test_the_content_is_that_of_a_case(tmp_path):
-    (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit="mm", axes="own")
+def test_the_content_is_that_of_a_case(read_text, tmp_path):
+    (view,) = read_text(opencv_files.YAML, "a.yml", unit="mm", axes="own")
     content = view.given_to(ViewRecord("AP")).geometry_json
     assert content["distortion"] == list(map(float, COEFFICIENTS.split()))
     write_json(tmp_path / "case.json", {"version": 1, "views": [{"name": "AP", **content}]})
-    (again,) = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")
+    (again,) = read_text((tmp_path / "case.json").read_text(), "case.json")
     assert_allclose(
         again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9
     )
@@ -114,23 +114,23 @@ TWO = {
         ({"K": K.tolist(), "extrinsic_parameters": [[*RVEC, *T]] * 2}, "a 1,a 2"),
     ],
 )
-def test_names_that_people_give(tmp_path, content, names):
+def test_names_that_people_give(read_text, content, names):
     text, name = (
         (content, "a.yaml") if isinstance(content, str) else (json.dumps(content), "a.json")
     )
-    views = read_text(tmp_path, text, name, **LPS)
+    views = read_text(text, name, **LPS)
     assert ",".join(view.name for view in views) == names
     for view in views:
         check(view)
 
 
-def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(tmp_path):
+def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(read_text):
     given = {"unit": "mm", "axes": "lps"}
-    read_text(tmp_path, ROS, "a.yaml", **given)
-    message = refusal(read_text, tmp_path, json.dumps(NAMED), "a.json", **given)
+    read_text(ROS, "a.yaml", **given)
+    message = refusal(read_text, json.dumps(NAMED), "a.json", **given)
     assert "set first_pixel to 0 (OpenCV), 0.5" in message
     for first in (0.5, 1):
-        (view,) = read_text(tmp_path, json.dumps(NAMED), "a.json", first_pixel=first, **given)
+        (view,) = read_text(json.dumps(NAMED), "a.json", first_pixel=first, **given)
         check(view, POINTS, pinhole(POINTS) - first)
 
 
@@ -145,30 +145,30 @@ def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(tmp_path):
         (("tvec", "P: 1\ntvec"), "both a projection matrix"),
     ],
 )
-def test_what_is_none(tmp_path, change, word):
+def test_what_is_none(read_text, change, word):
     assert change[0] in opencv_files.YAML
     assert word in refusal(
-        read_text, tmp_path, opencv_files.YAML.replace(*change), "a.yml", unit="mm", axes="own"
+        read_text, opencv_files.YAML.replace(*change), "a.yml", unit="mm", axes="own"
     )
 
 
-def test_xml_with_entities_is_refused(tmp_path):
+def test_xml_with_entities_is_refused(read_text):
     bomb = (
         '<?xml version="1.0"?><!DOCTYPE o [<!ENTITY a "1"><!ENTITY b "&a;&a;">]>'
         + opencv_files.XML.partition("?>")[2]
     )
-    assert "declares entities" in refusal(read_text, tmp_path, bomb, "a.xml", unit="mm", axes="own")
+    assert "declares entities" in refusal(read_text, bomb, "a.xml", unit="mm", axes="own")
 
 
 @pytest.mark.parametrize("fx, fy", [(-1, 1), (1, -1)])
-def test_a_mirrored_camera_has_negative_fx(tmp_path, fx, fy):
+def test_a_mirrored_camera_has_negative_fx(read_text, fx, fy):
     mirrored = K * [[fx, 1, 1], [1, fy, 1], [1, 1, 1]]
     text = json.dumps({**NAMED, "K": mirrored.tolist(), "size": SIZE})
-    (view,) = read_text(tmp_path, text, "a.json", **LPS)
+    (view,) = read_text(text, "a.json", **LPS)
     check(view, POINTS, pinhole(POINTS, mirrored))
     assert view.camera.intrinsics[0, 0] < 0
 
 
-def test_rows_of_a_matrix_are_no_names(tmp_path):
-    (view,) = read_text(tmp_path, f"K:\n{rows(K)}\nE:\n{rows(POSE)}\n", format="text", **LPS)
+def test_rows_of_a_matrix_are_no_names(read_text):
+    (view,) = read_text(f"K:\n{rows(K)}\nE:\n{rows(POSE)}\n", format="text", **LPS)
     check(view)

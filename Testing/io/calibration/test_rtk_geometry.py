@@ -4,7 +4,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from known_points import POINTS, check, read_text
+from known_points import POINTS, check
 from numpy.testing import assert_allclose
 from tiny_case import refusal
 
@@ -77,12 +77,12 @@ NUMBERS = (
 MATRIX = " ".join(map(repr, NUMBERS))
 
 
-def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
-    (by_parameters,) = read_text(tmp_path, XML, **DETECTOR)
+def test_a_projection_with_parameters_or_a_matrix_alone(read_text):
+    (by_parameters,) = read_text(XML, **DETECTOR)
     alone = XML.replace("<GantryAngle>10</GantryAngle>", f"<Matrix>{MATRIX}</Matrix>").replace(
         "1000<", "0<"
     )
-    (by_matrix,) = read_text(tmp_path, alone, **DETECTOR)
+    (by_matrix,) = read_text(alone, **DETECTOR)
     assert_allclose(
         by_matrix.projection_matrix, by_parameters.projection_matrix, rtol=1e-9, atol=1e-9
     )
@@ -103,11 +103,11 @@ def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
         (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
     ],
 )
-def test_what_is_none(tmp_path, change, word):
+def test_what_is_none(read_text, change, word):
     assert change[0] in XML
-    assert word in refusal(read_text, tmp_path, XML.replace(*change), **DETECTOR)
+    assert word in refusal(read_text, XML.replace(*change), **DETECTOR)
 
 
 @pytest.mark.parametrize("key", DETECTOR)
-def test_the_detector_is_asked_for(tmp_path, key):
-    assert f"set {key} to" in refusal(read_text, tmp_path, XML, **{**DETECTOR, key: None})
+def test_the_detector_is_asked_for(read_text, key):
+    assert f"set {key} to" in refusal(read_text, XML, **{**DETECTOR, key: None})

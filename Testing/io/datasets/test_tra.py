@@ -97,6 +97,5 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
         ("", "has 0 lines"),
     ],
 )
-def test_what_is_none(tmp_path, text, word):
-    (tmp_path / "a.tra").write_text(text)
-    assert word in refusal(read_tra, tmp_path / "a.tra", 0, 0, 1, 1.0)
+def test_what_is_none(file_of, text, word):
+    assert word in refusal(read_tra, file_of("a.tra", text), 0, 0, 1, 1.0)

@@ -209,7 +209,9 @@ def test_no_name_above_the_x_rays_is_cut_off_and_moving_the_ct_has_one(tab):
         tab.page.set_viewport_size({"width": width, "height": 768})
         tab.page.wait_for_timeout(300)
         assert tab.page.evaluate(CUT_OFF) == [], width
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
         assert tab.button("Move the CT").inner_text() == "Move the CT", width
+    assert tab.page.evaluate(NAMELESS) == []
 
 
 #: Buttons above the X-rays that their group or bar does not show whole.
@@ -217,6 +219,9 @@ CUT_OFF = """() => [...document.querySelectorAll('.mv-bar .v-btn')].filter(each 
     const box = each.getBoundingClientRect();
     return ['.v-btn-group', '.mv-bar'].some(around => each.closest(around)?.getBoundingClientRect().right < box.right - 1);
 }).map(each => each.innerText)"""
+#: What can be clicked or typed into, and has no name for who listens.
+NAMELESS = """() => [...document.querySelectorAll('button, input:not([type=file])')].filter(each => each.offsetParent
+    && !(each.textContent.trim() || each.title || each.getAttribute('aria-label') || each.labels?.length)).map(each => each.outerHTML)"""
 #: Width and height of each X-ray; whether so many are drawn in their place.
 PANES = "() => [...document.querySelectorAll('.mvx')].map(each => [each.clientWidth, each.clientHeight])"
 SIDES = "(count) => document.querySelectorAll('.mvx.small').length === count"

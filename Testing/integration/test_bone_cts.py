@@ -9,7 +9,7 @@ from program import mvreg, result_in
 from refusals import refuses
 from two_bones import BONES, error_mm, write_case
 
-from MultiViewRegistrationLib import Body, Case, View, assess, register
+from MultiViewRegistrationLib import Body, Cancelled, Case, View, assess, register
 from MultiViewRegistrationLib.api import register_bones
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import WATER, attenuation
@@ -127,6 +127,11 @@ def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):
     case.bodies = (first, replace(second, name="lost", world_from_ct=away))
     with refuses('structure "lost": world_from_ct: from this start pose the X-rays show too'):
         register(case)
+
+
+def test_false_cancels(written):
+    with pytest.raises(Cancelled):
+        register(written[0], progress=lambda done: done.fraction < 0.6)
 
 
 @pytest.mark.slow

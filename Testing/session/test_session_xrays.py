@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.io.isocentre import SAME_TABLE, TABLE_MOVED
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord
 from MultiViewRegistrationLib.mrml.case import xray_of
-from MultiViewRegistrationLib.mrml.image import change_image
+from MultiViewRegistrationLib.mrml.image import change_image, set_source
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray_record import XRayRecord
@@ -31,6 +31,7 @@ from MultiViewRegistrationLib.session.geometry import (
     use_reading,
 )
 from MultiViewRegistrationLib.session.history import History, HistoryEntry
+from MultiViewRegistrationLib.session.inputs import twins
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -144,12 +145,16 @@ def checking(two_views):
 def test_x_rays_are_checked_one_at_a_time(two_views, checking):
     assert [checking.check_next() for _ in range(4)] == [True, True, False, False]
     ap, lat = two_views.xrays
-    assert [checking.problem(view) for view in (ap, lat)] == ["", ""] and checking.twins() is None
+    assert [checking.problem(view) for view in (ap, lat)] == ["", ""] and twins(two_views) is None
     camera = lat.record.geometry
     lat.change(geometry=ap.record.geometry)
-    assert checking.twins() == ("geometry", ap, lat)
+    assert twins(two_views) == ("geometry", ap, lat)
+    own = lat.source
+    set_source(lat, ap.source)
+    assert twins(two_views) == ("image", ap, lat)
+    set_source(lat, own)
     lat.change(use=False)
-    assert checking.twins() is None
+    assert twins(two_views) is None
     lat.change(use=True, geometry=camera)
     ap.record = XRayRecord("AP", intensity="log")
     lat.change(geometry=CArm(**{**READING, "size": (5, 5)}))

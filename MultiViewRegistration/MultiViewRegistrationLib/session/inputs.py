@@ -186,14 +186,14 @@ class Inputs:
             For missing or invalid values, and for two views with one geometry, or image.
         """
         case = case_of(self.registration, self.xray, self.bodies(placed=placed))
-        used = self.registration.used_xrays
-        if sentence := told_of_twins(used):
+        if sentence := told_of_twins(self.registration):
             raise InputError(f"X-rays: {sentence}")
         case.dicom = origin_of(self.registration)
         case.mismatches = identity_mismatches(self.registration)
         case.same_patient = said_same_patient(self.registration)
         if case.truth_world_from_ct is None:
             case.truth_world_from_ct = true_pose(self.registration)
+        used = self.registration.used_xrays
         case.inputs = {
             "ct": of_ct(self.registration),
             **{view.name: of_view(view) for view in used},
@@ -295,10 +295,6 @@ class Inputs:
         made = self._made.get(view.id, ("", None))[1]
         return str(made) if isinstance(made, InputError) else ""
 
-    def twins(self) -> tuple[str, XRayView, XRayView] | None:
-        """See `twins`, of views that are used."""
-        return twins(self.registration.placed_xrays)
-
     def _source_changed(self, view: XRayView) -> bool:
         """Return whether the volume that a picture was made from is another one than at the last call."""
         source = view.source
@@ -342,25 +338,20 @@ def camera_of(view: XRayView) -> Camera:
     return view.camera
 
 
-def twins(views: Sequence[XRayView]) -> tuple[str, XRayView, XRayView] | None:
-    """Return a key of ALIKE, and two X-rays with the same geometry or image; None where there are none.
-
-    Raises
-    ------
-    InputError
-        For one without a geometry.
-    """
+def twins(registration: Registration) -> tuple[str, XRayView, XRayView] | None:
+    """Return a key of ALIKE, and two X-rays that are used with the same image or geometry; None where there are none."""
+    views = [view for view in registration.used_xrays if any(view.size)]
     for one, other in combinations(views, 2):
-        if one.camera.same_as(other.camera):
-            return "geometry", one, other
         if of_image(one) == of_image(other):
             return "image", one, other
+        if one.placed and other.placed and one.camera.same_as(other.camera):
+            return "geometry", one, other
     return None
 
 
-def told_of_twins(views: Sequence[XRayView]) -> str:
+def told_of_twins(registration: Registration) -> str:
     """Return how X-rays are `twins`, a sentence; "" where none are."""
-    if (same := twins(views)) is None:
+    if (same := twins(registration)) is None:
         return ""
     what, one, other = same
     alike = ALIKE[what].format(one.name, other.name)

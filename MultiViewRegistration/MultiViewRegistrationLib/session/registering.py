@@ -346,9 +346,9 @@ def missing_images(registration: Registration) -> str:
     try:
         for view in views:
             camera_of(view)
-        return told_of_twins(views)
     except InputError as error:
         return str(error)
+    return told_of_twins(registration)
 
 
 def missing_at_start(session: Session, start: str) -> str:

@@ -17,6 +17,7 @@ from ...mrml.xray import XRayView
 from ...mrml.xray_record import Values, XRayRecord
 from ...translation import _
 from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
+from ..inputs import twins
 from .certainty import EditorPresenter, XRaySelection
 from .external_files import CALIBRATION_QUESTIONS
 from .form import Button, Choice, Form, Text, TextField, choose_among, row
@@ -186,9 +187,9 @@ class GeometryEdits:
                 "{value:g} looks like radians, as the X-rays would be nearly parallel; give "
                 "degrees: {better:.1f}."
             ).format(value=found, better=np.degrees(found))
-        what, *twins = self._xrays.session.twins() or ("",)
-        if what == "geometry" and view in twins and not cautions:
-            other = twins[0] if twins[1] == view else twins[1]
+        what, *pair = twins(self._xrays.registration) or ("",)
+        if what == "geometry" and view in pair and not cautions:
+            other = pair[0] if pair[1] == view else pair[1]
             cautions["rao_lao_deg"] = _(
                 "{name} has the same geometry, expected another for each; correct one of them."
             ).format(name=other.name)

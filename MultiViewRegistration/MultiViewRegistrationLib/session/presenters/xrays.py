@@ -18,7 +18,7 @@ from ...translation import _
 from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
-from ..inputs import ALIKE, told_of_twins
+from ..inputs import ALIKE, told_of_twins, twins
 from ..tasks import Task, ended
 from .certainty import EditorPresenter, XRaySelection
 from .form import (
@@ -232,7 +232,7 @@ class XRaysPresenter(XRaySelection):
         """Return warnings: two X-rays that are the same, problems of the selected X-ray."""
         view = self.current
         return (
-            told_of_twins(self.registration.placed_xrays)
+            told_of_twins(self.registration)
             or self.geometry.unfinished()
             or ("" if needs_geometry(view) else self.session.problem(view))
         )
@@ -256,7 +256,7 @@ class XRaysPresenter(XRaySelection):
             waiting = scouts is not None and scouts.missing_in(self.registration)
             add = _("add X-rays, or use the CT's scouts") if waiting else _("add X-rays")
             return State("todo", _("none is used") if self.views else add)
-        if same := self.session.twins():
+        if same := twins(self.registration):
             what, one, other = same
             return State("problem", ALIKE[what].format(one.name, other.name))
         for view in used:

@@ -51,13 +51,11 @@ if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
     from .adding import Scouts
 
-#: An X-ray in a scene, or in a case.
 #: By what the CT and its structures are kept among the views' nodes.
 CT = "CT"
 BODIES = "bodies"
 
 
-#: Of two X-rays.
 #: How two X-rays are `twins`.
 ALIKE = {
     "geometry": _("{} and {} have the same geometry"),

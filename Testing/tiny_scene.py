@@ -130,7 +130,7 @@ def registration_of(
     registration = Registration.create(scene, "Test")
     for name, camera in (cameras or {"AP": c_arm(), "lateral": c_arm(90)}).items():
         image = dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3))))
-        image[0, len(registration.xrays)] += 0.001  # no two are the same
+        image[0, 0] += 0.001 * len(registration.xrays)  # no two are the same
         add_xray(registration, name, camera, image, pixel_mm)
     return registration
 

@@ -91,8 +91,8 @@ class Limits:
         and more.
     tested_odds
         The odds of a wrong answer are so many times smaller where enough places were in place for
-        sure: 2 of 73 wrong ones with targets were accepted, and 33 of 54 right rigid ones
-        (benchmarks/bent.py --inside --machines, seeds 96001, 97001 and 98001).
+        sure: 2 of 123 wrong ones with targets were accepted, and 50 of 89 right rigid ones
+        (benchmarks/bent.py --inside --machines, seeds 96001, 97001, 98001 and 120001).
     """
 
     evidence_ratio: float = 1.1

@@ -152,7 +152,7 @@ class Tracked:
 
     @property
     def found(self) -> bool:
-        """Whether anything has a pose."""
+        """Whether the whole CT or a bone of it has a pose."""
         return self.world_from_ct is not None or bool(self.bone_poses)
 
     @property

@@ -184,7 +184,7 @@ class Inputs:
             For missing or invalid values, and for two views with one geometry, or image.
         """
         case = case_of(self.registration, self.xray, self.bodies(placed=placed))
-        if sentence := told_of_twins(self.registration):
+        if sentence := problem_of_twins(self.registration):
             raise InputError(f"X-rays: {sentence}")
         case.dicom = origin_of(self.registration)
         case.mismatches = identity_mismatches(self.registration)
@@ -347,13 +347,13 @@ def twins(registration: Registration) -> tuple[str, XRayView, XRayView] | None:
     return None
 
 
-def told_of_twins(registration: Registration) -> str:
-    """Return how X-rays are `twins`, a sentence; "" where none are."""
+def problem_of_twins(registration: Registration) -> str:
+    """Return that two X-rays are `twins`, and what to do, in a sentence; "" where none are."""
     if (same := twins(registration)) is None:
         return ""
     what, one, other = same
     alike = ALIKE[what].format(one.name, other.name)
-    return _("{alike}, expected another for each; correct that of one, or skip it.").format(
+    return _("{alike}, expected another for each; change one of them, or skip it.").format(
         alike=alike
     )
 

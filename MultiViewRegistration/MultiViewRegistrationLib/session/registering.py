@@ -28,7 +28,7 @@ from ..mrml.fingerprints import body_fingerprint, fingerprint
 from ..mrml.frames import FileImages, SliceImages, frames_in
 from ..mrml.registration import CT_TRANSFORM, Registration
 from ..translation import _
-from .inputs import PREPARING, Inputs, camera_of, told_of_twins
+from .inputs import PREPARING, Inputs, camera_of, problem_of_twins
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -348,7 +348,7 @@ def missing_images(registration: Registration) -> str:
             camera_of(view)
     except InputError as error:
         return str(error)
-    return told_of_twins(registration)
+    return problem_of_twins(registration)
 
 
 def missing_at_start(session: Session, start: str) -> str:

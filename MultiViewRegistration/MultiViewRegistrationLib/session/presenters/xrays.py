@@ -18,7 +18,7 @@ from ...translation import _
 from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
-from ..inputs import ALIKE, told_of_twins, twins
+from ..inputs import ALIKE, problem_of_twins, twins
 from ..tasks import Task, ended
 from .certainty import EditorPresenter, XRaySelection
 from .form import (
@@ -232,7 +232,7 @@ class XRaysPresenter(XRaySelection):
         """Return warnings: two X-rays that are the same, problems of the selected X-ray."""
         view = self.current
         return (
-            told_of_twins(self.registration)
+            problem_of_twins(self.registration)
             or self.geometry.unfinished()
             or ("" if needs_geometry(view) else self.session.problem(view))
         )

@@ -235,7 +235,7 @@ def other_part(trials: Trials, evidence: float) -> Cause | None:
 
 def ct_too_short(trials: Trials) -> Cause | None:
     """Return the view with the largest share beyond the cut ends of the CT, if that is most of it."""
-    projector = trials.anatomy.projector(0)
+    projector = trials.anatomy.projector(trials.anatomy.picture_level)
     beyond = {
         view.name: float(np.mean(projector.seen(view.camera, trials.pose)[view.xray.valid] == 0))
         for view in trials.tied

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import scipy
 
 from ..geometry import rigid
 from ..imaging.body import Body
@@ -58,6 +58,8 @@ class Bone:
     ----------
     centroid
         (3,) CT mm.
+    box
+        The part (k, j, i) of the CT's grid that holds it.
     corners
         (8, 3) CT mm, of the box about it.
     surface
@@ -81,16 +83,14 @@ class Bone:
         self.device = device
         self.cut = cut
         self.saturates_at = saturates_at
-        places = np.argwhere(mask)
-        low = places.min(axis=0)
-        high = places.max(axis=0) + 1
-        part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        whole = tuple(slice(f + a, f + b) for f, a, b in zip(first, low, high, strict=True))
-        values = np.maximum(attenuation.values[whole] - np.float32(replaced), 0) * mask[part]
-        placed = attenuation.ct_from_index.copy()
-        placed[:3, 3] += placed[:3, :3] @ [each.start for each in whole[::-1]]
+        part = scipy.ndimage.find_objects(mask.astype(np.uint8))[0]
+        starts = [start + side.start for start, side in zip(first, part, strict=True)]
+        mask = mask[part]
+        self.box = tuple(slice(a, a + n) for a, n in zip(starts, mask.shape, strict=True))
+        values = np.maximum(attenuation.values[self.box] - np.float32(replaced), 0) * mask
+        placed = attenuation.ct_from_index @ rigid.translation(starts[::-1])
         self.finest = Volume(values, placed)
-        points = rigid.transform_points(placed, (places - low)[:, ::-1].astype(float))
+        points = rigid.transform_points(placed, np.argwhere(mask)[:, ::-1].astype(float))
         self.centroid = points.mean(axis=0)
         self.surface = rigid.some_of(points, SURFACE_POINTS)
         ends = [(-0.5, size - 0.5) for size in values.shape[::-1]]
@@ -203,13 +203,9 @@ def parts_of(bodies: Sequence[Body], first: PreparedCT, names: Collection[str]) 
     if not wanted:
         return {own.name: first}
     bones = bones_of_bodies(bodies, anatomies_of(bodies, first))
-    held = [n for n, name in enumerate(own.bones.names, start=1) if name in wanted]
-    if held:
-        volume = first.ct.volume
-        within = np.isin(own.bones.labels, held)
-        values = np.where(within, np.minimum(volume.values, 0), volume.values)
-        first = PreparedCT(replace(first.ct, volume=replace(volume, values=values)))
-    return {own.name: first, **{bone.name: bone for bone in bones if bone.name in wanted}}
+    bones = [bone for bone in bones if bone.name in wanted]
+    held = [bone for bone in bones if bone.name in own.bone_names]
+    return {own.name: first.without(held) if held else first, **{each.name: each for each in bones}}
 
 
 def placed(parts: Mapping[str, Any], places: Mapping[str, Any]) -> tuple[PreparedCT, np.ndarray]:

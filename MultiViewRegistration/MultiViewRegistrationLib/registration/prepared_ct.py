@@ -8,7 +8,7 @@ radiographs and on real ones of a wrist.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -152,24 +152,33 @@ class PreparedCT:
         if ct.mask is None or ct.unit != "hu":
             return None
         whole = PreparedCT(replace(ct, mask=None))
-        whole.centroid = (
-            self.centroid
-        )  # the X-rays show what lies about the structure, and it is what the start is off by
+        # The X-rays show what lies about the structure, and it is what the start is off by.
+        whole.centroid = self.centroid
         return whole
 
     def scaled(self, shares: np.ndarray) -> PreparedCT:
         """Return the CT with its voxels larger by these shares (3,) along columns, rows and slices, its centroid where it was."""
-        other = copy(self)
         axes = self._volumes[0].ct_from_index[:3, :3]
         directions = axes / np.linalg.norm(axes, axis=0)
         larger = directions @ np.diag(1 + np.asarray(shares, float)) @ directions.T
-        other.corrected_from_ct = rigid.about(
-            self.centroid, rigid.from_rotation_translation(larger, np.zeros(3))
+        corrected = rigid.about(self.centroid, rigid.from_rotation_translation(larger, np.zeros(3)))
+        other = self._of(
+            [Volume(each.values, corrected @ each.ct_from_index) for each in self._volumes]
         )
-        other._volumes = []
-        for volume in self._volumes:
-            placed = other.corrected_from_ct @ volume.ct_from_index
-            other._volumes.append(Volume(volume.values, placed))
+        other.corrected_from_ct = corrected
+        return other
+
+    def without(self, bones: Iterable[Bone]) -> PreparedCT:
+        """Return the CT with soft tissue in place of bones that it holds."""
+        volume = self._volumes[0]
+        values = volume.values.copy()
+        for bone in bones:
+            values[bone.box] -= bone.finest.values
+        return self._of(pyramid(Volume(values, volume.ct_from_index), VOLUME_LEVELS, run_tasks))
+
+    def _of(self, volumes: list[Volume]) -> PreparedCT:
+        other = copy(self)
+        other._volumes = volumes
         other._projectors = {}
         other._making = {}
         return other
@@ -245,10 +254,11 @@ class PreparedCT:
             Of bone alone, for edges, of `picture_level` at least; then NaN also along the rim of a
             cut bone, which is no edge of the patient.
         """
+        if bones:
+            level = max(level, self.picture_level)
         seen = self.projector(level).seen(camera, world_from_ct)
         if bones:
             seen[self._cut_rims(camera, world_from_ct)] = 0
-            level = max(level, self.picture_level)
         image = self.line_integrals(camera, world_from_ct, level, bones=bones, wanted=seen)
         image[seen == 0] = np.nan
         return image

@@ -7,7 +7,7 @@ from MultiViewRegistrationLib import Body, Case, View
 OF_BODY = {field.name for field in fields(Body)} - {"name"}
 
 
-def case_of(*bones: Body, **given) -> Case:
+def case_of(*bones, **given):
     """A case of these bones, or else of the body that is given."""
     of_view = {key[5:]: given.pop(key) for key in sorted(given) if key.startswith("view_")}
     of_body = {key: given.pop(key) for key in OF_BODY & given.keys()}

@@ -3,9 +3,7 @@
 See `xrays`.
 """
 
-from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,17 +13,14 @@ from phantom import c_arm, view_of
 from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib import api
-from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone, Together
+from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone
 from MultiViewRegistrationLib.assessment.together import register_together
-from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.refinement import Refinement
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 NAMES = ("T12", "L1", "L2", "L3")
@@ -33,7 +28,7 @@ VOXEL_MM, SIDE = 2.0, 100
 
 
 @cache
-def spine() -> tuple[CT, np.ndarray]:
+def spine():
     """A body with four vertebrae, each a body with processes of its own size, and their labels (nk, nj, ni)."""
     k, j, i = np.indices((SIDE, SIDE, SIDE)) - (SIDE - 1) / 2
     hu = np.where((i / 45) ** 2 + (j / 38) ** 2 < 1, 40.0, -1000.0)
@@ -65,31 +60,31 @@ def spine() -> tuple[CT, np.ndarray]:
 
 
 @cache
-def anatomy() -> PreparedCT:
+def anatomy():
     return PreparedCT(spine()[0])
 
 
 @cache
-def targets() -> list[list[float]]:
+def targets():
     """Some points of its bone, CT mm; without any, many more places in it would be asked."""
     return rigid.spread(anatomy().bone_points(), 8).tolist()
 
 
-def structures() -> Structures:
+def structures():
     return Structures(NAMES, spine()[1])
 
 
-def cameras(*angles: float) -> list[Camera]:
+def cameras(*angles):
     seen = {"pixel_mm": (1.2, 1.2), "size": (256, 256), "principal_point": (127.5, 127.5)}
     return [c_arm(angle, **seen) for angle in angles]
 
 
 def xrays(
-    ct: CT,
-    labels: np.ndarray,
-    motions: list[np.ndarray],
-    world_from_ct: np.ndarray,
-    noise: float = 0.004,
+    ct,
+    labels,
+    motions,
+    world_from_ct,
+    noise=0.004,
 ):
     """X-rays of the body whose bones have moved, CT mm.
 
@@ -112,7 +107,7 @@ def xrays(
     return found
 
 
-def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> list[np.ndarray]:
+def bent(ct, labels, degrees=3.0, mm=1.5):
     """Motions (4, 4) of all vertebrae, CT mm: each against the one above, the first as it was."""
     rng, motions = np.random.default_rng(3), [np.eye(4)]
     for n in range(2, 5):
@@ -141,7 +136,7 @@ class BentCase(NamedTuple):
 
 
 @cache
-def bent_case(shifted_mm: float = 0.0) -> BentCase:
+def bent_case(shifted_mm=0.0):
     """One that is bent, or whose upper half is shifted."""
     ct, labels = spine()
     shift = rigid.translation([shifted_mm, 0.0, 0.0])
@@ -149,7 +144,7 @@ def bent_case(shifted_mm: float = 0.0) -> BentCase:
     return BentCase(ct, labels, motions, xrays(ct, labels, motions, POSE))
 
 
-def errors_mm(bones, poses=()) -> list[float]:
+def errors_mm(bones, poses=()):
     """How far each bone of the bent spine is from where it lies, at its own or another pose."""
     there = poses or [bone.world_from_ct for bone in bones]
     places = zip(bones, there, bent_case().motions, strict=True)
@@ -157,33 +152,31 @@ def errors_mm(bones, poses=()) -> list[float]:
 
 
 @cache
-def unbent_views() -> list[View]:
+def unbent_views():
     """X-rays of the spine as its CT shows it; not to be changed by a test."""
     return xrays(*spine(), [np.eye(4)] * 4, POSE)
 
 
-def together(
-    bones: Structures, whole: Refinement, judged: Assessment = UNJUDGED, **more
-) -> Together:
+def together(bones, whole, judged=UNJUDGED, **more):
     """The bones of the spine, registered before the rest of it."""
     alone = Alone(Body(spine()[0], bones=bones), anatomy(), whole.world_from_ct, judged)
     return register_together([alone], whole.views, **more)
 
 
 def write_spine_case(
-    folder: Path,
-    frames: Sequence[list[np.ndarray]],
-    world_from_ct: np.ndarray,
-    start: np.ndarray,
+    folder,
+    frames,
+    world_from_ct,
+    start,
     **more,
-) -> Path:
+):
     """The case.json of a spine whose images have a frame for each of these motions of its vertebrae; `more` are further entries."""
     ct, labels = spine()
     taken = [xrays(ct, labels, motions, world_from_ct) for motions in frames]
     return write_frames(folder, ct, labels, taken, {"world_from_ct": start.tolist(), **more})
 
 
-def write_case(folder: Path, kind: str = "labels", shifted_mm: float = 0.0) -> list[np.ndarray]:
+def write_case(folder, kind="labels", shifted_mm=0.0):
     """Write a case.json whose spine is bent, or its upper half shifted; returns the motions (4, 4) of its structures, which are in files
     of one kind: "labels", "seg.nrrd", "dicom" or "masks"."""
     ct, labels, motions, views = bent_case(shifted_mm)
@@ -191,7 +184,7 @@ def write_case(folder: Path, kind: str = "labels", shifted_mm: float = 0.0) -> l
     return motions
 
 
-def register_once(session) -> None:
+def register_once(session):
     """Have a session of the case that `write_case` writes by default register it as given; it is done once for all tests."""
 
     def once(*given, **options):
@@ -211,13 +204,13 @@ RESULTS: list = []
 
 
 def write_frames(
-    folder: Path,
-    ct: CT,
-    labels: np.ndarray,
-    frames: list[list[View]],
-    more: dict,
-    kind: str = "labels",
-) -> Path:
+    folder,
+    ct,
+    labels,
+    frames,
+    more,
+    kind="labels",
+):
     place = ct.volume.ct_from_index
     write_volume(folder / "ct.nii.gz", ct.volume.values, place)
     views = []
@@ -246,7 +239,7 @@ def write_frames(
     return folder / "case.json"
 
 
-def write_view(folder: Path, view: View, images: np.ndarray) -> dict:
+def write_view(folder, view, images):
     """The image of a view, or its frames, and its entry in a case.json."""
     write_values(folder / f"{view.name}.mha", images, (1.2, 1.2, 1.0))
     return {
@@ -258,7 +251,7 @@ def write_view(folder: Path, view: View, images: np.ndarray) -> dict:
     }
 
 
-def truth_of(motions: list[np.ndarray], world_from_ct: np.ndarray) -> dict:
+def truth_of(motions, world_from_ct):
     """`truth` of a case.json."""
     poses = {
         name: (world_from_ct @ motion).tolist() for name, motion in zip(NAMES, motions, strict=True)

@@ -25,7 +25,7 @@ LEFT_OUT = (
 SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
 
 
-def on_disk() -> dict[str, list[str]]:
+def on_disk():
     """Files to package by name of the list, each as CMakeLists.txt names it."""
     left_out = [MODULE / "MultiViewRegistrationLib" / name for name in LEFT_OUT]
     names: dict[str, list[str]] = {SCRIPTS: [], RESOURCES: []}
@@ -39,12 +39,12 @@ def on_disk() -> dict[str, list[str]]:
     return names
 
 
-def _list_of(key: str, text: str) -> re.Match:
+def _list_of(key, text):
     """Match of a list: its first line, its names, its last line."""
     return re.search(rf"(set\({key}\n)([^)]*?)([ ]*\))", text)
 
 
-def updated(text: str, files: dict[str, list[str]]) -> str:
+def updated(text, files):
     """The text of a CMakeLists.txt with these lists in it."""
     for key, names in files.items():
         whole, first, _, last = _list_of(key, text).group(0, 1, 2, 3)
@@ -52,7 +52,7 @@ def updated(text: str, files: dict[str, list[str]]) -> str:
     return text
 
 
-def differences(text: str, files: dict[str, list[str]]) -> list[str]:
+def differences(text, files):
     """What is wrong with the lists in the text of a CMakeLists.txt, a line for each file."""
     wrong = []
     for key, wanted in files.items():
@@ -64,7 +64,7 @@ def differences(text: str, files: dict[str, list[str]]) -> list[str]:
     return wrong
 
 
-def configure(cmake: str, build: Path, source: Path = MODULE.parent) -> subprocess.CompletedProcess:
+def configure(cmake, build, source=MODULE.parent):
     """Configure the extension, with stand-ins for Slicer and for compilers, which scripts do not need."""
     settings = [
         f"CMAKE_{name}={sys.executable}" for name in ("C_COMPILER", "CXX_COMPILER", "MAKE_PROGRAM")
@@ -85,14 +85,14 @@ def configure(cmake: str, build: Path, source: Path = MODULE.parent) -> subproce
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def install(cmake: str, build: Path, folder: Path) -> Path:
+def install(cmake, build, folder):
     """Install what was configured into a folder; the module file there."""
     command = [cmake, "--install", str(build), "--prefix", str(folder)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return folder / "qt-scripted-modules" / "MultiViewRegistration.py"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments):
     text = CMAKE_FILE.read_text(encoding="utf-8")
     wrong = differences(text, on_disk())
     print("\n".join(wrong) or f"{CMAKE_FILE.relative_to(MODULE.parent)} names every file.")

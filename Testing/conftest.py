@@ -6,7 +6,6 @@ import secrets
 import shutil
 import socket
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,8 +25,6 @@ from phantom import make_ct, make_views, write_phantom_case
 
 from benchmarks.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 settings.register_profile("any machine", deadline=None, max_examples=50)  # a busy one takes longer
@@ -53,7 +50,7 @@ NOT_SLOW = (
 FIRST = ("integration/test_what_is_loaded", "geometry/", "imaging/", "io/")
 
 
-def pytest_collection_modifyitems(items) -> None:
+def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     places = dict[str, int]()
     for item in items:
@@ -69,7 +66,7 @@ def pytest_collection_modifyitems(items) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_store(tmp_path_factory, monkeypatch) -> None:
+def own_store(tmp_path_factory, monkeypatch):
     """No test sees the models of whoever runs it, or of another test."""
     monkeypatch.setenv(
         "MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data" / secrets.token_hex(8))
@@ -77,7 +74,7 @@ def own_store(tmp_path_factory, monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
+def shared_data():
     """Folder of real CTs and radiographs that lies beside the project, where somebody has put it."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the data folder {SHARED_DATA.parent.name}/data beside the project")
@@ -85,13 +82,13 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def require_program() -> Callable[..., str]:
+def require_program():
     """A function: path of the first program found among `names`, which come with a Debian `package`.
 
     Where none is found the test skips, or fails with MVREG_REQUIRE_PACKAGES=1 (.ci/run).
     """
 
-    def find(*names: str, package: str) -> str:
+    def find(*names, package):
         found = next(filter(None, map(shutil.which, names)), None)
         if found is None:
             reason = f"needs the program {names[0]}: install Debian's package {package}"
@@ -104,7 +101,7 @@ def require_program() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def gvxr() -> None:
+def gvxr():
     """Skips where gVirtualXray cannot be loaded, or finds nothing to draw with, and says what to install."""
     try:
         gvxr_scene()
@@ -113,30 +110,30 @@ def gvxr() -> None:
 
 
 @pytest.fixture(scope="session")
-def rtk() -> None:
+def rtk():
     """Skips where RTK's projector, which simulates X-rays, is not installed."""
     name = "itk.rtkJosephForwardProjectionImageFilterPython"
     pytest.importorskip(name, reason='needs itk-rtk: pip install -e ".[bench]"')
 
 
 @pytest.fixture(scope="session")
-def ct() -> CT:
+def ct():
     """The phantom; not to be changed by a test, as what follows."""
     return make_ct()
 
 
 @pytest.fixture(scope="session")
-def anatomy(ct: CT) -> PreparedCT:
+def anatomy(ct):
     return PreparedCT(ct)
 
 
 @pytest.fixture(scope="session")
-def views(ct: CT) -> list[View]:
+def views(ct):
     return make_views(ct)
 
 
 @pytest.fixture(scope="session")
-def case_file(tmp_path_factory) -> Path:
+def case_file(tmp_path_factory):
     """A case.json of the phantom with truth, its start 9 mm off. Not to be changed by a test."""
     return write_phantom_case(tmp_path_factory.mktemp("phantom"))
 
@@ -150,7 +147,7 @@ def phantom_study(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Path:
+def study(tmp_path_factory):
     """A folder with a case whose images have `moving.COUNT` frames, that of number BLANK blank, and its track.
 
     Not to be changed by a test.
@@ -161,7 +158,7 @@ def study(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def no_cause(monkeypatch) -> None:
+def no_cause(monkeypatch):
     """Nobody looks for the cause of a doubt, which takes far longer than a registration."""
     from MultiViewRegistrationLib.assessment import verdict
 
@@ -169,7 +166,7 @@ def no_cause(monkeypatch) -> None:
 
 
 @pytest.fixture
-def quick_training(monkeypatch) -> None:
+def quick_training(monkeypatch):
     """Small batches, validations of few poses, and a pace that is not measured."""
     from MultiViewRegistrationLib.regressor import training
 
@@ -192,7 +189,7 @@ def file_of(tmp_path):
 
 
 @pytest.fixture
-def port() -> int:
+def port():
     """One that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -200,7 +197,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def igtl_status(monkeypatch) -> None:
+def igtl_status(monkeypatch):
     """OpenIGTLink's STATUS for pyigtl, which has none: by the protocol's page."""
     messages = pytest.importorskip(
         "pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"'

@@ -11,7 +11,6 @@ import numpy as np
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.regressor.fusion import RADIUS_MM, Candidate
 
 
@@ -37,11 +36,11 @@ class FakeModel:
     )
     asked: list = field(default_factory=list)
 
-    def check_ct(self, ct: CT) -> None:
+    def check_ct(self, ct):
         if self.other_ct:
             raise InputError("model: is of another CT.")
 
-    def candidates(self, views, world_from_ct) -> list[Candidate]:
+    def candidates(self, views, world_from_ct):
         self.asked.append([view.name for view in views])
         if len(views) > self.refuses:
             raise InputError("model: knows other cameras.")
@@ -59,14 +58,12 @@ class FakeModel:
             for group, off_mm, expects_mm in said
         ]
 
-    def reach(self, views, world_from_ct) -> tuple[np.ndarray, float, float]:
+    def reach(self, views, world_from_ct):
         """About a pose that is off by 10 mm."""
         return missed(self.truth, self.centroid, 10.0, np.random.default_rng(0)), 25.0, 40.0
 
 
-def missed(
-    truth: np.ndarray, centroid: np.ndarray, off_mm: float, random: np.random.Generator
-) -> np.ndarray:
+def missed(truth, centroid, off_mm, random):
     """A pose off the truth by so much, root mean square of points at RADIUS_MM from the centroid, in a random direction."""
     error = random.normal(size=6) * np.repeat([np.sqrt(3 / 2) / RADIUS_MM, 1.0], 3)
     error *= off_mm / np.sqrt(2 / 3 * RADIUS_MM**2 * error[:3] @ error[:3] + error[3:] @ error[3:])
@@ -74,6 +71,6 @@ def missed(
     return rigid.about(rigid.transform_points(truth, centroid), motion) @ truth
 
 
-def covariance(expected_mm: float) -> np.ndarray:
+def covariance(expected_mm):
     """(6, 6), of which a candidate's expected error is so much, turn and shift with equal shares."""
     return np.diag(np.repeat([expected_mm**2 / (4 * RADIUS_MM**2), expected_mm**2 / 6], 3))

@@ -2,34 +2,32 @@
 
 import csv
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 
-def read_json(path: Path):
+def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_json(path: Path, content) -> None:
+def write_json(path, content):
     """Arrays are written as lists."""
     path.write_text(json.dumps(content, default=np.ndarray.tolist), encoding="utf-8")
 
 
-def read_table(path: Path) -> list[dict]:
+def read_table(path):
     """The lines of a CSV file by its columns."""
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
-def read_values(path: Path) -> np.ndarray:
+def read_values(path):
     """Values (nk, nj, ni), or (rows, columns), of an image."""
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
-def write_values(path: Path, values: np.ndarray, spacing: Sequence[float] = ()) -> None:
+def write_values(path, values, spacing=()):
     """An image of these values, 1 mm apart unless a spacing is given."""
     image = sitk.GetImageFromArray(values)
     if spacing:
@@ -37,7 +35,7 @@ def write_values(path: Path, values: np.ndarray, spacing: Sequence[float] = ()) 
     sitk.WriteImage(image, str(path))
 
 
-def placed(values: np.ndarray, place: np.ndarray | None = None, *, vector=False) -> sitk.Image:
+def placed(values, place=None, *, vector=False):
     """An image of these values (nk, nj, ni), where `place` (4, 4) has its voxels (i, j, k)."""
     image = sitk.GetImageFromArray(values, isVector=vector)
     if place is not None:
@@ -48,6 +46,6 @@ def placed(values: np.ndarray, place: np.ndarray | None = None, *, vector=False)
     return image
 
 
-def write_volume(path: Path, values: np.ndarray, place: np.ndarray | None = None, **more) -> Path:
+def write_volume(path, values, place=None, **more):
     sitk.WriteImage(placed(values, place, **more), str(path))
     return path

@@ -22,7 +22,6 @@ from MultiViewRegistrationLib.geometry.fields import (  # noqa: E402
     TABLES,
     TAKEN,
     UNCERTAINTY,
-    Field,
     usual_uncertainty,
 )
 from MultiViewRegistrationLib.io.files import MAX_NUMBER  # noqa: E402
@@ -35,7 +34,7 @@ ADDRESS = (
 )
 
 
-def with_fields() -> dict[str, Any]:
+def with_fields():
     """The schema of a case, with its geometries and standard deviations as the tables have them."""
     schema = read_json(SCHEMA)
     schema["$id"] = ADDRESS + SCHEMA.relative_to(ROOT).as_posix()
@@ -51,7 +50,7 @@ def with_fields() -> dict[str, Any]:
     return schema
 
 
-def with_views() -> dict[str, Any]:
+def with_views():
     """The schema of a result, whose views say what the table has."""
     schema = read_json(RESULT)
     view = schema["properties"]["views"]["items"]["properties"]
@@ -62,7 +61,7 @@ def with_views() -> dict[str, Any]:
 FILES = {SCHEMA: with_fields, RESULT: with_views}
 
 
-def of_field(field: Field) -> dict[str, Any]:
+def of_field(field):
     """The schema of a field."""
     described: dict[str, Any] = {"description": field.sentence}
     if field.default is not None:
@@ -81,7 +80,7 @@ def of_field(field: Field) -> dict[str, Any]:
     return node | described
 
 
-def of_deviation(field: Field) -> dict[str, Any]:
+def of_deviation(field):
     """The schema of a standard deviation, with what is usual for each kind of geometry."""
     usual = [
         f"{_usual(field, kind)} {words}"
@@ -103,7 +102,7 @@ WORDS = {
 }
 
 
-def _usual(field: Field, kind: str) -> str:
+def _usual(field, kind):
     """The default, where a pixel is 1 mm large in mm."""
     value = usual_uncertainty(kind)[field.key]
     if field.unit == "px" and kind == "camera":
@@ -111,12 +110,12 @@ def _usual(field: Field, kind: str) -> str:
     return f"{value:g} mm" if field.unit == "px" else f"{value:g}"
 
 
-def _range(field: Field) -> dict[str, float]:
+def _range(field):
     limits = {"minimum": field.least, "exclusiveMinimum": field.above, "maximum": field.most}
     return {key: limit for key, limit in limits.items() if math.isfinite(limit)}
 
 
-def text(node: Any, indent: str = "") -> str:
+def text(node, indent=""):
     """JSON with what fits on a line there."""
     line = json.dumps(node, ensure_ascii=False)
     if len(indent + line) <= LINE or not isinstance(node, (dict, list)):
@@ -136,7 +135,7 @@ GEOMETRIES = {
 }
 
 
-def usual_table() -> str:
+def usual_table():
     """The standard deviations that are usual, as a table in Markdown."""
     head = ["geometry", *(f"`{key}`" for key in SLOT_SCAN_UNCERTAINTY)]
     rows = [head, ["---"] * len(head)]
@@ -154,7 +153,7 @@ def usual_table() -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def with_table(page: str) -> str:
+def with_table(page):
     """The page with its table of what is usual as it is now."""
     return re.sub(r"\| geometry \|.*\n(\|.*\n)+", usual_table(), page)
 

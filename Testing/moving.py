@@ -1,8 +1,6 @@
 """The phantom moving from frame to frame, in memory, as a case on disk whose images have several frames, and tracked."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import phantom
@@ -17,7 +15,7 @@ from MultiViewRegistrationLib.imaging.xray import View, raw_image, to_line_integ
 SWING_DEG, SWING_MM, PERIOD = (4.0, -2.0, 3.0), (5.0, -4.0, 6.0), 24
 
 
-def swing(count: int, about: np.ndarray = phantom.TRUE_POSE) -> list[np.ndarray]:
+def swing(count, about=phantom.TRUE_POSE):
     """(4, 4) world_from_ct of each frame, up to 1.5 degrees and 2.5 mm from one to the next.
 
     `about` is the first.
@@ -39,7 +37,7 @@ class Pelvis:
     targets: np.ndarray
 
     @classmethod
-    def swinging(cls, path: Path, count: int):
+    def swinging(cls, path, count):
         """path: of a CT in Hounsfield units."""
         from benchmarks.simulation.cases import Patient
         from benchmarks.simulation.simulator import SimulatedXRay
@@ -49,7 +47,7 @@ class Pelvis:
         seen = {"source_to_detector_mm": 1020, "pixel_mm": (1.16, 1.16), "size": (256, 256)}
         cameras = [phantom.c_arm(primary, 3, **seen) for primary in (0, 85)]
 
-        def view(name: str, camera, pose: np.ndarray) -> View:
+        def view(name, camera, pose):
             image = raw_image(xray.take(patient.projector, camera, pose, random))
             return View(name, to_line_integrals(image), camera)
 
@@ -61,10 +59,10 @@ class Pelvis:
 
 
 def write_moving_case(
-    folder: Path,
-    poses: Sequence[np.ndarray],
-    spoil: Callable[[int, np.ndarray], np.ndarray] = lambda n, x: x,
-) -> Path:
+    folder,
+    poses,
+    spoil=lambda n, x: x,
+):
     """A case.json whose images have a frame for each pose, its start some mm off the first.
 
       spoil: what becomes of a frame's image.
@@ -93,7 +91,7 @@ def write_moving_case(
 COUNT, BLANK = 5, 3
 
 
-def write_tracked_study(folder: Path) -> Path:
+def write_tracked_study(folder):
     """A folder with a case and its track."""
     blink = lambda n, image: image if n != BLANK else np.full_like(image, 7)  # noqa: E731
     track_of(write_moving_case(folder / "case", swing(COUNT), blink), "quick").save(
@@ -102,7 +100,7 @@ def write_tracked_study(folder: Path) -> Path:
     return folder
 
 
-def track_of(case: Path, pace: str = "thorough"):
+def track_of(case, pace="thorough"):
     """A case's frames, tracked."""
     from MultiViewRegistrationLib.io.sequence import FrameSequence
     from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -115,7 +113,7 @@ def track_of(case: Path, pace: str = "thorough"):
     return track
 
 
-def turning(track: Path) -> dict:
+def turning(track):
     """A track of what turns by 5 degrees a frame about the first axis of the one in a folder."""
     told = read_json(track / "track.json")
     for frame in told["frames"]:

@@ -4,7 +4,6 @@ a CT of two bones. For tests of the mechanics.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from file_io import read_json, write_json, write_values, write_volume
@@ -12,7 +11,6 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.imaging.xray import View, XRay
@@ -24,7 +22,7 @@ TRUE_POSE = rigid.turn_and_shift([0.05, -0.1, 0.08], [3.0, -4.0, 2.0])
 CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
 
 
-def make_ct() -> CT:
+def make_ct():
     """96 mm of blobs within a ball of water, 2 mm voxels, centred on the origin."""
     random = np.random.default_rng(5)
     k, j, i = np.indices((48, 48, 48)) - 23.5
@@ -36,19 +34,19 @@ def make_ct() -> CT:
     return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine))
 
 
-def largest_bone(ct: CT) -> np.ndarray:
+def largest_bone(ct):
     """The mask of the largest blob of a CT, with a rim."""
     labels, _ = ndimage.label(ct.volume.values > 300)
     return ndimage.binary_dilation(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]))
 
 
-def view_of(name: str, image: np.ndarray, camera, pixel_mm=None) -> View:
+def view_of(name, image, camera, pixel_mm=None):
     """A view of line integrals, all of which count."""
     xray = XRay(image.astype(np.float32), np.ones(image.shape, bool), pixel_mm)
     return View(name, xray, camera)
 
 
-def c_arm(rao_lao_deg: float = 0, cra_cau_deg: float = 0, **changes) -> Camera:
+def c_arm(rao_lao_deg=0, cra_cau_deg=0, **changes):
     """A camera 700 mm from its isocentre, 1000 mm from its detector of 128 pixels, but for what is changed."""
     usual = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700}
     usual |= {"pixel_mm": (1.25, 1.25), "size": (128, 128)} | changes
@@ -56,12 +54,12 @@ def c_arm(rao_lao_deg: float = 0, cra_cau_deg: float = 0, **changes) -> Camera:
 
 
 def make_views(
-    ct: CT,
+    ct,
     angles=((0, 0), (90, 0)),
-    size: int = 128,
-    noise: float = 0.002,
-    pose: np.ndarray = TRUE_POSE,
-) -> list[View]:
+    size=128,
+    noise=0.002,
+    pose=TRUE_POSE,
+):
     """Views of the CT at a pose from C-arm angles (RAO/LAO, CRA/CAU)."""
     random = np.random.default_rng(7)
     projector = Projector(attenuation(ct))
@@ -74,7 +72,7 @@ def make_views(
     return views
 
 
-def cut_tube() -> CT:
+def cut_tube():
     """A tube of tissue, 72 mm long with some structure, that goes on beyond both ends of its CT."""
     hu = np.full((24, 30, 30), -1000.0, np.float32)
     hu[:, 8:22, 8:22] = 100 + 60 * np.random.default_rng(2).normal(size=(24, 14, 14))
@@ -83,7 +81,7 @@ def cut_tube() -> CT:
     return CT(Volume(hu, affine))
 
 
-def slot_scan_of(degrees: float) -> dict:
+def slot_scan_of(degrees):
     """A slot scan from so many degrees about the long axis, as a case.json has it.
 
     Its rows run to the feet.
@@ -100,7 +98,7 @@ def slot_scan_of(degrees: float) -> dict:
     }
 
 
-def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View:
+def make_slot_scan(ct, degrees, pose=TRUE_POSE):
     """A slot scan of the CT at a pose, see `slot_scan_of`."""
     random, camera = np.random.default_rng(8), SlotScan(**slot_scan_of(degrees)).camera()
     image = Projector(attenuation(ct)).render(camera, pose).image
@@ -108,7 +106,7 @@ def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View
     return view_of(f"slot{degrees:g}", image, camera, (1.2, 1.0))
 
 
-def write_slot_scan_case(folder: Path) -> Path:
+def write_slot_scan_case(folder):
     """A case of two slot scans of the phantom, from 0 and 80 degrees."""
     path = write_phantom_case(folder)
     content = read_json(path)
@@ -121,7 +119,7 @@ def write_slot_scan_case(folder: Path) -> Path:
     return path
 
 
-def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
+def off(pose, rotation_deg, shift_mm):
     """The pose turned about the world origin (degrees, rotation vector) and shifted (mm)."""
     return rigid.turn_and_shift(np.radians(rotation_deg), shift_mm) @ pose
 
@@ -131,46 +129,44 @@ START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
 
 
-def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
+def error_mm(pose, true=TRUE_POSE):
     """Mean distance of the corners of a 60 mm cube from where the true pose puts them."""
     away = rigid.transform_points(pose, CORNERS) - rigid.transform_points(true, CORNERS)
     return float(np.linalg.norm(away, axis=1).mean())
 
 
-def misplaced(view: View, rotation_deg, shift_mm) -> View:
+def misplaced(view, rotation_deg, shift_mm):
     """The view whose camera is said to be elsewhere: turned and shifted as seen from itself."""
     wrong = view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm)
     return view.with_camera(camera_from_world=wrong)
 
 
-def decentred(view: View, rows: float, columns: float = 0.0) -> View:
+def decentred(view, rows, columns=0.0):
     """The view whose principal point is off; rows are along the axis that both views show."""
     intrinsics = view.camera.intrinsics.copy()
     intrinsics[:2, 2] += columns, rows
     return view.with_camera(intrinsics=intrinsics)
 
 
-def masked(view: View, valid) -> View:
+def masked(view, valid):
     """The view of which only these pixels count."""
     everywhere = np.broadcast_to(valid, view.xray.valid.shape).copy()
     return view.with_xray(valid=everywhere)
 
 
-def free(view: View) -> View:
+def free(view):
     """The view of whose camera's place nothing is known."""
     return replace(view, rotation_sd_deg=None, translation_sd_mm=None)
 
 
-def write_ct_file(path: Path, values: np.ndarray | None = None) -> Path:
+def write_ct_file(path, values=None):
     """The phantom in a file, or what lies on its grid."""
     volume = make_ct().volume
     values = volume.values.astype(np.int16) if values is None else values
     return write_volume(path, values, volume.ct_from_index)
 
 
-def write_phantom_case(
-    folder: Path, names: tuple[str, ...] = ("view1", "view2"), ct_name: str = "ct"
-) -> Path:
+def write_phantom_case(folder, names=("view1", "view2"), ct_name="ct"):
     """A case.json of the phantom with truth, its start 9 mm off; its path.
 
     names: of the views.   ct_name: of the CT's file.
@@ -206,7 +202,7 @@ SPACING = (2.5, 2.5, 3.0)
 BONES = ((30, 36, 32), (14, 11, 12)), ((63, 40, 28), (11, 12, 12))
 
 
-def write_bony_ct(path: Path) -> Path:
+def write_bony_ct(path):
     k, j, i = np.indices((60, 70, 92))
     hu = np.where(np.hypot((i - 46) / 42, (j - 35) / 30) < 1, 40, -1000).astype(np.int16)
 

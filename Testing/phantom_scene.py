@@ -6,21 +6,18 @@ import numpy as np
 from phantom import CORNERS, TRUE_POSE, make_ct, make_views, off
 from planted_dicom import write_ct, write_xray
 
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.xray import View
-
 #: As a person leaves a CT who set it about right.
 START = off(TRUE_POSE, [2.0, -3.0, 2.0], [4.0, -3.0, 5.0])
 
 
 @lru_cache(maxsize=1)
-def phantom() -> tuple:
+def phantom():
     """The CT and its views; not to be changed."""
     ct = make_ct()
     return ct, make_views(ct)
 
 
-def phantom_volume(scene, ct: CT | None = None):
+def phantom_volume(scene, ct=None):
     """The node of the phantom's CT, or of another one."""
     from MultiViewRegistrationLib.mrml.loading import volume_node
 
@@ -28,9 +25,7 @@ def phantom_volume(scene, ct: CT | None = None):
     return volume_node(scene, "Phantom", volume.values, volume.ct_from_index)
 
 
-def make_registration(
-    scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"
-):
+def make_registration(scene, ct, views, pose=TRUE_POSE, name="Registration"):
     """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals.
 
     With targets: places all over its bone would be asked in their stead, which takes longer than all else.
@@ -47,7 +42,7 @@ def make_registration(
     return registration
 
 
-def add_view(registration, view: View):
+def add_view(registration, view):
     """The X-ray of a view in a registration."""
     from MultiViewRegistrationLib.mrml.image import set_source
     from MultiViewRegistrationLib.mrml.loading import volume_node
@@ -67,7 +62,7 @@ def add_view(registration, view: View):
     return xray
 
 
-def dicom_registration(scene, folder, ct: dict, xray: dict, name: str):
+def dicom_registration(scene, folder, ct, xray, name):
     """A registration of a small CT and an X-ray in DICOM with these tags, read as the panel reads them."""
     from MultiViewRegistrationLib.imaging.ct import load_ct
     from MultiViewRegistrationLib.mrml.identity import header_of_ct, keep_header
@@ -95,12 +90,12 @@ def begun(registration):
     return registration
 
 
-def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray = START):
+def phantom_registration(scene, name="Phantom", world_from_ct=START):
     """A registration of the phantom, its CT at a pose, with the X-rays view1 and view2."""
     return make_registration(scene, *phantom(), world_from_ct, name)
 
 
-def settled_session(scene, name: str = "Phantom", **told):
+def settled_session(scene, name="Phantom", **told):
     """A session whose pose, the true one, passes for the result of a registration, which nobody ran."""
     from MultiViewRegistrationLib.session.session import Session
 
@@ -109,7 +104,7 @@ def settled_session(scene, name: str = "Phantom", **told):
     return session
 
 
-def settle(session, pose: np.ndarray = TRUE_POSE, method: str = "given", **told) -> None:
+def settle(session, pose=TRUE_POSE, method="given", **told):
     """Have a pose (4, 4) pass for the result of a registration, by default the true one, of which this was told."""
     from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
@@ -120,13 +115,13 @@ def settle(session, pose: np.ndarray = TRUE_POSE, method: str = "given", **told)
     session.history.add(HistoryEntry.now(method, registration.world_from_ct, **told))
 
 
-def body(verdict: str, **told) -> dict:
+def body(verdict, **told):
     """What a result says of one of its bodies, which view1 shows, at START."""
     found = {"world_from_ct": START.tolist(), "reasons": [], "similarity": {"view1": 0.9}}
     return {**found, "verdict": verdict, **told}
 
 
-def remove(registration) -> None:
+def remove(registration):
     """Remove a registration with all that was made for it."""
     from MultiViewRegistrationLib.mrml.display import take_down
 

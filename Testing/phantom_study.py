@@ -1,7 +1,5 @@
 """The phantom in DICOM: a CT study with scouts from the front and from the left, and X-rays by a C-arm."""
 
-from pathlib import Path
-
 import numpy as np
 from imaging.dicom_files import CT_IMAGE, tagged, write_dicom, write_series
 from phantom import make_ct, make_slot_scan, make_views, slot_scan_of
@@ -12,7 +10,7 @@ FRAME = "1.2.3.9"
 SCOUTS = {"AP": 0, "LAT": 90}
 
 
-def write_study(folder: Path) -> Path:
+def write_study(folder):
     """The folder: slices in "ct", AP.dcm and LAT.dcm beside it; the head first, supine."""
     folder.mkdir(exist_ok=True)
     ct = make_ct()
@@ -25,7 +23,7 @@ def write_study(folder: Path) -> Path:
     return folder
 
 
-def write_scout(folder: Path, name: str, image: np.ndarray | None = None, **tags) -> Path:
+def write_scout(folder, name, image=None, **tags):
     """NAME.dcm, with its own pixels or others (rows, columns); a tag given as None is left out."""
     scan = slot_scan_of(SCOUTS[name])
     view = make_slot_scan(make_ct(), SCOUTS[name], np.eye(4))
@@ -50,7 +48,7 @@ def write_scout(folder: Path, name: str, image: np.ndarray | None = None, **tags
     return path
 
 
-def write_xrays(folder: Path, **tags) -> list[Path]:
+def write_xrays(folder, **tags):
     """The phantom's two X-rays in DICOM whose headers say all of the geometry."""
     folder.mkdir(exist_ok=True)
     paths = []

@@ -1,7 +1,5 @@
 """DICOM files of CT slices and X-rays in whose headers identity is planted."""
 
-from pathlib import Path
-
 import numpy as np
 from imaging.dicom_files import XA_IMAGE, write_dicom, write_series
 from pydicom.uid import generate_uid
@@ -39,7 +37,7 @@ SECRETS = (
 ).split() + ["bekannt als Nori"]
 
 
-def write_xray(path: Path, pixels: np.ndarray | None = None, **tags) -> Path:
+def write_xray(path, pixels=None, **tags):
     """An XA image (rows, columns) of detected intensity, stored as uint16.
 
     pixels: by default noise that each name of a file has its own of.
@@ -59,7 +57,7 @@ def write_xray(path: Path, pixels: np.ndarray | None = None, **tags) -> Path:
     return path
 
 
-def write_ct(folder: Path, hu: np.ndarray, ct_from_index: np.ndarray, **tags) -> Path:
+def write_ct(folder, hu, ct_from_index, **tags):
     """A series of slices of HU (nk, nj, ni)."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.clip(np.rint(hu) + 1024, 0, 4095).astype(np.uint16)
@@ -68,5 +66,5 @@ def write_ct(folder: Path, hu: np.ndarray, ct_from_index: np.ndarray, **tags) ->
     return folder
 
 
-def _new_uids() -> dict[str, str]:
+def _new_uids():
     return {name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID")}

@@ -55,7 +55,7 @@ NRRD_FORMS = {
 }
 
 
-def plant(folder: Path) -> Path:
+def plant(folder):
     """A file in a folder that is made.
 
     The word, again and again, as many bytes as an image has voxels.
@@ -66,7 +66,7 @@ def plant(folder: Path) -> Path:
     return path
 
 
-def spellings(target: Path, folder: Path) -> dict[str, str]:
+def spellings(target, folder):
     """Names of a file as a header in a folder might have them.
 
     Links are made there for two of these.
@@ -95,7 +95,7 @@ def spellings(target: Path, folder: Path) -> dict[str, str]:
     }
 
 
-def headers(folder: Path, target: Path):
+def headers(folder, target):
     """Writes a header with each form and spelling into a folder.
 
     Yields what it is of, and its path.
@@ -113,7 +113,7 @@ def headers(folder: Path, target: Path):
                 path.unlink()
 
 
-def others(folder: Path, target: Path):
+def others(folder, target):
     """The same for formats that find their voxels otherwise.
 
     Pairs of files by their name, HDF5 by links of its own.
@@ -134,7 +134,7 @@ def others(folder: Path, target: Path):
         yield f"hdf5 {how}", hdf5(folder / "image.h5", target, how)
 
 
-def hdf5(path: Path, target: Path, how: str) -> Path:
+def hdf5(path, target, how):
     """An image of ITK in HDF5 that has its voxels in another file."""
     import h5py
 

@@ -49,17 +49,17 @@ class Said(NamedTuple):
     err: str
 
     @property
-    def json(self) -> dict:
+    def json(self):
         return json.loads(self.out)
 
     @property
-    def refusal(self) -> str:
+    def refusal(self):
         """The one sentence in place of an answer."""
         assert self.out == "" and len(self.err.strip().splitlines()) == 1, self.err
         return self.err
 
 
-def run(command: str, status: int = 0, without: str = "") -> Said:
+def run(command, status=0, without=""):
     """What a command, as it is typed, says in a process of its own, which ends with this status.
 
     without: a package that cannot be found there.
@@ -72,7 +72,7 @@ def run(command: str, status: int = 0, without: str = "") -> Said:
     return Said(done.stdout, done.stderr)
 
 
-def mvreg(command: str, status: int = 0) -> Said:
+def mvreg(command, status=0):
     """What a command, as it is typed, says, which ends with this exit status.
 
     It runs in this process, which has read its packages already; whether `mvreg` starts and ends as
@@ -92,20 +92,20 @@ def mvreg(command: str, status: int = 0) -> Said:
     return Said(out.getvalue(), err.getvalue())
 
 
-def result_in(folder: Path) -> dict:
+def result_in(folder):
     """The result.json in a folder, which fits the schema."""
     result = read_json(folder / "result.json")
     assert_fits_schema(result)
     return result
 
 
-def mtre_mm(world_from_ct, case: dict) -> float:
+def mtre_mm(world_from_ct, case):
     """mTRE against the truth of a parsed case.json."""
     true = np.array(case["truth"]["world_from_ct"])
     return mtre(np.array(world_from_ct), true, np.array(case["targets"]))
 
 
-def changed(case_file: Path, folder: Path, **changes) -> Path:
+def changed(case_file, folder, **changes):
     """The case elsewhere, with other fields; None takes a field away."""
     case = read_json(case_file)
     case["ct"] = str(case_file.parent / case["ct"])

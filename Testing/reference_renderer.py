@@ -16,10 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from MultiViewRegistrationLib.geometry.camera import Camera
 
-
-def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=None) -> Tensor:
+def render(values, ct_from_index, camera, world_from_ct, pixels=None):
     """Line integrals of an attenuation volume.
 
     values: (nk, nj, ni), 1/mm. Its precision and device are those of the whole computation.
@@ -53,16 +51,14 @@ def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=
     return (image * q_mm.norm(dim=1)).reshape(pixels.shape[:-1])
 
 
-def jacobian(
-    values: Tensor, ct_from_index, camera: Camera, world_from_ct, pivot=(0.0, 0.0, 0.0), pixels=None
-) -> Tensor:
+def jacobian(values, ct_from_index, camera, world_from_ct, pivot=(0.0, 0.0, 0.0), pixels=None):
     """d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in the world, at (0, 0).
 
     omega in rad, v in mm.   pivot: (3,) world mm.   The others as in `render`. Returns (6, ...), its result by each of the six.
     """
     pose, pivot = _like(values, world_from_ct), _like(values, pivot)
 
-    def image(twist: Tensor) -> Tensor:
+    def image(twist):
         rotation = torch.linalg.matrix_exp(_hat(twist[:3]))
         shift = pivot - rotation @ pivot + twist[3:]
         moved = torch.cat(
@@ -74,7 +70,7 @@ def jacobian(
     return torch.stack([torch.func.jvp(image, (at,), (direction,))[1] for direction in directions])
 
 
-def _sum_over_planes(planes: Tensor, source: Tensor, q: Tensor) -> Tensor:
+def _sum_over_planes(planes, source, q):
     """Sum over planes[k] of the bilinear value at which each ray source + z q (N, 3), z > 0, crosses it; axes (plane, b, c)."""
     count, size_b, size_c = planes.shape
     padded = torch.nn.functional.pad(planes, (1, 1, 1, 1))
@@ -93,10 +89,10 @@ def _sum_over_planes(planes: Tensor, source: Tensor, q: Tensor) -> Tensor:
     return torch.where(z > 0, below * (1 - weight_b) + above * weight_b, 0.0).sum(dim=1)
 
 
-def _hat(w: Tensor) -> Tensor:
+def _hat(w):
     zero = torch.zeros_like(w[0])
     return torch.stack([zero, -w[2], w[1], w[2], zero, -w[0], -w[1], w[0], zero]).reshape(3, 3)
 
 
-def _like(values: Tensor, array) -> Tensor:
+def _like(values, array):
     return (array if isinstance(array, Tensor) else torch.tensor(np.asarray(array))).to(values)

@@ -1,14 +1,13 @@
 """What a function says where it refuses what it is given."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
 
 
-def refusal(function: Callable, *arguments, **named) -> str:
+def refusal(function, *arguments, **named):
     """The message of the InputError that `function` raises.
 
     One line, and no end of a sentence inside.
@@ -21,22 +20,22 @@ def refusal(function: Callable, *arguments, **named) -> str:
     return message
 
 
-def tells(message: str, parts: str) -> bool:
+def tells(message, parts):
     """Whether a message has these parts, between which stands " ... "."""
     return all(part in message for part in parts.split(" ... "))
 
 
-def refuses(match: str):
+def refuses(match):
     """A block that raises an InputError whose message has this pattern."""
     return pytest.raises(InputError, match=match)
 
 
-def warns(match: str):
+def warns(match):
     """A block that warns the user with this pattern."""
     return pytest.warns(UserWarning, match=match)
 
 
-def result_or_refusal(function: Callable, *arguments, **named):
+def result_or_refusal(function, *arguments, **named):
     """What `function` returns; None after an InputError of one line. For fuzzers."""
     try:
         return function(*arguments, **named)

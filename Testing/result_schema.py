@@ -14,7 +14,7 @@ CODES = {each["const"] for each in SCHEMA["$defs"]["code"]["oneOf"] if "const" i
 CAUSES = SCHEMA["properties"]["diagnosis"]["properties"]["cause"]["anyOf"][1]["enum"]
 
 
-def assert_fits_schema(result: dict) -> None:
+def assert_fits_schema(result):
     """A result.json as it was written: the schema allows it and names all its keys, and each reason has its code."""
     VALIDATOR.validate(result)
     assert result.keys() <= SCHEMA["properties"].keys()

@@ -14,7 +14,7 @@ class PausedRegistration:
 
     made: ClassVar[list] = []
 
-    def __init__(self, pose=None) -> None:
+    def __init__(self, pose=None):
         from MultiViewRegistrationLib import api
 
         self._go, self._pose, self._real, self.asked = threading.Event(), pose, api.register, []
@@ -22,11 +22,11 @@ class PausedRegistration:
         self._patch.setattr(api, "register", self._register)
         self.made.append(self)
 
-    def resume(self) -> None:
+    def resume(self):
         self._go.set()
 
     @classmethod
-    def release_all(cls) -> None:
+    def release_all(cls):
         """At the end of a test: as it was before any."""
         while cls.made:
             held = cls.made.pop()
@@ -53,7 +53,7 @@ def new_session(registration):
     return Session(registration)
 
 
-def hold(session) -> PausedRegistration:
+def hold(session):
     """Has a registration under way until it is let go."""
     held = PausedRegistration()
     session.register("given")

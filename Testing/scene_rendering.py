@@ -15,7 +15,7 @@ _views: dict[
 ] = {}  # they outlive the content of the scene, as those of an application do
 
 
-def slice_view(app, tag: str = "XRay1", size: tuple[int, int] = (320, 240)):
+def slice_view(app, tag="XRay1", size=(320, 240)):
     """The trame_slicer SliceView with this tag ("XRay1", "Red"), made where there is none, before anything is shown in it.
 
     size: (width, height) in pixels.
@@ -23,21 +23,21 @@ def slice_view(app, tag: str = "XRay1", size: tuple[int, int] = (320, 240)):
     return _view(app, "SliceView", tag, size)
 
 
-def threed_view(app, size: tuple[int, int] = (320, 240)):
+def threed_view(app, size=(320, 240)):
     """The trame_slicer ThreeDView with the tag "1", without the box about the scene."""
     view = _view(app, "ThreeDView", "1", size)
     view.set_box_visible(False)
     return view
 
 
-def resize(view, width: int, height: int) -> None:
+def resize(view, width, height):
     """Give a view another size, and tell its slice node as Slicer does."""
     view.render_window().SetSize(width, height)
     if view.get_view_node().IsA("vtkMRMLSliceNode"):
         view._logic.ResizeSliceNode(width, height)
 
 
-def ball(radius: float = 10.0, centre=(0.0, 0.0, 0.0), resolution: int = 8):
+def ball(radius=10.0, centre=(0.0, 0.0, 0.0), resolution=8):
     """The surface of a sphere, RAS mm."""
     source = vtk.vtkSphereSource()
     source.SetRadius(radius)
@@ -48,7 +48,7 @@ def ball(radius: float = 10.0, centre=(0.0, 0.0, 0.0), resolution: int = 8):
     return source.GetOutput()
 
 
-def pixels(view) -> np.ndarray:
+def pixels(view):
     """The view as it is drawn now, uint8 (rows, columns, 3), the top row first."""
     view.render_window().Render()
     reader = vtk.vtkWindowToImageFilter()
@@ -61,14 +61,14 @@ def pixels(view) -> np.ndarray:
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1].copy()
 
 
-def brightest(picture: np.ndarray, above: int = 80) -> np.ndarray:
+def brightest(picture, above=80):
     """(column, row), the middle of what is brighter than `above` in a picture of `pixels`."""
     weight = np.clip(picture.max(axis=2).astype(float) - above, 0, None)
     rows, columns = np.indices(weight.shape)
     return np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
 
 
-def _view(app, kind: str, tag: str, size: tuple[int, int]):
+def _view(app, kind, tag, size):
     if IN_SLICER:
         pytest.skip(
             "views of slicer-core alone; Slicer's own are in Testing/panel/test_in_views.py"
@@ -94,7 +94,7 @@ def _view(app, kind: str, tag: str, size: tuple[int, int]):
 SIZE = (120, 90)
 
 
-def add_xray(registration, name: str, rao_lao_deg: float, *, mirrored: bool = False):
+def add_xray(registration, name, rao_lao_deg, *, mirrored=False):
     """An empty image with a principal point well off its centre, with a slice view to be shown in.
 
     The XRayView.
@@ -115,7 +115,7 @@ def add_xray(registration, name: str, rao_lao_deg: float, *, mirrored: bool = Fa
     return view
 
 
-def window_of(app, view, size: tuple[int, int], zoom: float = 1.0):
+def window_of(app, view, size, zoom=1.0):
     """The slice view of an X-ray, the whole image in sight; zoom > 1 shows less of it."""
     from MultiViewRegistrationLib.mrml import slice_view as slice_views
     from MultiViewRegistrationLib.mrml.layout import tag_of
@@ -129,7 +129,7 @@ def window_of(app, view, size: tuple[int, int], zoom: float = 1.0):
     return shown
 
 
-def window_point(shown, ras) -> np.ndarray:
+def window_point(shown, ras):
     """Where a point, RAS mm, is drawn in a view's picture.
 
     (x, y), continuous, (0, 0) its top-left corner.
@@ -141,7 +141,7 @@ def window_point(shown, ras) -> np.ndarray:
     return np.array([x, node.GetDimensions()[1] - y])
 
 
-def click(shown, x: int, y: int) -> None:
+def click(shown, x, y):
     """Move the mouse to a position in a view, from its lower left corner, and click there."""
     interactor = shown.interactor()
     interactor.SetEventInformation(x, y, 0, 0, "\0", 0, None)

@@ -6,7 +6,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 
-def draw_segment(volume, selected: np.ndarray, segmentation=None, name: str = "drawn") -> tuple:
+def draw_segment(volume, selected, segmentation=None, name="drawn"):
     """A segmentation node with a segment where `selected` (slices, rows, columns) is True in a volume as it lies in the world, and the
     segment's ID.
 
@@ -22,7 +22,7 @@ def draw_segment(volume, selected: np.ndarray, segmentation=None, name: str = "d
     return segmentation, segment_id
 
 
-def fill_segment(segmentation, segment_id: str, volume, selected: np.ndarray) -> None:
+def fill_segment(segmentation, segment_id, volume, selected):
     """Have a segment where `selected` (slices, rows, columns) is True in a volume as it lies in the world, whatever both are under."""
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     labelmap = logic.CreateOrientedImageDataFromVolumeNode(
@@ -38,7 +38,7 @@ class SegmentEditorModule:
 
     name = "SegmentEditor"
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.segmentation = self.source = self._segment_id = None
         self._range = {"MinimumThreshold": "0", "MaximumThreshold": "0"}
 
@@ -52,10 +52,10 @@ class SegmentEditorModule:
     def editor(self):
         return self
 
-    def setSegmentationNode(self, segmentation) -> None:
+    def setSegmentationNode(self, segmentation):
         self.segmentation = segmentation
 
-    def setSourceVolumeNode(self, volume) -> None:
+    def setSourceVolumeNode(self, volume):
         """It becomes the background of every slice view, whether or not that takes part in the choice of volumes; what is over it
         stays."""
         self.source, manager = volume, slicer.app.layoutManager()
@@ -70,20 +70,20 @@ class SegmentEditorModule:
     def mrmlSegmentEditorNode(self):
         return self
 
-    def SetSelectedSegmentID(self, segment_id: str) -> None:
+    def SetSelectedSegmentID(self, segment_id):
         self._segment_id = segment_id
 
-    def setActiveEffectByName(self, name: str) -> None:
+    def setActiveEffectByName(self, name):
         assert name in ("", "Threshold")
 
     def activeEffect(self):
         return self
 
-    def setParameter(self, name: str, value: str) -> None:
+    def setParameter(self, name, value):
         assert name in self._range
         self._range[name] = value
 
-    def onApply(self) -> None:
+    def onApply(self):
         voxels, (low, high) = (
             slicer.util.arrayFromVolume(self.source),
             map(float, self._range.values()),

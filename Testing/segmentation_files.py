@@ -1,20 +1,17 @@
 """Segmentations as files: DICOM SEG (PS3.3 A.51), and Slicer's .seg.nrrd."""
 
-from pathlib import Path
-
 import numpy as np
 import pydicom
 import SimpleITK as sitk
 from file_io import placed
 from imaging import dicom_files
 from imaging.dicom_files import write_dicom
-from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
-def item(**values) -> Dataset:
+def item(**values):
     listed = {
         key: pydicom.Sequence(each) if key.endswith("Sequence") else each
         for key, each in values.items()
@@ -22,9 +19,7 @@ def item(**values) -> Dataset:
     return dicom_files.item(**listed)[0]
 
 
-def write_regions(
-    path: Path, regions: dict, kind: str = "CLOSED_PLANAR", digits: str = ".3f", **tags
-) -> Path:
+def write_regions(path, regions, kind="CLOSED_PLANAR", digits=".3f", **tags):
     """An RT Structure Set with contours (n, 3) of each region by its name."""
     frame = {"ReferencedFrameOfReferenceUID": tags.pop("FrameOfReferenceUID", "")}
     frame = frame if any(frame.values()) else {}
@@ -46,9 +41,7 @@ def write_regions(
     return path
 
 
-def write_seg(
-    path: Path, masks: dict[str, np.ndarray], place: np.ndarray, kind="BINARY", codes=(), **tags
-) -> Path:
+def write_seg(path, masks, place, kind="BINARY", codes=(), **tags):
     """A DICOM segmentation of masks (nk, nj, ni) by their names, without their empty slices.
 
     place: (4, 4), axes along the patient's.   codes: scheme, value and meaning of what each is of.
@@ -95,7 +88,7 @@ def write_seg(
     return path
 
 
-def _frames(masks: dict[str, np.ndarray], kind: str):
+def _frames(masks, kind):
     """Number of the segment, slice, and pixels of each frame."""
     numbered = list(enumerate(masks.values(), start=1))
     if kind == "LABELMAP":
@@ -106,13 +99,11 @@ def _frames(masks: dict[str, np.ndarray], kind: str):
         yield from ((number, k, mask[k]) for k in np.flatnonzero(mask.any((1, 2))))
 
 
-def coded(scheme: str, value: str, meaning: str) -> Dataset:
+def coded(scheme, value, meaning):
     return item(CodingSchemeDesignator=scheme, CodeValue=value, CodeMeaning=meaning)
 
 
-def write_seg_nrrd(
-    path: Path, layers: list[np.ndarray], place: np.ndarray, segments: list[tuple[str, int, int]]
-) -> Path:
+def write_seg_nrrd(path, layers, place, segments):
     """Slicer's .seg.nrrd.   segments: name, value and layer of each."""
     several = len(layers) > 1
     image = placed(np.stack(layers, -1) if several else layers[0], place, vector=several)

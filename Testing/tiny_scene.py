@@ -12,7 +12,6 @@ import pytest
 from hosts import IN_SLICER
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.camera import Camera
 
 if not IN_SLICER:
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
@@ -83,7 +82,7 @@ READING = {
 }
 
 
-def intensity(seed: int = 0) -> np.ndarray:
+def intensity(seed=0):
     """uint16 SHAPE: detected intensity behind a soft body with a few thin bones, which are dark."""
     rows, columns = np.indices(SHAPE)
     body = 2 * np.exp(-((rows - 30) ** 2 / 500 + (columns - 40) ** 2 / 900))
@@ -103,23 +102,21 @@ def c_arm(
     pixel_mm=(2.0, 2.0),
     principal_point=None,
     mirrored=False,
-) -> Camera:
+):
     """A camera 700 mm from an isocentre in the middle of the patient, 1000 mm from its detector."""
     read = {"pixel_mm": pixel_mm, "rao_lao_deg": rao_lao_deg, "cra_cau_deg": cra_cau_deg}
     more = {"size": size, "principal_point": principal_point, "mirrored": mirrored}
     return CArm(**{**READING, **read, **more}).camera()
 
 
-def dot_image(size: tuple[int, int], pixel, sigma: float = 1.2) -> np.ndarray:
+def dot_image(size, pixel, sigma=1.2):
     """float32 (rows, columns), 0.1, with a dot of 1 around a pixel (column, row) that need not be whole."""
     columns, rows = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     dot = np.exp(-((columns - pixel[0]) ** 2 + (rows - pixel[1]) ** 2) / (2 * sigma**2))
     return (0.1 + 0.9 * dot).astype(np.float32)
 
 
-def registration_of(
-    scene, cameras: dict[str, Camera] | None = None, points=None, pixel_mm=(2.0, 2.0)
-):
+def registration_of(scene, cameras=None, points=None, pixel_mm=(2.0, 2.0)):
     """A registration with an X-ray for each camera, by name, that shows a dot where a world point (3,), LPS mm, is projected.
 
     cameras: by default AP and lateral.
@@ -135,9 +132,7 @@ def registration_of(
     return registration
 
 
-def add_xray(
-    registration, name: str, camera: Camera | None, image: np.ndarray, pixel_mm=(2.0, 2.0)
-):
+def add_xray(registration, name, camera, image, pixel_mm=(2.0, 2.0)):
     """A further X-ray, of line integrals (rows, columns)."""
     from MultiViewRegistrationLib.imaging.xray import RawImage
     from MultiViewRegistrationLib.mrml.image import set_source
@@ -150,7 +145,7 @@ def add_xray(
     return view
 
 
-def complete(scene, name: str = "Test"):
+def complete(scene, name="Test"):
     """A registration with CT, landmarks and two X-rays, one with a DRR, all shown."""
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
     from MultiViewRegistrationLib.mrml import display
@@ -169,7 +164,7 @@ def complete(scene, name: str = "Test"):
     return registration
 
 
-def write_markups(path, points: dict):
+def write_markups(path, points):
     """A .mrk.json of points, LPS mm, by their names."""
     listed = [{"label": name, "position": [*map(float, at)]} for name, at in points.items()]
     lists = [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": listed}]
@@ -177,7 +172,7 @@ def write_markups(path, points: dict):
     return path
 
 
-def save(app, path) -> None:
+def save(app, path):
     """As Slicer does: an .mrml with a file for each node beside it, or all of it in one .mrb."""
     if path.suffix == ".mrml":
         for i in range(app.scene.GetNumberOfNodesByClass("vtkMRMLStorableNode")):
@@ -195,7 +190,7 @@ def save(app, path) -> None:
     assert app.io_manager.write_scene(path)
 
 
-def reopened(app, path) -> list:
+def reopened(app, path):
     """The registrations of the scene, which is saved and opened again."""
     from MultiViewRegistrationLib.mrml.registration import Registration
 

@@ -1,7 +1,6 @@
 """A store of regressors in a folder of the test, and a `mvreg train` that is a real process and learns nothing."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from file_io import read_json
@@ -49,21 +48,21 @@ print(json.dumps({"folder": str(folder), "card": {}}))
 """
 
 
-def sha_of(ct) -> str:
+def sha_of(ct):
     from MultiViewRegistrationLib.regressor.model_store import ct_sha256
 
     return ct_sha256(ct)
 
 
 def write_model(
-    folder: str | Path,
-    sha: str,
-    minutes: float,
-    error_mm: float,
+    folder,
+    sha,
+    minutes,
+    error_mm,
     *,
-    finished: bool = True,
-    fault: str = "",
-) -> None:
+    finished=True,
+    fault="",
+):
     """A model's folder without weights that could be loaded."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +104,7 @@ class TinyStore:
     ct: that which is trained for.   asked: the folders of the models that registrations asked for.
     """
 
-    def __init__(self, monkeypatch, folder: Path, ct) -> None:
+    def __init__(self, monkeypatch, folder, ct):
         self.folder, self.asked, self._patch, self._sha = folder, [], monkeypatch, sha_of(ct)
         monkeypatch.setenv("MVREG_DATA", str(folder))
         self.behave("learns")
@@ -113,20 +112,18 @@ class TinyStore:
             "MultiViewRegistrationLib.regressor.learning.find_model", self._find_model
         )
 
-    def behave(self, behaviour: str) -> None:
+    def behave(self, behaviour):
         """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "lingers" even then, "fails", "stumbles"."""
         child = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{CHILD}"
         self._patch.setattr(
             jobs, "program", lambda: [sys.executable, "-c", child, self._sha, behaviour]
         )
 
-    def release(self) -> None:
+    def release(self):
         """The child that lingers ends."""
         (self.folder / "go").touch()
 
-    def add(
-        self, ct, name: str, minutes: float = 2.0, error_mm: float = 3.6, *, finished: bool = True
-    ) -> Path:
+    def add(self, ct, name, minutes=2.0, error_mm=3.6, *, finished=True):
         """The folder of a further model of a CT, newer than those whose names come before."""
         sha = sha_of(ct)
         folder = model_store.new_folder(sha).with_name(name)
@@ -134,13 +131,13 @@ class TinyStore:
         return folder
 
     @property
-    def arguments(self) -> Sequence[str]:
+    def arguments(self):
         """What the last child was asked, but for the case."""
         command, _, *others = self.told["arguments"]
         return [command, *others]
 
     @property
-    def told(self) -> dict:
+    def told(self):
         """Of the last child: its arguments.
 
         If it read its case, how far to search, whether there is a pose, and the CT's hash.

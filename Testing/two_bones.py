@@ -1,7 +1,5 @@
 """Two bones whose shadows overlap, each with a CT of its own, and X-rays of both before a body of which there is no CT."""
 
-from pathlib import Path
-
 import numpy as np
 from bent_spine import NAMES, cameras, spine, write_view
 from file_io import read_json, write_json, write_volume
@@ -9,14 +7,13 @@ from phantom import view_of
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume, attenuation
-from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 BONES = NAMES[1:3]
 NO_CUT = np.zeros(6, bool)
 
 
-def bone_cts() -> list[CT]:
+def bone_cts():
     """The second and the third vertebra, what they attenuate more than soft tissue.
 
     The first voxel of each CT is at (0, 0, 0).
@@ -32,7 +29,7 @@ def bone_cts() -> list[CT]:
     return found
 
 
-def poses(cts: list[CT]) -> list[np.ndarray]:
+def poses(cts):
     """Where the bones are: in the second view one lies before the other in part."""
     found = []
     for n, (ct, at) in enumerate(zip(cts, ([20.0, 6.0, 8.0], [-30.0, -4.0, -4.0]), strict=True)):
@@ -41,7 +38,7 @@ def poses(cts: list[CT]) -> list[np.ndarray]:
     return found
 
 
-def xrays(cts: list[CT], true: list[np.ndarray], noise: float = 0.004) -> list[View]:
+def xrays(cts, true, noise=0.004):
     """X-rays in line integrals, with a body that gets thicker to one side."""
     rng, found = np.random.default_rng(5), []
     for camera in cameras(0, 88):
@@ -53,7 +50,7 @@ def xrays(cts: list[CT], true: list[np.ndarray], noise: float = 0.004) -> list[V
     return found
 
 
-def off(pose: np.ndarray, ct: CT, degrees: float, mm: float, seed: int) -> np.ndarray:
+def off(pose, ct, degrees, mm, seed):
     """A pose turned about the middle of the CT, and shifted."""
     turn, shift = np.random.default_rng(seed).normal(size=(2, 3))
     motion = rigid.turn_and_shift(
@@ -62,7 +59,7 @@ def off(pose: np.ndarray, ct: CT, degrees: float, mm: float, seed: int) -> np.nd
     return rigid.about(rigid.transform_points(pose, ct.centroid()), motion) @ pose
 
 
-def error_mm(ct: CT, pose: np.ndarray, true: np.ndarray) -> float:
+def error_mm(ct, pose, true):
     """Root mean square over the voxels of the bone."""
     points = rigid.transform_points(
         ct.volume.ct_from_index, np.argwhere(ct.volume.values > 0)[:, ::-1].astype(float)
@@ -71,7 +68,7 @@ def error_mm(ct: CT, pose: np.ndarray, true: np.ndarray) -> float:
     return float(np.sqrt((away**2).sum(axis=1).mean()))
 
 
-def write_case(folder: Path) -> tuple[list[CT], list[np.ndarray]]:
+def write_case(folder):
     """Write a case.json of the bones, each at a start 4 mm and 4 degrees off; returns CTs and true poses."""
     cts = bone_cts()
     true, structures = poses(cts), []
@@ -87,7 +84,7 @@ def write_case(folder: Path) -> tuple[list[CT], list[np.ndarray]]:
     return cts, true
 
 
-def write_moving_bones(folder: Path, frames: list[list[np.ndarray]], blank: int = -1) -> Path:
+def write_moving_bones(folder, frames, blank=-1):
     """Write a case.json of the bones whose images have a frame for each list of poses, and one that shows nothing.
 
     Its starts are 1 mm and 1 degree off the first.
@@ -120,13 +117,13 @@ def implant(unit="cobalt-chrome", arm=True):
     return CT(Volume(body.astype(np.float32), np.eye(4)), unit)
 
 
-def shadow_of_metal(ct: CT, camera, pose: np.ndarray) -> np.ndarray:
+def shadow_of_metal(ct, camera, pose):
     """Its line integrals in an X-ray, which scatter limits."""
     metal = Projector(attenuation(ct)).render(camera, pose).image
     return -np.log((np.exp(-metal) + SCATTER) / (1 + SCATTER))
 
 
-def write_cone(path: Path, middle: np.ndarray) -> Path:
+def write_cone(path, middle):
     """Write the surface of a cone, in mm."""
     from vtkmodules.vtkFiltersCore import vtkTriangleFilter
     from vtkmodules.vtkFiltersSources import vtkConeSource

@@ -230,8 +230,10 @@ def aside(rng: np.random.Generator, ct: CT, height: float, kind: str) -> tuple[C
 def targets_in(
     rng: np.random.Generator, bone: np.ndarray, shown: np.ndarray, off_mm: np.ndarray, kind: str
 ) -> np.ndarray:
-    """Points (N, 3) of bone in the piece that is wrong; of "unseen" all but one are behind missing slices."""
+    """Points (N, 3) of bone in the piece that is wrong, or in any; of "unseen" all but one are behind missing slices."""
     wrong = off_mm >= 0.6 * off_mm.max()
+    if kind == "none":
+        wrong = np.linalg.norm(bone - rng.choice(bone[shown]), axis=1) < RADIUS_MM[1]
     if kind != "unseen":
         return rng.permutation(bone[wrong & shown])[:TARGETS]
     behind = rng.permutation(bone[wrong & ~shown])[: TARGETS - 1]

@@ -73,10 +73,10 @@ def test_each_view_alone_tells_whether_its_own_overlay_is_off():
     views = [*others, last.with_camera(camera_from_world=aside)]
     told = pieces.ask(anatomy, views, found.world_from_ct, vertebrae())
     *shown, off = told.in_views.mean(axis=1)
-    assert min(shown) > 0.8 and off < 0.2 and not told.enough("overlay", given=True)
+    assert min(shown) > 0.8 and off < 0.2 and not told.enough("overlay")
     assert asked(0.0, vertebrae()).least_alone > 0.8
     seen = replace(told, in_place=told.appears | True, elsewhere=told.elsewhere & False)
-    (reason,) = pieces.untested(seen, [view.name for view in views], given=True)
+    (reason,) = pieces.untested(seen, [view.name for view in views])
     assert reason.code == "view-disagrees" and reason.headline == f"{last.name} disagrees"
 
 
@@ -84,12 +84,38 @@ def test_bone_that_is_likelier_to_either_side_or_in_place_as_a_larger_piece_has_
     margin, power, opposite = np.array(
         [[[-20, -2], [-20, -2], [-20, 6]], [[3, 6], [3, 6], [3, 30]], [[45, 9], [-9, 9], [45, 40]]]
     )
-    assert pieces._elsewhere(margin, power, opposite).tolist() == [True, False, False]
+    assert pieces._elsewhere(margin, power, opposite, 10.0).tolist() == [True, False, False]
 
 
 def test_each_extent_that_would_show_a_motion_has_bone_in_place():
     margin, power = np.array([[[6, 1], [6, 2], [2, 30]], [[9, 2], [9, 9], [9, 40]]])
     assert pieces._in_place(margin, power).tolist() == [True, False, False]
+
+
+def test_places_next_to_each_other_are_asked_by_their_mean_and_those_far_away_alone():
+    points = np.array([[0.0, 0, 0], [10, 0, 0], [35, 0, 0], [200, 0, 0]])
+    moved = np.array([2.0, 4, 9, 30])[:, None, None, None] * np.ones((4, 2, 2, 3))
+    told = pieces.Evidence(moved, moved[:, :, None], np.ones((4, 1, 3), bool))
+    assert told.of_groups(points, 6).moved[:, 0, 0, 0].tolist() == [5, 5, 5, 30]
+    assert told.of_groups(points, 2).alone[:, 0, 0, 0, 0].tolist() == [3, 3, 6.5, 30]
+
+
+def noisy(views, sd):
+    rng = np.random.default_rng(0)
+    images = (view.xray.line_integrals for view in views)
+    noise = (image + rng.normal(0, sd, image.shape).astype(np.float32) for image in images)
+    pairs = zip(views, noise, strict=True)
+    return [replace(v, xray=replace(v.xray, line_integrals=image)) for v, image in pairs]
+
+
+def test_behind_noise_targets_that_are_asked_together_are_in_place_or_displaced():
+    def told(mm, sd, **how):
+        anatomy, found = registered(mm)
+        views = noisy(found.views, sd)
+        return pieces.ask(anatomy, views, found.world_from_ct, vertebrae(), **how)
+
+    assert not told(0.0, 0.3).in_place.all() and told(0.0, 0.3, given=True).in_place.all()
+    assert not told(4.0, 0.8).elsewhere.any() and told(4.0, 0.8, given=True).elsewhere.any()
 
 
 def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
@@ -115,7 +141,9 @@ def test_without_targets_bone_is_asked_where_x_rays_and_ct_are_least_alike(monke
     assert told.elsewhere.mean() > 1.5 * pieces.ask(*every).elsewhere.mean()
     yes = np.ones(1, bool)
     missed = pieces.Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None])
-    monkeypatch.setattr(verdict, "ask", lambda *_, doubtful=False: told if doubtful else missed)
+    monkeypatch.setattr(
+        verdict, "ask", lambda *_, doubtful=False, **_given: told if doubtful else missed
+    )
     assessment = verdict.assess(anatomy, found.views, found, START)
     assert assessment.verdict == assessment.overlay == "check"
     assert assessment.reasons[0].code == "part-displaced" and not any(assessment.errors.values())
@@ -124,11 +152,11 @@ def test_without_targets_bone_is_asked_where_x_rays_and_ct_are_least_alike(monke
 def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypatch):
     anatomy, found = registered(0.0)
     hidden = [masked(view, False) for view in found.views]
-    told = pieces.ask(anatomy, hidden, found.world_from_ct, vertebrae())
+    told = pieces.ask(anatomy, hidden, found.world_from_ct, vertebrae(), given=True)
     assert not (told.in_place.any() or told.elsewhere.any())
     far = pieces.ask(anatomy, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]]))
     assert not (far.in_place.any() or far.elsewhere.any())  # no bone is about it
-    monkeypatch.setattr(verdict, "ask", lambda *_, **_doubtful: told)
+    monkeypatch.setattr(verdict, "ask", lambda *_, **_how: told)
     assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
     assert assessment.verdict == "check"
     assert assessment.reasons[-1].startswith("At only 0 of 8 targets would bone that lies 2 mm")

@@ -3,8 +3,6 @@
 One server for each test module.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -19,7 +17,7 @@ PICTURES = Path(
 
 
 @pytest.fixture(scope="session")
-def chromium(require_program) -> str:
+def chromium(require_program):
     return require_program("chromium", "google-chrome", package="chromium")
 
 
@@ -37,7 +35,7 @@ def browser(chromium):
 
 
 @pytest.fixture(scope="module")
-def case_file(tmp_path_factory) -> Path:
+def case_file(tmp_path_factory):
     """A case.json of the phantom, its start 9 mm off."""
     return write_phantom_case(tmp_path_factory.mktemp("phantom"))
 
@@ -47,7 +45,7 @@ def serve(tmp_path_factory):
     """Starts `mvreg view` with arguments; ends it after the module."""
     servers = []
 
-    def start(*arguments) -> Served:
+    def start(*arguments):
         servers.append(Served(*map(str, arguments), folder=tmp_path_factory.mktemp("server")))
         return servers[-1]
 
@@ -57,7 +55,7 @@ def serve(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(serve, case_file) -> Served:
+def server(serve, case_file):
     """With the phantom's case open."""
     return serve(case_file)
 
@@ -67,7 +65,7 @@ def open_tab(browser, request):
     """Opens pages, and fails where one of them had an error."""
     tabs = []
 
-    def open_one(server: Served, **options) -> Tab:
+    def open_one(server, **options):
         tabs.append(Tab(browser, server, PICTURES / request.module.__name__, **options))
         return tabs[-1]
 
@@ -79,7 +77,7 @@ def open_tab(browser, request):
 
 
 @pytest.fixture
-def tab(open_tab, server) -> Tab:
+def tab(open_tab, server):
     """A page of the phantom, once the CT is ready for DRRs."""
     tab = open_tab(server)
     tab.ready()

@@ -57,7 +57,7 @@ HANDSHAKE = {
 FORM = "multipart/form-data; boundary=xyz"
 
 
-def form(files: list[tuple[str, bytes]], folder: str = "") -> bytes:
+def form(files, folder=""):
     """A form with files by their names, written as the page does."""
     parts = [
         f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(folder + name, safe="")}"\r\n\r\n'.encode()
@@ -68,7 +68,7 @@ def form(files: list[tuple[str, bytes]], folder: str = "") -> bytes:
     return b"".join([*parts, b"--xyz--\r\n"])
 
 
-def mtre_mm(transform, case: dict) -> float:
+def mtre_mm(transform, case):
     """Of a transform of SimpleITK at the targets of a case.json, against its truth."""
     targets = np.array(case["targets"])
     found = np.array([transform.TransformPoint(point.tolist()) for point in targets])
@@ -101,7 +101,7 @@ class Served:
     lines: what it has printed.
     """
 
-    def __init__(self, *arguments: str, folder: Path, opens: str = "") -> None:
+    def __init__(self, *arguments, folder, opens=""):
         """opens: the program that it opens as the browser; none by default."""
         own = {
             "MVREG_DATA": str(folder.with_name(f"{folder.name}-data"))
@@ -133,17 +133,17 @@ class Served:
         self.cookie = f"mvreg_{self.port}={self.token}"
 
     @property
-    def output(self) -> str:
+    def output(self):
         return "".join(self.lines)
 
     def ask(
         self,
-        path: str = "",
-        data: bytes | None = None,
+        path="",
+        data=None,
         *,
-        cookie: str | bytes | None = None,
-        **headers: str,
-    ) -> tuple[int, str, dict[str, str]]:
+        cookie=None,
+        **headers,
+    ):
         """Status, text and headers of an answer.   cookie.
 
         This server's by default, "" for none.
@@ -160,9 +160,7 @@ class Served:
         finally:
             connection.close()
 
-    def send(
-        self, target: str, *files: Path | tuple[str, bytes], folder: str = ""
-    ) -> tuple[int, str]:
+    def send(self, target, *files, folder=""):
         """Send files, or names and contents, as a page does, and a folder's as it is dropped.
 
         Status and text of the answer.
@@ -172,7 +170,7 @@ class Served:
         ]
         return self.ask(f"upload?target={target}", form(named, folder), Content_Type=FORM)[:2]
 
-    def end(self) -> int:
+    def end(self):
         """Ctrl-C; the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
@@ -182,7 +180,7 @@ class Served:
             self.process.kill()
             raise
 
-    def _read(self) -> None:
+    def _read(self):
         for line in self.process.stdout:
             self.lines.append(line)
             if "http://" in line:
@@ -193,9 +191,7 @@ class Served:
 class Tab:
     """A page of a `server`.   page: Playwright's.   errors: that the browser told of."""
 
-    def __init__(
-        self, browser, server: Served, pictures: Path, width: int = 1440, height: int = 900
-    ) -> None:
+    def __init__(self, browser, server, pictures, width=1440, height=900):
         self.errors: list[str] = []
         self.server, self._pictures = server, pictures
         self._context = browser.new_context(
@@ -208,17 +204,17 @@ class Tab:
         self.page.goto(server.address)
         self.page.wait_for_selector(".mv-app, .mv-welcome")
 
-    def _hear(self, message) -> None:
+    def _hear(self, message):
         if (
             message.type == "error" and "405" not in message.text
         ):  # trame asks for a launcher of servers, and there is none
             self.errors.append(f"{message.text} {message.location}")
 
-    def close(self) -> None:
+    def close(self):
         with self._leaving():
             self._context.close()
 
-    def reload(self) -> None:
+    def reload(self):
         with self._leaving():
             self.page.reload()
             self.page.wait_for_selector(".mv-app")
@@ -237,12 +233,12 @@ class Tab:
             if error != "Object" and "connection not open" not in error
         ]
 
-    def shot(self, name: str) -> None:
+    def shot(self, name):
         """A picture of the page."""
         self._pictures.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=self._pictures / f"{name}.png")
 
-    def state(self, name: str):
+    def state(self, name):
         """What the server told the page under this name; "register.running" for a part of it."""
         return self.page.evaluate(
             "(name) => name.split('.').reduce((value, key) => value && value[key], "
@@ -250,7 +246,7 @@ class Tab:
             name,
         )
 
-    def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
+    def wait_state(self, expression, seconds=PATIENCE_S):
         """Wait until a JavaScript expression is true.
 
         Of the state `s`, of controls, `c(section, key)`, of the pose, `n()`, of names, `xrays()`
@@ -258,17 +254,17 @@ class Tab:
         """
         self.page.wait_for_function(f"() => {self._of_state(expression)}", timeout=1000 * seconds)
 
-    def _of_state(self, expression: str) -> str:
+    def _of_state(self, expression):
         return (
             f"{{ const s = window.trame.state.state, c = {CONTROL}, n = {NUMBERS}, xrays = {XRAYS}, ct = {CT}, "
             f"reading = {READING}; return {expression}; }}"
         )
 
-    def evaluate(self, expression: str):
+    def evaluate(self, expression):
         """What such an expression is now."""
         return self.page.evaluate(f"() => {self._of_state(expression)}")
 
-    def control(self, section: str, key: str) -> dict | None:
+    def control(self, section, key):
         """A control as the server shows it in a section's form; None where it is not seen."""
         return self.page.evaluate(
             "([section, key]) => "
@@ -276,20 +272,20 @@ class Tab:
             [section, key],
         )
 
-    def numbers(self) -> list[str]:
+    def numbers(self):
         """The pose as the page shows it."""
         return self.evaluate("n()")
 
-    def registered(self) -> bool:
+    def registered(self):
         """Whether the last registration has ended with a verdict."""
         return self.state("answer.kind") in ("accept", "check", "reject")
 
-    def history(self) -> list[list[str]]:
+    def history(self):
         """The poses so far: time, method, verdict, likely error, seconds."""
         table = self.control("register", "history")
         return [[cell["text"] for cell in line["cells"]] for line in table["lines"]]
 
-    def ready(self) -> None:
+    def ready(self):
         """Wait until there is a registration, its CT is ready for DRRs, and a new case is registered."""
         self.wait_state(
             "s.has_registration && c('register', 'register') && "
@@ -299,7 +295,7 @@ class Tab:
         )
         self.drawn()
 
-    def drawn(self) -> None:
+    def drawn(self):
         """Wait until the X-rays show what they are to show."""
         self.page.wait_for_function(
             """() => {
@@ -309,7 +305,7 @@ class Tab:
             }"""
         )
 
-    def picture(self, number: int) -> np.ndarray:
+    def picture(self, number):
         """An X-ray as its canvas shows it, uint8 (rows, columns, 3)."""
         address = self.page.evaluate(
             "(n) => document.querySelectorAll('.mvx canvas')[n].toDataURL('image/png')", number
@@ -318,7 +314,7 @@ class Tab:
             Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
         )
 
-    def drag(self, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:
+    def drag(self, number, start, end):
         """Drag in an X-ray from one place to another, in shares of its width and height."""
         box = self.page.locator(".mvx-surface").nth(number).bounding_box()
         places = [
@@ -330,11 +326,11 @@ class Tab:
         self.page.mouse.up()
         self.drawn()
 
-    def button(self, name: str):
+    def button(self, name):
         """The button with exactly this name."""
         return self.page.get_by_role("button", name=name, exact=True)
 
-    def open_step(self, name: str) -> None:
+    def open_step(self, name):
         """Open a step of the column, where it is closed."""
         title = self.page.locator(".mv-step", has_text=name)
         for _ in range(3):  # a step above that grows meanwhile moves it away from under the mouse
@@ -343,7 +339,7 @@ class Tab:
             title.click()
             self.page.wait_for_timeout(300)
 
-    def open_group(self, name: str) -> None:
+    def open_group(self, name):
         """Unfold a part of a step, where it is folded."""
         group = self.page.locator(
             "details", has=self.page.locator(f'> summary:text-is("{name}")')
@@ -351,7 +347,7 @@ class Tab:
         if group.get_attribute("open") is None:
             group.locator("> summary").click()
 
-    def download(self, button: str, folder: Path, place: str = "body") -> Path:
+    def download(self, button, folder, place="body"):
         """Press a button, in a place of the page, that downloads a file; its path in a folder."""
         with self.page.expect_download() as download:
             self.page.locator(place).get_by_role("button", name=button, exact=True).click()
@@ -359,13 +355,13 @@ class Tab:
         download.value.save_as(path)
         return path
 
-    def exported(self, folder: Path) -> sitk.Transform:
+    def exported(self, folder):
         """The transform that the answer's Export gives, read by SimpleITK."""
         archive = self.download("Export", folder, ".mv-answer")
         zipfile.ZipFile(archive).extractall(folder)
         return sitk.ReadTransform(str(folder / archive.stem / "world_from_ct.tfm"))
 
-    def choose(self, box: str, option: str) -> None:
+    def choose(self, box, option):
         """Choose from a box by its label."""
         self.page.get_by_label(box, exact=True).first.click(force=True)
         self.page.get_by_role("option", name=option).click()
@@ -373,10 +369,10 @@ class Tab:
 
     def drop(
         self,
-        *files: Path | tuple[str, bytes],
-        selector: str = "body",
-        kinds: tuple[str, ...] = ("dragover", "drop"),
-    ) -> None:
+        *files,
+        selector="body",
+        kinds=("dragover", "drop"),
+    ):
         """Drag files, or names and contents, over what a selector finds, and drop them there."""
         named = [
             (file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files
@@ -384,11 +380,11 @@ class Tab:
         coded = [(name, base64.b64encode(content).decode()) for name, content in named]
         self.page.evaluate(DRAG, [selector, coded, list(kinds)])
 
-    def pick(self, hint: str, *paths: Path, kind: str = "files") -> None:
+    def pick(self, hint, *paths, kind="files"):
         """Pick files, or "a folder", where the page asks for these."""
         self.page.get_by_label(f"Choose {kind}: {hint}").set_input_files(list(paths))
 
-    def register(self) -> None:
+    def register(self):
         """Register in the step of that name, and wait until that has ended."""
         entries = len(self.history())
         self.open_step("Register")

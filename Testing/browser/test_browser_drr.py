@@ -1,7 +1,5 @@
 """The DRR that the page draws by WebGL2 against the server's, in a real Chromium."""
 
-from __future__ import annotations
-
 import asyncio
 from base64 import b64decode
 from dataclasses import replace
@@ -104,7 +102,7 @@ def chest(chromium):
     page.close()
 
 
-def drawn_here(page, number: int, *poses: np.ndarray) -> np.ndarray:
+def drawn_here(page, number, *poses):
     """(rows, columns, 4) what the page draws of CT and bones at poses, at full size."""
     columns, rows = page.registration.xrays[number].size
     numbers = page(
@@ -126,7 +124,7 @@ def drawn_here(page, number: int, *poses: np.ndarray) -> np.ndarray:
     return np.frombuffer(b64decode(numbers), np.float32).reshape(rows, columns, 4)
 
 
-def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def pictures(page, mode, pose, number=0):
     """(rows, columns, 3) of an X-ray's pixels in a mode at a pose, as the page draws it by itself, of "edges" (rows, columns) where they
     are; and (rows, columns, 4) the layer that the server would lay over it."""
     view, anatomy, before = page.registration.xrays[number], page.session.anatomy, page.pose
@@ -167,7 +165,7 @@ def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.nda
     return picture[rows][:, columns], layer.astype(int)
 
 
-def ncc(a: np.ndarray, b: np.ndarray) -> float:
+def ncc(a, b):
     return float(np.corrcoef(a, b)[0, 1])
 
 

@@ -3,8 +3,6 @@
 No other user, no other site, no other name of the computer.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.server
 import os
@@ -45,7 +43,7 @@ def elsewhere():
     """Serves a page of another site, its HTML given, on a port of its own; its address."""
     servers = []
 
-    def serve(page: str, host: str = "127.0.0.1") -> str:
+    def serve(page, host="127.0.0.1"):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 self.send_response(200)

@@ -13,7 +13,7 @@ AXE = Path(__file__).resolve().parents[2] / "build" / "axe"
 
 
 @pytest.fixture(scope="module")
-def axe(require_program) -> str:
+def axe(require_program):
     """The text of axe.min.js, from the npm registry; kept in build/axe."""
     if not list(AXE.glob("axe-core-4.*.tgz")):
         AXE.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def axe(require_program) -> str:
         return archive.extractfile("package/axe.min.js").read().decode()
 
 
-def problems(tab, axe: str) -> list[str]:
+def problems(tab, axe):
     """What is wrong with the page as it is, a line for each element."""
     page = tab.page
     page.wait_for_timeout(500)  # colours that change
@@ -46,7 +46,7 @@ def problems(tab, axe: str) -> list[str]:
     ]
 
 
-def in_both_themes(tab, axe: str, name: str) -> list[str]:
+def in_both_themes(tab, axe, name):
     found = []
     for theme in ("light", "dark"):
         tab.page.emulate_media(color_scheme=theme)
@@ -121,7 +121,7 @@ def test_all_can_be_reached_by_keys_and_the_focus_is_seen(open_tab, serve, case_
         if not seen:
             unseen.add(at)
 
-    def written(ids) -> list[str]:
+    def written(ids):
         found = '(id) => document.querySelector(`[data-walked="${id}"]`).outerHTML.slice(0, 160)'
         return [page.evaluate(found, each) for each in ids if each is not None]
 

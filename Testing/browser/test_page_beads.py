@@ -1,7 +1,5 @@
 """Beads in the X-rays of the page: the phantom dropped with them, a bead clicked, the cameras used."""
 
-from __future__ import annotations
-
 import pytest
 import SimpleITK as sitk
 from bead_scene import PHANTOM, draw_beads, two_sides

@@ -3,10 +3,6 @@
 Told apart, taken, asked about where they leave something open.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 from imaging.dicom_files import write_series
@@ -16,7 +12,7 @@ from planted_dicom import write_ct
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Path:
+def study(tmp_path_factory):
     """A CT and two X-rays in DICOM, whose headers say all of the geometry, and another series of the CT."""
     folder = tmp_path_factory.mktemp("study")
     ct = make_ct()

@@ -1,7 +1,5 @@
 """Files that a page sends: a case is made of them, what is wrong is refused in plain words, and names in them are text."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -93,7 +91,7 @@ def test_no_message_title_or_file_shows_a_temporary_path(open_tab, serve, case_f
     server = serve()
     tab = open_tab(server)
 
-    def hidden(text: str) -> bool:
+    def hidden(text):
         return not any(part in text for part in (server.environment["TMPDIR"], "mvreg-", "/tmp"))
 
     assert server.send("open", *sorted(case_file.parent.iterdir()))[0] == 200

@@ -1,7 +1,5 @@
 """The table of geometries over the views: typed, faulty, kept C-arms, and clicks that were lost."""
 
-from __future__ import annotations
-
 from urllib.parse import unquote
 
 ANGLE = "LAO (+) / RAO (\u2212) of {}"
@@ -19,11 +17,11 @@ def open_table(tab):
     tab.page.wait_for_selector(".mv-fields")
 
 
-def field(tab, label: str, name: str):
+def field(tab, label, name):
     return tab.page.get_by_label(label.format(name), exact=True)
 
 
-def picture(tab) -> str:
+def picture(tab):
     """The SVG of the C-arm."""
     return unquote(tab.page.locator(".mv-sheet .mv-picture img").get_attribute("src"))
 
@@ -67,7 +65,7 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     tab.page.wait_for_selector(".mv-sheet", state="detached")
 
 
-def focused(locator) -> bool:
+def focused(locator):
     return locator.evaluate("e => e === document.activeElement")
 
 

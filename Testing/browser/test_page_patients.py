@@ -3,12 +3,9 @@
 B over A in every way there is, each pane against B's X-rays.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import socket
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +13,7 @@ import SimpleITK as sitk
 from file_io import read_json, write_json
 from numpy.testing import assert_array_equal
 from phantom import write_phantom_case
-from served import FORM, Served, Tab, form
+from served import FORM, Tab, form
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
@@ -26,7 +23,7 @@ OPENABLE = "CT, X-rays, calibration, case or scene"
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory) -> dict[str, Path]:
+def cases(tmp_path_factory):
     """Two case.json with as many X-rays.
 
     B's have other names, angles and pictures, and its CT another name.
@@ -50,12 +47,12 @@ def cases(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def server(serve, cases) -> Served:
+def server(serve, cases):
     return serve(cases["A"])
 
 
 @pytest.fixture(scope="module")
-def alone(browser, serve, cases, tmp_path_factory) -> list[dict]:
+def alone(browser, serve, cases, tmp_path_factory):
     """What the panes show of B in a server that has seen no other."""
     tab = Tab(browser, serve(cases["B"]), tmp_path_factory.mktemp("pictures"))
     tab.ready()
@@ -65,7 +62,7 @@ def alone(browser, serve, cases, tmp_path_factory) -> list[dict]:
 
 
 @pytest.fixture
-def tab(open_tab, server, cases) -> Tab:
+def tab(open_tab, server, cases):
     """A page with A open, whose X-rays it shows."""
     tab = open_tab(server)
     tab.wait_state("s.views && s.views.xrays")
@@ -79,17 +76,17 @@ def tab(open_tab, server, cases) -> Tab:
     return tab
 
 
-def send_folder(server: Served, folder: Path, target: str = "open") -> None:
+def send_folder(server, folder, target="open"):
     assert server.send(target, *sorted(folder.iterdir()), folder=f"{folder.name}/")[0] == 200
 
 
-def wait_for(tab: Tab, which: str) -> None:
+def wait_for(tab, which):
     """Until the X-rays of A or B are open, and drawn."""
     tab.wait_state(f"!s.opening && xrays().join() === '{','.join(NAMES[which])}'")
     tab.ready()
 
 
-def panes(tab: Tab) -> list[dict]:
+def panes(tab):
     """Of each X-ray what is written at it, and its picture without anything over it, uint8 (rows, columns, 3)."""
     tab.page.get_by_role("button", name="Overlay: X-ray").click()
     tab.page.mouse.move(5, 5)
@@ -102,7 +99,7 @@ def panes(tab: Tab) -> list[dict]:
     ]
 
 
-def at_pixels(tab: Tab, number: int, picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def at_pixels(tab, number, picture, size):
     """The grey (rows, columns) that the picture of a pane has at each of so many (columns, rows) pixels of the X-ray; NaN beside it."""
     (left, top), (right, bottom), ratio = tab.page.evaluate(
         """([n, size]) => { const e = document.querySelectorAll('.mvx')[n].xray;
@@ -126,12 +123,12 @@ def at_pixels(tab: Tab, number: int, picture: np.ndarray, size: tuple[int, int])
     )
 
 
-def likeness(shown: np.ndarray, line_integrals: np.ndarray, window: tuple[float, float]) -> float:
+def likeness(shown, line_integrals, window):
     seen = np.isfinite(shown)
     return float(np.corrcoef(shown[seen], np.clip(line_integrals, *window)[seen])[0, 1])
 
 
-def assert_shows(tab: Tab, case: Path, alone: list[dict] | None = None, named: str = "") -> None:
+def assert_shows(tab, case, alone=None, named=""):
     """That each pane shows the X-ray of a case, as its file has it, with its name.
 
     alone: the panes as a server shows them that has no other case.   named: the registration's name where it is not the case's.

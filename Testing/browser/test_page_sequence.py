@@ -10,14 +10,14 @@ def server(serve, study):
     return serve(study / "track")
 
 
-def shown(tab, number: int) -> None:
+def shown(tab, number):
     tab.wait_state(
         f"(c('sequence', 'headline') || {{label: ''}}).label.startsWith('Frame {number}')"
     )
     tab.drawn()
 
 
-def picture(tab) -> np.ndarray:
+def picture(tab):
     """The first X-ray as its canvas shows it, in 48 x 48 pixels.
 
     All of them take seconds to come.

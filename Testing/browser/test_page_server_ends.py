@@ -1,7 +1,5 @@
 """The server ends: the next one offers the work, the page that is open finds it by itself, and no temporary file stays."""
 
-from __future__ import annotations
-
 import os
 import signal
 import zipfile
@@ -16,7 +14,7 @@ SOCKETS = """window.sockets = []; window.WebSocket = class extends window.WebSoc
   constructor(...given) { super(...given); window.sockets.push(this); } };"""
 
 
-def leave(tab) -> None:
+def leave(tab):
     """Close a page whose server is gone, which the console has shown, too."""
     tab.page.close()
     tab.errors.clear()

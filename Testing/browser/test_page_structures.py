@@ -4,11 +4,6 @@ Each is outlined in its colour, seen alone, moved by hand and registered again; 
 exported.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
-import numpy as np
 import pytest
 from bent_spine import NAMES, write_case
 
@@ -27,7 +22,7 @@ SEEN = """() => { const { frame } = document.querySelector('.mvx').xray, [left, 
 
 
 @pytest.fixture(scope="module")
-def spine(tmp_path_factory) -> tuple[Path, list[np.ndarray]]:
+def spine(tmp_path_factory):
     """(folder, motions of the vertebrae)"""
     folder = tmp_path_factory.mktemp("spine")
     return folder, write_case(folder)
@@ -38,7 +33,7 @@ def server(serve, spine):
     return serve(spine[0])
 
 
-def all_outlined(page) -> None:
+def all_outlined(page):
     page.wait_for_function("() => document.querySelectorAll('.bone').length === 8")
 
 

@@ -3,8 +3,6 @@
 And clicks that were lost.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import SimpleITK as sitk
 from file_io import read_json, write_json
@@ -29,7 +27,7 @@ SEEN = """(where) => { const images = [...document.querySelectorAll(where)];
 
 
 def test_the_slices_follow_the_ct_when_a_movement_has_taken_it_out_of_them(tab):
-    def wait_for_ct() -> None:
+    def wait_for_ct():
         tab.page.wait_for_function(SEEN, arg=".mv-scene .mv-cell:not(.mv-3d) img")
 
     wait_for_ct()
@@ -107,7 +105,7 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
 # How a page looks
 
 
-def sizes(page) -> dict:
+def sizes(page):
     """(width, height) of the parts of the page; of hidden ones 0."""
     return page.evaluate(
         "() => Object.fromEntries(['.mv-steps', '.mv-xrays', '.mv-scene', '.mv-3d'].map(each => {"

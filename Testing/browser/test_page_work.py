@@ -3,8 +3,6 @@
 What a person does there beside.
 """
 
-from __future__ import annotations
-
 import signal
 
 import numpy as np
@@ -116,7 +114,7 @@ def test_messages_come_as_bytes_since_slices_of_blobs_are_slow(fresh):
 # Pages come and go, and the work in the server goes on
 
 
-def begin_long_search(tab) -> None:
+def begin_long_search(tab):
     """A registration that takes half a second or more."""
     tab.open_step("Start")
     tab.page.locator(".mv-steps").get_by_role("radio", name="Search", exact=True).click(force=True)

@@ -5,7 +5,6 @@ All that matters on one screen and one printed page, and X-rays that can be zoom
 
 import re
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ SCALE = "document.querySelector('.layers').getBoundingClientRect().width / docum
 
 
 @pytest.fixture(scope="module")
-def report(case_file, tmp_path_factory) -> Path:
+def report(case_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     save_result(register(Case.load(case_file)), folder)
     return folder / "report.html"
@@ -29,7 +28,7 @@ def shown(browser, report):
     """
     contexts, errors = [], []
 
-    def open_page(width: int, height: int, scheme: str = "dark"):
+    def open_page(width, height, scheme="dark"):
         contexts.append(
             browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         )

@@ -1,7 +1,5 @@
 """What is seen of an X-ray in the page, and what mouse and keys do to the CT there, in a real Chromium, against plain projections."""
 
-from __future__ import annotations
-
 import asyncio
 
 import numpy as np
@@ -30,7 +28,7 @@ def opened(chromium, request):
 
 
 @pytest.fixture
-def shown(opened) -> XRayPage:
+def shown(opened):
     """As it was at first; fails where the page has an error."""
     opened(opened.reset())
     yield opened
@@ -39,15 +37,15 @@ def shown(opened) -> XRayPage:
     ]  # trame asks for what it does not offer
 
 
-def orange(image) -> np.ndarray:
+def orange(image):
     return image[..., 0] - image[..., 2] > 60
 
 
-def grey(line_integrals, low=0.0, high=3.0) -> np.ndarray:
+def grey(line_integrals, low=0.0, high=3.0):
     return 235 * np.clip((line_integrals - low) / (high - low), 0, 1)
 
 
-def xray_values(shown) -> np.ndarray:
+def xray_values(shown):
     return shown.session.xray(shown.registration.xrays[0]).line_integrals
 
 
@@ -91,7 +89,7 @@ def test_outlines_are_those_of_the_server_and_as_wide(shown):
     assert 0.8 < found.sum() / expected.sum() < 1.25
 
 
-async def under(shown, x: float, y: float):
+async def under(shown, x, y):
     """The pixel of the X-ray at a place in the window."""
     box = await shown.surface().bounding_box()
     return await shown.js("(at) => xrays[0].frame.toImage(at)", [x - box["x"], y - box["y"]])
@@ -117,7 +115,7 @@ def test_the_drr_follows_the_ct_in_every_view_and_after_a_reload(shown):
 # Window, zoom, pan
 
 
-def window(shown, number: int = 0) -> tuple[float, float]:
+def window(shown, number=0):
     display = shown.registration.xrays[number].node.GetDisplayNode()
     return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
@@ -304,7 +302,7 @@ def test_keys_move_it_by_whole_steps(shown, key, shift, rotation):
     assert shown.called == ["begin", "moved", "end"]
 
 
-def beam(shown) -> np.ndarray:
+def beam(shown):
     """(3,) from the first source to the CT."""
     away = shown.centre - shown.registration.xrays[0].camera.source
     return away / np.linalg.norm(away)
@@ -320,7 +318,7 @@ def test_ring_and_grips_rotate_it(shown):
         places = [(corner + each(ring)).tolist() for each in (begin, end)]
         await shown.pull(*places, steps=9)
 
-    def on_ring(degrees: float):
+    def on_ring(degrees):
         way = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
         return lambda ring: np.array([ring["x"], ring["y"]]) + ring["radius"] * way
 
@@ -336,7 +334,7 @@ def test_ring_and_grips_rotate_it(shown):
     assert np.allclose(shown.rotated_by, 10 * up, atol=1e-3)
 
 
-async def slide_fingers(shown, *steps) -> None:
+async def slide_fingers(shown, *steps):
     """Fingers that go down, move and go up, by Chromium's own way from a touch to pointer events.
 
     steps: the places of all fingers.
@@ -430,7 +428,7 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
     placed = Landmark("<i>tip</i>", in_ct, {"view1": np.array([40.0, 81.0])})
     landmarks.place_landmarks(shown.registration, [placed])
 
-    def expected() -> np.ndarray:
+    def expected():
         return projected(camera, (shown.pose @ np.append(in_ct, 1))[:3])
 
     async def marks():

@@ -1,7 +1,5 @@
 """X-rays of the phantom in a page and a browser that looks at it, in one event loop with the scene, so that a test sees them all."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from base64 import b64decode
@@ -31,12 +29,12 @@ class XRayPage:
 
     def __init__(
         self,
-        chromium: str,
+        chromium,
         *,
         registration=None,
-        webgl: bool = False,
-        arguments: tuple[str, ...] = (),
-    ) -> None:
+        webgl=False,
+        arguments=(),
+    ):
         """registration: makes it in a scene; that of the phantom by default.   webgl: the page draws, without a graphics card by the
         processor.   arguments: more of Chromium."""
         import slicer
@@ -63,34 +61,34 @@ class XRayPage:
     def __call__(self, coroutine):
         return self._loop.run_until_complete(asyncio.wait_for(coroutine, 60))
 
-    def close(self) -> None:
+    def close(self):
         self._loop.run_until_complete(self._closing.aclose())
         self._loop.close()
 
     # The host of the panes
 
-    def may_move(self) -> bool:
+    def may_move(self):
         return self.allowed and self.moves
 
-    def toggle_move(self) -> None:
+    def toggle_move(self):
         self.moves = not self.moves
 
-    def begin_move(self) -> None:
+    def begin_move(self):
         self.called.append("begin")
 
-    def moved(self) -> None:
+    def moved(self):
         self.called.append("moved")
 
-    def end_move(self) -> None:
+    def end_move(self):
         self.called.append("end")
 
-    def show_message(self, message: str) -> None:
+    def show_message(self, message):
         self.called.append(message)
 
-    def put_point(self, view, column: float, row: float) -> None:
+    def put_point(self, view, column, row):
         self.called.append((view.name, column, row))
 
-    async def _open(self, chromium: str, arguments: list[str]) -> None:
+    async def _open(self, chromium, arguments):
         os.environ["TRAME_ARGS"] = ""
         from playwright.async_api import async_playwright
         from trame.app import get_server
@@ -147,7 +145,7 @@ class XRayPage:
 
     # What a person does and sees
 
-    async def reset(self) -> None:
+    async def reset(self):
         """The page as it was at first."""
         self.registration.world_from_ct = START
         self.show("blend")
@@ -160,14 +158,14 @@ class XRayPage:
         await self.settled()
         self.called.clear()
 
-    def show(self, mode: str, opacity: float = 0.5) -> None:
+    def show(self, mode, opacity=0.5):
         self.registration.node.SetParameter("overlay", mode)
         self.registration.node.SetParameter("opacity", str(opacity))
 
-    def surface(self, number: int = 0):
+    def surface(self, number=0):
         return self.page.locator(".mvx-surface").nth(number)
 
-    async def place(self, pixel, number: int = 0) -> tuple[float, float]:
+    async def place(self, pixel, number=0):
         """Where a pixel of an X-ray is in the window."""
         box = await self.surface(number).bounding_box()
         x, y = await self.js(
@@ -175,7 +173,7 @@ class XRayPage:
         )
         return box["x"] + x, box["y"] + y
 
-    async def js(self, function: str, argument=None):
+    async def js(self, function, argument=None):
         """A JavaScript function's result; it knows the components as `xrays`."""
         script = (
             "async (a) => { const xrays = [...document.querySelectorAll('.mvx')].map((e) => e.xray).filter((x) => x);"
@@ -184,7 +182,7 @@ class XRayPage:
         )
         return await self.page.evaluate(script, argument)
 
-    async def loaded(self, seconds: float = 60.0) -> None:
+    async def loaded(self, seconds=60.0):
         """Wait until the page has the CT, and draws by itself."""
         for _ in range(int(seconds / TICK_S)):
             await asyncio.sleep(TICK_S)
@@ -195,7 +193,7 @@ class XRayPage:
                 return
         raise TimeoutError(f"The page has no CT: {self.errors}")
 
-    async def settled(self, seconds: float = 20.0) -> None:
+    async def settled(self, seconds=20.0):
         """Wait until all that was asked for has reached the page, is seen, and drawn sharp."""
         told = self._ticks + 2
         for _ in range(int(seconds / TICK_S)):
@@ -209,7 +207,7 @@ class XRayPage:
                 return
         raise TimeoutError(f"The page did not come to rest: {self.errors}")
 
-    async def colours(self, number: int = 0, flickering: bool = True) -> np.ndarray:
+    async def colours(self, number=0, flickering=True):
         """The picture (rows, columns, 3) as it is on the X-ray's canvas, in the canvas's own pixels.   flickering: while the DRR shows."""
         png = await self.js(
             "([n, flickering]) => { const x = xrays[n]; x.flickering = flickering; x.paint();"
@@ -220,7 +218,7 @@ class XRayPage:
             Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")
         ).astype(int)
 
-    async def seen(self, mode: str, number: int = 0, opacity: float = 0.5) -> np.ndarray:
+    async def seen(self, mode, number=0, opacity=0.5):
         """The picture in a mode, on the X-ray's pixels: (128, 128, 3)."""
         self.show(mode, opacity)
         await self.settled()
@@ -234,7 +232,7 @@ class XRayPage:
         )
         return picture[rows][:, columns]
 
-    async def pull(self, begin, end, button: str = "left", steps: int = 7) -> None:
+    async def pull(self, begin, end, button="left", steps=7):
         """Drag from one place in the window to another."""
         mouse = self.page.mouse
         await mouse.move(*begin)
@@ -243,11 +241,11 @@ class XRayPage:
         await mouse.up(button=button)
         await self.settled()
 
-    async def drag(self, begin, end, number: int = 0) -> None:
+    async def drag(self, begin, end, number=0):
         """Drag from one pixel of an X-ray to another, as it lies at the beginning."""
         await self.pull(await self.place(begin, number), await self.place(end, number))
 
-    async def press(self, *keys) -> None:
+    async def press(self, *keys):
         await self.surface().focus()
         for key in keys:
             await self.page.keyboard.press(key)
@@ -256,31 +254,31 @@ class XRayPage:
     # Where the CT is
 
     @property
-    def pose(self) -> np.ndarray:
+    def pose(self):
         return self.registration.world_from_ct
 
     @property
-    def centre(self) -> np.ndarray:
+    def centre(self):
         """(3,) of the CT, at the start."""
         return (START @ self._centre_in_ct)[:3]
 
     @property
-    def moved_by(self) -> np.ndarray:
+    def moved_by(self):
         """(3,) how the CT's centre moved since the start, mm."""
         return ((self.pose - START) @ self._centre_in_ct)[:3]
 
     @property
-    def rotated_by(self) -> np.ndarray:
+    def rotated_by(self):
         """(3,) by what rotation vector, degrees."""
         return np.degrees(Rotation.from_matrix(self.pose[:3, :3] @ START[:3, :3].T).as_rotvec())
 
     @property
-    def _centre_in_ct(self) -> np.ndarray:
+    def _centre_in_ct(self):
         from MultiViewRegistrationLib.mrml import manual_pose
 
         return np.append(manual_pose.centre_in_ct(self.registration), 1)
 
 
-def projected(camera, point) -> np.ndarray:
+def projected(camera, point):
     u, v, w = camera.projection_matrix @ np.append(point, 1)
     return np.array([u / w, v / w])

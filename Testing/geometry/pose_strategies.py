@@ -1,7 +1,5 @@
 """Any pose, for hypothesis: also turns of nothing, of almost nothing, and of half a circle."""
 
-from __future__ import annotations
-
 import numpy as np
 from hypothesis import strategies as st
 

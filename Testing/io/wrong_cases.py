@@ -1,7 +1,5 @@
 """Cases that are wrong in one place: where, the value there, and what the message must hold."""
 
-from __future__ import annotations
-
 from tiny_case import REMOVED, START
 
 from MultiViewRegistrationLib.regressor.poses import AXES

@@ -31,7 +31,7 @@ def registration(two_xrays):
     return two_xrays
 
 
-def visible_nodes(scene) -> set[str]:
+def visible_nodes(scene):
     every = map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
     kinds = "vtkMRMLTransformableNode", "vtkMRMLModelNode"
     return {

@@ -14,7 +14,7 @@ from tiny_scene import c_arm, complete, registration_of
 from MultiViewRegistrationLib.mrml import display, layout, source_view
 
 
-def tree_items(scene) -> int:
+def tree_items(scene):
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetNumberOfItems()
 
 

@@ -28,7 +28,7 @@ def rendering(slicer_app, monkeypatch):
     return logic
 
 
-def volume(scene, name: str):
+def volume(scene, name):
     return volume_node(scene, name, np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
 
 
@@ -39,7 +39,7 @@ def registration(scene):
     return made
 
 
-def rendered(scene) -> list[str]:
+def rendered(scene):
     """The names of the volumes that are shown in 3D."""
     nodes = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode", scene)
     return [node.GetVolumeNode().GetName() for node in nodes if node.GetVisibility()]

@@ -21,7 +21,7 @@ def registration(scene, watch):
     return registration
 
 
-def all_nodes(scene) -> dict:
+def all_nodes(scene):
     nodes = map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
     return {node.GetID(): node.GetName() for node in nodes}
 

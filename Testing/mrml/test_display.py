@@ -14,7 +14,7 @@ from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.mrml.layout import tag_of
 
 
-def dots(scene, name: str, shift: float):
+def dots(scene, name, shift):
     """A registration with two X-rays, each with a dot, a landmark list and a mask."""
     registration = registration_of(
         scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])}
@@ -27,7 +27,7 @@ def dots(scene, name: str, shift: float):
     return registration
 
 
-def shown_of(registration) -> dict:
+def shown_of(registration):
     """What of a registration is to be seen.
 
     Tags, frusta, labels, and the visible display nodes of markups and segmentations.

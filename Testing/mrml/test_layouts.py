@@ -32,7 +32,7 @@ def layout_logic(slicer_app, scene):
         scene.RemoveNode(node)  # another test's views make nodes of their own
 
 
-def views_of(logic) -> list[str]:
+def views_of(logic):
     nodes = logic.GetViewNodes()
     return [nodes.GetItemAsObject(i).GetLayoutName() for i in range(nodes.GetNumberOfItems())]
 

@@ -46,7 +46,7 @@ def drawn(view, used=USED, volume=None):
     )[0]
 
 
-def valid(view) -> np.ndarray:
+def valid(view):
     return xray_of(view).valid
 
 
@@ -109,7 +109,7 @@ ROWS, COLUMNS = np.indices((160, 200))
 FIELD = np.hypot(ROWS - 80, COLUMNS - 100) < 75
 
 
-def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
+def body(blades=9.0, metal=None):
     """Line integrals of 0.5 to 3 in a round field."""
     image = np.where(FIELD, 1.75 + 1.25 * np.sin(COLUMNS / 15) * np.cos(ROWS / 11), blades)
     if metal is not None:
@@ -117,7 +117,7 @@ def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
     return image + 0.01 * np.random.default_rng(0).normal(size=image.shape)
 
 
-def shown(scene, image) -> tuple[np.ndarray, object]:
+def shown(scene, image):
     """Which pixels are not transparent, and the display node."""
     registration = Registration.create(scene)
     view = add_xray(registration, "AP", c_arm(size=(200, 160)), image.astype(np.float32))

@@ -21,7 +21,7 @@ CAMERAS = {
 }
 
 
-def marker_ct() -> CT:
+def marker_ct():
     """A ball of bone in air, smooth, so that few pixels tell its middle, too."""
     k, j, i = 2.0 * np.indices((40, 40, 40)) - 39
     squared = (i - POINT[0]) ** 2 + (j - POINT[1]) ** 2 + (k - POINT[2]) ** 2
@@ -30,7 +30,7 @@ def marker_ct() -> CT:
     return CT(Volume((3000 * np.exp(-squared / (2 * 6.0**2)) - 1000).astype(np.float32), affine))
 
 
-def cut_ct() -> CT:
+def cut_ct():
     """A leg, so to say, along z, of which only the middle 40 mm are there."""
     k, j, i = 2.0 * np.indices((20, 40, 40)) - np.array([19, 39, 39]).reshape(3, 1, 1, 1)
     affine = np.diag([2.0, 2, 2, 1])
@@ -54,7 +54,7 @@ def registration(scene):
     return registration_of(scene, CAMERAS, dict.fromkeys(CAMERAS, POINT))
 
 
-def centre_ras(node) -> np.ndarray:
+def centre_ras(node):
     """RAS mm of the middle of what a volume's voxels have above 0, weighted by them."""
     values = np.clip(slicer.util.arrayFromVolume(node)[0], 0, None)
     rows, columns = np.indices(values.shape)
@@ -113,7 +113,7 @@ def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
             detector, overlay.DRR, marker.drr(detector.camera, np.eye(4), 0), 1
         )
 
-    def opacities(mode: str) -> list[float]:
+    def opacities(mode):
         registration.node.SetParameter("overlay", mode)
         found = []
         for seconds in (0.1, 0.4, 0.6, 0.9, 1.1):

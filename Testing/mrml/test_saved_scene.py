@@ -57,7 +57,7 @@ def full(scene):
     return registration
 
 
-def restored(registration) -> dict:
+def restored(registration):
     """All that is to come back; frusta and labels are seen in the pictures."""
     ct = ct_of(registration)
     views = {}
@@ -92,7 +92,7 @@ def restored(registration) -> dict:
     }
 
 
-def changed(picture, before) -> float:
+def changed(picture, before):
     """The share of pixels that are not as before."""
     return (np.abs(picture.astype(int) - before).max(axis=2) > 30).mean()
 

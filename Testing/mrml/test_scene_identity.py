@@ -69,7 +69,7 @@ def change_geometry(view):
     view.change(geometry=replace(camera, intrinsics=np.diag([1.01, 1, 1]) @ camera.intrinsics))
 
 
-def widen(registration) -> None:
+def widen(registration):
     """Add another segment, which widens what is saved for the first."""
     beside, place = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
     registration.ct.GetIJKToRASMatrix(place)

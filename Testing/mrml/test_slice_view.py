@@ -143,7 +143,7 @@ def slices(scene):
     node.SetFieldOfView(150, 150, 1)
     follower = CTSliceFollower()
 
-    def follow(moved=None) -> np.ndarray:
+    def follow(moved=None):
         if moved is not None:
             transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(moved))
         follower.update(ct, {"Axial": node})
@@ -154,7 +154,7 @@ def slices(scene):
     scene.RemoveNode(node)
 
 
-def moved_and_rotated() -> np.ndarray:
+def moved_and_rotated():
     moved = np.eye(4)
     moved[:3, :3] = Rotation.from_euler("xyz", (20, -35, 50), degrees=True).as_matrix()
     moved[:3, 3] = (300, -160, 48)

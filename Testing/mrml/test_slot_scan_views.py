@@ -38,7 +38,7 @@ def test_it_is_seen_in_proportion_though_it_lies_stretched(slicer_app, registrat
     display.show(registration)
     xray, node = registration.xrays[0], view.get_view_node()
 
-    def aspect() -> float:
+    def aspect():
         """Of a pixel in the slice view."""
         (width, height), (columns, rows) = node.GetFieldOfView()[:2], node.GetDimensions()[:2]
         across, down = xray.node.GetSpacing()[:2]

@@ -30,7 +30,7 @@ POSES = pytest.mark.parametrize(
 )
 
 
-def bone(registration) -> np.ndarray:
+def bone(registration):
     """The voxels that a threshold selects, of one side, so that a mirrored selection is another."""
     voxels = slicer.util.arrayFromVolume(registration.ct)
     selected = voxels > 300
@@ -42,20 +42,20 @@ def draw(registration, selected):
     return draw_segment(registration.ct, selected)
 
 
-def transform(scene, world_from_child, kind: str = "vtkMRMLLinearTransformNode"):
+def transform(scene, world_from_child, kind="vtkMRMLLinearTransformNode"):
     node = scene.AddNewNodeByClass(kind, "a person's transform")
     if world_from_child is not None:
         set_transform(node, world_from_child)
     return node
 
 
-def put_under(node, *transformed) -> None:
+def put_under(node, *transformed):
     """Under a person's transform."""
     made = transform(node.GetScene(), *transformed)
     node.SetAndObserveTransformNodeID(made.GetID())
 
 
-def bounds(node) -> np.ndarray:
+def bounds(node):
     """In the world."""
     found = np.zeros(6)
     node.GetRASBounds(found)

@@ -22,11 +22,11 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 HIS = ["vertebrae", "plan", "implant", "screw", "deep plan", "L1"]
 
 
-def ct(scene, name: str):
+def ct(scene, name):
     return volume_node(scene, name, np.zeros((8, 8, 8), np.int16), np.diag([2, 2, 3, 1.0]))
 
 
-def put(scene, kind: str, name: str, under=None):
+def put(scene, kind, name, under=None):
     node = scene.AddNewNodeByClass(kind, name)
     node.CreateDefaultDisplayNodes()
     node.SetAndObserveTransformNodeID(under and under.GetID())
@@ -34,7 +34,7 @@ def put(scene, kind: str, name: str, under=None):
 
 
 @pytest.fixture
-def patients(scene, watch) -> list[Registration]:
+def patients(scene, watch):
     """A patient with HIS plans, and another one."""
     first, second = dots(scene, "first", 0), dots(scene, "second", 20)
     first.ct, second.ct = ct(scene, "first CT"), ct(scene, "second CT")
@@ -54,7 +54,7 @@ def patients(scene, watch) -> list[Registration]:
     return [first, second]
 
 
-def seen(scene) -> set[str]:
+def seen(scene):
     shown = slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
     return {node.GetName() for node in shown if node.GetDisplayVisibility()}
 

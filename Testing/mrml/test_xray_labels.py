@@ -125,7 +125,7 @@ def test_points_are_not_placed_into_labels(slicer_app, scene):
         )
 
 
-def lines_of(node) -> np.ndarray:
+def lines_of(node):
     """(lines, 2, 3), world LPS mm."""
     data = node.GetPolyData()
     points = vtk_to_numpy(data.GetPoints().GetData())

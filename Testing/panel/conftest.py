@@ -1,11 +1,7 @@
 """Fixtures of the tests that run a panel, in Slicer's own application or on its stand-in."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable, Iterator
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
@@ -34,7 +30,7 @@ from gui_driver import GuiDriver  # noqa: E402
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
+def host():
     """Slicer, or its stand-in, with an empty scene and no messages.
 
     An unexpected failure in a slot fails the test.
@@ -45,17 +41,17 @@ def host() -> Iterator[Host]:
 
 
 @pytest.fixture
-def person(host, ct, views) -> GuiDriver:
+def person(host, ct, views):
     """At a registration of the phantom that somebody has begun, with Start and Register unfolded."""
     return GuiDriver(host).open_phantom(ct, views)
 
 
 @pytest.fixture
-def focus(host) -> Iterator[Callable]:
+def focus(host):
     """Gives the focus to a widget of a class in a window of its own, as a view or a field of another module."""
     made = []
 
-    def give(kind) -> qt.QWidget:
+    def give(kind):
         widget = kind()
         made.append(widget)
         widget.setFocusPolicy(qt.Qt.StrongFocus)
@@ -71,11 +67,11 @@ def focus(host) -> Iterator[Callable]:
 
 
 @pytest.fixture
-def length_unit(host) -> Iterator[Callable]:
+def length_unit(host):
     """Makes mm or cm the unit of length of Slicer's settings; for all other tests it is mm."""
     unit = slicer.app.applicationLogic().GetSelectionNode().GetUnitNode("length")
 
-    def use(name: str) -> None:
+    def use(name):
         unit.SetSuffix(name)
         unit.SetDisplayCoefficient({"mm": 1.0, "cm": 0.1}[name])
         host.process(0.2)
@@ -85,7 +81,7 @@ def length_unit(host) -> Iterator[Callable]:
 
 
 @pytest.fixture(scope="session")
-def coarse_chest(tmp_path_factory) -> Path:
+def coarse_chest(tmp_path_factory):
     """The sample's CT with a 16th of its voxels, which is read and registered in a second or two."""
     path = tmp_path_factory.mktemp("chest") / "chest.nii.gz"
     try:
@@ -96,7 +92,7 @@ def coarse_chest(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def sample(host, coarse_chest, tmp_path, monkeypatch) -> None:
+def sample(host, coarse_chest, tmp_path, monkeypatch):
     """The user's cache is empty, and the sample's CT, once it is downloaded, the coarse one."""
     monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(chest, "chest_ct", lambda: coarse_chest)

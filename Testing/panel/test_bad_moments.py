@@ -6,7 +6,7 @@ import qt
 import slicer
 
 
-def visible_text(person) -> str:
+def visible_text(person):
     """All that is to be read in the panel, tool tips aside."""
     for section in person.panel.sections.values():
         section.button.collapsed = False
@@ -15,12 +15,12 @@ def visible_text(person) -> str:
     return "\n".join(label.text for label in labels if label.visible)
 
 
-def bend(registration) -> None:
+def bend(registration):
     warp = registration.scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp")
     registration.ct_transform.SetAndObserveTransformNodeID(warp.GetID())
 
 
-def blank(registration) -> None:
+def blank(registration):
     slicer.util.updateVolumeFromArray(registration.xrays[1].source, np.full((1, 128, 128), np.nan))
 
 

@@ -99,7 +99,7 @@ host.close()
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory, require_program) -> Path:
+def installed(tmp_path_factory, require_program):
     """The module file in a folder with what CMake installs."""
     cmake, build = require_program("cmake", package="cmake"), tmp_path_factory.mktemp("build")
     assert configure(cmake, build).returncode == 0

@@ -1,6 +1,5 @@
 """The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +38,7 @@ OPTIONS = (Option("a", "A"), Option("b", "B", "Better."))
 class AtForm:
     """Somebody at a form that shows what a test gives it; `did` has what they did."""
 
-    def __init__(self, host) -> None:
+    def __init__(self, host):
         self.host, self.person, self.did = host, GuiDriver(host), []
         self.person.begin("register")
         self.window = qt.QWidget()
@@ -47,22 +46,22 @@ class AtForm:
         self.window.resize(400, 300)
         self.window.show()
 
-    def show(self, *controls) -> None:
+    def show(self, *controls):
         self.form.show(controls)
         self.host.process()
 
-    def done(self, *what) -> None:
+    def done(self, *what):
         self.did.append(what)
 
-    def widget(self, key: str):
+    def widget(self, key):
         return self.form.drawn[key].widget
 
-    def seen(self, *keys: str) -> list[bool]:
+    def seen(self, *keys):
         return [self.widget(key).visible for key in keys]
 
 
 @pytest.fixture
-def at(host) -> Iterator[AtForm]:
+def at(host):
     at = AtForm(host)
     yield at
     at.window.deleteLater()  # else Python does at any time, also while Slicer goes through its windows
@@ -137,7 +136,7 @@ def test_files_and_folders_are_chosen(at, tmp_path):
     assert at.did == [(paths, None), ([tmp_path], None)]
 
 
-def angle(at, text: str = "10", of: str = "one") -> TextField:
+def angle(at, text="10", of="one"):
     number = Number("Angle", -90, 90, "\u00b0")
     act = lambda typed: at.done(number.read(typed))  # noqa: E731
     return TextField("entry", "Angle", act, text=text, number=number, of=of)
@@ -185,7 +184,7 @@ def test_text_is_told_key_by_key_and_of_several_lines(at):
 
 
 def test_an_action_that_fails_is_a_message(at):
-    def fail() -> None:
+    def fail():
         raise InputError("File: is empty, expected a CT; choose another.")
 
     off = Button("off", "Off", at.done, enabled=False)
@@ -217,7 +216,7 @@ def test_a_click_in_a_picture_says_where_in_it(at):
     assert at.did == [(pytest.approx(0.25, abs=0.02), pytest.approx(0.75, abs=0.03))]
 
 
-def shown_as(text: str) -> str:
+def shown_as(text):
     """What Qt shows of a tool tip."""
     edit = qt.QTextEdit()
     edit.setText(text)

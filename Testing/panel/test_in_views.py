@@ -29,13 +29,13 @@ def person(person):
     return person
 
 
-def pane(person, name: str):
+def pane(person, name):
     """A slice view, by its name."""
     widget = person.host.app.layoutManager().sliceWidget(name)
     return widget and widget.sliceView()
 
 
-def drag(person, name: str, *shifts: tuple[int, int]) -> None:
+def drag(person, name, *shifts):
     """Drag in a slice view, from its middle by pixels."""
     widget = pane(person, name).VTKWidget()
     middle = widget.rect.center()
@@ -43,7 +43,7 @@ def drag(person, name: str, *shifts: tuple[int, int]) -> None:
     person.host.drag(widget, points)
 
 
-def shown_in(person, name: str) -> str:
+def shown_in(person, name):
     """The ID of the volume in the back of a slice view."""
     widget = person.host.app.layoutManager().sliceWidget(name)
     return widget.mrmlSliceCompositeNode().GetBackgroundVolumeID()

@@ -29,7 +29,7 @@ def person(host, ct, views):
     return person
 
 
-def accepted(person) -> bool:
+def accepted(person):
     return "ACCEPT" in person.answer()
 
 

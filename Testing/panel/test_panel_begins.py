@@ -18,7 +18,7 @@ def person(host):
     return GuiDriver(host)
 
 
-def registrations(person) -> list:
+def registrations(person):
     return Registration.all(person.host.scene)
 
 

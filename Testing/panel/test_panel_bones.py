@@ -34,7 +34,7 @@ def person(host, ct, views):
     return person
 
 
-def pressed(person) -> tuple[bool, bool]:
+def pressed(person):
     """Whether "Move this bone" and "Move the CT" are drawn as pressed."""
     person.host.process(0.1)
     return tuple(person.widget("check", key).checked for key in ("move_bone", "move"))

@@ -13,7 +13,7 @@ def person(person):
     return person
 
 
-def folders(path) -> set:
+def folders(path):
     return {each for each in path.iterdir() if each.is_dir()}
 
 

@@ -41,7 +41,7 @@ def table(person):
     return person
 
 
-def edit_of(person, key: str):
+def edit_of(person, key):
     return person.drawn("geometry", person.field(2, key)).edit
 
 

@@ -23,7 +23,7 @@ def person(person, ct, views):
     return person
 
 
-def owners(node) -> set[str]:
+def owners(node):
     """The IDs of a node and of what it was made for."""
     found = set()
     while node is not None:
@@ -32,7 +32,7 @@ def owners(node) -> set[str]:
     return found
 
 
-def shown(scene) -> list:
+def shown(scene):
     """The displayable nodes but volumes and slices that are shown in any view."""
     nodes = slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
     slices = slicer.vtkMRMLSliceLogic.IsSliceModelNode
@@ -40,7 +40,7 @@ def shown(scene) -> list:
     return [node for node in others if node.GetDisplayNode() and node.GetDisplayVisibility()]
 
 
-def sees_only(person, registration) -> None:
+def sees_only(person, registration):
     person.host.process(0.2)
     assert person.panel.registration == registration
     assert person.ui.registrationSelector.currentNode() is registration.node
@@ -49,7 +49,7 @@ def sees_only(person, registration) -> None:
     assert seen and all(owners(node) & own for node in seen)
 
 
-def choose(person, registration) -> None:
+def choose(person, registration):
     person.ui.registrationSelector.setCurrentNode(registration and registration.node)
     person.host.process(0.2)
 

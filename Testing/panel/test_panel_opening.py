@@ -4,7 +4,6 @@ The module is reloaded while it is open, and unloaded whatever is left of it.
 """
 
 import threading
-from pathlib import Path
 
 import pytest
 import slicer
@@ -16,7 +15,7 @@ from MultiViewRegistrationLib.session.result_files import write_case_folder
 
 
 @pytest.fixture
-def case(person, tmp_path) -> Path:
+def case(person, tmp_path):
     """A case.json in a folder "hip"; its registration is not in the scene any more."""
     write_case_folder(person.session, tmp_path / "hip")()
     person.host.scene.Clear(False)
@@ -40,7 +39,7 @@ def reading(monkeypatch):
     held.set()
 
 
-def opens(person, path) -> None:
+def opens(person, path):
     person.host.answers.open_files = [path]
     person.host.click(person.ui.loadCaseButton)
     person.host.process(0.1)

@@ -12,7 +12,7 @@ from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 from MultiViewRegistrationLib.registration.refinement import Progress
 
 
-def moved(*mm: float):
+def moved(*mm):
     return off(STARTED_AT, (0, 0, 0), mm)
 
 

@@ -32,7 +32,7 @@ UNEVEN = CArm(
 )
 
 
-def luminance(colour) -> float:
+def luminance(colour):
     """WCAG 2's relative luminance of a QColor."""
     red, green, blue = (
         c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
@@ -41,12 +41,12 @@ def luminance(colour) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(a, b) -> float:
+def contrast(a, b):
     low, high = sorted((luminance(a), luminance(b)))
     return (high + 0.05) / (low + 0.05)
 
 
-def least_contrast(window) -> dict[str, float]:
+def least_contrast(window):
     """Of each label that has a tone against the window behind it, by its tone."""
     found = {}
     for label in window.findChildren(qt.QLabel):
@@ -86,7 +86,7 @@ def font_size(host):
     """A function: gives the application a font of so many points; that of before comes back."""
     before = host.app.font()
 
-    def give(points: float):
+    def give(points):
         font = qt.QFont(before)
         font.setPointSizeF(points)
         host.app.setFont(font)
@@ -159,7 +159,7 @@ def test_rows_keep_their_heights_where_a_text_gets_fewer_lines(person):
 class Touched(qt.QObject):
     """Keeps what lays out and paints the panel again, from when it is made."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         kinds = qt.QEvent
         self.kept = []
@@ -170,7 +170,7 @@ class Touched(qt.QObject):
         )
         qt.QApplication.instance().installEventFilter(self)
 
-    def eventFilter(self, widget, event) -> bool:
+    def eventFilter(self, widget, event):
         if event.type() in self.watched:
             self.kept.append(f"{event.type()} {widget.property('objectName')}")
         return False

@@ -16,7 +16,7 @@ def person(person):
     return person
 
 
-def key(person, widget, letter: str) -> None:
+def key(person, widget, letter):
     person.host.key(widget, getattr(qt.Qt, f"Key_{letter}"), qt.Qt.ControlModifier)
 
 

@@ -20,7 +20,7 @@ def extension(host):
     module.BEHAVIOUR = ""
 
 
-def segments(person, extension, behaviour: str = "") -> list[str]:
+def segments(person, extension, behaviour=""):
     """Those that are chosen once it has ended, which behaves so."""
     extension.BEHAVIOUR = behaviour
     person.begin("ct")
@@ -56,7 +56,7 @@ def test_on_macos_its_process_is_ended_once_it_has_saved(extension, person, monk
 def test_cancel_ends_its_process_and_leaves_nothing(extension, person):
     timer = qt.QTimer()
 
-    def cancel() -> None:  # Slicer goes on meanwhile
+    def cancel():  # Slicer goes on meanwhile
         if person.text("ct", "segmented").startswith("Predicting"):
             timer.stop()
             assert not person.control("ct", "total_segmentator").enabled

@@ -9,6 +9,6 @@ __all__ = ["host", "scene", "slicer_app", "watch"]
 
 
 @pytest.fixture
-def host(scene) -> PresenterHost:
+def host(scene):
     """With the phantom and its two X-rays, view1 and view2, the CT at START."""
     return PresenterHost(scene, phantom_registration(scene, world_from_ct=START))

@@ -13,7 +13,7 @@ C_ARM = {
 }
 
 
-def cell(table, key: str, number: int = 0):
+def cell(table, key, number=0):
     """The cell of a field, by the number of its X-ray."""
     id = table._xrays.views[number].node.GetID()
     tables = [each for each in walk(table.form()).values() if isinstance(each, FieldTable)]
@@ -21,21 +21,21 @@ def cell(table, key: str, number: int = 0):
     return next(each for each in cells if each.field.key == f"{id}.{key}")
 
 
-def field(table, key: str, number: int = 0):
+def field(table, key, number=0):
     return cell(table, key, number).field
 
 
-def put(table, key: str, value: str, number: int = 0) -> None:
+def put(table, key, value, number=0):
     """Type into a field, or choose, and leave it."""
     act(table, field(table, key, number).key, value)
 
 
-def enter(table, fields: dict[str, str], number: int = 0) -> None:
+def enter(table, fields, number=0):
     for key, value in fields.items():
         put(table, key, value, number)
 
 
-def enter_c_arm(table, number: int = 0, **other: str) -> None:
+def enter_c_arm(table, number=0, **other):
     """All of a C-arm, seen from the source unless "left" says otherwise."""
     left = other.pop("left", "")
     act(table, "fields", table._xrays.views[number].node.GetID())

@@ -3,7 +3,6 @@
 What a person does is done at once, and what goes wrong is raised.
 """
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from time import monotonic, sleep
@@ -27,16 +26,16 @@ class SwitchedHand:
 
     on = False
 
-    def keys(self) -> str:
+    def keys(self):
         return "Drag: along the image"
 
-    def toggle(self) -> None:
+    def toggle(self):
         self.on = not self.on
 
-    def step(self) -> bool:
+    def step(self):
         return False
 
-    def exit(self) -> None:
+    def exit(self):
         self.on = False
 
 
@@ -52,7 +51,7 @@ class PresenterHost:
     installs_packages, register_keys = True, "Ctrl+Return"
     segmenter = SimpleNamespace(installed=False)
 
-    def __init__(self, scene, registration=None) -> None:
+    def __init__(self, scene, registration=None):
         self.scene, self.told, self.drawn, self.camera = scene, [], [], None
         self.opened, self.shown, self.slicer_tools = [], [], self
         self.boxes = {}  # that the X-rays show
@@ -68,7 +67,7 @@ class PresenterHost:
         if registration is not None:
             self.choose(registration)
 
-    def choose(self, registration) -> None:
+    def choose(self, registration):
         self.registration, self.session = registration, registration and Session(registration)
         for presenter in self._presenters.values():
             presenter.reset()
@@ -92,65 +91,65 @@ class PresenterHost:
         self._presenters["answer"] = AnswerPresenter(self, self.presenters)
         return self._presenters["answer"]
 
-    def take_files(self, paths, folder=None, preferred: str = "") -> None:
+    def take_files(self, paths, folder=None, preferred=""):
         self.files.take(paths, folder, preferred)
 
-    def open_whole(self, path, folder=None) -> None:
+    def open_whole(self, path, folder=None):
         self.opened.append(path)
 
-    def open_demo(self) -> None:
+    def open_demo(self):
         self.opened.append("demo")
 
-    def close_registration(self) -> None:
+    def close_registration(self):
         self.choose(None)
 
-    def begin(self) -> None:
+    def begin(self):
         if self.registration is None:
             self.choose(Registration.create(self.scene))
 
     @contextmanager
-    def ui_action(self) -> Iterator[None]:
+    def ui_action(self):
         yield
 
-    def show_message(self, sentence: str) -> None:
+    def show_message(self, sentence):
         self.told.append(sentence)
 
-    def invalidate(self) -> None:
+    def invalidate(self):
         """Forms are made whenever a test looks."""
 
-    def missing_packages(self) -> str:
+    def missing_packages(self):
         return self.missing
 
-    def waiting(self) -> str:
+    def waiting(self):
         return self.waits_for
 
-    def show_geometry(self, xray=None) -> None:
+    def show_geometry(self, xray=None):
         geometry = self.presenters.xrays.geometry
         geometry.show(xray)
         self.show_section("geometry", geometry.wanted())
 
-    def show_section(self, name: str, key: str = "") -> None:
+    def show_section(self, name, key=""):
         self.shown.append(f"{name}/{key}" if key else name)
 
-    def question(self) -> str:
+    def question(self):
         return self.files.question() if "files" in self._presenters else ""
 
-    def draw_mask(self, view) -> None:
+    def draw_mask(self, view):
         self.drawn.append(view.name)
 
-    def show_in_module(self, node) -> None:
+    def show_in_module(self, node):
         self.opened.append(node)
 
-    def stop_moving(self) -> None:
+    def stop_moving(self):
         """Nothing moves."""
 
     @property
-    def taking(self) -> bool:
+    def taking(self):
         """Whether files are being looked at or read."""
         looking = "files" in self._presenters and self.files.looking
         return bool(looking or self.presenters.ct.reading or self.presenters.xrays.reading)
 
-    def wait(self, presenter, until: Callable[[], object], seconds: float = 120.0) -> None:
+    def wait(self, presenter, until, seconds=120.0):
         """Poll as a host does, until something is so."""
         end = monotonic() + seconds
         while not until():
@@ -173,7 +172,7 @@ class PresenterHost:
             sleep(0.001)
 
 
-def of_case(scene, folder) -> PresenterHost:
+def of_case(scene, folder):
     """A host of the case in a folder, which keeps the bones that it was asked to show in `seen`."""
     read = read_case(folder / "case.json")
     host = PresenterHost(scene, read(scene))
@@ -183,43 +182,43 @@ def of_case(scene, folder) -> PresenterHost:
     return host
 
 
-def control(presenter, key: str):
+def control(presenter, key):
     """A control of its form, None where it is not seen."""
     return walk(visible(presenter.form())).get(key)
 
 
-def asking(files) -> bool:
+def asking(files):
     """Whether something is asked, or said, of files."""
     return bool({*walk(visible(files.form()))} - {"looking"})
 
 
-def text(presenter, key: str) -> str:
+def text(presenter, key):
     """What is read of a control; "" where it is not seen."""
     found = control(presenter, key)
     return "" if found is None else getattr(found, "text", found.label)
 
 
-def cells(presenter, key: str) -> list[list[str]]:
+def cells(presenter, key):
     """The texts of a table."""
     return [[cell.text for cell in line.cells] for line in control(presenter, key).lines]
 
 
-def options(presenter, key: str) -> dict[str, str]:
+def options(presenter, key):
     """What can be chosen, by what is read of it."""
     return {option.title: option.value for option in control(presenter, key).options}
 
 
-def act(presenter, key: str, *args):
+def act(presenter, key, *args):
     """Do what a person does at a control that is seen and enabled."""
     found = control(presenter, key)
     assert found is not None and found.enabled, f"{key}: {found}"
     return found.action(*args)
 
 
-def dressed(session) -> None:
+def dressed(session):
     """Until each bone has its surface."""
 
-    def done() -> bool:
+    def done():
         bones = bones_of(session.registration).values()
         return bool(bones) and all(bone.surface is not None for bone in bones)
 
@@ -227,7 +226,7 @@ def dressed(session) -> None:
     assert done()
 
 
-def devices(session) -> set[str]:
+def devices(session):
     """The names under which navigation gets what, by the headers of OpenIGTLink's messages."""
     _told, messages = take_messages(session)()
     return {pack()[14:34].rstrip(b"\0").decode() for pack in messages.small}

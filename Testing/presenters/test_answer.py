@@ -36,21 +36,21 @@ def answer(host):
     host.session.stop()
 
 
-def kind(answer) -> str:
+def kind(answer):
     return answer.answer().kind
 
 
-def registered(host, answer) -> None:
+def registered(host, answer):
     """Until what begins by itself has ended."""
     host.wait(answer, lambda: host.session.running)
     host.session.finish()
 
 
-def methods(host) -> list[str]:
+def methods(host):
     return [entry.method for entry in host.session.history.entries]
 
 
-def rests(host, answer) -> bool:
+def rests(host, answer):
     """Whether nothing begins for a while."""
     for _ in range(10):
         host.session.poll(0.01)
@@ -104,7 +104,7 @@ def test_one_click_says_what_the_pose_is_for_and_the_verdict_is_that_of_this_use
     assert control(answer, "use") is None
 
 
-def bent(host, verdict: str = "accept", whole: str = "check") -> None:
+def bent(host, verdict="accept", whole="check"):
     """A pose of a CT in one piece, with a verdict, and of two bones apart from it, of which one is accepted."""
     uses = {"overlay": {"verdict": verdict, "typical_mm": 0.3}, "room": {"verdict": "accept"}}
     accepted = {"overlay": {"verdict": "accept", "typical_mm": 0.2}}
@@ -246,7 +246,7 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     host = PresenterHost(scene)
     answer = host.answer
 
-    def offered(key: str) -> str:
+    def offered(key):
         assert rests(host, answer) if host.session else True
         return control(answer, key).label
 

@@ -22,7 +22,7 @@ BEADS = rigid.transform_points(WORLD_FROM_MODEL, MODEL.points)
 
 
 @pytest.fixture
-def host(scene, watch) -> PresenterHost:
+def host(scene, watch):
     return PresenterHost(scene)
 
 
@@ -34,7 +34,7 @@ def geometry(host):
     return host.presenters.xrays.geometry
 
 
-def add(host, images) -> None:
+def add(host, images):
     for name, image in zip(("AP", "LAT"), images, strict=False):
         node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         slicer.util.updateVolumeFromArray(node, image[None])
@@ -49,11 +49,11 @@ def find(host, geometry, path=PHANTOM):
     done(host, geometry)
 
 
-def done(host, geometry) -> None:
+def done(host, geometry):
     host.wait(geometry, lambda: control(geometry, "bead_progress") is None, 600)
 
 
-def off_px(views) -> float:
+def off_px(views):
     """By how much points near the phantom are shown off, where the world may be moved."""
     near = np.random.default_rng(0).uniform(-40, 40, (50, 3)) + [12, -8, 20]
     cameras, true = [view.camera for view in views], two_sides()

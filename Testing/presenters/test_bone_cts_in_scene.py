@@ -40,7 +40,7 @@ def opened(scene, tmp_path):
     return host, cts, true
 
 
-def errors(registration, cts, true) -> list[float]:
+def errors(registration, cts, true):
     bones = bones_of(registration)
     assert list(bones) == list(BONES)
     return [
@@ -49,7 +49,7 @@ def errors(registration, cts, true) -> list[float]:
     ]
 
 
-def keys_of(form) -> list[str]:
+def keys_of(form):
     """The keys of all controls."""
     keys = []
     for each in visible(form):
@@ -57,7 +57,7 @@ def keys_of(form) -> list[str]:
     return keys
 
 
-def each_control_has_its_own_key(host) -> None:
+def each_control_has_its_own_key(host):
     """Else page and panel cannot tell two controls of a section apart."""
     for presenter in host.presenters.by_name().values():
         keys = keys_of(presenter.form())
@@ -150,7 +150,7 @@ def test_dicom_of_each_bone_names_the_slices_of_its_own_ct_alone(scene, tmp_path
         assert "ReferencedImageSequence" not in plain
 
 
-def six(section) -> np.ndarray:
+def six(section):
     """Turns and shifts (2, 3) as they are shown."""
     return np.array([[float(each) for each in row[1:]] for row in cells(section, "six")]).T
 

@@ -32,7 +32,7 @@ LABELMAP = "Binary labelmap"
 AWAY = rigid.translation([3.0, -2.0, 2.0])
 
 
-def segmentation(host, *names: str):
+def segmentation(host, *names):
     """A segmentation of the phantom, which is chosen as CT, with segments of these names."""
     ct = make_ct()
     node = phantom_volume(host.scene)
@@ -47,7 +47,7 @@ def segmentation(host, *names: str):
     return made
 
 
-def chosen(host) -> list[str]:
+def chosen(host):
     segments = host.registration.segmentation.GetSegmentation()
     return [segments.GetSegment(each).GetName() for each in host.registration.chosen_segments]
 
@@ -159,7 +159,7 @@ def test_segments_of_a_surface_alone_are_used_and_those_of_nothing_are_told(scen
 
 
 @pytest.fixture
-def host(scene, tmp_path) -> PresenterHost:
+def host(scene, tmp_path):
     """With a spine that is registered bone by bone."""
     write_case(tmp_path)
     host = of_case(scene, tmp_path)
@@ -168,11 +168,11 @@ def host(scene, tmp_path) -> PresenterHost:
     return host
 
 
-def verdicts(section) -> list[str]:
+def verdicts(section):
     return [verdict for _name, verdict, *_more in cells(section, "bones")]
 
 
-def found(host) -> dict:
+def found(host):
     return {bone.name: bone for bone in host.session.result.together.bodies}
 
 

@@ -23,7 +23,7 @@ def table(host):
     return host.presenters.xrays.geometry
 
 
-def choose(host, table, path) -> None:
+def choose(host, table, path):
     """Choose a file in the table, until it asks or is used."""
     act(table, "calibration", [path], None)
     host.wait(host.files, lambda: not host.taking)
@@ -51,7 +51,7 @@ def test_a_chosen_calibration_gives_the_camera_that_is_meant_and_can_be_put_back
     assert view.record.is_given_as(before) and not control(table, "put_back").enabled
 
 
-def _keys(presenter) -> list[str]:
+def _keys(presenter):
     return list(walk(presenter.form()))
 
 

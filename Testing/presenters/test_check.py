@@ -22,7 +22,7 @@ def check(host):
     return host.presenters.check
 
 
-def similarities(check) -> list[str]:
+def similarities(check):
     return [similarity for _name, similarity in cells(check, "similarity")]
 
 
@@ -63,7 +63,7 @@ def test_the_3d_view_looks_from_a_source_and_back(check, host):
     assert seen_by(camera) == before and control(check, "source").value == ""
 
 
-def seen_by(camera) -> tuple:
+def seen_by(camera):
     """Where a camera looks from, and how."""
     pose = camera.GetPosition(), camera.GetFocalPoint(), camera.GetViewUp()
     return *pose, camera.GetViewAngle(), camera.GetCamera().GetWindowCenter()

@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.session.result_files import missing_for_kind
 
 
 @pytest.fixture
-def host(scene, slicer_app, monkeypatch) -> PresenterHost:
+def host(scene, slicer_app, monkeypatch):
     """Without a registration, in a Slicer with volume rendering."""
     logic = slicer_app.app_logic.GetModuleLogic("VolumeRendering")
     module = SimpleNamespace(logic=lambda: logic)
@@ -40,14 +40,14 @@ def phantom(host):
     return phantom_volume(host.scene)
 
 
-def settled(section) -> None:
+def settled(section):
     """Until the CT is read and looked at."""
     section.host.wait(
         section, lambda: not section.host.taking and section.form() and not section.looking
     )
 
 
-def choose(section, node) -> None:
+def choose(section, node):
     act(section, "ct", node.GetID())
     settled(section)
 

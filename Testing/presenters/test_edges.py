@@ -24,14 +24,14 @@ def answer(host):
     host.session.stop()
 
 
-def look(answer, *answers: str, initials: str = "AB") -> None:
+def look(answer, *answers, initials="AB"):
     act(answer, "edges")
     act(answer, "initials", initials)
     for each in answers:
         act(answer, each)
 
 
-def said(answer) -> tuple[str, str]:
+def said(answer):
     return answer.answer().kind, answer.answer().word
 
 

@@ -24,7 +24,7 @@ def export(host):
     return host.presenters.export
 
 
-def write(export, folder) -> set[str]:
+def write(export, folder):
     """The names of the files."""
     download = control(export, "registration")
     assert download.enabled, download.tip
@@ -33,16 +33,16 @@ def write(export, folder) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def make_stale(export) -> None:
+def make_stale(export):
     export.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
 
 
-def move(export) -> None:
+def move(export):
     pose = export.registration.world_from_ct
     export.registration.world_from_ct = off(pose, [0, 0, 1.0], [1.0, 0, 0])
 
 
-def be_wrong(export, verdict: str | None = "reject") -> None:
+def be_wrong(export, verdict="reject"):
     """Have a wrong pose pass for a result of this verdict."""
     pose = off(export.registration.world_from_ct, [8.0, 0, 9.0], [12.0, 0, 5.0])
     settle(export.session, pose, verdict=verdict)

@@ -1,7 +1,5 @@
 """Files dropped together: taken where they belong, with a question only where their content leaves one open."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from file_io import write_values
@@ -16,7 +14,7 @@ from MultiViewRegistrationLib.session.registering import missing_images
 
 
 @pytest.fixture
-def host(scene, watch) -> PresenterHost:
+def host(scene, watch):
     return PresenterHost(scene)
 
 
@@ -25,24 +23,24 @@ def files(host):
     return host.files
 
 
-def settled(files) -> None:
+def settled(files):
     files.host.wait(files, lambda: not files.host.taking)
     for _ in range(5):
         files.tick()
 
 
-def drop(files, *paths: Path, **more) -> None:
+def drop(files, *paths, **more):
     files.take(paths, **more)
     settled(files)
 
 
-def write_matrices(folder: Path, *names: str) -> list[Path]:
+def write_matrices(folder, *names):
     for name, view in zip(names, make_views(make_ct()), strict=False):
         np.savetxt(folder / name, view.camera.projection_matrix)
     return [folder / name for name in names]
 
 
-def write_pngs(folder: Path, *names: str) -> list[Path]:
+def write_pngs(folder, *names):
     views = make_views(make_ct(), angles=[(40 * n, 0) for n in range(len(names))])
     for name, view in zip(names, views, strict=True):
         write_values(folder / name, np.uint16(60000 * np.exp(-view.xray.line_integrals)))
@@ -65,13 +63,13 @@ def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
     assert missing_images(host.registration) == "" and not sent.exists()
 
 
-def answer_matrix(files) -> None:
+def answer_matrix(files):
     for key, value in (("unit", "mm"), ("axes", "lps"), ("first_pixel", "0")):
         act(files, f"calibrations.{key}", value)
     settled(files)
 
 
-def placed(host) -> list[bool]:
+def placed(host):
     return [view.placed for view in host.registration.xrays]
 
 

@@ -24,7 +24,7 @@ A = {
 }
 
 
-def write_segmentation(kind: str, folder, tags: dict):
+def write_segmentation(kind, folder, tags):
     volume, path = make_ct().volume, folder / "bones.dcm"
     if kind == "SEG":
         masks = {"bone": volume.values > 300}

@@ -31,7 +31,7 @@ def table(section, monkeypatch, tmp_path):
     return section.geometry
 
 
-def faults(table, number: int = 0) -> dict[str, str]:
+def faults(table, number=0):
     """The sentences of a row's fields by their keys."""
     line = control(table, "fields").lines[number]
     return {
@@ -41,7 +41,7 @@ def faults(table, number: int = 0) -> dict[str, str]:
     }
 
 
-def missing(table, number: int = 0) -> list[str]:
+def missing(table, number=0):
     line = control(table, "fields").lines[number]
     return [each.field.key.partition(".")[2] for each in line.cells if each.missing]
 
@@ -235,7 +235,7 @@ def test_put_back_takes_back_what_was_changed_before_the_table_was_opened_again(
 
 
 def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, table):
-    def origins() -> dict[str, str]:
+    def origins():
         return {key: cell(table, key).origin for key in C_ARM}
 
     (view,) = section.views

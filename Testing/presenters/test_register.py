@@ -18,7 +18,7 @@ def register(host):
     host.session.stop()
 
 
-def run(host, register, start: str = "given") -> None:
+def run(host, register, start="given"):
     host.registration.node.SetParameter("start", start)
     act(register, "register")
     host.session.finish()

@@ -31,16 +31,16 @@ def start(store, host):
     host.session.stop()
 
 
-def looked(host, start) -> None:
+def looked(host, start):
     host.wait(start, lambda: host.session.regressors.up_to_date)
 
 
-def begin(host, start) -> None:
+def begin(host, start):
     act(start, "train")
     host.wait(start, lambda: host.session.regressors.training.progress is not None)
 
 
-def trained(host, start) -> None:
+def trained(host, start):
     host.wait(start, lambda: not host.session.regressors.is_training)
     looked(host, start)
 

@@ -1,7 +1,6 @@
 """Two patients, one of them opened again: from the recovered work, a case folder or a saved scene, without any header."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from MultiViewRegistrationLib.mrml.identity import (
     patient_of,
 )
 from MultiViewRegistrationLib.mrml.loading import read_case
-from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.inputs import UnreadNotices
 from MultiViewRegistrationLib.session.result_files import write_case_folder
 from MultiViewRegistrationLib.session.session import Session
@@ -34,7 +32,7 @@ NOBODY = dict.fromkeys(A, "")
 WAYS = ["recovered", "case", "scene"]
 
 
-def open_files(scene, folder: Path, ct: dict, xray: dict) -> Registration:
+def open_files(scene, folder, ct, xray):
     """A registration of a CT and an X-ray in DICOM with these patients."""
     registration = dicom_registration(scene, folder, ct, xray, "first.dcm")
     (view,) = registration.xrays
@@ -68,7 +66,7 @@ def reopen(slicer_app, scene, tmp_path, monkeypatch):
         scene.Clear(False)
         return load(scene)
 
-    def do(way: str, registration: Registration) -> PresenterHost:
+    def do(way, registration):
         identity.identity_mismatches(registration)  # as every page and panel looks for them
         found = {"case": case, "scene": saved, "recovered": recovered}[way](registration)
         monkeypatch.setattr(identity, "_identities", {})
@@ -77,7 +75,7 @@ def reopen(slicer_app, scene, tmp_path, monkeypatch):
     return do
 
 
-def title(host) -> str:
+def title(host):
     asked = control(host.files, "asked0.title")
     return asked.label if asked else ""
 

@@ -33,7 +33,7 @@ from MultiViewRegistrationLib.session.result_files import case_content, write_ca
 
 
 @pytest.fixture
-def host(scene, watch) -> PresenterHost:
+def host(scene, watch):
     host = PresenterHost(scene)
     host.slicer_tools = None
     return host
@@ -49,7 +49,7 @@ def xrays(host):
     return host.presenters.xrays
 
 
-def made(folder, *names: str, **tags):
+def made(folder, *names, **tags):
     """A study of the phantom with these of its scouts, with other tags.
 
     The folder of its slices.
@@ -63,7 +63,7 @@ def made(folder, *names: str, **tags):
     return folder / "ct"
 
 
-def read(section, *paths, folder=None) -> None:
+def read(section, *paths, folder=None):
     """Give a section files, until they are read.   folder: that they were sent into."""
     if folder is not None:
         keep_within(folder)
@@ -71,12 +71,12 @@ def read(section, *paths, folder=None) -> None:
     section.host.wait(section, lambda: not section.host.taking)
 
 
-def opened(ct, xrays, folder) -> None:
+def opened(ct, xrays, folder):
     read(ct, folder)
     act(xrays, "scouts")
 
 
-def as_described(view, degrees: float) -> bool:
+def as_described(view, degrees):
     return view.camera.same_as(SlotScan(**slot_scan_of(degrees)).camera())
 
 
@@ -174,7 +174,7 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
 
 
 def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
-    def known() -> float:
+    def known():
         return xrays.session.case().views[1].step_sd_percent
 
     opened(ct, xrays, made(tmp_path / "study"))

@@ -32,7 +32,7 @@ def sequence(scene, study):
     return sequence
 
 
-def shown(sequence, number: int) -> str:
+def shown(sequence, number):
     """Wait until a frame is shown; what is said of it."""
     sequence.host.wait(sequence, lambda: sequence.player.number == number, 20)
     return text(sequence, "headline")
@@ -103,7 +103,7 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     host, session, registration = sequence.host, sequence.session, sequence.registration
     answer, check = host.answer, host.presenters.check
 
-    def said() -> tuple[str, str, str]:
+    def said():
         answer.form()
         primary = next(each for each in walk(answer.form()).values() if each.primary)
         return answer.answer().kind, answer.answer().headline, primary.key
@@ -170,7 +170,7 @@ def test_a_video_shows_all_frames_and_a_still_the_one_that_is_seen(sequence, tmp
             assert orange(picture).any() == (number != BLANK) and orange(picture).mean() < 0.15
 
 
-def orange(picture: np.ndarray) -> np.ndarray:
+def orange(picture):
     """Which pixels are of a line."""
     red, _green, blue = picture.astype(int).transpose(2, 0, 1)
     return red > blue + 60

@@ -33,7 +33,7 @@ def pose(host):
     return host.registration.world_from_ct
 
 
-def history(host) -> list[str]:
+def history(host):
     return [entry.method for entry in host.session.history.entries]
 
 
@@ -276,7 +276,7 @@ def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_m
 
 
 def test_landmarks_come_from_files(host, start, tmp_path):
-    def drop(name: str, points: dict) -> None:
+    def drop(name, points):
         act(start, "markups", [write_markups(tmp_path / name, points)], None)
         host.wait(host.files, lambda: not host.taking and host.question())
 

@@ -25,7 +25,7 @@ ROWS, COLUMNS = SHAPE
 
 
 @pytest.fixture
-def host(scene, watch) -> PresenterHost:
+def host(scene, watch):
     return PresenterHost(scene)
 
 
@@ -34,13 +34,13 @@ def section(host):
     return host.presenters.xrays
 
 
-def volume(host, name: str, seed: int = 0):
+def volume(host, name, seed=0):
     node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     slicer.util.updateVolumeFromArray(node, intensity(seed)[None])
     return node
 
 
-def add(section, *names: str) -> list:
+def add(section, *names):
     """Add volumes of the scene; returns them."""
     nodes = [volume(section.host, name, n) for n, name in enumerate(names, len(section.views))]
     for node in nodes:
@@ -48,27 +48,27 @@ def add(section, *names: str) -> list:
     return nodes
 
 
-def place(section, *angles: float) -> None:
+def place(section, *angles):
     """Give the X-rays these angles, without the controls."""
     for view, angle in zip(section.views, angles, strict=True):
         reading = {**READING, "size": view.size, "rao_lao_deg": angle, "cra_cau_deg": 10}
         give_geometry(view, CArm(**reading))
 
 
-def settled(section) -> None:
+def settled(section):
     """Until all is read and looked at."""
     section.host.wait(section, lambda: not (section.host.taking or section.session.check_next()))
 
 
-def cells(section) -> list[list[str]]:
+def cells(section):
     return [[cell.text for cell in line.cells] for line in control(section, "xrays").lines]
 
 
-def names(section) -> list[str]:
+def names(section):
     return [row[0] for row in cells(section)]
 
 
-def select(section, number: int) -> None:
+def select(section, number):
     act(section, "xrays", section.views[number].node.GetID(), 0)
 
 
@@ -84,7 +84,7 @@ def test_an_xray_is_made_of_its_file_once_in_the_thread_that_reads_it(
     assert host.session.xray(view).line_integrals.shape == SHAPE
 
 
-def picture(view) -> np.ndarray:
+def picture(view):
     return slicer.util.arrayFromVolume(view.node)[0].copy()
 
 
@@ -270,7 +270,7 @@ SOME_TAGS = {
 ALL_TAGS = {**SOME_TAGS, "PositionerSecondaryAngle": 5, "FieldOfViewHorizontalFlip": "NO"}
 
 
-def read(section, folder, **tags: dict) -> None:
+def read(section, folder, **tags):
     """X-rays in DICOM, by their names, whose headers have these tags."""
     for name, said in tags.items():
         write_xray(folder / f"{name}.dcm", **said)

@@ -7,8 +7,6 @@ With names of cases only these are made again and the others stay. Only for a ch
 to change poses: say so in its commit.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -24,7 +22,7 @@ from record_cases import CASES  # noqa: E402
 from recorded import RECORD, fingerprint, outcome  # noqa: E402
 
 
-def main() -> int:
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
     parser.add_argument(
@@ -59,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def write(path: Path, cases: dict, made_with: dict) -> None:
+def write(path, cases, made_with):
     """A line for each case."""
     lines = [f'  "{name}": {json.dumps(value)}' for name, value in cases.items()]
     path.write_text(

@@ -75,7 +75,7 @@ def search_without_a_start(folder):
     return [[*REGISTER, "--start", "search"]]
 
 
-def landmarks(c_arms) -> list[dict]:
+def landmarks(c_arms):
     points = np.array(body.TARGETS)[[0, 1, 2, 4, 6, 7]] * [[1], [0.8], [1.1], [0.9], [1], [0.7]]
     seen = {
         f"view{n + 1}": each.project(np.c_[points, np.ones(6)] @ body.TRUTH[:3].T)
@@ -97,7 +97,7 @@ def by_landmarks(folder):
     return [[*REGISTER, "--start", "landmarks"]]
 
 
-def off_camera(content: dict, view: int = 1, **certainty) -> dict:
+def off_camera(content, view=1, **certainty):
     """One camera is off by some 1.3 degrees and 3.7 mm, and the case may say how certain it is."""
     camera = content["views"][view]["camera"]
     camera["camera_from_world"] = (
@@ -144,7 +144,7 @@ def distorted(folder):
 MOVED = body.pose([4, -2, 3], [2, -3, 2]) @ body.TRUTH
 
 
-def moved_structure(folder) -> dict:
+def moved_structure(folder):
     """The case of a body whose structure has moved; its mask is in mask.mha."""
     body.write_ct(folder / "mask.mha", body.structure_mask())
     return write_body(folder, structure_at=MOVED)
@@ -190,7 +190,7 @@ DICOM = {
 }
 
 
-def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, number: int, **tags) -> None:
+def write_dicom(path, pixels, sop_class, number, **tags):
     """Two-dimensional integer pixels with these tags."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, f"1.2.3.6.{number}"
@@ -207,7 +207,7 @@ def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, number: int, **t
     pydicom.dcmwrite(path, data, enforce_file_format=True)
 
 
-def write_dicom_body(folder: Path) -> dict:
+def write_dicom_body(folder):
     """A case of DICOM files: slices of a CT, and X-rays whose geometry is in their headers."""
     (folder / "ct").mkdir()
     for k, values in enumerate(body.ct_values()):
@@ -275,7 +275,7 @@ def tracked(folder):
     ]
 
 
-def moving(folder) -> dict:
+def moving(folder):
     """Five frames, the fourth one blank."""
     content = write_body(folder)
     turn = [body.pose([1.5 * n, -n, 0.7 * n], [2 * n, -1.5 * n, n]) @ body.TRUTH for n in range(5)]
@@ -438,7 +438,7 @@ def geometry_made_by_case_new(folder):
 # is as good as the minutes of the clock allow.
 
 
-def shared(name: str, case: Path) -> None:
+def shared(name, case):
     CASES[name] = RecordCase(lambda folder: [["register", str(case), "--out", "out"]], needs=case)
 
 

@@ -13,7 +13,6 @@ import os
 import platform
 import re
 import warnings
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,7 +31,7 @@ VIEW_KEYS = (
 )
 
 
-def fingerprint() -> dict:
+def fingerprint():
     """What has to be the same for numbers to be the same to 1e-9."""
     import llvmlite.binding
 
@@ -44,7 +43,7 @@ def fingerprint() -> dict:
     }  # fmt: skip
 
 
-def mvreg(*arguments: str) -> tuple[int, str, str]:
+def mvreg(*arguments):
     """Exit status, stdout and stderr of the program, run in this process."""
     from MultiViewRegistrationLib.cli.main import main  # of the tree that `make_record` names
 
@@ -64,13 +63,13 @@ def mvreg(*arguments: str) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
-def outcome(folder: Path, commands: list[list[str]]) -> list[dict]:
+def outcome(folder, commands):
     """What came of each command, one after the other in a folder."""
     with _in_folder(folder):
         return [_outcome(folder, command, more) for command, *more in commands]
 
 
-def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
+def _outcome(folder, command, arguments):
     status, out, err = mvreg(command, *arguments)
     if status not in (0, 2):
         raise AssertionError(f"mvreg {command} {' '.join(arguments)} ended with {status}:\n{err}")
@@ -95,7 +94,7 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
     return told
 
 
-def _of_result(result: dict) -> dict:
+def _of_result(result):
     # The sentences are free to change, and the identifiers of frames and the seconds are new each
     # time.
     return {
@@ -108,7 +107,7 @@ def _of_result(result: dict) -> dict:
     }  # fmt: skip
 
 
-def _of_case(folder: Path, arguments: list[str], status: int, out: str, err: str) -> dict:
+def _of_case(folder, arguments, status, out, err):
     """Of `mvreg case`: the views as they are understood, and as they are written.
 
     Or the sentence that refuses them.
@@ -127,7 +126,7 @@ def _of_case(folder: Path, arguments: list[str], status: int, out: str, err: str
     return told
 
 
-def _of_track(track: dict) -> dict:
+def _of_track(track):
     return {
         "frames": [
             {key: frame.get(key) for key in ("number", "world_from_ct", "verdict", "similarity")}
@@ -136,7 +135,7 @@ def _of_track(track: dict) -> dict:
     }
 
 
-def _numbers(path: Path) -> list | None:
+def _numbers(path):
     """Those of a transform, a table of poses or an image; None of another file."""
     if path.suffix in (".tfm", ".h5"):
         transform = sitk.ReadTransform(str(path))
@@ -180,7 +179,7 @@ def _or_none(value):
         return None
 
 
-def _number(cell: str) -> float | str | None:
+def _number(cell):
     """NaN, which JSON has not, as None."""
     try:
         return float(cell) if np.isfinite(float(cell)) else None
@@ -188,7 +187,7 @@ def _number(cell: str) -> float | str | None:
         return cell
 
 
-def _dicom(path: Path) -> list[float]:
+def _dicom(path):
     import pydicom
 
     data = pydicom.dcmread(path)
@@ -197,7 +196,7 @@ def _dicom(path: Path) -> list[float]:
         return [*values.shape, values.mean(), values.std()]
     found: list[float] = []
 
-    def visit(_, element) -> None:
+    def visit(_, element):
         if element.keyword == "FrameOfReferenceTransformationMatrix":
             found.extend(map(float, element.value))
 
@@ -206,7 +205,7 @@ def _dicom(path: Path) -> list[float]:
 
 
 @contextlib.contextmanager
-def _in_folder(folder: Path) -> Iterator[None]:
+def _in_folder(folder):
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -215,7 +214,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def differences(expected, found, tolerance: float, where: str = "") -> list[str]:
+def differences(expected, found, tolerance, where=""):
     """Where two outcomes are not the same.
 
     Numbers by more than the tolerance, relative to 1 or to what they are; else at all.
@@ -241,5 +240,5 @@ def differences(expected, found, tolerance: float, where: str = "") -> list[str]
     return [] if expected == found else [f"{where}: {expected!r} before, {found!r} now"]
 
 
-def _is_number(value) -> bool:
+def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)

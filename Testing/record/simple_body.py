@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import functools
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from scipy.spatial.transform import Rotation
 ATTENUATION = 0.02
 
 
-def _ellipsoids(part: str) -> list[tuple]:
+def _ellipsoids(part):
     """Of a part of the body: centre, half axes (mm), rotation vector (degrees), HU more than what is there already."""
     with Path(__file__).with_name("ellipsoids.csv").open(encoding="utf-8") as file:
         rows = [list(map(int, numbers)) for name, *numbers in csv.reader(file) if name == part]
@@ -36,7 +35,7 @@ OTHER = SOFT + [
 ]
 
 
-def pose(rotation_deg: Sequence[float], shift_mm: Sequence[float]) -> np.ndarray:
+def pose(rotation_deg, shift_mm):
     """(4, 4) that turns about the origin by a rotation vector and then shifts."""
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_rotvec(rotation_deg, degrees=True).as_matrix()
@@ -61,14 +60,14 @@ class CArm:
     size: tuple[int, int] = (128, 128)
     mirrored: bool = False
 
-    def intrinsics(self) -> np.ndarray:
+    def intrinsics(self):
         focal = self.source_to_detector_mm / self.pixel_mm
         (columns, rows), sign = self.size, -1 if self.mirrored else 1
         return np.array(
             [[sign * focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1.0]]
         )
 
-    def camera_from_world(self) -> np.ndarray:
+    def camera_from_world(self):
         at_zero = [[-1, 0, 0], [0, 0, -1], [0, -1, 0]]
         turn = (
             Rotation.from_euler(
@@ -81,10 +80,10 @@ class CArm:
         matrix[2, 3] = self.source_to_isocentre_mm
         return matrix
 
-    def projection_matrix(self) -> np.ndarray:
+    def projection_matrix(self):
         return self.intrinsics() @ self.camera_from_world()[:3]
 
-    def reading(self) -> dict:
+    def reading(self):
         """As "c_arm" of a case.json."""
         return {
             "source_to_detector_mm": self.source_to_detector_mm, "source_to_isocentre_mm": self.source_to_isocentre_mm,
@@ -92,19 +91,19 @@ class CArm:
             "mirrored": self.mirrored,
         }  # fmt: skip
 
-    def camera(self) -> dict:
+    def camera(self):
         """As "camera" of a case.json."""
         return {
             "intrinsics": self.intrinsics().tolist(), "camera_from_world": self.camera_from_world().tolist(), "size": list(self.size),
         }  # fmt: skip
 
-    def project(self, world: np.ndarray) -> np.ndarray:
+    def project(self, world):
         """Pixels (N, 2) of points (N, 3) of the world."""
         x = np.c_[world, np.ones(len(world))] @ self.projection_matrix().T
         return x[:, :2] / x[:, 2:]
 
 
-def _unit_from_mm(ellipsoid: tuple) -> np.ndarray:
+def _unit_from_mm(ellipsoid):
     """(4, 4) that makes an ellipsoid the unit sphere."""
     centre, axes, turn, _ = ellipsoid
     matrix = np.linalg.inv(pose(turn, centre))
@@ -113,7 +112,7 @@ def _unit_from_mm(ellipsoid: tuple) -> np.ndarray:
 
 
 @functools.lru_cache
-def ct_values(other: bool = False, count: int = 48, spacing_mm: float = 2.0) -> np.ndarray:
+def ct_values(other=False, count=48, spacing_mm=2.0):
     """HU (k, j, i), int16, of a cube centred on the origin; each voxel is the mean of 8 samples."""
     at = (np.arange(2 * count) - count + 0.5) * spacing_mm / 2
     z, y, x = np.meshgrid(at, at, at, indexing="ij", sparse=True)
@@ -126,7 +125,7 @@ def ct_values(other: bool = False, count: int = 48, spacing_mm: float = 2.0) -> 
     return np.round(hu.reshape(count, 2, count, 2, count, 2).mean(axis=(1, 3, 5))).astype(np.int16)
 
 
-def structure_mask() -> np.ndarray:
+def structure_mask():
     """Non-zero (k, j, i) within the structure or at most 2 mm beyond."""
     at = (np.arange(48) - 23.5) * 2.0
     z, y, x = np.meshgrid(at, at, at, indexing="ij", sparse=True)
@@ -139,7 +138,7 @@ def structure_mask() -> np.ndarray:
     return inside.astype(np.uint8)
 
 
-def line_integrals(c_arm: CArm, world_from_ct: np.ndarray, ellipsoids: list) -> np.ndarray:
+def line_integrals(c_arm, world_from_ct, ellipsoids):
     """(rows, columns) of the X-ray, without noise."""
     columns, rows = c_arm.size
     u, v = np.meshgrid(np.arange(columns, dtype=float), np.arange(rows, dtype=float))
@@ -156,13 +155,13 @@ def line_integrals(c_arm: CArm, world_from_ct: np.ndarray, ellipsoids: list) -> 
 
 
 def xray(
-    c_arm: CArm,
-    world_from_ct: np.ndarray = TRUTH,
+    c_arm,
+    world_from_ct=TRUTH,
     *,
-    number: int = 0,
-    structure_at: np.ndarray | None = None,
-    ellipsoids: list | None = None,
-) -> np.ndarray:
+    number=0,
+    structure_at=None,
+    ellipsoids=None,
+):
     """Detected counts (rows, columns), uint16, with noise, an unknown gain and some scatter.
 
     number: of the noise.   structure_at: world_from_ct of the structure, if it lies elsewhere than the rest.
@@ -183,11 +182,11 @@ def xray(
 
 
 def write_image(
-    path: Path,
-    values: np.ndarray,
-    spacing: Sequence[float] | None = None,
-    origin: Sequence[float] | None = None,
-) -> None:
+    path,
+    values,
+    spacing=None,
+    origin=None,
+):
     image = sitk.GetImageFromArray(values)
     if spacing is not None:
         image.SetSpacing(list(spacing))
@@ -196,7 +195,7 @@ def write_image(
     sitk.WriteImage(image, str(path))
 
 
-def write_ct(path: Path, values: np.ndarray | None = None, spacing_mm: float = 2.0) -> None:
+def write_ct(path, values=None, spacing_mm=2.0):
     """A cube centred on the origin, or what is left of it at its end along z."""
     values = ct_values() if values is None else values
     first = -(values.shape[2] - 1) / 2 * spacing_mm
@@ -208,14 +207,14 @@ TARGETS = (30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)).toli
 
 
 def write_body(
-    folder: Path,
-    c_arms: Sequence[CArm] = TWO_VIEWS,
+    folder,
+    c_arms=TWO_VIEWS,
     *,
-    ct: str = "ct.mha",
-    image: str = "{}.mha",
-    geometry: str = "projection_matrix",
+    ct="ct.mha",
+    image="{}.mha",
+    geometry="projection_matrix",
     **of_xray,
-) -> dict:
+):
     """Writes CT and X-rays; returns the case.json, parsed, which `save` writes.
 
     ct, image: names of the files, whose ending is their format.   geometry: "projection_matrix", "camera" or "c_arm".
@@ -240,7 +239,7 @@ def write_body(
     }  # fmt: skip
 
 
-def save(folder: Path, case: dict, name: str = "case.json") -> None:
+def save(folder, case, name="case.json"):
     """A key whose value is None is left out."""
     (folder / name).write_text(
         json.dumps({key: value for key, value in case.items() if value is not None}),

@@ -1,7 +1,5 @@
 """What the tests of the regressor share; without PyTorch there are none."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 import pytest

@@ -1,7 +1,5 @@
 """The plain renderer that the fast one is held against."""
 
-from __future__ import annotations
-
 import pytest
 
 

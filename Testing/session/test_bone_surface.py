@@ -8,7 +8,7 @@ from MultiViewRegistrationLib.mrml.ct_3d import BONES
 from MultiViewRegistrationLib.session.inputs import BoneSurfaceUpdater
 
 
-def has_bones(registration, updater) -> bool:
+def has_bones(registration, updater):
     """Whether there are bones after a while."""
     end = monotonic() + 20
     while registration.node.GetNodeReference(BONES) is None and monotonic() < end:

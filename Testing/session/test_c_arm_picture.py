@@ -11,7 +11,7 @@ from MultiViewRegistrationLib.report.scene_svg import DrawnView, machine_svg
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def panels(primary: float, secondary: float, mirrored: bool = True, certain=True, left_known=True):
+def panels(primary, secondary, mirrored=True, certain=True, left_known=True):
     """The picture's words, and its three drawings."""
     reading = {
         "source_to_detector_mm": 1000,
@@ -28,11 +28,11 @@ def panels(primary: float, secondary: float, mirrored: bool = True, certain=True
     return words(picture), picture.findall(f"{SVG}g")
 
 
-def words(drawing) -> list[str]:
+def words(drawing):
     return [text.text for text in drawing.iter(f"{SVG}text")]
 
 
-def source_and_detector(drawing) -> tuple[np.ndarray, np.ndarray]:
+def source_and_detector(drawing):
     """(2,) mm from the isocentre to the source, and to the middle of the detector."""
     ball = drawing.find(f"{SVG}circle")
     corners = [pair.split(",") for pair in drawing.find(f"{SVG}polygon").get("points").split()]

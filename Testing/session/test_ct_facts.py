@@ -8,7 +8,7 @@ from MultiViewRegistrationLib.mrml.ct_facts import facts
 SPACING = (2.0, 3.0, 4.0)
 
 
-def ct(bone_hu: float = 1500.0) -> CT:
+def ct(bone_hu=1500.0):
     """Water with 2 x 5 x 10 voxels of bone, 2.4 ml."""
     values = np.zeros((28, 24, 20), np.float32)
     values[3:5, 4:9, 5:15] = bone_hu

@@ -28,7 +28,7 @@ class Clock:
     def __init__(self):
         self.now, self.tick = 100.0, 0.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         self.now += self.tick
         return self.now
 
@@ -63,24 +63,24 @@ def drawing(registration, anatomy, clock):
     return drawing_of(registration, anatomy)
 
 
-def sides(registration, mode="blend") -> list[int]:
+def sides(registration, mode="blend"):
     """Columns of each view's overlay, 0 where there is none."""
     shown = [overlay.SliceCanvas().foreground(view, mode) for view in registration.xrays]
     return [node.GetImageData().GetDimensions()[0] if node is not None else 0 for node in shown]
 
 
-def rest(drawing, clock) -> None:
+def rest(drawing, clock):
     drawing.step()
     clock.now += 1
     while drawing.step():
         pass
 
 
-def values(registration, number=0) -> np.ndarray:
+def values(registration, number=0):
     return slicer.util.arrayFromVolume(registration.xrays[number].node.GetNodeReference("drr"))[0]
 
 
-def window(registration, number=0) -> tuple[float, float]:
+def window(registration, number=0):
     display = registration.xrays[number].node.GetNodeReference("drr").GetDisplayNode()
     return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
@@ -148,20 +148,20 @@ class Nothing:
 
     centroid, structure, beside = np.zeros(3), False, ()
 
-    def level(self, voxel_mm: float) -> int:
+    def level(self, voxel_mm):
         return 0
 
-    def attenuation(self, level: int) -> None:
+    def attenuation(self, level):
         pass
 
-    def drr(self, camera, world_from_ct, level: int = 0, *, bones: bool = False) -> np.ndarray:
+    def drr(self, camera, world_from_ct, level=0, *, bones=False):
         return np.zeros(camera.size[::-1], np.float32)
 
 
 def test_it_adapts_to_the_machine_but_not_to_a_moment(registration, clock):
     drawing = drawing_of(registration, Nothing())
 
-    def move(tick: float) -> int:
+    def move(tick):
         clock.tick = tick
         registration.world_from_ct = off(registration.world_from_ct, [0, 0, 0.1], [0, 0, 0])
         drawing.step()

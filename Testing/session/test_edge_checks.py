@@ -1,7 +1,5 @@
 """What a person said of the edges goes with the result, its files and its scene."""
 
-from pathlib import Path
-
 import pydicom
 import pytest
 import slicer
@@ -26,7 +24,7 @@ def session(scene):
 
 
 @pytest.fixture(scope="module")
-def checked(slicer_app, tmp_path_factory) -> tuple[Path, str]:
+def checked(slicer_app, tmp_path_factory):
     """A folder with case and result whose edges fit, says Qz, and what is said of that."""
     slicer.mrmlScene, folder = slicer_app.scene, tmp_path_factory.mktemp("checked")
     session = settled_session(slicer_app.scene, verdict="check")
@@ -37,12 +35,12 @@ def checked(slicer_app, tmp_path_factory) -> tuple[Path, str]:
     return folder, said
 
 
-def say(session, first: bool, second: bool) -> None:
+def say(session, first, second):
     assessment.check_edges(session, "view1", first, "Qz")
     assessment.check_edges(session, "view2", second, "Qz")
 
 
-def write(session, folder) -> None:
+def write(session, folder):
     case, result = write_case_folder(session, folder), write_result(session, folder, ["dicom"])
     write_together(session, folder, [case, result])()
 

@@ -36,9 +36,7 @@ SOFT, BONE = (
 NOTHING, WHOLE = OpenCase(), OpenCase(there=True, ct=True, xrays=(AP, LAT))
 
 
-def found(
-    *, cts: tuple[CTFiles, ...] = (), scouts: tuple[Path, ...] = (), **files: str
-) -> FoundFiles:
+def found(*, cts=(), scouts=(), **files):
     """Files of kinds, as xray="a.png b.png"."""
     by_kind = {
         (kind.replace("_", " "),): [Path(name) for name in names.split()]
@@ -47,7 +45,7 @@ def found(
     return FoundFiles(list(cts), list(scouts), by_kind)
 
 
-def choices(asked: PendingQuestion) -> list[str]:
+def choices(asked):
     """The answers to its only question."""
     (question,) = asked.questions
     return [value for value, _label in question.choices]
@@ -218,7 +216,7 @@ def matrices(tmp_path):
     return Part(("calibration",), (tmp_path / "p.txt", tmp_path / "lat.txt"))
 
 
-def given(actions) -> dict[str, str]:
+def given(actions):
     """The files that X-rays got their cameras from."""
     return {action.xray: action.path.name for action in actions}
 

@@ -46,7 +46,7 @@ def at(registration):
     )
 
 
-def assessed(registration, history, number) -> None:
+def assessed(registration, history, number):
     """Have the CT at one of POSES, with a verdict of the inputs as they are."""
     registration.world_from_ct = POSES[number]
     inputs = fingerprint(registration)

@@ -46,7 +46,7 @@ def session(scene):
     return settled_session(scene)
 
 
-def uids(session, folder) -> dict:
+def uids(session, folder):
     write_result(session, folder)()
     return read_json(folder / "result.json")["frame_of_reference_uid"]
 
@@ -90,7 +90,7 @@ def loaded(scene, tmp_path):
     return load
 
 
-def add(registration: Registration, path, **tags) -> None:
+def add(registration, path, **tags):
     adding.read(write_xray(path, **tags))(registration)
 
 
@@ -191,7 +191,7 @@ SAYS_ALL = {
 
 
 @pytest.fixture
-def database(monkeypatch) -> dict:
+def database(monkeypatch):
     """The files that the database of Slicer's DICOM module knows, by their UIDs."""
     files = {}
     known = SimpleNamespace(fileForInstance=lambda uid: str(files.get(uid, "")))
@@ -203,7 +203,7 @@ def database(monkeypatch) -> dict:
 def slicer_loads(scene, tmp_path, database):
     """A function: the file of an X-ray of this shape, and the volume that Slicer's DICOM module makes of it."""
 
-    def load(*shape: int):
+    def load(*shape):
         pixels = np.random.default_rng(1).integers(2000, 4000, shape)
         database["2.2"] = write_xray(tmp_path / "AP.dcm", pixels, **SAYS_ALL)
         volume = volume_node(scene, "AP", np.float32(pixels.reshape(-1, 64, 64)), np.eye(4))

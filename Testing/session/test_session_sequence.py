@@ -65,7 +65,7 @@ def session(scene, study):
     session.stop()
 
 
-def state(registration) -> tuple:
+def state(registration):
     """All that a sequence changes."""
     views = registration.xrays
     return (
@@ -77,11 +77,11 @@ def state(registration) -> tuple:
     )
 
 
-def pictures(registration) -> list[np.ndarray]:
+def pictures(registration):
     return [slicer.util.arrayFromVolume(view.node)[0].copy() for view in registration.xrays]
 
 
-def go(session, number: int):
+def go(session, number):
     """What was found in a frame, once it is shown."""
     player = session.sequence.player
     player.go(number)

@@ -65,7 +65,7 @@ def found(files):
     return RESULTS[0]
 
 
-def opened(scene, folder) -> Session:
+def opened(scene, folder):
     read = read_case(folder / "case.json")
     session = Session(read(scene))
     session.cache_case(read.case)
@@ -73,26 +73,26 @@ def opened(scene, folder) -> Session:
 
 
 @pytest.fixture
-def of_before(scene, files, found) -> Session:
+def of_before(scene, files, found):
     """With what was found in the case of `files`."""
     session = opened(scene, files[0])
     register_once(session)
     return session
 
 
-def registered(session) -> Session:
+def registered(session):
     register_given(session)
     return session
 
 
-def outlines(session) -> dict:
+def outlines(session):
     """What is outlined in the first X-ray by its name, once that is made."""
     detector = detectors(session.registration)[0]
     poll(session, 20.0, lambda: bool(session.bones.outlines(detector)))
     return {each.name: each for each in session.bones.outlines(detector)}
 
 
-def outlined(session) -> list[str]:
+def outlined(session):
     """The names of what is outlined."""
     return list(outlines(session))
 

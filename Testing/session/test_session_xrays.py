@@ -40,13 +40,13 @@ def registration(scene):
     return Registration.create(scene)
 
 
-def volume(scene, values: np.ndarray, name: str = "AP", kind: str = "vtkMRMLScalarVolumeNode"):
+def volume(scene, values, name="AP", kind="vtkMRMLScalarVolumeNode"):
     node = scene.AddNewNodeByClass(kind, name)
     slicer.util.updateVolumeFromArray(node, values)
     return node
 
 
-def picture(view) -> np.ndarray:
+def picture(view):
     return slicer.util.arrayFromVolume(view.node)[0]
 
 
@@ -196,14 +196,14 @@ def with_ct(scene):
     return with_ct
 
 
-def matrix(mirrored: bool = False) -> np.ndarray:
+def matrix(mirrored=False):
     """(3, 4) of a camera that looks at the origin from 700 mm, turned by scipy, principal point off the middle."""
     R = Rotation.from_euler("xyz", (100, 10, -20), degrees=True).as_matrix()
     K = np.array([[-480.0 if mirrored else 480, 0, 51], [0, 500, 33], [0, 0, 1]])
     return K @ np.c_[R, R @ [0, 0, 0] + [5, -3, 700]]
 
 
-def projected(P: np.ndarray) -> np.ndarray:
+def projected(P):
     homogeneous = np.c_[POINTS, np.ones(len(POINTS))] @ P.T
     return homogeneous[:, :2] / homogeneous[:, 2:]
 

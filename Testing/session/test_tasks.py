@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.session import inputs
 from MultiViewRegistrationLib.session.tasks import Task
 
 
-def ended(task: Task) -> Task:
+def ended(task):
     task.poll(5.0)
     assert task.state != "running"
     return task
@@ -133,10 +133,10 @@ def test_a_child_process_that_compiles_already_is_waited_for(monkeypatch):
     begun, calls = [], []
 
     class Compiling:
-        def __init__(self, command, **how) -> None:
+        def __init__(self, command, **how):
             begun.append(command)
 
-        def poll(self) -> None:
+        def poll(self):
             """It has not ended."""
 
     monkeypatch.setattr(inputs.subprocess, "Popen", Compiling)

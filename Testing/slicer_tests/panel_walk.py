@@ -8,9 +8,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import qt
@@ -27,11 +25,11 @@ PATIENCE = 300.0
 class _Caught(logging.Handler):
     """Keeps the texts of errors that are logged."""
 
-    def __init__(self, texts: list[str]) -> None:
+    def __init__(self, texts):
         super().__init__(logging.ERROR)
         self._texts = texts
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record):
         self._texts.append(logging.Formatter().format(record))
 
 
@@ -56,9 +54,9 @@ class Walk:
     def __init__(
         self,
         widget,
-        say: Callable[[str], object] = print,
-        picture: Callable[[str], object] = lambda name: None,
-    ) -> None:
+        say=print,
+        picture=lambda name: None,
+    ):
         self.widget = widget
         self._say = say
         self.picture = picture
@@ -73,22 +71,22 @@ class Walk:
         self._log = _Caught(self._caught)
         logging.getLogger().addHandler(self._log)
 
-    def end(self) -> None:
+    def end(self):
         """Stop catching errors."""
         sys.excepthook, threading.excepthook = self._hooks
         logging.getLogger().removeHandler(self._log)
 
     @property
-    def panel(self) -> Any:
+    def panel(self):
         """The module's panel."""
         return self.widget.panel
 
     @property
-    def registration(self) -> Any:
+    def registration(self):
         """The registration at work."""
         return self.panel.registration
 
-    def run(self, *steps: Callable[[Walk], object]) -> None:
+    def run(self, *steps):
         """Take these steps, one after the other."""
         try:
             for step in steps:
@@ -100,7 +98,7 @@ class Walk:
         finally:
             self.end()
 
-    def process(self, seconds: float = 0.0) -> None:
+    def process(self, seconds=0.0):
         """Let Slicer's event loop run."""
         end = time.monotonic() + seconds
         while True:
@@ -113,7 +111,7 @@ class Walk:
                 return
             time.sleep(0.01)
 
-    def wait(self, until: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    def wait(self, until, what, seconds=PATIENCE):
         """Process events until `until()` is true."""
         end = time.monotonic() + seconds
         while not until():
@@ -125,7 +123,7 @@ class Walk:
                 )
         self.process(0.2)
 
-    def check(self, holds: object, what: str) -> None:
+    def check(self, holds, what):
         """Say that something is as it should be."""
         if not holds:
             raise AssertionError(
@@ -133,39 +131,39 @@ class Walk:
             )
         self._say(f"  - {what}")
 
-    def form(self, name: str):
+    def form(self, name):
         """Return the `panel.form.QtForm` of a section, or of the answer."""
         return (self.panel.answer if name == "answer" else self.panel.sections[name]).form
 
-    def unfold(self, name: str) -> None:
+    def unfold(self, name):
         """Unfold a section, and fold the others."""
         for each, section in self.panel.sections.items():
             section.button.collapsed = each != name
         self.process(0.1)
 
-    def drawn(self, name: str, key: str):
+    def drawn(self, name, key):
         """Return a control of the answer, or of a section, which is unfolded, as `panel.form` drew it."""
         if name != "answer":
             self.unfold(name)
         return self.form(name).drawn[key]
 
-    def text(self, name: str, key: str) -> str:
+    def text(self, name, key):
         """Return the text of a control in a section; "" where it is hidden."""
         control = self.form(name).controls.get(key)
         return control.label if control is not None else ""
 
-    def press(self, name: str, key: str) -> None:
+    def press(self, name, key):
         """Press a button of a section."""
         self.click(self.drawn(name, key).widget)
 
-    def click(self, button) -> None:
+    def click(self, button):
         """Press a button that is seen and enabled."""
         if not (button.visible and button.enabled):
             raise AssertionError(f"{button.name} cannot be clicked: {button.toolTip}")
         button.click()
         self.process(0.1)
 
-    def choose(self, box, index: int) -> None:
+    def choose(self, box, index):
         """Choose an entry of a combo box by an arrow key, as a person may."""
         box.blockSignals(True)
         box.setCurrentIndex(index - 1 if index else 1)
@@ -176,16 +174,16 @@ class Walk:
             )
         self.process(0.1)
 
-    def header(self, name: str) -> str:
+    def header(self, name):
         """Return the text of a section's header."""
         return self.panel.sections[name].button.text
 
-    def wait_for_work(self, what: str) -> None:
+    def wait_for_work(self, what):
         """Wait until the background work is done."""
         self.wait(lambda: not self.panel.session.running, what)
 
 
-def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
+def shows_each_xray_in_its_own_pane(walk):
     """Check that each X-ray has a slice view of its own."""
     if slicer.app.layoutManager() is None:
         return
@@ -211,7 +209,7 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
         walk.check(slice_view.is_on_plane(view), "and its slice is the X-ray's plane")
 
 
-def is_told_the_answer(walk: Walk) -> None:
+def is_told_the_answer(walk):
     """Check that a new case is registered by itself."""
     walk.wait(
         lambda: walk.panel.ui.answerChip.text.endswith(("ACCEPT", "CHECK", "REJECT")),
@@ -229,7 +227,7 @@ def is_told_the_answer(walk: Walk) -> None:
     )
 
 
-def registers_by_search(walk: Walk) -> None:
+def registers_by_search(walk):
     """Register by a search."""
     start = walk.drawn("start", "start")
     walk.click(start.button("search"))
@@ -245,7 +243,7 @@ def registers_by_search(walk: Walk) -> None:
         walk.check(error_mm < 0.5, f"the CT is {error_mm:.2f} mm from the truth")
 
 
-def exports_the_transform(walk: Walk) -> None:
+def exports_the_transform(walk):
     """Export, and compare the transform with the scene's."""
     export = walk.drawn("export", "registration")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -33,7 +33,7 @@ NEEDED = {
 TESTS = ("Testing/mrml", "Testing/panel")
 
 
-def picture(path: Path) -> None:
+def picture(path):
     """The main window with its views, and what lies over it on the screen."""
     slicer.util.forceRenderAllViews()
     slicer.app.processEvents()
@@ -45,11 +45,11 @@ class Pictures:
     """A plugin of pytest."""
 
     @staticmethod
-    def pytest_exception_interact(node) -> None:
+    def pytest_exception_interact(node):
         picture(OUT / f"{re.sub(r'[^A-Za-z0-9]+', '-', node.name)}.png")
 
 
-def walk(arguments: list[str]) -> int:
+def walk(arguments):
     sys.argv = arguments
     try:
         runpy.run_path(arguments[0], run_name="__main__")
@@ -58,7 +58,7 @@ def walk(arguments: list[str]) -> int:
     return 0
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments):
     kind, *arguments = arguments
     if kind == "--walk":
         return walk(arguments)

@@ -12,8 +12,6 @@ It takes the module's own sample, whose CT is downloaded once.
 --pictures: those of docs/slicer and Resources/Screenshots are written anew.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -48,12 +46,12 @@ SCREW_RADIUS_MM = 3.0
 class Printed:
     """What Slicer, Qt and VTK print on the process's standard error, where exceptions end that no hook of Python hears of."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (it lasts as long as this)
         self._before = os.dup(2)
         os.dup2(self._file.fileno(), 2)
 
-    def end(self) -> str:
+    def end(self):
         """All of it, which is printed now."""
         os.dup2(self._before, 2)
         self._file.seek(0)
@@ -62,7 +60,7 @@ class Printed:
         return text
 
 
-def failure_of(task, options) -> str:
+def failure_of(task, options):
     """What goes wrong in task(options): an exception, or a traceback that was printed.
 
     "" for nothing.
@@ -77,7 +75,7 @@ def failure_of(task, options) -> str:
     return failure
 
 
-def main() -> int:
+def main():
     """The exit status."""
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +90,7 @@ def main() -> int:
     return 1 if failure else 0
 
 
-def arguments() -> argparse.Namespace:
+def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -102,7 +100,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def go(options: argparse.Namespace) -> None:
+def go(options):
     import panel_walk
 
     slicer.app.setAttribute(
@@ -134,7 +132,7 @@ def go(options: argparse.Namespace) -> None:
     )
 
 
-def say(line: str, file: Path) -> None:
+def say(line, file):
     """On standard output, through Slicer's console, which cuts lines with letters beyond ASCII.
 
     Whole in the file.
@@ -156,11 +154,11 @@ def shot(widget=None):
     return whole.copy(corner.x(), corner.y(), widget.width, widget.height)
 
 
-def picture(path: Path) -> None:
+def picture(path):
     shot().save(str(path))
 
 
-def publish(walk, path: str, *shots) -> None:
+def publish(walk, path, *shots):
     """Write pictures, side by side where there are several, into the project, where that is wanted."""
     width, height = shots[0].width() + GAP_PX, shots[0].height() + GAP_PX
     rows = -(-len(shots) // COLUMNS)
@@ -175,7 +173,7 @@ def publish(walk, path: str, *shots) -> None:
     page.save(str(folder / path), "PNG" if path.endswith("png") else "JPG", QUALITY)
 
 
-def panes(walk, mode: str) -> list:
+def panes(walk, mode):
     """Of all X-rays, with an overlay."""
     from MultiViewRegistrationLib.mrml import overlay
 
@@ -185,10 +183,10 @@ def panes(walk, mode: str) -> list:
     return [shot(pane(walk, n + 1)) for n in range(len(walk.registration.xrays))]
 
 
-def when_asked(answer) -> None:
+def when_asked(answer):
     """Have the next dialog answered once it is up: `answer(dialog)` is tried until it is true."""
 
-    def try_it() -> None:
+    def try_it():
         dialog = slicer.app.activeModalWidget()
         if dialog is None or not answer(dialog):
             qt.QTimer.singleShot(100, try_it)
@@ -196,7 +194,7 @@ def when_asked(answer) -> None:
     qt.QTimer.singleShot(100, try_it)
 
 
-def fill_in(path: Path, dialog) -> bool:
+def fill_in(path, dialog):
     """Choose a file in Qt's file dialog."""
     if not dialog.inherits("QFileDialog"):
         return False
@@ -206,7 +204,7 @@ def fill_in(path: Path, dialog) -> bool:
     return True
 
 
-def agree(dialog) -> bool:
+def agree(dialog):
     if not dialog.inherits("QMessageBox"):
         return False
     (dialog.defaultButton() or dialog.button(qt.QMessageBox.Ok)).click()
@@ -217,7 +215,7 @@ def agree(dialog) -> bool:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def loads_a_case(walk) -> None:
+def loads_a_case(walk):
     from MultiViewRegistrationLib.io.datasets.chest import demo_case
 
     when_asked(partial(fill_in, demo_case().resolve()))
@@ -238,7 +236,7 @@ def loads_a_case(walk) -> None:
         walk.check("\u26a0" not in walk.header(name), walk.header(name))
 
 
-def asks_for_packages(walk) -> None:
+def asks_for_packages(walk):
     from importlib.util import find_spec
 
     if find_spec("numba") is not None:
@@ -253,12 +251,12 @@ def asks_for_packages(walk) -> None:
     walk.wait(lambda: find_spec("numba") is not None, "numba is installed", 600)
 
 
-def pane(walk, number: int):
+def pane(walk, number):
     """The slice view of an X-ray, counted from 1."""
     return slicer.app.layoutManager().sliceWidget(f"XRay{number}").sliceView()
 
 
-def mouse(walk, view, points: list[tuple[int, int]]) -> None:
+def mouse(walk, view, points):
     """Press the left button at the first of these points of a slice view (pixels from its lower left), move to the others, release."""
     interactor = view.interactor()
     for event, (x, y) in [
@@ -272,16 +270,16 @@ def mouse(walk, view, points: list[tuple[int, int]]) -> None:
         walk.process(0.05)
 
 
-def shows_both_colours_before(walk) -> None:
+def shows_both_colours_before(walk):
     walk.before = panes(walk, "colours")
 
 
-def shows_both_colours_after(walk) -> None:
+def shows_both_colours_after(walk):
     pairs = zip(walk.before, panes(walk, "colours"))
     publish(walk, "docs/slicer/before_after.jpg", *(each for pair in pairs for each in pair))
 
 
-def shows_overlays(walk) -> None:
+def shows_overlays(walk):
     modes = ("blend", "edges", "checkerboard", "difference")
     publish(walk, "docs/slicer/overlays.jpg", *(panes(walk, mode)[0] for mode in modes))
     panes(walk, "edges")
@@ -296,7 +294,7 @@ def shows_overlays(walk) -> None:
     publish(walk, "docs/slicer/scene.jpg", scene)
 
 
-def shows_every_section(walk) -> None:
+def shows_every_section(walk):
     """Each by itself, as the tutorial has them."""
     for name, section in walk.panel.sections.items():
         walk.unfold(name)
@@ -305,7 +303,7 @@ def shows_every_section(walk) -> None:
             publish(walk, f"docs/slicer/{name}.png", section.button.grab())
 
 
-def puts_the_cursor(walk) -> None:
+def puts_the_cursor(walk):
     """A point in one X-ray, its line in the other; there a click finds it."""
     panes(walk, "blend")
     shots = []
@@ -320,7 +318,7 @@ def puts_the_cursor(walk) -> None:
     walk.press("check", "clear_cursor")
 
 
-def plans_two_screws(walk) -> None:
+def plans_two_screws(walk):
     """Under the CT's transform; they are drawn on the X-rays, and follow the CT."""
     for tip, head in SCREWS:
         line, tube = vtk.vtkLineSource(), vtk.vtkTubeFilter()

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ def end_process():
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
 
-    def rename(folder: Path) -> Path:
+    def rename(folder):
         own = next(part for part in folder.name.split("-") if part.isdigit())
         return folder.rename(folder.with_name(folder.name.replace(f"-{own}-", f"-{ended.pid}-", 1)))
 

@@ -40,7 +40,7 @@ def application(scene, case_file):
     made.session.stop()
 
 
-def application_of(registration) -> SimpleNamespace:
+def application_of(registration):
     found = SimpleNamespace(scene=registration.scene, registration=registration, messages=[])
     found.session, found.moving = Session(registration), False
     found.show_message = found.messages.append
@@ -56,7 +56,7 @@ def autosave(application):
 def end_server(end_process):
     """Makes what this process keeps that of one that has ended."""
 
-    def end() -> None:
+    def end():
         for folder in place().iterdir():
             if f"-{os.getpid()}-" in folder.name:
                 end_process(folder)
@@ -64,7 +64,7 @@ def end_server(end_process):
     return end
 
 
-def files() -> set:
+def files():
     return {path for path in place().rglob("*") if path.is_file()}
 
 
@@ -75,7 +75,7 @@ def opened(scene, one):
     return load(scene)
 
 
-def move(registration) -> np.ndarray:
+def move(registration):
     pose = np.array(registration.world_from_ct)
     pose[0, 3] += 1
     registration.world_from_ct = pose
@@ -237,7 +237,7 @@ def test_the_id_is_read_again_where_the_files_are_what_they_were(
     path = write_phantom_case(tmp_path / folder)
     volume = make_ct().volume
 
-    def write_slices(**more: str) -> None:
+    def write_slices(**more):
         hu = np.rint(volume.values)
         write_ct(path.parent / "ct", hu, volume.ct_from_index, **{**who, **more})
 
@@ -303,7 +303,7 @@ def test_killed_while_it_writes_the_scene_before_or_after_is_whole(
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch) -> Path:
+def temporary(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 

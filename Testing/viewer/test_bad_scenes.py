@@ -51,11 +51,11 @@ def packed(path, parts):
     return path
 
 
-def part(parts, ending: str) -> str:
+def part(parts, ending):
     return next(name for name in parts if name.endswith(ending))
 
 
-def refusal(path) -> str:
+def refusal(path):
     with pytest.raises(InputError) as caught:
         read_scene(path)
     message = str(caught.value)

@@ -25,11 +25,11 @@ def registration(scene):
     return made
 
 
-def pulled(view, bone, start) -> float:
+def pulled(view, bone, start):
     """How far a pull at a place in the view has moved a bone: the largest change in its matrix."""
     interactor, before = view.render_window().GetInteractor(), bone.world_from_ct
 
-    def at(x: int, y: int, *events: str) -> None:
+    def at(x, y, *events):
         interactor.SetEventInformation(x, y, 0, 0, chr(0), 0, None)
         for event in events:
             interactor.InvokeEvent(event)

@@ -59,11 +59,11 @@ def sent(folder):
     return read_whole(recognise([folder]).whole[0], read_scene=read_scene)
 
 
-def scene_of(nodes: str) -> str:
+def scene_of(nodes):
     return f'<MRML version="Slicer4.4.0" userTags="">{nodes}</MRML>'
 
 
-def pack(path, **files) -> None:
+def pack(path, **files):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
@@ -73,7 +73,7 @@ def pack(path, **files) -> None:
 def leak(scene, tmp_path):
     """Where of the scene that a path becomes, or of the files that this is saved to, the planted file is; "" for nowhere."""
 
-    def find(path) -> str:
+    def find(path):
         word = planted_file.WORD
         scene.Clear(False)  # but for what an application keeps in it
         try:

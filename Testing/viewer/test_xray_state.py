@@ -76,14 +76,14 @@ class Ticking(application.Application):
 
     moving = False
 
-    def __init__(self, tick) -> None:
+    def __init__(self, tick):
         self.state, self.tick, self.messages = nullcontext(), tick, []
 
-    def show_message(self, message: str) -> None:
+    def show_message(self, message):
         self.messages.append(message)
 
 
-def run(coroutine) -> None:
+def run(coroutine):
     """Until a tick cancels it."""
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(coroutine)
@@ -115,8 +115,8 @@ def test_pages_are_answered_between_the_parts_of_a_tick():
             yield
         raise asyncio.CancelledError
 
-    async def both() -> None:
-        async def answer() -> None:
+    async def both():
+        async def answer():
             while True:
                 order.append("page")
                 await asyncio.sleep(0)
@@ -140,7 +140,7 @@ def test_what_follows_the_ct_waits_longer_while_it_is_moved(monkeypatch):
             raise asyncio.CancelledError
         yield
 
-    async def sleep(seconds: float) -> None:
+    async def sleep(seconds):
         pauses.append(seconds)
 
     monkeypatch.setattr(application.asyncio, "sleep", sleep)

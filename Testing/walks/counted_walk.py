@@ -1,13 +1,9 @@
 """A walk: one task done as a person does it, with its clicks and seconds counted and a picture of every step."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 from PIL import Image
 
@@ -43,7 +39,7 @@ class Walk:
         Returns the window as it is, the bytes of a PNG.
     """
 
-    def __init__(self, task: str, host: str, folder: Path, picture: Callable[[], bytes]) -> None:
+    def __init__(self, task, host, folder, picture):
         self.task, self.host, self.folder, self._picture = task, host, folder, picture
         self.clicks, self.steps = 0, []
         self._began, self._away = time.monotonic(), 0.0
@@ -52,11 +48,11 @@ class Walk:
         for old in pictures.glob("*.jpg"):
             old.unlink()
 
-    def act(self, clicks: int = 1) -> None:
+    def act(self, clicks=1):
         """Count a click, a drag or a drop; picking files in a dialog is two: a file, and Open."""
         self.clicks += clicks
 
-    def step(self, text: str) -> None:
+    def step(self, text):
         """A picture, and what was done and is seen; its time does not count."""
         began = time.monotonic()
         name = f"{len(self.steps) + 1:02}.jpg"
@@ -82,11 +78,11 @@ class Walk:
         self._away += time.monotonic() - began
 
     @property
-    def seconds(self) -> float:
+    def seconds(self):
         """Since it began, without the time for pictures."""
         return time.monotonic() - self._began - self._away
 
-    def end(self) -> None:
+    def end(self):
         """Write it down."""
         path = self.folder / RECORD
         record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -100,7 +96,7 @@ class Walk:
         path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def write_page(folder: Path) -> None:
+def write_page(folder):
     """Write FOLDER/README.md from walks.json: a table, then every step with its picture."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     hosts = [host for host in ("page", "panel") if host in record]
@@ -150,19 +146,19 @@ def write_page(folder: Path) -> None:
     (folder / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
-def _anchor(title: str) -> str:
+def _anchor(title):
     """Of a heading, as GitHub and MkDocs both make it."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def _clicks(count: int) -> str:
+def _clicks(count):
     return "1 click" if count == 1 else f"{count} clicks"
 
 
-def _with_before(walk: dict, key: str) -> str:
+def _with_before(walk, key):
     before = walk.get("before")
     return _whole(walk[key]) + (f" ({_whole(before[key])})" if before else "")
 
 
-def _whole(count: float | None) -> str:
+def _whole(count):
     return "" if count is None else f"{count:.0f}"

@@ -1,7 +1,5 @@
 """What a person would have on a computer before each of the walks, made from the module's sample and the shared data."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path
@@ -28,7 +26,7 @@ WRIST = ROOT.parent / "shared" / "data" / "wrist"
 OF_THE_WRIST = ("wrist", "bones", "sequence")
 
 
-def write_spine(folder: Path) -> Path:
+def write_spine(folder):
     """The bent spine as `write_study`, and spine.seg.nrrd with its vertebrae as TotalSegmentator calls them."""
     write_study(folder, BENT_SPINE_FOLDER)
     labels = sitk.Cast(sitk.ReadImage(str(chest_labels())), sitk.sitkUInt8)
@@ -41,7 +39,7 @@ def write_spine(folder: Path) -> Path:
     return folder
 
 
-def spine_errors_mm(folder: Path) -> dict[str, float]:
+def spine_errors_mm(folder):
     """How far the exported transform of each vertebra puts its middle from where it is."""
     labels = sitk.ReadImage(str(chest_labels()))
     values, truth = sitk.GetArrayFromImage(labels), bent_spine_truth()
@@ -57,7 +55,7 @@ def spine_errors_mm(folder: Path) -> dict[str, float]:
     return errors
 
 
-def write_study(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
+def write_study(folder, sample=SAMPLE_FOLDER):
     """A sample as a hospital has it.
 
     CT slices in "CT", AP.dcm and lateral.dcm, whose headers say where the C-arm stood.
@@ -74,7 +72,7 @@ def write_study(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
     return folder
 
 
-def write_xray(path: Path, view: dict, sample: Path = SAMPLE_FOLDER) -> Path:
+def write_xray(path, view, sample=SAMPLE_FOLDER):
     """A view of a sample as an XA image."""
     c_arm = view["c_arm"]
     pixel_mm = c_arm["pixel_mm"][0]
@@ -101,12 +99,12 @@ def write_xray(path: Path, view: dict, sample: Path = SAMPLE_FOLDER) -> Path:
     return path
 
 
-def sample_case(sample: Path = SAMPLE_FOLDER) -> dict:
+def sample_case(sample=SAMPLE_FOLDER):
     """A sample's case.json."""
     return read_json(sample / "case.json")
 
 
-def write_sample(folder: Path, mirrored: str = "") -> Path:
+def write_sample(folder, mirrored=""):
     """The sample as a case.json with its files.   mirrored.
 
     The view whose image is turned over from left to right.
@@ -127,7 +125,7 @@ def write_sample(folder: Path, mirrored: str = "") -> Path:
     return path
 
 
-def write_wrist(folder: Path) -> Path | None:
+def write_wrist(folder):
     """The radius and both radiographs as a case.json with its files.
 
     None without the shared data.
@@ -144,7 +142,7 @@ def write_wrist(folder: Path) -> Path | None:
     return path
 
 
-def write_wrist_bones(folder: Path) -> Path | None:
+def write_wrist_bones(folder):
     """Radius and ulna, a CT each, and both radiographs, as a case.json with its files.
 
     None without the shared data.
@@ -163,7 +161,7 @@ def write_wrist_bones(folder: Path) -> Path | None:
     return path
 
 
-def wrist_shifts_mm(folder: Path) -> dict[str, float]:
+def wrist_shifts_mm(folder):
     """How far the exported transform of each bone puts its CT's origin from where its rough start does."""
     shifts = {}
     for name in ("radius", "ulna"):
@@ -174,7 +172,7 @@ def wrist_shifts_mm(folder: Path) -> dict[str, float]:
     return shifts
 
 
-def write_wrist_sequence(folder: Path) -> Path | None:
+def write_wrist_sequence(folder):
     """The bones of `write_wrist_bones` in all instants, images of several frames.
 
     None without the shared data.
@@ -194,12 +192,12 @@ def write_wrist_sequence(folder: Path) -> Path | None:
     return path
 
 
-def truth_of_sample() -> list[list[float]]:
+def truth_of_sample():
     """The sample's world_from_ct (4, 4), which its simulation knows."""
     return sample_case()["truth"]["world_from_ct"]
 
 
-def error_mm(path: Path) -> float:
+def error_mm(path):
     """How far an exported world_from_ct.tfm puts points of the sample's CT from where they are, at most."""
     found, truth = sitk.ReadTransform(str(path)), np.array(truth_of_sample())
     points = np.array([[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 0.0, -200.0]])

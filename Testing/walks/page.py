@@ -7,8 +7,6 @@ is not as it should be. Files come from the module's sample, whose CT is downloa
 wrist of the shared data, without which that task is left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -37,34 +35,34 @@ ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 class PageWalk(Walk):
     """A walk in a page of `mvreg view`."""
 
-    def __init__(self, task: str, folder: Path, browser, files: Path) -> None:
+    def __init__(self, task, folder, browser, files):
         self._browser, self._home = browser, files / "server"
         self._home.mkdir()
         self._open()
         super().__init__(task, "page", folder, lambda: self.page.screenshot())
 
-    def _open(self) -> None:
+    def _open(self):
         self._server = Served(folder=self._home)
         self.tab = Tab(self._browser, self._server, self._home, **SIZE)
         self.page = self.tab.page
 
-    def next_day(self) -> None:
+    def next_day(self):
         """End the program, and start it again, which is not counted."""
         began = time.monotonic()
         self.close()
         self._open()
         self._away += time.monotonic() - began
 
-    def close(self) -> None:
+    def close(self):
         self.tab.close()
         self._server.end()
 
-    def click(self, name: str) -> None:
+    def click(self, name):
         """A button by its name."""
         self.page.get_by_role("button", name=name, exact=True).first.click(timeout=PATIENCE_MS)
         self.act()
 
-    def drop(self, *paths: Path) -> None:
+    def drop(self, *paths):
         """Drop files and folders on the window, as a file manager does."""
         session = self.page.context.new_cdp_session(self.page)
         data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
@@ -76,7 +74,7 @@ class PageWalk(Walk):
         session.detach()
         self.act()
 
-    def download(self, name: str, folder: Path) -> Path:
+    def download(self, name, folder):
         """The file that a button's click gives, kept in a folder."""
         with self.page.expect_download(timeout=PATIENCE_MS) as download:
             self.click(name)
@@ -85,7 +83,7 @@ class PageWalk(Walk):
         self.settle(0.5)
         return path
 
-    def wait_verdict(self) -> str:
+    def wait_verdict(self):
         """Until the bar has a verdict; the bar's text."""
         self.page.wait_for_selector(
             ".mv-chip-accept, .mv-chip-check, .mv-chip-reject", timeout=PATIENCE_MS
@@ -93,11 +91,11 @@ class PageWalk(Walk):
         self.settle()
         return self.bar()
 
-    def bar(self) -> str:
+    def bar(self):
         """The text of the bar."""
         return self.page.locator(".mv-answer").inner_text()
 
-    def settle(self, seconds: float = 1.5) -> None:
+    def settle(self, seconds=1.5):
         """Let all views be drawn sharply, which is not the program's time to an answer.
 
         Without a graphics card the page says that it would like one, which is closed for the
@@ -113,12 +111,12 @@ class PageWalk(Walk):
         self.page.wait_for_timeout(1000 * seconds)
         self._away += time.monotonic() - began
 
-    def end(self) -> None:
+    def end(self):
         assert not self.tab.errors, self.tab.errors
         super().end()
 
 
-def own(walk: PageWalk, files: Path) -> None:
+def own(walk, files):
     """Own CT and two DICOM X-rays to an exported transform."""
     walk.step("The empty page says what to do.")
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
@@ -133,7 +131,7 @@ def own(walk: PageWalk, files: Path) -> None:
     assert error < 5, error
 
 
-def export(walk: PageWalk, files: Path, text: str, button: str = "Export") -> Path:
+def export(walk, files, text, button="Export"):
     """The folder with what a button's download holds."""
     archive, folder = walk.download(button, files.parent), files.parent / "exported"
     walk.step(text)
@@ -141,7 +139,7 @@ def export(walk: PageWalk, files: Path, text: str, button: str = "Export") -> Pa
     return folder
 
 
-def wrist(walk: PageWalk, files: Path) -> None:
+def wrist(walk, files):
     """One bone of a wrist, real radiographs."""
     walk.drop(files)
     text = walk.wait_verdict()
@@ -156,7 +154,7 @@ def wrist(walk: PageWalk, files: Path) -> None:
     walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
 
 
-def mirrored(walk: PageWalk, files: Path) -> None:
+def mirrored(walk, files):
     """A mirrored X-ray found and mended."""
     walk.drop(files)
     text = walk.wait_verdict()
@@ -181,7 +179,7 @@ def mirrored(walk: PageWalk, files: Path) -> None:
     assert "ACCEPT" in text, text
 
 
-def undo(walk: PageWalk, files: Path) -> None:
+def undo(walk, files):
     """Undo after a bad drag."""
     walk.drop(files)
     before = walk.wait_verdict()
@@ -204,7 +202,7 @@ def undo(walk: PageWalk, files: Path) -> None:
     assert after == before, (before, after)
 
 
-def reopen(walk: PageWalk, files: Path) -> None:
+def reopen(walk, files):
     """Yesterday's work opened again."""
     walk.drop(files)
     before = walk.wait_verdict()
@@ -218,7 +216,7 @@ def reopen(walk: PageWalk, files: Path) -> None:
     assert after == before, (before, after)
 
 
-def spine(walk: PageWalk, files: Path) -> None:
+def spine(walk, files):
     """Five vertebrae of a bent spine, each to its own transform."""
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
     walk.wait_verdict()
@@ -242,7 +240,7 @@ def spine(walk: PageWalk, files: Path) -> None:
     assert walk.clicks <= MAX_SPINE_CLICKS, walk.clicks
 
 
-def bones(walk: PageWalk, files: Path) -> None:
+def bones(walk, files):
     """Radius and ulna of a wrist, a CT each, to a transform for each."""
     walk.drop(files)
     walk.wait_verdict()
@@ -261,7 +259,7 @@ def bones(walk: PageWalk, files: Path) -> None:
     assert walk.clicks <= MAX_SPINE_CLICKS, walk.clicks
 
 
-def sequence(walk: PageWalk, files: Path) -> None:
+def sequence(walk, files):
     """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
     walk.drop(files)
     walk.wait_verdict()
@@ -287,7 +285,7 @@ def sequence(walk: PageWalk, files: Path) -> None:
     assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
 
 
-def main() -> int:
+def main():
     """The exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -7,8 +7,6 @@ something is not as it should be. Files come from the module's sample, whose CT 
 and the wrist of the shared data, without which its tasks are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -43,7 +41,7 @@ class PanelWalk(Walk):
     The `panel_walk.Walk` that clicks, waits, and finds faults.
     """
 
-    def __init__(self, task: str, folder: Path, by: panel_walk.Walk) -> None:
+    def __init__(self, task, folder, by):
         self.by = by
         super().__init__(task, "panel", folder, picture)
         self.standstill = 0.0
@@ -53,7 +51,7 @@ class PanelWalk(Walk):
         self._heart.connect("timeout()", self._beat)
         self._heart.start()
 
-    def _beat(self) -> None:
+    def _beat(self):
         """Between two beats the window answers nobody."""
         now = time.thread_time()
         self.standstill = max(self.standstill, now - self._stood)
@@ -63,29 +61,29 @@ class PanelWalk(Walk):
     def panel(self):
         return self.by.panel
 
-    def click(self, widget) -> None:
+    def click(self, widget):
         """A button that is seen."""
         self.act()
         self.by.click(widget)
 
-    def press(self, section: str, key: str) -> None:
+    def press(self, section, key):
         """A button of a section that is unfolded, or of the answer."""
         self.click(self.by.form(section).drawn[key].widget)
 
-    def unfold(self, section: str) -> None:
+    def unfold(self, section):
         """A section by its header."""
         self.act()
         self.panel.sections[section].button.collapsed = False
         self.by.process(0.2)
 
-    def toggle(self, section: str, key: str) -> None:
+    def toggle(self, section, key):
         """A group of a section, or of the answer, by its title."""
         self.act()
         group = self.by.form(section).drawn[key].widget
         group.collapsed = not group.collapsed
         self.by.process(0.2)
 
-    def pick(self, section: str, key: str, text: str) -> None:
+    def pick(self, section, key, text):
         """A row of a table by what its first cell says."""
         self.act()
         table = self.by.form(section).drawn[key].widget
@@ -100,7 +98,7 @@ class PanelWalk(Walk):
             slicer.app.sendEvent(table.viewport(), event)
         self.by.process(0.2)
 
-    def write_into(self, folder: Path, section: str, key: str) -> None:
+    def write_into(self, folder, section, key):
         """A button that asks for a folder, and this one in its dialog."""
         folder.mkdir()
         hands.when_asked(partial(hands.fill_in, folder))
@@ -108,7 +106,7 @@ class PanelWalk(Walk):
         self.press(section, key)
         self.by.wait_for_work("the export")
 
-    def drop(self, *paths: Path) -> None:
+    def drop(self, *paths):
         """Drop files and folders on the panel, as a file manager does."""
         mime, widget = qt.QMimeData(), self.panel.widget
         mime.setUrls([qt.QUrl.fromLocalFile(str(path)) for path in paths])
@@ -124,27 +122,27 @@ class PanelWalk(Walk):
         self.act()
         self.by.process(0.05)
 
-    def wait_verdict(self) -> str:
+    def wait_verdict(self):
         """Until the bar has a verdict; what it says."""
         chip = self.panel.ui.answerChip
 
-        def told() -> bool:
+        def told():
             return any(word in chip.text for word in ("ACCEPT", "CHECK", "REJECT"))
 
         self.by.wait(lambda: self.panel.registration is not None and told(), "a verdict")
         return self.bar()
 
-    def bar(self) -> str:
+    def bar(self):
         """What the bar says."""
         ui = self.panel.ui
         return " ".join([ui.answerChip.text, ui.answerHeadline.text, *self.views()])
 
-    def views(self) -> list[str]:
+    def views(self):
         """The X-rays in the bar, with a sign each."""
         label = self.panel.ui.answerViews
         return label.text.split("    ") if label.visible else []
 
-    def step(self, text: str) -> None:
+    def step(self, text):
         """As `Walk.step`, once the views are drawn sharply."""
         began = time.monotonic()
         self.by.process(1.0)
@@ -163,11 +161,11 @@ class PanelWalk(Walk):
             for view in self.panel.registration.xrays:
                 assert slice_view.is_on_plane(view), f"{view.name} is not to be seen in its pane"
 
-    def shown(self) -> bool:
+    def shown(self):
         """Whether the X-rays are seen."""
         return bool(self.panel.ui.layoutButton.checked)
 
-    def end(self) -> None:
+    def end(self):
         """Standstill: the longest, processor time of the main thread, s."""
         self._heart.stop()
         super().end()
@@ -176,7 +174,7 @@ class PanelWalk(Walk):
         print(json.dumps({self.task: told}), flush=True)
 
 
-def picture() -> bytes:
+def picture():
     """A PNG of Slicer's window with the dialogs over it, as they are on the screen."""
     slicer.util.forceRenderAllViews()
     slicer.app.processEvents()
@@ -197,7 +195,7 @@ def picture() -> bytes:
 # -----------------------------------------------------------------------------------------------------------------
 
 
-def own(walk: PanelWalk, files: Path) -> None:
+def own(walk, files):
     """Own CT and two DICOM X-rays to an exported transform."""
     walk.step("The empty panel says what to do.")
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
@@ -213,7 +211,7 @@ def own(walk: PanelWalk, files: Path) -> None:
     assert walk.clicks <= MAX_CLICKS, walk.clicks
 
 
-def export(walk: PanelWalk, files: Path) -> None:
+def export(walk, files):
     """Into a folder "out" beside the files."""
     walk.write_into(files / "out", "answer", "registration")
     walk.by.wait(
@@ -222,7 +220,7 @@ def export(walk: PanelWalk, files: Path) -> None:
     walk.step("Exported into a folder: the transform, the result and the report.")
 
 
-def wrist(walk: PanelWalk, files: Path) -> None:
+def wrist(walk, files):
     """One bone of a wrist, real radiographs."""
     walk.drop(files)
     text = walk.wait_verdict()
@@ -241,7 +239,7 @@ def wrist(walk: PanelWalk, files: Path) -> None:
     export(walk, files)
 
 
-def mirrored(walk: PanelWalk, files: Path) -> None:
+def mirrored(walk, files):
     """A mirrored X-ray found and mended."""
     walk.drop(files)
     text = walk.wait_verdict()
@@ -265,7 +263,7 @@ def mirrored(walk: PanelWalk, files: Path) -> None:
     assert "ACCEPT" in text, text
 
 
-def undo(walk: PanelWalk, files: Path) -> None:
+def undo(walk, files):
     """Undo after a bad drag."""
     walk.drop(files)
     text = walk.wait_verdict()
@@ -295,7 +293,7 @@ def undo(walk: PanelWalk, files: Path) -> None:
     )
 
 
-def reopen(walk: PanelWalk, files: Path) -> None:
+def reopen(walk, files):
     """Yesterday's work opened again."""
     walk.drop(files)
     text = walk.wait_verdict()
@@ -314,7 +312,7 @@ def reopen(walk: PanelWalk, files: Path) -> None:
     )
 
 
-def save(walk: PanelWalk, folder: Path) -> None:
+def save(walk, folder):
     """Slicer's own Save: as a bundle, in this folder."""
     slicer.mrmlScene.SetRootDirectory(str(folder))
     window = slicer.util.mainWindow()
@@ -323,7 +321,7 @@ def save(walk: PanelWalk, folder: Path) -> None:
     )
     pictured = []
 
-    def fill_in(dialog) -> bool:
+    def fill_in(dialog):
         bundle = slicer.util.findChildren(dialog, name="DataBundleButton")
         if not bundle:
             return False
@@ -339,7 +337,7 @@ def save(walk: PanelWalk, folder: Path) -> None:
     walk.step("Saved by Slicer's own Save, as a bundle.")
 
 
-def bones(walk: PanelWalk, files: Path) -> None:
+def bones(walk, files):
     """Radius and ulna of a wrist, a CT each, to a transform for each."""
     walk.drop(files)
     text = walk.wait_verdict()
@@ -358,7 +356,7 @@ def bones(walk: PanelWalk, files: Path) -> None:
     assert walk.clicks <= MAX_BONE_CLICKS, walk.clicks
 
 
-def sequence(walk: PanelWalk, files: Path) -> None:
+def sequence(walk, files):
     """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
     walk.drop(files)
     walk.wait_verdict()
@@ -383,7 +381,7 @@ def sequence(walk: PanelWalk, files: Path) -> None:
     assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
 
 
-def spine(walk: PanelWalk, files: Path) -> None:
+def spine(walk, files):
     """Five vertebrae of a bent spine, each to its own transform."""
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
     walk.wait_verdict()
@@ -403,7 +401,7 @@ STEPS = {
 }
 
 
-def go(options: argparse.Namespace) -> None:
+def go(options):
     slicer.app.setAttribute(
         qt.Qt.AA_DontUseNativeDialogs, True
     )  # which nobody could fill in from here
@@ -433,7 +431,7 @@ def go(options: argparse.Namespace) -> None:
     write_page(options.out)
 
 
-def main() -> int:
+def main():
     """The exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -64,8 +64,12 @@ class Limits:
     power, share
         A place is tested if a motion by WRONG_MM would cost this log-likelihood, and in place if it
         does cost this share of what it would.
-    elsewhere
-        Bone lies elsewhere where it is so much likelier there, in log-likelihood.
+    elsewhere, pair_elsewhere
+        Bone lies elsewhere where it is so much likelier there, in log-likelihood; or, about a given
+        target and the one next to it, in the mean.
+    group, group_mm
+        Given targets next to each other would have moved together: for each, so many within this
+        distance are asked as one, by their mean.
     tested_targets, tested_bone
         No answer is accepted of whose targets a smaller share is in place for sure, or, where nobody
         gave targets, of whose bone; nor where a view alone has a smaller share than `tested_bone`.
@@ -87,6 +91,9 @@ class Limits:
     power: float = 2.0
     share: float = 0.3
     elsewhere: float = 10.0
+    pair_elsewhere: float = 6.0
+    group: int = 6
+    group_mm: float = 40.0
     tested_targets: float = 0.4
     tested_bone: float = 0.2
 
@@ -119,40 +126,57 @@ OPPOSITES = np.arange(len(MOTIONS)).reshape(len(DISTANCES_MM), -1)[:, ::-1].rave
 
 
 class Evidence(NamedTuple):
-    """What the X-rays say of the bone about a place.
+    """By how much likelier the X-rays are with the bone about places elsewhere, and the information about that.
 
     Attributes
     ----------
-    margin
-        By how much less likely they are wherever else it is tried, from WRONG_MM on; negative where
-        it is likelier there.
-    power
-        The same of X-rays that show it where the pose has it.
-    moved_mm, opposite
-        How far away it is likeliest of these; as `margin`, moved as far to the other side.
-    shown_margin, shown_power
-        As `margin` and `power`, of motions that the images show: nothing is asked of its depth where
-        all look from about one side.
+    moved
+        (N, extents, 2, motions) of all MOTIONS, by all views.
     alone
-        As `margin` and `power`, of each view alone, wherever else in its image it is tried.
+        (N, extents, views, 2, steps) of the steps in its image that are FAR, by each view.
+    shown
+        (N, 1, motions) bool: what the images show. Nothing is asked of a depth where all look from
+        about one side.
     """
 
-    margin: float
-    power: float
-    moved_mm: float
-    opposite: float
-    shown_margin: float
-    shown_power: float
-    alone: list[tuple[float, float]]
+    moved: np.ndarray
+    alone: np.ndarray
+    shown: np.ndarray
+
+    def of_groups(self, points: np.ndarray, count: int) -> Evidence:
+        """Return the means of so many of the places (N, 3): of each and those next to it."""
+        apart = np.linalg.norm(points[:, None] - points, axis=2)
+        near = (apart.argsort(axis=1).argsort(axis=1) < count) & (apart <= LIMITS.group_mm)
+        share = near / near.sum(axis=1, keepdims=True)
+        moved, alone = (np.tensordot(share, each, 1) for each in (self.moved, self.alone))
+        return Evidence(moved, alone, self.shown)
+
+    def elsewhere(self, least: float) -> np.ndarray:
+        """Return about which places bone lies elsewhere, (N,) bool, where it is by so much likelier."""
+        likelier = self.moved[:, :, 0]
+        other = OPPOSITES[likelier.argmax(axis=2)][..., None]
+        opposite = -np.take_along_axis(likelier, other, axis=2)[..., 0]
+        return _elsewhere(*_least(self.moved), opposite, least)
 
 
-def _elsewhere(margin: np.ndarray, power: np.ndarray, opposite: np.ndarray) -> np.ndarray:
-    """Return about which places bone lies elsewhere, (N,) bool, by the evidence (N, extents).
+def _least(evidence: np.ndarray, where: Any = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much less likely the X-rays are wherever else bone is tried, and would be if they showed just the CT.
+
+    The first is negative where it is likelier elsewhere. (N, extents) each, of evidence (N, extents, 2, motions).
+    """
+    margin = -evidence[:, :, 0].max(axis=2, where=where, initial=-np.inf)
+    return margin, evidence[:, :, 1].min(axis=2, where=where, initial=np.inf) / 2
+
+
+def _elsewhere(
+    margin: np.ndarray, power: np.ndarray, opposite: np.ndarray, least: float
+) -> np.ndarray:
+    """Return about which places bone lies elsewhere, (N,) bool: by so much likelier, by the evidence (N, extents).
 
     What the CT alone shows, as a scanner's couch, is likelier to either side: that is no motion. Nor
     is one that an extent which would show it contradicts.
     """
-    likelier = (margin < -LIMITS.elsewhere) & (opposite > 0) & (power > 0)
+    likelier = (margin < -least) & (opposite > 0) & (power > 0)
     contradicted = (margin > 0) & (power > LIMITS.power)
     return np.any(likelier, axis=1) & ~np.any(contradicted, axis=1)
 
@@ -179,8 +203,10 @@ class Asked:
         (N,) bool: as `in_place`, in these X-rays, whatever its depth.
     in_views
         (V, N) bool: as `in_place`, by each view alone, or beyond its field.
+    given
+        They are targets that somebody gave.
     moved_mm
-        How far the one lies elsewhere of which that is clearest; 0 where none does.
+        How far the one lies elsewhere, if any does, of which that is clearest.
     """
 
     points: np.ndarray
@@ -188,15 +214,16 @@ class Asked:
     elsewhere: np.ndarray
     appears: np.ndarray
     in_views: np.ndarray
+    given: bool = False
     moved_mm: float = 0.0
 
     def sure(self, use: Use) -> np.ndarray:
         """Return which are in place for sure, (N,) bool, for a use."""
         return self.appears if use == "overlay" else self.in_place
 
-    def enough(self, use: Use, *, given: bool) -> bool:
-        """Whether so many targets, or places in bone, are in place for sure that an answer may be accepted."""
-        least = LIMITS.tested_targets if given else LIMITS.tested_bone
+    def enough(self, use: Use, *, firmly: bool = False) -> bool:
+        """Whether so many of them are in place for sure that an answer may be accepted: firmly, as many as of targets."""
+        least = LIMITS.tested_targets if self.given or firmly else LIMITS.tested_bone
         tested = self.sure(use).mean() >= least and self.least_alone >= LIMITS.tested_bone
         return not self.elsewhere.any() and bool(tested)
 
@@ -212,6 +239,7 @@ def ask(
     world_from_ct: np.ndarray,
     points: np.ndarray,
     *,
+    given: bool = False,
     doubtful: bool = False,
 ) -> Asked:
     """Ask of points (N, 3), CT mm, of some of them, far from each other, if they are many.
@@ -222,6 +250,8 @@ def ask(
         With their cameras as corrected, without what is covered.
     world_from_ct
         (4, 4), the pose.
+    given
+        They are targets that somebody gave.
     doubtful
         Ask where X-rays and CT agree least: what has moved is there, and may be little of all that
         is shown.
@@ -236,24 +266,20 @@ def ask(
         agreement = _agreement_at(rigid.transform_points(world_from_ct, points), compared)
         points = points[agreement <= np.quantile(agreement, LIMITS.doubtful)]
     points = rigid.spread(points, places)
-
-    def weigh(point: np.ndarray) -> list[Evidence]:
-        return [bone.evidence(point, extent, compared) for extent in LIMITS.extents_mm]
-
-    evidence = run_each(weigh, points)
-    by_place = (zip(*extents, strict=True) for extents in evidence)
-    *told, alone = zip(*by_place, strict=True)
-    margin, power, moved_mm, opposite, *shown = np.array(told)
-    elsewhere = _elsewhere(margin, power, opposite)
-    appears = _in_place(*shown) & ~elsewhere
-    clearest_mm = 0.0
-    if elsewhere.any():
-        clearest_mm = float(moved_mm[elsewhere].flat[margin[elsewhere].argmin()])
-    in_place = appears & _in_place(margin, power)
-    by_view = np.moveaxis(np.array(alone), (2, 3), (0, 1))
+    told = run_each(lambda point: bone.evidence(point, compared), points)
+    evidence = Evidence(*map(np.array, zip(*told, strict=True)))
+    elsewhere = evidence.elsewhere(LIMITS.elsewhere)
+    if given:
+        elsewhere |= evidence.of_groups(points, 2).elsewhere(LIMITS.pair_elsewhere)
+    likelier = evidence.moved[:, :, 0] * elsewhere[:, None, None]
+    clearest_mm = float(np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]))
+    if given:
+        evidence = evidence.of_groups(points, LIMITS.group)
+    appears = _in_place(*_least(evidence.moved, evidence.shown)) & ~elsewhere
+    in_place = appears & _in_place(*_least(evidence.moved))
     beyond = ~in_field(views, rigid.transform_points(world_from_ct, points))
-    in_views = beyond | [_in_place(*each) for each in by_view]
-    return Asked(points, in_place, elsewhere, appears, in_views, clearest_mm)
+    in_views = beyond | [_in_place(*_least(each)) for each in np.moveaxis(evidence.alone, 2, 0)]
+    return Asked(points, in_place, elsewhere, appears, in_views, given, clearest_mm)
 
 
 def displaced(asked: Asked) -> Elsewhere | None:
@@ -268,7 +294,7 @@ def displaced(asked: Asked) -> Elsewhere | None:
     return Elsewhere(Reason("part-displaced", sentence), points=asked.points[asked.elsewhere])
 
 
-def untested(asked: Asked, names: Sequence[str], *, given: bool) -> list[Reason]:
+def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
     """Return that too few places would have been seen to lie elsewhere: by all views, or by one alone.
 
     Parameters
@@ -276,10 +302,10 @@ def untested(asked: Asked, names: Sequence[str], *, given: bool) -> list[Reason]
     names
         Of the views.
     """
-    if asked.elsewhere.any() or asked.enough("room", given=given):
+    if asked.elsewhere.any() or asked.enough("room"):
         return []
-    where = "targets" if given else "places in bone"
-    if replace(asked, in_views=np.ones((1, 1))).enough("room", given=given):
+    where = "targets" if asked.given else "places in bone"
+    if replace(asked, in_views=np.ones((1, 1))).enough("room"):
         sentence = (
             f"{names[asked.in_views.mean(axis=1).argmin()]} disagrees\n: alone it has hardly any {where} "
             "in place. Look at its overlay; its camera may be known less well."
@@ -379,35 +405,25 @@ class _Bone(NamedTuple):
     world_from_ct: np.ndarray
 
     def evidence(
-        self, place: np.ndarray, extent_mm: tuple[float, float], views: Sequence[_Compared]
-    ) -> Evidence:
-        """Return what the views say of the bone about a place (3,), CT mm."""
-        shells = self._shells(place, *extent_mm)
-        likelier = np.zeros(len(MOTIONS))
-        information = np.zeros(len(MOTIONS))
-        across_mm = np.zeros(len(MOTIONS))
-        alone = []
-        middle = rigid.transform_points(self.world_from_ct, place)
-        for view in views:
-            moved = MOTIONS @ view.camera.jacobians(middle[None])[0, :, :3].T
-            moved_mm = moved * view.pixel_mm
-            across_mm = np.maximum(across_mm, np.linalg.norm(moved_mm, axis=1))
-            at = (moved_mm + REACH_MM).T / STEP_MM
-            table = self._table(view, shells, place, extent_mm[1])
-            for sums, values in zip((likelier, information), table, strict=True):
-                sums += scipy.ndimage.map_coordinates(values, at, order=2, mode="nearest")
-            alone.append((-table[0, FAR].max(), table[1, FAR].min() / 2))
-        best = int(likelier.argmax())
-        seen = across_mm >= WRONG_MM
-        return Evidence(
-            -likelier[best],
-            information.min() / 2,
-            float(np.linalg.norm(MOTIONS[best])),
-            -likelier[OPPOSITES[best]],
-            -likelier.max(where=seen, initial=-np.inf),
-            information.min(where=seen, initial=np.inf) / 2,
-            alone,
-        )
+        self, place: np.ndarray, views: Sequence[_Compared]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `Evidence` has of the bone about a place (3,), CT mm."""
+        middle = rigid.transform_points(self.world_from_ct, place)[None]
+        each = [view.camera.jacobians(middle)[0, :, :3].T * view.pixel_mm for view in views]
+        appear_mm = MOTIONS @ np.array(each)
+        at = np.swapaxes(appear_mm + REACH_MM, 1, 2) / STEP_MM
+        tables = []
+        for extent in LIMITS.extents_mm:
+            shells = self._shells(place, *extent)
+            tables.append([self._table(view, shells, place, extent[1]) for view in views])
+        by_step = np.array(tables)
+        moved = np.zeros((len(tables), 2, len(MOTIONS)))
+        for n, v, k in np.ndindex(by_step.shape[:3]):
+            moved[n, k] += scipy.ndimage.map_coordinates(
+                by_step[n, v, k], at[v], order=2, mode="nearest"
+            )
+        shown = np.linalg.norm(appear_mm, axis=2).max(axis=0, keepdims=True) >= WRONG_MM
+        return moved, by_step[..., FAR], shown
 
     def _shells(self, place: np.ndarray, whole_mm: float, rim_mm: float) -> list[Projector]:
         """Return the bone about a place in SHELLS, by its share of the motion; none where there is none."""

@@ -358,8 +358,8 @@ def assess(
     by_pose = "reject" if contradictions else decide(prediction, model, measured)
     if not anatomy.structure and by_pose != "reject":
         asking = anatomy, features.uncovered(corrected), found.world_from_ct, chosen
-        asked = ask(*asking)
-        if asked.enough("room", given=given):
+        asked = ask(*asking, given=given)
+        if asked.enough("room"):
             inputs["odds"] = LIMITS.tested_odds
         prediction, shown, appears = judged()
         accepts = measured and (appears or decide(prediction, model, measured) == "accept")
@@ -368,9 +368,9 @@ def assess(
             asked = doubtful if doubtful.elsewhere.any() else asked
         if accepts:
             apart = displaced(asked)
-            limits += untested(asked, [view.name for view in corrected], given=given)
+            limits += untested(asked, [view.name for view in corrected])
         measured = measured and not (apart or limits)
-        seen = seen and asked.enough("overlay", given=given)
+        seen = seen and asked.enough("overlay")
         if accepts and seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
             limits.append(ALIKE)
             measured = seen = False
@@ -379,11 +379,11 @@ def assess(
         # enough bone was tested.
         limits.append(THIRD_VIEW_MISSING)
         measured = False
-        seen = seen and asked is not None and asked.enough("overlay", given=True)
+        seen = seen and asked is not None and asked.enough("overlay", firmly=True)
     if apart:
         in_place = float(features.in_place.min()) > LIMITS.in_place
         prediction = prediction.elsewhere(proven=apart.proven and not in_place)
-    if asked and not asked.enough("room", given=given):
+    if asked and not asked.enough("room"):
         prediction = replace(prediction, tested=False)
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
     unsure = prediction.camera_failure_probability > LIMITS.camera_risk
@@ -434,9 +434,7 @@ def assess(
         condition=condition(corrected),
         elsewhere=apart.points if apart else np.empty((0, 3)),
         overlay=overlay,
-        appearance=shown
-        if anatomy.structure or asked and asked.enough("overlay", given=given)
-        else None,
+        appearance=shown if anatomy.structure or asked and asked.enough("overlay") else None,
         asked=asked,
     )
 

@@ -3,8 +3,6 @@
 Each test projects them by the formula of the format it is about.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation

@@ -118,6 +118,18 @@ def test_behind_noise_targets_that_are_asked_together_are_in_place_or_displaced(
     assert not told(4.0, 0.8).elsewhere.any() and told(4.0, 0.8, given=True).elsewhere.any()
 
 
+def test_targets_are_not_in_place_by_what_surrounds_them_alone(monkeypatch):
+    motions = len(pieces.MOTIONS)
+    likelier, information = np.full((2, 2, motions), [[[0.5], [-9.0]], [[2.0], [30.0]]])
+    steps = np.broadcast_to([[-9.0], [30.0]], (2, 2, 2, int(pieces.FAR.sum())))
+    evidence = np.stack([likelier, information], 1), steps, np.ones((1, motions), bool)
+    monkeypatch.setattr(pieces._Bone, "evidence", lambda *_: evidence)
+    anatomy, found = registered(0.0)
+    asking = anatomy, found.views, found.world_from_ct, vertebrae()
+    assert pieces.ask(*asking).appears.all()
+    assert not pieces.ask(*asking, given=True).appears.any()
+
+
 def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     anatomy, found = registered(4.0)
     monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)  # the parts see it, too

@@ -69,7 +69,7 @@ class Limits:
         target and the one next to it, in the mean.
     group, group_mm
         Given targets next to each other would have moved together: for each, so many within this
-        distance are asked as one, by their mean.
+        distance are asked as one, by their mean. So are all, with the first extent.
     tested_targets, tested_bone
         No answer is accepted of whose targets a smaller share is in place for sure, or, where nobody
         gave targets, of whose bone; nor where a view alone has a smaller share than `tested_bone`.
@@ -273,9 +273,13 @@ def ask(
         elsewhere |= evidence.of_groups(points, 2).elsewhere(LIMITS.pair_elsewhere)
     likelier = evidence.moved[:, :, 0] * elsewhere[:, None, None]
     clearest_mm = float(np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]))
+    together = True
     if given:
+        every = evidence.moved.mean(axis=0, keepdims=True)
+        margin, power = _least(every, evidence.shown.all(axis=0))
+        together = margin[0, 0] > LIMITS.share * power[0, 0]
         evidence = evidence.of_groups(points, LIMITS.group)
-    appears = _in_place(*_least(evidence.moved, evidence.shown)) & ~elsewhere
+    appears = together & _in_place(*_least(evidence.moved, evidence.shown)) & ~elsewhere
     in_place = appears & _in_place(*_least(evidence.moved))
     beyond = ~in_field(views, rigid.transform_points(world_from_ct, points))
     in_views = beyond | [_in_place(*_least(each)) for each in np.moveaxis(evidence.alone, 2, 0)]

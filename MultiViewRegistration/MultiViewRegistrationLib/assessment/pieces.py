@@ -38,7 +38,7 @@ class Limits:
 
     On pieces that moved in seeds 5001 and 5002 of benchmarks/bent.py, `power`, `share` and `tested_targets`
     on its seed 50101, and on seed 204 of benchmarks/spines.py; what is doubtful on the bent spine of
-    `mvreg demo`.
+    `mvreg demo`; what targets next to each other tell, on seeds 97001 and 120001 and the protocol's 31.
 
     Attributes
     ----------
@@ -266,13 +266,15 @@ def ask(
         agreement = _agreement_at(rigid.transform_points(world_from_ct, points), compared)
         points = points[agreement <= np.quantile(agreement, LIMITS.doubtful)]
     points = rigid.spread(points, places)
+
     told = run_each(lambda point: bone.evidence(point, compared), points)
     evidence = Evidence(*map(np.array, zip(*told, strict=True)))
     elsewhere = evidence.elsewhere(LIMITS.elsewhere)
     if given:
         elsewhere |= evidence.of_groups(points, 2).elsewhere(LIMITS.pair_elsewhere)
-    likelier = evidence.moved[:, :, 0] * elsewhere[:, None, None]
+    likelier = np.where(elsewhere[:, None, None], evidence.moved[:, :, 0], -np.inf)
     clearest_mm = float(np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]))
+
     together = True
     if given:
         every = evidence.moved.mean(axis=0, keepdims=True)

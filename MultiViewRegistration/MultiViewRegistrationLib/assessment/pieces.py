@@ -126,7 +126,7 @@ OPPOSITES = np.arange(len(MOTIONS)).reshape(len(DISTANCES_MM), -1)[:, ::-1].rave
 
 
 class Evidence(NamedTuple):
-    """By how much likelier the X-rays are with the bone about places elsewhere, and the information about that.
+    """What the X-rays say of motions of the bone about places: how much likelier they are with it, and the information.
 
     Attributes
     ----------
@@ -148,11 +148,11 @@ class Evidence(NamedTuple):
         apart = np.linalg.norm(points[:, None] - points, axis=2)
         near = (apart.argsort(axis=1).argsort(axis=1) < count) & (apart <= LIMITS.group_mm)
         share = near / near.sum(axis=1, keepdims=True)
-        moved, alone = (np.tensordot(share, each, 1) for each in (self.moved, self.alone))
-        return Evidence(moved, alone, self.shown)
+        mean = partial(np.tensordot, share, axes=1)
+        return self._replace(moved=mean(self.moved), alone=mean(self.alone))
 
     def elsewhere(self, least: float) -> np.ndarray:
-        """Return about which places bone lies elsewhere, (N,) bool, where it is by so much likelier."""
+        """Return about which places bone lies elsewhere, (N,) bool, at least so much likelier."""
         likelier = self.moved[:, :, 0]
         other = OPPOSITES[likelier.argmax(axis=2)][..., None]
         opposite = -np.take_along_axis(likelier, other, axis=2)[..., 0]
@@ -160,9 +160,10 @@ class Evidence(NamedTuple):
 
 
 def _least(evidence: np.ndarray, where: Any = True) -> tuple[np.ndarray, np.ndarray]:
-    """Return by how much less likely the X-rays are wherever else bone is tried, and would be if they showed just the CT.
+    """Return the margin and the power (N, extents) of evidence (N, extents, 2, motions).
 
-    The first is negative where it is likelier elsewhere. (N, extents) each, of evidence (N, extents, 2, motions).
+    By how much less likely the X-rays are wherever else bone is tried, negative where it is
+    likelier there; and would be if they showed just the CT.
     """
     margin = -evidence[:, :, 0].max(axis=2, where=where, initial=-np.inf)
     return margin, evidence[:, :, 1].min(axis=2, where=where, initial=np.inf) / 2
@@ -171,7 +172,7 @@ def _least(evidence: np.ndarray, where: Any = True) -> tuple[np.ndarray, np.ndar
 def _elsewhere(
     margin: np.ndarray, power: np.ndarray, opposite: np.ndarray, least: float
 ) -> np.ndarray:
-    """Return about which places bone lies elsewhere, (N,) bool: by so much likelier, by the evidence (N, extents).
+    """Return about which places bone lies elsewhere, (N,) bool, by margins and powers (N, extents).
 
     What the CT alone shows, as a scanner's couch, is likelier to either side: that is no motion. Nor
     is one that an extent which would show it contradicts.
@@ -222,7 +223,10 @@ class Asked:
         return self.appears if use == "overlay" else self.in_place
 
     def enough(self, use: Use, *, firmly: bool = False) -> bool:
-        """Whether so many of them are in place for sure that an answer may be accepted: firmly, as many as of targets."""
+        """Return whether enough of them are in place for sure to accept an answer.
+
+        Firmly: as many as are wanted of targets.
+        """
         least = LIMITS.tested_targets if self.given or firmly else LIMITS.tested_bone
         tested = self.sure(use).mean() >= least and self.least_alone >= LIMITS.tested_bone
         return not self.elsewhere.any() and bool(tested)
@@ -267,19 +271,18 @@ def ask(
         points = points[agreement <= np.quantile(agreement, LIMITS.doubtful)]
     points = rigid.spread(points, places)
 
-    told = run_each(lambda point: bone.evidence(point, compared), points)
-    evidence = Evidence(*map(np.array, zip(*told, strict=True)))
+    by_place = run_each(lambda point: bone.evidence(point, compared), points)
+    evidence = Evidence(*map(np.array, zip(*by_place, strict=True)))
     elsewhere = evidence.elsewhere(LIMITS.elsewhere)
     if given:
         elsewhere |= evidence.of_groups(points, 2).elsewhere(LIMITS.pair_elsewhere)
     likelier = np.where(elsewhere[:, None, None], evidence.moved[:, :, 0], -np.inf)
-    clearest_mm = float(np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]))
+    clearest_mm = np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]).item()
 
     together = True
     if given:
-        every = evidence.moved.mean(axis=0, keepdims=True)
-        margin, power = _least(every, evidence.shown.all(axis=0))
-        together = margin[0, 0] > LIMITS.share * power[0, 0]
+        margin, power = _least(evidence.moved.mean(0, keepdims=True), evidence.shown.all(0))
+        together = (margin > LIMITS.share * power)[0, 0]
         evidence = evidence.of_groups(points, LIMITS.group)
     appears = together & _in_place(*_least(evidence.moved, evidence.shown)) & ~elsewhere
     in_place = appears & _in_place(*_least(evidence.moved))
@@ -318,8 +321,8 @@ def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
         )
         return [Reason("view-disagrees", sentence)]
     sentence = (
-        f"At only {asked.in_place.sum()} of {len(asked.points)} {where} would bone that lies "
-        f"{WRONG_MM:g} mm elsewhere be seen\n: hardly any is near, or other bone or noise hides it. "
+        f"Only {asked.in_place.sum()} of {len(asked.points)} {where} are surely within {WRONG_MM:g} mm "
+        "of where this pose has them\n: bone is far, other bone or noise hides it, or it has moved. "
         "A further X-ray from another side may show it."
     )
     return [Reason("targets-not-tested", sentence)]

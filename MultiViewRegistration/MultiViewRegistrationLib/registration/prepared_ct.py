@@ -178,6 +178,7 @@ class PreparedCT:
 
     def _of(self, volumes: list[Volume]) -> PreparedCT:
         other = copy(self)
+        vars(other).pop("_cut_sections", None)
         other._volumes = volumes
         other._projectors = {}
         other._making = {}

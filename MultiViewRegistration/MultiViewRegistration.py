@@ -28,7 +28,7 @@ from MultiViewRegistrationLib.io.datasets.chest import demo_case
 from MultiViewRegistrationLib.mrml.display import SceneObserver, hide, is_shown
 from MultiViewRegistrationLib.mrml.loading import register_sample_data
 from MultiViewRegistrationLib.mrml.registration import MODULE, Registration
-from MultiViewRegistrationLib.session.presenters.opening import keep_read
+from MultiViewRegistrationLib.session.presenters.frontend import keep_read
 from MultiViewRegistrationLib.session.session import Session
 
 TUTORIAL = (

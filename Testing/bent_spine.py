@@ -16,9 +16,8 @@ from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone
 from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.body import Body
+from MultiViewRegistrationLib.imaging.body import Body, Structures
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
-from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.drr import Projector

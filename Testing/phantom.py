@@ -10,8 +10,7 @@ from file_io import read_json, write_json, write_values, write_volume
 from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.rendering.drr import Projector

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hosts import IN_SLICER
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 
 if not IN_SLICER:
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')

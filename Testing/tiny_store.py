@@ -109,7 +109,7 @@ class TinyStore:
         monkeypatch.setenv("MVREG_DATA", str(folder))
         self.behave("learns")
         monkeypatch.setattr(
-            "MultiViewRegistrationLib.regressor.learning.find_model", self._find_model
+            "MultiViewRegistrationLib.regressor.initialise.find_model", self._find_model
         )
 
     def behave(self, behaviour):

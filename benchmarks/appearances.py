@@ -5,7 +5,7 @@
 A scene is one of four people with two or three views; it is taken by a machine of each of
 `machine.KINDS`, and each is registered from a start nearby, from a far one, with a fault, and with
 another patient's CT, without a search. What the program says of them is counted; its model was
-fitted to no such X-ray. Then CHANCE_SHARE and CONCENTRATION of `assessment.places` are fitted to
+fitted to no such X-ray. Then CHANCE_SHARE and CONCENTRATION of `assessment.parts` are fitted to
 the wrong ones, and judged on each kind of machine and each person that they were not fitted to.
 What must hold, fixed before: AUROC 0.97, and at most 5 % of the right rejected. An answer is right
 below 1 mm and wrong above 2 mm; a right answer in spite of a fault is neither.

@@ -27,8 +27,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
-from MultiViewRegistrationLib.io.calibration.bead_camera import BeadCamera
-from MultiViewRegistrationLib.io.calibration.from_beads import calibrate_from_beads
+from MultiViewRegistrationLib.io.calibration.from_beads import BeadCamera, calibrate_from_beads
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 

@@ -30,13 +30,13 @@ import scipy
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.bodies import Alone, BodyResult
-from MultiViewRegistrationLib.assessment.neighbours import NeighbourMotion
+from MultiViewRegistrationLib.assessment.joint_motion import NeighbourMotion
 from MultiViewRegistrationLib.assessment.together import register_together, with_together
 from MultiViewRegistrationLib.errors import unseen
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body as OfCT
+from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
-from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.io.files import plain

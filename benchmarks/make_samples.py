@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io.datasets.chest import BENT_SPINE_FOLDER, SAMPLE_FOLDER
 
 from . import parser_of

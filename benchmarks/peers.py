@@ -25,7 +25,7 @@ import numpy as np
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import Cancelled, InputError
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published.refine import DIFFPOSE

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from .api import assess, register
     from .assessment.hypotheses import Fault
     from .errors import Cancelled, InputError
-    from .geometry.c_arm import CArm
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
+    from .geometry.machines import CArm
     from .geometry.rigid import transform_points
     from .geometry.twist import exp_se3, log_se3
     from .imaging.ct import Volume
@@ -95,7 +95,7 @@ __all__ = [
 
 _MODULES = {
     "Body": "io.arrays",
-    "CArm": "geometry.c_arm",
+    "CArm": "geometry.machines",
     "Camera": "geometry.camera",
     "Cancelled": "errors",
     "Case": "io.case",

@@ -316,7 +316,7 @@ def for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
     judged = replace(judged, use=case.use or use_of(case.views, case.shared_unknowns))
     if not np.isfinite(anatomy.saturates_at):
         return judged
-    from .assessment.implants import of_implant
+    from .assessment.bone_verdict import of_implant
 
     return of_implant(judged)
 

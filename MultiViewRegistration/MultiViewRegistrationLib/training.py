@@ -88,7 +88,7 @@ def train(
     """
     from .io.files import write_atomically
     from .registration.prepared_ct import PreparedCT
-    from .regressor.learning import nominal_pose, require_torch
+    from .regressor.initialise import nominal_pose, require_torch
     from .regressor.model_store import ct_sha256, new_folder
     from .regressor.poses import PoseRange
     from .report.plot import learning_curves
@@ -156,7 +156,7 @@ def train_first(
     Cancelled, it stays in the store and can be resumed.
     """
     from .registration.refinement import Progress
-    from .regressor.learning import nominal_pose
+    from .regressor.initialise import nominal_pose
 
     began = perf_counter()
     pose = nominal_pose(case, anatomy)

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from MultiViewRegistrationLib.assessment.bone_features import BoneFeatures, mask_edges
-from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel, fitted
+from MultiViewRegistrationLib.assessment.bone_prediction import (
+    COLUMNS,
+    BoneFeatures,
+    BoneModel,
+    fitted,
+    mask_edges,
+)
 from MultiViewRegistrationLib.assessment.bone_verdict import LIMITS, OF_WHOLE, judge, predicted
+from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import WATER, Volume
-from MultiViewRegistrationLib.imaging.structures import Structures
 
 #: As of a vertebra that is right, on clean images.
 RIGHT = BoneFeatures(

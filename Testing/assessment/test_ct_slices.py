@@ -6,9 +6,15 @@ import scipy
 from bent_spine import POSE, START, spine, xrays
 from numpy.testing import assert_allclose
 
-from MultiViewRegistrationLib.assessment import mirror_image
-from MultiViewRegistrationLib.assessment.ct_slices import aside_mm, drift, slices_aside
-from MultiViewRegistrationLib.assessment.mirror_image import LEAST_RATIO, evidence_ratio, mirror_of
+from MultiViewRegistrationLib.assessment import ct_doubts
+from MultiViewRegistrationLib.assessment.ct_doubts import (
+    LEAST_RATIO,
+    aside_mm,
+    drift,
+    evidence_ratio,
+    mirror_of,
+    slices_aside,
+)
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -65,7 +71,7 @@ def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(
 ):
     """Also where points of bone in the X-rays' fields find the mirror badly."""
     wrong = rigid.exp_se3([0, 0, np.radians(turned_deg), 0, 0, 0])
-    monkeypatch.setattr(mirror_image, "mirror_of", lambda *points: wrong @ mirror_of(*points))
+    monkeypatch.setattr(ct_doubts, "mirror_of", lambda *points: wrong @ mirror_of(*points))
     ct, labels = spine()
     if symmetric:
         values = (ct.volume.values + ct.volume.values[:, :, ::-1]) / 2

@@ -18,7 +18,7 @@ from scipy import ndimage, stats
 
 from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm, tension
 from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field, target_errors
-from MultiViewRegistrationLib.assessment.places import (
+from MultiViewRegistrationLib.assessment.parts import (
     CHANCE_SHARE,
     CONCENTRATION,
     MIN_NCC_DIFFERENCE,

@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.assessment.next_view import (
     with_further_view,
 )
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.structures import WHOLE
+from MultiViewRegistrationLib.imaging.body import WHOLE
 from MultiViewRegistrationLib.registration.pipeline import refine
 
 TARGETS = CORNERS / 1.5

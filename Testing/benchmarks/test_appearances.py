@@ -7,7 +7,7 @@ from phantom import make_ct, make_views
 from benchmarks.appearances import fitted, judged, risk, told, whole_verdict
 from benchmarks.simulation.appearance import CARBON_DENSITY, Appearance, Things, random_appearance
 from benchmarks.simulation.simulator import Wire
-from MultiViewRegistrationLib.assessment import places
+from MultiViewRegistrationLib.assessment import parts
 from MultiViewRegistrationLib.regressor.machine import KINDS, Machine
 
 PIXEL_MM = 0.6
@@ -91,9 +91,9 @@ def test_the_whole_verdict_is_counted_by_machine():
 
 
 def test_from_its_least_share_on_the_risk_of_the_fit_is_the_programs():
-    numbers = places.CHANCE_SHARE, places.CONCENTRATION
-    for share in (places.MIN_SHARE, 0.5, 0.6):
-        expected = places.carried_risk(np.array([share, 1.0]))
+    numbers = parts.CHANCE_SHARE, parts.CONCENTRATION
+    for share in (parts.MIN_SHARE, 0.5, 0.6):
+        expected = parts.carried_risk(np.array([share, 1.0]))
         assert risk(row(share, wrong=True), *numbers) == pytest.approx(expected, rel=1e-6)
 
 

@@ -19,15 +19,14 @@ from xray_page import XRayPage
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
+from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.field import hull
-from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.mrml import manual_pose
-from MultiViewRegistrationLib.mrml.bones import bones_of, choose_bone, put_bones
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, choose_bone, put_bones
 from MultiViewRegistrationLib.mrml.image import add_mask, set_source, structures_node
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT

@@ -15,7 +15,7 @@ from scipy.optimize import least_squares
 from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.epipolar import epipolar_line, triangulate
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 
 EDGES = np.array([[-0.5, -0.5], [639.5, 479.5]])
 

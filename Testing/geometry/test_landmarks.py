@@ -15,7 +15,7 @@ from MultiViewRegistrationLib import Camera, Landmark
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, locate
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 
 SIZE = (512, 512)
 PIXEL_MM = 0.58

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.testing import assert_allclose
 from refusals import refuses
 
-from MultiViewRegistrationLib.geometry.c_arm import rotation
 from MultiViewRegistrationLib.geometry.camera import inverted
+from MultiViewRegistrationLib.geometry.machines import rotation
 from MultiViewRegistrationLib.geometry.plate import (
     POWERS,
     PolynomialDistortion,

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from test_camera import assert_moves_with_the_point
 
 from MultiViewRegistrationLib.geometry.camera import Camera, EqualAngles
-from MultiViewRegistrationLib.geometry.slot_scan import (
+from MultiViewRegistrationLib.geometry.machines import (
     SlotScan,
     SlotScanCamera,
     require_single_source,

@@ -7,10 +7,10 @@ from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Togeth
 from MultiViewRegistrationLib.assessment.together import with_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.imaging.body import StructureSource
 from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.segmentation import structures_of_array
-from MultiViewRegistrationLib.imaging.structures import StructureSource
 from MultiViewRegistrationLib.reasons import Reason, doubted
 
 PLACE = np.diag([4.0, 4, 4, 1])

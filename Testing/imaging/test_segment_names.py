@@ -7,6 +7,7 @@ from phantom import make_ct
 from refusals import refuses
 
 from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.imaging.body import StructureSource
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.segment_names import (
     TOTAL_SEGMENTATOR,
@@ -20,7 +21,6 @@ from MultiViewRegistrationLib.imaging.segmentation import (
     read_structures,
     structures_of_array,
 )
-from MultiViewRegistrationLib.imaging.structures import StructureSource
 
 TABLE = (
     "<CaretExtension><VolumeInformation><LabelTable>"

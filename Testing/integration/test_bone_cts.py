@@ -12,8 +12,8 @@ from two_bones import BONES, error_mm, write_case
 from MultiViewRegistrationLib import Body, Cancelled, Case, View, assess, register
 from MultiViewRegistrationLib.api import register_bones
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import bone_of_ct
 from MultiViewRegistrationLib.imaging.ct import WATER, attenuation
-from MultiViewRegistrationLib.imaging.structures import bone_of_ct
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT

@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.assessment.bodies import Alone
 from MultiViewRegistrationLib.assessment.joint_motion import joint_pose, principal_axes
 from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES
+from MultiViewRegistrationLib.imaging.body import NO_STRUCTURES
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 

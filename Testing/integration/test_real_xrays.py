@@ -14,7 +14,7 @@ from benchmarks import real
 from MultiViewRegistrationLib.assessment import pieces, verdict
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
 from MultiViewRegistrationLib.registration.optimizer import Range, pose_difference

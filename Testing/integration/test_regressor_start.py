@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.regressor import learning
+from MultiViewRegistrationLib.regressor import initialise
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, agreeing, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import pages
@@ -102,7 +102,7 @@ def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
     assert result.to_json()["regressor"]["model"] is None
     with refuses("found a search as its start"):
         register(case, "auto", anatomy=anatomy, refinement="xvr")
-    monkeypatch.setattr(learning, "find_spec", lambda name: None)
+    monkeypatch.setattr(initialise, "find_spec", lambda name: None)
     result = register(case, "auto", anatomy=anatomy)
     assert str(result.regressor) == "no model of this CT: searched for"
     with refuses("install them with"):

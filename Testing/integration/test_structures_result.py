@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
 from MultiViewRegistrationLib.cli.register import summarise
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES
+from MultiViewRegistrationLib.imaging.body import NO_STRUCTURES
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
 from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE

@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.refinement import RefinementMethod
-from MultiViewRegistrationLib.regressor import learning
+from MultiViewRegistrationLib.regressor import initialise
 from MultiViewRegistrationLib.rendering import devices
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
@@ -44,7 +44,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anato
     assert result.regressor.model == name and not result.regressor.trained
     assert 'found no models named "another"' in mvreg("models --remove another", 2).err
     mvreg(f"models --remove {name}")
-    assert learning.find_model(case) is None
+    assert initialise.find_model(case) is None
 
 
 def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file):
@@ -53,7 +53,7 @@ def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file)
     masked = replace(case, bodies=(replace(case.bodies[0], ct=replace(case.ct, mask=upper)),))
     card = train(masked).card
     assert_array_equal(card.centroid, masked.ct.centroid())
-    found = learning.find_model(case)
+    found = initialise.find_model(case)
     assert found.card == card
     result = register(masked, "regressor")
     assert result.regressor.model == found.folder.name and not result.regressor.trained
@@ -94,7 +94,7 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
 def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few_steps):
     result = register(Case.load(case_file), "regressor", device="torch-cpu")
     assert result.compute_device.name == "torch-cpu" and result.regressor.trained
-    device = learning.find_model(result.case).card.device
+    device = initialise.find_model(result.case).card.device
     assert result.to_json()["regressor"]["device"] == device == "torch-cpu"
     assert " of 2 minutes on torch-cpu, trained for this" in str(result.regressor)
 
@@ -129,7 +129,7 @@ def test_a_wrong_option_is_refused_in_a_sentence(
 
 
 def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
-    monkeypatch.setattr(learning, "find_spec", lambda name: None)
+    monkeypatch.setattr(initialise, "find_spec", lambda name: None)
     remedy = f"expected PyTorch and safetensors; install them with {install_command('torch')}"
     assert remedy in refusal(train, Case.load(case_file))
 

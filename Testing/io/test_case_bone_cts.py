@@ -25,8 +25,8 @@ from tiny_case import (
 from MultiViewRegistrationLib import Body
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case, changed_inputs
-from MultiViewRegistrationLib.io.case_anonymise import anonymise
 from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile
+from MultiViewRegistrationLib.io.case_writer import anonymise
 from MultiViewRegistrationLib.io.case_writer import write_case as write_case_folder
 from MultiViewRegistrationLib.io.transforms import write_transform
 

@@ -12,7 +12,7 @@ from phantom_study import write_scout
 from tiny_case import run
 
 from MultiViewRegistrationLib import Case
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 
 NEW = "case new --ct study --scouts --out new/case.json"
 

@@ -26,12 +26,12 @@ from tiny_case import (
 
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import NO_STRUCTURES
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.segmentation import read_structures
-from MultiViewRegistrationLib.imaging.structures import NO_STRUCTURES
 from MultiViewRegistrationLib.io.case import Case, hashes
-from MultiViewRegistrationLib.io.case_anonymise import anonymise
 from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile, input_files
+from MultiViewRegistrationLib.io.case_writer import anonymise
 
 SHAPE = (12, 12, 12)
 

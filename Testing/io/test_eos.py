@@ -14,7 +14,7 @@ from tiny_case import run
 from MultiViewRegistrationLib import Case, register
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io import dicom_geometry as assumed
 from MultiViewRegistrationLib.io.localizer import read_slot_scan

@@ -14,7 +14,7 @@ from tiny_case import DISTANCE, PLACE, minimal
 
 from MultiViewRegistrationLib import Case, CaseFile
 from MultiViewRegistrationLib.io.case import changed_inputs, hashes
-from MultiViewRegistrationLib.io.case_anonymise import anonymise
+from MultiViewRegistrationLib.io.case_writer import anonymise
 from MultiViewRegistrationLib.io.dicom_identity import (
     BIRTH_DATE,
     mismatches_of,

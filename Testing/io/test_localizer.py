@@ -15,7 +15,7 @@ from refusals import refusal
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.imaging.xray import load_image
 from MultiViewRegistrationLib.io.dicom_geometry import (
     BENT_FAN,

@@ -12,7 +12,7 @@ from tiny_case import full, refusal
 
 from MultiViewRegistrationLib import CArm
 from MultiViewRegistrationLib.geometry.fields import TABLES, TAKEN, Field
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord

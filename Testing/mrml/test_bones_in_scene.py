@@ -8,7 +8,7 @@ import slicer
 from scene_rendering import ball, pixels, window_of
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface, same_places
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones, same_places
 from MultiViewRegistrationLib.mrml.display import take_down
 from MultiViewRegistrationLib.mrml.nodes import polyline, positions
 from MultiViewRegistrationLib.mrml.structures import NAMES, OUTLINES, show_outlines, structures_of
@@ -27,7 +27,7 @@ class Lines(NamedTuple):
 def registration(two_xrays):
     put_bones(two_xrays, POSES)
     for bone in bones_of(two_xrays).values():
-        put_surface(bone, ball(), (0.2, 0.6, 0.9))
+        put_bone_surface(bone, ball(), (0.2, 0.6, 0.9))
     return two_xrays
 
 
@@ -45,7 +45,7 @@ def test_five_bones_are_ten_nodes_and_go_with_their_registration(two_xrays):
     before = visible_nodes(two_xrays.scene)
     put_bones(two_xrays, POSES)
     for bone in bones_of(two_xrays).values():
-        put_surface(bone, ball(), (0.2, 0.6, 0.9))
+        put_bone_surface(bone, ball(), (0.2, 0.6, 0.9))
     made = visible_nodes(two_xrays.scene) - before
     assert len(made) == 10
     put_bones(two_xrays, {name: POSES[name] for name in ("L1", "L2")})

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from refusals import refuses
 from tiny_scene import READING, add_xray, c_arm, dot_image
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.mrml.case import xray_of
 from MultiViewRegistrationLib.mrml.image import (
     change_image,

@@ -12,8 +12,8 @@ from running_session import nodes
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.bones import chosen_bone
 from MultiViewRegistrationLib.mrml.case import EXTRAS, settings_of
+from MultiViewRegistrationLib.mrml.ct_3d import chosen_bone
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import CT_UNIT, Registration

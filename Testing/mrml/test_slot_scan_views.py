@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session.result_files import missing_for_kind
-from MultiViewRegistrationLib.viewer.xray_state import image_of
+from MultiViewRegistrationLib.viewer.xray_pane import image_of
 
 #: Of a pixel, height over width: where it lies in the scene, and as it is to be seen.
 LYING, SEEN = 1.0 / (1.2 * 1.5), 1.0 / 1.2

@@ -8,7 +8,7 @@ from test_bones_in_scene import POSES
 from test_display import dots
 from tiny_scene import complete, reopened
 
-from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones
 from MultiViewRegistrationLib.mrml.deletion import delete
 from MultiViewRegistrationLib.mrml.display import show_alone
 from MultiViewRegistrationLib.mrml.image import segmentation_node
@@ -43,7 +43,7 @@ def patients(scene, watch):
     )
     put_bones(first, {"L1": POSES["L1"]})
     bone = bones_of(first)["L1"]
-    put_surface(bone, ball(), (0.2, 0.6, 0.9))
+    put_bone_surface(bone, ball(), (0.2, 0.6, 0.9))
     between = put(scene, "vtkMRMLLinearTransformNode", "between", first.ct_transform)
     put(scene, "vtkMRMLMarkupsLineNode", "plan", first.ct_transform)
     put(scene, "vtkMRMLModelNode", "implant", first.ct_transform)

@@ -7,8 +7,8 @@ from scene_rendering import pixels, resize, slice_view
 from tiny_scene import c_arm, registration_of
 from vtk.util.numpy_support import vtk_to_numpy
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.mrml import display, xray_annotations
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration

@@ -7,8 +7,8 @@ from gui_driver import GuiDriver
 from phantom_scene import begun, make_registration
 from running_session import STARTED_AT
 
-from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.mrml.bones import put_bones
+from MultiViewRegistrationLib.imaging.body import Structures
+from MultiViewRegistrationLib.mrml.ct_3d import put_bones
 from MultiViewRegistrationLib.mrml.image import structures_node
 
 NAMES = ("vertebrae_T11", "vertebrae_T10_of_a_long_name", "vertebrae_T9")

@@ -10,7 +10,7 @@ import slicer
 from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session.presenters import opening
+from MultiViewRegistrationLib.session.presenters import frontend
 from MultiViewRegistrationLib.session.result_files import write_case_folder
 
 
@@ -26,7 +26,7 @@ def case(person, tmp_path):
 @pytest.fixture
 def reading(monkeypatch):
     """Reading begins, in which threads is noted, and lasts until it is let go."""
-    read, held = opening.read_whole, threading.Event()
+    read, held = frontend.read_whole, threading.Event()
     held.threads = []
 
     def slowly(*args):
@@ -34,7 +34,7 @@ def reading(monkeypatch):
         held.wait(20)
         return read(*args)
 
-    monkeypatch.setattr(opening, "read_whole", slowly)
+    monkeypatch.setattr(frontend, "read_whole", slowly)
     yield held
     held.set()
 

@@ -8,7 +8,7 @@ from hosts import IN_SLICER
 from phantom import TRUE_POSE
 from phantom_scene import begun, make_registration
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.panel.geometry import aside
 from MultiViewRegistrationLib.panel.style import COLOURS
 

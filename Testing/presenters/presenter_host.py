@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from running_session import poll
 
-from MultiViewRegistrationLib.mrml.bones import bones_of
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter

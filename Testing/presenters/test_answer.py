@@ -12,7 +12,7 @@ from phantom_scene import START, add_view, body, phantom, phantom_registration, 
 from presenter_host import PresenterHost, act, control, options, text
 from running_session import PausedRegistration
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.reasons import Reason

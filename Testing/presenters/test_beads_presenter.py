@@ -9,7 +9,7 @@ from presenter_host import PresenterHost, act, cells, control, text
 from tiny_scene import READING
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
 from MultiViewRegistrationLib.session.geometry import give_geometry
 from MultiViewRegistrationLib.session.result_files import case_content

@@ -16,7 +16,7 @@ from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.bones import bones_of, shown_ct
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, shown_ct
 from MultiViewRegistrationLib.mrml.nodes import transform_of
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session import assessment

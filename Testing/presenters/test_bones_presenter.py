@@ -15,11 +15,11 @@ from tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.transforms import turned
 from MultiViewRegistrationLib.mrml.anatomy import NUMBERED
-from MultiViewRegistrationLib.mrml.bones import bones_of
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import volume_node

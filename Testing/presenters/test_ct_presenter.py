@@ -11,7 +11,7 @@ from phantom_scene import phantom_volume, settle
 from presenter_host import PresenterHost, act, cells, control, options, text
 from refusals import refuses
 
-from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.io.recognise import CTFiles
 from MultiViewRegistrationLib.mrml import ct_facts, manual_pose
 from MultiViewRegistrationLib.mrml.image import segmentation_node, structures_node

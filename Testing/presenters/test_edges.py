@@ -7,7 +7,7 @@ from presenter_host import act, control
 from refusals import refuses
 
 from MultiViewRegistrationLib.mrml import overlay
-from MultiViewRegistrationLib.mrml.bones import put_bones
+from MultiViewRegistrationLib.mrml.ct_3d import put_bones
 from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session import assessment
 

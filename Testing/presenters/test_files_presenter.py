@@ -9,7 +9,7 @@ from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, asking, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within
-from MultiViewRegistrationLib.mrml.bones import named_bones
+from MultiViewRegistrationLib.mrml.ct_3d import named_bones
 from MultiViewRegistrationLib.session.registering import missing_images
 
 

@@ -12,8 +12,8 @@ from tiny_scene import reopened
 from two_bones import write_cone
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
+from MultiViewRegistrationLib.imaging.body import Structures
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.session.history import History
 from MultiViewRegistrationLib.session.presenters.form import visible

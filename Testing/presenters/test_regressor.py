@@ -11,7 +11,7 @@ from presenter_host import act, cells, control, text
 from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import install_command
-from MultiViewRegistrationLib.session.presenters import regressor
+from MultiViewRegistrationLib.session.presenters import start_parts
 
 pytestmark = pytest.mark.slow  # each training is a process
 
@@ -133,7 +133,7 @@ def test_a_training_that_fails_or_ends_early_says_so(host, start, store, behavio
 
 
 def test_what_training_needs_is_said(host, start, monkeypatch):
-    monkeypatch.setattr(regressor, "find_spec", lambda name: None)
+    monkeypatch.setattr(start_parts, "find_spec", lambda name: None)
     assert "which is not installed: Train offers to install it" in text(start, "models_text")
     assert control(start, "train").needs == ("network",)
     host.installs_packages = False

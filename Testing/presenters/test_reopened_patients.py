@@ -11,7 +11,7 @@ from presenter_host import PresenterHost, act, control
 from test_files_presenter import drop, settled
 from tiny_scene import READING, save
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io import case_settings
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.identity import (

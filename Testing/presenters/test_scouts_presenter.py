@@ -17,8 +17,7 @@ from refusals import refuses
 from test_xrays_presenter import add, place
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import (
     AT_PATIENT,

@@ -17,7 +17,7 @@ from presenter_host import PresenterHost, act, control, text
 from MultiViewRegistrationLib.assessment.uses import UseVerdict
 from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.presenters.form import walk
-from MultiViewRegistrationLib.session.presenters.opening import Opening
+from MultiViewRegistrationLib.session.presenters.frontend import Opening
 from MultiViewRegistrationLib.session.result_files import read_track
 
 

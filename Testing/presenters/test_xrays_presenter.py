@@ -13,7 +13,7 @@ from presenter_host import PresenterHost, act, control, text
 from refusals import refuses
 from tiny_scene import READING, SHAPE, intensity
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.mrml import case, image
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of, xray_of

@@ -22,11 +22,11 @@ from finite_differences import changes, cost_of, half_cost
 from numpy.testing import assert_allclose
 from phantom import free, masked, misplaced
 
-from MultiViewRegistrationLib.assessment.neighbours import motions_of, vertebra
+from MultiViewRegistrationLib.assessment.joint_motion import motions_of, vertebra
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration import register_bones as registering
 from MultiViewRegistrationLib.registration.bone import bones_of, ties_of

@@ -12,9 +12,9 @@ from phantom import view_of
 from two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
-from MultiViewRegistrationLib.assessment.implants import hidden_turns
+from MultiViewRegistrationLib.assessment.bone_verdict import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.registration.bone import Bone, bones_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import (

@@ -11,9 +11,8 @@ from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import target_errors
 from MultiViewRegistrationLib.errors import Cancelled, unseen
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.body import Body
+from MultiViewRegistrationLib.imaging.body import Body, Structures
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, masked
-from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.drr import Projector

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScanCamera
+from MultiViewRegistrationLib.geometry.machines import SlotScanCamera
 from MultiViewRegistrationLib.imaging.ct import attenuation, ct_from_array
 from MultiViewRegistrationLib.regressor.fast_drr import (
     BASES,

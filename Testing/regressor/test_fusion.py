@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.regressor.fusion import (
     LandmarkVotes,
     PoseEstimate,

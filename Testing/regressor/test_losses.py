@@ -10,7 +10,7 @@ from phantom import TRUE_POSE, c_arm, slot_scan_of
 from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid, rigid_torch
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.loss import PRESETS, PoseAndImageLoss, in_cameras

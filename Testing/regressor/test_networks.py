@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from MultiViewRegistrationLib import PoseNetwork
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.regressor.fusion import fuse, moved
 from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.loss import in_cameras

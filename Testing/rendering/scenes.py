@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 
 
 @dataclass(frozen=True)

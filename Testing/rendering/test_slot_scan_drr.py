@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 
 from MultiViewRegistrationLib import Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 STEP_MM = 0.1

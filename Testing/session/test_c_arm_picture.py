@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.report.scene_svg import DrawnView, machine_svg
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -7,7 +7,7 @@ import pytest
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
-from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration

@@ -17,7 +17,7 @@ from planted_dicom import write_xray
 from running_session import register_given
 from tiny_scene import READING
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io.case import SAME_PATIENT
 from MultiViewRegistrationLib.io.dicom_identity import Mismatch
 from MultiViewRegistrationLib.mrml import identity

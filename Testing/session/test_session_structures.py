@@ -29,8 +29,8 @@ from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones, put_bones
 from MultiViewRegistrationLib.mrml.case import SceneSegments, change_settings
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, named_bones, put_bones
 from MultiViewRegistrationLib.mrml.fingerprints import of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.xray import detectors
@@ -47,8 +47,8 @@ from MultiViewRegistrationLib.session.result_files import (
     write_case_folder,
     write_result,
 )
+from MultiViewRegistrationLib.session.sequence import take_video
 from MultiViewRegistrationLib.session.session import Session
-from MultiViewRegistrationLib.session.video import take_video
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from running_session import nodes
 from scipy.spatial.transform import Rotation
 from tiny_scene import READING, SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.isocentre import SAME_TABLE, TABLE_MOVED

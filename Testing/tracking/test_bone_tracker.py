@@ -41,8 +41,8 @@ from MultiViewRegistrationLib.registration.bone import bones_of, parts_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import LEVELS
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
-from MultiViewRegistrationLib.sequence import bone_tracker as module
-from MultiViewRegistrationLib.sequence.bone_tracker import FOLLOWING, REST_LOST, BoneTracker
+from MultiViewRegistrationLib.sequence import run as module
+from MultiViewRegistrationLib.sequence.run import FOLLOWING, REST_LOST, BoneTracker
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack, Track
 from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, PACES, Tracked, lost
 

@@ -7,7 +7,7 @@ from scene_rendering import ball, pixels, slice_view, threed_view
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import ct_3d, manual_pose, source_view
 from MultiViewRegistrationLib.mrml import slice_view as slices
-from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.viewer.page_views import draw_translucent
@@ -46,7 +46,7 @@ def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(registration, slice
     view = threed_view(slicer_app, SIZE) if tag == "3D" else slice_view(slicer_app, tag, SIZE)
     put_bones(registration, {"L1": AT, "L2": AT})
     bones = bones_of(registration)
-    put_surface(bones["L1"], ball(), (0.2, 0.6, 0.9))
+    put_bone_surface(bones["L1"], ball(), (0.2, 0.6, 0.9))
     manual_pose.show_handles(registration, True, bones["L1"])
     if tag == "3D":
         source_view.look_closely(ROOM, source_view.camera_of(view.get_view_node()), SIZE)
@@ -69,7 +69,7 @@ def test_the_ghost_of_where_the_ct_has_the_bone_is_drawn_beside_it(registration,
     ct_3d.put_surface(registration, ball())
     ct_3d.fade_surface(registration, True)
     put_bones(registration, {"L1": AT})
-    put_surface(bones_of(registration)["L1"], ball(2.0), (1.0, 0.0, 0.0))
+    put_bone_surface(bones_of(registration)["L1"], ball(2.0), (1.0, 0.0, 0.0))
     drawn = pixels(view).astype(int)
     bone = (drawn[..., 0] > 150) & (drawn[..., 1] < 100)
     ghost = (np.abs(drawn - empty).sum(axis=-1) > 8) & ~bone

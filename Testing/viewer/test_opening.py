@@ -25,7 +25,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
 from MultiViewRegistrationLib.io.recognise import recognise
 from MultiViewRegistrationLib.session import adding
-from MultiViewRegistrationLib.session.presenters.opening import read_whole
+from MultiViewRegistrationLib.session.presenters.frontend import read_whole
 from MultiViewRegistrationLib.session.result_files import read_track
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer import scene_files

@@ -13,12 +13,12 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer
 from MultiViewRegistrationLib.viewer import application, elements
-from MultiViewRegistrationLib.viewer.browser_drr import checked_pose
 from MultiViewRegistrationLib.viewer.xray_pixels import (
     FIRST,
     LAST,
     MASKED,
     USED,
+    checked_pose,
     encoded,
     field_codes,
 )

@@ -25,7 +25,7 @@ import panel_walk  # noqa: E402
 import walk as hands  # noqa: E402
 from counted_walk import Walk, write_page  # noqa: E402
 
-from MultiViewRegistrationLib.mrml import bones as scene_bones  # noqa: E402
+from MultiViewRegistrationLib.mrml import ct_3d as scene_bones  # noqa: E402
 from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
 from MultiViewRegistrationLib.panel import packages  # noqa: E402
 

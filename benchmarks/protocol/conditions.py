@@ -10,11 +10,11 @@ from functools import partial
 import numpy as np
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.fields import (
     PRESUMED_PRINCIPAL_POINT_SD_SHARE,
     usual_uncertainty,
 )
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case

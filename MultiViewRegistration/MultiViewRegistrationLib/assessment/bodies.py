@@ -21,10 +21,9 @@ if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from ..registration.bone import Bone
     from ..registration.prepared_ct import PreparedCT
     from ..registration.refinement import AlternativeSolution
-    from .bone_features import BoneFeatures
-    from .implants import HiddenTurns
-    from .joint_motion import BonePose
-    from .neighbours import NeighbourMotion
+    from .bone_prediction import BoneFeatures
+    from .bone_verdict import HiddenTurns
+    from .joint_motion import BonePose, NeighbourMotion
     from .next_view import Plan
     from .uncertainty import PoseUncertainty
 

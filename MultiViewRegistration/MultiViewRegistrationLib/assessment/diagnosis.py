@@ -51,7 +51,7 @@ from .hypotheses import (
     tube_hypotheses,
     turned_back,
 )
-from .places import shares_at
+from .parts import shares_at
 
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes
 #: alike the best is named.

@@ -28,8 +28,17 @@ from ..registration.refinement import Refinement
 from ..registration.tiles import TILE_SIDE, Tiles, contrasts, tiles
 from ..rendering.devices import run_each
 from .metrics import split_by_view, target_errors
-from .parts import Part, divided, gains_elsewhere, shares_of, shifts_mm
-from .places import carried_risk, covered_pixels, tiles_in_place, view_sums
+from .parts import (
+    Part,
+    carried_risk,
+    covered_pixels,
+    divided,
+    gains_elsewhere,
+    shares_of,
+    shifts_mm,
+    tiles_in_place,
+    view_sums,
+)
 from .prediction import DISAGREE
 from .uncertainty import (
     PLACE_SD_DEG,

@@ -16,8 +16,7 @@ import numpy as np
 
 from ..errors import unseen
 from ..geometry import rigid
-from ..geometry.c_arm import CArm
-from ..geometry.slot_scan import SlotScanCamera
+from ..geometry.machines import CArm, SlotScanCamera
 from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices

@@ -22,9 +22,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..geometry.c_arm import angle, rotation
 from ..geometry.camera import Camera
 from ..geometry.fields import UNCERTAINTY
+from ..geometry.machines import angle, rotation
 from ..imaging.xray import SharedUnknowns, View, XRay
 from ..reasons import Reason, Use, code_of
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
@@ -323,8 +323,7 @@ def plan_bones(
 ) -> list[Plan]:
     """Return the plan for each of these bones by what its pose is for; further parameters as of `with_further_views`."""
     from ..registration.register_bones import LEVELS, objective_at
-    from .bone_features import bone_noises
-    from .bone_prediction import noise_share
+    from .bone_prediction import bone_noises, noise_share
 
     objective = found.objectives[0]
     pivots = objective.pivots(found.poses)

@@ -16,9 +16,8 @@ import scipy
 
 from ..errors import part_of, unseen
 from ..geometry import rigid
-from ..imaging.body import MASKED
+from ..imaging.body import MASKED, WHOLE, Structures
 from ..imaging.bone_names import vertebra
-from ..imaging.structures import WHOLE, Structures
 from ..imaging.xray import View
 from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
 from ..registration.bone import Bone, bones_of_bodies
@@ -36,15 +35,11 @@ from ..registration.register_bones import (
     register_bones,
     unbent,
 )
+from . import bone_prediction, bone_verdict
 from .bodies import UNJUDGED, Alone, BodyResult, Moved, Together
-from .bone_features import BoneFeatures, MaskEdge, bone_features, bone_noises, mask_edges
-from .bone_prediction import BoneErrors, fitted
-from .bone_verdict import OF_WHOLE, fault, faulty, judge, predicted
-from .implants import hidden_turns, metal_in_ct, unlike
-from .joint_motion import BonePose, joint_pose, principal_axes
+from .ct_doubts import ALIKE
+from .joint_motion import BonePose, NeighbourMotion, joint_pose, motions_of, principal_axes
 from .metrics import PredictedError
-from .mirror_image import ALIKE
-from .neighbours import NeighbourMotion, motions_of
 from .next_view import with_further_views
 from .parts import ADVICE, PART_MM
 from .prediction import WRONG_MM, Prediction, calibrated
@@ -66,7 +61,7 @@ SET = Reason(
 #: Ends of the masks of 78 right bones fitted best up to 0.78 mm apart, on chest, torso and pelvis.
 MOST_ENDS_APART_MM = 0.8
 #: What a CT of its own shows is the bone.
-NO_EDGE = MaskEdge(0.0, 0.0)
+NO_EDGE = bone_prediction.MaskEdge(0.0, 0.0)
 #: Two bones of which more than this share of one lies within the other are not both right.
 MAX_SHARED = 0.05
 #: How bad a verdict is.
@@ -154,7 +149,9 @@ def _before_rest(
             first.anatomy, bones[count:], *still, progress, found.poses[count:], levels
         )
         found = replace(found, poses=[*found.poses[:count], *finer.poses])
-    edges = mask_edges(structures, first.anatomy.attenuation(0)) + [NO_EDGE] * len(implants)
+    edges = bone_prediction.mask_edges(structures, first.anatomy.attenuation(0)) + [NO_EDGE] * len(
+        implants
+    )
     numbers = [*map(vertebra, structures.names), *([None] * len(implants))]
     if structures.names == (MASKED,):  # it may be one
         numbers[0] = 0
@@ -167,7 +164,9 @@ def _before_rest(
     put = levels is not None and not levels
     checked = _where_put(judged.bodies) if put else _with_ends(judged.bodies, found)
     for n in range(count, len(checked)):
-        metal = metal_in_ct(first.body.ct, found.world_from_ct, found.bones[n], found.poses[n])
+        metal = bone_verdict.metal_in_ct(
+            first.body.ct, found.world_from_ct, found.bones[n], found.poses[n]
+        )
         checked[n] = doubted(checked[n], metal)
     relative = _relative_poses(found, count)
     return found, related(replace(judged, bodies=checked, relative_poses=relative), structures)
@@ -226,7 +225,7 @@ def _largest(motions: Sequence[NeighbourMotion]) -> Error | None:
 def judge_together(
     found: BonesRegistration,
     views: Sequence[View],
-    edges: Sequence[MaskEdge],
+    edges: Sequence[bone_prediction.MaskEdge],
     alone: Sequence[Alone] = (),
     others: Sequence[OtherLevel] = (),
     again_mm: np.ndarray | None = None,
@@ -255,11 +254,11 @@ def judge_together(
     """
     of_ct = len(found.bones) - len(alone)
     overlapped = _overlapped(found, of_ct)
-    noises = bone_noises(found)
-    every = bone_features(found, edges, noises, others, again_mm)
+    noises = bone_prediction.bone_noises(found)
+    every = bone_prediction.bone_features(found, edges, noises, others, again_mm)
     errors = None
     if whole.features and len(whole.features.seen) == len(views):
-        errors = BoneErrors(found, whole.features, noises, every)
+        errors = bone_prediction.BoneErrors(found, whole.features, noises, every)
     bodies = []
     for n, features in enumerate(every):
         bone = found.bones[n]
@@ -278,22 +277,22 @@ def judge_together(
                 apart_mm = 0.0  # it may lie anywhere there along the beam
             wrong = _wrong(bone.name, apart_mm, overlapped.get(n, ()))
             if bone.is_implant:
-                wrong += unlike(bone.name, alike)
+                wrong += bone_verdict.unlike(bone.name, alike)
             judged = _judged_alone(bone.name, features, showing, own, wrong)
             if showing and bone.is_implant:
-                hidden = hidden_turns(seen, m)
+                hidden = bone_verdict.hidden_turns(seen, m)
                 judged[2].extend(hidden.reasons(bone.name))
         else:
-            judged = judge(bone.name, features, showing, whole.in_doubt)
+            judged = bone_verdict.judge(bone.name, features, showing, whole.in_doubt)
         prediction, verdict, reasons = judged
         room = overlay = verdict
         if not own:
             # What leaves its place along a beam open moves it in no X-ray by more than its bound.
-            _, overlay = predicted(replace(features, shown=1.0))
+            _, overlay = bone_verdict.predicted(replace(features, shown=1.0))
         if verdict == "accept" and whole.cameras_in_doubt:
             room = "check"
-        if prediction and whole.cameras_in_doubt and OF_WHOLE not in reasons:
-            reasons.append(OF_WHOLE)
+        if prediction and whole.cameras_in_doubt and bone_verdict.OF_WHOLE not in reasons:
+            reasons.append(bone_verdict.OF_WHOLE)
         shown = lies = uncertain = None
         if prediction and errors and not own:
             shown = errors.overlay(n)
@@ -346,7 +345,7 @@ def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[B
 
 def _judged_alone(
     name: str,
-    features: BoneFeatures,
+    features: bone_prediction.BoneFeatures,
     showing: Sequence[str],
     alone: Alone,
     wrong: Sequence[Reason],
@@ -358,7 +357,9 @@ def _judged_alone(
     own = alone.assessment
     reasons = [*wrong, *own.reasons, *ambiguity(alone.alternative)]
     codes = {reason.code for reason in reasons}
-    faults = [fault(of, name, features, showing) for of in faulty(features)]
+    faults = [
+        bone_verdict.fault(of, name, features, showing) for of in bone_verdict.faulty(features)
+    ]
     reasons += [reason for reason in faults if reason.code not in codes]
     return own.prediction, "reject" if wrong or own.verdict == "reject" else "check", reasons
 
@@ -533,7 +534,7 @@ def of_bone(
     room, overlay = map(_of_body, (bone.room, bone.overlay))
     cause = whole.cause if whole.cause and whole.cause.doubts_bones else None
     doubts = [cause.reason] if cause else []
-    reasons = [reason for reason in bone.reasons if reason not in (OF_WHOLE, *doubts)]
+    reasons = [reason for reason in bone.reasons if reason not in (bone_verdict.OF_WHOLE, *doubts)]
     reasons += [reason for reason in whole.reasons if reason.code in (*OF_XRAYS, ALIKE.code)]
     apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
     untested = apart_mm > PART_MM
@@ -558,7 +559,7 @@ def of_bone(
             reasons.append(Reason("error-bound", sentence))
         found |= bounds(known, at, upper95_mm / at.bound_mm(), views)
         found["prediction"] = replace(
-            fitted().predict(bone.features),
+            bone_prediction.fitted().predict(bone.features),
             mean_mm=typical_mm,
             typical_mm=typical_mm,
             upper95_mm=upper95_mm,

@@ -22,16 +22,14 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.refinement import Refinement
 from ..registration.similarity import MIN_PIXELS
 from .appearance import appearance, appears_right
-from .ct_slices import slices_aside
+from .ct_doubts import ALIKE, LEAST_RATIO, evidence_ratio, slices_aside
 from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .hypotheses import IN_PLACE, OF_ONE_VIEW, Cause
 from .metrics import MIN_TARGETS, default_targets
-from .mirror_image import ALIKE, LEAST_RATIO, evidence_ratio
-from .parts import elsewhere
+from .parts import carried_risk, elsewhere, shares_at
 from .pieces import LIMITS as PIECES
 from .pieces import Asked, ask, displaced, untested
-from .places import carried_risk, shares_at
 from .prediction import (
     COLUMNS,
     EXTRA_FEATURES,

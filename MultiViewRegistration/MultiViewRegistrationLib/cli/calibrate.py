@@ -177,8 +177,7 @@ def _beads(
 ) -> dict:
     """Find the cameras of X-rays."""
     from ..io.bead_model import read_bead_model
-    from ..io.calibration.bead_camera import cameras_json
-    from ..io.calibration.from_beads import calibrate_from_beads
+    from ..io.calibration.from_beads import calibrate_from_beads, cameras_json
     from ..report.bead_picture import bead_page
 
     straight = _straightened(options, angles) if options.distortion else {}

@@ -124,7 +124,7 @@ def _page(case: Case, report: dict) -> str:
 
 
 def _anonymise(options: argparse.Namespace) -> dict:
-    from ..io.case_anonymise import anonymise
+    from ..io.case_writer import anonymise
 
     path, left_out = anonymise(options.case, options.out)
     tell(options, f"Wrote {path}. Left out or changed:", *(f"  {each}" for each in left_out))

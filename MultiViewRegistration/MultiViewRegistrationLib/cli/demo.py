@@ -19,8 +19,7 @@ from ..io.case import Case
 from ..io.datasets.chest import BENT_SPINE_FOLDER, bent_spine_truth, write_sample
 from ..registration.prepared_ct import PreparedCT
 from ..registration.refinement import Progress
-from ..regressor.initialise import Regressor
-from ..regressor.learning import missing_packages
+from ..regressor.initialise import Regressor, missing_packages
 from ..report.html import Content, number, table, tag
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, warn
-from ..imaging.structures import WHOLE
+from ..imaging.body import WHOLE
 from ..io.case_file import ALL, CaseFile
 from ..io.files import describe
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS

@@ -178,14 +178,14 @@ def _deepfluoro(options: argparse.Namespace) -> Imported:
 
 
 def _ljubljana(options: argparse.Namespace) -> Imported:
-    from ..io.datasets.ljubljana import read_ljubljana
+    from ..io.datasets.deepfluoro import read_ljubljana
 
     how = {"crop": options.crop, "threshold": options.threshold}
     return read_ljubljana(options.file, options.subject, options.views, **how)
 
 
 def _xvr(options: argparse.Namespace) -> Imported:
-    from ..io.datasets.xvr import read_xvr
+    from ..io.datasets.deepfluoro import read_xvr
 
     return read_xvr(options.file, options.views)
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, warn
-from ..geometry.c_arm import left_side
 from ..geometry.fields import CALIBRATION, SLOT_SCAN_UNCERTAINTY, TABLES
 from ..geometry.landmarks import Landmark
+from ..geometry.machines import left_side
 from ..imaging.ct import UNITS, per_mm_of
 from ..imaging.dicom_file import ct_series
 from ..imaging.xray import load_image

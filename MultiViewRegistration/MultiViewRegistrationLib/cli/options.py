@@ -25,7 +25,7 @@ from ..jobs import JsonProgress, TimeLeft, left_in_words
 from ..published import NAMES
 
 if TYPE_CHECKING:
-    from ..imaging.structures import StructureSource
+    from ..imaging.body import StructureSource
     from ..registration.refinement import Progress
 
 CASE_HELP = "case.json, or a folder that holds one"
@@ -287,7 +287,7 @@ def parse_structures(words: Sequence[str]) -> list[StructureSource]:
     InputError
         For a name that cannot be part of a file's, and for "all" among others.
     """
-    from ..imaging.structures import StructureSource
+    from ..imaging.body import StructureSource
     from ..io.case_file import ALL
     from ..io.files import JsonObject
     from ..io.view_record import view_name

@@ -9,7 +9,7 @@ from ..api import register
 from ..assessment.next_view import Plan, plan_bones, plan_view
 from ..assessment.verdict import targets_of
 from ..finding import check_structures, start_pose
-from ..imaging.structures import WHOLE
+from ..imaging.body import WHOLE
 from ..io.case import Case
 from ..registration.bone import bones_of
 from ..registration.prepared_ct import PreparedCT, anatomies_of

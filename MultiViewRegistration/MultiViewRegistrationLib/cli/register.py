@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from .. import __version__
 from ..errors import InputError, OutputError
 from ..finding import REGRESSOR_STARTS, STARTS
-from ..imaging.structures import StructureSource
+from ..imaging.body import StructureSource
 from ..io.case_file import CaseFile, case_name, refuse_mask_beside_structures
 from ..io.files import InputFile, JsonObject, image_sha256, read_json, sha256
 from ..io.navigation.registration_export import REJECTED, RegistrationExport

@@ -7,7 +7,7 @@ import argparse
 from ..errors import InputError
 from ..io.case import Case
 from ..io.own_folders import data_folder
-from ..regressor.learning import card_json
+from ..regressor.initialise import card_json
 from ..regressor.model_store import all_models, remove_model
 from ..training import train
 from .options import (

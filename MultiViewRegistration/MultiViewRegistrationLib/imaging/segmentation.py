@@ -13,6 +13,7 @@ import scipy
 
 from ..errors import InputError, warn
 from ..geometry import rigid
+from .body import MAX_LABEL, Structures, StructureSource, check_names
 from .bone_names import NamedBone, contradictions
 from .ct import AIR_BELOW_HU, CT, check_grid, on_grid, read_volume
 from .dicom_file import read_dicom
@@ -29,7 +30,6 @@ from .segment_names import (
     nifti_names,
     one_line,
 )
-from .structures import MAX_LABEL, Structures, StructureSource, check_names
 
 #: How far a label that is stored as a floating-point number may be off a whole one.
 MAX_ROUNDING = 1e-3

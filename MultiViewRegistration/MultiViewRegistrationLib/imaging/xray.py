@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, naming
-from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.fields import PRESUMED, SLOT_SCAN_UNCERTAINTY
+from ..geometry.machines import CArm
 from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
 from .field import block_sums, bone_is_bright, find_annotations, find_field

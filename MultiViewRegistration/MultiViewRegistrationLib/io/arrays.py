@@ -18,17 +18,17 @@ import numpy as np
 
 from ..errors import InputError, naming, warn
 from ..geometry import rigid
-from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, UNCERTAINTY
+from ..geometry.machines import CArm
 from ..geometry.rigid import array_of, kind_of
 from ..imaging import body
+from ..imaging.body import NO_STRUCTURES, Structures, StructureSource, bone_of_ct, check_names
 from ..imaging.ct import CT, ct_from_array, load_ct, masked, per_mm_of
 from ..imaging.field import bone_is_bright
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
 from ..imaging.segmentation import read_structures, structures_of_array
-from ..imaging.structures import NO_STRUCTURES, Structures, StructureSource, bone_of_ct, check_names
 from ..imaging.xray import load_image
 from .case_file import names_of_bones, new_uid
 from .files import InputFile, JsonObject, printable

@@ -17,12 +17,11 @@ from ..errors import InputError, naming, warn
 from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
-from ..imaging.body import Body
+from ..imaging.body import WHOLE, Body, Structures, check_names
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.field import signs_of_cropping, signs_of_resampling
 from ..imaging.reading import RawImage, undistorted, undistorted_mask
-from ..imaging.structures import WHOLE, Structures, check_names
 from ..imaging.xray import View, XRay, load_image, to_line_integrals
 from ..reasons import Reason
 from .case_file import (

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, naming
-from ..imaging.body import Body
-from ..imaging.ct import CT, MATERIAL, UNITS, load_ct, per_mm_of
-from ..imaging.structures import (
+from ..imaging.body import (
     MAX_LABEL,
     NO_STRUCTURES,
+    Body,
     Structures,
     StructureSource,
     bone_of_ct,
     check_names,
 )
+from ..imaging.ct import CT, MATERIAL, UNITS, load_ct, per_mm_of
 from .case_settings import CaseSettings
 from .files import NAMELESS, InputFile, JsonObject, describe, input_file, printable, upload_root
 from .view_record import ViewRecord, view_name
@@ -224,13 +224,12 @@ class CaseFile(CaseSettings):
         entries = fields.sections("views", "a list of one or more views")
         views = [ViewRecord.read(entry, folder) for entry in entries]
         if any(view.marker_model for view in views):
-            from .calibration.from_beads import (
-                with_marker_cameras,  # few cases need what that imports
-            )
+            # Few cases need what these import.
+            from .calibration.from_beads import with_marker_cameras
 
             views = with_marker_cameras(fields.file, views)
         if any(view.geometry is None or view.has_gaps for view in views):
-            from .view_headers import complete_by_headers  # nor what that does
+            from .view_headers import complete_by_headers
 
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)

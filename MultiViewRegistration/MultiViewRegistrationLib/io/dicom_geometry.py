@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry import c_arm
+from ..geometry import machines
 from ..geometry.fields import C_ARM, Table
 from ..imaging.dicom_file import DicomFile, DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count, requested_frame
@@ -284,7 +284,7 @@ def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     )
     isocentre_from_table = np.eye(3)
     for name, axis, sign in turns:
-        isocentre_from_table = isocentre_from_table @ c_arm.about_axis(
+        isocentre_from_table = isocentre_from_table @ machines.about_axis(
             axis, sign * (frame.number(name, ISOCENTRE) or 0.0)
         )
     geometry.stand.patient = (np.array(position, float) @ isocentre_from_table.T).tolist()
@@ -314,8 +314,8 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
             for key in ANGLES:
                 geometry.put(key, why)
             return None
-        turned = c_arm.rotation(primary, secondary) @ c_arm.about_axis(2, rotation)
-        geometry.values["rao_lao_deg"], geometry.values["cra_cau_deg"], roll = c_arm.angles(
+        turned = machines.rotation(primary, secondary) @ machines.about_axis(2, rotation)
+        geometry.values["rao_lao_deg"], geometry.values["cra_cau_deg"], roll = machines.angles(
             np.array(geometry.stand.patient) @ turned
         )
         return float(roll)
@@ -451,7 +451,7 @@ def _fitting(
     """Return the quarter turns, as roll_deg, and whether mirrored, with which rows and columns run by the letters; None for none."""
     fits = {}
     for roll, mirror in product((0.0, 90.0, 180.0, -90.0), (False, True)):
-        axes = (c_arm.rotation(*angles) @ c_arm.about_axis(2, -roll)).T[:2]
+        axes = (machines.rotation(*angles) @ machines.about_axis(2, -roll)).T[:2]
         axes[0] *= -1 if mirror else 1
         fits[roll, mirror] = float((axes * letters).sum())
     if mirrored is not None:

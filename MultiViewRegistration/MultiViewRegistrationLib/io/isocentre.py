@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import c_arm
+from ..geometry import machines
 
 if TYPE_CHECKING:
     from .dicom_geometry import HeaderGeometry
@@ -120,9 +120,9 @@ def _moved(first: Stand, other: Stand) -> np.ndarray | None:
 
 def _carry(values: dict, patient_moved: np.ndarray) -> None:
     """Make a complete reading that of a world which the patient, moved by (3,) mm along his own axes (LPS), took with him."""
-    camera_from_world = c_arm.rotation(
+    camera_from_world = machines.rotation(
         values["rao_lao_deg"], values["cra_cau_deg"]
-    ) @ c_arm.about_axis(2, -values.get("roll_deg", 0.0))
+    ) @ machines.about_axis(2, -values.get("roll_deg", 0.0))
     x, y, depth = camera_from_world.T @ patient_moved
     offset = values.get("isocentre_offset_mm", (0.0, 0.0))
     values["isocentre_offset_mm"] = [float(offset[0] + x), float(offset[1] + y)]

@@ -23,8 +23,8 @@ from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spac
 from ..imaging.image_source import BEGINNINGS, PAIR, head_of, is_surface, without_data_files
 from ..imaging.reading import image_header, read_slice
 from .bead_model import is_bead_model
+from .calibration.programs import header_of, is_sequence, is_transform
 from .calibration.read import read_calibration, recognised_format
-from .calibration.tracked import header_of, is_sequence, is_transform
 from .files import read_json, upload_root
 from .hdf5 import is_hdf5
 from .transforms import ZIP, read_named_matrix

@@ -16,8 +16,8 @@ import numpy as np
 
 from ..errors import InputError, MissingInformation
 from ..geometry import rigid
-from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
+from ..geometry.machines import CArm
 from ..geometry.rigid import array_of, kind_of
 from ..imaging.child import ITK, ChildFailed, call
 from .files import (

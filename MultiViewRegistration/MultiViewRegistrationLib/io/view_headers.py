@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import c_arm, rigid
+from ..geometry import machines, rigid
 from ..geometry.fields import C_ARM, TABLES
 from ..imaging.dicom_file import DicomFile, DicomFrame, read_dicom
 from . import dicom_geometry, localizer
@@ -23,9 +23,9 @@ from .dicom_geometry import (
     length_of,
     pixel_of,
 )
-from .eos import is_eos
 from .files import describe, printable
 from .isocentre import HOW_TO_ADD, share_isocentres
+from .localizer import is_eos
 from .view_record import Readings, ViewRecord
 
 
@@ -196,7 +196,7 @@ def _find_readings(geometry: HeaderGeometry, frame: DicomFrame) -> None:
         return
     assert gantry is not None
     # Columns: where rows and columns of the image run, and to the source; axes of the gantry.
-    receptor = c_arm.about_axis(2, frame.number("XRayImageReceptorAngle") or 0.0)
+    receptor = machines.about_axis(2, frame.number("XRayImageReceptorAngle") or 0.0)
     cosines = frame.numbers("RTImageOrientation")
     assumed = [] if len(cosines) == 6 else [RT_LAID_OUT]
     along, down = cosines.reshape(2, 3) if len(cosines) == 6 else np.eye(3)[:2] * [[1], [-1]]
@@ -209,10 +209,10 @@ def _find_readings(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     world_from_gantry = (
         np.array(patient, float)
         @ TABLE_FROM_IEC
-        @ c_arm.about_axis(2, -support)
-        @ c_arm.about_axis(1, gantry)
+        @ machines.about_axis(2, -support)
+        @ machines.about_axis(1, gantry)
     )
-    primary, secondary, roll = c_arm.angles(world_from_gantry @ camera)
+    primary, secondary, roll = machines.angles(world_from_gantry @ camera)
     geometry.put("rao_lao_deg", float(primary), *assumed)
     geometry.put("cra_cau_deg", float(secondary))
     geometry.put("mirrored", mirrored)

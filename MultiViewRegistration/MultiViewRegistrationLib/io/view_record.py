@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera, Distortion, EqualAngles, check_size
 from ..geometry.fields import (
     FANS,
@@ -31,11 +30,11 @@ from ..geometry.fields import (
     Table,
     usual_uncertainty,
 )
-from ..geometry.slot_scan import SlotScan
+from ..geometry.machines import CArm, SlotScan
+from ..imaging.body import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, fits_file_names
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
-from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, fits_file_names
 from .files import InputFile, JsonObject, input_file, printable
 
 if TYPE_CHECKING:

@@ -13,17 +13,11 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from ..imaging.body import Body
+from ..imaging.body import NO_STRUCTURES, Body, Structures, StructureSource, bone_of_ct
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.segment_names import Segment
 from ..imaging.segmentation import structures_in
-from ..imaging.structures import (
-    NO_STRUCTURES,
-    Structures,
-    StructureSource,
-    bone_of_ct,
-)
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_settings import DEFAULT_SEARCH, CaseSettings

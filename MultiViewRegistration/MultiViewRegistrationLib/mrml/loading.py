@@ -25,8 +25,8 @@ from ..io.case_file import CaseFile, DicomImage
 from ..io.datasets.chest import SAMPLE, demo_case
 from ..io.dicom_identity import ct_images, read_identity, view_identity
 from ..io.view_record import DESCRIBED, ViewRecord
-from .bones import put_apart
 from .case import keep_settings
+from .ct_3d import put_apart
 from .identity import Identity, keep_uids, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
 from .landmarks import place_landmarks

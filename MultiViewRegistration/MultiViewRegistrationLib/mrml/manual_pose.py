@@ -13,8 +13,8 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..io.placement import sees
-from .bones import SceneBone, bones_of
 from .case import ct_of
+from .ct_3d import SceneBone, bones_of
 from .layout import number_of
 from .nodes import (
     configure,

@@ -22,8 +22,7 @@ from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkT
 from ..geometry import rigid
 from ..geometry.silhouette import Surface
 from ..known import Known
-from .bones import bones_of
-from .ct_3d import mask_surface
+from .ct_3d import bones_of, mask_surface
 from .nodes import (
     LABELMAP,
     Colour,

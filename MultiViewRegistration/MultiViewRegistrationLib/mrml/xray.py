@@ -16,7 +16,7 @@ from vtkmodules.vtkCommonTransforms import vtkTransform
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.fields import STEP_SD
-from ..geometry.slot_scan import SlotScan
+from ..geometry.machines import SlotScan
 from ..io.view_record import Geometry
 from .nodes import OWNER, is_linear, lps_from_ras, ras_from_lps, ras_from_node
 from .xray_record import XRayRecord, record_of

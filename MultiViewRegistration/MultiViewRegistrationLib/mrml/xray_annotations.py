@@ -13,9 +13,8 @@ from vtkmodules.vtkFiltersCore import vtkAppendPolyData
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..errors import InputError
-from ..geometry.c_arm import CArm, image_sides, side_of_direction
 from ..geometry.camera import Camera
-from ..geometry.slot_scan import SlotScan
+from ..geometry.machines import CArm, SlotScan, image_sides, side_of_direction
 from .layout import colour_of, slice_of
 from .nodes import configure, mesh_of, polyline, product, ras_from_lps, remove_product
 from .slice_view import ras_from_slice

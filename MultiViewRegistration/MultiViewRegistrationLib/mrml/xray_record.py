@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.fields import STEP_SD, UNCERTAINTY
-from ..geometry.slot_scan import SlotScan, SlotScanCamera
+from ..geometry.machines import CArm, SlotScan, SlotScanCamera
 from ..imaging.xray import RawImage, recognised
 from ..io.case_file import DicomImage
 from ..io.dicom_geometry import EOS_WORLD

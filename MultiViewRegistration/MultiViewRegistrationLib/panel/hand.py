@@ -8,7 +8,7 @@ import qt
 import slicer
 
 from ..mrml import layout, manual_pose
-from ..mrml.bones import SceneBone
+from ..mrml.ct_3d import SceneBone
 from ..mrml.layout import tag_of
 from ..mrml.manual_pose import Dragging
 from ..session.history import ManualMoveRecorder

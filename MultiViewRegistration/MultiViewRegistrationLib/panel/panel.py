@@ -20,9 +20,8 @@ from ..mrml.nodes import in_batch, in_time
 from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..mrml.xray import XRayView
 from ..session.inputs import begin_compiling
-from ..session.presenters.frontend import Frontend, ShownPart
-from ..session.presenters.host import SlicerTools
-from ..session.presenters.opening import Read
+from ..session.presenters.frontend import Frontend, Read, ShownPart
+from ..session.presenters.section import SlicerTools
 from ..session.session import Session
 from ..session.tasks import POLL_WAIT_S
 from ..translation import _

@@ -7,7 +7,7 @@ import qt
 import slicer
 
 from ..mrml import display, image, layout, slice_view, source_view
-from ..mrml.bones import shown_ct
+from ..mrml.ct_3d import shown_ct
 from ..mrml.xray import drawn_on
 from ..session.inputs import BoneSurfaceUpdater
 

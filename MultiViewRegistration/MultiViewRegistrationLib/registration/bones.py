@@ -29,11 +29,8 @@ from ..imaging.xray import View, with_cameras
 from ..rendering.devices import run_each, run_tasks
 from ..rendering.drr import Projector, Rendering, part_tasks
 from . import similarity
-from .bone import Bone, ties_of
-from .objective import EvaluationPoint, Fit, TrialEvaluation
-from .prepared_ct import PreparedCT
-from .problem import Tie
-from .shadow import (
+from .bone import (
+    Bone,
     Rest,
     Shadow,
     Shadows,
@@ -41,8 +38,12 @@ from .shadow import (
     camera_of_part,
     overlap,
     part_between,
+    ties_of,
     with_intrinsics,
 )
+from .objective import EvaluationPoint, Fit, TrialEvaluation
+from .prepared_ct import PreparedCT
+from .problem import Tie
 from .similarity import Residual, Settings, local_ncc
 
 #: A bone is shown by a view that compares at least this share of its shadow.

@@ -15,8 +15,7 @@ import numpy as np
 
 from ..errors import go_on, part_of, unseen
 from ..geometry import rigid
-from ..imaging.body import Body
-from ..imaging.structures import Structures
+from ..imaging.body import Body, Structures
 from ..imaging.xray import SharedUnknowns, View, with_cameras
 from ..rendering.devices import run_each
 from .bone import Bone, bones_of, ties_of

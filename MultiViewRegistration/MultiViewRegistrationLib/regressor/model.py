@@ -14,7 +14,7 @@ import torch
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..geometry.slot_scan import SlotScanCamera
+from ..geometry.machines import SlotScanCamera
 from ..imaging.ct import CT
 from ..imaging.xray import View
 from ..rendering.devices import run_tasks

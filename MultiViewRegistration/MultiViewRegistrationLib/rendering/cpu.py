@@ -1,7 +1,7 @@
 """DRR and pose Jacobian on the CPU: one march along each ray, in numba.
 
 A ray is x(z) = s + z q, z the depth in mm before the camera. Of a pinhole s is the source and q =
-R^T K^-1 (u, v, 1); of a slot scan s moves from row to row (`geometry.slot_scan`). Following Joseph
+R^T K^-1 (u, v, 1); of a slot scan s moves from row to row (`geometry.machines`). Following Joseph
 (IEEE TMI 1982) it is sampled where it crosses the voxel planes of the axis `a` that it follows most
 closely, bilinearly within each plane:
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..io.calibration.bead_camera import BeadCamera
+from ..io.calibration.from_beads import BeadCamera
 from ..io.calibration.from_plate import PlatePose
 from .html import embedded, jpeg, number, page, polyline, section, table, tag
 

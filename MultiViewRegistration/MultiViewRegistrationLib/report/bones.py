@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 from PIL import Image, ImageDraw, ImageFont
 
-from ..imaging.structures import colour_of
+from ..imaging.body import colour_of
 from ..imaging.xray import View, detail_of
 from ..reasons import UNUSABLE
 from .html import Content, figure, number, table, tag

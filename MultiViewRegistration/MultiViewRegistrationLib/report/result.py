@@ -21,8 +21,7 @@ from ..assessment.verdict_reasons import ambiguity
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
-from ..imaging.body import Body
-from ..imaging.structures import WHOLE
+from ..imaging.body import WHOLE, Body
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid

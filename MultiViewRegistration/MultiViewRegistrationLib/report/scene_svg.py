@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..geometry import rigid
-from ..geometry.c_arm import angle, angles, image_sides
 from ..geometry.camera import Camera
+from ..geometry.machines import angle, angles, image_sides
 from ..imaging.xray import View
 from .html import beam, embedded, outline, page, png, polyline, section, tag
 

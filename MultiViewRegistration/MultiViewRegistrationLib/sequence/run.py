@@ -1,38 +1,413 @@
-"""The way through for a sequence of frames, the same in a script and behind `mvreg track`.
+"""Track the bodies of a case, and the bones of a CT, through the frames of a sequence, each at its own pose.
+
+The same way through in a script and behind `mvreg track`:
 
 sequence = FrameSequence.of_images(Path("case.json"))
 track = Track(sequence, PreparedCT(sequence.first.ct))
 for frame in follow(sequence, track.anatomy):      # a frame as soon as it is done
     track.frames.append(frame)
 track.save("out")
+
+The whole CT is tracked first. In each frame all bones are then solved for together, see
+`registration.bones`, from where the frames before lead each of them, so near that the coarsest
+resolution would not help. Bones that do not look as in the frames before begin once more from where
+the whole CT has taken them, at all resolutions. A lost bone starts nothing, and stops no other one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
-from ..api import register
-from ..assessment.together import of_bone
+from ..api import for_use, register
+from ..assessment import verdict
+from ..assessment.bodies import Alone, BodyResult, Together
+from ..assessment.bone_prediction import MaskEdge, mask_edges
+from ..assessment.together import judge_together, of_bone, register_together, related, with_together
+from ..assessment.verdict import Assessment
 from ..errors import InputError, unseen
+from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..geometry.slot_scan import require_single_source
-from ..imaging.body import MASKED
+from ..geometry.machines import require_single_source
+from ..imaging.body import MASKED, Structures
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
-from ..io.sequence import Frames
-from ..reasons import doubted
+from ..io.sequence import Frame, Frames
+from ..reasons import UNUSABLE, Reason, doubted
+from ..registration.bone import Bone, bones_of, ties_of
+from ..registration.bones import SHOWN
 from ..registration.cameras import CameraCorrections
-from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import Report
+from ..registration.optimizer import Range
+from ..registration.prepared_ct import PreparedCT, anatomies_of
+from ..registration.problem import Tie
+from ..registration.refinement import Refinement, Report
+from ..registration.register_bones import LEVELS, BoneLevel, register_bones
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from ..report.result import Result
-from .bone_tracker import BodiesTracker, with_structures
-from .tracker import PACES, Tracked, tracked
+from .tracker import FOLLOWED, PACES, Memory, Pace, Tracked, Tracker, lost, rejected, tracked
+
+#: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
+#: followed at these, but not at the last alone.
+FOLLOWING = LEVELS[-2:]
+REST_LOST = Reason("rest-lost", "The rest of the CT, its background, was not found in this frame.")
+
+
+class _Fit(NamedTuple):
+    """The bones in a frame, and the names of those that X-rays show elsewhere than they were found."""
+
+    bones: Together
+    lost: set[str]
+
+
+@dataclass(eq=False)
+class BoneTracker:
+    """The bones of a CT through a sequence.
+
+    Parameters
+    ----------
+    anatomy
+        The whole CT.
+    structures
+        Its bones.
+    pace
+        As of a `Tracker`.
+    """
+
+    _anatomy: PreparedCT
+    _structures: Structures
+    _pace: Pace
+
+    def __post_init__(self) -> None:
+        names = self._structures.names
+        self._memory = {name: Memory() for name in names}
+        self._ct_from_bone = dict.fromkeys(names, np.eye(4))
+
+    def move_to(self, anatomy: PreparedCT) -> None:
+        """Go on with the CT on another device, see `PreparedCT.on_device`."""
+        self._anatomy = anatomy
+        for bone in self._bones:
+            bone.device = anatomy.device
+
+    @cached_property
+    def _bones(self) -> list[Bone]:
+        return bones_of(self._structures, self._anatomy)
+
+    @cached_property
+    def _edges(self) -> list[MaskEdge]:
+        return mask_edges(self._structures, self._anatomy.attenuation(0))
+
+    @cached_property
+    def _ties(self) -> list[Tie]:
+        return ties_of(self._bones)
+
+    def keep(self, found: Tracked) -> None:
+        """Let the bones of the next frame begin from those of this one."""
+        for name, memory in self._memory.items():
+            bone = found.bones[name]
+            memory.keep(bone)
+            if bone.pose is not None and found.pose is not None:
+                self._ct_from_bone[name] = rigid.inverse(found.pose) @ bone.pose
+
+    def follow(
+        self,
+        whole: Tracked,
+        views: Sequence[View],
+        expected: np.ndarray,
+        progress: Report = unseen,
+    ) -> Tracked:
+        """Return the result of a frame with its bones.
+
+        Parameters
+        ----------
+        whole
+            The result of the whole CT.
+        views
+            With their cameras as corrected.
+        expected
+            (4, 4), where the frames before lead the whole CT: the place of the background where it
+            was not found.
+        progress
+            Called after each step; `Cancelled` is raised where it returns False.
+        """
+        if not self._bones:
+            return whole
+        begun = {name for name, memory in self._memory.items() if memory.kept}
+        judged = whole.assessment
+        if not whole.kept:  # nothing is known by it
+            judged = replace(judged, features=None)
+        rest = expected if whole.pose is None else whole.pose
+        starts = {bone.name: self._start(bone.name, whole.number, rest) for bone in self._bones}
+        levels = FOLLOWING if starts.keys() <= begun else LEVELS
+        found = self._fitted(judged, views, rest, starts, levels, progress)
+        again = set[str]()
+        if found.lost & begun:
+            starts = {bone.name: bone.world_from_ct for bone in found.bones.bodies}
+            starts |= {name: rest @ self._ct_from_bone[name] for name in found.lost}
+            second = self._fitted(judged, views, rest, starts, LEVELS, progress)
+            if len(second.lost) < len(found.lost):
+                again = found.lost - second.lost
+                found = second
+        how = {name: "followed" if name in begun else "registered" for name in starts}
+        how |= dict.fromkeys(again, "found again")
+        # Another level is not looked for here.
+        reasons = [FOLLOWED] if whole.kept else [REST_LOST, FOLLOWED]
+        bodies = [
+            bone if bone.verdict in UNUSABLE else doubted(bone, reasons)
+            for bone in found.bones.bodies
+        ]
+        bones = related(replace(found.bones, bodies=bodies), self._structures)
+        if whole.kept:
+            judged = with_together(judged, bones)
+            if judged.judged_use == "relative":
+                judged = replace(judged, reasons=[*judged.reasons, FOLLOWED])
+            whole = whole.assessed(judged)
+        return with_structures(whole, bones, views, how)
+
+    def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
+        """Return (4, 4), where the last two frames lead a bone.
+
+        Where it was lost, where the whole CT takes it.
+        """
+        memory = self._memory[name]
+        if memory.kept and memory.kept[-1][0] == number - 1:
+            return memory.expected(number)
+        return rest @ self._ct_from_bone[name]
+
+    def _fitted(
+        self,
+        whole: Assessment,
+        views: Sequence[View],
+        rest: np.ndarray,
+        starts: dict[str, np.ndarray],
+        levels: Sequence[BoneLevel],
+        progress: Report,
+    ) -> _Fit:
+        finest = self._pace.tolerance_mm
+        paced = [each._replace(tolerance_mm=max(each.tolerance_mm, finest)) for each in levels]
+        poses = [starts[bone.name] for bone in self._bones]
+        found = register_bones(
+            self._anatomy, self._bones, views, rest, progress, poses, paced, self._ties
+        )
+        judged = judge_together(found, views, self._edges, whole=whole)
+        lost = set[str]()
+        for n, bone in enumerate(judged.bodies):
+            shown = found.fit.shown[n] >= SHOWN
+            compared = np.where(shown, found.fit.similarity[n], np.inf).tolist()
+            unlike = self._memory[bone.name].unlike(bone.name, views, compared)
+            judged.bodies[n] = bone = rejected(bone, unlike)
+            if shown.any() and bone.verdict == "reject":
+                lost.add(bone.name)
+        return _Fit(judged, lost)
+
+
+def with_structures(
+    whole: Tracked, found: Together, views: Sequence[View], how: dict[str, str]
+) -> Tracked:
+    """Return the result of a frame with the bones that were found in it.
+
+    Parameters
+    ----------
+    views
+        Of the frame.
+    how
+        Each was found, by its name.
+    """
+    bones = dict(whole.bones)
+    for bone in found.bodies:
+        predicted = bone.predicted_tre_mm
+        one = Tracked(
+            whole.number,
+            {"reject": "lost", "not shown": "not shown"}.get(bone.verdict or "", how[bone.name]),
+            bone.world_from_ct,
+            similarity=tuple(bone.similarity.get(view.name, np.nan) for view in views),
+            cameras=whole.cameras,
+            seconds=whole.seconds,
+        ).assessed(bone)
+        bones[bone.name] = replace(one, upper95_mm=predicted.upper95 if predicted else None)
+    kept = {bone.name for bone in found.usable}
+    motions = [motion for motion in found.motions if motion.name in kept and motion.against in kept]
+    return replace(whole, bones=bones, motions=[*whole.motions, *motions])
+
+
+class BodiesTracker:
+    """The bodies of a case through a sequence.
+
+    Parameters
+    ----------
+    case
+        Of the first frame.
+    anatomy
+        The CT of the first body.
+    pace
+        As of a `Tracker`.
+    device
+        On which they are followed.
+
+    Attributes
+    ----------
+    begun
+        Whether there was a frame that may be used: from then on all are followed.
+    """
+
+    def __init__(self, case: Case, anatomy: PreparedCT, pace: Pace, device: ComputeDevice) -> None:
+        self._case = case
+        self._device = device
+        self._anatomies = anatomies_of(case.bodies, anatomy)
+        reach = Range(**case.search_range)
+        self._trackers = [Tracker(each, pace, reach) for each in self._anatomies]
+        self._of_ct = BoneTracker(anatomy, case.structures, pace)
+        pairs = enumerate(zip(case.bodies, self._anatomies, strict=True))
+        self._apart = {n: Bone.of_ct(body.name, own) for n, (body, own) in pairs if body.name}
+        self.begun = False
+
+    def placed(self, case: Case, number: int, frame: Frame) -> Case:
+        """Return the case of a frame that is to be registered.
+
+        A body begins where the frames before lead it; before any where this frame, or the case,
+        says.
+        """
+        bodies = []
+        each = zip(self._trackers, case.bodies, case.starts, strict=True)
+        for tracker, body, start in each:
+            given = frame.starts.get(body.name)
+            pose = start if given is None else given
+            if tracker.memory.kept:
+                pose = tracker.memory.expected(number)
+            bodies.append(replace(body, world_from_ct=pose))
+        return replace(case, world_from_ct=bodies[0].world_from_ct, bodies=tuple(bodies))
+
+    def keep(self, found: Tracked, views: Sequence[View]) -> None:
+        """Let the next frame begin from this one.
+
+        Parameters
+        ----------
+        views
+            Of the frame; their cameras are taken as `found` has them.
+        """
+        self.begun |= found.kept
+        self._of_ct.keep(found)
+        for n, body in enumerate(self._case.bodies):
+            each = found.bones.get(body.name, found)
+            if each is not found and each.pose is not None:
+                seen = with_cameras(views, each.cameras)
+                fit = self._anatomies[n].fit(seen, each.pose, each.pose)
+                each = replace(each, similarity=tuple(map(float, fit.similarity)))
+            self._trackers[n].memory.keep(each)
+
+    def follow(
+        self,
+        number: int,
+        case: Case,
+        views: list[View],
+        frame: Frame,
+        progress: Report = unseen,
+    ) -> Tracked:
+        """Return the result of a frame: that of the first body, with all bones in `Tracked.bones`.
+
+        Parameters
+        ----------
+        case
+            Of the frame.
+        views
+            With their cameras as the first frame has corrected them.
+        frame
+            Whose start poses are used for bodies that are lost.
+        progress
+            As of `register_together`.
+        """
+        began = perf_counter()
+        given = [frame.starts.get(body.name) for body in case.bodies]
+
+        def follow(_anatomy: PreparedCT) -> Tracked:
+            there = [each.on_device(self._device.name) for each in self._anatomies]
+            alone = [
+                self._alone(n, number, case, views, given[n], there[n]) for n in range(len(there))
+            ]
+            whole = alone[0]
+            if not case.bodies[0].name:
+                self._of_ct.move_to(there[0])
+                expected = self._trackers[0].memory.expected(number)
+                whole = self._of_ct.follow(whole, views, expected, progress)
+            for n, bone in self._apart.items():
+                bone.device = there[n].device
+            return self._beside(whole, alone, views, progress) if self._apart else whole
+
+        found = self._of_case(self._anatomies[0].run_on(self._device, follow))
+        seconds = perf_counter() - began
+        found = replace(found, seconds=seconds, assessment=None)
+        each = found.bones.items()
+        bones = {name: replace(bone, seconds=seconds, assessment=None) for name, bone in each}
+        return replace(found, bones=bones)
+
+    def lost(self, number: int, why: str) -> Tracked:
+        """Return the result of a frame in which nothing was found, with its bones."""
+        found = lost(number, why)
+        judged = for_use(found.assessment, self._case, self._anatomies[0])
+        found = self._of_case(found.assessed(judged))
+        return replace(found, bones=dict.fromkeys(self._case.bone_names, found))
+
+    def _of_case(self, found: Tracked) -> Tracked:
+        """Return a result with why nothing of the case is accepted."""
+        return found.assessed(doubted(found.assessment, self._case.identity_reasons))
+
+    def _beside(
+        self, whole: Tracked, alone: Sequence[Tracked], views: list[View], progress: Report
+    ) -> Tracked:
+        """Return the result of a frame with what has a CT each, which was followed alone."""
+        own = {bone.name: alone[n] for n, bone in self._apart.items()}
+        bodies = {
+            name: BodyResult(name, np.eye(4), "reject", each.reasons) for name, each in own.items()
+        }
+        whole = replace(whole, bones={**whole.bones, **own})
+        judged = []
+        shapes = []
+        for n, bone in self._apart.items():
+            each = self._of_case(alone[n])
+            if each.pose is not None:
+                ct = self._anatomies[n]
+                judged.append(Alone(self._case.bodies[n], ct, each.pose, each.assessment))
+                shapes.append(bone)
+        if shapes:
+            found = register_together(judged, views, progress, bones=shapes)
+            whole = with_structures(whole, found, views, {name: own[name].how for name in own})
+            bodies |= {body.name: body for body in found.bodies}
+        first = whole.bones.get(self._case.bodies[0].name)
+        of_all = Together(list(bodies.values()))
+        told = with_together(whole.assessment, of_all, of_ct=first is None)
+        return replace(whole, world_from_ct=(first or whole).world_from_ct).assessed(told)
+
+    def _alone(
+        self,
+        n: int,
+        number: int,
+        case: Case,
+        views: list[View],
+        given: np.ndarray | None,
+        anatomy: PreparedCT,
+    ) -> Tracked:
+        """Return the result of one body by itself."""
+        targets = None if n else case.targets
+        shared = case.shared_unknowns
+
+        def assess(
+            there: PreparedCT, _views: list[View], found: Refinement, start: np.ndarray
+        ) -> Assessment:
+            arguments = there, case.views, found, start, targets, shared
+            return verdict.assess(*arguments, masked=case.masks_misfit)
+
+        tracker = self._trackers[n]
+        tracker.anatomy = anatomy
+        tracker.assess = assess
+        found = tracker.follow(number, views, given)
+        judged = for_use(found.assessment, self._case, anatomy)
+        in_doubt = judged.in_doubt or bool(case.identity_reasons)
+        return found.assessed(replace(judged, in_doubt=in_doubt))
 
 
 def follow(

@@ -20,8 +20,8 @@ from ..assessment.uses import UseVerdict
 from ..errors import InputError, Show, unseen
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.body import WHOLE
 from ..imaging.ct import CT
-from ..imaging.structures import WHOLE
 from ..imaging.xray import with_cameras
 from ..io.calibration.calibrated import UNITS
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra

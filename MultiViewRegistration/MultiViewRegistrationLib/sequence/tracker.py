@@ -18,7 +18,7 @@ import numpy as np
 
 from ..assessment import verdict
 from ..assessment.bodies import UNJUDGED, BodyResult
-from ..assessment.neighbours import NeighbourMotion
+from ..assessment.joint_motion import NeighbourMotion
 from ..assessment.uses import Judged, UseVerdict, in_words
 from ..assessment.verdict import Assessment
 from ..errors import InputError

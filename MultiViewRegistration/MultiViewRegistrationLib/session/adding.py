@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.c_arm import CArm
+from ..geometry.machines import CArm
+from ..imaging.body import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES
 from ..imaging.reading import undistorted_mask
-from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES
 from ..imaging.xray import (
     RawImage,
     SharedUnknowns,

@@ -14,8 +14,14 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay, to_line_integrals
 from ..io.bead_model import BeadModel
-from ..io.calibration.bead_camera import BeadCamera, BeadImage, find_in_image
-from ..io.calibration.from_beads import bead_assumptions, bead_origin, calibrate_from_beads
+from ..io.calibration.from_beads import (
+    BeadCamera,
+    BeadImage,
+    bead_assumptions,
+    bead_origin,
+    calibrate_from_beads,
+    find_in_image,
+)
 from ..io.placement import meeting_point
 from ..jobs import ProgressRecord
 from ..mrml.case import frame_of

@@ -20,14 +20,13 @@ from ..assessment.joint_motion import (
 )
 from ..errors import InputError
 from ..geometry import rigid
-from ..imaging.body import Body
+from ..imaging.body import Body, Structures
 from ..imaging.bone_names import vertebra
 from ..imaging.field import nearest
-from ..imaging.structures import Structures
 from ..io.placement import sees
-from ..mrml import bones as scene_bones
 from ..mrml import ct_3d
-from ..mrml.bones import Places, SceneBone, bones_of
+from ..mrml import ct_3d as scene_bones
+from ..mrml.ct_3d import Places, SceneBone, bones_of
 from ..mrml.fingerprints import fingerprint
 from ..mrml.nodes import (
     Colour,
@@ -460,7 +459,7 @@ class Bones:
             if bone.surface is None and name in self._made():
                 mesh = self._made()[name][0]
                 if mesh.GetNumberOfPoints() and making():
-                    scene_bones.put_surface(bone, mesh, self._colours.get(name, MISFIT_COLOUR))
+                    scene_bones.put_bone_surface(bone, mesh, self._colours.get(name, MISFIT_COLOUR))
             elif name in self._colours:
                 scene_bones.colour_surface(bone, self._colours[name])
 

@@ -15,16 +15,14 @@ import numpy as np
 
 from ..errors import InputError, naming
 from ..geometry import rigid
-from ..geometry.c_arm import CArm, angle, side_of_direction
 from ..geometry.camera import Camera, Distortion
 from ..geometry.fields import TABLES, describe_uncertainty
-from ..geometry.slot_scan import SlotScan
+from ..geometry.machines import CArm, SlotScan, angle, side_of_direction
 from ..imaging.dicom_file import read_dicom
 from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, FAR_SIDE, IN_IMAGE
-from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
 from ..io.isocentre import TABLE_MOVED, Stand, moved_mm, share_isocentre
-from ..io.localizer import read_slot_scan, world_of
+from ..io.localizer import is_eos, mismatch, read_slot_scan, world_of
 from ..io.placement import meeting_point, resolve_projection_signs, sees
 from ..io.view_headers import read_c_arm
 from ..io.view_record import Geometry, read_described

@@ -23,14 +23,7 @@ from ..io.edge_checks import (
     read_edge_checks,
 )
 from ..io.files import JsonObject
-from ..mrml.bones import (
-    Places,
-    bones_of,
-    places_of,
-    put_apart,
-    put_bones,
-    same_places,
-)
+from ..mrml.ct_3d import Places, bones_of, places_of, put_apart, put_bones, same_places
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..reasons import KEYS, Use, Verdict, doubted, each_accepted, from_codes, with_codes

@@ -20,16 +20,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit, LandmarkResidual, locate
-from ..imaging.body import Body
+from ..imaging.body import Body, Structures
 from ..imaging.ct import CT as CTVolume
-from ..imaging.structures import Structures
 from ..imaging.xray import XRay
 from ..io.case import Case
 from ..io.dicom_identity import DAY, Mismatch
 from ..jobs import start_python
-from ..mrml.bones import places_of
 from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
-from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
+from ..mrml.ct_3d import places_of, put_surface, surface_is_current, take_surface
 from ..mrml.fingerprints import of_bones, of_ct, of_image, of_view
 from ..mrml.identity import (
     ct_uid,
@@ -226,7 +224,7 @@ class Inputs:
         return self._kept(CT, of_ct(self.registration), lambda: ct_of(self.registration))
 
     def structures(self) -> Structures:
-        """Return the `imaging.structures.Structures` that get a pose of their own each; InputError as `bodies`."""
+        """Return the `imaging.body.Structures` that get a pose of their own each; InputError as `bodies`."""
         return self.bodies(placed=False)[0].bones
 
     def bodies(self, *, placed: bool = True) -> list[Body]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..mrml.bones import Places, places_of
+from ..mrml.ct_3d import Places, places_of
 from .tasks import BackgroundValue
 
 if TYPE_CHECKING:

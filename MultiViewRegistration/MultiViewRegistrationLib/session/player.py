@@ -19,10 +19,9 @@ from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..io.files import printable
 from ..io.sequence import FrameFiles
-from ..mrml.bones import Places, places_of, put_bones, same_places
+from ..mrml.ct_3d import Places, places_of, put_bones, same_places
 from ..mrml.fingerprints import of_ct
-from ..mrml.frames import FileImages, FrameImage, SliceImages
-from ..mrml.image import show_frame
+from ..mrml.image import FileImages, FrameImage, SliceImages, show_frame
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE, FRAME, SOURCE, STILL, XRayView

@@ -22,10 +22,10 @@ from ..io.files import printable
 from ..io.sequence import Frame, FrameFiles, Frames
 from ..jobs import ProgressRecord
 from ..mrml import landmarks, manual_pose
-from ..mrml.bones import places_of, same_places
 from ..mrml.case import searches_whole_ct
+from ..mrml.ct_3d import places_of, same_places
 from ..mrml.fingerprints import body_fingerprint, fingerprint
-from ..mrml.frames import FileImages, SliceImages, frames_in
+from ..mrml.image import FileImages, SliceImages, frames_in
 from ..mrml.registration import CT_TRANSFORM, Registration
 from ..translation import _
 from .inputs import PREPARING, Inputs, camera_of, problem_of_twins

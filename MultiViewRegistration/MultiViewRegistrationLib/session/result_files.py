@@ -29,8 +29,8 @@ from ..io.sequence import FrameFiles
 from ..io.transforms import AXES, DIRECTIONS
 from ..mrml.case import assumptions_of, drawn, image_for_file, settings_of
 from ..mrml.fingerprints import fingerprint, of_image
-from ..mrml.frames import FileImages
 from ..mrml.identity import ct_images, recorded_patient
+from ..mrml.image import FileImages
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView

@@ -16,8 +16,8 @@ from ..errors import InputError, collect_warnings
 from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
-from ..mrml.bones import bones_of, places_of, put_bones
 from ..mrml.case import EXTRAS, searches_whole_ct
+from ..mrml.ct_3d import bones_of, places_of, put_bones
 from ..mrml.drawing import Drawing
 from ..mrml.fingerprints import fingerprint
 from ..mrml.identity import world_uid

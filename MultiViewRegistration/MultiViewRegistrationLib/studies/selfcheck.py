@@ -24,7 +24,7 @@ from ..assessment.diagnosis import misfits
 from ..errors import InputError, Show, warn
 from ..finding import find_pose, refinement_method, seed_of
 from ..geometry import rigid
-from ..imaging.structures import WHOLE
+from ..imaging.body import WHOLE
 from ..imaging.xray import SharedUnknowns
 from ..io.case import Case
 from ..io.files import printable, write_atomically

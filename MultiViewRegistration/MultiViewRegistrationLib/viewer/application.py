@@ -33,10 +33,8 @@ from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..session.history import ManualMoveRecorder
 from ..session.presenters.answer import VERDICTS, AnswerPresenter
-from ..session.presenters.frontend import Frontend
-from ..session.presenters.host import can_move_by_hand
-from ..session.presenters.opening import Read, keep_read
-from ..session.presenters.section import folder_name
+from ..session.presenters.frontend import Frontend, Read, keep_read
+from ..session.presenters.section import can_move_by_hand, folder_name
 from ..session.session import Session
 from ..session.tasks import Task, ended
 from ..translation import _

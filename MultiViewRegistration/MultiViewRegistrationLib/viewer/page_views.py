@@ -17,8 +17,8 @@ from trame_rca.utils import RcaViewAdapter
 from trame_slicer.rca_view.rca_view_factory import RcaRenderStrategy, RcaWindow
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
-from ..mrml import bones as scene_bones
 from ..mrml import ct_3d, layout, overlay, slice_view, source_view
+from ..mrml import ct_3d as scene_bones
 from ..mrml.layout import css_colour, slice_node, tag_of
 from ..mrml.nodes import has_voxels
 from ..mrml.registration import CT_UNIT, Registration
@@ -27,8 +27,7 @@ from ..session.inputs import BoneSurfaceUpdater
 from ..session.presenters.check import OverlaysPresenter
 from ..translation import _
 from . import page
-from .xray_pane import XRayPane
-from .xray_state import are_numbers
+from .xray_pane import XRayPane, are_numbers
 
 if TYPE_CHECKING:
     from .application import Application

@@ -50,7 +50,7 @@ def serve(
     Parameters
     ----------
     path, case
-        What to open at once, see `session.presenters.opening.Opening.open`.
+        What to open at once, see `session.presenters.frontend.Opening.open`.
     port
         0 for any free one.
     notify

@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.bead_fit import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
-from MultiViewRegistrationLib.io.calibration.bead_camera import (
+from MultiViewRegistrationLib.io.calibration.from_beads import (
     BeadImage,
     cameras_json,
     find_in_image,

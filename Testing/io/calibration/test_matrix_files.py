@@ -13,8 +13,8 @@ from test_transforms import affine
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
+from MultiViewRegistrationLib.io.calibration.programs import tracked_view
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
-from MultiViewRegistrationLib.io.calibration.tracked import tracked_view
 
 P = K @ POSE[:3]
 LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}

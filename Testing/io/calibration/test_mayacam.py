@@ -9,7 +9,7 @@ from tiny_case import refusal
 from wrist_mayacam import WRIST
 
 from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
-from MultiViewRegistrationLib.io.calibration.projections import read_mayacam
+from MultiViewRegistrationLib.io.calibration.programs import read_mayacam
 
 
 def text_of(unit=1.0):

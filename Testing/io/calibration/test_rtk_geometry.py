@@ -8,7 +8,7 @@ from known_points import POINTS, check
 from numpy.testing import assert_allclose
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.io.calibration.projections import matrix_of
+from MultiViewRegistrationLib.io.calibration.programs import matrix_of
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 SPACING, ORIGIN, SIZE = (0.8, 0.9), (-150.5, -120.25), (400, 300)

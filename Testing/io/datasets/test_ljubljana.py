@@ -10,7 +10,7 @@ from tiny_case import refusal
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.io.datasets.ljubljana import read_ljubljana
+from MultiViewRegistrationLib.io.datasets.deepfluoro import read_ljubljana
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 

@@ -12,8 +12,7 @@ from refusals import refusal, result_or_refusal, tells
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.imaging import image_source
 from MultiViewRegistrationLib.io import hdf5
-from MultiViewRegistrationLib.io.datasets.deepfluoro import read_deepfluoro
-from MultiViewRegistrationLib.io.datasets.ljubljana import read_ljubljana
+from MultiViewRegistrationLib.io.datasets.deepfluoro import read_deepfluoro, read_ljubljana
 from MultiViewRegistrationLib.io.hdf5 import opened
 
 

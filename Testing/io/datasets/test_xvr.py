@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.datasets.xvr import read_xvr
+from MultiViewRegistrationLib.io.datasets.deepfluoro import read_xvr
 
 torch = pytest.importorskip("torch")
 SDD, DX, DY, X0, Y0, SIZE = 1020.0, 3.0, 2.5, 4.0, -6.0, (40, 36)  # columns, rows

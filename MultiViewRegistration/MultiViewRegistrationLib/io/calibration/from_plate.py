@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError, Show, naming
-from ...geometry.c_arm import rotation
 from ...geometry.camera import check_size
+from ...geometry.machines import rotation
 from ...geometry.plate import (
     POWERS,
     PlateFit,

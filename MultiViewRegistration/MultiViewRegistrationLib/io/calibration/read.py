@@ -17,7 +17,7 @@ from ..files import JsonObject, decode, printable, read_bytes, read_json
 from ..hdf5 import MAGIC
 from ..transforms import NUMPY, ZIP, read_numpy
 from ..view_record import ViewRecord
-from . import bead_camera, matrices, projections, tracked
+from . import from_beads, matrices, programs
 from .calibrated import CALIBRATION, CalibratedView, CalibrationOptions, from_matrix, xml_root
 
 FORMATS = (
@@ -34,7 +34,7 @@ FORMATS = (
     "xreg",
     "yaml",
 )
-XML_ROOTS = {projections.RTK_ROOT: "rtk", "opencv_storage": "opencv", tracked.PLUS_ROOT: "plus"}
+XML_ROOTS = {programs.RTK_ROOT: "rtk", "opencv_storage": "opencv", programs.PLUS_ROOT: "plus"}
 
 
 def read_calibration(
@@ -101,17 +101,17 @@ def _recognise(path: Path) -> tuple[str, Any]:
     begin = b""
     if path.is_file():
         with path.open("rb") as stream:
-            begin = stream.read(tracked.HEAD)
+            begin = stream.read(programs.HEAD)
     if begin.startswith(MAGIC):
-        return ("transform" if tracked.is_transform(begin) else "xreg"), None
-    data = tracked.header_of(path) or read_bytes(path, CALIBRATION)
+        return ("transform" if programs.is_transform(begin) else "xreg"), None
+    data = programs.header_of(path) or read_bytes(path, CALIBRATION)
     if not data:
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
     if data.startswith((NUMPY, ZIP)):
         return "numpy", None
-    if tracked.is_sequence(data):
+    if programs.is_sequence(data):
         return "plus", data
-    if tracked.is_transform(data):
+    if programs.is_transform(data):
         return "transform", None
     text = decode(data, file, CALIBRATION)
     if text.lstrip().startswith("<"):
@@ -125,7 +125,7 @@ def _recognise(path: Path) -> tuple[str, Any]:
         return recognised, tree_of_xml(root, file) if recognised == "opencv" else root
     if _is_json(text):
         content = read_json(path)
-        if isinstance(content, dict) and content.get("format") == bead_camera.FORMAT:
+        if isinstance(content, dict) and content.get("format") == from_beads.FORMAT:
             return "cameras", content
         if (
             isinstance(content, dict)
@@ -134,7 +134,7 @@ def _recognise(path: Path) -> tuple[str, Any]:
         ):
             return "case", content
         return ("opencv" if has_opencv_matrix(content) else "json"), content
-    if projections.is_mayacam(text):
+    if programs.is_mayacam(text):
         return "mayacam", text
     if _is_yaml(text):
         tree = tree_of_yaml(text, file)
@@ -173,17 +173,17 @@ def _views(
     name = printable(path.stem)
     match recognised:
         case "xreg":
-            return projections.read_xreg(path)
+            return programs.read_xreg(path)
         case "rtk":
-            return projections.read_rtk(content, file, options)
+            return programs.read_rtk(content, file, options)
         case "transform":
-            return tracked.read_tracked(path, options)
+            return programs.read_tracked(path, options)
         case "plus":
-            return tracked.read_plus(content, file, options)
+            return programs.read_plus(content, file, options)
         case "mayacam":
-            return projections.read_mayacam(content, file, name, options)
+            return programs.read_mayacam(content, file, name, options)
         case "cameras":
-            return bead_camera.read_cameras(content, file)
+            return from_beads.read_cameras(content, file)
         case "case":
             return _views_of_case(content, file)
         case "text":

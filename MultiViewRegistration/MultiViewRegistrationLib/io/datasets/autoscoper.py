@@ -19,7 +19,7 @@ from ...imaging.image_source import inside
 from ...imaging.reading import RawImage, read_image
 from ...imaging.xray import load_image
 from ..calibration.calibrated import CalibrationOptions
-from ..calibration.projections import read_mayacam
+from ..calibration.programs import read_mayacam
 from ..files import MAX_NUMBER, parse_numbers, printable, read_text, write_atomically
 from . import Imported, view_entry
 

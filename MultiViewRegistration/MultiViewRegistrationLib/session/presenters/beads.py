@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.bead_model import BeadModel, read_bead_model
-from ...io.calibration.bead_camera import BeadCamera
+from ...io.calibration.from_beads import BeadCamera
 from ...io.files import redact_upload_paths
 from ...report.bead_picture import (
     LEFT_OUT,

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 
 from ...errors import InputError
 from ...imaging.segment_names import PELVIS_AND_FEMURS, VERTEBRAE, Group, is_bone
-from ...mrml import bones as scene_bones
+from ...mrml import ct_3d as scene_bones
 from ...mrml.anatomy import NUMBERED, name_by_number, of_group, terminology_of
 from ...mrml.layout import css
 from ...mrml.nodes import segmentations_of_ct, segments_of
 from ...mrml.registration import UNIT
 from ...translation import _
 from .form import Button, Choice, Control, Form, Option, Table, Text, TextField, line, quiet, row
-from .host import Segmenter
-from .section import Presenter, progress_bar
+from .section import Presenter, Segmenter, progress_bar
 
 #: Groups of bones that are chosen at one click, by the key of their button: title, and which.
 GROUPS = {

@@ -47,10 +47,8 @@ from .form import (
     quiet,
     row,
 )
-from .host import Host
-from .register import verdict_state
-from .section import Presenter, State
-from .start import move_button
+from .section import Host, Presenter, State
+from .start import move_button, verdict_state
 
 if TYPE_CHECKING:
     from ...report.result import Result

@@ -14,14 +14,14 @@ from ...assessment.remedy import remedy
 from ...errors import UnitMismatch
 from ...geometry import rigid
 from ...imaging import ct as imaging_ct
+from ...imaging.body import WHOLE as CT_NAME
 from ...imaging.segment_names import is_soft
-from ...imaging.structures import WHOLE as CT_NAME
 from ...imaging.surface import write_surface
 from ...io.dicom_identity import study_name
 from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
-from ...mrml.bones import named_bones, places_of, put_apart
+from ...mrml.ct_3d import named_bones, places_of, put_apart
 from ...mrml.ct_facts import take_facts
 from ...mrml.fingerprints import of_ct
 from ...mrml.identity import file_of, header_of_ct, keep_header
@@ -44,8 +44,7 @@ from ..adding import clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
 from .bone_choice import BoneChoicePresenter
 from .form import Button, Choice, Files, Form, Option, Text, options_of, quiet, row
-from .host import Host
-from .section import Presenter, State, node_options
+from .section import Host, Presenter, State, node_options
 
 UNITS = {
     "hu": _("Hounsfield units (HU)"),

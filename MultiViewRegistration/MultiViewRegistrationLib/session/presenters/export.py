@@ -30,9 +30,8 @@ from .form import (
     quiet,
     row,
 )
-from .host import Host
 from .number import Number
-from .section import Presenter, State, folder_name, written_to
+from .section import Host, Presenter, State, folder_name, written_to
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
 PORT = Number(_("Port"), 1, 65535, whole=True)

@@ -17,9 +17,9 @@ from typing import assert_never
 import numpy as np
 
 from ...errors import InputError, collect_warnings
+from ...imaging.body import Structures
 from ...imaging.ct import load_ct, load_mask
 from ...imaging.segmentation import read_segments
-from ...imaging.structures import Structures
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
 from ...io.recognise import CALIBRATION, CASE, CT, POSE, XRAY, FoundFiles, recognise
@@ -57,8 +57,7 @@ from .form import (
     texts,
     walk,
 )
-from .host import Host
-from .section import Presenter, question_controls
+from .section import Host, Presenter, question_controls
 from .sections import Sections
 
 READING = _("Reading files\u2026")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.c_arm import left_side, side_of_direction
 from ...geometry.camera import Camera
+from ...geometry.machines import left_side, side_of_direction
 from ...io.calibration.calibrated import CalibratedView
 from ...io.recognise import CALIBRATION
 from ...mrml.layout import css_colour

@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 
 from ...errors import InputError, MissingInformation
-from ...geometry.c_arm import CArm
-from ...geometry.slot_scan import SlotScan
+from ...geometry.machines import CArm, SlotScan
 from ...io import c_arm_presets
 from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.c_arm import ANGLES, DEG, CArm, left_side
 from ...geometry.fields import C_ARM, SLOT_SCAN, Field
+from ...geometry.machines import ANGLES, DEG, CArm, left_side
 from ...io.calibration.calibrated import CalibratedView
 from ...io.calibration.matrices import IN_LPS_MM, read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres

@@ -7,11 +7,9 @@ from dataclasses import dataclass, fields
 from .check import CheckPresenter
 from .ct import CTPresenter
 from .export import ExportPresenter
-from .host import Host
-from .register import RegisterPresenter
-from .section import Presenter
+from .section import Host, Presenter
 from .sequence import SequencePresenter
-from .start import StartPresenter
+from .start import RegisterPresenter, StartPresenter
 from .xrays import XRaysPresenter
 
 

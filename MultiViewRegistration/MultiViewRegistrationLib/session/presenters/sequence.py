@@ -15,9 +15,9 @@ from ...report.plot import curve_file
 from ...translation import _
 from ..player import RATES, Played, Player
 from ..registering import is_outside, missing_at_start, missing_images
-from ..sequence import Sequence, StructureMotion
+from ..sequence import Sequence, StructureMotion, take_video
 from ..tasks import Writer
-from ..video import take_video
+from .bones import JointMotionPresenter
 from .form import (
     TONES,
     Button,
@@ -39,7 +39,6 @@ from .form import (
     row,
     texts,
 )
-from .joint_motion import JointMotionPresenter
 from .section import Presenter, State, folder_name, progress_bar, written_to
 
 if TYPE_CHECKING:

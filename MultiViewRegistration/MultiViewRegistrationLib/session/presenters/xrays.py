@@ -40,9 +40,8 @@ from .form import (
 )
 from .geometry import GeometryPresenter
 from .geometry_edits import GeometryEdits
-from .host import Host
 from .number import Number
-from .section import State, node_options
+from .section import Host, State, node_options
 
 PICTURE_HEIGHT_PX = 120
 

@@ -92,11 +92,7 @@ bench: $(VENV)/.test
 # Speed first, since it wants the machine for itself; accuracy.sh says what needs ../shared/data, docs/datasets.md what that is.
 tables: $(VENV)/.test
 	$(BENCHMARKS) speed --page docs/tables/benchmarks.md
-	$(BENCHMARKS) tracking --page docs/tables/benchmarks.md
-	$(BENCHMARKS) viewer frames --page docs/tables/benchmarks.md
 	PYTHON=$(VENV)/bin/python benchmarks/accuracy.sh
-	$(BENCHMARKS) make_pose_set build/poses
-	$(BENCHMARKS) regressor 100 --rows build/regressor.jsonl --page docs/tables/regressor.md
 	$(VENV)/bin/python docs/short_tables.py docs/tables/*.md
 
 lint: $(VENV)/.test

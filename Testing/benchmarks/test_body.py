@@ -14,8 +14,6 @@ from benchmarks.simulation.body import (
     transmission,
     without_couch,
 )
-from benchmarks.simulation.spine import SHIFT_MM, TURN_DEG, bend
-from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 
 OBLIQUE = np.array(
@@ -87,27 +85,6 @@ def test_bones_are_found_the_largest_first_and_contrast_agent_is_none(tmp_path):
     assert not (masks[0] & masks[1]).any()
     assert len(single_bones(ct, most=1)) == 1
     assert single_bones(Volume(np.minimum(ct.values, 100), ct.ct_from_index)) == []
-
-
-CENTRES = [np.array([0.0, 3 * n, -25 * n]) for n in range(5)]
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_each_vertebra_moves_against_its_neighbour_within_the_limits(seed):
-    motions = bend(np.random.default_rng(seed), CENTRES)
-    assert np.array_equal(motions[2], np.eye(4))
-    for n in (0, 1, 3, 4):
-        neighbour = n + 1 if n < 2 else n - 1
-        relative = rigid.inverse(motions[neighbour]) @ motions[n]
-        joint = (CENTRES[n] + CENTRES[neighbour]) / 2
-        shift = np.linalg.norm(rigid.transform_points(relative, joint) - joint)
-        assert TURN_DEG[0] <= np.degrees(rigid.rotation_angle(relative)) <= TURN_DEG[1]
-        assert SHIFT_MM[0] <= shift <= SHIFT_MM[1]
-
-
-def test_motions_are_drawn_anew():
-    first, second = (bend(np.random.default_rng(seed), CENTRES) for seed in (1, 2))
-    assert not np.allclose(first[0], second[0], atol=0.01)
 
 
 def test_padding_below_air_is_air():

@@ -50,7 +50,6 @@ export class Gestures {
     if (!drag) return;
     if (!drag.far && distance(now, drag.from) < CLICK && !drag.handle) return;
     drag.far = true;
-    this.host.mark(event);
     const far = this[drag.what](drag.last, now, drag);
     if (far) {
       drag.sum = far.map((number, i) => number + (drag.sum ? drag.sum[i] : 0));
@@ -149,7 +148,6 @@ export class Gestures {
     if (!turned) return;
     if (event.shiftKey) {
       if (!this.host.movable) return;
-      this.host.mark(event);
       const far = this.host.move("beam", (-turned / WHEEL) * (event.ctrlKey ? FINE : COARSE));
       this.wheeled = far.map((mm) => mm + (this.wheeled || 0))[0];
       this.host.showFar("beam", [this.wheeled]);

@@ -67,7 +67,7 @@ const XRay = {
     this.gestures = new Gestures(this);
     const send = (matrix, last, name) => this.ask("move", matrix, last, name);
     // The server draws one picture while another is shown.
-    this.mover = new Mover(send, (answer, sequence) => this.moved(answer, sequence), () => (graphics ? 1 : 2));
+    this.mover = new Mover(send, (answer) => this.moved(answer), () => (graphics ? 1 : 2));
     this.farText = ""; // shown with the next picture
     this.onPose = () => {
       if (graphics || (pose.known && bone.known)) this.repaint(); // else the server's answer brings the picture
@@ -76,7 +76,6 @@ const XRay = {
     this.fetching = this.scheduled = false;
     this.closeUp = 0;
     this.flickering = true;
-    this.times = [];
   },
 
   mounted() {
@@ -198,10 +197,7 @@ const XRay = {
 
     move(kind, ...numbers) {
       body().move(kind, this.view.camera, numbers);
-      const sequence = this.mover.add();
-      if (graphics) this.shows = sequence;
-      if (window.mvregFrames && this.eventTime) this.times.push([sequence, this.eventTime]);
-      this.eventTime = null;
+      this.mover.add();
       return numbers;
     },
 
@@ -242,16 +238,13 @@ const XRay = {
       this.farText = this.far(kind, numbers);
     },
 
-    moved(answer, sequence) {
+    moved(answer) {
       pose.follow(answer.pose, answer.now, Boolean(answer.refused));
       bone.follow(answer.bone, answer.bone_now, Boolean(answer.refused));
       pose.follow(this.view.pose, this.view.pose_stamp);
       bone.follow(this.view.bone, this.view.bone_stamp);
       if ("stamp" in answer) this.takeLayer(answer);
-      if (!graphics) {
-        this.shows = sequence;
-        this.repaint();
-      }
+      if (!graphics) this.repaint();
       this.fetch();
     },
 
@@ -260,10 +253,6 @@ const XRay = {
     at(event) {
       const box = this.$refs.surface.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
-    },
-
-    mark(event) {
-      this.eventTime = event.timeStamp;
     },
 
     press(event, handle = "") {
@@ -404,15 +393,6 @@ const XRay = {
         bones: view.bones.filter((one) => one.lines.length).map((one) => boneOutline(frame, one)),
         scale: this.small ? null : scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
       };
-      if (window.mvregFrames && this.shows) this.measure(this.shows);
-    },
-
-    // For benchmarks/viewer.py: how long after its event each movement is on the screen.
-    measure(sequence) {
-      const shown = this.times.filter(([number]) => number <= sequence);
-      this.times = this.times.filter(([number]) => number > sequence);
-      this.shows = 0;
-      setTimeout(() => window.mvregFrames.push({ at: performance.now(), events: shown.map(([, time]) => time) }));
     },
   },
 };

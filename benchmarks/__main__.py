@@ -12,7 +12,6 @@ COMMANDS = {
     "speed": "measure speed, memory and accuracy beside other programs; `make bench`",
     "protocol": "simulate, register and judge thousands of cases",
     "make_cases": "make cases with simulated X-rays",
-    "peers": "register the same X-rays by this program and its peers",
     "appearances": "register simulated X-rays of many appearances",
     "bent": "register bodies that are not rigid",
     "searches": "search without a start, on X-rays of any part of a CT",

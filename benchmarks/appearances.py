@@ -13,7 +13,7 @@ below 1 mm and wrong above 2 mm; a right answer in spite of a fault is neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -181,10 +181,10 @@ def whole_verdict(rows: list[dict]) -> str:
         own = [row for row in rows if _is_right(row) or row["how"] == how]
         groups.append(((f"all, {how}",), own))
 
-    def count(belongs: Callable[[dict], bool], verdict: str) -> Callable[[list[dict]], int]:
+    def count(belongs, verdict):
         return lambda group: sum(belongs(row) and row["verdict"] == verdict for row in group)
 
-    def area(group: list[dict]) -> str:
+    def area(group):
         scores = [VERDICTS.index(row["verdict"]) + row["risk"] for row in group]
         return f"{auroc(scores, list(map(is_wrong, group))):.3f}"
 
@@ -213,7 +213,7 @@ def is_chance(row: dict) -> bool:
     return row["mtre_mm"] is None or row["mtre_mm"] > FAR_MM
 
 
-def _is_right(row: dict) -> bool:
+def _is_right(row):
     return row["how"] in ("right", "far") and row["mtre_mm"] < SUCCESS_MM
 
 

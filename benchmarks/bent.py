@@ -36,7 +36,6 @@ from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.pieces import Asked
 from MultiViewRegistrationLib.assessment.uses import OVERLAY_MM
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -96,10 +95,10 @@ def bent(
 ) -> tuple[Volume, Points]:
     """The body of which the side of a plane to which its normal points has moved, and where that takes points, CT mm."""
 
-    def weight(points: np.ndarray) -> np.ndarray:
+    def weight(points):
         return np.clip((points - point) @ normal / SMOOTH_MM + 0.5, 0, 1)[..., None]
 
-    def forward(points: np.ndarray) -> np.ndarray:
+    def forward(points):
         return (1 - weight(points)) * points + weight(points) * rigid.transform_points(
             motion, points
         )
@@ -152,7 +151,7 @@ def changed(
         )
         plane = rigid.transform_points(ct.volume.ct_from_index, np.array([0, 0, first - 0.5]))
 
-        def lengthened(points: np.ndarray) -> np.ndarray:
+        def lengthened(points):
             return points + ((points - plane) @ axis > 0)[..., None] * axis * count
 
         return body, CT(shorter), lengthened, count * step
@@ -174,7 +173,7 @@ def inside(rng: np.random.Generator, body: Volume, kind: str) -> tuple[Volume, P
         centre = rng.choice(points[((points > low) & (points < high)).all(axis=1)])
         way = unit(rng.normal(size=3))
 
-        def share(at: np.ndarray) -> np.ndarray:
+        def share(at):
             return _smooth((radius - np.linalg.norm(at - centre, axis=-1)) / RIM_MM + 0.5)
     else:
         size, deep = rng.uniform(*RIBS_MM), rng.uniform(*DEEP_MM)
@@ -184,12 +183,12 @@ def inside(rng: np.random.Generator, body: Volume, kind: str) -> tuple[Volume, P
         front = np.percentile(points[own, 1], 2)
         way = unit(np.array([0.3 * rng.normal(), -0.5, 0.8 * rng.choice([-1, 1])]))
 
-        def share(at: np.ndarray) -> np.ndarray:
+        def share(at):
             along = _smooth((front + deep - at[..., 1]) / deep)
             high = _smooth((HIGH_MM - np.abs(at[..., 2] - height)) / EDGE_MM)
             return along * high * _smooth((at[..., 0] - middle) * side / EDGE_MM)
 
-    def forward(at: np.ndarray) -> np.ndarray:
+    def forward(at):
         return at + share(at)[..., None] * way * size
 
     k, j, i = np.indices(body.values.shape).reshape(3, -1)
@@ -202,7 +201,7 @@ def inside(rng: np.random.Generator, body: Volume, kind: str) -> tuple[Volume, P
     return Volume(values.reshape(body.values.shape), body.ct_from_index), forward, size
 
 
-def _smooth(share: np.ndarray) -> np.ndarray:
+def _smooth(share):
     """From 0 to 1, without an edge."""
     share = np.clip(share, 0, 1)
     return share**2 * (3 - 2 * share)
@@ -214,7 +213,7 @@ def aside(rng: np.random.Generator, ct: CT, height: float, kind: str) -> tuple[C
     slow = rng.uniform(*SLOW_MM) if kind.endswith("slow") else 1e-3
     shift = unit(rng.normal(size=3) * [1, 1, 0]) * rng.uniform(*ASIDE_MM)
 
-    def share(points: np.ndarray) -> np.ndarray:
+    def share(points):
         inside = (thick + slow) / 2 - np.abs(points[..., 2] - height)
         return np.clip(inside / slow, 0, 1)[..., None]
 
@@ -283,11 +282,11 @@ def row(options: Options, seed: int, number: int) -> dict:
         if not len(targets):  # no X-ray shows the piece
             targets = None
 
-    def found_and_true(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def found_and_true(points):
         there = rigid.transform_points(pose, forward(points))
         return rigid.transform_points(found.world_from_ct, points), there
 
-    def told(given: np.ndarray | None) -> dict:
+    def told(given):
         assessed = verdict.assess(anatomy, views, found, start, given)
         assert assessed.targets is not None  # bone that all views show
         here, there = found_and_true(assessed.targets)
@@ -330,12 +329,12 @@ def row(options: Options, seed: int, number: int) -> dict:
 
 
 def _images(
-    rng: np.random.Generator,
-    covers: tuple[str, ...],
-    projector: RtkProjector,
-    cameras: list[Camera],
-    pose: np.ndarray,
-) -> list[np.ndarray]:
+    rng,
+    covers,
+    projector,
+    cameras,
+    pose,
+):
     """X-rays of the usual kind, with what covers bone, else with wires in three of ten."""
     if covers:
         xrays = xrays_with(rng, covers, len(cameras))
@@ -348,7 +347,7 @@ def _images(
     return images
 
 
-def _without_parts(*arguments) -> verdict.Assessment:
+def _without_parts(*arguments):
     yes = np.ones(1, bool)
     with patch.multiple(
         verdict,

@@ -17,7 +17,7 @@ X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,8 +29,7 @@ import scipy
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.bodies import Alone, BodyResult
-from MultiViewRegistrationLib.assessment.joint_motion import NeighbourMotion
+from MultiViewRegistrationLib.assessment.bodies import Alone
 from MultiViewRegistrationLib.assessment.together import register_together, with_together
 from MultiViewRegistrationLib.errors import unseen
 from MultiViewRegistrationLib.geometry import rigid
@@ -46,7 +45,6 @@ from MultiViewRegistrationLib.registration.optimizer import pose_difference
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import correct_cameras
-from MultiViewRegistrationLib.report.result import Result
 
 from .people import BEYOND_MM, ct_path, patient_of
 from .protocol.conditions import GeometryError, calibrated, readings
@@ -202,7 +200,7 @@ def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
 def images_of(case: SimpleNamespace, kept: Path) -> list[np.ndarray]:
     """The case's X-rays, uint16, from the file `kept` if it is there."""
 
-    def make() -> list[np.ndarray]:
+    def make():
         rng = np.random.default_rng([case.seed, case.number, 1])
         body = case.body
         bent = MovedBones(body.projector, body.longer, body.longer_labels, case.moved)
@@ -239,7 +237,7 @@ def given_labels(case: SimpleNamespace) -> np.ndarray:
     return given
 
 
-def _leak(case: SimpleNamespace, given: np.ndarray) -> None:
+def _leak(case, given):
     """Give one bone the voxels of a neighbour that are nearest to it."""
     rng = np.random.default_rng([case.seed, case.number, 3])
     n = int(rng.integers(len(case.chosen)))
@@ -254,7 +252,7 @@ def _leak(case: SimpleNamespace, given: np.ndarray) -> None:
     given[neighbour & (distances <= reach)] = n + 1
 
 
-def _cross(hu: Volume) -> np.ndarray:
+def _cross(hu):
     """What a mask grows or shrinks by: some 2 mm across, a voxel where these are larger."""
     steps = np.maximum(np.round(2 / hu.spacing_mm[::-1]), 1).astype(int)
     return np.ones(2 * np.minimum(steps, 3) + 1 if steps.max() > 1 else (3, 3, 3), bool)
@@ -331,7 +329,7 @@ def rows_of(
     return {"bones": rows, "pairs": [_pair(each, known) for each in shown]}
 
 
-def _pair(motion: NeighbourMotion, known: Mapping[str, tuple[BodyResult, np.ndarray]]) -> dict:
+def _pair(motion, known):
     """A row of two neighbours: how far their motion is off, and what is said of it."""
     (one, true), (other, true_other) = (known[each] for each in (motion.against, motion.name))
     found = rigid.inverse(one.world_from_ct) @ other.world_from_ct
@@ -359,13 +357,13 @@ def masked_row(case: SimpleNamespace, images: Sequence[np.ndarray]) -> dict[str,
 
 
 def _row(
-    case: SimpleNamespace,
-    found: BodyResult | Result,
-    bone: str,
-    share: float,
-    mm: float,
-    overlay_mm: float,
-) -> dict:
+    case,
+    found,
+    bone,
+    share,
+    mm,
+    overlay_mm,
+):
     """What a row says of a bone, of which its mask holds a share, and which is so far off."""
     return {
         "seed": case.seed,

@@ -15,7 +15,6 @@ and limits were chosen on seed 71. What was found is in docs/validation.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,7 +108,7 @@ def kind_of(row: dict) -> dict[str, object]:
 def table(rows: list[dict]) -> str:
     """How many bones of each group are right, accepted and rejected."""
 
-    def told(verdict: str, *, wrong: bool) -> Callable[[list[dict]], str]:
+    def told(verdict, *, wrong):
         return lambda group: share(
             [row["verdict"] == verdict for row in group if row["wrong"] is wrong]
         )
@@ -128,7 +127,7 @@ def table(rows: list[dict]) -> str:
     groups = [(("all",), rows)]
     for key in kind_of(rows[0]):
 
-        def named(row: dict, key: str = key) -> tuple[str]:
+        def named(row, key=key):
             return (f"{key} {kind_of(row)[key]}",)
 
         groups += sorted(grouped(rows, named), key=lambda group: group[0])

@@ -82,7 +82,7 @@ def cropped_sideways(image: sitk.Image, centre: np.ndarray, rng: np.random.Gener
     middle = image.TransformPhysicalPointToContinuousIndex(centre.tolist())
     box = [[0, size] for size in image.GetSize()]
 
-    def cut(axis: int, end: int, nearest_mm: float, farthest_mm: float) -> None:
+    def cut(axis, end, nearest_mm, farthest_mm):
         away = rng.uniform(nearest_mm, farthest_mm) / spacing[axis]
         index = round(middle[axis] + (away if end else -away))
         box[axis][end] = min(max(index, 0), box[axis][1])

@@ -154,7 +154,7 @@ def wrong_sign(views: list[View]) -> list[View]:
     return [_about_isocentre(view, -2 * float(view.name)) for view in views]
 
 
-def _about_isocentre(view: View, degrees: float) -> View:
+def _about_isocentre(view, degrees):
     axis = np.array([0, 0, np.radians(degrees)])
     turn = rigid.about(ISOCENTRE_MM, rigid.turn_and_shift(axis, [0, 0, 0]))
     pose = view.camera.camera_from_world @ turn

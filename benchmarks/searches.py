@@ -66,7 +66,7 @@ def row(options: Options, seed: int, number: int) -> dict:
         with suppress(InputError):  # the X-rays show too little of it
             targets = targets_of(patient, cameras, xrays, pose, rng)
 
-    def images() -> list[np.ndarray]:
+    def images():
         rng = np.random.default_rng([seed, number, 1])
         overlays = overlays_with(rng, nuisances)
         return take(patient.projector, cameras, xrays, pose, rng, overlays)

@@ -112,7 +112,7 @@ def compared(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarr
     return found
 
 
-def _off_mm(points: np.ndarray, found: np.ndarray, pose: np.ndarray, motion: np.ndarray) -> float:
+def _off_mm(points, found, pose, motion):
     apart = rigid.transform_points(found, points) - rigid.transform_points(pose @ motion, points)
     return float(np.linalg.norm(apart, axis=1).mean())
 

@@ -57,7 +57,7 @@ def logistic(x: np.ndarray, wrong: np.ndarray, ridge: float = 0.0) -> np.ndarray
     x: (n, k).   wrong: (n,) bool.   ridge: on the weights, in rows.
     """
 
-    def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
+    def cost(beta):
         z, weights = beta[0] + x @ beta[1:], beta[1:]
         value = np.sum(np.logaddexp(0, z) - wrong * z) + ridge / 2 * weights @ weights
         off = 1 / (1 + np.exp(-z)) - wrong

@@ -102,7 +102,7 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     )
 
 
-def _disagreement(rows: list[dict]) -> tuple[float, float]:
+def _disagreement(rows):
     """Median and median deviation of the log of mTRE over `features.disagreement_mm`, as some rows have lost the right minimum."""
     ratios = np.log(mtre(rows)) - np.log(
         [row["features"]["disagreement_mm"] + PAD_MM for row in rows]
@@ -110,7 +110,7 @@ def _disagreement(rows: list[dict]) -> tuple[float, float]:
     return float(np.median(ratios)), float(stats.median_abs_deviation(ratios, scale="normal"))
 
 
-def _camera_quantiles(row: dict) -> np.ndarray:
+def _camera_quantiles(row):
     """(QUANTILES,) mm that the cameras' uncertainty adds."""
     return (
         ScaledChiSquare(*row["cameras"]).quantiles_mm(QUANTILES)
@@ -119,7 +119,7 @@ def _camera_quantiles(row: dict) -> np.ndarray:
     )
 
 
-def _near(scaled: np.ndarray, mm: np.ndarray, cameras_mm: np.ndarray) -> tuple[np.ndarray, float]:
+def _near(scaled, mm, cameras_mm):
     """(k + 1,) and a number: mean, by 1 and the columns, and deviation of the log error without the cameras' share.
 
     scaled: (n, k) columns.   mm: (n,).   cameras_mm: (n, q).
@@ -134,7 +134,7 @@ def _near(scaled: np.ndarray, mm: np.ndarray, cameras_mm: np.ndarray) -> tuple[n
     )
     design = np.column_stack([np.ones(len(scaled)), scaled])
 
-    def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+    def cost(parameters):
         beta, log_sd = parameters[:-1], parameters[-1]
         z = (logs - (design @ beta)[:, None]) * np.exp(-log_sd)
         each = density - z**2 / 2 - log_sd
@@ -156,7 +156,7 @@ def _near(scaled: np.ndarray, mm: np.ndarray, cameras_mm: np.ndarray) -> tuple[n
     return best[:-1], float(np.exp(best[-1]))
 
 
-def _usual(rows: list[dict], name: str) -> float:
+def _usual(rows, name):
     """What hardly any right answer is worse than, where nothing was wrong with the case."""
     right = (row for row in rows if is_sound(row) and row["mtre_mm"] < NEAR_MM)
     good_is_high = name in ("similarity", "wider_similarity")

@@ -8,7 +8,7 @@ right one below SUCCESS_MM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,18 +112,18 @@ def verdict_is(rows: Rows, verdict: str) -> np.ndarray:
 
 
 def _share(
-    what: str,
-    wanted: str,
-    hits: np.ndarray,
-    of: np.ndarray,
-    is_reached: Callable[[SuccessRate], bool],
-) -> Judged:
+    what,
+    wanted,
+    hits,
+    of,
+    is_reached,
+):
     """What share of some (n,) bool has to be reached."""
     rate = SuccessRate.of(hits, of)
     return Judged(what, wanted, share(hits, of), is_reached(rate) if rate.total else None)
 
 
-def _accepts(rows: Rows) -> Judged:
+def _accepts(rows):
     return _share(
         "wrong of the accepted",
         f"0 of {MIN_ACCEPTS} or more",
@@ -133,31 +133,31 @@ def _accepts(rows: Rows) -> Judged:
     )
 
 
-def _wrong_accepts(what: str, rows: Rows) -> Judged:
+def _wrong_accepts(what, rows):
     wrong, accepted = mtre(rows) > WRONG_MM, verdict_is(rows, "accept")
     return _share(what, "0", wrong, accepted, lambda rate: not rate.successes)
 
 
-def _rejects(what: str, rows: Rows) -> Judged:
+def _rejects(what, rows):
     rejected, right = verdict_is(rows, "reject"), mtre(rows) < SUCCESS_MM
     wanted = f"at most {100 * MAX_REJECTED:g} %"
     return _share(what, wanted, rejected, right, lambda rate: rate.rate <= MAX_REJECTED)
 
 
-def _accepted(what: str, rows: Rows) -> Judged:
+def _accepted(what, rows):
     rows = [row for row in rows if row["error"] is None]
     accepted, right = verdict_is(rows, "accept"), mtre(rows) < SUCCESS_MM
     wanted = f"{100 * MIN_ACCEPTED:g} % or more"
     return _share(what, wanted, accepted, right, lambda rate: rate.rate >= MIN_ACCEPTED)
 
 
-def _bound(what: str, rows: Rows) -> Judged:
+def _bound(what, rows):
     """Judge bounds where they are told: where the views agree."""
     rows = [row for row in rows if is_predicted(row) and row.get("agree", True)]
     within = mtre(rows) <= np.array([row["upper95_mm"] for row in rows], float)
     low, high = BOUND_HOLDS
 
-    def is_reached(rate: SuccessRate) -> bool:
+    def is_reached(rate):
         found_low, found_high = rate.interval
         return found_low <= high and found_high >= low
 
@@ -165,12 +165,12 @@ def _bound(what: str, rows: Rows) -> Judged:
     return _share(what, wanted, within, np.ones(len(rows), bool), is_reached)
 
 
-def _auroc(what: str, rows: Rows) -> Judged:
+def _auroc(what, rows):
     """Of those with calibrated cameras."""
     return _area(what, [row for row in rows if row["error"] is None], MIN_AUROC)
 
 
-def _auroc_of_condition(what: str, rows: Rows, calibrated: Rows) -> Judged:
+def _auroc_of_condition(what, rows, calibrated):
     rows = [row for row in rows if is_predicted(row)]
     wrong = mtre(rows) > WRONG_MM
     if min(wrong.sum(), (~wrong).sum()) < MIN_OF_A_KIND:
@@ -179,7 +179,7 @@ def _auroc_of_condition(what: str, rows: Rows, calibrated: Rows) -> Judged:
     return _area(what, rows, MIN_AUROC_OF_CONDITION)
 
 
-def _area(what: str, rows: Rows, wanted: float) -> Judged:
+def _area(what, rows, wanted):
     """Of the failure probability, where it is predicted."""
     rows = [row for row in rows if is_predicted(row)]
     wrong = mtre(rows) > WRONG_MM

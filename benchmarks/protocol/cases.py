@@ -19,7 +19,6 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import BONE_HU, CT, load_ct, masked
-from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.files import sha256
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -31,7 +30,7 @@ from ..kept import ct_name
 from ..simulation.body import single_bones
 from ..simulation.cases import Patient, random_cameras, random_pose, take, targets_of, views_of
 from ..simulation.projector import Joseph, MaterialProjector, MovedBones
-from ..simulation.simulator import SimulatedXRay, overlays_with, xrays_with
+from ..simulation.simulator import overlays_with, xrays_with
 from . import conditions
 from .conditions import (
     CT_ERRORS,
@@ -87,17 +86,13 @@ class TrialCase:
     nuisances: tuple[str, ...] = ()
 
 
-def _start(
-    truth: np.ndarray, targets: np.ndarray, largest_mm: float, of: int, interval: int, rng
-) -> np.ndarray:
+def _start(truth, targets, largest_mm, of, interval, rng):
     """(4, 4) a start with an mTRE from one of so many intervals up to the largest."""
     edges = [largest_mm / of * (interval + end) for end in (0, 1)]
     return starting_poses(truth, targets, edges, 1, int(rng.integers(2**31)))[0]
 
 
-def _moved(
-    rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: tuple, mm: tuple
-) -> np.ndarray:
+def _moved(rng, pose, centre, degrees, mm):
     """The pose turned about a point of the CT and shifted, by amounts within these ranges, in directions drawn evenly."""
     return perturbed(pose, centre, rng.uniform(*degrees), rng.uniform(*mm), 1, rng)[0]
 
@@ -234,7 +229,7 @@ class SimulatedCases:
             return row | {"skipped": str(error)}, None
 
 
-def _row(trial: Trial, condition: Condition, ct: Path) -> dict:
+def _row(trial, condition, ct):
     keys = ("part", "group", "views", "apart_deg", "error")
     return {
         "number": trial.number,
@@ -310,14 +305,14 @@ def with_wrong_ct(case: Case, wrong_from_ct: np.ndarray) -> Case:
 
 
 def _taken(
-    names: Sequence[str],
-    subject: Subject,
-    part: Part,
-    cameras: Sequence[Camera],
-    xrays: Sequence[SimulatedXRay],
-    pose: np.ndarray,
-    rng: np.random.Generator,
-) -> list[View]:
+    names,
+    subject,
+    part,
+    cameras,
+    xrays,
+    pose,
+    rng,
+):
     """The views, with all that is put on their images afterwards, or moves."""
     overlays = overlays_with(rng, names)
     centre = part.patient.centre
@@ -422,18 +417,18 @@ class RealCase:
             self.case, views=views, world_from_ct=start, targets=targets, truth_world_from_ct=truth
         )
 
-    def _in_all_fields(self, world_from_ct: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def _in_all_fields(self, world_from_ct, points):
         """(n,) bool of points (n, 3), CT mm."""
         return np.all(
             in_field(self.case.views, rigid.transform_points(world_from_ct, points)), axis=0
         )
 
-    def _with_projection(self, view: View, pose: np.ndarray) -> View:
+    def _with_projection(self, view, pose):
         added = self.density * self._joseph.project(view.camera, pose)[0]
         image = (view.xray.line_integrals + added).astype(np.float32)
         return view.with_xray(line_integrals=image)
 
-    def _density(self, view: View) -> float:
+    def _density(self, view):
         """The factor by which the bone's projection fits its own X-ray best.
 
         Least squares within windows.

@@ -86,14 +86,14 @@ def unstated(rng: np.random.Generator, views: Views) -> Views:
     return found
 
 
-def _with_intrinsics(rng: np.random.Generator, view: View, known: dict) -> View:
+def _with_intrinsics(rng, view, known):
     """The view with a principal point and a distance as wrong as is said of them."""
     pixels, percent = known["principal_point_sd_px"], known["distance_sd_percent"]
     wrong = _shifted(view, pixels * rng.normal(size=2), 1 + percent / 100 * rng.normal())
     return replace(wrong, principal_point_sd_px=pixels, distance_sd_percent=percent)
 
 
-def _shifted(view: View, pixels: np.ndarray, scale: float = 1.0) -> View:
+def _shifted(view, pixels, scale=1.0):
     """The view with another principal point, and with the distance from source to detector scaled."""
     intrinsics = view.camera.intrinsics.copy()
     intrinsics[:2, :2] *= scale
@@ -197,11 +197,11 @@ def slice_spacing(rng: np.random.Generator, volume: Volume) -> np.ndarray:
     )
 
 
-def _two_to_three_percent(rng: np.random.Generator) -> float:
+def _two_to_three_percent(rng):
     return 1 + rng.choice([-1, 1]) * rng.uniform(0.02, 0.03)
 
 
-def _about_middle(volume: Volume, linear: np.ndarray) -> np.ndarray:
+def _about_middle(volume, linear):
     """(4, 4), CT mm: the linear map (3, 3) about the middle of the volume."""
     middle = rigid.transform_points(
         volume.ct_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2
@@ -280,11 +280,11 @@ class Trial:
     repeat: int
 
 
-def _of(part: str) -> list[Condition]:
+def _of(part):
     body = part == "body"
     seldom, often, near = (4, 1, 2) if body else (8, 8, 8)
 
-    def named(views: int, angle_deg: float) -> str:
+    def named(views, angle_deg):
         return "1 view" if views == 1 else f"{views} views, {angle_deg} degrees"
 
     found = []

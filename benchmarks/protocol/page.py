@@ -6,7 +6,6 @@ Rows are those of `runs.measured`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -126,7 +125,7 @@ def grouped(rows: Rows, *keys: str) -> list[tuple[tuple, list[dict]]]:
 def success_by_condition(rows: Rows) -> str:
     """Success, capture range and errors of each condition, all CTs together."""
 
-    def near(group: Rows) -> list[dict]:
+    def near(group):
         return [row for row in group if row.get("start_mm", np.inf) <= STEP_MM]
 
     return table_of(
@@ -185,7 +184,7 @@ def cost_of_nuisances(rows: Rows) -> str:
 def beside_clean(chosen: Rows, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """The mTREs of the chosen and of what is CLEAN at the same pose with the same cameras, of the pairs in which both found the answer."""
 
-    def scene(row: dict) -> tuple:
+    def scene(row):
         return row["ct"], row["part"], row["views"], row["apart_deg"], row["repeat"]
 
     plain = {scene(row): row for row in rows if row["condition"] == CLEAN}
@@ -223,8 +222,8 @@ def verdicts_by_kind(rows: Rows) -> str:
 def verdicts_by_condition(rows: Rows) -> str:
     """The numbers of accept, check and reject of each condition, by error."""
 
-    def counts(low: float, high: float) -> Callable[[Rows], str]:
-        def cell(group: Rows) -> str:
+    def counts(low, high):
+        def cell(group):
             band = (mtre(group) >= low) & ((mtre(group) < high) | (high == np.inf))
             return " / ".join(
                 str(int((band & verdict_is(group, verdict)).sum())) for verdict in VERDICTS
@@ -244,11 +243,11 @@ def verdicts_by_condition(rows: Rows) -> str:
 def causes(rows: Rows) -> str:
     """The named causes of each condition with a fault, and of all others together."""
 
-    def named(group: Rows) -> str:
+    def named(group):
         counted = Counter(row["cause"]["cause"] if row.get("cause") else "none" for row in group)
         return ", ".join(f"{cause} {count}" for cause, count in counted.most_common())
 
-    def beside(group: Rows) -> str:
+    def beside(group):
         told = [
             row
             for row in group
@@ -279,7 +278,7 @@ def causes(rows: Rows) -> str:
 def predictions(rows: Rows) -> str:
     """The detection of wrong registrations by the probability, and the coverage of the bound, where the model gives them."""
 
-    def within(group: Rows) -> np.ndarray:
+    def within(group):
         return mtre(group) <= column(group, "upper95_mm")
 
     columns = {
@@ -320,7 +319,7 @@ def along_the_beam(rows: Rows) -> str:
     answered = [row for row in rows if row["failed"] is None and row.get("depth95_mm") is not None]
     right = [row for row in answered if is_sound(row) and row["in_plane_mm"] <= WRONG_MM]
 
-    def within(name: str) -> Callable[[Rows], str]:
+    def within(name):
         return lambda group: share(column(group, f"{name}_mm") <= column(group, f"{name}95_mm"))
 
     columns = {
@@ -363,7 +362,7 @@ def corrections(rows: Rows) -> str:
     )
 
 
-def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
+def _kinds(rows):
     """All rows, and then apart: of sound bodies by views, by angle and by person; bones.
 
     And what is wrong.
@@ -391,22 +390,22 @@ def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
     return [((name,), group) for name, group in kinds if group]
 
 
-def _angle(row: dict) -> tuple[int, float]:
+def _angle(row):
     return row["views"], row["apart_deg"]
 
 
-def _wrong_of_accepted(rows: Rows) -> str:
+def _wrong_of_accepted(rows):
     return share(mtre(rows) > WRONG_MM, verdict_is(rows, "accept"))
 
 
-def _accepted_of_wrong(rows: Rows) -> str:
+def _accepted_of_wrong(rows):
     return share(verdict_is(rows, "accept"), mtre(rows) > WRONG_MM)
 
 
-def _auroc(rows: Rows, limit_mm: float) -> str:
+def _auroc(rows, limit_mm):
     area = auroc(column(rows, "failure_probability"), mtre(rows) > limit_mm)
     return f"{area:.3f}" if np.isfinite(area) else "no two kinds"
 
 
-def _views(count: int) -> str:
+def _views(count):
     return f"{count} view{'s' * (count > 1)}"

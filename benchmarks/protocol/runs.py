@@ -27,7 +27,6 @@ import numpy as np
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics, verdict
-from MultiViewRegistrationLib.assessment.hypotheses import Cause
 from MultiViewRegistrationLib.assessment.prediction import (
     EXTRA_FEATURES,
     Model,
@@ -39,10 +38,9 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.report.result import Result
 from MultiViewRegistrationLib.studies.evaluation import truth_of
 
-from .cases import RealCases, SimulatedCases, TrialCase
+from .cases import RealCases, SimulatedCases
 from .conditions import Trial
 
 
@@ -64,7 +62,7 @@ def measured(trial: Trial, cases: SimulatedCases | RealCases) -> dict:
     return row | {"failed": None, **_row_of(result, made)}
 
 
-def _row_of(result: Result, made: TrialCase) -> dict:
+def _row_of(result, made):
     """The program's assessment of a registration, beside the truth."""
     errors, assessment, case = result.errors, result.assessment, result.case
     if errors is None or assessment is None:
@@ -129,7 +127,7 @@ def appears_off_mm(
     return worst
 
 
-def _cause_of(cause: Cause) -> dict:
+def _cause_of(cause):
     return {**cause.to_json(), "predicts": cause.predicts, "precise": cause.precise}
 
 

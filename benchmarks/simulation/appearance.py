@@ -7,7 +7,6 @@ couch, head rest and contrast agent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -76,7 +75,7 @@ class Appearance:
         raw = raw_image(levels.astype(np.uint16), (pixel_mm, pixel_mm))
         return to_line_integrals(raw, "log" if of.logarithm else "linear")
 
-    def _detected(self, primary: np.ndarray, pixel_mm: float, rng) -> np.ndarray:
+    def _detected(self, primary, pixel_mm, rng):
         """Intensity behind scatter, blur, glare, vignetting and grid, with its noise."""
         of = self.machine
         body = -primary * np.log(np.clip(primary, 1e-9, 1))
@@ -98,12 +97,12 @@ class Appearance:
         photons = of.photons / np.median(image)
         return rng.poisson(image * photons) / photons
 
-    def _sharpened(self, image: np.ndarray, pixel_mm: float) -> np.ndarray:
+    def _sharpened(self, image, pixel_mm):
         of = self.machine
         detail = image - gaussian_filter(image, of.sharpened_mm / pixel_mm)
         return image + of.sharpened * detail
 
-    def _with_ruler(self, levels: np.ndarray, steps: int, rng) -> np.ndarray:
+    def _with_ruler(self, levels, steps, rng):
         """Ticks along one side, and a block of letters in a corner."""
         rows, columns = levels.shape
         for n, row in enumerate(range(rows // 10, rows - rows // 10, rows // 24)):
@@ -161,13 +160,13 @@ class Things:
         return replace(given, volume=Volume(values, volume.ct_from_index))
 
 
-def _chords(camera: Camera, pose: np.ndarray, tubes: Sequence[Wire]) -> np.ndarray | float:
+def _chords(camera, pose, tubes):
     """(rows, columns) mm of rays within tubes of the CT at a pose."""
     moved = [tube.moved(pose[:3, :3], pose[:3, 3]) for tube in tubes]
     return sum((chord_lengths(camera, tube) for tube in moved), 0.0)
 
 
-def _fill(values: np.ndarray, volume: Volume, tube: Wire, hu: float) -> None:
+def _fill(values, volume, tube, hu):
     """Make all of a tube at least as dense as this, in values (k, j, i) of the volume's grid."""
     ends = np.array([tube.start, tube.end])
     index = transform_points(volume.index_from_ct, ends)[:, ::-1]
@@ -195,7 +194,7 @@ def random_things(rng: np.random.Generator, middle: np.ndarray) -> Things:
     return Things(couch, ct_couch, vessels, str(rng.choice(["xray", "ct"])))
 
 
-def _random_couch(rng: np.random.Generator, middle: np.ndarray, kind: str) -> tuple[Wire, ...]:
+def _random_couch(rng, middle, kind):
     """A couch's frame behind the body, or a rest that goes around the head, open in front."""
     if kind == "couch":
         behind, aside = rng.uniform(95, 160), rng.uniform(-40, 40)
@@ -213,7 +212,7 @@ def _random_couch(rng: np.random.Generator, middle: np.ndarray, kind: str) -> tu
     return ()
 
 
-def _random_vessels(rng: np.random.Generator, middle: np.ndarray) -> tuple[Wire, ...]:
+def _random_vessels(rng, middle):
     """Vessels of 3 to 9 mm that wind through the middle."""
     tubes: list[Wire] = []
     for _ in range(rng.integers(2, 5)):

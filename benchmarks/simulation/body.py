@@ -139,15 +139,15 @@ def middle(ct: Volume) -> np.ndarray:
     return _centres(coarse, coarse.values > -300).mean(axis=0)
 
 
-def _coarse_factors(ct: Volume) -> np.ndarray:
+def _coarse_factors(ct):
     return np.maximum(1, np.rint(COARSE_MM / ct.spacing_mm)).astype(int)
 
 
-def _centres(ct: Volume, selected: np.ndarray) -> np.ndarray:
+def _centres(ct, selected):
     return transform_points(ct.ct_from_index, np.argwhere(selected)[:, ::-1])
 
 
-def _cropped(ct: Volume, margin_mm: np.ndarray) -> Volume:
+def _cropped(ct, margin_mm):
     """Without the air beside the body, but for a margin along i and j.
 
     Padding below air becomes air.
@@ -161,11 +161,11 @@ def _cropped(ct: Volume, margin_mm: np.ndarray) -> Volume:
     return Volume(values, _moved(ct.ct_from_index, [columns[0] - margin_i, rows[0] - margin_j, 0]))
 
 
-def _continued(ct: Volume, beyond_mm: float, drift: np.ndarray) -> Volume:
+def _continued(ct, beyond_mm, drift):
     di, dj, dk = ct.spacing_mm
     count = round(beyond_mm / dk)
 
-    def beyond(end: np.ndarray) -> np.ndarray:
+    def beyond(end):
         smooth = gaussian_filter(end, BEYOND_SD_MM / np.array([dj, di]), mode="nearest")
         away_mm = np.arange(1, count + 1) * dk
         shifts = np.outer(away_mm, drift[::-1] / [dj, di])
@@ -176,7 +176,7 @@ def _continued(ct: Volume, beyond_mm: float, drift: np.ndarray) -> Volume:
     return Volume(values, _moved(ct.ct_from_index, [0, 0, -count]))
 
 
-def _moved(ct_from_index: np.ndarray, first: list[int]) -> np.ndarray:
+def _moved(ct_from_index, first):
     """ct_from_index of the part of a grid that begins at index `first` (i, j, k)."""
     moved = ct_from_index.copy()
     moved[:3, 3] += moved[:3, :3] @ first
@@ -232,7 +232,7 @@ def single_bones(ct: Volume, most: int = 2) -> list[np.ndarray]:
     ]
 
 
-def _thick(piece: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+def _thick(piece, spacing):
     """The largest part of a piece without its thin parts."""
     core = distance_transform_edt(piece, sampling=spacing) > THIN_MM
     if not core.any():
@@ -241,7 +241,7 @@ def _thick(piece: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
 
 
-def _finer(mask: np.ndarray, factors: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _finer(mask, factors, shape):
     """The mask on the grid from which it was pooled."""
     for axis, factor in enumerate(factors[::-1]):
         mask = mask.repeat(factor, axis=axis)

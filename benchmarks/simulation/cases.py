@@ -242,9 +242,7 @@ def start_poses(
     return np.stack([_start_pose(world_from_ct, targets, error, rng) for error in errors])
 
 
-def _start_pose(
-    world_from_ct: np.ndarray, targets: np.ndarray, error_mm: float, rng: np.random.Generator
-) -> np.ndarray:
+def _start_pose(world_from_ct, targets, error_mm, rng):
     """A pose with this mTRE, within the range that the case says to search."""
     true = rigid.transform_points(world_from_ct, targets)
     while True:
@@ -278,9 +276,7 @@ def targets_of(
     return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
 
 
-def _c_arm(
-    rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False
-) -> CArm:
+def _c_arm(rng, primary_deg, secondary_deg, mirrored=False):
     """A C-arm with distances and principal point as they vary from one view to the next."""
     principal_point = (np.array(SIZE) - 1) / 2 + rng.uniform(-12, 12, 2)
     return CArm(

@@ -146,7 +146,7 @@ class Joseph:
         joseph.SetInput(1, self._volume)
         return joseph
 
-    def _rtk_geometry(self, camera_from_ct: np.ndarray, far: float):
+    def _rtk_geometry(self, camera_from_ct, far):
         x, y, z, source = np.linalg.inv(camera_from_ct @ self._ct_from_rtk)[:3].T
         point, vector = self._itk.Point[self._itk.D, 3], self._itk.Vector[self._itk.D, 3]
         positions = [point(p.tolist()) for p in (source, source + far * z)]
@@ -157,7 +157,7 @@ class Joseph:
         return geometry
 
 
-def _rtk(volumes: int):
+def _rtk(volumes):
     """itk, RTK's Joseph filter for so many volumes, RTK's geometry."""
     try:
         import itk
@@ -366,7 +366,7 @@ def gvxr_scene():
     return gvxr
 
 
-def _base_densities(gvxr, hu: float) -> np.ndarray:
+def _base_densities(gvxr, hu):
     """(2,) g/cm^3 of water and of bone that attenuate as a tissue does by gVirtualXray, over the spectrum: least squares."""
     if hu <= AIR_HU:
         return np.zeros(2)
@@ -377,7 +377,7 @@ def _base_densities(gvxr, hu: float) -> np.ndarray:
     )[0]
 
 
-def _isosurface(ct: Volume, hu: float) -> tuple[np.ndarray, np.ndarray]:
+def _isosurface(ct, hu):
     """(n, 3) float32 CT LPS mm, (m, 3) uint32.
 
     The surface of what is denser, which it is seen from outside counter-clockwise.

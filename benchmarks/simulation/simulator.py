@@ -133,7 +133,7 @@ class SimulatedXRay:
         uncovered = ((pixels >= left_top) & (pixels < size - right_bottom)).all(axis=1)
         return uncovered & (np.linalg.norm(pixels - centre, axis=1) < 0.47 * min(size))
 
-    def _scatter(self, primary: np.ndarray) -> np.ndarray:
+    def _scatter(self, primary):
         """Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999).
 
         No scatter comes from where no body is.
@@ -147,7 +147,7 @@ class SimulatedXRay:
             else scatter
         )
 
-    def _field(self, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _field(self, camera, rng):
         """Intensity of the field without a body, and where the image is blanked.
 
         (rows, columns) both.
@@ -184,7 +184,7 @@ def chord_lengths(camera: Camera, part: Metal | Shape) -> np.ndarray:
     return chords
 
 
-def _box(camera: Camera, ball: Ball) -> tuple[np.ndarray, np.ndarray]:
+def _box(camera, ball):
     """The columns and rows (2,) between which the image shows a ball, first and last + 1."""
     centre = np.array(ball.centre)
     reach = ball.diameter_mm / np.min(camera.pixel_mm(centre)) + 1
@@ -194,7 +194,7 @@ def _box(camera: Camera, ball: Ball) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _in_ball(camera: Camera, rays: np.ndarray, ball: Ball) -> np.ndarray:
+def _in_ball(camera, rays, ball):
     from_source = ball.centre - camera.source
     along = rays @ from_source
     return 2 * np.sqrt(
@@ -202,7 +202,7 @@ def _in_ball(camera: Camera, rays: np.ndarray, ball: Ball) -> np.ndarray:
     )
 
 
-def _in_cylinder(camera: Camera, rays: np.ndarray, wire: Wire) -> np.ndarray:
+def _in_cylinder(camera, rays, wire):
     axis = np.subtract(wire.end, wire.start)
     length = np.linalg.norm(axis)
     axis /= length
@@ -337,10 +337,10 @@ def overlays_with(rng: np.random.Generator, names: Sequence[str]) -> list[Overla
     return [OVERLAYS[name](rng) for name in names if name in OVERLAYS]
 
 
-def _text(rng: np.random.Generator) -> Overlay:
+def _text(rng):
     """A side's letter, a line of words and numbers in a corner, and a scale, as bright or as dark as the image can be."""
 
-    def put(image: np.ndarray, camera: Camera) -> np.ndarray:
+    def put(image, camera):
         columns, rows = camera.size
         stencil = Image.new("L", (columns, rows))
         draw = ImageDraw.Draw(stencil)
@@ -360,24 +360,24 @@ def _text(rng: np.random.Generator) -> Overlay:
     return put
 
 
-def _saturated(rng: np.random.Generator) -> Overlay:
+def _saturated(rng):
     """All above a value is white, in a fifth to half of the image.
 
     The detector's range ends there.
     """
     covered = rng.uniform(0.2, 0.5)
 
-    def put(image: np.ndarray, camera: Camera) -> np.ndarray:
+    def put(image, camera):
         most = max(float(np.quantile(image, 1 - covered)), 1.0)
         return np.rint(np.minimum(image / most, 1) * FULL_SCALE).astype(image.dtype)
 
     return put
 
 
-def _tools(rng: np.random.Generator) -> Overlay:
+def _tools(rng):
     """Shafts and jaws of instruments that come in from the edge, over TOOLS_COVER of each image, and let little through."""
 
-    def put(image: np.ndarray, camera: Camera) -> np.ndarray:
+    def put(image, camera):
         columns, rows = camera.size
         stencil = Image.new("L", (columns, rows))
         draw, wanted = ImageDraw.Draw(stencil), rng.uniform(*TOOLS_COVER)
@@ -394,7 +394,7 @@ def _tools(rng: np.random.Generator) -> Overlay:
     return put
 
 
-def _contrast(rng: np.random.Generator) -> Overlay:
+def _contrast(rng):
     """Vessels of 3 to 9 mm with contrast agent that wind through the middle, world mm."""
     tubes: list[Wire] = []
     for _ in range(rng.integers(2, 5)):
@@ -409,7 +409,7 @@ def _contrast(rng: np.random.Generator) -> Overlay:
     )
 
 
-def _cast(rng: np.random.Generator) -> Overlay:
+def _cast(rng):
     """A tube of plaster along the body, world mm."""
     middle, lean, wide = rng.uniform(-15, 15, 3), rng.normal(0, 0.1, 2), rng.uniform(130, 190)
     half = np.array([*lean, 1.0]) * 200
@@ -420,11 +420,11 @@ def _cast(rng: np.random.Generator) -> Overlay:
     )
 
 
-def _table(rng: np.random.Generator) -> Overlay:
+def _table(rng):
     """A table's carbon tube frame behind the patient, and a steel rail along one side, world mm (LPS)."""
     behind, aside = rng.uniform(95, 150), rng.uniform(-40, 40)
 
-    def tube(x: float, wide: float) -> Wire:
+    def tube(x, wide):
         return Wire((x, behind, -300.0), (x, behind, 300.0), wide)
 
     frame = [tube(aside + x, 30.0) for x in (-75.0, 0.0, 75.0)]
@@ -438,7 +438,7 @@ def _table(rng: np.random.Generator) -> Overlay:
     )
 
 
-def _attenuated(exponent: Callable[[Camera], np.ndarray]) -> Overlay:
+def _attenuated(exponent):
     """The image behind something more.
 
     What is written in it is weakened, and no further quantum noise is drawn.

@@ -95,11 +95,11 @@ def compared(
     }
 
 
-def _median(values: np.ndarray) -> float | None:
+def _median(values):
     return float(np.median(values)) if values.size else None
 
 
-def _ends(values: np.ndarray) -> list[float] | None:
+def _ends(values):
     return [float(values.min()), float(values.max())] if values.size else None
 
 
@@ -214,7 +214,7 @@ class Setting:
                 batch.beams(cameras, poses, middle), rows, columns, jacobian=jacobian
             )[0]
 
-        def one_by_one(jacobian: bool) -> list[np.ndarray]:
+        def one_by_one(jacobian):
             seen = zip(cameras, poses, strict=True)
             return [
                 projector.render(camera, pose, jacobian=jacobian).image for camera, pose in seen
@@ -230,7 +230,7 @@ class Setting:
     def finished(self, work: Callable[[], object]) -> Callable[[], None]:
         """Does the work, and waits until the device is done with it."""
 
-        def whole() -> None:
+        def whole():
             work()
             self.wait()
 
@@ -298,7 +298,7 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
 
 
-def _card(device: str) -> str:
+def _card(device):
     import torch
 
     if not device.startswith("cuda"):
@@ -307,7 +307,7 @@ def _card(device: str) -> str:
     return f"{about.name}, {round(about.total_memory / 2**30)} GiB, CUDA {torch.version.cuda}"
 
 
-def _cpu() -> str:
+def _cpu():
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         named = next(line for line in lines if line.startswith("model name"))

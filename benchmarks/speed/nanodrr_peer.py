@@ -219,7 +219,7 @@ def register(
     m = modules()
     torch, device = m.torch, subject.image.device
 
-    def on_device(values: Sequence):
+    def on_device(values):
         return torch.tensor(np.stack(values), dtype=torch.float32, device=device)
 
     images = on_device([view.xray.line_integrals[None] for view in views])
@@ -290,7 +290,7 @@ class _SharedPose:
         return start @ rigid.inverse(moved)
 
 
-def _prepared(torch, images, rows: int, columns: int):
+def _prepared(torch, images, rows, columns):
     """Each image stretched to 0..1, resized, and shifted by xvr's mean and deviation of an X-ray."""
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     stretched = (images - low) / (high - low + 1e-6)

@@ -69,16 +69,16 @@ def jobs(setting: Setting) -> list[Job]:
     return found
 
 
-def _registration(setting: Setting) -> list[dict]:
+def _registration(setting):
     starts = setting.starts()
     warm_up()
 
-    def making_ready() -> None:
+    def making_ready():
         anatomy = PreparedCT(setting.case.ct)
         for level in anatomy.levels(setting.case.views, setting.pose):
             setting.renderer(anatomy.projector(level.volume), [], [])
 
-    def peers_subject() -> None:
+    def peers_subject():
         nanodrr_peer.subject_of(setting.volume, setting.device or "cpu")
 
     ready = alternated([setting.finished(each) for each in (making_ready, peers_subject)], 3, 1.0)
@@ -109,7 +109,7 @@ def traced(
     steps: list[tuple[float, np.ndarray]] = []
     began = perf_counter()
 
-    def note(pose: np.ndarray) -> bool:
+    def note(pose):
         steps.append((perf_counter() - began, pose))
         return steps[-1][0] < limit_s
 
@@ -117,13 +117,13 @@ def traced(
     return [(seconds, mtre(pose, setting.pose, setting.targets)) for seconds, pose in steps]
 
 
-def _ours(setting: Setting, start: np.ndarray, note: Note) -> None:
+def _ours(setting, start, note):
     anatomy, views = setting.anatomy, setting.case.views
     found = refine(anatomy, views, start, lambda progress: note(progress.world_from_ct))
     note(found.world_from_ct)
 
 
-def _nanodrr(setting: Setting, start: np.ndarray, note: Note) -> None:
+def _nanodrr(setting, start, note):
     nanodrr_peer.register(setting.subject, setting.volume, setting.case.views, start, note)
 
 
@@ -158,7 +158,7 @@ def reached(name: str, threshold_mm: float, ours: list[Trace], theirs: list[Trac
     )
 
 
-def _searches(setting: Setting, degrees: float, mm: float, name: str) -> list[dict]:
+def _searches(setting, degrees, mm, name):
     reach = Range(degrees, mm)
     centres = reach.poses(
         setting.pose, setting.anatomy.centroid, np.random.default_rng(0).random((TRUTHS, 6))
@@ -179,9 +179,7 @@ def _searches(setting: Setting, degrees: float, mm: float, name: str) -> list[di
     return rows
 
 
-def _search(
-    setting: Setting, centre: np.ndarray, reach: Range, budget: SearchBudget | None
-) -> tuple[float, float]:
+def _search(setting, centre, reach, budget):
     """Seconds, and the final mTRE in mm, infinite where no answer was given."""
     began = perf_counter()
     try:
@@ -191,7 +189,7 @@ def _search(
     return perf_counter() - began, mtre(found.world_from_ct, setting.pose, setting.targets)
 
 
-def _memory(setting: Setting, name: str, peer_name: str, batch: tuple[int, int]) -> list[dict]:
+def _memory(setting, name, peer_name, batch):
     """Each side's peak, or why there is none."""
     peaks: list[list[float]] = []
     failed = ""
@@ -225,7 +223,7 @@ def main(side: str, case: str, pixels: str, count: str, device: str | None = Non
     print(peak_mib(device))
 
 
-def _render(setting: Setting, side: str, pixels: int, count: int) -> None:
+def _render(setting, side, pixels, count):
     cameras, poses = [setting.camera(pixels)] * count, setting.poses(count)
     if side == "ours":
         setting.renderer(setting.projector, cameras, poses)(True)

@@ -6,7 +6,7 @@ By size, by batch, and how times grow.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -150,19 +150,17 @@ def agreement(*pairs: tuple[np.ndarray, np.ndarray]) -> dict[str, str]:
     return {"failed": failed, "note": f"images agree, NCC {ncc:.5f}"}
 
 
-def _batch(
-    setting: Setting, pixels: int, batch: int, repeats: int, name: str, variant: Variant
-) -> list[dict]:
+def _batch(setting, pixels, batch, repeats, name, variant):
     cameras, poses = [setting.camera(pixels)] * batch, setting.poses(batch)
     return measure(setting, name, cameras, poses, repeats, variant, factor=1e3 / batch)
 
 
-def _beside_rtk(setting: Setting, pixels: int, repeats: int, name: str) -> list[dict]:
+def _beside_rtk(setting, pixels, repeats, name):
     camera, pose, rtk = setting.camera(pixels), setting.pose, setting.joseph
     projection = rtk.prepared(camera, pose)
     projection.InPlaceOff()  # in place, a second run would find its input gone
 
-    def joseph() -> None:
+    def joseph():
         projection.Modified()
         projection.Update()
 
@@ -180,7 +178,7 @@ def _beside_rtk(setting: Setting, pixels: int, repeats: int, name: str) -> list[
     ]
 
 
-def _growth(setting: Setting, by: Callable[[Setting], Iterator[tuple]]) -> list[dict]:
+def _growth(setting, by):
     """The rows of images with Jacobians; the time of several is that of all."""
     rows = []
     for name, cameras, poses, volume in by(setting):
@@ -188,13 +186,13 @@ def _growth(setting: Setting, by: Callable[[Setting], Iterator[tuple]]) -> list[
     return rows
 
 
-def _by_voxels(setting: Setting) -> Iterator[tuple]:
+def _by_voxels(setting):
     for level, volume in enumerate(pyramid(setting.volume, LEVELS)):
         name = f"{PIXELS}x{PIXELS}, volume at 1/{2**level}"
         yield name, [setting.camera(PIXELS)], [setting.pose], volume
 
 
-def _by_views(setting: Setting) -> Iterator[tuple]:
+def _by_views(setting):
     camera = setting.camera(VIEW_PIXELS)
     for count in VIEWS:
         cameras = [_turned(camera, 180 * view / count) for view in range(count)]
@@ -202,13 +200,13 @@ def _by_views(setting: Setting) -> Iterator[tuple]:
         yield name, cameras, [setting.pose] * count, None
 
 
-def _by_poses(setting: Setting) -> Iterator[tuple]:
+def _by_poses(setting):
     for count in POSES:
         name = f"{PIXELS}x{PIXELS}, {_counted(count, 'pose')}"
         yield name, [setting.camera(PIXELS)] * count, setting.poses(count), None
 
 
-def _by_threads(setting: Setting) -> Iterator[tuple]:
+def _by_threads(setting):
     """1, 2, 4, ... up to the threads that may be used, and that number."""
     most = available_threads()
     for count in sorted({2**n for n in range(most.bit_length())} | {most}):
@@ -217,12 +215,12 @@ def _by_threads(setting: Setting) -> Iterator[tuple]:
             yield name, [setting.camera(PIXELS)], [setting.pose], None
 
 
-def _counted(count: int, word: str) -> str:
+def _counted(count, word):
     return f"{count} {word}{'s' * (count > 1)}"
 
 
 @contextmanager
-def _threads_set_to(count: int) -> Iterator[None]:
+def _threads_set_to(count):
     """So many threads for us and for torch."""
     torch = nanodrr_peer.modules().torch
     before = torch.get_num_threads()
@@ -234,7 +232,7 @@ def _threads_set_to(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _turned(camera: Camera, degrees: float) -> Camera:
+def _turned(camera, degrees):
     """The camera gone round the world's long axis, the patient's."""
     turn = rigid.turn_and_shift([0, 0, np.radians(degrees)], np.zeros(3))
     return replace(camera, camera_from_world=camera.camera_from_world @ turn)

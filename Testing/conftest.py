@@ -23,8 +23,6 @@ import pytest
 from hypothesis import settings
 from phantom import make_ct, make_views, write_phantom_case
 
-from benchmarks.simulation.projector import gvxr_scene
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 settings.register_profile("any machine", deadline=None, max_examples=50)  # a busy one takes longer
@@ -98,15 +96,6 @@ def require_program():
         return found
 
     return find
-
-
-@pytest.fixture(scope="session")
-def gvxr():
-    """Skips where gVirtualXray cannot be loaded, or finds nothing to draw with, and says what to install."""
-    try:
-        gvxr_scene()
-    except InputError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ SLICER_ROOMS = {"mrml", "session", "panel", "viewer"}
 
 #: What makes simulated X-rays and what the laboratory measures beside: the library imports none of
 #: it.
-LABORATORY = set("benchmarks gvxrPython3 itk nanodrr torchio".split())
+LABORATORY = set("benchmarks itk nanodrr torchio".split())
 #: Where an optional package may be imported: rooms or single modules.
 HOME_OF = {
     "slicer": {"mrml", "panel", "viewer", "translation"},
@@ -220,7 +220,7 @@ import importlib, sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {{"torch", "itk", "h5py", "matplotlib", "nanodrr", "torchio", "pyigtl", "distributed", "slicer",
-                                  "vtk", "vtkmodules", "qt", "ctk", "gvxrPython3"}}:
+                                  "vtk", "vtkmodules", "qt", "ctk"}}:
             raise ModuleNotFoundError(f"No module named {{name}}", name=name)
 
 sys.meta_path.insert(0, Missing())

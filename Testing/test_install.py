@@ -27,7 +27,7 @@ VERSION = "7.8.9"
 SOON = 600  # seconds: the downloads of a slow network
 #: An extra that is small enough to be installed here, and what it brings. The others are resolved.
 SMALL, BROUGHT = "navigation", "pyigtl"
-EXTRAS = "bench cohort dev docs gvxr hdf5 navigation torch viewer".split()
+EXTRAS = "bench cohort dev docs hdf5 navigation torch viewer".split()
 
 
 def run(*command, **more):

@@ -1,6 +1,5 @@
 """The protocol goes on where it was, and judges its rows again by the present model."""
 
-import sys
 from dataclasses import replace
 
 import pytest
@@ -12,9 +11,7 @@ from benchmarks.protocol.cases import SimulatedCases
 from benchmarks.protocol.conditions import Condition, trials
 from benchmarks.protocol.page import page
 from benchmarks.protocol.runs import measured, reevaluate
-from benchmarks.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.errors import install_command
 
 FEW = (
     Condition("1 view", "body", 1, 0),
@@ -74,21 +71,6 @@ def test_a_case_does_not_depend_on_what_came_before_and_its_row_is_judged_again(
     degrees, mm = encoder["camera_off"][0]
     assert 0 < degrees < 6 and 0 < mm < 12
     assert one["verdict"] != "accept" != moved["verdict"]
-
-
-def test_with_another_simulator_it_registers_as_well(ct, gvxr):
-    cases = SimulatedCases([ct], 0, "gvxr", [Condition("2 views, 90 degrees", "body")], 1)
-    row = measured(cases.trials[0], cases)
-    assert row["mtre_mm"] < 1.0  # most of it half a pixel of a calibration
-
-
-def test_without_gvxr_the_package_to_install_is_named(ct, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "gvxrPython3", None)
-    gvxr_scene.cache_clear()
-    rows = str(tmp_path / "rows.jsonl")
-    assert main(["protocol", "1", "--cts", str(ct), "--kind", "gvxr", "--rows", rows]) == 2
-    reported = capsys.readouterr()
-    assert install_command("gvxr") in reported.err and "libxcb-res0" in reported.err
 
 
 def test_the_command_keeps_its_registrations_and_writes_its_page(ct, rtk, tmp_path):

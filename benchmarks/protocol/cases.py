@@ -156,18 +156,12 @@ class Subject:
     What takes seconds is made when it is first needed.
     """
 
-    def __init__(self, path: Path, seed: int, simulator: str = "rtk") -> None:
-        """simulator: of `cases.SIMULATORS`.
-
-        InputError where the file is no CT in Hounsfield units, shows too little bone, or the
-        simulator is missing.
-        """
+    def __init__(self, path: Path, seed: int) -> None:
+        """InputError where the file is no CT in Hounsfield units, shows too little bone, or itk-rtk is missing."""
         self.name = ct_name(path)
         drift = np.random.default_rng(seed).uniform(-DRIFT, DRIFT, 2)
         self._whole = load_ct(path)
-        self._patient = Patient(
-            path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift), simulator=simulator
-        )
+        self._patient = Patient(path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift))
         if not len(self._patient.bone_points):
             raise InputError(
                 f"{path}: found no bone, expected a CT of a patient in Hounsfield units."
@@ -188,19 +182,16 @@ class SimulatedCases:
         self,
         cts: Sequence[Path],
         seed: int = 0,
-        simulator: str = "rtk",
-        listed: Sequence[Condition] | None = None,
+        listed: Sequence[Condition] = conditions.CONDITIONS,
         rounds: int = conditions.ROUNDS,
     ) -> None:
         """
         Parameters
         ----------
         cts : files in Hounsfield units, of patients head first and supine.
-        simulator : "rtk", or "gvxr", with which bodies alone are simulated.
-        listed, rounds : the conditions, all by default, and how often they are gone through.
+        listed, rounds : the conditions, and how often they are gone through.
         """
-        self.files, self.seed, self.kind = cts, seed, simulator
-        listed = listed or (conditions.CONDITIONS if simulator == "rtk" else conditions.BODIES)
+        self.files, self.seed = cts, seed
         self.trials = trials(len(cts), listed, rounds, seed)
         self._subjects: dict[int, Subject] = {}
 
@@ -211,9 +202,7 @@ class SimulatedCases:
         """
         condition = trial.condition
         if trial.ct not in self._subjects:
-            self._subjects[trial.ct] = Subject(
-                self.files[trial.ct], self.seed + trial.ct, self.kind
-            )
+            self._subjects[trial.ct] = Subject(self.files[trial.ct], self.seed + trial.ct)
         subject = self._subjects[trial.ct]
         bone = (
             trial.repeat % len(subject.bones)

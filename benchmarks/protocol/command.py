@@ -1,11 +1,11 @@
 """The protocol: simulates, registers and assesses thousands of cases, as docs/tables/verdicts.md says.
 
-python -m benchmarks protocol CASES --cts CT... --seed N --rows ROWS.jsonl [--kind gvxr] [--page FILE.md]
+python -m benchmarks protocol CASES --cts CT... --seed N --rows ROWS.jsonl [--page FILE.md]
 
 CTs are files in Hounsfield units of patients head first and supine. The first CASES registrations of
 the list are done, which are spread over all conditions; the whole list has 649 for each CT. With
 `--kind real` the files are case.json files of real X-rays, to which another projection of the bone is
-added as a truth. X-rays by gVirtualXray, the extra gvxr, are of bodies alone.
+added as a truth.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def cases_of(files: tuple[Path, ...], seed: int, kind: str) -> SimulatedCases | 
     """The list, and what makes its cases."""
     if kind == "real":
         return RealCases(files, seed)
-    return SimulatedCases(files, seed, kind)
+    return SimulatedCases(files, seed)
 
 
 def row(options: Options, seed: int, number: int) -> dict:
@@ -47,6 +47,6 @@ STUDY = Study(
     keys,
     {
         "cts": {"type": Path, "nargs": "+", "default": []},
-        "kind": {"choices": ("rtk", "gvxr", "real"), "default": "rtk", "help": "whose X-rays"},
+        "kind": {"choices": ("rtk", "real"), "default": "rtk", "help": "whose X-rays"},
     },
 )

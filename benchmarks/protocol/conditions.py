@@ -311,8 +311,6 @@ def _of(part):
 
 
 CONDITIONS = tuple(condition for part in PARTS for condition in _of(part))
-#: For a second simulator, whose X-rays take seconds each.
-BODIES = tuple(condition for condition in CONDITIONS if condition.part == "body")
 
 
 def trials(

@@ -25,20 +25,14 @@ from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.files import write_atomically, written_atomically
 
-from .body import Body, bone_points, continued, middle, without_couch
-from .projector import MaterialProjector, RtkProjector, SurfaceProjector
+from .body import Body, bone_points, middle, without_couch
+from .projector import MaterialProjector, RtkProjector
 from .simulator import PIXEL_MM, SIZE, Overlay, SimulatedXRay
 
 SEARCH = {"rotation_deg": 15, "translation_mm": 45}
 TARGETS = 30
 DEFAULT_XRAY = SimulatedXRay(PIXEL_MM)
 LARGEST_START_MM = 22.0
-
-#: What makes the projector of a CT's body, of what `continued` is given.
-SIMULATORS: dict[str, Callable[..., MaterialProjector]] = {
-    "rtk": lambda *ct: RtkProjector(Body.from_hu(*ct)),
-    "gvxr": lambda *ct: SurfaceProjector(continued(*ct)),
-}
 
 
 class Patient:
@@ -53,16 +47,15 @@ class Patient:
         couch: bool,
         beyond_mm: float = 130.0,
         drift: Sequence[float] = (0, 0),
-        simulator: str = "rtk",
     ) -> None:
         """ct_path: a CT that load_ct reads, in Hounsfield units, of a patient head first and supine.
 
-        couch: the scanner's couch is in the CT and is to be left out. beyond_mm, drift: as in `continued`.   simulator: of SIMULATORS.
+        couch: the scanner's couch is in the CT and is to be left out. beyond_mm, drift: as in `continued`.
         """
         self.ct_path = Path(ct_path).resolve()
         ct = load_ct(self.ct_path)
         volume = without_couch(ct.volume) if couch else ct.volume
-        self.projector = SIMULATORS[simulator](volume, beyond_mm, drift)
+        self.projector = RtkProjector(Body.from_hu(volume, beyond_mm, drift))
         self.bone_points = bone_points(volume)
         # The middle of the images: where the bone is along the body, and half-way through it.
         self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])

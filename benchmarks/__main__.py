@@ -18,7 +18,6 @@ COMMANDS = {
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
     "real": "register real X-rays, right ones and ones with a fault",
-    "reliability": "draw what the protocol predicted against what it found",
     "compare": "hold verdicts and poses of two runs against each other",
     "trust_fit": "fit and judge the model of assessment/prediction.py",
     "bones_fit": "fit and judge the model of assessment/bone_prediction.py",

@@ -59,7 +59,7 @@ END
 fi
 benchmarks protocol 10000 --cts "${protocol[@]}" --seed 6 --rows build/protocol.jsonl > /dev/null
 
-rm -rf docs/tables/accuracy
+rm -f docs/tables/accuracy/{chest,pelvis,radius,ulna}*.jpg docs/tables/accuracy/*.csv
 mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --description "$about" --page $page
 mvreg evaluate "${several[@]}" --search 18 55 --starts 4 --title "Accuracy of a search, 18 degrees and 55 mm" --page $page --append
 mvreg evaluate "$cases"/*-[23]view-*0[01]/ "${simulated[@]}" --search 35 100 --starts 4 \
@@ -72,7 +72,6 @@ for refinement in joint xvr diffpose cui2025; do
   mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement \
     --title "Baselines: $refinement" --page $page --append
 done
-benchmarks reliability build/protocol.jsonl docs/tables/accuracy/protocol-reliability.svg
 heading() { printf '\n# %s\n\n%s\n' "$1" "$2" >> $page; }
 heading "Protocol" 'CTs: that of `make demo` (chest), the Visible Human female (pelvis), `torso_3mm`, `thorax_stent` and the head of the shared data.'
 benchmarks protocol 0 --rows build/protocol.jsonl --page $page > /dev/null

@@ -26,6 +26,8 @@ and 50101).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -99,20 +101,25 @@ def bent(
         return np.clip((points - point) @ normal / SMOOTH_MM + 0.5, 0, 1)[..., None]
 
     def forward(points):
-        return (1 - weight(points)) * points + weight(points) * rigid.transform_points(
-            motion, points
-        )
+        moved = rigid.transform_points(motion, points)
+        return (1 - weight(points)) * points + weight(points) * moved
 
-    k, j, i = np.indices(body.values.shape).reshape(3, -1)
-    there = rigid.transform_points(body.ct_from_index, np.stack([i, j, k], -1).astype(float))
-    back, here = rigid.transform_points(rigid.inverse(motion), there), there
-    for _ in range(3):
-        here = (1 - weight(here)) * there + weight(here) * back
+    def back(there):
+        moved, here = rigid.transform_points(rigid.inverse(motion), there), there
+        for _ in range(3):
+            here = (1 - weight(here)) * there + weight(here) * moved
+        return here
+
+    return warped(body, back), forward
+
+
+def warped(body: Volume, back: Points) -> Volume:
+    """The body that has at each place what was where `back` takes it."""
+    there = rigid.grid_points(*map(range, body.values.shape))[:, ::-1]
+    here = back(rigid.transform_points(body.ct_from_index, there))
     index = rigid.transform_points(body.index_from_ct, here)[:, ::-1].T
-    values = scipy.ndimage.map_coordinates(body.values, index, order=1, mode="nearest").reshape(
-        body.values.shape
-    )
-    return Volume(values, body.ct_from_index), forward
+    values = scipy.ndimage.map_coordinates(body.values, index, order=1, mode="nearest")
+    return replace(body, values=values.reshape(body.values.shape))
 
 
 def changed(
@@ -146,15 +153,13 @@ def changed(
         step = float(np.linalg.norm(axis))
         count = max(1, round(rng.uniform(5, 30) / step))
         first = round(rigid.transform_points(body.index_from_ct, spine)[2])
-        shorter = Volume(
-            np.delete(ct.volume.values, np.s_[first : first + count], 0), ct.volume.ct_from_index
-        )
+        values = np.delete(ct.volume.values, np.s_[first : first + count], 0)
         plane = rigid.transform_points(ct.volume.ct_from_index, np.array([0, 0, first - 0.5]))
 
         def lengthened(points):
             return points + ((points - plane) @ axis > 0)[..., None] * axis * count
 
-        return body, CT(shorter), lengthened, count * step
+        return body, CT(replace(ct.volume, values=values)), lengthened, count * step
     size, centre = rng.uniform(3, 20), spine
     if kind == "side":
         normal = np.array([1.0, 0, 0]) * rng.choice([-1, 1])
@@ -191,14 +196,13 @@ def inside(rng: np.random.Generator, body: Volume, kind: str) -> tuple[Volume, P
     def forward(at):
         return at + share(at)[..., None] * way * size
 
-    k, j, i = np.indices(body.values.shape).reshape(3, -1)
-    there = rigid.transform_points(body.ct_from_index, np.stack([i, j, k], -1).astype(float))
-    here = there
-    for _ in range(4):
-        here = here + there - forward(here)
-    index = rigid.transform_points(body.index_from_ct, here)[:, ::-1].T
-    values = scipy.ndimage.map_coordinates(body.values, index, order=1, mode="nearest")
-    return Volume(values.reshape(body.values.shape), body.ct_from_index), forward, size
+    def back(there):
+        here = there
+        for _ in range(4):
+            here = here + there - forward(here)
+        return here
+
+    return warped(body, back), forward, size
 
 
 def _smooth(share):
@@ -224,8 +228,8 @@ def aside(rng: np.random.Generator, ct: CT, height: float, kind: str) -> tuple[C
         if share(at) > 0:
             moved = float(share(at)[0]) * columns_rows[::-1]
             values[k] = scipy.ndimage.shift(slice_, moved, order=1, mode="nearest")
-    moved_ct = CT(Volume(values, volume.ct_from_index))
-    return moved_ct, lambda points: points - share(points) * shift, float(np.linalg.norm(shift))
+    moved = CT(replace(volume, values=values))
+    return moved, lambda points: points - share(points) * shift, float(np.linalg.norm(shift))
 
 
 def targets_in(
@@ -291,7 +295,7 @@ def row(options: Options, seed: int, number: int) -> dict:
         assert assessed.targets is not None  # bone that all views show
         here, there = found_and_true(assessed.targets)
         off_mm = np.linalg.norm(here - there, axis=1)
-        plain = _without_parts(anatomy, views, found, start, given)
+        plain = without_asking(anatomy, views, found, start, given, **WITHOUT_PARTS)
         uses, asked = assessed.uses, assessed.asked
         sure = asked.points[asked.sure("overlay")] if asked else []
         return {
@@ -328,13 +332,7 @@ def row(options: Options, seed: int, number: int) -> dict:
     }
 
 
-def _images(
-    rng,
-    covers,
-    projector,
-    cameras,
-    pose,
-):
+def _images(rng, covers, projector, cameras, pose):
     """X-rays of the usual kind, with what covers bone, else with wires in three of ten."""
     if covers:
         xrays = xrays_with(rng, covers, len(cameras))
@@ -347,31 +345,43 @@ def _images(
     return images
 
 
-def _without_parts(*arguments):
+def without_asking(*arguments: Any, **questions: Any) -> verdict.Assessment:
+    """As `verdict.assess`, without asking any place, and with other answers to further questions of it."""
     yes = np.ones(1, bool)
-    with patch.multiple(
-        verdict,
-        elsewhere=lambda *_: None,
-        ask=lambda *_, **_doubtful: Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None]),
-        slices_aside=lambda *_: [],
-        target_limits=lambda *_: [],
-    ):
+    asked = Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None])
+    with patch.multiple(verdict, ask=lambda *_, **_doubtful: asked, **questions):
         return verdict.assess(*arguments)
+
+
+def _none(*_):
+    return []
+
+
+WITHOUT_PARTS = {"elsewhere": lambda *_: None, "slices_aside": _none, "target_limits": _none}
 
 
 def accepted(rows: list[dict]) -> str:
     """What was accepted, by kind."""
     lines = []
     for (kind,), own in grouped(rows, lambda row: (row["kind"],)):
-        wrong = [row for row in own if row["mtre_mm"] > verdict.WRONG_MM]
-        right = [row for row in own if row["mtre_mm"] <= verdict.WRONG_MM]
-        counts = []
-        for group in (wrong, right):
-            counts.append(sum(row["without_parts"] == "accept" for row in group))
-            counts.append(sum(row["verdict"] == "accept" for row in group))
+        wrong, right = by_error(own, "mtre_mm", verdict.WRONG_MM)
+        counts = (
+            accepts(group, key) for group in (wrong, right) for key in ("without_parts", "verdict")
+        )
         lines.append((kind, len(own), len(wrong), *counts))
     head = ("kind", "cases", "over 2 mm off", "of these accepted, without parts", "with")
     return table((*head, "others accepted, without", "with"), lines)
+
+
+def by_error(rows: list[dict], key: str, most_mm: float) -> tuple[list[dict], list[dict]]:
+    """Those whose error is larger, and the others."""
+    wrong = [row for row in rows if row[key] > most_mm]
+    return wrong, [row for row in rows if row[key] <= most_mm]
+
+
+def accepts(rows: list[dict], key: str = "verdict") -> int:
+    """How many of these verdicts are accepts."""
+    return sum(row[key] == "accept" for row in rows)
 
 
 def uses(rows: list[dict]) -> str:
@@ -381,10 +391,8 @@ def uses(rows: list[dict]) -> str:
         for asked, own in (("targets", of_kind), ("bone", [row["all_bone"] for row in of_kind])):
             for use, most_mm in (("overlay", OVERLAY_MM), ("verdict", verdict.WRONG_MM)):
                 error = "appears_mm" if use == "overlay" else "mtre_mm"
-                told = []
-                for wrong in (False, True):
-                    group = [row for row in own if (row[error] > most_mm) == wrong]
-                    told += [len(group), sum(row[use] == "accept" for row in group)]
+                wrong, right = by_error(own, error, most_mm)
+                told = len(right), accepts(right, use), len(wrong), accepts(wrong, use)
                 lines.append((kind, known, asked, use, *told))
     head = ("kind", "cameras", "of", "use", "right", "accepted", "wrong", "accepted")
     return table(head, lines)
@@ -401,10 +409,10 @@ STUDY = Study(
     row,
     tables,
     arguments={
-        "covered": {"action": "store_true", "help": "something hides bone in each case"},
-        "pieces": {"action": "store_true", "help": "kinds are PIECES"},
-        "inside": {"action": "store_true", "help": "kinds are INSIDE"},
-        "machines": {"action": "store_true", "help": "X-rays are of any machine"},
-        "unstated": {"action": "store_true", "help": "of cameras of which nothing is said"},
+        "covered": "something hides bone in each case",
+        "pieces": "kinds are PIECES",
+        "inside": "kinds are INSIDE",
+        "machines": "X-rays are of any machine",
+        "unstated": "of cameras of which nothing is said",
     },
 )

@@ -25,17 +25,26 @@ from time import process_time
 from types import SimpleNamespace
 
 import numpy as np
-import scipy
+from scipy.ndimage import (
+    binary_closing,
+    binary_dilation,
+    binary_erosion,
+    binary_fill_holes,
+    distance_transform_edt,
+    find_objects,
+)
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.bodies import Alone
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.together import register_together, with_together
 from MultiViewRegistrationLib.errors import unseen
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body as OfCT
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.io.files import plain
@@ -47,9 +56,9 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import correct_cameras
 
 from .people import BEYOND_MM, ct_path, patient_of
-from .protocol.conditions import GeometryError, calibrated, readings
+from .protocol.conditions import calibrated, readings
 from .protocol.runs import appears_off_mm
-from .simulation.body import Body, without_couch
+from .simulation.body import Body, largest, without_couch
 from .simulation.cases import kept_images, random_cameras, random_pose, take, unit, views_of
 from .simulation.projector import MovedBones, RtkProjector
 from .simulation.simulator import overlays_with, xrays_with
@@ -90,16 +99,13 @@ def person(name: str, data: Path) -> SimpleNamespace:
         labels = read_volume(data / "labels/torso.nii.gz", "labels").values
     else:
         labels = pelvis_labels(ct.volume)
-    labels = np.where(
-        np.isin(labels, [label for chain in CHAINS[name] for label in chain]), labels, 0
-    ).astype(np.uint8)
+    labels = np.where(np.isin(labels, np.concatenate(CHAINS[name])), labels, 0).astype(np.uint8)
     body = ct.volume if name == "pelvis" else without_couch(ct.volume)
-    axis, places = ct.volume.ct_from_index[:3, 2], scipy.ndimage.find_objects(labels)
+    axis, places = ct.volume.ct_from_index[:3, 2], find_objects(labels)
     # Both ends of the CT go on, and bones with them.
     room = round(BEYOND_MM / np.linalg.norm(axis))
-    longer, longer_labels = (
-        np.pad(each, ((room, room), (0, 0), (0, 0)), "edge") for each in (body.values, labels)
-    )
+    ends = (room, room), (0, 0), (0, 0)
+    longer, longer_labels = (np.pad(each, ends, "edge") for each in (body.values, labels))
     start = ct.volume.ct_from_index.copy()
     start[:3, 3] -= room * axis
     points = {}
@@ -122,16 +128,12 @@ def person(name: str, data: Path) -> SimpleNamespace:
 def pelvis_labels(hu: Volume) -> np.ndarray:
     """Hip bones, sacrum and the two lowest vertebrae of the pelvis at 2 mm, divided by planes through their joints."""
     k, j, i = np.indices(hu.values.shape)
-    bone = scipy.ndimage.binary_closing(hu.values > 150, iterations=2)
-    bone = np.stack([scipy.ndimage.binary_fill_holes(each) for each in bone])
-    pieces, _ = scipy.ndimage.label(bone)
-    bone = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    bone = binary_closing(hu.values > 150, iterations=2)
+    bone = np.stack([binary_fill_holes(each) for each in bone])
+    bone = largest(bone)
     right, left = i < 87 + 0.15 * (j - 87), i > 146 - 0.1 * (j - 87)
     above_sacrum, above_fifth = k > 43 + 0.64 * (j - 85).clip(-15, 14), k > 62
-    labels = np.where(
-        right, 78, np.where(left, 77, np.where(above_fifth, 28, np.where(above_sacrum, 27, 25)))
-    )
-    return np.where(bone, labels, 0)
+    return np.select([~bone, right, left, above_fifth, above_sacrum], [0, 78, 77, 28, 27], 25)
 
 
 def motions(
@@ -151,9 +153,8 @@ def motions(
         turn = rigid.exp_so3(axis * np.radians(rng.uniform(0, degrees)))
         joint = (points[label].mean(axis=0) + points[other].mean(axis=0)) / 2
         if label in (75, 76):  # the ball of a femur
-            joint = points[label][
-                points[label][:, 2] > np.percentile(points[label][:, 2], 80)
-            ].mean(axis=0)
+            high = points[label][:, 2]
+            joint = points[label][high > np.percentile(high, 80)].mean(axis=0)
         step = rigid.from_rotation_translation(turn, way * rng.uniform(0, degrees / 2))
         found[label] = found[other] @ rigid.about(joint, step)
     return found
@@ -187,11 +188,10 @@ def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     start = rigid.about(rigid.transform_points(pose, centre), step) @ pose
     level = int(rng.choice([-1, 1])) if rng.random() < 1 / 12 and 77 not in chain else 0
     if level:
-        ends = [body.points[label].mean(axis=0) for label in (chain[0], chain[-1])]
+        lowest, highest = (body.points[chain[n]].mean(axis=0) for n in (0, -1))
+        step = level * (highest - lowest) / (len(chain) - 1)
         start = pose.copy()
-        start[:3, 3] += pose[:3, :3] @ (
-            level * (ends[1] - ends[0]) / (len(chain) - 1)
-        ) + rng.normal(0, 2, 3)
+        start[:3, 3] += pose[:3, :3] @ step + rng.normal(0, 2, 3)
     return SimpleNamespace(
         **{key: value for key, value in locals().items() if key not in ("each", "turn", "step")}
     )
@@ -217,10 +217,9 @@ def given_labels(case: SimpleNamespace) -> np.ndarray:
     given = np.zeros_like(known)
     for n, label in enumerate(case.chosen, start=1):
         mask = known == label
-        if case.mask == "eroded":
-            mask = scipy.ndimage.binary_erosion(mask, _cross(case.body.ct.volume))
-        elif case.mask == "dilated":
-            mask = scipy.ndimage.binary_dilation(mask, _cross(case.body.ct.volume))
+        if case.mask in ("eroded", "dilated"):
+            change = binary_erosion if case.mask == "eroded" else binary_dilation
+            mask = change(mask, _cross(case.body.ct.volume))
         elif case.mask == "slice off":
             mask = np.roll(mask, 1, axis=0)
             mask[0] = False
@@ -242,7 +241,7 @@ def _leak(case, given):
     rng = np.random.default_rng([case.seed, case.number, 3])
     n = int(rng.integers(len(case.chosen)))
     label = case.chosen[n]
-    distances = scipy.ndimage.distance_transform_edt(
+    distances = distance_transform_edt(
         case.body.labels != label, sampling=case.body.ct.volume.spacing_mm[::-1]
     )
     others = [other for other in case.chain if other != label]
@@ -255,7 +254,7 @@ def _leak(case, given):
 def _cross(hu):
     """What a mask grows or shrinks by: some 2 mm across, a voxel where these are larger."""
     steps = np.maximum(np.round(2 / hu.spacing_mm[::-1]), 1).astype(int)
-    return np.ones(2 * np.minimum(steps, 3) + 1 if steps.max() > 1 else (3, 3, 3), bool)
+    return np.ones(2 * np.minimum(steps, 3) + 1, bool)
 
 
 def truth_of(
@@ -263,33 +262,22 @@ def truth_of(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Where the bone is that a mask holds most of.
 
-    Its motion (4, 4), points (N, 3) of it, and what share of the mask's bone it is.
+    Its pose (4, 4), points (N, 3) of it, and what share of the mask's bone it is.
     """
     within = (given == n) & (case.body.ct.volume.values > 150)
     counts = np.bincount(case.body.labels[within], minlength=256)
     share = counts[1:].max() / max(counts.sum(), 1)
     label = int(1 + counts[1:].argmax())
     points = case.body.points.get(label, case.body.points[case.chosen[n - 1]])
-    return case.moved.get(label, np.eye(4)), points[:: max(1, len(points) // POINTS)], float(share)
+    true = case.pose @ case.moved.get(label, np.eye(4))
+    return true, points[:: max(1, len(points) // POINTS)], float(share)
 
 
 def rows_of(
-    case: SimpleNamespace, images: Sequence[np.ndarray], cameras: GeometryError = calibrated
+    case: SimpleNamespace, views: list[View], given: np.ndarray, there: list[int]
 ) -> dict[str, list[dict]]:
-    """The case registered: a row for each bone that a view shows, and for each pair of neighbours.
-
-    Parameters
-    ----------
-    cameras
-        Makes them as wrong as they may be.
-    """
-    views = views_of(images, case.cameras)
-    views = cameras(np.random.default_rng([case.seed, case.number, 2]), views)
-    given = given_labels(case)
-    there = [n for n in range(1, len(case.chosen) + 1) if (given == n).any()]
-    labels = np.zeros_like(given)
-    for new, n in enumerate(there, start=1):
-        labels[given == n] = new
+    """The case registered: a row for each bone that a view shows, and for each pair of neighbours."""
+    labels = np.searchsorted([0, *there], given).astype(given.dtype)
     structures = Structures(tuple(NAMES[case.chosen[n - 1]] for n in there), labels)
     anatomy = case.body.anatomy
     whole = refine(anatomy, views, case.start)
@@ -299,32 +287,25 @@ def rows_of(
     of_ct = OfCT(case.body.ct, bones=structures)
     alone = Alone(of_ct, anatomy, whole.world_from_ct, judged)
     found = register_together([alone], whole.views, poses=begun)
-    seconds = process_time() - began
-    body = with_together(judged, found)
+    more = {
+        "bones": len(there),
+        "apart_deg": float(case.apart),
+        "degrees": float(case.degrees),
+        "seconds": process_time() - began,
+        "body": with_together(judged, found).verdict,
+    }
     rows = []
     known = {}
     for n, bone in zip(there, found.bodies, strict=True):
         if bone.features is None or not np.isfinite(bone.features.noise_mm):
             continue
-        motion, points, share = truth_of(case, given, n)
-        true = rigid.transform_points(case.pose @ motion, points)
-        placed = rigid.transform_points(bone.world_from_ct, points)
-        known[bone.name] = bone, case.pose @ motion
-        before, after = (
-            float(np.linalg.norm(rigid.transform_points(pose, points) - true, axis=1).mean())
-            for pose in (whole.world_from_ct, bone.world_from_ct)
-        )
-        more = {
-            "bones": len(there),
-            "apart_deg": float(case.apart),
-            "degrees": float(case.degrees),
-            "before_mm": before,
-            "body": body.verdict,
+        true, points, _ = truth_of(case, given, n)
+        known[bone.name] = bone, true
+        own = {
+            "before_mm": mtre(whole.world_from_ct, true, points),
             "features": asdict(bone.features),
-            "seconds": seconds,
         }
-        off_mm = appears_off_mm(whole.views, case.cameras, placed, true)
-        rows.append(_row(case, bone, bone.name, share, after, off_mm) | more)
+        rows.append(_row(case, bone, whole.views, given, n) | more | own)
     shown = [each for each in found.motions if {each.name, each.against} <= known.keys()]
     return {"bones": rows, "pairs": [_pair(each, known) for each in shown]}
 
@@ -339,44 +320,29 @@ def _pair(motion, known):
     return {"off_mm": mm, "off_deg": degrees, **plain(motion.to_json())}
 
 
-def masked_row(case: SimpleNamespace, images: Sequence[np.ndarray]) -> dict[str, list[dict]]:
+def masked_row(case: SimpleNamespace, views: list[View], given: np.ndarray) -> dict:
     """The row of the first bone, registered as the mask of the CT."""
-    given = given_labels(case)
-    if not (given == 1).any():
-        return {"bones": []}
-    views = views_of(images, case.cameras)
     body = OfCT(replace(case.body.ct, mask=given == 1))
     found = register(Case((body,), views=views, world_from_ct=case.start), "given", unseen)
-    motion, points, share = truth_of(case, given, 1)
-    true = rigid.transform_points(case.pose @ motion, points)
-    placed = rigid.transform_points(found.world_from_ct, points)
-    after = float(np.linalg.norm(placed - true, axis=1).mean())
-    off_mm = appears_off_mm(found.views, case.cameras, placed, true)
-    own = _row(case, found, NAMES[case.chosen[0]], share, after, off_mm)
-    return {"bones": [own | {"seconds": found.seconds["total"]}]}
+    return _row(case, found, found.views, given, 1) | {"seconds": found.seconds["total"]}
 
 
-def _row(
-    case,
-    found,
-    bone,
-    share,
-    mm,
-    overlay_mm,
-):
-    """What a row says of a bone, of which its mask holds a share, and which is so far off."""
+def _row(case, found, views, given, n):
+    """What a row says of a bone."""
+    true, points, share = truth_of(case, given, n)
+    here, there = (rigid.transform_points(pose, points) for pose in (found.world_from_ct, true))
     return {
         "seed": case.seed,
         "case": case.number,
         "person": case.name,
-        "bone": bone,
+        "bone": NAMES[case.chosen[n - 1]],
         "views": len(case.cameras),
         "nuisances": case.nuisances,
         "mask": case.mask,
         "level": case.level,
         "share": share,
-        "mm": mm,
-        "overlay_mm": overlay_mm,
+        "mm": mtre(found.world_from_ct, true, points),
+        "overlay_mm": appears_off_mm(views, case.cameras, here, there),
         "uses": {use: each.to_json() for use, each in found.uses.items()},
         "verdict": found.verdict,
         "reasons": [reason.code for reason in found.reasons],
@@ -388,17 +354,22 @@ def row(options: Options, seed: int, number: int) -> dict:
     case = draw(seed, number, options.data)
     case.mask = "leaking" if options.leaking else "" if options.readings else case.mask
     images = images_of(case, options.images / f"{seed}-{number:04d}.npz")
+    views, given = views_of(images, case.cameras), given_labels(case)
+    there = [n for n in range(1, len(case.chosen) + 1) if (given == n).any()]
     if options.masked:
-        return masked_row(case, images)
-    return rows_of(case, images, readings if options.readings else calibrated)
+        return {"bones": [masked_row(case, views, given)] if 1 in there else []}
+    as_known = readings if options.readings else calibrated
+    views = as_known(np.random.default_rng([seed, number, 2]), views)
+    return rows_of(case, views, given, there)
 
 
-LEAKING = {"action": "store_true", "help": "one mask of each case takes a part of a neighbour"}
-READINGS = {"action": "store_true", "help": "cameras are a C-arm's readings, masks are right"}
-MASKED = {"action": "store_true", "help": "one bone of each case is the mask of the CT"}
 STUDY = Study(
     __doc__,
     row,
     lambda rows: f"{len(rows)} cases; see bones_fit",
-    arguments={"leaking": LEAKING, "readings": READINGS, "masked": MASKED},
+    arguments={
+        "leaking": "one mask of each case takes a part of a neighbour",
+        "readings": "cameras are a C-arm's readings, masks are right",
+        "masked": "one bone of each case is the mask of the CT",
+    },
 )

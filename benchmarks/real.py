@@ -287,7 +287,7 @@ STUDY = Study(
         "sets": {"nargs": "+", "choices": SETS, "default": []},
         "faults": {"nargs": "+"},
         "every": {"type": int, "default": 1, "help": "only one of so many sets of views"},
-        "search": {"action": "store_true", "help": "about the plan, as the program does"},
-        "causes": {"action": "store_true"},
+        "search": "about the plan, as the program does",
+        "causes": "ask for the likely cause, too",
     },
 )

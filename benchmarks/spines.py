@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import numpy as np
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.metrics import in_field
-from MultiViewRegistrationLib.assessment.pieces import LIMITS, Asked
+from MultiViewRegistrationLib.assessment.metrics import in_field, mtre
+from MultiViewRegistrationLib.assessment.pieces import LIMITS
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
@@ -31,6 +30,7 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies.statistics import table
 
+from .bent import accepts, without_asking
 from .bones import NAMES, draw, images_of
 from .protocol.conditions import calibrated
 from .simulation.cases import unit, views_of
@@ -66,12 +66,7 @@ def row(options: Options, seed: int, number: int) -> dict:
     views = views_of(taken, case.cameras)
     views = calibrated(np.random.default_rng([seed, number, 2]), views)
     found = refine(case.body.anatomy, views, case.start)
-    every = np.concatenate(list(case.body.points.values()))
-    yes = np.ones(1, bool)
-    with patch.object(
-        verdict, "ask", lambda *_, **_doubtful: Asked(every[:1], yes, ~yes, yes, yes[None])
-    ):
-        without = verdict.assess(case.body.anatomy, views, found, case.start)
+    asking = case.body.anatomy, views, found, case.start
     seen = compared(case.body.anatomy, views, found.world_from_ct)
     off = [(0.0, 1.0)]
     targets = None
@@ -79,9 +74,9 @@ def row(options: Options, seed: int, number: int) -> dict:
         points = case.body.points[label]
         there = rigid.transform_points(found.world_from_ct, points)
         if in_field(views, there).all(axis=0).mean() > 0.5:
-            mm = _off_mm(points, found.world_from_ct, case.pose, each)
+            mm = mtre(found.world_from_ct, case.pose @ each, points)
             if mm >= max(off)[0]:
-                targets = points[np.linspace(0, len(points) - 1, TARGETS).astype(int)]
+                targets = rigid.some_of(points, TARGETS)
             off.append((mm, float((in_field(seen, there).sum(axis=0) > 1).mean())))
     worst_mm, share = max(off)
     return {
@@ -92,13 +87,12 @@ def row(options: Options, seed: int, number: int) -> dict:
         "nuisances": case.nuisances,
         "moved": moved,
         "degrees": float(case.degrees),
-        "mm": _off_mm(every, found.world_from_ct, case.pose, np.eye(4)),
+        "mm": mtre(found.world_from_ct, case.pose, np.concatenate(list(case.body.points.values()))),
         "worst_mm": worst_mm,
         "compared": share,
-        "verdict": verdict.assess(case.body.anatomy, views, found, case.start).verdict,
-        "at_targets": targets is not None
-        and verdict.assess(case.body.anatomy, views, found, case.start, targets).verdict,
-        "without": without.verdict,
+        "verdict": verdict.assess(*asking).verdict,
+        "at_targets": targets is not None and verdict.assess(*asking, targets).verdict,
+        "without": without_asking(*asking).verdict,
     }
 
 
@@ -112,11 +106,6 @@ def compared(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarr
     return found
 
 
-def _off_mm(points, found, pose, motion):
-    apart = rigid.transform_points(found, points) - rigid.transform_points(pose @ motion, points)
-    return float(np.linalg.norm(apart, axis=1).mean())
-
-
 def accepted(rows: Sequence[dict]) -> str:
     """What was accepted without and with `assessment.pieces`, and with targets in what moved."""
     lines = []
@@ -127,14 +116,10 @@ def accepted(rows: Sequence[dict]) -> str:
         ("moved by less", [row for row in rows if row["moved"] and row["worst_mm"] <= WRONG_MM]),
         ("nothing moved", [row for row in rows if not row["moved"] and row["mm"] <= WRONG_MM]),
     ):
-        counts = (
-            sum(row[which] == "accept" for row in group)
-            for which in ("without", "verdict", "at_targets")
-        )
+        counts = (accepts(group, which) for which in ("without", "verdict", "at_targets"))
         lines.append((name, len(group), *counts))
     head = ("bodies", "cases", "accepted without pieces", "with them", "with targets in it")
     return table(head, lines, (1, 2, 3, 4))
 
 
-SINGLE = {"action": "store_true", "help": "one vertebra alone has moved"}
-STUDY = Study(__doc__, row, accepted, arguments={"single": SINGLE})
+STUDY = Study(__doc__, row, accepted, arguments={"single": "one vertebra alone has moved"})

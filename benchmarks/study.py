@@ -39,14 +39,15 @@ class Study:
     run : the row of a key, by the options of the command line.
     tables : Markdown of all rows; several by the names of their parts in a page.
     keys : of the rows, in their order.
-    arguments : further ones of the command line, by name, as `add_argument` takes them.
+    arguments : further ones of the command line, by name, as `add_argument` takes them; of flags
+        their help alone.
     """
 
     about: str | None
     run: Callable[..., dict]
     tables: Callable[[list[dict]], str | dict[str, str]]
     keys: Callable[[Options], Iterable[tuple]] = numbered
-    arguments: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    arguments: Mapping[str, str | dict[str, Any]] = field(default_factory=dict)
 
     def main(self) -> None:
         """The command: measure what is not there yet, and print the tables."""
@@ -59,7 +60,8 @@ class Study:
         parser.add_argument("--images", type=Path, default=kept, help="keeps simulated X-rays")
         parser.add_argument("--page", type=Path, help="a Markdown page to put the tables into, too")
         for name, how in self.arguments.items():
-            parser.add_argument(f"--{name}", **how)
+            flag = {"action": "store_true", "help": how}
+            parser.add_argument(f"--{name}", **(flag if isinstance(how, str) else how))
         options = parser.parse_args()
         warnings.simplefilter("ignore")
         rows = Rows(options.rows)

@@ -77,20 +77,15 @@ class Body:
 
     @staticmethod
     def from_hu(ct: Volume, beyond_mm: float = 130.0, drift: Sequence[float] = (0.0, 0.0)) -> Body:
-        """The body of a CT in Hounsfield units, which goes on above and below it, see `continued`."""
-        whole = continued(ct, beyond_mm, drift)
+        """The body of a CT in Hounsfield units, without the air beside it, which goes on for `beyond_mm` above and below it.
+
+        The end slices are repeated, moving sideways by `drift` (along i, along j) mm for each mm
+        away from the CT.
+        """
+        away = np.array(drift)
+        whole = _continued(_cropped(ct, np.abs(away) * beyond_mm), beyond_mm, away)
         water, bone = base_materials(whole.values)
         return Body(water, bone, whole.ct_from_index)
-
-
-def continued(ct: Volume, beyond_mm: float, drift: Sequence[float]) -> Volume:
-    """A CT in Hounsfield units, without the air beside the body, going on for `beyond_mm` above and below.
-
-    The end slices are repeated, moving sideways by `drift` (along i, along j) mm for each mm away
-    from the CT.
-    """
-    drift_ij = np.array(drift)
-    return _continued(_cropped(ct, np.abs(drift_ij) * beyond_mm), beyond_mm, drift_ij)
 
 
 def base_materials(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,12 +108,16 @@ def without_couch(ct: Volume) -> Volume:
     """The CT with air for all but the largest piece: the patient without the scanner's couch."""
     fi, fj, _ = _coarse_factors(ct)
     coarse = ct.pooled((fi, fj, 1))
-    pieces, _ = label(binary_opening(coarse.values > -400, np.ones((1, 3, 3))))
-    patient = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    patient = largest(binary_opening(coarse.values > -400, np.ones((1, 3, 3))))
     patient = np.stack([binary_fill_holes(slice_) for slice_ in binary_dilation(patient)])
-    _, nj, ni = ct.values.shape
-    patient = patient.repeat(fj, axis=1).repeat(fi, axis=2)[:, :nj, :ni]
+    patient = _finer(patient, (fi, fj, 1), ct.values.shape)
     return Volume(np.where(patient, ct.values, -1000), ct.ct_from_index)
+
+
+def largest(mask: np.ndarray) -> np.ndarray:
+    """The largest piece of a mask that hangs together."""
+    pieces, _ = label(mask)
+    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
 
 
 def bone_points(ct: Volume, seed: int = 0) -> np.ndarray:
@@ -139,8 +138,8 @@ def middle(ct: Volume) -> np.ndarray:
     return _centres(coarse, coarse.values > -300).mean(axis=0)
 
 
-def _coarse_factors(ct):
-    return np.maximum(1, np.rint(COARSE_MM / ct.spacing_mm)).astype(int)
+def _coarse_factors(ct, voxel_mm=COARSE_MM):
+    return np.maximum(1, np.rint(voxel_mm / ct.spacing_mm)).astype(int)
 
 
 def _centres(ct, selected):
@@ -204,32 +203,26 @@ def single_bones(ct: Volume, most: int = 2) -> list[np.ndarray]:
     A joint whose space the CT does not show stays whole. Thresholded, closed, and divided at the
     necks by the watershed of the distance to the surface (Beucher and Lantuéjoul 1979).
     """
-    factors = np.maximum(1, np.rint(SINGLE_BONE_VOXEL_MM / ct.spacing_mm)).astype(int)
+    factors = _coarse_factors(ct, SINGLE_BONE_VOXEL_MM)
     coarse = ct.pooled(tuple(factors))
     spacing = coarse.spacing_mm[::-1]
     bone = np.stack([binary_fill_holes(each) for each in binary_closing(coarse.values > BONE_HU)])
     # The body goes on above and below, but not beside the CT.
-    deep = distance_transform_edt(np.pad(bone, ((0, 0), (1, 1), (1, 1))), sampling=spacing)[
-        :, 1:-1, 1:-1
-    ]
+    padded = np.pad(bone, ((0, 0), (1, 1), (1, 1)))
+    deep = distance_transform_edt(padded, sampling=spacing)[:, 1:-1, 1:-1]
     hills = sitk.GetImageFromArray(-gaussian_filter(deep, 1).astype(np.float32))
-    pieces = (
-        sitk.GetArrayFromImage(sitk.MorphologicalWatershed(hills, NECK_MM, markWatershedLine=False))
-        * bone
-    )
+    divided = sitk.MorphologicalWatershed(hills, NECK_MM, markWatershedLine=False)
+    pieces = sitk.GetArrayFromImage(divided) * bone
     ml = np.prod(coarse.spacing_mm) / 1000
     sizes = np.bincount(pieces.ravel()) * ml
     sizes[0] = 0
-    found = [_thick(pieces == piece, spacing) for piece in np.flatnonzero(sizes >= LEAST_ML)]
-    found = [
-        each
-        for each in found
-        if each.sum() * ml >= LEAST_ML and np.percentile(coarse.values[each], 10) < MARROW_HU
-    ]
-    return [
-        _finer(each, factors, ct.values.shape)
-        for each in sorted(found, key=np.sum, reverse=True)[:most]
-    ]
+    found = []
+    for piece in np.flatnonzero(sizes >= LEAST_ML):
+        bone = _thick(pieces == piece, spacing)
+        if bone.sum() * ml >= LEAST_ML and np.percentile(coarse.values[bone], 10) < MARROW_HU:
+            found.append(bone)
+    found.sort(key=np.sum, reverse=True)
+    return [_finer(bone, factors, ct.values.shape) for bone in found[:most]]
 
 
 def _thick(piece, spacing):
@@ -237,8 +230,7 @@ def _thick(piece, spacing):
     core = distance_transform_edt(piece, sampling=spacing) > THIN_MM
     if not core.any():
         return core
-    parts, _ = label(piece & (distance_transform_edt(~core, sampling=spacing) <= THIN_MM + 1))
-    return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+    return largest(piece & (distance_transform_edt(~core, sampling=spacing) <= THIN_MM + 1))
 
 
 def _finer(mask, factors, shape):

@@ -5,15 +5,13 @@ a CT, X-rays of it taken by an independent projector, targets and starts.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -23,7 +21,7 @@ from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
-from MultiViewRegistrationLib.io.files import write_atomically, written_atomically
+from MultiViewRegistrationLib.io.files import write_json, written_atomically
 
 from .body import Body, bone_points, middle, without_couch
 from .projector import MaterialProjector, RtkProjector
@@ -31,7 +29,6 @@ from .simulator import PIXEL_MM, SIZE, Overlay, SimulatedXRay
 
 SEARCH = {"rotation_deg": 15, "translation_mm": 45}
 TARGETS = 30
-DEFAULT_XRAY = SimulatedXRay(PIXEL_MM)
 LARGEST_START_MM = 22.0
 
 
@@ -61,72 +58,47 @@ class Patient:
         self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])
 
 
-def demo_patient() -> Patient:
-    """The patient of `mvreg demo`: a chest.
+def demo_case(folder: Path) -> Path:
+    """A case like that of `mvreg demo`: a chest in a C-arm, near anteroposterior and left lateral.
 
-    Raises InputError where the CT cannot be downloaded or itk-rtk is missing.
+    Path of its case.json. Raises InputError where the CT cannot be downloaded or itk-rtk is
+    missing.
     """
-    return Patient(chest_ct(), couch=True, beyond_mm=60)
-
-
-def demo_case(folder: str | Path, patient: Patient | None = None) -> Path:
-    """The case of `mvreg demo`: its patient in a C-arm, anteroposterior and left lateral.
-
-    Path of its case.json.
-    """
-    patient, rng = patient or demo_patient(), np.random.default_rng(4)
-    cameras = [c_arm.camera() for c_arm in demo_c_arms(rng)]
-    return write_case(
-        folder, patient, cameras, random_pose(patient.centre, rng), rng, names=("AP", "lateral")
-    )
-
-
-def demo_c_arms(rng: np.random.Generator) -> list[CArm]:
-    """Those of its X-rays, near anteroposterior and left lateral."""
-    return [_c_arm(rng, 2, 3, mirrored=True), _c_arm(rng, 88, -2, mirrored=True)]
+    patient, rng = Patient(chest_ct(), couch=True, beyond_mm=60), np.random.default_rng(4)
+    cameras = [_camera(rng, *angles, mirrored=True) for angles in ((2, 3), (88, -2))]
+    pose = random_pose(patient.centre, rng)
+    return write_case(folder, patient, cameras, pose, rng, names=("AP", "lateral"))
 
 
 def write_case(
-    folder: str | Path,
+    folder: Path,
     patient: Patient,
     cameras: Sequence[Camera],
     world_from_ct: np.ndarray,
-    seed: int | np.random.Generator,
-    xrays: Sequence[SimulatedXRay] = 3 * (DEFAULT_XRAY,),
+    rng: np.random.Generator,
+    xrays: Sequence[SimulatedXRay] = 3 * (SimulatedXRay(),),
     names: Sequence[str] = ("view1", "view2", "view3"),
-    about: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes the X-rays, each by its view's name, and case.json into `folder`; path of case.json.
+    """Writes the X-rays, each by its view's name, case.json and starts.json into `folder`; path of case.json.
 
-    about: start pose, search and training of the case.json, for many cases alike. Without it there
-    is a starts.json, too, and the start is the farthest of those, 20 to 22 mm from the truth at the
-    targets.
+    The start is the farthest of those, 20 to 22 mm from the truth at the targets.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
     targets = targets_of(patient, cameras, xrays, world_from_ct, rng)
-    if about is None:
-        starts = start_poses(world_from_ct, targets, rng)
-        write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
-        about = {"world_from_ct": starts[-1].tolist(), "search": SEARCH}
+    starts = start_poses(world_from_ct, targets, rng)
+    write_json(folder / "starts.json", {"starts": starts})
     views = []
     for name, camera, xray in zip(names, cameras, xrays):
         image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))
         image.SetSpacing((xray.pixel_mm, xray.pixel_mm))
         with written_atomically(folder / f"{name}.mha") as path:
             sitk.WriteImage(image, str(path), useCompression=True)
-        geometry = {
-            "intrinsics": camera.intrinsics.tolist(),
-            "camera_from_world": camera.camera_from_world.tolist(),
-            "size": list(camera.size),
-        }
         views.append(
             {
                 "name": name,
                 "image": f"{name}.mha",
                 "intensity": "linear",
-                "camera": geometry,
+                "camera": camera.to_json(),
                 **CALIBRATION,  # a simulated C-arm does not bend
             }
         )
@@ -136,11 +108,12 @@ def write_case(
         if patient.ct_path.parent == folder.resolve()
         else str(patient.ct_path),
         "views": views,
-        **about,
-        "targets": targets.tolist(),
-        "truth": {"world_from_ct": world_from_ct.tolist()},
+        "world_from_ct": starts[-1],
+        "search": SEARCH,
+        "targets": targets,
+        "truth": {"world_from_ct": world_from_ct},
     }
-    write_atomically(folder / "case.json", json_text(case))
+    write_json(folder / "case.json", case)
     return folder / "case.json"
 
 
@@ -153,29 +126,19 @@ def random_cameras(
     """
     mirrored = bool(rng.random() < 0.5)
     primary, secondary = rng.uniform(-20, 20), rng.uniform(-10, 10)
-    cameras = [_c_arm(rng, primary, secondary, mirrored).camera()]
+    cameras = [_camera(rng, primary, secondary, mirrored)]
     side = rng.choice([-1, 1])
     for _ in range(views - 1):
-        other, separation = (
-            np.radians(rng.uniform(-10, 10)),
-            np.radians(rng.uniform(*separation_deg)),
-        )
+        other, separation = np.radians([rng.uniform(-10, 10), rng.uniform(*separation_deg)])
         first = np.radians(secondary)
-        other = np.clip(
-            other, first - separation, first + separation
-        )  # in latitude alone it must not be more already
+        # in latitude alone it must not be more already
+        other = np.clip(other, first - separation, first + separation)
         # The angle between two directions in longitude and latitude, solved for the difference in
         # longitude.
-        turn = np.arccos(
-            np.minimum(
-                (np.cos(separation) - np.sin(first) * np.sin(other))
-                / (np.cos(first) * np.cos(other)),
-                1,
-            )
-        )
-        cameras.append(
-            _c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored).camera()
-        )
+        product = np.cos(first) * np.cos(other)
+        cosine = (np.cos(separation) - np.sin(first) * np.sin(other)) / product
+        turn = np.degrees(np.arccos(np.minimum(cosine, 1)))
+        cameras.append(_camera(rng, primary + side * turn, np.degrees(other), mirrored))
         side = -side
     return cameras
 
@@ -242,9 +205,7 @@ def _start_pose(world_from_ct, targets, error_mm, rng):
         twist = rng.normal(size=6) * [0.07, 0.07, 0.07, 8, 8, 8]
         for _ in range(10):  # the error is nearly proportional to the twist
             start = rigid.about(true.mean(axis=0), rigid.exp_se3(twist))
-            twist *= (
-                error_mm / np.linalg.norm(rigid.transform_points(start, true) - true, axis=1).mean()
-            )
+            twist *= error_mm / mtre(start, np.eye(4), true)
         if np.degrees(rigid.rotation_angle(start)) < SEARCH["rotation_deg"] - 2:
             return start @ world_from_ct
 
@@ -269,8 +230,8 @@ def targets_of(
     return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
 
 
-def _c_arm(rng, primary_deg, secondary_deg, mirrored=False):
-    """A C-arm with distances and principal point as they vary from one view to the next."""
+def _camera(rng, primary_deg, secondary_deg, mirrored):
+    """That of a C-arm with distances and principal point as they vary from one view to the next."""
     principal_point = (np.array(SIZE) - 1) / 2 + rng.uniform(-12, 12, 2)
     return CArm(
         source_to_detector_mm=rng.uniform(1000, 1030),
@@ -281,10 +242,4 @@ def _c_arm(rng, primary_deg, secondary_deg, mirrored=False):
         rao_lao_deg=primary_deg,
         cra_cau_deg=secondary_deg,
         mirrored=mirrored,
-    )
-
-
-def json_text(value: dict) -> str:
-    """JSON with a line for each matrix row."""
-    text = json.dumps(value, indent=1)
-    return re.sub(r"\[[^][{}]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
+    ).camera()

@@ -21,20 +21,6 @@ from .body import SOFT_HU, Body, base_materials
 DETECTOR_MM = 1000.0
 
 
-def detector_mm(middle: np.ndarray) -> float:
-    """Source to detector plane, mm, for a body whose middle (x, y, z, ...) is there in the camera's frame."""
-    return max(DETECTOR_MM, 2 * float(middle[2]))
-
-
-def without_skew(camera: Camera) -> None:
-    """InputError where the camera's columns and rows are not at right angles, which simulators do not know."""
-    skew = camera.intrinsics[0, 1]
-    if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
-        raise InputError(
-            f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0."
-        )
-
-
 class MaterialProjector(Protocol):
     """A projector of the two base materials of a body to a camera's pixels, see `RtkProjector.project`."""
 
@@ -112,15 +98,18 @@ class Joseph:
 
         Raises InputError for a camera with skew.
         """
-        without_skew(camera)
-        (fx, _, u0), (_, fy, v0), _ = camera.intrinsics
+        (fx, skew, u0), (_, fy, v0), _ = camera.intrinsics
+        if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
+            raise InputError(
+                f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0."
+            )
         columns, rows = camera.size
         # RTK wants u x v to point to the source, so u runs against the camera's x: columns are
         # filled from the other side, unless the image is mirrored.
         if fx > 0:
             u0 = columns - 1 - u0
         camera_from_ct = camera.camera_from_world @ world_from_ct
-        far = detector_mm(camera_from_ct @ self._middle)
+        far = max(DETECTOR_MM, 2 * float((camera_from_ct @ self._middle)[2]))
         pixel_u, pixel_v = far / abs(fx), far / fy
         detector = self._image.New()
         detector.SetRegions([columns, rows, 1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -56,12 +56,6 @@ class Ball:
         return Ball(tuple((linear @ self.centre + shift).tolist()), self.diameter_mm)
 
 
-class Shape(Protocol):
-    """Another shape, see `chord_lengths`."""
-
-    def chord_lengths(self, camera: Camera) -> np.ndarray: ...
-
-
 Metal = Wire | Ball
 
 
@@ -79,7 +73,7 @@ class SimulatedXRay:
     mineral: the share of the bone's mineral that is left; marrow is where the rest was.
     """
 
-    pixel_mm: float = 0.58
+    pixel_mm: float = PIXEL_MM
     photons: float = 1500.0
     scatter_to_primary: float = 0.5
     scatter_sd_mm: float = 40.0
@@ -89,7 +83,7 @@ class SimulatedXRay:
     round_field: bool = False
     collimation: tuple[int, int, int, int] = (0, 0, 0, 0)
     blade_sd_mm: float = 0.58
-    metal: tuple[Metal | Shape, ...] = ()
+    metal: tuple[Metal, ...] = ()
     mineral: float = 1.0
 
     def take(
@@ -108,23 +102,20 @@ class SimulatedXRay:
         iron = np.zeros_like(water)
         for part in self.metal:
             iron += chord_lengths(camera, part) * (IRON_DENSITY / 10)  # mm g/cm^3 to g/cm^2
-        primary = gaussian_filter(
-            transmission(water, bone, iron), self.focal_spot_sd_mm / self.pixel_mm
-        )
+        primary = self._blurred(transmission(water, bone, iron), self.focal_spot_sd_mm)
         open_field, black = self._field(camera, rng)
         signal = (primary + self._scatter(primary)) * open_field
 
         photons = self.photons / np.median(signal[~black])
         signal = rng.poisson(signal * photons) / photons
-        signal = gaussian_filter(signal, self.detector_sd_mm / self.pixel_mm)
+        signal = self._blurred(signal, self.detector_sd_mm)
 
         tissue = (water + bone > IN_TISSUE) & ~black
         brightest = np.percentile(signal[tissue if tissue.any() else ~black], 99.5)
         gain = FULL_SCALE * rng.uniform(0.5, 0.9) / brightest
         offset = FULL_SCALE * rng.uniform(0.0, 0.004)
-        return np.where(black, 0, np.clip(np.rint(gain * signal + offset), 0, FULL_SCALE)).astype(
-            np.uint16
-        )
+        grey = np.clip(np.rint(gain * signal + offset), 0, FULL_SCALE)
+        return np.where(black, 0, grey).astype(np.uint16)
 
     def shows(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(N,) bool: which pixels (N, 2) are well within the image's largest circle and behind no blade."""
@@ -133,19 +124,19 @@ class SimulatedXRay:
         uncovered = ((pixels >= left_top) & (pixels < size - right_bottom)).all(axis=1)
         return uncovered & (np.linalg.norm(pixels - centre, axis=1) < 0.47 * min(size))
 
+    def _blurred(self, image, sd_mm, reach=4):
+        return gaussian_filter(image, sd_mm / self.pixel_mm, truncate=reach)
+
     def _scatter(self, primary):
         """Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999).
 
         No scatter comes from where no body is.
         """
         source = -primary * np.log(np.clip(primary, 1e-9, 1))
-        scatter = gaussian_filter(source, self.scatter_sd_mm / self.pixel_mm, truncate=3)
-        median = np.median(scatter)
-        return (
-            scatter * (self.scatter_to_primary * np.median(primary) / median)
-            if median > 0
-            else scatter
-        )
+        scatter = self._blurred(source, self.scatter_sd_mm, 3)
+        if (median := np.median(scatter)) > 0:
+            scatter *= self.scatter_to_primary * np.median(primary) / median
+        return scatter
 
     def _field(self, camera, rng):
         """Intensity of the field without a body, and where the image is blanked.
@@ -160,19 +151,15 @@ class SimulatedXRay:
         intensity = 1 - self.vignetting * r2
         left, top, right, bottom = self.collimation
         covered = (u < left) | (u >= columns - right) | (v < top) | (v >= rows - bottom)
-        intensity *= 1 - 0.995 * gaussian_filter(
-            covered.astype(np.float64), self.blade_sd_mm / self.pixel_mm
-        )
+        intensity *= 1 - 0.995 * self._blurred(covered.astype(np.float64), self.blade_sd_mm)
         black = np.zeros((rows, columns), bool)
         if self.round_field:
             black = np.hypot(u - centre[0], v - centre[1]) > 0.497 * min(camera.size)
         return intensity, black
 
 
-def chord_lengths(camera: Camera, part: Metal | Shape) -> np.ndarray:
+def chord_lengths(camera: Camera, part: Metal) -> np.ndarray:
     """(rows, columns) float32: mm that the ray to each pixel's centre runs in the metal."""
-    if not isinstance(part, (Wire, Ball)):
-        return part.chord_lengths(camera)
     columns, rows = camera.size
     low, high = _box(camera, part) if isinstance(part, Ball) else ((0, 0), (columns, rows))
     u, v = np.arange(low[0], high[0]), np.arange(low[1], high[1])
@@ -306,10 +293,8 @@ TAKEN = (*ALIKE, *EACH)
 
 def xrays_with(rng: np.random.Generator, names: Sequence[str], views: int) -> list[SimulatedXRay]:
     """The settings of each view: random noise and scatter, an open field, but for those of the names that are in TAKEN."""
-    plain = SimulatedXRay(
-        PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0)
-    )
-    xrays = [plain] * views
+    photons, scatter = rng.uniform(500, 3000), rng.uniform(0.3, 1.0)
+    xrays = [SimulatedXRay(photons=photons, scatter_to_primary=scatter)] * views
     for name in names:
         if name in EACH:
             xrays = [replace(xray, **EACH[name](rng)) for xray in xrays]

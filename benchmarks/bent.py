@@ -52,13 +52,7 @@ from .simulation.appearance import random_appearance
 from .simulation.body import Body, bone_points
 from .simulation.cases import take, unit, views_of
 from .simulation.projector import RtkProjector
-from .simulation.simulator import (
-    PIXEL_MM,
-    SimulatedXRay,
-    overlays_with,
-    random_wires,
-    xrays_with,
-)
+from .simulation.simulator import PIXEL_MM, SimulatedXRay, overlays_with, random_wires, xrays_with
 from .study import Options, Study
 
 KINDS = ("none", "bend", "shift", "missing", "none", "twist", "side")

@@ -111,13 +111,7 @@ def verdict_is(rows: Rows, verdict: str) -> np.ndarray:
     return np.array([row.get("verdict") == verdict for row in rows], bool)
 
 
-def _share(
-    what,
-    wanted,
-    hits,
-    of,
-    is_reached,
-):
+def _share(what, wanted, hits, of, is_reached):
     """What share of some (n,) bool has to be reached."""
     rate = SuccessRate.of(hits, of)
     return Judged(what, wanted, share(hits, of), is_reached(rate) if rate.total else None)

@@ -293,15 +293,7 @@ def with_wrong_ct(case: Case, wrong_from_ct: np.ndarray) -> Case:
     )
 
 
-def _taken(
-    names,
-    subject,
-    part,
-    cameras,
-    xrays,
-    pose,
-    rng,
-):
+def _taken(names, subject, part, cameras, xrays, pose, rng):
     """The views, with all that is put on their images afterwards, or moves."""
     overlays = overlays_with(rng, names)
     centre = part.patient.centre

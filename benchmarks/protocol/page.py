@@ -205,16 +205,20 @@ def capture(rows: Rows) -> str:
 
 def verdicts_by_kind(rows: Rows) -> str:
     """Wrong accepts and wrong rejects."""
+
+    def of_right(verdict):
+        return lambda group: share(verdict_is(group, verdict), mtre(group) < SUCCESS_MM)
+
     columns = {
         "number": len,
-        "wrong of the accepted": _wrong_of_accepted,
-        "accepted of the wrong": _accepted_of_wrong,
-        f"rejected of those {UNDER}": lambda group: share(
-            verdict_is(group, "reject"), mtre(group) < SUCCESS_MM
+        "wrong of the accepted": lambda group: share(
+            mtre(group) > WRONG_MM, verdict_is(group, "accept")
         ),
-        f"accepted of those {UNDER}": lambda group: share(
-            verdict_is(group, "accept"), mtre(group) < SUCCESS_MM
+        "accepted of the wrong": lambda group: share(
+            verdict_is(group, "accept"), mtre(group) > WRONG_MM
         ),
+        f"rejected of those {UNDER}": of_right("reject"),
+        f"accepted of those {UNDER}": of_right("accept"),
     }
     return table_of(_kinds(rows), ("results",), columns)
 
@@ -225,9 +229,7 @@ def verdicts_by_condition(rows: Rows) -> str:
     def counts(low, high):
         def cell(group):
             band = (mtre(group) >= low) & ((mtre(group) < high) | (high == np.inf))
-            return " / ".join(
-                str(int((band & verdict_is(group, verdict)).sum())) for verdict in VERDICTS
-            )
+            return " / ".join(str((band & verdict_is(group, each)).sum()) for each in VERDICTS)
 
         return cell
 
@@ -248,24 +250,15 @@ def causes(rows: Rows) -> str:
         return ", ".join(f"{cause} {count}" for cause, count in counted.most_common())
 
     def beside(group):
-        told = [
-            row
-            for row in group
-            if row.get("cause") and row["cause"]["predicts"] and row["failed"] is None
-        ]
-        return (
-            median([abs(row["cause"]["moved_mm"] - row["mtre_mm"]) for row in told], 2)
-            if told
-            else ""
-        )
+        told = [(row["cause"], row["mtre_mm"]) for row in group if row.get("cause")]
+        off = [abs(cause["moved_mm"] - mm) for cause, mm in told if cause["predicts"]]
+        return median(off, 2) if off else ""
 
-    bodies = [row for row in rows if row["part"] == "body"]
-    faulty = [row for row in bodies if row["error"] or row["condition"] == "motion"]
-    groups = [
-        ((condition,), group) for (_, condition), group in grouped(faulty, "part", "condition")
-    ]
-    others = [row for row in bodies if not row["error"] and row["condition"] != "motion"]
-    groups += [(("all others",), others)] if others else []
+    faulty, others = [], []
+    for row in rows:
+        if row["part"] == "body":
+            (faulty if row["error"] or row["condition"] == "motion" else others).append(row)
+    groups = [*grouped(faulty, "condition"), *([(("all others",), others)] if others else [])]
     columns = {
         "runs": len,
         ABOVE: lambda group: int((mtre(group) > WRONG_MM).sum()),
@@ -292,25 +285,17 @@ def predictions(rows: Rows) -> str:
     return table_of(_kinds(predicted(rows)), ("results",), columns)
 
 
-def reliability(rows: Rows) -> list[tuple[float, float, float, SuccessRate]]:
-    """(least, largest, mean predicted, share found wrong) of each band of BANDS that has results."""
+def reliability_table(rows: Rows) -> str:
+    """Mean predicted and share found wrong of each band of BANDS that has results."""
     rows = predicted(rows)
     probability, wrong = column(rows, "failure_probability"), mtre(rows) > WRONG_MM
-    bands = []
+    body = []
     for low, high in pairwise(BANDS):
-        in_band = (probability >= low) & ((probability < high) | (high == 1))
-        if in_band.any():
-            bands.append(
-                (low, high, float(probability[in_band].mean()), SuccessRate.of(wrong, in_band))
-            )
-    return bands
-
-
-def reliability_table(rows: Rows) -> str:
-    body = [
-        (f"{100 * low:g} to {100 * high:g} %", f"{100 * mean:.1f} %", found.total, percent(found))
-        for low, high, mean, found in reliability(rows)
-    ]
+        within = (probability >= low) & ((probability < high) | (high == 1))
+        if within.any():
+            mean, found = probability[within].mean(), SuccessRate.of(wrong, within)
+            band = f"{100 * low:g} to {100 * high:g} %"
+            body.append((band, f"{100 * mean:.1f} %", found.total, percent(found)))
     return table(("predicted", "mean", "results", "wrong"), body)
 
 
@@ -334,32 +319,24 @@ def along_the_beam(rows: Rows) -> str:
 
 def corrections(rows: Rows) -> str:
     """The cameras' errors against the first view, as given and as corrected, of correct registrations."""
-    body = []
-    uncertain = [row for row in rows if row["error"] in STATED]
-    for key, group in grouped(uncertain, "part", "condition"):
-        right = [row for row, mm in zip(group, mtre(group), strict=True) if mm <= WRONG_MM]
-        if right:
-            (given, given_mm), (left, left_mm) = np.median(
-                [row["camera_off"] for row in right], axis=0
-            )
-            cells = (
-                len(group),
-                len(right),
-                f"{given:.2f} / {given_mm:.1f}",
-                f"{left:.3f} / {left_mm:.2f}",
-            )
-            body.append((*key, *cells))
-    return table(
-        (
-            "registered",
-            "condition",
-            "runs",
-            f"within {WRONG_MM:g} mm",
-            "given off by degrees / mm",
-            "corrected, off by",
-        ),
-        body,
-    )
+
+    def right(group):
+        return [row for row, mm in zip(group, mtre(group), strict=True) if mm <= WRONG_MM]
+
+    def off(which, form):
+        return lambda group: form.format(
+            *np.median([row["camera_off"][which] for row in right(group)], axis=0)
+        )
+
+    columns = {
+        "runs": len,
+        f"within {WRONG_MM:g} mm": lambda group: len(right(group)),
+        "given off by degrees / mm": off(0, "{:.2f} / {:.1f}"),
+        "corrected, off by": off(1, "{:.3f} / {:.2f}"),
+    }
+    uncertain = grouped([row for row in rows if row["error"] in STATED], "part", "condition")
+    told = [(key, group) for key, group in uncertain if right(group)]
+    return table_of(told, ("registered", "condition"), columns)
 
 
 def _kinds(rows):
@@ -367,39 +344,24 @@ def _kinds(rows):
 
     And what is wrong.
     """
+    kinds = [("all", rows)]
     sound = [row for row in rows if is_sound(row)]
     bodies, bones = ([row for row in sound if row["part"] == part] for part in ("body", "bone"))
-    angles = statistics.grouped(sorted(bodies, key=_angle), lambda row: _angle(row))
-    persons = statistics.grouped(
-        sorted(bodies, key=lambda row: row["ct"]), lambda row: (row["ct"],)
-    )
-    kinds = [
-        ("all", rows),
-        ("sound: right, or as uncertain as the case says", sound),
-        *(
-            (f"sound, body, {_views(views)}, {angle} degrees", group)
-            for (views, angle), group in angles
-        ),
-        *((f"sound, body, {name}", group) for (name,), group in persons),
-        *(
-            (f"sound, bone, {_views(count)}", [row for row in bones if row["views"] == count])
-            for count in (1, 2, 3)
-        ),
-        ("geometry or CT wrong", [row for row in rows if not is_sound(row)]),
-    ]
+    kinds.append(("sound: right, or as uncertain as the case says", sound))
+    for (views, angle), group in statistics.grouped(sorted(bodies, key=_angle), _angle):
+        kinds.append((f"sound, body, {_views(views)}, {angle} degrees", group))
+    by_person = sorted(bodies, key=lambda row: row["ct"])
+    for (name,), group in statistics.grouped(by_person, lambda row: (row["ct"],)):
+        kinds.append((f"sound, body, {name}", group))
+    for count in (1, 2, 3):
+        group = [row for row in bones if row["views"] == count]
+        kinds.append((f"sound, bone, {_views(count)}", group))
+    kinds.append(("geometry or CT wrong", [row for row in rows if not is_sound(row)]))
     return [((name,), group) for name, group in kinds if group]
 
 
 def _angle(row):
     return row["views"], row["apart_deg"]
-
-
-def _wrong_of_accepted(rows):
-    return share(mtre(rows) > WRONG_MM, verdict_is(rows, "accept"))
-
-
-def _accepted_of_wrong(rows):
-    return share(verdict_is(rows, "accept"), mtre(rows) > WRONG_MM)
 
 
 def _auroc(rows, limit_mm):

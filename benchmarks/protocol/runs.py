@@ -27,11 +27,7 @@ import numpy as np
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics, verdict
-from MultiViewRegistrationLib.assessment.prediction import (
-    EXTRA_FEATURES,
-    Model,
-    calibrated,
-)
+from MultiViewRegistrationLib.assessment.prediction import EXTRA_FEATURES, Model, calibrated
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 from MultiViewRegistrationLib.assessment.verdict import decide
 from MultiViewRegistrationLib.errors import InputError

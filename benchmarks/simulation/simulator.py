@@ -286,7 +286,7 @@ EACH: dict[str, Changes] = {
     "shutters": lambda rng: {
         "collimation": random_shutters(rng),
         "blade_sd_mm": rng.uniform(1, 2.5),
-    },
+    }
 }
 TAKEN = (*ALIKE, *EACH)
 

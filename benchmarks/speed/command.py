@@ -76,11 +76,7 @@ def main() -> None:
 
 def all_jobs(setting: Setting) -> list[Job]:
     """Every job, in the order of the page."""
-    return [
-        *rendering.jobs(setting),
-        *rendering.growth_jobs(setting),
-        *registration.jobs(setting),
-    ]
+    return [*rendering.jobs(setting), *rendering.growth_jobs(setting), *registration.jobs(setting)]
 
 
 def chosen(jobs: Sequence[Job], only: str) -> list[Job]:

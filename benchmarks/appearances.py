@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from .people import BEYOND_MM, PEOPLE, drawn, patient_of, person
 from .protocol.conditions import calibrated, flipped, turned
 from .simulation.appearance import random_appearance, random_things
 from .simulation.body import Body, bone_points, middle
+from .simulation.cases import named_views
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM
 from .statistics import auroc
@@ -88,11 +90,8 @@ def measured(
     if not own:
         centre = pose[:3, :3] @ anatomy.centroid + pose[:3, 3]
         start[:3, 3] = centre - start[:3, :3] @ stranger.centroid
-    degrees, mm = (
-        (rng.uniform(8, 30), rng.uniform(10, 50))
-        if how == "far"
-        else (rng.uniform(0, 5), rng.uniform(0, 8))
-    )
+    off = ((8, 30), (10, 50)) if how == "far" else ((0, 5), (0, 8))
+    degrees, mm = (rng.uniform(*each) for each in off)
     start = perturbed(start, used.centroid, degrees, mm, 1, rng)[0]
     found = without_search(used, views, start)
     if found is None:
@@ -136,26 +135,19 @@ def taken_by(seed: int, number: int, group: str, data: Path) -> dict[str, dict]:
     stranger = PreparedCT(person(other, data)[0])
     things = random_things(np.random.default_rng([seed, number]), middle(body))
     anatomy = PreparedCT(appearance.ct(things.ct(ct)))
-    views = []
-    for n, (each, camera) in enumerate(zip(materials, cameras, strict=True)):
-        crossed = things.materials(each, camera, pose)
-        views.append(View(f"view {n}", appearance.xray(crossed, PIXEL_MM, rng), camera))
+    pairs = zip(materials, cameras, strict=True)
+    xrays = (appearance.xray(things.materials(*each, pose), PIXEL_MM, rng) for each in pairs)
+    views = calibrated(rng, named_views(xrays, cameras))
     about = {"person": name, "group": group, "views": len(views), **asdict(appearance)}
     about |= about.pop("machine")._asdict()
-    views = calibrated(rng, views)
-    rows = {}
-    for how in HOWS:
-        found = measured(rng, how, anatomy, stranger, views, pose)
-        rows[how] = {**about, "how": how, **found}
-    return rows
+    given = anatomy, stranger, views, pose
+    return {how: {**about, "how": how, **measured(rng, how, *given)} for how in HOWS}
 
 
 def keys(options: Options) -> Iterable[tuple]:
     """Each scene by each group and from each start."""
-    for number in range(options.cases):
-        for group in KINDS:
-            for how in HOWS:
-                yield options.seed, number, group.replace(" ", "-"), how
+    for number, group, how in product(range(options.cases), KINDS, HOWS):
+        yield options.seed, number, group.replace(" ", "-"), how
 
 
 def row(options: Options, seed: int, number: int, group: str, how: str) -> dict:
@@ -200,17 +192,14 @@ def whole_verdict(rows: list[dict]) -> str:
     return table_of(groups, ("machine",), columns)
 
 
-def is_wrong(row: dict) -> bool:
-    return row["mtre_mm"] is None or row["mtre_mm"] > WRONG_MM
+def is_wrong(row: dict, most_mm: float = WRONG_MM) -> bool:
+    """Whether an answer is off by more; that of a stranger's CT always is."""
+    return row["mtre_mm"] is None or row["mtre_mm"] > most_mm
 
 
 def is_told(row: dict) -> bool:
     """Whether an answer is right, or wrong beyond doubt."""
     return is_wrong(row) or _is_right(row)
-
-
-def is_chance(row: dict) -> bool:
-    return row["mtre_mm"] is None or row["mtre_mm"] > FAR_MM
 
 
 def _is_right(row):
@@ -222,7 +211,7 @@ def fitted(rows: list[dict]) -> tuple[float, float]:
 
     By mean and variance; of answers that are wrong by more than a tile is moved.
     """
-    shares = np.array([smallest(row) for row in rows if is_chance(row)])
+    shares = np.array([smallest(row) for row in rows if is_wrong(row, FAR_MM)])
     mean, variance = shares.mean(), shares.var()
     return float(mean), float(mean * (1 - mean) / variance - 1)
 
@@ -264,11 +253,9 @@ def judged(rows: list[dict], key: str) -> str:
 def tables(every: list[dict]) -> str:
     """What the program says, and what carries over."""
     rows = told(every)
-    mean, concentration = fitted(rows)
-    numbers = f"CHANCE_SHARE, CONCENTRATION = {mean:.3f}, {concentration:.1f}"
-    return "\n\n".join(
-        [whole_verdict(every), numbers, judged(rows, "group"), judged(rows, "person")]
-    )
+    numbers = "CHANCE_SHARE, CONCENTRATION = {:.3f}, {:.1f}".format(*fitted(rows))
+    left_out = (judged(rows, key) for key in ("group", "person"))
+    return "\n\n".join([whole_verdict(every), numbers, *left_out])
 
 
 STUDY = Study(__doc__, row, tables, keys)

@@ -39,7 +39,6 @@ from MultiViewRegistrationLib.assessment.pieces import Asked
 from MultiViewRegistrationLib.assessment.uses import OVERLAY_MM
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.machine import KINDS as MACHINES
@@ -50,7 +49,7 @@ from .protocol.conditions import calibrated, readings, unstated
 from .protocol.runs import appears_off_mm
 from .simulation.appearance import random_appearance
 from .simulation.body import Body, bone_points
-from .simulation.cases import take, unit, views_of
+from .simulation.cases import named_views, take, unit, views_of
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM, SimulatedXRay, overlays_with, random_wires, xrays_with
 from .study import Options, Study
@@ -260,11 +259,8 @@ def row(options: Options, seed: int, number: int) -> dict:
         known = as_known.__name__
         appearance = random_appearance(rng, machine)
         registered = appearance.ct(registered)
-        views: list[View] = []
-        for camera in cameras:
-            xray = appearance.xray(projector.project(camera, pose), PIXEL_MM, rng)
-            views.append(View(f"view {len(views)}", xray, camera))
-        views = as_known(rng, views)
+        xrays = (appearance.xray(projector.project(each, pose), PIXEL_MM, rng) for each in cameras)
+        views = as_known(rng, named_views(xrays, cameras))
     else:
         views = views_of(_images(rng, covers, projector, cameras, pose), cameras)
     start = near_start(rng, pose, bone)
@@ -347,11 +343,12 @@ def without_asking(*arguments: Any, **questions: Any) -> verdict.Assessment:
         return verdict.assess(*arguments)
 
 
-def _none(*_):
-    return []
-
-
-WITHOUT_PARTS = {"elsewhere": lambda *_: None, "slices_aside": _none, "target_limits": _none}
+#: Other answers to all that is asked of parts.
+WITHOUT_PARTS = {
+    "elsewhere": lambda *_: None,
+    "slices_aside": lambda *_: [],
+    "target_limits": lambda *_: [],
+}
 
 
 def accepted(rows: list[dict]) -> str:

@@ -56,6 +56,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import correct_cameras
 
 from .people import BEYOND_MM, ct_path, patient_of
+from .protocol.conditions import NUISANCES as OF_PROTOCOL
 from .protocol.conditions import calibrated, readings
 from .protocol.runs import appears_off_mm
 from .simulation.body import Body, largest, without_couch
@@ -81,10 +82,7 @@ CHAINS = {
 }
 #: Which neighbour a bone of a pelvis moves against.
 AGAINST = {77: 25, 78: 25, 75: 77, 76: 78, 27: 25}
-NUISANCES = (
-    *("blades", "shutters", "round field", "saturated", "text", "tools", "wires", "rods"),
-    *("prosthesis", "contrast", "cast", "table", "scatter", "weak"),
-)
+NUISANCES = OF_PROTOCOL[:-2]  # nothing else moves
 MASKS = ("eroded", "dilated", "slice off", "mirrored")
 MOST_REGISTERED, POINTS = 7, 400
 

@@ -30,6 +30,7 @@ from MultiViewRegistrationLib.studies.statistics import grouped, table_of
 from . import parser_of
 from .kept import rows_of
 from .statistics import auroc, logistic, share
+from .trust_fit import as_json
 
 KEPT = Path(__file__).parent / "rows/bones.jsonl.xz"
 #: Ridge on the scaled weights, in rows; of a log error at least.
@@ -56,27 +57,13 @@ def fitted(rows: list[dict]) -> BoneModel:
     k, beta = x.shape[1], logistic(scaled, wrong, RIDGE)
     design = np.column_stack([np.ones((~wrong).sum()), scaled[~wrong]])
     padded = np.vstack([design, np.sqrt(RIDGE) * np.eye(k + 1)[1:]])
-    near = optimize.lsq_linear(
-        padded,
-        np.r_[logs[~wrong], np.zeros(k)],
-        (np.r_[-np.inf, np.zeros(k)], np.full(k + 1, np.inf)),
-    ).x
+    told, least = np.r_[logs[~wrong], np.zeros(k)], np.r_[-np.inf, np.zeros(k)]
+    near = optimize.lsq_linear(padded, told, (least, np.inf)).x
     near_sd = max(float((logs[~wrong] - design @ near).std()), MIN_SD)
     far, far_sd = float(logs[wrong].mean()), max(float(logs[wrong].std()), MIN_SD)
     limits = scaled[~wrong].max(axis=0)
-    return BoneModel(
-        centre,
-        scale,
-        limits,
-        float(beta[0]),
-        beta[1:],
-        near,
-        near_sd,
-        far,
-        far_sd,
-        accept=ACCEPT,
-        reject=REJECT,
-    )
+    linear = float(beta[0]), beta[1:], near, near_sd
+    return BoneModel(centre, scale, limits, *linear, far, far_sd, ACCEPT, REJECT)
 
 
 def judged(rows: list[dict], known: list[dict]) -> list[dict]:
@@ -120,17 +107,12 @@ def table(rows: list[dict]) -> str:
         "of the right accepted": told("accept", wrong=False),
         "rejected": told("reject", wrong=False),
         "error within its bound": lambda group: share([row["mm"] <= row["bound"] for row in group]),
-        "AUROC": lambda group: (
-            f"{auroc([row['risk'] for row in group], [row['wrong'] for row in group]):.3f}"
-        ),
+        "AUROC": lambda group: f"{auroc(*zip(*((e['risk'], e['wrong']) for e in group))):.3f}",
     }
     groups = [(("all",), rows)]
     for key in kind_of(rows[0]):
-
-        def named(row, key=key):
-            return (f"{key} {kind_of(row)[key]}",)
-
-        groups += sorted(grouped(rows, named), key=lambda group: group[0])
+        of_key = grouped(rows, lambda row, key=key: (f"{key} {kind_of(row)[key]}",))
+        groups += sorted(of_key, key=lambda group: group[0])
     return table_of(groups, ("group",), columns)
 
 
@@ -155,10 +137,7 @@ def main() -> None:
                 "persons": sorted({row["person"] for row in known}),
             },
             "columns": list(COLUMNS),
-            "model": {
-                key: value.round(4).tolist() if isinstance(value, np.ndarray) else round(value, 4)
-                for key, value in vars(model).items()
-            },
+            "model": as_json(model),
         }
         path = Path(bone_prediction.__file__).with_name("bone_prediction.json")
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -35,8 +35,6 @@ def flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, value
     elif key in ("mm", "mtre_mm", "across_mm", "depth_mm") and value is not None:
         yield name, np.array([value], float)
-    elif ".errors." in name:  # the error, and what was predicted
-        yield name, np.array(value, float)[:1]
     elif key == "world_from_ct":
         yield name, np.array(value, float)[:3, 3]
 
@@ -46,10 +44,7 @@ def differences(before: dict, after: dict) -> list[str]:
     other, found = dict(flat(after)), []
     for name, value in flat(before):
         if isinstance(value, np.ndarray):
-            there = other.get(name)
-            apart = np.inf
-            if isinstance(there, np.ndarray):
-                apart = float(np.linalg.norm(there - value))
+            apart = np.linalg.norm(other.get(name, np.inf) - value)
             if not apart <= APART_MM:
                 found.append(f"{name[1:]} {apart:.3f} mm apart")
         elif other.get(name) != value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import tarfile
-from collections.abc import Callable, ItemsView
+from collections.abc import Callable
 from pathlib import Path
 
 from MultiViewRegistrationLib.errors import InputError
@@ -14,13 +14,13 @@ from MultiViewRegistrationLib.errors import InputError
 class Rows:
     """A file of measurements, a line of JSON each by its key of words and numbers.
 
-    A run that was broken off goes on where it was.
+    A run that was broken off goes on where it was. `rows` are those that are there.
     """
 
     def __init__(self, path: Path) -> None:
         """path: is made, with its folder, when the first measurement is; or one compressed by xz, which is read alone."""
         self._path = path
-        self._rows: dict[str, dict] = {}
+        self.rows: dict[str, dict] = {}
         opened = lzma.open if path.suffix == ".xz" else open
         text = ""
         if path.exists():
@@ -31,27 +31,20 @@ class Rows:
             path.write_text(whole, encoding="utf-8")
         for line in whole.splitlines():
             row = json.loads(line)
-            self._rows[row.pop("key")] = row
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def items(self) -> ItemsView[str, dict]:
-        """Keys and rows."""
-        return self._rows.items()
+            self.rows[row.pop("key")] = row
 
     def get(self, *key: str | float, measure: Callable[[], dict]) -> dict:
         """The row of a key; measured, and kept, if it is not there."""
         name = " ".join(map(str, key))
-        if name not in self._rows:
+        if name not in self.rows:
             if self._path.suffix == ".xz":
                 raise InputError(f"{self._path}: is only read; name another file for new rows.")
             row = measure()
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"key": name, **row}) + "\n")
-            self._rows[name] = row
-        return self._rows[name]
+            self.rows[name] = row
+        return self.rows[name]
 
 
 def rows_of(path: Path) -> dict[str, dict]:
@@ -60,7 +53,7 @@ def rows_of(path: Path) -> dict[str, dict]:
     protocol.json in an archive tells the SHA-256 of each CT, which its rows get.
     """
     if ".tar" not in path.suffixes:
-        return dict(Rows(path).items())
+        return Rows(path).rows
     with tarfile.open(path) as held:
         files = ((Path(member.name).stem, held.extractfile(member)) for member in held)
         rows = {name: json.load(file) for name, file in files if file is not None}

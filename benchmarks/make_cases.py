@@ -18,14 +18,14 @@ from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.files import written_atomically
 
 from . import parser_of
-from .people import ct_path
+from .people import ON_A_COUCH, ct_path
 from .simulation.cases import Patient, random_cameras, random_pose, write_case
 from .simulation.simulator import xrays_with
 
 #: What may be in X-rays, by its part of a case's name.
 NUISANCES = {
-    "round": "round field",
     **{name: name for name in ("straight", "shutters", "wires", "metal")},
+    "round": "round field",
 }
 #: Bone is looked at so far from the faces of a CT that is cut off.
 MARGIN_MM = 5
@@ -122,20 +122,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--views", type=int, choices=(1, 2, 3), default=2)
     parser.add_argument("--with", dest="hard", choices=NUISANCES, nargs="+", default=[])
-    parser.add_argument("--truncated", choices=("sideways",), help="the CT ends within the body")
+    parser.add_argument("--truncated", action="store_true", help="the CT ends within the body")
     args = parser.parse_args()
 
     drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2).tolist()
-    patient = Patient(ct_path(args.anatomy), args.anatomy == "chest", drift=drift)
+    patient = Patient(ct_path(args.anatomy), args.anatomy in ON_A_COUCH, drift=drift)
     nuisances = [NUISANCES[each] for each in args.hard]
-    hard = [*args.hard, *["truncated"] * bool(args.truncated)]
+    hard = [*args.hard, *["truncated"] * args.truncated]
     for number, separation in enumerate(args.separation):
         angles = [f"{angle:g}" for angle in dict.fromkeys(separation)] if args.views > 1 else []
         for n in range(args.count):
             name = "-".join([args.anatomy, f"{args.views}view", *angles, *hard, f"{n:02d}"])
-            seed = 10000 * args.seed + 100 * number + n
-            how = args.views, separation, nuisances
-            truncated = bool(args.truncated)
-            print(
-                random_case(args.out / name, patient, seed, *how, truncated=truncated), flush=True
-            )
+            how = 10000 * args.seed + 100 * number + n, args.views, separation, nuisances
+            case = random_case(args.out / name, patient, *how, truncated=args.truncated)
+            print(case, flush=True)

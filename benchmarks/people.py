@@ -66,8 +66,6 @@ def drawn(
     return cameras, random_pose(np.array([*middle(body)[:2], bone[:, 2].mean()]), rng)
 
 
-def near_start(
-    rng: np.random.Generator, pose: np.ndarray, bone: np.ndarray, nearest: int = 10
-) -> np.ndarray:
-    """One of the nearest of ten start poses (4, 4) up to 22 mm off, at points of the bone."""
-    return start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(nearest)]
+def near_start(rng: np.random.Generator, pose: np.ndarray, bone: np.ndarray) -> np.ndarray:
+    """One of ten start poses (4, 4) up to 22 mm off, at points of the bone."""
+    return start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(10)]

@@ -37,9 +37,9 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.localizer import study_case
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.studies.statistics import perturbed, table
+from MultiViewRegistrationLib.studies.statistics import grouped, perturbed, table
 
-from .appearances import assessed, without_search
+from .appearances import VERDICTS, assessed, without_search
 from .people import ct_path
 from .protocol.conditions import restored, stated
 from .study import Options, Study
@@ -75,10 +75,8 @@ class RealSet:
         off = rigid.transform_points(pose, targets) - rigid.transform_points(self.truth, targets)
         if self.depth is None:
             return float(np.linalg.norm(off, axis=1).mean()), 0.0
-        across = np.delete(off, self.depth, axis=1)
-        return float(np.linalg.norm(across, axis=1).mean()), float(
-            np.abs(off[:, self.depth]).mean()
-        )
+        across = np.linalg.norm(np.delete(off, self.depth, axis=1), axis=1)
+        return float(across.mean()), float(np.abs(off[:, self.depth]).mean())
 
 
 def portal(data: Path) -> RealSet:
@@ -121,7 +119,7 @@ def real_set(name: str, data: Path, images: Path) -> RealSet:
     """One of SETS."""
     if name == "between":
         return between(data, images)
-    return portal(data) if name == "portal" else scouts(data)
+    return {"portal": portal, "scouts": scouts}[name](data)
 
 
 def subsets(views: int) -> Iterator[tuple[int, ...]]:
@@ -180,41 +178,32 @@ def faults_of(name: str) -> list[str]:
     return [*of_views, *OF_CT]
 
 
-def other_ct(fault: str, given: RealSet, data: Path) -> tuple[PreparedCT, np.ndarray]:
-    """The CT that is registered in place of the right one, and the pose (4, 4) that is right for neither."""
+def other_ct(fault: str, given: RealSet, data: Path) -> PreparedCT:
+    """The CT that is registered in place of the right one."""
     if fault == "part":
         volume = given.case.ct.volume
-        up = volume.ct_from_index[2, 2] > 0
         count = round(LEFT * len(volume.values))
-        first = 0 if up else len(volume.values) - count
+        first = 0 if volume.ct_from_index[2, 2] > 0 else len(volume.values) - count
         cut = volume.ct_from_index.copy()
         cut[:3, 3] = rigid.transform_points(volume.ct_from_index, np.array([0.0, 0, first]))
-        return PreparedCT(CT(Volume(volume.values[first : first + count], cut))), np.eye(4)
+        return PreparedCT(CT(Volume(volume.values[first : first + count], cut)))
     number = int(fault.split()[1])
     if number < len(STRANGERS):
-        return PreparedCT(load_ct(ct_path(STRANGERS[number], data))), np.eye(4)
-    other = portal(data) if given.name == "scouts" else scouts(data)
-    return other.anatomy, np.eye(4)
+        return PreparedCT(load_ct(ct_path(STRANGERS[number], data)))
+    return (portal(data) if given.name == "scouts" else scouts(data)).anatomy
 
 
 def row(options: Options, name: str, fault: str, numbers: str, start: int) -> dict:
     """A registration, and what is said of it."""
     given, which = real_set(name, options.data, options.images), tuple(map(int, numbers))
-    about = {"set": name, "fault": fault, "views": list(which)}
-    return about | measured(given, which, fault, start, options)
-
-
-def measured(
-    given: RealSet, which: tuple[int, ...], fault: str, start: int, options: Options
-) -> dict:
-    """One registration."""
+    row = {"set": name, "fault": fault, "views": list(which), "failed": None}
     views = [given.case.views[i] for i in which]
     anatomy, plan = given.anatomy, given.case.world_from_ct
     plan = given.truth if plan is None else plan
     if fault in FAULTS:
         views = FAULTS[fault](views)
     else:
-        anatomy, _ = other_ct(fault, given, options.data)
+        anatomy = other_ct(fault, given, options.data)
     centre = rigid.transform_points(plan, given.anatomy.centroid)
     plan = plan.copy()
     plan[:3, 3] = centre - plan[:3, :3] @ anatomy.centroid
@@ -224,21 +213,14 @@ def measured(
         plan = perturbed(plan, anatomy.centroid, degrees, mm, 1, rng)[0]
     found = refine(anatomy, views, plan) if options.search else without_search(anatomy, views, plan)
     if found is None:
-        return {"failed": "nothing shown", "verdict": ""}
-    row, said = assessed(anatomy, views, found, plan)
+        return row | {"failed": "nothing shown", "verdict": ""}
+    more, said = assessed(anatomy, views, found, plan)
     if options.causes:
         said = verdict.find_cause(said, CauseSearch(anatomy, views, found, plan))
     targets = said.targets if said.targets is not None else anatomy.corners()
     off = given.off_mm(found.world_from_ct, targets) if fault in FAULTS else (None, None)
-    return {
-        "failed": None,
-        "across_mm": off[0],
-        "depth_mm": off[1],
-        **row,
-        "verdict": said.verdict,
-        "cause": said.cause and said.cause.cause,
-        "reasons": list(said.reasons),
-    }
+    row |= {"across_mm": off[0], "depth_mm": off[1], **more, "verdict": said.verdict}
+    return row | {"cause": said.cause and said.cause.cause, "reasons": list(said.reasons)}
 
 
 def is_right(row: dict) -> bool:
@@ -252,20 +234,13 @@ def is_right(row: dict) -> bool:
 def summary(rows: list[dict]) -> str:
     """By set and fault: answers, right ones, and the verdicts of the right and of the others."""
     body = []
-    for name, fault in dict.fromkeys((row["set"], row["fault"]) for row in rows):
-        own = [row for row in rows if (row["set"], row["fault"]) == (name, fault)]
-        right = [row for row in own if is_right(row)]
-        wrong = [row for row in own if not is_right(row) and row["failed"] is None]
-        counts = [
-            " / ".join(str(sum(row["verdict"] == word for row in group)) for word in WORDS)
-            for group in (right, wrong)
-        ]
+    for (name, fault), own in grouped(rows, lambda row: (row["set"], row["fault"])):
+        right = [row["verdict"] for row in own if is_right(row)]
+        wrong = [row["verdict"] for row in own if not is_right(row) and row["failed"] is None]
+        counts = (" / ".join(str(said.count(each)) for each in VERDICTS) for said in (right, wrong))
         body.append((name, fault, len(own), len(right), *counts))
     head = ("X-rays", "fault", "registered", "right", "of the right", "of the others")
     return table(head, body) + "\n\nVerdicts: accept / check / reject."
-
-
-WORDS = ("accept", "check", "reject")
 
 
 def keys(options: Options) -> Iterable[tuple]:

@@ -30,7 +30,7 @@ from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
 from MultiViewRegistrationLib.studies.statistics import median, table_of
 
 from .people import ON_A_COUCH, ct_path, patient_of
-from .simulation.cases import Patient, kept_images, random_cameras, take, targets_of, views_of
+from .simulation.cases import Patient, kept_images, random_cameras, take, targets_of, unit, views_of
 from .simulation.simulator import overlays_with, xrays_with
 from .study import Options, Study, numbered
 
@@ -59,8 +59,8 @@ def row(options: Options, seed: int, number: int) -> dict:
     lying = rigid.exp_so3([0, np.pi * feet_first, 0])
     targets = None
     while targets is None:
-        axis, tilt = rng.normal(size=3), rng.uniform(0, MAX_TILT_DEG)
-        turn = rigid.exp_so3(axis / np.linalg.norm(axis) * np.radians(tilt)) @ lying
+        axis, tilt = unit(rng.normal(size=3)), rng.uniform(0, MAX_TILT_DEG)
+        turn = rigid.exp_so3(axis * np.radians(tilt)) @ lying
         middle = rng.choice(patient.bone_points) + rng.uniform(-JITTER_MM, JITTER_MM, 3)
         pose = rigid.from_rotation_translation(turn, -turn @ middle)
         with suppress(InputError):  # the X-rays show too little of it
@@ -110,9 +110,8 @@ def found(rows: Sequence[dict]) -> str:
         "seconds of both cores, median": lambda group: median([row["cpu_s"] for row in group], 1),
         "worst": lambda group: f"{max(row['cpu_s'] for row in group):.1f}",
     }
-    return table_of(
-        [((name,), group) for name, group in groups.items() if group], ("cases",), columns
-    )
+    told = [((name,), group) for name, group in groups.items() if group]
+    return table_of(told, ("cases",), columns)
 
 
 def by_person(options: Options) -> Iterable[tuple]:

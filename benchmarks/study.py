@@ -69,8 +69,8 @@ class Study:
             warm_up()
         for key in self.keys(options):
             print(json.dumps(rows.get(*key, measure=partial(self.run, options, *key))), flush=True)
-        if len(rows):
-            tables = self.tables([row for _, row in rows.items()])
+        if rows.rows:
+            tables = self.tables(list(rows.rows.values()))
             for name, text in ({"": tables} if isinstance(tables, str) else tables).items():
                 print(text)
                 if options.page:

@@ -23,6 +23,7 @@ from MultiViewRegistrationLib.assessment.prediction import (
     PAD_MM,
     QUANTILES,
     WRONG_MM,
+    ErrorModel,
     Model,
     columns,
 )
@@ -31,7 +32,7 @@ from MultiViewRegistrationLib.studies.statistics import table
 
 from . import parser_of
 from .kept import rows_of
-from .protocol import page as protocol_page
+from .protocol import page
 from .protocol.acceptance import is_sound, mtre
 from .protocol.runs import reevaluate
 from .statistics import auroc, logistic
@@ -55,6 +56,10 @@ ACCEPT, REJECT = 0.03, 0.5
 CONTRADICTED_RISK = {"body": 0.08, "bone": 0.0}
 
 
+#: Of the protocol's page.
+TABLES = (page.predictions, page.verdicts_by_kind, page.reliability_table)
+
+
 def is_off(row: dict) -> bool:
     """Whether a camera, the CT's size or the patient is not where the case says, by so little that the minimum may be the right one."""
     return row["error"] in SLIGHTLY_OFF or row["condition"] == "motion"
@@ -74,12 +79,9 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     """
     off = [row for row in rows if is_off(row) and row["features"]["disagreement"] > DISAGREE]
     if off or others is None:
-        apart, sized = (
-            _disagreement(
-                [row for row in off if bool(row["features"]["disagreement_by_size"]) is by_size]
-            )
-            for by_size in (False, True)
-        )
+        by_size = [row for row in off if row["features"]["disagreement_by_size"]]
+        others_off = [row for row in off if not row["features"]["disagreement_by_size"]]
+        apart, sized = _disagreement(others_off), _disagreement(by_size)
     else:
         apart, sized = (others.apart, others.apart_sd), (others.sized, others.sized_sd)
     rows = [row for row in rows if not is_off(row)]
@@ -87,36 +89,29 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled, wrong = (x - centre) / scale, mm > WRONG_MM
     cameras_mm = np.array([_camera_quantiles(row) for row in rows])
-    told = ~wrong | (
-        mm > cameras_mm[:, -1]
-    )  # what the cameras may explain says nothing of the images
-
+    told = ~wrong | (mm > cameras_mm[:, -1])  # what cameras may explain says nothing of the images
     beta = logistic(scaled[told], wrong[told], RIDGE)
     near, near_sd = _near(scaled[~wrong], mm[~wrong], cameras_mm[~wrong])
     far = np.log(mm[wrong & told & np.isfinite(mm)])
-    return Model(
-        *(centre, scale, scaled[~wrong].max(axis=0), float(beta[0]), beta[1:], near, near_sd),
-        *(float(far.mean()), max(float(far.std()), MIN_SD), ACCEPT, REJECT, *apart, *sized),
-        {name: _usual(rows, name) for name in COLUMNS},
-        CONTRADICTED_RISK[rows[0]["part"]],
-    )
+    numbers = centre, scale, scaled[~wrong].max(axis=0), float(beta[0]), beta[1:], near, near_sd
+    far_mm = float(far.mean()), max(float(far.std()), MIN_SD)
+    usual = {name: _usual(rows, name) for name in COLUMNS}
+    risk = CONTRADICTED_RISK[rows[0]["part"]]
+    return Model(*numbers, *far_mm, ACCEPT, REJECT, *apart, *sized, usual, risk)
 
 
 def _disagreement(rows):
     """Median and median deviation of the log of mTRE over `features.disagreement_mm`, as some rows have lost the right minimum."""
-    ratios = np.log(mtre(rows)) - np.log(
-        [row["features"]["disagreement_mm"] + PAD_MM for row in rows]
-    )
+    told = [row["features"]["disagreement_mm"] + PAD_MM for row in rows]
+    ratios = np.log(mtre(rows)) - np.log(told)
     return float(np.median(ratios)), float(stats.median_abs_deviation(ratios, scale="normal"))
 
 
 def _camera_quantiles(row):
     """(QUANTILES,) mm that the cameras' uncertainty adds."""
-    return (
-        ScaledChiSquare(*row["cameras"]).quantiles_mm(QUANTILES)
-        if row.get("cameras")
-        else np.zeros(QUANTILES)
-    )
+    if not row.get("cameras"):
+        return np.zeros(QUANTILES)
+    return ScaledChiSquare(*row["cameras"]).quantiles_mm(QUANTILES)
 
 
 def _near(scaled, mm, cameras_mm):
@@ -126,12 +121,10 @@ def _near(scaled, mm, cameras_mm):
     """
     squares = mm[:, None] ** 2 - cameras_mm**2
     logs = np.log(np.maximum(squares, 1e-12 * mm[:, None] ** 2)) / 2
-    density = np.where(
-        squares > 0, 2 * np.log(mm)[:, None] - 2 * logs, -np.inf
-    )  # d log rest / d log mm
-    density[~np.isfinite(density).any(axis=1)] = (
-        0.0  # less than any quantile of the cameras: as if they were the smallest part
-    )
+    # d log rest / d log mm
+    density = np.where(squares > 0, 2 * np.log(mm)[:, None] - 2 * logs, -np.inf)
+    # less than any quantile of the cameras: as if they were the smallest part
+    density[~np.isfinite(density).any(axis=1)] = 0.0
     design = np.column_stack([np.ones(len(scaled)), scaled])
 
     def cost(parameters):
@@ -140,14 +133,10 @@ def _near(scaled, mm, cameras_mm):
         each = density - z**2 / 2 - log_sd
         total = special.logsumexp(each, axis=1)
         weight = np.exp(each - total[:, None])
-        by_mean, by_sd = (
-            np.sum(weight * z, axis=1) * np.exp(-log_sd),
-            np.sum(weight * (z**2 - 1), axis=1),
-        )
         value = -total.sum() + RIDGE / 2 * beta[1:] @ beta[1:]
-        slope = -design.T @ by_mean
+        slope = -design.T @ np.sum(weight * z, axis=1) * np.exp(-log_sd)
         slope[1:] += RIDGE * beta[1:]
-        return value, np.append(slope, -by_sd.sum())
+        return value, np.append(slope, -np.sum(weight * (z**2 - 1)))
 
     k = scaled.shape[1]
     start = np.concatenate([[np.log(mm).mean()], np.zeros(k), [0.0]])
@@ -166,16 +155,14 @@ def _usual(rows, name):
 
 def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str, str]]:
     """The registrations of a part with two views or more, and the SHA-256 of each CT by its name."""
-    every = [row for archive in archives for row in rows_of(archive).values()]
-    rows = [
+    every = (row for archive in archives for row in rows_of(archive).values())
+    wanted = [
         row for row in every if row["part"] == part and row.get("features") and row["views"] > 1
     ]
-    cts = {row["ct"]: row["sha256"] for row in rows}
-    for (
-        row
-    ) in rows:  # the structures' are of before views were asked where else they may have the CT
-        row["features"] = {**dict.fromkeys(EXTRA_FEATURES, 0.0), **row["features"]}
-    return rows, cts
+    # the structures' are of before views were asked where else they may have the CT
+    none = dict.fromkeys(EXTRA_FEATURES, 0.0)
+    rows = [row | {"features": none | row["features"]} for row in wanted]
+    return rows, {row["ct"]: row["sha256"] for row in rows}
 
 
 def each_left_out(rows: list[dict], others: Model | None = None) -> dict[str, Model]:
@@ -189,11 +176,11 @@ def as_judged(rows: list[dict], models: dict[str, Model]) -> list[dict]:
     return [reevaluate(row, models[row["ct"]]) for row in rows]
 
 
-def as_json(model: Model) -> dict:
-    values = vars(model).items()
+def as_json(model: ErrorModel) -> dict:
+    """The numbers of a model."""
     return {
         key: value.round(4).tolist() if isinstance(value, np.ndarray) else value
-        for key, value in values
+        for key, value in vars(model).items()
     }
 
 
@@ -212,12 +199,7 @@ def main() -> None:
         rows, cts = of_protocols(archives, part)
         models, model = each_left_out(rows, model), fitted(rows, model)
         judged = as_judged(rows, models)
-        tables = (
-            protocol_page.predictions,
-            protocol_page.verdicts_by_kind,
-            protocol_page.reliability_table,
-        )
-        print(f"{kind}\n\n" + "\n\n".join(make(judged) for make in tables) + "\n")
+        print(kind, *(make(judged) for make in TABLES), "", sep="\n\n")
         x, wrong = inputs(rows), mtre(rows) > WRONG_MM
         weights = [
             (name, f"{auroc(x[:, i], wrong):.3f}", f"{model.weights[i]:.2f}")

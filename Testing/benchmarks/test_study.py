@@ -34,11 +34,11 @@ def test_a_study_measures_what_is_missing_and_prints_the_tables(tmp_path, monkey
 
 
 def test_tables_of_kept_rows_are_those_of_the_documentation():
-    rows = [row for _, row in Rows(KEPT / "spines_205.jsonl.xz").items()]
+    rows = list(Rows(KEPT / "spines_205.jsonl.xz").rows.values())
     assert "| nothing moved | 18 | 15 | 12 | 0 |" in spines.STUDY.tables(rows)
-    rows = [row for _, row in Rows(KEPT / "bent_inside_14.jsonl.xz").items()]
+    rows = list(Rows(KEPT / "bent_inside_14.jsonl.xz").rows.values())
     assert "| piece | 25 | 22 | 22 | 2 | 3 | 3 |" in bent.accepted(rows)
-    rows = [row for _, row in Rows(KEPT / "bent.jsonl.xz").items()]
+    rows = list(Rows(KEPT / "bent.jsonl.xz").rows.values())
     assert bent.accepted(rows).splitlines()[2].startswith("| none | ")
 
 
@@ -96,7 +96,9 @@ def test_rows_are_measured_once_and_outlive_a_run_that_was_cut_short(tmp_path):
     with path.open("a") as stream:
         stream.write('{"key": "poses c", "m')
     again = Rows(path)
-    assert len(again) == 1 and again.get("poses", "a", 1.5, measure=refuse) == {"mm": [1.0, 2.0]}
+    assert len(again.rows) == 1 and again.get("poses", "a", 1.5, measure=refuse) == {
+        "mm": [1.0, 2.0]
+    }
     again.get("poses", "c", measure=lambda: {"mm": 3})
     assert Rows(path).get("poses", "c", measure=refuse) == {"mm": 3}
 

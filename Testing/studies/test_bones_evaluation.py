@@ -11,7 +11,6 @@ from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
 from file_io import read_json, write_json
 from refusals import refuses
 
-from benchmarks.protocol.cases import RealCase
 from MultiViewRegistrationLib import Case, PreparedCT, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
@@ -136,11 +135,6 @@ def test_the_truth_of_a_label_that_is_not_there_is_told_once_the_labels_are_read
     with refuses("expected one of the case's structures, 1, 2, 3, 4"):
         with_truth_of("7")
     assert set(with_truth_of("2").structure_truths) == {"2"}
-
-
-def test_a_protocol_refuses_structures(case):
-    with refuses("structures are not part of this protocol"):
-        RealCase(case)
 
 
 def test_bones_with_a_ct_each_have_their_rows(tmp_path):

@@ -1,7 +1,4 @@
-"""Cases of the protocol, with their truth.
-
-X-rays simulated from a CT, or real ones to which a projection of their bone is added.
-"""
+"""Cases of the protocol, with their truth: X-rays simulated from a CT."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -21,21 +17,22 @@ from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import BONE_HU, CT, load_ct, masked
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.files import sha256
-from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.report.overlays import smooth_moments
 from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses
 
 from ..kept import ct_name
 from ..simulation.body import single_bones
 from ..simulation.cases import Patient, random_cameras, random_pose, take, targets_of, views_of
-from ..simulation.projector import Joseph, MaterialProjector, MovedBones
+from ..simulation.projector import MaterialProjector, MovedBones
 from ..simulation.simulator import overlays_with, xrays_with
-from . import conditions
 from .conditions import (
+    CONDITIONS,
     CT_ERRORS,
     GEOMETRY_ERRORS,
+    INTERVALS,
+    MAX_START_ERROR_MM,
     PARTS,
+    ROUNDS,
     TOGETHER,
     Condition,
     Trial,
@@ -58,20 +55,6 @@ NEIGHBOURS_DEG, NEIGHBOURS_MM = (2.0, 6.0), (2.0, 8.0)
 #: X-rays are drawn so often at most, until all views show enough bone.
 MAX_DRAWS = 30
 
-#: Of real X-rays: starts are drawn from so many intervals up to this mTRE; a bone of the hand is
-#: found from less far than a pelvis.
-REAL_MAX_START_ERROR_MM, REAL_INTERVALS = 16.0, 8
-#: How far the added bone is from the real one, and turned against it, at most; so much of it must
-#: lie in the fields of all views.
-APART_MM, TURNED_DEG, SHOWN = (15.0, 30.0), 10.0, 0.9
-MAX_POSES = 200
-REAL_TARGETS = 30
-#: Half width in pixels of the windows in which the real bone's contrast is held against that of its
-#: projection.
-RADIUS = 40
-#: How often each case is registered from each interval.
-REAL_REPEATS = 2
-
 
 @dataclass(frozen=True, eq=False)
 class TrialCase:
@@ -83,13 +66,7 @@ class TrialCase:
     case: Case
     anatomy: PreparedCT
     cameras: list[Camera]
-    nuisances: tuple[str, ...] = ()
-
-
-def _start(truth, targets, largest_mm, of, interval, rng):
-    """(4, 4) a start with an mTRE from one of so many intervals up to the largest."""
-    edges = [largest_mm / of * (interval + end) for end in (0, 1)]
-    return starting_poses(truth, targets, edges, 1, int(rng.integers(2**31)))[0]
+    nuisances: list[str]
 
 
 def _moved(rng, pose, centre, degrees, mm):
@@ -125,9 +102,8 @@ class Part:
     ) -> None:
         """mask: bool, of the voxels of the bone; None for the body."""
         self._whole, self._body, self._mask, self.patient = whole, body, mask, body
-        if (
-            mask is not None
-        ):  # the body, with the bone's points and its centre in the middle of the images
+        if mask is not None:
+            # the body, with the bone's points and its centre in the middle of the images
             self.patient, volume = copy(body), whole.volume
             index = np.argwhere(mask & (volume.values > BONE_HU))[:, ::-1]
             index = np.random.default_rng(seed).permutation(index)[:MAX_POINTS]
@@ -182,8 +158,8 @@ class SimulatedCases:
         self,
         cts: Sequence[Path],
         seed: int = 0,
-        listed: Sequence[Condition] = conditions.CONDITIONS,
-        rounds: int = conditions.ROUNDS,
+        listed: Sequence[Condition] = CONDITIONS,
+        rounds: int = ROUNDS,
     ) -> None:
         """
         Parameters
@@ -204,31 +180,25 @@ class SimulatedCases:
         if trial.ct not in self._subjects:
             self._subjects[trial.ct] = Subject(self.files[trial.ct], self.seed + trial.ct)
         subject = self._subjects[trial.ct]
-        bone = (
-            trial.repeat % len(subject.bones)
-            if condition.part == "bone" and subject.bones
-            else None
-        )
-        row = _row(trial, condition, self.files[trial.ct]) | {"bone": bone}
+        bone = None
+        if condition.part == "bone" and subject.bones:
+            bone = trial.repeat % len(subject.bones)
+        path, keys = self.files[trial.ct], ("part", "group", "views", "apart_deg", "error")
+        row = {
+            "number": trial.number,
+            "repeat": trial.repeat,
+            "condition": condition.name,
+            "ct": ct_name(path),
+            "sha256": sha256(path),
+            "bone": bone,
+            **{key: getattr(condition, key) for key in keys},
+        }
         if condition.part == "bone" and bone is None:
             return row | {"skipped": "The CT has no bone that stands by itself."}, None
         try:
             return row, simulated(trial, subject, bone, self.seed)
         except InputError as error:
             return row | {"skipped": str(error)}, None
-
-
-def _row(trial, condition, ct):
-    keys = ("part", "group", "views", "apart_deg", "error")
-    return {
-        "number": trial.number,
-        "repeat": trial.repeat,
-        "condition": condition.name,
-        "ct": ct_name(ct),
-        "sha256": sha256(ct),
-        "bone": None,
-        **{key: getattr(condition, key) for key in keys},
-    }
 
 
 def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> TrialCase:
@@ -238,12 +208,11 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     against the same case without it; all else is drawn for each trial.
     """
     condition, rng = trial.condition, np.random.default_rng([seed, trial.number])
-    names = (
-        *condition.nuisances,
-        *(choices[rng.integers(len(choices))] for choices in TOGETHER if condition.together),
-    )
+    names = list(condition.nuisances)
+    if condition.together:
+        names += [choices[rng.integers(len(choices))] for choices in TOGETHER]
     if bone is None:
-        names = tuple(name for name in names if name != "neighbours")
+        names = [name for name in names if name != "neighbours"]
     part = subject.body if bone is None else subject.bones[bone]
     where: list = [PARTS.index(condition.part), condition.views, condition.apart_deg, trial.repeat]
     scene = np.random.default_rng([seed, trial.ct, *where])
@@ -260,9 +229,9 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     views = calibrated(rng, _taken(names, subject, part, cameras, xrays, pose, rng))
     if condition.error in GEOMETRY_ERRORS:
         views = GEOMETRY_ERRORS[condition.error](rng, views)
-    start = _start(
-        pose, targets, conditions.MAX_START_ERROR_MM, conditions.INTERVALS, trial.interval, rng
-    )
+    step_mm = MAX_START_ERROR_MM / INTERVALS
+    edges = [step_mm * trial.interval, step_mm * (trial.interval + 1)]
+    start = starting_poses(pose, targets, edges, 1, int(rng.integers(2**31)))[0]
     name = f"{subject.name}-{trial.number:04d}"
     case = Case(
         (Body(part.ct),),
@@ -308,116 +277,3 @@ def _taken(names, subject, part, cameras, xrays, pose, rng):
         images = take(projector, [camera], [xray], at @ rest_from_bone, rng, overlays)
         views.append(replace(*views_of(images, [camera]), name=f"view{nth + 1}"))
     return views
-
-
-class RealCases:
-    """The trials of cases of real X-rays, to which one more projection of their bone is added at known poses."""
-
-    kind = "real"
-
-    def __init__(self, cases: Sequence[Path], seed: int = 0) -> None:
-        """cases: case.json files, each with a start pose about where its bone is.
-
-        One at a time, as its images take a while to read.
-        """
-        self.files, self.seed = cases, seed
-        each = [
-            (Condition(ct_name(path), "bone"), number, interval, repeat)
-            for number, path in enumerate(cases)
-            for repeat in range(REAL_REPEATS)
-            for interval in range(REAL_INTERVALS)
-        ]
-        self.trials = [Trial(number, *what) for number, what in enumerate(each)]
-        self._last: tuple[int, RealCase] | None = None
-
-    def case(self, trial: Trial) -> tuple[dict, TrialCase | None]:
-        """As `SimulatedCases.case`. InputError where a case is not there, is none, or has no start pose, or itk-rtk is missing."""
-        if self._last is None or self._last[0] != trial.ct:
-            self._last = None  # its images are large
-            self._last = trial.ct, RealCase(self.files[trial.ct])
-        real = self._last[1]
-        cameras = [view.camera for view in real.case.views]
-        axes = [camera.camera_from_world[2, :3] for camera in cameras]
-        angle_deg = round(float(np.degrees(np.arccos(np.clip(axes[0] @ axes[-1], -1, 1)))))
-        condition = Condition(real.name, "bone", len(cameras), angle_deg)
-        row = _row(trial, condition, self.files[trial.ct]) | {"density": real.density}
-        try:
-            case = real.with_bone(np.random.default_rng([self.seed, trial.number]), trial.interval)
-        except InputError as error:
-            return row | {"skipped": str(error)}, None
-        return row, TrialCase(case, real.anatomy, cameras)
-
-
-class RealCase:
-    """A case of real X-rays whose CT is of one bone of theirs.
-
-    A truth in real X-rays: one more projection of the bone, RTK's, as dense as the bone shows in
-    these images, at a pose that is known. All else, noise, soft tissue, neighbours and the bone
-    itself, is real.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """InputError where the file is no case with a start pose, or itk-rtk is missing."""
-        self.case = conditions.stated(Case.load(path))
-        if self.case.bone_names:
-            raise InputError(
-                f"{path}: structures are not part of this protocol, expected a case of one bone; "
-                "leave them out."
-            )
-        if self.case.world_from_ct is None:
-            raise InputError(
-                f"{path}: the case has no start pose (world_from_ct), expected where its bone is, "
-                "about; add it."
-            )
-        self.name, self.anatomy = path.stem, PreparedCT(self.case.ct)
-        volume = self.case.ct.volume
-        self._joseph = Joseph((volume.values,), volume.ct_from_index)
-        self._real = refine(self.anatomy, self.case.views, self.case.world_from_ct).world_from_ct
-        self.density = float(np.median([self._density(view) for view in self.case.views]))
-
-    def with_bone(self, rng: np.random.Generator, interval: int) -> Case:
-        """Another of its bone, at a pose that is drawn, with a start from an interval.
-
-        InputError where none lies in all fields.
-        """
-        points = self.anatomy.bone_points()
-        for _ in range(MAX_POSES):
-            truth = _moved(rng, self._real, self.anatomy.centroid, (0, TURNED_DEG), APART_MM)
-            seen = self._in_all_fields(truth, points)
-            if seen.mean() >= SHOWN * self._in_all_fields(self._real, points).mean():
-                break
-        else:
-            raise InputError(
-                f"{self.name}: at none of {MAX_POSES} poses beside it do all X-rays show its bone, "
-                "expected larger fields."
-            )
-        targets = rng.choice(points[seen], min(REAL_TARGETS, int(seen.sum())), replace=False)
-        views = [self._with_projection(view, truth) for view in self.case.views]
-        start = _start(truth, targets, REAL_MAX_START_ERROR_MM, REAL_INTERVALS, interval, rng)
-        return replace(
-            self.case, views=views, world_from_ct=start, targets=targets, truth_world_from_ct=truth
-        )
-
-    def _in_all_fields(self, world_from_ct, points):
-        """(n,) bool of points (n, 3), CT mm."""
-        return np.all(
-            in_field(self.case.views, rigid.transform_points(world_from_ct, points)), axis=0
-        )
-
-    def _with_projection(self, view, pose):
-        added = self.density * self._joseph.project(view.camera, pose)[0]
-        image = (view.xray.line_integrals + added).astype(np.float32)
-        return view.with_xray(line_integrals=image)
-
-    def _density(self, view):
-        """The factor by which the bone's projection fits its own X-ray best.
-
-        Least squares within windows.
-        """
-        bone = self._joseph.project(view.camera, self._real)[0]
-        within = (bone > 0) & view.xray.valid
-        projected, shown = (
-            image - smooth_moments(image, within, RADIUS)[0]
-            for image in (bone, view.xray.line_integrals)
-        )
-        return float(np.sum(projected[within] * shown[within]) / np.sum(projected[within] ** 2))

@@ -203,9 +203,7 @@ def _two_to_three_percent(rng):
 
 def _about_middle(volume, linear):
     """(4, 4), CT mm: the linear map (3, 3) about the middle of the volume."""
-    middle = rigid.transform_points(
-        volume.ct_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2
-    )
+    middle = rigid.transform_points(volume.ct_from_index, (np.array(volume.size) - 1) / 2)
     return rigid.from_rotation_translation(linear, middle - linear @ middle)
 
 

@@ -1,10 +1,9 @@
 """The protocol: thousands of registrations over all that is thought to matter.
 
-X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for
-any case, and held against the truth. A row:
+X-rays are simulated, registered and assessed as for any case, and held against the truth. A row:
 
-    number, repeat, condition, part, group, ct, sha256, bone, views, apart_deg, error, nuisances;
-    density of a real X-ray                          the trial, see `conditions`
+    number, repeat, condition, part, group, ct, sha256, bone, views, apart_deg, error, nuisances
+                                                     the trial, see `conditions`
     skipped; failed                                  why there were no X-rays; why there was no answer, None where there is one. With one:
     start_mm, mtre_mm, mpd_mm, depth_mm, in_plane_mm, camera_off, world_from_ct
                                                      true errors; cameras, as given and as
@@ -36,11 +35,11 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.studies.evaluation import truth_of
 
-from .cases import RealCases, SimulatedCases
+from .cases import SimulatedCases
 from .conditions import Trial
 
 
-def measured(trial: Trial, cases: SimulatedCases | RealCases) -> dict:
+def measured(trial: Trial, cases: SimulatedCases) -> dict:
     """The row of a registration, plain data.
 
     "failed" in it says why there was no answer, "skipped" why there were no X-rays.
@@ -63,7 +62,7 @@ def _row_of(result, made):
     errors, assessment, case = result.errors, result.assessment, result.case
     if errors is None or assessment is None:
         raise ValueError(f"{case.name} was not assessed, or has no truth")
-    prediction = assessment.prediction
+    prediction, cause = assessment.prediction, assessment.cause
     truth, targets = truth_of(case)
     split = metrics.split_by_view(result.views[0].camera, result.world_from_ct, truth, targets)
     split95 = assessment.splits[0] if assessment.splits else None
@@ -85,7 +84,8 @@ def _row_of(result, made):
         "overlay_mm": appears_off_mm(result.views, made.cameras, *placed),
         "overlay95_mm": assessment.appearance and assessment.appearance.upper95_mm,
         "reasons": list(assessment.reasons),
-        "cause": assessment.cause and _cause_of(assessment.cause),
+        "cause": cause
+        and {**cause.to_json(), "predicts": cause.predicts, "precise": cause.precise},
         **{key: prediction and getattr(prediction, key) for key in _PREDICTED},
         "depth95_mm": split95 and split95.depth_mm,
         "in_plane95_mm": split95 and split95.in_plane_mm,
@@ -123,10 +123,6 @@ def appears_off_mm(
     return worst
 
 
-def _cause_of(cause):
-    return {**cause.to_json(), "predicts": cause.predicts, "precise": cause.precise}
-
-
 #: Of a prediction in a row.
 _PREDICTED = (
     "failure_probability",
@@ -141,13 +137,9 @@ _PREDICTED = (
 def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
     """[degrees, mm] by which a further camera is off against the first at most, mm at the world origin, about which C-arms turn."""
     worst = np.zeros(2)
+    moved = rigid.inverse(given[0].camera_from_world) @ true[0].camera_from_world
     for a, b in zip(true[1:], given[1:], strict=True):
-        with_first_true = (
-            b.camera_from_world
-            @ rigid.inverse(given[0].camera_from_world)
-            @ true[0].camera_from_world
-        )
-        away = rigid.inverse(a.camera_from_world) @ with_first_true
+        away = rigid.inverse(a.camera_from_world) @ b.camera_from_world @ moved
         degrees = np.degrees(rigid.rotation_angle(away[:3, :3]))
         worst = np.maximum(worst, [degrees, np.linalg.norm(away[:3, 3])])
     return worst.tolist()

@@ -7,8 +7,8 @@ couch, head rest and contrast agent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, shift
@@ -28,7 +28,7 @@ from MultiViewRegistrationLib.regressor.machine import (
 )
 
 from .body import transmission
-from .simulator import Wire, chord_lengths
+from .simulator import Wire, chord_lengths, tubes
 
 #: Scatter is as wide as this on the detector, glare of an intensifier as this, and a grid's period.
 SCATTER_MM, GLARE_MM, GRID_MM = 40.0, 25.0, 2.0
@@ -136,10 +136,10 @@ class Things:
     vessels : with contrast agent, in `agent_in`, "xray" or "ct".
     """
 
-    couch: tuple[Wire, ...] = ()
-    ct_couch: tuple[Wire, ...] = ()
-    vessels: tuple[Wire, ...] = ()
-    agent_in: str = "xray"
+    couch: Sequence[Wire]
+    ct_couch: Sequence[Wire]
+    vessels: Sequence[Wire]
+    agent_in: str
 
     def materials(self, materials: np.ndarray, camera: Camera, pose: np.ndarray) -> np.ndarray:
         """What rays cross, with these things: water and bone (2, rows, columns), g/cm^2."""
@@ -154,8 +154,8 @@ class Things:
         volume = given.volume
         values = volume.values.astype(np.float32)
         vessels = self.vessels if self.agent_in == "ct" else ()
-        for hu, tubes in ((CARBON_HU, self.ct_couch), (AGENT_HU, vessels)):
-            for tube in tubes:
+        for hu, things in ((CARBON_HU, self.ct_couch), (AGENT_HU, vessels)):
+            for tube in things:
                 _fill(values, volume, tube, hu)
         return replace(given, volume=Volume(values, volume.ct_from_index))
 
@@ -198,29 +198,27 @@ def _random_couch(rng, middle, kind):
     """A couch's frame behind the body, or a rest that goes around the head, open in front."""
     if kind == "couch":
         behind, aside = rng.uniform(95, 160), rng.uniform(-40, 40)
-        points = middle + np.array([[aside + x, behind, 0] for x in (-75, 0, 75)])
-        return tuple(
-            Wire(tuple(point - [0, 0, 300]), tuple(point + [0, 0, 300]), rng.uniform(15, 30))
-            for point in points
-        )
+        couch: list[Wire] = []
+        for x in (-75, 0, 75):
+            ends = middle + np.array([[aside + x, behind, z] for z in (-300, 300)])
+            couch += tubes(ends, rng.uniform(15, 30))
+        return couch
     if kind == "rest":
         angles, radius = np.linspace(0.1, 0.9, 9) * np.pi, rng.uniform(90, 130)
         arc = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
         at = middle + radius * arc + [0, 0, rng.uniform(-60, 60)]
-        wide = rng.uniform(8, 20)
-        return tuple(Wire(tuple(a), tuple(b), wide) for a, b in pairwise(at))
-    return ()
+        return tubes(at, rng.uniform(8, 20))
+    return []
 
 
 def _random_vessels(rng, middle):
     """Vessels of 3 to 9 mm that wind through the middle."""
-    tubes: list[Wire] = []
+    vessels: list[Wire] = []
     for _ in range(rng.integers(2, 5)):
         steps = rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)
         points = middle + np.cumsum(np.vstack([rng.uniform(-50, 50, 3), steps]), axis=0)
-        wide = rng.uniform(3, 9)
-        tubes += [Wire(tuple(a), tuple(b), wide) for a, b in pairwise(points)]
-    return tuple(tubes)
+        vessels += tubes(points, rng.uniform(3, 9))
+    return vessels
 
 
 def random_appearance(rng: np.random.Generator, kind: str) -> Appearance:

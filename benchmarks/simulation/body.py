@@ -57,14 +57,12 @@ def transmission(water: np.ndarray, bone: np.ndarray, iron: np.ndarray) -> np.nd
 
 
 CT_ENERGY_KEV = 70.0  # mean energy of a CT at 120 kV, to which the Hounsfield units refer
-SOFT_TISSUE_HU = (
-    100.0  # denser is bone mineral, or contrast agent, which attenuates in much the same way
-)
+# Denser is bone mineral, or contrast agent, which attenuates in much the same way.
+SOFT_TISSUE_HU = 100.0
 AIR_HU = -900.0
 COARSE_MM = 3.0  # voxel size that is fine enough to separate bone, vessels and couch
-BEYOND_SD_MM = (
-    3.0  # smooths the repeated end slices: noise drawn out over centimetres would be streaks
-)
+# Smooths the repeated end slices: noise drawn out over centimetres would be streaks.
+BEYOND_SD_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ a CT, X-rays of it taken by an independent projector, targets and starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.geometry.fields import CALIBRATION
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import raw_image
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import View, XRay, to_line_integrals
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.files import write_json, written_atomically
 
@@ -151,7 +151,12 @@ def unit(vector: np.ndarray) -> np.ndarray:
 def views_of(images: Sequence[np.ndarray], cameras: Sequence[Camera]) -> list[View]:
     """The views of simulated images (rows, columns), uint16, called view 0, view 1 and so on."""
     pixel = (PIXEL_MM, PIXEL_MM)
-    xrays = [to_line_integrals(raw_image(image, pixel), "linear") for image in images]
+    xrays = (to_line_integrals(raw_image(image, pixel), "linear") for image in images)
+    return named_views(xrays, cameras)
+
+
+def named_views(xrays: Iterable[XRay], cameras: Sequence[Camera]) -> list[View]:
+    """X-rays by these cameras, called view 0, view 1 and so on."""
     pairs = enumerate(zip(xrays, cameras, strict=True))
     return [View(f"view {n}", xray, camera) for n, (xray, camera) in pairs]
 
@@ -185,8 +190,7 @@ def kept_images(file: Path, make: Callable[[], list[np.ndarray]]) -> list[np.nda
 
 def random_pose(centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(4, 4) world_from_ct: turned by up to 10 degrees, the centre up to 15 mm off on each axis."""
-    axis = rng.normal(size=3)
-    R = rigid.exp_so3(unit(axis) * np.radians(rng.uniform(0, 10)))
+    R = rigid.exp_so3(unit(rng.normal(size=3)) * np.radians(rng.uniform(0, 10)))
     return rigid.from_rotation_translation(R, rng.uniform(-15, 15, 3) - R @ centre)
 
 
@@ -219,9 +223,8 @@ def targets_of(
 ) -> np.ndarray:
     """(TARGETS, 3) points of the bone, CT LPS mm, that lie in the field of every view."""
     world = rigid.transform_points(world_from_ct, patient.bone_points)
-    seen = np.ones(len(world), bool)
-    for camera, xray in zip(cameras, xrays):
-        seen &= xray.shows(camera.project(world), camera.size)
+    pairs = zip(cameras, xrays)
+    seen = np.all([xray.shows(camera.project(world), camera.size) for camera, xray in pairs], 0)
     if seen.sum() < TARGETS:
         raise InputError(
             f"{patient.ct_path}: found {seen.sum()} points of bone that all views show, expected "

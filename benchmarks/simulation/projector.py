@@ -214,6 +214,5 @@ class PartProjector:
         if right > left and low > top:
             part = camera.cropped(left, top, right - left, low - top)
             # mm g/cm^3 to g/cm^2
-            image[:, top:low, left:right] += (
-                0.1 * sign * self._joseph.project(part, world_from_bone)
-            )
+            shown = self._joseph.project(part, world_from_bone)
+            image[:, top:low, left:right] += 0.1 * sign * shown

@@ -5,7 +5,7 @@ And with what makes them hard to register.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -22,9 +22,8 @@ from .projector import MaterialProjector
 SIZE = 512, 512
 PIXEL_MM = 0.58
 FULL_SCALE = 65535
-IN_TISSUE = (
-    5.0  # g/cm^2 of water and bone: the exposure is set for what lies behind at least this much
-)
+#: g/cm^2 of water and bone: the exposure is set for what lies behind at least this much.
+IN_TISSUE = 5.0
 
 
 @dataclass(frozen=True)
@@ -161,32 +160,28 @@ class SimulatedXRay:
 def chord_lengths(camera: Camera, part: Metal) -> np.ndarray:
     """(rows, columns) float32: mm that the ray to each pixel's centre runs in the metal."""
     columns, rows = camera.size
-    low, high = _box(camera, part) if isinstance(part, Ball) else ((0, 0), (columns, rows))
-    u, v = np.arange(low[0], high[0]), np.arange(low[1], high[1])
-    rays = camera.ray_directions(np.stack(np.meshgrid(u, v), axis=-1))
+    ball = isinstance(part, Ball)
+    left, top, right, low = _box(camera, part) if ball else (0, 0, columns, rows)
+    u, v = np.meshgrid(np.arange(left, right), np.arange(top, low))
+    rays = camera.ray_directions(np.stack([u, v], axis=-1))
     chords = np.zeros((rows, columns), np.float32)
-    chords[low[1] : high[1], low[0] : high[0]] = (
-        _in_ball(camera, rays, part) if isinstance(part, Ball) else _in_cylinder(camera, rays, part)
-    )
+    chords[top:low, left:right] = (_in_ball if ball else _in_cylinder)(camera, rays, part)
     return chords
 
 
 def _box(camera, ball):
-    """The columns and rows (2,) between which the image shows a ball, first and last + 1."""
+    """First column and row, and last ones + 1, between which the image shows a ball."""
     centre = np.array(ball.centre)
     reach = ball.diameter_mm / np.min(camera.pixel_mm(centre)) + 1
     middle = camera.project(centre)
-    corners = np.array([middle - reach, middle + reach]).astype(int)
-    low, high = np.clip(corners, 0, camera.size)
-    return low, high
+    ends = np.array([middle - reach, middle + reach]).astype(int)
+    return np.clip(ends, 0, camera.size).ravel()
 
 
 def _in_ball(camera, rays, ball):
     from_source = ball.centre - camera.source
-    along = rays @ from_source
-    return 2 * np.sqrt(
-        np.maximum((ball.diameter_mm / 2) ** 2 - (from_source @ from_source - along**2), 0)
-    )
+    away2 = from_source @ from_source - (rays @ from_source) ** 2
+    return 2 * np.sqrt(np.maximum((ball.diameter_mm / 2) ** 2 - away2, 0))
 
 
 def _in_cylinder(camera, rays, wire):
@@ -208,6 +203,11 @@ def _in_cylinder(camera, rays, wire):
     return np.maximum(leave - enter, 0)
 
 
+def tubes(points: Iterable[np.ndarray], diameter_mm: float) -> list[Wire]:
+    """Straight ones from each of points (N, 3) to the next."""
+    return [Wire(tuple(a), tuple(b), diameter_mm) for a, b in pairwise(points)]
+
+
 def random_wires(rng: np.random.Generator) -> tuple[Wire, ...]:
     """Two Kirschner wires and a screw within 80 mm of the isocentre, world mm."""
     wires = []
@@ -215,7 +215,7 @@ def random_wires(rng: np.random.Generator) -> tuple[Wire, ...]:
         direction = rng.normal(size=3)
         half = direction / np.linalg.norm(direction) * length / 2
         middle = rng.uniform(-40, 40, 3)
-        wires.append(Wire(tuple(middle - half), tuple(middle + half), diameter))
+        wires.extend(tubes([middle - half, middle + half], diameter))
     return tuple(wires)
 
 
@@ -257,9 +257,8 @@ def random_shutters(rng: np.random.Generator) -> tuple[int, int, int, int]:
     across, down = np.add(*sides.reshape(2, 2))
     covered = rng.uniform(0.25, 0.45)
     # (1 - s across) (1 - s down) = 1 - covered, by its smaller root
-    s = ((across + down) - np.sqrt((across + down) ** 2 - 4 * across * down * covered)) / (
-        2 * across * down
-    )
+    both, product = across + down, across * down
+    s = (both - np.sqrt(both**2 - 4 * product * covered)) / (2 * product)
     return tuple(np.rint(s * sides * [*SIZE, *SIZE]).astype(int).tolist())
 
 
@@ -381,16 +380,13 @@ def _tools(rng):
 
 def _contrast(rng):
     """Vessels of 3 to 9 mm with contrast agent that wind through the middle, world mm."""
-    tubes: list[Wire] = []
+    vessels: list[Wire] = []
     for _ in range(rng.integers(2, 5)):
-        points = np.cumsum(
-            np.vstack([rng.uniform(-50, 50, 3), rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)]),
-            axis=0,
-        )
-        wide = rng.uniform(3, 9)
-        tubes += [Wire(tuple(start), tuple(end), wide) for start, end in pairwise(points)]
+        first = rng.uniform(-50, 50, 3)
+        steps = rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)
+        vessels += tubes(np.cumsum(np.vstack([first, steps]), axis=0), rng.uniform(3, 9))
     return _attenuated(
-        lambda camera: IODINE * np.sum([chord_lengths(camera, tube) for tube in tubes], axis=0)
+        lambda camera: IODINE * np.sum([chord_lengths(camera, each) for each in vessels], axis=0)
     )
 
 

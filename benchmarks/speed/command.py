@@ -7,7 +7,6 @@ folder of its name beside it: what is not measured again stays as it was.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.rendering.devices import CPU, torch_device
 from MultiViewRegistrationLib.studies.statistics import grouped, table
 
+from .. import parser_of
 from ..kept import put
 from . import nanodrr_peer, registration, rendering
 from .measurement import Job, Setting, described, machine, now
@@ -36,9 +36,7 @@ Records = dict[str, dict]
 
 def main() -> None:
     """Measure, and print a table, or with --json the machine and the rows."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.set_defaults(progress="line")
     parser.add_argument("--json", action="store_true")
     parser.add_argument(
@@ -67,11 +65,8 @@ def main() -> None:
     with progress_of(options, "Measuring") as line:
         records = run(setting, options.only, options.page, progress=line.show)
     rows = [row for record in records.values() for row in record["rows"]]
-    print(
-        json.dumps({"machine": machine(device), "rows": rows}, indent=1)
-        if options.json
-        else table_of(rows)
-    )
+    found = {"machine": machine(device), "rows": rows}
+    print(json.dumps(found, indent=1) if options.json else table_of(rows))
 
 
 def all_jobs(setting: Setting) -> list[Job]:

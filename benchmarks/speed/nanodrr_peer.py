@@ -93,11 +93,24 @@ def depth_behind(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> f
 
     Clipped to the volume, it does not matter where.
     """
-    size = np.array(volume.values.shape[::-1])
+    size = np.array(volume.size)
     corners = rigid.grid_points(*[(-1, n) for n in size])
-    return 1.1 * float(
-        camera.depth(rigid.transform_points(world_from_ct @ volume.ct_from_index, corners)).max()
-    )
+    there = rigid.transform_points(world_from_ct @ volume.ct_from_index, corners)
+    return 1.1 * float(camera.depth(there).max())
+
+
+def _tensor(subject, values):
+    torch = modules().torch
+    return torch.tensor(np.stack(values), dtype=torch.float32, device=subject.image.device)
+
+
+def _placed(subject, volume, cameras, poses):
+    """Tensors of cameras at poses: K^-1, depths behind the volume, and RAS from each camera."""
+    seen = list(zip(cameras, poses, strict=True))
+    k_inv = [inverse_intrinsics(camera) for camera in cameras]
+    sdd = [depth_behind(volume, *each) for each in seen]
+    ras = [ras_from_camera(*each) for each in seen]
+    return (_tensor(subject, each) for each in (k_inv, sdd, ras))
 
 
 class Renderer:
@@ -126,27 +139,15 @@ class Renderer:
         m = modules()
         columns, rows = cameras[0].size
         self._torch, self._subject = m.torch, subject
-        seen = list(zip(cameras, poses, strict=True))
-
-        def batch(values):
-            return m.torch.tensor(
-                np.stack(values), dtype=m.torch.float32, device=subject.image.device
-            )
-
-        sdd = batch([depth_behind(volume, camera, pose) for camera, pose in seen])
-        drr = m.drr.DRR(
-            batch([inverse_intrinsics(camera) for camera in cameras]), sdd, rows, columns
-        )
+        k_inv, sdd, ras = _placed(subject, volume, cameras, poses)
+        drr = m.drr.DRR(k_inv, sdd, rows, columns)
         on_card = subject.image.device.type == "cuda"
         # By name: left to choose, nanodrr takes its slow way where Triton is missing, and does not
         # say so.
         self._how = {"n_samples": samples, "backend": "triton" if on_card else "torch"}
-        self._drr = (
-            m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
-        )
-        self._pose = batch(
-            [ras_from_camera(camera, pose) for camera, pose in seen]
-        ).requires_grad_()
+        mode = "reduce-overhead" if on_card else None
+        self._drr = m.torch.compile(drr, mode=mode) if compiled else drr
+        self._pose = ras.requires_grad_()
 
     def run(self):
         """The images (cameras, 1, rows, columns) on the device, which may still be at work.
@@ -187,12 +188,11 @@ def samples_for_step(
     index_from_camera = volume.index_from_ct @ ct_from_camera
     directions = rigid.rotate(ct_from_camera, rays) @ volume.index_from_ct[:3, :3].T
     source = index_from_camera[:3, 3]
-    size = np.array(volume.values.shape[::-1])
+    size = np.array(volume.size)
     with np.errstate(divide="ignore", invalid="ignore"):
         faces = np.stack([(-1 - source) / directions, (size - source) / directions])
-    inside = np.maximum(
-        faces.max(axis=0).min(axis=1) - np.maximum(faces.min(axis=0).max(axis=1), 0), 0
-    )
+    enter, leave = faces.min(axis=0).max(axis=1), faces.max(axis=0).min(axis=1)
+    inside = np.maximum(leave - np.maximum(enter, 0), 0)
     crossing = inside > 0
     step = 1 / np.abs(directions[crossing]).max(axis=1)
     samples = max(2, round(inside[crossing].mean() / step.mean()))
@@ -218,16 +218,10 @@ def register(
     """
     m = modules()
     torch, device = m.torch, subject.image.device
-
-    def on_device(values):
-        return torch.tensor(np.stack(values), dtype=torch.float32, device=device)
-
-    images = on_device([view.xray.line_integrals[None] for view in views])
-    pose = _SharedPose(
-        subject, on_device([ras_from_camera(view.camera, world_from_ct) for view in views])
-    )
-    k_inv = on_device([inverse_intrinsics(view.camera) for view in views])
-    sdd = on_device([depth_behind(volume, view.camera, world_from_ct) for view in views])
+    images = _tensor(subject, [view.xray.line_integrals[None] for view in views])
+    cameras = [view.camera for view in views]
+    k_inv, sdd, ras = _placed(subject, volume, cameras, [world_from_ct] * len(views))
+    pose = _SharedPose(subject, ras)
     multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]).to(device)
     gradient = m.metrics.GradientNormalizedCrossCorrelation2d(11, 0.0).to(device)
     for stage, scale in enumerate(SCALES):
@@ -276,11 +270,8 @@ class _SharedPose:
         self.shift = torch.nn.Parameter(torch.full((1, 3), 1e-8, device=device))
 
     def _moved(self):
-        return (
-            self._pivot
-            @ self._convert(self.rotation, self.shift, "so3_log")
-            @ self._pivot.inverse()
-        )
+        moved = self._convert(self.rotation, self.shift, "so3_log")
+        return self._pivot @ moved @ self._pivot.inverse()
 
     def ras_from_camera(self):
         return self._moved() @ self._start

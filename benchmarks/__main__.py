@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
     """
     if not words or words[0] not in COMMANDS:
         lines = [f"  {name:16} {about}" for name, about in COMMANDS.items()]
-        print("\n".join(["python -m benchmarks COMMAND [--help]", "", *lines]), file=sys.stderr)
+        print("python -m benchmarks COMMAND [--help]\n", *lines, sep="\n", file=sys.stderr)
         return 2
     sys.argv = [f"python -m benchmarks {words[0]}", *words[1:]]
     try:

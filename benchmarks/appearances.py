@@ -36,6 +36,7 @@ from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, grouped, per
 
 from .people import BEYOND_MM, PEOPLE, drawn, patient_of, person
 from .protocol.conditions import calibrated, flipped, turned
+from .protocol.page import VERDICTS
 from .simulation.appearance import random_appearance, random_things
 from .simulation.body import Body, bone_points, middle
 from .simulation.cases import named_views
@@ -52,7 +53,6 @@ APART_DEG = (15.0, 90.0)
 #: Farther than a tile is moved: nearer ones, as of a turned camera, may leave many tiles in place.
 FAR_MM = 10.0
 HOWS = ("right", "far", "fault", "stranger")
-VERDICTS = ("accept", "check", "reject")
 
 
 @lru_cache(maxsize=1)
@@ -90,8 +90,8 @@ def measured(
     if not own:
         centre = pose[:3, :3] @ anatomy.centroid + pose[:3, 3]
         start[:3, 3] = centre - start[:3, :3] @ stranger.centroid
-    off = ((8, 30), (10, 50)) if how == "far" else ((0, 5), (0, 8))
-    degrees, mm = (rng.uniform(*each) for each in off)
+    reach = ((8, 30), (10, 50)) if how == "far" else ((0, 5), (0, 8))
+    degrees, mm = (rng.uniform(*each) for each in reach)
     start = perturbed(start, used.centroid, degrees, mm, 1, rng)[0]
     found = without_search(used, views, start)
     if found is None:

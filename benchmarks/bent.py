@@ -221,8 +221,8 @@ def aside(rng: np.random.Generator, ct: CT, height: float, kind: str) -> tuple[C
         if share(at) > 0:
             moved = float(share(at)[0]) * columns_rows[::-1]
             values[k] = scipy.ndimage.shift(slice_, moved, order=1, mode="nearest")
-    moved = CT(replace(volume, values=values))
-    return moved, lambda points: points - share(points) * shift, float(np.linalg.norm(shift))
+    registered = CT(replace(volume, values=values))
+    return registered, lambda points: points - share(points) * shift, float(np.linalg.norm(shift))
 
 
 def targets_in(
@@ -344,7 +344,7 @@ def without_asking(*arguments: Any, **questions: Any) -> verdict.Assessment:
 
 
 #: Other answers to all that is asked of parts.
-WITHOUT_PARTS = {
+WITHOUT_PARTS: dict[str, Any] = {
     "elsewhere": lambda *_: None,
     "slices_aside": lambda *_: [],
     "target_limits": lambda *_: [],

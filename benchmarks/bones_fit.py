@@ -111,7 +111,7 @@ def table(rows: list[dict]) -> str:
     }
     groups = [(("all",), rows)]
     for key in kind_of(rows[0]):
-        of_key = grouped(rows, lambda row, key=key: (f"{key} {kind_of(row)[key]}",))
+        of_key = grouped(rows, lambda row: (f"{key} {kind_of(row)[key]}",))  # noqa: B023
         groups += sorted(of_key, key=lambda group: group[0])
     return table_of(groups, ("group",), columns)
 

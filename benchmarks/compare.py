@@ -60,11 +60,11 @@ def main() -> None:
     options = parser.parse_args()
     before, after = rows_of(options.before), rows_of(options.after)
     common = [key for key in before if key in after]
-    different = {key: differences(before[key], after[key]) for key in common}
-    for key, each in different.items():
-        if each:
-            print(f"{key}: {'; '.join(each)}")
-    wrong = sum(map(bool, different.values()))
+    wrong = 0
+    for key in common:
+        if found := differences(before[key], after[key]):
+            wrong += 1
+            print(f"{key}: {'; '.join(found)}")
     print(f"{len(common)} rows compared, {wrong} differ.")
     if wrong or not common:
         sys.exit(1)

@@ -115,7 +115,6 @@ def main() -> None:
         type=degrees,
         nargs="+",
         default=[(90.0, 90.0)],
-        metavar="DEGREES",
         help="angles between the first view and the others, each 90 or 35-55; a set of cases for each",
     )
     parser.add_argument("--count", type=int, default=1, help="cases in a set")

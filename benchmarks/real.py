@@ -39,9 +39,10 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies.statistics import grouped, perturbed, table
 
-from .appearances import VERDICTS, assessed, without_search
+from .appearances import assessed, without_search
 from .people import ct_path
 from .protocol.conditions import restored, stated
+from .protocol.page import VERDICTS
 from .study import Options, Study
 
 #: The portal images' isocentre, and the pose to which an independent renderer came there: a
@@ -196,7 +197,7 @@ def other_ct(fault: str, given: RealSet, data: Path) -> PreparedCT:
 def row(options: Options, name: str, fault: str, numbers: str, start: int) -> dict:
     """A registration, and what is said of it."""
     given, which = real_set(name, options.data, options.images), tuple(map(int, numbers))
-    row = {"set": name, "fault": fault, "views": list(which), "failed": None}
+    row: dict = {"set": name, "fault": fault, "views": list(which), "failed": None}
     views = [given.case.views[i] for i in which]
     anatomy, plan = given.anatomy, given.case.world_from_ct
     plan = given.truth if plan is None else plan

@@ -100,7 +100,7 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     return Model(*numbers, *far_mm, ACCEPT, REJECT, *apart, *sized, usual, risk)
 
 
-def _disagreement(rows):
+def _disagreement(rows) -> tuple[float, float]:
     """Median and median deviation of the log of mTRE over `features.disagreement_mm`, as some rows have lost the right minimum."""
     told = [row["features"]["disagreement_mm"] + PAD_MM for row in rows]
     ratios = np.log(mtre(rows)) - np.log(told)

@@ -254,7 +254,8 @@ def causes(rows: Rows) -> str:
         off = [abs(cause["moved_mm"] - mm) for cause, mm in told if cause["predicts"]]
         return median(off, 2) if off else ""
 
-    faulty, others = [], []
+    faulty: list[dict] = []
+    others: list[dict] = []
     for row in rows:
         if row["part"] == "body":
             (faulty if row["error"] or row["condition"] == "motion" else others).append(row)

@@ -39,8 +39,6 @@ STARTS = 5
 #: How far the poses of a batch lie from the true one, at most, by each axis.
 APART_DEG, APART_MM = 2.0, 5.0
 PACKAGES = ("numpy", "numba", "torch", "nanodrr", "itk-rtk")
-#: For measurements on a GPU.
-CARD_PACKAGES = ("triton",)
 
 Poses = Sequence[np.ndarray] | np.ndarray
 """(4, 4) each."""
@@ -267,7 +265,7 @@ def machine(device: str | None = None) -> dict:
     device: of torch, on which something is measured; a CUDA device is named with its driver.
     """
     versions = {"multiview-registration": __version__, "python": platform.python_version()}
-    for name in PACKAGES + (CARD_PACKAGES if device else ()):
+    for name in (*PACKAGES, *["triton"] * bool(device)):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     memory_gib = None

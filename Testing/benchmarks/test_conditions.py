@@ -30,9 +30,7 @@ from benchmarks.simulation.cases import (
     SEARCH,
     Patient,
     random_cameras,
-    random_pose,
     start_poses,
-    write_case,
 )
 from benchmarks.simulation.simulator import OVERLAYS, TAKEN, chord_lengths, random_implant
 from MultiViewRegistrationLib.assessment import metrics
@@ -253,23 +251,6 @@ def test_a_case_is_what_it_says(patient, tmp_path):
         assert image.GetPixelID() == sitk.sitkUInt16 and image.GetSpacing() == (0.58, 0.58)
         camera = Camera(**view["camera"])
         assert (np.linalg.norm(camera.project(targets) - 255.5, axis=1) < 256).all()
-
-
-def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
-    rng = np.random.default_rng(4)
-    pose = random_pose(patient.centre, rng)
-    nominal = random_pose(patient.centre, rng)
-    ranges = {
-        "search": {"rotation_deg": 25, "translation_mm": 40},
-        "training": {"roll_deg": 20, "beam_mm": 0},
-    }
-    about = {"world_from_ct": nominal.tolist(), **ranges}
-    path = write_case(tmp_path, patient, random_cameras(rng, 1, (90, 90)), pose, rng, about=about)
-    assert {file.name for file in tmp_path.iterdir()} == {"case.json", "view1.mha"}
-    case = Case.load(path)
-    assert case.search == ranges["search"] and case.training == ranges["training"]
-    assert_allclose(case.world_from_ct, nominal, atol=1e-12)
-    assert_allclose(case.truth_world_from_ct, pose, atol=1e-12)
 
 
 def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):

@@ -359,8 +359,7 @@ def shifts_mm(
     world_points
         Of each part, (N, 3) world mm.
     """
-    radius = max(objective.settings.intensity_radius, objective.settings.gradient_radius)
-    unit = fit.cost * (radius + 0.5) ** 2
+    unit = fit.cost * (objective.settings.radius + 0.5) ** 2
     prior = unit * np.diag(np.repeat([1 / np.radians(TURN_SD_DEG) ** 2, 1 / SHIFT_SD_MM**2], 3))
     found = []
     for points, share in zip(world_points, shares, strict=True):

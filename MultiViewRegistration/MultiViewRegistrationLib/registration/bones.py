@@ -222,11 +222,6 @@ class BonesObjective:
 
         return TrialEvaluation(partial(there.cost, shadows), linearise)
 
-    @property
-    def radius(self) -> int:
-        """The radius of the wider windows."""
-        return max(self.settings.intensity_radius, self.settings.gradient_radius)
-
     def shadows(
         self,
         poses: Sequence[np.ndarray] | np.ndarray,
@@ -294,7 +289,7 @@ class BonesObjective:
         margins = similarity.silhouette_margin(self.settings, view.camera, pivots)
         # The windows of all that is compared, and of the pixels whose windows hold some of the
         # shadow; gradients read a neighbour.
-        room = np.maximum(margins + self.radius + 1, 2 * self.radius + 2)
+        room = np.maximum(margins + self.settings.radius + 1, 2 * self.settings.radius + 2)
         low = np.floor(pixels.min(axis=1))
         high = np.ceil(pixels.max(axis=1)) + 1
 
@@ -303,7 +298,7 @@ class BonesObjective:
             return np.clip(ends, 0, view.camera.size).astype(int)
 
         lows, highs = within(room)
-        far_lows, far_highs = within(margins + 2 * self.radius + 2)
+        far_lows, far_highs = within(margins + 2 * self.settings.radius + 2)
         shadows: list[Shadow | None] = []
         for b, shown in enumerate(before & (highs - lows >= 3).all(axis=1)):
             part = part_between(lows[b], highs[b])

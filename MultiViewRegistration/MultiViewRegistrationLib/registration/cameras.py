@@ -291,8 +291,7 @@ def independent_residuals(fit: Fit, settings: Settings) -> float:
     pixels. At the last level (r = 4) their autocorrelation adds up to 5 to 30 pixels on simulated
     chests and pelves: one residual counts for each (r + 1)^2.
     """
-    radius = max(settings.intensity_radius, settings.gradient_radius)
-    return max(sum(fit.pixels), 1) / (radius + 1) ** 2
+    return max(sum(fit.pixels), 1) / (settings.radius + 1) ** 2
 
 
 def prior_share(fit: Fit, settings: Settings) -> float:

@@ -70,6 +70,11 @@ class Settings:
             Window(self.gradient_radius, self.gradient_floor),
         )
 
+    @property
+    def radius(self) -> int:
+        """Half width in pixels of the widest window."""
+        return max(self.windows)[0]
+
 
 @register_jitable
 def local_ncc(products: Any) -> Any:

@@ -27,7 +27,8 @@ from .image_source import ImageSource, check_room, image_source
 if TYPE_CHECKING:
     from ..geometry.plate import PolynomialDistortion
 
-    AnyDistortion = Distortion | EqualAngles | PolynomialDistortion
+    #: Intrinsics (3, 3) and distortion of an image as it was taken.
+    Lens = tuple[np.ndarray, Distortion | EqualAngles | PolynomialDistortion]
 
 
 # Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays
@@ -484,36 +485,34 @@ def _grey(values: np.ndarray) -> np.ndarray:
 ROWS_AT_ONCE = 32
 
 
-def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: AnyDistortion) -> RawImage:
-    """Return the image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
+def undistorted(raw: RawImage, lens: Lens | None) -> RawImage:
+    """Return the image without its distortion, on the same grid of pixels and with the same intrinsics.
 
     Linear between pixels. What the image as it was taken does not show is NaN, and so left out of
     what is valid.
     """
-    is_open = None if raw.open is None else undistorted_mask(raw.open, intrinsics, distortion)
-    return replace(raw, values=_resampled(raw.values, intrinsics, distortion, np.nan), open=is_open)
+    if lens is None:
+        return raw
+    is_open = None if raw.open is None else undistorted_mask(raw.open, lens)
+    return replace(raw, values=_resampled(raw.values, lens, np.nan), open=is_open)
 
 
-def undistorted_mask(
-    used: np.ndarray, intrinsics: np.ndarray, distortion: AnyDistortion
-) -> np.ndarray:
+def undistorted_mask(used: np.ndarray, lens: Lens | None) -> np.ndarray:
     """Return a mask (rows, columns), drawn on the image as it was taken, on the undistorted one.
 
     It is True where all pixels between which that one's are interpolated are True.
     """
-    return _resampled(used.astype(np.float32), intrinsics, distortion, 0.0) > 1 - 1e-3
+    return used if lens is None else _resampled(used.astype(np.float32), lens, 0.0) > 1 - 1e-3
 
 
-def _resampled(
-    image: np.ndarray, intrinsics: np.ndarray, distortion: AnyDistortion, outside: float
-) -> np.ndarray:
+def _resampled(image: np.ndarray, lens: Lens, outside: float) -> np.ndarray:
     """Return the image (rows, columns) at where each pixel of the undistorted one comes from, float32.
 
     A few rows at a time, as the formula takes several times the memory of an image.
     """
-    rows, columns = image.shape
+    intrinsics, distortion = lens
     result = np.empty(image.shape, np.float32)
-    for top in range(0, rows, ROWS_AT_ONCE):
+    for top in range(0, len(image), ROWS_AT_ONCE):
         part = result[top : top + ROWS_AT_ONCE]
         v, u = np.indices(part.shape)
         pixels = distortion.distort_pixels(intrinsics, np.stack([u, v + top], -1))

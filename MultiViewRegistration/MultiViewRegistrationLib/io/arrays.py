@@ -472,7 +472,7 @@ def _view(given: View, record: ViewRecord, raw: RawImage) -> tuple[ViewRecord, R
         uncertainty=read_uncertainty(stated, record.kind),
         assumptions=assumed,
     )
-    return record, undistorted(raw, *record.lens) if record.lens else raw
+    return record, undistorted(raw, record.lens)
 
 
 def _polarity(name: str, raw: RawImage, intensity: str | None) -> list[str]:

@@ -453,7 +453,7 @@ def image_of(view: ViewRecord) -> RawImage:
     """
     raw = load_image(view.image_path, view.frame)
     with naming(view.image_path):
-        return undistorted(raw, *view.lens) if view.lens else raw
+        return undistorted(raw, view.lens)
 
 
 def mask_of(view: ViewRecord) -> np.ndarray:
@@ -463,7 +463,7 @@ def mask_of(view: ViewRecord) -> np.ndarray:
     """
     assert view.mask is not None
     used = load_image(view.mask.path).values != 0
-    return undistorted_mask(used, *view.lens) if view.lens else used
+    return undistorted_mask(used, view.lens)
 
 
 def views_of(

@@ -353,7 +353,7 @@ def raw_of(values: np.ndarray, record: XRayRecord) -> RawImage:
     """Return the image of a frame's values (rows, columns), in any thread."""
     raw = raw_image(values[:, ::-1] if record.flipped else values, record.image_pixel_mm)
     raw = replace(raw, white=record.white) if record.white is not None else raw
-    return undistorted(raw, *record.lens) if record.lens else raw
+    return undistorted(raw, record.lens)
 
 
 def any_voxels(node: Any) -> np.ndarray:
@@ -426,7 +426,7 @@ def drawn(view: XRayView) -> np.ndarray | None:
     record = view.record
     painted = selected[record.shown_frame]
     painted = painted[:, ::-1] if record.flipped else painted
-    return undistorted_mask(painted, *record.lens) if record.lens else painted
+    return undistorted_mask(painted, record.lens)
 
 
 def segments_on(

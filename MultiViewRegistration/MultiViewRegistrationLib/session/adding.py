@@ -274,7 +274,7 @@ def use_mask(view: XRayView, path: Path) -> None:
             name=view.name,
         )
     used = used[:, ::-1] if record.flipped else used
-    used = undistorted_mask(used, *record.lens) if record.lens else used
+    used = undistorted_mask(used, record.lens)
     segmentation, _segment = segmentation_node(view.scene, name_of(path), used[None], view.node)
     segmentation.SetNodeReferenceID(OWNER, view.id)
     set_mask(view, segmentation)

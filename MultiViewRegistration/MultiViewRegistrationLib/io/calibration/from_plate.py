@@ -110,7 +110,7 @@ class MeasuredDistortion:
                 f"has {size[0]} x {size[1]} pixels, but the plate of {self.file} was shown in "
                 f"{distortion.size[0]} x {distortion.size[1]}; take both in one mode of the C-arm."
             )
-        return undistorted(raw, np.eye(3), distortion)
+        return undistorted(raw, (np.eye(3), distortion))
 
 
 def measure_plate(

@@ -20,7 +20,8 @@ from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, st
 from MultiViewRegistrationLib.registration.optimizer import Range, pose_difference
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
+from MultiViewRegistrationLib.sequence import PACES
+from MultiViewRegistrationLib.sequence.tracker import Tracked, Tracker
 from MultiViewRegistrationLib.studies import statistics
 from MultiViewRegistrationLib.studies.motion_check import check_motion
 

@@ -42,9 +42,9 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import LEVELS
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
 from MultiViewRegistrationLib.sequence import run as module
-from MultiViewRegistrationLib.sequence.run import FOLLOWING, REST_LOST, BoneTracker
+from MultiViewRegistrationLib.sequence.run import FOLLOWING, PACES, REST_LOST, BoneTracker
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack, Track
-from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, PACES, Tracked, lost
+from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, Tracked, lost
 
 #: Of a frame against the one before, of each vertebra against the one above; and the frame that
 #: shows nothing.

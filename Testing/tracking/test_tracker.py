@@ -24,9 +24,9 @@ from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence import tracker as module
-from MultiViewRegistrationLib.sequence.run import follow
+from MultiViewRegistrationLib.sequence.run import PACES, follow
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
-from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
+from MultiViewRegistrationLib.sequence.tracker import Tracked, Tracker
 
 SEARCH = Range(10.0, 20.0)
 

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..finding import STARTS, default_start
 from ..io.files import printable
 from ..reasons import BoneVerdict
+from ..sequence import PACES
 from .options import (
     Parser,
     add_device,
@@ -67,7 +68,7 @@ def add_track(command: Parser) -> None:
     )
     add(
         "--pace",
-        choices=["thorough", "quick"],
+        choices=PACES,
         default="thorough",
         help="quick: fewer steps, and no assessment of tracked frames, whose verdict is then at best check "
         "(default: %(default)s)",

@@ -50,7 +50,8 @@ from ..registration.register_bones import LEVELS, BoneLevel, register_bones
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from ..report.result import Result
-from .tracker import FOLLOWED, PACES, Memory, Pace, Tracked, Tracker, lost, rejected, tracked
+from . import PACES, Pace
+from .tracker import FOLLOWED, Memory, Tracked, Tracker, lost, rejected, tracked
 
 #: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
 #: followed at these, but not at the last alone.

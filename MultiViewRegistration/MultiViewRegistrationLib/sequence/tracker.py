@@ -34,6 +34,7 @@ from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise
 from ..registration.prepared_ct import PreparedCT
 from ..registration.refinement import Refinement
 from ..registration.variants import Start, refine_from
+from . import Pace
 
 T = TypeVar("T", bound=Judged)
 
@@ -56,25 +57,6 @@ FOLLOWED = Reason(
 #: Where no X-ray shows a CT (4, 4).
 NOWHERE = rigid.translation([1e9] * 3)
 UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Effort for a tracked frame.
-
-    Attributes
-    ----------
-    tolerance_mm
-        The smallest step at the finest resolution.
-    assessed
-        With an assessment; without one the verdict is at best "check".
-    """
-
-    tolerance_mm: float
-    assessed: bool
-
-
-PACES = {"thorough": Pace(0.05, True), "quick": Pace(0.3, False)}
 
 
 @dataclass(frozen=True, eq=False)

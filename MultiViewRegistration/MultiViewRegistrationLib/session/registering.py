@@ -387,7 +387,6 @@ def _missing_landmarks(registration: Registration) -> str:
     return hint.format(so_far=said)
 
 
-PACES = ("thorough", "quick")
 #: Line integrals of one image may differ by so much from those of the same in memory, but for a
 #: constant.
 IMAGE_TOLERANCE = 1e-3

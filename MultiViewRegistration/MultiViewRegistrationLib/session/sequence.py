@@ -31,7 +31,7 @@ from . import player as saved_sequence
 from .assessment import stale_reason
 from .bones import surfaces
 from .player import Played, Player
-from .registering import PACES, Tracking, frames_of
+from .registering import Tracking, frames_of
 from .tasks import BackgroundValue, Task, Writer, ended
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ class Sequence:
         Parameters
         ----------
         pace
-            One of PACES.
+            One of `sequence.PACES`.
         start
             Of the first frame, one of `session.STARTS`; by default `self.start`.
 
@@ -340,12 +340,6 @@ class Sequence:
         InputError
             Where that cannot be.
         """
-        if pace not in PACES:
-            raise InputError(
-                _('Track: found the pace "{pace}", expected one of {paces}.'),
-                pace=pace,
-                paces=", ".join(PACES),
-            )
         session = self._session
         session.require_idle()
         saved_sequence.refuse_lost(session.registration)

@@ -44,6 +44,7 @@ from .section import Presenter, State, folder_name, progress_bar, written_to
 if TYPE_CHECKING:
     from ...sequence.tracker import Tracked
 
+#: What each of `sequence.PACES` does.
 PACES = {
     "thorough": _("Thorough: every frame is assessed"),
     "quick": _("Quick: frames are followed, not assessed"),

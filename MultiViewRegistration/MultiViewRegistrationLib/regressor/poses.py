@@ -12,10 +12,11 @@ import scipy
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..io.case_settings import TRAINING
 
 #: The six axes of a `PoseRange`, and the largest half-width of each.
-AXES = ("orbital_deg", "tilt_deg", "roll_deg", "columns_mm", "rows_mm", "beam_mm")
-LARGEST = (180.0, 90.0, 180.0, np.inf, np.inf, np.inf)
+AXES = tuple(TRAINING)
+LARGEST = [np.inf if most is None else most for most in TRAINING.values()]
 #: The CT is in a view's field where this share of its outline (of the image, if that is smaller)
 #: lies in the image.
 IN_FIELD = 0.1

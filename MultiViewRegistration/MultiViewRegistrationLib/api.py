@@ -26,6 +26,7 @@ import numpy as np
 from .errors import InputError, go_on, naming, part_of, unseen, warn
 from .finding import (
     REGRESSOR_STARTS,
+    SEARCH_STARTS,
     STARTS,
     TimedRegistration,
     case_of,
@@ -36,6 +37,7 @@ from .finding import (
     refinement_method,
     seed_of,
     start_pose,
+    with_whole_ct,
 )
 from .geometry import rigid
 from .reasons import UNUSABLE, doubted
@@ -142,14 +144,13 @@ def register(
         from .regressor.initialise import model_for
 
         regressor = model_for(case, start, model)
-    if not assessed and regressor is None and start in ("search", "auto"):
+    if not assessed and regressor is None and start in SEARCH_STARTS:
         raise method.missing_pose()
     with _compilation_told() if progress is unseen else nullcontext():
         warm_up()
     prepared = anatomy = anatomy or PreparedCT(case.ct)
-    if assessed and anatomy.full_ct and not case.bodies[0].name:
-        case = case.with_mask_as_bone()
-        anatomy = anatomy.full_ct
+    if assessed:
+        case, anatomy = with_whole_ct(case, anatomy)
     bodies = case.bodies if assessed else case.bodies[:1]
     anatomies = anatomies_of(bodies, anatomy)
     if start == "regressor" and regressor is None:
@@ -445,9 +446,8 @@ def assess(
     prepared = anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
     where = pose
-    if anatomy.full_ct and not case.bodies[0].name:
-        case = case.with_mask_as_bone()
-        anatomy = anatomy.full_ct
+    case, anatomy = with_whole_ct(case, anatomy)
+    if case is not given:
         bone_poses = {MASKED: pose}
         where = refine(anatomy, [view.exact() for view in case.views], pose).world_from_ct
     fit = anatomy.fit(case.views, where, where)

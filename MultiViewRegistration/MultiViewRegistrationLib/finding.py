@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from time import perf_counter
@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
 
 REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
+#: What goes through a range about a pose, and does not begin with that pose.
+SEARCH_STARTS = ("search", "auto")
 #: Share of the progress bar at which cameras begin to be corrected, of a case with structures.
 CAMERAS_FROM = 0.4
 #: A week: of training, more is a mistake.
@@ -65,6 +67,14 @@ def check_structures(case: Case) -> None:
             'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
             "bone's own CT."
         )
+
+
+def with_whole_ct(case: Case, anatomy: PreparedCT) -> tuple[Case, PreparedCT]:
+    """Return the case with what the mask of its CT holds as a bone, and the whole CT; both as they are without such a mask."""
+    first, *others = case.bodies
+    if first.name or not anatomy.full_ct:
+        return case, anatomy
+    return replace(case, bodies=(first.with_mask_as_bone(), *others)), anatomy.full_ct
 
 
 def seed_of(seed: int) -> int:
@@ -207,7 +217,7 @@ def find_pose(
 
     shared = case.shared_unknowns
     initialisation: RegressorInitialisation | None = None
-    reach = (search or Range(**case.search_range)) if start in ("search", "auto") else None
+    reach = (search or Range(**case.search_range)) if start in SEARCH_STARTS else None
     if start in REGRESSOR_STARTS:
         from .regressor.initialise import RegressorInitialisation
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from .errors import InputError
-from .finding import case_of, minutes_of, seed_of
+from .finding import case_of, minutes_of, seed_of, with_whole_ct
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .io.case import Case
@@ -105,8 +105,7 @@ def train(
         )
     case = case_of(case)
     anatomy = anatomy or PreparedCT(case.ct)
-    if not case.bodies[0].name:
-        anatomy = anatomy.full_ct or anatomy
+    _, anatomy = with_whole_ct(case, anatomy)
     corners = anatomy.corners()
     cameras = {view.name: view.camera for view in case.views}
     folder = new_folder(ct_sha256(anatomy.ct)) if folder is None else Path(folder)

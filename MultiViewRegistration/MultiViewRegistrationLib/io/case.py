@@ -126,11 +126,6 @@ class Case(CaseSettings):
         """(4, 4) start pose of each body."""
         return [self.world_from_ct, *(body.world_from_ct for body in self.bodies[1:])]
 
-    def with_mask_as_bone(self) -> Case:
-        """Return the case with what the mask of its CT holds as a bone of the whole CT."""
-        first, *others = self.bodies
-        return replace(self, bodies=(first.with_mask_as_bone(), *others))
-
     def settings_json(self, **changes: Any) -> dict[str, Any]:
         """Return the entries of a case.json beside CT and views, for one whose files have no headers."""
         found = {each.name: getattr(self, each.name) for each in fields(CaseSettings)}

@@ -31,6 +31,7 @@ from ..assessment.bone_prediction import MaskEdge, mask_edges
 from ..assessment.together import judge_together, of_bone, register_together, related, with_together
 from ..assessment.verdict import Assessment
 from ..errors import InputError, unseen
+from ..finding import with_whole_ct
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.machines import require_single_source
@@ -450,10 +451,7 @@ def follow(
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
-    case = sequence.first
-    if anatomy.full_ct and not case.bodies[0].name:
-        case = case.with_mask_as_bone()
-        anatomy = anatomy.full_ct
+    case, anatomy = with_whole_ct(sequence.first, anatomy)
     compute_device = (
         device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
     )

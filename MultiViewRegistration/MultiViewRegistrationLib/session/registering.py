@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..finding import REGRESSOR_STARTS
 from ..imaging.body import Body
 from ..io.case import Case
 from ..io.files import printable
@@ -40,12 +41,9 @@ if TYPE_CHECKING:
 
 #: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is
 #: found; "auto" is regressor and search.
-STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
-#: Of these the pose as it is need not mean anything; a network finds the pose; the pose is searched
-#: for.
-POSELESS_STARTS = ("landmarks", "regressor", "auto")
-REGRESSOR_STARTS = ("regressor", "auto")
-SEARCH_STARTS = ("search", "auto")
+STARTS = ("given", "search", "landmarks", "by hand", *REGRESSOR_STARTS)
+#: Of these the pose as it is need not mean anything.
+POSELESS_STARTS = ("landmarks", *REGRESSOR_STARTS)
 #: The start of `api.register` where it has another name: a pose that a person set is a given one.
 API_START = {"by hand": "given"}
 

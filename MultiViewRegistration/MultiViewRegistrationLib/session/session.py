@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, collect_warnings
+from ..finding import REGRESSOR_STARTS, SEARCH_STARTS
 from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
@@ -31,8 +32,6 @@ from .inputs import FIRST_TIME, Inputs, LandmarkFitUpdater, Preparation, UnreadN
 from .registering import (
     API_START,
     POSELESS_STARTS,
-    REGRESSOR_STARTS,
-    SEARCH_STARTS,
     STARTS,
     RunningRegistration,
     is_outside,

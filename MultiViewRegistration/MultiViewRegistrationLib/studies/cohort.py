@@ -38,6 +38,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import InputError, Show, install_command, unseen
+from ..finding import REGRESSOR_STARTS
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..io.own_folders import data_folder
@@ -105,7 +106,7 @@ def evaluate_cohort(
         )
     setup.check()
     if minutes is not None and (
-        setup.model or setup.start not in ("regressor", "auto") or not 0 < minutes < 1e4
+        setup.model or setup.start not in REGRESSOR_STARTS or not 0 < minutes < 1e4
     ):
         raise InputError(
             f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a "

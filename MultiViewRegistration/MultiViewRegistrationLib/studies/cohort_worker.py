@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import InputError
+from ..finding import REGRESSOR_STARTS
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import image_sha256
@@ -228,7 +229,7 @@ def _weights(setup: EvaluationSetup) -> list[str]:
 
     They are the one that is given or was trained for it, or any in the store.
     """
-    if setup.start not in ("regressor", "auto"):
+    if setup.start not in REGRESSOR_STARTS:
         return []
     if setup.model:
         return [Card.read(Path(str(setup.model))).weights_sha256]

@@ -46,6 +46,7 @@ from ..assessment.together import register_together
 from ..errors import InputError, Show, unseen
 from ..finding import (
     REGRESSOR_STARTS,
+    SEARCH_STARTS,
     TimedRegistration,
     check_structures,
     find_pose,
@@ -64,8 +65,6 @@ from .records import failure_figure
 from .statistics import SUCCESS_MM, consensus, grouped, perturbed, starting_poses
 
 STARTS = ("given", "search", "regressor", "auto")
-#: What goes through a range about a pose, and does not begin with that pose.
-SEARCH_STARTS = ("search", "auto")
 INTERVAL_MM = 2.0
 #: Starts of a case without truth agree if they end this near their consensus.
 WITHIN_DEG = 1.5

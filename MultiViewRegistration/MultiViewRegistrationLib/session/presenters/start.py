@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from ...errors import InputError
+from ...finding import REGRESSOR_STARTS, SEARCH_STARTS
 from ...geometry.machines import DEG
 from ...io.case_settings import DEFAULT_SEARCH
 from ...io.recognise import POSE
@@ -21,8 +22,6 @@ from ...translation import _
 from .. import assessment
 from ..history import METHODS, HistoryEntry, describe_method
 from ..registering import (
-    REGRESSOR_STARTS,
-    SEARCH_STARTS,
     is_outside,
     missing_at_start,
     missing_inputs,

@@ -12,13 +12,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from ...errors import InputError, install_command
+from ...finding import REGRESSOR_STARTS
 from ...geometry.landmarks import LandmarkFit, LandmarkResidual
 from ...mrml import landmarks, overlay
 from ...mrml.landmarks import ClickOrder, landmark_list
 from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
 from ...translation import _
-from ..registering import REGRESSOR_STARTS, missing_at_start, missing_images
+from ..registering import missing_at_start, missing_images
 from .form import (
     Button,
     Cell,

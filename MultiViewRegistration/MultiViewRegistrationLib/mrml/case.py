@@ -32,7 +32,7 @@ from .nodes import (
     place_of_voxels,
     voxels_of_labelmap,
 )
-from .registration import CT_UNIT, UNIT, Registration, check_place, refuse_nonlinear
+from .registration import UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, place_of
 from .xray_record import XRayRecord
 
@@ -161,7 +161,7 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
     voxels = _voxels(node)
     place = lps_from_ras(registration.ct_place)
     name = node.GetName()
-    unit = registration.parameter(CT_UNIT, "hu")
+    unit = registration.ct_unit
     structure = _structure(registration)
     segmentation = registration.segmentation
     structure_name = segmentation and segmentation.GetName()
@@ -185,7 +185,7 @@ def bodies_of(registration: Registration, ct: CT) -> list[Body]:
     InputError
         Where a CT, or a segment, cannot be used.
     """
-    unit = registration.parameter(CT_UNIT, "hu")
+    unit = registration.ct_unit
     found: list[Body] = []
     if not registration.bone_cts:
         found = [Body(ct, bones=structures_of(registration, ct))]

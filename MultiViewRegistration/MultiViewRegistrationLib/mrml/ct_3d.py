@@ -47,7 +47,7 @@ from .nodes import (
     set_transform,
     transform_of,
 )
-from .registration import BONE_NAME, CT_UNIT, Registration
+from .registration import BONE_NAME, Registration
 
 BONES = "bones"
 #: What the surface was made of: it is made again only where that has changed.
@@ -96,7 +96,7 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
     to_ras = slicer.util.vtkMatrixFromArray(registration.ct_place)
     level = (
         BONE_HU
-        if registration.parameter(CT_UNIT, "hu") == "hu"
+        if registration.ct_unit == "hu"
         else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
     )
     return lambda: isosurface(image, level, _steps(spacing_mm), to_ras)
@@ -287,9 +287,7 @@ def _new_volume_display(registration: Registration):
     logic = _logic()
     display = logic.CreateDefaultVolumeRenderingNodes(registration.ct)
     properties = display.GetVolumePropertyNode()
-    preset = (
-        logic.GetPresetByName(PRESET) if registration.parameter(CT_UNIT, "hu") == "hu" else None
-    )
+    preset = logic.GetPresetByName(PRESET) if registration.ct_unit == "hu" else None
     if preset is not None:
         properties.Copy(preset)
     properties.SetHideFromEditors(True)

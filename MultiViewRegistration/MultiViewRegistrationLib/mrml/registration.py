@@ -403,6 +403,11 @@ class Registration:
         return self.parameter("start", "search")
 
     @property
+    def ct_unit(self) -> str:
+        """The unit of the CT's values, "hu" or "relative"."""
+        return self.parameter(CT_UNIT, "hu")
+
+    @property
     def device(self) -> str:
         """Where it computes, a name of a `rendering.devices.ComputeDevice`."""
         return self.parameter("device", "auto")

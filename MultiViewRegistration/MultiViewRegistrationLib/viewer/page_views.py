@@ -21,7 +21,7 @@ from ..mrml import ct_3d, layout, overlay, slice_view, source_view
 from ..mrml import ct_3d as scene_bones
 from ..mrml.layout import css_colour, slice_node, tag_of
 from ..mrml.nodes import has_voxels
-from ..mrml.registration import CT_UNIT, Registration
+from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..session.inputs import BoneSurfaceUpdater
 from ..session.presenters.check import OverlaysPresenter
@@ -217,7 +217,7 @@ class PageViews:
                 at[name] = asdict(slice_view.position_in(ct, node))
             display = ct.GetDisplayNode()
             (least, most) = ct.GetImageData().GetScalarRange()
-            hu = registration.parameter(CT_UNIT, "hu") == "hu"
+            hu = registration.ct_unit == "hu"
             if not hu:  # the axes of a relative CT need not be the patient's
                 at = {name: {**each, "sides": ("",) * 4} for name, each in at.items()}
             greys = {

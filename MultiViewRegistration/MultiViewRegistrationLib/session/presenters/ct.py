@@ -144,7 +144,7 @@ class CTPresenter(Presenter):
     def unit(self) -> str:
         """The unit of the CT's values, one of UNITS, or what an implant is made of."""
         registration = self.host.registration
-        return "hu" if registration is None else registration.parameter(CT_UNIT, "hu")
+        return "hu" if registration is None else registration.ct_unit
 
     def form(self) -> Form:
         """Return the controls."""

@@ -54,7 +54,7 @@ def look(view: XRayView, camera_node: Any, size: Size) -> None:
             "with a single source to look from; choose another."
         )
     angle_deg, centre = view_window(camera, size)
-    before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before") or {
+    before = _kept(camera_node).get("before") or {
         key: getattr(camera_node, f"Get{key}")() for key in STATE
     }
     with slicer.util.NodeModify(camera_node):
@@ -76,7 +76,7 @@ def look(view: XRayView, camera_node: Any, size: Size) -> None:
 
 def can_look(view: XRayView) -> bool:
     """Return whether an X-ray has a geometry with a single source."""
-    return view.placed and view.camera.fan_axes == 2
+    return view.placed and not view.camera.is_slot_scan
 
 
 def view_window(camera: Camera, size: Size) -> tuple[float, tuple[float, float]]:
@@ -101,9 +101,14 @@ def view_window(camera: Camera, size: Size) -> tuple[float, tuple[float, float]]
     )
 
 
+def _kept(camera_node: Any) -> dict:
+    """Return what is kept of a camera that looks along a beam: how it was before, and the size of the view; empty of others."""
+    return json.loads(camera_node.GetAttribute(BEFORE) or "{}")
+
+
 def restore(camera_node: Any) -> None:
     """Put the camera back to where it was before it looked along a beam."""
-    before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before")
+    before = _kept(camera_node).get("before")
     if before is None:
         return
     with slicer.util.NodeModify(camera_node):
@@ -127,7 +132,7 @@ def update(scene: Any) -> None:
     With a new geometry, and after loading, as no scene file has a window centre.
     """
     for camera_node in nodes_of_class("vtkMRMLCameraNode", scene):
-        kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
+        kept = _kept(camera_node)
         seen = camera_node.GetNodeReference(BEAM)
         if kept and seen is not None and can_look(XRayView(seen)):
             look(XRayView(seen), camera_node, tuple(kept["size"]))
@@ -150,7 +155,7 @@ def viewed_xray(camera_node: Any) -> XRayView | None:
 
 def size_of(camera_node: Any) -> Size | None:
     """Return the size of the view for which it was made to look along a beam."""
-    kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
+    kept = _kept(camera_node)
     return tuple(kept["size"]) if kept else None
 
 

@@ -424,7 +424,7 @@ def _of_scale(trials: Trials, evidence: float, size_share: float) -> Iterator[Ca
 
 def _rows_in_mm(trials: Trials) -> bool:
     """Return whether a view's rows are mm apart wherever the CT lies, as a slot scan's are."""
-    return any(view.camera.fan_axes == 1 for view in trials.tied)
+    return any(view.camera.is_slot_scan for view in trials.tied)
 
 
 def _share(trials: Trials, axes: np.ndarray, evidence: float) -> float:

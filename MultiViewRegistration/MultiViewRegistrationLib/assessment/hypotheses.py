@@ -318,7 +318,7 @@ def camera_hypotheses(
         if not view.marker:
             freed = replace(view, principal_point_sd_px=PRINCIPAL_POINT_SD_MM / pixel_mm(view))
             which = view.name if len(others) > 1 else f"{others[0].name} or {view.name}"
-            point = "principal point" if view.camera.fan_axes == 2 else "fan's centre or first row"
+            point = "fan's centre or first row" if view.camera.is_slot_scan else "principal point"
             sentence = f"The {point} of {which} seems to be wrong\n: with that of {view.name}"
             yield Hypothesis("principal point", about, [*others, freed], sentence, shared=shared)
         if shared == CALIBRATED and not CameraCorrections(views).free.size:
@@ -335,7 +335,7 @@ def camera_hypotheses(
 
 
 def _distance(view: View) -> str:
-    return f"The distance from source to {'detector' if view.camera.fan_axes == 2 else 'isocentre'}"
+    return f"The distance from source to {'isocentre' if view.camera.is_slot_scan else 'detector'}"
 
 
 def _looks_like_distance(view: View) -> str:
@@ -343,7 +343,7 @@ def _looks_like_distance(view: View) -> str:
 
     Of a slot scan the CT's scale does not: its rows are mm apart wherever the CT lies.
     """
-    return "the CT's scale" if view.camera.fan_axes == 2 else "pixel_mm between columns"
+    return "pixel_mm between columns" if view.camera.is_slot_scan else "the CT's scale"
 
 
 def pixel_mm(view: View) -> float:

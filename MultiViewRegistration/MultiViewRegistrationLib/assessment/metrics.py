@@ -225,7 +225,7 @@ def errors(
         mrpd_mm=float(np.mean([mrpd(camera, *pose) for camera in cameras])),
         diffpose_score=(
             float(np.mean([diffpose_score(camera, *pose, size[1]) for camera, size in known]))
-            if complete and all(camera.fan_axes == 2 for camera in cameras)
+            if complete and not any(camera.is_slot_scan for camera in cameras)
             else None
         ),
         depth_mm=float(np.abs(split.depth_mm).mean()),

@@ -152,7 +152,7 @@ def plan_view(
     """
     alone = uncalibrated_view_indices(views, shared)
     tied = [view.presumed for i, view in enumerate(views) if i not in alone]
-    if any(view.camera.fan_axes == 1 for view in tied):
+    if any(view.camera.is_slot_scan for view in tied):
         raise InputError(
             "plan: the views are slot scans, expected those of a C-arm, which can be turned to "
             "another angle; take X-rays by a C-arm for another view."
@@ -355,7 +355,7 @@ def _settled(assessment: Assessment, views: Sequence[View]) -> bool:
     codes = map(code_of, assessment.reasons)
     unstated = len(views) == 2 and "principal-point-unstated" in codes
     return (
-        unstated or assessment.cause is not None or any(view.camera.fan_axes == 1 for view in views)
+        unstated or assessment.cause is not None or any(view.camera.is_slot_scan for view in views)
     )
 
 

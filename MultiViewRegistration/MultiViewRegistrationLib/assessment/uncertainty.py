@@ -480,7 +480,7 @@ def disagreement(
     place = np.eye(9, 6)
     # The rows of a slot scan are apart by a distance of their own.
     scale = [
-        np.isin(range(9), [6, 8] if view.camera.fan_axes == 1 else [6])[:, None] * 1.0
+        np.isin(range(9), [6, 8] if view.camera.is_slot_scan else [6])[:, None] * 1.0
         for view in objective.views
     ]
     explained, _ = newton([np.zeros((9, 0))] * len(ways), np.zeros(0))

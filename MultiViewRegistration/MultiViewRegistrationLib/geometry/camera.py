@@ -54,6 +54,7 @@ class Camera:
 
     fan_axes: ClassVar[int] = 2
     """Axes of the image along which rays spread: both of a pinhole, a slot scan's columns alone."""
+    is_slot_scan: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         intrinsics = _check_intrinsics(self.intrinsics)
@@ -179,7 +180,7 @@ class Camera:
         by_intrinsics = np.zeros((len(points), 2, 3))
         by_intrinsics[:, : self.fan_axes, 0] = away[:, : self.fan_axes]
         by_intrinsics[:, 0, 1] = 1
-        by_intrinsics[:, 1, 2] = 1 if self.fan_axes == 2 else away[:, 1]
+        by_intrinsics[:, 1, 2] = away[:, 1] if self.is_slot_scan else 1
         return np.concatenate([by_point[..., :3] / depths[..., None], by_intrinsics], axis=-1)
 
     def depth(self, points: ArrayLike) -> np.ndarray:

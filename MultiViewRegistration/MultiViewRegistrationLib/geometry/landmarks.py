@@ -379,7 +379,7 @@ class Positions:
 
         Those of a slot scan's rows do not.
         """
-        return np.array([[True, camera.fan_axes == 2] for camera in self.cameras])
+        return np.array([[True, not camera.is_slot_scan] for camera in self.cameras])
 
     def distances(self, poses: np.ndarray) -> np.ndarray:
         """Return the distances (..., n), mm, from the ray at each point's depth.

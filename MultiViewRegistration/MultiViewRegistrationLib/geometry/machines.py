@@ -125,7 +125,7 @@ class CArm:
             If pixels would move further, if the isocentre is not between source and detector, and
             for a slot scan.
         """
-        if camera.fan_axes == 1:
+        if camera.is_slot_scan:
             raise InputError(
                 "camera: is that of a slot scan, expected one with a single source, which a C-arm "
                 "has."
@@ -269,6 +269,7 @@ class SlotScanCamera(Camera):
     """
 
     fan_axes = 1
+    is_slot_scan = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -375,7 +376,7 @@ def require_single_source(cameras: Iterable[Camera], what: str) -> None:
     InputError
         If one of the cameras is that of a slot scan.
     """
-    if any(camera.fan_axes == 1 for camera in cameras):
+    if any(camera.is_slot_scan for camera in cameras):
         raise InputError(
             f"views: {what} needs X-rays with a single source, but a slot scan (CT scout, EOS) is "
             "among them; leave it out, or register the views once by a search."

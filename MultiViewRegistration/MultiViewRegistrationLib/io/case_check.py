@@ -143,7 +143,7 @@ def _view(
         rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
     """
     camera = view.camera
-    single = view.camera.fan_axes == 2
+    single = not view.camera.is_slot_scan
     pixels = camera.project(box)
     size = np.array(camera.size)
     inside = (camera.depth(box) > 0) & (pixels >= -0.5).all(1) & (pixels <= size - 0.5).all(1)

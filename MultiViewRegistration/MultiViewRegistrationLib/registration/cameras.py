@@ -271,7 +271,7 @@ class CameraCorrections:
         shared[3:6, 3:] = corrected.camera_from_world[:3, :3].T
         axes = 7 + given.fan_axes
         own[7:axes, 7:axes] = shared[7:axes, 1 : axes - 6] = np.eye(given.fan_axes) * pooling
-        if given.fan_axes == 1:  # a row farther is a motion along the scan
+        if given.is_slot_scan:  # a row farther is a motion along the scan
             own[3:6, 8] = shared[3:6, 2] = pooling * corrected.source_step
             own[8, 9] = 1 / (1 + corrections[OWN * i + 9])
         return way

@@ -72,7 +72,7 @@ class Augmentation(NamedTuple):
         intrinsics[:2, 2] = (
             window.intrinsics[:2, 2] + np.array([self.right, self.down]) * window.size
         )
-        roll_deg = self.roll_deg if camera.fan_axes == 2 else 0.0
+        roll_deg = 0.0 if camera.is_slot_scan else self.roll_deg
         roll = rigid.turn_and_shift(np.radians([0, 0, roll_deg]), np.zeros(3))
         return replace(
             camera,
@@ -275,7 +275,7 @@ class VotingNetwork(Network):
         )
         self.register_buffer(
             "slot_scans",
-            torch.tensor([camera.fan_axes == 1 for camera in cameras]),
+            torch.tensor([camera.is_slot_scan for camera in cameras]),
             persistent=False,
         )
         self.stem = nn.Sequential(

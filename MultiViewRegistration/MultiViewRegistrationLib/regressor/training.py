@@ -480,7 +480,7 @@ def _cameras_json(windows: Sequence[Window]) -> list[dict]:
     """Return the cameras as in `model_store.Card`."""
     cameras = []
     for window in windows:
-        kind = {"slot_scan": True} if window.camera.fan_axes == 1 else {}
+        kind = {"slot_scan": True} if window.camera.is_slot_scan else {}
         cameras.append({**window.camera.to_json(), **kind})
     return cameras
 

@@ -143,7 +143,7 @@ class DifferentiableRenderer:
         matrices = _matrices(intrinsics, "intrinsics", 3)
         places = _matrices(camera_from_world, "camera_from_world", 4)
         volumes = self._volumes if attenuation is None else self._with_attenuation(attenuation)
-        view = partial(_render, slot_scan=camera.fan_axes == 1, size=camera.size)
+        view = partial(_render, slot_scan=camera.is_slot_scan, size=camera.size)
         if not self.labels:
             return view(volumes[0], matrices, places @ poses).to(world_from_ct.device)
         if poses.ndim < 3 or poses.shape[-3] not in (1, len(volumes)):

@@ -167,7 +167,7 @@ def _errors(result: Result) -> ET.Element:
     errors = result.errors
     start = result.start_errors
     columns = {"Start": start, "Result": errors} if start else {"At this pose": errors}
-    slots = any(view.camera.fan_axes == 1 for view in result.views)
+    slots = any(view.camera.is_slot_scan for view in result.views)
     rows: list[list[Content]] = []
     for key, name, unit, digits, meaning in ERROR_ROWS:
         cells = [number(getattr(each, key), unit, digits) for each in columns.values()]
@@ -223,7 +223,7 @@ def _beam_rows(views: Sequence[View]) -> dict[str, list[str]]:
 
     The focal length of what has one.
     """
-    pinholes = [view.camera.fan_axes == 2 for view in views]
+    pinholes = [not view.camera.is_slot_scan for view in views]
     focal = [view.camera.focal_px for view in views]
     mm = [
         view.xray.pixel_mm and length * view.xray.pixel_mm[view.camera.fan_axes - 1]
@@ -248,7 +248,7 @@ def _beam_rows(views: Sequence[View]) -> dict[str, list[str]]:
 def _pixel_size(view: View) -> str:
     if view.xray.pixel_mm is None:
         return "unknown"
-    at = " at the isocentre" if view.camera.fan_axes == 1 else ""
+    at = " at the isocentre" if view.camera.is_slot_scan else ""
     return "{:.3f} \u00d7 {:.3f} mm".format(*view.xray.pixel_mm) + at
 
 
@@ -269,11 +269,11 @@ def _correction(given: View, corrected: View) -> str:
     ]
     if scale != 1:
         parts.append(
-            ("scale" if after.fan_axes == 2 else "width of the fan")
+            ("width of the fan" if after.is_slot_scan else "scale")
             + " \u00d7 "
             + number(scale, "", 4)
         )
-    if after.fan_axes == 1 and (step := after.intrinsics[1, 1] / before.intrinsics[1, 1]) != 1:
+    if after.is_slot_scan and (step := after.intrinsics[1, 1] / before.intrinsics[1, 1]) != 1:
         parts.append("rows' distance \u00d7 " + number(1 / step, "", 4))
     if any(shift):
         parts.append("principal point ({}, {}) pixels".format(*_numbers(shift, "", 1)))

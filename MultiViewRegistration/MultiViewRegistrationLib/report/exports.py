@@ -266,7 +266,7 @@ def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) ->
     from ..io.navigation.exports import write_cameras
 
     for view in case.views:
-        if view.camera.fan_axes == 1:
+        if view.camera.is_slot_scan:
             raise InputError(
                 f"cameras: {describe(view.name)} is a slot scan, whose source moves from row to "
                 "row, which no camera of Slicer's can show, expected X-rays with a single source; "

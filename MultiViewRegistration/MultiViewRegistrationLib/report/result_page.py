@@ -490,7 +490,7 @@ def _scene(result: Result, aspect: float) -> ET.Element:
 def _detector_mm(view: View, middle: np.ndarray) -> float:
     """From the source to where the X-ray is drawn; `middle` (3,) of the CT, world mm."""
     pixel_mm = view.xray.pixel_mm
-    if view.camera.fan_axes == 2 and pixel_mm:
+    if not view.camera.is_slot_scan and pixel_mm:
         return float(view.camera.focal_px * pixel_mm[1])
     return UNKNOWN_DETECTOR * max(float(view.camera.depth(middle)), 1.0)
 

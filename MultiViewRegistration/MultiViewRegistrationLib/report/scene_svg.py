@@ -235,7 +235,7 @@ def machine_svg(view: DrawnView, left_known: bool) -> str:
 
     scene = Scene([view], None, np.eye(4))
     said = ["", ""]
-    if view.camera.fan_axes == 2:
+    if not view.camera.is_slot_scan:
         primary, secondary, _roll = angles(view.camera.camera_from_world[:3, :3].T)
         said = [angle(primary, "LAO", "RAO"), angle(secondary, "CRA", "CAU")]
     unsure = "" if view.certain else " ?"

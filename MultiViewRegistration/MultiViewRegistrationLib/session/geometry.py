@@ -140,7 +140,7 @@ def matrix_of(view: XRayView) -> np.ndarray | None:
     None without a geometry, and for a slot scan.
     """
     camera = view.given_camera if view.placed else None
-    return None if camera is None or camera.fan_axes == 1 else camera.projection_matrix
+    return None if camera is None or camera.is_slot_scan else camera.projection_matrix
 
 
 def describe(view: XRayView) -> str:
@@ -181,7 +181,7 @@ def summary(registration: Registration, view: XRayView) -> str:
         return ""
     camera = view.camera
     sentences = []
-    if camera.fan_axes == 2:  # the fields say it of a slot scan
+    if not camera.is_slot_scan:  # the fields say it of a slot scan
         sentence = _("The source is {mm:.0f} mm from the world's origin.")
         sentences.append(sentence.format(mm=np.linalg.norm(camera.source)))
     box = ct_box(registration)

@@ -193,7 +193,7 @@ def study_to_check(path: Path) -> Case:
     if path.is_file() or (path / "case.json").is_file():
         case = Case.load(path)
         if case.truth_world_from_ct is None or any(
-            view.camera.fan_axes == 2 for view in case.views
+            not view.camera.is_slot_scan for view in case.views
         ):
             raise InputError(
                 f"{printable(path)}: is no case of a CT's own scouts with the scanner's pose as "

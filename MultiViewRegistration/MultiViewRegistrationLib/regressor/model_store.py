@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..io.files import sha256, write_atomically
+from ..io.files import JsonObject, sha256, write_atomically
 from ..io.own_folders import data_folder
+from .poses import AXES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,8 +181,8 @@ class Card:
         try:
             card = cls(**content)
             _check(card)
-        except (TypeError, ValueError, OverflowError) as error:
-            what = f" (at {error})" if type(error) is ValueError else ""
+        except (TypeError, InputError) as error:
+            what = f" (at {error.key.partition('[')[0]})" if isinstance(error, InputError) else ""
             raise InputError(
                 f"{path}: was changed or damaged{what}; train the model again."
             ) from None
@@ -193,35 +193,38 @@ class Card:
 
 #: Pixels of a side of a window, of which training images are made.
 _MAX_SIDE = 4096
-#: No step, second, millimetre or degree of a card is more, and no seed.
-_MAX_AMOUNT = 2**53
 
 
 def _check(card: Card) -> None:
-    """ValueError, with the name of the field, where a value is not of its kind."""
+    """InputError, whose key is of a field, where a value is not of its kind."""
+    read = JsonObject(CARD, "", vars(card))
     for field in fields(Card):
-        if field.type in _KINDS and not isinstance(
-            getattr(card, field.name), _KINDS[str(field.type)]
-        ):
-            raise ValueError(field.name)
-    amounts = ("seed", "steps", "every", "done", "minutes", "hardness", "seconds")
-    valid = {
-        **{name: _is_amount(getattr(card, name)) for name in amounts},
-        "half_widths": len(card.half_widths) == 6
-        and all(map(_is_amount, card.half_widths.values())),
-        "steps": 0 < card.steps < _MAX_AMOUNT and card.done <= card.steps,
-        "every": 0 < card.every < _MAX_AMOUNT,
-        "world_from_ct": _are_numbers(card.world_from_ct, 4, 4),
-        "centroid": _are_numbers(card.centroid, 3),
-        "cameras": bool(card.cameras) and all(map(_is_camera, card.cameras)),
+        read.value(field.name, "", _KINDS.get(str(field.type), object))
+    for key in ("steps", "every", "done", "minutes", "hardness", "seconds"):
+        read.number(key, "", least=0)
+    for key in ("steps", "every"):
+        read.number(key, "", above=0)
+    read.number("done", "", most=card.steps)
+    widths = read.section("half_widths")
+    for key in AXES:
+        widths.number(key, "", least=0)
+    read.array("world_from_ct", (4, 4), "")
+    read.array("centroid", (3,), "")
+    for camera in read.sections("cameras", ""):
+        camera.array("intrinsics", (3, 3), "")
+        camera.array("camera_from_world", (4, 4), "")
+        camera.array("size", (2,), "", _MAX_SIDE)
+    if card.shortened is not None:
+        read.array("shortened", (2,), "")
+    rest = {
+        "seed": 0 <= card.seed < 2**53,
         "losses": all(_is_row(row, 2) for row in card.losses),
         "validation": all(_is_row(row, 3) for row in card.validation),
         "expected": not card.expected or _is_row(card.expected, 3),
-        "shortened": card.shortened is None or _are_numbers(card.shortened, 2),
     }
-    for name, good in valid.items():
+    for key, good in rest.items():
         if not good:
-            raise ValueError(name)
+            read.refuse_value(key, "")
 
 
 _KINDS: dict[str, Any] = {
@@ -236,40 +239,12 @@ _KINDS: dict[str, Any] = {
 }
 
 
-def _are_numbers(values: object, *shape: int) -> bool:
-    """Return whether these are finite numbers in rows, and rows of rows, of so many."""
-    if shape:
-        return (
-            isinstance(values, list)
-            and len(values) == shape[0]
-            and all(_are_numbers(v, *shape[1:]) for v in values)
-        )
-    return isinstance(values, (int, float)) and math.isfinite(values)
-
-
-def _is_amount(value: object) -> bool:
-    return isinstance(value, (int, float)) and 0 <= value < _MAX_AMOUNT
-
-
 def _is_row(values: object, least: int) -> bool:
     """Return whether these are so many numbers or more, finite or not: a training may fail."""
     return (
         isinstance(values, list)
         and len(values) >= least
         and all(isinstance(v, (int, float)) for v in values)
-    )
-
-
-def _is_camera(camera: object) -> bool:
-    if not isinstance(camera, dict):
-        return False
-    size = camera.get("size")
-    return (
-        _are_numbers(camera.get("intrinsics"), 3, 3)
-        and _are_numbers(camera.get("camera_from_world"), 4, 4)
-        and isinstance(size, list)
-        and len(size) == 2
-        and all(isinstance(side, int) and 0 < side <= _MAX_SIDE for side in size)
     )
 
 

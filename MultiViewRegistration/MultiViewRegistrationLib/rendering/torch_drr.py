@@ -67,36 +67,13 @@ class TorchProjector:
         self.projector = projector
         self.real = real_of(self.device)
         """The type of geometry and of sums over an image."""
-        ni, nj, _ = projector.grid.stored
-        self._values = stored_twice(
-            torch.from_numpy(projector.grid.values).view(-1, nj, ni).to(self.device)
-        )
+        ni, nj, _ = shape = projector.grid.stored
+        values = torch.from_numpy(projector.grid.values).view(-1, nj, ni).to(self.device)
+        self.project = partial(project_beams, stored_twice(values), shape)
+        """See `project_beams`, of the volume."""
         self._end_slices = torch.from_numpy(projector.end_slices).to(self.device)
         self.recorded: dict = {}
         """What was recorded of work with it, see `torch_backend`."""
-
-    def project(
-        self,
-        beams: Tensor,
-        rows: int,
-        columns: int,
-        *,
-        jacobian: bool,
-        wanted: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
-
-        Parameters
-        ----------
-        beams
-            (n, BEAM), see `beams`.
-        wanted
-            (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
-        """
-        shape = self.projector.grid.stored
-        return project_beams(
-            self._values, shape, beams, rows, columns, jacobian=jacobian, wanted=wanted
-        )
 
     def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
         """Return (n, rows, columns) bool, of beams (n, BEAM).
@@ -207,7 +184,7 @@ def project_beams(
     beams
         (n, BEAM).
     wanted
-        See `TorchProjector.project`.
+        (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
     """
     if (kernels := kernels_on(values.device)) is not None:
         return kernels.project_beams(

@@ -16,6 +16,8 @@ BoneVerdict = Literal["accept", "check", "reject", "not shown"]
 #: What a pose is for: where a bone appears in its X-rays, how bones lie to each other, where a bone
 #: lies in the room.
 Use = Literal["overlay", "relative", "room"]
+#: The verdicts, the least doubtful first; None where nobody gave one.
+DOUBT = ("accept", "check", None, "not shown", "reject")
 #: Poses with these are not to be used.
 UNUSABLE = ("reject", "not shown")
 

@@ -19,7 +19,7 @@ from ..geometry import rigid
 from ..imaging.body import MASKED, WHOLE, Structures
 from ..imaging.bone_names import vertebra
 from ..imaging.xray import View
-from ..reasons import UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
+from ..reasons import DOUBT, UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
 from ..registration.bone import Bone, bones_of_bodies
 from ..registration.bones import SHOWN
 from ..registration.problem import beside_neighbours
@@ -64,8 +64,6 @@ MOST_ENDS_APART_MM = 0.8
 NO_EDGE = bone_prediction.MaskEdge(0.0, 0.0)
 #: Two bones of which more than this share of one lies within the other are not both right.
 MAX_SHARED = 0.05
-#: How bad a verdict is.
-RANKS = ("accept", "check", "not shown", "reject")
 
 
 def register_together(
@@ -210,7 +208,7 @@ def _with_motions(body: BodyResult, motions: Sequence[NeighbourMotion]) -> BodyR
 
 
 def _worst(motions: Sequence[NeighbourMotion]) -> Verdict | None:
-    return max((motion.verdict for motion in motions), key=RANKS.index, default=None)
+    return max((motion.verdict for motion in motions), key=DOUBT.index, default=None)
 
 
 def _largest(motions: Sequence[NeighbourMotion]) -> Error | None:

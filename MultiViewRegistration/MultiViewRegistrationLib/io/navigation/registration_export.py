@@ -11,7 +11,7 @@ import numpy as np
 
 from ...geometry.camera import Camera
 from ...imaging.body import WHOLE
-from ...reasons import BoneVerdict, Verdict
+from ...reasons import DOUBT, BoneVerdict, Verdict
 from ..case import changed_inputs
 from ..case_file import CaseFile, DicomImage, new_uid
 from ..edge_checks import EdgeCheck
@@ -25,8 +25,6 @@ NOT_ASSESSED = "not assessed"
 DIGITS = 8
 #: What is said of a person who looked, whose initials stay in the result.
 EDGES_FIT = "a person saw the edges of the bone on the line in every X-ray"
-#: The verdicts, the least doubtful first.
-DOUBT = ("accept", "check", None, "not shown", "reject")
 #: Why a result is not to be used, by its verdict.
 WARNINGS = {"reject": REJECTED, "not shown": "No X-ray shows this bone."}
 

@@ -1,11 +1,22 @@
-"""Values that are computed again only where what they were computed from has changed."""
+"""What is known: values that are computed again only where what they were computed from has changed, and the known among several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+Key = TypeVar("Key")
 Value = TypeVar("Value")
+
+
+def without_none(values: Mapping[Key, Value | None]) -> dict[Key, Value]:
+    """Return those that there are."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def without_empty(values: Mapping[Key, Value | None]) -> dict[Key, Value]:
+    """Return those that say something."""
+    return {key: value for key, value in values.items() if value}
 
 
 class Known:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..geometry import rigid
+from ..known import without_none
 from ..reasons import BoneVerdict, Reason, Use, with_codes
 from ..registration.optimizer import pose_difference
 from .metrics import PredictedError
@@ -134,7 +135,7 @@ class BodyResult(Judged):
             "mtre_mm": self.mtre_mm,
             "checked": self.checked and self.checked.to_json(),
         }
-        return content | {key: value for key, value in optional.items() if value is not None}
+        return content | without_none(optional)
 
 
 @dataclass(frozen=True, eq=False)

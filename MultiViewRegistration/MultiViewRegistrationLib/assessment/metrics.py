@@ -19,6 +19,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.field import nearest
 from ..imaging.xray import View
+from ..known import without_none
 from ..registration.optimizer import pose_difference
 from ..registration.prepared_ct import PreparedCT
 
@@ -168,7 +169,7 @@ class PredictedError:
 
     def to_json(self) -> dict[str, float]:
         """Return `predicted_tre_mm` of a result.json."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        return without_none(asdict(self))
 
 
 @dataclass(frozen=True)

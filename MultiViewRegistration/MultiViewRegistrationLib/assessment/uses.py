@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from ..io.files import JsonObject
+from ..known import without_none
 from ..reasons import BoneVerdict, Use, code_of
 
 #: A pose with a larger mTRE has failed.
@@ -61,7 +62,7 @@ class UseVerdict(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return an entry of `uses` of a result.json."""
-        return {key: value for key, value in self._asdict().items() if value is not None}
+        return without_none(self._asdict())
 
     @classmethod
     def read(cls, fields: JsonObject, verdicts: tuple[str, ...]) -> dict[Use, UseVerdict]:

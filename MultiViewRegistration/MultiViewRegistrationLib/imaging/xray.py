@@ -13,6 +13,7 @@ from ..errors import InputError, naming
 from ..geometry.camera import Camera
 from ..geometry.fields import PRESUMED, SLOT_SCAN_UNCERTAINTY
 from ..geometry.machines import CArm
+from ..known import without_none
 from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
 from .field import block_sums, bone_is_bright, find_annotations, find_field
@@ -270,7 +271,7 @@ class SharedUnknowns:
 
     def to_json(self) -> dict[str, float]:
         """Return what is not known exactly."""
-        return {key: sd for key, sd in asdict(self).items() if sd is not None}
+        return without_none(asdict(self))
 
 
 @dataclass(frozen=True, eq=False)

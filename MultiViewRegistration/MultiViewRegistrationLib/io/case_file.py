@@ -24,6 +24,7 @@ from ..imaging.body import (
     check_names,
 )
 from ..imaging.ct import CT, MATERIAL, UNITS, load_ct, per_mm_of
+from ..known import without_none
 from .case_settings import CaseSettings
 from .files import NAMELESS, InputFile, JsonObject, describe, input_file, printable, upload_root
 from .view_record import ViewRecord, view_name
@@ -362,11 +363,6 @@ def _with_ct(
         unit=_unit(entry, unit),
         world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
     )
-
-
-def without_none(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what there is."""
-    return {key: value for key, value in content.items() if value is not None}
 
 
 def refuse_mask_beside_structures(where: str, body: BodySource) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..geometry.landmarks import Landmark
 from ..imaging.xray import SharedUnknowns
+from ..known import without_empty
 from ..reasons import Use
 from .files import JsonObject, describe, plain
 
@@ -136,13 +137,13 @@ class CaseSettings:
         values = {each.name: getattr(self, each.name) for each in dataclass_fields(CaseSettings)}
         content = plain(values)
         keys = {"world_from_ct": "truth_world_from_ct", "structures": "structure_truths"}
-        content["truth"] = _said({key: content.pop(name) for key, name in keys.items()})
+        content["truth"] = without_empty({key: content.pop(name) for key, name in keys.items()})
         digests = content["patient_digests"]
         if digests:
             (salt,) = {known.pop(SALT) for known in digests.values()}
             parts = {"ct": digests.pop("", None), "views": digests}
-            content["patient_digests"] = {SALT: salt, **_said(parts)}
-        return _said(content)
+            content["patient_digests"] = {SALT: salt, **without_empty(parts)}
+        return without_empty(content)
 
     @property
     def search_range(self) -> dict[str, float]:
@@ -158,11 +159,6 @@ class CaseSettings:
     def searches_whole_ct(self) -> bool:
         """Whether nothing is said of the pose, so that a search goes through all of the CT."""
         return self.world_from_ct is None and self.search is None
-
-
-def _said(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what is not as by default: none of it is there then."""
-    return {key: value for key, value in content.items() if value}
 
 
 #: What the numbers of a section must be: a sentence, and their limits as in `JsonObject.number`.

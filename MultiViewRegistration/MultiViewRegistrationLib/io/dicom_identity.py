@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, ct_slices, quiet, read_dicom
+from ..known import without_empty
 from ..reasons import Reason
 from .case_file import CaseFile, DicomImage, DicomOrigin
 from .case_settings import MISMATCH_KINDS, SALT
@@ -346,7 +347,7 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"
 def dicom_origin(file: CaseFile) -> DicomOrigin:
     """Return the UIDs of the X-rays that a case names."""
     origins = {view.name: image_origin(view.image_path, view.frame) for view in file.views}
-    return DicomOrigin({name: image for name, image in origins.items() if image})
+    return DicomOrigin(without_empty(origins))
 
 
 def frame_of_reference(ct: Path, series: str | None = None) -> str | None:

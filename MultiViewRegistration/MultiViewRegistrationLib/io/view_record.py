@@ -35,6 +35,7 @@ from ..imaging.body import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, fits_file_names
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
+from ..known import without_none
 from .files import InputFile, JsonObject, input_file, printable
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class ViewRecord:
             "mask": self.mask and self.mask.written,
         }
         entry = {"name": self.name, **files, "frame": self.frame, "intensity": self.intensity}
-        entry = {key: value for key, value in entry.items() if value is not None}
+        entry = without_none(entry)
         model = {"model": self.marker_model.written} if self.marker_model else {}
         assumptions = {"assumptions": list(self.assumptions)} if self.assumptions else {}
         marker = {"marker": {**model, "fixed_to": self.marker}} if self.marker else {}

@@ -23,6 +23,7 @@ from ..io.case import Case, views_of
 from ..io.case_settings import DEFAULT_SEARCH, CaseSettings
 from ..io.files import JsonObject
 from ..io.view_record import LEFT_OUT
+from ..known import without_none
 from .nodes import (
     LABELMAP,
     control_points,
@@ -64,7 +65,7 @@ def settings_of(registration: Registration) -> CaseSettings:
     if truth := {key: kept.pop(name) for key, name in before.items() if name in kept}:
         kept["truth"] = truth
     shared = kept.pop("shared_unknowns", {})
-    kept["shared_unknowns"] = {key: sd for key, sd in shared.items() if sd is not None}
+    kept["shared_unknowns"] = without_none(shared)
     return CaseSettings.of_json(JsonObject(registration.name, "", kept))
 
 

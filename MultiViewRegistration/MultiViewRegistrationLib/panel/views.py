@@ -6,6 +6,7 @@ import numpy as np
 import qt
 import slicer
 
+from ..known import without_none
 from ..mrml import display, image, layout, slice_view, source_view
 from ..mrml.ct_3d import shown_ct
 from ..mrml.xray import drawn_on
@@ -294,4 +295,4 @@ def _show_in_slices(ct) -> None:
 def _slice_nodes() -> dict:
     """Return the nodes of Slicer's own slice views that there are, by their orientations."""
     nodes = {each[1]: layout.slice_node(slicer.mrmlScene, each[0]) for each in layout.CT_SLICES}
-    return {orientation: node for orientation, node in nodes.items() if node is not None}
+    return without_none(nodes)

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..known import without_none
 from ..rendering.devices import run_each
 from .cameras import CameraCorrections
 from .objective import Objective, PoseFit, TrialEvaluation
@@ -345,7 +346,7 @@ def descend(
         # A single one in this thread, where `on_step` may raise.
         return run_each(run, every) if len(every) > 1 else list(map(run, every))
     following = {number: advance(number, None) for number in every}
-    while states := {number: state for number, state in following.items() if state is not None}:
+    while states := without_none(following):
         points = [problems[number].point(state) for number, state in states.items()]
         evaluations = together([objectives[number] for number in states], points)
         following = {

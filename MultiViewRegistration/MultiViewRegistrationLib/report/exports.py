@@ -26,6 +26,7 @@ from ..io.files import describe, printable
 from ..io.navigation import KINDS
 from ..io.navigation.registration_export import RegistrationExport
 from ..io.placement import ct_box
+from ..known import without_none
 from ..registration.bone import parts_of, placed
 from ..registration.prepared_ct import PreparedCT
 
@@ -197,7 +198,7 @@ def identities_of(case: Path) -> dict[str, Dataset]:
             f'--identity: {doubts[0].removesuffix(".")}, then add "same_patient": true to the case, or leave --identity out.'
         )
     read = {view.name: identity_of(view.image.path) for view in file.views if view.image}
-    identities = {name: identity for name, identity in read.items() if identity is not None}
+    identities = without_none(read)
     if not identities:
         ct = file.first.ct.path
         first = ct_slices(ct, file.first.series)[0] if ct.is_dir() else ct

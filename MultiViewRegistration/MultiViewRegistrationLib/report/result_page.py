@@ -27,6 +27,7 @@ from ..io.navigation.registration_export import RegistrationExport
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files, files_of_result
 from ..io.transforms import write_slicer_transform, write_transform
+from ..known import without_empty
 from ..reasons import code_of
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
@@ -526,4 +527,4 @@ def facts_of(result: Result, *, names: bool) -> dict[str, str]:
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Program": f"MultiViewRegistration {__version__}",
     }
-    return {name: text for name, text in rows.items() if text}
+    return without_empty(rows)

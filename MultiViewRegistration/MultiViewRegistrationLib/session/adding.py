@@ -33,6 +33,7 @@ from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
 from ..io.files import JsonObject, upload_root
 from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, taken_by_header, view_name
+from ..known import without_none
 from ..mrml import nodes
 from ..mrml.case import any_voxels, change_settings, frame_of, raw_of, settings_of
 from ..mrml.identity import Identity, copy_identity, file_of, remember_identity
@@ -231,7 +232,7 @@ def _add_views(
         )
     views = [add(registration) for add in added]
     every = asdict(settings_of(registration).shared_unknowns)
-    known = {key: value for key, value in every.items() if value is not None}
+    known = without_none(every)
     change_settings(registration, shared_unknowns=replace(shared, **known))
     return views
 

@@ -21,6 +21,7 @@ from time import monotonic
 import numpy as np
 
 from ...errors import InputError, install_command
+from ...known import without_empty
 from ..transforms import turned
 from .registration_export import RegistrationExport
 
@@ -163,7 +164,7 @@ def _told(exported: RegistrationExport) -> dict[str, str]:
         "checked": said.get("checked"),
         "structure": exported.structure,
     }
-    return {key: text for key, text in told.items() if text}
+    return without_empty(told)
 
 
 def _status(exported: RegistrationExport, devices: list[str]) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...geometry.camera import Camera
 from ...imaging.body import WHOLE
+from ...known import without_empty
 from ...reasons import DOUBT, BoneVerdict, Verdict
 from ..case import changed_inputs
 from ..case_file import CaseFile, DicomImage, new_uid
@@ -220,7 +221,7 @@ class RegistrationExport:
             "case": f"X-rays {xrays} by case.images of its result.json" if xrays else "",
             "frames": f"FrameOfReferenceUID {frames}" if frames else "",
         }
-        return {key: text for key, text in known.items() if text}
+        return without_empty(known)
 
     def comments(self, meaning: str = "") -> list[str]:
         """Return lines for a file: the warning, what its numbers mean, and what is `said`."""

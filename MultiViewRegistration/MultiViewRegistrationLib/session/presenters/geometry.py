@@ -17,6 +17,7 @@ from ...geometry.camera import Camera
 from ...geometry.machines import left_side, side_of_direction
 from ...io.calibration.calibrated import CalibratedView
 from ...io.recognise import CALIBRATION
+from ...known import without_empty
 from ...mrml.layout import css_colour
 from ...mrml.xray import XRayView
 from ...mrml.xray_annotations import c_arm_of, sides_of
@@ -361,7 +362,7 @@ class GeometryPresenter(EditorPresenter):
         if view.placed and view.record.kind != "slot_scan":
             values = {**_rounded(reading_of(view)), "size": view.size}
             texts = {key: text_of(values, key) for key in NUMBERS if key in shown}
-            shown |= {key: text for key, text in texts.items() if text}
+            shown |= without_empty(texts)
             shown["principal_point"] = texts["principal_point"] or _("middle")
             if (sides := sides_of(view)) is not None:
                 shown["left"] = left_in_words(sides[0][0])

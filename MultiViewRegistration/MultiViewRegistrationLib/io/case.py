@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -128,8 +128,7 @@ class Case(CaseSettings):
 
     def settings_json(self, **changes: Any) -> dict[str, Any]:
         """Return the entries of a case.json beside CT and views, for one whose files have no headers."""
-        found = {each.name: getattr(self, each.name) for each in fields(CaseSettings)}
-        found["header_mismatch"] = {each.kind: True for each in self.mismatches}
+        found = self.entries | {"header_mismatch": {each.kind: True for each in self.mismatches}}
         return CaseSettings(**found | changes).to_json()
 
     def warn_of_other_bones(self, of_structures: str = "") -> None:
@@ -223,9 +222,8 @@ class Case(CaseSettings):
         bodies = _bodies(file, keys, last, read_ct)
         views = views_of(printable(file.path), file.views, xrays, bodies[0].ct, file.world_from_ct)
         check_starts(f"{printable(file.path)}: ", bodies, file.views, views)
-        settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
-            **{**settings, "landmarks": _undistorted_landmarks(file)},
+            **file.entries | {"landmarks": _undistorted_landmarks(file)},
             bodies=bodies,
             views=views,
             inputs=inputs,

@@ -132,10 +132,14 @@ class CaseSettings:
             patient_digests=_digests(fields),
         )
 
+    @property
+    def entries(self) -> dict[str, Any]:
+        """These entries by their names, also of what has more fields."""
+        return {each.name: getattr(self, each.name) for each in dataclass_fields(CaseSettings)}
+
     def to_json(self) -> dict[str, Any]:
         """Return these entries of a case.json but for what is as by default; `of_json` makes equal settings of them."""
-        values = {each.name: getattr(self, each.name) for each in dataclass_fields(CaseSettings)}
-        content = plain(values)
+        content = plain(self.entries)
         keys = {"world_from_ct": "truth_world_from_ct", "structures": "structure_truths"}
         content["truth"] = without_empty({key: content.pop(name) for key, name in keys.items()})
         digests = content["patient_digests"]

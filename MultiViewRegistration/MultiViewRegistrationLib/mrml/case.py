@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,7 @@ OTHERWISE: dict[str, Any] = dict(world_from_ct=None, search=None, landmarks=[], 
 
 def keep_settings(registration: Registration, settings: CaseSettings) -> None:
     """Keep the settings of a case that a scene has no nodes for."""
-    every = {each.name: getattr(settings, each.name) for each in fields(CaseSettings)}
-    registration.keep(EXTRAS, CaseSettings(**every | OTHERWISE).to_json())
+    registration.keep(EXTRAS, CaseSettings(**settings.entries | OTHERWISE).to_json())
 
 
 def change_settings(registration: Registration, **changes: Any) -> None:

@@ -36,7 +36,7 @@ help:
 	@echo "make docs              build the documentation as a site in build/site"
 	@echo "make notebooks         run the notebooks of docs/notebooks again, and keep their outputs"
 	@echo "make bench             measure speed, memory and accuracy beside other programs; ARGS=\"--only render\" a part, ARGS=--json as JSON"
-	@echo "make tables            measure all tables and figures of docs/tables again: many hours; what was interrupted goes on; docs/datasets.md: from which data"
+	@echo "make tables            measure speed and accuracy of docs/tables again: many hours; what was interrupted goes on; docs/datasets.md: from which data"
 	@echo "make lint              check the code with ruff and mypy; make format: format it"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make release           build what a release has into dist, and try it; nothing is sent anywhere"

@@ -39,7 +39,7 @@ STYLES = (
     ("#2bbd8e", "circle", "9 3 2 3"),
     ("#e8703a", "square", None),
 )
-SCALES = {"linear": float, "log": math.log10, "logit": lambda share: math.log(share / (1 - share))}
+SCALES = {"linear": float, "log": math.log10}
 
 #: Of a file: read on a light and on a dark ground alike.
 _STYLE = "text { font: 15px sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
@@ -81,14 +81,11 @@ class Axis:
         One of SCALES.
     limits
         Its ends, on which values beyond are drawn; by default all points lie within.
-    ticks
-        By value; by default round numbers.
     """
 
     label: str
     scale: str = "linear"
     limits: tuple[float, float] | None = None
-    ticks: Mapping[float, str] | None = None
 
     def shows(self, value: float) -> bool:
         """Whether a value can be drawn: not NaN, nor the logarithm of zero."""
@@ -116,15 +113,13 @@ class Axis:
         return start + (SCALES[self.scale](value) - ends[0]) / (ends[1] - ends[0]) * (stop - start)
 
     def tick_labels(self, ends: tuple[float, float], *, whole: bool = False) -> Mapping[float, str]:
-        """Texts by value.
+        """Texts by value, which are round numbers.
 
         Parameters
         ----------
         whole
             At integers alone, where the scale is linear.
         """
-        if self.ticks is not None:
-            return self.ticks
         values = _log_ticks(*ends) if self.scale == "log" else _ticks(*ends, whole)
         return {value: f"{value:.4g}" if value < 1e4 else f"{value:g}" for value in values}
 

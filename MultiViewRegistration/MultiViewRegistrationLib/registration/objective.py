@@ -220,7 +220,8 @@ class Objective:
         self._select_none()
 
     def _select_none(self) -> None:
-        self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
+        self.masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
+        """The pixels that were selected last, by view: (rows, columns) float32, 1 or 0."""
         self._shown = [0] * len(self.views)
         self._weights: list = [None] * len(self.views)
 
@@ -243,7 +244,7 @@ class Objective:
         derivatives = 9 if intrinsics else 6
         projections = []
         tasks = []
-        for camera, valid, mask in zip(cameras, self._valid, self._masks, strict=True):
+        for camera, valid, mask in zip(cameras, self._valid, self.masks, strict=True):
             image = np.empty(valid.shape, np.float32)
             changes = np.empty((derivatives, *(valid.shape if jacobian else (0, 0))), np.float32)
             comparable = valid.copy()
@@ -294,11 +295,6 @@ class Objective:
             partial(self.cost, projections), partial(self.linearise, projections)
         )
 
-    @property
-    def masks(self) -> list[np.ndarray]:
-        """The pixels that were selected last, by view: (rows, columns) float32, 1 or 0."""
-        return self._masks
-
     def linearise(self, projections: list[Projection]) -> PoseFit:
         """Return the cost, gradient and Hessian over the pixels that can be compared at this pose."""
         run_tasks([partial(self._select_pixels, *each) for each in enumerate(projections)])
@@ -312,7 +308,7 @@ class Objective:
 
     @property
     def _pixels(self) -> tuple[int, ...]:
-        return tuple(int(mask.sum()) for mask in self._masks)
+        return tuple(int(mask.sum()) for mask in self.masks)
 
     def _select_pixels(self, index: int, projection: Projection) -> None:
         """Choose the view's pixels: comparable together with their neighbours, and near the structure if so set."""
@@ -324,7 +320,7 @@ class Objective:
             similarity.keep_near(
                 projection.image, int(silhouette_margin(settings, camera, self.pivot)), mask
             )
-        self._masks[index] = mask
+        self.masks[index] = mask
         seen = (
             mask > 0
             if settings.silhouette_mm is not None
@@ -370,14 +366,14 @@ class Objective:
             projection.image,
             projection.jacobian if derivative else nothing,
             self.views[index].xray.line_integrals,
-            self._masks[index],
+            self.masks[index],
             self._weights[index],
         )
 
     def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple:
         """Return a view's sum of robust squares, gradient, Hessian, local NCC and products of slopes."""
         settings = self.settings
-        mask = self._masks[index]
+        mask = self.masks[index]
         derivatives = len(projection.jacobian)
         gradient = np.zeros(derivatives)
         hessian = np.zeros((derivatives, derivatives))

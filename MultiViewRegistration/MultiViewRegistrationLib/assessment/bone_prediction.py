@@ -379,7 +379,7 @@ def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> Ca
     if columns.size:
         shadows = objective.shadows(poses, intrinsics=True)
         fit = objective.linearise(poses, shadows, intrinsics=True)
-        ways = unknowns.jacobians(views, pivots, unknowns.none, len(fit.gradient), considered=True)
+        ways = unknowns.jacobians(views, pivots, len(fit.gradient), considered=True)
         hessian = sum(way.T @ each @ way for way, (_, each) in zip(ways, fit.by_view, strict=True))
         share = prior_share(fit, objective.settings)
         add_prior(found.ties, poses, pivots, share, np.zeros(len(hessian)), hessian)

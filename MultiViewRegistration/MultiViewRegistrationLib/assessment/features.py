@@ -325,9 +325,7 @@ def compute_features(
             split,
             points,
             objective.pivot,
-            unknowns.jacobians(
-                objective.views, [objective.pivot], unknowns.none, len(fit.gradient)
-            ),
+            unknowns.jacobians(objective.views, [objective.pivot], len(fit.gradient)),
             sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
             None if several else views[0].camera.sources(views[0].camera.project(points)),
         ),

@@ -223,7 +223,7 @@ def _plans(
     def errors_mm(seen: Sequence[tuple[View, View, np.ndarray]]) -> list[float]:
         views, pooled, hessians = zip(*seen, strict=True)
         unknowns = CameraCorrections(views, shared)
-        ways = unknowns.jacobians(pooled, pivots, unknowns.none, len(own), considered=True)
+        ways = unknowns.jacobians(pooled, pivots, len(own), considered=True)
         both = zip(ways, hessians, strict=True)
         information = sum(way.T @ each @ way / ratio for way, each in both)
         add_prior(ties, poses, pivots, 1.0, np.zeros(len(information)), information)

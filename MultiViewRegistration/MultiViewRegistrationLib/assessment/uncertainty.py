@@ -277,7 +277,7 @@ def pose_uncertainty(
         Of these views; corrected cameras are the most likely ones, so that their corrections are
         none.
     """
-    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, len(fit.gradient))
+    ways = unknowns.jacobians(objective.views, [objective.pivot], len(fit.gradient))
     count = sum(fit.pixels)
     gradients = (
         np.stack(
@@ -344,7 +344,7 @@ def camera_response(
     objective, fit, unknowns
         As of `pose_uncertainty`, the fit of nine derivatives.
     """
-    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, 9, considered=True)
+    ways = unknowns.jacobians(objective.views, [objective.pivot], 9, considered=True)
     hessians = [way.T @ hessian @ way for way, (_, hessian) in zip(ways, fit.by_view, strict=True)]
     total = sum(hessians)
     solved = 6 + unknowns.free.size
@@ -449,7 +449,7 @@ def disagreement(
     points
         (N, 3) targets, world mm.
     """
-    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, 9, considered=True)
+    ways = unknowns.jacobians(objective.views, [objective.pivot], 9, considered=True)
     known = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
     unit = fit.cost / independent_residuals(fit, objective.settings)
     count = sum(fit.pixels)
@@ -525,7 +525,7 @@ def curvature(
 ) -> np.ndarray:
     """Return the Hessian (6 + n, 6 + n) of half the cost and the prior by pose and free corrections, as at a minimum."""
     _, gauss_newton = unknowns.system(objective, objective.pivot[None], fit, unknowns.none)
-    ways = unknowns.jacobians(objective.views, [objective.pivot], unknowns.none, len(fit.gradient))
+    ways = unknowns.jacobians(objective.views, [objective.pivot], len(fit.gradient))
     hessian = sum(
         way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)
     ) / sum(fit.pixels)

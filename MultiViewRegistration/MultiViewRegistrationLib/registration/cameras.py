@@ -182,7 +182,7 @@ class CameraCorrections:
         shares = fit.sharpness if second_order else ()
         if not (self.free.size or shares) and len(fit.gradient) == count:
             return fit.gradient.copy(), fit.hessian.copy()
-        ways = self.jacobians(objective.views, pivots, corrections, len(fit.gradient))
+        ways = self.jacobians(objective.views, pivots, len(fit.gradient), corrections)
         gradient = np.zeros(ways[0].shape[1])
         hessian = np.zeros((len(gradient), len(gradient)))
         every = shares or [1.0] * len(ways)
@@ -198,8 +198,8 @@ class CameraCorrections:
         self,
         views: Sequence[View],
         pivots: Sequence[np.ndarray] | np.ndarray,
-        corrections: np.ndarray,
         derivatives: int,
+        corrections: np.ndarray | None = None,
         *,
         considered: bool = False,
     ) -> list[np.ndarray]:
@@ -216,6 +216,7 @@ class CameraCorrections:
         considered
             (derivatives, 6 B + n + m), the considered ones last.
         """
+        corrections = self.none if corrections is None else corrections
         columns = [*self.free, *(self.considered if considered else ())]
         each = derivatives // len(pivots)
         own = np.zeros((derivatives, 6 * len(pivots)))
